@@ -1,0 +1,248 @@
+//! Errors by whose fault it is: the peer's ([`RemoteError`]) or our caller's ([`LocalError`]).
+//!
+//! Both are small and `Copy`, and hold no octets of the peer: an error can be logged as it is. What the system does
+//! wrong (sockets, files) is the drivers' to report.
+
+use core::fmt;
+
+/// The peer broke the protocol or a limit: what it did, and where.
+///
+/// After it nothing more of the connection can be understood: the caller answers with [`status`](Self::status), if it
+/// is a server and no response has begun, and closes.
+///
+/// ```
+/// use degu_wire::{Fault, Limits, head};
+///
+/// let mut slots = [head::FieldSpan::EMPTY; 16];
+/// let error = head::parse_request(b"GET / HTTP/1.1\r\nHost: a\r\nX : 1\r\n\r\n", &mut slots, &Limits::DEFAULT).unwrap_err();
+/// assert_eq!(error.fault, Fault::FieldName);
+/// assert_eq!((error.status(), error.offset), (400, 26));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RemoteError {
+    /// What is wrong.
+    pub fault: Fault,
+    /// The offset of the offending octet, counted from the first octet of the element that was being read (the head,
+    /// the chunk line, the trailer section); 0 where no single octet is at fault.
+    pub offset: u32,
+}
+
+impl RemoteError {
+    /// A fault that no single octet stands for.
+    pub const fn new(fault: Fault) -> Self {
+        Self { fault, offset: 0 }
+    }
+
+    /// A fault at an octet of the element that is being read.
+    pub const fn at(fault: Fault, offset: usize) -> Self {
+        Self { fault, offset: offset as u32 }
+    }
+
+    /// The status a server answers this with: 400, or what [`Fault`] says.
+    pub const fn status(self) -> u16 {
+        self.fault.status()
+    }
+}
+
+impl From<Fault> for RemoteError {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault)
+    }
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.fault.explain())?;
+        if self.offset > 0 {
+            write!(f, " (at octet {})", self.offset)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for RemoteError {}
+
+macro_rules! faults {
+    ($($(#[doc = $doc:literal])+ $name:ident $status:literal $text:literal,)*) => {
+        /// What a peer can do wrong. Each fault names the status a server would answer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Fault {
+            $($(#[doc = $doc])+ $name,)*
+        }
+
+        impl Fault {
+            /// Every fault, for tables and metrics.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The status a server answers with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// What the peer did, in a clause that follows "the peer sent" or stands alone in a log line.
+            pub const fn explain(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    /// The method is empty or has an octet that is not of a token (RFC 9110 §9.1).
+    Method 400 "a method that is not a token",
+    /// A method that this server does not implement (RFC 9110 §9.1).
+    MethodNotImplemented 501 "a method that is not implemented",
+    /// The request target is empty, relative, in authority-form, or has an octet that is not visible ASCII (RFC 9112 §3.2).
+    Target 400 "a malformed request target",
+    /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
+    TargetFragment 400 "a request target with a fragment",
+    /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
+    TargetAuthority 400 "a request target whose authority is malformed",
+    /// The start line has no well-formed `HTTP/1.1` where it must be (RFC 9112 §2.3).
+    Version 400 "a malformed HTTP version",
+    /// Another major version, or HTTP/1.0 where it is not allowed (RFC 9110 §15.6.6).
+    VersionNotSupported 505 "an HTTP version that is not supported",
+    /// The status is not three digits from 100 to 999 (RFC 9112 §4).
+    Status 400 "a malformed status code",
+    /// The reason phrase has a control character (RFC 9112 §4).
+    Reason 400 "a malformed reason phrase",
+    /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
+    LineEnd 400 "a line that does not end with CRLF",
+    /// Octets before a request that are neither a method nor an empty line (RFC 9112 §2.2).
+    LeadingOctets 400 "octets that begin no HTTP message",
+    /// A field name is empty, or has an octet that is not of a token, such as a space before the colon (RFC 9112 §5.1).
+    FieldName 400 "a malformed field name",
+    /// A field value has a control character (RFC 9110 §5.5).
+    FieldValue 400 "a field value with a control character",
+    /// A field line is folded (RFC 9112 §5.2).
+    ObsFold 400 "a folded field line",
+    /// A field that may stand only once is repeated.
+    Repeated 400 "a field twice that may stand once",
+    /// A request has no Host (RFC 9112 §3.2).
+    HostMissing 400 "a request without Host",
+    /// Host is not `uri-host [":" port]` (RFC 9112 §3.2).
+    Host 400 "a malformed Host",
+    /// Content-Length is not `1*DIGIT` of at most 64 bits (RFC 9112 §6.3).
+    ContentLength 400 "a malformed Content-Length",
+    /// Content-Length and Transfer-Encoding in one head (RFC 9112 §6.3).
+    LengthAndCoding 400 "both Content-Length and Transfer-Encoding",
+    /// A transfer coding that is not `chunked` (RFC 9112 §6.1).
+    TransferCoding 501 "a transfer coding that is not implemented",
+    /// Transfer-Encoding in a message of HTTP/1.0, or in a response that has no body (RFC 9112 §6.1).
+    TransferEncoding 400 "Transfer-Encoding where it is not allowed",
+    /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
+    Expectation 417 "an expectation that can not be met",
+    /// The head is longer than `Limits::max_head` (RFC 6585 §5).
+    HeadTooLarge 431 "a head over the limit",
+    /// More fields than `Limits::max_fields` (RFC 6585 §5).
+    TooManyFields 431 "more fields than the limit",
+    /// The chunk size is not one to sixteen hexadecimal digits (RFC 9112 §7.1).
+    ChunkSize 400 "a malformed chunk size",
+    /// A chunk extension is malformed (RFC 9112 §7.1.1).
+    ChunkExtension 400 "a malformed chunk extension",
+    /// A chunk line is longer than `Limits::max_chunk_line`.
+    ChunkLineTooLong 400 "a chunk line over the limit",
+    /// More chunk extensions than `Limits::extension_budget` allows.
+    ExtensionBudget 400 "more chunk extensions than the limit",
+    /// Chunk data is not followed by CRLF (RFC 9112 §7.1).
+    ChunkEnd 400 "chunk data that is not followed by CRLF",
+    /// A chunk is longer than `Limits::max_chunk`, and whole chunks were asked for.
+    ChunkTooLarge 413 "a chunk over the limit",
+    /// A trailer field that decides framing, routing or authentication (RFC 9110 §6.5.1).
+    TrailerForbidden 400 "a field that may not stand in trailers",
+    /// The trailer section is longer than `Limits::max_trailers`.
+    TrailersTooLarge 431 "trailers over the limit",
+    /// A body is longer than its reader allows.
+    BodyTooLarge 413 "a body over the limit",
+    /// The connection ended in the middle of a head (RFC 9112 §8).
+    TruncatedHead 400 "only a part of a head before it closed",
+    /// The connection ended in the middle of a body (RFC 9112 §8).
+    TruncatedBody 400 "only a part of a body before it closed",
+    /// Octets on a connection that is between two exchanges, or after the end of its last one.
+    UnaskedOctets 400 "octets that nobody asked for",
+    /// More interim responses than `Limits::max_interim`.
+    TooManyInterim 400 "more interim responses than the limit",
+    /// 101 Switching Protocols, which nobody asked for (RFC 9110 §15.2.2).
+    UnexpectedUpgrade 400 "101 although no upgrade was asked for",
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())
+    }
+}
+
+/// Our own side asked for something that can not be sent. Nothing of it has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The method is not a token (RFC 9110 §9.1).
+    Method,
+    /// The request target is not in a form of RFC 9112 §3.2, or has an octet that is not visible ASCII.
+    Target,
+    /// The status is not from 100 to 999, or is interim where a final one is needed.
+    Status,
+    /// The reason phrase has a control character.
+    Reason,
+    /// A field name is not a token (RFC 9110 §5.1).
+    FieldName,
+    /// A field value has a control character, or whitespace around it (RFC 9110 §5.5).
+    FieldValue,
+    /// The fields together do not fit into a head (65,535 octets).
+    HeadTooLarge,
+    /// A field that the library writes itself (Transfer-Encoding), or that may not stand twice.
+    FieldNotAllowed,
+    /// Content-Length was set to something that the body is not.
+    ContentLength,
+    /// A field that may not stand in trailers (RFC 9110 §6.5.1).
+    TrailerForbidden,
+    /// A chunk extension's name is not a token, its value has a control character, or the line is over 4 KiB.
+    ChunkExtension,
+    /// A body with this status or method, which have none (RFC 9112 §6.3).
+    BodyNotAllowed,
+    /// The body has more octets than it announced.
+    BodyTooLong,
+    /// The body ended before the length that it announced.
+    BodyTooShort,
+    /// A chunk has more or fewer octets than its announced size.
+    ChunkLength,
+    /// The buffer of the caller is too small for what is to be encoded.
+    BufferTooSmall,
+    /// The call is not possible in this state of the connection.
+    State,
+}
+
+impl LocalError {
+    /// What is wrong, and what to do about it.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::Method => "the method is not a token",
+            Self::Target => "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
+            Self::Status => "the status of a final response is from 200 to 999",
+            Self::Reason => "the reason phrase has a control character",
+            Self::FieldName => "a field name is not a token",
+            Self::FieldValue => "a field value has a control character or whitespace at an end",
+            Self::HeadTooLarge => "the head is over 65,535 octets",
+            Self::FieldNotAllowed => "framing and connection fields are written by the library: say it with the body",
+            Self::ContentLength => "content-length differs from the length of the body",
+            Self::TrailerForbidden => "a field that may not stand in trailers",
+            Self::ChunkExtension => "a chunk extension has a malformed name, a control character, or is over 4 KiB",
+            Self::BodyNotAllowed => "this status or method allows no body",
+            Self::BodyTooLong => "the body has more octets than it announced",
+            Self::BodyTooShort => "the body ended before the length that it announced",
+            Self::ChunkLength => "a chunk has more or fewer octets than its size",
+            Self::BufferTooSmall => "the buffer is too small for what is encoded",
+            Self::State => "the connection is not in a state for this call",
+        }
+    }
+}
+
+impl fmt::Display for LocalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())
+    }
+}
+
+impl core::error::Error for LocalError {}

@@ -1,0 +1,91 @@
+//! The request method.
+
+use core::fmt;
+
+/// A request method (RFC 9110 §9): a case-sensitive token.
+///
+/// Small and `Copy`, so that `match (request.method(), request.path())` reads well. Methods that have no variant of
+/// their own are [`Extension`](Self::Extension).
+///
+/// ```
+/// use degu_wire::Method;
+///
+/// assert_eq!(Method::from("GET"), Method::Get);
+/// assert_eq!(Method::from("PROPFIND"), Method::Extension("PROPFIND"));
+/// assert_eq!(Method::Extension("PROPFIND").as_str(), "PROPFIND");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method<'a> {
+    /// GET
+    Get,
+    /// HEAD
+    Head,
+    /// PUT
+    Put,
+    /// POST
+    Post,
+    /// DELETE
+    Delete,
+    /// PATCH (RFC 5789)
+    Patch,
+    /// OPTIONS
+    Options,
+    /// CONNECT, which servers here refuse with 501
+    Connect,
+    /// TRACE, which servers here refuse with 501
+    Trace,
+    /// Any other token. A method that is parsed is always a token; one that is sent is checked when it is encoded.
+    Extension(&'a str),
+}
+
+impl<'a> Method<'a> {
+    /// The method as it is sent.
+    pub const fn as_str(self) -> &'a str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+            Self::Patch => "PATCH",
+            Self::Options => "OPTIONS",
+            Self::Connect => "CONNECT",
+            Self::Trace => "TRACE",
+            Self::Extension(name) => name,
+        }
+    }
+
+    /// Whether sending the request twice does what sending it once does (RFC 9110 §9.2.2).
+    pub const fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
+    }
+
+    /// Whether a request of this method is expected to have content, so that its absence is said aloud with
+    /// `content-length: 0` (RFC 9110 §8.6).
+    pub const fn expects_content(self) -> bool {
+        matches!(self, Self::Put | Self::Post | Self::Patch)
+    }
+}
+
+impl<'a> From<&'a str> for Method<'a> {
+    fn from(name: &'a str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "PUT" => Self::Put,
+            "POST" => Self::Post,
+            "DELETE" => Self::Delete,
+            "PATCH" => Self::Patch,
+            "OPTIONS" => Self::Options,
+            "CONNECT" => Self::Connect,
+            "TRACE" => Self::Trace,
+            _ => Self::Extension(name),
+        }
+    }
+}
+
+impl fmt::Display for Method<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
