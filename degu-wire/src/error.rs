@@ -219,7 +219,9 @@ impl LocalError {
     pub const fn explain(self) -> &'static str {
         match self {
             Self::Method => "the method is not a token",
-            Self::Target => "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
+            Self::Target => {
+                "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment"
+            }
             Self::Status => "the status of a final response is from 200 to 999",
             Self::Reason => "the reason phrase has a control character",
             Self::FieldName => "a field name is not a token",
