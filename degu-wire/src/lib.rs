@@ -6,9 +6,11 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+pub mod chunk;
 mod error;
 mod limits;
 mod method;
+mod octets;
 
 pub use error::{Fault, LocalError, RemoteError};
 pub use limits::Limits;

@@ -1,0 +1,197 @@
+//! Writing chunk lines into a buffer of the caller.
+
+use super::{Extension, ExtensionValue};
+use crate::LocalError;
+use crate::octets::{is_text, is_token};
+
+/// What ends each line, and the data of each chunk.
+pub const CRLF: &[u8; 2] = b"\r\n";
+
+/// The end of a body without extensions and trailers: the last chunk and the empty trailer section.
+pub const LAST_CHUNK: &[u8; 5] = b"0\r\n\r\n";
+
+/// The longest chunk line without extensions, in octets: sixteen digits and CRLF.
+pub const MAX_SIZE_LINE: usize = 18;
+
+/// The longest chunk line that is encoded, in octets with its CRLF: what [`Limits`](crate::Limits) accepts by default.
+pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
+
+/// Writes the line that begins a chunk: its size, its extensions and CRLF. Returns how many octets of `out` are used.
+///
+/// The chunk's data follows, and then [`CRLF`]. A value is written as a token if it is one, and as a quoted-string
+/// otherwise. Extensions are anything that converts into [`Extension`]: decoded [`Extensions`](super::Extensions), an
+/// array of tuples, an iterator.
+///
+/// ```
+/// use degu_wire::chunk::{self, Extensions};
+///
+/// let mut out = [0; 64];
+/// let length = chunk::encode_chunk_head(&mut out, 5, [("seq", "42"), ("note", "two words")])?;
+/// assert_eq!(&out[..length], b"5;seq=42;note=\"two words\"\r\n");
+///
+/// let length = chunk::encode_chunk_head(&mut out, 4096, Extensions::EMPTY)?;
+/// assert_eq!(&out[..length], b"1000\r\n");
+/// # Ok::<(), degu_wire::LocalError>(())
+/// ```
+///
+/// # Errors
+///
+/// What `out` holds after an error is of no use.
+///
+/// - [`LocalError::ChunkExtension`]: a name is not a token, a value has a control character other than HTAB, or the
+///   line is over [`MAX_CHUNK_LINE`].
+/// - [`LocalError::ChunkLength`]: the size is 0, which would end the body: that is [`encode_last_chunk`].
+/// - [`LocalError::BufferTooSmall`]: the line is longer than `out`.
+pub fn encode_chunk_head<'e, I>(out: &mut [u8], size: u64, extensions: I) -> Result<usize, LocalError>
+where
+    I: IntoIterator<Item: Into<Extension<'e>>>,
+{
+    if size == 0 {
+        return Err(LocalError::ChunkLength);
+    }
+    encode_line(Buffer { out, length: 0 }, size, extensions)
+}
+
+/// Writes the line of the last chunk: `0`, its extensions and CRLF. Returns how many octets of `out` are used.
+///
+/// The trailer section follows, and then [`CRLF`]. Without extensions and trailers there is [`LAST_CHUNK`].
+///
+/// ```
+/// let mut out = [0; 64];
+/// let length = degu_wire::chunk::encode_last_chunk(&mut out, ["complete"])?;
+/// assert_eq!(&out[..length], b"0;complete\r\n");
+/// # Ok::<(), degu_wire::LocalError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`LocalError::ChunkExtension`] and [`LocalError::BufferTooSmall`], as for [`encode_chunk_head`].
+pub fn encode_last_chunk<'e, I>(out: &mut [u8], extensions: I) -> Result<usize, LocalError>
+where
+    I: IntoIterator<Item: Into<Extension<'e>>>,
+{
+    encode_line(Buffer { out, length: 0 }, 0, extensions)
+}
+
+/// How many octets [`encode_chunk_head`] writes, or [`encode_last_chunk`] for size 0.
+///
+/// ```
+/// assert_eq!(degu_wire::chunk::chunk_head_len(255, [("a", "b c")]), Ok(b"ff;a=\"b c\"\r\n".len()));
+/// ```
+///
+/// # Errors
+///
+/// [`LocalError::ChunkExtension`], as for [`encode_chunk_head`].
+pub fn chunk_head_len<'e, I>(size: u64, extensions: I) -> Result<usize, LocalError>
+where
+    I: IntoIterator<Item: Into<Extension<'e>>>,
+{
+    encode_line(Count(0), size, extensions)
+}
+
+/// Where a line goes.
+trait Sink {
+    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError>;
+    fn length(&self) -> usize;
+}
+
+/// Into a buffer, from its front.
+struct Buffer<'o> {
+    out: &'o mut [u8],
+    length: usize,
+}
+
+impl Sink for Buffer<'_> {
+    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError> {
+        let end = self.length + octets.len();
+        self.out.get_mut(self.length..end).ok_or(LocalError::BufferTooSmall)?.copy_from_slice(octets);
+        self.length = end;
+        Ok(())
+    }
+
+    fn length(&self) -> usize {
+        self.length
+    }
+}
+
+/// Nowhere.
+struct Count(usize);
+
+impl Sink for Count {
+    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError> {
+        self.0 += octets.len();
+        Ok(())
+    }
+
+    fn length(&self) -> usize {
+        self.0
+    }
+}
+
+fn encode_line<'e, S, I>(mut sink: S, size: u64, extensions: I) -> Result<usize, LocalError>
+where
+    S: Sink,
+    I: IntoIterator<Item: Into<Extension<'e>>>,
+{
+    put_size(&mut sink, size)?;
+    for extension in extensions {
+        put_extension(&mut sink, extension.into())?;
+        if sink.length() + CRLF.len() > MAX_CHUNK_LINE {
+            return Err(LocalError::ChunkExtension);
+        }
+    }
+    sink.put(CRLF)?;
+    Ok(sink.length())
+}
+
+/// `chunk-size = 1*HEXDIG`, without leading zeros
+fn put_size(sink: &mut impl Sink, size: u64) -> Result<(), LocalError> {
+    let mut digits = [b'0'; 16];
+    let mut first = digits.len() - 1;
+    let mut rest = size;
+    loop {
+        digits[first] = b"0123456789abcdef"[(rest & 0xf) as usize];
+        rest >>= 4;
+        if rest == 0 {
+            return sink.put(&digits[first..]);
+        }
+        first -= 1;
+    }
+}
+
+/// `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send
+fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), LocalError> {
+    if !is_whole_token(extension.name.as_bytes()) {
+        return Err(LocalError::ChunkExtension);
+    }
+    sink.put(b";")?;
+    sink.put(extension.name.as_bytes())?;
+    match extension.value {
+        None => Ok(()),
+        Some(ExtensionValue::Plain(token)) if is_whole_token(token) => {
+            sink.put(b"=")?;
+            sink.put(token)
+        }
+        Some(value) => {
+            sink.put(b"=\"")?;
+            put_quoted(sink, value)?;
+            sink.put(b"\"")
+        }
+    }
+}
+
+/// `*( qdtext / quoted-pair )`: only what must be escaped is (RFC 9110 §5.6.4).
+fn put_quoted(sink: &mut impl Sink, value: ExtensionValue<'_>) -> Result<(), LocalError> {
+    for octet in value.unescape() {
+        match octet {
+            b'"' | b'\\' => sink.put(&[b'\\', octet])?,
+            text if is_text(text) => sink.put(&[text])?,
+            _ => return Err(LocalError::ChunkExtension),
+        }
+    }
+    Ok(())
+}
+
+fn is_whole_token(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.iter().all(|&octet| is_token(octet))
+}

@@ -1,0 +1,342 @@
+//! Chunk extensions as they were received, and one by one.
+
+use super::scan::Scanner;
+use crate::octets::{is_blank, is_token};
+use crate::{Fault, RemoteError};
+
+/// The extensions of one chunk, well-formed, in the order they were sent (RFC 9112 §7.1.1).
+///
+/// Borrowed from the input and as small as a slice: nothing is taken apart until it is asked for.
+///
+/// ```
+/// use degu_wire::chunk::Extensions;
+///
+/// let extensions = Extensions::parse(br#";seq=42;note="a \"b\"";last"#)?;
+/// let names: Vec<_> = extensions.iter().map(|extension| extension.name).collect();
+/// assert_eq!(names, ["seq", "note", "last"]);
+/// assert!(extensions.find("seq").unwrap().value.unwrap() == "42");
+/// assert!(extensions.find("note").unwrap().value.unwrap() == r#"a "b""#);
+/// assert_eq!(extensions.find("last").unwrap().value, None);
+/// # Ok::<(), degu_wire::RemoteError>(())
+/// ```
+///
+/// Two are equal when they say the same, however it is written: `;a="b"` is `;a=b`.
+#[derive(Clone, Copy, Default)]
+pub struct Extensions<'i> {
+    raw: &'i [u8],
+}
+
+impl<'i> Extensions<'i> {
+    /// No extensions.
+    pub const EMPTY: Self = Self { raw: &[] };
+
+    /// Checks `raw`, which is what stands between the size and the CRLF of a chunk line, from the first `;` (or the
+    /// whitespace before it) on.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::ChunkExtension`] with the offset of the octet that does not belong there, or [`Fault::LineEnd`] if that
+    /// is a LF.
+    pub fn parse(raw: &'i [u8]) -> Result<Self, RemoteError> {
+        let mut scanner = Scanner::START;
+        let at = scanner.run(raw, 0);
+        match raw.get(at) {
+            None if scanner.is_complete() => Ok(Self { raw }),
+            Some(b'\n') => Err(RemoteError::at(Fault::LineEnd, at)),
+            _ => Err(RemoteError::at(Fault::ChunkExtension, at)),
+        }
+    }
+
+    /// What a scanner has found to be well-formed.
+    pub(super) const fn from_scanned(raw: &'i [u8]) -> Self {
+        Self { raw }
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.raw.is_empty()
+    }
+
+    /// The octets as they were sent, from the first `;` (or the whitespace before it) up to the CRLF.
+    pub const fn as_bytes(&self) -> &'i [u8] {
+        self.raw
+    }
+
+    /// The extensions in the order they were sent. A name may come more than once.
+    pub const fn iter(&self) -> Iter<'i> {
+        Iter { rest: self.raw }
+    }
+
+    /// The first extension of this name. Names are compared octet by octet: RFC 9112 does not say that case is
+    /// ignored.
+    pub fn find(&self, name: &str) -> Option<Extension<'i>> {
+        self.iter().find(|extension| extension.name == name)
+    }
+}
+
+impl PartialEq for Extensions<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw || self.iter().eq(*other)
+    }
+}
+
+impl Eq for Extensions<'_> {}
+
+impl core::fmt::Debug for Extensions<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self).finish()
+    }
+}
+
+impl<'i> IntoIterator for Extensions<'i> {
+    type Item = Extension<'i>;
+    type IntoIter = Iter<'i>;
+
+    fn into_iter(self) -> Iter<'i> {
+        self.iter()
+    }
+}
+
+impl<'i> IntoIterator for &Extensions<'i> {
+    type Item = Extension<'i>;
+    type IntoIter = Iter<'i>;
+
+    fn into_iter(self) -> Iter<'i> {
+        self.iter()
+    }
+}
+
+/// The iterator over [`Extensions`].
+#[derive(Clone, Debug)]
+pub struct Iter<'i> {
+    /// What has not been read yet: empty, or from the whitespace before a `;` on.
+    rest: &'i [u8],
+}
+
+impl<'i> Iterator for Iter<'i> {
+    type Item = Extension<'i>;
+
+    fn next(&mut self) -> Option<Extension<'i>> {
+        // The text has been scanned, so each `?` here is taken at its end only.
+        let text = skip_blanks(self.rest).strip_prefix(b";")?;
+        let (name, mut rest) = split_token(skip_blanks(text));
+        let name = core::str::from_utf8(name).ok()?;
+        let mut value = None;
+        if let Some(after) = skip_blanks(rest).strip_prefix(b"=") {
+            let after = skip_blanks(after);
+            let read = match after.strip_prefix(b"\"") {
+                Some(quoted) => split_quoted(quoted)?,
+                None => {
+                    let (token, rest) = split_token(after);
+                    (ExtensionValue::Plain(token), rest)
+                }
+            };
+            value = Some(read.0);
+            rest = read.1;
+        }
+        self.rest = rest;
+        Some(Extension { name, value })
+    }
+}
+
+impl core::iter::FusedIterator for Iter<'_> {}
+
+/// `BWS`
+fn skip_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().position(|&octet| !is_blank(octet)).unwrap_or(text.len());
+    &text[blanks..]
+}
+
+/// `token`
+fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
+    text.split_at(text.iter().position(|&octet| !is_token(octet)).unwrap_or(text.len()))
+}
+
+/// `*( qdtext / quoted-pair ) DQUOTE`
+fn split_quoted(text: &[u8]) -> Option<(ExtensionValue<'_>, &[u8])> {
+    let mut at = 0;
+    let mut is_plain = true;
+    loop {
+        match text.get(at)? {
+            b'"' => break,
+            b'\\' => {
+                is_plain = false;
+                at += 2;
+            }
+            _ => at += 1,
+        }
+    }
+    let (octets, rest) = (&text[..at], &text[at + 1..]);
+    Some((if is_plain { ExtensionValue::Plain(octets) } else { ExtensionValue::Escaped(octets) }, rest))
+}
+
+/// One chunk extension: a name, and a value if it has one.
+///
+/// To send one, a tuple or a bare name will do, which converts into it.
+///
+/// ```
+/// use degu_wire::chunk::{Extension, ExtensionValue};
+///
+/// let extension = Extension::from(("seq", "42"));
+/// assert_eq!(extension, Extension { name: "seq", value: Some(ExtensionValue::Plain(b"42")) });
+/// assert_eq!(Extension::from("last"), Extension { name: "last", value: None });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extension<'i> {
+    /// The name: a token. It is checked when it is encoded.
+    pub name: &'i str,
+    /// The value. `;a` has none, and `;a=""` has an empty one.
+    pub value: Option<ExtensionValue<'i>>,
+}
+
+impl<'i> From<&'i str> for Extension<'i> {
+    fn from(name: &'i str) -> Self {
+        Self { name, value: None }
+    }
+}
+
+impl<'i> From<(&'i str, &'i str)> for Extension<'i> {
+    fn from((name, value): (&'i str, &'i str)) -> Self {
+        Self::from((name, value.as_bytes()))
+    }
+}
+
+impl<'i> From<(&'i str, &'i [u8])> for Extension<'i> {
+    fn from((name, value): (&'i str, &'i [u8])) -> Self {
+        Self::from((name, Some(value)))
+    }
+}
+
+impl<'i> From<(&'i str, Option<&'i [u8]>)> for Extension<'i> {
+    fn from((name, value): (&'i str, Option<&'i [u8]>)) -> Self {
+        Self { name, value: value.map(ExtensionValue::Plain) }
+    }
+}
+
+impl<'i> From<&Extension<'i>> for Extension<'i> {
+    fn from(extension: &Extension<'i>) -> Self {
+        *extension
+    }
+}
+
+/// The value of a chunk extension: a token or a quoted-string, which mean the same (RFC 9110 §5.6.4).
+///
+/// Values are equal when their octets are, however they are written, and can be compared with octets and text.
+///
+/// ```
+/// use degu_wire::chunk::ExtensionValue;
+///
+/// let value = ExtensionValue::Escaped(br#"a \"b\""#);
+/// assert!(value == r#"a "b""#);
+/// assert_eq!(value.as_token_or_plain(), None);
+/// assert_eq!(value.unescape().collect::<Vec<u8>>(), br#"a "b""#);
+/// assert_eq!(value.unescape().len(), 5);
+/// ```
+#[derive(Clone, Copy)]
+pub enum ExtensionValue<'i> {
+    /// The octets of the value: a token, or a quoted-string in which nothing is escaped, without its quotes.
+    Plain(&'i [u8]),
+    /// What stands between the quotes of a quoted-string that has quoted-pairs, which are a backslash and an octet that
+    /// stands for itself.
+    Escaped(&'i [u8]),
+}
+
+impl<'i> ExtensionValue<'i> {
+    /// The octets of the value, if they stand in the input as they are: a token, or a quoted-string without
+    /// quoted-pairs. For the others there is [`unescape`](Self::unescape).
+    pub const fn as_token_or_plain(self) -> Option<&'i [u8]> {
+        match self {
+            Self::Plain(octets) => Some(octets),
+            Self::Escaped(_) => None,
+        }
+    }
+
+    /// The octets of the value, without the backslashes of quoted-pairs.
+    pub const fn unescape(self) -> Unescape<'i> {
+        match self {
+            Self::Plain(octets) => Unescape { rest: octets, has_pairs: false },
+            Self::Escaped(octets) => Unescape { rest: octets, has_pairs: true },
+        }
+    }
+}
+
+impl PartialEq for ExtensionValue<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Plain(one), Self::Plain(another)) => one == another,
+            _ => self.unescape().eq(other.unescape()),
+        }
+    }
+}
+
+impl Eq for ExtensionValue<'_> {}
+
+impl PartialEq<[u8]> for ExtensionValue<'_> {
+    fn eq(&self, octets: &[u8]) -> bool {
+        *self == ExtensionValue::Plain(octets)
+    }
+}
+
+impl PartialEq<&[u8]> for ExtensionValue<'_> {
+    fn eq(&self, octets: &&[u8]) -> bool {
+        *self == **octets
+    }
+}
+
+impl PartialEq<str> for ExtensionValue<'_> {
+    fn eq(&self, text: &str) -> bool {
+        *self == *text.as_bytes()
+    }
+}
+
+impl PartialEq<&str> for ExtensionValue<'_> {
+    fn eq(&self, text: &&str) -> bool {
+        *self == *text.as_bytes()
+    }
+}
+
+/// Shows the octets as text, with what is not printable ASCII escaped.
+impl core::fmt::Debug for ExtensionValue<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("\"")?;
+        for octet in self.unescape() {
+            write!(f, "{}", core::ascii::escape_default(octet))?;
+        }
+        f.write_str("\"")
+    }
+}
+
+/// The iterator over the octets of an [`ExtensionValue`]. It knows its length, which takes a pass over the octets.
+#[derive(Clone, Debug)]
+pub struct Unescape<'i> {
+    rest: &'i [u8],
+    has_pairs: bool,
+}
+
+impl Iterator for Unescape<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (octet, rest) = match self.rest {
+            [b'\\', octet, rest @ ..] if self.has_pairs => (octet, rest),
+            [octet, rest @ ..] => (octet, rest),
+            [] => return None,
+        };
+        self.rest = rest;
+        Some(*octet)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let mut pairs = 0;
+        let mut at = 0;
+        while self.has_pairs && at + 1 < self.rest.len() {
+            let is_pair = self.rest[at] == b'\\';
+            pairs += usize::from(is_pair);
+            at += 1 + usize::from(is_pair);
+        }
+        (self.rest.len() - pairs, Some(self.rest.len() - pairs))
+    }
+}
+
+impl ExactSizeIterator for Unescape<'_> {}
+impl core::iter::FusedIterator for Unescape<'_> {}

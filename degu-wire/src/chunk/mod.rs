@@ -1,0 +1,86 @@
+//! Chunked bodies: chunks, their extensions, and where the trailers end.
+//!
+//! A chunk is a unit that both sides see, and its extensions are values that travel with it: a sequence number, a hash,
+//! a mark that says what the data is. So this decoder gives them all, where most skip them.
+//!
+//! # The grammar
+//!
+//! RFC 9112 §7.1, with nothing added and three things bounded:
+//!
+//! ```text
+//! chunked-body    = *chunk last-chunk trailer-section CRLF
+//! chunk           = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
+//! chunk-size      = 1*HEXDIG                                  at most 16, leading zeros included
+//! last-chunk      = 1*("0") [ chunk-ext ] CRLF                at most 16 zeros, as any size
+//! chunk-data      = 1*OCTET
+//! chunk-ext       = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+//! chunk-ext-name  = token
+//! chunk-ext-val   = token / quoted-string
+//! trailer-section = *( field-line CRLF )                      its line ends; fields are parsed as those of a head
+//! ```
+//!
+//! - The size has at most sixteen digits, so that it fits into 64 bits whatever they are. RFC 9112 §7.1 asks that
+//!   recipients "anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
+//!   overflows". A sign, a prefix `0x` or a space before the size is no digit.
+//! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one in start lines and field lines,
+//!   not in chunk lines; whoever does it there reads another body than others on the way.
+//! - Whitespace stands around `;` and `=` only. `5 CRLF` with a space before CRLF, which some senders pad with, is
+//!   refused: no rule has it.
+//! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) octets. RFC 9112 §7.1.1 says that a recipient
+//!   "ought to limit the total length of chunk extensions received in a request to an amount reasonable for the
+//!   services provided": a chunk has [`free_extension`](crate::Limits::free_extension) octets free, which lets a feed
+//!   number its chunks for as long as it lives; what is beyond is paid from a balance of
+//!   [`extension_budget`](crate::Limits::extension_budget) octets, to which each octet of data adds one.
+//!
+//! # The decoder
+//!
+//! ```text
+//!              ┌──────────────── CRLF ─────────────────┐
+//!              ▼                                       │
+//!   ──▶ ┌────────────┐   size > 0   ┌────────────┐     │
+//!       │ chunk line │ ───────────▶ │    data    │ ────┘
+//!       └────────────┘    Chunk     └────────────┘
+//!              │                      │        ▲
+//!              │ size = 0             └─ Data ─┘
+//!              │ LastChunk
+//!              ▼
+//!      ┌───────────────┐  empty line  ┌────────────┐
+//!      │ trailer lines │ ───────────▶ │    done    │
+//!      └───────────────┘     End      └────────────┘
+//! ```
+//!
+//! The buffer is the caller's. [`Decoder::decode`] looks at its front and returns a [`Step`]: how many octets to drop
+//! from there, and an [`Event`] that borrows from them. Without an event more octets are needed: append and call again.
+//! A line is consumed when it is whole; until then the decoder knows how much of it is good, reads no octet twice, and
+//! refuses a bad one as soon as it comes. The same input gives the same events and errors however it is cut, except
+//! that data comes in as many pieces as the input does.
+//!
+//! # The encoder
+//!
+//! [`encode_chunk_head`] and [`encode_last_chunk`] write lines into a `&mut [u8]`; data, [`CRLF`] and trailers are for
+//! the caller to write, most often without a copy. What they write decodes to itself.
+//!
+//! ```
+//! use degu_wire::{Limits, chunk};
+//!
+//! let mut line = [0; 64];
+//! let length = chunk::encode_chunk_head(&mut line, 5, [("seq", "1")])?;
+//! let wire = [&line[..length], b"hello", chunk::CRLF, chunk::LAST_CHUNK].concat();
+//!
+//! let mut decoder = chunk::Decoder::new(&Limits::DEFAULT);
+//! let step = decoder.decode(&wire)?;
+//! let Some(chunk::Event::Chunk { size: 5, extensions }) = step.event else { panic!() };
+//! assert_eq!(extensions.as_bytes(), b";seq=1");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod decode;
+mod encode;
+mod extension;
+mod scan;
+
+pub use decode::{Decoder, Event, Step};
+pub use encode::{
+    CRLF, LAST_CHUNK, MAX_CHUNK_LINE, MAX_SIZE_LINE, chunk_head_len, encode_chunk_head, encode_last_chunk,
+};
+pub use extension::{Extension, ExtensionValue, Extensions, Iter, Unescape};

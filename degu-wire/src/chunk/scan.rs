@@ -1,0 +1,116 @@
+//! The grammar of chunk extensions as a table: one row a state, one column a class of octets.
+//!
+//! A table rather than nested loops, because a line may end anywhere in what has been received: the scanner is one
+//! octet of state, and goes on where it stopped.
+
+use crate::octets;
+
+/// Where in `chunk-ext` the scanner is. The numbers are offsets of rows in [`NEXT`].
+///
+/// ```text
+///   chunk-ext      = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+///   chunk-ext-name = token
+///   chunk-ext-val  = token / quoted-string
+///   quoted-string  = DQUOTE *( qdtext / quoted-pair ) DQUOTE
+///   qdtext         = HTAB / SP / %x21 / %x23-5B / %x5D-7E / obs-text
+///   quoted-pair    = "\" ( HTAB / SP / VCHAR / obs-text )
+/// ```
+///
+/// (RFC 9112 §7.1.1, RFC 9110 §5.6.4.) Whitespace stands only before something, so `BLANK` and `NAME_BLANK` are not
+/// ends: `5 CRLF` and `5;a CRLF` with a space before the CRLF are refused, as the grammar has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Scanner(u8);
+
+/// After the size, or after a quoted-string: whitespace, `;`, or the end.
+const BETWEEN: u8 = 0 << 3;
+/// Whitespace after the size or after a value: `;` must follow.
+const BLANK: u8 = 1 << 3;
+/// After `;`: whitespace, or the name.
+const SEMICOLON: u8 = 2 << 3;
+/// In the name.
+const NAME: u8 = 3 << 3;
+/// Whitespace after the name: `=` or `;` must follow.
+const NAME_BLANK: u8 = 4 << 3;
+/// After `=`: whitespace, or the value.
+const EQUALS: u8 = 5 << 3;
+/// In a value that is a token.
+const VALUE: u8 = 6 << 3;
+/// In a quoted-string.
+const QUOTED: u8 = 7 << 3;
+/// After a backslash in a quoted-string.
+const PAIR: u8 = 8 << 3;
+/// No state: the octet is not of an extension here.
+const STOP: u8 = u8::MAX;
+
+/// The rows of the table. The classes of octets are: what is never in an extension (controls, CR and LF among them),
+/// SP and HTAB, `tchar`, four octets with a meaning of their own, and the other octets of text.
+#[rustfmt::skip]
+const ROWS: [[u8; 8]; 9] = [
+    //             control blank       tchar  ;          =       "        \     text
+    /* BETWEEN    */ [STOP, BLANK,      STOP,  SEMICOLON, STOP,   STOP,    STOP, STOP],
+    /* BLANK      */ [STOP, BLANK,      STOP,  SEMICOLON, STOP,   STOP,    STOP, STOP],
+    /* SEMICOLON  */ [STOP, SEMICOLON,  NAME,  STOP,      STOP,   STOP,    STOP, STOP],
+    /* NAME       */ [STOP, NAME_BLANK, NAME,  SEMICOLON, EQUALS, STOP,    STOP, STOP],
+    /* NAME_BLANK */ [STOP, NAME_BLANK, STOP,  SEMICOLON, EQUALS, STOP,    STOP, STOP],
+    /* EQUALS     */ [STOP, EQUALS,     VALUE, STOP,      STOP,   QUOTED,  STOP, STOP],
+    /* VALUE      */ [STOP, BLANK,      VALUE, SEMICOLON, STOP,   STOP,    STOP, STOP],
+    /* QUOTED     */ [STOP, QUOTED,     QUOTED, QUOTED,   QUOTED, BETWEEN, PAIR, QUOTED],
+    /* PAIR       */ [STOP, QUOTED,     QUOTED, QUOTED,   QUOTED, QUOTED,  QUOTED, QUOTED],
+];
+
+/// [`ROWS`] in one piece, as long as an octet has values: a look-up needs no bounds check.
+static NEXT: [u8; 256] = {
+    let mut table = [STOP; 256];
+    let mut index = 0;
+    while index < ROWS.len() * 8 {
+        table[index] = ROWS[index / 8][index % 8];
+        index += 1;
+    }
+    table
+};
+
+/// The class of each octet: the number of its column in [`ROWS`].
+static CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        table[octet] = match octet as u8 {
+            b';' => 3,
+            b'=' => 4,
+            b'"' => 5,
+            b'\\' => 6,
+            blank if octets::is_blank(blank) => 1,
+            token if octets::is_token(token) => 2,
+            text if octets::is_text(text) => 7,
+            _ => 0,
+        };
+        octet += 1;
+    }
+    table
+};
+
+impl Scanner {
+    /// Before the first octet of `chunk-ext`, just behind the size.
+    pub(super) const START: Self = Self(BETWEEN);
+
+    /// Reads from `text[at..]` as far as it is an extension, and returns where it stopped: at an octet that can not go
+    /// on with the extension here, or at the end of the text.
+    pub(super) fn run(&mut self, text: &[u8], mut at: usize) -> usize {
+        let mut state = self.0;
+        while let Some(&octet) = text.get(at) {
+            let next = NEXT[usize::from(state | CLASS[usize::from(octet)])];
+            if next == STOP {
+                break;
+            }
+            state = next;
+            at += 1;
+        }
+        self.0 = state;
+        at
+    }
+
+    /// Whether the extensions may end here.
+    pub(super) const fn is_complete(self) -> bool {
+        matches!(self.0, BETWEEN | NAME | VALUE)
+    }
+}

@@ -1,0 +1,67 @@
+//! Classes of octets, as tables: what RFC 9110 §5.6 builds its grammar from.
+//!
+//! Each table has an entry for all 256 octets, so that a look-up by octet needs no bounds check.
+
+/// The value in [`HEX`] of octets that are no hexadecimal digit: greater than any digit's.
+pub(crate) const NO_HEX: u8 = 0xff;
+
+/// The value of each hexadecimal digit (RFC 5234 `HEXDIG`, in both cases), or [`NO_HEX`].
+pub(crate) const HEX: [u8; 256] = {
+    let mut table = [NO_HEX; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value];
+        table[digit as usize] = value as u8;
+        table[digit.to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
+
+/// Whether each octet is a `tchar`.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let is_mark = matches!(
+            octet as u8,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        );
+        table[octet] = is_mark || (octet as u8).is_ascii_alphanumeric();
+        octet += 1;
+    }
+    table
+};
+
+/// Whether an octet may stand in a token (RFC 9110 §5.6.2 `tchar`).
+pub(crate) const fn is_token(octet: u8) -> bool {
+    TOKEN[octet as usize]
+}
+
+/// Whether an octet is whitespace inside a line: SP or HTAB (RFC 9110 §5.6.3 `OWS`, `BWS`).
+pub(crate) const fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
+}
+
+/// Whether an octet may stand in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
+/// obs-text (RFC 9110 §5.5, §5.6.4). All controls but HTAB are out.
+pub(crate) const fn is_text(octet: u8) -> bool {
+    matches!(octet, b'\t' | b' '..=b'~' | 0x80..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_the_classes_of_the_grammar() {
+        for octet in 0..=u8::MAX {
+            // RFC 9110 §5.6.2: any VCHAR, except delimiters.
+            let delimiter = br#""(),/:;<=>?@[\]{}"#.contains(&octet);
+            assert_eq!(is_token(octet), octet.is_ascii_graphic() && !delimiter, "{octet:#04x}");
+            let digit = char::from(octet).to_digit(16).map_or(NO_HEX, |digit| digit as u8);
+            assert_eq!(HEX[usize::from(octet)], digit, "{octet:#04x}");
+            assert_eq!(is_text(octet), octet == b'\t' || !octet.is_ascii_control(), "{octet:#04x}");
+        }
+    }
+}
