@@ -160,6 +160,8 @@ faults! {
     TruncatedHead 400 "only a part of a head before it closed",
     /// The connection ended in the middle of a body (RFC 9112 §8).
     TruncatedBody 400 "only a part of a body before it closed",
+    /// The connection ended instead of a response: not one octet of it came.
+    NoResponse 400 "nothing before it closed",
     /// Octets on a connection that is between two exchanges, or after the end of its last one.
     UnaskedOctets 400 "octets that nobody asked for",
     /// More interim responses than `Limits::max_interim`.

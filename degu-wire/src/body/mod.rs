@@ -1,0 +1,259 @@
+//! Bodies: what is sent, and the parts in which any body comes and goes.
+
+mod chunk;
+mod unfold;
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+
+pub use chunk::{Chunk, ChunkExtensions};
+
+use crate::headers::Trailers;
+
+/// An error of an application, of any kind.
+pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
+
+/// A piece of a body on its way in or out.
+///
+/// Chunked bodies are `(Chunk Data*)* Last`; all others are `Data*`. A chunk that is at hand as a whole is one part, so
+/// that it costs no more than plain data; a large one begins with a part and goes on as `Data`, so that it need never be
+/// held as a whole.
+#[derive(Debug)]
+pub enum Part {
+    /// A chunk begins.
+    Chunk {
+        /// How many octets of data the chunk has, all in all: never zero.
+        size: u64,
+        /// What was said about it.
+        extensions: ChunkExtensions,
+        /// The first of its data: anything from nothing to the whole.
+        data: Bytes,
+    },
+    /// Data: of the chunk that began last, or of a body without chunks.
+    Data(Bytes),
+    /// The end of a chunked body, where something is said at it. A source that ends without it ends plainly.
+    Last {
+        /// The extensions of the last chunk, which has no data.
+        extensions: ChunkExtensions,
+        /// The trailer fields.
+        trailers: Trailers,
+    },
+}
+
+impl From<Chunk> for Part {
+    fn from(Chunk { data, extensions }: Chunk) -> Self {
+        Self::Chunk { size: data.len() as u64, extensions, data }
+    }
+}
+
+impl From<Bytes> for Part {
+    fn from(data: Bytes) -> Self {
+        Self::Data(data)
+    }
+}
+
+impl From<Trailers> for Part {
+    fn from(trailers: Trailers) -> Self {
+        Self::Last { extensions: ChunkExtensions::new(), trailers }
+    }
+}
+
+/// Where the parts of a body come from: a stream of them, polled by the connection that sends it.
+///
+/// A source is polled only when the connection has room for a part, so that a slow reader slows the source. It is
+/// dropped when it has ended, when it fails, and as soon as the connection is gone.
+pub trait Source {
+    /// The next part, or the end.
+    ///
+    /// # Errors
+    ///
+    /// Whatever ends the body before its time: the message is then cut, and the peer sees that it was.
+    fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>>;
+}
+
+/// A body to send: none, octets at hand, or a source of them.
+///
+/// The type says what the framing is, so a length and a coding can not contradict each other. No body and an empty body
+/// are different things: a request without a body has no `content-length`.
+///
+/// A [`Body`] may cross threads, which the client's must be able to; a [`LocalBody`] may hold what can not, and any body
+/// goes into it at no cost.
+///
+/// ```
+/// use degu_wire::{Body, Chunk};
+///
+/// let none = Body::from(());
+/// let text = Body::from("hello, world");
+/// let counter = Body::unfold(0, |n| async move { (n < 3).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)) });
+/// # let _: [Body; 3] = [none, text, counter];
+/// ```
+pub struct BodyOf<S: ?Sized> {
+    kind: BodyKind<S>,
+}
+
+/// A body that may cross threads: see [`BodyOf`].
+pub type Body = BodyOf<dyn Source + Send>;
+
+/// A body whose source need not be `Send`: what a server sends, whose connections never leave their thread.
+pub type LocalBody = BodyOf<dyn Source>;
+
+/// What a body is, for those who send it.
+#[non_exhaustive]
+pub enum BodyKind<S: ?Sized> {
+    /// No body.
+    None,
+    /// Octets at hand, maybe none.
+    Bytes(Bytes),
+    /// So many octets from a source, which gives [`Part::Data`] only.
+    Length(u64, Pin<Box<S>>),
+    /// Chunks from a source.
+    Chunked(Pin<Box<S>>),
+}
+
+impl<S: ?Sized> BodyOf<S> {
+    /// No body.
+    pub const fn none() -> Self {
+        Self { kind: BodyKind::None }
+    }
+
+    /// So many octets from a source, for a content-length. More or fewer are an error, and the message is cut.
+    pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
+        Self { kind: BodyKind::Length(length, source) }
+    }
+
+    /// Chunks from a source.
+    pub const fn from_chunks(source: Pin<Box<S>>) -> Self {
+        Self { kind: BodyKind::Chunked(source) }
+    }
+
+    /// What the body is.
+    pub fn into_kind(self) -> BodyKind<S> {
+        self.kind
+    }
+
+    /// What the body is.
+    pub const fn kind(&self) -> &BodyKind<S> {
+        &self.kind
+    }
+
+    /// The number of octets, if it is known.
+    pub fn length(&self) -> Option<u64> {
+        match &self.kind {
+            BodyKind::None => Some(0),
+            BodyKind::Bytes(bytes) => Some(bytes.len() as u64),
+            BodyKind::Length(length, _) => Some(*length),
+            BodyKind::Chunked(_) => None,
+        }
+    }
+
+    /// Whether there is no body, which an empty one is not.
+    pub const fn is_none(&self) -> bool {
+        matches!(self.kind, BodyKind::None)
+    }
+}
+
+impl Body {
+    /// A chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
+    /// `None` at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the peer is gone the body is dropped, and with it the future that was under way.
+    pub fn unfold<T, F, Fut>(seed: T, next: F) -> Self
+    where
+        T: Send + 'static,
+        F: FnMut(T) -> Fut + Send + 'static,
+        Fut: Future<Output = Option<(Chunk, T)>> + Send + 'static,
+    {
+        Self::from_chunks(Box::pin(unfold::Unfold::new(seed, next)))
+    }
+}
+
+impl LocalBody {
+    /// A chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
+    /// `None` at the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the peer is gone the body is dropped, and with it the future that was under way.
+    pub fn unfold<T, F, Fut>(seed: T, next: F) -> Self
+    where
+        T: 'static,
+        F: FnMut(T) -> Fut + 'static,
+        Fut: Future<Output = Option<(Chunk, T)>> + 'static,
+    {
+        Self::from_chunks(Box::pin(unfold::Unfold::new(seed, next)))
+    }
+}
+
+impl<S: ?Sized> Default for BodyOf<S> {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for BodyOf<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl<S: ?Sized> fmt::Debug for BodyKind<S> {
+    /// The framing only: content may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no body"),
+            Self::Bytes(bytes) => write!(f, "{} octets", bytes.len()),
+            Self::Length(length, _) => write!(f, "{length} octets from a source"),
+            Self::Chunked(_) => f.write_str("chunks from a source"),
+        }
+    }
+}
+
+impl From<Body> for LocalBody {
+    fn from(body: Body) -> Self {
+        let kind = match body.kind {
+            BodyKind::None => BodyKind::None,
+            BodyKind::Bytes(bytes) => BodyKind::Bytes(bytes),
+            BodyKind::Length(length, source) => BodyKind::Length(length, source as Pin<Box<dyn Source>>),
+            BodyKind::Chunked(source) => BodyKind::Chunked(source as Pin<Box<dyn Source>>),
+        };
+        Self { kind }
+    }
+}
+
+impl<S: ?Sized> From<()> for BodyOf<S> {
+    fn from((): ()) -> Self {
+        Self::none()
+    }
+}
+
+impl<S: ?Sized> From<Bytes> for BodyOf<S> {
+    fn from(bytes: Bytes) -> Self {
+        Self { kind: BodyKind::Bytes(bytes) }
+    }
+}
+
+macro_rules! from_octets {
+    ($($octets:ty),*) => {$(
+        impl<S: ?Sized> From<$octets> for BodyOf<S> {
+            fn from(octets: $octets) -> Self {
+                Self::from(Bytes::from(octets))
+            }
+        }
+    )*};
+}
+
+from_octets!(&'static str, &'static [u8], String, Vec<u8>);
+
+impl<S: ?Sized, const N: usize> From<&'static [u8; N]> for BodyOf<S> {
+    fn from(octets: &'static [u8; N]) -> Self {
+        Self::from(&octets[..])
+    }
+}

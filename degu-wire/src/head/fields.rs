@@ -1,0 +1,338 @@
+//! Field lines: `field-name ":" OWS field-value OWS CRLF` (RFC 9112 §5), and what framing is made of.
+//!
+//! One pass finds the lines, checks every octet and notes the fields on which framing, routing and persistence depend
+//! ([`Semantics`]), so that no field is looked up afterwards to find out where a message ends.
+
+use super::{
+    host::is_host,
+    scan::{token_end, value_end, word_at},
+};
+use crate::{Fault, RemoteError};
+
+/// Where a field lies in its head: four offsets, eight octets. Storage for them belongs to the caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSpan {
+    pub(crate) name: u16,
+    pub(crate) name_end: u16,
+    pub(crate) value: u16,
+    pub(crate) value_end: u16,
+}
+
+impl FieldSpan {
+    /// A span of nothing, to make storage of.
+    pub const EMPTY: Self = Self { name: 0, name_end: 0, value: 0, value_end: 0 };
+
+    pub(crate) fn name(self, text: &[u8]) -> &str {
+        // A field name is a token, so it is ASCII; the spans were made for this text.
+        text.get(self.name as usize..self.name_end as usize)
+            .and_then(|name| core::str::from_utf8(name).ok())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn value(self, text: &[u8]) -> &[u8] {
+        text.get(self.value as usize..self.value_end as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn is_named(self, text: &[u8], name: &str) -> bool {
+        text.get(self.name as usize..self.name_end as usize)
+            .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+/// Which message the fields belong to: what is checked depends on it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Request { http10: bool },
+    Response { http10: bool },
+    Trailers,
+}
+
+/// The fields that may stand only once, and those whose presence alone decides something.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Semantics {
+    seen: u16,
+    pub(super) content_length: u64,
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+    /// The value of Host, as offsets.
+    pub(super) host: (u16, u16),
+}
+
+impl Semantics {
+    pub(super) const HOST: u16 = 1;
+    pub(super) const CONTENT_LENGTH: u16 = 1 << 1;
+    pub(super) const CHUNKED: u16 = 1 << 2;
+    const CONTENT_TYPE: u16 = 1 << 3;
+    const CONTENT_RANGE: u16 = 1 << 4;
+    const AUTHORIZATION: u16 = 1 << 5;
+    const RANGE: u16 = 1 << 6;
+    const EXPECT: u16 = 1 << 7;
+
+    pub(super) const fn has(&self, field: u16) -> bool {
+        self.seen & field != 0
+    }
+
+    fn once(&mut self, field: u16, at: usize) -> Result<(), RemoteError> {
+        if self.has(field) {
+            return Err(RemoteError::at(Fault::Repeated, at));
+        }
+        self.seen |= field;
+        Ok(())
+    }
+
+    /// Takes note of one field. `at` is where its name begins.
+    #[inline(always)]
+    fn note(
+        &mut self,
+        input: &[u8],
+        at: usize,
+        name_end: usize,
+        value: usize,
+        end: usize,
+        part: Part,
+    ) -> Result<(), RemoteError> {
+        let name = &input[at..name_end];
+        let refuse = |fault| Err(RemoteError::at(fault, value));
+        match name.len() {
+            4 if matches!(part, Part::Request { .. }) && is(name, b"host") => {
+                self.once(Self::HOST, at)?;
+                if !is_host(&input[value..end]) {
+                    return refuse(Fault::Host);
+                }
+                self.host = (value as u16, end as u16);
+            }
+            5 if is(name, b"range") => self.once(Self::RANGE, at)?,
+            6 if is(name, b"expect") => {
+                self.once(Self::EXPECT, at)?;
+                // A server ignores it in a request of HTTP/1.0 (RFC 9110 §10.1.1); in a response it has no meaning.
+                if part == (Part::Request { http10: false }) {
+                    if !input[value..end].eq_ignore_ascii_case(b"100-continue") {
+                        return refuse(Fault::Expectation);
+                    }
+                    self.expects_continue = true;
+                }
+            }
+            10 if is(name, b"connection") => self.connection(&input[value..end]),
+            12 if is(name, b"content-type") => self.once(Self::CONTENT_TYPE, at)?,
+            13 if is(name, b"authorization") => self.once(Self::AUTHORIZATION, at)?,
+            13 if is(name, b"content-range") => self.once(Self::CONTENT_RANGE, at)?,
+            14 if is(name, b"content-length") => {
+                self.once(Self::CONTENT_LENGTH, at)?;
+                match decimal(&input[value..end]) {
+                    Some(length) => self.content_length = length,
+                    None => return refuse(Fault::ContentLength),
+                }
+            }
+            17 if is(name, b"transfer-encoding") => {
+                self.once(Self::CHUNKED, at)?;
+                // RFC 9112 §6.1: a message of HTTP/1.0 with it has been tampered with, or comes from a broken peer.
+                if matches!(part, Part::Request { http10: true } | Part::Response { http10: true }) {
+                    return Err(RemoteError::at(Fault::TransferEncoding, at));
+                }
+                if !input[value..end].eq_ignore_ascii_case(b"chunked") {
+                    return refuse(Fault::TransferCoding);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `Connection: close` and `keep-alive` (RFC 9112 §9.3, §9.6); `close` wins.
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|&octet| octet == b',') {
+            let option = option.trim_ascii();
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+}
+
+/// Whether a name of letters and hyphens is `lower`, case ignored. Setting the case bit maps no other token octet onto a
+/// letter or a hyphen, so the words can be compared as they are.
+#[inline(always)]
+fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    match (word_at(name, 0), word_at(name, N.saturating_sub(8))) {
+        (Some(first), Some(last)) if N <= 16 => {
+            let (want_first, want_last) = (word_at(lower, 0).unwrap_or(0), word_at(lower, N - 8).unwrap_or(0));
+            (first | CASE) == want_first && (last | CASE) == want_last
+        }
+        _ => name.eq_ignore_ascii_case(lower),
+    }
+}
+
+/// `1*DIGIT` of at most 64 bits; leading zeros are of the grammar.
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0u64, |value, &octet| {
+        let digit = octet.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value.checked_mul(10)?.checked_add(digit as u64)
+    })
+}
+
+/// How a pass over field lines ended.
+pub(super) enum End {
+    /// The input ends inside a line.
+    Partial,
+    /// The empty line was found: octets up to its end, and how many fields there are.
+    At { end: usize, fields: usize },
+}
+
+/// Parses field lines from `at` to the empty line. In trailers the end of the input stands for the empty line, which the
+/// chunk decoder has taken off.
+#[inline(always)]
+pub(super) fn parse_fields(
+    input: &[u8],
+    mut at: usize,
+    slots: &mut [FieldSpan],
+    semantics: &mut Semantics,
+    part: Part,
+) -> Result<End, RemoteError> {
+    let mut fields = 0;
+    loop {
+        let start = at;
+        at = token_end(input, at);
+        match input.get(at) {
+            Some(b':') if at > start => {}
+            other => return no_field(input, start, at, other.copied(), fields, part),
+        }
+        let name_end = at;
+        at += 1;
+        while let Some(b' ' | b'\t') = input.get(at) {
+            at += 1;
+        }
+        let value = at;
+        loop {
+            at = value_end(input, at);
+            match input.get(at) {
+                Some(b'\r') => break,
+                Some(b'\t') => at += 1,
+                Some(b'\n') => return Err(RemoteError::at(Fault::LineEnd, at)),
+                Some(_) => return Err(RemoteError::at(Fault::FieldValue, at)),
+                None => return Ok(End::Partial),
+            }
+        }
+        match input.get(at + 1) {
+            Some(b'\n') => {}
+            Some(_) => return Err(RemoteError::at(Fault::LineEnd, at)),
+            None => return Ok(End::Partial),
+        }
+        let mut end = at;
+        while end > value && matches!(input[end - 1], b' ' | b'\t') {
+            end -= 1;
+        }
+        let Some(slot) = slots.get_mut(fields) else { return Err(RemoteError::at(Fault::TooManyFields, start)) };
+        *slot = FieldSpan { name: start as u16, name_end: name_end as u16, value: value as u16, value_end: end as u16 };
+        fields += 1;
+        if part == Part::Trailers {
+            if is_forbidden_in_trailers(&input[start..name_end]) {
+                return Err(RemoteError::at(Fault::TrailerForbidden, start));
+            }
+        } else {
+            semantics.note(input, start, name_end, value, end, part)?;
+        }
+        at += 2;
+    }
+}
+
+/// A line that begins with no `token ":"`: the end of the head, or a fault.
+#[cold]
+#[inline(never)]
+fn no_field(
+    input: &[u8],
+    start: usize,
+    at: usize,
+    octet: Option<u8>,
+    fields: usize,
+    part: Part,
+) -> Result<End, RemoteError> {
+    let refuse = |fault| Err(RemoteError::at(fault, at));
+    match octet {
+        None if part == Part::Trailers && at == start => Ok(End::At { end: at, fields }),
+        None => Ok(End::Partial),
+        Some(b'\r') if at == start && part != Part::Trailers => match input.get(at + 1) {
+            Some(b'\n') => Ok(End::At { end: at + 2, fields }),
+            Some(_) => refuse(Fault::LineEnd),
+            None => Ok(End::Partial),
+        },
+        Some(b'\n') => refuse(Fault::LineEnd),
+        Some(b' ' | b'\t') if at == start => refuse(Fault::ObsFold),
+        Some(_) => refuse(Fault::FieldName),
+    }
+}
+
+/// Fields that a recipient must know before the body: framing, routing, authentication, and how to read the content
+/// (RFC 9110 §6.5.1).
+pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
+    const FORBIDDEN: [&[u8]; 19] = [
+        b"authorization",
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-range",
+        b"content-type",
+        b"cookie",
+        b"expect",
+        b"host",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"range",
+        b"set-cookie",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        b"www-authenticate",
+    ];
+    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+}
+
+/// The fields of a head or a trailer section that was parsed: views into the caller's octets and storage.
+#[derive(Clone, Copy)]
+pub struct Fields<'b> {
+    text: &'b [u8],
+    spans: &'b [FieldSpan],
+}
+
+impl<'b> Fields<'b> {
+    pub(crate) const fn new(text: &'b [u8], spans: &'b [FieldSpan]) -> Self {
+        Self { text, spans }
+    }
+
+    /// How many field lines there are.
+    pub const fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The first value of a name, case ignored.
+    pub fn get(&self, name: &str) -> Option<&'b [u8]> {
+        let (text, mut spans) = (self.text, self.spans.iter());
+        spans.find(|span| span.is_named(text, name)).map(|span| span.value(text))
+    }
+
+    /// Names and values, as they were sent and in their order; whitespace around values is not part of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'b str, &'b [u8])> + use<'b> {
+        let text = self.text;
+        self.spans.iter().map(move |span| (span.name(text), span.value(text)))
+    }
+}
+
+impl core::fmt::Debug for Fields<'_> {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}

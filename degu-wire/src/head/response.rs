@@ -1,0 +1,186 @@
+//! `status-line = HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 §4), and the response head.
+
+use super::{
+    fields::{End, FieldSpan, Fields, Part, Semantics, parse_fields},
+    line_end,
+    scan::value_end,
+    version,
+};
+use crate::{Fault, Framing, Limits, Method, RemoteError};
+
+/// A response head that was parsed and checked: views into the caller's octets.
+#[derive(Clone, Copy, Debug)]
+pub struct ResponseHead<'b> {
+    input: &'b [u8],
+    fields: Fields<'b>,
+    meta: ResponseMeta,
+}
+
+/// What a response head says, in offsets and flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ResponseMeta {
+    pub(crate) len: u16,
+    pub(crate) status: u16,
+    pub(crate) reason: (u16, u16),
+    pub(crate) fields: u16,
+    framing: Framing,
+    pub(crate) http10: bool,
+    pub(crate) keep_alive: bool,
+}
+
+/// Parses a response head from the front of `input`, interim ones included.
+///
+/// `None` means that the octets are the beginning of a head and more are needed. Everything else is as for
+/// [`parse_request`](super::parse_request). One deviation from RFC 9112 §4: the space before an absent reason phrase may
+/// be missing, as many servers leave it out and nothing else can be meant.
+///
+/// # Errors
+///
+/// What the peer did wrong.
+pub fn parse_response<'b>(
+    input: &'b [u8],
+    slots: &'b mut [FieldSpan],
+    limits: &Limits,
+) -> Result<Option<ResponseHead<'b>>, RemoteError> {
+    Ok(scan_response(input, slots, limits)?.map(|meta| ResponseHead {
+        input,
+        fields: Fields::new(input, &slots[..meta.fields as usize]),
+        meta,
+    }))
+}
+
+/// As [`parse_response`], for those who keep octets and spans apart.
+pub(crate) fn scan_response(
+    input: &[u8],
+    slots: &mut [FieldSpan],
+    limits: &Limits,
+) -> Result<Option<ResponseMeta>, RemoteError> {
+    let max = limits.max_head.min(Limits::MAX_HEAD);
+    let room = slots.len().min(limits.max_fields);
+    match scan(&input[..input.len().min(max)], &mut slots[..room])? {
+        None if input.len() >= max => Err(Fault::HeadTooLarge.into()),
+        parsed => Ok(parsed),
+    }
+}
+
+#[inline(always)]
+fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, RemoteError> {
+    let Some(minor) = version(input, 0)? else { return Ok(None) };
+    let http10 = minor == 0;
+    let Some(status) = status(input)? else { return Ok(None) };
+
+    let mut at = 12;
+    let mut reason = (0, 0);
+    match input.get(at) {
+        Some(b' ') => {
+            at += 1;
+            let start = at;
+            loop {
+                at = value_end(input, at);
+                match input.get(at) {
+                    Some(b'\t') => at += 1,
+                    Some(b'\r' | b'\n') => break,
+                    Some(_) => return Err(RemoteError::at(Fault::Reason, at)),
+                    None => return Ok(None),
+                }
+            }
+            reason = (start as u16, at as u16);
+        }
+        Some(b'\r') => {}
+        Some(_) => return Err(RemoteError::at(Fault::Status, at)),
+        None => return Ok(None),
+    }
+    let Some(after) = line_end(input, at, Fault::Reason)? else { return Ok(None) };
+    at = after;
+
+    let mut semantics = Semantics::default();
+    let (end, fields) = match parse_fields(input, at, slots, &mut semantics, Part::Response { http10 })? {
+        End::Partial => return Ok(None),
+        End::At { end, fields } => (end, fields),
+    };
+    let framing = match (semantics.has(Semantics::CONTENT_LENGTH), semantics.has(Semantics::CHUNKED)) {
+        (true, true) => return Err(Fault::LengthAndCoding.into()),
+        // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code.
+        (false, true) if status < 200 || status == 204 => return Err(Fault::TransferEncoding.into()),
+        (true, false) => Framing::Length(semantics.content_length),
+        (false, true) => Framing::Chunked,
+        (false, false) => Framing::UntilClose,
+    };
+    Ok(Some(ResponseMeta {
+        len: end as u16,
+        status,
+        reason,
+        fields: fields as u16,
+        framing,
+        http10,
+        keep_alive: !http10 && !semantics.close,
+    }))
+}
+
+/// ` 3DIGIT` after the version. Below 100 is no status; from 600 on is one to be treated as 5xx (RFC 9110 §15).
+fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
+    let mut status = 0;
+    for at in 8..12 {
+        let Some(&octet) = input.get(at) else { return Ok(None) };
+        let valid = match at {
+            8 => octet == b' ',
+            9 => matches!(octet, b'1'..=b'9'),
+            _ => octet.is_ascii_digit(),
+        };
+        if !valid {
+            return Err(RemoteError::at(Fault::Status, at));
+        }
+        if at > 8 {
+            status = status * 10 + u16::from(octet - b'0');
+        }
+    }
+    Ok(Some(status))
+}
+
+impl ResponseMeta {
+    /// Where the body ends, which depends on what was asked (RFC 9112 §6.3).
+    pub(crate) fn framing(self, request: Method<'_>) -> Framing {
+        match self.status {
+            100..=199 | 204 | 304 => Framing::None,
+            _ if request == Method::Head => Framing::None,
+            _ => self.framing,
+        }
+    }
+}
+
+impl<'b> ResponseHead<'b> {
+    /// The status code, from 100 to 999.
+    pub const fn status(&self) -> u16 {
+        self.meta.status
+    }
+
+    /// The reason phrase, which may be empty and need not be UTF-8.
+    pub fn reason(&self) -> &'b [u8] {
+        self.input.get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
+    }
+
+    /// The fields.
+    pub const fn fields(&self) -> Fields<'b> {
+        self.fields
+    }
+
+    /// Where the body ends, given the method of the request (RFC 9112 §6.3).
+    pub fn framing(&self, request: Method<'_>) -> Framing {
+        self.meta.framing(request)
+    }
+
+    /// Octets of the head: the body begins here.
+    pub const fn head_len(&self) -> usize {
+        self.meta.len as usize
+    }
+
+    /// Whether the response is of HTTP/1.0.
+    pub const fn is_http10(&self) -> bool {
+        self.meta.http10
+    }
+
+    /// Whether the server will keep the connection open after this exchange, as far as the head says. Never with HTTP/1.0.
+    pub const fn keep_alive(&self) -> bool {
+        self.meta.keep_alive
+    }
+}

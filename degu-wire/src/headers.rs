@@ -1,0 +1,416 @@
+//! Owned header and trailer fields.
+
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::head::{FieldSpan, check_field, is_forbidden_in_trailers, is_token};
+use crate::{Limits, LocalError};
+
+/// Header fields in their order: one text and the places of names and values in it.
+///
+/// Received fields share the octets of their head, so that taking them costs no allocation for up to 16 fields. Names
+/// compare without case. Values are octets (RFC 9110 §5.5); [`get`](Self::get) gives those that are UTF-8, which is all
+/// that sane peers send.
+///
+/// Every field that is here can be sent: [`set`](Self::set) and [`append`](Self::append) refuse what would not be one
+/// field on the wire.
+///
+/// ```
+/// use degu_wire::Headers;
+///
+/// let mut headers = Headers::new();
+/// headers.set("content-type", "text/plain")?;
+/// headers.set("x-count", 3)?;
+/// assert_eq!(headers.get("Content-Type"), Some("text/plain"));
+/// assert_eq!(headers.get("x-count"), Some("3"));
+/// assert!(headers.set("x-bad", "a\r\nx-more: b").is_err());
+/// # Ok::<(), degu_wire::LocalError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Headers {
+    text: Text,
+    spans: Spans,
+}
+
+pub(crate) type Spans = SmallVec<[FieldSpan; 16]>;
+
+#[derive(Clone)]
+enum Text {
+    Shared(Bytes),
+    Own(Vec<u8>),
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Own(Vec::new())
+    }
+}
+
+impl Text {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Shared(text) => text,
+            Self::Own(text) => text,
+        }
+    }
+}
+
+impl Headers {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Fields that were parsed from `text`.
+    pub(crate) fn shared(text: Bytes, spans: Spans) -> Self {
+        Self { text: Text::Shared(text), spans }
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        self.text.as_slice()
+    }
+
+    /// A part of the text, without a copy where it is shared.
+    pub(crate) fn slice(&self, range: core::ops::Range<usize>) -> Bytes {
+        match &self.text {
+            Text::Shared(text) => text.slice(range),
+            Text::Own(text) => Bytes::copy_from_slice(&text[range]),
+        }
+    }
+
+    /// How many field lines there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Whether there is a field of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.get_bytes(name).is_some()
+    }
+
+    /// The first value of this name, if it is UTF-8.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        core::str::from_utf8(self.get_bytes(name)?).ok()
+    }
+
+    /// The first value of this name, as octets.
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        self.get_all(name).next()
+    }
+
+    /// Every value of this name, in their order.
+    pub fn get_all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
+        let text = self.text.as_slice();
+        self.spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
+    }
+
+    /// Whether a list field (`connection`, `vary`) has this member, case ignored, in any of its lines.
+    ///
+    /// ```
+    /// # use degu_wire::Headers;
+    /// let headers = Headers::try_from([("vary", "accept, Origin")])?;
+    /// assert!(headers.has_member("vary", "origin"));
+    /// # Ok::<(), degu_wire::LocalError>(())
+    /// ```
+    pub fn has_member(&self, name: &str, member: &str) -> bool {
+        self.get_all(name)
+            .flat_map(|value| value.split(|&octet| octet == b','))
+            .any(|found| found.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
+    }
+
+    /// All fields, as they were sent or set.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
+        let text = self.text.as_slice();
+        self.spans.iter().map(move |span| (span.name(text), span.value(text)))
+    }
+
+    /// Sets a field to one value; all others of this name go.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
+    /// would be over 65,535 octets. Nothing has changed then.
+    pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
+        let span = self.push(name, value)?;
+        self.remove(name);
+        self.spans.push(span);
+        Ok(())
+    }
+
+    /// Adds a field line.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
+        let span = self.push(name, value)?;
+        self.spans.push(span);
+        Ok(())
+    }
+
+    /// Adds a field line whose value need not be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set).
+    pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
+        let span = self.push_with(name, |text| text.extend_from_slice(value))?;
+        self.spans.push(span);
+        Ok(())
+    }
+
+    /// Removes every field of this name, and says whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let (before, text) = (self.spans.len(), self.text.as_slice());
+        self.spans.retain(|span| !span.is_named(text, name));
+        self.spans.len() < before
+    }
+
+    fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<FieldSpan, LocalError> {
+        self.push_with(name, |text| {
+            // A formatter that fails leaves a shorter value, which is checked like any other.
+            let _ = write!(Writer(text), "{value}");
+        })
+    }
+
+    /// Writes name and value at the end of the text, and takes them back if they are refused.
+    fn push_with(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) -> Result<FieldSpan, LocalError> {
+        if !is_token(name.as_bytes()) {
+            return Err(LocalError::FieldName);
+        }
+        if self.text.as_slice().len() > Limits::MAX_HEAD / 2 {
+            self.compact();
+        }
+        let text = match &mut self.text {
+            Text::Own(text) => text,
+            Text::Shared(_) => self.compact(),
+        };
+        let start = text.len();
+        text.extend_from_slice(name.as_bytes());
+        let value_start = text.len();
+        value(text);
+        let checked = match text.len() <= Limits::MAX_HEAD {
+            true => check_field(name.as_bytes(), &text[value_start..]),
+            false => Err(LocalError::HeadTooLarge),
+        };
+        if let Err(error) = checked {
+            text.truncate(start);
+            return Err(error);
+        }
+        Ok(FieldSpan {
+            name: start as u16,
+            name_end: value_start as u16,
+            value: value_start as u16,
+            value_end: text.len() as u16,
+        })
+    }
+
+    /// Copies what is in use into a text of our own.
+    fn compact(&mut self) -> &mut Vec<u8> {
+        let old = self.text.as_slice();
+        let mut text = Vec::with_capacity(old.len().min(1024));
+        for span in &mut self.spans {
+            let (name, value) = (span.name(old), span.value(old));
+            let start = text.len() as u16;
+            let (name_end, value_end) = (start + name.len() as u16, start + (name.len() + value.len()) as u16);
+            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(value);
+            *span = FieldSpan { name: start, name_end, value: name_end, value_end };
+        }
+        self.text = Text::Own(text);
+        match &mut self.text {
+            Text::Own(text) => text,
+            Text::Shared(_) => unreachable!("it was made our own in the line above"),
+        }
+    }
+}
+
+struct Writer<'t>(&'t mut Vec<u8>);
+
+impl Write for Writer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // More than a head is never of use, however long the value goes on.
+        if self.0.len() > Limits::MAX_HEAD {
+            return Err(fmt::Error);
+        }
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Headers {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// Equal when the same fields stand in the same order, the case of names ignored.
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().zip(other.iter()).all(|(a, b)| a.0.eq_ignore_ascii_case(b.0) && a.1 == b.1)
+    }
+}
+
+impl Eq for Headers {}
+
+impl From<()> for Headers {
+    fn from((): ()) -> Self {
+        Self::new()
+    }
+}
+
+impl From<&Headers> for Headers {
+    fn from(headers: &Headers) -> Self {
+        headers.clone()
+    }
+}
+
+impl<V: fmt::Display, const N: usize> TryFrom<[(&str, V); N]> for Headers {
+    type Error = LocalError;
+
+    fn try_from(fields: [(&str, V); N]) -> Result<Self, LocalError> {
+        let mut headers = Self::new();
+        fields.into_iter().try_for_each(|(name, value)| headers.append(name, value))?;
+        Ok(headers)
+    }
+}
+
+impl<V: fmt::Display> TryFrom<&[(&str, V)]> for Headers {
+    type Error = LocalError;
+
+    fn try_from(fields: &[(&str, V)]) -> Result<Self, LocalError> {
+        let mut headers = Self::new();
+        fields.iter().try_for_each(|(name, value)| headers.append(name, value))?;
+        Ok(headers)
+    }
+}
+
+/// The fields after the last chunk (RFC 9112 §7.1.2).
+///
+/// Most bodies have none, which takes no room. What must be known before the body may not stand here.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Trailers(Option<alloc::boxed::Box<Headers>>);
+
+impl Trailers {
+    /// No trailer fields.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn shared(text: Bytes, spans: Spans) -> Self {
+        if spans.is_empty() { Self::new() } else { Self(Some(alloc::boxed::Box::new(Headers::shared(text, spans)))) }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many field lines there are.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |fields| fields.len())
+    }
+
+    /// The first value of this name, if it is UTF-8.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.as_ref()?.get(name)
+    }
+
+    /// All fields in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().flat_map(|fields| fields.iter())
+    }
+
+    /// Adds a field line.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::append`], and [`LocalError::TrailerForbidden`] for fields that decide framing, routing or
+    /// authentication (RFC 9110 §6.5.1).
+    pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
+        if is_forbidden_in_trailers(name.as_bytes()) {
+            return Err(LocalError::TrailerForbidden);
+        }
+        self.0.get_or_insert_default().append(name, value)
+    }
+}
+
+impl fmt::Debug for Trailers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl<V: fmt::Display, const N: usize> TryFrom<[(&str, V); N]> for Trailers {
+    type Error = LocalError;
+
+    fn try_from(fields: [(&str, V); N]) -> Result<Self, LocalError> {
+        let mut trailers = Self::new();
+        fields.into_iter().try_for_each(|(name, value)| trailers.append(name, value))?;
+        Ok(trailers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    #[test]
+    fn shared_fields_become_our_own_when_changed() {
+        let text = Bytes::from_static(b"a: 1\r\nB: 2\r\na: 3\r\n\r\n");
+        let span = |name: u16, value: u16| FieldSpan { name, name_end: name + 1, value, value_end: value + 1 };
+        let mut headers = Headers::shared(text, Spans::from_slice(&[span(0, 3), span(6, 9), span(12, 15)]));
+        assert_eq!(headers.get_all("A").collect::<Vec<_>>(), [b"1", b"3"]);
+        headers.set("a", "x").unwrap();
+        assert_eq!(headers.iter().collect::<Vec<_>>(), [("B", &b"2"[..]), ("a", b"x")]);
+        assert!(headers.remove("b") && !headers.remove("b"));
+        assert_eq!(headers.len(), 1);
+    }
+
+    #[test]
+    fn refused_fields_change_nothing() {
+        let mut headers = Headers::try_from([("a", "1")]).unwrap();
+        for (name, value, error) in [
+            ("", "1", LocalError::FieldName),
+            ("a b", "1", LocalError::FieldName),
+            ("a:", "1", LocalError::FieldName),
+            ("a", "1\r\nb: 2", LocalError::FieldValue),
+            ("a", "\0", LocalError::FieldValue),
+            ("a", " 1", LocalError::FieldValue),
+        ] {
+            assert_eq!(headers.set(name, value), Err(error), "{name:?} {value:?}");
+        }
+        assert_eq!(headers.set("b", "x".repeat(70_000)), Err(LocalError::HeadTooLarge));
+        assert_eq!(headers, Headers::try_from([("A", "1")]).unwrap());
+    }
+
+    #[test]
+    fn setting_for_ever_does_not_grow() {
+        let mut headers = Headers::new();
+        for count in 0..100_000 {
+            headers.set("x-count", count).unwrap();
+        }
+        assert_eq!(headers.get("x-count"), Some("99999"));
+        assert!(headers.text().len() <= Limits::MAX_HEAD);
+    }
+
+    #[test]
+    fn trailers_refuse_what_decides_framing() {
+        let mut trailers = Trailers::new();
+        assert_eq!(trailers.append("Content-Length", 1), Err(LocalError::TrailerForbidden));
+        trailers.append("x-checksum", "abc").unwrap();
+        assert_eq!((trailers.len(), trailers.get("X-Checksum")), (1, Some("abc")));
+        assert_eq!(std::format!("{trailers:?}"), "[\"x-checksum\"]".to_string());
+    }
+}

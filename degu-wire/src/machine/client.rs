@@ -1,0 +1,216 @@
+//! The client's role.
+
+use core::task::Poll;
+
+use super::Connection;
+use super::head::ResponseHead;
+use super::receiver::Receiver;
+use super::sender::{Content, Sender, put_field, put_headers};
+use crate::body::Part;
+use crate::head::{FramingField, is_host, put_request_line};
+use crate::headers::Headers;
+use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
+
+/// The role of a [`Connection`] that sends requests and reads what is answered.
+#[derive(Debug)]
+pub struct Client {
+    state: State,
+    /// The request was HEAD: its response has no body.
+    head: bool,
+    /// The connection can take another request after this exchange, as far as is known.
+    persistent: bool,
+    /// The server said to go on, or the request did not ask.
+    continued: bool,
+    interim: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// A request was sent, at least its head, and no final response has come.
+    Waiting,
+    Reading,
+    Closed,
+}
+
+impl Connection<Client> {
+    /// A connection on which nothing has been sent.
+    pub fn new(limits: Limits) -> Self {
+        let role = Client { state: State::Idle, head: false, persistent: true, continued: true, interim: 0 };
+        Self { receiver: Receiver::new(limits), sender: Sender::default(), role }
+    }
+
+    /// Begins an exchange: writes the request's head, and its body if it is at hand. Otherwise
+    /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body) follow.
+    ///
+    /// `host` becomes the Host field if the headers have none. Framing is written here; `content-length`,
+    /// `transfer-encoding` and `connection: close` among the headers are understood, so that a proxy can pass them on,
+    /// and what contradicts the content is refused.
+    ///
+    /// # Errors
+    ///
+    /// What can not be sent; nothing has been written. [`LocalError::State`] if the connection is not
+    /// [reusable](Self::is_reusable).
+    pub fn request(
+        &mut self,
+        method: Method<'_>,
+        target: &str,
+        host: &str,
+        headers: &Headers,
+        content: Content,
+    ) -> Result<(), LocalError> {
+        if !self.is_reusable() {
+            return Err(LocalError::State);
+        }
+        // Tunnels are not built here, and a TRACE has no content (RFC 9110 §9.3.8).
+        match method {
+            Method::Connect => return Err(LocalError::Method),
+            Method::Trace if !matches!(content, Content::None) => return Err(LocalError::BodyNotAllowed),
+            _ => {}
+        }
+        let framing = match &content {
+            // RFC 9110 §8.6: said aloud where content was to be expected.
+            Content::None if method.expects_content() => FramingField::Length(0),
+            Content::None => FramingField::None,
+            Content::Bytes(bytes) => FramingField::Length(bytes.len() as u64),
+            Content::Length(length) => FramingField::Length(*length),
+            Content::Chunked => FramingField::Chunked,
+        };
+        let host_field = headers.get_bytes("host");
+        if !is_host(host_field.unwrap_or(host.as_bytes())) {
+            return Err(LocalError::FieldValue);
+        }
+        let has_body = !matches!(content, Content::None);
+        let (mut close, mut waits) = (false, false);
+        self.sender.message(content, has_body, false, |out| {
+            put_request_line(out, method, target)?;
+            if host_field.is_none() {
+                put_field(out, "host", host.as_bytes());
+            }
+            let said = put_headers(out, headers, framing, false)?;
+            (close, waits) = (said.close, said.expects_continue);
+            if close {
+                put_field(out, "connection", b"close");
+            }
+            Ok(())
+        })?;
+        self.role = Client {
+            state: State::Waiting,
+            head: method == Method::Head,
+            persistent: !close,
+            continued: !(waits && self.is_sending()),
+            interim: 0,
+        };
+        Ok(())
+    }
+
+    /// The head of the final response. Interim responses are read over; `100 Continue` is noted.
+    ///
+    /// A response may come while the request's body is still being sent: see [`stops_sending`](Self::stops_sending).
+    ///
+    /// # Errors
+    ///
+    /// What the server did wrong. [`Fault::NoResponse`] if the connection ended before the first octet.
+    pub fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
+        if self.role.state != State::Waiting {
+            return Ok(Poll::Pending);
+        }
+        let result = self.next_head();
+        if result.is_err() {
+            self.close();
+        }
+        result
+    }
+
+    fn next_head(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
+        loop {
+            let Poll::Ready(head) = self.receiver.poll_response()? else {
+                if self.receiver.is_eof() {
+                    return Err(Fault::NoResponse.into());
+                }
+                return Ok(Poll::Pending);
+            };
+            match head.status() {
+                101 => return Err(Fault::UnexpectedUpgrade.into()),
+                status @ 100..=199 => {
+                    self.role.interim += 1;
+                    if self.role.interim > self.limits().max_interim {
+                        return Err(Fault::TooManyInterim.into());
+                    }
+                    self.role.continued |= status == 100;
+                }
+                _ => {
+                    let method = if self.role.head { Method::Head } else { Method::Get };
+                    let framing = head.meta.framing(method);
+                    self.receiver.begin_body(framing);
+                    self.role.persistent &= head.meta.keep_alive && framing != Framing::UntilClose;
+                    self.role.state = State::Reading;
+                    return Ok(Poll::Ready(head));
+                }
+            }
+        }
+    }
+
+    /// The next part of the response's body; `Ready(None)` at its end.
+    ///
+    /// # Errors
+    ///
+    /// What the server did wrong; [`Fault::TruncatedBody`] if the connection ended before the body did.
+    pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+        if self.role.state != State::Reading {
+            return Ok(if self.role.state == State::Waiting { Poll::Pending } else { Poll::Ready(None) });
+        }
+        let result = self.receiver.poll_part();
+        if result.is_err() {
+            self.close();
+        }
+        result
+    }
+
+    /// Whether a request that asked for `100 Continue` may send its body: it has come, or was not asked for.
+    pub fn may_send_body(&self) -> bool {
+        self.role.continued
+    }
+
+    /// Whether the final response has come while the request's body is still being sent, and says that nobody reads it:
+    /// an error status or the end of the connection (RFC 9112 §9.5).
+    pub fn stops_sending(&self, response: &ResponseHead) -> bool {
+        self.is_sending() && (response.status() >= 400 || !response.meta.keep_alive || !self.role.continued)
+    }
+
+    /// Sends no more of the request's body. The connection can not be used again.
+    pub fn abandon_request_body(&mut self) {
+        if self.is_sending() {
+            self.sender.abandon_body();
+            self.role.persistent = false;
+        }
+    }
+
+    /// Whether another request can be sent: the exchange is over on both sides, both want to go on, and nothing has
+    /// come that nobody asked for.
+    pub fn is_reusable(&self) -> bool {
+        let done = match self.role.state {
+            State::Idle => true,
+            State::Reading => !self.is_sending() && !self.is_receiving(),
+            State::Waiting | State::Closed => false,
+        };
+        done && self.role.persistent && !self.receiver.is_eof() && self.buffered().is_empty()
+    }
+
+    /// Whether the connection is over: no request can follow, whatever is still read.
+    pub fn is_closed(&self) -> bool {
+        match self.role.state {
+            State::Closed => true,
+            State::Waiting => false,
+            State::Idle => !self.is_reusable(),
+            State::Reading => !self.is_sending() && !self.is_receiving() && !self.is_reusable(),
+        }
+    }
+
+    /// Ends the connection, wherever it is.
+    pub fn close(&mut self) {
+        self.role.state = State::Closed;
+        self.sender.discard();
+        self.receiver.discard_all();
+    }
+}

@@ -1,0 +1,259 @@
+//! The receiving half: octets in, heads and body parts out.
+
+use core::task::Poll;
+
+use bytes::{Buf, BytesMut};
+
+use super::head::{RequestHead, ResponseHead};
+use crate::body::{ChunkExtensions, Part};
+use crate::chunk::{self, Event};
+use crate::head::{self, FieldSpan};
+use crate::headers::{Headers, Spans, Trailers};
+use crate::{Fault, Framing, Limits, RemoteError};
+
+/// What is asked of the reader at first, and again at each message: a head and a small body.
+const FIRST_READ: usize = 8 * 1024;
+/// Reads grow to this while a body fills them.
+const MOST_READ: usize = 256 * 1024;
+/// Less room than this is not worth a read.
+const LEAST_READ: usize = 2 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Receiver {
+    buffer: BytesMut,
+    limits: Limits,
+    body: BodyState,
+    /// How many octets at the front were searched for the end of a head.
+    searched: usize,
+    read_size: usize,
+    eof: bool,
+}
+
+/// Where in a body we are.
+#[derive(Debug)]
+enum BodyState {
+    /// No body, or its end has been given.
+    Done,
+    Length(u64),
+    Chunked {
+        decoder: chunk::Decoder,
+        /// The last chunk's extensions, until the trailers have come.
+        last: ChunkExtensions,
+    },
+    UntilClose,
+}
+
+impl Receiver {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { buffer: BytesMut::new(), limits, body: BodyState::Done, searched: 0, read_size: FIRST_READ, eof: false }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The buffer with room at its end.
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room == 0 && !self.is_body_done() {
+            // The last read filled it, so there is more where it came from.
+            self.read_size = (self.read_size * 2).min(MOST_READ);
+        }
+        if room < LEAST_READ {
+            self.buffer.reserve(self.read_size);
+        }
+        &mut self.buffer
+    }
+
+    /// Gives up the buffer where nothing is in it.
+    pub(super) fn release_buffer(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
+
+    pub(super) fn buffered(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    pub(super) fn set_eof(&mut self) {
+        self.eof = true;
+    }
+
+    pub(super) fn is_eof(&self) -> bool {
+        self.eof
+    }
+
+    pub(super) fn is_body_done(&self) -> bool {
+        matches!(self.body, BodyState::Done)
+    }
+
+    /// Octets of the body that are still to come, if its framing tells: of a chunked body, `None`.
+    pub(super) fn body_remaining(&self) -> Option<u64> {
+        match self.body {
+            BodyState::Done => Some(0),
+            BodyState::Length(remaining) => Some(remaining),
+            BodyState::Chunked { .. } | BodyState::UntilClose => None,
+        }
+    }
+
+    /// What follows a head: the body begins.
+    pub(super) fn begin_body(&mut self, framing: Framing) {
+        self.body = match framing {
+            Framing::None | Framing::Length(0) => BodyState::Done,
+            Framing::Length(length) => BodyState::Length(length),
+            Framing::Chunked => {
+                BodyState::Chunked { decoder: chunk::Decoder::new(&self.limits), last: ChunkExtensions::new() }
+            }
+            Framing::UntilClose => BodyState::UntilClose,
+        };
+    }
+
+    /// Nothing more of this body is wanted, and nothing of the connection can be understood after it.
+    pub(super) fn discard_all(&mut self) {
+        self.buffer = BytesMut::new();
+        self.body = BodyState::Done;
+    }
+
+    pub(super) fn poll_request(&mut self) -> Result<Poll<RequestHead>, RemoteError> {
+        self.poll_head(
+            head::scan_request,
+            |meta, headers| RequestHead { meta, headers },
+            |meta| (meta.len, meta.fields),
+        )
+    }
+
+    pub(super) fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
+        self.poll_head(
+            head::scan_response,
+            |meta, headers| ResponseHead { meta, headers },
+            |meta| (meta.len, meta.fields),
+        )
+    }
+
+    /// Parses a head when there is a chance: with the first octets of it, and when its end has come. A dripped head is
+    /// searched once and parsed twice.
+    fn poll_head<M: Copy, H>(
+        &mut self,
+        scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
+        make: impl Fn(M, Headers) -> H,
+        size: impl Fn(M) -> (u16, u16),
+    ) -> Result<Poll<H>, RemoteError> {
+        let worth_parsing = self.searched == 0
+            || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
+            || head::find_head_end(&self.buffer, self.searched).is_some();
+        if worth_parsing && !self.buffer.is_empty() {
+            let mut spans = Spans::from_buf([FieldSpan::EMPTY; 16]);
+            let meta = match scan(&self.buffer, &mut spans, &self.limits) {
+                Err(RemoteError { fault: Fault::TooManyFields, .. }) if spans.len() < self.limits.max_fields => {
+                    spans.resize(self.limits.max_fields, FieldSpan::EMPTY);
+                    scan(&self.buffer, &mut spans, &self.limits)
+                }
+                result => result,
+            }?;
+            if let Some(meta) = meta {
+                let (len, fields) = size(meta);
+                spans.truncate(fields as usize);
+                self.searched = 0;
+                self.read_size = FIRST_READ;
+                let text = self.buffer.split_to(len as usize).freeze();
+                return Ok(Poll::Ready(make(meta, Headers::shared(text, spans))));
+            }
+        }
+        self.searched = self.buffer.len();
+        if self.eof && self.head_begun() {
+            return Err(Fault::TruncatedHead.into());
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// Whether more than empty lines have come.
+    pub(super) fn head_begun(&self) -> bool {
+        self.buffer.iter().any(|octet| !matches!(octet, b'\r' | b'\n'))
+    }
+
+    /// The next part of the body; `Ready(None)` at its end, `Pending` where more octets are needed.
+    pub(super) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+        let part = match &mut self.body {
+            BodyState::Done => return Ok(Poll::Ready(None)),
+            BodyState::Length(remaining) => {
+                let take = usize::try_from(*remaining).map_or(self.buffer.len(), |want| want.min(self.buffer.len()));
+                *remaining -= take as u64;
+                if *remaining == 0 {
+                    self.body = BodyState::Done;
+                }
+                (take > 0).then(|| Part::Data(self.buffer.split_to(take).freeze()))
+            }
+            BodyState::UntilClose => {
+                let data = self.buffer.split().freeze();
+                if data.is_empty() && self.eof {
+                    self.body = BodyState::Done;
+                    return Ok(Poll::Ready(None));
+                }
+                (!data.is_empty()).then_some(Part::Data(data))
+            }
+            BodyState::Chunked { .. } => return self.poll_chunked(),
+        };
+        self.part_or_more(part)
+    }
+
+    fn part_or_more(&self, part: Option<Part>) -> Result<Poll<Option<Part>>, RemoteError> {
+        match part {
+            Some(part) => Ok(Poll::Ready(Some(part))),
+            None if self.eof => Err(Fault::TruncatedBody.into()),
+            None => Ok(Poll::Pending),
+        }
+    }
+
+    fn poll_chunked(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+        let BodyState::Chunked { decoder, last } = &mut self.body else { return Ok(Poll::Ready(None)) };
+        loop {
+            let step = decoder.decode(&self.buffer)?;
+            match step.event {
+                None => {
+                    self.buffer.advance(step.consumed);
+                    return self.part_or_more(None);
+                }
+                Some(Event::Data(_)) => {
+                    return Ok(Poll::Ready(Some(Part::Data(self.buffer.split_to(step.consumed).freeze()))));
+                }
+                Some(Event::Chunk { size, extensions }) => {
+                    let (line, extensions) = (step.consumed, extensions.as_bytes().len());
+                    let extensions = take_line(&mut self.buffer, line, extensions);
+                    // Data that came along belongs to the same part: a small chunk is then whole.
+                    let data = decoder.decode(&self.buffer)?.consumed;
+                    let data = self.buffer.split_to(data).freeze();
+                    return Ok(Poll::Ready(Some(Part::Chunk { size, extensions, data })));
+                }
+                Some(Event::LastChunk { extensions }) => {
+                    let (line, extensions) = (step.consumed, extensions.as_bytes().len());
+                    *last = take_line(&mut self.buffer, line, extensions);
+                }
+                Some(Event::End { trailers }) => {
+                    let mut spans = Spans::new();
+                    if !trailers.is_empty() {
+                        // The shortest field line is `a:` CRLF.
+                        spans.resize(self.limits.max_trailer_fields.min(trailers.len() / 4 + 1), FieldSpan::EMPTY);
+                        let fields = head::scan_trailers(trailers, &mut spans, &self.limits)?;
+                        spans.truncate(fields);
+                    }
+                    let trailers = Trailers::shared(self.buffer.split_to(step.consumed).freeze(), spans);
+                    let extensions = core::mem::take(last);
+                    self.body = BodyState::Done;
+                    let says_something = !extensions.is_empty() || !trailers.is_empty();
+                    return Ok(Poll::Ready(says_something.then_some(Part::Last { extensions, trailers })));
+                }
+            }
+        }
+    }
+}
+
+/// Takes a chunk line off the buffer and keeps its extensions, which stand before its CRLF.
+fn take_line(buffer: &mut BytesMut, len: usize, extensions: usize) -> ChunkExtensions {
+    if extensions == 0 {
+        buffer.advance(len);
+        return ChunkExtensions::new();
+    }
+    let end = len - 2;
+    ChunkExtensions::checked(buffer.split_to(len).freeze().slice(end - extensions..end))
+}

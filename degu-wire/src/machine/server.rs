@@ -1,0 +1,268 @@
+//! The server's role.
+
+use core::task::Poll;
+
+use super::Connection;
+use super::head::RequestHead;
+use super::receiver::Receiver;
+use super::sender::{Content, Sender, put_field, put_headers};
+use crate::body::Part;
+use crate::head::{FramingField, put_status_line};
+use crate::headers::Headers;
+use crate::{Limits, LocalError, Method, RemoteError, reason_phrase};
+
+/// The role of a [`Connection`] that receives requests and answers them.
+#[derive(Debug)]
+pub struct Server {
+    state: State,
+    /// The request was HEAD: its response has no body.
+    head: bool,
+    http10: bool,
+    /// The connection goes on after this exchange.
+    persistent: bool,
+    /// The client waits for `100 Continue`.
+    continue_pending: bool,
+    /// This exchange, or the next, is the last.
+    stopping: bool,
+    requests: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    /// A request was given, and no final response has begun.
+    Requested,
+    Responding,
+    Closed,
+}
+
+/// What a server's connection waits for, which decides the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaits {
+    /// A request of which nothing has come.
+    Request,
+    /// The rest of a head.
+    Head,
+    /// The rest of a request's body.
+    Body,
+    /// Nothing from the peer.
+    Nothing,
+}
+
+impl Connection<Server> {
+    /// A connection on which nothing has been received.
+    pub fn new(limits: Limits) -> Self {
+        let role = Server {
+            state: State::Idle,
+            head: false,
+            http10: false,
+            persistent: true,
+            continue_pending: false,
+            stopping: false,
+            requests: 0,
+        };
+        Self { receiver: Receiver::new(limits), sender: Sender::default(), role }
+    }
+
+    /// The next request. `Ready(None)`: there will be none, because the client closed between two requests or the last
+    /// response said so. `Pending`: more octets are needed, or the exchange before is not finished.
+    ///
+    /// # Errors
+    ///
+    /// What the client did wrong. [Refuse](Self::refuse) it and close.
+    pub fn poll_request(&mut self) -> Result<Poll<Option<RequestHead>>, RemoteError> {
+        self.end_exchange();
+        match self.role.state {
+            State::Idle => {}
+            State::Closed => return Ok(Poll::Ready(None)),
+            State::Requested | State::Responding => return Ok(Poll::Pending),
+        }
+        let Poll::Ready(head) = self.receiver.poll_request()? else {
+            return Ok(if self.receiver.is_eof() { Poll::Ready(None) } else { Poll::Pending });
+        };
+        self.receiver.begin_body(head.framing());
+        let role = &mut self.role;
+        role.state = State::Requested;
+        role.head = head.method() == Method::Head;
+        role.http10 = head.is_http10();
+        role.persistent = head.keep_alive() && !role.stopping;
+        role.continue_pending = head.expects_continue() && !self.receiver.is_body_done();
+        role.requests += 1;
+        Ok(Poll::Ready(Some(head)))
+    }
+
+    /// The next part of the request's body; `Ready(None)` at its end. The first call asks a client that waits for it to
+    /// go on (RFC 9110 §10.1.1).
+    ///
+    /// # Errors
+    ///
+    /// What the client did wrong. [Refuse](Self::refuse) it and close.
+    pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+        self.request_body();
+        self.receiver.poll_part()
+    }
+
+    /// Sends `100 Continue` if the client waits for it and no final response has begun. To be called before a response
+    /// whose body will come from the request's; [`poll_part`](Self::poll_part) does it by itself.
+    pub fn request_body(&mut self) {
+        if self.role.continue_pending && self.role.state == State::Requested {
+            self.role.continue_pending = false;
+            // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
+            if self.receiver.buffered().is_empty() {
+                self.sender.put(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+        }
+    }
+
+    /// Nobody will read the rest of the request's body. If it is longer than `drain` octets, or of unknown length and
+    /// not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped after the
+    /// response.
+    pub fn abandon_request_body(&mut self, drain: u64) {
+        let buffered = self.receiver.buffered().len() as u64;
+        let short = match self.receiver.body_remaining() {
+            Some(remaining) => remaining <= drain,
+            None => buffered > 0 && buffered <= drain,
+        };
+        // A client that waits for 100 Continue may send its body or not: both can not be understood.
+        if self.role.continue_pending || !short {
+            self.role.persistent = false;
+        }
+    }
+
+    /// Answers the request: writes the head, and the body if it is at hand. Otherwise [`send_part`](Self::send_part) and
+    /// [`finish_body`](Self::finish_body) follow, as long as [`is_sending`](Self::is_sending).
+    ///
+    /// Framing and persistence are written here. `content-length`, `transfer-encoding` and `connection: close` among the
+    /// headers are understood, so that a proxy can pass them on; what contradicts the content is refused. A response to
+    /// HEAD has the framing of `content` and none of its octets. `date` becomes a field if the headers have none.
+    ///
+    /// # Errors
+    ///
+    /// What can not be sent. Nothing has been written, and another response can be.
+    pub fn respond(
+        &mut self,
+        status: u16,
+        reason: &str,
+        headers: &Headers,
+        content: Content,
+        date: Option<&str>,
+    ) -> Result<(), LocalError> {
+        if self.role.state != State::Requested {
+            return Err(LocalError::State);
+        }
+        if !(200..=999).contains(&status) {
+            return Err(LocalError::Status);
+        }
+        let empty = match &content {
+            Content::None => true,
+            Content::Bytes(bytes) => bytes.is_empty(),
+            Content::Length(length) => *length == 0,
+            Content::Chunked => false,
+        };
+        // RFC 9110 §15.3.5, §15.3.6, §15.4.5.
+        if matches!(status, 204 | 205 | 304) && !empty {
+            return Err(LocalError::BodyNotAllowed);
+        }
+        let bodiless = matches!(status, 204 | 304);
+        let until_close = self.role.http10;
+        let framing = match &content {
+            _ if bodiless => FramingField::None,
+            Content::None if self.role.head => FramingField::None,
+            Content::None => FramingField::Length(0),
+            Content::Bytes(bytes) => FramingField::Length(bytes.len() as u64),
+            Content::Length(length) => FramingField::Length(*length),
+            Content::Chunked if until_close => FramingField::None,
+            Content::Chunked => FramingField::Chunked,
+        };
+        // RFC 9110 §8.6: 304 and responses to HEAD may say what the body would have been.
+        let describes = status == 304 || (self.role.head && matches!(content, Content::None) && status != 204);
+        let role = &mut self.role;
+        let mut persistent = role.persistent && !role.stopping && !role.continue_pending;
+        let has_body = !bodiless && !role.head;
+        self.sender.message(content, has_body, until_close, |out| {
+            put_status_line(out, status, reason.as_bytes())?;
+            let said = put_headers(out, headers, framing, describes)?;
+            persistent &= !said.close;
+            if let Some(date) = date.filter(|_| !said.date) {
+                put_field(out, "date", date.as_bytes());
+            }
+            if !persistent {
+                put_field(out, "connection", b"close");
+            }
+            Ok(())
+        })?;
+        role.persistent = persistent;
+        role.state = State::Responding;
+        Ok(())
+    }
+
+    /// Ends the connection because something can not be answered as it should: with a bare response of this status if
+    /// no final response has begun, and without a word otherwise. Gives whether there is one to write.
+    ///
+    /// Whatever had been received is dropped; nothing more will be understood.
+    pub fn refuse(&mut self, status: u16) -> bool {
+        let can_answer = matches!(self.role.state, State::Idle | State::Requested) && (200..=999).contains(&status);
+        self.cut();
+        if can_answer {
+            // A status in range and a phrase of our own are always written.
+            let mut head = alloc::vec::Vec::with_capacity(96);
+            let _ = put_status_line(&mut head, status, reason_phrase(status).as_bytes());
+            head.extend_from_slice(b"content-length: 0\r\nconnection: close\r\n\r\n");
+            self.sender.put(&head);
+        }
+        can_answer
+    }
+
+    /// Ends the connection without a word. What is pending of earlier responses can still be written.
+    pub fn cut(&mut self) {
+        self.role.state = State::Closed;
+        self.role.persistent = false;
+        self.sender.abandon_body();
+        self.receiver.discard_all();
+    }
+
+    /// Makes the response that is next to begin the last one. Between two requests nothing more is accepted.
+    pub fn stop(&mut self) {
+        self.role.stopping = true;
+        self.end_exchange();
+        if self.role.state == State::Idle && !self.receiver.head_begun() {
+            self.role.state = State::Closed;
+        }
+    }
+
+    /// What the connection waits for.
+    pub fn awaits(&self) -> Awaits {
+        match self.role.state {
+            State::Idle if self.receiver.head_begun() => Awaits::Head,
+            State::Idle => Awaits::Request,
+            State::Closed => Awaits::Nothing,
+            _ if self.is_receiving() => Awaits::Body,
+            _ => Awaits::Nothing,
+        }
+    }
+
+    /// Whether a final response to the request has begun.
+    pub fn has_responded(&self) -> bool {
+        self.role.state == State::Responding
+    }
+
+    /// Whether the connection goes on after this exchange, as far as is known now.
+    pub fn is_persistent(&self) -> bool {
+        self.role.persistent && !self.role.stopping && self.role.state != State::Closed
+    }
+
+    /// How many requests have been received, the one under way included.
+    pub fn requests(&self) -> u64 {
+        self.role.requests
+    }
+
+    fn end_exchange(&mut self) {
+        if self.role.state == State::Responding && self.sender.is_body_done() {
+            if !self.role.persistent {
+                self.role.state = State::Closed;
+            } else if self.receiver.is_body_done() {
+                self.role.state = State::Idle;
+            }
+        }
+    }
+}
