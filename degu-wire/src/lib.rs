@@ -7,6 +7,8 @@ extern crate alloc;
 extern crate std;
 
 #[cfg(feature = "alloc")]
+mod address;
+#[cfg(feature = "alloc")]
 mod body;
 pub mod chunk;
 mod error;
@@ -19,8 +21,11 @@ mod limits;
 pub mod machine;
 mod method;
 mod octets;
+mod range;
 mod status;
 
+#[cfg(feature = "alloc")]
+pub use address::{Address, AddressError, AddressFault, AddressKind, Zone};
 #[cfg(feature = "alloc")]
 pub use body::{Body, BodyKind, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source};
 pub use error::{Fault, LocalError, RemoteError};
@@ -29,4 +34,5 @@ pub use framing::Framing;
 pub use headers::{Headers, Trailers};
 pub use limits::Limits;
 pub use method::Method;
+pub use range::{ByteRange, ContentRange, RangeError};
 pub use status::reason_phrase;

@@ -1,0 +1,158 @@
+//! From and to the types of the standard library.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use super::{Address, AddressError, AddressFault, OwnedZone, Repr};
+
+impl From<SocketAddrV4> for Address {
+    fn from(address: SocketAddrV4) -> Self {
+        Self(Repr::V4(address))
+    }
+}
+
+/// The scope id becomes the zone; the flow label is dropped.
+impl From<SocketAddrV6> for Address {
+    fn from(address: SocketAddrV6) -> Self {
+        let zone = match address.scope_id() {
+            0 => OwnedZone::None,
+            index => OwnedZone::Index(index),
+        };
+        Self(Repr::V6 { ip: *address.ip(), zone, port: address.port() })
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        match address {
+            SocketAddr::V4(address) => address.into(),
+            SocketAddr::V6(address) => address.into(),
+        }
+    }
+}
+
+impl From<(Ipv4Addr, u16)> for Address {
+    fn from((ip, port): (Ipv4Addr, u16)) -> Self {
+        SocketAddrV4::new(ip, port).into()
+    }
+}
+
+impl From<(Ipv6Addr, u16)> for Address {
+    fn from((ip, port): (Ipv6Addr, u16)) -> Self {
+        SocketAddrV6::new(ip, port, 0, 0).into()
+    }
+}
+
+impl From<(IpAddr, u16)> for Address {
+    fn from(address: (IpAddr, u16)) -> Self {
+        SocketAddr::from(address).into()
+    }
+}
+
+/// A copy, so that what takes `impl Into<Address>` takes `server.address()`.
+impl From<&Address> for Address {
+    fn from(address: &Address) -> Self {
+        address.clone()
+    }
+}
+
+/// [`Address::from_host`].
+impl TryFrom<(&str, u16)> for Address {
+    type Error = AddressError;
+
+    fn try_from((host, port): (&str, u16)) -> Result<Self, AddressError> {
+        Self::from_host(host, port)
+    }
+}
+
+/// The socket address of an IP address whose zone is not a name.
+///
+/// # Errors
+///
+/// [`AddressFault::NotIp`] for a DNS name or a Unix socket, [`AddressFault::ZoneUnresolved`] for a zone that is the
+/// name of an interface.
+impl TryFrom<&Address> for SocketAddr {
+    type Error = AddressError;
+
+    fn try_from(address: &Address) -> Result<Self, AddressError> {
+        match &address.0 {
+            Repr::V4(address) => Ok(Self::V4(*address)),
+            Repr::V6 { ip, zone, port } => {
+                let scope = match zone {
+                    OwnedZone::None => 0,
+                    OwnedZone::Index(index) => *index,
+                    OwnedZone::Name(_) => return Err(AddressFault::ZoneUnresolved.into()),
+                };
+                Ok(Self::V6(SocketAddrV6::new(*ip, *port, 0, scope)))
+            }
+            Repr::Path(_) | Repr::Abstract(_) | Repr::Name { .. } => Err(AddressFault::NotIp.into()),
+        }
+    }
+}
+
+#[cfg(all(feature = "std", unix))]
+mod unix {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    use super::{Address, AddressError, AddressFault, Repr};
+
+    /// The address of a Unix socket as the system gives it.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressFault::Unnamed`] for the address of a socket that was never bound, such as most clients' are; and the
+    /// empty abstract name, [`AddressFault::AbstractEmpty`], which is none of ours.
+    impl TryFrom<&SocketAddr> for Address {
+        type Error = AddressError;
+
+        fn try_from(address: &SocketAddr) -> Result<Self, AddressError> {
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            if let Some(name) = address.as_abstract_name() {
+                return Self::abstract_name(name);
+            }
+            let path = address.as_pathname().ok_or(AddressFault::Unnamed)?;
+            let address = Self::unix(path);
+            address.check().map(|()| address)
+        }
+    }
+
+    impl TryFrom<SocketAddr> for Address {
+        type Error = AddressError;
+
+        fn try_from(address: SocketAddr) -> Result<Self, AddressError> {
+            (&address).try_into()
+        }
+    }
+
+    /// The address of a Unix socket as the system takes it.
+    ///
+    /// # Errors
+    ///
+    /// [`AddressFault::NotUnix`] for the other kinds; a path that no socket can have; [`AddressFault::NotBound`] for
+    /// [`Address::ABSTRACT`], which std can not express: its empty abstract name is one name, shared by all.
+    impl TryFrom<&Address> for SocketAddr {
+        type Error = AddressError;
+
+        fn try_from(address: &Address) -> Result<Self, AddressError> {
+            match &address.0 {
+                Repr::Path(_) => {
+                    address.check()?;
+                    let path = address.as_path().ok_or(AddressFault::NotUnix)?;
+                    // Length is all that can still be wrong, where the system has room for less.
+                    Self::from_pathname(path).map_err(|_| AddressFault::PathTooLong.into())
+                }
+                #[cfg(any(target_os = "linux", target_os = "android"))]
+                Repr::Abstract(Some(name)) => {
+                    Self::from_abstract_name(name).map_err(|_| AddressFault::AbstractTooLong.into())
+                }
+                #[cfg(not(any(target_os = "linux", target_os = "android")))]
+                Repr::Abstract(Some(_)) => Err(AddressFault::AbstractUnsupported.into()),
+                Repr::Abstract(None) => Err(AddressFault::NotBound.into()),
+                Repr::V4(_) | Repr::V6 { .. } | Repr::Name { .. } => Err(AddressFault::NotUnix.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Where a server listens and a client connects: one value for every kind of address.
+
+mod convert;
+mod error;
+mod parse;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use alloc::boxed::Box;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+
+pub use error::{AddressError, AddressFault};
+
+/// An address: IPv4, IPv6 with its zone, a Unix socket's path, a name in Linux's abstract namespace, or a DNS name.
+///
+/// Nothing is looked up here: a DNS name and a zone that is the name of an interface are resolved by whoever opens the
+/// socket. The flow label of IPv6 is not part of the value.
+///
+/// # Text
+///
+/// [`FromStr`](core::str::FromStr) and [`Display`](core::fmt::Display) are each other's inverse:
+///
+/// | text | address |
+/// | --- | --- |
+/// | `127.0.0.1:80`, `[::1]:80` | an IP address and a port |
+/// | `[fe80::1%3]:80` | the zone is the interface with index 3 |
+/// | `[fe80::1%eth0]:80` | the zone is the interface with that name |
+/// | `unix:/run/x.sock` | a Unix socket in the file system |
+/// | `unix:@name` | a Unix socket in the abstract namespace of Linux |
+/// | `unix:@` | a name there that the kernel chooses when the socket is bound |
+/// | `example.org:80` | a DNS name, in lower case, and a port |
+///
+/// In paths, abstract names and zones every octet that is not visible ASCII is written as `%` and two hexadecimal
+/// digits, and so is `%` itself: an address is always one word of ASCII, whatever is in the name. Characters beyond
+/// ASCII and spaces are also understood when they stand for themselves; control characters are not.
+///
+/// A path that does not begin with `/` is kept as it is, and means what it means to the system calls: a file relative
+/// to the working folder of the process that uses it. An absolute one means the same to everybody. One that begins
+/// with `@` is written `unix:%40…`. `unix:` always begins a Unix address: the host name `unix` is spelled `unix.`,
+/// with the final dot.
+///
+/// A host whose last label is a number is an IPv4 address in four decimal parts, or an error, and never a name: what
+/// `10.1` or `0x7f.1` means depends on whom you ask.
+///
+/// ```
+/// use degu_wire::{Address, AddressKind, Zone};
+///
+/// let address: Address = "[fe80::1%eth0]:80".parse()?;
+/// assert!(matches!(address.kind(), AddressKind::V6 { zone: Zone::Name("eth0"), port: 80, .. }));
+/// assert_eq!(address.to_string(), "[fe80::1%eth0]:80");
+/// assert_eq!(address.host().to_string(), "[fe80::1]");
+///
+/// assert_eq!(Address::abstract_name(b"a\0b")?.to_string(), "unix:@a%00b");
+/// # Ok::<(), degu_wire::AddressError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(Repr);
+
+/// Private, so that a name or a zone in an [`Address`] is known to be well-formed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Repr {
+    V4(SocketAddrV4),
+    V6 {
+        ip: Ipv6Addr,
+        zone: OwnedZone,
+        port: u16,
+    },
+    Path(Box<[u8]>),
+    /// `None`: the kernel chooses.
+    Abstract(Option<Box<[u8]>>),
+    Name {
+        host: Box<str>,
+        port: u16,
+    },
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum OwnedZone {
+    None,
+    /// Never 0.
+    Index(u32),
+    Name(Box<str>),
+}
+
+/// What an [`Address`] is, for those who open the socket: [`Address::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AddressKind<'a> {
+    /// IPv4.
+    V4(SocketAddrV4),
+    /// IPv6.
+    V6 {
+        /// The address.
+        ip: Ipv6Addr,
+        /// The interface it is to be understood on (RFC 4007 §11).
+        zone: Zone<'a>,
+        /// The port.
+        port: u16,
+    },
+    /// The path of a Unix socket, without the final NUL. [`Address::check`] says whether a socket can have it.
+    Path(&'a [u8]),
+    /// A name in the abstract namespace of Linux, without the NUL before it: 1 to 107 octets.
+    Abstract(&'a [u8]),
+    /// A name in the abstract namespace that the kernel chooses when the socket is bound.
+    KernelChosen,
+    /// A DNS name, not resolved.
+    Name {
+        /// The name, in lower case.
+        host: &'a str,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// The zone of a scoped IPv6 address (RFC 4007 §11): the interface that a link-local address is to be understood on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Zone<'a> {
+    /// No zone.
+    #[default]
+    None,
+    /// The index of an interface. [`Address::ipv6`] takes 0 for no zone, as the system does.
+    Index(u32),
+    /// The name of an interface: 1 to 15 octets without `/`, `:`, whitespace and controls, and not digits alone, which
+    /// are an index.
+    Name(&'a str),
+}
+
+impl Address {
+    /// 127.0.0.1, on a port that the kernel chooses.
+    pub const IPV4_LOOPBACK: Self = Self(Repr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)));
+    /// Every IPv4 address of the host, on a port that the kernel chooses.
+    pub const IPV4_ANY: Self = Self(Repr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
+    /// ::1, on a port that the kernel chooses.
+    pub const IPV6_LOOPBACK: Self = Self(Repr::V6 { ip: Ipv6Addr::LOCALHOST, zone: OwnedZone::None, port: 0 });
+    /// Every IPv6 address of the host, on a port that the kernel chooses.
+    pub const IPV6_ANY: Self = Self(Repr::V6 { ip: Ipv6Addr::UNSPECIFIED, zone: OwnedZone::None, port: 0 });
+    /// A name in the abstract namespace of Linux that the kernel chooses.
+    pub const ABSTRACT: Self = Self(Repr::Abstract(None));
+
+    /// The longest path of a Unix socket, in octets: what Linux has room for before the final NUL. Other systems have
+    /// less (103 on macOS and the BSDs) and say so when the address is used.
+    pub const MAX_PATH: usize = 107;
+    /// The longest abstract name, in octets.
+    pub const MAX_ABSTRACT: usize = 107;
+    /// The longest DNS name, in octets, without a final dot (RFC 1035 §2.3.4, as it is written in text).
+    pub const MAX_NAME: usize = 253;
+    /// The longest name of an interface, in octets.
+    pub const MAX_ZONE: usize = 15;
+
+    /// A Unix socket in the file system.
+    ///
+    /// The path is taken as it is. One that no socket can have is an error when the address is used, or at once by
+    /// [`check`](Self::check): so a path put together at run time needs no second `?` on its way into a `bind`.
+    ///
+    /// ```
+    /// use degu_wire::Address;
+    ///
+    /// assert_eq!(Address::unix("/run/my app.sock").to_string(), "unix:/run/my%20app.sock");
+    /// ```
+    #[cfg(all(feature = "std", unix))]
+    pub fn unix(path: impl AsRef<std::path::Path>) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        Self(Repr::Path(path.as_ref().as_os_str().as_bytes().into()))
+    }
+
+    /// A Unix socket in the file system, by the octets of its path, where there is no `Path`.
+    ///
+    /// # Errors
+    ///
+    /// What [`check`](Self::check) finds.
+    pub fn unix_octets(path: impl Into<Box<[u8]>>) -> Result<Self, AddressError> {
+        let address = Self(Repr::Path(path.into()));
+        address.check().map(|()| address)
+    }
+
+    /// A Unix socket in the abstract namespace of Linux. The name may hold any octet, NUL included.
+    ///
+    /// # Errors
+    ///
+    /// The name has more than 107 octets, or none: the kernel's choice is [`ABSTRACT`](Self::ABSTRACT).
+    pub fn abstract_name(name: impl AsRef<[u8]>) -> Result<Self, AddressError> {
+        let name = name.as_ref();
+        match name.len() {
+            0 => Err(AddressFault::AbstractEmpty.into()),
+            1..=Self::MAX_ABSTRACT => Ok(Self(Repr::Abstract(Some(name.into())))),
+            _ => Err(AddressError::at(AddressFault::AbstractTooLong, Self::MAX_ABSTRACT)),
+        }
+    }
+
+    /// A host and a port. An IPv4 or IPv6 address, in or without brackets and with a zone if it has one, makes an IP
+    /// address; everything else is a DNS name.
+    ///
+    /// A name is made of labels of 1 to 63 letters, digits, hyphens and underscores, without a hyphen at their ends
+    /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 octets in all, and may end with a dot. Names
+    /// beyond ASCII are given in their `xn--` form.
+    ///
+    /// ```
+    /// use degu_wire::{Address, AddressFault};
+    ///
+    /// assert_eq!(Address::from_host("::1", 80)?, "[::1]:80".parse()?);
+    /// assert_eq!(Address::from_host("Example.ORG", 80)?.to_string(), "example.org:80");
+    /// assert_eq!(Address::from_host("127.1", 80).unwrap_err().fault, AddressFault::Ipv4);
+    /// # Ok::<(), degu_wire::AddressError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The host is neither; the offset counts in `host`.
+    pub fn from_host(host: &str, port: u16) -> Result<Self, AddressError> {
+        parse::host(host, port)
+    }
+
+    /// An IPv6 address with a zone.
+    ///
+    /// # Errors
+    ///
+    /// The zone is a name that no interface can have.
+    pub fn ipv6(ip: Ipv6Addr, zone: Zone<'_>, port: u16) -> Result<Self, AddressError> {
+        let zone = match zone {
+            Zone::None | Zone::Index(0) => OwnedZone::None,
+            Zone::Index(index) => OwnedZone::Index(index),
+            Zone::Name(name) => OwnedZone::Name(parse::zone_name(name)?.into()),
+        };
+        Ok(Self(Repr::V6 { ip, zone, port }))
+    }
+
+    /// What the address is.
+    pub fn kind(&self) -> AddressKind<'_> {
+        match &self.0 {
+            Repr::V4(address) => AddressKind::V4(*address),
+            Repr::V6 { ip, zone, port } => AddressKind::V6 { ip: *ip, zone: zone.borrow(), port: *port },
+            Repr::Path(path) => AddressKind::Path(path),
+            Repr::Abstract(Some(name)) => AddressKind::Abstract(name),
+            Repr::Abstract(None) => AddressKind::KernelChosen,
+            Repr::Name { host, port } => AddressKind::Name { host, port: *port },
+        }
+    }
+
+    /// Whether a socket can have this address. Only one that was made by `Address::unix` may be refused; one that
+    /// passes is the same after a way through its text.
+    ///
+    /// # Errors
+    ///
+    /// The path is empty, has a NUL inside, or more than [`MAX_PATH`](Self::MAX_PATH) octets; the offset counts in the
+    /// path.
+    pub fn check(&self) -> Result<(), AddressError> {
+        match &self.0 {
+            Repr::Path(path) => parse::check_path(path),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this is a Unix socket, of a path or an abstract name.
+    pub const fn is_unix(&self) -> bool {
+        matches!(self.0, Repr::Path(_) | Repr::Abstract(_))
+    }
+
+    /// Whether this is a wildcard address: `0.0.0.0` or `[::]`, on any port.
+    pub const fn is_unspecified(&self) -> bool {
+        match &self.0 {
+            Repr::V4(address) => address.ip().is_unspecified(),
+            Repr::V6 { ip, .. } => ip.is_unspecified(),
+            _ => false,
+        }
+    }
+
+    /// The IP address, if it is one.
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match &self.0 {
+            Repr::V4(address) => Some(IpAddr::V4(*address.ip())),
+            Repr::V6 { ip, .. } => Some(IpAddr::V6(*ip)),
+            _ => None,
+        }
+    }
+
+    /// The port; none for a Unix socket.
+    pub const fn port(&self) -> Option<u16> {
+        match &self.0 {
+            Repr::V4(address) => Some(address.port()),
+            Repr::V6 { port, .. } | Repr::Name { port, .. } => Some(*port),
+            Repr::Path(_) | Repr::Abstract(_) => None,
+        }
+    }
+
+    /// The same address on another port. A Unix socket has none and stays as it is.
+    ///
+    /// ```
+    /// use degu_wire::Address;
+    ///
+    /// assert_eq!(Address::IPV6_ANY.with_port(8080).to_string(), "[::]:8080");
+    /// ```
+    #[must_use]
+    pub fn with_port(mut self, new: u16) -> Self {
+        match &mut self.0 {
+            Repr::V4(address) => address.set_port(new),
+            Repr::V6 { port, .. } | Repr::Name { port, .. } => *port = new,
+            Repr::Path(_) | Repr::Abstract(_) => {}
+        }
+        self
+    }
+
+    /// The path of a Unix socket, if it has one.
+    #[cfg(all(feature = "std", unix))]
+    pub fn as_path(&self) -> Option<&std::path::Path> {
+        use std::os::unix::ffi::OsStrExt;
+        match &self.0 {
+            Repr::Path(path) => Some(std::ffi::OsStr::from_bytes(path).as_ref()),
+            _ => None,
+        }
+    }
+
+    /// Where a client goes that was given the address of a server: a wildcard address becomes the loopback of its
+    /// family, every other address stays what it is.
+    ///
+    /// ```
+    /// use degu_wire::Address;
+    ///
+    /// assert_eq!(Address::IPV4_ANY.with_port(8080).to_connect().to_string(), "127.0.0.1:8080");
+    /// assert_eq!(Address::IPV6_ANY.with_port(8080).to_connect().to_string(), "[::1]:8080");
+    /// ```
+    #[must_use]
+    pub fn to_connect(&self) -> Self {
+        match &self.0 {
+            Repr::V4(address) if address.ip().is_unspecified() => {
+                Self(Repr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, address.port())))
+            }
+            Repr::V6 { ip, port, .. } if ip.is_unspecified() => Self::IPV6_LOOPBACK.with_port(*port),
+            _ => self.clone(),
+        }
+    }
+}
+
+impl OwnedZone {
+    fn borrow(&self) -> Zone<'_> {
+        match self {
+            Self::None => Zone::None,
+            Self::Index(index) => Zone::Index(*index),
+            Self::Name(name) => Zone::Name(name),
+        }
+    }
+}

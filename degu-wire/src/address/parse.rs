@@ -1,0 +1,187 @@
+//! Text to address. The offset of every error counts from the first octet of what the caller gave.
+
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use core::str::FromStr;
+
+use super::{Address, AddressError, AddressFault, OwnedZone, Repr};
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    /// Reads the [text](Address#text) of an address.
+    ///
+    /// # Errors
+    ///
+    /// The text is in none of the forms; the offset counts in octets of it.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.is_empty() {
+            return Err(AddressFault::Empty.into());
+        }
+        if let Some(rest) = text.strip_prefix("unix:") {
+            return unix(rest).map_err(|error| error.shifted("unix:".len()));
+        }
+        let end = if text.starts_with('[') {
+            // A `]` in a zone is percent-encoded, so that the first one closes.
+            text.find(']').ok_or(AddressError::at(AddressFault::Brackets, text.len()))? + 1
+        } else {
+            text.rfind(':').ok_or(AddressError::at(AddressFault::PortMissing, text.len()))?
+        };
+        let (head, rest) = text.split_at(end);
+        if !head.starts_with('[') && head.contains(':') {
+            return Err(AddressFault::Brackets.into());
+        }
+        let digits = rest.strip_prefix(':').ok_or(AddressError::at(AddressFault::PortMissing, end))?;
+        let port = port(digits).ok_or(AddressError::at(AddressFault::Port, end + 1))?;
+        host(head, port)
+    }
+}
+
+/// `1*DIGIT`: `u16::from_str` alone would take a sign.
+fn port(digits: &str) -> Option<u16> {
+    if digits.bytes().all(|octet| octet.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+/// What follows `unix:`.
+fn unix(text: &str) -> Result<Address, AddressError> {
+    if let Some(name) = text.strip_prefix('@') {
+        return match name {
+            "" => Ok(Address::ABSTRACT),
+            // Where the name gets too long says nothing about the text, in which it may be encoded: point at its begin.
+            _ => Address::abstract_name(decode(name).map_err(|error| error.shifted(1))?)
+                .map_err(|error| error.fault.into()),
+        };
+    }
+    Address::unix_octets(decode(text)?).map_err(|error| match error.fault {
+        // Every `%` of a text that could be decoded begins an escape.
+        AddressFault::PathNul => AddressError::at(error.fault, text.find("%00").unwrap_or(0)),
+        _ => error.fault.into(),
+    })
+}
+
+/// A host, in brackets or not.
+pub(super) fn host(text: &str, port: u16) -> Result<Address, AddressError> {
+    if let Some(inner) = text.strip_prefix('[') {
+        let inner = inner.strip_suffix(']').ok_or(AddressError::at(AddressFault::Brackets, text.len()))?;
+        return ipv6(inner, port).map_err(|error| error.shifted(1));
+    }
+    if text.contains(':') {
+        return ipv6(text, port);
+    }
+    let relative = text.strip_suffix('.').unwrap_or(text);
+    if is_number(relative.rsplit('.').next().unwrap_or_default()) {
+        let ip: Ipv4Addr = text.parse().map_err(|_| AddressFault::Ipv4)?;
+        return Ok(Address(Repr::V4(SocketAddrV4::new(ip, port))));
+    }
+    name(relative)?;
+    let host = text.to_ascii_lowercase();
+    if host == "unix" {
+        return Err(AddressFault::HostReserved.into());
+    }
+    Ok(Address(Repr::Name { host: host.into(), port }))
+}
+
+/// Whether resolvers would take a last label for a part of an IPv4 address: decimal, octal or hexadecimal.
+fn is_number(label: &str) -> bool {
+    match label.as_bytes() {
+        [] => false,
+        [b'0', b'x' | b'X', digits @ ..] => digits.iter().all(u8::is_ascii_hexdigit),
+        digits => digits.iter().all(u8::is_ascii_digit),
+    }
+}
+
+/// Checks a DNS name, without its final dot.
+fn name(name: &str) -> Result<(), AddressError> {
+    if let Some(at) =
+        name.bytes().position(|octet| !matches!(octet, b'-' | b'_' | b'.') && !octet.is_ascii_alphanumeric())
+    {
+        return Err(AddressError::at(AddressFault::HostCharacter, at));
+    }
+    if name.len() > Address::MAX_NAME {
+        return Err(AddressError::at(AddressFault::HostTooLong, Address::MAX_NAME));
+    }
+    let mut at = 0;
+    for label in name.split('.') {
+        if label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-') {
+            return Err(AddressError::at(AddressFault::HostLabel, at));
+        }
+        at += label.len() + 1;
+    }
+    Ok(())
+}
+
+/// An IPv6 address without brackets, with its zone.
+fn ipv6(text: &str, port: u16) -> Result<Address, AddressError> {
+    let (ip, zone) = match text.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (text, None),
+    };
+    let ip: Ipv6Addr = ip.parse().map_err(|_| AddressFault::Ipv6)?;
+    let zone = match zone {
+        Some(zone) => owned_zone(zone).map_err(|error| error.shifted(text.len() - zone.len()))?,
+        None => OwnedZone::None,
+    };
+    Ok(Address(Repr::V6 { ip, zone, port }))
+}
+
+fn owned_zone(text: &str) -> Result<OwnedZone, AddressError> {
+    if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()) {
+        let index = if text.starts_with('0') { None } else { text.parse().ok() };
+        return Ok(OwnedZone::Index(index.ok_or(AddressFault::Zone)?));
+    }
+    let octets = decode(text)?;
+    let name = core::str::from_utf8(&octets).map_err(|_| AddressFault::Zone)?;
+    Ok(OwnedZone::Name(zone_name(name)?.into()))
+}
+
+/// Checks the name of an interface.
+pub(super) fn zone_name(name: &str) -> Result<&str, AddressError> {
+    let forbidden = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
+    if name.is_empty()
+        || name.len() > Address::MAX_ZONE
+        || name.contains(forbidden)
+        || name.bytes().all(|octet| octet.is_ascii_digit())
+    {
+        return Err(AddressFault::Zone.into());
+    }
+    Ok(name)
+}
+
+/// Checks the path of a Unix socket.
+pub(super) fn check_path(path: &[u8]) -> Result<(), AddressError> {
+    if path.is_empty() {
+        Err(AddressFault::PathEmpty.into())
+    } else if let Some(at) = path.iter().position(|&octet| octet == 0) {
+        Err(AddressError::at(AddressFault::PathNul, at))
+    } else if path.len() > Address::MAX_PATH {
+        Err(AddressError::at(AddressFault::PathTooLong, Address::MAX_PATH))
+    } else {
+        Ok(())
+    }
+}
+
+/// Undoes percent-encoding. What is not a control character and not `%` may also stand for itself.
+fn decode(text: &str) -> Result<Vec<u8>, AddressError> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [octet, tail @ ..] = rest {
+        let at = text.len() - rest.len();
+        rest = tail;
+        decoded.push(match *octet {
+            b'%' => {
+                let escape = AddressError::at(AddressFault::Escape, at);
+                let [high, low, tail @ ..] = tail else { return Err(escape) };
+                rest = tail;
+                hex(*high).ok_or(escape)? << 4 | hex(*low).ok_or(escape)?
+            }
+            control if control.is_ascii_control() => return Err(AddressError::at(AddressFault::Control, at)),
+            plain => plain,
+        });
+    }
+    Ok(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    // At most 15, so that the cast loses nothing.
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}

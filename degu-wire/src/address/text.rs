@@ -1,0 +1,120 @@
+//! Address to text.
+
+use core::fmt::{self, Write};
+
+use super::{Address, OwnedZone, Repr};
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Repr::V4(address) => write!(f, "{address}"),
+            Repr::V6 { ip, zone, port } => {
+                write!(f, "[{ip}")?;
+                match zone {
+                    OwnedZone::None => {}
+                    OwnedZone::Index(index) => write!(f, "%{index}")?,
+                    OwnedZone::Name(name) => {
+                        f.write_char('%')?;
+                        encode(f, name.as_bytes())?;
+                    }
+                }
+                write!(f, "]:{port}")
+            }
+            Repr::Path(path) => {
+                f.write_str("unix:")?;
+                match path.split_first() {
+                    // A relative path that would read as an abstract name.
+                    Some((b'@', rest)) => {
+                        f.write_str("%40")?;
+                        encode(f, rest)
+                    }
+                    _ => encode(f, path),
+                }
+            }
+            Repr::Abstract(name) => {
+                f.write_str("unix:@")?;
+                encode(f, name.as_deref().unwrap_or_default())
+            }
+            Repr::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// `Address(127.0.0.1:80)`.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
+
+/// Writes visible ASCII as it is and everything else percent-encoded, and also `%`, and the brackets that enclose a
+/// zone.
+fn encode(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
+    for &octet in octets {
+        if octet.is_ascii_graphic() && !matches!(octet, b'%' | b'[' | b']') {
+            f.write_char(octet.into())?;
+        } else {
+            write!(f, "%{octet:02X}")?;
+        }
+    }
+    Ok(())
+}
+
+impl Address {
+    /// The value of the Host field of a request over plain HTTP to this address (RFC 9110 §7.2): the host, without the
+    /// zone, which means nothing to anybody else (RFC 6874 §4), and the port unless it is 80. `localhost` for a Unix
+    /// socket, since an empty one is refused by many servers.
+    ///
+    /// ```
+    /// use degu_wire::Address;
+    ///
+    /// let host = |text: &str| text.parse::<Address>().map(|address| address.host().to_string());
+    /// assert_eq!(host("example.org:80")?, "example.org");
+    /// assert_eq!(host("[fe80::1%eth0]:8080")?, "[fe80::1]:8080");
+    /// assert_eq!(host("unix:/run/x.sock")?, "localhost");
+    /// # Ok::<(), degu_wire::AddressError>(())
+    /// ```
+    pub fn host(&self) -> impl fmt::Display {
+        self.host_with_default(80)
+    }
+
+    /// The value of the Host field for a scheme with another default port: 443 over TLS (RFC 9110 §4.2.2).
+    ///
+    /// ```
+    /// use degu_wire::Address;
+    ///
+    /// let address = Address::from_host("example.org", 443)?;
+    /// assert_eq!(address.host_with_default(443).to_string(), "example.org");
+    /// assert_eq!(address.host().to_string(), "example.org:443");
+    /// # Ok::<(), degu_wire::AddressError>(())
+    /// ```
+    pub fn host_with_default(&self, port: u16) -> impl fmt::Display {
+        HostField { address: self, default: port }
+    }
+}
+
+struct HostField<'a> {
+    address: &'a Address,
+    default: u16,
+}
+
+impl fmt::Display for HostField<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = match &self.address.0 {
+            Repr::V4(address) => {
+                write!(f, "{}", address.ip())?;
+                address.port()
+            }
+            Repr::V6 { ip, port, .. } => {
+                write!(f, "[{ip}]")?;
+                *port
+            }
+            Repr::Name { host, port } => {
+                f.write_str(host)?;
+                *port
+            }
+            Repr::Path(_) | Repr::Abstract(_) => return f.write_str("localhost"),
+        };
+        if port == self.default { Ok(()) } else { write!(f, ":{port}") }
+    }
+}

@@ -1,0 +1,341 @@
+//! Byte ranges: the values of Range and Content-Range (RFC 9110 §14), for the one unit that is in use.
+//!
+//! In memory a range is half-open, like a slice: `stop` is the first octet that is not in it. In text it is inclusive,
+//! as the standard has it. The last octet that can be named is number 2⁶⁴ − 2, so that `stop` always fits.
+
+use core::{fmt, ops::Range, str::FromStr};
+
+/// A part of a representation that a client asks for: the value of a Range field with one range (RFC 9110 §14.2).
+///
+/// | text | range |
+/// | --- | --- |
+/// | `bytes=0-499` | `ByteRange::new(0, 500)` |
+/// | `bytes=9500-` | `ByteRange::starting_at(9500)` |
+/// | `bytes=-500` | `ByteRange::suffix(500)`: the last 500 octets |
+///
+/// ```
+/// use degu_wire::ByteRange;
+///
+/// let range: ByteRange = "bytes=0-499".parse()?;
+/// assert_eq!(range, ByteRange::new(0, 500)?);
+/// assert_eq!(range.resolve(1234), Some(0..500));
+/// assert_eq!(range.resolve(200), Some(0..200));
+/// assert_eq!(range.content_range(1234).to_string(), "bytes 0-499/1234");
+/// # Ok::<(), degu_wire::RangeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRange(Spec);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Spec {
+    /// `start < stop`
+    FromTo {
+        start: u64,
+        stop: u64,
+    },
+    From {
+        start: u64,
+    },
+    Suffix {
+        len: u64,
+    },
+}
+
+impl ByteRange {
+    /// The octets from `start` to before `stop`.
+    ///
+    /// # Errors
+    ///
+    /// [`RangeError::Empty`] unless `start < stop`: a range in text has at least one octet.
+    pub const fn new(start: u64, stop: u64) -> Result<Self, RangeError> {
+        if start < stop { Ok(Self(Spec::FromTo { start, stop })) } else { Err(RangeError::Empty) }
+    }
+
+    /// The octets from `start` to the end.
+    pub const fn starting_at(start: u64) -> Self {
+        Self(Spec::From { start })
+    }
+
+    /// The last `len` octets. None at all is a range in text, but one that no server can satisfy.
+    pub const fn suffix(len: u64) -> Self {
+        Self(Spec::Suffix { len })
+    }
+
+    /// The first octet, unless the range counts from the end.
+    pub const fn start(self) -> Option<u64> {
+        match self.0 {
+            Spec::FromTo { start, .. } | Spec::From { start } => Some(start),
+            Spec::Suffix { .. } => None,
+        }
+    }
+
+    /// The first octet after the range, if it is given.
+    pub const fn stop(self) -> Option<u64> {
+        match self.0 {
+            Spec::FromTo { stop, .. } => Some(stop),
+            Spec::From { .. } | Spec::Suffix { .. } => None,
+        }
+    }
+
+    /// The number of octets counted from the end, if the range does.
+    pub const fn suffix_len(self) -> Option<u64> {
+        match self.0 {
+            Spec::Suffix { len } => Some(len),
+            Spec::FromTo { .. } | Spec::From { .. } => None,
+        }
+    }
+
+    /// The octets of a representation of `total` octets that are meant, never none: what goes beyond its end is cut
+    /// off. `None` if no octet is in the range (416, RFC 9110 §15.5.17); so always for an empty representation.
+    pub const fn resolve(self, total: u64) -> Option<Range<u64>> {
+        let (start, stop) = match self.0 {
+            Spec::FromTo { start, stop } => (start, if stop < total { stop } else { total }),
+            Spec::From { start } => (start, total),
+            Spec::Suffix { len } => (total.saturating_sub(len), total),
+        };
+        if start < stop { Some(start..stop) } else { None }
+    }
+
+    /// What a server answers for a representation of `total` octets: the Content-Range of a 206, or if the range can
+    /// not be satisfied, that of a 416.
+    pub const fn content_range(self, total: u64) -> ContentRange {
+        ContentRange(match self.resolve(total) {
+            Some(Range { start, end }) => Content::Part { start, stop: end, total: Some(total) },
+            None => Content::Unsatisfied { total },
+        })
+    }
+
+    /// Reads the value of a Range field: one range, nothing before or after it. The unit is read in any case
+    /// (RFC 9110 §14.1).
+    ///
+    /// # Errors
+    ///
+    /// [`RangeError::Unit`] for another unit than `bytes`, [`RangeError::Several`] for more than one range. A server may
+    /// always answer as if the field were not there (RFC 9110 §14.2), and does for another unit.
+    pub fn parse(value: &[u8]) -> Result<Self, RangeError> {
+        let spec = unit(value, b'=')?;
+        if spec.contains(&b',') {
+            return Err(RangeError::Several);
+        }
+        match split(spec, b'-').ok_or(RangeError::Syntax)? {
+            (b"", len) => Ok(Self::suffix(number(len)?)),
+            (start, b"") => Ok(Self::starting_at(number(start)?)),
+            (start, last) => Self::new(number(start)?, after(last)?),
+        }
+    }
+}
+
+impl FromStr for ByteRange {
+    type Err = RangeError;
+
+    fn from_str(value: &str) -> Result<Self, RangeError> {
+        Self::parse(value.as_bytes())
+    }
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Spec::FromTo { start, stop } => write!(f, "bytes={start}-{}", stop - 1),
+            Spec::From { start } => write!(f, "bytes={start}-"),
+            Spec::Suffix { len } => write!(f, "bytes=-{len}"),
+        }
+    }
+}
+
+/// [`ByteRange::new`].
+impl TryFrom<Range<u64>> for ByteRange {
+    type Error = RangeError;
+
+    fn try_from(range: Range<u64>) -> Result<Self, RangeError> {
+        Self::new(range.start, range.end)
+    }
+}
+
+/// [`ByteRange::starting_at`].
+impl From<core::ops::RangeFrom<u64>> for ByteRange {
+    fn from(range: core::ops::RangeFrom<u64>) -> Self {
+        Self::starting_at(range.start)
+    }
+}
+
+/// The part of a representation that a response holds: the value of a Content-Range field (RFC 9110 §14.4).
+///
+/// | text | value |
+/// | --- | --- |
+/// | `bytes 0-499/1234` | `ContentRange::new(0, 500, Some(1234))` |
+/// | `bytes 0-499/*` | `ContentRange::new(0, 500, None)`: the whole length is not known |
+/// | `bytes */1234` | `ContentRange::unsatisfied(1234)`: no part, in a 416 |
+///
+/// ```
+/// use degu_wire::ContentRange;
+///
+/// let range: ContentRange = "bytes 0-499/1234".parse()?;
+/// assert_eq!((range.range(), range.total()), (Some(0..500), Some(1234)));
+/// assert_eq!(range.content_length(), Some(500));
+/// assert_eq!(ContentRange::unsatisfied(1234).to_string(), "bytes */1234");
+/// # Ok::<(), degu_wire::RangeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ContentRange(Content);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Content {
+    /// `start < stop`, and `stop <= total`
+    Part {
+        start: u64,
+        stop: u64,
+        total: Option<u64>,
+    },
+    Unsatisfied {
+        total: u64,
+    },
+}
+
+impl ContentRange {
+    /// The octets from `start` to before `stop`, of `total` or an unknown number.
+    ///
+    /// # Errors
+    ///
+    /// [`RangeError::Empty`] unless `start < stop`, [`RangeError::BeyondTotal`] unless `stop <= total`.
+    pub const fn new(start: u64, stop: u64, total: Option<u64>) -> Result<Self, RangeError> {
+        if start >= stop {
+            return Err(RangeError::Empty);
+        }
+        match total {
+            Some(total) if stop > total => Err(RangeError::BeyondTotal),
+            _ => Ok(Self(Content::Part { start, stop, total })),
+        }
+    }
+
+    /// No part of `total` octets: what was asked for is not in them.
+    pub const fn unsatisfied(total: u64) -> Self {
+        Self(Content::Unsatisfied { total })
+    }
+
+    /// The octets of the part; none if the range was not satisfied.
+    pub const fn range(self) -> Option<Range<u64>> {
+        match self.0 {
+            Content::Part { start, stop, .. } => Some(start..stop),
+            Content::Unsatisfied { .. } => None,
+        }
+    }
+
+    /// The number of octets of the whole representation, if it is known.
+    pub const fn total(self) -> Option<u64> {
+        match self.0 {
+            Content::Part { total, .. } => total,
+            Content::Unsatisfied { total } => Some(total),
+        }
+    }
+
+    /// The number of octets of the part: the length of a 206's content. None if the range was not satisfied.
+    pub const fn content_length(self) -> Option<u64> {
+        match self.0 {
+            Content::Part { start, stop, .. } => Some(stop - start),
+            Content::Unsatisfied { .. } => None,
+        }
+    }
+
+    /// Reads the value of a Content-Range field, with nothing before or after it. The unit is read in any case.
+    ///
+    /// # Errors
+    ///
+    /// The value is not of the grammar, its unit is not `bytes`, or its numbers contradict each other (RFC 9110 §14.4:
+    /// then the response must not be put together with others).
+    pub fn parse(value: &[u8]) -> Result<Self, RangeError> {
+        let (part, total) = split(unit(value, b' ')?, b'/').ok_or(RangeError::Syntax)?;
+        if part == b"*" {
+            return Ok(Self::unsatisfied(number(total)?));
+        }
+        let (start, last) = split(part, b'-').ok_or(RangeError::Syntax)?;
+        let (start, stop) = (number(start)?, after(last)?);
+        Self::new(start, stop, if total == b"*" { None } else { Some(number(total)?) })
+    }
+}
+
+impl FromStr for ContentRange {
+    type Err = RangeError;
+
+    fn from_str(value: &str) -> Result<Self, RangeError> {
+        Self::parse(value.as_bytes())
+    }
+}
+
+impl fmt::Display for ContentRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Content::Part { start, stop, total: Some(total) } => write!(f, "bytes {start}-{}/{total}", stop - 1),
+            Content::Part { start, stop, total: None } => write!(f, "bytes {start}-{}/*", stop - 1),
+            Content::Unsatisfied { total } => write!(f, "bytes */{total}"),
+        }
+    }
+}
+
+/// What is wrong with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RangeError {
+    /// The unit is not `bytes`.
+    Unit,
+    /// More than one range.
+    Several,
+    /// The value is not of the grammar: a number is missing, has a sign, or something stands around it.
+    Syntax,
+    /// A number is over 64 bits, or the last octet is number 2⁶⁴ − 1.
+    Overflow,
+    /// The range ends before it begins, or has no octet.
+    Empty,
+    /// The part ends after the whole does.
+    BeyondTotal,
+}
+
+impl RangeError {
+    /// What is wrong.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::Unit => "the range unit is not `bytes`",
+            Self::Several => "more than one range",
+            Self::Syntax => "the range is malformed",
+            Self::Overflow => "a number in the range is too large",
+            Self::Empty => "the range has no octet",
+            Self::BeyondTotal => "the range ends beyond the total",
+        }
+    }
+}
+
+impl fmt::Display for RangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())
+    }
+}
+
+impl core::error::Error for RangeError {}
+
+/// What follows `bytes` and the separator.
+fn unit(value: &[u8], separator: u8) -> Result<&[u8], RangeError> {
+    let (unit, rest) = split(value, separator).ok_or(RangeError::Syntax)?;
+    if unit.eq_ignore_ascii_case(b"bytes") { Ok(rest) } else { Err(RangeError::Unit) }
+}
+
+fn split(octets: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = octets.iter().position(|&octet| octet == separator)?;
+    Some((&octets[..at], &octets[at + 1..]))
+}
+
+/// `1*DIGIT`
+fn number(digits: &[u8]) -> Result<u64, RangeError> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(RangeError::Syntax);
+    }
+    let step = |value: u64, digit: &u8| value.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    digits.iter().try_fold(0, step).ok_or(RangeError::Overflow)
+}
+
+/// The number after that of a last octet.
+fn after(last: &[u8]) -> Result<u64, RangeError> {
+    number(last)?.checked_add(1).ok_or(RangeError::Overflow)
+}
+
+#[cfg(test)]
+mod tests;
