@@ -1,2 +1,75 @@
-//! .
-fn main() {}
+//! What developers of Degu run: `cargo xtask COMMAND`.
+//!
+//! One file per command; each has a `run` that takes what is left of the command line. What a continuous integration
+//! run does is not here but in `.ci/run`, which calls these.
+
+mod bench;
+mod fuzz;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lexopt::{Arg, Parser, ValueExt};
+use xshell::Shell;
+
+/// What went wrong, as a message for whoever ran the command.
+pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What every command returns: the error is printed, and the exit code is 1.
+pub(crate) type Result<T = ()> = std::result::Result<T, Error>;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [ARGS]                  all tests of the workspace; ARGS go to `cargo test`
+  tidy                         the house rules, from the sources and from `cargo metadata`
+  fuzz TARGET SECONDS [-- ARGS]    one fuzz target; ARGS go to libFuzzer
+  fuzz --all SECONDS [--skip-if-missing]    every fuzz target, SECONDS each
+  bench [SUITE] [OPTIONS]      measures; `cargo xtask bench --help` lists suites and options";
+
+fn main() -> ExitCode {
+    match dispatch(Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut arguments: Parser) -> Result {
+    let command = match arguments.next()? {
+        Some(Arg::Value(command)) => command.string()?,
+        Some(Arg::Short('h') | Arg::Long("help")) => {
+            println!("{USAGE}");
+            return Ok(());
+        }
+        Some(other) => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
+        None => return Err(format!("no command\n\n{USAGE}").into()),
+    };
+    let shell = Shell::new()?;
+    shell.change_dir(root());
+    match command.as_str() {
+        "test" => test::run(&shell, arguments),
+        "tidy" => tidy::run(&shell, arguments),
+        "fuzz" => fuzz::run(&shell, arguments),
+        "bench" => bench::run(&shell, arguments),
+        other => Err(format!("no command {other}\n\n{USAGE}").into()),
+    }
+}
+
+/// The folder of the workspace.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Refuses what is left of a command line.
+pub(crate) fn no_more(mut arguments: Parser) -> Result {
+    match arguments.next()? {
+        Some(argument) => Err(argument.unexpected().into()),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,53 @@
+//! Who takes part: a contestant is a file in this folder, an entry in [`ALL`], and the pairs it is measured in.
+
+mod httparse;
+mod hyper;
+mod raw;
+mod raw_poll;
+mod raw_tokio;
+
+use crate::Result;
+use crate::socket::Address;
+
+/// Serves every connection that comes to an address, and tells its second argument, once, what the kernel bound.
+/// Returns only with an error.
+pub(crate) type Server = fn(&Address, &mut dyn FnMut(Address) -> Result) -> Result;
+
+/// Opens a connection.
+pub(crate) type Connect = fn(&Address) -> Result<Box<dyn Client>>;
+
+/// A client with an open connection.
+pub(crate) trait Client {
+    /// Makes `count` round trips, one after the other: sends the request, reads the response to its end, and looks at
+    /// it as closely as its kind does.
+    fn trips(&mut self, count: u64) -> Result;
+}
+
+/// A client, a server, or both, under one name.
+pub(crate) struct Contestant {
+    pub(crate) name: &'static str,
+    pub(crate) client: Option<Connect>,
+    pub(crate) server: Option<Server>,
+}
+
+/// Every contestant.
+pub(crate) static ALL: &[Contestant] =
+    &[raw::CONTESTANT, raw_poll::CONTESTANT, raw_tokio::CONTESTANT, httparse::CONTESTANT, hyper::CONTESTANT];
+
+/// The pairs, client first, that are measured when nobody asks for others. `raw raw` and `hyper hyper` are what the
+/// others are compared with.
+pub(crate) static PAIRS: &[(&str, &str)] = &[
+    ("raw", "raw"),
+    ("raw-poll", "raw-poll"),
+    ("raw-tokio", "raw-tokio"),
+    ("httparse", "httparse"),
+    ("hyper", "hyper"),
+];
+
+/// The contestant of a name.
+pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
+    ALL.iter().find(|contestant| contestant.name == name).ok_or_else(|| {
+        let names: Vec<&str> = ALL.iter().map(|contestant| contestant.name).collect();
+        format!("{name} is none of {}", names.join(", ")).into()
+    })
+}

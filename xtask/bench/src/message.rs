@@ -1,0 +1,19 @@
+//! The one request and the one response that every contestant sends.
+
+macro_rules! body {
+    () => {
+        r#"{"device":"boiler-3","seq":18480,"temperature":61.25,"pressure":1.73,"valves":["open","open","shut"],"ok":1}"#
+    };
+}
+
+/// The body of the request, which a server sends back.
+pub(crate) const BODY: &[u8] = body!().as_bytes();
+
+/// The whole request. A contestant may order the fields as it likes, but has no others.
+pub(crate) const REQUEST: &[u8] =
+    concat!("POST /example HTTP/1.1\r\nhost: localhost\r\ncontent-length: 108\r\n\r\n", body!()).as_bytes();
+
+/// The whole response.
+pub(crate) const RESPONSE: &[u8] = concat!("HTTP/1.1 200 OK\r\ncontent-length: 108\r\n\r\n", body!()).as_bytes();
+
+const _: () = assert!(BODY.len() == 108, "content-length above says 108");

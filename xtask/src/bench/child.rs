@@ -1,0 +1,169 @@
+//! The processes of a measurement: started, waited for within a bound, and never left behind.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::Result;
+
+/// How long a server may take before it says where it listens.
+const START: Duration = Duration::from_secs(10);
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server in a process of its own, until this is dropped. Its stdin stays open: the server ends when that does, so
+/// that it is gone even if this process is killed.
+#[derive(Debug)]
+pub(super) struct Server {
+    process: Killed,
+    stderr: Option<ChildStderr>,
+    address: String,
+}
+
+impl Server {
+    /// Starts `program` and waits for its first line, `listening on ADDRESS`.
+    ///
+    /// # Errors
+    ///
+    /// The line does not come; with what the program said on stderr.
+    pub(super) fn start(program: &Path, arguments: &[String]) -> Result<Self> {
+        let mut process = spawn(program, arguments)?;
+        let stdout = process.0.stdout.take();
+        let stderr = process.0.stderr.take();
+        let (found, line) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            let _ = stdout.map(|stdout| BufReader::new(stdout).read_line(&mut line));
+            let _ = found.send(line);
+        });
+        let line = line.recv_timeout(START).unwrap_or_default();
+        let mut server = Self { process, stderr, address: String::new() };
+        match line.trim().strip_prefix("listening on ") {
+            Some(address) => server.address = address.into(),
+            None => return Err(format!("{}: does not listen: {}", arguments.join(" "), server.last_words()).into()),
+        }
+        Ok(server)
+    }
+
+    /// Where it listens, as the kernel bound it.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends it, and returns what it said on stderr.
+    fn last_words(mut self) -> String {
+        let ended = self.process.0.try_wait().ok().flatten();
+        let stderr = self.stderr.take();
+        drop(self);
+        let said = read(stderr);
+        match ended {
+            Some(status) => format!("it ended with {status}: {said}"),
+            None => said,
+        }
+    }
+
+    /// Runs a client to its end and returns its stdout.
+    ///
+    /// # Errors
+    ///
+    /// The client fails or takes longer than `limit`; with what both ends said on stderr.
+    pub(super) fn measure(self, program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
+        run(program, arguments, limit).map_err(|error| match self.last_words() {
+            said if said.is_empty() => error,
+            said => format!("{error}; the server: {said}").into(),
+        })
+    }
+}
+
+/// Runs `program` to its end and returns its stdout.
+///
+/// # Errors
+///
+/// It fails or takes longer than `limit`; with what it said on stderr.
+pub(super) fn run(program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
+    let mut process = spawn(program, arguments)?;
+    let (stdout, stderr) = (process.0.stdout.take(), process.0.stderr.take());
+    let (found, output) = mpsc::channel();
+    thread::spawn(move || found.send((read(stdout), read(stderr))));
+    let what = arguments.join(" ");
+    let Ok((stdout, stderr)) = output.recv_timeout(limit) else {
+        return Err(format!("{what}: took longer than {} s", limit.as_secs()).into());
+    };
+    let status = process.0.wait()?;
+    if status.success() { Ok(stdout) } else { Err(format!("{what}: {status}: {stderr}").into()) }
+}
+
+fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(Killed(command.spawn().map_err(|error| format!("{}: {error}", program.display()))?))
+}
+
+/// All that comes out of a pipe, trimmed.
+fn read(pipe: Option<impl Read>) -> String {
+    let mut octets = Vec::new();
+    if let Some(mut pipe) = pipe {
+        // What was read before an error is all there is.
+        let _ = pipe.read_to_end(&mut octets);
+    }
+    String::from_utf8_lossy(&octets).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHELL: &str = "/bin/sh";
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn script(text: &str) -> Vec<String> {
+        vec!["-c".into(), text.into()]
+    }
+
+    #[test]
+    fn a_program_that_ends() {
+        assert_eq!(run(Path::new(SHELL), &script("echo 5"), LONG).unwrap(), "5");
+        let failed = run(Path::new(SHELL), &script("echo why >&2; exit 3"), LONG).unwrap_err().to_string();
+        assert!(failed.ends_with("exit status: 3: why"), "{failed}");
+    }
+
+    #[test]
+    fn a_program_that_does_not_end() {
+        let failed = run(Path::new(SHELL), &script("exec sleep 1000"), Duration::ZERO).unwrap_err().to_string();
+        assert!(failed.ends_with("took longer than 0 s"), "{failed}");
+    }
+
+    #[test]
+    fn a_server_that_listens() {
+        let server = Server::start(Path::new(SHELL), &script("echo listening on unix:/x; exec sleep 1000")).unwrap();
+        assert_eq!(server.address(), "unix:/x");
+        assert_eq!(server.measure(Path::new(SHELL), &script("echo 7"), LONG).unwrap(), "7");
+    }
+
+    #[test]
+    fn a_server_that_fails() {
+        let failed = Server::start(Path::new(SHELL), &script("echo no >&2; exit 1")).unwrap_err().to_string();
+        assert!(failed.contains("does not listen") && failed.ends_with("no"), "{failed}");
+    }
+
+    #[test]
+    fn both_ends_are_heard_when_the_client_fails() {
+        let server = script("echo listening on x; echo full >&2; exec sleep 1000");
+        let server = Server::start(Path::new(SHELL), &server).unwrap();
+        let failed = server.measure(Path::new(SHELL), &script("echo reset >&2; exit 1"), LONG).unwrap_err().to_string();
+        assert!(failed.contains("reset; the server:"), "{failed}");
+    }
+}
