@@ -1,7 +1,7 @@
 //! The decoder of chunked bodies.
 
-use super::Extensions;
-use super::scan::Scanner;
+use super::scan::{Scanner, run_plain};
+use super::{CRLF, Extensions, MAX_SIZE_LINE};
 use crate::octets::{HEX, NO_HEX};
 use crate::{Fault, Limits, RemoteError};
 
@@ -40,20 +40,31 @@ const MAX_DIGITS: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
     state: State,
-    /// In [`State::Extension`]: where in the extension the line stopped.
-    scanner: Scanner,
-    /// How many octets of the unfinished line or trailer section have been found good.
-    seen: u16,
-    /// How many digits the size of the unfinished line has.
-    digits: u8,
     max_line: u16,
     max_trailers: u16,
-    /// In [`State::Size`] and [`State::Extension`]: the size so far. In [`State::Data`]: octets that are still to come.
-    size: u64,
+    /// In [`State::Trailers`]: how many octets of the section have been found good.
+    seen: u16,
+    /// In [`State::Data`]: octets of the chunk that are still to come.
+    remaining: u64,
+    /// In [`State::LineEnd`]: where the line stopped.
+    place: Place,
     /// Octets of extensions that each chunk has free.
     free: u64,
-    /// Octets of extensions that the body may still have beyond those.
-    balance: u64,
+    /// Octets of extensions that the next chunk may have: the balance of the budget, and what is free. Never below
+    /// `free`.
+    allowed: u64,
+}
+
+/// How far a chunk line has come that is cut behind its size.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    size: u64,
+    /// How many digits the size has.
+    digits: u8,
+    /// How many octets of the line have been found good.
+    seen: u16,
+    /// Where in the extensions that is.
+    scanner: Scanner,
 }
 
 /// What comes next in the input.
@@ -61,8 +72,8 @@ pub struct Decoder {
 enum State {
     /// A chunk line, of which at most digits have been seen.
     Size,
-    /// The rest of a chunk line, behind its size.
-    Extension,
+    /// The rest of a chunk line, of which more than digits has been seen.
+    LineEnd,
     /// Data of a chunk.
     Data,
     /// The CRLF behind the data, and then a chunk line.
@@ -132,18 +143,19 @@ pub enum Event<'i> {
 
 impl Decoder {
     /// A decoder for one body, under the bounds for chunks and trailers in `limits`.
+    ///
+    /// [`max_chunk_line`](Limits::max_chunk_line) is never less than [`MAX_SIZE_LINE`](super::MAX_SIZE_LINE): a line
+    /// without extensions is always short enough.
     pub fn new(limits: &Limits) -> Self {
-        let bounded = |limit: usize| u16::try_from(limit).unwrap_or(u16::MAX);
         Self {
             state: State::Size,
-            scanner: Scanner::START,
+            max_line: limits.max_chunk_line.clamp(MAX_SIZE_LINE, Limits::MAX_HEAD) as u16,
+            max_trailers: limits.max_trailers.min(Limits::MAX_HEAD) as u16,
             seen: 0,
-            digits: 0,
-            max_line: bounded(limits.max_chunk_line),
-            max_trailers: bounded(limits.max_trailers),
-            size: 0,
+            remaining: 0,
+            place: Place { size: 0, digits: 0, seen: 0, scanner: Scanner::START },
             free: limits.free_extension as u64,
-            balance: limits.extension_budget as u64,
+            allowed: (limits.free_extension as u64).saturating_add(limits.extension_budget as u64),
         }
     }
 
@@ -166,21 +178,20 @@ impl Decoder {
     /// - [`Fault::ChunkLineTooLong`], [`Fault::ExtensionBudget`], [`Fault::TrailersTooLarge`]: over a limit.
     /// - [`Fault::ChunkEnd`]: chunk data that is not followed by CRLF.
     pub fn decode<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, RemoteError> {
-        match self.state {
-            State::Data => Ok(self.data(input)),
+        let before = match self.state {
+            State::Data => return Ok(self.data(input)),
+            State::Size => 0,
             State::DataEnd => match input {
-                [b'\r', b'\n', line @ ..] => {
-                    let step = self.line(line)?;
-                    Ok(Step { consumed: step.consumed + 2, ..step })
-                }
-                [] | [b'\r'] => Ok(Step::MORE),
-                [b'\r', ..] => Err(RemoteError::at(Fault::ChunkEnd, 1)),
-                _ => Err(RemoteError::at(Fault::ChunkEnd, 0)),
+                [b'\r', b'\n', ..] => CRLF.len(),
+                [] | [b'\r'] => return Ok(Step::MORE),
+                [b'\r', ..] => return Err(RemoteError::at(Fault::ChunkEnd, 1)),
+                _ => return Err(RemoteError::at(Fault::ChunkEnd, 0)),
             },
-            State::Size | State::Extension => self.line(input),
-            State::Trailers => self.trailers(input),
-            State::Done => Ok(Step::MORE),
-        }
+            State::LineEnd => return self.line_end(input, 0, self.place),
+            State::Trailers => return self.trailers(input),
+            State::Done => return Ok(Step::MORE),
+        };
+        self.line(&input[before..], before)
     }
 
     /// Whether the body has ended: [`Event::End`] has been given.
@@ -191,7 +202,7 @@ impl Decoder {
     /// How many octets of the current chunk's data have not been given yet: 0 between chunks.
     pub const fn chunk_remaining(&self) -> u64 {
         match self.state {
-            State::Data => self.size,
+            State::Data => self.remaining,
             _ => 0,
         }
     }
@@ -199,106 +210,108 @@ impl Decoder {
     /// `chunk-data = 1*OCTET`
     fn data<'i>(&mut self, input: &'i [u8]) -> Step<'i> {
         // A size beyond `usize` is more than any input has.
-        let length = usize::try_from(self.size).map_or(input.len(), |size| size.min(input.len()));
+        let length = usize::try_from(self.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
         if length == 0 {
             return Step::MORE;
         }
-        self.size -= length as u64;
-        if self.size == 0 {
+        self.remaining -= length as u64;
+        if self.remaining == 0 {
             self.state = State::DataEnd;
         }
         Step { consumed: length, event: Some(Event::Data(&input[..length])) }
     }
 
     /// `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
-    fn line<'i>(&mut self, line: &'i [u8]) -> Result<Step<'i>, RemoteError> {
-        let max = usize::from(self.max_line);
-        let line = &line[..line.len().min(max)];
-        let mut at = 0;
-        let mut scanner = Scanner::START;
-        let (digits, size);
-        if self.state == State::Extension {
-            (digits, size) = (usize::from(self.digits), self.size);
-            (at, scanner) = (usize::from(self.seen), self.scanner);
-        } else {
-            // At most sixteen digits are read again when the line was cut in them: that needs no place to be kept.
-            let mut sum = 0;
-            let stop = loop {
-                let Some(&octet) = line.get(at) else {
-                    if at >= max {
-                        return Err(RemoteError::at(Fault::ChunkLineTooLong, max));
-                    }
-                    // The data before is consumed with its CRLF, even where the line is not.
-                    self.state = State::Size;
-                    return Ok(Step::MORE);
-                };
-                let digit = HEX[usize::from(octet)];
-                if digit == NO_HEX {
-                    break octet;
+    fn line<'i>(&mut self, line: &'i [u8], before: usize) -> Result<Step<'i>, RemoteError> {
+        // A line that was cut in its digits is read from its front again: that is at most sixteen octets.
+        let front = &line[..line.len().min(MAX_DIGITS + 1)];
+        let mut size = 0;
+        let mut digits = 0;
+        let stop = loop {
+            let Some(&octet) = front.get(digits) else {
+                if digits > MAX_DIGITS {
+                    return Err(RemoteError::at(Fault::ChunkSize, MAX_DIGITS));
                 }
-                if at == MAX_DIGITS {
-                    return Err(RemoteError::at(Fault::ChunkSize, at));
-                }
-                sum = sum << 4 | u64::from(digit);
-                at += 1;
+                self.state = State::Size;
+                return Ok(Step { consumed: before, event: None });
             };
-            if stop == b'\n' {
-                return Err(RemoteError::at(Fault::LineEnd, at));
+            let digit = HEX[usize::from(octet)];
+            if digit == NO_HEX {
+                break octet;
             }
-            if at == 0 || !matches!(stop, b'\r' | b';' | b' ' | b'\t') {
-                return Err(RemoteError::at(Fault::ChunkSize, at));
-            }
-            (digits, size) = (at, sum);
-        }
-
-        // One octet beyond what the budget allows is looked at: it must be the CR.
-        let allowed = usize::try_from(self.free.saturating_add(self.balance)).unwrap_or(usize::MAX);
-        let within = &line[..line.len().min(allowed.saturating_add(digits + 1))];
-        at = scanner.run(within, at);
-        let Some(&stop) = within.get(at) else {
-            if at - digits > allowed {
-                return Err(RemoteError::at(Fault::ExtensionBudget, at - 1));
-            }
-            return self.unfinished(line, Place { at, digits, size, scanner });
+            size = size << 4 | u64::from(digit);
+            digits += 1;
         };
-        if stop != b'\r' || !scanner.is_complete() {
-            let fault = if stop == b'\n' { Fault::LineEnd } else { Fault::ChunkExtension };
-            return Err(RemoteError::at(fault, at));
+        match stop {
+            b'\n' => Err(RemoteError::at(Fault::LineEnd, digits)),
+            _ if digits == 0 || digits > MAX_DIGITS => Err(RemoteError::at(Fault::ChunkSize, digits)),
+            b'\r' if line.get(digits + 1) == Some(&b'\n') => {
+                Ok(self.begin(size, Extensions::EMPTY, before + digits + 2))
+            }
+            b'\r' | b';' | b' ' | b'\t' => {
+                let line = &line[..line.len().min(usize::from(self.max_line))];
+                let seen = run_plain(line, digits);
+                if let Some([b'\r', b'\n', ..]) = line.get(seen..)
+                    && (seen - digits) as u64 <= self.free
+                {
+                    return Ok(self.begin(size, Extensions::from_scanned(&line[digits..seen]), before + seen + 2));
+                }
+                self.line_end(
+                    line,
+                    before,
+                    Place { size, digits: digits as u8, seen: digits as u16, scanner: Scanner::START },
+                )
+            }
+            _ => Err(RemoteError::at(Fault::ChunkSize, digits)),
         }
-        match line.get(at + 1) {
-            Some(b'\n') => {}
-            Some(_) => return Err(RemoteError::at(Fault::LineEnd, at + 1)),
-            None => return self.unfinished(line, Place { at, digits, size, scanner }),
-        }
+    }
 
-        let extensions = Extensions::from_scanned(&line[digits..at]);
-        let paid = ((at - digits) as u64).saturating_sub(self.free);
-        // The data has come before the next line can.
-        self.balance = (self.balance - paid).saturating_add(size);
-        self.size = size;
-        self.seen = 0;
+    /// `[ chunk-ext ] CRLF`
+    #[cold]
+    fn line_end<'i>(&mut self, line: &'i [u8], before: usize, mut place: Place) -> Result<Step<'i>, RemoteError> {
+        let line = &line[..line.len().min(usize::from(self.max_line))];
+        let digits = usize::from(place.digits);
+        let at = place.scanner.run(line, usize::from(place.seen));
+        let length = (at - digits) as u64;
+        if length > self.allowed {
+            // Not beyond `at`, so it fits.
+            return Err(RemoteError::at(Fault::ExtensionBudget, digits + self.allowed as usize));
+        }
+        match line.get(at..).unwrap_or_default() {
+            [b'\r', rest @ ..] if place.scanner.is_complete() => match rest {
+                [b'\n', ..] => {
+                    self.allowed -= length.saturating_sub(self.free);
+                    return Ok(self.begin(place.size, Extensions::from_scanned(&line[digits..at]), before + at + 2));
+                }
+                [] => {}
+                _ => return Err(RemoteError::at(Fault::LineEnd, at + 1)),
+            },
+            [] => {}
+            [b'\n', ..] => return Err(RemoteError::at(Fault::LineEnd, at)),
+            _ => return Err(RemoteError::at(Fault::ChunkExtension, at)),
+        }
+        if line.len() >= usize::from(self.max_line) {
+            return Err(RemoteError::at(Fault::ChunkLineTooLong, line.len()));
+        }
+        place.seen = at as u16;
+        self.place = place;
+        self.state = State::LineEnd;
+        Ok(Step { consumed: before, event: None })
+    }
+
+    /// A whole chunk line has been read.
+    fn begin<'i>(&mut self, size: u64, extensions: Extensions<'i>, consumed: usize) -> Step<'i> {
+        // The data will have come before the next line can.
+        self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
             self.state = State::Data;
+            self.remaining = size;
             Event::Chunk { size, extensions }
         } else {
             self.state = State::Trailers;
             Event::LastChunk { extensions }
         };
-        Ok(Step { consumed: at + 2, event: Some(event) })
-    }
-
-    /// Remembers a line that is good as far as it has come, or refuses it if it can not end any more.
-    #[cold]
-    fn unfinished(&mut self, line: &[u8], place: Place) -> Result<Step<'static>, RemoteError> {
-        if line.len() >= usize::from(self.max_line) {
-            return Err(RemoteError::at(Fault::ChunkLineTooLong, line.len()));
-        }
-        self.state = State::Extension;
-        self.seen = place.at as u16;
-        self.digits = place.digits as u8;
-        self.size = place.size;
-        self.scanner = place.scanner;
-        Ok(Step::MORE)
+        Step { consumed, event: Some(event) }
     }
 
     /// `trailer-section = *( field-line CRLF )`, and the CRLF that ends the body
@@ -332,15 +345,87 @@ impl Decoder {
     }
 }
 
-/// Where a line stopped.
-struct Place {
-    at: usize,
-    digits: usize,
-    size: u64,
-    scanner: Scanner,
-}
-
 impl Step<'static> {
     /// Nothing can be said yet.
     const MORE: Self = Self { consumed: 0, event: None };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Gives a decoder `before`, and then `after` with the octets of `before` overwritten.
+    fn overwritten(mut decoder: Decoder, before: &[u8], after: &[u8]) -> Result<Step<'static>, RemoteError> {
+        assert_eq!(decoder.decode(before), Ok(Step::MORE));
+        let input: Vec<u8> = before.iter().map(|_| 0).chain(after.iter().copied()).collect();
+        decoder.decode(&input).map(|step| Step { consumed: step.consumed, event: None })
+    }
+
+    #[test]
+    fn what_has_been_found_good_is_not_read_again() {
+        let start = Decoder::new(&Limits::DEFAULT);
+        let whole = |consumed| Ok(Step { consumed, event: None });
+        assert_eq!(overwritten(start, b"5;seq=12", b"3\r\n"), whole(11));
+        assert_eq!(overwritten(start, b"5;seq=\"1 2", b"3\"\r\n"), whole(14));
+        assert_eq!(overwritten(start, b"5 ; seq =", b"3\r\n"), whole(12));
+        let mut trailers = start;
+        trailers.decode(b"0\r\n").unwrap();
+        assert_eq!(overwritten(trailers, b"Digest: 1", b"2\r\n\r\n"), whole(14));
+    }
+
+    #[test]
+    fn an_error_changes_nothing() {
+        let mut decoder = Decoder::new(&Limits::DEFAULT);
+        assert_eq!(decoder.decode(b"5;a"), Ok(Step::MORE));
+        assert_eq!(decoder.decode(b"5;a\0"), Err(RemoteError::at(Fault::ChunkExtension, 3)));
+        assert_eq!(decoder.decode(b"5;a\n"), Err(RemoteError::at(Fault::LineEnd, 3)));
+        assert_eq!(decoder.decode(b"5;a=b\r\n").unwrap().consumed, 7);
+    }
+
+    #[test]
+    fn the_crlf_behind_data_goes_with_what_is_known_of_the_next_line() {
+        let mut decoder = Decoder::new(&Limits::DEFAULT);
+        decoder.decode(b"1\r\n").unwrap();
+        decoder.decode(b"a").unwrap();
+        let cut = decoder;
+        for (input, rest) in [(&b"\r\n"[..], &b"2;a\r\n"[..]), (b"\r\n2", b"2;a\r\n"), (b"\r\n2;a", b"2;a\r\n")] {
+            let mut decoder = cut;
+            assert_eq!(decoder.decode(input), Ok(Step { consumed: 2, event: None }));
+            assert_eq!(decoder.decode(rest).unwrap().consumed, 5);
+            assert_eq!(decoder.chunk_remaining(), 2);
+        }
+        assert_eq!(decoder.decode(b"\r\n2;a\r\nbc").unwrap().consumed, 7);
+    }
+
+    #[test]
+    fn nothing_is_read_behind_the_end() {
+        let mut decoder = Decoder::new(&Limits::DEFAULT);
+        decoder.decode(b"0\r\n").unwrap();
+        assert!(!decoder.is_done());
+        assert_eq!(decoder.decode(b"\r\n0").unwrap(), Step { consumed: 2, event: Some(Event::End { trailers: b"" }) });
+        assert!(decoder.is_done());
+        assert_eq!(decoder.decode(b"\0"), Ok(Step::MORE));
+    }
+
+    #[test]
+    fn limits_beyond_what_can_be_counted_are_cut() {
+        let limits = Limits {
+            max_chunk_line: usize::MAX,
+            max_trailers: usize::MAX,
+            free_extension: usize::MAX,
+            extension_budget: usize::MAX,
+            ..Limits::DEFAULT
+        };
+        let mut line = Vec::from(*b"1;");
+        line.resize(Limits::MAX_HEAD, b'a');
+        let mut decoder = Decoder::new(&limits);
+        assert_eq!(decoder.decode(&line[..Limits::MAX_HEAD - 1]), Ok(Step::MORE));
+        assert_eq!(decoder.decode(&line), Err(RemoteError::at(Fault::ChunkLineTooLong, Limits::MAX_HEAD)));
+        let mut decoder = Decoder::new(&limits);
+        decoder.decode(b"0\r\n").unwrap();
+        assert_eq!(decoder.decode(&line[..Limits::MAX_HEAD - 1]), Ok(Step::MORE));
+        assert_eq!(decoder.decode(&line), Err(RemoteError::at(Fault::TrailersTooLarge, Limits::MAX_HEAD)));
+    }
 }

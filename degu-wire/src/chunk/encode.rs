@@ -195,3 +195,74 @@ fn put_quoted(sink: &mut impl Sink, value: ExtensionValue<'_>) -> Result<(), Loc
 fn is_whole_token(octets: &[u8]) -> bool {
     !octets.is_empty() && octets.iter().all(|&octet| is_token(octet))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::String;
+
+    use super::super::Extensions;
+    use super::*;
+
+    fn line<'e>(size: u64, extensions: impl IntoIterator<Item: Into<Extension<'e>>>) -> Result<String, LocalError> {
+        let mut out = [0; 2 * MAX_CHUNK_LINE];
+        let length = if size == 0 {
+            encode_last_chunk(&mut out, extensions)
+        } else {
+            encode_chunk_head(&mut out, size, extensions)
+        };
+        Ok(String::from_utf8_lossy(&out[..length?]).into_owned())
+    }
+
+    #[test]
+    fn sizes_are_written_in_as_few_digits_as_can_be() {
+        for (size, text) in [(0, "0"), (1, "1"), (9, "9"), (10, "a"), (15, "f"), (16, "10"), (4096, "1000")] {
+            assert_eq!(line(size, Extensions::EMPTY).unwrap().strip_suffix("\r\n"), Some(text));
+        }
+        let longest = line(u64::MAX, Extensions::EMPTY).unwrap();
+        assert_eq!((longest.as_str(), longest.len()), ("ffffffffffffffff\r\n", MAX_SIZE_LINE));
+    }
+
+    #[test]
+    fn values_are_quoted_and_escaped_only_where_they_must_be() {
+        for (value, text) in [
+            ("b", "b"),
+            ("", r#""""#),
+            ("b c", r#""b c""#),
+            ("b\tc", "\"b\tc\""),
+            ("b;c", r#""b;c""#),
+            (r#"say "b""#, r#""say \"b\"""#),
+            (r"b\c", r#""b\\c""#),
+            ("é", "\"é\""),
+        ] {
+            assert_eq!(line(1, [("a", value)]).unwrap().strip_prefix("1;a=").unwrap().trim_end_matches("\r\n"), text);
+        }
+        let decoded = Extensions::parse(br#" ; a = "b" ; c ; d="\e\"""#).unwrap();
+        assert_eq!(line(0, decoded).unwrap(), "0;a=b;c;d=\"e\\\"\"\r\n");
+        assert_eq!(line(0, &decoded), line(0, decoded.iter().collect::<std::vec::Vec<_>>().iter()));
+    }
+
+    #[test]
+    fn what_can_not_be_sent_is_refused() {
+        for name in ["", "a b", "a;", "a=", "é", "a\r\n", "\""] {
+            assert_eq!(line(1, [name]), Err(LocalError::ChunkExtension), "{name:?}");
+            assert_eq!(chunk_head_len(1, [name]), Err(LocalError::ChunkExtension), "{name:?}");
+        }
+        for value in ["\0", "a\r\nb", "\n", "\u{7f}", "\u{1b}"] {
+            assert_eq!(line(1, [("a", value)]), Err(LocalError::ChunkExtension), "{value:?}");
+        }
+        assert_eq!(encode_chunk_head(&mut [0; 32], 0, Extensions::EMPTY), Err(LocalError::ChunkLength));
+        assert_eq!(encode_chunk_head(&mut [], 1, Extensions::EMPTY), Err(LocalError::BufferTooSmall));
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_a_decoder_accepts() {
+        let name = String::from_utf8(std::vec![b'n'; MAX_CHUNK_LINE - "1;\r\n".len() + 1]).unwrap();
+        assert_eq!(line(1, [&name[1..]]).unwrap().len(), MAX_CHUNK_LINE);
+        assert_eq!(chunk_head_len(1, [&name[1..]]), Ok(MAX_CHUNK_LINE));
+        assert_eq!(line(1, [name.as_str()]), Err(LocalError::ChunkExtension));
+        assert_eq!(chunk_head_len(1, [name.as_str()]), Err(LocalError::ChunkExtension));
+        let wire = line(1, [&name[1..]]).unwrap();
+        let mut decoder = super::super::Decoder::new(&crate::Limits::DEFAULT);
+        assert_eq!(decoder.decode(wire.as_bytes()).unwrap().consumed, MAX_CHUNK_LINE);
+    }
+}

@@ -1,7 +1,7 @@
 //! Chunk extensions as they were received, and one by one.
 
 use super::scan::Scanner;
-use crate::octets::{is_blank, is_token};
+use crate::octets::is_token;
 use crate::{Fault, RemoteError};
 
 /// The extensions of one chunk, well-formed, in the order they were sent (RFC 9112 §7.1.1).
@@ -122,11 +122,11 @@ impl<'i> Iterator for Iter<'i> {
         let (name, mut rest) = split_token(skip_blanks(text));
         let name = core::str::from_utf8(name).ok()?;
         let mut value = None;
-        if let Some(after) = skip_blanks(rest).strip_prefix(b"=") {
+        if let [b'=', after @ ..] = skip_blanks(rest) {
             let after = skip_blanks(after);
-            let read = match after.strip_prefix(b"\"") {
-                Some(quoted) => split_quoted(quoted)?,
-                None => {
+            let read = match after {
+                [b'"', quoted @ ..] => split_quoted(quoted)?,
+                _ => {
                     let (token, rest) = split_token(after);
                     (ExtensionValue::Plain(token), rest)
                 }
@@ -141,15 +141,21 @@ impl<'i> Iterator for Iter<'i> {
 
 impl core::iter::FusedIterator for Iter<'_> {}
 
-/// `BWS`
-fn skip_blanks(text: &[u8]) -> &[u8] {
-    let blanks = text.iter().position(|&octet| !is_blank(octet)).unwrap_or(text.len());
-    &text[blanks..]
+/// `BWS`, of which there is hardly ever any. No other octet of the text between tokens is as low as SP.
+fn skip_blanks(mut text: &[u8]) -> &[u8] {
+    while let [..=b' ', rest @ ..] = text {
+        text = rest;
+    }
+    text
 }
 
 /// `token`
 fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
-    text.split_at(text.iter().position(|&octet| !is_token(octet)).unwrap_or(text.len()))
+    let mut end = 0;
+    while end < text.len() && is_token(text[end]) {
+        end += 1;
+    }
+    (&text[..end], &text[end..])
 }
 
 /// `*( qdtext / quoted-pair ) DQUOTE`
@@ -340,3 +346,69 @@ impl Iterator for Unescape<'_> {
 
 impl ExactSizeIterator for Unescape<'_> {}
 impl core::iter::FusedIterator for Unescape<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::format;
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_whole_is_not_extensions() {
+        for (raw, fault, at) in [
+            (";", Fault::ChunkExtension, 1),
+            (" ", Fault::ChunkExtension, 1),
+            (";a=", Fault::ChunkExtension, 3),
+            (";a=\"b", Fault::ChunkExtension, 5),
+            (";a ", Fault::ChunkExtension, 3),
+            ("a", Fault::ChunkExtension, 0),
+            (";a\r", Fault::ChunkExtension, 2),
+            (";a\n", Fault::LineEnd, 2),
+            (";a\r\n", Fault::ChunkExtension, 2),
+        ] {
+            assert_eq!(Extensions::parse(raw.as_bytes()), Err(RemoteError::at(fault, at)), "{raw:?}");
+        }
+        assert!(Extensions::parse(b"").unwrap().is_empty());
+        assert!(!Extensions::parse(b";a").unwrap().is_empty());
+    }
+
+    #[test]
+    fn equal_is_what_says_the_same() {
+        let parse = |raw: &'static str| Extensions::parse(raw.as_bytes()).unwrap();
+        assert_eq!(parse(";a=b;c"), parse(" ; a = \"\\b\" ;c"));
+        for other in ["", ";a=b", ";a=b;d", ";a=c;c", ";a;c", ";a=b;c;d", ";c;a=b", ";a=B;c", ";a=\"\\c\";c"] {
+            assert_ne!(parse(";a=b;c"), parse(other));
+        }
+        assert_eq!(ExtensionValue::Escaped(b"\\a\\b"), ExtensionValue::Escaped(b"a\\b"));
+        assert!(ExtensionValue::Plain(b"ab") == *"ab" && ExtensionValue::Escaped(b"\\ab") == *b"ab".as_slice());
+        assert!(ExtensionValue::Plain(b"ab") != "a" && ExtensionValue::Plain(b"ab") != b"abc".as_slice());
+    }
+
+    #[test]
+    fn debugging_shows_what_is_meant() {
+        let extensions = Extensions::parse(b";a;b=c;d=\"\\\"\xff\"").unwrap();
+        let shown = r#"[Extension { name: "a", value: None }, Extension { name: "b", value: Some("c") }, "#;
+        assert_eq!(format!("{extensions:?}"), format!(r#"{shown}Extension {{ name: "d", value: Some("\"\xff") }}]"#));
+    }
+
+    #[test]
+    fn values_made_by_hand_end_too() {
+        for (octets, unescaped) in [(&br"a\"[..], &br"a\"[..]), (br"\\\", br"\\"), (br"\", br"\"), (b"", b"")] {
+            let value = ExtensionValue::Escaped(octets);
+            assert_eq!(value.unescape().collect::<Vec<u8>>(), unescaped);
+            assert_eq!(value.unescape().len(), unescaped.len());
+            assert!(value == unescaped);
+        }
+        assert_eq!(ExtensionValue::Plain(br"\\").unescape().len(), 2);
+    }
+
+    #[test]
+    fn an_extension_is_found_by_its_name() {
+        let extensions = Extensions::parse(b";a=1;b=2;a=3;A=4").unwrap();
+        assert_eq!(extensions.find("a"), Some(Extension::from(("a", "1"))));
+        assert_eq!(extensions.find("A"), Some(Extension::from(("A", &b"4"[..]))));
+        assert_eq!(extensions.find("c"), None);
+        assert_eq!((&extensions).into_iter().count(), 4);
+    }
+}

@@ -89,6 +89,50 @@ static CLASS: [u8; 256] = {
     table
 };
 
+/// Whether each octet is `qdtext`: leads from [`QUOTED`] to itself.
+static QUOTED_TEXT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        table[octet] = NEXT[(QUOTED | CLASS[octet]) as usize] == QUOTED;
+        octet += 1;
+    }
+    table
+};
+
+/// Reads `*( ";" token [ "=" token ] )` from `text[at..]`, which is what nearly all extensions are, as far as they are
+/// whole, and returns where it stopped: a scanner goes on from there as from its start.
+pub(super) fn run_plain(text: &[u8], mut at: usize) -> usize {
+    while text.get(at) == Some(&b';') {
+        let name = at + 1;
+        let mut end = token_end(text, name);
+        if end == name {
+            break;
+        }
+        if text.get(end) == Some(&b'=') {
+            let value = end + 1;
+            end = token_end(text, value);
+            if end == value {
+                break;
+            }
+        }
+        if !matches!(text.get(end), Some(b';' | b'\r')) {
+            break;
+        }
+        at = end;
+    }
+    at
+}
+
+fn token_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(&octet) = text.get(at)
+        && octets::is_token(octet)
+    {
+        at += 1;
+    }
+    at
+}
+
 impl Scanner {
     /// Before the first octet of `chunk-ext`, just behind the size.
     pub(super) const START: Self = Self(BETWEEN);
@@ -104,6 +148,13 @@ impl Scanner {
             }
             state = next;
             at += 1;
+            // Most octets lead from one of these states to itself. To see that of many octets in a row takes less time
+            // than to look up one state after the other, each of which waits for the last.
+            if state == NAME || state == VALUE {
+                at += text[at..].iter().take_while(|&&octet| octets::is_token(octet)).count();
+            } else if state == QUOTED {
+                at += text[at..].iter().take_while(|&&octet| QUOTED_TEXT[usize::from(octet)]).count();
+            }
         }
         self.0 = state;
         at
