@@ -1,4 +1,7 @@
 //! `cargo xtask fuzz`: runs fuzz targets with cargo-fuzz, which needs a nightly toolchain.
+//!
+//! What a run finds interesting stays in `fuzz/corpus/TARGET` for the next one; what it begins with can be put into
+//! `fuzz/seeds/TARGET`.
 
 use std::ffi::OsString;
 
@@ -95,8 +98,11 @@ fn fuzz(shell: &Shell, target: &str, seconds: u32, rest: &[OsString]) -> Result 
     }
     println!("fuzz: {target}, {seconds} s");
     let seconds = seconds.to_string();
-    cmd!(shell, "rustup run nightly cargo fuzz run {target} {folders...} -- -max_total_time={seconds} {rest...}")
-        .run()?;
+    cmd!(
+        shell,
+        "rustup run nightly cargo fuzz run {target} {folders...} -- -timeout=10 -max_total_time={seconds} {rest...}"
+    )
+    .run()?;
     Ok(())
 }
 

@@ -23,11 +23,12 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Error>;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [ARGS]                  all tests of the workspace; ARGS go to `cargo test`
-  tidy                         the house rules, from the sources and from `cargo metadata`
-  fuzz TARGET SECONDS [-- ARGS]    one fuzz target; ARGS go to libFuzzer
-  fuzz --all SECONDS [--skip-if-missing]    every fuzz target, SECONDS each
-  bench [SUITE] [OPTIONS]      measures; `cargo xtask bench --help` lists suites and options";
+  test [ARGS]                       all tests of the workspace; ARGS go to `cargo test`
+  tidy                              the house rules, from the sources and from `cargo metadata`
+  fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
+  fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
+       [--skip-if-missing]          without the tools for it: say so, and call it a success
+  bench [SUITE] [OPTIONS]           measures; `cargo xtask bench --help` lists suites and options";
 
 fn main() -> ExitCode {
     match dispatch(Parser::from_env()) {

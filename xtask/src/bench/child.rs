@@ -70,7 +70,7 @@ impl Server {
         drop(self);
         let said = read(stderr);
         match ended {
-            Some(status) => format!("it ended with {status}: {said}"),
+            Some(status) => format!("it ended with {status} {said}").trim_end().to_owned(),
             None => said,
         }
     }
@@ -103,7 +103,7 @@ pub(super) fn run(program: &Path, arguments: &[String], limit: Duration) -> Resu
         return Err(format!("{what}: took longer than {} s", limit.as_secs()).into());
     };
     let status = process.0.wait()?;
-    if status.success() { Ok(stdout) } else { Err(format!("{what}: {status}: {stderr}").into()) }
+    if status.success() { Ok(stdout) } else { Err(format!("{what}: {status}, {stderr}").into()) }
 }
 
 fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
@@ -137,7 +137,7 @@ mod tests {
     fn a_program_that_ends() {
         assert_eq!(run(Path::new(SHELL), &script("echo 5"), LONG).unwrap(), "5");
         let failed = run(Path::new(SHELL), &script("echo why >&2; exit 3"), LONG).unwrap_err().to_string();
-        assert!(failed.ends_with("exit status: 3: why"), "{failed}");
+        assert!(failed.ends_with("exit status: 3, why"), "{failed}");
     }
 
     #[test]

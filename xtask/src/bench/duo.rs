@@ -21,7 +21,7 @@ const QUICK: Duration = Duration::from_secs(45);
 type Pair = (String, String);
 
 pub(super) fn run(program: &Path, options: &Options) -> Result<Report> {
-    child::run(program, &["verify".into()], Duration::from_secs(120))?;
+    child::run(program, &["verify".into()], Duration::from_secs(30))?;
     let pairs = pairs(program, options)?;
     let cores = Cores::choose()?;
     let placements = placements(cores, options)?;

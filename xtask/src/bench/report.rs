@@ -48,32 +48,28 @@ impl fmt::Display for Report {
         let names = self.groups.iter().flat_map(|group| &group.entries).map(|entry| entry.name.chars().count());
         let width = 2 + names.chain(self.groups.iter().map(|group| group.name.chars().count())).max().unwrap_or(0);
         for group in &self.groups {
-            write!(f, "\n{:width$} {:>24}", group.name, "µs, median and range")?;
+            let mut line = format!("\n{:width$} {:>24}", group.name, "µs, median and range");
             for reference in &self.references {
-                write!(f, "   {:>20}", format!("time of {reference}"))?;
+                line += &format!("   {:>20}", format!("of {reference}'s time"));
             }
-            writeln!(f)?;
+            writeln!(f, "{line}")?;
             for entry in &group.entries {
-                write!(f, "  {:1$}", entry.name, width - 2)?;
+                line = format!("  {:1$}", entry.name, width - 2);
                 if let Some(Summary { median, low, high }) = Summary::of(&entry.samples) {
-                    let range = format!("{}–{}", micros(low), micros(high));
-                    write!(f, " {:>8} {range:>15}", micros(median))?;
+                    line += &format!(" {:>8} {:>15}", micros(median), format!("{}–{}", micros(low), micros(high)));
                 }
                 for reference in &self.references {
-                    let ratio = group.entry(reference).filter(|reference| reference.name != entry.name);
-                    match ratio.and_then(|reference| Summary::of_ratios(&entry.samples, &reference.samples)) {
-                        Some(ratio) => {
-                            write!(
-                                f,
-                                "   {:>8.2} {:>11}",
-                                ratio.median,
-                                format!("{:.2}–{:.2}", ratio.low, ratio.high)
-                            )?;
+                    let other = group.entry(reference).filter(|reference| reference.name != entry.name);
+                    let ratio = other.and_then(|other| Summary::of_ratios(&entry.samples, &other.samples));
+                    line += &match ratio {
+                        Some(Summary { median, low, high }) => {
+                            format!("   {median:>8.2} {:>11}", format!("{low:.2}–{high:.2}"))
                         }
-                        None => write!(f, "   {:>8} {:11}", "1", "")?,
-                    }
+                        None if reference == &entry.name => format!("   {:>8} {:11}", "1", ""),
+                        None => format!("   {:>8} {:11}", "", ""),
+                    };
                 }
-                writeln!(f)?;
+                writeln!(f, "{}", line.trim_end())?;
             }
         }
         Ok(())
