@@ -1,9 +1,13 @@
 //! `cargo xtask fuzz`: runs fuzz targets with cargo-fuzz, which needs a nightly toolchain.
 //!
-//! What a run finds interesting stays in `fuzz/corpus/TARGET` for the next one; what it begins with can be put into
-//! `fuzz/seeds/TARGET`.
+//! A target begins with the input of every case of the corpora that the tests of degu-wire read, and with what earlier
+//! runs found interesting, which stays in `fuzz/corpus/TARGET`. Every target gets the cases of all corpora: libFuzzer
+//! drops what is of no use to it.
 
-use std::ffi::OsString;
+#[path = "../../degu-wire/tests/corpus/mod.rs"]
+mod corpus;
+
+use std::ffi::{OsStr, OsString};
 
 use lexopt::{Arg, Parser, ValueExt};
 use xshell::{Shell, cmd};
@@ -19,6 +23,7 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
         }
         return Err(missing);
     }
+    write_seeds(shell)?;
     let targets = match options.target {
         Some(target) => vec![target],
         None => list(shell)?,
@@ -68,6 +73,30 @@ impl Options {
     }
 }
 
+/// Where the cases of the corpora are, one a file.
+const SEEDS: &str = "fuzz/seeds";
+
+/// Writes the input of every case of the corpora into the folder [`SEEDS`].
+///
+/// # Panics
+///
+/// A corpus is not in its format, of which its tests say more.
+fn write_seeds(shell: &Shell) -> Result {
+    // Cases that are gone are to be gone here too.
+    shell.remove_path(SEEDS)?;
+    shell.create_dir(SEEDS)?;
+    for file in shell.read_dir("degu-wire/tests/corpus")? {
+        let Some(name) = file.file_stem().and_then(OsStr::to_str).filter(|_| file.extension() == Some("txt".as_ref()))
+        else {
+            continue;
+        };
+        for case in corpus::parse(&shell.read_file(&file)?) {
+            shell.write_file(format!("{SEEDS}/{name}-{}", case.line), case.input())?;
+        }
+    }
+    Ok(())
+}
+
 /// Is there all that fuzzing needs?
 fn check(shell: &Shell) -> Result {
     if !shell.path_exists("fuzz/Cargo.toml") {
@@ -88,19 +117,14 @@ fn list(shell: &Shell) -> Result<Vec<String>> {
 }
 
 fn fuzz(shell: &Shell, target: &str, seconds: u32, rest: &[OsString]) -> Result {
-    // libFuzzer writes what it finds into the first folder, and only reads the others.
+    // libFuzzer writes what it finds into the first folder, and only reads the other.
     let corpus = format!("fuzz/corpus/{target}");
     shell.create_dir(&corpus)?;
-    let mut folders = vec![corpus];
-    let seeds = format!("fuzz/seeds/{target}");
-    if shell.path_exists(&seeds) {
-        folders.push(seeds);
-    }
     println!("fuzz: {target}, {seconds} s");
     let seconds = seconds.to_string();
     cmd!(
         shell,
-        "rustup run nightly cargo fuzz run {target} {folders...} -- -timeout=10 -max_total_time={seconds} {rest...}"
+        "rustup run nightly cargo fuzz run {target} {corpus} {SEEDS} -- -timeout=10 -max_total_time={seconds} {rest...}"
     )
     .run()?;
     Ok(())
