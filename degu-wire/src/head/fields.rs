@@ -53,7 +53,6 @@ pub(super) struct Semantics {
     seen: u16,
     pub(super) content_length: u64,
     pub(super) close: bool,
-    pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
     /// The value of Host, as offsets.
     pub(super) host: (u16, u16),
@@ -139,21 +138,26 @@ impl Semantics {
         Ok(())
     }
 
-    /// `Connection: close` and `keep-alive` (RFC 9112 §9.3, §9.6); `close` wins.
+    /// `Connection: close` (RFC 9112 §9.6). `keep-alive` changes nothing: HTTP/1.1 persists, and HTTP/1.0 does not here.
     fn connection(&mut self, value: &[u8]) {
-        for option in value.split(|&octet| octet == b',') {
-            let option = option.trim_ascii();
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        if value.len() == 10 && is(value, b"keep-alive") {
+            return;
         }
+        let mut options = value.split(|&octet| octet == b',');
+        self.close |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
     }
 }
 
 /// Whether a name of letters and hyphens is `lower`, case ignored. Setting the case bit maps no other token octet onto a
-/// letter or a hyphen, so the words can be compared as they are.
+/// letter or a hyphen, so words can be compared as they are.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
+    let Some(name) = name.first_chunk::<N>() else { return false };
+    if N == 4 {
+        let word = |text: &[u8; N]| text.first_chunk().map(|four| u32::from_le_bytes(*four));
+        return word(name).map(|word| word | CASE as u32) == word(lower);
+    }
     match (word_at(name, 0), word_at(name, N.saturating_sub(8))) {
         (Some(first), Some(last)) if N <= 16 => {
             let (want_first, want_last) = (word_at(lower, 0).unwrap_or(0), word_at(lower, N - 8).unwrap_or(0));
@@ -165,16 +169,20 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
 
 /// `1*DIGIT` of at most 64 bits; leading zeros are of the grammar.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+    // Nineteen digits can not overflow.
+    let (sure, rest) = text.split_at(text.len().min(19));
+    let mut value = 0;
+    for &octet in sure {
+        value = value * 10 + digit(octet)?;
+    }
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0u64, |value, &octet| {
-        let digit = octet.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value.checked_mul(10)?.checked_add(digit as u64)
-    })
+    rest.iter().try_fold(value, |value: u64, &octet| value.checked_mul(10)?.checked_add(digit(octet)?))
+}
+
+fn digit(octet: u8) -> Option<u64> {
+    octet.is_ascii_digit().then(|| u64::from(octet - b'0'))
 }
 
 /// How a pass over field lines ended.
@@ -201,6 +209,9 @@ pub(super) fn parse_fields(
         at = token_end(input, at);
         match input.get(at) {
             Some(b':') if at > start => {}
+            Some(b'\r') if at == start && part != Part::Trailers && input.get(at + 1) == Some(&b'\n') => {
+                return Ok(End::At { end: at + 2, fields });
+            }
             other => return no_field(input, start, at, other.copied(), fields, part),
         }
         let name_end = at;
@@ -242,7 +253,7 @@ pub(super) fn parse_fields(
     }
 }
 
-/// A line that begins with no `token ":"`: the end of the head, or a fault.
+/// A line that begins with no `token ":"`: a part of the last line, or a fault.
 #[cold]
 #[inline(never)]
 fn no_field(
@@ -258,7 +269,6 @@ fn no_field(
         None if part == Part::Trailers && at == start => Ok(End::At { end: at, fields }),
         None => Ok(End::Partial),
         Some(b'\r') if at == start && part != Part::Trailers => match input.get(at + 1) {
-            Some(b'\n') => Ok(End::At { end: at + 2, fields }),
             Some(_) => refuse(Fault::LineEnd),
             None => Ok(End::Partial),
         },

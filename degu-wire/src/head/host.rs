@@ -2,24 +2,26 @@
 
 use core::net::Ipv6Addr;
 
+use super::scan::word_end;
+
 /// Whether the text is empty or a host with an optional port.
 ///
 /// Refused beyond what is plainly malformed: userinfo, zones (RFC 6874 never sends them) and IPvFuture, which nobody
 /// serves. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.
 pub(crate) fn is_host(text: &[u8]) -> bool {
-    match text.first() {
+    let end = reg_name_end(text);
+    match text.get(end) {
         None => true,
-        Some(b'[') => {
-            let Some(end) = text.iter().position(|&octet| octet == b']') else { return false };
-            is_ipv6(&text[1..end]) && is_port(&text[end + 1..])
+        Some(b':') => end > 0 && is_port(&text[end..]),
+        Some(b'[') if end == 0 => {
+            let Some(close) = text.iter().position(|&octet| octet == b']') else { return false };
+            is_ipv6(&text[1..close]) && is_port(&text[close + 1..])
         }
-        Some(_) => {
-            let end = text.iter().position(|&octet| octet == b':').unwrap_or(text.len());
-            end > 0 && is_reg_name(&text[..end]) && is_port(&text[end..])
-        }
+        Some(_) => false,
     }
 }
 
+/// `[ ":" port ]`
 fn is_port(text: &[u8]) -> bool {
     match text.split_first() {
         None => true,
@@ -28,23 +30,34 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// reg-name = *( unreserved / pct-encoded / sub-delims ), the comma left out: it is what two joined Host fields look
-/// like. An IPv4 address is a reg-name too.
-fn is_reg_name(text: &[u8]) -> bool {
-    let mut rest = text;
-    while let Some((&octet, tail)) = rest.split_first() {
-        rest = match octet {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => tail,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=' => tail,
-            b'%' => match tail {
-                [a, b, tail @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => tail,
-                _ => return false,
+/// Where a reg-name ends: `*( unreserved / pct-encoded / sub-delims )`, the comma left out, since it is what two joined
+/// Host fields look like. An IPv4 address is a reg-name too.
+fn reg_name_end(text: &[u8]) -> usize {
+    let mut at = word_end(text, 0);
+    while let Some(&octet) = text.get(at) {
+        match octet {
+            b'%' => match text.get(at + 1..at + 3) {
+                Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
+                _ => break,
             },
-            _ => return false,
-        };
+            _ if REG_NAME[octet as usize] => at += 1,
+            _ => break,
+        }
     }
-    true
+    at
 }
+
+static REG_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0;
+    while octet < 128 {
+        table[octet] = (octet as u8).is_ascii_alphanumeric()
+            || matches!(octet as u8, b'-' | b'.' | b'_' | b'~')
+            || matches!(octet as u8, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        octet += 1;
+    }
+    table
+};
 
 fn is_ipv6(text: &[u8]) -> bool {
     core::str::from_utf8(text).is_ok_and(|text| text.parse::<Ipv6Addr>().is_ok())

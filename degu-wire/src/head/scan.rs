@@ -48,9 +48,40 @@ const fn stops_value(octet: u8) -> bool {
     octet < 0x20 || octet == 0x7f
 }
 
+/// The lanes that hold a control octet or DEL. One more makes DEL the lowest of seven bits, right below the controls.
+/// Exact in every lane.
+const fn lanes_of_controls(word: u64) -> u64 {
+    let next = ((word & !TOPS) + ONES) & !TOPS;
+    !((next + ONES * (0x80 - 0x21)) | word) & TOPS
+}
+
+/// The first control octet (HTAB included) at or after `at`, or the end of the input.
+#[inline(always)]
+pub(super) fn value_end(input: &[u8], mut at: usize) -> usize {
+    // Most values end in their first words.
+    for _ in 0..3 {
+        let Some(word) = word_at(input, at) else { return short_value_end(input, at) };
+        let lanes = lanes_of_controls(word);
+        if lanes != 0 {
+            return at + (lanes.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    // The others, such as cookies, go by blocks, of which compilers make vector instructions where there are any.
+    while let Some(block) = input.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        if block.iter().fold(false, |stop, &octet| stop | stops_value(octet)) {
+            break;
+        }
+        at += BLOCK;
+    }
+    short_value_end(input, at)
+}
+
+const BLOCK: usize = 32;
+
 scanner! {
-    /// The first control octet (HTAB included) at or after `at`, or the end of the input.
-    value_end, stops_value, |word| lanes_below(word, 0x20) | lanes_equal(word, 0x7f)
+    /// As [`value_end`], by words.
+    short_value_end, stops_value, lanes_of_controls
 }
 
 const fn stops_target(octet: u8) -> bool {
@@ -79,9 +110,33 @@ const fn is_token_octet(octet: u8) -> bool {
         | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
 }
 
+/// The lanes that hold no letter, hyphen or dot, which is what most names and hosts are made of. Exact in every lane: the
+/// sums stay within seven bits and their carry.
+const fn lanes_not_of_a_name(word: u64) -> u64 {
+    let seven = word & !TOPS;
+    let lower = seven | (ONES * 0x20);
+    let letter = (lower + ONES * (0x80 - b'a' as u64)) & !(lower + ONES * (0x80 - b'z' as u64 - 1));
+    let hyphen_or_dot = (seven + ONES * (0x80 - b'-' as u64)) & !(seven + ONES * (0x80 - b'.' as u64 - 1));
+    (word | !(letter | hyphen_or_dot)) & TOPS
+}
+
+/// Skips letters, hyphens and dots, up to the last whole word: an offset at or before the first other octet.
+#[inline(always)]
+pub(super) fn word_end(input: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word_at(input, at) {
+        let lanes = lanes_not_of_a_name(word);
+        if lanes != 0 {
+            return at + (lanes.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    at
+}
+
 /// The first octet at or after `at` that is not of a token, or the end of the input.
 #[inline(always)]
-pub(super) fn token_end(input: &[u8], mut at: usize) -> usize {
+pub(super) fn token_end(input: &[u8], at: usize) -> usize {
+    let mut at = word_end(input, at);
     while let Some(&octet) = input.get(at) {
         if !TOKEN[octet as usize] {
             break;
@@ -155,6 +210,7 @@ mod tests {
                 input[lane] = octet;
                 assert_eq!(value_end(&input, 0), plain(&input, 0, stops_value), "{octet} in {lane}");
                 assert_eq!(target_end(&input, 0), plain(&input, 0, stops_target), "{octet} in {lane}");
+                assert_eq!(token_end(&input, 0), plain(&input, 0, |o| !is_token_octet(o)), "{octet} in {lane}");
             }
         }
     }
