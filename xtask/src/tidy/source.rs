@@ -12,7 +12,7 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
     if file.ends_with(".rs") {
         let code = strip(text);
         findings.extend(unfinished(file, &code));
-        findings.extend(allowed_without_reason(file, &code));
+        findings.extend(quiet_without_reason(file, &code));
         findings.extend(too_long(file, text));
         if file.starts_with("degu-wire/src/") {
             findings.extend(sockets_or_clocks(file, &code));
@@ -66,16 +66,20 @@ fn too_long(file: &str, text: &str) -> Vec<Finding> {
     vec![Finding { file: file.into(), line: MAX_LINES + 1, message }]
 }
 
-/// Every `allow` and `expect` of a lint has its reason beside it.
-fn allowed_without_reason(file: &str, code: &str) -> Vec<Finding> {
+/// Every lint that is allowed and every test that is ignored has its reason beside it.
+fn quiet_without_reason(file: &str, code: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (start, _) in code.match_indices('#') {
         let Some(attribute) = attribute(&code[start..]) else { continue };
-        let allows = ["allow(", "expect("].iter().any(|lint| stands(attribute, lint));
-        if allows && !stands(attribute, "reason") {
-            let message = "a lint is allowed without `reason = \"...\"`".into();
-            findings.push(Finding { file: file.into(), line: line_of(code, start), message });
-        }
+        let message =
+            if ["allow(", "expect("].iter().any(|lint| stands(attribute, lint)) && !stands(attribute, "reason") {
+                "a lint is allowed without `reason = \"...\"`"
+            } else if attribute.trim() == "ignore" {
+                "a test is ignored without `= \"...\"`"
+            } else {
+                continue;
+            };
+        findings.push(Finding { file: file.into(), line: line_of(code, start), message: message.into() });
     }
     findings
 }
@@ -160,11 +164,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_for_each_allow() {
+    fn a_reason_for_all_that_is_quiet() {
         let source = "#[allow(dead_code)]\n#[allow(dead_code, reason = \"x\")]\n#![expect(\n  dead_code,\n)]\n\
             #[cfg_attr(test, allow(x))]\n#[expect(x, reason = \"a ] b\")]\noption.expect(\"#[allow(x)]\")\n// #[allow(x)]\n\
-            #[allow_internal(x)]";
-        assert_eq!(lines(&check("a.rs", source)), [1, 3, 6]);
+            #[allow_internal(x)]\n#[ignore]\n#[ignore = \"slow\"]";
+        assert_eq!(lines(&check("a.rs", source)), [1, 3, 6, 11]);
     }
 
     #[test]
