@@ -1,1 +1,1 @@
-//! .
+//! Fixtures for testing with Degu.

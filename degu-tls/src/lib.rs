@@ -1,1 +1,1 @@
-//! .
+//! TLS policy for the Degu family.

@@ -1,5 +1,107 @@
 #![no_std]
-//! A strict, sans-IO codec for HTTP/1.1.
+//! A strict, sans-IO codec for HTTP/1.1: octets in, meaning out, and the other way round.
+//!
+//! No sockets, no clock, no runtime: this crate is for whoever has octets of their own, in a server, a proxy, a device or
+//! a test. It understands what RFC 9110 and RFC 9112 allow and sane peers send, and refuses what two readers could
+//! understand in two ways, which is what request smuggling is made of. What others skip is exposed: chunk boundaries,
+//! every chunk's extensions, trailers.
+//!
+//! There are three ways in. Each uses the one before it; take the lowest that does what you need.
+//!
+//! | level | feature | memory | what it does |
+//! | --- | --- | --- | --- |
+//! | core: [`head`], [`chunk`], [`ByteRange`] | none | yours | parses complete slices, encodes into slices |
+//! | machine: [`machine`] | `alloc` | its own buffers, bounded | both roles of a whole connection |
+//! | vocabulary: [`Address`], [`Headers`], [`Chunk`], [`Body`], … | `alloc` | owned values | what the server and the client of this family share |
+//!
+//! `std` (the default) adds conversions to and from the types that only std has. With no feature at all the crate has no
+//! dependency and needs no allocator.
+//!
+//! # Core: a request out of a slice, an answer into a slice
+//!
+//! Nothing is allocated. A head is parsed from whatever has come: `None` means that more is needed. Where the body ends
+//! is decided by then.
+//!
+//! ```
+//! use degu_wire::chunk::{Decoder, Event};
+//! use degu_wire::head::{self, FieldSpan, FramingField};
+//! use degu_wire::{Framing, Limits, Method};
+//!
+//! let input = b"POST /log?level=2 HTTP/1.1\r\nHost: device\r\nTransfer-Encoding: chunked\r\n\r\n\
+//!               5;seq=1\r\nhello\r\n0\r\nX-Checksum: 9\r\n\r\n";
+//!
+//! // The head: offsets of up to 16 fields go into storage of ours.
+//! let mut slots = [FieldSpan::EMPTY; 16];
+//! let limits = Limits::DEFAULT;
+//! let request = head::parse_request(input, &mut slots, &limits)?.expect("the whole head is there");
+//! assert_eq!((request.method(), request.path(), request.query()), (Method::Post, "/log", Some("level=2")));
+//! assert_eq!(request.fields().get("host"), Some(&b"device"[..]));
+//! assert_eq!(request.framing(), Framing::Chunked);
+//!
+//! // The body: events that borrow from the input.
+//! let mut rest = &input[request.head_len()..];
+//! let mut decoder = Decoder::new(&limits);
+//! let mut length = 0;
+//! while !decoder.is_done() {
+//!     let step = decoder.decode(rest)?;
+//!     rest = &rest[step.consumed..];
+//!     match step.event.expect("the whole body is there") {
+//!         Event::Chunk { extensions, .. } => assert!(extensions.find("seq").is_some_and(|seq| seq.value.unwrap() == "1")),
+//!         Event::Data(data) => length += data.len(),
+//!         Event::LastChunk { .. } => {}
+//!         Event::End { trailers } => {
+//!             let mut slots = [FieldSpan::EMPTY; 4];
+//!             let trailers = head::parse_trailers(trailers, &mut slots, &limits)?;
+//!             assert_eq!(trailers.get("x-checksum"), Some(&b"9"[..]));
+//!         }
+//!     }
+//! }
+//! assert_eq!(length, 5);
+//!
+//! // The answer.
+//! let mut output = [0; 128];
+//! let fields = [("content-type", "text/plain")];
+//! let len = head::encode_response(&mut output, 200, "OK", fields, FramingField::Length(6))?;
+//! output[len..][..6].copy_from_slice(b"logged");
+//! assert!(output.starts_with(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nlogged"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Machine: a whole connection
+//!
+//! [`machine::Connection`] holds the buffers and knows what may follow what: keep-alive, pipelining, `100 Continue`, HEAD,
+//! half-closed ends, the end of the last exchange. A driver reads into it, writes out of it, and brings the deadlines. The
+//! module's page joins a server and a client in memory.
+//!
+//! # The grammar
+//!
+//! One, without switches for lenience; the two that widen it are in [`Limits`].
+//!
+//! | accepted | refused | by |
+//! | --- | --- | --- |
+//! | a token as field name; values of visible octets, obs-text, spaces and tabs, the whitespace around them trimmed | a CR or LF that is not CRLF, NUL and other controls, folded lines, a space before the colon, an empty name | RFC 9112 §2.2, §5; RFC 9110 §5.5 |
+//! | any token as method | CONNECT in authority-form (501) | RFC 9110 §9.1; RFC 9112 §3.2.3 |
+//! | a path, percent-encoded as sent, `//` included; an http(s) URI, whose authority stands in place of Host; `*` for OPTIONS | a fragment, controls, non-ASCII, userinfo, anything relative | RFC 9112 §3.2; RFC 9110 §4.2.4 |
+//! | Host: empty, or a name, IPv4 or bracketed IPv6 address with an optional port | none, two, or one with userinfo, path, zone, comma, space or non-ASCII | RFC 9112 §3.2; RFC 3986 §3.2.2 |
+//! | lists in several lines | twice: Host, Content-Length, Transfer-Encoding, Content-Type, Authorization, Range, Content-Range, Expect | RFC 9110 §5.3 |
+//! | Content-Length: `1*DIGIT` up to 64 bits | signs, lists, spaces, overflow; together with Transfer-Encoding | RFC 9112 §6.3 |
+//! | Transfer-Encoding: `chunked` | other codings (501), more than one, with HTTP/1.0 | RFC 9112 §6.1 |
+//! | chunk sizes of 1 to 16 digits, every form of extension | lines over 4 KiB, extensions over their budget | RFC 9112 §7.1 |
+//! | trailer fields | those that decide framing, routing, authentication or how content is read | RFC 9110 §6.5.1 |
+//! | up to 8 empty lines before a request | an octet that begins no message, at once | RFC 9112 §2.2 |
+//! | HTTP/1.1, 1.2 to 1.9 as 1.1, 1.0 requests with a switch, 1.0 responses | HTTP/0.9, 2.0 and its preface (505) | RFC 9112 §2.3 |
+//! | `Expect: 100-continue` | other expectations (417) | RFC 9110 §10.1.1 |
+//! | responses: 1xx read over, a bounded number of times; no reason phrase, with or without its space | 101, controls in a reason | RFC 9112 §4; RFC 9110 §15.2 |
+//!
+//! Deviations from what RFC 9112 lets a recipient do, and why: a LF alone never ends a line (§2.2 permits it; intermediaries
+//! disagree about it), a Content-Length that is repeated with the same value is refused (§6.3 permits to merge them), a
+//! chunk line is not padded with spaces (no rule has it), and the space before an absent reason phrase may be missing (§4
+//! demands it; many servers leave it out, and nothing else can be meant).
+//!
+//! # Errors
+//!
+//! By whose fault it is: [`RemoteError`] for the peer, with the status a server answers and an offset; [`LocalError`] for
+//! the caller. Both are `Copy` and hold no octets of the peer.
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

@@ -5,6 +5,7 @@
 
 mod bench;
 mod fuzz;
+mod no_std;
 mod test;
 mod tidy;
 
@@ -25,6 +26,7 @@ usage: cargo xtask COMMAND
 
   test [ARGS]                       all tests of the workspace; ARGS go to `cargo test`
   tidy                              the house rules, from the sources and from `cargo metadata`
+  no-std                            links and runs the codec without std
   fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
        [--skip-if-missing]          without the tools for it: say so, and call it a success
@@ -56,6 +58,7 @@ fn dispatch(mut arguments: Parser) -> Result {
         "test" => test::run(&shell, arguments),
         "tidy" => tidy::run(&shell, arguments),
         "fuzz" => fuzz::run(&shell, arguments),
+        "no-std" => no_std::run(&shell, arguments),
         "bench" => bench::run(&shell, arguments),
         other => Err(format!("no command {other}\n\n{USAGE}").into()),
     }

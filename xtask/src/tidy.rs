@@ -45,7 +45,9 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         // What is not UTF-8 is no text, and no rule speaks of it.
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
         findings.extend(source::check(file, &text));
-        if file == "Cargo.toml" || file.ends_with("/Cargo.toml") && !file.starts_with("fuzz/") {
+        // A manifest with a workspace of its own (fuzzing, the program without std) has nothing to inherit.
+        let alone = file != "Cargo.toml" && text.lines().any(|line| line == "[workspace]");
+        if (file == "Cargo.toml" || file.ends_with("/Cargo.toml")) && !alone {
             findings.extend(manifest::check(file, &text));
         }
     }

@@ -43,7 +43,7 @@ const NEVER: &[(&str, &str, &str)] = &[
 ];
 
 /// All that degu-wire depends on: it has to stay buildable for a device.
-const WIRE: &[&str] = &["bytes", "smallvec"];
+const WIRE: &[&str] = &["bytes", "pin-project-lite", "smallvec"];
 
 /// The crates of the workspace and what they depend on. Dependencies of tests do not count: nobody who uses a crate
 /// builds them.

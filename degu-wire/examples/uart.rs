@@ -1,0 +1,192 @@
+//! An HTTP server on a serial line, in 4 KiB of memory: the core level of the codec, without an allocator.
+//!
+//! [`serve`] is what runs on a device: it knows `embedded_io` and nothing of an operating system. `main` plays the wire
+//! and the other end, so that the example runs on any host.
+
+use degu_wire::chunk::{Decoder, Event};
+use degu_wire::head::{self, FieldSpan, FramingField};
+use degu_wire::{Fault, Framing, Limits, Method, RemoteError, reason_phrase};
+use embedded_io::{Read, Write};
+
+/// All the memory there is.
+struct Memory {
+    received: [u8; 2048],
+    output: [u8; 1024],
+    fields: [FieldSpan; 32],
+    /// What the application keeps: the text that the device shows.
+    display: [u8; 64],
+    shown: usize,
+}
+
+const _: () = assert!(size_of::<Memory>() <= 4096);
+
+impl Memory {
+    const fn new() -> Self {
+        Self { received: [0; 2048], output: [0; 1024], fields: [FieldSpan::EMPTY; 32], display: [0; 64], shown: 0 }
+    }
+}
+
+/// A head must fit into the buffer with room for a chunk line behind it.
+const LIMITS: Limits = Limits { max_head: 1024, max_fields: 32, max_chunk_line: 256, max_trailers: 512, ..Limits::DEFAULT };
+
+/// What is left to read of a request's body.
+enum Body {
+    Length(u64),
+    Chunked(Decoder),
+}
+
+/// Answers requests until the line goes quiet.
+fn serve<U: Read + Write>(uart: &mut U, memory: &mut Memory) -> Result<(), U::Error> {
+    let mut len = 0;
+    loop {
+        let (status, keep) = match exchange(uart, memory, &mut len)? {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Ok(()),
+            Err(error) => (error.status(), false),
+        };
+        let text = if status == 200 { &memory.display[..memory.shown] } else { b"" };
+        let fields = [("connection", if keep { "keep-alive" } else { "close" })];
+        let framing = if status == 204 { FramingField::None } else { FramingField::Length(text.len() as u64) };
+        // A head of our own with two fields fits into 1 KiB; nothing would be written if it did not.
+        let head = head::encode_response(&mut memory.output, status, reason_phrase(status), fields, framing);
+        uart.write_all(&memory.output[..head.unwrap_or(0)])?;
+        uart.write_all(text)?;
+        if !keep {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads one request and does what it says: the status, and whether another may follow. `None`: the line is quiet.
+fn exchange<U: Read>(uart: &mut U, memory: &mut Memory, len: &mut usize) -> Result<Result<Option<(u16, bool)>, RemoteError>, U::Error> {
+    let (status, body, keep) = loop {
+        match head::parse_request(&memory.received[..*len], &mut memory.fields, &LIMITS) {
+            Err(error) => return Ok(Err(error)),
+            Ok(None) => {}
+            Ok(Some(request)) => {
+                let status = match (request.method(), request.path()) {
+                    (Method::Get, "/display") => 200,
+                    (Method::Put, "/display") => 204,
+                    _ => 404,
+                };
+                let body = match request.framing() {
+                    Framing::Chunked => Body::Chunked(Decoder::new(&LIMITS)),
+                    Framing::Length(length) => Body::Length(length),
+                    _ => Body::Length(0),
+                };
+                let (head, keep) = (request.head_len(), request.keep_alive());
+                memory.received.copy_within(head..*len, 0);
+                *len -= head;
+                break (status, body, keep);
+            }
+        }
+        match receive(uart, memory, len)? {
+            0 if *len == 0 => return Ok(Ok(None)),
+            0 => return Ok(Err(Fault::TruncatedHead.into())),
+            _ => {}
+        }
+    };
+    let shown = match read_body(uart, memory, len, body, status == 204)? {
+        Ok(shown) => shown,
+        Err(error) => return Ok(Err(error)),
+    };
+    if status == 204 {
+        memory.shown = shown;
+    }
+    Ok(Ok(Some((status, keep))))
+}
+
+/// Reads a body to its end and shows it, if it is to be shown.
+fn read_body<U: Read>(
+    uart: &mut U,
+    memory: &mut Memory,
+    len: &mut usize,
+    mut body: Body,
+    show: bool,
+) -> Result<Result<usize, RemoteError>, U::Error> {
+    let mut shown = 0;
+    loop {
+        let (data, consumed) = match &mut body {
+            Body::Length(0) => return Ok(Ok(shown)),
+            Body::Length(left) => {
+                let take = (*len as u64).min(*left) as usize;
+                *left -= take as u64;
+                (&memory.received[..take], take)
+            }
+            Body::Chunked(decoder) => match decoder.decode(&memory.received[..*len]) {
+                Err(error) => return Ok(Err(error)),
+                Ok(step) => match step.event {
+                    Some(Event::Data(data)) => (data, step.consumed),
+                    _ => (&[][..], step.consumed),
+                },
+            },
+        };
+        if show {
+            let end = shown + data.len();
+            let Some(place) = memory.display.get_mut(shown..end) else { return Ok(Err(Fault::BodyTooLarge.into())) };
+            place.copy_from_slice(data);
+            shown = end;
+        }
+        memory.received.copy_within(consumed..*len, 0);
+        *len -= consumed;
+        match &body {
+            Body::Chunked(decoder) if decoder.is_done() => return Ok(Ok(shown)),
+            _ if consumed > 0 => {}
+            _ if receive(uart, memory, len)? == 0 => return Ok(Err(Fault::TruncatedBody.into())),
+            _ => {}
+        }
+    }
+}
+
+fn receive<U: Read>(uart: &mut U, memory: &mut Memory, len: &mut usize) -> Result<usize, U::Error> {
+    let read = uart.read(&mut memory.received[*len..])?;
+    *len += read;
+    Ok(read)
+}
+
+/// A line that gives seven octets at a time, as the FIFO of a UART does, and remembers what was written.
+struct Line {
+    input: &'static [u8],
+    output: Vec<u8>,
+}
+
+impl embedded_io::ErrorType for Line {
+    type Error = core::convert::Infallible;
+}
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        let take = buffer.len().min(self.input.len()).min(7);
+        let (now, later) = self.input.split_at(take);
+        buffer[..take].copy_from_slice(now);
+        self.input = later;
+        Ok(take)
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, octets: &[u8]) -> Result<usize, Self::Error> {
+        self.output.extend_from_slice(octets);
+        Ok(octets.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+fn main() {
+    let input = b"PUT /display HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nhello\
+        GET /display HTTP/1.1\r\nHost: d\r\n\r\n\
+        PUT /display HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n6;line=1\r\ngood, \r\n3\r\nbye\r\n0\r\n\r\n\
+        GET /display HTTP/1.1\r\nHost: d\r\n\r\n\
+        GET /display HTTP/1.1\r\nHost : d\r\n\r\n";
+    let mut line = Line { input, output: Vec::new() };
+    let Ok(()) = serve(&mut line, &mut Memory::new());
+
+    let output = String::from_utf8_lossy(&line.output);
+    println!("{output}\n\nall of it in {} octets of memory", size_of::<Memory>());
+    for expected in ["204 No Content", "hello", "good, bye", "400 Bad Request"] {
+        assert!(output.contains(expected), "{expected:?} was not answered");
+    }
+}
