@@ -16,7 +16,7 @@
 //!    driver that waits for the peer without writing first may wait for ever, since what it holds back is what the peer
 //!    waits for (`100 Continue`, for one).
 //! 2. A [`RemoteError`](crate::RemoteError) ends the connection: a server [refuses](Connection::refuse), then closes.
-//! 3. A [`LocalError`](crate::LocalError) has written nothing.
+//! 3. A [`LocalError`] has written nothing.
 //!
 //! An exchange, as each side sees it:
 //!
