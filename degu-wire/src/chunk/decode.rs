@@ -244,17 +244,22 @@ impl Decoder {
         };
         match stop {
             b'\n' => Err(RemoteError::at(Fault::LineEnd, digits)),
-            _ if digits == 0 || digits > MAX_DIGITS => Err(RemoteError::at(Fault::ChunkSize, digits)),
+            _ if digits == 0 => Err(RemoteError::at(Fault::ChunkSize, digits)),
             b'\r' if line.get(digits + 1) == Some(&b'\n') => {
-                Ok(self.begin(size, Extensions::EMPTY, before + digits + 2))
+                Ok(self.begin(size, Extensions::EMPTY, before + digits + CRLF.len()))
             }
             b'\r' | b';' | b' ' | b'\t' => {
                 let line = &line[..line.len().min(usize::from(self.max_line))];
+                // Most lines are plain and cost nothing of the budget. The others are read from their size again.
                 let seen = run_plain(line, digits);
                 if let Some([b'\r', b'\n', ..]) = line.get(seen..)
                     && (seen - digits) as u64 <= self.free
                 {
-                    return Ok(self.begin(size, Extensions::from_scanned(&line[digits..seen]), before + seen + 2));
+                    return Ok(self.begin(
+                        size,
+                        Extensions::from_scanned(&line[digits..seen]),
+                        before + seen + CRLF.len(),
+                    ));
                 }
                 self.line_end(
                     line,
@@ -281,7 +286,11 @@ impl Decoder {
             [b'\r', rest @ ..] if place.scanner.is_complete() => match rest {
                 [b'\n', ..] => {
                     self.allowed -= length.saturating_sub(self.free);
-                    return Ok(self.begin(place.size, Extensions::from_scanned(&line[digits..at]), before + at + 2));
+                    return Ok(self.begin(
+                        place.size,
+                        Extensions::from_scanned(&line[digits..at]),
+                        before + at + CRLF.len(),
+                    ));
                 }
                 [] => {}
                 _ => return Err(RemoteError::at(Fault::LineEnd, at + 1)),

@@ -143,7 +143,9 @@ impl core::iter::FusedIterator for Iter<'_> {}
 
 /// `BWS`, of which there is hardly ever any. No other octet of the text between tokens is as low as SP.
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
-    while let [..=b' ', rest @ ..] = text {
+    while let [octet, rest @ ..] = text
+        && *octet <= b' '
+    {
         text = rest;
     }
     text
@@ -381,8 +383,18 @@ mod tests {
             assert_ne!(parse(";a=b;c"), parse(other));
         }
         assert_eq!(ExtensionValue::Escaped(b"\\a\\b"), ExtensionValue::Escaped(b"a\\b"));
-        assert!(ExtensionValue::Plain(b"ab") == *"ab" && ExtensionValue::Escaped(b"\\ab") == *b"ab".as_slice());
-        assert!(ExtensionValue::Plain(b"ab") != "a" && ExtensionValue::Plain(b"ab") != b"abc".as_slice());
+        for value in [ExtensionValue::Plain(b"ab"), ExtensionValue::Escaped(b"\\ab")] {
+            assert!(value == "ab" && value == *"ab" && value == b"ab".as_slice() && value == *b"ab".as_slice());
+            assert!(value != "a" && value != *"abc" && value != b"Ab".as_slice() && value != *b"".as_slice());
+        }
+    }
+
+    #[test]
+    fn only_what_is_escaped_can_not_be_borrowed() {
+        let extensions = Extensions::parse(br#";a=b;c="d e";f="\g""#).unwrap();
+        let borrowed: Vec<_> =
+            extensions.iter().filter_map(|extension| extension.value).map(ExtensionValue::as_token_or_plain).collect();
+        assert_eq!(borrowed, [Some(&b"b"[..]), Some(&b"d e"[..]), None]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! # The grammar
 //!
-//! RFC 9112 §7.1, with nothing added and three things bounded:
+//! RFC 9112 §7.1, with nothing added and nothing left unbounded:
 //!
 //! ```text
 //! chunked-body    = *chunk last-chunk trailer-section CRLF
@@ -22,11 +22,12 @@
 //! - The size has at most sixteen digits, so that it fits into 64 bits whatever they are. RFC 9112 §7.1 asks that
 //!   recipients "anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
 //!   overflows". A sign, a prefix `0x` or a space before the size is no digit.
-//! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one in start lines and field lines,
-//!   not in chunk lines; whoever does it there reads another body than others on the way.
-//! - Whitespace stands around `;` and `=` only. `5 CRLF` with a space before CRLF, which some senders pad with, is
+//! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one behind start lines and field
+//!   lines, not behind chunk lines: whoever does it there reads another body than others on the way. So it is refused
+//!   in trailers too, as it is in heads.
+//! - Whitespace stands around `;` and `=` only. A space between the size and CRLF, with which some senders pad, is
 //!   refused: no rule has it.
-//! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) octets. RFC 9112 §7.1.1 says that a recipient
+//! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) octets. RFC 9112 §7.1.1 says that a server
 //!   "ought to limit the total length of chunk extensions received in a request to an amount reasonable for the
 //!   services provided": a chunk has [`free_extension`](crate::Limits::free_extension) octets free, which lets a feed
 //!   number its chunks for as long as it lives; what is beyond is paid from a balance of
@@ -51,9 +52,9 @@
 //!
 //! The buffer is the caller's. [`Decoder::decode`] looks at its front and returns a [`Step`]: how many octets to drop
 //! from there, and an [`Event`] that borrows from them. Without an event more octets are needed: append and call again.
-//! A line is consumed when it is whole; until then the decoder knows how much of it is good, reads no octet twice, and
-//! refuses a bad one as soon as it comes. The same input gives the same events and errors however it is cut, except
-//! that data comes in as many pieces as the input does.
+//! A line is consumed when it is whole; until then the decoder knows how much of it is good, does not read that again,
+//! and refuses a bad octet as soon as it comes. The same input gives the same events and errors however it is cut,
+//! except that data comes in as many pieces as the input does.
 //!
 //! # The encoder
 //!
