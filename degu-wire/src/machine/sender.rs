@@ -93,6 +93,12 @@ impl Sender {
         self.large.advance(large);
         octets -= large;
         self.back_sent += octets.min(self.back.len() - self.back_sent);
+        if self.large.is_empty() && !self.back.is_empty() {
+            // What is put next goes to the front, and must stand behind what is left of the back.
+            core::mem::swap(&mut self.front, &mut self.back);
+            self.front_sent = core::mem::take(&mut self.back_sent);
+            self.back.clear();
+        }
         if self.is_flushed() {
             for (buffer, sent) in [(&mut self.front, &mut self.front_sent), (&mut self.back, &mut self.back_sent)] {
                 buffer.clear();
@@ -324,7 +330,31 @@ fn put_hex(out: &mut Vec<u8>, value: u64) {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
+
+    #[test]
+    fn what_is_put_stands_behind_what_waits_wherever_a_write_ended() {
+        let parts = [vec![b'a'; COPIED + 1], vec![b'b'; 3], vec![b'c'; COPIED + 2]];
+        let wire = |written: usize| {
+            let mut sender = Sender { body: BodyState::Chunked(0), ..Sender::default() };
+            let mut out = Vec::new();
+            for part in &parts {
+                let part = Part::from(crate::Chunk::new(part.clone()));
+                sender.send_part(part).unwrap();
+                let pending = sender.pending().concat();
+                out.extend_from_slice(&pending[..written.min(pending.len())]);
+                sender.sent(written);
+            }
+            out.extend_from_slice(&sender.pending().concat());
+            out
+        };
+        let whole = wire(0);
+        for written in 1..COPIED + 32 {
+            assert!(wire(written) == whole, "after a write of {written} octets");
+        }
+    }
 
     #[test]
     fn hexadecimal() {
