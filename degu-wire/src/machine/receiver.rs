@@ -131,8 +131,8 @@ impl Receiver {
         )
     }
 
-    /// Parses a head when there is a chance: with the first octets of it, and when its end has come. A dripped head is
-    /// searched once and parsed twice.
+    /// Parses a head when there is a chance: with the first octets of it, when its end has come, and when nothing more
+    /// will. A dripped head is searched once and parsed twice.
     fn poll_head<M: Copy, H>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
@@ -140,6 +140,7 @@ impl Receiver {
         size: impl Fn(M) -> (u16, u16),
     ) -> Result<Poll<H>, RemoteError> {
         let worth_parsing = self.searched == 0
+            || self.eof
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
             || head::find_head_end(&self.buffer, self.searched).is_some();
         if worth_parsing && !self.buffer.is_empty() {
