@@ -41,6 +41,14 @@ impl Chunk {
         self
     }
 
+    /// The chunk with one more extension that is a name alone: `;last`. A name that is not a token is remembered as in
+    /// [`with_extension`](Self::with_extension).
+    #[must_use]
+    pub fn with_flag(mut self, name: &str) -> Self {
+        self.extensions.push(name, None);
+        self
+    }
+
     /// The value of the first extension of this name: empty if it has none, `None` if there is no such extension or
     /// its value is not UTF-8.
     pub fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
@@ -143,6 +151,13 @@ impl Write for Quoted<'_> {
     }
 }
 
+impl fmt::Display for ChunkExtensions {
+    /// As they are sent: `;seq=7;last`. Octets that are not ASCII are escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.raw.escape_ascii().fmt(f)
+    }
+}
+
 impl fmt::Debug for ChunkExtensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.poisoned {
@@ -155,6 +170,7 @@ impl fmt::Debug for ChunkExtensions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
 
     #[test]
     fn values_come_back_as_they_were_given() {
@@ -166,9 +182,8 @@ mod tests {
         let chunk = Chunk::new("x").with_extension("a", 1).with_extension("b", 2);
         assert_eq!(chunk.extensions.encoded().unwrap(), b";a=1;b=2");
         assert_eq!((chunk.extension("b").as_deref(), chunk.extension("c")), (Some("2"), None));
-        let mut flag = ChunkExtensions::new();
-        flag.push("last", None);
-        assert_eq!((flag.encoded().unwrap(), flag.get("last").as_deref()), (&b";last"[..], Some("")));
+        let flagged = Chunk::new("x").with_flag("last");
+        assert_eq!((flagged.extensions.to_string().as_str(), flagged.extension("last").as_deref()), (";last", Some("")));
     }
 
     #[test]
