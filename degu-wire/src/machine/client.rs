@@ -110,10 +110,13 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// What the server did wrong. [`Fault::NoResponse`] if the connection ended before the first octet.
+    /// What the server did wrong, at every later call too. [`Fault::NoResponse`] if the connection ended before the first
+    /// octet.
     pub fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
-        if self.role.state != State::Waiting {
-            return Ok(Poll::Pending);
+        match self.role.state {
+            State::Waiting => {}
+            State::Closed => return Err(self.receiver.fault().unwrap_or(Fault::NoResponse.into())),
+            State::Idle | State::Reading => return Ok(Poll::Pending),
         }
         let result = self.next_head();
         if result.is_err() {
@@ -155,10 +158,11 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// What the server did wrong; [`Fault::TruncatedBody`] if the connection ended before the body did.
+    /// What the server did wrong, at every later call too; [`Fault::TruncatedBody`] if the connection ended, or was
+    /// [closed](Self::close), before the body did.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
-        if self.role.state != State::Reading {
-            return Ok(if self.role.state == State::Waiting { Poll::Pending } else { Poll::Ready(None) });
+        if self.role.state == State::Waiting {
+            return Ok(Poll::Pending);
         }
         let result = self.receiver.poll_part();
         if result.is_err() {

@@ -27,6 +27,8 @@ pub(super) struct Receiver {
     searched: usize,
     read_size: usize,
     eof: bool,
+    /// What ended the reading: it is said again to whoever asks again, so that a body that broke never seems to end.
+    fault: Option<RemoteError>,
 }
 
 /// Where in a body we are.
@@ -45,7 +47,15 @@ enum BodyState {
 
 impl Receiver {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { buffer: BytesMut::new(), limits, body: BodyState::Done, searched: 0, read_size: FIRST_READ, eof: false }
+        Self {
+            buffer: BytesMut::new(),
+            limits,
+            body: BodyState::Done,
+            searched: 0,
+            read_size: FIRST_READ,
+            eof: false,
+            fault: None,
+        }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -84,6 +94,11 @@ impl Receiver {
         self.eof
     }
 
+    /// What the peer did wrong, once it has.
+    pub(super) fn fault(&self) -> Option<RemoteError> {
+        self.fault
+    }
+
     pub(super) fn is_body_done(&self) -> bool {
         matches!(self.body, BodyState::Done)
     }
@@ -111,6 +126,9 @@ impl Receiver {
 
     /// Nothing more of this body is wanted, and nothing of the connection can be understood after it.
     pub(super) fn discard_all(&mut self) {
+        if !self.is_body_done() {
+            self.fault.get_or_insert(Fault::TruncatedBody.into());
+        }
         self.buffer = BytesMut::new();
         self.body = BodyState::Done;
     }
@@ -132,8 +150,23 @@ impl Receiver {
     }
 
     /// Parses a head when there is a chance: with the first octets of it, when its end has come, and when nothing more
-    /// will. A dripped head is searched once and parsed twice.
+    /// will. A dripped head is searched once and parsed twice, so that what is wrong with it may be found as late as at
+    /// its end.
     fn poll_head<M: Copy, H>(
+        &mut self,
+        scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
+        make: impl Fn(M, Headers) -> H,
+        size: impl Fn(M) -> (u16, u16),
+    ) -> Result<Poll<H>, RemoteError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let result = self.next_head(scan, make, size);
+        self.fault = result.as_ref().err().copied();
+        result
+    }
+
+    fn next_head<M: Copy, H>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
         make: impl Fn(M, Headers) -> H,
@@ -142,7 +175,7 @@ impl Receiver {
         let worth_parsing = self.searched == 0
             || self.eof
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
-            || head::find_head_end(&self.buffer, self.searched).is_some();
+            || self.may_end_head();
         if worth_parsing && !self.buffer.is_empty() {
             let mut spans = Spans::from_buf([FieldSpan::EMPTY; 16]);
             let meta = match scan(&self.buffer, &mut spans, &self.limits) {
@@ -168,6 +201,14 @@ impl Receiver {
         Ok(Poll::Pending)
     }
 
+    /// Whether what has come since the last look ends a head: an empty line, or the LF without CR of a peer that ends
+    /// none of its lines otherwise, and would be left waiting.
+    fn may_end_head(&self) -> bool {
+        let from = self.searched.saturating_sub(1);
+        let bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
+        head::find_head_end(&self.buffer, self.searched).is_some() || self.buffer[from..].windows(2).any(bare)
+    }
+
     /// Whether more than empty lines have come.
     pub(super) fn head_begun(&self) -> bool {
         self.buffer.iter().any(|octet| !matches!(octet, b'\r' | b'\n'))
@@ -175,6 +216,15 @@ impl Receiver {
 
     /// The next part of the body; `Ready(None)` at its end, `Pending` where more octets are needed.
     pub(super) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let result = self.next_part();
+        self.fault = result.as_ref().err().copied();
+        result
+    }
+
+    fn next_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         let part = match &mut self.body {
             BodyState::Done => return Ok(Poll::Ready(None)),
             BodyState::Length(remaining) => {

@@ -96,10 +96,13 @@ impl Connection<Server> {
     ///
     /// # Errors
     ///
-    /// What the client did wrong. [Refuse](Self::refuse) it and close.
+    /// What the client did wrong, at every later call too: [refuse](Self::refuse) it and close.
+    /// [`Fault::TruncatedBody`](crate::Fault::TruncatedBody) once the connection was [cut](Self::cut) before the end.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         self.request_body();
-        self.receiver.poll_part()
+        let result = self.receiver.poll_part();
+        self.role.persistent &= result.is_ok();
+        result
     }
 
     /// Sends `100 Continue` if the client waits for it and no final response has begun. To be called before a response

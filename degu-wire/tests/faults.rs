@@ -1,0 +1,107 @@
+//! What a machine says once its peer broke the protocol: the same, for as long as it is asked.
+#![cfg(feature = "alloc")]
+
+use core::task::Poll;
+
+use degu_wire::machine::{Awaits, Client, Connection, Content, Server};
+use degu_wire::{Fault, Headers, Limits, Method, RemoteError};
+
+const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+fn server(octets: &[u8]) -> Connection<Server> {
+    let mut server = Connection::<Server>::new(Limits::DEFAULT);
+    server.receive_buffer().extend_from_slice(octets);
+    server
+}
+
+/// A client that has sent a GET and received this.
+fn client(octets: &[u8]) -> Connection<Client> {
+    let mut client = Connection::<Client>::new(Limits::DEFAULT);
+    client.request(Method::Get, "/", "a", &Headers::new(), Content::None).unwrap();
+    client.receive_buffer().extend_from_slice(octets);
+    client
+}
+
+#[test]
+fn a_bad_head_stays_bad() {
+    let mut server = server(b"GET / HTTP/1.1\r\nHost : a\r\n\r\n");
+    let error = server.poll_request().unwrap_err();
+    assert_eq!(error, RemoteError::at(Fault::FieldName, 20));
+    server.receive_buffer().extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(server.poll_request().unwrap_err(), error);
+    assert!(server.refuse(error.status()));
+    assert!(server.pending().concat().starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
+    assert!(matches!(server.poll_request(), Ok(Poll::Ready(None))));
+    assert!(!server.refuse(400), "one answer is enough");
+    assert_eq!(server.awaits(), Awaits::Nothing);
+}
+
+#[test]
+fn a_body_that_broke_never_ends() {
+    for (rest, fault) in [(&b"+5\r\n"[..], Fault::ChunkSize), (b"0\r\nHost: b\r\n\r\n", Fault::TrailerForbidden)] {
+        let mut server = server(&[POST, rest].concat());
+        assert!(matches!(server.poll_request(), Ok(Poll::Ready(Some(_)))));
+        for _ in 0..2 {
+            assert_eq!(server.poll_part().unwrap_err().fault, fault);
+        }
+        assert!(!server.is_persistent());
+        // An app that does not care may still answer, for the last time.
+        server.respond(200, "OK", &Headers::new(), Content::None, None).unwrap();
+        assert!(server.pending().concat().ends_with(b"connection: close\r\n\r\n"));
+        assert!(matches!(server.poll_request(), Ok(Poll::Ready(None))));
+        assert_eq!(server.poll_part().unwrap_err().fault, fault);
+    }
+}
+
+#[test]
+fn a_body_that_was_cut_never_ends() {
+    let mut server = server(POST);
+    assert!(matches!(server.poll_request(), Ok(Poll::Ready(Some(_)))));
+    server.cut();
+    assert_eq!(server.poll_part().unwrap_err().fault, Fault::TruncatedBody);
+
+    let mut client = client(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell");
+    assert!(client.poll_response().unwrap().is_ready());
+    assert!(client.poll_part().unwrap().is_ready());
+    client.close();
+    assert_eq!(client.poll_part().unwrap_err().fault, Fault::TruncatedBody);
+}
+
+#[test]
+fn a_bad_response_stays_bad() {
+    let mut client = client(b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello");
+    for _ in 0..2 {
+        assert_eq!(client.poll_response().unwrap_err().fault, Fault::ContentLength);
+    }
+    assert_eq!(client.poll_part().unwrap_err().fault, Fault::ContentLength);
+    assert!(client.is_closed() && !client.is_reusable());
+}
+
+#[test]
+fn a_client_that_was_closed_waits_for_no_response() {
+    let mut client = client(b"");
+    client.close();
+    assert_eq!(client.poll_response().unwrap_err().fault, Fault::NoResponse);
+    assert!(client.is_flushed(), "what was not written never will be");
+}
+
+#[test]
+fn a_dripped_head_with_bare_line_feeds_is_refused_before_the_peer_gives_up() {
+    let mut server = server(b"");
+    for octet in b"GET / HTTP/1.1\n" {
+        assert!(matches!(server.poll_request(), Ok(Poll::Pending)));
+        server.receive_buffer().extend_from_slice(&[*octet]);
+    }
+    assert_eq!(server.poll_request().unwrap_err(), RemoteError::at(Fault::LineEnd, 14));
+}
+
+#[test]
+fn a_dripped_head_that_ends_early_is_judged_by_what_came() {
+    let mut server = server(b"");
+    for octet in b"GET / HTTP/1.1\r\nHost : a\r\n" {
+        assert!(matches!(server.poll_request(), Ok(Poll::Pending)));
+        server.receive_buffer().extend_from_slice(&[*octet]);
+    }
+    server.receive_eof();
+    assert_eq!(server.poll_request().unwrap_err(), RemoteError::at(Fault::FieldName, 20));
+}
