@@ -22,7 +22,7 @@ use crate::octets;
 pub(super) struct Scanner(u8);
 
 /// After the size, or after a quoted-string: whitespace, `;`, or the end.
-const BETWEEN: u8 = 0 << 3;
+const BETWEEN: u8 = 0;
 /// Whitespace after the size or after a value: `;` must follow.
 const BLANK: u8 = 1 << 3;
 /// After `;`: whitespace, or the name.
@@ -163,5 +163,52 @@ impl Scanner {
     /// Whether the extensions may end here.
     pub(super) const fn is_complete(self) -> bool {
         matches!(self.0, BETWEEN | NAME | VALUE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_plain_is_read_as_far_as_it_is_whole() {
+        for (text, end) in [
+            ("", 0),
+            ("\r\n", 0),
+            (";a\r\n", 2),
+            (";ab=cd\r\n", 6),
+            (";ab=cd;ef\r\n", 9),
+            (";a;b=c;d=e\r\n", 10),
+            (";a=b\r", 4),
+            // Whether these are whole is not known yet, or is for the table to say.
+            (";a", 0),
+            (";a=b", 0),
+            (";a=b;", 4),
+            (";a=b;c", 4),
+            (";a=b ;c\r\n", 0),
+            (";a=b;c =d\r\n", 4),
+            (";a=b;c=\"d\"\r\n", 4),
+            (" ;a\r\n", 0),
+            // And these are not extensions, which the table says too.
+            (";\r\n", 0),
+            (";=b\r\n", 0),
+            (";a=\r\n", 0),
+            (";a=;b\r\n", 0),
+            (";a=b,\r\n", 0),
+            (";a=b\n", 0),
+        ] {
+            assert_eq!(run_plain(text.as_bytes(), 0), end, "{text:?}");
+            let behind = [b"0;", text.as_bytes()].concat();
+            assert_eq!(run_plain(&behind, 2), end + 2, "{text:?} behind others");
+        }
+    }
+
+    #[test]
+    fn qdtext_is_what_leads_from_a_quoted_string_to_itself() {
+        for octet in 0..=u8::MAX {
+            // RFC 9110 §5.6.4
+            let expected = matches!(octet, b'\t' | b' ' | 0x21 | 0x23..=0x5b | 0x5d..=0x7e | 0x80..=0xff);
+            assert_eq!(QUOTED_TEXT[usize::from(octet)], expected, "{octet:#04x}");
+        }
     }
 }
