@@ -27,7 +27,22 @@ impl Memory {
 }
 
 /// A head must fit into the buffer with room for a chunk line behind it.
-const LIMITS: Limits = Limits { max_head: 1024, max_fields: 32, max_chunk_line: 256, max_trailers: 512, ..Limits::DEFAULT };
+const LIMITS: Limits =
+    Limits { max_head: 1024, max_fields: 32, max_chunk_line: 256, max_trailers: 512, ..Limits::DEFAULT };
+
+/// Why an exchange came to nothing.
+enum Stop<E> {
+    /// The line failed.
+    Line(E),
+    /// The peer sent what is no request; it is told so.
+    Peer(RemoteError),
+}
+
+impl<E> From<RemoteError> for Stop<E> {
+    fn from(error: RemoteError) -> Self {
+        Self::Peer(error)
+    }
+}
 
 /// What is left to read of a request's body.
 enum Body {
@@ -39,10 +54,11 @@ enum Body {
 fn serve<U: Read + Write>(uart: &mut U, memory: &mut Memory) -> Result<(), U::Error> {
     let mut len = 0;
     loop {
-        let (status, keep) = match exchange(uart, memory, &mut len)? {
+        let (status, keep) = match exchange(uart, memory, &mut len) {
             Ok(Some(answer)) => answer,
             Ok(None) => return Ok(()),
-            Err(error) => (error.status(), false),
+            Err(Stop::Peer(error)) => (error.status(), false),
+            Err(Stop::Line(error)) => return Err(error),
         };
         let text = if status == 200 { &memory.display[..memory.shown] } else { b"" };
         let fields = [("connection", if keep { "keep-alive" } else { "close" })];
@@ -58,42 +74,39 @@ fn serve<U: Read + Write>(uart: &mut U, memory: &mut Memory) -> Result<(), U::Er
 }
 
 /// Reads one request and does what it says: the status, and whether another may follow. `None`: the line is quiet.
-fn exchange<U: Read>(uart: &mut U, memory: &mut Memory, len: &mut usize) -> Result<Result<Option<(u16, bool)>, RemoteError>, U::Error> {
+fn exchange<U: Read>(
+    uart: &mut U,
+    memory: &mut Memory,
+    len: &mut usize,
+) -> Result<Option<(u16, bool)>, Stop<U::Error>> {
     let (status, body, keep) = loop {
-        match head::parse_request(&memory.received[..*len], &mut memory.fields, &LIMITS) {
-            Err(error) => return Ok(Err(error)),
-            Ok(None) => {}
-            Ok(Some(request)) => {
-                let status = match (request.method(), request.path()) {
-                    (Method::Get, "/display") => 200,
-                    (Method::Put, "/display") => 204,
-                    _ => 404,
-                };
-                let body = match request.framing() {
-                    Framing::Chunked => Body::Chunked(Decoder::new(&LIMITS)),
-                    Framing::Length(length) => Body::Length(length),
-                    _ => Body::Length(0),
-                };
-                let (head, keep) = (request.head_len(), request.keep_alive());
-                memory.received.copy_within(head..*len, 0);
-                *len -= head;
-                break (status, body, keep);
-            }
+        if let Some(request) = head::parse_request(&memory.received[..*len], &mut memory.fields, &LIMITS)? {
+            let status = match (request.method(), request.path()) {
+                (Method::Get, "/display") => 200,
+                (Method::Put, "/display") => 204,
+                _ => 404,
+            };
+            let body = match request.framing() {
+                Framing::Chunked => Body::Chunked(Decoder::new(&LIMITS)),
+                Framing::Length(length) => Body::Length(length),
+                _ => Body::Length(0),
+            };
+            let (head, keep) = (request.head_len(), request.keep_alive());
+            memory.received.copy_within(head..*len, 0);
+            *len -= head;
+            break (status, body, keep);
         }
         match receive(uart, memory, len)? {
-            0 if *len == 0 => return Ok(Ok(None)),
-            0 => return Ok(Err(Fault::TruncatedHead.into())),
+            0 if *len == 0 => return Ok(None),
+            0 => return Err(RemoteError::from(Fault::TruncatedHead).into()),
             _ => {}
         }
     };
-    let shown = match read_body(uart, memory, len, body, status == 204)? {
-        Ok(shown) => shown,
-        Err(error) => return Ok(Err(error)),
-    };
+    let shown = read_body(uart, memory, len, body, status == 204)?;
     if status == 204 {
         memory.shown = shown;
     }
-    Ok(Ok(Some((status, keep))))
+    Ok(Some((status, keep)))
 }
 
 /// Reads a body to its end and shows it, if it is to be shown.
@@ -103,43 +116,43 @@ fn read_body<U: Read>(
     len: &mut usize,
     mut body: Body,
     show: bool,
-) -> Result<Result<usize, RemoteError>, U::Error> {
+) -> Result<usize, Stop<U::Error>> {
     let mut shown = 0;
     loop {
         let (data, consumed) = match &mut body {
-            Body::Length(0) => return Ok(Ok(shown)),
+            Body::Length(0) => return Ok(shown),
             Body::Length(left) => {
                 let take = (*len as u64).min(*left) as usize;
                 *left -= take as u64;
                 (&memory.received[..take], take)
             }
-            Body::Chunked(decoder) => match decoder.decode(&memory.received[..*len]) {
-                Err(error) => return Ok(Err(error)),
-                Ok(step) => match step.event {
+            Body::Chunked(decoder) => {
+                let step = decoder.decode(&memory.received[..*len])?;
+                match step.event {
                     Some(Event::Data(data)) => (data, step.consumed),
                     _ => (&[][..], step.consumed),
-                },
-            },
+                }
+            }
         };
         if show {
             let end = shown + data.len();
-            let Some(place) = memory.display.get_mut(shown..end) else { return Ok(Err(Fault::BodyTooLarge.into())) };
+            let place = memory.display.get_mut(shown..end).ok_or(RemoteError::from(Fault::BodyTooLarge))?;
             place.copy_from_slice(data);
             shown = end;
         }
         memory.received.copy_within(consumed..*len, 0);
         *len -= consumed;
         match &body {
-            Body::Chunked(decoder) if decoder.is_done() => return Ok(Ok(shown)),
+            Body::Chunked(decoder) if decoder.is_done() => return Ok(shown),
             _ if consumed > 0 => {}
-            _ if receive(uart, memory, len)? == 0 => return Ok(Err(Fault::TruncatedBody.into())),
+            _ if receive(uart, memory, len)? == 0 => return Err(RemoteError::from(Fault::TruncatedBody).into()),
             _ => {}
         }
     }
 }
 
-fn receive<U: Read>(uart: &mut U, memory: &mut Memory, len: &mut usize) -> Result<usize, U::Error> {
-    let read = uart.read(&mut memory.received[*len..])?;
+fn receive<U: Read>(uart: &mut U, memory: &mut Memory, len: &mut usize) -> Result<usize, Stop<U::Error>> {
+    let read = uart.read(&mut memory.received[*len..]).map_err(Stop::Line)?;
     *len += read;
     Ok(read)
 }

@@ -183,7 +183,10 @@ mod tests {
         assert_eq!(chunk.extensions.encoded().unwrap(), b";a=1;b=2");
         assert_eq!((chunk.extension("b").as_deref(), chunk.extension("c")), (Some("2"), None));
         let flagged = Chunk::new("x").with_flag("last");
-        assert_eq!((flagged.extensions.to_string().as_str(), flagged.extension("last").as_deref()), (";last", Some("")));
+        assert_eq!(
+            (flagged.extensions.to_string().as_str(), flagged.extension("last").as_deref()),
+            (";last", Some(""))
+        );
     }
 
     #[test]
