@@ -1,0 +1,204 @@
+//! Heads: the corpora of requests and responses, read by the parsers and by the machines, however they are cut.
+#![cfg(feature = "alloc")]
+
+#[path = "corpus/mod.rs"]
+mod corpus;
+
+use core::task::Poll;
+
+use corpus::{Case, escaped};
+use degu_wire::head::{FieldSpan, parse_request, parse_response};
+use degu_wire::machine::{Client, Connection, Content, Server};
+use degu_wire::{Framing, Headers, Method, RemoteError};
+
+/// What comes out of a head, in the manner of the corpora. `None`: more is needed.
+type Outcome = Option<Vec<String>>;
+
+#[test]
+fn requests_are_read_as_the_corpus_says() {
+    let cases = corpus::parse(include_str!("corpus/requests.txt"));
+    assert!(cases.len() >= 200, "only {} cases", cases.len());
+    check(&cases, request, server);
+}
+
+#[test]
+fn responses_are_read_as_the_corpus_says() {
+    let cases = corpus::parse(include_str!("corpus/responses.txt"));
+    assert!(cases.len() >= 90, "only {} cases", cases.len());
+    check(&cases, response, client);
+}
+
+/// Reads every case with the parser, each prefix of its input too, and with a machine that receives it whole, in two
+/// pieces cut at every octet, and an octet at a time.
+fn check(
+    cases: &[Case],
+    parse: impl Fn(&Case, &[u8]) -> Outcome,
+    machine: impl Fn(&Case, &mut dyn Iterator<Item = &[u8]>) -> Vec<String>,
+) {
+    let mut failures = Vec::new();
+    for case in cases {
+        let (name, input, expected) = (&case.name, case.input(), case.expected());
+        let expected = (expected != ["more"]).then_some(expected);
+        let found = parse(case, &input);
+        if found != expected {
+            let found = found.unwrap_or(vec!["more".to_owned()]).join("\n< ");
+            failures.push(format!("line {}: {name}\n< {found}\n", case.line));
+            continue;
+        }
+        for length in cuts(input.len()) {
+            if let Some(lines) = parse(case, &input[..length]) {
+                let mut expected = expected.clone().unwrap_or_default();
+                if length < input.len() {
+                    // What stands behind the head may not have come yet.
+                    expected.retain(|line| !line.starts_with("rest "));
+                }
+                let found = lines.iter().filter(|line| length == input.len() || !line.starts_with("rest "));
+                assert!(found.eq(&expected), "{name}: the first {length} octets give {lines:?}");
+            }
+        }
+        let whole = machine(case, &mut [input.as_slice()].into_iter());
+        if let Some(expected) = expected.filter(|lines| !lines[0].starts_with("response 1")) {
+            let known = expected.iter().filter(|line| whole.contains(line) || !is_unknown_to_clients(line));
+            assert!(known.eq(&whole), "{name}: {expected:?} is {whole:?} to the machine");
+        }
+        assert_eq!(machine(case, &mut input.chunks(1)), whole, "{name}: an octet at a time");
+        for cut in cuts(input.len()) {
+            let (front, back) = input.split_at(cut);
+            assert_eq!(machine(case, &mut [front, back].into_iter()), whole, "{name}: cut at {cut}");
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// Every place to cut an input of this length; of a long one, those near its ends.
+fn cuts(length: usize) -> impl Iterator<Item = usize> {
+    (0..=length).filter(move |&cut| cut < 300 || length - cut < 100)
+}
+
+/// A client's machine acts on them and does not tell.
+fn is_unknown_to_clients(line: &str) -> bool {
+    ["length ", "chunked", "until close", "close"].iter().any(|start| line.starts_with(start))
+}
+
+fn request(case: &Case, input: &[u8]) -> Outcome {
+    let mut slots = [FieldSpan::EMPTY; 200];
+    let head = match parse_request(input, &mut slots, &case.limits()) {
+        Ok(head) => head?,
+        Err(error) => return Some(vec![fault(error)]),
+    };
+    let mut lines = vec![format!("request {} {}", head.method(), head.target())];
+    lines.extend(target(head.target(), head.path(), head.query(), head.authority()));
+    lines.extend(head.fields().iter().map(field));
+    lines.extend(framing(head.framing()));
+    let flags = [(head.is_http10(), "http10"), (!head.keep_alive(), "close"), (head.expects_continue(), "continue")];
+    lines.extend(set(flags));
+    lines.extend(rest(&input[head.head_len()..]));
+    Some(lines)
+}
+
+/// The first request that a server finds in these pieces, behind which the connection ends.
+fn server(case: &Case, pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<String> {
+    let mut server = Connection::<Server>::new(case.limits());
+    let head = match receive(&mut server, pieces, Connection::<Server>::poll_request) {
+        Ok(Some(head)) => head,
+        Ok(None) => return vec!["end".to_owned()],
+        Err(error) => return vec![fault(error)],
+    };
+    let mut lines = vec![format!("request {} {}", head.method(), head.target())];
+    lines.extend(target(head.target(), head.path(), head.query(), head.authority()));
+    lines.extend(head.headers().iter().map(field));
+    lines.extend(framing(head.framing()));
+    let flags =
+        [(head.is_http10(), "http10"), (!server.is_persistent(), "close"), (head.expects_continue(), "continue")];
+    lines.extend(set(flags));
+    lines.extend(rest(server.buffered()));
+    lines
+}
+
+fn response(case: &Case, input: &[u8]) -> Outcome {
+    let mut slots = [FieldSpan::EMPTY; 200];
+    let head = match parse_response(input, &mut slots, &case.limits()) {
+        Ok(head) => head?,
+        Err(error) => return Some(vec![fault(error)]),
+    };
+    let mut lines = vec![format!("response {} {}", head.status(), escaped(head.reason())).trim_end().to_owned()];
+    lines.extend(head.fields().iter().map(field));
+    lines.extend(framing(head.framing(method(case))));
+    lines.extend(set([(head.is_http10(), "http10"), (!head.keep_alive(), "close")]));
+    lines.extend(rest(&input[head.head_len()..]));
+    Some(lines)
+}
+
+/// The final response that a client finds in these pieces, behind which the connection ends.
+fn client(case: &Case, pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<String> {
+    let mut client = Connection::<Client>::new(case.limits());
+    client.request(method(case), "/", "a", &Headers::new(), Content::None).unwrap();
+    let head = match receive(&mut client, pieces, Connection::<Client>::poll_response) {
+        Ok(head) => head,
+        Err(error) => return vec![fault(error)],
+    };
+    let mut lines =
+        vec![format!("response {} {}", head.status(), escaped(head.reason().as_bytes())).trim_end().to_owned()];
+    lines.extend(head.headers().iter().map(field));
+    lines.extend(set([(head.is_http10(), "http10")]));
+    lines.extend(rest(client.buffered()));
+    lines
+}
+
+fn receive<R, H>(
+    connection: &mut Connection<R>,
+    pieces: &mut dyn Iterator<Item = &[u8]>,
+    mut poll: impl FnMut(&mut Connection<R>) -> Result<Poll<H>, RemoteError>,
+) -> Result<H, RemoteError> {
+    let mut head = None;
+    for piece in pieces {
+        connection.receive_buffer().extend_from_slice(piece);
+        if head.is_none()
+            && let Poll::Ready(ready) = poll(connection)?
+        {
+            head = Some(ready);
+        }
+    }
+    if let Some(head) = head {
+        return Ok(head);
+    }
+    connection.receive_eof();
+    let Poll::Ready(head) = poll(connection)? else { panic!("nothing more will come") };
+    Ok(head)
+}
+
+fn method(case: &Case) -> Method<'_> {
+    Method::from(case.option("method").unwrap_or("GET"))
+}
+
+/// Path and query where they are not the target itself, and the authority.
+fn target(target: &str, path: &str, query: Option<&str>, authority: &str) -> Vec<String> {
+    let path = (path != target).then(|| format!("path {path}"));
+    let query = query.map(|query| format!("query {query}").trim_end().to_owned());
+    path.into_iter().chain(query).chain([format!("authority {authority}").trim_end().to_owned()]).collect()
+}
+
+fn field((name, value): (&str, &[u8])) -> String {
+    format!("field {name}: {}", escaped(value)).trim_end().to_owned()
+}
+
+fn framing(framing: Framing) -> Option<String> {
+    match framing {
+        Framing::None => None,
+        Framing::Length(length) => Some(format!("length {length}")),
+        Framing::Chunked => Some("chunked".to_owned()),
+        Framing::UntilClose => Some("until close".to_owned()),
+    }
+}
+
+fn set<const N: usize>(flags: [(bool, &str); N]) -> impl Iterator<Item = String> {
+    flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned())
+}
+
+fn rest(octets: &[u8]) -> Option<String> {
+    (!octets.is_empty()).then(|| format!("rest {}", escaped(octets)))
+}
+
+fn fault(error: RemoteError) -> String {
+    format!("fault {:?} {} {}", error.fault, error.offset, error.status())
+}
