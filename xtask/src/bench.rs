@@ -13,7 +13,9 @@ mod duo;
 mod machine;
 mod progress;
 mod report;
+mod rounds;
 mod stats;
+mod wire;
 
 use std::path::PathBuf;
 
@@ -29,15 +31,22 @@ usage: cargo xtask bench [SUITE] [OPTIONS]
 suites
   duo    (the one that runs when none is named) one connection, small POST requests one after the other, client and
          server each a process of its own, over a Unix socket and over ::1
+  wire   parsing and encoding on one core, beside both builds of httparse and plain copies; counts instructions too where
+         valgrind is installed
 
 options
   --quick                 fewer and shorter rounds: under a minute
   --rounds N              how often each contestant is measured (7, or 3 with --quick)
+  --json FILE             writes every sample to FILE
+  --baseline FILE         compares with the FILE that an earlier run wrote, and says what moved beyond the noise
+
+options of duo
   --placement P           same (both ends on one core), apart (two cores), free (unpinned) or all (the default)
   --address A             unix, tcp or all (the default)
   --pair CLIENT:SERVER    these contestants only; may be repeated. `raw:raw` and `hyper:hyper` are always there
-  --json FILE             writes every sample to FILE
-  --baseline FILE         compares with the FILE that an earlier run wrote, and says what moved beyond the noise";
+
+options of wire
+  --picohttpparser        with picohttpparser as another contestant, which needs a C compiler";
 
 /// The options of the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +60,7 @@ struct Options {
     address: Option<String>,
     /// Empty: those that the contestants' program lists.
     pairs: Vec<(String, String)>,
+    picohttpparser: bool,
     json: Option<PathBuf>,
     baseline: Option<PathBuf>,
 }
@@ -65,9 +75,10 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         Some(file) => Some(Report::from_json(&shell.read_file(file)?).map_err(|e| format!("{}: {e}", file.display()))?),
         None => None,
     };
-    let report = match options.suite.as_str() {
-        "duo" => duo::run(&build(shell)?, &options)?,
-        other => return Err(format!("no suite {other}\n\n{USAGE}").into()),
+    let report = if options.suite == "wire" {
+        wire::run(&build_codecs(shell, options.picohttpparser)?, &options)?
+    } else {
+        duo::run(&build(shell, "degu-bench", "contestants", &[])?, &options)?
     };
     print!("{report}");
     if let Some(baseline) = baseline {
@@ -79,11 +90,12 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     Ok(())
 }
 
-/// Builds the contestants as they would be shipped, and returns where their program is.
-fn build(shell: &Shell) -> Result<PathBuf> {
+/// Builds a program of the contestants as it would be shipped, and returns where it is.
+fn build(shell: &Shell, program: &str, features: &str, arguments: &[String]) -> Result<PathBuf> {
     let messages = cmd!(
         shell,
-        "cargo build --release --package degu-bench --features contestants --message-format json-render-diagnostics"
+        "cargo build --release --package degu-bench --bin {program} --features {features} {arguments...}
+        --message-format json-render-diagnostics"
     )
     .quiet()
     .read()?;
@@ -91,7 +103,20 @@ fn build(shell: &Shell) -> Result<PathBuf> {
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| "cargo did not say where degu-bench is".into())
+        .ok_or_else(|| format!("cargo did not say where {program} is").into())
+}
+
+/// Builds the codecs, with either build of httparse.
+fn build_codecs(shell: &Shell, picohttpparser: bool) -> Result<wire::Programs> {
+    let features = if picohttpparser { "codecs,picohttpparser" } else { "codecs" };
+    let simd = build(shell, "degu-bench-codec", features, &[])?;
+    // A folder of its own: cargo does not see that the variable matters, and each build is to be kept. It stands beside
+    // the folder of the profile.
+    let target = simd.ancestors().nth(2).ok_or("cargo put degu-bench-codec into no folder")?;
+    let target = target.join("httparse-no-simd").display().to_string();
+    let _disabled = shell.push_env("CARGO_CFG_HTTPARSE_DISABLE_SIMD", "1");
+    let scalar = build(shell, "degu-bench-codec", "codecs", &["--target-dir".into(), target])?;
+    Ok(wire::Programs { simd, scalar })
 }
 
 impl Options {
@@ -104,6 +129,7 @@ impl Options {
             placement: None,
             address: None,
             pairs: Vec::new(),
+            picohttpparser: false,
             json: None,
             baseline: None,
         };
@@ -121,13 +147,26 @@ impl Options {
                     let (client, server) = pair.split_once(':').ok_or("--pair takes CLIENT:SERVER")?;
                     options.pairs.push((client.into(), server.into()));
                 }
+                Arg::Long("picohttpparser") => options.picohttpparser = true,
                 Arg::Long("json") => options.json = Some(here.join(arguments.value()?)),
                 Arg::Long("baseline") => options.baseline = Some(here.join(arguments.value()?)),
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
                 other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
             }
         }
+        options.check()?;
         Ok(Some(options))
+    }
+
+    /// Refuses options that would change nothing.
+    fn check(&self) -> Result {
+        let of_duo = self.placement.is_some() || self.address.is_some() || !self.pairs.is_empty();
+        match self.suite.as_str() {
+            "duo" if !self.picohttpparser => Ok(()),
+            "wire" if !of_duo => Ok(()),
+            "duo" | "wire" => Err(format!("an option of the other suite\n\n{USAGE}").into()),
+            other => Err(format!("no suite {other}\n\n{USAGE}").into()),
+        }
     }
 
     /// How many rounds: as asked for, or enough for a range that means something.
@@ -164,12 +203,22 @@ mod tests {
         assert_eq!((quick.rounds(), quick.placement.as_deref()), (3, Some("same")));
         assert_eq!(quick.pairs, [("a".into(), "b".into()), ("c".into(), "c".into())]);
         assert_eq!(parse(&["--quick", "--rounds", "9", "--address=all"]).unwrap().unwrap().rounds(), 9);
+        assert!(parse(&["wire", "--picohttpparser"]).unwrap().unwrap().picohttpparser);
         assert!(parse(&["--help"]).unwrap().is_none());
     }
 
     #[test]
     fn what_is_refused() {
-        for words in [&["--fast"][..], &["--placement", "x"], &["--pair", "a"], &["--rounds", "x"], &["--json"]] {
+        for words in [
+            &["--fast"][..],
+            &["--placement", "x"],
+            &["--pair", "a"],
+            &["--rounds", "x"],
+            &["--json"],
+            &["other"],
+            &["--picohttpparser"],
+            &["wire", "--placement", "same"],
+        ] {
             assert!(parse(words).is_err(), "{words:?}");
         }
     }

@@ -11,7 +11,8 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     if let Some(argument) = arguments.next()? {
         return Err(argument.unexpected().into());
     }
-    cmd!(shell, "cargo run --quiet --release --manifest-path xtask/no-std/Cargo.toml --target-dir target/no-std").run()?;
+    cmd!(shell, "cargo run --quiet --release --manifest-path xtask/no-std/Cargo.toml --target-dir target/no-std")
+        .run()?;
     eprintln!("the core of the codec links and runs without std");
     Ok(())
 }

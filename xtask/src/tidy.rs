@@ -39,14 +39,17 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     let graph = Graph::from_json(&metadata)?;
     let mut findings = graph.check();
 
+    let workspace = shell.read_file("Cargo.toml")?;
     // What git tracks or would track: no build results, and no files of an editor.
     let files = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     for file in files.lines().filter(|file| shell.path_exists(file)) {
         // What is not UTF-8 is no text, and no rule speaks of it.
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
         findings.extend(source::check(file, &text));
-        // A manifest with a workspace of its own (fuzzing, the program without std) has nothing to inherit.
-        let alone = file != "Cargo.toml" && text.lines().any(|line| line == "[workspace]");
+        // A manifest with a workspace of its own (fuzzing, the program without std), or one that the workspace leaves
+        // out, has nothing to inherit.
+        let alone = file != "Cargo.toml"
+            && (text.lines().any(|line| line == "[workspace]") || manifest::leaves_out(&workspace, file));
         if (file == "Cargo.toml" || file.ends_with("/Cargo.toml")) && !alone {
             findings.extend(manifest::check(file, &text));
         }

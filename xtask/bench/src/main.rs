@@ -13,6 +13,7 @@
 //! `ADDRESS` is `unix:PATH`, or an IP address with a port. `--core` pins the process to one core.
 
 mod contestants;
+mod core;
 mod measure;
 mod message;
 mod socket;
@@ -53,7 +54,7 @@ fn run(mut arguments: Parser) -> Result {
         }
     }
     if let Some(core) = core {
-        pin(core)?;
+        core::pin(core)?;
     }
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["pairs"] => {
@@ -67,7 +68,7 @@ fn run(mut arguments: Parser) -> Result {
         ["client", name, address] => {
             let connect = contestants::find(name)?.client.ok_or_else(|| format!("{name} has no client"))?;
             let mut client = connect(&address.parse()?)?;
-            let (trips, time) = measure::measure(&mut *client, Duration::from_millis(millis))?;
+            let (trips, time) = measure::measure(|count| client.trips(count), Duration::from_millis(millis))?;
             println!("{trips} {}", time.as_nanos());
             Ok(())
         }
@@ -89,12 +90,4 @@ fn serve(contestant: &Contestant, address: &Address) -> Result {
         out.flush()?;
         Ok(())
     })
-}
-
-/// Pins this thread, and so all that it starts, to one core.
-fn pin(core: usize) -> Result {
-    let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores)
-        .map_err(|error| format!("cannot run on core {core}: {error}").into())
 }

@@ -1,21 +1,20 @@
-//! How long a round trip of one client takes.
+//! How often something can be done in a time.
 
 use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::contestants::Client;
 
-/// Warms the connection up for a quarter of `time`, then makes round trips for about `time`; returns how many, and how
-/// long they took.
+/// Warms up for a quarter of `time`, then runs for about `time`; returns how many times, and how long they took. `run`
+/// does it as many times as it is told.
 ///
-/// The clock is read once a batch of a twentieth of `time`, so that it costs nothing beside the trips, and so that a
-/// client that becomes slow after it was fast still ends.
-pub(crate) fn measure(client: &mut dyn Client, time: Duration) -> Result<(u64, Duration)> {
+/// The clock is read once a batch of a twentieth of `time`, so that it costs nothing beside what is measured, and so that
+/// what becomes slow after it was fast still ends.
+pub(crate) fn measure(mut run: impl FnMut(u64) -> Result, time: Duration) -> Result<(u64, Duration)> {
     let mut batch = 8;
     let start = Instant::now();
     loop {
         let before = Instant::now();
-        client.trips(batch)?;
+        run(batch)?;
         let took = before.elapsed().max(Duration::from_nanos(1));
         let fitting = (time / 20).as_nanos() * u128::from(batch) / took.as_nanos();
         // The first batches are slow, so the size grows step by step.
@@ -24,11 +23,11 @@ pub(crate) fn measure(client: &mut dyn Client, time: Duration) -> Result<(u64, D
             break;
         }
     }
-    let mut trips = 0;
+    let mut times = 0;
     let start = Instant::now();
     while start.elapsed() < time {
-        client.trips(batch)?;
-        trips += batch;
+        run(batch)?;
+        times += batch;
     }
-    Ok((trips, start.elapsed()))
+    Ok((times, start.elapsed()))
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::report::Report;
-use super::stats::Summary;
 
 /// The entries that two reports have in common.
 #[derive(Debug)]
@@ -16,13 +15,19 @@ pub(super) struct Comparison {
 struct Moved {
     group: String,
     entry: String,
-    /// The reference, the ratio to it then, and the ratio to it now.
+    /// The reference, the ratio to it then, and the ratio to it now. Empty for [instructions](Self::instructions).
     ratios: Vec<(String, f64, f64)>,
+    /// Instructions then and now.
+    instructions: Option<(f64, f64)>,
 }
+
+/// Counts of instructions differ by less from one run to the next: what the allocator and the lengths of paths make.
+const SAME_COUNT: f64 = 0.005;
 
 impl Comparison {
     /// An entry has moved if its ratio to every reference has left the range that the ratio had before, all to the same
-    /// side: a reference that was disturbed itself does not move all others. Times are not compared, only ratios.
+    /// side: a reference that was disturbed itself does not move all others. Times are not compared, only ratios; counts
+    /// of instructions are compared as they are.
     pub(super) fn of(before: &Report, now: &Report) -> Self {
         let (mut compared, mut moved) = (0, Vec::new());
         for group in &now.groups {
@@ -31,12 +36,9 @@ impl Comparison {
                 let Some(entry_before) = group_before.entry(&entry.name) else { continue };
                 let mut ratios = Vec::new();
                 let mut sides = Vec::new();
-                for reference in now.references.iter().filter(|reference| **reference != entry.name) {
-                    let ratio = group.entry(reference).and_then(|r| Summary::of_ratios(&entry.samples, &r.samples));
-                    let ratio_before = group_before
-                        .entry(reference)
-                        .and_then(|r| Summary::of_ratios(&entry_before.samples, &r.samples));
-                    if let (Some(then), Some(now)) = (ratio_before, ratio) {
+                for reference in group.references.iter().filter(|reference| **reference != entry.name) {
+                    let (then, now) = (group_before.ratio(entry_before, reference), group.ratio(entry, reference));
+                    if let (Some(then), Some(now)) = (then, now) {
                         ratios.push((reference.clone(), then.median, now.median));
                         sides.push(now.is_apart_from(&then).then_some(now.median < then.median));
                     }
@@ -44,7 +46,15 @@ impl Comparison {
                 if let Some(first) = sides.first() {
                     compared += 1;
                     if first.is_some() && sides.iter().all(|side| side == first) {
-                        moved.push(Moved { group: group.name.clone(), entry: entry.name.clone(), ratios });
+                        let (group, entry) = (group.name.clone(), entry.name.clone());
+                        moved.push(Moved { group, entry, ratios, instructions: None });
+                    }
+                }
+                if let (Some(then), Some(now)) = (entry_before.instructions, entry.instructions) {
+                    compared += 1;
+                    if (now - then).abs() > then * SAME_COUNT {
+                        let (group, entry) = (group.name.clone(), entry.name.clone());
+                        moved.push(Moved { group, entry, ratios: Vec::new(), instructions: Some((then, now)) });
                     }
                 }
             }
@@ -56,7 +66,12 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nbeside the baseline, {} of {} moved beyond the noise", self.moved.len(), self.compared)?;
-        for Moved { group, entry, ratios } in &self.moved {
+        for Moved { group, entry, ratios, instructions } in &self.moved {
+            if let Some((then, now)) = instructions {
+                let word = if now < then { "fewer" } else { "more" };
+                writeln!(f, "  {word} instructions, {group}: {entry} {then:.0} → {now:.0}")?;
+                continue;
+            }
             let faster = ratios.iter().all(|(_, then, now)| now < then);
             write!(f, "  {} {group}: {entry}", if faster { "faster" } else { "slower" })?;
             for (number, (reference, then, now)) in ratios.iter().enumerate() {
@@ -108,5 +123,21 @@ mod tests {
     #[test]
     fn what_is_not_in_both() {
         assert!(compare(&[RAW, HYPER], &[RAW, ("a", &[1.0])]).starts_with("\nbeside the baseline, 0 of 0"));
+    }
+
+    #[test]
+    fn instructions() {
+        let (mut before, mut now) = (report(&[], &[("a", &[1.0])]), report(&[], &[("a", &[1.0])]));
+        before.groups[0].entries[0].instructions = Some(1000.0);
+        for (count, lines) in [
+            (1004.0, "\nbeside the baseline, 0 of 1 moved beyond the noise\n"),
+            (
+                990.0,
+                "\nbeside the baseline, 1 of 1 moved beyond the noise\n  fewer instructions, unix, same: a 1000 → 990\n",
+            ),
+        ] {
+            now.groups[0].entries[0].instructions = Some(count);
+            assert_eq!(Comparison::of(&before, &now).to_string(), lines);
+        }
     }
 }

@@ -106,6 +106,16 @@ pub(super) fn run(program: &Path, arguments: &[String], limit: Duration) -> Resu
     if status.success() { Ok(stdout) } else { Err(format!("{what}: {status}, {stderr}").into()) }
 }
 
+/// The time of one repetition, of the `TIMES NANOSECONDS` that a program with these arguments has printed.
+pub(super) fn nanoseconds(arguments: &[String], output: &str) -> Result<f64> {
+    let figures =
+        output.split_once(' ').and_then(|(times, time)| Some((times.parse::<f64>().ok()?, time.parse::<f64>().ok()?)));
+    match figures {
+        Some((times, time)) if times > 0.0 => Ok(time / times),
+        _ => Err(format!("{}: no figures, but {output:?}", arguments.join(" ")).into()),
+    }
+}
+
 fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -138,6 +148,13 @@ mod tests {
         assert_eq!(run(Path::new(SHELL), &script("echo 5"), LONG).unwrap(), "5");
         let failed = run(Path::new(SHELL), &script("echo why >&2; exit 3"), LONG).unwrap_err().to_string();
         assert!(failed.ends_with("exit status: 3, why"), "{failed}");
+    }
+
+    #[test]
+    fn figures() {
+        assert_eq!(nanoseconds(&[], "4 100").unwrap(), 25.0);
+        assert!(nanoseconds(&[], "0 100").is_err());
+        assert!(nanoseconds(&[], "").is_err());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::cores::{Cores, Placement};
 use super::progress::Progress;
-use super::report::{Entry, Group, Report};
+use super::report::{Entry, Group, Report, Unit};
+use super::rounds::{interleave, time_each};
 use super::{Options, child, machine};
 use crate::Result;
 use child::Server;
@@ -14,8 +15,8 @@ use child::Server;
 /// The pairs that the others are compared with: the floor that the kernel sets, and the best known peer.
 const REFERENCES: [&str; 2] = ["raw", "hyper"];
 
-/// What a `--quick` run may take for all measurements together.
-const QUICK: Duration = Duration::from_secs(45);
+/// How long one measurement takes, its warm-up not counted.
+const TIME: Duration = Duration::from_millis(300);
 
 /// A client and a server.
 type Pair = (String, String);
@@ -28,7 +29,7 @@ pub(super) fn run(program: &Path, options: &Options) -> Result<Report> {
     let mut groups = conditions(cores, &placements, options);
     let rounds = options.rounds();
     let total = groups.len() * pairs.len() * rounds;
-    let time = time_each(options.quick, total);
+    let time = time_each(options.quick, TIME, total);
 
     let folder = Folder::new()?;
     let machine = machine::describe();
@@ -36,27 +37,23 @@ pub(super) fn run(program: &Path, options: &Options) -> Result<Report> {
     for condition in &mut groups {
         condition.samples = vec![Vec::with_capacity(rounds); pairs.len()];
     }
-    for round in 0..rounds {
-        for condition in &mut groups {
-            for turn in 0..pairs.len() {
-                // Each round begins with another pair, so that none is always the one after the slowest.
-                let number = (turn + round) % pairs.len();
-                progress.step(&format!(
-                    "round {} of {rounds}, {}, {}",
-                    round + 1,
-                    condition.name,
-                    name(&pairs[number])
-                ));
-                let sample = measure(program, &pairs[number], condition, &folder, time)?;
-                condition.samples[number].push(sample);
-            }
-        }
-    }
+    let entries = vec![pairs.len(); groups.len()];
+    interleave(rounds, &entries, |round, group, number| {
+        let (condition, pair) = (&mut groups[group], &pairs[number]);
+        progress.step(&format!("round {} of {rounds}, {}, {}", round + 1, condition.name, name(pair)));
+        let sample = measure(program, pair, condition, &folder, time)?;
+        condition.samples[number].push(sample);
+        Ok(())
+    })?;
     drop(progress);
 
     let groups = groups.into_iter().map(|condition| {
         let entries = pairs.iter().map(name).zip(condition.samples);
-        Group { name: condition.name, entries: entries.map(|(name, samples)| Entry { name, samples }).collect() }
+        Group {
+            name: condition.name,
+            references: REFERENCES.map(String::from).into(),
+            entries: entries.map(|(name, samples)| Entry::new(name, samples)).collect(),
+        }
     });
     Ok(Report {
         suite: "duo".into(),
@@ -67,7 +64,7 @@ pub(super) fn run(program: &Path, options: &Options) -> Result<Report> {
             placements.iter().map(|&placement| cores.describe(placement)).collect::<Vec<_>>().join(", ")
         ),
         machine,
-        references: REFERENCES.map(String::from).into(),
+        unit: Unit::Microseconds,
         groups: groups.collect(),
     })
 }
@@ -121,17 +118,6 @@ fn name((client, server): &Pair) -> String {
     if client == server { client.clone() } else { format!("{client} → {server}") }
 }
 
-/// How long one measurement takes, its warm-up not counted.
-fn time_each(quick: bool, measurements: usize) -> Duration {
-    if !quick {
-        return Duration::from_millis(300);
-    }
-    // The warm-up takes a quarter on top, and two processes start and end.
-    let whole = QUICK / u32::try_from(measurements.max(1)).unwrap_or(u32::MAX);
-    (whole.saturating_sub(Duration::from_millis(30)) * 4 / 5)
-        .clamp(Duration::from_millis(20), Duration::from_millis(200))
-}
-
 /// Nanoseconds a round trip of one pair.
 fn measure(program: &Path, pair: &Pair, condition: &Condition, folder: &Folder, time: Duration) -> Result<f64> {
     let address = if condition.unix { folder.socket()? } else { "[::1]:0".into() };
@@ -144,12 +130,7 @@ fn measure(program: &Path, pair: &Pair, condition: &Condition, folder: &Folder, 
     let mut client = arguments("client", &pair.0, server.address(), condition.client);
     client.push(format!("--millis={}", time.as_millis()));
     let output = server.measure(program, &client, time * 4 + Duration::from_secs(30))?;
-    let figures =
-        output.split_once(' ').and_then(|(trips, time)| Some((trips.parse::<f64>().ok()?, time.parse::<f64>().ok()?)));
-    match figures {
-        Some((trips, time)) if trips > 0.0 => Ok(time / trips),
-        _ => Err(format!("{}: no figures, but {output:?}", client.join(" ")).into()),
-    }
+    child::nanoseconds(&client, &output)
 }
 
 /// A folder for sockets, gone when this is dropped.
@@ -182,16 +163,6 @@ impl Drop for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_quick_run_stays_under_its_bound() {
-        for measurements in [1, 90, 300] {
-            let each = time_each(true, measurements);
-            let all = (each * 5 / 4 + Duration::from_millis(30)) * u32::try_from(measurements).unwrap();
-            assert!(all <= QUICK, "{measurements}: {all:?}");
-        }
-        assert_eq!(time_each(false, 1000), Duration::from_millis(300));
-    }
 
     #[test]
     fn names_of_pairs() {

@@ -15,15 +15,23 @@ pub(super) struct Report {
     pub(super) about: String,
     /// Where: processor, kernel, compiler, load.
     pub(super) machine: String,
-    /// The contestants that the others are compared with.
-    pub(super) references: Vec<String>,
+    pub(super) unit: Unit,
     pub(super) groups: Vec<Group>,
+}
+
+/// What times are printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Microseconds,
+    Nanoseconds,
 }
 
 /// Contestants that did the same under the same conditions.
 #[derive(Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) name: String,
+    /// The contestants that the others are compared with.
+    pub(super) references: Vec<String>,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -33,11 +41,44 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// One a round, in nanoseconds.
     pub(super) samples: Vec<f64>,
+    /// Instructions in user space, where they were counted.
+    pub(super) instructions: Option<f64>,
+    /// What exactly was measured, where the name does not say it.
+    pub(super) note: String,
+}
+
+impl Entry {
+    /// One of which there is no more to say than its times.
+    pub(super) fn new(name: String, samples: Vec<f64>) -> Self {
+        Self { name, samples, instructions: None, note: String::new() }
+    }
 }
 
 impl Group {
     pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
+    }
+}
+
+impl Unit {
+    const fn symbol(self) -> &'static str {
+        match self {
+            Self::Microseconds => "µs",
+            Self::Nanoseconds => "ns",
+        }
+    }
+
+    /// Nanoseconds in this unit with about three digits.
+    fn show(self, nanoseconds: f64) -> String {
+        let value = match self {
+            Self::Microseconds => nanoseconds / 1000.0,
+            Self::Nanoseconds => nanoseconds,
+        };
+        match (self, value) {
+            (Self::Microseconds, ..10.0) => format!("{value:.2}"),
+            (_, ..100.0) => format!("{value:.1}"),
+            _ => format!("{value:.0}"),
+        }
     }
 }
 
@@ -48,26 +89,41 @@ impl fmt::Display for Report {
         let names = self.groups.iter().flat_map(|group| &group.entries).map(|entry| entry.name.chars().count());
         let width = 2 + names.chain(self.groups.iter().map(|group| group.name.chars().count())).max().unwrap_or(0);
         for group in &self.groups {
-            let mut line = format!("\n{:width$} {:>24}", group.name, "µs, median and range");
-            for reference in &self.references {
+            let counted = group.entries.iter().any(|entry| entry.instructions.is_some());
+            let mut line =
+                format!("\n{:width$} {:>24}", group.name, format!("{}, median and range", self.unit.symbol()));
+            for reference in &group.references {
                 line += &format!("   {:>20}", format!("of {reference}'s time"));
             }
-            writeln!(f, "{line}")?;
+            if counted {
+                line += &format!("   {:>17}", "instructions");
+            }
+            writeln!(f, "{}", line.trim_end())?;
             for entry in &group.entries {
                 line = format!("  {:1$}", entry.name, width - 2);
-                if let Some(Summary { median, low, high }) = Summary::of(&entry.samples) {
-                    line += &format!(" {:>8} {:>15}", micros(median), format!("{}–{}", micros(low), micros(high)));
-                }
-                for reference in &self.references {
-                    let other = group.entry(reference).filter(|reference| reference.name != entry.name);
-                    let ratio = other.and_then(|other| Summary::of_ratios(&entry.samples, &other.samples));
-                    line += &match ratio {
+                line += &match Summary::of(&entry.samples) {
+                    Some(Summary { median, low, high }) => {
+                        let range = format!("{}–{}", self.unit.show(low), self.unit.show(high));
+                        format!(" {:>8} {range:>15}", self.unit.show(median))
+                    }
+                    None => format!(" {:24}", ""),
+                };
+                for reference in &group.references {
+                    // As wide as its heading.
+                    let width = (reference.chars().count() + 10).max(20) - 9;
+                    line += &match group.ratio(entry, reference) {
                         Some(Summary { median, low, high }) => {
-                            format!("   {median:>8.2} {:>11}", format!("{low:.2}–{high:.2}"))
+                            format!("   {median:>8.2} {:>width$}", format!("{low:.2}–{high:.2}"))
                         }
-                        None if reference == &entry.name => format!("   {:>8} {:11}", "1", ""),
-                        None => format!("   {:>8} {:11}", "", ""),
+                        None if reference == &entry.name => format!("   {:>8} {:width$}", "1", ""),
+                        None => format!("   {:>8} {:width$}", "", ""),
                     };
+                }
+                if counted {
+                    line += &format!("   {:>17}", group.instructions(entry));
+                }
+                if !entry.note.is_empty() {
+                    line += &format!("   {}", entry.note);
                 }
                 writeln!(f, "{}", line.trim_end())?;
             }
@@ -76,13 +132,23 @@ impl fmt::Display for Report {
     }
 }
 
-/// Nanoseconds as microseconds with about three digits.
-fn micros(nanoseconds: f64) -> String {
-    let micros = nanoseconds / 1000.0;
-    match micros {
-        ..10.0 => format!("{micros:.2}"),
-        ..100.0 => format!("{micros:.1}"),
-        _ => format!("{micros:.0}"),
+impl Group {
+    /// The time of an entry as a ratio to that of a reference, unless it is that reference.
+    pub(super) fn ratio(&self, entry: &Entry, reference: &str) -> Option<Summary> {
+        let other = self.entry(reference).filter(|reference| reference.name != entry.name)?;
+        Summary::of_ratios(&entry.samples, &other.samples)
+    }
+
+    /// The instructions of an entry, and their ratio to those of the first reference.
+    fn instructions(&self, entry: &Entry) -> String {
+        let Some(count) = entry.instructions else { return String::new() };
+        let reference = self.references.first().and_then(|reference| self.entry(reference)?.instructions);
+        match reference {
+            Some(reference) if self.references.first() != Some(&entry.name) => {
+                format!("{count:.0} {:>6.2}", count / reference)
+            }
+            _ => format!("{count:.0}       "),
+        }
     }
 }
 
@@ -92,15 +158,26 @@ impl Report {
             .groups
             .iter()
             .map(|group| {
-                let entry = |entry: &Entry| json!({ "name": entry.name, "nanoseconds": entry.samples });
-                json!({ "name": group.name, "entries": group.entries.iter().map(entry).collect::<Vec<_>>() })
+                let entry = |entry: &Entry| {
+                    json!({
+                        "name": entry.name,
+                        "nanoseconds": entry.samples,
+                        "instructions": entry.instructions,
+                        "note": entry.note,
+                    })
+                };
+                json!({
+                    "name": group.name,
+                    "references": group.references,
+                    "entries": group.entries.iter().map(entry).collect::<Vec<_>>(),
+                })
             })
             .collect();
         let report = json!({
             "suite": self.suite,
             "about": self.about,
             "machine": self.machine,
-            "references": self.references,
+            "unit": self.unit.symbol(),
             "groups": groups,
         });
         format!("{report:#}\n")
@@ -122,15 +199,25 @@ impl Report {
                 let samples = list(&entry["nanoseconds"])?;
                 let samples: Option<Vec<f64>> = samples.iter().map(Value::as_f64).collect();
                 let samples = samples.ok_or("a sample that is no number")?;
-                entries.push(Entry { name: string(&entry["name"])?, samples });
+                entries.push(Entry {
+                    name: string(&entry["name"])?,
+                    samples,
+                    instructions: entry["instructions"].as_f64(),
+                    note: string(&entry["note"])?,
+                });
             }
-            groups.push(Group { name: string(&group["name"])?, entries });
+            let references = list(&group["references"])?.iter().map(string).collect::<std::result::Result<_, _>>()?;
+            groups.push(Group { name: string(&group["name"])?, references, entries });
         }
         Ok(Self {
             suite: string(&report["suite"])?,
             about: string(&report["about"])?,
             machine: string(&report["machine"])?,
-            references: list(&report["references"])?.iter().map(string).collect::<std::result::Result<_, _>>()?,
+            unit: match string(&report["unit"])?.as_str() {
+                "µs" => Unit::Microseconds,
+                "ns" => Unit::Nanoseconds,
+                other => return Err(format!("{other} is no unit").into()),
+            },
             groups,
         })
     }
@@ -142,19 +229,26 @@ pub(super) mod tests {
 
     /// A report of one group, with these contestants and samples.
     pub(in super::super) fn report(references: &[&str], entries: &[(&str, &[f64])]) -> Report {
-        let entry = |(name, samples): &(&str, &[f64])| Entry { name: (*name).into(), samples: samples.to_vec() };
+        let entry = |(name, samples): &(&str, &[f64])| Entry::new((*name).into(), samples.to_vec());
         Report {
             suite: "duo".into(),
             about: "3 rounds".into(),
             machine: "a machine".into(),
-            references: references.iter().map(|&name| name.into()).collect(),
-            groups: vec![Group { name: "unix, same".into(), entries: entries.iter().map(entry).collect() }],
+            unit: Unit::Microseconds,
+            groups: vec![Group {
+                name: "unix, same".into(),
+                references: references.iter().map(|&name| name.into()).collect(),
+                entries: entries.iter().map(entry).collect(),
+            }],
         }
     }
 
     #[test]
     fn json_and_back() {
-        let report = report(&["raw"], &[("raw", &[1.5, 2.0]), ("a → b", &[])]);
+        let mut report = report(&["raw"], &[("raw", &[1.5, 2.0]), ("a → b", &[])]);
+        report.unit = Unit::Nanoseconds;
+        report.groups[0].entries[1].instructions = Some(640.0);
+        report.groups[0].entries[1].note = "parse".into();
         assert_eq!(Report::from_json(&report.to_json()).unwrap(), report);
         assert!(Report::from_json("{}").is_err());
         assert!(Report::from_json("").is_err());
@@ -179,5 +273,17 @@ pub(super) mod tests {
         ] {
             assert_eq!(lines[line].split_whitespace().collect::<Vec<_>>(), words, "{table}");
         }
+    }
+
+    #[test]
+    fn instructions_and_what_was_called() {
+        let mut report = report(&["raw"], &[("raw", &[40.0]), ("new", &[30.0])]);
+        report.unit = Unit::Nanoseconds;
+        let [raw, new] = &mut report.groups[0].entries[..] else { panic!() };
+        (raw.instructions, new.instructions, new.note) = (Some(800.0), Some(600.4), "parse()".into());
+        let table = report.to_string();
+        let words = |line: usize| table.lines().nth(line).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words(4), "raw 40.0 40.0–40.0 1 800");
+        assert_eq!(words(5), "new 30.0 30.0–30.0 0.75 0.75–0.75 600 0.75 parse()");
     }
 }

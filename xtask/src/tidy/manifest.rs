@@ -51,6 +51,13 @@ pub(super) fn check(file: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
+/// Whether the manifest of the workspace excludes the folder of `file`, which is another manifest.
+pub(super) fn leaves_out(workspace: &str, file: &str) -> bool {
+    let folder = file.trim_end_matches("/Cargo.toml");
+    let excluded = workspace.lines().find_map(|line| line.trim().strip_prefix("exclude = ["));
+    excluded.is_some_and(|list| list.split([',', ']']).any(|item| item.trim().trim_matches('"') == folder))
+}
+
 /// `dependencies`, `dev-dependencies`, `build-dependencies`, also of one target.
 fn is_dependencies(section: &str) -> bool {
     let last = section.rsplit('.').next().unwrap_or(section);
@@ -90,6 +97,14 @@ mod tests {
                 "a/Cargo.toml:9: e: the version belongs to [workspace.dependencies]",
             ]
         );
+    }
+
+    #[test]
+    fn what_the_workspace_leaves_out() {
+        let workspace = "[workspace]\nmembers = [\"b\"]\nexclude = [\"fuzz\", \"a/c\"]\n";
+        assert!(leaves_out(workspace, "fuzz/Cargo.toml") && leaves_out(workspace, "a/c/Cargo.toml"));
+        assert!(!leaves_out(workspace, "b/Cargo.toml") && !leaves_out(workspace, "a/Cargo.toml"));
+        assert!(!leaves_out("[workspace]\n", "fuzz/Cargo.toml"));
     }
 
     #[test]
