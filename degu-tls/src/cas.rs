@@ -1,0 +1,221 @@
+//! The certificate authorities that vouch for peers, and their revocation lists.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+
+use crate::error::{Error, Kind};
+use crate::source::{self, Source};
+
+/// Private CAs, each with a label that a program sees as [`PeerIdentity::ca`](crate::PeerIdentity::ca), and their
+/// certificate revocation lists.
+///
+/// Several CAs can share a label (a file with the old and the new one), so that a label is a kind of peer and not a key.
+///
+/// **Revocation**: without any list, nothing is checked. With one, the whole chain of every peer is checked, an unknown
+/// status is refused, and so is a list past its next update; that a CA has no list beside others that have one is an
+/// error at build. An expired list is no error at build, since a device must boot to fetch a newer one: it is logged,
+/// and refuses peers. Of several lists of one CA, the newest counts.
+///
+/// ```no_run
+/// use degu_tls::Cas;
+///
+/// // /etc/app/clients/operators.pem, /etc/app/clients/machines.pem
+/// let cas = Cas::from_pem_dir("/etc/app/clients")?
+///     .with_crl_file("/etc/app/operators.crl")?
+///     .with_crl_file("/etc/app/machines.crl")?;
+/// assert_eq!(cas.labels().collect::<Vec<_>>(), ["machines", "operators"]);
+/// # Ok::<(), degu_tls::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Cas {
+    /// What was asked for, in order: a reload does it again.
+    steps: Vec<Step>,
+    pub(crate) cas: Vec<Ca>,
+    pub(crate) crls: Vec<Crl>,
+    pub(crate) any_time: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Folder(Source),
+    File(Source),
+    CrlFile(Source),
+    Memory,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Ca {
+    pub(crate) label: Arc<str>,
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) source: Source,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Crl {
+    pub(crate) der: CertificateRevocationListDer<'static>,
+    pub(crate) source: Source,
+}
+
+const MEMORY: Source = Source::Memory("the CAs in memory");
+const CRL_MEMORY: Source = Source::Memory("the revocation list in memory");
+
+impl Cas {
+    /// No CA yet: at least one must be added before a policy is built.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads all certificates of a PEM file; their label is the file's name without its extension.
+    ///
+    /// # Errors
+    ///
+    /// The file can not be read ([`Kind::Read`]), or has no certificate ([`Kind::Pem`]).
+    pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::new().with_pem_file(path)
+    }
+
+    /// Reads all files of a folder whose names end in `.pem` or `.crt`, in the order of their names. Other files, hidden
+    /// ones and folders are left out.
+    ///
+    /// # Errors
+    ///
+    /// The folder or a file can not be read ([`Kind::Read`]), a file has no certificate ([`Kind::Pem`]), or there is no
+    /// file ([`Kind::NoTrust`]).
+    pub fn from_pem_dir(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::new().with_pem_dir(path)
+    }
+
+    /// Adds the certificates of a PEM file, as [`from_pem_file`](Self::from_pem_file) reads them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn with_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        self.read_file(path.as_ref())?;
+        self.steps.push(Step::File(Source::file(path)));
+        Ok(self)
+    }
+
+    /// Adds the certificates of a folder, as [`from_pem_dir`](Self::from_pem_dir) reads it.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn with_pem_dir(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = path.as_ref();
+        let unreadable = |error| source::unreadable(folder, error);
+        let entries = fs::read_dir(folder).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+        let mut files: Vec<_> = entries.iter().map(fs::DirEntry::path).filter(|path| is_certificate(path)).collect();
+        if files.is_empty() {
+            return Err(Error::caller(Kind::NoTrust, format!("{} has no file *.pem or *.crt", folder.display())));
+        }
+        files.sort();
+        for file in files {
+            self.read_file(&file)?;
+        }
+        self.steps.push(Step::Folder(Source::file(folder)));
+        Ok(self)
+    }
+
+    /// Adds a CA from memory, in DER. A policy with it can be replaced, not reloaded.
+    #[must_use]
+    pub fn add(mut self, label: &str, certificate: impl Into<CertificateDer<'static>>) -> Self {
+        self.cas.push(Ca { label: label.into(), certificate: certificate.into(), source: MEMORY });
+        self.steps.push(Step::Memory);
+        self
+    }
+
+    /// Adds all CAs of a PEM text. A policy with them can be replaced, not reloaded.
+    ///
+    /// # Errors
+    ///
+    /// There is no certificate in it ([`Kind::Pem`]).
+    pub fn add_pem(mut self, label: &str, pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        for certificate in source::certificates(pem.as_ref(), &MEMORY)? {
+            self = self.add(label, certificate);
+        }
+        Ok(self)
+    }
+
+    /// Adds the revocation lists of a file: PEM (`-----BEGIN X509 CRL-----`) or DER.
+    ///
+    /// # Errors
+    ///
+    /// The file can not be read ([`Kind::Read`]), or has no list ([`Kind::Pem`]).
+    pub fn with_crl_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let source = Source::file(&path);
+        let lists = source::crls(&source::read(path.as_ref())?, &source)?;
+        self.crls.extend(lists.into_iter().map(|der| Crl { der, source: source.clone() }));
+        self.steps.push(Step::CrlFile(source));
+        Ok(self)
+    }
+
+    /// Adds a revocation list from memory, in DER. A policy with it can be replaced, not reloaded.
+    #[must_use]
+    pub fn with_crl(mut self, list: impl Into<CertificateRevocationListDer<'static>>) -> Self {
+        self.crls.push(Crl { der: list.into(), source: CRL_MEMORY });
+        self.steps.push(Step::Memory);
+        self
+    }
+
+    /// Lets a policy be built although a CA's certificate has expired or is not valid yet: for devices that begin with
+    /// their clock at 1970. A CA that has expired then goes on vouching, as RFC 5280 §6.1 allows for a trust anchor.
+    #[must_use]
+    pub fn allow_invalid_time(mut self) -> Self {
+        self.any_time = true;
+        self
+    }
+
+    /// The labels, in order, one for each CA's certificate.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.cas.iter().map(|ca| &*ca.label)
+    }
+
+    fn read_file(&mut self, path: &Path) -> Result<(), Error> {
+        let source = Source::file(path);
+        let label: Arc<str> = path.file_stem().unwrap_or_default().to_string_lossy().into();
+        for certificate in source::certificates(&source::read(path)?, &source)? {
+            self.cas.push(Ca { label: label.clone(), certificate, source: source.clone() });
+        }
+        Ok(())
+    }
+
+    /// Does again all that was asked for.
+    pub(crate) fn read_again(&self) -> Result<Self, Error> {
+        let mut again = Self { any_time: self.any_time, ..Self::default() };
+        for step in &self.steps {
+            again = match step {
+                Step::Folder(Source::File(path)) => again.with_pem_dir(path)?,
+                Step::File(Source::File(path)) => again.with_pem_file(path)?,
+                Step::CrlFile(Source::File(path)) => again.with_crl_file(path)?,
+                _ => return Err(Error::caller(Kind::Reload, "CAs or revocation lists were given in memory")),
+            };
+        }
+        Ok(again)
+    }
+
+    /// The files, for a text: `operators.pem, machines.pem`.
+    pub(crate) fn describe(&self) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for ca in &self.cas {
+            let name = ca.source.to_string();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        // A folder of a hundred CAs would drown the message.
+        let more = names.len().saturating_sub(4);
+        names.truncate(4);
+        let text = names.join(", ");
+        if more > 0 { format!("{text} and {more} more") } else { text }
+    }
+}
+
+fn is_certificate(path: &Path) -> bool {
+    let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    let extension = path.extension().is_some_and(|extension| extension == "pem" || extension == "crt");
+    !hidden && extension && path.is_file()
+}

@@ -1,0 +1,300 @@
+//! The little of DER that texts and the choice of a revocation list need; whether a peer is trusted never hangs on it.
+//!
+//! Everything read here has been parsed by webpki before, which is strict. So this reader only walks: what it does not
+//! understand is `None`, and the text says less.
+
+use rustls_pki_types::UnixTime;
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const OID: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+
+/// Reads one element after the other.
+#[derive(Clone, Copy)]
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// The next element: its tag and its content.
+    fn any(&mut self) -> Option<(u8, &'a [u8])> {
+        let [tag, length, rest @ ..] = self.0 else { return None };
+        let (length, rest) = match *length {
+            short @ 0..=0x7f => (usize::from(short), rest),
+            // Four octets of length are more than a certificate or a list ever needs.
+            long @ 0x81..=0x84 => {
+                let (octets, rest) = rest.split_at_checked(usize::from(long - 0x80))?;
+                (
+                    octets
+                        .iter()
+                        .try_fold(0usize, |sum, octet| sum.checked_mul(256)?.checked_add(usize::from(*octet)))?,
+                    rest,
+                )
+            }
+            _ => return None,
+        };
+        let (content, rest) = rest.split_at_checked(length)?;
+        self.0 = rest;
+        Some((*tag, content))
+    }
+
+    /// The content of the next element, if it has this tag; otherwise nothing is consumed.
+    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let mut ahead = *self;
+        let (found, content) = ahead.any()?;
+        if found != tag {
+            return None;
+        }
+        *self = ahead;
+        Some(content)
+    }
+}
+
+/// The bits of the modulus, if a SubjectPublicKeyInfo holds an RSA key (RFC 8017 §A.1, RFC 4055 §1.2).
+pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
+    // 1.2.840.113549.1.1.1 rsaEncryption and 1.2.840.113549.1.1.10 id-RSASSA-PSS.
+    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+    const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+    let mut spki = Reader(Reader(spki).take(SEQUENCE)?);
+    let algorithm = Reader(spki.take(SEQUENCE)?).take(OID)?;
+    if algorithm != RSA && algorithm != PSS {
+        return None;
+    }
+    let key = spki.take(BIT_STRING)?.strip_prefix(&[0])?;
+    let modulus = Reader(Reader(key).take(SEQUENCE)?).take(INTEGER)?;
+    let zeros = modulus.iter().take_while(|octet| **octet == 0).count();
+    let first = modulus.get(zeros)?;
+    Some((modulus.len() - zeros) * 8 - first.leading_zeros() as usize)
+}
+
+/// A distinguished name as text, such as `CN=device-7, O=Example`; at most 160 characters, all of them printable.
+pub(crate) fn name(contents: &[u8]) -> String {
+    let mut text = String::new();
+    let mut sets = Reader(contents);
+    while let Some(set) = sets.take(SET) {
+        let mut set = Reader(set);
+        while let Some(pair) = set.take(SEQUENCE) {
+            let mut pair = Reader(pair);
+            let (Some(oid), Some((_, value))) = (pair.take(OID), pair.any()) else { continue };
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(attribute(oid));
+            text.push('=');
+            text.extend(String::from_utf8_lossy(value).chars().map(printable));
+            if text.chars().count() > LONGEST {
+                return text.chars().take(LONGEST).chain(['…']).collect();
+            }
+        }
+    }
+    if text.is_empty() { "without a subject".into() } else { text }
+}
+
+const LONGEST: usize = 160;
+
+/// What may stand in a log line: a bidirectional override is no control character to Rust, but is to a terminal.
+pub(crate) fn printable(character: char) -> char {
+    match character {
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
+        character if character.is_control() => '?',
+        character => character,
+    }
+}
+
+/// The short name of an attribute type (RFC 4519 §2).
+fn attribute(oid: &[u8]) -> &'static str {
+    match oid {
+        [0x55, 0x04, 0x03] => "CN",
+        [0x55, 0x04, 0x05] => "serialNumber",
+        [0x55, 0x04, 0x06] => "C",
+        [0x55, 0x04, 0x07] => "L",
+        [0x55, 0x04, 0x08] => "ST",
+        [0x55, 0x04, 0x0a] => "O",
+        [0x55, 0x04, 0x0b] => "OU",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19] => "DC",
+        [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x01] => "UID",
+        _ => "other",
+    }
+}
+
+/// When a revocation list was issued and when the next one is due (RFC 5280 §5.1.2.4 and §5.1.2.5).
+pub(crate) fn crl_updates(crl: &[u8]) -> Option<(UnixTime, UnixTime)> {
+    let mut list = Reader(Reader(Reader(crl).take(SEQUENCE)?).take(SEQUENCE)?);
+    let _version = list.take(INTEGER);
+    let _algorithm = list.take(SEQUENCE)?;
+    let _issuer = list.take(SEQUENCE)?;
+    Some((time(&mut list)?, time(&mut list)?))
+}
+
+/// UTCTime or GeneralizedTime, in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC.
+fn time(reader: &mut Reader<'_>) -> Option<UnixTime> {
+    let (year, rest) = match reader.any()? {
+        (UTC_TIME, content) => {
+            let (year, rest) = content.split_at_checked(2)?;
+            let year = digits(year)?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        (GENERALIZED_TIME, content) => {
+            let (year, rest) = content.split_at_checked(4)?;
+            (digits(year)?, rest)
+        }
+        _ => return None,
+    };
+    let rest = rest.strip_suffix(b"Z")?;
+    if rest.len() != 10 {
+        return None;
+    }
+    let mut fields = rest.chunks(2).map(digits);
+    let mut next = || fields.next().flatten();
+    let (month, day, hour, minute, second) = (next()?, next()?, next()?, next()?, next()?);
+    let days = days_from_civil(year, month, day)?;
+    Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        days * 86_400 + hour * 3_600 + minute * 60 + second,
+    )))
+}
+
+fn digits(text: &[u8]) -> Option<u64> {
+    text.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
+}
+
+/// The days before each month of a year that is no leap year.
+const BEFORE_MONTH: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+
+/// Leap days from year 1 to the end of `year`.
+fn leap_days(year: u64) -> u64 {
+    year / 4 - year / 100 + year / 400
+}
+
+fn is_leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+/// Days since 1970-01-01 in the Gregorian calendar.
+fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
+    let before = BEFORE_MONTH.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
+    let leap = u64::from(month > 2 && is_leap(year));
+    let years = year.checked_sub(1970)? * 365 + leap_days(year - 1) - leap_days(1969);
+    Some(years + before + leap + day.checked_sub(1)?)
+}
+
+/// A time as text, such as `2026-11-22 07:45:33 UTC`.
+pub(crate) fn date(time: UnixTime) -> String {
+    let seconds = time.as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // A first guess that is never too late, then the right year is at most a few steps away.
+    let mut year = 1970 + days / 366;
+    while days_from_civil(year + 1, 1, 1).is_some_and(|first| first <= days) {
+        year += 1;
+    }
+    let start = |month| days_from_civil(year, month, 1).unwrap_or(0);
+    let month = (1..=12).rev().find(|month| start(*month) <= days).unwrap_or(1);
+    let day = days - start(month) + 1;
+    let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(seconds: u64) -> String {
+        date(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+
+    #[test]
+    fn dates() {
+        assert_eq!(at(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(at(951_782_399), "2000-02-28 23:59:59 UTC");
+        assert_eq!(at(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(at(951_868_800), "2000-03-01 00:00:00 UTC");
+        assert_eq!(at(1_704_067_199), "2023-12-31 23:59:59 UTC");
+        assert_eq!(at(1_735_603_200), "2024-12-31 00:00:00 UTC");
+        assert_eq!(at(1_795_333_533), "2026-11-22 07:45:33 UTC");
+        assert_eq!(at(4_107_542_400), "2100-03-01 00:00:00 UTC");
+        assert_eq!(at(253_402_300_799), "9999-12-31 23:59:59 UTC");
+    }
+
+    #[test]
+    fn dates_round_trip() {
+        for day in (0..2_000_000).step_by(97) {
+            let text = at(day * 86_400);
+            let field = |range: std::ops::Range<usize>| text[range].parse::<u64>().unwrap();
+            if text.len() == 23 {
+                assert_eq!(days_from_civil(field(0..4), field(5..7), field(8..10)), Some(day), "{text}");
+            }
+        }
+    }
+
+    fn parse(tag: u8, text: &str) -> Option<String> {
+        let mut der = vec![tag, text.len() as u8];
+        der.extend(text.as_bytes());
+        time(&mut Reader(&der)).map(date)
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(parse(UTC_TIME, "261122074533Z").unwrap(), "2026-11-22 07:45:33 UTC");
+        assert_eq!(parse(UTC_TIME, "491231235959Z").unwrap(), "2049-12-31 23:59:59 UTC");
+        assert_eq!(parse(UTC_TIME, "700101000000Z").unwrap(), "1970-01-01 00:00:00 UTC");
+        assert_eq!(parse(GENERALIZED_TIME, "20500101000000Z").unwrap(), "2050-01-01 00:00:00 UTC");
+        for bad in
+            ["2611220745Z", "261122074533", "26112207453xZ", "261322074533Z", "260022074533Z", "500101000000Z", ""]
+        {
+            assert_eq!(parse(UTC_TIME, bad), None, "{bad}");
+        }
+        assert_eq!(parse(GENERALIZED_TIME, "20261122074533+0100"), None);
+        assert_eq!(parse(INTEGER, "261122074533Z"), None);
+    }
+
+    #[test]
+    fn lengths() {
+        assert_eq!(Reader(&[4, 0]).any(), Some((4, &[][..])));
+        assert_eq!(Reader(&[4, 0x81, 1, 9]).any(), Some((4, &[9][..])));
+        assert_eq!(Reader(&[4, 0x82, 0, 1, 9]).any(), Some((4, &[9][..])));
+        for bad in [
+            &[][..],
+            &[4],
+            &[4, 1],
+            &[4, 0x80],
+            &[4, 0x81],
+            &[4, 0x82, 0],
+            &[4, 0x85, 0, 0, 0, 0, 0],
+            &[4, 0x84, 255, 255, 255, 255],
+        ] {
+            assert_eq!(Reader(bad).any(), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_peer_does_not_write_onto_the_terminal() {
+        let name_with = |value: &str| {
+            let mut pair = vec![OID, 3, 0x55, 4, 3, 0x0c, value.len() as u8];
+            pair.extend(value.as_bytes());
+            let mut der = vec![SET, pair.len() as u8 + 2, SEQUENCE, pair.len() as u8];
+            der.extend(pair);
+            name(&der)
+        };
+        assert_eq!(name_with("dev\n\x1b[2J\u{202e}x"), "CN=dev??[2J?x");
+        assert_eq!(name_with(&"x".repeat(110)).chars().count(), 113);
+        assert_eq!(name(&[]), "without a subject");
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let mut der = Vec::new();
+        for _ in 0..3 {
+            let value = [b'y'; 100];
+            let mut pair = vec![OID, 3, 0x55, 4, 0x0a, 0x0c, 100];
+            pair.extend(value);
+            der.extend([SET, pair.len() as u8 + 2, SEQUENCE, pair.len() as u8]);
+            der.extend(pair);
+        }
+        let text = name(&der);
+        assert_eq!(text.chars().count(), LONGEST + 1);
+        assert!(text.starts_with("O=yyy") && text.contains(", O=") && text.ends_with('…'));
+    }
+}

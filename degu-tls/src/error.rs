@@ -1,0 +1,327 @@
+//! One error type: what is wrong, by whose fault, what to do, and the alert that crossed the wire.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::AlertDescription;
+
+/// Why a policy could not be built, or why a handshake failed.
+///
+/// [`Display`](fmt::Display) says what is wrong, with the names of files, CAs and certificates; [`explain`](Self::explain)
+/// adds what to do about it. What comes from the peer's certificate is shortened and escaped, so that both can go into
+/// a log or onto a terminal as they are.
+///
+/// ```
+/// use degu_tls::{Cas, Error};
+/// use degu_tls::error::{Blame, Kind};
+///
+/// let error: Error = Cas::from_pem_file("no/such/clients.pem").unwrap_err();
+/// assert_eq!((error.kind(), error.blame()), (Kind::Read, Blame::System));
+/// assert!(error.to_string().starts_with("no/such/clients.pem can not be read: "));
+/// ```
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: Kind,
+    blame: Blame,
+    what: String,
+    alert: Option<AlertDescription>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// By whose fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The peer: its certificate, or what it did in the handshake.
+    Peer,
+    /// Our caller: a file with the wrong content, a choice that is missing.
+    Caller,
+    /// The system: a file that can not be read, a connection that broke.
+    System,
+}
+
+impl Error {
+    pub(crate) fn new(kind: Kind, blame: Blame, what: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, blame, what: what.into(), alert: None, source: None }))
+    }
+
+    pub(crate) fn peer(kind: Kind, what: impl Into<String>) -> Self {
+        Self::new(kind, Blame::Peer, what)
+    }
+
+    pub(crate) fn caller(kind: Kind, what: impl Into<String>) -> Self {
+        Self::new(kind, Blame::Caller, what)
+    }
+
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Arc::new(source));
+        self
+    }
+
+    pub(crate) fn with_alert(mut self, alert: AlertDescription) -> Self {
+        self.0.alert = Some(alert);
+        self
+    }
+
+    /// What is wrong, for a `match`.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// By whose fault.
+    pub fn blame(&self) -> Blame {
+        self.0.blame
+    }
+
+    /// The alert that the peer sent, if it is the peer that refused us ([`Kind::Refused`]).
+    pub fn alert(&self) -> Option<AlertDescription> {
+        self.0.alert
+    }
+
+    /// What is wrong and what to do about it, in a sentence for a person.
+    pub fn explain(&self) -> String {
+        let advice = match self.0.alert {
+            Some(alert) => alert_advice(alert),
+            None => self.0.kind.advice(),
+        };
+        if advice.is_empty() { self.0.what.clone() } else { format!("{}; {advice}", self.0.what) }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("blame", &self.0.blame)
+            .field("what", &self.0.what)
+            .field("alert", &self.0.alert)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.what)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $name:ident $advice:literal,)*) => {
+        /// What is wrong. [`Error::blame`] says whether a certificate is ours or the peer's.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Kind {
+            $($(#[doc = $doc])+ $name,)*
+        }
+
+        impl Kind {
+            /// Every kind, for tables and metrics.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// What to do, in a clause that follows a semicolon. Empty where nothing can be done but to try again.
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A file or folder can not be read.
+    Read "check the path and who may read it",
+    /// A PEM file has no section of the right kind, or a malformed one.
+    Pem "the file must have PEM sections (`-----BEGIN …-----`) of the right kind",
+    /// A certificate that is not DER of X.509 version 3, or that has an extension nobody knows and that is critical.
+    Malformed "it must be X.509 version 3 (RFC 5280)",
+    /// A private key that the provider can not use.
+    Key "it must be PKCS #8, PKCS #1 or SEC 1, unencrypted, for ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
+    /// The private key is not the certificate's.
+    KeyMismatch "give the key that the certificate was issued for: a renewal may have written only one of the two",
+    /// A certificate's validity has ended.
+    Expired "renew it, and look at the clock of this machine",
+    /// A certificate's validity has not begun.
+    NotYetValid "look at the clock of this machine",
+    /// A CA's certificate where one of an end entity must be.
+    CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
+    /// A certificate that does not say that it is a CA's, among the CAs.
+    NotCa "a CA's certificate has basic constraints with CA:TRUE; to trust a single certificate, pin its key",
+    /// The extended key usage does not allow this side of a connection.
+    Purpose "issue it with the extended key usage of its side: serverAuth, clientAuth or both",
+    /// An RSA key under 2048 bits.
+    WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
+    /// No CA to vouch for the peer, or no pin.
+    NoTrust "give at least one",
+    /// A CA without a revocation list, beside CAs that have one.
+    CrlMissing "give a list of every CA, or of none",
+    /// A revocation list that can not be used: malformed, a delta, indirect, or with a signature that does not verify.
+    Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
+    /// A revocation list is past its next update.
+    CrlExpired "fetch the current list and reload",
+    /// No revocation list tells about a certificate of the chain.
+    RevocationUnknown "give the list of the CA that issued it; once there is a list, the whole chain is checked",
+    /// A certificate of the chain was revoked.
+    Revoked "it can not be used any more: issue another one",
+    /// Nothing leads from the certificate to a CA that we trust.
+    UnknownIssuer "add the CA, or let the peer send the intermediate certificates in its PEM file",
+    /// The certificate vouches for itself.
+    SelfSigned "pin its key, or issue it from a CA",
+    /// A certificate's signature, or the handshake's, does not verify.
+    Signature "a CA of the same name with another key, a weak key in the chain, or a forgery",
+    /// A signature algorithm or a key that the provider does not know.
+    Algorithm "use SHA-256 or better with ECDSA, Ed25519 or RSA",
+    /// A name constraint, a path length or a limit of complexity is violated.
+    Constraint "the chain does not respect a constraint of one of its CAs",
+    /// The certificate is not for the name that was asked for.
+    Name "connect by a name that the certificate has as subjectAltName, or set `server_name`",
+    /// The name must be checked, and the address has none.
+    NameMissing "set `server_name`, or build the policy with `ClientTls::private(cas).without_name_check()`",
+    /// The server's key is none of the pinned ones.
+    Pin "if the server's key was changed on purpose, add its pin",
+    /// The peer sent no certificate.
+    NoCertificate "give the client an identity: `ClientTls::…().identity(identity)`",
+    /// The cryptography provider lacks what the policy needs.
+    Provider "use a provider that has ECDHE with AES-GCM or ChaCha20-Poly1305",
+    /// There is nothing to read again.
+    Reload "build another policy and give it to `replace`",
+    /// A replacement would change who may call, or how servers are judged.
+    Replace "replace a policy by one of the same kind, or start anew",
+    /// The peers have no application protocol in common.
+    Alpn "the peer must offer `http/1.1`",
+    /// The peers have no version, cipher suite, group or signature scheme in common.
+    Incompatible "both sides must have TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305",
+    /// The peer broke the protocol.
+    Protocol "is it TLS that the peer speaks on this port?",
+    /// The peer refused us, with an alert ([`Error::alert`]).
+    Refused "see the peer's log",
+    /// The connection ended in the middle of the handshake.
+    Closed "the peer, or something between, gave up without saying why: see the peer's log",
+    /// The connection broke.
+    Io "",
+    /// The time or random numbers can not be had.
+    System "",
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The name of an alert as RFC 8446 §6 and RFC 5246 §7.2 write it, such as `unknown_ca`.
+///
+/// ```
+/// use degu_tls::{error::alert_name, rustls::AlertDescription};
+///
+/// assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
+/// ```
+pub const fn alert_name(alert: AlertDescription) -> &'static str {
+    use AlertDescription as A;
+    match alert {
+        A::CloseNotify => "close_notify",
+        A::UnexpectedMessage => "unexpected_message",
+        A::BadRecordMac => "bad_record_mac",
+        A::DecryptionFailed => "decryption_failed",
+        A::RecordOverflow => "record_overflow",
+        A::DecompressionFailure => "decompression_failure",
+        A::HandshakeFailure => "handshake_failure",
+        A::NoCertificate => "no_certificate",
+        A::BadCertificate => "bad_certificate",
+        A::UnsupportedCertificate => "unsupported_certificate",
+        A::CertificateRevoked => "certificate_revoked",
+        A::CertificateExpired => "certificate_expired",
+        A::CertificateUnknown => "certificate_unknown",
+        A::IllegalParameter => "illegal_parameter",
+        A::UnknownCA => "unknown_ca",
+        A::AccessDenied => "access_denied",
+        A::DecodeError => "decode_error",
+        A::DecryptError => "decrypt_error",
+        A::ExportRestriction => "export_restriction",
+        A::ProtocolVersion => "protocol_version",
+        A::InsufficientSecurity => "insufficient_security",
+        A::InternalError => "internal_error",
+        A::InappropriateFallback => "inappropriate_fallback",
+        A::UserCanceled => "user_canceled",
+        A::NoRenegotiation => "no_renegotiation",
+        A::MissingExtension => "missing_extension",
+        A::UnsupportedExtension => "unsupported_extension",
+        A::CertificateUnobtainable => "certificate_unobtainable",
+        A::UnrecognisedName => "unrecognized_name",
+        A::BadCertificateStatusResponse => "bad_certificate_status_response",
+        A::BadCertificateHashValue => "bad_certificate_hash_value",
+        A::UnknownPSKIdentity => "unknown_psk_identity",
+        A::CertificateRequired => "certificate_required",
+        A::NoApplicationProtocol => "no_application_protocol",
+        A::EncryptedClientHelloRequired => "ech_required",
+        _ => "an alert that is not registered",
+    }
+}
+
+/// What an alert that the peer sent most likely means for our side.
+const fn alert_advice(alert: AlertDescription) -> &'static str {
+    use AlertDescription as A;
+    match alert {
+        A::UnknownCA => {
+            "the peer does not trust the CA of our certificate, misses an intermediate certificate in our PEM file, or \
+             can not tell whether it was revoked"
+        }
+        A::CertificateExpired => "our certificate has expired or is not valid yet, by the clock of the peer",
+        A::CertificateRevoked => "our certificate was revoked",
+        A::CertificateRequired => "the peer demands a certificate: give the policy an identity",
+        A::UnsupportedCertificate => "our certificate has a key or an extended key usage that the peer does not accept",
+        A::BadCertificate => "our certificate is malformed, or not for the name that the peer asked for",
+        A::CertificateUnknown => "the peer does not accept our certificate: see its log",
+        A::AccessDenied => "the peer does not let us in, by a pin or another rule of its own",
+        A::DecryptError => "a signature of ours, or in our chain, does not verify with the peer's copy of the key",
+        A::ProtocolVersion => "the peer speaks neither TLS 1.2 nor 1.3, or only the one that is switched off",
+        A::HandshakeFailure | A::InsufficientSecurity => {
+            "no cipher suite, group or signature scheme in common, or the peer demands a certificate of us"
+        }
+        A::NoApplicationProtocol => "the peer does not speak `http/1.1` on this port",
+        A::UnrecognisedName => "the peer has no certificate for the name that we asked for",
+        _ => "see the peer's log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_own_advice() {
+        let advices: HashSet<_> = Kind::ALL.iter().map(|kind| kind.advice()).filter(|text| !text.is_empty()).collect();
+        assert_eq!(advices.len(), Kind::ALL.len() - 2);
+    }
+
+    #[test]
+    fn what_a_person_reads() {
+        let error = Error::caller(Kind::Reload, "the CAs came from memory");
+        assert_eq!(error.to_string(), "the CAs came from memory");
+        assert_eq!(error.explain(), "the CAs came from memory; build another policy and give it to `replace`");
+        assert_eq!(Error::new(Kind::Io, Blame::System, "reset").explain(), "reset");
+        let refused = Error::peer(Kind::Refused, "no").with_alert(AlertDescription::CertificateRevoked);
+        assert_eq!(refused.explain(), "no; our certificate was revoked");
+        assert_eq!(refused.alert(), Some(AlertDescription::CertificateRevoked));
+    }
+
+    #[test]
+    fn every_alert_has_a_name_of_its_own() {
+        let known: HashSet<_> = (0..=u8::MAX)
+            .map(AlertDescription::from)
+            .filter(|alert| !matches!(alert, AlertDescription::Unknown(_)))
+            .map(alert_name)
+            .collect();
+        assert_eq!(known.len(), 35);
+        assert!(!known.contains(alert_name(AlertDescription::Unknown(1))));
+    }
+}

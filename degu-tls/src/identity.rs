@@ -1,0 +1,184 @@
+//! What we show to a peer: a certificate chain and its key.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, InconsistentKeys};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+
+use crate::der;
+use crate::error::{Error, Kind};
+use crate::provider::Crypto;
+use crate::source::{self, Source};
+use crate::verify::{Side, fitness, fitness_any_time};
+
+/// A certificate, the intermediate certificates that lead to its CA, and the private key.
+///
+/// What can be seen without a cryptography provider is checked when it is made; that the key is the certificate's, that
+/// the certificate is in date and for its side of a connection, when a policy is built.
+///
+/// ```no_run
+/// use degu_tls::{Identity, ServerTls};
+///
+/// let identity = Identity::from_pem_files("cert.pem", "key.pem")?;
+/// let tls = ServerTls::builder(identity).allow_unauthenticated_clients().build()?;
+/// # Ok::<(), degu_tls::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Identity {
+    files: Option<Files>,
+    chain: Vec<CertificateDer<'static>>,
+    key: Arc<PrivateKeyDer<'static>>,
+    any_time: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Files {
+    certificates: PathBuf,
+    key: PathBuf,
+}
+
+impl Identity {
+    /// Reads two PEM files: the certificates, the own one first, then each issuer; and the key, PKCS #8, PKCS #1 or
+    /// SEC 1, unencrypted. They may be one and the same file. A reload reads them again.
+    ///
+    /// # Errors
+    ///
+    /// A file can not be read ([`Kind::Read`]), has no section of the right kind ([`Kind::Pem`]), an encrypted key
+    /// ([`Kind::Key`]), or a certificate that is malformed ([`Kind::Malformed`]).
+    pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, Error> {
+        let (certificates, key) = (certificates.as_ref(), key.as_ref());
+        let chain = source::certificates(&source::read(certificates)?, &Source::file(certificates))?;
+        let private = source::key(&source::read(key)?, &Source::file(key))?;
+        Self::new(Some(Files { certificates: certificates.into(), key: key.into() }), chain, private)
+    }
+
+    /// The same from PEM texts in memory. A policy with it can be replaced, not reloaded.
+    ///
+    /// # Errors
+    ///
+    /// As for [`from_pem_files`](Self::from_pem_files), but for reading.
+    pub fn from_pem(certificates: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let chain = source::certificates(certificates.as_ref(), &MEMORY)?;
+        let private = source::key(key.as_ref(), &MEMORY)?;
+        Self::new(None, chain, private)
+    }
+
+    /// The same from DER: the own certificate first. A policy with it can be replaced, not reloaded.
+    ///
+    /// # Errors
+    ///
+    /// There is no certificate ([`Kind::NoCertificate`]), or one is malformed ([`Kind::Malformed`]).
+    pub fn from_der(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, Error> {
+        Self::new(None, chain, key)
+    }
+
+    fn new(
+        files: Option<Files>,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, Error> {
+        let identity = Self { files, chain, key: Arc::new(key), any_time: false };
+        if identity.chain.is_empty() {
+            return Err(Error::caller(Kind::NoCertificate, format!("{} has no certificate", identity.source())));
+        }
+        for (index, certificate) in identity.chain.iter().enumerate() {
+            if let Err(error) = webpki::EndEntityCert::try_from(certificate) {
+                let what = format!("certificate {} of {} is malformed ({error})", index + 1, identity.source());
+                return Err(Error::caller(Kind::Malformed, what).with_source(error));
+            }
+        }
+        Ok(identity)
+    }
+
+    /// Lets a policy be built although the certificate has expired or is not valid yet: for devices that begin with
+    /// their clock at 1970, or that must boot to be given a new certificate. Peers go on to judge by their own clocks.
+    #[must_use]
+    pub fn allow_invalid_time(mut self) -> Self {
+        self.any_time = true;
+        self
+    }
+
+    /// The certificates, the own one first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// Reads the same files again.
+    pub(crate) fn read_again(&self) -> Result<Self, Error> {
+        let Some(files) = &self.files else {
+            return Err(Error::caller(Kind::Reload, "the identity was given in memory"));
+        };
+        let read = Self::from_pem_files(&files.certificates, &files.key)?;
+        Ok(Self { any_time: self.any_time, ..read })
+    }
+
+    fn source(&self) -> Source {
+        self.files.as_ref().map_or(MEMORY, |files| Source::file(&files.certificates))
+    }
+
+    /// The key as the provider wants it, after all that is checked at build.
+    pub(crate) fn certified(&self, crypto: &Crypto, side: Side, now: UnixTime) -> Result<CertifiedKey, Error> {
+        let source = self.source();
+        self.in_date_and_for(side, now, &source)?;
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &crypto.provider).map_err(|error| {
+            let key = self.files.as_ref().map_or(MEMORY, |files| Source::file(&files.key));
+            match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    let what = format!("the private key of {key} does not belong to the certificate of {source}");
+                    Error::caller(Kind::KeyMismatch, what)
+                }
+                rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => {
+                    Error::caller(Kind::Malformed, format!("the certificate of {source} is malformed"))
+                }
+                error => {
+                    let what = format!("the private key of {key} can not be used ({error})");
+                    Error::caller(Kind::Key, what).with_source(error)
+                }
+            }
+        })
+    }
+
+    fn in_date_and_for(&self, side: Side, now: UnixTime, source: &Source) -> Result<(), Error> {
+        let leaf = &self.chain[0];
+        // Parsed when the identity was made.
+        let Ok(parsed) = webpki::EndEntityCert::try_from(leaf) else { return Ok(()) };
+        let subject = der::name(parsed.subject());
+        let refuse =
+            |kind, text: String| Err(Error::caller(kind, format!("the certificate of {source} ({subject}) {text}")));
+        if let Some(bits) = crate::verify::weak_rsa(&parsed) {
+            return refuse(Kind::WeakKey, format!("has an RSA key of {bits} bits"));
+        }
+        let judge = if self.any_time { fitness_any_time } else { fitness };
+        match judge(&parsed, now, side) {
+            // A certificate that vouches for itself may be what peers have pinned the key of.
+            webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity => Ok(()),
+            webpki::Error::CertExpired { not_after, .. } => {
+                refuse(Kind::Expired, format!("expired on {}", der::date(not_after)))
+            }
+            webpki::Error::CertNotValidYet { not_before, .. } => {
+                refuse(Kind::NotYetValid, format!("is not valid before {}", der::date(not_before)))
+            }
+            webpki::Error::RequiredEkuNotFoundContext(_) => {
+                refuse(Kind::Purpose, format!("is not for a {side} (extended key usage)"))
+            }
+            error => refuse(Kind::Malformed, format!("can not be used ({error})")),
+        }
+    }
+}
+
+const MEMORY: Source = Source::Memory("the identity in memory");
+
+impl fmt::Debug for Identity {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let subject = webpki::EndEntityCert::try_from(&self.chain[0]).map(|leaf| der::name(leaf.subject()));
+        f.debug_struct("Identity")
+            .field("files", &self.files)
+            .field("subject", &subject.unwrap_or_default())
+            .field("certificates", &self.chain.len())
+            .finish_non_exhaustive()
+    }
+}

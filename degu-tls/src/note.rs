@@ -1,0 +1,32 @@
+//! What the verifier tells the driver past rustls, which throws a verified path away.
+//!
+//! rustls calls the verifier from inside `process_new_packets`, on the thread that drives the connection. So the verifier
+//! leaves its outcome in a slot of that thread, and whoever drives the connection clears the slot before and empties it
+//! after. A note that gets lost costs a second verification; one of another connection is recognised and not believed
+//! ([`Judge::finish`](crate::drive::Judge::finish)). Neither can give a peer an identity that is not its own.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::peer::PeerIdentity;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Outcome {
+    /// A verifier accepted this peer.
+    Accepted { by: u64, peer: Arc<PeerIdentity> },
+    /// The peer was refused, for this reason.
+    Refused(Error),
+}
+
+thread_local! {
+    static SLOT: Cell<Option<Outcome>> = const { Cell::new(None) };
+}
+
+pub(crate) fn leave(outcome: Outcome) {
+    SLOT.set(Some(outcome));
+}
+
+pub(crate) fn take() -> Option<Outcome> {
+    SLOT.take()
+}

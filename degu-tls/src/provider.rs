@@ -1,0 +1,152 @@
+//! Which cryptography: a provider by feature or by parameter, cut down to what Degu speaks.
+
+use std::sync::Arc;
+
+use rustls::crypto::hash::{Hash, HashAlgorithm};
+use rustls::crypto::{CryptoProvider, KeyExchangeAlgorithm};
+use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion, version};
+
+use crate::error::{Error, Kind};
+
+/// The provider of the features: aws-lc-rs if it is on, otherwise ring. The process default is neither read nor set.
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+pub(crate) fn by_feature() -> Arc<CryptoProvider> {
+    #[cfg(feature = "aws-lc-rs")]
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    #[cfg(not(feature = "aws-lc-rs"))]
+    let provider = rustls::crypto::ring::default_provider();
+    Arc::new(provider)
+}
+
+/// ECDHE with an AEAD of a full tag, by name: a provider may bring suites that nobody has thought of here.
+const SUITES: &[CipherSuite] = &[
+    CipherSuite::TLS13_AES_256_GCM_SHA384,
+    CipherSuite::TLS13_AES_128_GCM_SHA256,
+    CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+    CipherSuite::TLS13_AES_128_CCM_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+];
+
+type Versions = &'static [&'static SupportedProtocolVersion];
+const BOTH: Versions = &[&version::TLS13, &version::TLS12];
+const TLS13: Versions = &[&version::TLS13];
+const TLS12: Versions = &[&version::TLS12];
+
+/// A provider that has passed [`Crypto::new`].
+#[derive(Clone, Debug)]
+pub(crate) struct Crypto {
+    pub(crate) provider: Arc<CryptoProvider>,
+    pub(crate) versions: Versions,
+    pub(crate) sha256: Sha256,
+}
+
+/// The provider's SHA-256.
+#[derive(Clone, Copy)]
+pub(crate) struct Sha256(&'static dyn Hash);
+
+impl Sha256 {
+    pub(crate) fn hash(self, data: &[u8]) -> [u8; 32] {
+        let mut hash = [0; 32];
+        // The algorithm was asked for when the provider was taken; its output has this length.
+        hash.copy_from_slice(self.0.hash(data).as_ref());
+        hash
+    }
+}
+
+impl std::fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SHA-256")
+    }
+}
+
+impl Crypto {
+    /// Keeps the provider's suites and groups that Degu speaks, in the provider's order.
+    ///
+    /// # Errors
+    ///
+    /// None is left for a version that is on, or there is no SHA-256.
+    pub(crate) fn new(provider: &CryptoProvider, tls13_only: bool) -> Result<Self, Error> {
+        let lacks = |what: &str| Error::caller(Kind::Provider, format!("the cryptography provider has {what}"));
+        let mut provider = provider.clone();
+        provider.kx_groups.retain(|group| group.name().key_exchange_algorithm() == KeyExchangeAlgorithm::ECDHE);
+        if provider.kx_groups.is_empty() {
+            return Err(lacks("no group for ECDHE"));
+        }
+        // Looked for before suites go: SHA-256 is wanted whatever they are.
+        let hash = provider.cipher_suites.iter().map(hash_of).find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
+        let sha256 = Sha256(hash.ok_or_else(|| lacks("no cipher suite with SHA-256"))?);
+        provider.cipher_suites.retain(|suite| {
+            SUITES.contains(&suite.suite()) && !(tls13_only && matches!(suite, SupportedCipherSuite::Tls12(_)))
+        });
+        let has = |version: &SupportedProtocolVersion| {
+            provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
+        };
+        let versions = match (has(&version::TLS13), has(&version::TLS12)) {
+            (true, true) => BOTH,
+            (true, false) => TLS13,
+            (false, true) => TLS12,
+            (false, false) => return Err(lacks("no cipher suite with ECDHE and an AEAD")),
+        };
+        Ok(Self { provider: Arc::new(provider), versions, sha256 })
+    }
+}
+
+fn hash_of(suite: &SupportedCipherSuite) -> &'static dyn Hash {
+    match suite {
+        SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
+        SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
+    }
+}
+
+#[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_suites_of_the_default_pass() {
+        let provider = by_feature();
+        let crypto = Crypto::new(&provider, false).unwrap();
+        assert_eq!(crypto.provider.cipher_suites.len(), 9);
+        assert_eq!(crypto.provider.cipher_suites.len(), provider.cipher_suites.len());
+        assert_eq!(crypto.versions.len(), 2);
+        assert_eq!(crypto.sha256.hash(b"")[..4], [0xe3, 0xb0, 0xc4, 0x42]);
+    }
+
+    #[test]
+    fn one_version_only() {
+        let provider = by_feature();
+        let crypto = Crypto::new(&provider, true).unwrap();
+        assert_eq!(crypto.versions, [&version::TLS13]);
+        assert!(crypto.provider.cipher_suites.iter().all(|suite| suite.tls13().is_some()));
+
+        let mut old = (*provider).clone();
+        old.cipher_suites.retain(|suite| suite.tls13().is_none());
+        assert_eq!(Crypto::new(&old, false).unwrap().versions, [&version::TLS12]);
+        let error = Crypto::new(&old, true).unwrap_err();
+        assert_eq!(error.kind(), Kind::Provider);
+        assert_eq!(error.to_string(), "the cryptography provider has no cipher suite with ECDHE and an AEAD");
+    }
+
+    #[test]
+    fn what_a_provider_can_lack() {
+        let mut bare = (*by_feature()).clone();
+        bare.cipher_suites.retain(|suite| suite.suite() == CipherSuite::TLS13_AES_256_GCM_SHA384);
+        assert_eq!(
+            Crypto::new(&bare, false).unwrap_err().to_string(),
+            "the cryptography provider has no cipher suite with SHA-256"
+        );
+        bare.cipher_suites.clear();
+        assert_eq!(Crypto::new(&bare, false).unwrap_err().kind(), Kind::Provider);
+        let mut groupless = (*by_feature()).clone();
+        groupless.kx_groups.clear();
+        assert_eq!(
+            Crypto::new(&groupless, false).unwrap_err().to_string(),
+            "the cryptography provider has no group for ECDHE"
+        );
+    }
+}

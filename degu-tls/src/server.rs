@@ -1,0 +1,265 @@
+//! The policy of a server.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::{ServerConfig, server::NoClientAuth};
+
+use crate::cas::Cas;
+use crate::drive;
+use crate::error::{Error, Kind};
+use crate::identity::Identity;
+use crate::note::{self, Outcome};
+use crate::policy::{HTTP_1_1, Live, Options};
+use crate::provider::Crypto;
+use crate::verify::{Side, Store, Trust, Verifier};
+
+/// How a server proves itself, and who may call it.
+///
+/// TLS 1.3 and 1.2, with ECDHE and an AEAD; no renegotiation, no compression, no early data. A clone is the same policy:
+/// what [`reload`](Self::reload) and [`replace`](Self::replace) change, all clones see, for new connections.
+///
+/// The choice about clients is part of the type. Without it, there is no `build`:
+///
+/// ```compile_fail,E0599
+/// # use degu_tls::{Error, Identity, ServerTls};
+/// # fn f(identity: Identity) -> Result<ServerTls, Error> {
+/// ServerTls::builder(identity).build()
+/// # }
+/// ```
+///
+/// ```
+/// # use degu_tls::{Cas, Error, Identity, ServerTls};
+/// # fn f(identity: Identity, cas: Cas) -> Result<ServerTls, Error> {
+/// ServerTls::builder(identity).require_clients(cas).build()
+/// # }
+/// ```
+///
+/// Nor can it be made twice:
+///
+/// ```compile_fail,E0599
+/// # use degu_tls::{Cas, Error, Identity, ServerTls};
+/// # fn f(identity: Identity, cas: Cas) -> Result<ServerTls, Error> {
+/// ServerTls::builder(identity).require_clients(cas).allow_unauthenticated_clients().build()
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerTls(Arc<Live<Policy>>);
+
+#[derive(Debug)]
+struct Policy {
+    recipe: Recipe,
+    config: Arc<ServerConfig>,
+    verifier: Option<Arc<Verifier>>,
+}
+
+#[derive(Clone, Debug)]
+struct Recipe {
+    identity: Identity,
+    clients: Option<Cas>,
+    options: Options,
+}
+
+/// The choice about clients has not been made.
+#[derive(Clone, Copy, Debug)]
+pub struct Undecided(());
+
+/// The choice about clients has been made.
+#[derive(Clone, Copy, Debug)]
+pub struct Decided(());
+
+/// Collects the policy of a server; `C` is [`Undecided`] until the choice about clients is made.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ServerTlsBuilder<C> {
+    recipe: Recipe,
+    choice: PhantomData<C>,
+}
+
+impl ServerTls {
+    /// Begins with what the server shows to its clients.
+    pub fn builder(identity: Identity) -> ServerTlsBuilder<Undecided> {
+        ServerTlsBuilder {
+            recipe: Recipe { identity, clients: None, options: Options::default() },
+            choice: PhantomData,
+        }
+    }
+
+    /// Whether every client has a certificate that one of the [`Cas`] vouches for. Never changes.
+    pub fn requires_clients(&self) -> bool {
+        self.0.get().verifier.is_some()
+    }
+
+    /// Reads the same files again: certificate, key, CAs, revocation lists. If all of it is right, it holds for new
+    /// connections; those that are open go on as they are. Sessions from before are not resumed.
+    ///
+    /// # Errors
+    ///
+    /// Any of building. Then nothing has changed, and the policy from before goes on; a half-written pair of
+    /// certificate and key is such an error. Something that was given in memory can not be read again
+    /// ([`Kind::Reload`]).
+    pub fn reload(&self) -> Result<(), Error> {
+        let recipe = self.0.get().recipe.read_again()?;
+        self.0.set(Arc::new(recipe.build()?));
+        Ok(())
+    }
+
+    /// Takes up another policy for new connections. It may have another identity, other CAs and other options, but
+    /// never a different answer to whether clients must have a certificate.
+    ///
+    /// # Errors
+    ///
+    /// The other one requires clients and this one does not, or the other way round ([`Kind::Replace`]).
+    pub fn replace(&self, next: &Self) -> Result<(), Error> {
+        let next = next.0.get();
+        if next.verifier.is_some() != self.requires_clients() {
+            let what = "one policy requires certificates of clients and the other one does not";
+            return Err(Error::caller(Kind::Replace, what));
+        }
+        self.0.set(next);
+        Ok(())
+    }
+
+    /// The policy as it is now, for a driver to accept one connection with.
+    pub fn accept(&self) -> drive::Accept {
+        let policy = self.0.get();
+        let options = &policy.recipe.options;
+        let judge = drive::Judge::new(policy.verifier.clone(), Side::Client, None, options);
+        drive::Accept { config: policy.config.clone(), judge }
+    }
+}
+
+impl ServerTlsBuilder<Undecided> {
+    /// Every client must show a certificate that one of these CAs vouches for, and prove that it holds the key. The
+    /// name in it is not compared with anything: see [`PeerIdentity`](crate::PeerIdentity).
+    pub fn require_clients(mut self, cas: Cas) -> ServerTlsBuilder<Decided> {
+        self.recipe.clients = Some(cas);
+        ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
+    }
+
+    /// Anyone may call. No certificate is asked for, and there is no peer identity.
+    pub fn allow_unauthenticated_clients(self) -> ServerTlsBuilder<Decided> {
+        ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
+    }
+}
+
+impl<C> ServerTlsBuilder<C> {
+    /// Switches TLS 1.2 off. Default: on, with the same strength of ciphers.
+    pub fn tls13_only(mut self) -> Self {
+        self.recipe.options.tls13_only = true;
+        self
+    }
+
+    /// How many sessions are kept in memory for resumption; 0 switches it off. Every policy and every reload begins
+    /// with none, and a resumed session's certificate is verified again.
+    ///
+    /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two.
+    pub fn sessions(mut self, count: usize) -> Self {
+        self.recipe.options.sessions = count;
+        self
+    }
+
+    /// Refuses clients that do not name `http/1.1` as their application protocol (RFC 7301). Default: one that names
+    /// none is accepted, one that names only others never.
+    pub fn require_alpn(mut self) -> Self {
+        self.recipe.options.require_alpn = true;
+        self
+    }
+
+    /// Takes the time from elsewhere than the system's clock, for a device whose clock is not set, or for a test.
+    pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
+        self.recipe.options.clock = clock;
+        self
+    }
+}
+
+impl ServerTlsBuilder<Decided> {
+    /// Builds the policy with the provider of the features (see the [crate](crate)'s page).
+    ///
+    /// # Errors
+    ///
+    /// The key is not the certificate's; a certificate is malformed, out of date, weak, or for something else; there is
+    /// no CA, or one without a revocation list beside others. The error names the file.
+    #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+    pub fn build(self) -> Result<ServerTls, Error> {
+        self.build_with(crate::provider::by_feature())
+    }
+
+    /// Builds the policy with this provider, cut down to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
+    /// default of rustls is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As for `build`, or nothing of the provider is left ([`Kind::Provider`]).
+    pub fn build_with(mut self, provider: Arc<CryptoProvider>) -> Result<ServerTls, Error> {
+        self.recipe.options.provider = Some(provider);
+        Ok(ServerTls(Live::new(self.recipe.build()?)))
+    }
+}
+
+impl Recipe {
+    fn read_again(&self) -> Result<Self, Error> {
+        Ok(Self {
+            identity: self.identity.read_again()?,
+            clients: self.clients.as_ref().map(Cas::read_again).transpose()?,
+            options: self.options.clone(),
+        })
+    }
+
+    fn build(self) -> Result<Policy, Error> {
+        let options = &self.options;
+        let crypto = Crypto::new(options.provider()?, options.tls13_only)?;
+        let now = options.now()?;
+        let key = self.identity.certified(&crypto, Side::Server, now)?;
+        let verifier = match &self.clients {
+            Some(cas) => {
+                let trust = Trust::Private { store: Store::new(cas, crypto.sha256, now)?, check_name: false };
+                Some(Arc::new(Verifier::new(trust, Side::Client, crypto.clone())))
+            }
+            None => None,
+        };
+        let builder = ServerConfig::builder_with_details(crypto.provider.clone(), options.clock.clone())
+            .with_protocol_versions(crypto.versions)
+            .map_err(|error| Error::caller(Kind::Provider, error.to_string()).with_source(error))?;
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
+            None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
+        };
+        let mut config =
+            builder.with_cert_resolver(Arc::new(OneKey { key: Arc::new(key), require_alpn: options.require_alpn }));
+        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        config.require_ems = true;
+        // A storage shared by two policies would let a client of the one into the other: rustls does not ask the
+        // verifier about a resumed session. Tickets would do the same, so that there is no ticketer either.
+        config.session_storage = match options.sessions {
+            0 => Arc::new(NoServerSessionStorage {}),
+            count => ServerSessionMemoryCache::new(count),
+        };
+        if options.sessions == 0 {
+            config.send_tls13_tickets = 0;
+        }
+        Ok(Policy { config: Arc::new(config), verifier, recipe: self })
+    }
+}
+
+/// The one certificate, whatever name is asked for.
+#[derive(Debug)]
+struct OneKey {
+    key: Arc<CertifiedKey>,
+    require_alpn: bool,
+}
+
+impl ResolvesServerCert for OneKey {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // What a client offers is known here, while it can still be told by an alert.
+        if self.require_alpn && hello.alpn().is_none() {
+            note::leave(Outcome::Refused(drive::no_alpn(Side::Client)));
+            return None;
+        }
+        Some(self.key.clone())
+    }
+}

@@ -1,0 +1,319 @@
+//! The one routine that judges peers: rustls asks it during a handshake, we ask it again after a resumption.
+//!
+//! These are the most security-critical lines of the project. What they decide and what webpki decides is compared with
+//! RFC 5280 section by section in [`rfc5280`](crate::rfc5280).
+//!
+//! ```text
+//!   rustls ── verify_server_cert / verify_client_cert ──┐
+//!                                                       ├── Verifier::judge ── Store::verify ── webpki
+//!   drive ── after a resumption, or without a note ─────┘         │
+//!                                                                 └── PeerIdentity or Refusal
+//! ```
+
+mod refusal;
+mod store;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use crate::error::Error;
+use crate::note;
+use crate::peer::{PeerIdentity, VouchedBy};
+use crate::pin::SpkiPin;
+use crate::provider::Crypto;
+pub(crate) use refusal::{Refusal, kind_of};
+pub(crate) use store::Store;
+
+/// A side of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Server,
+    Client,
+}
+
+impl Side {
+    fn usage(self) -> KeyUsage {
+        match self {
+            Self::Server => KeyUsage::server_auth(),
+            Self::Client => KeyUsage::client_auth(),
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        })
+    }
+}
+
+/// What a certificate is fit for, apart from who issued it: webpki says so when it is given no anchor.
+///
+/// The order of its checks makes the answer: the validity first, then whether it is a CA's (`CaUsedAsEndEntity`), then
+/// the extended key usage. A certificate that passes all of them ends as `UnknownIssuer`.
+pub(crate) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
+    match certificate.verify_for_usage(&[], &[], &[], now, side.usage(), None, None) {
+        Err(error) => error,
+        // Without an anchor there is no path.
+        Ok(_) => webpki::Error::UnknownIssuer,
+    }
+}
+
+/// The same at the nearest time at which the certificate is in date.
+pub(crate) fn fitness_any_time(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
+    match fitness(certificate, now, side) {
+        webpki::Error::CertExpired { not_after, .. } => fitness(certificate, not_after, side),
+        webpki::Error::CertNotValidYet { not_before, .. } => fitness(certificate, not_before, side),
+        error => error,
+    }
+}
+
+/// The size of an RSA key under 2048 bits, which webpki itself does not refuse in a leaf.
+pub(crate) fn weak_rsa(certificate: &EndEntityCert<'_>) -> Option<usize> {
+    crate::der::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
+}
+
+/// What makes a peer trusted.
+#[derive(Debug)]
+pub(crate) enum Trust {
+    /// A chain to one of these CAs; for a server, the name too unless it was switched off.
+    Private { store: Store, check_name: bool },
+    /// One of these keys.
+    Pinned(Vec<SpkiPin>),
+    /// Whatever the operating system trusts.
+    #[cfg(feature = "system")]
+    System(rustls_platform_verifier::Verifier),
+}
+
+/// The verifier of one policy, on either side.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    trust: Trust,
+    /// The side that is judged.
+    peer: Side,
+    crypto: Crypto,
+    /// The subjects of the CAs, which a server tells its clients.
+    hints: Vec<DistinguishedName>,
+    id: u64,
+}
+
+/// Counts verifiers: an address could be given out twice.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+impl Verifier {
+    pub(crate) fn new(trust: Trust, peer: Side, crypto: Crypto) -> Self {
+        let hints = match &trust {
+            Trust::Private { store, .. } => store.subjects(),
+            _ => Vec::new(),
+        };
+        Self { trust, peer, crypto, hints, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Judges a peer by the chain that it sent. Its proof that it holds the key is not part of this: rustls verifies
+    /// that with [`signature12`](Self::signature12) or [`signature13`](Self::signature13).
+    ///
+    /// `name` is the server's; a client has none.
+    pub(crate) fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<PeerIdentity, Refusal> {
+        let parsed = EndEntityCert::try_from(leaf)?;
+        if let Some(bits) = weak_rsa(&parsed) {
+            return Err(Refusal::WeakKey(bits));
+        }
+        let spki = SpkiPin::from_sha256(self.crypto.sha256.hash(&parsed.subject_public_key_info()));
+        let ca = match &self.trust {
+            Trust::Private { store, check_name } => {
+                let ca = store.verify(&parsed, intermediates, self.algorithms(), self.peer, now)?;
+                if self.peer == Side::Server && *check_name {
+                    // Without a name there is nothing that the certificate could be for: fail closed.
+                    let name = name.ok_or(webpki::Error::UnsupportedNameType)?;
+                    parsed.verify_is_valid_for_subject_name(name)?;
+                }
+                Some(ca)
+            }
+            Trust::Pinned(pins) => {
+                if !pins.contains(&spki) {
+                    return Err(Refusal::Pin(spki));
+                }
+                None
+            }
+            #[cfg(feature = "system")]
+            Trust::System(verifier) => {
+                let name = name.ok_or(webpki::Error::UnsupportedNameType)?;
+                verifier.verify_server_cert(leaf, intermediates, name, &[], now)?;
+                None
+            }
+        };
+        Ok(identity(&parsed, spki, ca, leaf, intermediates))
+    }
+
+    /// The text for a refusal: what only this verifier knows of the chain and of the CAs.
+    pub(crate) fn explain(
+        &self,
+        refusal: &Refusal,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Error {
+        let store = match &self.trust {
+            Trust::Private { store, .. } => Some(store),
+            _ => None,
+        };
+        refusal.explain(self.peer, leaf, intermediates, store)
+    }
+
+    /// Judges for rustls, and leaves a note of the outcome for the driver.
+    fn judge_and_note(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: Option<&ServerName<'_>>,
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        match self.judge(leaf, intermediates, name, now) {
+            Ok(peer) => {
+                note::leave(note::Outcome::Accepted { by: self.id(), peer: Arc::new(peer) });
+                Ok(())
+            }
+            Err(refusal) => {
+                note::leave(note::Outcome::Refused(self.explain(&refusal, leaf, intermediates)));
+                Err(refusal.into_rustls())
+            }
+        }
+    }
+
+    /// What tells this verifier from all others.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The side that is judged.
+    pub(crate) fn peer(&self) -> Side {
+        self.peer
+    }
+
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.crypto.provider.signature_verification_algorithms
+    }
+
+    fn signature12(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, self.algorithms())
+    }
+
+    fn signature13(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, self.algorithms())
+    }
+}
+
+fn identity(
+    parsed: &EndEntityCert<'_>,
+    spki: SpkiPin,
+    ca: Option<VouchedBy>,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> PeerIdentity {
+    PeerIdentity {
+        ca,
+        spki,
+        dns_names: parsed.valid_dns_names().map(Box::from).collect(),
+        uri_names: parsed.valid_uri_names().map(Box::from).collect(),
+        serial: parsed.serial().into(),
+        subject: parsed.subject().into(),
+        chain: std::iter::once(leaf).chain(intermediates).map(|der| der.clone().into_owned()).collect(),
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.judge_and_note(leaf, intermediates, Some(name), now).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signature12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signature13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.judge_and_note(leaf, intermediates, None, now).map(|()| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signature12(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.signature13(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
+    }
+}

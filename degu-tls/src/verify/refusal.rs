@@ -1,0 +1,333 @@
+//! Why a peer is refused: the alert that it is told, and the text that we say.
+
+use std::sync::Arc;
+
+use rustls::{CertificateError, OtherError};
+use rustls_pki_types::CertificateDer;
+use webpki::{EndEntityCert, Error as Pki};
+
+use super::{Side, Store, fitness, weak_rsa};
+use crate::der;
+use crate::error::{Error, Kind};
+use crate::pin::SpkiPin;
+
+/// What the routine found.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// By webpki's judgement.
+    Pki(Pki),
+    /// An RSA key of so many bits.
+    WeakKey(usize),
+    /// A key that is not pinned.
+    Pin(SpkiPin),
+    /// By the judgement of the platform.
+    #[cfg(feature = "system")]
+    System(rustls::Error),
+}
+
+impl From<Pki> for Refusal {
+    fn from(error: Pki) -> Self {
+        Self::Pki(error)
+    }
+}
+
+#[cfg(feature = "system")]
+impl From<rustls::Error> for Refusal {
+    fn from(error: rustls::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl Refusal {
+    /// The error for rustls, from which the alert to the peer follows.
+    pub(crate) fn into_rustls(self) -> rustls::Error {
+        use CertificateError as C;
+        rustls::Error::InvalidCertificate(match self {
+            Self::Pki(error) => from_pki(error),
+            // unsupported_certificate: "a certificate was of an unsupported type".
+            Self::WeakKey(_) => C::InvalidPurpose,
+            // access_denied: a valid certificate, but access control decided not to proceed.
+            Self::Pin(_) => C::ApplicationVerificationFailure,
+            #[cfg(feature = "system")]
+            Self::System(rustls::Error::InvalidCertificate(error)) if is_wrong_usage(&error) => C::InvalidPurpose,
+            #[cfg(feature = "system")]
+            Self::System(error) => return error,
+        })
+    }
+
+    /// The text that we say.
+    pub(super) fn explain(
+        &self,
+        peer: Side,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        store: Option<&Store>,
+    ) -> Error {
+        let chain = Chain { peer, leaf, intermediates, store };
+        let (kind, what) = match self {
+            Self::Pki(error) => chain.explain(error),
+            Self::WeakKey(bits) => (Kind::WeakKey, format!("{} has an RSA key of {bits} bits", chain.subject())),
+            Self::Pin(pin) => (Kind::Pin, format!("the key of {} is not pinned; its pin is {pin}", chain.subject())),
+            #[cfg(feature = "system")]
+            Self::System(error) => {
+                let (kind, what) = of_system(error);
+                (kind, format!("{} {what}", chain.subject()))
+            }
+        };
+        Error::peer(kind, what)
+    }
+}
+
+/// The mapping from webpki's errors to rustls's, whose own is private and sends many to `certificate_unknown`.
+fn from_pki(error: Pki) -> CertificateError {
+    use CertificateError as C;
+    match error {
+        Pki::CertExpired { time, not_after } => C::ExpiredContext { time, not_after },
+        Pki::CertNotValidYet { time, not_before } => C::NotValidYetContext { time, not_before },
+        Pki::InvalidCertValidity => C::Expired,
+        Pki::CertNotValidForName(context) => {
+            C::NotValidForNameContext { expected: context.expected, presented: context.presented }
+        }
+        Pki::UnsupportedNameType => C::NotValidForName,
+        Pki::CertRevoked => C::Revoked,
+        Pki::CrlExpired { time, next_update } => C::ExpiredRevocationListContext { time, next_update },
+        // The list is ours: whatever is wrong with it, the peer only learns that its status is not known.
+        error if is_crl(&error) => C::UnknownRevocationStatus,
+        Pki::UnknownIssuer | Pki::EndEntityUsedAsCa | Pki::CertDistrusted => C::UnknownIssuer,
+        Pki::InvalidSignatureForPublicKey | Pki::SignatureAlgorithmMismatch => C::BadSignature,
+        Pki::UnsupportedSignatureAlgorithmContext(context) => C::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: context.signature_algorithm_id,
+            supported_algorithms: context.supported_algorithms,
+        },
+        Pki::UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
+            C::UnsupportedSignatureAlgorithmForPublicKeyContext {
+                signature_algorithm_id: context.signature_algorithm_id,
+                public_key_algorithm_id: context.public_key_algorithm_id,
+            }
+        }
+        Pki::RequiredEkuNotFoundContext(_) | Pki::EmptyEkuExtension | Pki::CaUsedAsEndEntity => C::InvalidPurpose,
+        Pki::UnsupportedCriticalExtension => C::UnhandledCriticalExtension,
+        error if is_malformed(&error) => C::BadEncoding,
+        // Constraints, limits, and what webpki may come to find: certificate_unknown.
+        error => C::Other(OtherError(Arc::new(error))),
+    }
+}
+
+/// What is wrong with a revocation list, or with the right to issue it.
+fn is_crl(error: &Pki) -> bool {
+    matches!(
+        error,
+        Pki::UnknownRevocationStatus
+            | Pki::InvalidCrlNumber
+            | Pki::InvalidCrlSignatureForPublicKey
+            | Pki::IssuerNotCrlSigner
+            | Pki::UnsupportedCrlIssuingDistributionPoint
+            | Pki::UnsupportedCrlVersion
+            | Pki::UnsupportedDeltaCrl
+            | Pki::UnsupportedIndirectCrl
+            | Pki::UnsupportedRevocationReason
+            | Pki::UnsupportedRevocationReasonsPartitioning
+            | Pki::UnsupportedCrlSignatureAlgorithmContext(_)
+            | Pki::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
+    )
+}
+
+/// What is no certificate of RFC 5280.
+fn is_malformed(error: &Pki) -> bool {
+    matches!(
+        error,
+        Pki::BadDer
+            | Pki::BadDerTime
+            | Pki::ExtensionValueInvalid
+            | Pki::InvalidNetworkMaskConstraint
+            | Pki::InvalidSerialNumber
+            | Pki::MalformedDnsIdentifier
+            | Pki::MalformedExtensions
+            | Pki::MalformedNameConstraint
+            | Pki::TrailingData(_)
+            | Pki::UnsupportedCertVersion
+    )
+}
+
+/// The platform's verifier wraps a wrong extended key usage in an error of its own, whose type is private.
+#[cfg(feature = "system")]
+fn is_wrong_usage(error: &CertificateError) -> bool {
+    match error {
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => true,
+        CertificateError::Other(OtherError(error)) => error.to_string() == "certificate had invalid extensions",
+        _ => false,
+    }
+}
+
+#[cfg(feature = "system")]
+fn of_system(error: &rustls::Error) -> (Kind, String) {
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return (Kind::Malformed, format!("is not accepted by the system ({error})"));
+    };
+    let kind = match error {
+        error if is_wrong_usage(error) => return (Kind::Purpose, "is not for a server (extended key usage)".into()),
+        error => kind_of(error),
+    };
+    (kind, format!("is not accepted by the system ({error})"))
+}
+
+/// The kind of an error that rustls or the platform found.
+pub(crate) fn kind_of(error: &CertificateError) -> Kind {
+    use CertificateError as C;
+    match error {
+        C::BadEncoding | C::UnhandledCriticalExtension => Kind::Malformed,
+        C::Expired | C::ExpiredContext { .. } => Kind::Expired,
+        C::NotValidYet | C::NotValidYetContext { .. } => Kind::NotYetValid,
+        C::Revoked => Kind::Revoked,
+        C::UnknownIssuer => Kind::UnknownIssuer,
+        C::UnknownRevocationStatus => Kind::RevocationUnknown,
+        C::ExpiredRevocationList | C::ExpiredRevocationListContext { .. } => Kind::CrlExpired,
+        C::BadSignature => Kind::Signature,
+        C::UnsupportedSignatureAlgorithmContext { .. } | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            Kind::Algorithm
+        }
+        C::NotValidForName | C::NotValidForNameContext { .. } => Kind::Name,
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => Kind::Purpose,
+        C::ApplicationVerificationFailure => Kind::Pin,
+        _ => Kind::Constraint,
+    }
+}
+
+/// What the peer sent, and what it was held against.
+struct Chain<'a> {
+    peer: Side,
+    leaf: &'a CertificateDer<'a>,
+    intermediates: &'a [CertificateDer<'a>],
+    store: Option<&'a Store>,
+}
+
+impl Chain<'_> {
+    /// `the certificate of the client (CN=device-7)`
+    fn subject(&self) -> String {
+        match EndEntityCert::try_from(self.leaf) {
+            Ok(leaf) => format!("the certificate of the {} ({})", self.peer, der::name(leaf.subject())),
+            Err(_) => format!("the certificate of the {}", self.peer),
+        }
+    }
+
+    /// The certificate of the chain that webpki means by this error: it does not say which.
+    fn culprit(&self, error: &Pki, time: rustls_pki_types::UnixTime) -> String {
+        let is = |der: &&CertificateDer<'_>| {
+            EndEntityCert::try_from(*der).is_ok_and(|parsed| fitness(&parsed, time, self.peer) == *error)
+        };
+        if is(&self.leaf) {
+            return self.subject();
+        }
+        let found = self.intermediates.iter().find(is).and_then(|der| EndEntityCert::try_from(der).ok());
+        let name = found.map_or_else(|| "unknown".into(), |parsed| der::name(parsed.subject()));
+        format!("the certificate of an intermediate CA ({name}) that the {} sent", self.peer)
+    }
+
+    fn files(&self) -> &str {
+        self.store.map_or("the CAs", |store| &store.files)
+    }
+
+    fn explain(&self, error: &Pki) -> (Kind, String) {
+        let subject = self.subject();
+        match error {
+            Pki::CertExpired { time, not_after } => {
+                (Kind::Expired, format!("{} expired on {}", self.culprit(error, *time), der::date(*not_after)))
+            }
+            Pki::CertNotValidYet { time, not_before } => {
+                let culprit = self.culprit(error, *time);
+                (Kind::NotYetValid, format!("{culprit} is not valid before {}", der::date(*not_before)))
+            }
+            Pki::InvalidCertValidity => (Kind::Malformed, format!("{subject} ends to be valid before it begins")),
+            Pki::CertNotValidForName(context) => {
+                let names: Vec<_> = context.presented.iter().map(|name| plain(name)).collect();
+                let names = if names.is_empty() { "no name at all".into() } else { names.join(", ") };
+                let expected = plain(&context.expected.to_str());
+                (Kind::Name, format!("{subject} is not for {expected}; it is for {names}"))
+            }
+            Pki::UnsupportedNameType => (Kind::NameMissing, format!("{subject} can not be checked without a name")),
+            Pki::CertRevoked if self.intermediates.is_empty() => (Kind::Revoked, format!("{subject} was revoked")),
+            Pki::CertRevoked => {
+                (Kind::Revoked, format!("{subject}, or the one of a CA that vouches for it, was revoked"))
+            }
+            Pki::UnknownRevocationStatus => {
+                (Kind::RevocationUnknown, format!("no revocation list tells about {subject} or a CA in its chain"))
+            }
+            Pki::CrlExpired { next_update, .. } => {
+                let date = der::date(*next_update);
+                (Kind::CrlExpired, format!("the revocation list for {subject} or a CA in its chain expired on {date}"))
+            }
+            error if is_crl(error) => {
+                (Kind::Crl, format!("the revocation list for {subject} or a CA in its chain can not be used ({error})"))
+            }
+            Pki::UnknownIssuer | Pki::CertDistrusted | Pki::EndEntityUsedAsCa => self.unknown_issuer(),
+            Pki::InvalidSignatureForPublicKey | Pki::SignatureAlgorithmMismatch => self.bad_signature(),
+            Pki::UnsupportedSignatureAlgorithmContext(_) | Pki::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+                (Kind::Algorithm, format!("the chain of {subject} is signed with an algorithm that is not supported"))
+            }
+            Pki::RequiredEkuNotFoundContext(_) | Pki::EmptyEkuExtension => (
+                Kind::Purpose,
+                format!("{subject}, or a CA in its chain, is not for a {} (extended key usage)", self.peer),
+            ),
+            Pki::CaUsedAsEndEntity => (Kind::CaAsLeaf, format!("{subject} is a CA's certificate")),
+            Pki::UnsupportedCriticalExtension => (
+                Kind::Malformed,
+                format!("{subject}, or a CA in its chain, has a critical extension that nobody knows"),
+            ),
+            error if is_malformed(error) => (Kind::Malformed, format!("{subject} or its chain is malformed ({error})")),
+            error => (Kind::Constraint, format!("{subject} is refused by a constraint ({error})")),
+        }
+    }
+
+    /// Wrong CA, missing intermediate and self-signed are one error to webpki.
+    fn unknown_issuer(&self) -> (Kind, String) {
+        let subject = self.subject();
+        let Ok(leaf) = EndEntityCert::try_from(self.leaf) else { return (Kind::UnknownIssuer, subject) };
+        if leaf.issuer() == leaf.subject() {
+            return (Kind::SelfSigned, format!("{subject} is signed by itself"));
+        }
+        // Up the names, as far as the peer sent certificates; each is used at most once, so that this ends.
+        let mut sent: Vec<_> = self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok()).collect();
+        let mut issuer = leaf.issuer().to_vec();
+        while let Some(next) = sent.iter().position(|parsed| parsed.subject() == issuer) {
+            issuer = sent.swap_remove(next).issuer().to_vec();
+        }
+        let name = der::name(&issuer);
+        let files = self.files();
+        if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
+            let text = format!(
+                "{subject} leads to a CA by the name of one in {files} ({name}), but through a certificate that is no CA's"
+            );
+            return (Kind::UnknownIssuer, text);
+        }
+        let missing = if issuer == leaf.issuer() && self.intermediates.is_empty() {
+            format!(", and the {} sent no intermediate certificate", self.peer)
+        } else {
+            String::new()
+        };
+        (Kind::UnknownIssuer, format!("{subject} was issued by a CA that is not in {files} ({name}){missing}"))
+    }
+
+    /// A weak key, a CA of the same name and a forgery are one error to webpki.
+    fn bad_signature(&self) -> (Kind, String) {
+        let subject = self.subject();
+        let mut sent = self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok());
+        if let Some((bits, name)) = sent.find_map(|parsed| Some((weak_rsa(&parsed)?, der::name(parsed.subject())))) {
+            return (Kind::WeakKey, format!("a CA in the chain of {subject} ({name}) has an RSA key of {bits} bits"));
+        }
+        let issuer = EndEntityCert::try_from(self.leaf).ok().map(|leaf| leaf.issuer().to_vec()).unwrap_or_default();
+        match self.store.and_then(|store| store.named(&issuer)) {
+            Some(label) => {
+                let name = der::name(&issuer);
+                let text =
+                    format!("{subject} names the CA {label} ({name}) as its issuer, but that CA's key did not sign it");
+                (Kind::Signature, text)
+            }
+            None => (Kind::Signature, format!("a signature in the chain of {subject} does not verify")),
+        }
+    }
+}
+
+/// A name of the peer, for a log.
+fn plain(name: &str) -> String {
+    name.chars().take(80).map(der::printable).collect()
+}

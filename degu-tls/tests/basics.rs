@@ -1,0 +1,94 @@
+//! Who is told what about whom.
+
+mod kit;
+
+use degu_tls::error::Kind;
+use degu_tls::{ClientTls, ServerTls, SpkiPin};
+use kit::pipe::{client, join, join_slowly, server};
+use kit::{Cert, Clock, Version};
+
+#[test]
+fn both_sides_know_each_other() {
+    for version in Version::BOTH {
+        let (operators, servers) = (Cert::root("Operators"), Cert::root("Servers"));
+        let (alice, host) = (operators.leaf("alice", &|_| {}), servers.leaf("host", &|_| {}));
+        let server_tls = ServerTls::builder(host.identity())
+            .require_clients(operators.cas("operators"))
+            .clock(Clock::now())
+            .build_with(version.provider())
+            .unwrap();
+        let client_tls = ClientTls::private(servers.cas("servers"))
+            .identity(alice.identity())
+            .clock(Clock::now())
+            .build_with(version.provider())
+            .unwrap();
+        let (at_client, at_server) = join(client(&client_tls, Some("host.example")), server(&server_tls));
+        let (caller, _) = at_server.peer();
+        let caller = caller.unwrap();
+        assert_eq!(caller.ca(), Some("operators"));
+        assert_eq!(caller.dns_names().collect::<Vec<_>>(), ["alice.example"]);
+        assert_eq!(caller.chain(), alice.chain());
+        let (host_seen, _) = at_client.peer();
+        let host_seen = host_seen.unwrap();
+        assert_eq!(host_seen.ca(), Some("servers"));
+        assert_eq!(host_seen.leaf(), &host.der);
+        assert_ne!(host_seen.ca_spki_sha256(), caller.ca_spki_sha256());
+    }
+}
+
+#[test]
+fn the_label_is_of_the_ca_that_vouched() {
+    let roots: Vec<_> = (0..4).map(|n| Cert::root(&format!("Root {n}"))).collect();
+    let mut cas = degu_tls::Cas::new();
+    for (n, root) in roots.iter().enumerate() {
+        cas = cas.add(&format!("label{n}"), root.der.clone());
+    }
+    let host = roots[0].leaf("host", &|_| {});
+    let server_tls = ServerTls::builder(host.identity()).require_clients(cas).clock(Clock::now()).build().unwrap();
+    for (n, root) in roots.iter().enumerate() {
+        let caller = root.leaf("caller", &|_| {});
+        let client_tls =
+            ClientTls::private(roots[0].cas("x")).identity(caller.identity()).clock(Clock::now()).build().unwrap();
+        let (_, at_server) = join(client(&client_tls, Some("host.example")), server(&server_tls));
+        let peer = at_server.peer().0.unwrap();
+        assert_eq!(peer.ca(), Some(&*format!("label{n}")));
+        assert!(caller.params.serial_number.unwrap().to_bytes().ends_with(peer.serial()) && !peer.serial().is_empty());
+    }
+}
+
+#[test]
+fn a_pin_is_what_the_peer_identity_says() {
+    let host = Cert::root("Anyone").leaf("host", &|_| {});
+    let tls = ServerTls::builder(host.identity()).allow_unauthenticated_clients().clock(Clock::now()).build().unwrap();
+    let wrong = ClientTls::pinned([SpkiPin::from_sha256([7; 32])]).build().unwrap();
+    let error = join(client(&wrong, None), server(&tls)).0.error();
+    assert_eq!(error.kind(), Kind::Pin);
+    // The message has the pin to be written down.
+    let pin: SpkiPin = error.to_string().rsplit(' ').next().unwrap().parse().unwrap();
+    let right = ClientTls::pinned([SpkiPin::from_sha256([7; 32]), pin]).build().unwrap();
+    let (at_client, at_server) = join(client(&right, None), server(&tls));
+    let peer = at_client.peer().0.unwrap();
+    assert_eq!((peer.ca(), peer.pin(), peer.spki_sha256()), (None, pin, *pin.as_bytes()));
+    assert_eq!(at_server.peer().0, None);
+}
+
+#[test]
+fn one_octet_at_a_time() {
+    // RUSTSEC-2024-0399: a fragmented ClientHello.
+    let root = Cert::root("Root");
+    let host = root.leaf("host", &|_| {});
+    for version in Version::BOTH {
+        let tls = ServerTls::builder(host.identity())
+            .require_clients(root.cas("root"))
+            .clock(Clock::now())
+            .build_with(version.provider())
+            .unwrap();
+        let client_tls = ClientTls::private(root.cas("root"))
+            .identity(host.identity())
+            .clock(Clock::now())
+            .build_with(version.provider())
+            .unwrap();
+        let (at_client, at_server) = join_slowly(client(&client_tls, Some("host.example")), server(&tls), 1);
+        assert!(at_client.peer().0.is_some() && at_server.peer().0.is_some());
+    }
+}
