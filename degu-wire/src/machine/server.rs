@@ -78,7 +78,11 @@ impl Connection<Server> {
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
         let Poll::Ready(head) = self.receiver.poll_request()? else {
-            return Ok(if self.receiver.is_eof() { Poll::Ready(None) } else { Poll::Pending });
+            if !self.receiver.is_eof() {
+                return Ok(Poll::Pending);
+            }
+            self.role.state = State::Closed;
+            return Ok(Poll::Ready(None));
         };
         self.receiver.begin_body(head.framing());
         let role = &mut self.role;
