@@ -1,1 +1,53 @@
-//! The HTTP/1.1 server of the Degu family.
+//! An HTTP/1.1 server as the native call between processes and between devices.
+//!
+//! One address value says where: IPv4, IPv6 with a zone, the path of a Unix socket, an abstract name. An [`App`] is an
+//! async function from a [`Session`] and a [`Request`] to a [`Response`]; its futures need not be `Send`, because the
+//! server has threads of its own and a connection never leaves its thread.
+//!
+//! ```no_run
+//! use degu_server::{Address, IntoResponse, Method, Request, Response, Server, Session};
+//!
+//! async fn app(_: &mut Session, request: Request<'_>) -> Response {
+//!     match (request.method(), request.path()) {
+//!         (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
+//!         (Method::Get, _) => (404, "Not Found", ()).into_response(),
+//!         _ => (405, "Method Not Allowed", ()).into_response(),
+//!     }
+//! }
+//!
+//! let server = Server::bind(Address::IPV6_LOOPBACK, app)?;
+//! println!("listening on {}", server.address());
+//! server.serve_forever()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`Server::options`] has everything that can be set; [`Server::spawn`] gives a [`Handle`] that shuts down. What is
+//! refused, and how it is answered, is the business of [`degu_wire`], whose [`Limits`] bound it.
+
+mod acceptor;
+mod app;
+mod connection;
+mod credentials;
+mod incoming;
+mod listen;
+mod options;
+mod request;
+mod response;
+mod server;
+mod session;
+mod worker;
+
+pub use app::{App, BoxedApp};
+pub use credentials::Credentials;
+pub use incoming::{BodyError, Incoming};
+pub use options::{ErrorReply, Options};
+pub use request::{OwnedRequest, Request};
+pub use response::{IntoResponse, Response};
+pub use server::{Handle, Server};
+pub use session::Session;
+
+pub use degu_wire::machine::Reason;
+pub use degu_wire::{
+    Address, AddressError, BoxError, Chunk, ChunkExtensions, Fault, Framing, Headers, Limits, LocalBody as Body,
+    LocalError, Method, Part, RemoteError, Source, Trailers, reason_phrase,
+};

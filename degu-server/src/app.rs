@@ -1,0 +1,141 @@
+//! What a server serves.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::{IntoResponse, Request, Response, Session};
+
+/// An application: what is done with requests.
+///
+/// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R`, and every async closure of that shape, is an
+/// `App`, where `R` is anything that is [`IntoResponse`]:
+///
+/// ```
+/// use degu_server::{App, BoxError, IntoResponse, Method, Request, Response, Session};
+///
+/// async fn plain(_: &mut Session, request: Request<'_>) -> Response {
+///     match (request.method(), request.path()) {
+///         (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
+///         (Method::Get, _) => (404, "Not Found", ()).into_response(),
+///         _ => (405, "Method Not Allowed", ()).into_response(),
+///     }
+/// }
+///
+/// async fn fallible(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+///     let text = request.body.read_all(1024).await?;
+///     Ok(text.into_response())
+/// }
+///
+/// // A closure that captures writes the types of its arguments.
+/// let greeting = String::from("hello");
+/// let closure = async move |_: &mut Session, _: Request<'_>| greeting.clone();
+///
+/// // Middleware is an app around an app.
+/// fn logged(inner: impl App) -> impl App {
+///     async move |session: &mut Session, request: Request<'_>| {
+///         let line = format!("{} {}", request.method(), request.target());
+///         let response = inner.handle(session, request).await;
+///         println!("{line}: {}", response.status);
+///         response
+///     }
+/// }
+///
+/// fn is_an_app(_: impl App) {}
+/// is_an_app(plain);
+/// is_an_app(fallible);
+/// is_an_app(logged(closure));
+/// ```
+///
+/// An `async fn` that returns plain `impl IntoResponse` is not: such a return type captures the lifetimes of the
+/// arguments. Return [`Response`], a `Result`, or `impl IntoResponse + use<>`.
+///
+/// One app serves all connections on all threads, so it is `Send` and `Sync`. The futures that it makes need not be: a
+/// connection never leaves its thread. A handler that blocks stops every connection of its thread; what blocks belongs
+/// into `tokio::task::spawn_blocking`, and what is to go on beside the request into `tokio::task::spawn_local`.
+// Futures of an app need not be `Send`, so there is no bound that the sugar could not express.
+#[allow(async_fn_in_trait)]
+pub trait App: Send + Sync + 'static {
+    /// Called once for each connection, before its first request. `false` closes it without a word.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the peer goes away or the time for it is over.
+    async fn on_connect(&self, session: &mut Session) -> bool {
+        let _ = session;
+        true
+    }
+
+    /// Answers a request.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future is dropped when the peer goes away, when a deadline of the connection is over, and at the end of a
+    /// shutdown's grace.
+    async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response;
+}
+
+impl<F, R> App for F
+where
+    F: AsyncFn(&mut Session, Request<'_>) -> R + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
+        self(session, request).await.into_response()
+    }
+}
+
+type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + 'f>>;
+
+/// [`App`] as an object: its futures in boxes.
+trait DynApp: Send + Sync {
+    fn on_connect<'f>(&'f self, session: &'f mut Session) -> Boxed<'f, bool>;
+    fn handle<'f>(&'f self, session: &'f mut Session, request: Request<'f>) -> Boxed<'f, Response>;
+}
+
+impl<A: App> DynApp for A {
+    fn on_connect<'f>(&'f self, session: &'f mut Session) -> Boxed<'f, bool> {
+        Box::pin(App::on_connect(self, session))
+    }
+
+    fn handle<'f>(&'f self, session: &'f mut Session, request: Request<'f>) -> Boxed<'f, Response> {
+        Box::pin(App::handle(self, session, request))
+    }
+}
+
+/// An app of any type, for those who choose one at run time or keep several in a list. It costs an allocation a request.
+///
+/// ```
+/// use degu_server::{BoxedApp, Request, Session};
+///
+/// let verbose = true;
+/// let app = match verbose {
+///     true => BoxedApp::new(async |_: &mut Session, _: Request<'_>| "a long answer"),
+///     false => BoxedApp::new(async |_: &mut Session, _: Request<'_>| "no"),
+/// };
+/// # let _ = app;
+/// ```
+pub struct BoxedApp(Box<dyn DynApp>);
+
+impl BoxedApp {
+    /// The app, behind a pointer.
+    pub fn new(app: impl App) -> Self {
+        Self(Box::new(app))
+    }
+}
+
+impl App for BoxedApp {
+    async fn on_connect(&self, session: &mut Session) -> bool {
+        self.0.on_connect(session).await
+    }
+
+    async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
+        self.0.handle(session, request).await
+    }
+}
+
+impl fmt::Debug for BoxedApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BoxedApp")
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a connection ended.
+
+use std::fmt;
+
+use degu_wire::{BoxError, LocalError, RemoteError};
+
+use super::deadline::Wait;
+
+/// Why a connection ended: what the log and the counters say about it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub(crate) enum CloseReason {
+    /// The client closed, between two requests.
+    Client,
+    /// The last response said that it was the last.
+    LastResponse,
+    /// `on_connect` refused it.
+    Unwanted,
+    /// The peer broke the protocol.
+    Peer(RemoteError),
+    /// The peer waited too long.
+    Deadline(Wait),
+    /// The peer is gone in the middle of an exchange.
+    Gone(Option<std::io::Error>),
+    /// The app failed.
+    App(BoxError),
+    /// The app panicked.
+    Panic,
+    /// The app's body failed, after the head of its response had gone out.
+    Body(BoxError),
+    /// The app's response can not be sent.
+    Response(LocalError),
+    /// The server stops.
+    Shutdown,
+}
+
+impl CloseReason {
+    /// The status that the peer is owed, if no response has begun.
+    pub(super) const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Peer(error) => Some(error.status()),
+            Self::Deadline(Wait::Head | Wait::Body) => Some(408),
+            Self::App(_) | Self::Panic | Self::Response(_) | Self::Body(_) => Some(500),
+            _ => None,
+        }
+    }
+
+    /// Whether our own side is at fault.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_))
+    }
+
+    /// What happened, in a clause.
+    pub(crate) const fn explain(&self) -> &'static str {
+        match self {
+            Self::Client => "the client closed",
+            Self::LastResponse => "the last response was sent",
+            Self::Unwanted => "refused by on_connect",
+            Self::Peer(_) => "the peer broke the protocol",
+            Self::Deadline(Wait::Request) => "idle for too long",
+            Self::Deadline(Wait::Head) => "a head took too long",
+            Self::Deadline(Wait::Body) => "a request's body came too slowly",
+            Self::Deadline(Wait::Write) => "a response was taken too slowly",
+            Self::Deadline(Wait::App | Wait::Linger) => "a deadline is over",
+            Self::Gone(_) => "the peer is gone",
+            Self::App(_) => "the app failed",
+            Self::Panic => "the app panicked",
+            Self::Body(_) => "the body of a response failed",
+            Self::Response(_) => "a response can not be sent",
+            Self::Shutdown => "the server stops",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())?;
+        match self {
+            Self::Peer(error) => write!(f, ": {error}"),
+            Self::App(error) | Self::Body(error) => write!(f, ": {error}"),
+            Self::Response(error) => write!(f, ": {error}"),
+            Self::Gone(Some(error)) => write!(f, ": {error}"),
+            _ => Ok(()),
+        }
+    }
+}

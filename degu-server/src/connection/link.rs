@@ -1,0 +1,193 @@
+//! What the task of a connection shares with those that look at it from outside: the handle on a request's body, the
+//! sweep, and the shutdown.
+//!
+//! All of them live on the same thread, so cells are enough. Nobody holds a borrow of the machine while an app runs.
+
+use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::task::{Context, Poll, Waker};
+
+use degu_wire::machine::{Connection, Server};
+use degu_wire::{Fault, Limits, Part, RemoteError};
+
+use super::deadline::Watch;
+use crate::BodyError;
+
+/// The shared part of a connection: one allocation.
+#[derive(Debug)]
+pub(crate) struct Link {
+    machine: RefCell<Connection<Server>>,
+    /// The task of the connection.
+    task: OnceCell<Waker>,
+    /// Who waits for the request's body, if that is somebody else than the task of the connection.
+    reader: RefCell<Option<Waker>>,
+    /// Counts exchanges, so that a handle on an earlier body knows that its time is over.
+    exchange: Cell<u64>,
+    /// The body of this exchange has a handle that can still read it.
+    body_held: Cell<bool>,
+    /// A reader of the body needs more octets.
+    wants_input: Cell<bool>,
+    /// What was wrong with the body.
+    fault: Cell<Option<RemoteError>>,
+    /// The task is in the midst of a poll, and will look at `wants_input` after it.
+    in_poll: Cell<bool>,
+    /// The server is stopping: the next response is the last.
+    pub(crate) stopping: Cell<bool>,
+    pub(crate) watch: Watch,
+    /// Where in the worker's list this is.
+    pub(crate) place: Cell<usize>,
+}
+
+impl Link {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            machine: RefCell::new(Connection::<Server>::new(limits)),
+            task: OnceCell::new(),
+            reader: RefCell::new(None),
+            exchange: Cell::new(0),
+            body_held: Cell::new(false),
+            wants_input: Cell::new(false),
+            fault: Cell::new(None),
+            in_poll: Cell::new(false),
+            stopping: Cell::new(false),
+            watch: Watch::default(),
+            place: Cell::new(usize::MAX),
+        }
+    }
+
+    pub(crate) fn machine(&self) -> RefMut<'_, Connection<Server>> {
+        self.machine.borrow_mut()
+    }
+
+    /// The task polls for the first time.
+    pub(super) fn set_task(&self, waker: &Waker) {
+        self.task.get_or_init(|| waker.clone());
+    }
+
+    /// Makes the task look at what has changed.
+    pub(crate) fn wake(&self) {
+        if let Some(task) = self.task.get() {
+            task.wake_by_ref();
+        }
+    }
+
+    /// No request after the one under way.
+    pub(crate) fn stop(&self) {
+        self.stopping.set(true);
+        self.machine().stop();
+        self.wake();
+    }
+
+    pub(super) fn begin_exchange(&self) -> u64 {
+        self.body_held.set(true);
+        self.wants_input.set(false);
+        self.fault.set(None);
+        self.exchange.get()
+    }
+
+    /// Handles on the body are of no use from here on; one that waits hears of it.
+    pub(super) fn end_exchange(&self) {
+        self.exchange.set(self.exchange.get() + 1);
+        self.wants_input.set(false);
+        self.wake_reader();
+    }
+
+    pub(super) fn is_body_held(&self) -> bool {
+        self.body_held.get()
+    }
+
+    pub(super) fn wants_input(&self) -> bool {
+        self.wants_input.get()
+    }
+
+    pub(super) fn fault(&self) -> Option<RemoteError> {
+        self.fault.get()
+    }
+
+    /// Octets came, or will come no more.
+    pub(super) fn wake_reader(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    /// Runs a piece of the app, which may read the body meanwhile.
+    pub(super) fn polling<T>(&self, poll: impl FnOnce() -> T) -> T {
+        self.in_poll.set(true);
+        let result = poll();
+        self.in_poll.set(false);
+        result
+    }
+
+    /// For the body's handle: the next part.
+    pub(crate) fn poll_part(&self, exchange: u64, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
+        self.check(exchange)?;
+        match self.machine().poll_part() {
+            Ok(Poll::Ready(part)) => {
+                self.wants_input.set(false);
+                Poll::Ready(Ok(part))
+            }
+            Err(fault) => Poll::Ready(Err(self.fail(fault))),
+            Ok(Poll::Pending) => {
+                self.wants_input.set(true);
+                // Within its own poll the task sees what is wanted, and comes back here when it has it.
+                if !self.task.get().is_some_and(|task| task.will_wake(cx.waker())) {
+                    *self.reader.borrow_mut() = Some(cx.waker().clone());
+                }
+                if !self.in_poll.get() {
+                    self.wake();
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// For the body's handle: gives the parts that need no waiting.
+    pub(crate) fn try_part(&self, exchange: u64) -> Option<Part> {
+        self.check(exchange).ok()?;
+        // A fault is kept for whoever waits.
+        match self.machine().poll_part() {
+            Ok(Poll::Ready(part)) => part,
+            Ok(Poll::Pending) => None,
+            Err(fault) => {
+                self.fail(fault);
+                None
+            }
+        }
+    }
+
+    /// For the body's handle: how much of a length is left, and whether all of that has been received.
+    pub(crate) fn is_buffered(&self, exchange: u64) -> bool {
+        let machine = self.machine();
+        let here = machine.buffered().len() as u64;
+        self.exchange.get() == exchange && machine.body_remaining().is_some_and(|remaining| remaining <= here)
+    }
+
+    /// For the body's handle: a fault that its reader found.
+    pub(crate) fn refuse_body(&self, exchange: u64, fault: Fault) -> BodyError {
+        match self.check(exchange) {
+            Ok(()) => self.fail(fault.into()),
+            Err(error) => error,
+        }
+    }
+
+    /// For the body's handle: nobody will read the rest.
+    pub(crate) fn drop_body(&self, exchange: u64) {
+        if self.exchange.get() == exchange {
+            self.body_held.set(false);
+            self.wants_input.set(false);
+            *self.reader.borrow_mut() = None;
+        }
+    }
+
+    fn check(&self, exchange: u64) -> Result<(), BodyError> {
+        if self.exchange.get() != exchange {
+            return Err(BodyError::Over);
+        }
+        self.fault.get().map_or(Ok(()), |fault| Err(BodyError::Peer(fault)))
+    }
+
+    fn fail(&self, fault: RemoteError) -> BodyError {
+        self.fault.set(Some(fault));
+        BodyError::Peer(fault)
+    }
+}

@@ -1,0 +1,152 @@
+//! A connected socket, waited for as cheaply as its kind allows.
+//!
+//! A readiness that nobody asked for wakes a thread for nothing. On a TCP socket the kernel reports room to write only to
+//! those who ran out of it. On a Unix socket it does so for every message that the peer takes, so there a socket begins
+//! [`Lean`](Stream::Lean): registered for input alone, and registered anew for both when a write finds no room.
+
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::unix::pipe;
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) struct Socket(Stream);
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// A Unix socket that is registered for input alone. Of all that tokio has for it this is what reads into a buffer
+    /// that nobody cleared first; reading a socket and reading a pipe are the same `read(2)`.
+    Lean(pipe::Receiver),
+    /// Registering failed half way: the socket is closed.
+    Closed,
+}
+
+impl Socket {
+    /// Takes a socket that does not block.
+    pub(crate) fn new(fd: OwnedFd, is_unix: bool) -> io::Result<Self> {
+        Ok(Self(match is_unix {
+            true => Stream::Lean(pipe::Receiver::from_owned_fd_unchecked(fd)?),
+            false => Stream::Tcp(TcpStream::from_std(fd.into())?),
+        }))
+    }
+
+    /// Ready when there is input, or its end.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Stream::Tcp(stream) => stream.poll_read_ready(cx),
+            Stream::Unix(stream) => stream.poll_read_ready(cx),
+            Stream::Lean(stream) => stream.poll_read_ready(cx),
+            Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Appends what there is to the buffer; zero octets are the end.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Stream::Tcp(stream) => poll_read_buffer(stream, cx, buffer),
+            Stream::Unix(stream) => poll_read_buffer(stream, cx, buffer),
+            Stream::Lean(stream) => poll_read_buffer(stream, cx, buffer),
+            Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Writes as much of the pieces as there is room for.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+        if let Stream::Lean(stream) = &self.0 {
+            match send_pieces(stream.as_fd(), pieces) {
+                Err(Errno::AGAIN) => self.widen()?,
+                result => return Poll::Ready(result.map_err(io::Error::from)),
+            }
+        }
+        match &mut self.0 {
+            Stream::Tcp(stream) => poll_write_pieces(stream, cx, pieces),
+            Stream::Unix(stream) => poll_write_pieces(stream, cx, pieces),
+            Stream::Lean(_) | Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Back to waiting for input alone, where that is cheaper. To be called when the connection pauses.
+    pub(crate) fn rest(&mut self) -> io::Result<()> {
+        if matches!(self.0, Stream::Unix(_))
+            && let Stream::Unix(stream) = std::mem::replace(&mut self.0, Stream::Closed)
+        {
+            self.0 = Stream::Lean(pipe::Receiver::from_owned_fd_unchecked(stream.into_std()?.into())?);
+        }
+        Ok(())
+    }
+
+    /// Registers a lean socket for output too.
+    fn widen(&mut self) -> io::Result<()> {
+        if let Stream::Lean(stream) = std::mem::replace(&mut self.0, Stream::Closed) {
+            self.0 = Stream::Unix(UnixStream::from_std(stream.into_nonblocking_fd()?.into())?);
+        }
+        Ok(())
+    }
+
+    /// Whether the peer is gone for good, which an end of its input alone does not say: it may still read.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        let Some(fd) = self.fd() else { return true };
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut fds, Some(&now)).is_ok()
+            && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn shut_down_writing(&self) {
+        if let Some(fd) = self.fd() {
+            // A peer that is gone has no use for it.
+            let _ = rustix::net::shutdown(fd, Shutdown::Write);
+        }
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.0 {
+            Stream::Tcp(stream) => Some(stream.as_fd()),
+            Stream::Unix(stream) => Some(stream.as_fd()),
+            Stream::Lean(stream) => Some(stream.as_fd()),
+            Stream::Closed => None,
+        }
+    }
+}
+
+/// Reads into a buffer of any size, and takes a part of it for all there is.
+fn poll_read_buffer<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    buffer: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    pin!(stream.read_buf(buffer)).poll(cx)
+}
+
+fn send_pieces(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
+    rustix::io::retry_on_intr(|| match pieces {
+        [one, [], []] | [[], one, []] | [[], [], one] => send(socket, one, SendFlags::NOSIGNAL),
+        pieces => {
+            let pieces = pieces.map(IoSlice::new);
+            sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+        }
+    })
+}
+
+fn poll_write_pieces<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    pieces: [&[u8]; 3],
+) -> Poll<io::Result<usize>> {
+    match pieces {
+        [one, [], []] | [[], one, []] | [[], [], one] => Pin::new(stream).poll_write(cx, one),
+        pieces => Pin::new(stream).poll_write_vectored(cx, &pieces.map(IoSlice::new)),
+    }
+}

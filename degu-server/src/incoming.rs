@@ -1,0 +1,336 @@
+//! The body of a request, as it comes.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, RemoteError, Source, Trailers};
+
+use crate::connection::Link;
+
+/// The body of a request: a handle on the connection, from which it is read as it comes.
+///
+/// It is read whole with a limit, piece by piece, or chunk by chunk; or it is made the body of the response, which passes
+/// it on as it comes, with the same chunks, extensions and trailers, and never holds more of it than a buffer. A client
+/// that waits for `100 Continue` gets it when the body is first asked for.
+///
+/// A handle can be taken into another task of the same thread. It reads until the response has been sent; after that it
+/// gives [`BodyError::Over`]. A body whose handle is dropped is read and dropped if it is short, and otherwise the
+/// connection ends with the response.
+///
+/// ```
+/// use degu_server::{BodyError, IntoResponse, Request, Response, Session};
+///
+/// async fn longest_chunk(_: &mut Session, mut request: Request<'_>) -> Result<Response, BodyError> {
+///     let mut longest = 0;
+///     while let Some(chunk) = request.body.next_chunk().await? {
+///         longest = longest.max(chunk.data.len());
+///     }
+///     Ok((200, "OK", longest.to_string()).into_response())
+/// }
+///
+/// async fn echo(_: &mut Session, request: Request<'_>) -> Response {
+///     (200, "OK", request.body).into_response()
+/// }
+/// # fn is_an_app(_: impl degu_server::App) {}
+/// # is_an_app(longest_chunk);
+/// # is_an_app(echo);
+/// ```
+pub struct Incoming {
+    link: Rc<Link>,
+    exchange: u64,
+    framing: Framing,
+    /// Parts that were read ahead.
+    ahead: VecDeque<Part>,
+    /// Octets of a length, or of the chunk that is being read, that are still to come.
+    left: u64,
+    /// A chunk of which some is here.
+    partial: Option<(ChunkExtensions, BytesMut)>,
+    /// The body was made a source in the middle of a chunk.
+    mid_chunk: bool,
+    ended: bool,
+    last: Option<(ChunkExtensions, Trailers)>,
+}
+
+/// Why the body of a request can not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The peer broke the protocol, sent more than was allowed, or closed before the end.
+    ///
+    /// An app that fails with it has the peer answered with the [status](RemoteError::status) of the fault.
+    Peer(RemoteError),
+    /// The exchange is over: its response has been sent, or its connection is gone.
+    Over,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(error) => write!(f, "the peer sent {error}"),
+            Self::Over => f.write_str("the exchange of this body is over"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Peer(error) => Some(error),
+            Self::Over => None,
+        }
+    }
+}
+
+impl Incoming {
+    pub(crate) fn new(link: Rc<Link>, exchange: u64, framing: Framing) -> Self {
+        let left = if let Framing::Length(length) = framing { length } else { 0 };
+        Self {
+            link,
+            exchange,
+            framing,
+            ahead: VecDeque::new(),
+            left,
+            partial: None,
+            mid_chunk: false,
+            ended: false,
+            last: None,
+        }
+    }
+
+    /// How the body is framed, which tells whether there is one and how long it is.
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// The rest of the body, up to `limit` octets.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BodyTooLarge`] (413) where there is more, and what the peer did wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was collected is lost when the future is dropped.
+    pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, BodyError> {
+        let too_large = |body: &Self| body.link.refuse_body(body.exchange, Fault::BodyTooLarge);
+        if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
+            return Err(too_large(self));
+        }
+        let Some(first) = self.next_data().await? else { return Ok(Bytes::new()) };
+        let mut all: Option<BytesMut> = None;
+        let mut length = first.len();
+        while length <= limit {
+            let Some(data) = self.next_data().await? else {
+                return Ok(all.map_or(first, BytesMut::freeze));
+            };
+            length += data.len();
+            all.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data);
+        }
+        Err(too_large(self))
+    }
+
+    /// The next data, as it came: at least one octet, or `None` at the end. Where chunks begin and end does not show.
+    ///
+    /// # Errors
+    ///
+    /// What the peer did wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_data(&mut self) -> Result<Option<Bytes>, BodyError> {
+        if let Some((_, data)) = self.partial.take() {
+            return Ok(Some(data.freeze()));
+        }
+        loop {
+            match self.next_part().await? {
+                Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => {
+                    return Ok(Some(data));
+                }
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data comes,
+    /// without extensions.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::ChunkTooLarge`] (413) for a chunk over [`Limits::max_chunk`](degu_wire::Limits::max_chunk), and what the
+    /// peer did wrong. A chunk of which only a part came is never given.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, BodyError> {
+        if self.framing != Framing::Chunked {
+            return Ok(self.next_data().await?.map(Chunk::new));
+        }
+        loop {
+            if self.partial.is_some() && self.left == 0 {
+                let (extensions, data) = self.partial.take().unwrap_or_default();
+                return Ok(Some(Chunk { data: data.freeze(), extensions }));
+            }
+            match self.next_part().await? {
+                None => return Ok(None),
+                Some(Part::Chunk { extensions, data, .. }) if self.left == 0 => {
+                    return Ok(Some(Chunk { data, extensions }));
+                }
+                Some(Part::Chunk { size, extensions, data }) => {
+                    let most = self.link.machine().limits().max_chunk;
+                    if size > most as u64 {
+                        return Err(self.link.refuse_body(self.exchange, Fault::ChunkTooLarge));
+                    }
+                    self.partial = Some((extensions, BytesMut::from(data)));
+                }
+                Some(Part::Data(data)) => match &mut self.partial {
+                    Some((_, partial)) => partial.extend_from_slice(&data),
+                    // The beginning of this chunk was read as data.
+                    None => self.partial = Some((ChunkExtensions::new(), BytesMut::from(data))),
+                },
+                Some(Part::Last { .. }) => {}
+            }
+        }
+    }
+
+    /// The next part, in the form in which parts are sent: what a [`Source`] that passes a body on is made of.
+    ///
+    /// # Errors
+    ///
+    /// What the peer did wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_part(&mut self) -> Result<Option<Part>, BodyError> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Reads up to so many octets, or to the end, and keeps them for whoever reads the body next. What is wrong with
+    /// that much of the body shows here, while the response can still say so.
+    ///
+    /// # Errors
+    ///
+    /// What the peer did wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn read_ahead(&mut self, octets: usize) -> Result<(), BodyError> {
+        // Nothing can be wrong with a length that is here already.
+        if matches!(self.framing, Framing::Length(_)) && self.link.is_buffered(self.exchange) {
+            return Ok(());
+        }
+        let mut read: usize = self.ahead.iter().map(data_len).sum();
+        while read < octets {
+            let Some(part) = poll_fn(|cx| self.link.poll_part(self.exchange, cx)).await? else { break };
+            read += data_len(&part);
+            self.ahead.push_back(part);
+        }
+        Ok(())
+    }
+
+    /// The trailer fields, once the body has been read to its end: none before.
+    pub fn trailers(&self) -> Option<&Trailers> {
+        self.last.as_ref().map(|(_, trailers)| trailers)
+    }
+
+    /// The extensions of the last chunk, the one without data, once the body has been read to its end: none before.
+    pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
+        self.last.as_ref().map(|(extensions, _)| extensions)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
+        if self.ended {
+            return Poll::Ready(Ok(None));
+        }
+        let part = match self.ahead.pop_front() {
+            Some(part) => Some(part),
+            None => ready!(self.link.poll_part(self.exchange, cx))?,
+        };
+        Poll::Ready(Ok(self.note(part)))
+    }
+
+    /// Keeps account of a part that is given.
+    fn note(&mut self, part: Option<Part>) -> Option<Part> {
+        match &part {
+            None => {
+                self.ended = true;
+                self.last.get_or_insert_default();
+            }
+            Some(Part::Chunk { size, data, .. }) => self.left = size - data.len() as u64,
+            Some(Part::Data(data)) => self.left -= data.len() as u64,
+            Some(Part::Last { extensions, trailers }) => self.last = Some((extensions.clone(), trailers.clone())),
+        }
+        part
+    }
+}
+
+fn data_len(part: &Part) -> usize {
+    match part {
+        Part::Data(data) | Part::Chunk { data, .. } => data.len(),
+        Part::Last { .. } => 0,
+    }
+}
+
+impl Source for Incoming {
+    fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        let this = self.get_mut();
+        if let Some((extensions, data)) = this.partial.take() {
+            let size = data.len() as u64 + this.left;
+            return Poll::Ready(Some(Ok(Part::Chunk { size, extensions, data: data.freeze() })));
+        }
+        let (left, mid_chunk) = (this.left, std::mem::take(&mut this.mid_chunk));
+        let part = ready!(this.poll_next(cx))?;
+        Poll::Ready(part.map(|part| {
+            Ok(match part {
+                // The rest of a chunk whose beginning was read is a chunk of its own.
+                Part::Data(data) if mid_chunk && this.framing == Framing::Chunked => {
+                    Part::Chunk { size: left, extensions: ChunkExtensions::new(), data }
+                }
+                part => part,
+            })
+        }))
+    }
+}
+
+/// The body as it comes, or what is left of it, to be sent on with the same framing. A short one that is here already is
+/// sent as octets at hand.
+impl From<Incoming> for LocalBody {
+    fn from(mut body: Incoming) -> Self {
+        match body.framing {
+            Framing::None => Self::none(),
+            Framing::Length(_) if body.left == 0 => Self::from(Bytes::new()),
+            Framing::Length(_) if body.ahead.is_empty() && body.link.is_buffered(body.exchange) => {
+                match body.link.try_part(body.exchange) {
+                    Some(Part::Data(data)) => Self::from(data),
+                    _ => Self::from_source(body.left, Box::pin(body)),
+                }
+            }
+            Framing::Length(_) => Self::from_source(body.left, Box::pin(body)),
+            Framing::Chunked | Framing::UntilClose => {
+                body.mid_chunk = body.left > 0 && body.partial.is_none();
+                Self::from_chunks(Box::pin(body))
+            }
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.link.drop_body(self.exchange);
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("framing", &self.framing).field("left", &self.left).finish_non_exhaustive()
+    }
+}

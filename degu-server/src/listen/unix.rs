@@ -1,0 +1,114 @@
+//! The file of a Unix socket: made with a mode, a stale one replaced, a live one left alone, and unlinked when done.
+//!
+//! A socket's file outlives the process that made it, so a server that starts finds either a live server behind it or
+//! nobody. Only connecting tells, and between looking and unlinking another server may start: the three steps (probe,
+//! unlink, bind) are made under a lock on a file beside the socket, which every server here takes.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fd::AsFd;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::net::{AddressFamily, SocketAddrUnix, bind, connect, listen};
+
+/// The file of a socket that we bound. Dropping it unlinks the file if it is still that one.
+#[derive(Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    id: FileId,
+}
+
+/// Which file a name leads to: a file that another server put in the place of ours has another one.
+type FileId = (u64, u64);
+
+fn id_of(metadata: &Metadata) -> FileId {
+    (metadata.dev(), metadata.ino())
+}
+
+impl SocketFile {
+    /// Binds the socket to a path, sets the file's mode while nobody can connect yet, and listens.
+    pub(super) fn listen(socket: impl AsFd, path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<Self> {
+        let address = SocketAddrUnix::new(path)?;
+        // Declared before the lock, so dropped after it: dropping the file takes the lock.
+        let file;
+        let _lock = Lock::take(path)?;
+        match fs::symlink_metadata(path) {
+            Ok(found) => remove_stale(path, &found, &address)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        bind(&socket, &address)?;
+        // Unlinking is done from wherever the process is by then.
+        file = Self { id: id_of(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
+        if let Some(mode) = mode {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+        }
+        // Under the lock: a socket that is bound and does not listen yet looks stale.
+        listen(&socket, backlog)?;
+        Ok(file)
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Without the lock a server that starts in this moment could lose its file, so better leave ours: it is stale,
+        // and the next one replaces it.
+        let Ok(_lock) = Lock::take(&self.path) else { return };
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| id_of(&found) == self.id) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Unlinks the file if it is a socket and nobody answers.
+fn remove_stale(path: &Path, found: &Metadata, address: &SocketAddrUnix) -> io::Result<()> {
+    if !found.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "the file exists and is no socket"));
+    }
+    match connect(super::stream_socket(AddressFamily::UNIX)?, address) {
+        Err(rustix::io::Errno::CONNREFUSED) => fs::remove_file(path),
+        // A full backlog (EAGAIN) is a server too, and so is one that may not be connected to.
+        Ok(()) | Err(rustix::io::Errno::AGAIN) => {
+            Err(io::Error::new(io::ErrorKind::AddrInUse, "a server is listening there already"))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An exclusive lock on `<path>.lock`, which exists only while it is held.
+struct Lock {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Lock {
+    fn take(socket: &Path) -> io::Result<Self> {
+        let mut path = socket.as_os_str().as_bytes().to_vec();
+        path.extend_from_slice(b".lock");
+        let path = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
+        loop {
+            let file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+                .open(&path)?;
+            flock(&file, FlockOperation::LockExclusive)?;
+            // Whoever held it before has unlinked it; then somebody else may hold the lock on its successor.
+            let current = fs::symlink_metadata(&path).ok();
+            if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current))) {
+                return Ok(Self { path, _file: file });
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,228 @@
+//! Every option of a server, with its default and the reason for it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use degu_wire::{Address, Limits, Method};
+
+use crate::listen::Listener;
+use crate::{App, Server, Session};
+
+/// What the peer of a fault gets to see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorReply {
+    /// The status that the fault deserves, without a body: a client's developer sees what went wrong, and a stranger
+    /// learns nothing that he could not find out anyway.
+    #[default]
+    Minimal,
+    /// Nothing: the connection is closed. Degu 0.18 does so.
+    Silent,
+}
+
+/// The deadlines in seconds, as the sweep counts them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    pub(crate) head: u32,
+    pub(crate) idle: u32,
+    /// The window of time in which a body or a response has to get on, and how many octets a second that means.
+    pub(crate) progress: u32,
+    pub(crate) rate: u64,
+    pub(crate) linger: u32,
+}
+
+type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
+
+/// How a server is to be: options come before the socket.
+///
+/// The defaults are meant to be left alone on a server that strangers can reach. Deadlines are kept by a sweep once a
+/// second, so they are late by up to a second; they are rounded up to whole seconds.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use degu_server::{Address, Limits, Request, Server, Session};
+///
+/// let server = Server::options()
+///     .limits(Limits { max_head: 8 * 1024, ..Limits::default() })
+///     .idle(Some(Duration::from_secs(300)))
+///     .bind(Address::IPV6_LOOPBACK, async |_: &mut Session, _: Request<'_>| "hello")?;
+/// println!("listening on {}", server.address());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Options {
+    pub(crate) limits: Limits,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) grace: Duration,
+    pub(crate) workers: usize,
+    pub(crate) date: bool,
+    pub(crate) error_reply: ErrorReply,
+    pub(crate) methods: Vec<Box<str>>,
+    pub(crate) on_connect: Option<OnConnect>,
+    socket_mode: Option<u32>,
+}
+
+impl Options {
+    pub(crate) fn new() -> Self {
+        Self {
+            limits: Limits::DEFAULT,
+            deadlines: Deadlines { head: 10, idle: 75, progress: 20, rate: 1024, linger: 2 },
+            grace: Duration::from_secs(30),
+            workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+            date: false,
+            error_reply: ErrorReply::Minimal,
+            methods: Vec::new(),
+            on_connect: None,
+            socket_mode: None,
+        }
+    }
+
+    /// The bounds of what is read, and the switches of the grammar. Default: [`Limits::DEFAULT`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Serves clients of HTTP/1.0 too, without chunks, and closes after each response. Default: they get 505.
+    #[must_use]
+    pub fn allow_http10(mut self, allow: bool) -> Self {
+        self.limits.allow_http10 = allow;
+        self
+    }
+
+    /// The time for a whole head, from its first octet: not for a read, since a client that drips an octet now and then
+    /// would never be late. Then it gets 408. Default: 10 s, in which the slowest link delivers 32 KiB.
+    #[must_use]
+    pub fn head_deadline(mut self, deadline: Option<Duration>) -> Self {
+        self.deadlines.head = seconds(deadline);
+        self
+    }
+
+    /// How long a connection may wait for its first or next request. Then it is closed without a word. Default: 75 s, as
+    /// nginx has it.
+    #[must_use]
+    pub fn idle(mut self, deadline: Option<Duration>) -> Self {
+        self.deadlines.idle = seconds(deadline);
+        self
+    }
+
+    /// How slowly a request's body may come, and a response may be taken: `octets` in every `window`, where only time
+    /// counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Default: 20 KiB in
+    /// 20 s, which is slower than any line that is alive, and bounds what a stalled peer costs.
+    #[must_use]
+    pub fn progress(mut self, octets: u64, window: Option<Duration>) -> Self {
+        self.deadlines.progress = seconds(window);
+        self.deadlines.rate = octets.div_ceil(u64::from(self.deadlines.progress.max(1)));
+        self
+    }
+
+    /// How long a graceful shutdown waits for exchanges under way before it cuts them. Default: 30 s, within what
+    /// service managers wait before they kill.
+    #[must_use]
+    pub fn shutdown_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// How many threads serve connections, at least one. They are started when they are needed. Default: one for each
+    /// core, and at most four, since HTTP is rarely what a machine is busy with.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// Sends `date` with every response that has none. Default: off, because between processes and devices nobody reads
+    /// it. Turn it on where caches are: RFC 9110 §6.6.1 asks it of a server that has a clock.
+    #[must_use]
+    pub fn date(mut self, on: bool) -> Self {
+        self.date = on;
+        self
+    }
+
+    /// What the peer of a fault gets to see. Default: [`ErrorReply::Minimal`].
+    #[must_use]
+    pub fn error_reply(mut self, reply: ErrorReply) -> Self {
+        self.error_reply = reply;
+        self
+    }
+
+    /// Lets requests with these methods reach the app, in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS.
+    /// All others get 501. CONNECT and TRACE can not be listed: both are about the connection, which is not the app's.
+    ///
+    /// Default: none, so that an app need not think of methods that it has never heard of.
+    #[must_use]
+    pub fn methods<M: Into<Box<str>>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
+        self.methods = methods.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The mode of a Unix socket's file, set before anyone can connect: `0o600` lets in this user only. The folder's
+    /// mode counts too. Default: as the process' umask has it.
+    #[must_use]
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.socket_mode = Some(mode);
+        self
+    }
+
+    /// Asks before the first request of a connection whether it is wanted: by its address, or its credentials. One that
+    /// is not is closed without a word. It comes after the app's own [`on_connect`](App::on_connect), for apps that are
+    /// functions. Default: every connection is wanted.
+    #[must_use]
+    pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
+        let wanted = std::sync::Arc::new(wanted);
+        self.on_connect = Some(Box::new(move |session| {
+            let wanted = wanted.clone();
+            Box::pin(async move { wanted(session).await })
+        }));
+        self
+    }
+
+    /// Binds an address, and listens: see [`Server::bind`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says, with the address in the message.
+    pub fn bind<A: App>(self, address: impl Into<Address>, app: A) -> io::Result<Server<A>> {
+        let listener = Listener::bind(address.into(), self.socket_mode)?;
+        Ok(Server::new(listener, self, app))
+    }
+
+    pub(crate) fn allows(&self, method: Method<'_>) -> bool {
+        match method {
+            Method::Extension(name) => self.methods.iter().any(|listed| **listed == *name),
+            Method::Connect | Method::Trace => false,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn answers_faults(&self) -> bool {
+        self.error_reply == ErrorReply::Minimal
+    }
+}
+
+/// No deadline is one that never comes.
+fn seconds(deadline: Option<Duration>) -> u32 {
+    let Some(deadline) = deadline else { return u32::MAX };
+    let whole = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);
+    u32::try_from(whole).unwrap_or(u32::MAX)
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("limits", &self.limits)
+            .field("deadlines", &self.deadlines)
+            .field("grace", &self.grace)
+            .field("workers", &self.workers)
+            .field("date", &self.date)
+            .field("error_reply", &self.error_reply)
+            .field("methods", &self.methods)
+            .field("socket_mode", &self.socket_mode)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+//! What a client asks for.
+
+use std::fmt;
+
+use degu_wire::machine::RequestHead;
+use degu_wire::{Headers, Method};
+use smallvec::SmallVec;
+
+use crate::Incoming;
+
+/// The components of a path: as many as nearly every path has, without an allocation.
+pub(crate) type Components<'r> = SmallVec<[&'r str; 8]>;
+
+/// A request: a head that is borrowed from the connection, and the handle on its body.
+///
+/// What the head says is borrowed for `'r`, the time of the exchange, and not from the request: so the body can be read
+/// inside a `match` on method and path. [`into_owned`](Self::into_owned) is for those who take it elsewhere.
+///
+/// ```
+/// use degu_server::{BoxError, IntoResponse, Method, Request, Response, Session};
+///
+/// async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+///     Ok(match (request.method(), request.path()) {
+///         (Method::Put, ["notes", name]) => {
+///             let text = request.body.read_all(64 * 1024).await?;
+///             (200, "OK", format!("{} octets for {name}", text.len())).into_response()
+///         }
+///         _ => (404, "Not Found", ()).into_response(),
+///     })
+/// }
+/// # fn is_an_app(_: impl degu_server::App) {}
+/// # is_an_app(app);
+/// ```
+pub struct Request<'r> {
+    head: &'r RequestHead,
+    components: &'r [&'r str],
+    shifted: usize,
+    /// The body, to be read or to be passed on.
+    pub body: Incoming,
+}
+
+impl<'r> Request<'r> {
+    pub(crate) const fn new(head: &'r RequestHead, components: &'r [&'r str], body: Incoming) -> Self {
+        Self { head, components, shifted: 0, body }
+    }
+
+    /// The method.
+    pub fn method(&self) -> Method<'r> {
+        self.head.method()
+    }
+
+    /// The components of the path that are still to be routed by: `/` has none, `/a/b` has `["a", "b"]`, and `/a/` has
+    /// `["a", ""]`, which is another resource than `/a`. `*` has none. Percent-encoding is left as it was sent.
+    pub fn path(&self) -> &'r [&'r str] {
+        &self.components[self.shifted..]
+    }
+
+    /// The components that were shifted off the path on the way here.
+    pub fn mount(&self) -> &'r [&'r str] {
+        &self.components[..self.shifted]
+    }
+
+    /// Shifts the first component of the path to the mount, and gives it: a router's step.
+    pub fn shift_path(&mut self) -> Option<&'r str> {
+        let first = self.path().first().copied()?;
+        self.shifted += 1;
+        Some(first)
+    }
+
+    /// The request target as it was sent: a path with an optional query, a whole URI, or `*`.
+    pub fn target(&self) -> &'r str {
+        self.head.target()
+    }
+
+    /// The host and port that the request is for: of the target if it is a whole URI, otherwise of Host.
+    pub fn authority(&self) -> &'r str {
+        self.head.authority()
+    }
+
+    /// What follows the `?`, as it was sent.
+    pub fn query(&self) -> Option<&'r str> {
+        self.head.query()
+    }
+
+    /// The first value of this name in a query of the form `name=value&name=value`, as it was sent: percent-encoding is
+    /// left. A name without `=` has the empty value.
+    pub fn query_value(&self, name: &str) -> Option<&'r str> {
+        query_value(self.query(), name)
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &'r Headers {
+        self.head.headers()
+    }
+
+    /// The head and the body in one value that borrows nothing, for a task of its own. The head shares the octets that
+    /// were received.
+    pub fn into_owned(self) -> OwnedRequest {
+        OwnedRequest { head: self.head.clone(), shifted: self.shifted, body: self.body }
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("head", self.head).field("mount", &self.mount()).finish_non_exhaustive()
+    }
+}
+
+/// A [`Request`] that borrows nothing.
+pub struct OwnedRequest {
+    head: RequestHead,
+    shifted: usize,
+    /// The body. It can be read only as long as the exchange lasts: until its response has been sent.
+    pub body: Incoming,
+}
+
+impl OwnedRequest {
+    /// The method.
+    pub fn method(&self) -> Method<'_> {
+        self.head.method()
+    }
+
+    /// The components of the path that are still to be routed by: see [`Request::path`].
+    pub fn path(&self) -> Vec<&str> {
+        components(self.head.path())[self.shifted..].to_vec()
+    }
+
+    /// The components that were shifted off the path.
+    pub fn mount(&self) -> Vec<&str> {
+        components(self.head.path())[..self.shifted].to_vec()
+    }
+
+    /// The request target as it was sent.
+    pub fn target(&self) -> &str {
+        self.head.target()
+    }
+
+    /// The host and port that the request is for.
+    pub fn authority(&self) -> &str {
+        self.head.authority()
+    }
+
+    /// What follows the `?`, as it was sent.
+    pub fn query(&self) -> Option<&str> {
+        self.head.query()
+    }
+
+    /// The first value of this name in the query: see [`Request::query_value`].
+    pub fn query_value(&self, name: &str) -> Option<&str> {
+        query_value(self.query(), name)
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        self.head.headers()
+    }
+}
+
+impl fmt::Debug for OwnedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedRequest").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn components(path: &str) -> Components<'_> {
+    match path.strip_prefix('/') {
+        None | Some("") => Components::new(),
+        Some(path) => path.split('/').collect(),
+    }
+}
+
+fn query_value<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
+    query?
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .find_map(|(found, value)| (found == name).then_some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_in_components() {
+        for (path, expected) in [
+            ("/", &[][..]),
+            ("*", &[]),
+            ("/a", &["a"]),
+            ("/a/", &["a", ""]),
+            ("/a/b", &["a", "b"]),
+            ("//", &["", ""]),
+            ("/a//b", &["a", "", "b"]),
+            ("/%2F", &["%2F"]),
+        ] {
+            assert_eq!(&components(path)[..], expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn values_of_a_query() {
+        let query = Some("since=7&flag&x=&since=8&y=a=b");
+        for (name, value) in
+            [("since", Some("7")), ("flag", Some("")), ("x", Some("")), ("y", Some("a=b")), ("z", None), ("", None)]
+        {
+            assert_eq!(query_value(query, name), value, "{name}");
+        }
+        assert_eq!(query_value(None, "a"), None);
+    }
+}

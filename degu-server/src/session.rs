@@ -1,0 +1,95 @@
+//! What lasts as long as a connection.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::future::Future;
+
+use degu_wire::Address;
+use tokio::sync::watch;
+
+use crate::Credentials;
+use crate::server::Phase;
+
+/// One connection, as the app sees it: who is there, how many requests came, and what the app wants to remember.
+///
+/// It begins before the first request and is dropped with the connection, and with it all that was stored.
+pub struct Session {
+    address: Address,
+    credentials: Option<Credentials>,
+    pub(crate) requests: u64,
+    store: Vec<(TypeId, Box<dyn Any>)>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Session {
+    pub(crate) const fn new(address: Address, credentials: Option<Credentials>, phase: watch::Receiver<Phase>) -> Self {
+        Self { address, credentials, requests: 0, store: Vec::new(), phase }
+    }
+
+    /// Where the peer is. A client on a Unix socket has no address unless it bound one: it is [`Address::ABSTRACT`]
+    /// then, `unix:@` in text.
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The process at the other end of a Unix socket; `None` for the other kinds of address.
+    pub const fn credentials(&self) -> Option<Credentials> {
+        self.credentials
+    }
+
+    /// How many requests came on this connection, the one under way included: 1 at the first, 0 in `on_connect`.
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Remembers a value for as long as the connection lasts, and gives back what was remembered of this type before.
+    pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
+        let before = self.remove();
+        self.store.push((TypeId::of::<T>(), Box::new(value)));
+        before
+    }
+
+    /// The value of this type that was [inserted](Self::insert).
+    pub fn get<T: 'static>(&self) -> Option<&T> {
+        let (_, value) = self.store.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        value.downcast_ref()
+    }
+
+    /// As [`get`](Self::get), to change it.
+    pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
+        let (_, value) = self.store.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
+        value.downcast_mut()
+    }
+
+    /// Forgets the value of this type, and gives it.
+    pub fn remove<T: 'static>(&mut self) -> Option<T> {
+        let at = self.store.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
+        self.store.swap_remove(at).1.downcast().ok().map(|value| *value)
+    }
+
+    /// Ends when the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
+    /// shutdown waits for them until its grace is over.
+    ///
+    /// The future borrows nothing, so that a body can take it along.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and made again at any time.
+    pub fn closing(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut phase = self.phase.clone();
+        async move {
+            // A sender that is gone means a server that is gone.
+            let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("address", &self.address)
+            .field("credentials", &self.credentials)
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
+    }
+}

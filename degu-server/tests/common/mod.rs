@@ -1,0 +1,116 @@
+//! A client that knows nothing of HTTP: octets in, octets out.
+#![allow(dead_code, reason = "every test file uses a part of it")]
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use degu_server::{Address, App, Handle, Options, Server};
+
+/// A running server, gone when dropped.
+pub(crate) struct Running {
+    handle: Option<Handle>,
+    pub(crate) address: Address,
+}
+
+impl Running {
+    pub(crate) fn new(address: Address, app: impl App) -> Self {
+        Self::with(Server::options().workers(1), address, app)
+    }
+
+    pub(crate) fn with(options: Options, address: Address, app: impl App) -> Self {
+        let handle = options.bind(address, app).unwrap().spawn().unwrap();
+        Self { address: handle.address().clone(), handle: Some(handle) }
+    }
+
+    pub(crate) fn connect(&self) -> Raw {
+        Raw::connect(&self.address)
+    }
+
+    /// What comes back for these octets until the server closes, or for as long as it is silent after we are done.
+    pub(crate) fn ask(&self, octets: impl AsRef<[u8]>) -> String {
+        let mut raw = self.connect();
+        raw.send(octets);
+        raw.shut_down_writing();
+        raw.rest()
+    }
+
+    pub(crate) fn shut_down(mut self) {
+        self.handle.take().unwrap().shutdown_blocking();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.abort();
+            handle.wait();
+        }
+    }
+}
+
+pub(crate) enum Raw {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Longer than any machine needs: a test that waits for it has failed.
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
+
+impl Raw {
+    pub(crate) fn connect(address: &Address) -> Self {
+        let raw = if address.is_unix() {
+            let address = std::os::unix::net::SocketAddr::try_from(address).unwrap();
+            Self::Unix(UnixStream::connect_addr(&address).unwrap())
+        } else {
+            Self::Tcp(TcpStream::connect(SocketAddr::try_from(address).unwrap()).unwrap())
+        };
+        match &raw {
+            Self::Tcp(stream) => stream.set_read_timeout(PATIENCE).unwrap(),
+            Self::Unix(stream) => stream.set_read_timeout(PATIENCE).unwrap(),
+        }
+        raw
+    }
+
+    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
+        match self {
+            Self::Tcp(stream) => stream.write_all(octets.as_ref()).unwrap(),
+            Self::Unix(stream) => stream.write_all(octets.as_ref()).unwrap(),
+        }
+    }
+
+    pub(crate) fn shut_down_writing(&self) {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write).unwrap(),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write).unwrap(),
+        }
+    }
+
+    pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    /// Everything up to the end.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut all = Vec::new();
+        match self {
+            Self::Tcp(stream) => stream.read_to_end(&mut all).unwrap(),
+            Self::Unix(stream) => stream.read_to_end(&mut all).unwrap(),
+        };
+        String::from_utf8(all).unwrap()
+    }
+
+    /// Reads exactly these octets.
+    pub(crate) fn expect(&mut self, expected: &str) {
+        let mut octets = vec![0; expected.len()];
+        match self {
+            Self::Tcp(stream) => stream.read_exact(&mut octets).unwrap(),
+            Self::Unix(stream) => stream.read_exact(&mut octets).unwrap(),
+        }
+        assert_eq!(String::from_utf8_lossy(&octets), expected);
+    }
+}

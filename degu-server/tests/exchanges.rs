@@ -1,0 +1,213 @@
+//! Requests and responses as octets, over every kind of address.
+
+mod common;
+
+use common::{Raw, Running};
+use degu_server::{Address, App, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Server, Session};
+
+async fn echo(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+    request.body.read_ahead(64 * 1024).await?;
+    Ok((200, "OK", request.body).into_response())
+}
+
+async fn small(_: &mut Session, request: Request<'_>) -> Response {
+    match (request.method(), request.path()) {
+        (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
+        (Method::Get, ["empty"]) => (204, "No Content", ()).into_response(),
+        (Method::Get, _) => (404, "Not Found", ()).into_response(),
+        (Method::Head, _) => (200, "OK", "never sent").into_response(),
+        _ => (405, "Method Not Allowed", ()).into_response(),
+    }
+}
+
+fn addresses(folder: &tempfile::TempDir) -> [Address; 5] {
+    [
+        Address::IPV4_LOOPBACK,
+        Address::IPV6_LOOPBACK,
+        "[::1%lo]:0".parse().unwrap(),
+        Address::unix(folder.path().join("socket")),
+        Address::ABSTRACT,
+    ]
+}
+
+#[test]
+fn one_exchange_over_every_kind_of_address() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in addresses(&folder) {
+        let server = Running::new(address, small);
+        let mut raw = server.connect();
+        for _ in 0..3 {
+            raw.send("GET /example HTTP/1.1\r\nHost: a\r\n\r\n");
+            raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\nhello, world");
+        }
+        raw.send("GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert_eq!(raw.rest(), "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    }
+}
+
+#[test]
+fn methods_and_statuses_without_bodies() {
+    let server = Running::new(Address::IPV6_LOOPBACK, small);
+    assert_eq!(
+        server.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\nGET /empty HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"
+    );
+    assert_eq!(
+        server.ask("PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+}
+
+#[test]
+fn bodies_come_back_as_they_were_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let chunks = "5;seq=1;note=\"a b\"\r\nhello\r\n1\r\n,\r\n0;end\r\nx-sum: 7\r\n\r\n";
+    for address in addresses(&folder) {
+        let server = Running::new(address, echo);
+        let mut raw = server.connect();
+        raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+        raw.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+        raw.expect(&format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"));
+        raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+        raw.expect("HTTP/1.1 100 Continue\r\n\r\n");
+        raw.send("again");
+        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nagain");
+    }
+}
+
+#[test]
+fn large_bodies_flow_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let octets: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    for address in addresses(&folder) {
+        let server = Running::new(address, echo);
+        let mut reader = server.connect();
+        let mut writer = match &reader {
+            Raw::Tcp(stream) => Raw::Tcp(stream.try_clone().unwrap()),
+            Raw::Unix(stream) => Raw::Unix(stream.try_clone().unwrap()),
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2 {
+                    writer.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", octets.len()));
+                    writer.send(&octets);
+                }
+            });
+            for _ in 0..2 {
+                reader.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", octets.len()));
+                let mut got = vec![0; octets.len()];
+                let mut at = 0;
+                while at < got.len() {
+                    let read = reader.read_some(&mut got[at..]).unwrap();
+                    assert!(read > 0, "closed after {at} octets");
+                    at += read;
+                }
+                assert!(got == octets);
+            }
+        });
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let server = Running::new(Address::IPV6_LOOPBACK, echo);
+    let mut requests = String::new();
+    let mut responses = String::new();
+    for n in 0..1000 {
+        let body = "x".repeat(n % 300);
+        requests += &format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        responses += &format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    }
+    let mut raw = server.connect();
+    raw.send(&requests);
+    raw.expect(&responses);
+}
+
+#[test]
+fn faults_get_their_status_and_the_connection_ends() {
+    let server = Running::new(Address::IPV6_LOOPBACK, echo);
+    for (octets, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
+        ("GET / HTTP/1.0\r\nHost: a\r\n\r\n", "505 HTTP Version Not Supported"),
+        ("\x16\x03\x01", "400 Bad Request"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", "417 Expectation Failed"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "400 Bad Request"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfour", "400 Bad Request"),
+    ] {
+        assert_eq!(
+            server.ask(octets),
+            format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+            "{octets:?}"
+        );
+    }
+}
+
+#[test]
+fn chunks_are_sent_as_they_are_made() {
+    let app = async |_: &mut Session, _: Request<'_>| {
+        let chunks = Body::unfold(0, async |n| (n < 2).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)));
+        (200, "OK", [("content-type", "text/plain")], chunks)
+    };
+    let server = Running::new(Address::ABSTRACT, app);
+    assert_eq!(
+        server.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n\
+         4;n=0\r\ntick\r\n4;n=1\r\ntick\r\n0\r\n\r\n"
+    );
+}
+
+#[test]
+fn sessions_know_their_peer_and_what_was_stored() {
+    let app = async |session: &mut Session, _: Request<'_>| {
+        let before = session.insert(format!("request {}", session.requests()));
+        let pid = session.credentials().map_or(0, |peer| peer.pid);
+        format!("{} {} {before:?}", session.address(), pid == std::process::id() as i32)
+    };
+    let options = Server::options().on_connect(async |session: &mut Session| session.credentials().is_some());
+    let server = Running::with(options, Address::ABSTRACT, app);
+    let answers = server.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(answers.contains("\r\n\r\nunix:@ true NoneHTTP"), "{answers}");
+    assert!(answers.ends_with("unix:@ true Some(\"request 1\")"), "{answers}");
+
+    let options = Server::options().on_connect(async |session: &mut Session| session.credentials().is_some());
+    let server = Running::with(options, Address::IPV4_LOOPBACK, small);
+    assert_eq!(server.ask(""), "", "no credentials, no connection");
+}
+
+#[test]
+fn every_form_of_app_is_served() {
+    struct Type(&'static str);
+    impl App for Type {
+        async fn handle(&self, _: &mut Session, _: Request<'_>) -> Response {
+            self.0.into_response()
+        }
+    }
+    fn wrapped(inner: impl App) -> impl App {
+        async move |session: &mut Session, request: Request<'_>| inner.handle(session, request).await
+    }
+    // Neither `Send` futures nor `Send` bodies are asked for.
+    let local = async |_: &mut Session, _: Request<'_>| {
+        let text = std::rc::Rc::new(String::from("local"));
+        tokio::task::yield_now().await;
+        text.to_string()
+    };
+    let text = String::from("captured");
+    let captures = async move |_: &mut Session, _: Request<'_>| text.clone();
+    let spawns = async |_: &mut Session, request: Request<'_>| {
+        let mut request = request.into_owned();
+        let task = tokio::task::spawn_local(async move { request.body.read_all(10).await });
+        task.await.map_err(BoxError::from)?.map_err(BoxError::from)
+    };
+    for (app, expected) in [
+        (degu_server::BoxedApp::new(Type("type")), "type"),
+        (degu_server::BoxedApp::new(wrapped(Type("wrapped"))), "wrapped"),
+        (degu_server::BoxedApp::new(local), "local"),
+        (degu_server::BoxedApp::new(captures), "captured"),
+        (degu_server::BoxedApp::new(spawns), "spawned"),
+    ] {
+        let server = Running::new(Address::ABSTRACT, app);
+        let answer = server.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nspawned");
+        assert!(answer.ends_with(&format!("\r\n\r\n{expected}")), "{answer}");
+    }
+}

@@ -1,0 +1,107 @@
+//! The shapes in which users write apps: a type with methods, a feed, an app that fails.
+
+mod common;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::Running;
+use degu_server::{
+    Address, Body, BoxError, Chunk, Credentials, IntoResponse, Method, Request, Response, Server, Session,
+};
+use tokio::sync::watch;
+
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl Counter {
+    async fn answer(&self, session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+        Ok(match (request.method(), request.path()) {
+            (Method::Get, ["counter"]) => (200, "OK", self.0.load(Ordering::Relaxed).to_string()).into_response(),
+            (Method::Post, ["counter"]) => {
+                let body = request.body.read_all(32).await?;
+                let Ok(step) = std::str::from_utf8(&body)?.trim().parse::<u64>() else {
+                    return Ok((400, "Bad Request", "a number, please\n").into_response());
+                };
+                assert_eq!(session.credentials().map(|c| c.uid), Some(Credentials::current().uid));
+                (200, "OK", (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into_response()
+            }
+            (_, ["counter"]) => (405, "Method Not Allowed", ()).into_response(),
+            _ => (404, "Not Found", ()).into_response(),
+        })
+    }
+}
+
+#[test]
+fn a_counter_for_this_user_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("counter.sock");
+    let me = Credentials::current().uid;
+    let counter = Counter::default();
+    let options = Server::options()
+        .socket_mode(0o600)
+        .on_connect(async move |session: &mut Session| session.credentials().is_some_and(|peer| peer.uid == me));
+    let server =
+        Running::with(options, Address::unix(&path), async move |session: &mut Session, request: Request<'_>| {
+            counter.answer(session, request).await
+        });
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    assert_eq!(mode & 0o7777, 0o600);
+    for (octets, end) in [
+        ("POST /counter HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n7", "\r\n\r\n7"),
+        ("POST /counter HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n5", "\r\n\r\n12"),
+        ("POST /counter HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "a number, please\n"),
+        ("GET /counter HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\n12"),
+        ("PUT /counter HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n"),
+    ] {
+        let answer = server.ask(octets);
+        assert!(answer.ends_with(end), "{octets:?}: {answer:?}");
+    }
+    drop(server);
+    assert!(!path.exists(), "the file goes with the server");
+}
+
+#[test]
+fn a_feed_of_chunks_that_never_ends() {
+    let (log, feed) = watch::channel(vec!["one".to_string()]);
+    let app = async move |_: &mut Session, request: Request<'_>| {
+        let Ok(since) = request.query_value("since").unwrap_or("0").parse::<usize>() else {
+            return (400, "Bad Request", "since: a number\n").into_response();
+        };
+        let documents = Body::unfold((feed.clone(), since), |(mut feed, seq)| async move {
+            let document = feed.wait_for(|log| log.len() > seq).await.ok()?[seq].clone();
+            Some((Chunk::new(document).with_extension("seq", seq + 1), (feed, seq + 1)))
+        });
+        (200, "OK", documents).into_response()
+    };
+    let server = Running::new(Address::IPV6_LOOPBACK, app);
+    let mut raw = server.connect();
+    raw.send("GET /changes?since=0 HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;seq=1\r\none\r\n");
+    log.send_modify(|all| all.push("two".into()));
+    raw.expect("3;seq=2\r\ntwo\r\n");
+    drop(log);
+    raw.expect("0\r\n\r\n");
+    assert!(server.ask("GET /changes?since=x HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 400 "));
+}
+
+#[test]
+fn an_app_that_fails_is_answered_for() {
+    let shout = async |_: &mut Session, mut request: Request<'_>| -> Result<Response, BoxError> {
+        if request.method() != Method::Post {
+            return Ok((405, "Method Not Allowed", ()).into_response());
+        }
+        let text = request.body.read_all(8).await?;
+        Ok((200, "OK", String::from_utf8(text.to_vec())?.to_uppercase()).into_response())
+    };
+    let server = Running::new(Address::IPV6_LOOPBACK, shout);
+    let refused = |status| format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    for (body, answer) in [
+        (&b"hello"[..], "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHELLO".to_string()),
+        (b"\xff", refused("500 Internal Server Error")),
+        (b"longer than eight", refused("413 Content Too Large")),
+    ] {
+        let mut octets = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        octets.extend_from_slice(body);
+        assert_eq!(server.ask(octets), answer);
+    }
+}
