@@ -176,6 +176,12 @@ impl Connection<Client> {
         self.role.continued
     }
 
+    /// The request asked for `100 Continue`, and it has not come in time: the body may be sent without it
+    /// (RFC 9110 §10.1.1).
+    pub fn send_body_anyway(&mut self) {
+        self.role.continued = true;
+    }
+
     /// Whether the final response has come while the request's body is still being sent, and says that nobody reads it:
     /// an error status or the end of the connection (RFC 9112 §9.5).
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
