@@ -1,1 +1,67 @@
-//! The HTTP/1.1 client of the Degu family.
+//! An HTTP/1.1 client over IPv4, IPv6, Unix sockets and abstract ones, async on tokio or [blocking] without a runtime.
+//!
+//! A [`Client`] is an address and options; [`connect`](Client::connect) makes a [`Connection`], which carries one
+//! exchange at a time; a [`Response`] borrows it until its body has been read or dropped:
+//!
+//! ```no_run
+//! use degu_client::{Address, Client};
+//!
+//! # async fn example() -> Result<(), degu_client::Error> {
+//! let client = Client::new(Address::IPV6_LOOPBACK.with_port(8080));
+//! let mut connection = client.connect().await?;
+//! let response = connection.post("/shout", "hello").await?;
+//! assert_eq!(response.status, 200);
+//! assert_eq!(response.body.read_all(1024).await?, "HELLO");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Two exchanges at once do not compile:
+//!
+//! ```compile_fail,E0499
+//! # async fn example(mut connection: degu_client::Connection) -> Result<(), degu_client::Error> {
+//! let first = connection.get("/1").await?;
+//! let second = connection.get("/2").await?;
+//! first.body.read_all(1024).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is sure
+//!
+//! - A body that ends before its framing says so is an error, in every way of reading it; so is a response that came in
+//!   part. What is read without an error is whole.
+//! - Octets that nobody asked for never become an answer: they close the connection.
+//! - After any error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent again.
+//! - An exchange is full duplex: the response is given as soon as its head has come, and the request's body goes on being
+//!   sent while the response is read. Sending stops where the server says that it does not read: with a 4xx or 5xx status
+//!   or `connection: close` (RFC 9112 §9.5).
+
+pub mod blocking;
+mod client;
+mod connection;
+mod dial;
+mod error;
+mod exchange;
+mod incoming;
+mod options;
+mod peer;
+mod resolve;
+mod stream;
+mod timer;
+
+pub use bytes::Bytes;
+pub use client::Client;
+pub use connection::Connection;
+pub use degu_wire::machine::Reason;
+pub use degu_wire::{
+    Address, AddressError, Body, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Headers, Limits,
+    LocalError, Method, Part, RemoteError, Source, Trailers, Zone,
+};
+pub use error::{Cause, Deadline, Doing, Error};
+pub use incoming::{Incoming, Response};
+pub use options::OptionsOf;
+pub use peer::{Credentials, Peer};
+
+/// The options of an async [`Client`].
+pub type Options = OptionsOf<Client>;

@@ -1,0 +1,71 @@
+//! Making a blocking connection.
+
+use std::{io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::unix::net::UnixStream, sync::Arc};
+
+use degu_wire::Address;
+use rustix::net::{SocketAddrUnix, SocketFlags, connect, sockopt};
+
+use super::Connection;
+use super::stream::Stream;
+use crate::options::Base;
+use crate::resolve::{Target, Until, interleave, target, unix_socket};
+use crate::{Cause, Deadline, Doing, Error};
+
+impl Connection {
+    pub(super) fn dial(base: Arc<Base>) -> Result<Self, Error> {
+        let until = Until::new(base.settings.connect);
+        dial(&base.address.to_connect(), until)
+            .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
+            .map_err(|cause| Error::new(cause, Doing::Connecting))
+    }
+}
+
+fn dial(address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
+    match target(address)? {
+        Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip, until, 1)?), address.clone())),
+        Target::Unix(path) => Ok((Stream::Unix(unix(&path, until)?), address.clone())),
+        Target::Name { host, port } => {
+            let (stream, ip) = first(&interleave((host, port).to_socket_addrs()?), until)?;
+            Ok((Stream::Tcp(stream), ip.into()))
+        }
+    }
+}
+
+/// `share` says for how many attempts the time that is left must do.
+fn tcp(address: SocketAddr, until: Until, share: u32) -> Result<TcpStream, Cause> {
+    let connected = match until.left()? {
+        Some(left) => TcpStream::connect_timeout(&address, (left / share).max(std::time::Duration::from_millis(1))),
+        None => TcpStream::connect(address),
+    };
+    let stream = connected.map_err(|error| late(error, until))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The first of these that can be connected to.
+fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAddr), Cause> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address").into();
+    for (share, &address) in (1..=addresses.len() as u32).rev().zip(addresses) {
+        match tcp(address, until, share) {
+            Ok(stream) => return Ok((stream, address)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn unix(path: &SocketAddrUnix, until: Until) -> Result<UnixStream, Cause> {
+    let socket = unix_socket(SocketFlags::empty())?;
+    // What a connect waits for is room in the server's queue.
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, until.left()?)?;
+    rustix::io::retry_on_intr(|| connect(&socket, path)).map_err(|error| late(error.into(), until))?;
+    Ok(socket.into())
+}
+
+/// A socket that gave up because its time was over.
+fn late(error: io::Error, until: Until) -> Cause {
+    match (error.kind(), until.limit) {
+        (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, Some(limit)) => Deadline::Connect(limit).into(),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,166 @@
+//! What a blocking connection reads and writes.
+
+use std::{
+    fmt,
+    io::{self, IoSlice, Read, Write},
+    net::TcpStream,
+    os::fd::{AsFd, BorrowedFd},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+
+/// Reads begin with this much room, and grow up to [`MOST`] while they fill it.
+const FIRST: usize = 8 * 1024;
+const MOST: usize = 256 * 1024;
+
+pub(super) trait Io: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Io for T {}
+
+/// A socket, anything else, or nothing any more.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Other(Box<dyn Io>),
+    Closed,
+}
+
+/// Where octets are read to before they are appended: the receive buffer's free room is not initialised, and this is.
+#[derive(Debug, Default)]
+pub(super) struct Scratch(Box<[u8]>);
+
+/// What [`Stream::wait`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    Read,
+    Write,
+    TimedOut,
+}
+
+impl Stream {
+    /// The socket, where it is known.
+    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream) => Some(stream.as_fd()),
+            Self::Other(_) | Self::Closed => None,
+        }
+    }
+
+    /// How long a read may block.
+    pub(super) fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(limit),
+            Self::Unix(stream) => stream.set_read_timeout(limit),
+            Self::Other(_) | Self::Closed => Ok(()),
+        }
+    }
+
+    /// Appends what comes; 0 octets are the end.
+    pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut) -> io::Result<usize> {
+        let room = scratch.room();
+        let octets = match self {
+            Self::Tcp(stream) => retry_on_intr(|| recv(&*stream, &mut *room, RecvFlags::empty()))?.1,
+            Self::Unix(stream) => retry_on_intr(|| recv(&*stream, &mut *room, RecvFlags::empty()))?.1,
+            Self::Other(stream) => loop {
+                match stream.read(room) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    read => break read?.min(room.len()),
+                }
+            },
+            Self::Closed => 0,
+        };
+        buffer.extend_from_slice(&room[..octets]);
+        scratch.grow(octets);
+        Ok(octets)
+    }
+
+    /// Writes some of these pieces, which are not all empty. A socket takes what it has room for, and `WouldBlock` says
+    /// that it has none; another stream blocks.
+    pub(super) fn write(&mut self, pieces: [&[u8]; 3]) -> io::Result<usize> {
+        let written = match self {
+            Self::Tcp(stream) => write_socket(stream.as_fd(), pieces)?,
+            Self::Unix(stream) => write_socket(stream.as_fd(), pieces)?,
+            Self::Other(stream) => match stream.write_vectored(&pieces.map(IoSlice::new)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.write(pieces),
+                written => written?,
+            },
+            Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
+        };
+        // An end where there is none: the stream takes nothing and does not say why.
+        if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
+    }
+
+    /// Passes on what the stream itself holds back. Sockets hold nothing.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Other(stream) => stream.flush(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until there is something to read or room for writing, as asked for. Where both are there, reading goes first.
+    /// A stream that is no socket is always ready to be read.
+    pub(super) fn wait(&self, interest: PollFlags, limit: Option<Duration>) -> io::Result<Ready> {
+        let Some(socket) = self.socket() else { return Ok(Ready::Read) };
+        // Longer than the clock goes is for ever.
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut sockets = [PollFd::new(&socket, interest)];
+        match poll(&mut sockets, limit.as_ref()) {
+            Ok(0) => return Ok(Ready::TimedOut),
+            // The caller looks at the clock and comes back.
+            Err(Errno::INTR) => return Ok(Ready::Write),
+            ready => ready?,
+        };
+        let ready = sockets[0].revents();
+        let over = PollFlags::HUP | PollFlags::ERR;
+        Ok(if interest.contains(PollFlags::IN) && ready.intersects(PollFlags::IN | over) {
+            Ready::Read
+        } else {
+            Ready::Write
+        })
+    }
+}
+
+fn write_socket(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    match pieces {
+        [only, [], []] | [[], only, []] | [[], [], only] => retry_on_intr(|| send(socket, only, flags)),
+        _ => {
+            let pieces = pieces.map(IoSlice::new);
+            retry_on_intr(|| sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags))
+        }
+    }
+}
+
+impl Scratch {
+    fn room(&mut self) -> &mut [u8] {
+        if self.0.is_empty() {
+            self.0 = vec![0; FIRST].into();
+        }
+        &mut self.0
+    }
+
+    /// More was there than fitted: the next read has twice the room.
+    fn grow(&mut self, read: usize) {
+        if read == self.0.len() && read < MOST {
+            self.0 = vec![0; 2 * read].into();
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(stream) => stream.fmt(f),
+            Self::Unix(stream) => stream.fmt(f),
+            Self::Other(_) => f.write_str("a stream of the caller's"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}

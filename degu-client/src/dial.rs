@@ -1,0 +1,91 @@
+//! Making an async connection.
+
+use std::{io, net::SocketAddr, os::unix::net::UnixStream as StdUnixStream, sync::Arc, time::Duration};
+
+use degu_wire::Address;
+use rustix::net::{SocketAddrUnix, SocketFlags, connect};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::options::Base;
+use crate::resolve::{Target, Until, interleave, target, unix_socket};
+use crate::stream::Stream;
+use crate::{Cause, Connection, Doing, Error};
+
+/// How long one address of a name may take before the next one is tried beside it (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+impl Connection {
+    pub(crate) async fn dial(base: Arc<Base>) -> Result<Self, Error> {
+        let until = Until::new(base.settings.connect);
+        let address = base.address.to_connect();
+        let dialled = match until.limit {
+            None => dial(&address).await,
+            // The timer may be the first to know that time is over.
+            Some(limit) => match timeout(limit, dial(&address)).await {
+                Ok(dialled) => dialled,
+                Err(_) => Err(crate::Deadline::Connect(limit).into()),
+            },
+        };
+        dialled
+            .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
+            .map_err(|cause| Error::new(cause, Doing::Connecting))
+    }
+}
+
+async fn dial(address: &Address) -> Result<(Stream, Address), Cause> {
+    match target(address)? {
+        Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip).await?), address.clone())),
+        Target::Unix(path) => Ok((Stream::Unix(unix(&path).await?), address.clone())),
+        Target::Name { host, port } => {
+            let (stream, ip) = first(interleave(lookup_host((host, port)).await?)).await?;
+            Ok((Stream::Tcp(stream), ip.into()))
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The first of these that can be connected to, each begun a little after the one before.
+async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut addresses = addresses.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let next = addresses.next();
+        let more = next.is_some();
+        if let Some(address) = next {
+            attempts.spawn(async move { (tcp(address).await, address) });
+        }
+        let joined = match more {
+            true => timeout(ATTEMPT_DELAY, attempts.join_next()).await.unwrap_or(None),
+            false => attempts.join_next().await,
+        };
+        match joined {
+            Some(Ok((Ok(stream), address))) => return Ok((stream, address)),
+            Some(Ok((Err(error), _))) => failure = error,
+            Some(Err(error)) => failure = error.into(),
+            None if more => {}
+            None => return Err(failure),
+        }
+    }
+}
+
+/// A Unix socket whose queue is full can not be waited for: the kernel says so at once, and this tries again.
+async fn unix(path: &SocketAddrUnix) -> Result<UnixStream, Cause> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        let socket = unix_socket(SocketFlags::NONBLOCK)?;
+        match connect(&socket, path) {
+            Ok(()) => return Ok(UnixStream::from_std(StdUnixStream::from(socket))?),
+            Err(rustix::io::Errno::AGAIN) => sleep(pause).await,
+            Err(error) => return Err(error.into()),
+        }
+        pause = (2 * pause).min(Duration::from_millis(100));
+    }
+}

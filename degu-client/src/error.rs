@@ -1,0 +1,273 @@
+//! What can go wrong in an exchange: by whose fault, and what was being done.
+
+use std::{convert::Infallible, fmt, io, time::Duration};
+
+use degu_wire::{AddressError, BoxError, Fault, LocalError, RemoteError};
+
+/// An exchange that failed, or a connection that could not be made.
+///
+/// It says [whose fault](Cause) it is, [what was being done](Doing), and whether the request [may be sent
+/// again](Self::is_retryable). The connection is closed after it, whatever it was.
+///
+/// # Sending again
+///
+/// A server may close a connection that is idle at any time, also while the next request is on its way. Who keeps
+/// connections sends such a request again, once, on a new one:
+///
+/// ```no_run
+/// use degu_client::{Bytes, blocking::{Client, Connection, Error}};
+///
+/// fn fetch(client: &Client, kept: &mut Option<Connection>, uri: &str) -> Result<Bytes, Error> {
+///     loop {
+///         let reused = kept.is_some();
+///         let mut connection = match kept.take() {
+///             Some(connection) => connection,
+///             None => client.connect()?,
+///         };
+///         match connection.get(uri).and_then(|response| response.body.read_all(64 * 1024)) {
+///             Ok(text) => {
+///                 *kept = Some(connection).filter(|connection| !connection.is_closed());
+///                 return Ok(text);
+///             }
+///             Err(error) if reused && error.is_retryable() => {}
+///             Err(error) => return Err(error),
+///         }
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Error {
+    cause: Cause,
+    doing: Doing,
+    retryable: bool,
+}
+
+/// Whose fault an [`Error`] is.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The server broke the protocol, or a limit of ours.
+    Remote(RemoteError),
+    /// The caller asked for something that can not be sent.
+    Local(LocalError),
+    /// The body of the request failed: what its source says.
+    Body(BoxError),
+    /// The address can not be used.
+    Address(AddressError),
+    /// The system: sockets, name lookup, interfaces.
+    System(io::Error),
+    /// A deadline passed.
+    Timeout(Deadline),
+    /// `on_connect` refused the connection.
+    Refused,
+    /// The connection is closed: by an earlier error, a body that was dropped unread, or because either side asked for it.
+    Closed,
+}
+
+/// What was being done when an [`Error`] came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Doing {
+    /// Making a connection.
+    Connecting,
+    /// Sending a request, or checking before that the connection is in order.
+    Requesting,
+    /// Awaiting the head of the response.
+    AwaitingResponse,
+    /// Reading the body of the response.
+    ReadingBody,
+}
+
+/// A deadline, with its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Deadline {
+    /// The connection was not made in time: [`OptionsOf::connect_timeout`](crate::OptionsOf::connect_timeout).
+    Connect(Duration),
+    /// The head of the response did not come in time: [`OptionsOf::head_timeout`](crate::OptionsOf::head_timeout).
+    Head(Duration),
+    /// A body stood still: [`OptionsOf::body_idle`](crate::OptionsOf::body_idle).
+    BodyIdle(Duration),
+    /// A timeout of the stream itself, of which nothing more is known.
+    Stream,
+}
+
+impl Error {
+    pub(crate) fn new(cause: impl Into<Cause>, doing: Doing) -> Self {
+        Self { cause: cause.into(), doing, retryable: false }
+    }
+
+    pub(crate) fn retryable(mut self, retryable: bool) -> Self {
+        self.retryable = retryable;
+        self
+    }
+
+    /// Whose fault it is.
+    pub const fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// What was being done.
+    pub const fn doing(&self) -> Doing {
+        self.doing
+    }
+
+    /// Whether the request may be sent again, on a new connection, without being acted on twice: the connection ended
+    /// before an octet of a response came, and either no octet of the request had gone out or the method is idempotent
+    /// (RFC 9110 §9.2.2).
+    ///
+    /// `false` for a connection that could not be made, since there was no request.
+    pub const fn is_retryable(&self) -> bool {
+        self.retryable
+    }
+
+    /// What the server did wrong, if that is what happened.
+    pub const fn remote(&self) -> Option<RemoteError> {
+        match self.cause {
+            Cause::Remote(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// What the caller did wrong, if that is what happened.
+    pub const fn local(&self) -> Option<LocalError> {
+        match self.cause {
+            Cause::Local(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The deadline that passed, if that is what happened.
+    pub const fn timeout(&self) -> Option<Deadline> {
+        match self.cause {
+            Cause::Timeout(deadline) => Some(deadline),
+            _ => None,
+        }
+    }
+}
+
+impl Doing {
+    /// What was being done, in a clause.
+    pub const fn explain(self) -> &'static str {
+        match self {
+            Self::Connecting => "while connecting",
+            Self::Requesting => "before or while the request was sent",
+            Self::AwaitingResponse => "while the response was awaited",
+            Self::ReadingBody => "while the response's body was read",
+        }
+    }
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.explain())
+    }
+}
+
+impl fmt::Display for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(limit) => write!(f, "no connection within {limit:?}"),
+            Self::Head(limit) => write!(f, "no whole response head within {limit:?}"),
+            Self::BodyIdle(limit) => write!(f, "no progress of the body within {limit:?}"),
+            Self::Stream => f.write_str("the stream's own timeout passed"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Remote(error) => write!(f, "the server sent {error}"),
+            Self::Local(error) => write!(f, "the request can not be sent: {error}"),
+            Self::Body(error) => write!(f, "the request's body failed: {error}"),
+            Self::Address(error) => write!(f, "the address can not be used: {error}"),
+            Self::System(error) => write!(f, "the system reports: {error}"),
+            Self::Timeout(deadline) => deadline.fmt(f),
+            Self::Refused => f.write_str("on_connect refused the server"),
+            Self::Closed => f.write_str("the connection is closed"),
+        }
+    }
+}
+
+/// One line: what happened, by whose fault, and what was being done.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.cause, self.doing)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.cause {
+            Cause::Remote(error) => Some(error),
+            Cause::Local(error) => Some(error),
+            Cause::Body(error) => Some(&**error),
+            Cause::Address(error) => Some(error),
+            Cause::System(error) => Some(error),
+            Cause::Timeout(_) | Cause::Refused | Cause::Closed => None,
+        }
+    }
+}
+
+macro_rules! causes {
+    ($($variant:ident($source:ty)),*) => {$(
+        impl From<$source> for Cause {
+            fn from(source: $source) -> Self {
+                Self::$variant(source)
+            }
+        }
+    )*};
+}
+
+causes!(
+    Remote(RemoteError),
+    Local(LocalError),
+    Body(BoxError),
+    Address(AddressError),
+    System(io::Error),
+    Timeout(Deadline)
+);
+
+impl From<Fault> for Cause {
+    fn from(fault: Fault) -> Self {
+        Self::Remote(fault.into())
+    }
+}
+
+impl From<rustix::io::Errno> for Cause {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::System(errno.into())
+    }
+}
+
+/// What made the headers of a request impossible.
+impl From<LocalError> for Error {
+    fn from(error: LocalError) -> Self {
+        Self::new(error, Doing::Requesting)
+    }
+}
+
+/// Headers that are headers already can not fail to become some.
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
+/// For the views of a body as a reader.
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error.cause {
+            Cause::Remote(RemoteError { fault: Fault::TruncatedBody, .. }) => io::ErrorKind::UnexpectedEof,
+            Cause::Remote(_) => io::ErrorKind::InvalidData,
+            Cause::Local(_) | Cause::Address(_) => io::ErrorKind::InvalidInput,
+            Cause::System(error) => error.kind(),
+            Cause::Timeout(_) => io::ErrorKind::TimedOut,
+            Cause::Body(_) => io::ErrorKind::Other,
+            Cause::Refused => io::ErrorKind::ConnectionRefused,
+            Cause::Closed => io::ErrorKind::NotConnected,
+        };
+        Self::new(kind, error)
+    }
+}

@@ -1,0 +1,167 @@
+//! What comes back: the response and its body.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use degu_wire::machine::{Reason, ResponseHead};
+use degu_wire::{Chunk, ChunkExtensions, Headers, LocalError, Part, Source, Trailers};
+
+use crate::Error;
+use crate::connection::{Link, SourceOf};
+use crate::exchange::{Taken, Whole};
+
+/// A response whose body is still to be read.
+///
+/// It borrows its connection as long as it is used. Leaving the body unread is all right: the connection stays open if
+/// the rest has come already when it is used next, and is closed otherwise.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Response<'c> {
+    /// The status code, from 200 to 999.
+    pub status: u16,
+    /// The reason phrase, which is for people.
+    pub reason: Reason,
+    /// The fields.
+    pub headers: Headers,
+    /// The body.
+    pub body: Incoming<'c>,
+}
+
+impl<'c> Response<'c> {
+    pub(crate) fn new(head: ResponseHead, body: Incoming<'c>) -> Self {
+        Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
+    }
+}
+
+/// The body of a response, as it comes in.
+///
+/// A body that ends before its framing says so is an error in every way of reading. A body that is framed by the end of
+/// the connection alone, of a server that says neither length nor chunks, can not be checked like that.
+///
+/// The end is reported when the exchange is over: when the response has come in full and the request has gone out in
+/// full, or nobody reads it any more.
+pub struct Incoming<'c> {
+    link: &'c mut Link,
+    source: SourceOf<dyn Source + Send>,
+    taken: Taken,
+}
+
+impl<'c> Incoming<'c> {
+    pub(crate) fn new(link: &'c mut Link, source: SourceOf<dyn Source + Send>) -> Self {
+        Self { link, source, taken: Taken::default() }
+    }
+
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
+        self.link.poll_head(cx, &mut self.source)
+    }
+
+    /// The next part, as it came: the beginning of a chunk, data, or what was said at the end. For those who pass a body
+    /// on; [`next_chunk`](Self::next_chunk) puts chunks together.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+        if self.taken.ended {
+            return Poll::Ready(Ok(None));
+        }
+        self.link.poll_part(cx, &mut self.source)
+    }
+
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        if let Some(data) = self.taken.leftover() {
+            return Poll::Ready(Ok(Some(data)));
+        }
+        loop {
+            let part = ready!(self.poll_part(cx))?;
+            if let Some(data) = self.taken.data(part) {
+                return Poll::Ready(Ok(data));
+            }
+        }
+    }
+
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
+        if self.taken.is_amid_chunk() {
+            return Poll::Ready(Err(self.link.fail(LocalError::State)));
+        }
+        let limit = self.link.exchange().machine.limits().max_chunk;
+        loop {
+            let part = ready!(self.poll_part(cx))?;
+            match self.taken.chunk(part, limit) {
+                Ok(Some(chunk)) => return Poll::Ready(Ok(chunk)),
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Err(self.link.fail(fault))),
+            }
+        }
+    }
+
+    /// The whole body, of at most `limit` octets. Trailers are read over.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if there is more: at once where the length is announced.
+    /// Whatever else went wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the body: see [`Connection`](crate::Connection).
+    pub async fn read_all(mut self, limit: usize) -> Result<Bytes, Error> {
+        let mut whole = Whole::new(limit);
+        whole.check(self.remaining()).map_err(|fault| self.link.fail(fault))?;
+        while let Some(data) = self.next_data().await? {
+            let remaining = self.remaining();
+            whole.push(data, remaining).map_err(|fault| self.link.fail(fault))?;
+        }
+        Ok(whole.finish())
+    }
+
+    /// The next piece of data as it comes, never empty; `None` at the end. Chunks and pieces have nothing to do with each
+    /// other here.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong; what has been given before is a part of the body only.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_data(&mut self) -> Result<Option<Bytes>, Error> {
+        poll_fn(|cx| self.poll_data(cx)).await
+    }
+
+    /// The next chunk, whole, with its extensions; `None` at the end. A body that is not chunked is one chunk.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if it is over [`Limits::max_chunk`](crate::Limits).
+    /// [`LocalError::State`] if a piece of the chunk was given by [`next_data`](Self::next_data). Whatever else went
+    /// wrong: there never is a part of a chunk.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// How many octets are still to be read, where the length was announced.
+    pub fn remaining(&self) -> Option<u64> {
+        self.link.exchange().machine.body_remaining()
+    }
+
+    /// The trailer fields of a chunked body, after its end: none before.
+    pub fn trailers(&self) -> Option<&Trailers> {
+        self.taken.last.as_ref().map(|(_, trailers)| trailers)
+    }
+
+    /// The extensions of the last chunk, which has no data, after the end of the body: none before.
+    pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
+        self.taken.last.as_ref().map(|(extensions, _)| extensions)
+    }
+}
+
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("remaining", &self.remaining()).field("ended", &self.taken.ended).finish()
+    }
+}

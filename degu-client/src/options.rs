@@ -1,0 +1,198 @@
+//! What a client is told beside the address.
+
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+use degu_wire::{Address, Headers, Limits, LocalError};
+
+use crate::{Client, Peer};
+
+/// How to connect and what to send with every request: made by `Client::options()`, turned into a client by
+/// [`client`](Self::client).
+///
+/// `C` is the kind of client that comes out, [`Client`] or [`blocking::Client`](crate::blocking::Client); one can be
+/// made into the other at no cost.
+///
+/// ```
+/// use std::time::Duration;
+/// use degu_client::{Address, blocking::Client};
+///
+/// let client = Client::options()
+///     .head_timeout(Some(Duration::from_secs(5)))
+///     .header("user-agent", "example/1")?
+///     .client(Address::unix("/run/app.sock"));
+/// # Ok::<(), degu_client::LocalError>(())
+/// ```
+#[must_use]
+pub struct OptionsOf<C> {
+    settings: Settings,
+    client: PhantomData<fn() -> C>,
+}
+
+/// What the options say.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    host: Option<Box<str>>,
+    pub(crate) headers: Headers,
+    pub(crate) connect: Option<Duration>,
+    pub(crate) head: Option<Duration>,
+    pub(crate) body_idle: Option<Duration>,
+    pub(crate) limits: Limits,
+    pub(crate) on_connect: Option<OnConnect>,
+}
+
+pub(crate) type OnConnect = Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>;
+
+/// Where a client goes and how: shared by its copies and its connections.
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) address: Address,
+    pub(crate) host: Box<str>,
+    pub(crate) settings: Settings,
+}
+
+impl<C> OptionsOf<C> {
+    pub(crate) fn new() -> Self {
+        let second = Duration::from_secs(1);
+        let settings = Settings {
+            host: None,
+            headers: Headers::new(),
+            connect: Some(10 * second),
+            head: Some(60 * second),
+            body_idle: Some(60 * second),
+            limits: Limits::DEFAULT,
+            on_connect: None,
+        };
+        Self { settings, client: PhantomData }
+    }
+
+    /// A client with these options, for a server at `address`. Nothing is opened.
+    pub fn client(self, address: impl Into<Address>) -> C
+    where
+        C: From<Client>,
+    {
+        let (address, settings) = (address.into(), self.settings);
+        let host = settings.host.clone().unwrap_or_else(|| address.host().to_string().into());
+        Client(Arc::new(Base { address, host, settings })).into()
+    }
+
+    /// The Host field, in place of the one that the address has: the host without its zone, and the port unless it is
+    /// 80; `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is an error of each
+    /// request.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.settings.host = Some(host.into().into());
+        self
+    }
+
+    /// The Authorization field of every request (RFC 9110 §11.6.2), such as `Bearer …`.
+    ///
+    /// # Errors
+    ///
+    /// As [`header`](Self::header).
+    pub fn authorization(self, credentials: impl fmt::Display) -> Result<Self, LocalError> {
+        self.header("authorization", credentials)
+    }
+
+    /// A field of every request, in place of any that was set with this name. A request that sets the field itself sends
+    /// its own instead.
+    ///
+    /// # Errors
+    ///
+    /// As [`Headers::set`].
+    pub fn header(mut self, name: &str, value: impl fmt::Display) -> Result<Self, LocalError> {
+        self.settings.headers.set(name, value)?;
+        Ok(self)
+    }
+
+    /// The fields of every request, in place of all that were set.
+    pub fn headers(mut self, headers: Headers) -> Self {
+        self.settings.headers = headers;
+        self
+    }
+
+    /// Without the fields of this name that were set.
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.settings.headers.remove(name);
+        self
+    }
+
+    /// How long it may take to make a connection, in total: looking the name up, every address of it, `on_connect`.
+    ///
+    /// Default 10 s (curl: 5 minutes, Go: 30 s in its default transport). `None` leaves it to the system.
+    pub fn connect_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.settings.connect = limit;
+        self
+    }
+
+    /// How long the server may take to answer, in total: from the end of the request to the end of the response's head,
+    /// however many reads that takes.
+    ///
+    /// Default 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
+    pub fn head_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.settings.head = limit;
+        self
+    }
+
+    /// How long a body may stand still: the response's while its next octets are awaited, and the request's while the
+    /// server takes nothing of it. Octets that are framing do not count as progress. A request's body that waits for its
+    /// own source is not held against the server.
+    ///
+    /// Default 60 s (nginx's proxy: 60 s). `None` for feeds that may be silent for long.
+    pub fn body_idle(mut self, limit: Option<Duration>) -> Self {
+        self.settings.body_idle = limit;
+        self
+    }
+
+    /// How much the server may send, and in how many pieces.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// Called with every new connection, before its first request; `false` closes it, and connecting fails.
+    ///
+    /// For looking at who answered: over a Unix socket, whether the process is the one that is meant.
+    ///
+    /// ```
+    /// use degu_client::{Address, blocking::Client};
+    ///
+    /// let client = Client::options()
+    ///     .on_connect(|peer| peer.credentials().is_some_and(|daemon| daemon.uid == 0))
+    ///     .client(Address::unix("/run/daemon.sock"));
+    /// ```
+    pub fn on_connect(mut self, check: impl Fn(&Peer<'_>) -> bool + Send + Sync + 'static) -> Self {
+        self.settings.on_connect = Some(Arc::new(check));
+        self
+    }
+}
+
+impl<C> Clone for OptionsOf<C> {
+    fn clone(&self) -> Self {
+        Self { settings: self.settings.clone(), client: PhantomData }
+    }
+}
+
+impl<C> Default for OptionsOf<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C> fmt::Debug for OptionsOf<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.settings.fmt(f)
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// Headers show their names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("host", &self.host)
+            .field("headers", &self.headers)
+            .field("connect_timeout", &self.connect)
+            .field("head_timeout", &self.head)
+            .field("body_idle", &self.body_idle)
+            .field("on_connect", &self.on_connect.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,53 @@
+//! Who is at the other end.
+
+use std::os::fd::BorrowedFd;
+
+use degu_wire::Address;
+
+/// The server that a new connection leads to: what [`on_connect`](crate::OptionsOf::on_connect) looks at.
+#[derive(Debug)]
+pub struct Peer<'c> {
+    address: &'c Address,
+    credentials: Option<Credentials>,
+}
+
+impl<'c> Peer<'c> {
+    pub(crate) fn new(address: &'c Address, socket: BorrowedFd<'_>) -> Self {
+        Self { address, credentials: credentials(address, socket) }
+    }
+
+    /// The address that was connected to: of a DNS name, the one that answered.
+    pub const fn address(&self) -> &'c Address {
+        self.address
+    }
+
+    /// Who opened the Unix socket that was connected to; none over TCP.
+    pub const fn credentials(&self) -> Option<Credentials> {
+        self.credentials
+    }
+}
+
+/// The process at the other end of a Unix socket, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// The process, as it was when it began to listen. It may have ended since, and the number may be in use again.
+    pub pid: i32,
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn credentials(address: &Address, socket: BorrowedFd<'_>) -> Option<Credentials> {
+    if !address.is_unix() {
+        return None;
+    }
+    let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
+    Some(Credentials { pid: peer.pid.as_raw_nonzero().get(), uid: peer.uid.as_raw(), gid: peer.gid.as_raw() })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn credentials(_: &Address, _: BorrowedFd<'_>) -> Option<Credentials> {
+    None
+}

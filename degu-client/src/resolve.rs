@@ -1,0 +1,102 @@
+//! From addresses to what sockets take, without waiting for anybody.
+
+use std::net::{SocketAddr, SocketAddrV6};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use degu_wire::{Address, AddressFault, AddressKind, Zone};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, netdevice, socket_with};
+
+use crate::{Cause, Deadline};
+
+/// Where a socket can connect to.
+pub(crate) enum Target<'a> {
+    Ip(SocketAddr),
+    Unix(SocketAddrUnix),
+    Name { host: &'a str, port: u16 },
+}
+
+/// Resolves what needs no name server: zones by the name of their interface.
+pub(crate) fn target(address: &Address) -> Result<Target<'_>, Cause> {
+    Ok(match address.kind() {
+        AddressKind::V4(address) => Target::Ip(address.into()),
+        AddressKind::V6 { ip, zone, port } => {
+            let zone = match zone {
+                Zone::None => 0,
+                Zone::Index(index) => index,
+                Zone::Name(name) => {
+                    let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+                    netdevice::name_to_index(&socket, name)?
+                }
+            };
+            Target::Ip(SocketAddrV6::new(ip, port, 0, zone).into())
+        }
+        AddressKind::Path(path) => {
+            address.check()?;
+            Target::Unix(SocketAddrUnix::new(path)?)
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        AddressKind::Abstract(name) => Target::Unix(SocketAddrUnix::new_abstract_name(name)?),
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        AddressKind::Abstract(_) => return Err(Cause::Address(AddressFault::AbstractUnsupported.into())),
+        AddressKind::Name { host, port } => Target::Name { host, port },
+        // The kernel chooses when a server binds.
+        _ => return Err(Cause::Address(AddressFault::NotBound.into())),
+    })
+}
+
+/// A Unix stream socket.
+pub(crate) fn unix_socket(flags: SocketFlags) -> Result<OwnedFd, Cause> {
+    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | flags, None)?)
+}
+
+/// The addresses of a name in the order in which they are tried: the families in turn, the one that the resolver put
+/// first first (RFC 8305 §4), so that a family without a route costs one attempt.
+pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    for address in found {
+        let same = first.first().is_none_or(|other: &SocketAddr| other.is_ipv6() == address.is_ipv6());
+        if same { &mut first } else { &mut second }.push(address);
+    }
+    let mut second = second.into_iter();
+    let mut all: Vec<_> = first.into_iter().flat_map(|address| [Some(address), second.next()]).flatten().collect();
+    all.extend(second);
+    all
+}
+
+/// A deadline for making a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Until {
+    pub(crate) limit: Option<std::time::Duration>,
+    start: Instant,
+}
+
+impl Until {
+    pub(crate) fn new(limit: Option<std::time::Duration>) -> Self {
+        Self { limit, start: Instant::now() }
+    }
+
+    /// What is left: `None` without a limit, an error when nothing is.
+    pub(crate) fn left(&self) -> Result<Option<std::time::Duration>, Cause> {
+        let Some(limit) = self.limit else { return Ok(None) };
+        match limit.checked_sub(self.start.elapsed()) {
+            Some(left) if !left.is_zero() => Ok(Some(left)),
+            _ => Err(Deadline::Connect(limit).into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let all = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let found = all(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]);
+        let tried = all(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1", "[::3]:1"]);
+        assert_eq!(interleave(found.into_iter()), tried);
+        let found = all(&["1.1.1.1:1", "[::1]:1", "[::2]:1"]);
+        assert_eq!(interleave(found.clone().into_iter()), found);
+    }
+}

@@ -1,0 +1,104 @@
+//! What an async connection reads and writes.
+
+use std::{
+    fmt,
+    io::{self, IoSlice},
+    os::fd::{AsFd, BorrowedFd},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A socket, anything else, or nothing any more.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Other(Box<dyn Io>),
+    Closed,
+}
+
+impl Stream {
+    /// Appends what has come; 0 octets are the end.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Other(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Closed => Poll::Ready(Ok(0)),
+        }
+    }
+
+    /// Writes some of these pieces, which are not all empty.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+        let stream: Pin<&mut (dyn AsyncWrite + Unpin)> = match self {
+            Self::Tcp(stream) => Pin::new(stream),
+            Self::Unix(stream) => Pin::new(stream),
+            Self::Other(stream) => Pin::new(stream),
+            Self::Closed => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
+        let written = match pieces {
+            [only, [], []] | [[], only, []] | [[], [], only] => stream.poll_write(cx, only),
+            _ => stream.poll_write_vectored(cx, &pieces.map(IoSlice::new)),
+        };
+        match written {
+            // An end where there is none: the stream takes nothing and does not say why.
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => written,
+        }
+    }
+
+    /// Passes on what the stream itself holds back. Sockets hold nothing.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Other(stream) => Pin::new(stream).poll_flush(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The socket, where it is known.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(stream) => Some(stream.as_fd()),
+            Self::Other(_) | Self::Closed => None,
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(stream) => stream.fmt(f),
+            Self::Unix(stream) => stream.fmt(f),
+            Self::Other(_) => f.write_str("a stream of the caller's"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
+/// What has happened on a socket that should be silent.
+pub(crate) enum Silence {
+    Kept,
+    /// Octets that nobody asked for.
+    Broken,
+    /// The peer closed.
+    Ended,
+}
+
+/// Looks whether something has come, without waiting and without taking it.
+pub(crate) fn peek(socket: BorrowedFd<'_>) -> Silence {
+    use rustix::net::{RecvFlags, recv};
+    match recv(socket, &mut [0][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, 0)) => Silence::Ended,
+        Ok(_) => Silence::Broken,
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Silence::Kept,
+        Err(_) => Silence::Ended,
+    }
+}

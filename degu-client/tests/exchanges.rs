@@ -1,0 +1,79 @@
+//! Both drivers against a server that says exactly what it is told to: `exchanges/suite.rs`, once for each.
+
+mod common;
+
+mod asynchronous {
+    use degu_client::{Body, Client};
+
+    macro_rules! wait {
+        ($future:expr) => {
+            $future.await
+        };
+    }
+
+    macro_rules! case {
+        ($(#[$attribute:meta])* fn $name:ident() $body:block) => {
+            #[tokio::test]
+            $(#[$attribute])*
+            async fn $name() $body
+        };
+    }
+
+    /// Chunks out of an iterator.
+    fn chunks(parts: impl IntoIterator<Item = degu_client::Part, IntoIter: Send + Unpin + 'static>) -> Body {
+        Body::from_chunks(Box::pin(Parts(parts.into_iter())))
+    }
+
+    /// So many octets, in pieces.
+    fn octets(length: u64) -> Body {
+        const PIECE: u64 = 100_000;
+        let pieces = (0..length.div_ceil(PIECE)).map(move |n| {
+            let piece = PIECE.min(length - n * PIECE) as usize;
+            degu_client::Part::Data(vec![b'x'; piece].into())
+        });
+        Body::from_source(length, Box::pin(Parts(pieces)))
+    }
+
+    struct Parts<I>(I);
+
+    impl<I: Iterator<Item = degu_client::Part> + Unpin> degu_client::Source for Parts<I> {
+        fn poll_part(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<degu_client::Part, degu_client::BoxError>>> {
+            std::task::Poll::Ready(self.0.next().map(Ok))
+        }
+    }
+
+    include!("exchanges/suite.rs");
+}
+
+mod blocking {
+    use degu_client::blocking::{Body, Client};
+
+    macro_rules! wait {
+        ($done:expr) => {
+            $done
+        };
+    }
+
+    macro_rules! case {
+        ($(#[$attribute:meta])* fn $name:ident() $body:block) => {
+            #[test]
+            $(#[$attribute])*
+            fn $name() $body
+        };
+    }
+
+    /// Chunks out of an iterator.
+    fn chunks(parts: impl IntoIterator<Item = degu_client::Part, IntoIter: 'static>) -> Body {
+        Body::from_chunks(parts)
+    }
+
+    /// So many octets.
+    fn octets(length: u64) -> Body {
+        Body::from_reader(length, std::io::repeat(b'x'))
+    }
+
+    include!("exchanges/suite.rs");
+}

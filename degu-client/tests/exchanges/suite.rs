@@ -1,0 +1,452 @@
+// One suite for both drivers. The module that includes it says what `wait!`, `case!`, `chunks` and `octets` are.
+
+use std::{io::Read, io::Write, sync::mpsc, time::Duration};
+
+use degu_client::{Cause, Chunk, Deadline, Fault, LocalError, Method, Trailers};
+
+use crate::common::{KINDS, Kind, Server};
+
+/// A connection to a server with one connection and this script.
+macro_rules! connect {
+    ($kind:expr, $script:expr) => {{
+        let server = Server::once($kind, $script);
+        let connection = wait!(Client::new(&server.address).connect()).unwrap();
+        (server, connection)
+    }};
+}
+
+case! {
+    fn every_kind_of_address() {
+        for kind in KINDS {
+            let server = Server::once(kind, |wire| {
+                let host = match wire {
+                    crate::common::Wire::Tcp(stream) => stream.local_addr().unwrap().to_string(),
+                    crate::common::Wire::Unix(_) => "localhost".to_owned(),
+                };
+                wire.expect(&format!("GET /a?b HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\nx: y\r\n\r\nhello");
+                wire.expect(&format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 3\r\n\r\nabc"));
+                wire.send("HTTP/1.1 404 Not There\r\ncontent-length: 0\r\n\r\n");
+                wire.expect_end();
+            });
+            let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
+            assert_eq!(connection.address(), &server.address);
+            let response = wait!(connection.get("/a?b")).unwrap();
+            assert_eq!((response.status, response.reason.as_str(), response.headers.get("X")), (200, "OK", Some("y")));
+            assert_eq!(wait!(response.body.read_all(5)).unwrap(), "hello");
+            let response = wait!(connection.post("/", "abc")).unwrap();
+            assert_eq!((response.status, response.reason.as_str()), (404, "Not There"));
+            drop(response);
+            assert!(!connection.is_closed());
+            drop(connection);
+        }
+    }
+}
+
+case! {
+    fn short_forms_and_framing() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            let ok = "HTTP/1.1 204 No Content\r\n\r\n";
+            wire.expect("HEAD / HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 77\r\n\r\n");
+            for rest in [
+                "PUT / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\na",
+                "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n",
+                "DELETE / HTTP/1.1\r\nhost: localhost\r\n\r\n",
+                "PATCH / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\nbc",
+                "PROPFIND / HTTP/1.1\r\nhost: localhost\r\ndepth: 1\r\n\r\n",
+                "PUT / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n\
+                 2;n=1\r\nab\r\n1\r\nc\r\n0\r\nx-sum: 7\r\n\r\n",
+                "PUT / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 3\r\n\r\nxxx",
+            ] {
+                wire.expect(rest);
+                wire.send(ok);
+            }
+            wire.expect_end();
+        });
+        assert_eq!(wait!(wait!(connection.head("/")).unwrap().body.read_all(0)).unwrap(), "");
+        assert_eq!(wait!(connection.put("/", "a")).unwrap().status, 204);
+        assert_eq!(wait!(connection.post("/", ())).unwrap().status, 204);
+        assert_eq!(wait!(connection.delete("/")).unwrap().status, 204);
+        assert_eq!(wait!(connection.patch("/", b"bc")).unwrap().status, 204);
+        assert_eq!(wait!(connection.request("PROPFIND", "/", [("depth", 1)], ())).unwrap().status, 204);
+        let trailers = Trailers::try_from([("x-sum", 7)]).unwrap();
+        let body = chunks([Chunk::new("ab").with_extension("n", 1).into(), Chunk::new("c").into(), trailers.into()]);
+        assert_eq!(wait!(connection.put("/", body)).unwrap().status, 204);
+        assert_eq!(wait!(connection.put("/", octets(3))).unwrap().status, 204);
+    }
+}
+
+case! {
+    fn options_make_the_fields() {
+        let server = Server::new(Kind::V6, |accept| {
+            let mut wire = accept.next();
+            wire.expect("GET / HTTP/1.1\r\nhost: example.org\r\na: 1\r\nauthorization: Bearer x\r\n\r\n");
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            wire.expect("GET / HTTP/1.1\r\nhost: other\r\na: 2\r\nauthorization: Bearer x\r\n\r\n");
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            wire.expect_end();
+        });
+        let options = Client::options().host("example.org").header("a", 0).unwrap().header("b", 1).unwrap();
+        let options = options.header("a", 1).unwrap().without_header("b").authorization("Bearer x").unwrap();
+        let client = options.client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
+        let own = [("host", "other"), ("a", "2")];
+        assert_eq!(wait!(connection.request(Method::Get, "/", own, ())).unwrap().status, 204);
+    }
+}
+
+case! {
+    fn chunks_keep_what_was_said_about_them() {
+        let (_server, mut connection) = connect!(Kind::Abstract, |wire| {
+            for _ in 0..3 {
+                wire.head();
+                wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;a=1;b\r\nabc\r\n2\r");
+                wire.send("\nde\r\n0;end=\"x y\"\r\nx-sum: 5\r\n\r\n");
+            }
+            wire.expect_end();
+        });
+        let mut response = wait!(connection.get("/")).unwrap();
+        let chunk = wait!(response.body.next_chunk()).unwrap().unwrap();
+        assert_eq!((&chunk.data[..], chunk.extension("a").as_deref()), (&b"abc"[..], Some("1")));
+        assert_eq!(wait!(response.body.next_chunk()).unwrap().unwrap(), Chunk::new("de"));
+        assert!(response.body.trailers().is_none());
+        assert_eq!(wait!(response.body.next_chunk()).unwrap(), None);
+        assert_eq!(wait!(response.body.next_chunk()).unwrap(), None, "and it stays so");
+        assert_eq!(response.body.trailers().unwrap().get("x-sum"), Some("5"));
+        assert_eq!(response.body.last_extensions().unwrap().get("end").as_deref(), Some("x y"));
+        drop(response);
+
+        let mut response = wait!(connection.get("/")).unwrap();
+        let mut text = Vec::new();
+        while let Some(data) = wait!(response.body.next_data()).unwrap() {
+            text.extend_from_slice(&data);
+        }
+        assert_eq!((&text[..], response.body.trailers().unwrap().len()), (&b"abcde"[..], 1));
+        drop(response);
+        assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(5)).unwrap(), "abcde");
+    }
+}
+
+case! {
+    fn a_large_chunk_is_whole_or_an_error() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n30d40;n=1\r\n");
+            wire.send(&"x".repeat(200_000));
+            wire.send("\r\n30d40;n=2\r\n");
+            wire.send(&"x".repeat(199_999));
+        });
+        let mut response = wait!(connection.get("/")).unwrap();
+        let chunk = wait!(response.body.next_chunk()).unwrap().unwrap();
+        assert_eq!((chunk.data.len(), chunk.extension("n").as_deref()), (200_000, Some("1")));
+        let error = wait!(response.body.next_chunk()).unwrap_err();
+        assert_eq!(error.remote().unwrap().fault, Fault::TruncatedBody);
+        drop(response);
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn pieces_and_chunks_do_not_mix_amid_a_chunk() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n30d40\r\nabc");
+            wire.expect_end();
+        });
+        let mut response = wait!(connection.get("/")).unwrap();
+        assert!(wait!(response.body.next_data()).unwrap().is_some());
+        assert_eq!(wait!(response.body.next_chunk()).unwrap_err().local(), Some(LocalError::State));
+        drop(response);
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn truncated_responses_are_errors() {
+        let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        for (response, fault) in [
+            (String::new(), Fault::NoResponse),
+            ("HTTP/1.1 2".into(), Fault::TruncatedHead),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n".into(), Fault::TruncatedHead),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab".into(), Fault::TruncatedBody),
+            (format!("{chunked}3"), Fault::TruncatedBody),
+            (format!("{chunked}3\r\nab"), Fault::TruncatedBody),
+            (format!("{chunked}3\r\nabc"), Fault::TruncatedBody),
+            (format!("{chunked}3\r\nabc\r\n"), Fault::TruncatedBody),
+            (format!("{chunked}3\r\nabc\r\n0\r\n"), Fault::TruncatedBody),
+            (format!("{chunked}3\r\nabc\r\n0\r\na: b\r\n"), Fault::TruncatedBody),
+        ] {
+            let (_server, mut connection) = connect!(Kind::Path, move |wire| {
+                wire.head();
+                wire.send(&response);
+            });
+            let error = match wait!(connection.get("/")) {
+                Ok(response) => wait!(response.body.read_all(100)).unwrap_err(),
+                Err(error) => error,
+            };
+            assert_eq!(error.remote().unwrap().fault, fault);
+            assert_eq!(error.is_retryable(), fault == Fault::NoResponse);
+            assert!(connection.is_closed());
+        }
+    }
+}
+
+case! {
+    fn a_request_that_may_have_been_acted_on_is_not_to_be_repeated() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+        });
+        let error = wait!(connection.post("/", ())).unwrap_err();
+        assert_eq!(error.remote().unwrap().fault, Fault::NoResponse);
+        assert!(!error.is_retryable() && connection.is_closed());
+        let error = wait!(connection.post("/", ())).unwrap_err();
+        assert!(matches!(error.cause(), Cause::Closed) && error.is_retryable(), "nothing was sent: {error}");
+    }
+}
+
+case! {
+    fn what_comes_unasked_closes_the_connection() {
+        for unasked in ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", "\n", ""] {
+            for kind in KINDS {
+                let (go, when) = mpsc::channel();
+                let (done, came) = mpsc::channel();
+                let (_server, mut connection) = connect!(kind, move |wire| {
+                    wire.head();
+                    wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+                    when.recv().unwrap();
+                    match unasked {
+                        "" => wire.shut(),
+                        _ => wire.send(unasked),
+                    }
+                    done.send(()).unwrap();
+                    assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no second request");
+                });
+                assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
+                go.send(()).unwrap();
+                came.recv().unwrap();
+                let error = wait!(connection.post("/", "a")).unwrap_err();
+                assert!(error.is_retryable() && connection.is_closed(), "{error}");
+                assert_eq!(error.remote().is_some(), !unasked.is_empty());
+            }
+        }
+    }
+}
+
+case! {
+    fn octets_behind_a_response_are_not_the_next() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+            wire.expect_end();
+        });
+        assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn bodies_that_are_dropped() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello");
+            wire.expect_end();
+        });
+        assert_eq!(wait!(connection.get("/")).unwrap().status, 200);
+        assert!(!connection.is_closed(), "all of it was here");
+        assert_eq!(wait!(connection.get("/")).unwrap().status, 200);
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn the_last_exchange_of_a_connection() {
+        for last in [
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok",
+            "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            "HTTP/1.1 200 OK\r\n\r\nok",
+        ] {
+            let (_server, mut connection) = connect!(Kind::V4, move |wire| {
+                wire.head();
+                wire.send(last);
+            });
+            assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
+            assert!(connection.is_closed());
+        }
+        let (_server, mut connection) = connect!(Kind::V4, |wire| {
+            wire.expect("GET / HTTP/1.1\r\n");
+            assert!(wire.head().ends_with("connection: close\r\n\r\n"));
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            wire.expect_end();
+        });
+        let asked = wait!(connection.request(Method::Get, "/", [("connection", "close")], ())).unwrap();
+        assert_eq!(wait!(asked.body.read_all(0)).unwrap(), "");
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn interim_responses_are_read_over() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n");
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            wire.head();
+            wire.send("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n");
+            wire.expect_end();
+        });
+        assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
+        let error = wait!(connection.get("/")).unwrap_err();
+        assert_eq!(error.remote().unwrap().fault, Fault::UnexpectedUpgrade);
+    }
+}
+
+case! {
+    fn limits_of_a_body() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n");
+            wire.expect_end();
+        });
+        let error = wait!(wait!(connection.get("/")).unwrap().body.read_all(5)).unwrap_err();
+        assert_eq!(error.remote().unwrap().fault, Fault::BodyTooLarge);
+        assert!(connection.is_closed());
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n");
+            wire.expect_end();
+        });
+        let error = wait!(wait!(connection.get("/")).unwrap().body.read_all(5)).unwrap_err();
+        assert_eq!(error.remote().unwrap().fault, Fault::BodyTooLarge);
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn what_can_not_be_sent() {
+        for (method, uri, headers, fault) in [
+            (Method::Get, "/a b", ("a", "1"), LocalError::Target),
+            (Method::Extension("A B"), "/", ("a", "1"), LocalError::Method),
+            (Method::Get, "/", ("a", "1\r\nb: 2"), LocalError::FieldValue),
+            (Method::Get, "/", ("a b", "1"), LocalError::FieldName),
+        ] {
+            let (_server, mut connection) = connect!(Kind::Path, |wire| {
+                assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "nothing is sent");
+            });
+            let error = wait!(connection.request(method, uri, [headers], ())).unwrap_err();
+            assert_eq!(error.local(), Some(fault));
+            assert!(connection.is_closed());
+        }
+    }
+}
+
+case! {
+    fn deadlines() {
+        let short = Some(Duration::from_millis(20));
+        let server = Server::new(Kind::Path, |accept| {
+            let mut wire = accept.next();
+            wire.head();
+            wire.send("HTTP/1.1 200");
+            wire.expect_end();
+            let mut wire = accept.next();
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na");
+            wire.expect_end();
+        });
+        let client = Client::options().head_timeout(short).client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let error = wait!(connection.get("/")).unwrap_err();
+        assert_eq!(error.timeout(), short.map(Deadline::Head));
+        assert!(connection.is_closed());
+        let client = Client::options().body_idle(short).client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let error = wait!(wait!(connection.get("/")).unwrap().body.read_all(3)).unwrap_err();
+        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn an_error_status_ends_the_sending() {
+        for kind in [Kind::V6, Kind::Path] {
+            let (_server, mut connection) = connect!(kind, |wire| {
+                wire.head();
+                wire.send("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
+                wire.expect_end();
+            });
+            let response = wait!(connection.put("/", octets(1 << 40))).unwrap();
+            assert_eq!(response.status, 413);
+            assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
+            assert!(connection.is_closed());
+        }
+    }
+}
+
+case! {
+    fn a_body_goes_on_being_sent_after_the_response_has_come() {
+        const LENGTH: u64 = 3 << 20;
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            let mut body = vec![0; LENGTH as usize];
+            wire.read_exact(&mut body).unwrap();
+            wire.head();
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+        });
+        let response = wait!(connection.put("/", octets(LENGTH))).unwrap();
+        assert_eq!(wait!(response.body.read_all(2)).unwrap(), "ok");
+        assert!(!connection.is_closed());
+        assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
+    }
+}
+
+case! {
+    fn full_duplex() {
+        const LENGTH: u64 = 64 << 20;
+        for kind in [Kind::V4, Kind::Path] {
+            let (_server, mut connection) = connect!(kind, |wire| {
+                wire.head();
+                wire.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: {LENGTH}\r\n\r\n"));
+                let mut from = wire.try_clone().take(LENGTH);
+                std::io::copy(&mut from, wire).unwrap();
+                wire.flush().unwrap();
+                wire.expect_end();
+            });
+            let mut response = wait!(connection.post("/", octets(LENGTH))).unwrap();
+            let mut total = 0;
+            while let Some(data) = wait!(response.body.next_data()).unwrap() {
+                total += data.len() as u64;
+            }
+            assert_eq!(total, LENGTH);
+            drop(response);
+            assert!(!connection.is_closed());
+        }
+    }
+}
+
+case! {
+    fn a_body_that_waits_for_the_servers_word() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            let expects = "PUT / HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n";
+            wire.expect(expects);
+            wire.send("HTTP/1.1 100 Continue\r\n\r\n");
+            wire.expect("abc");
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            // Without the word it comes after a while.
+            wire.expect(expects);
+            wire.expect("abc");
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            wire.expect(expects);
+            wire.send("HTTP/1.1 417 Expectation Failed\r\ncontent-length: 0\r\n\r\n");
+            assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no body");
+        });
+        let expect = [("expect", "100-continue")];
+        assert_eq!(wait!(connection.request(Method::Put, "/", expect, "abc")).unwrap().status, 204);
+        assert_eq!(wait!(connection.request(Method::Put, "/", expect, "abc")).unwrap().status, 204);
+        assert_eq!(wait!(connection.request(Method::Put, "/", expect, "abc")).unwrap().status, 417);
+        assert!(connection.is_closed());
+    }
+}
