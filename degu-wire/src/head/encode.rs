@@ -2,7 +2,8 @@
 //! which the parser of this crate, or a laxer one, would read as something else.
 
 use super::{
-    fields::is_forbidden_in_trailers,
+    fields::{Semantics, is_forbidden_in_trailers, single},
+    host::is_host,
     request::is_target,
     scan::{is_field_value, is_text, is_token},
 };
@@ -173,14 +174,20 @@ pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), LocalError> {
     Ok(())
 }
 
-/// Writes fields, of which none may be a framing field.
+/// Writes fields, of which none may be a framing field, and some only once.
 pub(crate) fn put_fields<'f, V: AsRef<[u8]>>(
     sink: &mut impl Sink,
     fields: impl IntoIterator<Item = (&'f str, V)>,
 ) -> Result<(), LocalError> {
+    let mut seen = 0;
     for (name, value) in fields {
-        if name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding") {
+        let field = single(name.as_bytes());
+        if field & (seen | Semantics::CONTENT_LENGTH | Semantics::CHUNKED) != 0 {
             return Err(LocalError::FieldNotAllowed);
+        }
+        seen |= field;
+        if field == Semantics::HOST && !is_host(value.as_ref()) {
+            return Err(LocalError::FieldValue);
         }
         put_field(sink, name, value.as_ref())?;
     }

@@ -148,6 +148,21 @@ impl Semantics {
     }
 }
 
+/// The fields that may stand only once, for those who write a message: the bit of this one, or none.
+pub(crate) fn single(name: &[u8]) -> u16 {
+    match name.len() {
+        4 if is(name, b"host") => Semantics::HOST,
+        5 if is(name, b"range") => Semantics::RANGE,
+        6 if is(name, b"expect") => Semantics::EXPECT,
+        12 if is(name, b"content-type") => Semantics::CONTENT_TYPE,
+        13 if is(name, b"authorization") => Semantics::AUTHORIZATION,
+        13 if is(name, b"content-range") => Semantics::CONTENT_RANGE,
+        14 if is(name, b"content-length") => Semantics::CONTENT_LENGTH,
+        17 if is(name, b"transfer-encoding") => Semantics::CHUNKED,
+        _ => 0,
+    }
+}
+
 /// Whether a name of letters and hyphens is `lower`, case ignored. Setting the case bit maps no other token octet onto a
 /// letter or a hyphen, so words can be compared as they are.
 #[inline(always)]

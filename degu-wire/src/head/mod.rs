@@ -26,7 +26,7 @@ pub use response::{ResponseHead, parse_response};
 #[cfg(feature = "alloc")]
 pub(crate) use {
     encode::{Sink, check_field, put_framing, put_request_line, put_status_line},
-    fields::{decimal, is_forbidden_in_trailers},
+    fields::{decimal, is_forbidden_in_trailers, single},
     host::is_host,
     request::{RequestMeta, scan_request},
     response::{ResponseMeta, scan_response},

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
 
 use crate::body::{BodyKind, Part};
-use crate::head::{FramingField, Sink, decimal, put_framing};
+use crate::head::{FramingField, Sink, decimal, put_framing, single};
 use crate::headers::Headers;
 use crate::{Limits, LocalError};
 
@@ -259,7 +259,13 @@ pub(super) fn put_headers(
 ) -> Result<Said, LocalError> {
     let mut said = Said::default();
     let mut described = false;
+    let mut seen = 0;
     for (name, value) in headers.iter() {
+        let field = single(name.as_bytes());
+        if seen & field != 0 {
+            return Err(LocalError::FieldNotAllowed);
+        }
+        seen |= field;
         match name.len() {
             14 | 17
                 if described
