@@ -197,11 +197,14 @@ impl Cas {
         Ok(again)
     }
 
-    /// The files, for a text: `operators.pem, machines.pem`.
+    /// Where they come from, for a text: `the CAs of operators.pem, machines.pem`.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<String> = Vec::new();
         for ca in &self.cas {
-            let name = ca.source.to_string();
+            let name = match &ca.source {
+                Source::File(path) => path.display().to_string(),
+                Source::Memory(_) => ca.label.to_string(),
+            };
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -210,7 +213,7 @@ impl Cas {
         let more = names.len().saturating_sub(4);
         names.truncate(4);
         let text = names.join(", ");
-        if more > 0 { format!("{text} and {more} more") } else { text }
+        if more > 0 { format!("the CAs of {text} and {more} more") } else { format!("the CAs of {text}") }
     }
 }
 

@@ -282,8 +282,9 @@ impl Judge {
                 (kind_of(certificate), format!("the {peer} did not prove that it holds its key ({certificate})"))
             }
             E::PeerIncompatible(what) => {
-                (Kind::Incompatible, format!("the {peer} has nothing in common with us ({what:?})"))
+                (Kind::Incompatible, format!("the {peer} can not come to terms with us: {}", words(what)))
             }
+            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", words(what))),
             E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers other application protocols only")),
             E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
@@ -317,6 +318,21 @@ impl Judge {
         let what = format!("the connection to the {} broke in the handshake: {error}", self.peer);
         Error::new(Kind::Io, Blame::System, what).with_source(error)
     }
+}
+
+/// rustls's names for what it found are sentences without spaces.
+fn words(name: impl fmt::Debug) -> String {
+    let name = format!("{name:?}");
+    let mut text = String::new();
+    let mut before = None;
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && before.is_some_and(|before: char| !before.is_ascii_uppercase()) {
+            text.push(' ');
+        }
+        text.push(character.to_ascii_lowercase());
+        before = Some(character);
+    }
+    text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")
 }
 
 pub(crate) fn no_alpn(peer: Side) -> Error {

@@ -25,7 +25,8 @@
 //! For private CAs, one routine judges servers and clients: webpki builds the path, and this crate adds what it leaves
 //! out (weak keys, the sanity of the CAs themselves) and tells which CA vouched. [`rfc5280`] compares both with RFC 5280
 //! section by section, and lists what is accepted that a reader may not expect. It runs again when a session is resumed,
-//! which rustls alone would not do: a certificate that has expired since is refused.
+//! which rustls alone would not do: a certificate that has expired since is refused. [`handshakes`] is a table of what
+//! becomes of more than a hundred handshakes, what we say, and what the peer is told.
 //!
 //! # Cryptography
 //!
@@ -56,6 +57,9 @@ mod provider;
 mod server;
 mod source;
 mod verify;
+
+#[doc = include_str!("../docs/handshakes.md")]
+pub mod handshakes {}
 
 #[doc = include_str!("../docs/rfc5280.md")]
 pub mod rfc5280 {}

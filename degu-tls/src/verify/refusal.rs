@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::{CertificateError, OtherError};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::{EndEntityCert, Error as Pki};
 
 use super::{Side, Store, fitness, weak_rsa};
@@ -224,7 +224,7 @@ impl Chain<'_> {
     }
 
     fn files(&self) -> &str {
-        self.store.map_or("the CAs", |store| &store.files)
+        self.store.map_or("ours", |store| &store.files)
     }
 
     fn explain(&self, error: &Pki) -> (Kind, String) {
@@ -239,7 +239,8 @@ impl Chain<'_> {
             }
             Pki::InvalidCertValidity => (Kind::Malformed, format!("{subject} ends to be valid before it begins")),
             Pki::CertNotValidForName(context) => {
-                let names: Vec<_> = context.presented.iter().map(|name| plain(name)).collect();
+                let names: Vec<_> =
+                    context.presented.iter().map(|name| plain(&shown(name, &context.expected))).collect();
                 let names = if names.is_empty() { "no name at all".into() } else { names.join(", ") };
                 let expected = plain(&context.expected.to_str());
                 (Kind::Name, format!("{subject} is not for {expected}; it is for {names}"))
@@ -294,9 +295,8 @@ impl Chain<'_> {
         let name = der::name(&issuer);
         let files = self.files();
         if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
-            let text = format!(
-                "{subject} leads to a CA by the name of one in {files} ({name}), but through a certificate that is no CA's"
-            );
+            let text =
+                format!("{subject} leads to {name}, by name one of {files}, but through a certificate that is no CA's");
             return (Kind::UnknownIssuer, text);
         }
         let missing = if issuer == leaf.issuer() && self.intermediates.is_empty() {
@@ -304,7 +304,7 @@ impl Chain<'_> {
         } else {
             String::new()
         };
-        (Kind::UnknownIssuer, format!("{subject} was issued by a CA that is not in {files} ({name}){missing}"))
+        (Kind::UnknownIssuer, format!("{subject} leads to {name}, which is none of {files}{missing}"))
     }
 
     /// A weak key, a CA of the same name and a forgery are one error to webpki.
@@ -325,6 +325,15 @@ impl Chain<'_> {
             None => (Kind::Signature, format!("a signature in the chain of {subject} does not verify")),
         }
     }
+}
+
+/// webpki gives a name as `DnsName("host.example")`, `IpAddress(192.0.2.1)` and so on.
+fn shown(name: &str, expected: &ServerName<'_>) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    let inner = inner.unwrap_or(name).trim_matches('"');
+    // An address as a DNS name is a common mistake, and would look right.
+    let mistaken = name.starts_with("DnsName") && matches!(expected, ServerName::IpAddress(_));
+    if mistaken { format!("{inner} as a DNS name") } else { inner.into() }
 }
 
 /// A name of the peer, for a log.

@@ -80,7 +80,7 @@ impl Store {
             if self.anchors.iter().any(|other| same_name(&other)) {
                 let name = der::name(&anchor.subject);
                 let what = format!(
-                    "{} has two CAs of one name ({name}): their revocation lists can not be told apart",
+                    "two of {} have one name ({name}): their revocation lists can not be told apart",
                     self.files
                 );
                 return Err(Error::caller(Kind::Crl, what));

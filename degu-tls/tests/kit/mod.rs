@@ -10,6 +10,7 @@ use std::time::Duration;
 use degu_tls::rustls::crypto::CryptoProvider;
 use degu_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use degu_tls::rustls::time_provider::TimeProvider;
+use degu_tls::rustls::{SupportedProtocolVersion, version};
 use degu_tls::{Cas, Identity};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -286,5 +287,16 @@ impl Version {
         let mut provider = cryptography::default_provider();
         provider.cipher_suites.retain(|suite| suite.tls13().is_some() == (self == Self::Tls13));
         Arc::new(provider)
+    }
+}
+
+impl Version {
+    pub(crate) fn versions(self) -> &'static [&'static SupportedProtocolVersion] {
+        const OLD: &[&SupportedProtocolVersion] = &[&version::TLS12];
+        const NEW: &[&SupportedProtocolVersion] = &[&version::TLS13];
+        match self {
+            Self::Tls12 => OLD,
+            Self::Tls13 => NEW,
+        }
     }
 }
