@@ -5,7 +5,7 @@
 
 use super::{
     host::is_host,
-    scan::{token_end, value_end, word_at},
+    scan::{skip_text, skip_token},
 };
 use crate::{Fault, RemoteError};
 
@@ -80,45 +80,36 @@ impl Semantics {
         Ok(())
     }
 
-    /// Takes note of one field. `at` is where its name begins.
+    /// Takes note of one field. `at` is where its name begins, `value_at` where its value does.
     #[inline(always)]
-    fn note(
-        &mut self,
-        input: &[u8],
-        at: usize,
-        name_end: usize,
-        value: usize,
-        end: usize,
-        part: Part,
-    ) -> Result<(), RemoteError> {
-        let name = &input[at..name_end];
-        let refuse = |fault| Err(RemoteError::at(fault, value));
+    fn note(&mut self, name: &[u8], at: usize, value: &[u8], value_at: usize, part: Part) -> Result<(), RemoteError> {
+        let refuse = |fault| Err(RemoteError::at(fault, value_at));
         match name.len() {
             4 if matches!(part, Part::Request { .. }) && is(name, b"host") => {
                 self.once(Self::HOST, at)?;
-                if !is_host(&input[value..end]) {
+                if !is_host(value) {
                     return refuse(Fault::Host);
                 }
-                self.host = (value as u16, end as u16);
+                self.host = (value_at as u16, (value_at + value.len()) as u16);
             }
             5 if is(name, b"range") => self.once(Self::RANGE, at)?,
             6 if is(name, b"expect") => {
                 self.once(Self::EXPECT, at)?;
                 // A server ignores it in a request of HTTP/1.0 (RFC 9110 §10.1.1); in a response it has no meaning.
                 if part == (Part::Request { http10: false }) {
-                    if !input[value..end].eq_ignore_ascii_case(b"100-continue") {
+                    if !value.eq_ignore_ascii_case(b"100-continue") {
                         return refuse(Fault::Expectation);
                     }
                     self.expects_continue = true;
                 }
             }
-            10 if is(name, b"connection") => self.connection(&input[value..end]),
+            10 if is(name, b"connection") => self.connection(value),
             12 if is(name, b"content-type") => self.once(Self::CONTENT_TYPE, at)?,
             13 if is(name, b"authorization") => self.once(Self::AUTHORIZATION, at)?,
             13 if is(name, b"content-range") => self.once(Self::CONTENT_RANGE, at)?,
             14 if is(name, b"content-length") => {
                 self.once(Self::CONTENT_LENGTH, at)?;
-                match decimal(&input[value..end]) {
+                match decimal(value) {
                     Some(length) => self.content_length = length,
                     None => return refuse(Fault::ContentLength),
                 }
@@ -129,7 +120,7 @@ impl Semantics {
                 if matches!(part, Part::Request { http10: true } | Part::Response { http10: true }) {
                     return Err(RemoteError::at(Fault::TransferEncoding, at));
                 }
-                if !input[value..end].eq_ignore_ascii_case(b"chunked") {
+                if !value.eq_ignore_ascii_case(b"chunked") {
                     return refuse(Fault::TransferCoding);
                 }
             }
@@ -173,11 +164,12 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
         let word = |text: &[u8; N]| text.first_chunk().map(|four| u32::from_le_bytes(*four));
         return word(name).map(|word| word | CASE as u32) == word(lower);
     }
-    match (word_at(name, 0), word_at(name, N.saturating_sub(8))) {
-        (Some(first), Some(last)) if N <= 16 => {
-            let (want_first, want_last) = (word_at(lower, 0).unwrap_or(0), word_at(lower, N - 8).unwrap_or(0));
-            (first | CASE) == want_first && (last | CASE) == want_last
-        }
+    let words = |text: &[u8; N]| {
+        let (first, last) = (text.first_chunk::<8>()?, text.last_chunk::<8>()?);
+        Some((u64::from_le_bytes(*first), u64::from_le_bytes(*last)))
+    };
+    match words(name) {
+        Some((first, last)) if N <= 16 => Some((first | CASE, last | CASE)) == words(lower),
         _ => name.eq_ignore_ascii_case(lower),
     }
 }
@@ -208,88 +200,90 @@ pub(super) enum End {
     At { end: usize, fields: usize },
 }
 
-/// Parses field lines from `at` to the empty line. In trailers the end of the input stands for the empty line, which the
-/// chunk decoder has taken off.
+/// Parses field lines from `at`, which is not beyond the input, to the empty line. In trailers the end of the input stands
+/// for the empty line, which the chunk decoder has taken off.
 #[inline(always)]
 pub(super) fn parse_fields(
     input: &[u8],
-    mut at: usize,
+    at: usize,
     slots: &mut [FieldSpan],
     semantics: &mut Semantics,
     part: Part,
 ) -> Result<End, RemoteError> {
+    let offset = |rest: &[u8]| input.len() - rest.len();
+    let mut line = &input[at..];
     let mut fields = 0;
     loop {
-        let start = at;
-        at = token_end(input, at);
-        match input.get(at) {
-            Some(b':') if at > start => {}
-            Some(b'\r') if at == start && part != Part::Trailers && input.get(at + 1) == Some(&b'\n') => {
-                return Ok(End::At { end: at + 2, fields });
+        let behind_name = skip_token(line);
+        let name_len = line.len() - behind_name.len();
+        let mut value = match behind_name {
+            [b':', value @ ..] if name_len > 0 => value,
+            [b'\r', b'\n', rest @ ..] if name_len == 0 && part != Part::Trailers => {
+                return Ok(End::At { end: offset(rest), fields });
             }
-            other => return no_field(input, start, at, other.copied(), fields, part),
+            _ => return no_field(offset(line), offset(behind_name), behind_name, fields, part),
+        };
+        while let [b' ' | b'\t', rest @ ..] = value {
+            value = rest;
         }
-        let name_end = at;
-        at += 1;
-        while let Some(b' ' | b'\t') = input.get(at) {
-            at += 1;
-        }
-        let value = at;
-        loop {
-            at = value_end(input, at);
-            match input.get(at) {
-                Some(b'\r') => break,
-                Some(b'\t') => at += 1,
-                Some(b'\n') => return Err(RemoteError::at(Fault::LineEnd, at)),
-                Some(_) => return Err(RemoteError::at(Fault::FieldValue, at)),
-                None => return Ok(End::Partial),
+        let mut behind_value = value;
+        let next = loop {
+            behind_value = skip_text(behind_value);
+            match behind_value {
+                [b'\r', b'\n', next @ ..] => break next,
+                [b'\t', rest @ ..] => behind_value = rest,
+                _ => return no_value(offset(behind_value), behind_value),
             }
-        }
-        match input.get(at + 1) {
-            Some(b'\n') => {}
-            Some(_) => return Err(RemoteError::at(Fault::LineEnd, at)),
-            None => return Ok(End::Partial),
-        }
-        let mut end = at;
-        while end > value && matches!(input[end - 1], b' ' | b'\t') {
-            end -= 1;
+        };
+        let (start, value_at) = (offset(line), offset(value));
+        let mut value = &value[..value.len() - behind_value.len()];
+        while let [text @ .., b' ' | b'\t'] = value {
+            value = text;
         }
         let Some(slot) = slots.get_mut(fields) else { return Err(RemoteError::at(Fault::TooManyFields, start)) };
-        *slot = FieldSpan { name: start as u16, name_end: name_end as u16, value: value as u16, value_end: end as u16 };
+        *slot = FieldSpan {
+            name: start as u16,
+            name_end: (start + name_len) as u16,
+            value: value_at as u16,
+            value_end: (value_at + value.len()) as u16,
+        };
         fields += 1;
+        let name = &line[..name_len];
         if part == Part::Trailers {
-            if is_forbidden_in_trailers(&input[start..name_end]) {
+            if is_forbidden_in_trailers(name) {
                 return Err(RemoteError::at(Fault::TrailerForbidden, start));
             }
         } else {
-            semantics.note(input, start, name_end, value, end, part)?;
+            semantics.note(name, start, value, value_at, part)?;
         }
-        at += 2;
+        line = next;
     }
 }
 
-/// A line that begins with no `token ":"`: a part of the last line, or a fault.
+/// A value that is not followed by CRLF at `at`, where `rest` begins.
 #[cold]
 #[inline(never)]
-fn no_field(
-    input: &[u8],
-    start: usize,
-    at: usize,
-    octet: Option<u8>,
-    fields: usize,
-    part: Part,
-) -> Result<End, RemoteError> {
+fn no_value(at: usize, rest: &[u8]) -> Result<End, RemoteError> {
+    match rest {
+        [] | [b'\r'] => Ok(End::Partial),
+        [b'\r' | b'\n', ..] => Err(RemoteError::at(Fault::LineEnd, at)),
+        _ => Err(RemoteError::at(Fault::FieldValue, at)),
+    }
+}
+
+/// A line that begins at `start` with no `token ":"`: a part of the last line, or a fault at `at`, where `rest` begins.
+#[cold]
+#[inline(never)]
+fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> Result<End, RemoteError> {
     let refuse = |fault| Err(RemoteError::at(fault, at));
-    match octet {
-        None if part == Part::Trailers && at == start => Ok(End::At { end: at, fields }),
-        None => Ok(End::Partial),
-        Some(b'\r') if at == start && part != Part::Trailers => match input.get(at + 1) {
-            Some(_) => refuse(Fault::LineEnd),
-            None => Ok(End::Partial),
-        },
-        Some(b'\n') => refuse(Fault::LineEnd),
-        Some(b' ' | b'\t') if at == start => refuse(Fault::ObsFold),
-        Some(_) => refuse(Fault::FieldName),
+    match rest {
+        [] if part == Part::Trailers && at == start => Ok(End::At { end: at, fields }),
+        [] => Ok(End::Partial),
+        [b'\r'] if at == start && part != Part::Trailers => Ok(End::Partial),
+        [b'\r', ..] if at == start && part != Part::Trailers => refuse(Fault::LineEnd),
+        [b'\n', ..] => refuse(Fault::LineEnd),
+        [b' ' | b'\t', ..] if at == start => refuse(Fault::ObsFold),
+        _ => refuse(Fault::FieldName),
     }
 }
 
@@ -330,6 +324,11 @@ pub struct Fields<'b> {
 impl<'b> Fields<'b> {
     pub(crate) const fn new(text: &'b [u8], spans: &'b [FieldSpan]) -> Self {
         Self { text, spans }
+    }
+
+    /// The octets that the fields are a part of.
+    pub(super) const fn text(&self) -> &'b [u8] {
+        self.text
     }
 
     /// How many field lines there are.

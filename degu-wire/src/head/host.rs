@@ -2,13 +2,16 @@
 
 use core::net::Ipv6Addr;
 
-use super::scan::word_end;
+use super::scan::is_plain_host;
 
 /// Whether the text is empty or a host with an optional port.
 ///
 /// Refused beyond what is plainly malformed: userinfo, zones (RFC 6874 never sends them) and IPvFuture, which nobody
 /// serves. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.
 pub(crate) fn is_host(text: &[u8]) -> bool {
+    if is_plain_host(text) {
+        return true;
+    }
     let end = reg_name_end(text);
     match text.get(end) {
         None => true,
@@ -33,18 +36,14 @@ fn is_port(text: &[u8]) -> bool {
 /// Where a reg-name ends: `*( unreserved / pct-encoded / sub-delims )`, the comma left out, since it is what two joined
 /// Host fields look like. An IPv4 address is a reg-name too.
 fn reg_name_end(text: &[u8]) -> usize {
-    let mut at = word_end(text, 0);
-    while let Some(&octet) = text.get(at) {
-        match octet {
-            b'%' => match text.get(at + 1..at + 3) {
-                Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
-                _ => break,
-            },
-            _ if REG_NAME[octet as usize] => at += 1,
-            _ => break,
+    let mut rest = text;
+    loop {
+        match rest {
+            [octet, after @ ..] if REG_NAME[*octet as usize] => rest = after,
+            [b'%', a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest = after,
+            _ => return text.len() - rest.len(),
         }
     }
-    at
 }
 
 static REG_NAME: [bool; 256] = {

@@ -82,13 +82,11 @@ pub(crate) fn scan_trailers(section: &[u8], slots: &mut [FieldSpan], limits: &Li
     }
 }
 
-/// `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3): the minor version of 1.x, or `None` for more octets.
+/// `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at `at`, which is not beyond the input: the minor version of 1.x,
+/// or `None` for more octets.
 #[inline(always)]
 fn version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
-    if scan::word_at(input, at) == Some(u64::from_le_bytes(*b"HTTP/1.1")) {
-        return Ok(Some(1));
-    }
-    other_version(input, at)
+    if input[at..].starts_with(b"HTTP/1.1") { Ok(Some(1)) } else { other_version(input, at) }
 }
 
 #[cold]

@@ -3,7 +3,7 @@
 use super::{
     fields::{End, FieldSpan, Fields, Part, Semantics, parse_fields},
     line_end,
-    scan::value_end,
+    scan::skip_text,
     version,
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
@@ -11,7 +11,6 @@ use crate::{Fault, Framing, Limits, Method, RemoteError};
 /// A response head that was parsed and checked: views into the caller's octets.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'b> {
-    input: &'b [u8],
     fields: Fields<'b>,
     meta: ResponseMeta,
 }
@@ -42,14 +41,12 @@ pub fn parse_response<'b>(
     slots: &'b mut [FieldSpan],
     limits: &Limits,
 ) -> Result<Option<ResponseHead<'b>>, RemoteError> {
-    Ok(scan_response(input, slots, limits)?.map(|meta| ResponseHead {
-        input,
-        fields: Fields::new(input, &slots[..meta.fields as usize]),
-        meta,
-    }))
+    Ok(scan_response(input, slots, limits)?
+        .map(|meta| ResponseHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
 /// As [`parse_response`], for those who keep octets and spans apart.
+#[inline]
 pub(crate) fn scan_response(
     input: &[u8],
     slots: &mut [FieldSpan],
@@ -69,29 +66,28 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
     let http10 = minor == 0;
     let Some(status) = status(input)? else { return Ok(None) };
 
-    let mut at = 12;
     let mut reason = (0, 0);
-    match input.get(at) {
-        Some(b' ') => {
-            at += 1;
-            let start = at;
+    let at = match &input[12..] {
+        [b' ', text @ ..] => {
+            let offset = |rest: &[u8]| input.len() - rest.len();
+            let mut rest = text;
             loop {
-                at = value_end(input, at);
-                match input.get(at) {
-                    Some(b'\t') => at += 1,
-                    Some(b'\r' | b'\n') => break,
-                    Some(_) => return Err(RemoteError::at(Fault::Reason, at)),
-                    None => return Ok(None),
+                rest = skip_text(rest);
+                match rest {
+                    [b'\t', after @ ..] => rest = after,
+                    [b'\r' | b'\n', ..] => break,
+                    [] => return Ok(None),
+                    _ => return Err(RemoteError::at(Fault::Reason, offset(rest))),
                 }
             }
-            reason = (start as u16, at as u16);
+            reason = (offset(text) as u16, offset(rest) as u16);
+            offset(rest)
         }
-        Some(b'\r') => {}
-        Some(_) => return Err(RemoteError::at(Fault::Status, at)),
-        None => return Ok(None),
-    }
-    let Some(after) = line_end(input, at, Fault::Reason)? else { return Ok(None) };
-    at = after;
+        [b'\r', ..] => 12,
+        [] => return Ok(None),
+        _ => return Err(RemoteError::at(Fault::Status, 12)),
+    };
+    let Some(at) = line_end(input, at, Fault::Reason)? else { return Ok(None) };
 
     let mut semantics = Semantics::default();
     let (end, fields) = match parse_fields(input, at, slots, &mut semantics, Part::Response { http10 })? {
@@ -118,7 +114,18 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
 }
 
 /// ` 3DIGIT` after the version. Below 100 is no status; from 600 on is one to be treated as 5xx (RFC 9110 §15).
+#[inline(always)]
 fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
+    if let Some([b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) = input[8..].first_chunk() {
+        let digit = |octet: &u8| u16::from(octet - b'0');
+        return Ok(Some(digit(a) * 100 + digit(b) * 10 + digit(c)));
+    }
+    no_status(input)
+}
+
+/// A status that is not all there, or a fault in it.
+#[cold]
+fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
     let mut status = 0;
     for at in 8..12 {
         let Some(&octet) = input.get(at) else { return Ok(None) };
@@ -156,7 +163,7 @@ impl<'b> ResponseHead<'b> {
 
     /// The reason phrase, which may be empty and need not be UTF-8.
     pub fn reason(&self) -> &'b [u8] {
-        self.input.get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
+        self.fields.text().get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
     }
 
     /// The fields.

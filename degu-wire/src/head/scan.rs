@@ -1,7 +1,10 @@
-//! Finding the octet that ends an element, eight octets at a time.
+//! Skipping to the octet that ends an element, eight or sixteen octets at a time.
+//!
+//! A scanner takes what is left of the input and gives what is left from that octet on: with slices that only shrink, one
+//! comparison a step keeps it inside the input.
 //!
 //! A word is tested with the usual carry tricks: a byte below a bound, or equal to one, sets the top bit of its lane. A
-//! borrow can only travel upwards, so the *lowest* lane that is set is exact, and it is the only one that is used.
+//! borrow or carry can only travel upwards, so the *lowest* lane that is set is exact, and it is the only one that is used.
 //! Each scanner has its plain twin in the tests, and proptest compares them.
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -15,31 +18,43 @@ const fn lanes_equal(word: u64, octet: u8) -> u64 {
     lanes_below(word ^ (ONES * octet as u64), 1)
 }
 
-/// The eight octets at `at`, if there are so many.
+/// The first eight octets, if there are so many.
 #[inline(always)]
-pub(super) fn word_at(input: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*input.get(at..)?.first_chunk::<8>()?))
+fn first_word(input: &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(*input.first_chunk::<8>()?))
+}
+
+/// How many octets stand before the lowest lane that is set: at most seven.
+#[inline(always)]
+const fn octets_before(lanes: u64) -> usize {
+    (lanes.trailing_zeros() / 8) as usize & 7
 }
 
 macro_rules! scanner {
     ($(#[$doc:meta])* $name:ident, $stops:ident, $lanes:expr) => {
         $(#[$doc])*
         #[inline(always)]
-        pub(super) fn $name(input: &[u8], mut at: usize) -> usize {
-            while let Some(word) = word_at(input, at) {
-                let lanes = $lanes(word);
-                if lanes != 0 {
-                    return at + (lanes.trailing_zeros() / 8) as usize;
-                }
-                at += 8;
-            }
-            while let Some(&octet) = input.get(at) {
-                if $stops(octet) {
+        pub(super) fn $name(mut input: &[u8]) -> &[u8] {
+            // A block without a stop is found by vector instructions, where compilers have any, but not where a stop is.
+            while let Some((block, after)) = input.split_first_chunk::<16>() {
+                if block.iter().fold(false, |stop, &octet| stop | $stops(octet)) {
                     break;
                 }
-                at += 1;
+                input = after;
             }
-            at
+            while let Some(word) = first_word(input) {
+                let lanes = $lanes(word);
+                if lanes != 0 {
+                    return &input[octets_before(lanes)..];
+                }
+                input = &input[8..];
+            }
+            while let [octet, after @ ..] = input
+                && !$stops(*octet)
+            {
+                input = after;
+            }
+            input
         }
     };
 }
@@ -48,40 +63,9 @@ const fn stops_value(octet: u8) -> bool {
     octet < 0x20 || octet == 0x7f
 }
 
-/// The lanes that hold a control octet or DEL. One more makes DEL the lowest of seven bits, right below the controls.
-/// Exact in every lane.
-const fn lanes_of_controls(word: u64) -> u64 {
-    let next = ((word & !TOPS) + ONES) & !TOPS;
-    !((next + ONES * (0x80 - 0x21)) | word) & TOPS
-}
-
-/// The first control octet (HTAB included) at or after `at`, or the end of the input.
-#[inline(always)]
-pub(super) fn value_end(input: &[u8], mut at: usize) -> usize {
-    // Most values end in their first words.
-    for _ in 0..3 {
-        let Some(word) = word_at(input, at) else { return short_value_end(input, at) };
-        let lanes = lanes_of_controls(word);
-        if lanes != 0 {
-            return at + (lanes.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    // The others, such as cookies, go by blocks, of which compilers make vector instructions where there are any.
-    while let Some(block) = input.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        if block.iter().fold(false, |stop, &octet| stop | stops_value(octet)) {
-            break;
-        }
-        at += BLOCK;
-    }
-    short_value_end(input, at)
-}
-
-const BLOCK: usize = 32;
-
 scanner! {
-    /// As [`value_end`], by words.
-    short_value_end, stops_value, lanes_of_controls
+    /// Skips to the first control octet (HTAB included), or to the end of the input.
+    skip_text, stops_value, |word| lanes_below(word, 0x20) | lanes_equal(word, 0x7f)
 }
 
 const fn stops_target(octet: u8) -> bool {
@@ -89,8 +73,8 @@ const fn stops_target(octet: u8) -> bool {
 }
 
 scanner! {
-    /// The first octet at or after `at` that may not be in a request target, or the end of the input.
-    target_end, stops_target, |word| lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
+    /// Skips to the first octet that may not be in a request target, or to the end of the input.
+    skip_target, stops_target, |word| lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
 }
 
 /// Which octets make a token (RFC 9110 §5.6.2).
@@ -110,45 +94,51 @@ const fn is_token_octet(octet: u8) -> bool {
         | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
 }
 
-/// The lanes that hold no letter, hyphen or dot, which is what most names and hosts are made of. Exact in every lane: the
-/// sums stay within seven bits and their carry.
+/// The lanes that hold neither a letter nor a hyphen, which is what most names are made of.
 const fn lanes_not_of_a_name(word: u64) -> u64 {
-    let seven = word & !TOPS;
-    let lower = seven | (ONES * 0x20);
-    let letter = (lower + ONES * (0x80 - b'a' as u64)) & !(lower + ONES * (0x80 - b'z' as u64 - 1));
-    let hyphen_or_dot = (seven + ONES * (0x80 - b'-' as u64)) & !(seven + ONES * (0x80 - b'.' as u64 - 1));
-    (word | !(letter | hyphen_or_dot)) & TOPS
+    let lower = word | (ONES * 0x20);
+    let no_letter = !lower.wrapping_add(ONES * (0x80 - b'a' as u64)) | lower.wrapping_add(ONES * (0x7f - b'z' as u64));
+    let no_hyphen = (word ^ (ONES * b'-' as u64)).wrapping_add(!TOPS);
+    (no_letter & no_hyphen | word) & TOPS
 }
 
-/// Skips letters, hyphens and dots, up to the last whole word: an offset at or before the first other octet.
+/// Skips to the first octet that is not of a token, or to the end of the input.
 #[inline(always)]
-pub(super) fn word_end(input: &[u8], mut at: usize) -> usize {
-    while let Some(word) = word_at(input, at) {
+pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
+    while let Some(word) = first_word(input) {
         let lanes = lanes_not_of_a_name(word);
         if lanes != 0 {
-            return at + (lanes.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    at
-}
-
-/// The first octet at or after `at` that is not of a token, or the end of the input.
-#[inline(always)]
-pub(super) fn token_end(input: &[u8], at: usize) -> usize {
-    let mut at = word_end(input, at);
-    while let Some(&octet) = input.get(at) {
-        if !TOKEN[octet as usize] {
+            input = &input[octets_before(lanes)..];
             break;
         }
-        at += 1;
+        input = &input[8..];
     }
-    at
+    // What ends a field name, so that it need not be looked up.
+    if let [b':', ..] = input {
+        return input;
+    }
+    while let [octet, after @ ..] = input
+        && TOKEN[*octet as usize]
+    {
+        input = after;
+    }
+    input
+}
+
+/// Whether a text of eight octets or more has letters, digits, hyphens and dots alone.
+pub(super) fn is_plain_host(text: &[u8]) -> bool {
+    let is_plain = |octets: &[u8; 8]| {
+        octets.iter().fold(true, |plain, &octet| {
+            plain & ((octet | 0x20).is_ascii_lowercase() | (matches!(octet, b'-'..=b'9') & (octet != b'/')))
+        })
+    };
+    // The last chunk may have octets of the one before once more.
+    text.last_chunk().is_some_and(is_plain) && text.as_chunks().0.iter().all(is_plain)
 }
 
 /// Whether all of it is a token.
 pub(crate) fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && token_end(text, 0) == text.len()
+    !text.is_empty() && skip_token(text).is_empty()
 }
 
 /// Whether a field value may be sent: visible octets, with spaces and tabs only inside (RFC 9110 §5.5).
@@ -158,21 +148,19 @@ pub(crate) fn is_field_value(value: &[u8]) -> bool {
 }
 
 /// Whether all octets are visible, obs-text, spaces or tabs: what a reason phrase and the inside of a value are made of.
-pub(crate) fn is_text(text: &[u8]) -> bool {
-    let mut at = 0;
+pub(crate) fn is_text(mut text: &[u8]) -> bool {
     loop {
-        at = value_end(text, at);
-        match text.get(at) {
-            None => return true,
-            Some(b'\t') => at += 1,
-            Some(_) => return false,
+        match skip_text(text) {
+            [] => return true,
+            [b'\t', after @ ..] => text = after,
+            _ => return false,
         }
     }
 }
 
 /// Whether a request target has only visible ASCII and no fragment.
 pub(crate) fn is_target_text(target: &[u8]) -> bool {
-    !target.is_empty() && target_end(target, 0) == target.len()
+    !target.is_empty() && skip_target(target).is_empty()
 }
 
 #[cfg(test)]
@@ -188,29 +176,35 @@ mod tests {
         )
     }
 
-    fn plain(input: &[u8], at: usize, stops: impl Fn(u8) -> bool) -> usize {
-        input.iter().skip(at).position(|&octet| stops(octet)).map_or(input.len().max(at), |found| at + found)
+    fn plain(input: &[u8], stops: impl Fn(u8) -> bool) -> &[u8] {
+        &input[input.iter().position(|&octet| stops(octet)).unwrap_or(input.len())..]
+    }
+
+    fn is_plain(octet: u8) -> bool {
+        octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.')
     }
 
     proptest! {
         #[test]
-        fn scanners_equal_their_plain_twins(input in octets(), at in 0usize..12) {
-            let at = at.min(input.len());
-            prop_assert_eq!(value_end(&input, at), plain(&input, at, |o| (o < 0x20) || o == 0x7f));
-            prop_assert_eq!(target_end(&input, at), plain(&input, at, |o| !(0x21..0x7f).contains(&o) || o == b'#'));
-            prop_assert_eq!(token_end(&input, at), plain(&input, at, |o| !is_token_octet(o)));
+        fn scanners_equal_their_plain_twins(input in octets()) {
+            prop_assert_eq!(skip_text(&input), plain(&input, |o| (o < 0x20) || o == 0x7f));
+            prop_assert_eq!(skip_target(&input), plain(&input, |o| !(0x21..0x7f).contains(&o) || o == b'#'));
+            prop_assert_eq!(skip_token(&input), plain(&input, |o| !is_token_octet(o)));
+            prop_assert_eq!(is_plain_host(&input), input.len() >= 8 && input.iter().all(|&o| is_plain(o)));
         }
     }
 
     #[test]
     fn every_octet_in_every_lane() {
-        for octet in 0..=255u8 {
-            for lane in 0..9 {
-                let mut input = [b'a'; 17];
-                input[lane] = octet;
-                assert_eq!(value_end(&input, 0), plain(&input, 0, stops_value), "{octet} in {lane}");
-                assert_eq!(target_end(&input, 0), plain(&input, 0, stops_target), "{octet} in {lane}");
-                assert_eq!(token_end(&input, 0), plain(&input, 0, |o| !is_token_octet(o)), "{octet} in {lane}");
+        // As long as a block and a word: the octets of either, and behind both.
+        for (octet, lane) in (0..=255u8).flat_map(|octet| (0..26).map(move |lane| (octet, lane))) {
+            let mut input = [b'a'; 26];
+            input[lane] = octet;
+            for input in [&input[..], &input[..lane + 1], &input[lane..], &input[..15.max(lane + 1)]] {
+                assert_eq!(skip_text(input), plain(input, stops_value), "{octet} in {lane}");
+                assert_eq!(skip_target(input), plain(input, stops_target), "{octet} in {lane}");
+                assert_eq!(skip_token(input), plain(input, |o| !is_token_octet(o)), "{octet} in {lane}");
+                assert_eq!(is_plain_host(input), input.len() >= 8 && is_plain(octet), "{octet} in {lane}");
             }
         }
     }
