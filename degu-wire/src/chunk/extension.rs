@@ -116,7 +116,15 @@ pub struct Iter<'i> {
 impl<'i> Iterator for Iter<'i> {
     type Item = Extension<'i>;
 
+    #[inline]
     fn next(&mut self) -> Option<Extension<'i>> {
+        // Most lines have one, so the end comes as often as an extension does.
+        if self.rest.is_empty() { None } else { self.read() }
+    }
+}
+
+impl<'i> Iter<'i> {
+    fn read(&mut self) -> Option<Extension<'i>> {
         // The text has been scanned, so each `?` here is taken at its end only.
         let text = skip_blanks(self.rest).strip_prefix(b";")?;
         let (name, mut rest) = split_token(skip_blanks(text));
