@@ -1,1 +1,26 @@
-//! Fixtures for testing with Degu.
+//! Fixtures for tests of what is built on Degu. Not for production.
+//!
+//! [`TempServer`] serves an app over a real socket for as long as a test lives; its blocking client needs no runtime:
+//!
+//! ```
+//! use degu_misc::TempServer;
+//! use degu_server::{Address, Request, Session};
+//!
+//! async fn app(_: &mut Session, _: Request<'_>) -> &'static str {
+//!     "hello"
+//! }
+//!
+//! let server = TempServer::new(Address::IPV6_LOOPBACK, app);
+//! let mut connection = server.client().connect()?;
+//! assert_eq!(connection.get("/")?.body.read_all(1024)?, "hello");
+//! # Ok::<(), degu_client::blocking::Error>(())
+//! ```
+//!
+//! [`mkuri`], [`mkreq`], [`parse_headers`] and [`format_headers`] make and read the octets that go over the wire, for
+//! tests that speak to a socket themselves.
+
+mod octets;
+mod temp_server;
+
+pub use octets::{format_headers, mkreq, mkuri, parse_headers};
+pub use temp_server::TempServer;

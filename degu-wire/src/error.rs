@@ -250,3 +250,10 @@ impl fmt::Display for LocalError {
 }
 
 impl core::error::Error for LocalError {}
+
+/// So that conversions which can not fail stand beside those that can.
+impl From<core::convert::Infallible> for LocalError {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}

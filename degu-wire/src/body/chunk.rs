@@ -152,9 +152,9 @@ impl Write for Quoted<'_> {
 }
 
 impl fmt::Display for ChunkExtensions {
-    /// As they are sent: `;seq=7;last`. Octets that are not ASCII are escaped.
+    /// As they are sent: `;seq=7;last`. There are no controls among them; what is not UTF-8 shows as U+FFFD.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.raw.escape_ascii().fmt(f)
+        String::from_utf8_lossy(&self.raw).fmt(f)
     }
 }
 

@@ -1,0 +1,39 @@
+//! A local daemon: a counter that only this user's processes may read and raise.
+use degu_server::{Address, BoxError, Credentials, IntoResponse, Method, Request, Response, Server, Session};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl Counter {
+    async fn answer(&self, session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+        Ok(match (request.method(), request.path()) {
+            (Method::Get, ["counter"]) => (200, "OK", self.0.load(Ordering::Relaxed).to_string()).into_response(),
+            (Method::Post, ["counter"]) => {
+                let body = request.body.read_all(32).await?;
+                let Ok(step) = std::str::from_utf8(&body)?.trim().parse::<u64>() else {
+                    return Ok((400, "Bad Request", "a number, please\n").into_response());
+                };
+                let pid = session.credentials().map(|c| c.pid);
+                eprintln!("pid {pid:?} adds {step}, its request number {}", session.requests());
+                (200, "OK", (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into_response()
+            }
+            (_, ["counter"]) => (405, "Method Not Allowed", ()).into_response(),
+            _ => (404, "Not Found", ()).into_response(),
+        })
+    }
+}
+
+fn main() -> Result<(), BoxError> {
+    let counter = Counter::default();
+    let me = Credentials::current().uid;
+    let server = Server::options()
+        .socket_mode(0o600)
+        .on_connect(async move |session: &mut Session| session.credentials().is_some_and(|peer| peer.uid == me))
+        .bind(
+            Address::unix(format!("/run/user/{me}/counter.sock")),
+            async move |session: &mut Session, request: Request<'_>| counter.answer(session, request).await,
+        )?;
+    println!("listening on {}", server.address());
+    Ok(server.serve_forever()?)
+}

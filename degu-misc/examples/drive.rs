@@ -1,0 +1,142 @@
+//! The client as a subject of tests: `drive [--blocking] ADDRESS`.
+//!
+//! Reads lines `METHOD TARGET[ METHOD TARGET2]` and prints one line of JSON for each: whether a complete response came,
+//! its status and its body in hexadecimal, or the error. The second request goes out on the same connection if the client
+//! keeps it open, and on a new one otherwise.
+
+use std::{
+    io::{self, BufRead, Write},
+    time::Duration,
+};
+
+use degu_client::{Address, BoxError, Client, Connection, Headers, Method, blocking};
+use lexopt::Arg;
+use serde_json::{Value, json};
+
+const USAGE: &str = "usage: drive [--blocking] ADDRESS";
+/// No body of a test is longer.
+const LIMIT: usize = 64 << 20;
+
+/// A response that came whole.
+struct Whole {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Whole {
+    fn new(status: u16, headers: &Headers, body: &[u8]) -> Self {
+        let text = |octets: &[u8]| octets.iter().map(|&octet| octet as char).collect();
+        let headers = headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
+        Self { status, headers, body: body.to_vec() }
+    }
+}
+
+fn report<E: std::fmt::Display>(result: Result<Whole, E>) -> Value {
+    match result {
+        Ok(Whole { status, headers, body }) => {
+            let body: String = body.iter().map(|octet| format!("{octet:02x}")).collect();
+            json!({ "ok": true, "status": status, "headers": headers, "body_hex": body })
+        }
+        Err(error) => json!({ "ok": false, "error": error.to_string() }),
+    }
+}
+
+/// Whatever performs requests, one connection after the other.
+trait Drive {
+    /// Performs a request, on the last connection if it is still open and `reuse` says so.
+    fn perform(&mut self, method: Method<'_>, target: &str, reuse: bool) -> Value;
+}
+
+struct Blocking {
+    client: blocking::Client,
+    connection: Option<blocking::Connection>,
+}
+
+impl Blocking {
+    fn whole(&mut self, method: Method<'_>, target: &str) -> Result<Whole, blocking::Error> {
+        let connection = match self.connection.take() {
+            Some(open) => self.connection.insert(open),
+            None => self.connection.insert(self.client.connect()?),
+        };
+        let response = connection.request(method, target, (), ())?;
+        let (status, headers) = (response.status, response.headers);
+        Ok(Whole::new(status, &headers, &response.body.read_all(LIMIT)?))
+    }
+}
+
+impl Drive for Blocking {
+    fn perform(&mut self, method: Method<'_>, target: &str, reuse: bool) -> Value {
+        self.connection = self.connection.take().filter(|connection| reuse && !connection.is_closed());
+        report(self.whole(method, target))
+    }
+}
+
+struct Async {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    connection: Option<Connection>,
+}
+
+impl Async {
+    async fn whole(
+        client: &Client,
+        slot: &mut Option<Connection>,
+        method: Method<'_>,
+        target: &str,
+    ) -> Result<Whole, degu_client::Error> {
+        let connection = match slot.take() {
+            Some(open) => slot.insert(open),
+            None => slot.insert(client.connect().await?),
+        };
+        let response = connection.request(method, target, (), ()).await?;
+        let (status, headers) = (response.status, response.headers);
+        Ok(Whole::new(status, &headers, &response.body.read_all(LIMIT).await?))
+    }
+}
+
+impl Drive for Async {
+    fn perform(&mut self, method: Method<'_>, target: &str, reuse: bool) -> Value {
+        self.connection = self.connection.take().filter(|connection| reuse && !connection.is_closed());
+        report(self.runtime.block_on(Self::whole(&self.client, &mut self.connection, method, target)))
+    }
+}
+
+fn main() -> Result<(), BoxError> {
+    let (mut blocking, mut address) = (false, None);
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("blocking") => blocking = true,
+            Arg::Value(value) if address.is_none() => address = Some(lexopt::ValueExt::parse::<Address>(&value)?),
+            other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
+        }
+    }
+    let patience = Some(Duration::from_secs(4));
+    let client = Client::options().head_timeout(patience).body_idle(patience).client(address.ok_or(USAGE)?);
+    let mut driver: Box<dyn Drive> = match blocking {
+        true => Box::new(Blocking { client: client.into(), connection: None }),
+        false => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Box::new(Async { runtime, client, connection: None })
+        }
+    };
+
+    let mut stdout = io::stdout().lock();
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let mut words = line.split(' ');
+        let (Some(method), Some(target)) = (words.next(), words.next()) else {
+            return Err("METHOD TARGET wanted".into());
+        };
+        let mut result = driver.perform(Method::from(method), target, false);
+        if let (Some(method), Some(target)) = (words.next(), words.next())
+            && result["ok"] == true
+        {
+            result["second"] = driver.perform(Method::from(method), target, true);
+        }
+        writeln!(stdout, "{result}")?;
+        stdout.flush()?;
+    }
+    Ok(())
+}

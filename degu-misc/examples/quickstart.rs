@@ -1,0 +1,45 @@
+//! The shortest app, served and asked over all four kinds of address, each exchange printed.
+
+use degu_client::blocking::Connection;
+use degu_misc::TempServer;
+use degu_server::{Address, BoxError, IntoResponse, Method, Request, Response, Session};
+
+async fn app(_: &mut Session, request: Request<'_>) -> Response {
+    match (request.method(), request.path()) {
+        (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
+        (Method::Get, _) => (404, "Not Found", ()).into_response(),
+        _ => (405, "Method Not Allowed", ()).into_response(),
+    }
+}
+
+fn ask(connection: &mut Connection, method: Method<'_>, target: &str) -> Result<(), BoxError> {
+    println!("> {method} {target}");
+    let response = connection.request(method, target, (), ())?;
+    println!("< {} {}", response.status, response.reason);
+    for (name, value) in response.headers.iter() {
+        println!("< {name}: {}", value.escape_ascii());
+    }
+    let body = response.body.read_all(1024)?;
+    println!("<\n{}\n", String::from_utf8_lossy(&body));
+    Ok(())
+}
+
+fn main() -> Result<(), BoxError> {
+    let folder = tempfile::tempdir()?;
+    let mut addresses = vec![Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK];
+    if cfg!(unix) {
+        addresses.push(Address::unix(folder.path().join("quickstart.sock")));
+    }
+    if cfg!(any(target_os = "linux", target_os = "android")) {
+        addresses.push(Address::ABSTRACT);
+    }
+    for address in addresses {
+        let server = TempServer::new(address, app);
+        println!("== {}\n", server.address());
+        let mut connection = server.client().connect()?;
+        ask(&mut connection, Method::Get, "/example")?;
+        ask(&mut connection, Method::Get, "/elsewhere")?;
+        ask(&mut connection, Method::Delete, "/example")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Requests and fields as octets.
+
+use degu_wire::head::FieldSpan;
+use degu_wire::machine::{Client, Connection, Content};
+use degu_wire::{Headers, Limits, LocalError, Method, RemoteError};
+
+/// A request target out of path components: `/` alone for none. Components are taken as they are.
+///
+/// ```
+/// assert_eq!(degu_misc::mkuri::<&str>([]), "/");
+/// assert_eq!(degu_misc::mkuri(["foo", "bar"]), "/foo/bar");
+/// assert_eq!(degu_misc::mkuri(["foo", ""]), "/foo/");
+/// ```
+pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
+    let mut uri: String =
+        path.into_iter().flat_map(|component| ["/".to_owned(), component.as_ref().to_owned()]).collect();
+    if uri.is_empty() {
+        uri.push('/');
+    }
+    uri
+}
+
+/// A request in the octets in which it is sent: Host is `localhost` unless the headers have one, and the body, if there
+/// is one, has its length.
+///
+/// ```
+/// use degu_misc::mkreq;
+/// use degu_server::Method;
+///
+/// assert_eq!(mkreq(Method::Get, "/", (), None)?, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
+/// let request = mkreq(Method::Put, "/a", [("x-n", 1)], Some(b"hello"))?;
+/// assert!(request.ends_with(b"content-length: 5\r\n\r\nhello"));
+/// # Ok::<(), degu_server::LocalError>(())
+/// ```
+///
+/// # Errors
+///
+/// What can not be sent: to send it all the same, write the octets down.
+pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
+where
+    H: TryInto<Headers>,
+    LocalError: From<H::Error>,
+{
+    let headers = headers.try_into()?;
+    let content = body.map_or(Content::None, |body| Content::Bytes(body.to_vec().into()));
+    let mut connection = Connection::<Client>::new(Limits::DEFAULT);
+    connection.request(method, uri, "localhost", &headers, content)?;
+    Ok(connection.pending().concat())
+}
+
+/// Fields out of their octets: lines that each end with CRLF, without an empty line.
+///
+/// ```
+/// let headers = degu_misc::parse_headers(b"Accept: */*\r\nx-n: 1\r\n")?;
+/// assert_eq!((headers.len(), headers.get("X-N")), (2, Some("1")));
+/// # Ok::<(), degu_server::RemoteError>(())
+/// ```
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub fn parse_headers(octets: &[u8]) -> Result<Headers, RemoteError> {
+    // The head of some response: then every field is judged as one of a head.
+    let head = [b"HTTP/1.1 200 OK\r\n", octets, b"\r\n"].concat();
+    let mut slots = [FieldSpan::EMPTY; 128];
+    let parsed = degu_wire::head::parse_response(&head, &mut slots, &Limits::DEFAULT)?;
+    let mut headers = Headers::new();
+    for (name, value) in parsed.iter().flat_map(|head| head.fields().iter()) {
+        // What was parsed can be sent.
+        let _ = headers.append_bytes(name, value);
+    }
+    Ok(headers)
+}
+
+/// Fields as they are sent: lines that each end with CRLF, without an empty line.
+///
+/// ```
+/// use degu_server::Headers;
+///
+/// let headers = Headers::try_from([("accept", "*/*"), ("x-n", "1")])?;
+/// assert_eq!(degu_misc::format_headers(&headers), b"accept: */*\r\nx-n: 1\r\n");
+/// # Ok::<(), degu_server::LocalError>(())
+/// ```
+pub fn format_headers(headers: &Headers) -> Vec<u8> {
+    headers.iter().flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"].concat()).collect()
+}

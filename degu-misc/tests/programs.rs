@@ -1,0 +1,109 @@
+//! The examples as programs: what others probe us with must keep its command line.
+#![cfg(unix)]
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+fn program(name: &str) -> Command {
+    let tests = std::env::current_exe().unwrap();
+    let folder: PathBuf = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples");
+    Command::new(folder.join(name))
+}
+
+/// The example `echo`, which is killed if a test fails.
+struct Echo {
+    child: Child,
+    address: String,
+}
+
+impl Echo {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = program("echo").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
+        Self { child, address }
+    }
+
+    /// Ends it as a service manager would.
+    fn stop(mut self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success(), "it ends cleanly on {signal}");
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn fetch(arguments: &[&str]) -> (bool, String, String) {
+    let output = program("fetch").args(arguments).output().unwrap();
+    let text = |octets| String::from_utf8(octets).unwrap();
+    (output.status.success(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn quickstart_prints_an_exchange_over_each_kind_of_address() {
+    let output = program("quickstart").output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let servers = if cfg!(target_os = "linux") { 4 } else { 3 };
+    for line in ["> GET /example", "< 200 OK", "hello, world", "< 404 Not Found", "< 405 Method Not Allowed"] {
+        assert_eq!(text.lines().filter(|found| *found == line).count(), servers, "{line}\n{text}");
+    }
+}
+
+#[test]
+fn fetch_prints_what_echo_answers() {
+    let echo = Echo::start(&["127.0.0.1:0"]);
+    for mode in [&[][..], &["--blocking"]] {
+        let with = |arguments: &[&'static str]| {
+            let mut all = [mode, arguments].concat();
+            all.extend([echo.address.as_str(), "/"]);
+            fetch(&all.iter().map(|argument| &**argument).collect::<Vec<_>>())
+        };
+        let (ok, out, _) = with(&["--data", "hello", "-H", "x-a: b"]);
+        assert!(ok);
+        assert_eq!(out, "200 OK\ncontent-length: 5\n\nhello");
+        let (ok, out, _) = with(&["--chunk", "one;seq=1", "--chunk", "two;last", "--chunks"]);
+        assert!(ok);
+        assert_eq!(out, "200 OK\ntransfer-encoding: chunked\n\n3;seq=1: one\n3;last: two\n");
+        let (ok, _, error) = with(&["-X", "no token"]);
+        assert!(!ok);
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+    echo.stop("TERM");
+    let (ok, _, error) = fetch(&["unix:/nowhere/at/all", "/"]);
+    assert!(!ok && error.lines().count() == 1, "{error}");
+}
+
+#[test]
+fn drive_reports_a_line_of_json_for_each_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let echo = Echo::start(&["--ignore-body", &format!("unix:{}", folder.path().join("e").display())]);
+    for mode in [&[][..], &["--blocking"]] {
+        let mut command = program("drive");
+        let mut child =
+            command.args(mode).arg(&echo.address).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"GET /a\nGET /a HEAD /b\nBAD\x07 /\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let lines: Vec<serde_json::Value> = output
+            .stdout
+            .split_inclusive(|&octet| octet == b'\n')
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 3);
+        assert_eq!((&lines[0]["ok"], &lines[0]["status"]), (&true.into(), &200.into()));
+        assert_eq!(lines[0]["body_hex"], "69676e6f726564");
+        assert_eq!(lines[1]["second"]["body_hex"], "");
+        assert_eq!(lines[2]["ok"], false);
+    }
+    echo.stop("INT");
+}
