@@ -168,6 +168,10 @@ faults! {
     TooManyInterim 400 "more interim responses than the limit",
     /// 101 Switching Protocols, which nobody asked for (RFC 9110 §15.2.2).
     UnexpectedUpgrade 400 "101 although no upgrade was asked for",
+    /// 206 Partial Content, which nobody asked for (RFC 9110 §15.3.7).
+    UnexpectedPartial 400 "206 although no range was asked for",
+    /// The Content-Range of a 206 is missing, malformed, or says another length than the body has (RFC 9110 §14.4).
+    ContentRange 400 "a 206 whose Content-Range is missing, malformed, or not the length of its body",
 }
 
 impl fmt::Display for Fault {

@@ -9,7 +9,7 @@ use super::sender::{Content, Sender, put_field, put_headers};
 use crate::body::Part;
 use crate::head::{FramingField, is_host, put_request_line};
 use crate::headers::Headers;
-use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
+use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteError};
 
 /// The role of a [`Connection`] that sends requests and reads what is answered.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub struct Client {
     state: State,
     /// The request was HEAD: its response has no body.
     head: bool,
+    /// The request asked for ranges.
+    ranged: bool,
+    /// Octets of a part (206) that are still to come, where its Content-Range tells.
+    part_left: Option<u64>,
     /// The connection can take another request after this exchange, as far as is known.
     persistent: bool,
     /// The server said to go on, or the request did not ask.
@@ -36,7 +40,15 @@ enum State {
 impl Connection<Client> {
     /// A connection on which nothing has been sent.
     pub fn new(limits: Limits) -> Self {
-        let role = Client { state: State::Idle, head: false, persistent: true, continued: true, interim: 0 };
+        let role = Client {
+            state: State::Idle,
+            head: false,
+            ranged: false,
+            part_left: None,
+            persistent: true,
+            continued: true,
+            interim: 0,
+        };
         Self { receiver: Receiver::new(limits), sender: Sender::default(), role }
     }
 
@@ -97,6 +109,8 @@ impl Connection<Client> {
         self.role = Client {
             state: State::Waiting,
             head: method == Method::Head,
+            ranged: headers.contains("range"),
+            part_left: None,
             persistent: !close,
             continued: !(waits && self.is_sending()),
             interim: 0,
@@ -145,6 +159,9 @@ impl Connection<Client> {
                 _ => {
                     let method = if self.role.head { Method::Head } else { Method::Get };
                     let framing = head.meta.framing(method);
+                    if head.status() == 206 {
+                        self.role.part_left = self.check_part(&head, framing)?;
+                    }
                     self.receiver.begin_body(framing);
                     self.role.persistent &= head.meta.keep_alive && framing != Framing::UntilClose;
                     self.role.state = State::Reading;
@@ -164,11 +181,49 @@ impl Connection<Client> {
         if self.role.state == State::Waiting {
             return Ok(Poll::Pending);
         }
-        let result = self.receiver.poll_part();
+        let result = self.receiver.poll_part().and_then(|part| self.count_part(part));
         if result.is_err() {
             self.close();
         }
         result
+    }
+
+    /// Whether a 206 was asked for, and is one part that says which. Gives its length, where the body has yet to show it.
+    fn check_part(&self, head: &ResponseHead, framing: Framing) -> Result<Option<u64>, RemoteError> {
+        if !self.role.ranged {
+            return Err(Fault::UnexpectedPartial.into());
+        }
+        let Some(value) = head.headers().get_bytes("content-range") else {
+            // Several parts say it inside of the body (RFC 9110 §15.3.7.2).
+            let media_type = head.headers().get_bytes("content-type").unwrap_or_default();
+            let several = b"multipart/byteranges";
+            let is_several = media_type.get(..several.len()).is_some_and(|found| found.eq_ignore_ascii_case(several));
+            return if is_several { Ok(None) } else { Err(Fault::ContentRange.into()) };
+        };
+        let part = ContentRange::parse(value).map_err(|_| Fault::ContentRange)?;
+        let length = part.content_length().ok_or(Fault::ContentRange)?;
+        match framing {
+            // The response to HEAD has no body to compare.
+            Framing::None => Ok(None),
+            Framing::Length(announced) if announced != length => Err(Fault::ContentRange.into()),
+            Framing::Length(_) => Ok(None),
+            Framing::Chunked | Framing::UntilClose => Ok(Some(length)),
+        }
+    }
+
+    /// Whether the body of a 206 is as long as its Content-Range says.
+    fn count_part(&mut self, part: Poll<Option<Part>>) -> Result<Poll<Option<Part>>, RemoteError> {
+        if let (Some(left), Poll::Ready(part)) = (&mut self.role.part_left, &part) {
+            match part {
+                Some(Part::Data(data) | Part::Chunk { data, .. }) => {
+                    *left = left.checked_sub(data.len() as u64).ok_or(Fault::ContentRange)?;
+                }
+                Some(Part::Last { .. }) => {}
+                None if *left > 0 => return Err(Fault::ContentRange.into()),
+                None => {}
+            }
+        }
+        Ok(part)
     }
 
     /// Whether a request that asked for `100 Continue` may send its body: it has come, or was not asked for.
