@@ -12,11 +12,11 @@ use degu_wire::machine::{Content, ResponseHead};
 use degu_wire::{Address, Body, BodyKind, BodyOf, Headers, Method, Part, Source};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, is_part_of};
 use crate::options::Base;
 use crate::stream::{Silence, Stream, peek};
 use crate::timer::Timer;
-use crate::{Cause, Client, Error, Incoming, Peer, Response};
+use crate::{ByteRange, Cause, Client, Error, Fault, Incoming, Peer, Response};
 
 /// A connection to a server: made by [`Client::connect`], or over any stream by [`new`](Self::new).
 ///
@@ -148,6 +148,25 @@ impl Connection {
         self.request(Method::Get, uri, (), ()).await
     }
 
+    /// Asks for a part of what is there (RFC 9110 §14.2).
+    ///
+    /// The server may give the part (206, whose body is as long as its Content-Range says), all of it (200), or say that
+    /// there is no such part (416): [`Response::content_range`] tells. A 206 is never given to a request that did not ask
+    /// for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) for another part than was
+    /// asked for.
+    pub async fn get_range(&mut self, uri: &str, range: impl Into<ByteRange>) -> Result<Response<'_>, Error> {
+        let range = range.into();
+        let mut response = self.request(Method::Get, uri, [("range", range)], ()).await?;
+        if response.status == 206 && !is_part_of(range, response.content_range()) {
+            return Err(response.body.fail(Fault::ContentRange));
+        }
+        Ok(response)
+    }
+
     /// Asks for what [`get`](Self::get) would give, without the body (RFC 9110 §9.3.2).
     ///
     /// # Errors
@@ -245,6 +264,9 @@ impl Link {
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
     ) -> Poll<Result<Option<Part>, Error>> {
+        if self.has_failed() {
+            return Poll::Ready(Err(self.exchange.error(Cause::Closed)));
+        }
         let mut part = self.poll_exchange(cx, source, Exchange::poll_part);
         if let Poll::Ready(Ok(None)) = part {
             // The server has answered in full, and still reads: what it is sent must not be cut.
@@ -374,6 +396,11 @@ impl Link {
 
     fn is_closed(&self) -> bool {
         matches!(self.stream, Stream::Closed)
+    }
+
+    /// Whether the exchange ended in an error, after which a body has no end.
+    fn has_failed(&self) -> bool {
+        self.is_closed() && self.exchange.is_open()
     }
 
     pub(crate) fn close(&mut self) {

@@ -8,7 +8,9 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use degu_wire::machine::{self, Content, ResponseHead};
-use degu_wire::{Chunk, ChunkExtensions, Fault, Headers, LocalError, Method, Part, RemoteError, Trailers};
+use degu_wire::{
+    ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError, Trailers,
+};
 
 use crate::options::Base;
 use crate::{Cause, Deadline, Doing, Error};
@@ -272,6 +274,27 @@ fn merge(base: &Headers, headers: &Headers) -> Result<Headers, LocalError> {
     Ok(merged)
 }
 
+/// Whether a part that the server gives, if it says which, is what was asked for, or the beginning of it
+/// (RFC 9110 §15.3.7).
+pub(crate) fn is_part_of(asked: ByteRange, given: Option<ContentRange>) -> bool {
+    // Several parts, each of which says what it is.
+    let Some(given) = given else { return true };
+    let Some(range) = given.range() else { return false };
+    match (asked.suffix_len(), asked.start(), given.total()) {
+        (Some(_), _, Some(total)) => asked.resolve(total).is_some_and(|asked| asked.start == range.start),
+        (Some(len), _, None) => range.end - range.start <= len,
+        (None, start, _) => start == Some(range.start) && asked.stop().is_none_or(|stop| range.end <= stop),
+    }
+}
+
+/// The data of a part, if it has any.
+pub(crate) fn data_of(part: Part) -> Option<Bytes> {
+    match part {
+        Part::Data(data) | Part::Chunk { data, .. } if !data.is_empty() => Some(data),
+        _ => None,
+    }
+}
+
 /// What has been taken of a response's body and not been given to the caller yet.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
@@ -289,42 +312,29 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    /// A piece of data, if the part has any. `Some(None)` is the end.
-    pub(crate) fn data(&mut self, part: Option<Part>) -> Option<Option<Bytes>> {
-        let data = match part {
-            None => {
-                self.ended = true;
-                return Some(None);
-            }
-            Some(Part::Chunk { size, data, .. }) => {
-                self.piecemeal = size - data.len() as u64;
-                data
-            }
-            Some(Part::Data(data)) => {
-                match self.piecemeal.checked_sub(data.len() as u64) {
-                    Some(left) => self.piecemeal = left,
-                    None => self.loose = true,
-                }
-                data
-            }
-            Some(Part::Last { extensions, trailers }) => {
-                self.last = Some((extensions, trailers));
-                return None;
-            }
-        };
-        if data.is_empty() { None } else { Some(Some(data)) }
+    /// A part on its way to the caller: what a piece of it means for whole chunks, and for the end, is noted.
+    pub(crate) fn note(&mut self, part: Option<&Part>) {
+        match part {
+            None => self.ended = true,
+            Some(Part::Chunk { size, data, .. }) => self.piecemeal = size - data.len() as u64,
+            Some(Part::Data(data)) => match self.piecemeal.checked_sub(data.len() as u64) {
+                Some(left) => self.piecemeal = left,
+                None => self.loose = true,
+            },
+            Some(Part::Last { extensions, trailers }) => self.last = Some((extensions.clone(), trailers.clone())),
+        }
     }
 
-    /// What a caller who changes from chunks to pieces has not been given.
-    pub(crate) fn leftover(&mut self) -> Option<Bytes> {
-        if self.data.is_empty() {
+    /// What a caller who changes from chunks to parts has not been given.
+    pub(crate) fn leftover(&mut self) -> Option<Part> {
+        if self.data.is_empty() && self.chunk.is_none() {
             return None;
         }
-        match self.chunk.take() {
-            Some((size, _)) => self.piecemeal = size - self.data.len() as u64,
-            None => self.loose = true,
-        }
-        Some(self.data.split().freeze())
+        let data = self.data.split().freeze();
+        Some(match self.chunk.take() {
+            Some((size, extensions)) => Part::Chunk { size, extensions, data },
+            None => Part::Data(data),
+        })
     }
 
     /// Whether a whole chunk can not be given any more, because a piece of it was.
@@ -353,12 +363,12 @@ impl Taken {
                     None => Ok(None),
                 }
             }
-            Some(Part::Last { extensions, trailers }) => {
-                self.last = Some((extensions, trailers));
+            last @ Some(Part::Last { .. }) => {
+                self.note(last.as_ref());
                 Ok(None)
             }
             None => {
-                self.ended = true;
+                self.note(None);
                 Ok(Some((!self.data.is_empty()).then(|| Chunk::new(self.data.split().freeze()))))
             }
         }

@@ -8,11 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::{Reason, ResponseHead};
-use degu_wire::{Chunk, ChunkExtensions, Headers, LocalError, Part, Source, Trailers};
+use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Source, Trailers};
 
 use crate::Error;
 use crate::connection::{Link, SourceOf};
-use crate::exchange::{Taken, Whole};
+use crate::exchange::{Taken, Whole, data_of};
 
 /// A response whose body is still to be read.
 ///
@@ -34,6 +34,12 @@ pub struct Response<'c> {
 impl<'c> Response<'c> {
     pub(crate) fn new(head: ResponseHead, body: Incoming<'c>) -> Self {
         Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
+    }
+
+    /// Which part of the whole the body is, if the response says so in a form that can be understood
+    /// (RFC 9110 §14.4): always for a 206 that is one part.
+    pub fn content_range(&self) -> Option<ContentRange> {
+        ContentRange::parse(self.headers.get_bytes("content-range")?).ok()
     }
 }
 
@@ -59,23 +65,32 @@ impl<'c> Incoming<'c> {
         self.link.poll_head(cx, &mut self.source)
     }
 
-    /// The next part, as it came: the beginning of a chunk, data, or what was said at the end. For those who pass a body
-    /// on; [`next_chunk`](Self::next_chunk) puts chunks together.
-    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+    pub(crate) fn fail(&mut self, fault: Fault) -> Error {
+        self.link.fail(fault)
+    }
+
+    /// What has come next, without a note of it.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.taken.ended {
             return Poll::Ready(Ok(None));
         }
         self.link.poll_part(cx, &mut self.source)
     }
 
-    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        if let Some(data) = self.taken.leftover() {
-            return Poll::Ready(Ok(Some(data)));
-        }
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+        let part = match self.taken.leftover() {
+            Some(part) => Some(part),
+            None => ready!(self.poll_next(cx))?,
+        };
+        self.taken.note(part.as_ref());
+        Poll::Ready(Ok(part))
+    }
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
-            let part = ready!(self.poll_part(cx))?;
-            if let Some(data) = self.taken.data(part) {
-                return Poll::Ready(Ok(data));
+            let Some(part) = ready!(self.poll_part(cx))? else { return Poll::Ready(Ok(None)) };
+            if let Some(data) = data_of(part) {
+                return Poll::Ready(Ok(Some(data)));
             }
         }
     }
@@ -86,7 +101,7 @@ impl<'c> Incoming<'c> {
         }
         let limit = self.link.exchange().machine.limits().max_chunk;
         loop {
-            let part = ready!(self.poll_part(cx))?;
+            let part = ready!(self.poll_next(cx))?;
             match self.taken.chunk(part, limit) {
                 Ok(Some(chunk)) => return Poll::Ready(Ok(chunk)),
                 Ok(None) => {}
@@ -142,6 +157,20 @@ impl<'c> Incoming<'c> {
     /// Nothing is lost when the future is dropped.
     pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
         poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// The next part as it comes, for those who pass a body on: the beginning of a chunk or all of it, data, or what was
+    /// said at the end of the chunks. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong; what has been given before is a part of the body only.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn next_part(&mut self) -> Result<Option<Part>, Error> {
+        poll_fn(|cx| self.poll_part(cx)).await
     }
 
     /// How many octets are still to be read, where the length was announced.

@@ -15,10 +15,10 @@ use rustix::event::PollFlags;
 use super::body::Parts;
 use super::stream::{Ready, Scratch, Stream};
 use super::{Body, Client, Incoming, Response};
-use crate::exchange::{Exchange, Wait};
+use crate::exchange::{Exchange, Wait, is_part_of};
 use crate::options::Base;
 use crate::stream::{Silence, peek};
-use crate::{Cause, Deadline, Error, Peer};
+use crate::{ByteRange, Cause, Deadline, Error, Fault, Peer};
 
 /// A connection to a server: made by [`Client::connect`], or over any stream by [`new`](Self::new).
 ///
@@ -133,6 +133,25 @@ impl Connection {
         self.request(Method::Get, uri, (), ())
     }
 
+    /// Asks for a part of what is there (RFC 9110 §14.2).
+    ///
+    /// The server may give the part (206, whose body is as long as its Content-Range says), all of it (200), or say that
+    /// there is no such part (416): [`Response::content_range`] tells. A 206 is never given to a request that did not ask
+    /// for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) for another part than was
+    /// asked for.
+    pub fn get_range(&mut self, uri: &str, range: impl Into<ByteRange>) -> Result<Response<'_>, Error> {
+        let range = range.into();
+        let mut response = self.request(Method::Get, uri, [("range", range)], ())?;
+        if response.status == 206 && !is_part_of(range, response.content_range()) {
+            return Err(response.body.fail(Fault::ContentRange));
+        }
+        Ok(response)
+    }
+
     /// Asks for what [`get`](Self::get) would give, without the body (RFC 9110 §9.3.2).
     ///
     /// # Errors
@@ -218,6 +237,9 @@ impl Link {
 
     /// The next part of the response's body. `None` comes when the exchange is over on both sides.
     pub(super) fn next_part(&mut self, parts: &mut Option<Parts>) -> Result<Option<Part>, Error> {
+        if self.has_failed() {
+            return Err(self.exchange.error(Cause::Closed));
+        }
         let part = self.step(parts, Exchange::poll_part).and_then(|part| {
             if part.is_none() {
                 // The server has answered in full, and still reads: what it is sent must not be cut.
@@ -380,6 +402,11 @@ impl Link {
 
     fn is_closed(&self) -> bool {
         matches!(self.stream, Stream::Closed)
+    }
+
+    /// Whether the exchange ended in an error, after which a body has no end.
+    fn has_failed(&self) -> bool {
+        self.is_closed() && self.exchange.is_open()
     }
 
     pub(super) fn close(&mut self) {

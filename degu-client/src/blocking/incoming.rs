@@ -4,12 +4,12 @@ use std::fmt;
 
 use bytes::Bytes;
 use degu_wire::machine::{Reason, ResponseHead};
-use degu_wire::{Chunk, ChunkExtensions, Headers, LocalError, Part, Trailers};
+use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Trailers};
 
 use super::body::Parts;
 use super::connection::Link;
 use crate::Error;
-use crate::exchange::{Taken, Whole};
+use crate::exchange::{Taken, Whole, data_of};
 
 /// A response whose body is still to be read.
 ///
@@ -31,6 +31,12 @@ pub struct Response<'c> {
 impl<'c> Response<'c> {
     pub(super) fn new(head: ResponseHead, body: Incoming<'c>) -> Self {
         Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
+    }
+
+    /// Which part of the whole the body is, if the response says so in a form that can be understood
+    /// (RFC 9110 §14.4): always for a 206 that is one part.
+    pub fn content_range(&self) -> Option<ContentRange> {
+        ContentRange::parse(self.headers.get_bytes("content-range")?).ok()
     }
 }
 
@@ -56,7 +62,12 @@ impl<'c> Incoming<'c> {
         self.link.next_head(&mut self.parts)
     }
 
-    fn next_part(&mut self) -> Result<Option<Part>, Error> {
+    pub(super) fn fail(&mut self, fault: Fault) -> Error {
+        self.link.fail(fault)
+    }
+
+    /// What has come next, without a note of it.
+    fn next(&mut self) -> Result<Option<Part>, Error> {
         if self.taken.ended {
             return Ok(None);
         }
@@ -86,15 +97,12 @@ impl<'c> Incoming<'c> {
     ///
     /// Whatever went wrong; what has been given before is a part of the body only.
     pub fn next_data(&mut self) -> Result<Option<Bytes>, Error> {
-        if let Some(data) = self.taken.leftover() {
-            return Ok(Some(data));
-        }
-        loop {
-            let part = self.next_part()?;
-            if let Some(data) = self.taken.data(part) {
-                return Ok(data);
+        while let Some(part) = self.next_part()? {
+            if let Some(data) = data_of(part) {
+                return Ok(Some(data));
             }
         }
+        Ok(None)
     }
 
     /// The next chunk, whole, with its extensions; `None` at the end. A body that is not chunked is one chunk.
@@ -110,13 +118,28 @@ impl<'c> Incoming<'c> {
         }
         let limit = self.link.exchange().machine.limits().max_chunk;
         loop {
-            let part = self.next_part()?;
+            let part = self.next()?;
             match self.taken.chunk(part, limit) {
                 Ok(Some(chunk)) => return Ok(chunk),
                 Ok(None) => {}
                 Err(fault) => return Err(self.link.fail(fault)),
             }
         }
+    }
+
+    /// The next part as it comes, for those who pass a body on: the beginning of a chunk or all of it, data, or what was
+    /// said at the end of the chunks. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// Whatever went wrong; what has been given before is a part of the body only.
+    pub fn next_part(&mut self) -> Result<Option<Part>, Error> {
+        let part = match self.taken.leftover() {
+            Some(part) => Some(part),
+            None => self.next()?,
+        };
+        self.taken.note(part.as_ref());
+        Ok(part)
     }
 
     /// How many octets are still to be read, where the length was announced.

@@ -2,7 +2,7 @@
 
 use std::{io::Read, io::Write, sync::mpsc, time::Duration};
 
-use degu_client::{Cause, Chunk, Deadline, Fault, LocalError, Method, Trailers};
+use degu_client::{ByteRange, Cause, Chunk, ContentRange, Deadline, Fault, LocalError, Method, Part, Trailers};
 
 use crate::common::{KINDS, Kind, Server};
 
@@ -448,5 +448,73 @@ case! {
         assert_eq!(wait!(connection.request(Method::Put, "/", expect, "abc")).unwrap().status, 204);
         assert_eq!(wait!(connection.request(Method::Put, "/", expect, "abc")).unwrap().status, 417);
         assert!(connection.is_closed());
+    }
+}
+
+case! {
+    fn parts_of_what_is_there() {
+        for (said, expected) in [
+            ("206 P\r\ncontent-range: bytes 2-4/9\r\ncontent-length: 3\r\n\r\ncde", Ok((206, "cde"))),
+            ("206 P\r\ncontent-range: bytes 2-3/9\r\ncontent-length: 2\r\n\r\ncd", Ok((206, "cd"))),
+            ("200 OK\r\ncontent-length: 9\r\n\r\nabcdefghi", Ok((200, "abcdefghi"))),
+            ("416 No\r\ncontent-range: bytes */1\r\ncontent-length: 0\r\n\r\n", Ok((416, ""))),
+            ("206 P\r\ncontent-range: bytes 2-4/9\r\ncontent-length: 2\r\n\r\ncd", Err(Fault::ContentRange)),
+            ("206 P\r\ncontent-range: bytes 1-3/9\r\ncontent-length: 3\r\n\r\nbcd", Err(Fault::ContentRange)),
+            ("206 P\r\ncontent-range: bytes 2-5/9\r\ncontent-length: 4\r\n\r\ncdef", Err(Fault::ContentRange)),
+        ] {
+            let (_server, mut connection) = connect!(Kind::Path, move |wire| {
+                wire.expect("GET / HTTP/1.1\r\nhost: localhost\r\nrange: bytes=2-4\r\n\r\n");
+                wire.send(&format!("HTTP/1.1 {said}"));
+                wire.expect_end();
+            });
+            let found = match wait!(connection.get_range("/", ByteRange::new(2, 5).unwrap())) {
+                Ok(response) => {
+                    if response.status == 206 {
+                        assert_eq!(response.content_range().and_then(ContentRange::total), Some(9));
+                    }
+                    Ok((response.status, wait!(response.body.read_all(9)).unwrap()))
+                }
+                Err(error) => Err(error.remote().unwrap().fault),
+            };
+            assert_eq!(found, expected.map(|(status, text)| (status, text.into())));
+            assert_eq!(connection.is_closed(), expected.is_err());
+        }
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 206 P\r\ncontent-range: bytes 2-4/9\r\ncontent-length: 3\r\n\r\ncde");
+            wire.expect_end();
+        });
+        assert_eq!(wait!(connection.get("/")).unwrap_err().remote().unwrap().fault, Fault::UnexpectedPartial);
+    }
+}
+
+case! {
+    fn a_body_that_failed_has_no_end() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab");
+        });
+        let mut response = wait!(connection.get("/")).unwrap();
+        assert_eq!(wait!(response.body.next_data()).unwrap().unwrap(), "ab");
+        assert_eq!(wait!(response.body.next_data()).unwrap_err().remote().unwrap().fault, Fault::TruncatedBody);
+        assert!(matches!(wait!(response.body.next_data()).unwrap_err().cause(), Cause::Closed));
+        assert!(matches!(wait!(response.body.next_part()).unwrap_err().cause(), Cause::Closed));
+    }
+}
+
+case! {
+    fn parts_as_they_come() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2;a\r\nab\r\n0\r\nx: y\r\n\r\n");
+            wire.expect_end();
+        });
+        let mut response = wait!(connection.get("/")).unwrap();
+        let Some(Part::Chunk { size: 2, extensions, data }) = wait!(response.body.next_part()).unwrap() else { panic!() };
+        assert_eq!((extensions.get("a").as_deref(), &data[..]), (Some(""), &b"ab"[..]));
+        let Some(Part::Last { trailers, .. }) = wait!(response.body.next_part()).unwrap() else { panic!() };
+        assert_eq!(trailers.get("x"), Some("y"));
+        assert!(wait!(response.body.next_part()).unwrap().is_none());
+        assert_eq!(response.body.trailers(), Some(&trailers));
     }
 }
