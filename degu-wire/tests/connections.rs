@@ -12,6 +12,7 @@ use corpus::{Case, Step, escaped};
 use degu_wire::chunk::Extension;
 use degu_wire::machine::Connection;
 use degu_wire::{ChunkExtensions, Part};
+use proptest::prelude::*;
 
 /// A machine with an application behind it that does as the options of a case say.
 trait End {
@@ -158,4 +159,58 @@ fn servers_do_as_the_corpus_says() {
 #[test]
 fn clients_do_as_the_corpus_says() {
     check::<client::Client>("client", 40);
+}
+
+/// Octets that are messages of both directions, or nearly, several of them.
+fn messages() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop::sample::select(vec![
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD /b HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 103 x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "5;a=b\r\nhello\r\n",
+        "1\r\n\r\r\n",
+        "0\r\n\r\n",
+        "0;x\r\ny: z\r\n\r\n",
+        "\r\n",
+        "\r",
+        "\n",
+        "GET",
+        " ",
+        ":",
+        "\0",
+        "5",
+        "x",
+    ]);
+    prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes())
+}
+
+fn same_however_cut<E: End>(script: &str, input: &[u8], cuts: &[prop::sample::Index]) {
+    let case = &corpus::parse(script)[0];
+    let phases = [input.to_vec()];
+    let whole = run::<E>(case, &phases, |phase| vec![phase]);
+    assert_eq!(run::<E>(case, &phases, |phase| phase.chunks(1).collect()), whole, "an octet at a time");
+    let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
+    ends.extend([0, input.len()]);
+    ends.sort_unstable();
+    let found = run::<E>(case, &phases, |phase| ends.windows(2).map(|ends| &phase[ends[0]..ends[1]]).collect());
+    assert_eq!(found, whole, "cut at {ends:?}");
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_connections_are_the_same_however_they_are_cut(
+        input in messages(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        answer in prop::sample::select(vec!["echo", "stream", "close", "empty 404", "chunks a b"]),
+        method in prop::sample::select(vec!["GET", "HEAD", "PUT"]),
+    ) {
+        same_however_cut::<server::Server>(&format!("= x\n? eof\n? answer {answer}"), &input, &cuts);
+        same_however_cut::<client::Client>(&format!("= x\n? eof\n? send {method} / bytes hi"), &input, &cuts);
+    }
 }
