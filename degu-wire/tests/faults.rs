@@ -69,12 +69,32 @@ fn a_body_that_was_cut_never_ends() {
 
 #[test]
 fn a_bad_response_stays_bad() {
-    let mut client = client(b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello");
-    for _ in 0..2 {
-        assert_eq!(client.poll_response().unwrap_err().fault, Fault::ContentLength);
+    for (octets, fault) in [
+        (&b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello"[..], Fault::ContentLength),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", Fault::UnexpectedUpgrade),
+        (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\nhello", Fault::UnexpectedPartial),
+    ] {
+        let mut client = client(octets);
+        for _ in 0..2 {
+            assert_eq!(client.poll_response().unwrap_err().fault, fault);
+        }
+        assert_eq!(client.poll_part().unwrap_err().fault, fault);
+        assert!(client.is_closed() && !client.is_reusable());
     }
-    assert_eq!(client.poll_part().unwrap_err().fault, Fault::ContentLength);
-    assert!(client.is_closed() && !client.is_reusable());
+}
+
+#[test]
+fn a_part_that_is_not_what_it_says_stays_bad() {
+    let mut client = Connection::<Client>::new(Limits::DEFAULT);
+    let range = Headers::try_from([("range", "bytes=0-4")]).unwrap();
+    client.request(Method::Get, "/", "a", &range, Content::None).unwrap();
+    let head = b"HTTP/1.1 206 x\r\nContent-Range: bytes 0-4/9\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.receive_buffer().extend_from_slice(&[&head[..], b"4\r\nhell\r\n0\r\n\r\n"].concat());
+    assert!(client.poll_response().unwrap().is_ready());
+    assert!(client.poll_part().unwrap().is_ready());
+    for _ in 0..2 {
+        assert_eq!(client.poll_part().unwrap_err().fault, Fault::ContentRange);
+    }
 }
 
 #[test]

@@ -133,7 +133,8 @@ impl Connection<Client> {
             State::Idle | State::Reading => return Ok(Poll::Pending),
         }
         let result = self.next_head();
-        if result.is_err() {
+        if let Err(fault) = result {
+            self.receiver.fail(fault);
             self.close();
         }
         result
@@ -182,7 +183,8 @@ impl Connection<Client> {
             return Ok(Poll::Pending);
         }
         let result = self.receiver.poll_part().and_then(|part| self.count_part(part));
-        if result.is_err() {
+        if let Err(fault) = result {
+            self.receiver.fail(fault);
             self.close();
         }
         result

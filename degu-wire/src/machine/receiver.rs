@@ -94,6 +94,11 @@ impl Receiver {
         self.eof
     }
 
+    /// Nothing more is read: this is what the peer did wrong.
+    pub(super) fn fail(&mut self, fault: RemoteError) {
+        self.fault.get_or_insert(fault);
+    }
+
     /// What the peer did wrong, once it has.
     pub(super) fn fault(&self) -> Option<RemoteError> {
         self.fault
