@@ -1,5 +1,7 @@
 //! Who takes part: a contestant is a file in this folder, an entry in [`ALL`], and the pairs it is measured in.
 
+mod degu;
+mod degu_blocking;
 mod httparse;
 mod hyper;
 mod raw;
@@ -31,8 +33,15 @@ pub(crate) struct Contestant {
 }
 
 /// Every contestant.
-pub(crate) static ALL: &[Contestant] =
-    &[raw::CONTESTANT, raw_poll::CONTESTANT, raw_tokio::CONTESTANT, httparse::CONTESTANT, hyper::CONTESTANT];
+pub(crate) static ALL: &[Contestant] = &[
+    raw::CONTESTANT,
+    raw_poll::CONTESTANT,
+    raw_tokio::CONTESTANT,
+    httparse::CONTESTANT,
+    hyper::CONTESTANT,
+    degu::CONTESTANT,
+    degu_blocking::CONTESTANT,
+];
 
 /// The pairs, client first, that are measured when nobody asks for others. `raw raw` and `hyper hyper` are what the
 /// others are compared with.
@@ -42,6 +51,14 @@ pub(crate) static PAIRS: &[(&str, &str)] = &[
     ("raw-tokio", "raw-tokio"),
     ("httparse", "httparse"),
     ("hyper", "hyper"),
+    ("degu", "degu"),
+    ("degu-blocking", "degu"),
+    // Each of our ends beside one that is not ours.
+    ("degu", "hyper"),
+    ("hyper", "degu"),
+    ("raw", "degu"),
+    ("degu", "raw"),
+    ("degu-blocking", "raw"),
 ];
 
 /// The contestant of a name.
