@@ -70,6 +70,10 @@ impl Connection {
         Self { link: Mutex::new(link), address }
     }
 
+    pub(crate) fn link(&mut self) -> &mut Link {
+        self.link.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks `on_connect`.
     pub(crate) fn admit(mut self) -> Result<Self, Cause> {
         let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +133,7 @@ impl Connection {
         headers: impl TryInto<Headers, Error: Into<Error>>,
         body: impl Into<Body>,
     ) -> Result<Response<'_>, Error> {
-        let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let link = self.link();
         let source = link.begin(method.into(), uri, headers.try_into().map_err(Into::into), body.into())?;
         let mut incoming = Incoming::new(link, source);
         let head = poll_fn(|cx| incoming.poll_head(cx)).await?;

@@ -45,6 +45,7 @@ mod error;
 mod exchange;
 mod incoming;
 mod options;
+mod owned;
 mod peer;
 mod resolve;
 mod stream;
@@ -55,12 +56,13 @@ pub use client::Client;
 pub use connection::Connection;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
-    Address, AddressError, Body, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Headers, Limits,
-    LocalError, Method, Part, RemoteError, Source, Trailers, Zone,
+    Address, AddressError, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Headers,
+    Limits, LocalBody, LocalError, Method, Part, RemoteError, Source, Trailers, Zone,
 };
 pub use error::{Cause, Deadline, Doing, Error};
 pub use incoming::{Incoming, Response};
 pub use options::OptionsOf;
+pub use owned::{OwnedIncoming, OwnedResponse};
 pub use peer::{Credentials, Peer};
 
 /// The options of an async [`Client`].

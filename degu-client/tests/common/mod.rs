@@ -1,5 +1,8 @@
 //! A server that says exactly what a test tells it to, octet by octet.
 
+// Every test program uses its own part of this.
+#![allow(dead_code)]
+
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},

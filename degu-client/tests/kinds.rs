@@ -1,0 +1,145 @@
+//! What connecting is about: addresses, options, and the types that come out.
+
+mod common;
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    thread,
+};
+
+use common::{Kind, Server};
+use degu_client::{Address, Cause, Client, Connection, Doing, blocking};
+
+/// A server that answers one request.
+fn server(kind: Kind) -> Server {
+    Server::new(kind, |accept| {
+        let mut wire = accept.next();
+        wire.head();
+        wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+    })
+}
+
+#[test]
+fn addresses_that_mean_another() {
+    for (kind, host) in [
+        (Kind::V4, "0.0.0.0"),
+        (Kind::V6, "[::]"),
+        (Kind::V6, "[::1%lo]"),
+        (Kind::V6, "[::1%1]"),
+        (Kind::V4, "localhost"),
+    ] {
+        let server = server(kind);
+        let port = server.address.port().unwrap();
+        let address: Address = format!("{host}:{port}").parse().unwrap();
+        let mut connection = blocking::Client::new(&address).connect().unwrap();
+        assert_eq!(connection.address().port(), Some(port), "{address}");
+        assert_eq!(connection.get("/").unwrap().status, 204);
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_mean_another_async() {
+    for (kind, host) in [
+        (Kind::V4, "0.0.0.0"),
+        (Kind::V6, "[::]"),
+        (Kind::V6, "[::1%lo]"),
+        (Kind::V6, "[::1%1]"),
+        (Kind::V4, "localhost"),
+    ] {
+        let server = server(kind);
+        let port = server.address.port().unwrap();
+        let address: Address = format!("{host}:{port}").parse().unwrap();
+        let mut connection = Client::new(&address).connect().await.unwrap();
+        assert_eq!(connection.address().port(), Some(port), "{address}");
+        assert_eq!(connection.get("/").await.unwrap().status, 204);
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_lead_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in [
+        Address::unix(folder.path().join("nobody")),
+        Address::unix("x".repeat(200)),
+        Address::ABSTRACT,
+        "[fe80::1%nolink0]:80".parse().unwrap(),
+    ] {
+        let client = Client::new(&address);
+        for error in [client.connect().await.unwrap_err(), blocking::Client::from(client).connect().unwrap_err()] {
+            assert_eq!(error.doing(), Doing::Connecting);
+            assert!(matches!(error.cause(), Cause::System(_) | Cause::Address(_)) && !error.is_retryable(), "{error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn on_connect_sees_who_answers() {
+    let me = rustix::process::geteuid().as_raw();
+    let server = server(Kind::Path);
+    let options = Client::options().on_connect(move |peer| peer.credentials().is_some_and(|server| server.uid == me));
+    let mut connection = options.client(&server.address).connect().await.unwrap();
+    assert_eq!(connection.get("/").await.unwrap().status, 204);
+
+    let server = Server::new(Kind::V6, |accept| {
+        for _ in 0..2 {
+            accept.next().expect_end();
+        }
+    });
+    let client = Client::options().on_connect(|peer| peer.credentials().is_some()).client(&server.address);
+    for error in [client.connect().await.unwrap_err(), blocking::Client::from(client).connect().unwrap_err()] {
+        assert!(matches!(error.cause(), Cause::Refused), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_over_any_stream() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let base = blocking::Client::new(Address::from_host("example.org", 80).unwrap());
+    let served = thread::spawn(move || {
+        let mut request = [0; 37];
+        far.read_exact(&mut request).unwrap();
+        assert_eq!(&request[..], b"GET / HTTP/1.1\r\nhost: example.org\r\n\r\n");
+        far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+    });
+    let mut connection = blocking::Connection::new(near, &base);
+    assert_eq!(connection.get("/").unwrap().body.read_all(2).unwrap(), "ok");
+    served.join().unwrap();
+    let error = connection.get("/").unwrap_err();
+    assert!(error.is_retryable() && connection.is_closed(), "{error}");
+}
+
+#[test]
+fn clients_turn_into_each_other() {
+    let client = Client::options().host("example.org").client(Address::IPV6_LOOPBACK.with_port(80));
+    let plain = blocking::Client::from(client.clone());
+    assert_eq!((plain.host(), plain.address()), ("example.org", client.address()));
+    assert_eq!(Client::from(plain).host(), "example.org");
+    assert_eq!(Client::new(Address::IPV6_ANY.with_port(8080)).host(), "[::]:8080");
+}
+
+fn assert_send<T: Send>(value: T) -> T {
+    value
+}
+
+#[test]
+fn what_runs_in_any_runtime() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Client>();
+    shared::<Connection>();
+    shared::<blocking::Client>();
+    shared::<blocking::Connection>();
+    shared::<degu_client::Options>();
+    shared::<degu_client::Error>();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let server = server(Kind::Path);
+    let client = Client::new(&server.address);
+    let exchange = assert_send(async move {
+        let mut connection = assert_send(client.connect()).await?;
+        let response = assert_send(connection.request("POST", "/", [("a", "b")], "text")).await?;
+        assert_send(response.body.read_all(1)).await
+    });
+    let body = runtime.block_on(runtime.spawn(exchange)).unwrap().unwrap();
+    assert!(body.is_empty());
+}
