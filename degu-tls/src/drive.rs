@@ -140,8 +140,6 @@ impl Handshake {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
                 Err(error) => return Err(self.why(io, error)),
                 Ok(()) if !self.connection.is_handshaking() => return Ok(Progress::Done),
-                // close_notify in the middle of it: rustls wants nothing any more.
-                Ok(()) if !self.connection.wants_read() => return Err(self.judge.closed()),
                 Ok(()) => {}
             }
             match self.connection.read_tls(io) {
@@ -169,7 +167,7 @@ impl Handshake {
 
     /// A peer that refuses us sends an alert and closes: our writing fails, but what it said can be read.
     fn why(&mut self, io: &mut (impl Read + Write), error: io::Error) -> Error {
-        while self.connection.wants_read() && matches!(self.connection.read_tls(io), Ok(1..)) {
+        while matches!(self.connection.read_tls(io), Ok(1..)) {
             if let Err(said) = self.process(io) {
                 return said;
             }

@@ -12,6 +12,8 @@
 
 mod refusal;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,199 @@
+//! What a handshake can not reach: the mapping of errors that webpki may give, and the system's verifier.
+
+use std::sync::Arc;
+
+use rustls::{AlertDescription, CertificateError, OtherError};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::Error as Pki;
+
+use super::refusal::{Refusal, kind_of};
+use crate::error::Kind;
+
+fn alert(error: Pki) -> AlertDescription {
+    match Refusal::Pki(error).into_rustls() {
+        rustls::Error::InvalidCertificate(error) => error.into(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_error_has_its_alert() {
+    use AlertDescription as A;
+    let time = UnixTime::now();
+    for (wanted, errors) in [
+        (
+            A::CertificateExpired,
+            vec![
+                Pki::CertExpired { time, not_after: time },
+                Pki::CertNotValidYet { time, not_before: time },
+                Pki::InvalidCertValidity,
+            ],
+        ),
+        (
+            A::BadCertificate,
+            vec![
+                Pki::UnsupportedNameType,
+                Pki::UnsupportedCriticalExtension,
+                Pki::BadDer,
+                Pki::BadDerTime,
+                Pki::ExtensionValueInvalid,
+                Pki::InvalidNetworkMaskConstraint,
+                Pki::InvalidSerialNumber,
+                Pki::MalformedDnsIdentifier,
+                Pki::MalformedExtensions,
+                Pki::MalformedNameConstraint,
+                Pki::UnsupportedCertVersion,
+            ],
+        ),
+        (A::CertificateRevoked, vec![Pki::CertRevoked]),
+        (
+            A::UnknownCA,
+            vec![
+                Pki::UnknownIssuer,
+                Pki::EndEntityUsedAsCa,
+                Pki::CertDistrusted,
+                Pki::CrlExpired { time, next_update: time },
+                Pki::UnknownRevocationStatus,
+                Pki::InvalidCrlNumber,
+                Pki::InvalidCrlSignatureForPublicKey,
+                Pki::IssuerNotCrlSigner,
+                Pki::UnsupportedCrlIssuingDistributionPoint,
+                Pki::UnsupportedCrlVersion,
+                Pki::UnsupportedDeltaCrl,
+                Pki::UnsupportedIndirectCrl,
+                Pki::UnsupportedRevocationReason,
+                Pki::UnsupportedRevocationReasonsPartitioning,
+            ],
+        ),
+        (A::DecryptError, vec![Pki::InvalidSignatureForPublicKey, Pki::SignatureAlgorithmMismatch]),
+        (A::UnsupportedCertificate, vec![Pki::EmptyEkuExtension, Pki::CaUsedAsEndEntity]),
+        (
+            A::CertificateUnknown,
+            vec![
+                Pki::NameConstraintViolation,
+                Pki::PathLenConstraintViolated,
+                Pki::MaximumPathDepthExceeded,
+                Pki::MaximumSignatureChecksExceeded,
+                Pki::MaximumPathBuildCallsExceeded,
+                Pki::MaximumNameConstraintComparisonsExceeded,
+            ],
+        ),
+    ] {
+        for error in errors {
+            assert_eq!(alert(error.clone()), wanted, "{error:?}");
+        }
+    }
+}
+
+#[test]
+fn each_error_has_its_kind() {
+    let time = UnixTime::now();
+    for (wanted, errors) in [
+        (Kind::Malformed, vec![Pki::BadDer, Pki::UnsupportedCriticalExtension, Pki::InvalidCertValidity]),
+        (Kind::Expired, vec![Pki::CertExpired { time, not_after: time }]),
+        (Kind::NotYetValid, vec![Pki::CertNotValidYet { time, not_before: time }]),
+        (Kind::NameMissing, vec![Pki::UnsupportedNameType]),
+        (Kind::Revoked, vec![Pki::CertRevoked]),
+        (Kind::RevocationUnknown, vec![Pki::UnknownRevocationStatus]),
+        (Kind::CrlExpired, vec![Pki::CrlExpired { time, next_update: time }]),
+        (Kind::Crl, vec![Pki::UnsupportedDeltaCrl, Pki::IssuerNotCrlSigner]),
+        (Kind::UnknownIssuer, vec![Pki::UnknownIssuer, Pki::CertDistrusted, Pki::EndEntityUsedAsCa]),
+        (Kind::Signature, vec![Pki::InvalidSignatureForPublicKey, Pki::SignatureAlgorithmMismatch]),
+        (Kind::Purpose, vec![Pki::EmptyEkuExtension]),
+        (Kind::CaAsLeaf, vec![Pki::CaUsedAsEndEntity]),
+        (Kind::Constraint, vec![Pki::NameConstraintViolation, Pki::MaximumSignatureChecksExceeded]),
+    ] {
+        for error in errors {
+            let text = format!("{error:?}");
+            // Nothing of the certificate can be read: the text does without.
+            let leaf = CertificateDer::from(vec![0]);
+            let found = Refusal::Pki(error).explain(super::Side::Client, &leaf, &[], None);
+            assert_eq!(found.kind(), wanted, "{text}");
+            assert!(
+                found.to_string().contains("the certificate of the client")
+                    || wanted == Kind::Expired
+                    || wanted == Kind::NotYetValid,
+                "{found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_rustls_and_platforms_say() {
+    use CertificateError as C;
+    let time = UnixTime::now();
+    for (wanted, errors) in [
+        (Kind::Malformed, vec![C::BadEncoding, C::UnhandledCriticalExtension]),
+        (Kind::Expired, vec![C::Expired, C::ExpiredContext { time, not_after: time }]),
+        (Kind::NotYetValid, vec![C::NotValidYet, C::NotValidYetContext { time, not_before: time }]),
+        (Kind::Revoked, vec![C::Revoked]),
+        (Kind::UnknownIssuer, vec![C::UnknownIssuer]),
+        (Kind::RevocationUnknown, vec![C::UnknownRevocationStatus]),
+        (Kind::CrlExpired, vec![C::ExpiredRevocationList, C::ExpiredRevocationListContext { time, next_update: time }]),
+        (Kind::Signature, vec![C::BadSignature]),
+        (Kind::Name, vec![C::NotValidForName]),
+        (Kind::Purpose, vec![C::InvalidPurpose]),
+        (Kind::Pin, vec![C::ApplicationVerificationFailure]),
+        (Kind::Constraint, vec![C::InvalidOcspResponse, C::Other(OtherError(Arc::new(std::fmt::Error)))]),
+    ] {
+        for error in errors {
+            assert_eq!(kind_of(&error), wanted, "{error:?}");
+        }
+    }
+    let unsupported =
+        C::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: vec![], supported_algorithms: vec![] };
+    assert_eq!(kind_of(&unsupported), Kind::Algorithm);
+}
+
+#[cfg(all(feature = "system", any(feature = "ring", feature = "aws-lc-rs"), target_os = "linux"))]
+mod system {
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose as Usage, IsCa, Issuer, KeyPair};
+    use rustls_pki_types::ServerName;
+
+    use super::*;
+    use crate::provider::Crypto;
+    use crate::verify::{Side, Trust, Verifier};
+
+    /// A verifier of the platform with one more root, and a certificate under it.
+    fn judge(
+        name: Option<&str>,
+        edit: impl Fn(&mut CertificateParams),
+    ) -> Result<Option<String>, (Kind, AlertDescription)> {
+        let crypto = Crypto::new(&crate::provider::by_feature(), false).unwrap();
+        let mut ca = CertificateParams::default();
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let root = ca.self_signed(&key).unwrap().der().clone();
+        let mut params = CertificateParams::new(["host.example".to_owned()]).unwrap();
+        params.extended_key_usages = vec![Usage::ServerAuth];
+        edit(&mut params);
+        let leaf = params.signed_by(&KeyPair::generate().unwrap(), &Issuer::new(ca, key)).unwrap().der().clone();
+        let platform =
+            rustls_platform_verifier::Verifier::new_with_extra_roots([root], crypto.provider.clone()).unwrap();
+        let verifier = Verifier::new(Trust::System(platform), Side::Server, crypto);
+        let name = name.map(|name| ServerName::try_from(name).unwrap());
+        match verifier.judge(&leaf, &[], name.as_ref(), UnixTime::now()) {
+            Ok(peer) => Ok(peer.ca().map(String::from)),
+            Err(refusal) => {
+                let kind = verifier.explain(&refusal, &leaf, &[]).kind();
+                match refusal.into_rustls() {
+                    rustls::Error::InvalidCertificate(error) => Err((kind, error.into())),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_system_judges() {
+        use AlertDescription as A;
+        assert_eq!(judge(Some("host.example"), |_| {}), Ok(None));
+        assert_eq!(judge(Some("other.example"), |_| {}), Err((Kind::Name, A::BadCertificate)));
+        assert_eq!(judge(None, |_| {}), Err((Kind::NameMissing, A::BadCertificate)));
+        let for_clients = |params: &mut CertificateParams| params.extended_key_usages = vec![Usage::ClientAuth];
+        assert_eq!(judge(Some("host.example"), for_clients), Err((Kind::Purpose, A::UnsupportedCertificate)));
+        let expired = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        assert_eq!(judge(Some("host.example"), expired), Err((Kind::Expired, A::CertificateExpired)));
+    }
+}

@@ -1,0 +1,354 @@
+//! What is wrong is said when a policy is built, with the file and the fault.
+
+mod kit;
+
+use std::fs;
+use std::path::PathBuf;
+
+use degu_tls::error::{Blame, Kind};
+use degu_tls::{Cas, ClientTls, Error, Identity, ServerTls};
+use kit::pipe::{client, join, server};
+use kit::{Cert, Clock, DAY, Key, NOW, Version, at, pem};
+use rcgen::{ExtendedKeyUsagePurpose as Usage, IsCa};
+use tempfile::TempDir;
+
+/// A folder with files, whose path is taken out of texts.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    fn identity(&self, cert: &Cert) -> Result<Identity, Error> {
+        Identity::from_pem_files(self.write("cert.pem", cert.pem()), self.write("key.pem", cert.key.pem()))
+    }
+
+    /// What an error says, with the paths shortened.
+    fn said<T: std::fmt::Debug>(&self, result: Result<T, Error>) -> (Kind, String) {
+        let error = result.unwrap_err();
+        (error.kind(), error.to_string().replace(&format!("{}/", self.0.path().display()), ""))
+    }
+}
+
+fn said(kind: Kind, text: &str) -> (Kind, String) {
+    (kind, text.into())
+}
+
+fn serve(identity: Identity) -> Result<ServerTls, Error> {
+    ServerTls::builder(identity).allow_unauthenticated_clients().clock(Clock::now()).build()
+}
+
+fn call(cas: Cas) -> Result<ClientTls, Error> {
+    ClientTls::private(cas).clock(Clock::now()).build()
+}
+
+#[test]
+fn an_identity() {
+    let folder = Folder::new();
+    let root = Cert::root("Root");
+    let good = root.leaf("host", &|_| {});
+    assert!(serve(folder.identity(&good).unwrap()).is_ok());
+
+    let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
+    let missing = Identity::from_pem_files(folder.path("no.pem"), &key).unwrap_err();
+    assert_eq!((missing.kind(), missing.blame()), (Kind::Read, Blame::System));
+    assert!(missing.to_string().contains("/no.pem can not be read: "), "{missing}");
+    assert!(std::error::Error::source(&missing).unwrap().is::<std::io::Error>());
+    assert_eq!(Identity::from_pem_files(&cert, folder.path("no.pem")).unwrap_err().kind(), Kind::Read);
+    assert_eq!(
+        folder.said(Identity::from_pem_files(&key, &cert)),
+        said(Kind::Pem, "key.pem has no certificate, but a private key")
+    );
+    assert_eq!(
+        folder.said(Identity::from_pem_files(&cert, folder.write("empty", ""))),
+        said(Kind::Pem, "empty has no private key: it is empty")
+    );
+    let broken = folder.write("broken.pem", good.pem() + &pem("CERTIFICATE", &good.der[..100]));
+    assert_eq!(
+        folder.said(Identity::from_pem_files(broken, &key)),
+        said(Kind::Malformed, "certificate 2 of broken.pem is malformed (TrailingData(SignedData))")
+    );
+    assert_eq!(Identity::from_der(vec![], good.key.private()).unwrap_err().kind(), Kind::NoCertificate);
+
+    folder.write("key.pem", Key::new().pem());
+    assert_eq!(
+        folder.said(serve(Identity::from_pem_files(&cert, &key).unwrap())),
+        said(Kind::KeyMismatch, "the private key of key.pem does not belong to the certificate of cert.pem")
+    );
+    folder.write("key.pem", pem("PRIVATE KEY", b"no key"));
+    let (kind, text) = folder.said(serve(Identity::from_pem_files(&cert, &key).unwrap()));
+    assert_eq!(kind, Kind::Key);
+    assert!(text.starts_with("the private key of key.pem can not be used ("), "{text}");
+    // One file may hold both.
+    let both = folder.write("both.pem", good.key.pem() + &good.pem());
+    assert!(serve(Identity::from_pem_files(&both, &both).unwrap()).is_ok());
+    assert!(serve(Identity::from_pem(good.pem(), good.key.pem()).unwrap()).is_ok());
+    let mixed = Identity::from_pem(good.pem(), Key::new().pem()).unwrap();
+    let wanted =
+        "the private key of the identity in memory does not belong to the certificate of the identity in memory";
+    assert_eq!(folder.said(serve(mixed)), said(Kind::KeyMismatch, wanted));
+    assert_eq!(format!("{:?}", good.identity()), "Identity { files: None, subject: \"CN=host\", certificates: 1, .. }");
+}
+
+#[test]
+fn an_identity_out_of_date_or_for_something_else() {
+    let folder = Folder::new();
+    let root = Cert::root("Root");
+    let expired = folder.identity(&root.leaf("host", &|params| params.not_after = at(NOW - DAY))).unwrap();
+    assert_eq!(
+        folder.said(serve(expired.clone())),
+        said(Kind::Expired, "the certificate of cert.pem (CN=host) expired on 2026-11-21 12:00:00 UTC")
+    );
+    assert!(serve(expired.allow_invalid_time()).is_ok());
+    let early = folder.identity(&root.leaf("host", &|params| params.not_before = at(NOW + DAY))).unwrap();
+    assert_eq!(
+        folder.said(serve(early.clone())),
+        said(Kind::NotYetValid, "the certificate of cert.pem (CN=host) is not valid before 2026-11-23 12:00:00 UTC")
+    );
+    assert!(serve(early.allow_invalid_time()).is_ok());
+
+    // To allow any time does not allow any use.
+    for any_time in [false, true] {
+        let only = |usage: Usage| {
+            let leaf = root.leaf("host", &|params| {
+                params.extended_key_usages = vec![usage.clone()];
+                if any_time {
+                    params.not_after = at(NOW - DAY);
+                }
+            });
+            let identity = folder.identity(&leaf).unwrap();
+            if any_time { identity.allow_invalid_time() } else { identity }
+        };
+        assert_eq!(
+            folder.said(serve(only(Usage::ClientAuth))),
+            said(Kind::Purpose, "the certificate of cert.pem (CN=host) is not for a server (extended key usage)")
+        );
+        assert!(serve(only(Usage::ServerAuth)).is_ok());
+        let calls = |usage| ClientTls::private(root.cas("root")).identity(only(usage)).clock(Clock::now()).build();
+        assert_eq!(
+            folder.said(calls(Usage::ServerAuth)),
+            said(Kind::Purpose, "the certificate of cert.pem (CN=host) is not for a client (extended key usage)")
+        );
+        assert!(calls(Usage::ClientAuth).is_ok());
+    }
+    let weak = root.leaf_with("host", Key::rsa(1024), &|_| {});
+    let weak = Identity::from_der(weak.chain(), Key::new().private()).unwrap();
+    let wanted = "the certificate of the identity in memory (CN=host) has an RSA key of 1024 bits";
+    assert_eq!(folder.said(serve(weak)), said(Kind::WeakKey, wanted));
+    // Others may have pinned its key.
+    assert!(serve(Cert::root("host").identity()).is_ok());
+}
+
+#[test]
+fn cas() {
+    let folder = Folder::new();
+    let root = Cert::root("Root");
+    assert_eq!(folder.said(call(Cas::new())), said(Kind::NoTrust, "there is no CA to vouch for peers"));
+    let file = |name: &str, cert: &Cert| Cas::from_pem_file(folder.write(name, pem("CERTIFICATE", &cert.der))).unwrap();
+    assert!(call(file("good.pem", &root)).is_ok());
+
+    let expired = file("old.pem", &Cert::root_with("Old", Key::new(), &|params| params.not_after = at(NOW - DAY)));
+    assert_eq!(
+        folder.said(call(expired.clone())),
+        said(Kind::Expired, "the CA of old.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC")
+    );
+    assert!(call(expired.allow_invalid_time()).is_ok());
+    let early = file("new.pem", &Cert::root_with("New", Key::new(), &|params| params.not_before = at(NOW + DAY)));
+    assert_eq!(
+        folder.said(call(early.clone())),
+        said(Kind::NotYetValid, "the CA of new.pem (CN=New) is not valid before 2026-11-23 12:00:00 UTC")
+    );
+    assert!(call(early.allow_invalid_time()).is_ok());
+
+    for (not_after, usages) in [
+        (NOW + DAY, vec![]),
+        (NOW + DAY, vec![Usage::ClientAuth]),
+        (NOW - DAY, vec![]),
+        (NOW - DAY, vec![Usage::ClientAuth]),
+    ] {
+        let leaf = root.leaf("leaf", &|params| {
+            params.extended_key_usages = usages.clone();
+            params.not_after = at(not_after);
+        });
+        assert_eq!(
+            folder.said(call(file("leaf.pem", &leaf).allow_invalid_time())),
+            said(Kind::NotCa, "the CA of leaf.pem (CN=leaf) is not a CA's certificate")
+        );
+    }
+    let itself = Cert::root_with("itself", Key::new(), &|params| params.is_ca = IsCa::ExplicitNoCa);
+    assert_eq!(folder.said(call(file("itself.pem", &itself))).0, Kind::NotCa);
+    let weak = Cert::root_with("Weak", Key::rsa(1024), &|_| {});
+    assert_eq!(
+        folder.said(call(file("weak.pem", &weak))),
+        said(Kind::WeakKey, "the CA of weak.pem (CN=Weak) has an RSA key of 1024 bits")
+    );
+    assert_eq!(
+        folder.said(call(Cas::new().add("x", vec![1, 2, 3]))),
+        said(Kind::Malformed, "a certificate of the CAs in memory is malformed (TrailingData(SignedData))")
+    );
+    let backwards = Cert::root_with("Backwards", Key::new(), &|params| {
+        (params.not_before, params.not_after) = (at(NOW + DAY), at(NOW - DAY));
+    });
+    assert_eq!(folder.said(call(file("b.pem", &backwards))).0, Kind::Malformed);
+    assert_eq!(ClientTls::pinned([]).build().unwrap_err().kind(), Kind::NoTrust);
+}
+
+#[test]
+fn a_ca_that_expired_is_an_anchor_if_that_was_asked_for() {
+    let root = Cert::root_with("Old", Key::new(), &|params| params.not_after = at(NOW - DAY));
+    let host = root.leaf("host", &|_| {});
+    let tls = ClientTls::private(root.cas("old").allow_invalid_time()).clock(Clock::now()).build().unwrap();
+    let (at_client, _) = join(client(&tls, Some("host.example")), server(&serve(host.identity()).unwrap()));
+    assert_eq!(at_client.peer().0.unwrap().ca(), Some("old"));
+}
+
+#[test]
+fn a_folder_of_cas() {
+    let folder = Folder::new();
+    assert_eq!(Cas::from_pem_dir(folder.path("none")).unwrap_err().kind(), Kind::Read);
+    let (kind, text) = folder.said(Cas::from_pem_dir(folder.path("")));
+    assert_eq!(kind, Kind::NoTrust);
+    assert!(text.ends_with("has no file *.pem or *.crt"), "{text}");
+    let cert = |name: &str| pem("CERTIFICATE", &Cert::root(name).der);
+    folder.write("b.pem", cert("B1") + &cert("B2"));
+    folder.write("a.crt", cert("A"));
+    folder.write(".hidden.pem", "");
+    folder.write("c.crl", "");
+    folder.write("README", "");
+    fs::create_dir(folder.path("d.pem")).unwrap();
+    let cas = Cas::from_pem_dir(folder.path("")).unwrap();
+    assert_eq!(cas.labels().collect::<Vec<_>>(), ["a", "b", "b"]);
+    folder.write("e.pem", "");
+    assert_eq!(
+        folder.said(Cas::from_pem_dir(folder.path(""))),
+        said(Kind::Pem, "e.pem has no certificate: it is empty")
+    );
+    let more = Cas::new().add_pem("x", cert("X")).unwrap().with_pem_file(folder.path("b.pem")).unwrap();
+    assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "b", "b"]);
+    assert_eq!(Cas::new().add_pem("x", "").unwrap_err().kind(), Kind::Pem);
+}
+
+#[test]
+fn revocation_lists() {
+    let folder = Folder::new();
+    let (one, two) = (Cert::root("One"), Cert::root("Two"));
+    let cas = || {
+        Cas::from_pem_file(folder.write("one.pem", pem("CERTIFICATE", &one.der)))
+            .and_then(|cas| cas.with_pem_file(folder.write("two.pem", pem("CERTIFICATE", &two.der))))
+            .unwrap()
+    };
+    let of_one = folder.write("one.crl", one.crl(&[], NOW + DAY));
+    let of_two = folder.write("two.crl", pem("X509 CRL", &two.crl(&[], NOW + DAY)));
+    assert!(call(cas()).is_ok());
+    assert_eq!(
+        folder.said(call(cas().with_crl_file(&of_one).unwrap())),
+        said(Kind::CrlMissing, "two.pem (CN=Two) has no revocation list, and other CAs have one")
+    );
+    assert!(call(cas().with_crl_file(&of_one).unwrap().with_crl_file(&of_two).unwrap()).is_ok());
+    // An expired list does not keep a device from booting.
+    let old = folder.write("old.crl", two.crl(&[], NOW - DAY));
+    assert!(call(cas().with_crl_file(&of_one).unwrap().with_crl_file(old).unwrap()).is_ok());
+
+    assert_eq!(cas().with_crl_file(folder.path("no.crl")).unwrap_err().kind(), Kind::Read);
+    let wrong = folder.write("wrong.crl", pem("CERTIFICATE", &one.der));
+    assert_eq!(
+        folder.said(cas().with_crl_file(wrong)),
+        said(Kind::Pem, "wrong.crl has no revocation list, but a certificate")
+    );
+    let broken = folder.write("broken.crl", pem("X509 CRL", b"\x30\x01\x02"));
+    let (kind, text) = folder.said(call(cas().with_crl_file(broken).unwrap()));
+    assert_eq!(kind, Kind::Crl);
+    assert!(text.starts_with("the revocation list of broken.crl can not be used ("), "{text}");
+
+    let twin = Cert::root("One");
+    let twins = Cas::new().add("a", one.der.clone()).add("b", twin.der.clone());
+    assert!(call(twins.clone()).is_ok());
+    assert_eq!(
+        folder.said(call(twins.with_crl(one.crl(&[], NOW + DAY)).with_crl(twin.crl(&[], NOW + DAY)))),
+        said(Kind::Crl, "two of the CAs of a, b have one name (CN=One): their revocation lists can not be told apart")
+    );
+    // The same certificate twice is no such twin.
+    let same = Cas::new().add("a", one.der.clone()).add("b", one.der.clone());
+    assert!(call(same.with_crl(one.crl(&[], NOW + DAY))).is_ok());
+}
+
+#[test]
+fn the_newest_list_counts() {
+    let root = Cert::root("Root");
+    let host = root.leaf("host", &|_| {});
+    let old = root.crl_issued(&[], NOW - 20 * DAY, NOW + 20 * DAY);
+    let new = root.crl_issued(&[&host], NOW - 10 * DAY, NOW + DAY);
+    for lists in [[old.clone(), new.clone()], [new, old]] {
+        let cas = lists.into_iter().fold(root.cas("root"), |cas, list| cas.with_crl(list));
+        let (at_client, _) =
+            join(client(&call(cas).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
+        assert_eq!(at_client.error().kind(), Kind::Revoked);
+    }
+}
+
+#[test]
+fn a_clock_that_is_broken() {
+    let root = Cert::root("Root");
+    let clock = Clock::new(u64::MAX);
+    let error = ClientTls::private(root.cas("root")).clock(clock.clone()).build().unwrap_err();
+    assert_eq!((error.kind(), error.blame()), (Kind::System, Blame::System));
+    clock.set(NOW);
+    let tls = ClientTls::private(root.cas("root")).clock(clock.clone()).build().unwrap();
+    clock.set(u64::MAX);
+    let host = serve(root.leaf("host", &|_| {}).identity()).unwrap();
+    assert_eq!(join(client(&tls, Some("host.example")), server(&host)).0.error().kind(), Kind::System);
+}
+
+#[test]
+fn a_provider_that_lacks_the_only_version() {
+    let root = Cert::root("Root");
+    let old = Version::Tls12.provider();
+    assert_eq!(
+        ClientTls::private(root.cas("root")).tls13_only().build_with(old.clone()).unwrap_err().kind(),
+        Kind::Provider
+    );
+    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).tls13_only().clock(Clock::now());
+    assert_eq!(builder.allow_unauthenticated_clients().build_with(old).unwrap_err().kind(), Kind::Provider);
+}
+
+#[test]
+fn names() {
+    let root = Cert::root("Root");
+    let checked = call(root.cas("root")).unwrap();
+    let error = checked.connect(None, "unix:/run/a.sock").unwrap_err();
+    assert_eq!(error.kind(), Kind::NameMissing);
+    assert_eq!(
+        error.explain(),
+        "the name of the server must be checked, and the address unix:/run/a.sock has none; set `server_name`, or build \
+         the policy with `ClientTls::private(cas).without_name_check()`"
+    );
+    for bad in ["", "a b", "fe80::1%eth0", "-", "a\nb"] {
+        let error = checked.connect(Some(bad), "somewhere").unwrap_err();
+        assert_eq!(error.kind(), Kind::Name, "{bad}");
+        assert!(!error.to_string().contains('\n'));
+    }
+    assert!(checked.checks_name());
+
+    // What is not checked is not sent, and tells the sessions of two peers apart.
+    let unchecked = ClientTls::private(root.cas("root")).without_name_check().clock(Clock::now()).build().unwrap();
+    assert!(!unchecked.checks_name() && !unchecked.connect(Some("a.example"), "x").unwrap().config.enable_sni);
+    let [a, b] = ["unix:/a", "unix:/b"].map(|peer| unchecked.connect(Some("a.example"), peer).unwrap().name);
+    assert_ne!(a, b);
+    assert_eq!(a, unchecked.connect(None, "unix:/a").unwrap().name);
+    assert!(matches!(a, degu_tls::rustls::pki_types::ServerName::IpAddress(_)));
+    let pinned = ClientTls::pinned([degu_tls::SpkiPin::from_sha256([0; 32])]).build().unwrap();
+    assert!(!pinned.checks_name());
+    assert_eq!(pinned.connect(Some("a.example"), "x").unwrap().name.to_str(), "a.example");
+    assert_ne!(pinned.connect(Some("192.0.2.1"), "x").unwrap().name.to_str(), "192.0.2.1");
+    assert!(pinned.connect(Some("not a name"), "x").is_ok());
+}

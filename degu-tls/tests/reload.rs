@@ -1,0 +1,210 @@
+//! What holds for the next connection, and what does not change.
+
+mod kit;
+
+use std::fs;
+use std::path::PathBuf;
+
+use degu_tls::error::{Blame, Kind};
+use degu_tls::{Cas, ClientTls, Identity, ServerTls, SpkiPin};
+use kit::pipe::{Ended, client, join, server};
+use kit::{Cert, Clock, DAY, NOW, pem};
+use tempfile::TempDir;
+
+/// A server and a client that live from files.
+struct Site {
+    folder: TempDir,
+    root: Cert,
+    device: Cert,
+    server: ServerTls,
+    client: ClientTls,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let root = Cert::root("Root");
+        let (host, device) = (root.leaf("host", &|_| {}), root.leaf("device", &|_| {}));
+        let write = |name: &str, text: String| {
+            fs::write(folder.path().join(name), text).unwrap();
+            folder.path().join(name)
+        };
+        let ca = write("root.pem", pem("CERTIFICATE", &root.der));
+        let crl = write("root.crl", pem("X509 CRL", &root.crl(&[], NOW + DAY)));
+        let host = Identity::from_pem_files(write("host.pem", host.pem()), write("host.key", host.key.pem())).unwrap();
+        let own = Identity::from_pem_files(write("dev.pem", device.pem()), write("dev.key", device.key.pem())).unwrap();
+        let cas = Cas::from_pem_file(ca).unwrap().with_crl_file(crl).unwrap();
+        let server = ServerTls::builder(host).require_clients(cas.clone()).clock(Clock::now()).build().unwrap();
+        let client = ClientTls::private(cas).identity(own).clock(Clock::now()).build().unwrap();
+        Self { folder, root, device, server, client }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: String) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn join(&self) -> (Ended, Ended) {
+        join(client(&self.client, Some("host.example")), server(&self.server))
+    }
+}
+
+#[test]
+fn a_new_certificate_is_for_new_connections() {
+    let site = Site::new();
+    let begun = server(&site.server);
+    let clone = site.server.clone();
+    let next = site.root.leaf("host", &|_| {});
+    site.write("host.pem", next.pem());
+    // A half-written pair changes nothing, and says why.
+    let error = site.server.reload().unwrap_err();
+    assert_eq!((error.kind(), error.blame()), (Kind::KeyMismatch, Blame::Caller));
+    assert!(error.to_string().contains("host.key does not belong to the certificate of "), "{error}");
+    assert_ne!(site.join().0.peer().0.unwrap().leaf(), &next.der);
+    site.write("host.key", next.key.pem());
+    clone.reload().unwrap();
+    let (peer, kind) = site.join().0.peer();
+    assert_eq!((peer.unwrap().leaf(), kind), (&next.der, degu_tls::rustls::HandshakeKind::Full));
+    // One that had begun goes on with what it had.
+    let (at_client, _) = join(client(&site.client, Some("host.example")), begun);
+    assert_ne!(at_client.peer().0.unwrap().leaf(), &next.der);
+}
+
+#[test]
+fn a_file_that_went_away_changes_nothing() {
+    let site = Site::new();
+    for name in ["root.crl", "root.pem", "host.pem", "host.key"] {
+        fs::rename(site.path(name), site.path("away")).unwrap();
+        let error = site.server.reload().unwrap_err();
+        assert_eq!(error.kind(), Kind::Read);
+        assert!(error.to_string().contains(name), "{error}");
+        fs::rename(site.path("away"), site.path(name)).unwrap();
+    }
+    assert!(site.join().1.peer().0.is_some());
+    site.server.reload().unwrap();
+    site.client.reload().unwrap();
+    assert!(site.join().1.peer().0.is_some());
+}
+
+#[test]
+fn a_new_list_and_new_cas_on_both_sides() {
+    let site = Site::new();
+    assert_eq!(site.join().1.peer().0.unwrap().ca(), Some("root"));
+    site.write("root.crl", pem("X509 CRL", &site.root.crl(&[&site.device], NOW + DAY)));
+    site.server.reload().unwrap();
+    assert_eq!(site.join().1.error().kind(), Kind::Revoked);
+    // The next CA with the present one's list is refused at once.
+    site.write("root.pem", pem("CERTIFICATE", &Cert::root("Next").der));
+    assert_eq!(site.client.reload().unwrap_err().kind(), Kind::CrlMissing);
+    let next = Cert::root("Next");
+    site.write("root.pem", pem("CERTIFICATE", &next.der));
+    site.write("root.crl", pem("X509 CRL", &next.crl(&[], NOW + DAY)));
+    site.client.reload().unwrap();
+    assert_eq!(site.join().0.error().kind(), Kind::UnknownIssuer);
+    // The client's own certificate is read again as well.
+    site.write("dev.key", next.key.pem());
+    assert_eq!(site.client.reload().unwrap_err().kind(), Kind::KeyMismatch);
+}
+
+#[test]
+fn a_folder_is_read_again() {
+    let site = Site::new();
+    let cas = site.path("cas");
+    fs::create_dir(&cas).unwrap();
+    fs::write(cas.join("first.pem"), pem("CERTIFICATE", &site.root.der)).unwrap();
+    let host = Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
+    let builder = ServerTls::builder(host).require_clients(Cas::from_pem_dir(&cas).unwrap()).clock(Clock::now());
+    let tls = builder.build().unwrap();
+    let guests = Cert::root("Guests");
+    let guest = ClientTls::private(site.root.cas("root")).identity(guests.leaf("guest", &|_| {}).identity());
+    let guest = guest.clock(Clock::now()).build().unwrap();
+    let meet = || join(client(&guest, Some("host.example")), server(&tls)).1;
+    assert_eq!(meet().error().kind(), Kind::UnknownIssuer);
+    fs::write(cas.join("guests.pem"), pem("CERTIFICATE", &guests.der)).unwrap();
+    tls.reload().unwrap();
+    assert_eq!(meet().peer().0.unwrap().ca(), Some("guests"));
+}
+
+#[test]
+fn what_is_allowed_stays_allowed() {
+    let site = Site::new();
+    let old = site.root.leaf("host", &|params| params.not_after = kit::at(NOW - DAY));
+    site.write("host.pem", old.pem());
+    site.write("host.key", old.key.pem());
+    assert_eq!(site.server.reload().unwrap_err().kind(), Kind::Expired);
+    let host = || Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap().allow_invalid_time();
+    let tls = ServerTls::builder(host()).allow_unauthenticated_clients().clock(Clock::now()).build().unwrap();
+    tls.reload().unwrap();
+    let expired = Cert::root_with("Root", kit::Key::new(), &|params| params.not_after = kit::at(NOW - DAY));
+    site.write("root.pem", pem("CERTIFICATE", &expired.der));
+    let cas = Cas::from_pem_file(site.path("root.pem")).unwrap().allow_invalid_time();
+    ClientTls::private(cas).clock(Clock::now()).build().unwrap().reload().unwrap();
+}
+
+#[test]
+fn memory_can_not_be_read_again() {
+    let site = Site::new();
+    let files = || Cas::from_pem_file(site.path("root.pem")).unwrap();
+    let host = || Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
+    let crl = site.root.crl(&[], NOW + DAY);
+    let serve = |identity: Identity, cas: Cas| {
+        ServerTls::builder(identity).require_clients(cas).clock(Clock::now()).build().unwrap().reload()
+    };
+    serve(host(), files()).unwrap();
+    for result in [
+        serve(site.device.identity(), files()),
+        serve(host(), site.root.cas("root")),
+        serve(host(), files().with_crl(crl)),
+        ClientTls::private(site.root.cas("root")).clock(Clock::now()).build().unwrap().reload(),
+        ClientTls::private(files()).identity(site.device.identity()).clock(Clock::now()).build().unwrap().reload(),
+        ClientTls::pinned([SpkiPin::from_sha256([0; 32])]).build().unwrap().reload(),
+    ] {
+        assert_eq!(result.unwrap_err().kind(), Kind::Reload);
+    }
+    ClientTls::pinned([SpkiPin::from_sha256([0; 32])])
+        .identity(host())
+        .clock(Clock::now())
+        .build()
+        .unwrap()
+        .reload()
+        .unwrap();
+}
+
+#[test]
+fn a_replacement_never_changes_who_may_call() {
+    let site = Site::new();
+    let root = Cert::root("Root");
+    let host = || root.leaf("host", &|_| {}).identity();
+    let open = ServerTls::builder(host()).allow_unauthenticated_clients().clock(Clock::now()).build().unwrap();
+    let closed = ServerTls::builder(host()).require_clients(root.cas("root")).clock(Clock::now()).build().unwrap();
+    assert!(!open.requires_clients() && closed.requires_clients());
+    for error in [site.server.replace(&open).unwrap_err(), open.replace(&closed).unwrap_err()] {
+        assert_eq!((error.kind(), error.blame()), (Kind::Replace, Blame::Caller));
+    }
+    assert!(site.server.requires_clients());
+    site.server.replace(&closed).unwrap();
+    assert_eq!(site.join().0.error().kind(), Kind::Signature);
+
+    let pins = || ClientTls::pinned([SpkiPin::from_sha256([0; 32])]).build().unwrap();
+    let checked = || ClientTls::private(root.cas("root")).clock(Clock::now()).build().unwrap();
+    let unchecked = || ClientTls::private(root.cas("root")).without_name_check().clock(Clock::now()).build().unwrap();
+    for (n, (present, next)) in [
+        (pins(), checked()),
+        (pins(), unchecked()),
+        (checked(), pins()),
+        (checked(), unchecked()),
+        (unchecked(), checked()),
+        (unchecked(), pins()),
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert_eq!(present.replace(next).unwrap_err().kind(), Kind::Replace, "{n}");
+    }
+    pins().replace(&pins()).unwrap();
+    checked().replace(&checked()).unwrap();
+    unchecked().replace(&unchecked()).unwrap();
+}
