@@ -256,19 +256,19 @@ async fn handshakes_of_tokio_rustls_interleave() {
             // Gives the budget of the task back, without which tokio's sockets are never ready.
             tokio::task::yield_now().await;
             for (future, judge, done) in &mut servers {
-                if done.is_none() {
-                    if let Poll::Ready((stream, note)) = pin!(&mut *future).poll(&mut cx) {
-                        *done =
-                            Some((judge.finish(stream.as_ref().unwrap().get_ref().1, note).unwrap().unwrap(), stream));
-                    }
+                if done.is_none()
+                    && let Poll::Ready((stream, note)) = pin!(&mut *future).poll(&mut cx)
+                {
+                    let stream = stream.unwrap();
+                    *done = Some((judge.finish(stream.get_ref().1, note).unwrap().unwrap(), stream));
                 }
             }
             for (future, judge, done) in &mut clients {
-                if done.is_none() {
-                    if let Poll::Ready((stream, note)) = pin!(&mut *future).poll(&mut cx) {
-                        *done =
-                            Some((judge.finish(stream.as_ref().unwrap().get_ref().1, note).unwrap().unwrap(), stream));
-                    }
+                if done.is_none()
+                    && let Poll::Ready((stream, note)) = pin!(&mut *future).poll(&mut cx)
+                {
+                    let stream = stream.unwrap();
+                    *done = Some((judge.finish(stream.get_ref().1, note).unwrap().unwrap(), stream));
                 }
             }
         }
