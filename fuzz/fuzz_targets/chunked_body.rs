@@ -1,0 +1,64 @@
+//! Chunked bodies: the same events and faults however they are cut, and what is decoded is encoded to the same.
+
+#![no_main]
+
+use degu_wire::chunk::{Decoder, Event, Step, encode_chunk_head, encode_last_chunk};
+use degu_wire::{Limits, RemoteError};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    // The first octet says how the input is cut, and how narrow the limits are.
+    let Some((&first, wire)) = input.split_first() else { return };
+    let narrow =
+        Limits { max_chunk_line: 40, free_extension: 4, extension_budget: 9, max_trailers: 30, ..Limits::DEFAULT };
+    let limits = if first & 1 == 1 { narrow } else { Limits::DEFAULT };
+    let whole = events(wire, wire.len().max(1), &limits);
+    assert_eq!(events(wire, 1, &limits), whole);
+    assert_eq!(events(wire, usize::from(first / 2).max(1), &limits), whole);
+});
+
+/// All that comes out, with data as the sum of its octets, and how many octets were consumed.
+fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Option<RemoteError>) {
+    let mut decoder = Decoder::new(limits);
+    let (mut events, mut data, mut begin) = (Vec::new(), (0, 0_u64), 0);
+    for end in (0..wire.len()).step_by(piece).map(|start| (start + piece).min(wire.len())) {
+        loop {
+            let Step { consumed, event } = match decoder.decode(&wire[begin..end]) {
+                Ok(step) => step,
+                Err(error) => return (events, data.0, Some(error)),
+            };
+            let mut line = [0; 8192];
+            let line = match event {
+                Some(Event::Chunk { size, extensions }) => {
+                    assert!(size > 0);
+                    let length = encode_chunk_head(&mut line, size, extensions).expect("it was sent");
+                    let again =
+                        Decoder::new(&Limits { free_extension: 4096, ..Limits::DEFAULT }).decode(&line[..length]);
+                    let expected = Some(Event::Chunk { size, extensions });
+                    assert_eq!(again, Ok(Step { consumed: length, event: expected }));
+                    &line[..length]
+                }
+                Some(Event::LastChunk { extensions }) => {
+                    let length = encode_last_chunk(&mut line, extensions).expect("it was sent");
+                    &line[..length]
+                }
+                Some(Event::Data(octets)) => {
+                    data.0 += octets.len();
+                    data.1 = octets.iter().fold(data.1, |sum, &octet| sum.wrapping_mul(31).wrapping_add(octet.into()));
+                    &[]
+                }
+                Some(Event::End { trailers }) => trailers,
+                None => &[],
+            };
+            begin += consumed;
+            if event.is_none() {
+                break;
+            }
+            if !matches!(event, Some(Event::Data(_))) {
+                events.push(format!("{data:?} {:?}", line.escape_ascii().to_string()));
+            }
+        }
+        assert!(decoder.is_done() || end - begin < limits.max_chunk_line.max(limits.max_trailers));
+    }
+    (events, if decoder.is_done() { begin } else { data.0 }, None)
+}

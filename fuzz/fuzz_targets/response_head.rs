@@ -1,0 +1,37 @@
+//! Response heads: nothing makes the parser stumble, and what it says of a part it says of the whole.
+
+#![no_main]
+
+use degu_wire::head::{FieldSpan, find_head_end, parse_response, parse_trailers};
+use degu_wire::{Framing, Limits, Method};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let (mut slots, mut more) = ([FieldSpan::EMPTY; 32], [FieldSpan::EMPTY; 32]);
+    let whole = parse_response(input, &mut slots, &Limits::DEFAULT);
+    let length = match &whole {
+        Ok(Some(head)) => {
+            assert!((100..=999).contains(&head.status()));
+            assert!(!head.reason().iter().any(|octet| octet.is_ascii_control() && *octet != b'\t'));
+            assert_eq!(head.framing(Method::Head), Framing::None);
+            assert!(head.status() >= 200 || head.framing(Method::Get) == Framing::None);
+            assert_eq!(find_head_end(input, 0), Some(head.head_len()));
+            head.head_len()
+        }
+        Ok(None) => input.len() + 1,
+        Err(error) => {
+            assert!(error.offset as usize <= input.len());
+            0
+        }
+    };
+    for cut in [input.len() / 3, input.len() / 2, input.len().saturating_sub(1)] {
+        match parse_response(&input[..cut], &mut more, &Limits::DEFAULT) {
+            Ok(Some(head)) => assert_eq!(head.head_len(), length),
+            Ok(None) => assert!(cut < length || length == 0),
+            Err(error) => assert_eq!(whole.as_ref().err(), Some(&error)),
+        }
+    }
+    if let Ok(fields) = parse_trailers(input, &mut more, &Limits::DEFAULT) {
+        assert!(fields.is_empty() == input.is_empty() && (input.is_empty() || input.ends_with(b"\r\n")));
+    }
+});

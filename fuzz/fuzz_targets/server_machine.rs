@@ -1,0 +1,87 @@
+//! The server's machine under any sequence of calls: what it sends can be read, each request has at most one response,
+//! and nothing is written after a cut.
+
+#![no_main]
+
+use core::task::Poll;
+
+use arbitrary::Arbitrary;
+use degu_fuzz::{Head, Piece, read_responses, send, split, transmit, unchanged};
+use degu_wire::Limits;
+use degu_wire::machine::{Connection, Server};
+use libfuzzer_sys::fuzz_target;
+
+#[derive(Arbitrary, Debug)]
+enum Operation {
+    Receive(u8),
+    Eof,
+    Request,
+    Part,
+    Continue,
+    Abandon(u16),
+    Respond(Head),
+    Send(Piece),
+    Transmit(u16),
+    Refuse(u16),
+    Cut,
+    Stop,
+    Release,
+}
+
+fuzz_target!(|input: &[u8]| {
+    let (mut wire, operations) = split::<Operation>(input);
+    let limits = Limits { max_head: 4096, max_trailers: 4096, allow_http10: true, ..Limits::DEFAULT };
+    let mut server = Connection::<Server>::new(limits);
+    let (mut sent, mut methods, mut finals, mut cut) = (Vec::new(), Vec::new(), 0, None);
+    for operation in operations {
+        match operation {
+            Operation::Receive(most) => {
+                let (now, later) = wire.split_at(wire.len().min(usize::from(most)));
+                server.receive_buffer().extend_from_slice(now);
+                wire = later;
+            }
+            Operation::Eof => server.receive_eof(),
+            Operation::Request => match server.poll_request() {
+                Ok(Poll::Ready(Some(head))) => methods.push(head.method().as_str().to_owned()),
+                Ok(Poll::Ready(None)) => {}
+                Ok(Poll::Pending) if !server.has_responded() && !server.is_receiving() => {
+                    assert!(server.buffered().len() < limits.max_head || methods.len() > finals);
+                }
+                _ => {}
+            },
+            Operation::Part => {
+                if let Ok(Poll::Pending) = server.poll_part() {
+                    assert!(server.buffered().len() < limits.max_trailers);
+                }
+            }
+            Operation::Continue => server.request_body(),
+            Operation::Abandon(drain) => server.abandon_request_body(drain.into()),
+            Operation::Respond(head) => {
+                let before = server.pending().concat();
+                let result = server.respond(head.status, &head.text, &head.headers(), head.content(), Some("now"));
+                finals += usize::from(result.is_ok());
+                unchanged(&server, &before, result);
+            }
+            Operation::Send(piece) => send(&mut server, &piece),
+            Operation::Transmit(most) => {
+                transmit(&mut server, most.into(), &mut sent);
+                cut = cut.map(|_| server.pending().concat());
+            }
+            Operation::Refuse(status) => {
+                finals += usize::from(server.refuse(status));
+                cut = Some(server.pending().concat());
+            }
+            Operation::Cut => {
+                server.cut();
+                cut = Some(server.pending().concat());
+            }
+            Operation::Stop => server.stop(),
+            Operation::Release => server.release_buffers(),
+        }
+        assert!(cut.as_ref().is_none_or(|cut| *cut == server.pending().concat()), "nothing is written after a cut");
+        // An answer to what could not be read has no request.
+        assert!(finals <= methods.len() + 1);
+    }
+    transmit(&mut server, usize::MAX, &mut sent);
+    assert!(read_responses(&sent, &methods) <= finals);
+});
