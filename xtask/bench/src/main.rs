@@ -8,6 +8,7 @@
 //! degu-bench verify                                         do all contestants send the same bytes?
 //! degu-bench server CONTESTANT ADDRESS [--core N]           prints `listening on ADDRESS`, serves until stdin ends
 //! degu-bench client CONTESTANT ADDRESS [--core N] --millis N    prints `TRIPS NANOSECONDS`
+//! degu-bench client CONTESTANT ADDRESS [--core N] --trips N     so many and no more, for a counter of instructions or calls
 //! ```
 //!
 //! `ADDRESS` is `unix:PATH`, or an IP address with a port. `--core` pins the process to one core.
@@ -44,11 +45,12 @@ fn main() -> ExitCode {
 
 fn run(mut arguments: Parser) -> Result {
     let mut words = Vec::new();
-    let (mut core, mut millis) = (None, 300);
+    let (mut core, mut trips, mut millis) = (None, None, 300);
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Value(word) => words.push(word.string()?),
             Arg::Long("core") => core = Some(arguments.value()?.parse::<usize>()?),
+            Arg::Long("trips") => trips = Some(arguments.value()?.parse::<u64>()?),
             Arg::Long("millis") => millis = arguments.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
@@ -68,6 +70,9 @@ fn run(mut arguments: Parser) -> Result {
         ["client", name, address] => {
             let connect = contestants::find(name)?.client.ok_or_else(|| format!("{name} has no client"))?;
             let mut client = connect(&address.parse()?)?;
+            if let Some(trips) = trips {
+                return client.trips(trips);
+            }
             let (trips, time) = measure::measure(|count| client.trips(count), Duration::from_millis(millis))?;
             println!("{trips} {}", time.as_nanos());
             Ok(())

@@ -49,25 +49,22 @@ pub(crate) static ENTRIES: &[Entry] = &[
 ];
 
 fn degu_line() -> Result<Run> {
-    // A copy, since the decoder wants data next. In a body it is made once.
-    fn decode(mut decoder: Decoder, line: &[u8]) -> Result<(usize, u64)> {
-        let step = decoder.decode(line)?;
-        let Some(Event::Chunk { size, extensions }) = step.event else { return Err("no chunk".into()) };
-        for extension in extensions {
-            black_box(&extension);
-        }
-        Ok((step.consumed, size))
-    }
     let decoder = Decoder::new(&Limits::DEFAULT);
     let mut copy = decoder;
-    let Some(Event::Chunk { extensions, .. }) = copy.decode(CHUNK_LINE)?.event else {
+    let Some(Event::Chunk { size: 5, extensions }) = copy.decode(CHUNK_LINE)?.event else {
         return Err("no chunk".into());
     };
     check(extensions.find("foo").and_then(|extension| extension.value) == Some(ExtensionValue::Plain(b"bar")))?;
-    check(decode(decoder, CHUNK_LINE)? == (CHUNK_LINE.len(), 5))?;
     Ok(Box::new(move |times| {
         for _ in 0..times {
-            black_box(decode(*black_box(&decoder), black_box(CHUNK_LINE))?);
+            // A copy, since the decoder wants data next. In a body it is made once.
+            let mut decoder = *black_box(&decoder);
+            let step = decoder.decode(black_box(CHUNK_LINE))?;
+            let Some(Event::Chunk { size, extensions }) = step.event else { return Err("no chunk".into()) };
+            black_box((step.consumed, size));
+            for extension in extensions {
+                black_box(&extension);
+            }
         }
         Ok(())
     }))
