@@ -1,0 +1,67 @@
+//! A row of small exchanges allocates nothing once it is warm: neither driver, over neither kind of socket.
+
+mod common;
+
+use std::io::Read;
+
+use common::{Kind, Server};
+use degu_client::{Client, Connection, Error, blocking};
+
+const REQUEST: &str = "POST /counter HTTP/1.1\r\nhost: example.org\r\ncontent-length: 5\r\n\r\nhello";
+const RESPONSE: &str = "HTTP/1.1 200 OK\r\nserver: x\r\ncontent-type: text/plain\r\ncontent-length: 12\r\n\r\nhello, world";
+
+fn server(kind: Kind) -> Server {
+    Server::once(kind, |wire| {
+        let mut request = [0; REQUEST.len()];
+        while wire.read_exact(&mut request).is_ok() {
+            assert_eq!(&request, REQUEST.as_bytes());
+            wire.send(RESPONSE);
+        }
+    })
+}
+
+fn blocking_row(connection: &mut blocking::Connection, exchanges: usize) -> Result<(), Error> {
+    for _ in 0..exchanges {
+        let response = connection.post("/counter", "hello")?;
+        assert_eq!((response.status, response.headers.get("server")), (200, Some("x")));
+        assert_eq!(response.body.read_all(100)?, "hello, world");
+    }
+    Ok(())
+}
+
+async fn async_row(connection: &mut Connection, exchanges: usize) -> Result<(), Error> {
+    for _ in 0..exchanges {
+        let response = connection.post("/counter", "hello").await?;
+        assert_eq!((response.status, response.headers.get("server")), (200, Some("x")));
+        assert_eq!(response.body.read_all(100).await?, "hello, world");
+    }
+    Ok(())
+}
+
+#[test]
+fn blocking_exchanges_do_not_allocate() {
+    for kind in [Kind::V6, Kind::Path] {
+        let server = server(kind);
+        let client = blocking::Client::options().host("example.org").client(&server.address);
+        let mut connection = client.connect().unwrap();
+        blocking_row(&mut connection, 200).unwrap();
+        let counted = allocation_counter::measure(|| blocking_row(&mut connection, 1000).unwrap());
+        assert_eq!(counted.count_total, 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn async_exchanges_do_not_allocate() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for kind in [Kind::V6, Kind::Path] {
+        let server = server(kind);
+        let client = Client::options().host("example.org").client(&server.address);
+        let mut connection = runtime.block_on(client.connect()).unwrap();
+        runtime.block_on(async_row(&mut connection, 200)).unwrap();
+        let mut count = |exchanges| {
+            allocation_counter::measure(|| runtime.block_on(async_row(&mut connection, exchanges)).unwrap()).count_total
+        };
+        // Whatever entering the runtime costs is in both.
+        assert_eq!(count(1000), count(1), "{kind:?}");
+    }
+}
