@@ -74,6 +74,12 @@ impl Connection {
         self.link.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The bare stream.
+    #[cfg(feature = "hyper-util")]
+    pub(crate) fn into_stream(self) -> Stream {
+        self.link.into_inner().unwrap_or_else(PoisonError::into_inner).stream
+    }
+
     /// Asks `on_connect`.
     pub(crate) fn admit(mut self) -> Result<Self, Cause> {
         let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);

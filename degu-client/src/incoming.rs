@@ -3,16 +3,18 @@
 use std::{
     fmt,
     future::poll_fn,
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use degu_wire::machine::{Reason, ResponseHead};
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Source, Trailers};
+use futures_core::Stream;
 
-use crate::Error;
 use crate::connection::{Link, SourceOf};
 use crate::exchange::{Taken, Whole, data_of};
+use crate::{Error, Reader};
 
 /// A response whose body is still to be read.
 ///
@@ -70,7 +72,7 @@ impl<'c> Incoming<'c> {
     }
 
     /// What has come next, without a note of it.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+    fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.taken.ended {
             return Poll::Ready(Ok(None));
         }
@@ -80,13 +82,13 @@ impl<'c> Incoming<'c> {
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let part = match self.taken.leftover() {
             Some(part) => Some(part),
-            None => ready!(self.poll_next(cx))?,
+            None => ready!(self.poll_raw(cx))?,
         };
         self.taken.note(part.as_ref());
         Poll::Ready(Ok(part))
     }
 
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
             let Some(part) = ready!(self.poll_part(cx))? else { return Poll::Ready(Ok(None)) };
             if let Some(data) = data_of(part) {
@@ -101,7 +103,7 @@ impl<'c> Incoming<'c> {
         }
         let limit = self.link.exchange().machine.limits().max_chunk;
         loop {
-            let part = ready!(self.poll_next(cx))?;
+            let part = ready!(self.poll_raw(cx))?;
             match self.taken.chunk(part, limit) {
                 Ok(Some(chunk)) => return Poll::Ready(Ok(chunk)),
                 Ok(None) => {}
@@ -173,6 +175,11 @@ impl<'c> Incoming<'c> {
         poll_fn(|cx| self.poll_part(cx)).await
     }
 
+    /// The body as a reader, for what takes one.
+    pub fn into_reader(self) -> Reader<'c> {
+        Reader::new(self)
+    }
+
     /// How many octets are still to be read, where the length was announced.
     pub fn remaining(&self) -> Option<u64> {
         self.link.exchange().machine.body_remaining()
@@ -186,6 +193,15 @@ impl<'c> Incoming<'c> {
     /// The extensions of the last chunk, which has no data, after the end of the body: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
         self.taken.last.as_ref().map(|(extensions, _)| extensions)
+    }
+}
+
+/// The pieces of [`next_data`](Incoming::next_data). After an error there are only errors: a body that failed has no end.
+impl Stream for Incoming<'_> {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll_data(cx).map(Result::transpose)
     }
 }
 

@@ -38,8 +38,11 @@
 //!   or `connection: close` (RFC 9112 §9.5).
 
 pub mod blocking;
+pub mod body;
 mod client;
 mod connection;
+#[cfg(feature = "hyper-util")]
+mod connector;
 mod dial;
 mod error;
 mod exchange;
@@ -47,6 +50,7 @@ mod incoming;
 mod options;
 mod owned;
 mod peer;
+mod reader;
 mod resolve;
 mod stream;
 mod timer;
@@ -54,6 +58,8 @@ mod timer;
 pub use bytes::Bytes;
 pub use client::Client;
 pub use connection::Connection;
+#[cfg(feature = "hyper-util")]
+pub use connector::{Connector, Dialled};
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Headers,
@@ -64,6 +70,7 @@ pub use incoming::{Incoming, Response};
 pub use options::OptionsOf;
 pub use owned::{OwnedIncoming, OwnedResponse};
 pub use peer::{Credentials, Peer};
+pub use reader::Reader;
 
 /// The options of an async [`Client`].
 pub type Options = OptionsOf<Client>;

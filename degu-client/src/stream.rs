@@ -37,12 +37,7 @@ impl Stream {
 
     /// Writes some of these pieces, which are not all empty.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
-        let stream: Pin<&mut (dyn AsyncWrite + Unpin)> = match self {
-            Self::Tcp(stream) => Pin::new(stream),
-            Self::Unix(stream) => Pin::new(stream),
-            Self::Other(stream) => Pin::new(stream),
-            Self::Closed => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-        };
+        let stream = self.writer()?;
         let written = match pieces {
             [only, [], []] | [[], only, []] | [[], [], only] => stream.poll_write(cx, only),
             _ => stream.poll_write_vectored(cx, &pieces.map(IoSlice::new)),
@@ -52,6 +47,16 @@ impl Stream {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             written => written,
         }
+    }
+
+    /// The writing half; an error where there is none any more.
+    pub(crate) fn writer(&mut self) -> io::Result<Pin<&mut (dyn AsyncWrite + Unpin)>> {
+        Ok(match self {
+            Self::Tcp(stream) => Pin::new(stream),
+            Self::Unix(stream) => Pin::new(stream),
+            Self::Other(stream) => Pin::new(stream),
+            Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
+        })
     }
 
     /// Passes on what the stream itself holds back. Sockets hold nothing.

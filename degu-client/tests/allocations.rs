@@ -8,7 +8,8 @@ use common::{Kind, Server};
 use degu_client::{Client, Connection, Error, blocking};
 
 const REQUEST: &str = "POST /counter HTTP/1.1\r\nhost: example.org\r\ncontent-length: 5\r\n\r\nhello";
-const RESPONSE: &str = "HTTP/1.1 200 OK\r\nserver: x\r\ncontent-type: text/plain\r\ncontent-length: 12\r\n\r\nhello, world";
+const RESPONSE: &str =
+    "HTTP/1.1 200 OK\r\nserver: x\r\ncontent-type: text/plain\r\ncontent-length: 12\r\n\r\nhello, world";
 
 fn server(kind: Kind) -> Server {
     Server::once(kind, |wire| {

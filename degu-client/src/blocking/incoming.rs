@@ -8,6 +8,7 @@ use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError
 
 use super::body::Parts;
 use super::connection::Link;
+use super::reader::Reader;
 use crate::Error;
 use crate::exchange::{Taken, Whole, data_of};
 
@@ -140,6 +141,11 @@ impl<'c> Incoming<'c> {
         };
         self.taken.note(part.as_ref());
         Ok(part)
+    }
+
+    /// The body as a reader, for what takes one.
+    pub fn into_reader(self) -> Reader<'c> {
+        Reader::new(self)
     }
 
     /// How many octets are still to be read, where the length was announced.

@@ -31,6 +31,7 @@ mod body;
 mod connection;
 mod dial;
 mod incoming;
+mod reader;
 mod stream;
 
 use std::{fmt, sync::Arc};
@@ -38,6 +39,7 @@ use std::{fmt, sync::Arc};
 pub use body::Body;
 pub use connection::Connection;
 pub use incoming::{Incoming, Response};
+pub use reader::Reader;
 
 pub use crate::Error;
 use crate::options::Base;

@@ -1,0 +1,202 @@
+//! Bodies as readers and streams, out of readers, streams and files, and requests that are sent again.
+
+mod common;
+
+use std::{
+    io::{self, BufRead, Read, Write},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use common::{Kind, Server};
+use degu_client::{BoxError, Bytes, Chunk, Client, Part, Trailers, blocking, body};
+use futures_core::Stream;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+
+/// A server that gives two lines, and then one that is cut.
+fn lines() -> Server {
+    Server::once(Kind::Path, |wire| {
+        for _ in 0..2 {
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n");
+            wire.send("5\r\n\ntwo\n\r\n0\r\nx: y\r\n\r\n");
+        }
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\none\ntwo");
+    })
+}
+
+#[test]
+fn a_blocking_reader() {
+    let server = lines();
+    let mut connection = blocking::Client::new(&server.address).connect().unwrap();
+    let mut text = String::new();
+    let mut reader = connection.get("/").unwrap().body.into_reader();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!((text.as_str(), reader.into_body().trailers().unwrap().get("x")), ("one\ntwo\n", Some("y")));
+    let lines: Vec<_> = connection.get("/").unwrap().body.into_reader().lines().map(Result::unwrap).collect();
+    assert_eq!(lines, ["one", "two"]);
+
+    let mut reader = connection.get("/").unwrap().body.into_reader();
+    let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert!(reader.read(&mut [0]).is_err(), "and no end follows");
+}
+
+#[tokio::test]
+async fn an_async_reader() {
+    let server = lines();
+    let mut connection = Client::new(&server.address).connect().await.unwrap();
+    let mut text = String::new();
+    let mut reader = connection.get("/").await.unwrap().body.into_reader();
+    reader.read_to_string(&mut text).await.unwrap();
+    assert_eq!((text.as_str(), reader.into_body().trailers().unwrap().get("x")), ("one\ntwo\n", Some("y")));
+    let mut lines = connection.get("/").await.unwrap().body.into_reader().lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("one"));
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("two"));
+    assert_eq!(lines.next_line().await.unwrap(), None);
+
+    let mut reader = connection.get("/").await.unwrap().body.into_reader();
+    let error = reader.read_to_end(&mut Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert!(reader.read(&mut [0]).await.is_err(), "and no end follows");
+}
+
+async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
+}
+
+#[tokio::test]
+async fn a_stream() {
+    let server = lines();
+    let mut connection = Client::new(&server.address).connect().await.unwrap();
+    for _ in 0..2 {
+        let mut body = connection.get("/").await.unwrap().body;
+        let mut text = Vec::new();
+        while let Some(piece) = next(&mut body).await {
+            text.extend_from_slice(&piece.unwrap());
+        }
+        assert_eq!(text, b"one\ntwo\n");
+    }
+    let mut body = connection.get("/").await.unwrap().body;
+    assert_eq!(next(&mut body).await.unwrap().unwrap(), "one\ntwo");
+    assert!(next(&mut body).await.unwrap().is_err());
+    assert!(next(&mut body).await.unwrap().is_err(), "no end follows");
+}
+
+/// A stream of what an iterator has.
+struct Iter<I>(I);
+
+impl<I: Iterator + Unpin> Stream for Iter<I> {
+    type Item = I::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+        Poll::Ready(self.0.next())
+    }
+}
+
+const LENGTH: u64 = 200_000;
+
+/// A server that checks the bodies of requests, and then gets one that breaks off.
+fn checks(cases: usize) -> Server {
+    Server::once(Kind::V6, move |wire| {
+        for _ in 0..cases {
+            assert!(wire.head().contains("content-length: 200000\r\n"));
+            let mut body = vec![0; LENGTH as usize];
+            wire.read_exact(&mut body).unwrap();
+            assert!(body.iter().all(|&octet| octet == b'x'));
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+        }
+        assert!(wire.head().contains("transfer-encoding: chunked\r\n"));
+        wire.expect("1\r\na\r\n0\r\nx: y\r\n\r\n");
+        wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+        let mut rest = Vec::new();
+        let _ = wire.read_to_end(&mut rest);
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "no end of the body");
+    })
+}
+
+fn file() -> std::fs::File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&[b'-'; 5]).unwrap();
+    file.write_all(&vec![b'x'; LENGTH as usize]).unwrap();
+    io::Seek::seek(&mut file, io::SeekFrom::Start(5)).unwrap();
+    file
+}
+
+fn last() -> [Part; 2] {
+    [Chunk::new("a").into(), Trailers::try_from([("x", "y")]).unwrap().into()]
+}
+
+#[tokio::test]
+async fn bodies_of_async_requests() {
+    let server = checks(3);
+    let mut connection = Client::new(&server.address).connect().await.unwrap();
+    let pieces = (0..LENGTH / 1000).map(|_| Ok::<_, BoxError>(Bytes::from_static(&[b'x'; 1000])));
+    for body in [
+        body::from_reader(LENGTH, tokio::io::repeat(b'x')),
+        body::from_file(tokio::fs::File::from_std(file())).await.unwrap(),
+        body::from_stream(LENGTH, Iter(pieces)),
+    ] {
+        assert_eq!(connection.put("/", body).await.unwrap().status, 204);
+    }
+    let whole = last().into_iter().map(Ok::<_, BoxError>);
+    assert_eq!(connection.put("/", body::from_chunks(Iter(whole))).await.unwrap().status, 204);
+    let fails = [Ok(Chunk::new("a")), Err("out of chunks")];
+    let error = connection.put("/", body::from_chunks(Iter(fails.into_iter()))).await.unwrap_err();
+    assert!(error.to_string().contains("out of chunks") && connection.is_closed(), "{error}");
+}
+
+#[test]
+fn bodies_of_blocking_requests() {
+    let server = checks(2);
+    let mut connection = blocking::Client::new(&server.address).connect().unwrap();
+    let reader = blocking::Body::from_reader(LENGTH, io::repeat(b'x'));
+    for body in [reader, blocking::Body::from_file(file()).unwrap()] {
+        assert_eq!(connection.put("/", body).unwrap().status, 204);
+    }
+    assert_eq!(connection.put("/", blocking::Body::from_chunks(last())).unwrap().status, 204);
+    let fails = [Ok(Chunk::new("a")), Err("out of chunks")];
+    let error = connection.put("/", blocking::Body::try_from_chunks(fails)).unwrap_err();
+    assert!(error.to_string().contains("out of chunks") && connection.is_closed(), "{error}");
+}
+
+/// The recipe of [`degu_client::Error`], against a server that closes every connection after its first response.
+#[test]
+fn a_request_is_sent_again_where_the_connection_was_idle() {
+    let server = Server::new(Kind::V6, |accept| {
+        for _ in 0..3 {
+            let mut wire = accept.next();
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    });
+    let client = blocking::Client::new(&server.address);
+    let mut kept = None;
+    for _ in 0..3 {
+        assert_eq!(fetch(&client, &mut kept, "/").unwrap(), "ok");
+        assert!(kept.is_some());
+    }
+}
+
+fn fetch(
+    client: &blocking::Client,
+    kept: &mut Option<blocking::Connection>,
+    uri: &str,
+) -> Result<Bytes, degu_client::Error> {
+    loop {
+        let reused = kept.is_some();
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => client.connect()?,
+        };
+        match connection.get(uri).and_then(|response| response.body.read_all(64 * 1024)) {
+            Ok(text) => {
+                *kept = Some(connection).filter(|connection| !connection.is_closed());
+                return Ok(text);
+            }
+            Err(error) if reused && error.is_retryable() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
