@@ -1,5 +1,7 @@
 //! Who is told what about whom.
 
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
 mod kit;
 
 use degu_tls::error::Kind;

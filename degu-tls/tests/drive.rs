@@ -1,5 +1,7 @@
 //! What drivers rely on: notes that can not be mixed up, sockets that fail, and tokio-rustls.
 
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
 mod kit;
 
 use std::io::{self, Read, Write};

@@ -1,5 +1,7 @@
 //! What is wrong is said when a policy is built, with the file and the fault.
 
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
 mod kit;
 
 use std::fs;

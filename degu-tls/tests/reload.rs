@@ -1,5 +1,7 @@
 //! What holds for the next connection, and what does not change.
 
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
 mod kit;
 
 use std::fs;

@@ -3,6 +3,8 @@
 //! It stands in `docs/handshakes.md`, as a part of the documentation, and is made anew and compared here. After a
 //! change that is meant, `DEGU_BLESS=1 cargo test -p degu-tls --test table` writes it.
 
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
 #[path = "../kit/mod.rs"]
 mod kit;
 

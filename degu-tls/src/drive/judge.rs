@@ -1,0 +1,211 @@
+//! Who the peer is, and what became of a handshake that failed.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::time_provider::TimeProvider;
+use rustls::{CommonState, HandshakeKind};
+use rustls_pki_types::ServerName;
+
+#[cfg(doc)]
+use super::Handshake;
+use crate::error::{Blame, Error, Kind, alert_name};
+use crate::note::{self, Outcome};
+use crate::peer::PeerIdentity;
+use crate::policy::{self, HTTP_1_1, Options};
+use crate::verify::{Side, Verifier, kind_of};
+
+/// Says who the peer of a connection is, and makes errors of what rustls reports.
+#[derive(Clone)]
+pub struct Judge {
+    /// None if the peer needs no certificate.
+    verifier: Option<Arc<Verifier>>,
+    peer: Side,
+    name: Option<ServerName<'static>>,
+    require_alpn: bool,
+    clock: Arc<dyn TimeProvider>,
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge").field("peer", &self.peer).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Judge {
+    pub(crate) fn new(
+        verifier: Option<Arc<Verifier>>,
+        peer: Side,
+        name: Option<ServerName<'static>>,
+        options: &Options,
+    ) -> Self {
+        debug_assert!(verifier.as_ref().is_none_or(|verifier| verifier.peer() == peer));
+        Self { verifier, peer, name, require_alpn: options.require_alpn, clock: options.clock.clone() }
+    }
+
+    /// Who the peer is, once the handshake is done; `None` if the policy asks for no certificate.
+    ///
+    /// rustls asks no verifier about a resumed session: its certificate is judged again here, at the time of now. So is
+    /// one whose note is missing or is not of this policy and this chain.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Handshake::finish`].
+    pub fn finish(&self, connection: &CommonState, note: Note) -> Result<Option<Arc<PeerIdentity>>, Error> {
+        let Some(kind) = connection.handshake_kind().filter(|_| !connection.is_handshaking()) else {
+            return Err(Error::caller(Kind::Protocol, "the handshake is not done"));
+        };
+        if self.require_alpn && connection.alpn_protocol() != Some(HTTP_1_1) {
+            return Err(no_alpn(self.peer));
+        }
+        let Some(verifier) = &self.verifier else { return Ok(None) };
+        let Some(chain @ [leaf, intermediates @ ..]) = connection.peer_certificates() else {
+            return Err(self.no_certificate());
+        };
+        if let Some(Outcome::Accepted { by, peer }) = note.0
+            && kind != HandshakeKind::Resumed
+            && by == verifier.id()
+            && peer.chain() == chain
+        {
+            return Ok(Some(peer));
+        }
+        let now = policy::now(&*self.clock)?;
+        match verifier.judge(leaf, intermediates, self.name.as_ref(), now) {
+            Ok(peer) => Ok(Some(Arc::new(peer))),
+            Err(refusal) => Err(verifier.explain(&refusal, leaf, intermediates)),
+        }
+    }
+
+    /// The error for what rustls reports, during the handshake or after it. An alert after it, in place of the first
+    /// response, is how a client learns under TLS 1.3 that it was refused.
+    pub fn fault(&self, error: rustls::Error, note: Note) -> Error {
+        use rustls::Error as E;
+        if let Some(Outcome::Refused(refused)) = note.0 {
+            return refused.with_source(error);
+        }
+        let peer = self.peer;
+        let (kind, what) = match &error {
+            E::AlertReceived(alert) => {
+                let what = format!("the {peer} refused us: {}", alert_name(*alert));
+                let alert = *alert;
+                return Error::peer(Kind::Refused, what).with_alert(alert).with_source(error);
+            }
+            E::NoCertificatesPresented => return self.no_certificate().with_source(error),
+            // Certificates are refused with a note; what is left is the proof that the key is held.
+            E::InvalidCertificate(certificate) => {
+                (kind_of(certificate), format!("the {peer} did not prove that it holds its key ({certificate})"))
+            }
+            E::PeerIncompatible(what) => {
+                (Kind::Incompatible, format!("the {peer} can not come to terms with us: {}", words(what)))
+            }
+            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", words(what))),
+            E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers other application protocols only")),
+            E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
+                return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
+            }
+            error => (Kind::Protocol, format!("the {peer} broke the protocol ({error})")),
+        };
+        Error::peer(kind, what).with_source(error)
+    }
+
+    /// The error for what a driver of another crate reports, which wraps rustls's error.
+    pub fn io_fault(&self, error: io::Error, note: Note) -> Error {
+        if error.kind() == ErrorKind::UnexpectedEof && error.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>())
+        {
+            return self.closed();
+        }
+        match error.downcast::<rustls::Error>() {
+            Ok(error) => self.fault(error, note),
+            Err(error) => self.io(error),
+        }
+    }
+
+    fn no_certificate(&self) -> Error {
+        Error::peer(Kind::NoCertificate, format!("the {} sent no certificate", self.peer))
+    }
+
+    pub(super) fn closed(&self) -> Error {
+        Error::peer(Kind::Closed, format!("the {} closed the connection in the middle of the handshake", self.peer))
+    }
+
+    pub(super) fn io(&self, error: io::Error) -> Error {
+        let what = format!("the connection to the {} broke in the handshake: {error}", self.peer);
+        Error::new(Kind::Io, Blame::System, what).with_source(error)
+    }
+}
+
+/// rustls's names for what it found are sentences without spaces.
+fn words(name: impl fmt::Debug) -> String {
+    let name = format!("{name:?}");
+    let mut text = String::new();
+    let mut before = None;
+    for character in name.chars() {
+        if character.is_ascii_uppercase() && before.is_some_and(|before: char| !before.is_ascii_uppercase()) {
+            text.push(' ');
+        }
+        text.push(character.to_ascii_lowercase());
+        before = Some(character);
+    }
+    text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")
+}
+
+pub(crate) fn no_alpn(peer: Side) -> Error {
+    Error::peer(Kind::Alpn, format!("the {peer} names no application protocol"))
+}
+
+/// What the verifier said while a connection was driven.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Note(Option<Outcome>);
+
+impl Note {
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// Does something that may make rustls verify a certificate, and gives what the verifier said beside its result.
+///
+/// It must drive one connection only.
+pub fn noted<T>(drive: impl FnOnce() -> T) -> (T, Note) {
+    // What another connection left, whose driver does not take its notes.
+    drop(note::take());
+    let result = drive();
+    (result, Note(note::take()))
+}
+
+/// A future that drives one handshake; gives what the verifier said beside its result.
+///
+/// The note is taken after every poll, so that handshakes may interleave on a thread and move between threads.
+///
+/// # Cancel safety
+///
+/// That of the inner future.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Noted<F> {
+    future: F,
+    note: Note,
+}
+
+impl<F: Future + Unpin> Noted<F> {
+    /// Wraps a future.
+    pub fn new(future: F) -> Self {
+        Self { future, note: Note::default() }
+    }
+}
+
+impl<F: Future + Unpin> Future for Noted<F> {
+    type Output = (F::Output, Note);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (poll, note) = noted(|| Pin::new(&mut self.future).poll(cx));
+        if note.is_some() {
+            self.note = note;
+        }
+        poll.map(|output| (output, std::mem::take(&mut self.note)))
+    }
+}

@@ -1,0 +1,199 @@
+//! What a driver needs to make a handshake: no socket, no runtime.
+//!
+//! A driver takes [`ServerTls::accept`](crate::ServerTls::accept) or [`ClientTls::connect`](crate::ClientTls::connect) for
+//! each connection, which is the policy at that moment, and then goes one of two ways.
+//!
+//! - **[`Handshake`]** owns the rustls connection and reads and writes whatever implements [`Read`] and [`Write`]: a
+//!   blocking socket, or a wrapper around `try_read` and `try_write` of a non-blocking one. [`Handshake::advance`] is
+//!   called until it is [`Progress::Done`], [`Handshake::finish`] gives the connection and the peer.
+//! - **[`Noted`]**, for a handshake that somebody else drives, such as tokio-rustls: the future is wrapped, and what it
+//!   gives goes to [`Judge::finish`] or [`Judge::fault`].
+//!
+//! A handshake that fails leaves an alert to be written: [`Handshake::advance`] tries to. To be sure that the peer reads
+//! it, the driver shuts down its writing side and goes on to read for a while before it closes. Under TLS 1.3 a client
+//! is done before the server has judged it: the refusal comes in place of the first response, and [`Judge::fault`]
+//! makes the error of it, too.
+//!
+//! ```
+//! use std::io;
+//! use degu_tls::{ServerTls, drive::Progress};
+//!
+//! fn accept(tls: &ServerTls, mut socket: impl io::Read + io::Write) -> Result<(), degu_tls::Error> {
+//!     let mut handshake = tls.accept().handshake()?;
+//!     while handshake.advance(&mut socket)? == Progress::Blocked {
+//!         // Wait for the socket: `handshake.wants_write()` says for what.
+//!     }
+//!     let (connection, peer) = handshake.finish()?;
+//!     println!("{:?}", peer.and_then(|peer| peer.ca().map(String::from)));
+//!     Ok(())
+//! }
+//! ```
+
+mod judge;
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
+
+use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+use rustls_pki_types::ServerName;
+
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::Kind;
+use crate::peer::PeerIdentity;
+pub(crate) use judge::no_alpn;
+pub use judge::{Judge, Note, Noted, noted};
+
+/// A server's policy for one connection.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    /// For `rustls::ServerConnection` or an acceptor of another crate.
+    pub config: Arc<ServerConfig>,
+    /// Says who the client is.
+    pub judge: Judge,
+}
+
+impl Accept {
+    /// A handshake that has not begun.
+    ///
+    /// # Errors
+    ///
+    /// rustls can not make the connection, for want of random numbers ([`Kind::System`]).
+    pub fn handshake(self) -> Result<Handshake, Error> {
+        match ServerConnection::new(self.config) {
+            Ok(connection) => Ok(Handshake::new(connection.into(), self.judge)),
+            Err(error) => Err(self.judge.fault(error, Note::default())),
+        }
+    }
+}
+
+/// A client's policy for one connection.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// For `rustls::ClientConnection` or a connector of another crate.
+    pub config: Arc<ClientConfig>,
+    /// To be given to rustls with it. Where the policy checks no name, it is a stand-in.
+    pub name: ServerName<'static>,
+    /// Says who the server is.
+    pub judge: Judge,
+}
+
+impl Connect {
+    /// A handshake that has not begun.
+    ///
+    /// # Errors
+    ///
+    /// rustls can not make the connection, for want of random numbers ([`Kind::System`]).
+    pub fn handshake(self) -> Result<Handshake, Error> {
+        match ClientConnection::new(self.config, self.name) {
+            Ok(connection) => Ok(Handshake::new(connection.into(), self.judge)),
+            Err(error) => Err(self.judge.fault(error, Note::default())),
+        }
+    }
+}
+
+/// Whether there is more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The handshake is done, and all of it was written.
+    Done,
+    /// The socket would block, or its timeout passed.
+    Blocked,
+}
+
+/// A handshake, on either side.
+#[derive(Debug)]
+pub struct Handshake {
+    connection: Connection,
+    judge: Judge,
+    note: Note,
+}
+
+impl Handshake {
+    fn new(connection: Connection, judge: Judge) -> Self {
+        Self { connection, judge, note: Note::default() }
+    }
+
+    /// Reads and writes until the handshake is done or the socket would block. To be called again after it was
+    /// [`Progress::Blocked`], and not after an error.
+    ///
+    /// # Errors
+    ///
+    /// The peer is refused, refuses us ([`Kind::Refused`]), breaks the protocol, or gives up ([`Kind::Closed`]); the
+    /// socket fails ([`Kind::Io`]). The alert for the peer, if there is one, has been written as far as the socket took
+    /// it; if [`wants_write`](Self::wants_write), the rest waits for [`write_alert`](Self::write_alert).
+    pub fn advance(&mut self, io: &mut (impl Read + Write)) -> Result<Progress, Error> {
+        loop {
+            while self.connection.wants_write() {
+                match self.connection.write_tls(io) {
+                    Ok(0) => return Err(self.judge.closed()),
+                    Ok(_) => {}
+                    Err(error) => match error.kind() {
+                        ErrorKind::Interrupted => {}
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Progress::Blocked),
+                        _ => return Err(self.why(io, error)),
+                    },
+                }
+            }
+            match io.flush() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked),
+                Err(error) => return Err(self.why(io, error)),
+                Ok(()) if !self.connection.is_handshaking() => return Ok(Progress::Done),
+                Ok(()) => {}
+            }
+            match self.connection.read_tls(io) {
+                Ok(0) => return Err(self.judge.closed()),
+                Ok(_) => self.process(io)?,
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Progress::Blocked),
+                    _ => return Err(self.judge.io(error)),
+                },
+            }
+        }
+    }
+
+    fn process(&mut self, io: &mut impl Write) -> Result<(), Error> {
+        let (result, note) = noted(|| self.connection.process_new_packets());
+        if note.is_some() {
+            self.note = note;
+        }
+        result.map(drop).map_err(|error| {
+            self.write_alert(io);
+            self.judge.fault(error, std::mem::take(&mut self.note))
+        })
+    }
+
+    /// A peer that refuses us sends an alert and closes: our writing fails, but what it said can be read.
+    fn why(&mut self, io: &mut (impl Read + Write), error: io::Error) -> Error {
+        while matches!(self.connection.read_tls(io), Ok(1..)) {
+            if let Err(said) = self.process(io) {
+                return said;
+            }
+        }
+        self.judge.io(error)
+    }
+
+    /// Writes what is left of an alert, as far as the socket takes it.
+    pub fn write_alert(&mut self, io: &mut impl Write) {
+        // The peer is refused already; one that does not take the reason does without it.
+        while self.connection.wants_write() && matches!(self.connection.write_tls(io), Ok(1..)) {}
+        let _ = io.flush();
+    }
+
+    /// Whether the socket must become writable before there is progress; otherwise it must become readable.
+    pub fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// The connection, and who is at its other end; `None` if the policy asks for no certificate.
+    ///
+    /// # Errors
+    ///
+    /// The peer of a resumed session is no longer trusted, `require_alpn` is set and no protocol was agreed on, or the
+    /// handshake is not done. The connection must be closed without a word: nothing that came over it may be read.
+    pub fn finish(self) -> Result<(Connection, Option<Arc<PeerIdentity>>), Error> {
+        let peer = self.judge.finish(&self.connection, self.note)?;
+        Ok((self.connection, peer))
+    }
+}
