@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
@@ -141,9 +140,7 @@ impl Connection {
     ) -> Result<Response<'_>, Error> {
         let link = self.link();
         let source = link.begin(method.into(), uri, headers.try_into().map_err(Into::into), body.into())?;
-        let mut incoming = Incoming::new(link, source);
-        let head = poll_fn(|cx| incoming.poll_head(cx)).await?;
-        Ok(Response::new(head, incoming))
+        Incoming::new(link, source).respond().await
     }
 }
 
@@ -260,12 +257,17 @@ impl Link {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
-    ) -> Poll<Result<ResponseHead, Error>> {
+    ) -> Poll<Result<(), Error>> {
         let head = self.poll_exchange(cx, source, Exchange::poll_head);
         if head.is_ready() && self.exchange.is_over() {
             self.end();
         }
         self.close_if_failed(head)
+    }
+
+    /// The head that has come.
+    pub(crate) fn take_head(&mut self) -> Result<ResponseHead, Error> {
+        self.exchange.take_head()
     }
 
     /// The next part of the response's body. `None` comes when the exchange is over on both sides.

@@ -38,6 +38,10 @@ pub(crate) struct Exchange {
     later: Option<Bytes>,
     /// A request has begun, and the end of its exchange has not been noticed.
     open: bool,
+    /// The head of the response, until the caller takes it: put in one place, it is not carried through every call.
+    head: Option<ResponseHead>,
+    /// When the exchange under way began.
+    pub(crate) began: Instant,
     /// When the last exchange ended; not known of one whose body was left unread.
     idle_since: Option<Instant>,
 }
@@ -67,13 +71,16 @@ impl Exchange {
             broken: false,
             later: None,
             open: false,
+            head: None,
+            began: Instant::now(),
             idle_since: None,
         }
     }
 
-    /// Whether the connection has been idle for long enough to look whether something came.
-    pub(crate) fn is_worth_a_look(&self) -> bool {
-        self.idle_since.is_none_or(|since| since.elapsed() > RIGHT_AFTER)
+    /// An exchange is about to begin: whether the connection has been idle for long enough to look whether something came.
+    pub(crate) fn is_worth_a_look(&mut self) -> bool {
+        self.began = Instant::now();
+        self.idle_since.is_none_or(|since| self.began.duration_since(since) > RIGHT_AFTER)
     }
 
     /// Writes a request into the machine. The first octet of it has not been sent after that.
@@ -204,15 +211,25 @@ impl Exchange {
         }
     }
 
-    pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
-        let poll = self.machine.poll_response().map_err(|error| self.error(error))?;
-        if let Poll::Ready(head) = &poll {
-            self.doing = Doing::ReadingBody;
-            if self.machine.stops_sending(head) {
-                self.stop_sending();
+    /// Ready when the head of the response has come, to be [taken](Self::take_head).
+    pub(crate) fn poll_head(&mut self) -> Result<Poll<()>, Error> {
+        match self.machine.poll_response() {
+            Ok(Poll::Ready(head)) => {
+                self.doing = Doing::ReadingBody;
+                if self.machine.stops_sending(&head) {
+                    self.stop_sending();
+                }
+                self.head = Some(head);
+                Ok(Poll::Ready(()))
             }
+            Ok(Poll::Pending) => Ok(Poll::Pending),
+            Err(error) => Err(self.error(error)),
         }
-        Ok(poll)
+    }
+
+    /// The head that has come.
+    pub(crate) fn take_head(&mut self) -> Result<ResponseHead, Error> {
+        self.head.take().ok_or_else(|| self.error(Cause::Closed))
     }
 
     pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
@@ -298,17 +315,24 @@ pub(crate) fn data_of(part: Part) -> Option<Bytes> {
 /// What has been taken of a response's body and not been given to the caller yet.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
+    /// The end was given.
+    pub(crate) ended: bool,
+    /// A body without chunks was given in pieces.
+    loose: bool,
+    /// Data of the current chunk that was given in pieces, and is not complete.
+    piecemeal: u64,
+    /// What only large chunks and the ends of chunked bodies need.
+    chunked: Option<Box<Chunked>>,
+}
+
+#[derive(Debug, Default)]
+struct Chunked {
     /// Data of the chunk that is being put together, or of a body without chunks.
     data: BytesMut,
     /// The chunk that is being put together.
     chunk: Option<(u64, ChunkExtensions)>,
-    /// Data of the current chunk that was given in pieces, and is not complete.
-    piecemeal: u64,
-    /// A body without chunks was given in pieces.
-    loose: bool,
-    /// What was said at the end of a chunked body, after it has come.
-    pub(crate) last: Option<(ChunkExtensions, Trailers)>,
-    pub(crate) ended: bool,
+    /// What was said at the end of the body, after it has come.
+    last: Option<(ChunkExtensions, Trailers)>,
 }
 
 impl Taken {
@@ -321,17 +345,17 @@ impl Taken {
                 Some(left) => self.piecemeal = left,
                 None => self.loose = true,
             },
-            Some(Part::Last { extensions, trailers }) => self.last = Some((extensions.clone(), trailers.clone())),
+            Some(Part::Last { extensions, trailers }) => {
+                self.chunked.get_or_insert_default().last = Some((extensions.clone(), trailers.clone()));
+            }
         }
     }
 
     /// What a caller who changes from chunks to parts has not been given.
     pub(crate) fn leftover(&mut self) -> Option<Part> {
-        if self.data.is_empty() && self.chunk.is_none() {
-            return None;
-        }
-        let data = self.data.split().freeze();
-        Some(match self.chunk.take() {
+        let chunked = self.chunked.as_mut().filter(|chunked| !chunked.data.is_empty() || chunked.chunk.is_some())?;
+        let data = chunked.data.split().freeze();
+        Some(match chunked.chunk.take() {
             Some((size, extensions)) => Part::Chunk { size, extensions, data },
             None => Part::Data(data),
         })
@@ -340,6 +364,11 @@ impl Taken {
     /// Whether a whole chunk can not be given any more, because a piece of it was.
     pub(crate) fn is_amid_chunk(&self) -> bool {
         self.piecemeal > 0 || self.loose
+    }
+
+    /// What was said at the end of a chunked body, after it has come.
+    pub(crate) fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
+        self.chunked.as_ref()?.last.as_ref()
     }
 
     /// A whole chunk, if this part completes one. `Some(None)` is the end.
@@ -351,17 +380,17 @@ impl Taken {
                 if data.len() as u64 == size {
                     return Ok(Some(Some(Chunk { data, extensions })));
                 }
-                self.data.extend_from_slice(&data);
-                self.chunk = Some((size, extensions));
+                let chunked = self.chunked.get_or_insert_default();
+                chunked.data.extend_from_slice(&data);
+                chunked.chunk = Some((size, extensions));
                 Ok(None)
             }
             Some(Part::Data(data)) => {
-                fits(self.data.len() as u64 + data.len() as u64)?;
-                self.data.extend_from_slice(&data);
-                match self.chunk.take_if(|(size, _)| *size == self.data.len() as u64) {
-                    Some((_, extensions)) => Ok(Some(Some(Chunk { data: self.data.split().freeze(), extensions }))),
-                    None => Ok(None),
-                }
+                let Chunked { data: all, chunk, .. } = &mut **self.chunked.get_or_insert_default();
+                fits(all.len() as u64 + data.len() as u64)?;
+                all.extend_from_slice(&data);
+                let whole = chunk.take_if(|(size, _)| *size == all.len() as u64);
+                Ok(whole.map(|(_, extensions)| Some(Chunk { data: all.split().freeze(), extensions })))
             }
             last @ Some(Part::Last { .. }) => {
                 self.note(last.as_ref());
@@ -369,7 +398,8 @@ impl Taken {
             }
             None => {
                 self.note(None);
-                Ok(Some((!self.data.is_empty()).then(|| Chunk::new(self.data.split().freeze()))))
+                let rest = self.chunked.as_mut().map(|chunked| chunked.data.split().freeze());
+                Ok(Some(rest.filter(|data| !data.is_empty()).map(Chunk::new)))
             }
         }
     }

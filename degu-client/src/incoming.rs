@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use degu_wire::machine::{Reason, ResponseHead};
+use degu_wire::machine::Reason;
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Source, Trailers};
 use futures_core::Stream;
 
@@ -33,11 +33,7 @@ pub struct Response<'c> {
     pub body: Incoming<'c>,
 }
 
-impl<'c> Response<'c> {
-    pub(crate) fn new(head: ResponseHead, body: Incoming<'c>) -> Self {
-        Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
-    }
-
+impl Response<'_> {
     /// Which part of the whole the body is, if the response says so in a form that can be understood
     /// (RFC 9110 §14.4): always for a 206 that is one part.
     pub fn content_range(&self) -> Option<ContentRange> {
@@ -63,8 +59,11 @@ impl<'c> Incoming<'c> {
         Self { link, source, taken: Taken::default() }
     }
 
-    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        self.link.poll_head(cx, &mut self.source)
+    /// Waits for the head of the response, and gives it with its body.
+    pub(crate) async fn respond(mut self) -> Result<Response<'c>, Error> {
+        poll_fn(|cx| self.link.poll_head(cx, &mut self.source)).await?;
+        let head = self.link.take_head()?;
+        Ok(Response { status: head.status(), reason: head.reason(), headers: head.into_headers(), body: self })
     }
 
     pub(crate) fn fail(&mut self, fault: Fault) -> Error {
@@ -187,12 +186,12 @@ impl<'c> Incoming<'c> {
 
     /// The trailer fields of a chunked body, after its end: none before.
     pub fn trailers(&self) -> Option<&Trailers> {
-        self.taken.last.as_ref().map(|(_, trailers)| trailers)
+        self.taken.last().map(|(_, trailers)| trailers)
     }
 
     /// The extensions of the last chunk, which has no data, after the end of the body: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
-        self.taken.last.as_ref().map(|(extensions, _)| extensions)
+        self.taken.last().map(|(extensions, _)| extensions)
     }
 }
 

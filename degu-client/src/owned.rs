@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use degu_wire::machine::{Reason, ResponseHead};
+use degu_wire::machine::Reason;
 use degu_wire::{Body, BodyOf, BoxError, ChunkExtensions, Headers, LocalBody, Method, Part, Source};
 
 use crate::connection::SourceOf;
@@ -83,7 +83,8 @@ impl Connection {
         let headers = headers.try_into().map_err(Into::into);
         let source = self.link().begin(method.into(), uri, headers, body)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
-        let head = poll_fn(|cx| incoming.poll_head(cx)).await?;
+        poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
+        let head = incoming.connection.link().take_head()?;
         if incoming.remaining() == Some(0) {
             // Nobody will ask for a body that is none, which is what would send the rest.
             incoming.next_part().await?;
@@ -94,10 +95,6 @@ impl Connection {
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        self.connection.link().poll_head(cx, &mut self.source)
-    }
-
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));

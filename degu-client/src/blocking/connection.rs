@@ -39,6 +39,8 @@ pub(super) struct Link {
     exchange: Exchange,
     /// What is waited for, and until when.
     wait: Option<(Wait, Option<Instant>)>,
+    /// The request goes out in one write, as far as is known.
+    at_once: bool,
     /// The socket's own bound for a read that blocks: the shortest of the deadlines.
     bound: Option<Duration>,
 }
@@ -58,7 +60,8 @@ impl Connection {
         // Zero would mean for ever.
         let bound = [base.settings.head, base.settings.body_idle].into_iter().flatten().min();
         let bound = bound.map(|bound| bound.max(Duration::from_millis(1)));
-        let link = Link { stream, scratch: Scratch::default(), exchange: Exchange::new(base), wait: None, bound };
+        let exchange = Exchange::new(base);
+        let link = Link { stream, scratch: Scratch::default(), exchange, wait: None, at_once: true, bound };
         Self { link: Mutex::new(link), address }
     }
 
@@ -116,9 +119,7 @@ impl Connection {
     ) -> Result<Response<'_>, Error> {
         let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);
         let parts = link.begin(method.into(), uri, headers.try_into().map_err(Into::into), body.into())?;
-        let mut incoming = Incoming::new(link, parts);
-        let head = incoming.head()?;
-        Ok(Response::new(head, incoming))
+        Incoming::new(link, parts).respond()
     }
 }
 
@@ -212,6 +213,7 @@ impl Link {
         headers
             .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
             .inspect_err(|_| self.close())?;
+        self.at_once = parts.is_none();
         Ok(parts)
     }
 
@@ -227,12 +229,17 @@ impl Link {
         }
     }
 
-    pub(super) fn next_head(&mut self, parts: &mut Option<Parts>) -> Result<ResponseHead, Error> {
-        let head = self.step(parts, Exchange::poll_head).inspect_err(|_| self.close())?;
+    pub(super) fn wait_for_head(&mut self, parts: &mut Option<Parts>) -> Result<(), Error> {
+        self.step(parts, Exchange::poll_head).inspect_err(|_| self.close())?;
         if self.exchange.is_over() {
             self.end();
         }
-        Ok(head)
+        Ok(())
+    }
+
+    /// The head that has come.
+    pub(super) fn take_head(&mut self) -> Result<ResponseHead, Error> {
+        self.exchange.take_head()
     }
 
     /// The next part of the response's body. `None` comes when the exchange is over on both sides.
@@ -336,16 +343,16 @@ impl Link {
     fn receive(&mut self) -> Result<(), Error> {
         // A source blocks by itself, so that nothing but the socket is ever waited for.
         let wait = self.exchange.waits_for().unwrap_or(Wait::Send);
-        let fresh = self.wait.is_none_or(|(known, _)| known != wait);
-        let left = self.left(wait);
+        let begins = self.await_from_now(wait);
         // A first read under a deadline is bounded by the socket itself, which costs no call.
         if self.stream.socket().is_none() {
             // Such a stream knows no time: what needs one is given up.
             if wait == Wait::Continue {
                 return self.exchange.overdue(wait);
             }
-        } else if !(fresh && matches!(wait, Wait::Head | Wait::Body)) {
+        } else if !(begins && matches!(wait, Wait::Head | Wait::Body)) {
             let interest = if wait == Wait::Send { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            let left = self.left(wait);
             match self.stream.wait(interest, left).map_err(|error| self.exchange.error(error))? {
                 Ready::Read => {}
                 Ready::Write => return Ok(()),
@@ -370,16 +377,24 @@ impl Link {
 
     /// How much is left of a wait, which begins if it is another one than before.
     fn left(&mut self, wait: Wait) -> Option<Duration> {
-        let now = Instant::now();
-        let deadline = match self.wait {
-            Some((known, deadline)) if known == wait => deadline,
-            _ => {
-                let deadline = self.exchange.limit(wait).and_then(|limit| now.checked_add(limit));
-                self.wait = Some((wait, deadline));
-                deadline
-            }
-        };
-        deadline.map(|deadline| deadline.saturating_duration_since(now))
+        self.await_from_now(wait);
+        let (_, deadline) = self.wait?;
+        deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Begins a wait if it is another one than before, and says so.
+    fn await_from_now(&mut self, wait: Wait) -> bool {
+        let begins = self.wait.is_none_or(|(known, _)| known != wait);
+        if begins {
+            self.at_once &= matches!(wait, Wait::Head | Wait::Body);
+            self.wait = Some((wait, self.exchange.limit(wait).and_then(|limit| self.now(wait).checked_add(limit))));
+        }
+        begins
+    }
+
+    /// The time: for the response to a request that went out at once, that of its beginning, which is known already.
+    fn now(&self, wait: Wait) -> Instant {
+        if wait == Wait::Head && self.at_once { self.exchange.began } else { Instant::now() }
     }
 
     /// The exchange is over.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use degu_wire::machine::{Reason, ResponseHead};
+use degu_wire::machine::Reason;
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Trailers};
 
 use super::body::Parts;
@@ -29,11 +29,7 @@ pub struct Response<'c> {
     pub body: Incoming<'c>,
 }
 
-impl<'c> Response<'c> {
-    pub(super) fn new(head: ResponseHead, body: Incoming<'c>) -> Self {
-        Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
-    }
-
+impl Response<'_> {
     /// Which part of the whole the body is, if the response says so in a form that can be understood
     /// (RFC 9110 §14.4): always for a 206 that is one part.
     pub fn content_range(&self) -> Option<ContentRange> {
@@ -59,8 +55,11 @@ impl<'c> Incoming<'c> {
         Self { link, parts, taken: Taken::default() }
     }
 
-    pub(super) fn head(&mut self) -> Result<ResponseHead, Error> {
-        self.link.next_head(&mut self.parts)
+    /// Waits for the head of the response, and gives it with its body.
+    pub(super) fn respond(mut self) -> Result<Response<'c>, Error> {
+        self.link.wait_for_head(&mut self.parts)?;
+        let head = self.link.take_head()?;
+        Ok(Response { status: head.status(), reason: head.reason(), headers: head.into_headers(), body: self })
     }
 
     pub(super) fn fail(&mut self, fault: Fault) -> Error {
@@ -155,12 +154,12 @@ impl<'c> Incoming<'c> {
 
     /// The trailer fields of a chunked body, after its end: none before.
     pub fn trailers(&self) -> Option<&Trailers> {
-        self.taken.last.as_ref().map(|(_, trailers)| trailers)
+        self.taken.last().map(|(_, trailers)| trailers)
     }
 
     /// The extensions of the last chunk, which has no data, after the end of the body: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
-        self.taken.last.as_ref().map(|(extensions, _)| extensions)
+        self.taken.last().map(|(extensions, _)| extensions)
     }
 }
 

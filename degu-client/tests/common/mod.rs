@@ -1,7 +1,6 @@
 //! A server that says exactly what a test tells it to, octet by octet.
 
-// Every test program uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test program uses its own part of this")]
 
 use std::{
     io::{Read, Write},
