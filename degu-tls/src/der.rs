@@ -89,7 +89,7 @@ pub(crate) fn name(contents: &[u8]) -> String {
             }
         }
     }
-    if text.is_empty() { "without a subject".into() } else { text }
+    if text.is_empty() { "an empty name".into() } else { text }
 }
 
 const LONGEST: usize = 160;
@@ -280,7 +280,7 @@ mod tests {
         };
         assert_eq!(name_with("dev\n\x1b[2J\u{202e}x"), "CN=dev??[2J?x");
         assert_eq!(name_with(&"x".repeat(110)).chars().count(), 113);
-        assert_eq!(name(&[]), "without a subject");
+        assert_eq!(name(&[]), "an empty name");
     }
 
     #[test]
