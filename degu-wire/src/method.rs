@@ -55,6 +55,22 @@ impl<'a> Method<'a> {
         }
     }
 
+    /// The method of a name that has a variant of its own.
+    pub(crate) const fn with_variant(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"PUT" => Self::Put,
+            b"POST" => Self::Post,
+            b"DELETE" => Self::Delete,
+            b"PATCH" => Self::Patch,
+            b"OPTIONS" => Self::Options,
+            b"CONNECT" => Self::Connect,
+            b"TRACE" => Self::Trace,
+            _ => return None,
+        })
+    }
+
     /// Whether sending the request twice does what sending it once does (RFC 9110 §9.2.2).
     pub const fn is_idempotent(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
@@ -69,18 +85,7 @@ impl<'a> Method<'a> {
 
 impl<'a> From<&'a str> for Method<'a> {
     fn from(name: &'a str) -> Self {
-        match name {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "PUT" => Self::Put,
-            "POST" => Self::Post,
-            "DELETE" => Self::Delete,
-            "PATCH" => Self::Patch,
-            "OPTIONS" => Self::Options,
-            "CONNECT" => Self::Connect,
-            "TRACE" => Self::Trace,
-            _ => Self::Extension(name),
-        }
+        Self::with_variant(name.as_bytes()).unwrap_or(Self::Extension(name))
     }
 }
 

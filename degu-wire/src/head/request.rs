@@ -209,7 +209,8 @@ pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
 
 impl RequestMeta {
     pub(crate) fn method(self, text: &[u8]) -> Method<'_> {
-        Method::from(ascii(text, self.method))
+        let name = text.get(self.method.0 as usize..self.method.1 as usize).unwrap_or_default();
+        Method::with_variant(name).unwrap_or_else(|| Method::Extension(ascii(text, self.method)))
     }
 
     pub(crate) fn target(self, text: &[u8]) -> &str {
@@ -223,16 +224,18 @@ impl RequestMeta {
     /// The path of the target, and the query where there is a `?`.
     pub(crate) fn path_and_query(self, text: &[u8]) -> (&str, Option<&str>) {
         let target = self.target(text);
-        let local = match authority_of(target.as_bytes()) {
+        let absolute = if target.starts_with('/') { None } else { authority_of(target.as_bytes()) };
+        let local = match absolute {
             // The authority ends where the path begins, or the query, or the target.
-            Some(authority) if !target.starts_with('/') => {
+            Some(authority) => {
                 let scheme = rest_after_scheme(target.as_bytes()).map_or(0, |rest| target.len() - rest.len());
                 &target[scheme + authority.len()..]
             }
-            _ => target,
+            None => target,
         };
-        let (path, query) = match local.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
+        // A search for an octet: targets are too short for the machinery of a search for a character.
+        let (path, query) = match local.bytes().position(|octet| octet == b'?') {
+            Some(end) => (&local[..end], Some(&local[end + 1..])),
             None => (local, None),
         };
         // RFC 9112 §3.2.1: an empty path in absolute-form is `/`.
