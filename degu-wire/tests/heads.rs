@@ -7,9 +7,9 @@ mod corpus;
 use core::task::Poll;
 
 use corpus::{Case, escaped};
-use degu_wire::head::{FieldSpan, parse_request, parse_response};
+use degu_wire::head::{FieldSpan, parse_request, parse_response, parse_trailers};
 use degu_wire::machine::{Client, Connection, Content, Server};
-use degu_wire::{Framing, Headers, Method, RemoteError};
+use degu_wire::{Fault, Framing, Headers, Limits, Method, RemoteError};
 
 /// What comes out of a head, in the manner of the corpora. `None`: more is needed.
 type Outcome = Option<Vec<String>>;
@@ -201,4 +201,29 @@ fn rest(octets: &[u8]) -> Option<String> {
 
 fn fault(error: RemoteError) -> String {
     format!("fault {:?} {} {}", error.fault, error.offset, error.status())
+}
+
+#[test]
+fn fields_are_found_and_their_values_not_shown() {
+    let mut slots = [FieldSpan::EMPTY; 4];
+    let fields = parse_trailers(b"A: 1\r\nb:\r\na: secret\r\n", &mut slots, &Limits::DEFAULT).unwrap();
+    assert_eq!((fields.len(), fields.is_empty()), (3, false));
+    assert_eq!((fields.get("a"), fields.get("B"), fields.get("c")), (Some(&b"1"[..]), Some(&b""[..]), None));
+    assert_eq!(format!("{fields:?}"), r#"["A", "b", "a"]"#);
+    assert!(parse_trailers(b"", &mut slots, &Limits::DEFAULT).unwrap().is_empty());
+}
+
+#[test]
+fn trailer_sections_are_whole_lines_and_have_a_bound() {
+    let section = |length: usize| [b"x:", vec![b'v'; length - 4].as_slice(), b"\r\n"].concat();
+    let parse = |section: &[u8]| {
+        parse_trailers(section, &mut [FieldSpan::EMPTY; 4], &Limits::DEFAULT).map(|fields| fields.len())
+    };
+    assert_eq!(parse(&section(Limits::MAX_HEAD)), Ok(1));
+    assert_eq!(parse(&section(Limits::MAX_HEAD + 1)), Err(Fault::TrailersTooLarge.into()));
+    for part in ["x", "x:", "x: y", "x: y\r", "x: y\r\nz"] {
+        assert_eq!(parse(part.as_bytes()), Err(Fault::LineEnd.into()), "{part:?}");
+    }
+    // The empty line is the decoder's.
+    assert_eq!(parse(b"x: y\r\n\r\n"), Err(RemoteError::at(Fault::FieldName, 6)));
 }
