@@ -6,82 +6,79 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use degu_wire::Address;
-use rustix::fd::OwnedFd;
-use tokio::net::{TcpListener, UnixListener};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
+use tokio::time::timeout;
 
-use crate::listen::{Listener, SocketFile};
-use crate::server::{Phase, first};
+use crate::App;
+use crate::listen::{Accepted, Accepting};
+use crate::server::first;
+use crate::state::{Phase, ServerState};
 use crate::worker;
-use crate::{App, Options};
 
 /// How long accepting rests after an error that is not the fault of the connection, such as no descriptors left.
 const REST: Duration = Duration::from_millis(250);
+/// How long those who connect wait for room before they are refused.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What those who are refused hear.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// What all threads of a server share.
-#[derive(Debug)]
-pub(crate) struct Shared<A> {
-    pub(crate) options: Arc<Options>,
-    pub(crate) app: Arc<A>,
-    pub(crate) phase: Arc<watch::Sender<Phase>>,
-    /// How many connections each worker has.
-    pub(crate) loads: Box<[Arc<AtomicUsize>]>,
-}
-
-impl<A> Shared<A> {
-    pub(crate) fn new(options: Options, app: A, phase: Arc<watch::Sender<Phase>>) -> Self {
-        let loads = (0..options.workers).map(|_| Arc::default()).collect();
-        Self { options: Arc::new(options), app: Arc::new(app), phase, loads }
-    }
-}
-
-/// A connection on its way to its worker.
-#[derive(Debug)]
-pub(crate) struct Accepted {
-    pub(crate) fd: OwnedFd,
-    pub(crate) address: Address,
-    pub(crate) is_unix: bool,
-}
-
-/// The workers: one task queue for each that has been started.
-struct Workers<A> {
-    shared: Arc<Shared<A>>,
+/// The sockets, and a queue to each worker that has been started.
+pub(crate) struct Acceptor<A> {
+    sockets: Vec<Accepting>,
+    /// Which socket is asked first: each in turn, so that a busy one starves none.
+    turn: usize,
+    state: Arc<ServerState>,
+    app: Arc<A>,
     queues: Vec<UnboundedSender<Accepted>>,
     threads: Vec<JoinHandle<()>>,
+    /// All workers that there can be have been started.
+    complete: bool,
 }
 
-/// Accepts until the server stops; then waits for the threads of the other workers.
-pub(crate) async fn run<A: App>(listener: Accepting, shared: Arc<Shared<A>>, first_queue: UnboundedSender<Accepted>) {
-    let mut phase = shared.phase.subscribe();
-    let mut workers = Workers { shared, queues: vec![first_queue], threads: Vec::new() };
-    let stopping = async {
-        // A server whose sender is gone is over.
-        let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
-    };
-    let _ = first(stopping, workers.accept(&listener)).await;
-    workers.take_backlog(&listener).await;
-    drop(listener);
-    // Without queues the workers finish what they have.
-    workers.queues.clear();
-    let threads = workers.threads;
-    if !threads.is_empty() {
-        // Joining blocks, and this thread has connections to finish too.
-        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+impl<A: App> Acceptor<A> {
+    pub(crate) fn new(
+        sockets: Vec<Accepting>,
+        state: Arc<ServerState>,
+        app: Arc<A>,
+        first_queue: UnboundedSender<Accepted>,
+    ) -> Self {
+        Self { sockets, turn: 0, state, app, queues: vec![first_queue], threads: Vec::new(), complete: false }
     }
-}
 
-impl<A: App> Workers<A> {
-    async fn accept(&mut self, listener: &Accepting) {
+    /// Accepts until the server stops; then waits for the threads of the other workers.
+    pub(crate) async fn run(mut self) {
+        let stopping = self.state.reached(Phase::Draining);
+        let _ = first(stopping, self.accept()).await;
+        // Those who connected before are served, or at least hear of it.
+        while self.state.phase() == Phase::Draining
+            && let Some(accepted) = self.waiting()
+        {
+            self.hand_over(accepted);
+        }
+        self.sockets.clear();
+        // Without queues the workers finish what they have.
+        self.queues.clear();
+        let threads = self.threads;
+        if !threads.is_empty() {
+            // Joining blocks, and this thread has connections to finish too.
+            let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+            let _ = tokio::task::spawn_blocking(join).await;
+        }
+    }
+
+    async fn accept(&mut self) {
         let mut failing = false;
         loop {
-            match poll_fn(|cx| listener.poll_accept(cx)).await {
+            while self.state.is_full() {
+                self.wait_for_room().await;
+            }
+            match self.next().await {
                 Ok(accepted) => {
                     failing = false;
                     self.hand_over(accepted);
@@ -99,44 +96,58 @@ impl<A: App> Workers<A> {
         }
     }
 
-    /// Those who connected before the server stopped are served, or at least hear of it.
-    async fn take_backlog(&mut self, listener: &Accepting) {
-        if *self.shared.phase.borrow() != Phase::Draining {
-            return;
-        }
-        let next = || {
-            poll_fn(|cx| match listener.poll_accept(cx) {
-                Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
-                Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
-            })
-        };
-        while let Some(accepted) = next().await {
-            self.hand_over(accepted);
+    /// At the cap: those who connect wait in the backlog for a while, and are refused then.
+    async fn wait_for_room(&mut self) {
+        let waited = timeout(PATIENCE, self.state.room()).await;
+        if waited.is_err() && self.state.is_full() {
+            while let Some(accepted) = self.waiting() {
+                self.state.accepted.fetch_add(1, Relaxed);
+                self.state.refused.fetch_add(1, Relaxed);
+                refuse(&accepted);
+            }
         }
     }
 
+    /// The next connection of any socket.
+    async fn next(&mut self) -> io::Result<Accepted> {
+        let count = self.sockets.len();
+        self.turn = (self.turn + 1) % count.max(1);
+        poll_fn(|cx| {
+            let polled = (0..count).map(|n| self.sockets[(self.turn + n) % count].poll_accept(cx));
+            polled.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+
+    /// A connection that waits already, if there is one.
+    fn waiting(&self) -> Option<Accepted> {
+        self.sockets.iter().find_map(Accepting::try_accept)
+    }
+
     fn hand_over(&mut self, accepted: Accepted) {
-        let (running, loads) = (self.queues.len(), &self.shared.loads);
-        let load = |worker: &usize| loads[*worker].load(Ordering::Relaxed);
+        let counters = &self.state.counters;
         // The first of those that have the fewest; there is always the first worker.
-        let mut worker = (0..running).min_by_key(load).unwrap_or(0);
-        if running < loads.len() && load(&worker) > 0 {
-            worker = self.start_worker().unwrap_or(worker);
-        }
-        let load = &self.shared.loads[worker];
-        load.fetch_add(1, Ordering::Relaxed);
+        let load = |worker: &usize| counters[*worker].open.load(Relaxed);
+        let worker = (0..self.queues.len()).min_by_key(load).unwrap_or(0);
+        self.state.accepted.fetch_add(1, Relaxed);
+        let open = &counters[worker].open;
+        open.fetch_add(1, Relaxed);
         if self.queues[worker].send(accepted).is_err() {
-            load.fetch_sub(1, Ordering::Relaxed);
+            open.fetch_sub(1, Relaxed);
+        }
+        // A server that nobody talks to has one thread; once there is a connection, others are to be expected.
+        while !self.complete {
+            self.complete = self.queues.len() == self.state.counters.len() || !self.start_worker();
         }
     }
 
     /// One more worker, if the system allows it: those that are there do without otherwise.
-    fn start_worker(&mut self) -> Option<usize> {
+    fn start_worker(&mut self) -> bool {
         let index = self.queues.len();
         let (started, start) = std::sync::mpsc::sync_channel(1);
-        let shared = self.shared.clone();
+        let (state, app) = (self.state.clone(), self.app.clone());
         let thread = thread::Builder::new().name(format!("degu-{index}")).spawn(move || {
-            let ended = worker::run(&shared, index, |jobs| {
+            let ended = worker::run(&state, &app, index, |jobs| {
                 let _ = started.send(jobs);
                 Ok(std::future::ready(()))
             });
@@ -144,53 +155,22 @@ impl<A: App> Workers<A> {
                 tracing::warn!(%error, "can not start another worker");
             }
         });
-        let queue = start.recv().ok()?;
-        self.threads.push(thread.ok()?);
-        self.queues.push(queue);
-        Some(index)
-    }
-}
-
-/// A listening socket that a runtime waits for.
-#[derive(Debug)]
-pub(crate) struct Accepting {
-    socket: ListeningSocket,
-    /// Unlinks the file of a Unix socket, after the socket is closed.
-    _file: Option<SocketFile>,
-}
-
-#[derive(Debug)]
-enum ListeningSocket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Accepting {
-    /// To be called within the runtime.
-    pub(crate) fn new(listener: Listener) -> io::Result<Self> {
-        let is_unix = listener.is_unix();
-        let (fd, file) = listener.into_parts();
-        let socket = match is_unix {
-            true => ListeningSocket::Unix(UnixListener::from_std(fd.into())?),
-            false => ListeningSocket::Tcp(TcpListener::from_std(fd.into())?),
-        };
-        Ok(Self { socket, _file: file })
-    }
-
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        // Which runtime the connection will belong to is not known yet.
-        Poll::Ready(Ok(match &self.socket {
-            ListeningSocket::Tcp(listener) => {
-                let (stream, address) = ready!(listener.poll_accept(cx))?;
-                Accepted { fd: stream.into_std()?.into(), address: address.into(), is_unix: false }
+        match (thread, start.recv()) {
+            (Ok(thread), Ok(queue)) => {
+                self.threads.push(thread);
+                self.queues.push(queue);
+                true
             }
-            ListeningSocket::Unix(listener) => {
-                let (stream, address) = ready!(listener.poll_accept(cx))?;
-                // Most clients on Unix sockets have bound no address.
-                let address = Address::try_from(std::os::unix::net::SocketAddr::from(address));
-                let address = address.unwrap_or(Address::ABSTRACT);
-                Accepted { fd: stream.into_std()?.into(), address, is_unix: true }
-            }
-        }))
+            _ => false,
+        }
     }
+}
+
+/// Says no, without waiting for anything. What has come already is read, because closing would cut the answer otherwise.
+fn refuse(accepted: &Accepted) {
+    let fd = &accepted.fd;
+    let mut scratch = [0; 4096];
+    let _ = recv(fd, &mut scratch[..], RecvFlags::DONTWAIT);
+    let _ = send(fd, REFUSAL, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let _ = shutdown(fd, Shutdown::Write);
 }

@@ -28,6 +28,7 @@ mod acceptor;
 mod app;
 mod connection;
 mod credentials;
+mod handle;
 mod incoming;
 mod listen;
 mod options;
@@ -35,16 +36,21 @@ mod request;
 mod response;
 mod server;
 mod session;
+mod state;
+mod stats;
 mod worker;
 
 pub use app::{App, BoxedApp};
 pub use credentials::Credentials;
+pub use handle::Handle;
 pub use incoming::{BodyError, Incoming};
+pub use listen::Listener;
 pub use options::{ErrorReply, Options};
 pub use request::{OwnedRequest, Request};
 pub use response::{IntoResponse, Response};
-pub use server::{Handle, Server};
+pub use server::Server;
 pub use session::Session;
+pub use stats::Stats;
 
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use degu_wire::{Address, Limits, Method};
 
-use crate::listen::Listener;
-use crate::{App, Server, Session};
+use crate::{App, Listener, Server, Session};
 
 /// What the peer of a fault gets to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +31,7 @@ pub(crate) struct Deadlines {
     pub(crate) progress: u32,
     pub(crate) rate: u64,
     pub(crate) linger: u32,
+    pub(crate) handler: u32,
 }
 
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
@@ -58,6 +58,8 @@ pub struct Options {
     pub(crate) deadlines: Deadlines,
     pub(crate) grace: Duration,
     pub(crate) workers: usize,
+    pub(crate) max_connections: usize,
+    pub(crate) max_requests: u64,
     pub(crate) date: bool,
     pub(crate) error_reply: ErrorReply,
     pub(crate) methods: Vec<Box<str>>,
@@ -69,9 +71,11 @@ impl Options {
     pub(crate) fn new() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            deadlines: Deadlines { head: 10, idle: 75, progress: 20, rate: 1024, linger: 2 },
+            deadlines: Deadlines { head: 10, idle: 75, progress: 20, rate: 1024, linger: 2, handler: u32::MAX },
             grace: Duration::from_secs(30),
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
+            max_connections: connections_by_descriptors(),
+            max_requests: u64::MAX,
             date: false,
             error_reply: ErrorReply::Minimal,
             methods: Vec::new(),
@@ -120,6 +124,31 @@ impl Options {
         self
     }
 
+    /// How long a handler may take for one request, waiting for the body included, until its response begins. Then the
+    /// peer gets 503 and the handler's future is dropped. Default: none, since a request may well wait for an event.
+    #[must_use]
+    pub fn handler_deadline(mut self, deadline: Option<Duration>) -> Self {
+        self.deadlines.handler = seconds(deadline);
+        self
+    }
+
+    /// How many connections may be open at once, at least one. At the cap those who connect wait in the backlog for up
+    /// to two seconds, and are answered with 503 then. Default: 1,024, or what the limit of descriptors leaves if that is
+    /// less: 64 under it, or half of it if it is very low, so that the app can still open files.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections.max(1);
+        self
+    }
+
+    /// After how many requests a connection is closed, at least one. Default: `None`, since connections are dear and
+    /// requests are not; set it where a balancer is to spread clients anew.
+    #[must_use]
+    pub fn max_requests(mut self, requests: Option<u64>) -> Self {
+        self.max_requests = requests.map_or(u64::MAX, |requests| requests.max(1));
+        self
+    }
+
     /// How long a graceful shutdown waits for exchanges under way before it cuts them. Default: 30 s, within what
     /// service managers wait before they kill.
     #[must_use]
@@ -128,8 +157,8 @@ impl Options {
         self
     }
 
-    /// How many threads serve connections, at least one. They are started when they are needed. Default: one for each
-    /// core, and at most four, since HTTP is rarely what a machine is busy with.
+    /// How many threads serve connections, at least one. The first starts with the server, the others with its first
+    /// connection. Default: one for each core, and at most four, since HTTP is rarely what a machine is busy with.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
@@ -188,8 +217,31 @@ impl Options {
     ///
     /// What the system says, with the address in the message.
     pub fn bind<A: App>(self, address: impl Into<Address>, app: A) -> io::Result<Server<A>> {
-        let listener = Listener::bind(address.into(), self.socket_mode)?;
-        Ok(Server::new(listener, self, app))
+        self.bind_all([address.into()], app)
+    }
+
+    /// Binds several addresses for one server.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, with the address in the message; or there is no address.
+    pub fn bind_all<A: App>(self, addresses: impl IntoIterator<Item = Address>, app: A) -> io::Result<Server<A>> {
+        let listeners: io::Result<Vec<_>> =
+            addresses.into_iter().map(|address| Listener::bind(address, self.socket_mode)).collect();
+        self.listen(listeners?, app)
+    }
+
+    /// Serves on sockets that listen already.
+    ///
+    /// # Errors
+    ///
+    /// There is no socket.
+    pub fn listen<A: App>(self, listeners: impl IntoIterator<Item = Listener>, app: A) -> io::Result<Server<A>> {
+        let listeners: Vec<_> = listeners.into_iter().collect();
+        if listeners.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an address to listen on"));
+        }
+        Ok(Server::new(listeners, self, app))
     }
 
     pub(crate) fn allows(&self, method: Method<'_>) -> bool {
@@ -203,6 +255,12 @@ impl Options {
     pub(crate) fn answers_faults(&self) -> bool {
         self.error_reply == ErrorReply::Minimal
     }
+}
+
+fn connections_by_descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    limit.saturating_sub(64).max(limit / 2).clamp(1, 1024)
 }
 
 /// No deadline is one that never comes.
@@ -219,6 +277,8 @@ impl fmt::Debug for Options {
             .field("deadlines", &self.deadlines)
             .field("grace", &self.grace)
             .field("workers", &self.workers)
+            .field("max_connections", &self.max_connections)
+            .field("max_requests", &self.max_requests)
             .field("date", &self.date)
             .field("error_reply", &self.error_reply)
             .field("methods", &self.methods)

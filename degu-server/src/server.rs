@@ -1,33 +1,21 @@
 //! A server, from its socket to its end.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use degu_wire::Address;
-use tokio::sync::watch;
 
-use crate::acceptor::{self, Accepting, Shared};
-use crate::listen::Listener;
+use crate::acceptor::Acceptor;
+use crate::handle::Handle;
+use crate::listen::{Accepting, Listener};
+use crate::state::{Phase, ServerState};
 use crate::worker;
 use crate::{App, Options};
-
-/// How far a server is on its way to the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Running,
-    /// Exchanges under way are finished, nothing new is begun.
-    Draining,
-    /// Everything is dropped.
-    Aborting,
-    /// All threads are done.
-    Ended,
-}
 
 /// A bound and listening server: clients can connect already, and wait until it is served.
 ///
@@ -49,7 +37,8 @@ pub(crate) enum Phase {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server<A> {
-    listener: Listener,
+    /// One at least.
+    listeners: Vec<Listener>,
     options: Options,
     app: A,
 }
@@ -76,13 +65,18 @@ impl<A: App> Server<A> {
         Options::new().bind(address, app)
     }
 
-    pub(crate) const fn new(listener: Listener, options: Options, app: A) -> Self {
-        Self { listener, options, app }
+    pub(crate) const fn new(listeners: Vec<Listener>, options: Options, app: A) -> Self {
+        Self { listeners, options, app }
     }
 
-    /// The address, as the kernel bound it.
-    pub const fn address(&self) -> &Address {
-        self.listener.address()
+    /// The address, as the kernel bound it; the first one, if there are several.
+    pub fn address(&self) -> &Address {
+        self.listeners[0].address()
+    }
+
+    /// Every address, as the kernel bound them.
+    pub fn addresses(&self) -> impl ExactSizeIterator<Item = &Address> {
+        self.listeners.iter().map(Listener::address)
     }
 
     /// Serves until the process ends, on threads of its own; the calling thread waits.
@@ -106,9 +100,35 @@ impl<A: App> Server<A> {
     ///
     /// Dropping it is how to stop: see [`Handle`], which can wait for the end.
     pub async fn serve(self) -> io::Result<()> {
-        let handle = self.spawn()?;
-        handle.ended().await;
+        self.spawn()?.ended().await;
         Ok(())
+    }
+
+    /// Serves on the runtime that it is called in, without a thread of its own, until the future is dropped: which begins
+    /// a graceful shutdown, for as long as the runtime lives on.
+    ///
+    /// # Errors
+    ///
+    /// A socket could not be registered with the runtime.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a `tokio::runtime::LocalRuntime` (or a `LocalSet`) with its drivers enabled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it is how to stop.
+    pub async fn serve_local(self) -> io::Result<()> {
+        let state = Arc::new(ServerState::new(self.options.workers(1)));
+        let _ended = Stop(state.clone(), Phase::Draining);
+        let sockets = self.listeners.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
+        let app = Arc::new(self.app);
+        // A task, so that it can finish what it has when this future is dropped.
+        let work = tokio::task::spawn_local(async move {
+            let acceptor = |jobs| Ok(Acceptor::new(sockets, state.clone(), app.clone(), jobs).run());
+            worker::work(&state, &app, 0, acceptor).await
+        });
+        work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     /// Serves on threads of its own.
@@ -117,25 +137,24 @@ impl<A: App> Server<A> {
     ///
     /// A thread could not be started.
     pub fn spawn(self) -> io::Result<Handle> {
-        let address = self.address().clone();
-        let (phase, _) = watch::channel(Phase::Running);
-        let phase = Arc::new(phase);
-        let shared = Arc::new(Shared::new(self.options, self.app, phase.clone()));
+        let addresses = self.addresses().cloned().collect();
+        let state = Arc::new(ServerState::new(self.options));
+        let (listeners, app) = (self.listeners, Arc::new(self.app));
         let (started, start) = std::sync::mpsc::sync_channel(1);
-        let listener = self.listener;
+        let first = state.clone();
         let thread = thread::Builder::new().name("degu-0".into()).spawn(move || {
-            let _ended = Ended(shared.phase.clone());
-            worker::run(&shared, 0, |jobs| {
-                let listener = Accepting::new(listener)?;
+            let _ended = Stop(first.clone(), Phase::Ended);
+            let ended = worker::run(&first, &app, 0, |jobs| {
+                let sockets = listeners.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
                 let _ = started.send(Ok(()));
-                Ok(acceptor::run(listener, shared.clone(), jobs))
-            })
-            .unwrap_or_else(|error| {
+                Ok(Acceptor::new(sockets, first.clone(), app.clone(), jobs).run())
+            });
+            if let Err(error) = ended {
                 // Where it has started nobody waits for this any more, and there is no error after that.
                 let _ = started.send(Err(error));
-            });
+            }
         })?;
-        let handle = Handle { address, phase, thread: Some(thread), detached: AtomicBool::new(false) };
+        let handle = Handle::new(addresses, state, thread);
         match start.recv() {
             Ok(Ok(())) => Ok(handle),
             Ok(Err(error)) => Err(error),
@@ -144,107 +163,21 @@ impl<A: App> Server<A> {
     }
 }
 
-/// Says that all threads are done, also if one of ours should panic.
-struct Ended(Arc<watch::Sender<Phase>>);
+/// Begins a phase when it is dropped, however that comes about.
+struct Stop(Arc<ServerState>, Phase);
 
-impl Drop for Ended {
+impl Drop for Stop {
     fn drop(&mut self) {
-        self.0.send_replace(Phase::Ended);
+        self.0.begin(self.1);
     }
 }
 
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("address", self.listener.address())
+            .field("listeners", &self.listeners)
             .field("options", &self.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// A running server. Dropping the handle begins a graceful shutdown, and does not wait for its end.
-///
-/// It is not tied to a runtime: [`shutdown`](Self::shutdown) works in any, and
-/// [`shutdown_blocking`](Self::shutdown_blocking) without one.
-#[derive(Debug)]
-#[must_use = "dropping the handle stops the server"]
-pub struct Handle {
-    address: Address,
-    phase: Arc<watch::Sender<Phase>>,
-    thread: Option<JoinHandle<()>>,
-    detached: AtomicBool,
-}
-
-impl Handle {
-    /// The address, as the kernel bound it.
-    pub const fn address(&self) -> &Address {
-        &self.address
-    }
-
-    /// Stops gracefully, and waits for the end: no connection is accepted any more, every request whose whole head was
-    /// read is answered with `connection: close`, connections between two requests are closed, and what is not done
-    /// within [`Options::shutdown_grace`] is cut. Then the address is free.
-    ///
-    /// # Cancel safety
-    ///
-    /// Once it has been polled the shutdown goes on, also when the future is dropped.
-    pub async fn shutdown(self) {
-        self.begin(Phase::Draining);
-        self.ended().await;
-    }
-
-    /// As [`shutdown`](Self::shutdown), on a thread that may block.
-    pub fn shutdown_blocking(self) {
-        self.begin(Phase::Draining);
-        self.wait();
-    }
-
-    /// Drops every connection and the listening socket, and does not wait for it.
-    pub fn abort(&self) {
-        self.begin(Phase::Aborting);
-    }
-
-    /// Blocks the thread until the server has ended, for whatever reason.
-    pub fn wait(mut self) {
-        if let Some(thread) = self.thread.take() {
-            // It panics only where we are wrong; the message was printed there.
-            let _ = thread.join();
-        }
-    }
-
-    /// Lets the server run for as long as the process does, without a handle.
-    pub fn detach(self) {
-        self.detached.store(true, Ordering::Relaxed);
-    }
-
-    /// Ends when the server has ended, for whatever reason.
-    ///
-    /// # Cancel safety
-    ///
-    /// It may be dropped and called again at any time.
-    pub async fn ended(&self) {
-        let mut phase = self.phase.subscribe();
-        // The sender is ours, so it is there.
-        let _ = phase.wait_for(|phase| *phase == Phase::Ended).await;
-    }
-
-    /// A phase is never left for an earlier one.
-    fn begin(&self, next: Phase) {
-        self.phase.send_if_modified(|phase| {
-            let later = (*phase as u8) < (next as u8);
-            if later {
-                *phase = next;
-            }
-            later
-        });
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if !*self.detached.get_mut() {
-            self.begin(Phase::Draining);
-        }
     }
 }
 

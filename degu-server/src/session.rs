@@ -2,13 +2,12 @@
 
 use std::any::{Any, TypeId};
 use std::fmt;
-use std::future::Future;
+use std::sync::Arc;
 
 use degu_wire::Address;
-use tokio::sync::watch;
 
-use crate::Credentials;
-use crate::server::Phase;
+use crate::state::{Phase, ServerState};
+use crate::{Credentials, Stats};
 
 /// One connection, as the app sees it: who is there, how many requests came, and what the app wants to remember.
 ///
@@ -18,12 +17,12 @@ pub struct Session {
     credentials: Option<Credentials>,
     pub(crate) requests: u64,
     store: Vec<(TypeId, Box<dyn Any>)>,
-    phase: watch::Receiver<Phase>,
+    server: Arc<ServerState>,
 }
 
 impl Session {
-    pub(crate) const fn new(address: Address, credentials: Option<Credentials>, phase: watch::Receiver<Phase>) -> Self {
-        Self { address, credentials, requests: 0, store: Vec::new(), phase }
+    pub(crate) const fn new(address: Address, credentials: Option<Credentials>, server: Arc<ServerState>) -> Self {
+        Self { address, credentials, requests: 0, store: Vec::new(), server }
     }
 
     /// Where the peer is. A client on a Unix socket has no address unless it bound one: it is [`Address::ABSTRACT`]
@@ -75,12 +74,13 @@ impl Session {
     /// # Cancel safety
     ///
     /// It may be dropped and made again at any time.
-    pub fn closing(&self) -> impl Future<Output = ()> + Send + 'static {
-        let mut phase = self.phase.clone();
-        async move {
-            // A sender that is gone means a server that is gone.
-            let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
-        }
+    pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.server.reached(Phase::Draining)
+    }
+
+    /// What the server has counted: for an app that shows it.
+    pub fn stats(&self) -> Stats {
+        self.server.stats()
     }
 }
 

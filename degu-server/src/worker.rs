@@ -1,73 +1,84 @@
 //! A worker: a thread with a runtime of its own, and the connections that never leave it.
 
-use std::cell::RefCell;
-use std::future::Future;
+use std::cell::{Cell, Ref, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
 
-use crate::acceptor::{Accepted, Shared};
-use crate::connection::{self, CloseReason, Link, Socket};
-use crate::server::{Phase, first};
+use crate::connection::{Driver, Link, Socket};
+use crate::listen::Accepted;
+use crate::server::first;
+use crate::state::{Phase, ServerState};
+use crate::stats::Counters;
 use crate::{App, Credentials, Options, Session};
+
+/// How many connections of a worker may keep their buffers between two requests.
+const KEPT: usize = 32;
 
 /// What the connections of a worker share.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    options: Arc<Options>,
-    phase: watch::Receiver<Phase>,
-    load: Arc<AtomicUsize>,
+    state: Arc<ServerState>,
+    index: usize,
     /// Every open connection; each knows its place.
     links: RefCell<Vec<Rc<Link>>>,
-    /// A first connection has come, or the last one has gone.
+    /// How many of them only wait for the peer to hear their last word.
+    lingering: Cell<usize>,
+    /// A first connection has come, or one has gone.
     changed: Notify,
+    /// How many connections hold what they need for exchanges.
+    busy: Cell<usize>,
     /// The text of `date`, made by the sweep.
     date: RefCell<String>,
 }
 
-/// Runs a worker on this thread until the senders of its queue are gone and its connections are done. `beside` runs on it
-/// too, and gets a sender; the worker ends when that future has.
+/// Runs a worker on this thread, in a runtime of its own: see [`work`].
 pub(crate) fn run<A: App, F: Future<Output = ()> + 'static>(
-    shared: &Arc<Shared<A>>,
+    state: &Arc<ServerState>,
+    app: &Arc<A>,
     index: usize,
     beside: impl FnOnce(UnboundedSender<Accepted>) -> io::Result<F>,
 ) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let phase = shared.phase.subscribe();
+    let ended = runtime.block_on(work(state, app, index, beside));
+    // What apps have left running in the pool of blocking threads is not ours to wait for.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Runs a worker until the senders of its queue are gone and its connections are done. `beside` runs beside it, and gets
+/// a sender; the worker ends when that future has.
+pub(crate) async fn work<A: App, F: Future<Output = ()> + 'static>(
+    state: &Arc<ServerState>,
+    app: &Arc<A>,
+    index: usize,
+    beside: impl FnOnce(UnboundedSender<Accepted>) -> io::Result<F>,
+) -> io::Result<()> {
     let worker = Rc::new(Worker {
-        options: shared.options.clone(),
-        phase: phase.clone(),
-        load: shared.loads[index].clone(),
+        state: state.clone(),
+        index,
         links: RefCell::default(),
+        lingering: Cell::new(0),
         changed: Notify::new(),
+        busy: Cell::new(0),
         date: RefCell::default(),
     });
     let (sender, jobs) = unbounded_channel();
-    runtime.block_on(async {
-        let beside = tokio::task::spawn_local(beside(sender)?);
-        let sweep = tokio::task::spawn_local(worker.clone().sweep());
-        let aborted = aborted(phase);
-        let _ = first(aborted, worker.serve(jobs, &shared.app)).await;
-        sweep.abort();
-        let _ = beside.await;
-        Ok::<(), io::Error>(())
-    })?;
-    // What apps have left running in the pool of blocking threads is not ours to wait for.
-    runtime.shutdown_background();
-    Ok(())
-}
-
-async fn aborted(mut phase: watch::Receiver<Phase>) {
-    // A sender that is gone means that nobody can abort any more.
-    if phase.wait_for(|phase| *phase == Phase::Aborting).await.is_err() {
-        std::future::pending::<()>().await;
+    let beside = tokio::task::spawn_local(beside(sender)?);
+    let sweep = tokio::task::spawn_local(worker.clone().sweep());
+    let _ = first(state.reached(Phase::Aborting), worker.serve(jobs, app)).await;
+    sweep.abort();
+    for link in worker.links.take() {
+        link.abort();
     }
+    let _ = beside.await;
+    Ok(())
 }
 
 impl Worker {
@@ -80,28 +91,29 @@ impl Worker {
             link.stop();
         }
         let done = async {
-            while !self.links.borrow().is_empty() {
+            while self.links.borrow().len() > self.lingering.get() {
                 self.changed.notified().await;
             }
         };
-        let _ = tokio::time::timeout(self.options.grace, done).await;
+        let _ = tokio::time::timeout(self.state.options.grace, done).await;
     }
 
     fn adopt<A: App>(self: &Rc<Self>, accepted: Accepted, app: Arc<A>) {
         let credentials = accepted.is_unix.then(|| Credentials::of_peer(&accepted.fd)).flatten();
-        let session = Session::new(accepted.address, credentials, self.phase.clone());
-        let link = Rc::new(Link::new(self.options.limits));
-        self.add(&link);
-        let (worker, guard) = (self.clone(), Open { worker: self.clone(), link: link.clone() });
-        tracing::debug!(peer = %session.address(), "connection opened");
-        let socket = Socket::new(accepted.fd, accepted.is_unix);
-        let _task = tokio::task::spawn_local(async move {
-            let _guard = guard;
-            match socket {
-                Ok(socket) => log(&connection::serve(socket, link, session, worker, app).await),
-                Err(error) => tracing::warn!(%error, "can not wait for a connection"),
+        let socket = match Socket::new(accepted.fd, accepted.is_unix) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "can not wait for a connection");
+                return self.state.leave(self.index);
             }
-        });
+        };
+        tracing::debug!(peer = %accepted.address, "connection opened");
+        let session = Session::new(accepted.address, credentials, self.state.clone());
+        let link = Rc::new(Link::new(self.state.options.limits));
+        self.add(&link);
+        let mut driver = Driver::new(socket, link.clone(), session, self.clone(), app);
+        let task = tokio::task::spawn_local(async move { driver.serve().await });
+        link.set_abort(task.abort_handle());
     }
 
     fn add(&self, link: &Rc<Link>) {
@@ -113,15 +125,28 @@ impl Worker {
         }
     }
 
-    fn remove(&self, link: &Link) {
+    /// A connection has ended.
+    pub(crate) fn remove(&self, link: &Link) {
         let mut links = self.links.borrow_mut();
         let place = link.place.get();
-        links.swap_remove(place);
-        if let Some(moved) = links.get(place) {
-            moved.place.set(place);
+        // When everything is aborted the list is gone already.
+        if place < links.len() {
+            links.swap_remove(place);
+            if let Some(moved) = links.get(place) {
+                moved.place.set(place);
+            }
         }
-        self.load.fetch_sub(1, Ordering::Relaxed);
-        if links.is_empty() {
+        if link.lingers.get() {
+            self.lingering.set(self.lingering.get() - 1);
+        }
+        self.state.leave(self.index);
+        self.changed.notify_waiters();
+    }
+
+    /// A connection has had its last word: a shutdown need not wait for it.
+    pub(crate) fn linger(&self, link: &Link) {
+        if !link.lingers.replace(true) {
+            self.lingering.set(self.lingering.get() + 1);
             self.changed.notify_waiters();
         }
     }
@@ -134,13 +159,13 @@ impl Worker {
             }
             self.set_date();
             let mut second = tokio::time::interval(Duration::from_secs(1));
-            second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            second.set_missed_tick_behavior(MissedTickBehavior::Delay);
             second.tick().await;
             while !self.links.borrow().is_empty() {
                 second.tick().await;
                 self.set_date();
                 for link in self.links.borrow().iter() {
-                    if link.watch.sweep(&self.options.deadlines) {
+                    if link.watch.sweep(&self.state.options.deadlines) {
                         link.wake();
                     }
                 }
@@ -149,44 +174,48 @@ impl Worker {
     }
 
     fn set_date(&self) {
-        if self.options.date {
+        if self.state.options.date {
             *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());
         }
     }
 
     /// The text for `date`, if it is switched on.
-    pub(crate) fn date(&self) -> Option<std::cell::Ref<'_, str>> {
-        self.options.date.then(|| std::cell::Ref::map(self.date.borrow(), String::as_str))
+    pub(crate) fn date(&self) -> Option<Ref<'_, str>> {
+        self.state.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }
 
     pub(crate) fn options(&self) -> &Options {
-        &self.options
+        &self.state.options
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.state.counters[self.index]
     }
 
     /// Whether the response under way is to be the last of its connection.
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.phase.borrow() != Phase::Running
+        self.state.is_stopping()
     }
 
-    pub(crate) fn count_request(&self) {}
+    /// A connection takes what it needs for exchanges, and counts as busy until the guard is dropped.
+    pub(crate) fn make_busy(&self) -> Busy<'_> {
+        self.busy.set(self.busy.get() + 1);
+        Busy(&self.busy)
+    }
+
+    /// Whether a connection that pauses should give up what it holds at once, instead of when it has been idle for a
+    /// while: many that come at about the same time must not cost more than as many as are busy in truth.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.busy.get() > KEPT
+    }
 }
 
-/// Takes a connection off the list, however its task ends.
-struct Open {
-    worker: Rc<Worker>,
-    link: Rc<Link>,
-}
+/// As long as it lives a connection holds buffers.
+#[derive(Debug)]
+pub(crate) struct Busy<'w>(&'w Cell<usize>);
 
-impl Drop for Open {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        self.worker.remove(&self.link);
-    }
-}
-
-fn log(reason: &CloseReason) {
-    if reason.is_ours() {
-        tracing::error!(%reason, "connection closed");
-    } else {
-        tracing::debug!(%reason, "connection closed");
+        self.0.set(self.0.get() - 1);
     }
 }

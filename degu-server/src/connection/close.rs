@@ -5,6 +5,7 @@ use std::fmt;
 use degu_wire::{BoxError, LocalError, RemoteError};
 
 use super::deadline::Wait;
+use crate::stats::Counters;
 
 /// Why a connection ended: what the log and the counters say about it.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl CloseReason {
         match self {
             Self::Peer(error) => Some(error.status()),
             Self::Deadline(Wait::Head | Wait::Body) => Some(408),
+            Self::Deadline(Wait::App) => Some(503),
             Self::App(_) | Self::Panic | Self::Response(_) | Self::Body(_) => Some(500),
             _ => None,
         }
@@ -47,7 +49,18 @@ impl CloseReason {
 
     /// Whether our own side is at fault.
     pub(crate) const fn is_ours(&self) -> bool {
-        matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_))
+        matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::App))
+    }
+
+    /// Adds it to what the server counts.
+    pub(super) fn count(&self, counters: &Counters) {
+        match self {
+            Self::Peer(error) => counters.add_fault(error.fault),
+            Self::Gone(_) => counters.add_gone(),
+            Self::Deadline(_) => counters.add_deadline(),
+            reason if reason.is_ours() => counters.add_failure(),
+            _ => {}
+        }
     }
 
     /// What happened, in a clause.
@@ -61,7 +74,8 @@ impl CloseReason {
             Self::Deadline(Wait::Head) => "a head took too long",
             Self::Deadline(Wait::Body) => "a request's body came too slowly",
             Self::Deadline(Wait::Write) => "a response was taken too slowly",
-            Self::Deadline(Wait::App | Wait::Linger) => "a deadline is over",
+            Self::Deadline(Wait::App) => "the app took too long",
+            Self::Deadline(Wait::Linger) => "the peer did not close",
             Self::Gone(_) => "the peer is gone",
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",

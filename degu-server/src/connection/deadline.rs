@@ -49,6 +49,10 @@ pub(crate) struct Watch {
     expired: Cell<Option<Wait>>,
     /// The connection waits for a request longer than a second: it may give up what it holds.
     idle: Cell<bool>,
+    /// Seconds that the handler has taken, while there is one.
+    handler: Cell<Option<u32>>,
+    /// The peer has said all it will say, and whether it still listens shows only to those who ask.
+    half_closed: Cell<bool>,
 }
 
 impl Watch {
@@ -57,6 +61,16 @@ impl Watch {
         self.wait.set(Wait::App);
         self.account.set(Account::None);
         self.idle.set(false);
+    }
+
+    /// A handler has begun, or has answered.
+    pub(super) fn handler(&self, works: bool) {
+        self.handler.set(works.then_some(0));
+    }
+
+    /// Only the write side of the peer is closed, as far as is known.
+    pub(super) fn half_closed(&self) {
+        self.half_closed.set(true);
     }
 
     /// The connection waits for this from now on. What was charged stays if it waits for the same as before, however
@@ -89,6 +103,7 @@ impl Watch {
     /// The end has come, and gets a time of its own.
     pub(super) fn forgive(&self) {
         self.expired.set(None);
+        self.handler.set(None);
         self.restart();
     }
 
@@ -100,8 +115,15 @@ impl Watch {
     /// A second is over: whether the task has something to do about it.
     pub(crate) fn sweep(&self, deadlines: &Deadlines) -> bool {
         let wait = self.wait.get();
+        if let Some(seconds) = self.handler.get() {
+            self.handler.set(Some(seconds.saturating_add(1)));
+            if seconds >= deadlines.handler {
+                self.expired.set(Some(Wait::App));
+                return true;
+            }
+        }
         let limit = match wait {
-            Wait::App => return false,
+            Wait::App => return self.half_closed.get(),
             Wait::Request => deadlines.idle,
             Wait::Head => deadlines.head,
             Wait::Body | Wait::Write => deadlines.progress,
@@ -126,7 +148,7 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const DEADLINES: Deadlines = Deadlines { idle: 5, head: 3, progress: 4, rate: 10, linger: 1 };
+    const DEADLINES: Deadlines = Deadlines { idle: 5, head: 3, progress: 4, rate: 10, linger: 1, handler: 7 };
 
     fn seconds_until_expired(watch: &Watch) -> u32 {
         (1..100).find(|_| watch.sweep(&DEADLINES) && watch.expired().is_some()).unwrap_or(0)
@@ -173,6 +195,18 @@ mod tests {
         assert_eq!(watch.expired(), None, "8 octets a second, five times, are 40");
         watch.wait(Wait::Body);
         assert_eq!(seconds_until_expired(&watch), 5);
+    }
+
+    #[test]
+    fn a_handler_has_its_time_until_it_answers() {
+        let watch = Watch::default();
+        watch.handler(true);
+        assert_eq!(seconds_until_expired(&watch), 8);
+        let watch = Watch::default();
+        watch.handler(true);
+        (0..7).for_each(|_| assert!(!watch.sweep(&DEADLINES)));
+        watch.handler(false);
+        assert_eq!(seconds_until_expired(&watch), 0);
     }
 
     #[test]

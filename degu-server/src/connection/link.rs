@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use degu_wire::machine::{Connection, Server};
 use degu_wire::{Fault, Limits, Part, RemoteError};
+use tokio::task::AbortHandle;
 
 use super::deadline::Watch;
 use crate::BodyError;
@@ -18,6 +19,7 @@ pub(crate) struct Link {
     machine: RefCell<Connection<Server>>,
     /// The task of the connection.
     task: OnceCell<Waker>,
+    abort: OnceCell<AbortHandle>,
     /// Who waits for the request's body, if that is somebody else than the task of the connection.
     reader: RefCell<Option<Waker>>,
     /// Counts exchanges, so that a handle on an earlier body knows that its time is over.
@@ -30,8 +32,10 @@ pub(crate) struct Link {
     fault: Cell<Option<RemoteError>>,
     /// The task is in the midst of a poll, and will look at `wants_input` after it.
     in_poll: Cell<bool>,
-    /// The server is stopping: the next response is the last.
+    /// The server is stopping: what has not come yet is too late.
     pub(crate) stopping: Cell<bool>,
+    /// Its last word has been said.
+    pub(crate) lingers: Cell<bool>,
     pub(crate) watch: Watch,
     /// Where in the worker's list this is.
     pub(crate) place: Cell<usize>,
@@ -42,6 +46,7 @@ impl Link {
         Self {
             machine: RefCell::new(Connection::<Server>::new(limits)),
             task: OnceCell::new(),
+            abort: OnceCell::new(),
             reader: RefCell::new(None),
             exchange: Cell::new(0),
             body_held: Cell::new(false),
@@ -49,6 +54,7 @@ impl Link {
             fault: Cell::new(None),
             in_poll: Cell::new(false),
             stopping: Cell::new(false),
+            lingers: Cell::new(false),
             watch: Watch::default(),
             place: Cell::new(usize::MAX),
         }
@@ -60,7 +66,18 @@ impl Link {
 
     /// The task polls for the first time.
     pub(super) fn set_task(&self, waker: &Waker) {
-        self.task.get_or_init(|| waker.clone());
+        let _ = self.task.set(waker.clone());
+    }
+
+    pub(crate) fn set_abort(&self, abort: AbortHandle) {
+        let _ = self.abort.set(abort);
+    }
+
+    /// Drops the connection as it is.
+    pub(crate) fn abort(&self) {
+        if let Some(abort) = self.abort.get() {
+            abort.abort();
+        }
     }
 
     /// Makes the task look at what has changed.
@@ -70,10 +87,9 @@ impl Link {
         }
     }
 
-    /// No request after the one under way.
+    /// The server stops: a connection that waits for a request ends, unless one is here already.
     pub(crate) fn stop(&self) {
         self.stopping.set(true);
-        self.machine().stop();
         self.wake();
     }
 

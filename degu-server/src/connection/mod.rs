@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Everything that an exchange needs on the way, the app's future included, is in one box, which is made when octets come
-//! and kept as long as they keep coming: a busy connection allocates nothing for it, and an idle one holds nothing.
+//! and kept as long as they keep coming: a busy connection allocates nothing for it, and an idle one holds nothing. Where
+//! very many are busy at once, all but some give up what they hold as soon as they wait.
 
 mod close;
 mod deadline;
@@ -41,41 +42,46 @@ use pump::Pump;
 /// How much of a request's body that nobody wants is read, to keep the connection.
 const DRAIN: usize = 64 * 1024;
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve<A: App>(
-    socket: Socket,
-    link: Rc<Link>,
-    mut session: Session,
+/// Serves one connection.
+#[derive(Debug)]
+pub(crate) struct Driver<A> {
+    pump: Pump,
+    session: Session,
     worker: Rc<Worker>,
     app: Arc<A>,
-) -> CloseReason {
-    poll_fn(|cx| {
-        link.set_task(cx.waker());
-        Poll::Ready(())
-    })
-    .await;
-    let mut driver = Driver { pump: Pump::new(socket, link), session: &mut session, worker: &worker, app: &*app };
-    let reason = match driver.run().await {
-        Ok(reason) | Err(reason) => reason,
-    };
-    if let Err(worse) = driver.finish(&reason).await
-        && matches!(reason, CloseReason::Client | CloseReason::LastResponse)
-    {
-        return worse;
+}
+
+impl<A> Drop for Driver<A> {
+    /// However the task ends.
+    fn drop(&mut self) {
+        self.worker.remove(&self.pump.link);
     }
-    reason
 }
 
-struct Driver<'c, A> {
-    pump: Pump,
-    session: &'c mut Session,
-    worker: &'c Worker,
-    app: &'c A,
-}
+impl<A: App> Driver<A> {
+    pub(crate) const fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
+        Self { pump: Pump::new(socket, link), session, worker, app }
+    }
 
-impl<A: App> Driver<'_, A> {
+    /// Serves the connection until it ends.
+    pub(crate) async fn serve(&mut self) {
+        poll_fn(|cx| {
+            self.pump.link.set_task(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
+        let reason = match self.run().await {
+            Ok(reason) | Err(reason) => reason,
+        };
+        self.tell(&reason);
+        // In a box for its time, as below. How it goes is of no interest any more.
+        let _ = Box::pin(self.finish(&reason)).await;
+        drop(reason);
+    }
+
     async fn run(&mut self) -> Result<CloseReason, CloseReason> {
-        if !self.is_wanted().await? {
+        // In a box for its time, so that it costs the connection nothing later.
+        if !Box::pin(self.is_wanted()).await? {
             return Ok(CloseReason::Unwanted);
         }
         loop {
@@ -100,13 +106,15 @@ impl<A: App> Driver<'_, A> {
 
     /// Serves requests as long as they keep coming; `None` when they pause.
     async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
+        let worker = self.worker.clone();
+        let _busy = worker.make_busy();
         loop {
             let polled = self.pump.link.machine().poll_request();
             match polled.map_err(CloseReason::Peer)? {
                 Poll::Ready(Some(head)) => self.exchange(&head).await?,
                 Poll::Ready(None) => return Ok(Some(self.end())),
                 Poll::Pending => {
-                    if !self.pump.more().await? && !self.pump.link.stopping.get() {
+                    if !self.pump.more(&self.worker).await? {
                         return Ok(None);
                     }
                 }
@@ -130,19 +138,23 @@ impl<A: App> Driver<'_, A> {
         if !worker.options().allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
-        if worker.is_stopping() {
-            pump.link.stop();
-        }
         session.requests += 1;
-        worker.count_request();
+        if worker.is_stopping() || session.requests >= worker.options().max_requests {
+            pump.link.machine().stop();
+        }
+        worker.counters().add_request();
+        let (received, sent) = pump.take_octets();
+        worker.counters().add_octets(received, sent);
         pump.link.watch.restart();
+        pump.link.watch.handler(true);
 
         let exchange = pump.link.begin_exchange();
         let path = components(head.path());
         let body = Incoming::new(pump.link.clone(), exchange, head.framing());
         let handler = app.handle(session, Request::new(head, &path, body));
         let response = pump.drive(pin!(handler)).await?;
-        self.respond(response).await?;
+        pump.link.watch.handler(false);
+        self.respond(response, head.is_http10()).await?;
 
         let Self { pump, .. } = self;
         pump.link.end_exchange();
@@ -159,7 +171,7 @@ impl<A: App> Driver<'_, A> {
     }
 
     /// Sends what the app answered.
-    async fn respond(&mut self, mut response: Response) -> Result<(), CloseReason> {
+    async fn respond(&mut self, mut response: Response, is_http10: bool) -> Result<(), CloseReason> {
         let link = &self.pump.link;
         if let Some(error) = response.take_failure() {
             // An app that could not read its request passes on whose fault that is.
@@ -178,6 +190,7 @@ impl<A: App> Driver<'_, A> {
             }
             _ => Content::None,
         };
+        let unframed = is_http10 && matches!(content, Content::Chunked);
         {
             let mut machine = link.machine();
             match link.fault() {
@@ -195,9 +208,24 @@ impl<A: App> Driver<'_, A> {
                 return Ok(());
             }
         }
-        match source {
-            Some(source) => self.pump.send(source).await,
-            None => Ok(()),
+        let Some(source) = source else { return Ok(()) };
+        self.pump.unframed = unframed;
+        self.pump.send(source).await?;
+        self.pump.unframed = false;
+        Ok(())
+    }
+
+    /// For the log and the counters.
+    fn tell(&mut self, reason: &CloseReason) {
+        let counters = self.worker.counters();
+        let (received, sent) = self.pump.take_octets();
+        counters.add_octets(received, sent);
+        reason.count(counters);
+        let (peer, requests) = (self.session.address(), self.session.requests);
+        if reason.is_ours() {
+            tracing::error!(%peer, requests, %reason, "connection ends");
+        } else {
+            tracing::debug!(%peer, requests, %reason, "connection ends");
         }
     }
 
@@ -205,17 +233,54 @@ impl<A: App> Driver<'_, A> {
     async fn finish(&mut self, reason: &CloseReason) -> Result<(), CloseReason> {
         let pump = &mut self.pump;
         pump.link.end_exchange();
-        match reason {
-            CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write) => return Ok(()),
-            CloseReason::Client | CloseReason::LastResponse | CloseReason::Shutdown | CloseReason::Unwanted => {}
-            reason => match reason.status() {
-                Some(status) if self.worker.options().answers_faults() || reason.is_ours() => {
-                    // Nothing is written into a response that has begun.
-                    pump.link.machine().refuse(status);
-                }
-                _ => pump.link.machine().cut(),
-            },
+        if pump.unframed {
+            // A plain end would look like success.
+            pump.socket.reset_on_close();
+            return Ok(());
         }
+        let silent = !self.worker.options().answers_faults() && !reason.is_ours();
+        match (reason, reason.status()) {
+            (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write), _) => return Ok(()),
+            // Nothing is written into a response that has begun.
+            (_, Some(status)) if !silent => drop(pump.link.machine().refuse(status)),
+            (CloseReason::Peer(_) | CloseReason::Deadline(_), _) => pump.link.machine().cut(),
+            _ => {}
+        }
+        pump.link.watch.forgive();
+        pump.flush().await?;
+        if silent && reason.status().is_some() {
+            return Ok(());
+        }
+        self.worker.linger(&pump.link);
         pump.linger().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use degu_wire::machine::{Connection, Server};
+
+    use super::*;
+    use crate::IntoResponse;
+
+    /// What an idle connection is made of. The parts that only exchanges need are in a box, which an idle one has not.
+    #[test]
+    fn an_idle_connection_is_small() {
+        async fn app(_: &mut Session, _: Request<'_>) -> Response {
+            let large = [0_u8; 4096];
+            std::future::pending::<()>().await;
+            large.to_vec().into_response()
+        }
+        fn size_of_task<A: App>(_: A) -> usize {
+            fn size<D, F: Future>(_: impl Fn(D) -> F) -> usize {
+                size_of::<F>()
+            }
+            size(|mut driver: Driver<A>| async move { driver.serve().await })
+        }
+        let task = size_of_task(app);
+        let link = size_of::<Link>();
+        println!("the task {task}, what it shares {link}, of that the machine {}", size_of::<Connection<Server>>());
+        println!("the socket {}, the session {}", size_of::<Socket>(), size_of::<Session>());
+        assert!(task + link <= 1024, "{task} and {link} octets");
     }
 }

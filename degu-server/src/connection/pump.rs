@@ -13,10 +13,11 @@ use super::close::CloseReason;
 use super::deadline::Wait;
 use super::link::Link;
 use super::socket::Socket;
+use crate::worker::Worker;
 
 /// Input is read ahead of whoever wants it up to this, so that the end of a connection shows while the app works.
 const READ_AHEAD: usize = 64 * 1024;
-/// How much is read and dropped after our last word, so that the peer gets to read it (RFC 9112 §9.6).
+/// How much is read and dropped after our last word.
 const LINGER: usize = 256 * 1024;
 
 /// A socket and the machine that it feeds.
@@ -25,20 +26,25 @@ pub(super) struct Pump {
     pub(super) socket: Socket,
     pub(super) link: Rc<Link>,
     eof: bool,
+    /// A response is under way that only the end of the connection ends.
+    pub(super) unframed: bool,
+    /// Octets that have not been counted yet.
+    received: u64,
+    sent: u64,
 }
 
 type Moved = Result<(), CloseReason>;
 
 impl Pump {
     pub(super) const fn new(socket: Socket, link: Rc<Link>) -> Self {
-        Self { socket, link, eof: false }
+        Self { socket, link, eof: false, unframed: false, received: 0, sent: 0 }
     }
 
     /// Waits for octets between two requests without holding a buffer.
     pub(super) async fn readable(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check()?;
-            if self.link.stopping.get() {
+            if self.is_too_late() {
                 return Poll::Ready(Ok(()));
             }
             self.link.watch.wait(Wait::Request);
@@ -49,27 +55,48 @@ impl Pump {
         .await
     }
 
+    /// Whether the server stops, and no request is here; then there will be none.
+    fn is_too_late(&self) -> bool {
+        let too_late = self.link.stopping.get() && !self.socket.has_input();
+        if too_late {
+            // A head that has begun is still waited for.
+            self.link.machine().stop();
+        }
+        too_late
+    }
+
     /// The connection pauses: gives up what it holds.
     pub(super) fn rest(&mut self) -> Moved {
         self.link.machine().release_buffers();
         self.socket.rest().map_err(|error| CloseReason::Gone(Some(error)))
     }
 
-    /// Writes what is pending, then reads more of a request. `false` where the connection has become idle instead.
-    pub(super) async fn more(&mut self) -> Result<bool, CloseReason> {
+    /// Writes what is pending, then reads more of a request. `false` where the connection is to pause instead.
+    pub(super) async fn more(&mut self, worker: &Worker) -> Result<bool, CloseReason> {
         poll_fn(|cx| {
             self.check()?;
             ready!(self.poll_flush(cx))?;
             let awaits = self.link.machine().awaits();
             self.link.watch.wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
-            if self.link.watch.is_idle() || (self.link.stopping.get() && awaits == Awaits::Nothing) {
-                return Poll::Ready(Ok(false));
+            if self.poll_read(cx)?.is_ready() {
+                self.link.watch.wait(Wait::App);
+                return Poll::Ready(Ok(true));
             }
-            ready!(self.poll_read(cx))?;
-            self.link.watch.wait(Wait::App);
-            Poll::Ready(Ok(true))
+            let pause = match awaits {
+                // Empty lines may have come.
+                Awaits::Request => {
+                    (self.link.watch.is_idle() || worker.is_crowded()) && self.link.machine().buffered().is_empty()
+                }
+                _ => false,
+            };
+            if pause || self.is_too_late() { Poll::Ready(Ok(false)) } else { Poll::Pending }
         })
         .await
+    }
+
+    /// How many octets came and went since this was asked the last time.
+    pub(super) const fn take_octets(&mut self) -> (u64, u64) {
+        (std::mem::replace(&mut self.received, 0), std::mem::replace(&mut self.sent, 0))
     }
 
     /// Writes what is pending.
@@ -156,13 +183,12 @@ impl Pump {
         }
     }
 
-    /// Our last word has been said: writes it, and waits a while for the peer to read it and close.
+    /// Reads and drops what still comes, for a while and up to a bound, so that the peer gets to read our last word: a
+    /// socket that is closed with input unread takes back what it has sent (RFC 9112 §9.6).
     pub(super) async fn linger(&mut self) -> Moved {
-        self.link.watch.forgive();
-        self.flush().await?;
         self.socket.shut_down_writing();
         let mut limit = LINGER;
-        while !self.eof && !self.link.stopping.get() {
+        while !self.eof {
             let read = poll_fn(|cx| {
                 self.check()?;
                 self.link.watch.wait(Wait::Linger);
@@ -179,6 +205,10 @@ impl Pump {
     /// While the app works, or is waited for: writes what is pending, and reads what the app wants, or some ahead.
     fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         self.check()?;
+        // A peer that only has nothing more to say still reads; one that is gone does not.
+        if self.eof && self.socket.is_hung_up() {
+            return Poll::Ready(Err(CloseReason::Gone(None)));
+        }
         let had_room = self.link.machine().has_room();
         let flushed = self.poll_flush(cx)?.is_ready();
         let mut moved = !had_room && self.wants_part();
@@ -207,6 +237,7 @@ impl Pump {
                 }
             };
             machine.transmitted(written);
+            self.sent += written as u64;
             self.link.watch.moved(written);
         }
         Poll::Ready(Ok(()))
@@ -219,12 +250,10 @@ impl Pump {
         if read == 0 {
             self.eof = true;
             machine.receive_eof();
-            // A peer that only has nothing more to say still reads.
-            if self.socket.is_hung_up() {
-                return Poll::Ready(Err(CloseReason::Gone(None)));
-            }
+            self.link.watch.half_closed();
         }
         drop(machine);
+        self.received += read as u64;
         self.link.watch.moved(read);
         self.link.wake_reader();
         Poll::Ready(Ok(read))

@@ -96,11 +96,24 @@ impl Socket {
 
     /// Whether the peer is gone for good, which an end of its input alone does not say: it may still read.
     pub(crate) fn is_hung_up(&self) -> bool {
-        let Some(fd) = self.fd() else { return true };
-        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+        self.state(PollFlags::empty()).intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
+    /// Whether there is something to read now, the end included. It asks the kernel and not the runtime, which may not
+    /// have heard yet.
+    pub(crate) fn has_input(&self) -> bool {
+        !self.state(PollFlags::IN).is_empty()
+    }
+
+    fn state(&self, interest: PollFlags) -> PollFlags {
+        let Some(fd) = self.fd() else { return PollFlags::HUP };
+        let mut fds = [PollFd::from_borrowed_fd(fd, interest)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut fds, Some(&now)).is_ok()
-            && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+        match rustix::event::poll(&mut fds, Some(&now)) {
+            Ok(_) => fds[0].revents(),
+            // It can only be out of memory, in which case nothing is known.
+            Err(_) => PollFlags::empty(),
+        }
     }
 
     /// Says that nothing more will be written.
@@ -108,6 +121,14 @@ impl Socket {
         if let Some(fd) = self.fd() {
             // A peer that is gone has no use for it.
             let _ = rustix::net::shutdown(fd, Shutdown::Write);
+        }
+    }
+
+    /// Makes closing a TCP connection look like the failure that it is. Unix sockets have no such word.
+    pub(crate) fn reset_on_close(&self) {
+        if let Some(fd) = self.fd() {
+            // Where it can not be set the end is all there is to say.
+            let _ = rustix::net::sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Listening sockets over every kind of address.
 
+mod accept;
 mod unix;
 
 use std::io;
@@ -9,18 +10,32 @@ use std::os::unix::net::UnixListener;
 use degu_wire::{Address, AddressError, AddressFault, AddressKind, Zone};
 use rustix::fd::OwnedFd;
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, netdevice::name_to_index, socket_with,
-    sockopt,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, listen, netdevice::name_to_index,
+    socket_with, sockopt,
 };
 
-pub(crate) use unix::SocketFile;
+pub(crate) use accept::{Accepted, Accepting};
+use unix::SocketFile;
 
 /// How many connections may wait to be accepted. The kernel cuts it to `net.core.somaxconn`, 4,096 on Linux.
 const BACKLOG: i32 = 4096;
 
-/// A socket that listens, and what goes with it.
+/// A socket that listens: bound here, or handed in by whoever started the process.
+///
+/// ```no_run
+/// use std::os::fd::AsFd;
+///
+/// use degu_server::{Address, Listener, Request, Server, Session};
+///
+/// // Socket activation as of inetd, or of systemd with `StandardInput=socket`: the socket is the standard input.
+/// let activated = Listener::try_from(std::io::stdin().as_fd().try_clone_to_owned()?)?;
+/// let beside = Listener::bind(Address::unix("/run/beside.sock"), Some(0o660))?;
+/// let app = async |_: &mut Session, _: Request<'_>| "hello";
+/// Server::options().listen([activated, beside], app)?.serve_forever()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub struct Listener {
     fd: OwnedFd,
     address: Address,
     /// Unlinks the file of a Unix socket when it is dropped.
@@ -28,8 +43,14 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds and listens. `mode` is that of a Unix socket's file, and has no meaning for the other kinds.
-    pub(crate) fn bind(address: Address, mode: Option<u32>) -> io::Result<Self> {
+    /// Binds an address, and listens: see [`Server::bind`](crate::Server::bind). `mode` is that of a Unix socket's file,
+    /// and has no meaning for the other kinds.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, with the address in the message.
+    pub fn bind(address: impl Into<Address>, mode: Option<u32>) -> io::Result<Self> {
+        let address = address.into();
         let bound = match address.kind() {
             AddressKind::V4(address) => Self::bind_ip(address.into()),
             AddressKind::V6 { ip, zone, port } => {
@@ -39,25 +60,14 @@ impl Listener {
             AddressKind::Abstract(name) => Self::bind_unix(&SocketAddrUnix::new_abstract_name(name)?),
             // The unnamed address is what asks the kernel for a name; an empty abstract name would be one for all.
             AddressKind::KernelChosen => Self::bind_unix(&SocketAddrUnix::new_unnamed()),
-            _ => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a server binds an IP address or a Unix socket, not a DNS name",
-            )),
+            _ => Err(invalid("a server binds an IP address or a Unix socket, not a DNS name")),
         };
         bound.map_err(|error| io::Error::new(error.kind(), format!("can not listen on {address}: {error}")))
     }
 
     /// As the kernel bound it: with the port or the name that it chose.
-    pub(crate) const fn address(&self) -> &Address {
+    pub const fn address(&self) -> &Address {
         &self.address
-    }
-
-    pub(crate) const fn is_unix(&self) -> bool {
-        self.address.is_unix()
-    }
-
-    pub(crate) fn into_parts(self) -> (OwnedFd, Option<SocketFile>) {
-        (self.fd, self.file)
     }
 
     fn bind_ip(address: SocketAddr) -> io::Result<Self> {
@@ -69,6 +79,10 @@ impl Listener {
         sockopt::set_tcp_nodelay(&fd, true)?;
         bind(&fd, &address)?;
         listen(&fd, BACKLOG)?;
+        Self::of_ip(fd)
+    }
+
+    fn of_ip(fd: OwnedFd) -> io::Result<Self> {
         let listener = TcpListener::from(fd);
         let address = listener.local_addr()?.into();
         Ok(Self { fd: listener.into(), address, file: None })
@@ -78,6 +92,10 @@ impl Listener {
         let fd = stream_socket(AddressFamily::UNIX)?;
         bind(&fd, address)?;
         listen(&fd, BACKLOG)?;
+        Self::of_unix(fd)
+    }
+
+    fn of_unix(fd: OwnedFd) -> io::Result<Self> {
         let listener = UnixListener::from(fd);
         let address = Address::try_from(listener.local_addr()?).map_err(invalid)?;
         Ok(Self { fd: listener.into(), address, file: None })
@@ -89,6 +107,31 @@ impl Listener {
         let fd = stream_socket(AddressFamily::UNIX)?;
         let file = SocketFile::listen(&fd, path, mode, BACKLOG)?;
         Ok(Self { fd, address: address.clone(), file: Some(file) })
+    }
+}
+
+/// A socket that somebody else bound, and that listens. The file of a Unix socket is left when the server ends: it belongs
+/// to whoever made it.
+///
+/// # Errors
+///
+/// It is not a stream socket that listens, or its address is none that we know.
+impl TryFrom<OwnedFd> for Listener {
+    type Error = io::Error;
+
+    fn try_from(fd: OwnedFd) -> io::Result<Self> {
+        if sockopt::socket_type(&fd)? != SocketType::STREAM || !sockopt::socket_acceptconn(&fd)? {
+            return Err(invalid("the descriptor is not a stream socket that listens"));
+        }
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        match getsockname(&fd)?.address_family() {
+            AddressFamily::UNIX => Self::of_unix(fd),
+            _ => {
+                // As those that we make: see there.
+                sockopt::set_tcp_nodelay(&fd, true)?;
+                Self::of_ip(fd)
+            }
+        }
     }
 }
 

@@ -24,6 +24,10 @@ impl Running {
         Self { address: handle.address().clone(), handle: Some(handle) }
     }
 
+    pub(crate) fn handle(&self) -> &Handle {
+        self.handle.as_ref().unwrap()
+    }
+
     pub(crate) fn connect(&self) -> Raw {
         Raw::connect(&self.address)
     }
@@ -78,6 +82,28 @@ impl Raw {
             Self::Tcp(stream) => stream.write_all(octets.as_ref()).unwrap(),
             Self::Unix(stream) => stream.write_all(octets.as_ref()).unwrap(),
         }
+    }
+
+    /// As `send`, where the peer may be gone.
+    pub(crate) fn try_send(&mut self, octets: &str) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.write_all(octets.as_bytes()).is_ok(),
+            Self::Unix(stream) => stream.write_all(octets.as_bytes()).is_ok(),
+        }
+    }
+
+    /// Everything up to an empty line; none where the peer closes before the first octet.
+    pub(crate) fn response_head(&mut self) -> Option<String> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut octet = [0];
+            match self.read_some(&mut octet) {
+                Ok(1..) => head.push(octet[0]),
+                _ if head.is_empty() => return None,
+                end => panic!("{end:?} after {:?}", String::from_utf8_lossy(&head)),
+            }
+        }
+        Some(String::from_utf8(head).unwrap())
     }
 
     pub(crate) fn shut_down_writing(&self) {

@@ -1,0 +1,82 @@
+//! Listening sockets that a runtime waits for.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::unix::net::{SocketAddr, UnixStream};
+use std::task::{Context, Poll, ready};
+
+use degu_wire::Address;
+use rustix::fd::OwnedFd;
+use rustix::net::{SocketFlags, accept_with};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::{Listener, SocketFile};
+
+/// A connection on its way to its worker.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) fd: OwnedFd,
+    pub(crate) address: Address,
+    pub(crate) is_unix: bool,
+}
+
+/// A listening socket that a runtime waits for.
+#[derive(Debug)]
+pub(crate) struct Accepting {
+    socket: Socket,
+    /// Unlinks the file of a Unix socket, after the socket is closed.
+    _file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    /// To be called within the runtime.
+    pub(crate) fn new(listener: Listener) -> io::Result<Self> {
+        let socket = match listener.address.is_unix() {
+            true => Socket::Unix(UnixListener::from_std(listener.fd.into())?),
+            false => Socket::Tcp(TcpListener::from_std(listener.fd.into())?),
+        };
+        Ok(Self { socket, _file: listener.file })
+    }
+
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        // Which runtime the connection will belong to is not known yet.
+        Poll::Ready(Ok(match &self.socket {
+            Socket::Tcp(listener) => {
+                let (stream, address) = ready!(listener.poll_accept(cx))?;
+                Accepted { fd: stream.into_std()?.into(), address: address.into(), is_unix: false }
+            }
+            Socket::Unix(listener) => {
+                let (stream, address) = ready!(listener.poll_accept(cx))?;
+                let address = peer_address(Ok(address.into()));
+                Accepted { fd: stream.into_std()?.into(), address, is_unix: true }
+            }
+        }))
+    }
+
+    /// A connection that waits already, if there is one. It asks the kernel and not the runtime, which may not have heard
+    /// of it yet.
+    pub(crate) fn try_accept(&self) -> Option<Accepted> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        Some(match &self.socket {
+            Socket::Tcp(listener) => {
+                let stream = TcpStream::from(accept_with(listener, flags).ok()?);
+                Accepted { address: stream.peer_addr().ok()?.into(), fd: stream.into(), is_unix: false }
+            }
+            Socket::Unix(listener) => {
+                let stream = UnixStream::from(accept_with(listener, flags).ok()?);
+                Accepted { address: peer_address(stream.peer_addr()), fd: stream.into(), is_unix: true }
+            }
+        })
+    }
+}
+
+/// Most clients on Unix sockets have bound no address.
+fn peer_address(address: io::Result<SocketAddr>) -> Address {
+    address.ok().and_then(|address| address.try_into().ok()).unwrap_or(Address::ABSTRACT)
+}

@@ -1,0 +1,167 @@
+//! What a server counts.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use degu_wire::Fault;
+
+/// The counters of one worker, which alone writes them: so adding is a load and a store, and no two cores fight for a
+/// line of the cache.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    /// Connections that were handed to the worker and have not ended: also written by the acceptor.
+    pub(crate) open: AtomicUsize,
+    requests: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    deadlines: AtomicU64,
+    gone: AtomicU64,
+    failures: AtomicU64,
+    faults: Faults,
+}
+
+struct Faults([AtomicU64; Fault::ALL.len()]);
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; Fault::ALL.len()])
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.0).finish()
+    }
+}
+
+impl Counters {
+    pub(crate) fn add_request(&self) {
+        add(&self.requests, 1);
+    }
+
+    pub(crate) fn add_octets(&self, received: u64, sent: u64) {
+        add(&self.received, received);
+        add(&self.sent, sent);
+    }
+
+    pub(crate) fn add_deadline(&self) {
+        add(&self.deadlines, 1);
+    }
+
+    pub(crate) fn add_gone(&self) {
+        add(&self.gone, 1);
+    }
+
+    pub(crate) fn add_failure(&self) {
+        add(&self.failures, 1);
+    }
+
+    pub(crate) fn add_fault(&self, fault: Fault) {
+        let place = Fault::ALL.iter().position(|listed| *listed == fault);
+        if let Some(counter) = place.and_then(|place| self.faults.0.get(place)) {
+            add(counter, 1);
+        }
+    }
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
+}
+
+/// What a server has counted since it began: a picture of one moment, in which counters of different threads may be a few
+/// requests apart.
+///
+/// ```
+/// use degu_server::{Address, Request, Server, Session};
+///
+/// // Prometheus' text format, from within an app.
+/// let server = Server::bind(Address::ABSTRACT, async |session: &mut Session, _: Request<'_>| {
+///     let stats = session.stats();
+///     let mut text = format!("requests_total {}\nconnections {}\n", stats.requests, stats.open);
+///     for (fault, count) in stats.faults() {
+///         text += &format!("faults_total{{kind=\"{fault:?}\"}} {count}\n");
+///     }
+///     text
+/// })?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that are open now.
+    pub open: usize,
+    /// Connections that were accepted, those included that were refused afterwards.
+    pub accepted: u64,
+    /// Connections that were refused because too many were open.
+    pub refused: u64,
+    /// Requests that reached the app.
+    pub requests: u64,
+    /// Octets that were received. Those of a connection count when its next request comes, and when it ends.
+    pub received: u64,
+    /// Octets that were sent, counted as those that were received.
+    pub sent: u64,
+    /// Connections that ended because the peer, or the app, was too slow.
+    pub deadlines: u64,
+    /// Connections whose peer went away in the middle of an exchange.
+    pub gone: u64,
+    /// Connections that ended because the app failed, panicked, or answered with what can not be sent.
+    pub failures: u64,
+    faults: [u64; Fault::ALL.len()],
+}
+
+impl Stats {
+    pub(crate) fn sum<'c>(accepted: u64, refused: u64, workers: impl Iterator<Item = &'c Counters>) -> Self {
+        let none = Self {
+            open: 0,
+            accepted,
+            refused,
+            requests: 0,
+            received: 0,
+            sent: 0,
+            deadlines: 0,
+            gone: 0,
+            failures: 0,
+            faults: [0; Fault::ALL.len()],
+        };
+        workers.fold(none, |mut sum, worker| {
+            sum.open += worker.open.load(Relaxed);
+            for (sum, counter) in [
+                (&mut sum.requests, &worker.requests),
+                (&mut sum.received, &worker.received),
+                (&mut sum.sent, &worker.sent),
+                (&mut sum.deadlines, &worker.deadlines),
+                (&mut sum.gone, &worker.gone),
+                (&mut sum.failures, &worker.failures),
+            ] {
+                *sum += counter.load(Relaxed);
+            }
+            for (sum, counter) in sum.faults.iter_mut().zip(&worker.faults.0) {
+                *sum += counter.load(Relaxed);
+            }
+            sum
+        })
+    }
+
+    /// How many connections ended with which fault of the peer, those that never did left out.
+    pub fn faults(&self) -> impl Iterator<Item = (Fault, u64)> {
+        Fault::ALL.iter().copied().zip(self.faults).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stats")
+            .field("open", &self.open)
+            .field("accepted", &self.accepted)
+            .field("refused", &self.refused)
+            .field("requests", &self.requests)
+            .field("received", &self.received)
+            .field("sent", &self.sent)
+            .field("deadlines", &self.deadlines)
+            .field("gone", &self.gone)
+            .field("failures", &self.failures)
+            .field("faults", &self.faults().collect::<Vec<_>>())
+            .finish()
+    }
+}

@@ -1,0 +1,322 @@
+//! Binding, the end of a server, and what it counts.
+
+mod common;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::{Raw, Running};
+use degu_server::{Address, Body, Chunk, Fault, Listener, Request, Server, Session};
+use tokio::sync::Notify;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
+const LAST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine";
+
+async fn fine(_: &mut Session, _: Request<'_>) -> &'static str {
+    "fine"
+}
+
+#[test]
+fn a_stale_file_is_replaced_and_a_live_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists(), "what a server that was killed leaves behind");
+    let server = Running::new(Address::unix(&path), fine);
+    let error = Server::bind(Address::unix(&path), fine).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse, "{error}");
+    assert!(error.to_string().contains("unix:/"), "{error}");
+    assert_eq!(server.ask(GET), FINE);
+
+    // Somebody else's file is left alone at the end.
+    std::fs::remove_file(&path).unwrap();
+    let successor = UnixListener::bind(&path).unwrap();
+    drop(server);
+    assert!(path.exists());
+    drop(successor);
+
+    let file = folder.path().join("file");
+    std::fs::write(&file, "text").unwrap();
+    assert!(Server::bind(Address::unix(&file), fine).is_err());
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "text");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no lock is left");
+}
+
+#[test]
+fn many_that_bind_one_path_at_once_leave_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    for _ in 0..10 {
+        drop(UnixListener::bind(&path).unwrap());
+        let bound: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| Listener::bind(Address::unix(&path), None))).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap().ok()).collect()
+        });
+        assert_eq!(bound.len(), 1);
+        drop(bound);
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn what_can_not_be_bound_is_said() {
+    for (address, text) in [
+        (Address::from_host("example.org", 80).unwrap(), "example.org:80"),
+        ("[fe80::1%nosuch]:80".parse().unwrap(), "nosuch"),
+        (Address::unix("/no/such/folder/socket"), "/no/such/folder"),
+        (Address::unix("x".repeat(200)), "xxx"),
+    ] {
+        let error = Server::bind(address, fine).unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[test]
+fn one_server_on_several_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let addresses = [Address::IPV4_LOOPBACK, Address::unix(folder.path().join("socket")), Address::ABSTRACT];
+    let handle = Server::options().bind_all(addresses, fine).unwrap().spawn().unwrap();
+    assert_eq!(handle.addresses().len(), 3);
+    for address in handle.addresses() {
+        let mut raw = Raw::connect(address);
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+    assert_eq!((handle.stats().accepted, handle.stats().requests), (3, 3));
+    handle.shutdown_blocking();
+    assert!(Server::options().bind_all([], fine).is_err());
+}
+
+#[test]
+fn sockets_that_are_handed_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let unix = UnixListener::bind(&path).unwrap();
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = std::net::TcpStream::connect(tcp.local_addr().unwrap()).unwrap();
+    assert!(Listener::try_from(OwnedFd::from(connected)).is_err());
+    assert!(Listener::try_from(OwnedFd::from(std::fs::File::open("/dev/null").unwrap())).is_err());
+
+    let listeners = [OwnedFd::from(unix), OwnedFd::from(tcp)].map(|fd| Listener::try_from(fd).unwrap());
+    let handle = Server::options().listen(listeners, fine).unwrap().spawn().unwrap();
+    for address in handle.addresses() {
+        let mut raw = Raw::connect(address);
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+    handle.shutdown_blocking();
+    assert!(path.exists(), "the file is of whoever made it");
+}
+
+#[test]
+fn a_shutdown_answers_what_was_read_and_frees_the_address() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in ["127.0.0.1:0".parse().unwrap(), Address::unix(folder.path().join("socket"))] {
+        let begun = Arc::new(AtomicU64::new(0));
+        let counter = begun.clone();
+        let app = async move |_: &mut Session, _: Request<'_>| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            "fine"
+        };
+        let handle = Server::options().bind(address, app).unwrap().spawn().unwrap();
+        let address = handle.address().clone();
+        let answered = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let connections: Vec<_> = (0..64).map(|_| Raw::connect(&address)).collect();
+            for raw in connections {
+                let answered = &answered;
+                scope.spawn(move || {
+                    let mut raw = raw;
+                    loop {
+                        // Once the server is done with this connection it may not even take the request.
+                        if !raw.try_send(GET) {
+                            break;
+                        }
+                        match raw.response_head() {
+                            Some(head) => {
+                                answered.fetch_add(1, Ordering::SeqCst);
+                                raw.expect("fine");
+                                if head.contains("connection: close") {
+                                    assert_eq!(raw.rest(), "");
+                                    break;
+                                }
+                            }
+                            None => break,
+                        }
+                    }
+                });
+            }
+            while answered.load(Ordering::SeqCst) < 2000 {
+                std::thread::yield_now();
+            }
+            handle.shutdown_blocking();
+            // The address is free at once.
+            drop(Server::bind(&address, fine).unwrap());
+        });
+        assert_eq!(answered.load(Ordering::SeqCst), begun.load(Ordering::SeqCst), "each request, and none by half");
+    }
+}
+
+#[test]
+fn a_shutdown_waits_for_its_grace_and_no_longer() {
+    let (begun, begins) = std::sync::mpsc::channel();
+    let endless = async move |_: &mut Session, _: Request<'_>| {
+        begun.send(()).unwrap();
+        std::future::pending::<&'static str>().await
+    };
+    let options = Server::options().shutdown_grace(std::time::Duration::from_millis(50));
+    let server = Running::with(options, Address::ABSTRACT, endless);
+    let mut raw = server.connect();
+    raw.send(GET);
+    begins.recv().unwrap();
+    server.shut_down();
+    assert_eq!(raw.rest(), "", "cut");
+}
+
+#[test]
+fn endless_bodies_end_when_the_server_closes() {
+    let app = async |session: &mut Session, _: Request<'_>| {
+        let closing = Box::pin(session.closing());
+        Body::unfold((true, closing), async |(first, mut closing)| {
+            if !first {
+                (&mut closing).await;
+                return None;
+            }
+            Some((Chunk::new("chunk"), (false, closing)))
+        })
+    };
+    let server = Running::new(Address::ABSTRACT, app);
+    let mut raw = server.connect();
+    raw.send(GET);
+    raw.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nchunk\r\n");
+    server.shut_down();
+    assert_eq!(raw.rest(), "0\r\n\r\n");
+}
+
+#[test]
+fn a_peer_that_goes_away_cancels_its_handler_and_its_body() {
+    struct Tell(Arc<Notify>, Option<std::sync::mpsc::Sender<()>>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            self.0.notify_one();
+            let _ = self.1.take().unwrap().send(());
+        }
+    }
+    for in_body in [false, true] {
+        let (dropped, drops) = std::sync::mpsc::channel();
+        let app = async move |_: &mut Session, _: Request<'_>| {
+            let tell = Tell(Arc::default(), Some(dropped.clone()));
+            if in_body {
+                return Body::unfold(tell, async |tell: Tell| {
+                    tell.0.notified().await;
+                    Some((Chunk::new("never"), tell))
+                });
+            }
+            tell.0.notified().await;
+            Body::from("never")
+        };
+        let server = Running::new(Address::ABSTRACT, app);
+        let mut raw = server.connect();
+        raw.send(GET);
+        if in_body {
+            raw.expect("HTTP/1.1 200 OK\r\n");
+        }
+        drop(raw);
+        drops.recv().unwrap();
+    }
+}
+
+#[test]
+fn connections_beyond_the_cap_wait_for_room() {
+    let server = Running::with(Server::options().workers(2).max_connections(2), Address::IPV6_LOOPBACK, fine);
+    let (mut a, mut b, mut c) = (server.connect(), server.connect(), server.connect());
+    for raw in [&mut a, &mut b] {
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+    c.send(GET);
+    drop(a);
+    c.expect(FINE);
+    let mut d = server.connect();
+    d.send(GET);
+    // Nobody leaves, and after a while it hears that there is no room.
+    assert_eq!(d.rest(), "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    drop(b);
+    while server.handle().stats().open > 1 {
+        std::thread::yield_now();
+    }
+    let mut e = server.connect();
+    e.send(GET);
+    e.expect(FINE);
+}
+
+#[test]
+fn a_connection_may_have_a_number_of_requests() {
+    let server = Running::with(Server::options().max_requests(Some(2)), Address::IPV6_LOOPBACK, fine);
+    assert_eq!(server.ask(GET.repeat(3)), format!("{FINE}{LAST}"));
+}
+
+#[test]
+fn what_is_counted() {
+    let handle = Server::options().workers(1).bind(Address::IPV6_LOOPBACK, fine).unwrap().spawn().unwrap();
+    let mut raw = Raw::connect(handle.address());
+    raw.send(GET);
+    raw.expect(FINE);
+    raw.send("GET / HTTP/1.1\r\n\r\n");
+    assert!(raw.rest().starts_with("HTTP/1.1 400 "));
+    drop(raw);
+    let stats = handle.stats();
+    assert_eq!((stats.accepted, stats.refused, stats.requests), (1, 0, 1));
+    assert_eq!(stats.faults().collect::<Vec<_>>(), [(Fault::HostMissing, 1)]);
+    assert_eq!((stats.received, stats.sent), (GET.len() as u64 + 18, FINE.len() as u64));
+    handle.shutdown_blocking();
+}
+
+#[test]
+fn a_server_on_the_callers_own_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(async {
+        let server = Server::bind(Address::ABSTRACT, fine).unwrap();
+        let address = server.address().clone();
+        let client = tokio::task::spawn_blocking(move || {
+            let mut raw = Raw::connect(&address);
+            raw.send(GET);
+            raw.expect(FINE);
+            raw
+        });
+        let served = tokio::task::spawn_local(server.serve_local());
+        let mut raw = client.await.unwrap();
+        served.abort();
+        assert!(served.await.unwrap_err().is_cancelled());
+        // The connection ends while the runtime lives on.
+        let rest = tokio::task::spawn_blocking(move || raw.rest()).await.unwrap();
+        assert_eq!(rest, "");
+    });
+}
+
+#[test]
+fn dropping_the_handle_or_the_future_stops() {
+    let handle = Server::bind(Address::ABSTRACT, fine).unwrap().spawn().unwrap();
+    let mut raw = Raw::connect(handle.address());
+    drop(handle);
+    assert_eq!(raw.rest(), "");
+
+    let server = Server::bind(Address::ABSTRACT, fine).unwrap();
+    let mut raw = Raw::connect(server.address());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut serve = Box::pin(server.serve());
+        std::future::poll_fn(|cx| {
+            assert!(serve.as_mut().poll(cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+    assert_eq!(raw.rest(), "");
+}
