@@ -2,20 +2,17 @@
 
 use std::{
     fmt,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
 };
 
-use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{Address, Body, BodyKind, BodyOf, Headers, Method, Part, Source};
+use degu_wire::{Address, Body, Headers, Method};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::exchange::{Exchange, is_part_of};
+use crate::exchange::is_part_of;
+use crate::link::Link;
 use crate::options::Base;
-use crate::stream::{Silence, Stream, peek};
-use crate::timer::Timer;
-use crate::{ByteRange, Cause, Client, Error, Fault, Incoming, Peer, Response};
+use crate::stream::Stream;
+use crate::{ByteRange, Cause, Client, Error, Fault, Incoming, Response};
 
 /// A connection to a server: made by [`Client::connect`], or over any stream by [`new`](Self::new).
 ///
@@ -27,17 +24,6 @@ pub struct Connection {
     link: Mutex<Link>,
     address: Address,
 }
-
-/// What an exchange works with: the stream and the machine.
-#[derive(Debug)]
-pub(crate) struct Link {
-    stream: Stream,
-    exchange: Exchange,
-    timer: Timer,
-}
-
-/// Where the parts of a request's body come from, if they do.
-pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 
 impl Connection {
     /// A connection over any stream, with the options of `base`, and its Host field, address and nothing else of it: the
@@ -65,8 +51,7 @@ impl Connection {
     }
 
     pub(crate) fn over(stream: Stream, base: Arc<Base>, address: Address) -> Self {
-        let link = Link { stream, exchange: Exchange::new(base), timer: Timer::default() };
-        Self { link: Mutex::new(link), address }
+        Self { link: Mutex::new(Link::new(stream, base)), address }
     }
 
     pub(crate) fn link(&mut self) -> &mut Link {
@@ -76,17 +61,13 @@ impl Connection {
     /// The bare stream.
     #[cfg(feature = "hyper-util")]
     pub(crate) fn into_stream(self) -> Stream {
-        self.link.into_inner().unwrap_or_else(PoisonError::into_inner).stream
+        self.link.into_inner().unwrap_or_else(PoisonError::into_inner).into_stream()
     }
 
     /// Asks `on_connect`.
     pub(crate) fn admit(mut self) -> Result<Self, Cause> {
-        let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(check), Some(socket)) = (&link.exchange.base.settings.on_connect, link.stream.socket())
-            && !check(&Peer::new(&self.address, socket))
-        {
-            return Err(Cause::Refused);
-        }
+        let Self { link, address } = &mut self;
+        link.get_mut().unwrap_or_else(PoisonError::into_inner).admit(address)?;
         Ok(self)
     }
 
@@ -217,217 +198,6 @@ impl Connection {
     /// As [`request`](Self::request).
     pub async fn patch(&mut self, uri: &str, body: impl Into<Body>) -> Result<Response<'_>, Error> {
         self.request(Method::Patch, uri, (), body).await
-    }
-}
-
-impl Link {
-    /// Writes a request into the machine, and gives the source of its body.
-    pub(crate) fn begin<S: ?Sized>(
-        &mut self,
-        method: Method<'_>,
-        uri: &str,
-        headers: Result<Headers, Error>,
-        body: BodyOf<S>,
-    ) -> Result<SourceOf<S>, Error> {
-        self.settle();
-        self.look();
-        let content = Content::from(body.kind());
-        headers
-            .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
-            .inspect_err(|_| self.close())?;
-        Ok(match body.into_kind() {
-            BodyKind::Length(_, source) | BodyKind::Chunked(source) => Some(source),
-            _ => None,
-        })
-    }
-
-    /// Whether the server has closed, or has sent what nobody asked for and would become the next answer.
-    fn look(&mut self) {
-        if let Some(socket) = self.stream.socket().filter(|_| self.exchange.is_worth_a_look()) {
-            match peek(socket) {
-                Silence::Kept => {}
-                Silence::Ended => self.exchange.machine.receive_eof(),
-                // One octet stands for all: there will be no exchange any more.
-                Silence::Broken => self.exchange.machine.receive_buffer().extend_from_slice(b"?"),
-            }
-        }
-    }
-
-    pub(crate) fn poll_head<S: Source + ?Sized>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut SourceOf<S>,
-    ) -> Poll<Result<(), Error>> {
-        let head = self.poll_exchange(cx, source, Exchange::poll_head);
-        if head.is_ready() && self.exchange.is_over() {
-            self.end();
-        }
-        self.close_if_failed(head)
-    }
-
-    /// The head that has come.
-    pub(crate) fn take_head(&mut self) -> Result<ResponseHead, Error> {
-        self.exchange.take_head()
-    }
-
-    /// The next part of the response's body. `None` comes when the exchange is over on both sides.
-    pub(crate) fn poll_part<S: Source + ?Sized>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut SourceOf<S>,
-    ) -> Poll<Result<Option<Part>, Error>> {
-        if self.has_failed() {
-            return Poll::Ready(Err(self.exchange.error(Cause::Closed)));
-        }
-        let mut part = self.poll_exchange(cx, source, Exchange::poll_part);
-        if let Poll::Ready(Ok(None)) = part {
-            // The server has answered in full, and still reads: what it is sent must not be cut.
-            match self.poll_rest(cx, source) {
-                Poll::Ready(Ok(())) => self.end(),
-                Poll::Ready(Err(error)) => part = Poll::Ready(Err(error)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        self.close_if_failed(part)
-    }
-
-    fn close_if_failed<T>(&mut self, result: Poll<Result<T, Error>>) -> Poll<Result<T, Error>> {
-        if let Poll::Ready(Err(_)) = result {
-            self.close();
-        }
-        result
-    }
-
-    /// Sends what can be sent and reads what has come, until `step` has something to give.
-    fn poll_exchange<S: Source + ?Sized, T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut SourceOf<S>,
-        step: impl Fn(&mut Exchange) -> Result<Poll<T>, Error>,
-    ) -> Poll<Result<T, Error>> {
-        loop {
-            let _ = self.poll_send(cx, source)?;
-            if let Poll::Ready(given) = step(&mut self.exchange)? {
-                self.timer.stop();
-                return Poll::Ready(Ok(given));
-            }
-            match self.stream.poll_read(cx, self.exchange.machine.receive_buffer()) {
-                Poll::Ready(Ok(octets)) => self.exchange.received(octets),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.exchange.error(error))),
-                Poll::Pending => ready!(self.poll_overdue(cx))?,
-            }
-        }
-    }
-
-    /// Sends the rest of the request.
-    fn poll_rest<S: Source + ?Sized>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut SourceOf<S>,
-    ) -> Poll<Result<(), Error>> {
-        while self.poll_send(cx, source)?.is_pending() {
-            ready!(self.poll_overdue(cx))?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Sends what can be sent now; ready when nothing is left. A write that fails is no error here: the server may have
-    /// answered before it closed.
-    fn poll_send<S: Source + ?Sized>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut SourceOf<S>,
-    ) -> Poll<Result<(), Error>> {
-        loop {
-            self.take_parts(cx, source)?;
-            let flushed = self.exchange.machine.is_flushed();
-            let written = match flushed {
-                true => self.stream.poll_flush(cx).map_ok(|()| 0),
-                false => self.stream.poll_write(cx, self.exchange.machine.pending()),
-            };
-            match ready!(written) {
-                Ok(_) if flushed && self.exchange.machine.is_sending() => return Poll::Pending,
-                Ok(_) if flushed => return Poll::Ready(Ok(())),
-                Ok(octets) => {
-                    self.exchange.transmitted(octets);
-                    self.timer.sent();
-                }
-                Err(_) => {
-                    self.exchange.stop_sending();
-                    *source = None;
-                    return Poll::Ready(Ok(()));
-                }
-            }
-        }
-    }
-
-    /// Takes as many parts from the source as there is room for.
-    fn take_parts<S: Source + ?Sized>(&mut self, cx: &mut Context<'_>, source: &mut SourceOf<S>) -> Result<(), Error> {
-        while self.exchange.takes_parts()? {
-            let Some(parts) = source else { break };
-            match parts.as_mut().poll_part(cx) {
-                Poll::Ready(Some(Ok(part))) => self.exchange.send_part(Some(part))?,
-                Poll::Ready(Some(Err(error))) => return Err(self.exchange.error(error)),
-                Poll::Ready(None) => self.exchange.send_part(None)?,
-                Poll::Pending => break,
-            }
-        }
-        if !self.exchange.machine.is_sending() {
-            *source = None;
-        }
-        Ok(())
-    }
-
-    /// Ready when what is waited for has taken too long: with an error, or with another thing to try.
-    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let Some(wait) = self.exchange.waits_for() else {
-            self.timer.stop();
-            return Poll::Pending;
-        };
-        let Some(limit) = self.exchange.limit(wait) else { return Poll::Pending };
-        self.timer.poll(cx, wait, limit).map(|()| self.exchange.overdue(wait))
-    }
-
-    /// The exchange is over.
-    fn end(&mut self) {
-        self.exchange.end();
-        if !self.exchange.is_reusable() {
-            self.close();
-        }
-    }
-
-    /// An exchange that was left where it is comes to its end, or the connection does.
-    fn settle(&mut self) {
-        if self.exchange.is_open() {
-            let whole = self.exchange.skip();
-            if !whole || !self.exchange.is_reusable() {
-                self.close();
-            }
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        matches!(self.stream, Stream::Closed)
-    }
-
-    /// Whether the exchange ended in an error, after which a body has no end.
-    fn has_failed(&self) -> bool {
-        self.is_closed() && self.exchange.is_open()
-    }
-
-    pub(crate) fn close(&mut self) {
-        self.exchange.machine.close();
-        self.stream = Stream::Closed;
-    }
-
-    pub(crate) fn exchange(&self) -> &Exchange {
-        &self.exchange
-    }
-
-    /// An error of the caller or the server that shows in what was read.
-    pub(crate) fn fail(&mut self, cause: impl Into<Cause>) -> Error {
-        self.close();
-        self.exchange.error(cause)
     }
 }
 

@@ -12,8 +12,8 @@ use degu_wire::machine::Reason;
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Source, Trailers};
 use futures_core::Stream;
 
-use crate::connection::{Link, SourceOf};
-use crate::exchange::{Taken, Whole, data_of};
+use crate::collect::{Taken, Whole, data_of};
+use crate::link::{Link, SourceOf};
 use crate::{Error, Reader};
 
 /// A response whose body is still to be read.

@@ -40,6 +40,7 @@
 pub mod blocking;
 pub mod body;
 mod client;
+mod collect;
 mod connection;
 #[cfg(feature = "hyper-util")]
 mod connector;
@@ -47,6 +48,7 @@ mod dial;
 mod error;
 mod exchange;
 mod incoming;
+mod link;
 mod options;
 mod owned;
 mod peer;

@@ -10,7 +10,7 @@ use std::{
 use degu_wire::machine::Reason;
 use degu_wire::{Body, BodyOf, BoxError, ChunkExtensions, Headers, LocalBody, Method, Part, Source};
 
-use crate::connection::SourceOf;
+use crate::link::SourceOf;
 use crate::{Connection, Error};
 
 /// A response that owns its connection until its body has been read: what [`Connection::exchange`] gives.

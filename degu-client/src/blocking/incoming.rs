@@ -7,10 +7,10 @@ use degu_wire::machine::Reason;
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Trailers};
 
 use super::body::Parts;
-use super::connection::Link;
+use super::link::Link;
 use super::reader::Reader;
 use crate::Error;
-use crate::exchange::{Taken, Whole, data_of};
+use crate::collect::{Taken, Whole, data_of};
 
 /// A response whose body is still to be read.
 ///

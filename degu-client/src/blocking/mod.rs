@@ -31,6 +31,7 @@ mod body;
 mod connection;
 mod dial;
 mod incoming;
+mod link;
 mod reader;
 mod stream;
 
