@@ -1,5 +1,6 @@
 //! The policy of a client.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -46,10 +47,9 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// ClientTls::private(cas).without_name_check().identity(identity).build()
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientTls(Arc<Live<Policy>>);
 
-#[derive(Debug)]
 struct Policy {
     recipe: Recipe,
     config: Arc<ClientConfig>,
@@ -113,6 +113,16 @@ pub struct ClientTlsBuilder<T> {
 impl<T> ClientTlsBuilder<T> {
     fn new(trust: Servers) -> Self {
         Self { recipe: Recipe { trust, identity: None, options: Options::default() }, trust: PhantomData }
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let policy = self.0.get();
+        f.debug_struct("ClientTls")
+            .field("identity", &policy.recipe.identity)
+            .field("servers", &policy.recipe.trust)
+            .finish_non_exhaustive()
     }
 }
 

@@ -61,7 +61,6 @@ impl fmt::Debug for Options {
 }
 
 /// A policy that can be swapped while connections are made with it. Who has taken the old one goes on with it.
-#[derive(Debug)]
 pub(crate) struct Live<P>(RwLock<Arc<P>>);
 
 impl<P> Live<P> {

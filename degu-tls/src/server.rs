@@ -1,5 +1,6 @@
 //! The policy of a server.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -47,10 +48,9 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// ServerTls::builder(identity).require_clients(cas).allow_unauthenticated_clients().build()
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerTls(Arc<Live<Policy>>);
 
-#[derive(Debug)]
 struct Policy {
     recipe: Recipe,
     config: Arc<ServerConfig>,
@@ -78,6 +78,16 @@ pub struct Decided(());
 pub struct ServerTlsBuilder<C> {
     recipe: Recipe,
     choice: PhantomData<C>,
+}
+
+impl fmt::Debug for ServerTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let policy = self.0.get();
+        f.debug_struct("ServerTls")
+            .field("identity", &policy.recipe.identity)
+            .field("clients", &policy.recipe.clients)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ServerTls {

@@ -237,6 +237,16 @@ fn a_folder_of_cas() {
     );
     let more = Cas::new().add_pem("x", cert("X")).unwrap().with_pem_file(folder.path("b.pem")).unwrap();
     assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "b", "b"]);
+
+    // A message names a few of many.
+    let host = Cert::root("Other").leaf("host", &|_| {});
+    let heard = |count: usize| {
+        let cas = (0..count).fold(Cas::new(), |cas, n| cas.add(&format!("l{n}"), Cert::root(&format!("R{n}")).der));
+        let ends = join(client(&call(cas).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
+        ends.0.error().to_string()
+    };
+    assert!(heard(4).contains("none of the CAs of l0, l1, l2, l3, and the server sent no"), "{}", heard(4));
+    assert!(heard(6).contains("none of the CAs of l0, l1, l2, l3 and 2 more, and the server sent no"), "{}", heard(6));
     assert_eq!(Cas::new().add_pem("x", "").unwrap_err().kind(), Kind::Pem);
 }
 

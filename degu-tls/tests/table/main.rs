@@ -11,6 +11,7 @@ mod kit;
 mod certificates;
 mod protocol;
 mod raw;
+mod renegotiation;
 mod servers;
 mod sessions;
 
@@ -138,6 +139,7 @@ fn the_table_is_what_the_documentation_says() {
     servers::rows(&mut table);
     protocol::rows(&mut table);
     sessions::rows(&mut table);
+    renegotiation::rows(&mut table);
     assert!(table.0.len() >= 40, "{} rows", table.0.len());
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/handshakes.md");
     let text = table.markdown();

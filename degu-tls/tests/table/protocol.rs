@@ -147,7 +147,7 @@ pub(crate) fn rows(table: &mut Table) {
 }
 
 /// extended_master_secret (RFC 7627).
-const EMS: &[u8] = &[0, 23, 0, 0];
+pub(crate) const EMS: &[u8] = &[0, 23, 0, 0];
 
 fn record(kind: u8, message: &[u8]) -> Vec<u8> {
     let length = message.len() + 4;
@@ -158,7 +158,7 @@ fn record(kind: u8, message: &[u8]) -> Vec<u8> {
 }
 
 /// A ClientHello without supported_versions (RFC 5246 §7.4.1.2).
-fn hello(version: u16, suites: &[u8], extra: &[u8]) -> Vec<u8> {
+pub(crate) fn hello(version: u16, suites: &[u8], extra: &[u8]) -> Vec<u8> {
     let mut message = version.to_be_bytes().to_vec();
     message.extend([9; 32]);
     message.push(0);
