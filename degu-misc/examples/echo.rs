@@ -1,6 +1,6 @@
 //! A server that answers every request with the body it received, chunks with their boundaries, extensions and trailers.
 //!
-//! `echo ADDRESS [--http10] [--date] [--ignore-body] [--log]`
+//! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log]`
 //!
 //! Up to 64 KiB of a body are read before the answer begins, so that a fault in them gets its status; what is beyond
 //! streams through. The first line of output is `listening on ADDRESS`. SIGINT and SIGTERM end the server cleanly.
@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use degu_server::{Address, App, BoxError, IntoResponse, Request, Response, Server, Session};
 use lexopt::{Arg, ValueExt};
 
-const USAGE: &str = "usage: echo ADDRESS [--http10] [--date] [--ignore-body] [--log]";
+const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log]";
 
 /// So much of a body is read before its answer begins.
 const READ_FIRST: usize = 64 * 1024;
@@ -31,6 +31,7 @@ fn main() -> Result<(), BoxError> {
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Value(value) if address.is_none() => address = Some(value.parse::<Address>()?),
+            Arg::Long("max-connections") => options = options.max_connections(arguments.value()?.parse()?),
             Arg::Long("http10") => options = options.allow_http10(true),
             Arg::Long("date") => options = options.date(true),
             Arg::Long("ignore-body") => ignores_body = true,
