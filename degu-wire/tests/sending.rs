@@ -293,6 +293,27 @@ fn heads_have_a_bound_whatever_they_hold() {
 }
 
 #[test]
+fn heads_are_written_to_the_octet() {
+    let mut out = [0; 128];
+    let fields = [("x", "y")];
+    for (status, reason, framing, wire) in [
+        (200, "OK", FramingField::None, "HTTP/1.1 200 OK\r\nx: y\r\n\r\n"),
+        (200, "Fine", FramingField::Length(0), "HTTP/1.1 200 Fine\r\nx: y\r\ncontent-length: 0\r\n\r\n"),
+        (404, "OK", FramingField::Length(1), "HTTP/1.1 404 OK\r\nx: y\r\ncontent-length: 1\r\n\r\n"),
+        (100, "", FramingField::None, "HTTP/1.1 100 \r\nx: y\r\n\r\n"),
+        (987, "x", FramingField::Chunked, "HTTP/1.1 987 x\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n"),
+    ] {
+        let length = encode_response(&mut out, status, reason, fields, framing).unwrap();
+        assert_eq!(str::from_utf8(&out[..length]).unwrap(), wire);
+    }
+    for (length, digits) in [(9, "9"), (10, "10"), (1_234_567_890, "1234567890"), (u64::MAX, "18446744073709551615")] {
+        let wire = format!("PUT /a HTTP/1.1\r\nx: y\r\ncontent-length: {digits}\r\n\r\n");
+        let length = encode_request(&mut out, Method::Put, "/a", fields, FramingField::Length(length)).unwrap();
+        assert_eq!(str::from_utf8(&out[..length]).unwrap(), wire);
+    }
+}
+
+#[test]
 fn calls_out_of_turn_are_refused() {
     let none = Headers::new();
     let mut idle = Connection::<Server>::new(Limits::DEFAULT);

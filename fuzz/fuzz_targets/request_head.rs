@@ -1,7 +1,9 @@
-//! Request heads: nothing makes the parser stumble, and what it says of a part it says of the whole.
+//! Request heads: nothing makes the parser stumble, what it says of a part it says of the whole, and the framing
+//! is what the fields say.
 
 #![no_main]
 
+use degu_fuzz::check_framing;
 use degu_wire::head::{FieldSpan, find_head_end, parse_request};
 use degu_wire::{Framing, Limits};
 use libfuzzer_sys::fuzz_target;
@@ -16,7 +18,8 @@ fuzz_target!(|input: &[u8]| {
             assert!(target.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#'));
             assert!(target.contains(head.path()) || head.path() == "/");
             assert!(head.query().is_none_or(|query| target.ends_with(query)));
-            assert!(head.framing() != Framing::UntilClose && head.fields().len() <= 20);
+            check_framing(head.fields(), head.framing(), Framing::None);
+            assert!(head.fields().len() <= 20);
             for (name, value) in head.fields().iter() {
                 assert!(!name.is_empty() && !value.starts_with(b" ") && !value.ends_with(b"\t"));
                 assert!(!value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t'));

@@ -2,7 +2,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use degu_wire::chunk::{Decoder, Event};
-use degu_wire::head::{FieldSpan, parse_request, parse_response, parse_trailers};
+use degu_wire::head::{FieldSpan, Fields, parse_request, parse_response, parse_trailers};
 use degu_wire::machine::{Connection, Content};
 use degu_wire::{Chunk, ChunkExtensions, Fault, Framing, Headers, Limits, LocalError, Method, Part, Trailers};
 
@@ -165,6 +165,22 @@ pub fn read_responses(mut wire: &[u8], methods: &[String]) -> usize {
         }
     }
     responses
+}
+
+/// The framing is what the fields say, and they say one thing. `expected` is where they say nothing.
+pub fn check_framing(fields: Fields, framing: Framing, expected: Framing) {
+    let values = |name: &str| -> Vec<&[u8]> {
+        fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+    };
+    let said = match (&values("content-length")[..], &values("transfer-encoding")[..]) {
+        ([], []) => expected,
+        ([digits], []) if digits.iter().all(u8::is_ascii_digit) => {
+            Framing::Length(std::str::from_utf8(digits).expect("digits").parse().expect("a number of 64 bits"))
+        }
+        ([], [coding]) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
+        other => panic!("{other:?} is {framing:?}"),
+    };
+    assert_eq!(framing, said);
 }
 
 /// What stands behind a body, which may be cut.
