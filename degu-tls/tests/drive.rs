@@ -13,7 +13,7 @@ use std::thread;
 
 use degu_tls::drive::{Noted, Progress, noted};
 use degu_tls::error::{Blame, Kind};
-use degu_tls::rustls::{AlertDescription, Connection, ServerConnection};
+use degu_tls::rustls::{AlertDescription, Connection, HandshakeKind, ServerConnection};
 use degu_tls::{ClientTls, ServerTls};
 use kit::pipe::{Pipe, client, join, pump, server};
 use kit::{Cert, Clock, Version};
@@ -135,6 +135,37 @@ fn a_note_of_somebody_else_is_not_believed() {
         clock.set(kit::NOW + 31 * kit::DAY);
         assert_eq!(later.judge.finish(&with_alice, Default::default()).unwrap_err().kind(), Kind::Expired);
     }
+}
+
+#[test]
+fn a_note_spares_a_second_judgement_but_not_that_of_a_resumed_session() {
+    let root = Cert::root("Root");
+    let device = root.leaf("device", &|_| {});
+    let clock = Clock::now();
+    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
+    let tls = builder.clock(clock.clone()).build_with(Version::Tls12.provider()).unwrap();
+    let accept = tls.accept();
+    let caller = || {
+        let builder = ClientTls::private(root.cas("root")).identity(device.identity()).clock(Clock::now());
+        builder.build_with(Version::Tls12.provider()).unwrap()
+    };
+    let meet = |tls: &ClientTls| {
+        let mut connection = Connection::from(ServerConnection::new(accept.config.clone()).unwrap());
+        let note = drive(tls, &mut connection);
+        (connection, note)
+    };
+    let returning = caller();
+    let (first, note) = meet(&returning);
+    let (again, _) = meet(&returning);
+    let (_, of_another) = meet(&caller());
+    assert_eq!(first.handshake_kind(), Some(HandshakeKind::Full));
+    assert_eq!(again.handshake_kind(), Some(HandshakeKind::Resumed));
+    clock.set(kit::NOW + 31 * kit::DAY);
+    // It was judged when it was sent.
+    assert!(accept.judge.finish(&first, note).unwrap().is_some());
+    // The same chain, the same policy: still only what was true then.
+    assert_eq!(accept.judge.finish(&again, of_another).unwrap_err().kind(), Kind::Expired);
+    assert!(format!("{:?}", accept.judge).starts_with("Judge { peer: Client, "));
 }
 
 #[test]

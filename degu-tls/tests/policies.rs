@@ -59,7 +59,9 @@ fn an_identity() {
     let folder = Folder::new();
     let root = Cert::root("Root");
     let good = root.leaf("host", &|_| {});
-    assert!(serve(folder.identity(&good).unwrap()).is_ok());
+    let identity = folder.identity(&good).unwrap();
+    assert_eq!(identity.chain(), good.chain());
+    assert!(serve(identity).is_ok());
 
     let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
     let missing = Identity::from_pem_files(folder.path("no.pem"), &key).unwrap_err();
