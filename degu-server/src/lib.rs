@@ -21,13 +21,28 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! [`applib`] has apps made of apps: a router, a filter of methods, a validator, and with the feature `proxy` a proxy.
+//!
+//! # What an operator sees
+//!
+//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request: that is middleware's to do.
+//!
+//! | level | message | fields |
+//! | --- | --- | --- |
+//! | `DEBUG` | connection opened | `peer`: its address |
+//! | `DEBUG`, or `ERROR` where the app is at fault | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error |
+//! | `WARN` | can not accept connections for now | `error`, such as no descriptors left; once until it is over |
+//! | `WARN` | a request can not be passed on | `behind`: the proxy's target, `error` |
+//!
 //! [`Server::options`] has everything that can be set; [`Server::spawn`] gives a [`Handle`] that shuts down. What is
 //! refused, and how it is answered, is the business of [`degu_wire`], whose [`Limits`] bound it.
 
 mod acceptor;
 mod app;
+pub mod applib;
 mod connection;
 mod credentials;
+mod embedded;
 mod handle;
 mod incoming;
 mod listen;
@@ -42,6 +57,7 @@ mod worker;
 
 pub use app::{App, BoxedApp};
 pub use credentials::Credentials;
+pub use embedded::EmbeddedServer;
 pub use handle::Handle;
 pub use incoming::{BodyError, Incoming};
 pub use listen::Listener;

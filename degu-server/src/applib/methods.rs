@@ -1,0 +1,46 @@
+//! The methods of a resource.
+
+use degu_wire::Method;
+
+use crate::{App, IntoResponse, Request, Response, Session};
+
+/// Lets requests with some methods through to an app, and answers the others with 405 and what is allowed (RFC 9110
+/// §15.5.6).
+///
+/// ```
+/// use degu_server::{Method, Request, Session, applib::AllowedMethods};
+///
+/// let read_only = async |_: &mut Session, _: Request<'_>| "text";
+/// let app = AllowedMethods::new([Method::Get, Method::Head], read_only);
+/// # fn is_an_app(_: impl degu_server::App) {}
+/// # is_an_app(app);
+/// ```
+#[derive(Debug)]
+pub struct AllowedMethods<A> {
+    methods: Vec<Method<'static>>,
+    /// What `allow` says.
+    allow: String,
+    app: A,
+}
+
+impl<A: App> AllowedMethods<A> {
+    /// Lets these methods through.
+    pub fn new(methods: impl IntoIterator<Item = Method<'static>>, app: A) -> Self {
+        let methods: Vec<_> = methods.into_iter().collect();
+        let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");
+        Self { methods, allow, app }
+    }
+}
+
+impl<A: App> App for AllowedMethods<A> {
+    async fn on_connect(&self, session: &mut Session) -> bool {
+        self.app.on_connect(session).await
+    }
+
+    async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
+        if self.methods.contains(&request.method()) {
+            return self.app.handle(session, request).await;
+        }
+        (405, "Method Not Allowed", [("allow", &self.allow)], ()).into_response()
+    }
+}

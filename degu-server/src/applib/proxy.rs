@@ -1,0 +1,219 @@
+//! A server in front of a server.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use degu_client::{Cause, Client, Connection, Error, OwnedResponse};
+use degu_wire::{BodyKind, BoxError, Headers, LocalBody, LocalError, Method, Source};
+
+use crate::{App, IntoResponse, Request, Response, Session};
+
+type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync>;
+
+/// Passes requests on to another server, and its answers back.
+///
+/// Bodies flow through as they come, with their chunks, extensions and trailers, and never more of them is held than a
+/// buffer: a slow reader slows its writer on the other side. Every connection of a client keeps one connection to the
+/// server behind.
+///
+/// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
+/// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
+/// side has answered. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
+/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set. `host` stays what the client sent.
+///
+/// The path behind is the path of the request without its mount.
+///
+/// A server behind that can not be reached is answered for with 502, one that is too slow with 504. A request is sent a
+/// second time only if the connection had been kept, its server can not have acted on it, and all of its body is at hand;
+/// a body that streams goes over a new connection.
+///
+/// ```no_run
+/// use degu_client::Client;
+/// use degu_server::{Address, BoxError, Headers, Server, Session, applib::ProxyApp};
+///
+/// fn forwarded(session: &Session, headers: &mut Headers) -> Result<(), BoxError> {
+///     Ok(headers.set("x-forwarded-for", session.address())?)
+/// }
+///
+/// let proxy = ProxyApp::new(Client::new(Address::unix("/run/app.sock"))).with_request_headers(forwarded);
+/// Server::bind("[::]:8080".parse::<Address>()?, proxy)?.serve_forever()?;
+/// # Ok::<(), BoxError>(())
+/// ```
+pub struct ProxyApp {
+    client: Client,
+    set_headers: Option<SetHeaders>,
+    /// Which of the connections that a session keeps is for this proxy.
+    id: u64,
+}
+
+/// The connections that a session keeps, each with the proxy that it belongs to.
+#[derive(Clone, Default)]
+struct Kept(Rc<RefCell<Vec<(u64, Connection)>>>);
+
+impl Kept {
+    fn take(&self, id: u64) -> Option<Connection> {
+        let mut kept = self.0.borrow_mut();
+        let at = kept.iter().position(|(of, _)| *of == id)?;
+        Some(kept.swap_remove(at).1)
+    }
+
+    fn put(&self, id: u64, connection: Connection) {
+        self.0.borrow_mut().push((id, connection));
+    }
+}
+
+impl ProxyApp {
+    /// Passes requests on to where this client goes.
+    pub fn new(client: Client) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { client, set_headers: None, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Has the last word on the fields of every request that is passed on. An error is the proxy's failure: 500.
+    #[must_use]
+    pub fn with_request_headers(
+        mut self,
+        set: impl Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.set_headers = Some(Box::new(set));
+        self
+    }
+
+    fn request_headers(&self, session: &Session, request: &Request<'_>) -> Result<Headers, BoxError> {
+        let mut headers = end_to_end(request.headers(), |name| {
+            is(name, "expect") || is(name, "host") || is(name, "forwarded") || starts_with(name, "x-forwarded-")
+        })?;
+        if !request.authority().is_empty() {
+            headers.set("host", request.authority())?;
+        }
+        if let Some(set) = &self.set_headers {
+            set(session, &mut headers)?;
+        }
+        Ok(headers)
+    }
+
+    async fn pass(&self, session: &mut Session, request: Request<'_>) -> Result<Response, BoxError> {
+        let headers = self.request_headers(session, &request)?;
+        let (method, uri) = (request.method(), uri_behind(&request));
+        let kept = match session.get::<Kept>() {
+            Some(kept) => kept.clone(),
+            None => {
+                let kept = Kept::default();
+                session.insert(kept.clone());
+                kept
+            }
+        };
+        let at_hand = match LocalBody::from(request.body).into_kind() {
+            BodyKind::None => Ok(None),
+            BodyKind::Bytes(bytes) => Ok(Some(bytes)),
+            BodyKind::Length(length, source) => Err(LocalBody::from_source(length, source)),
+            BodyKind::Chunked(source) => Err(LocalBody::from_chunks(source)),
+            _ => Err(LocalBody::none()),
+        };
+        let exchanged = match at_hand {
+            Ok(body) => self.exchange(&kept, method, &uri, headers, body).await,
+            Err(body) => match self.client.connect().await {
+                Ok(connection) => connection.exchange(method, &uri, headers, body).await,
+                Err(error) => Err(error),
+            },
+        };
+        let response = match exchanged {
+            Ok(response) => response,
+            Err(error) => return self.answer_for(error),
+        };
+        let headers = end_to_end(&response.headers, |_| false)?;
+        let (id, status, reason) = (self.id, response.status, response.reason);
+        let body = response.body.into_body(move |connection| kept.put(id, connection));
+        let mut response = Response::new(status, reason, body);
+        response.headers = headers;
+        Ok(response)
+    }
+
+    /// An exchange whose request can be sent again.
+    async fn exchange(
+        &self,
+        kept: &Kept,
+        method: Method<'_>,
+        uri: &str,
+        headers: Headers,
+        body: Option<Bytes>,
+    ) -> Result<OwnedResponse<dyn Source>, Error> {
+        let body = || body.clone().map_or(LocalBody::none(), LocalBody::from);
+        if let Some(connection) = kept.take(self.id) {
+            match connection.exchange(method, uri, headers.clone(), body()).await {
+                Err(error) if error.is_retryable() => {}
+                result => return result,
+            }
+        }
+        self.client.connect().await?.exchange(method, uri, headers, body()).await
+    }
+
+    /// The server behind failed, or what the client sent.
+    fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
+        let (status, reason) = match error.cause() {
+            // The body of the client's request could not be read: that is the client's fault, and answered as such.
+            Cause::Body(_) => return Err(error.into()),
+            Cause::Timeout(_) => (504, "Gateway Timeout"),
+            _ => (502, "Bad Gateway"),
+        };
+        tracing::warn!(behind = %self.client.address(), %error, "a request can not be passed on");
+        Ok((status, reason, ()).into_response())
+    }
+}
+
+impl App for ProxyApp {
+    async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
+        self.pass(session, request).await.into_response()
+    }
+}
+
+impl fmt::Debug for ProxyApp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyApp").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+fn is(name: &str, other: &str) -> bool {
+    name.eq_ignore_ascii_case(other)
+}
+
+fn starts_with(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| is(start, prefix))
+}
+
+/// The fields that are of the message and not of the connection, but for those that `drops` names (RFC 9110 §7.6.1).
+fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers, LocalError> {
+    const OF_THE_CONNECTION: [&str; 6] =
+        ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+    let mut kept = Headers::new();
+    for (name, value) in headers.iter() {
+        let of_the_connection = OF_THE_CONNECTION.iter().any(|listed| is(name, listed));
+        if !of_the_connection && !headers.has_member("connection", name) && !drops(name) {
+            kept.append_bytes(name, value)?;
+        }
+    }
+    Ok(kept)
+}
+
+/// The path without the mount, and the query.
+fn uri_behind(request: &Request<'_>) -> String {
+    if request.target() == "*" {
+        return "*".into();
+    }
+    let mut uri = String::with_capacity(request.target().len());
+    for component in request.path() {
+        uri.push('/');
+        uri.push_str(component);
+    }
+    if uri.is_empty() {
+        uri.push('/');
+    }
+    if let Some(query) = request.query() {
+        uri.push('?');
+        uri.push_str(query);
+    }
+    uri
+}

@@ -1,0 +1,88 @@
+//! Routing by the components of a path.
+
+use std::fmt;
+
+use crate::{App, BoxedApp, IntoResponse, Request, Response, Session};
+
+/// Passes a request on to the app that stands for the next component of its path, which is shifted to the mount: the app
+/// sees the rest of the path, wherever it is mounted. Routers nest.
+///
+/// What has no app gets 404. Components compare as they were sent, without percent-decoding.
+///
+/// ```
+/// use degu_server::{Request, Session, applib::Router};
+///
+/// async fn index(_: &mut Session, _: Request<'_>) -> &'static str {
+///     "the index"
+/// }
+/// async fn notes(_: &mut Session, request: Request<'_>) -> String {
+///     format!("{:?} under {:?}", request.path(), request.mount())
+/// }
+///
+/// let api = Router::new().mount("notes", notes);
+/// // `/` is the index, and `/v1/notes/7` is `["7"] under ["v1", "notes"]`.
+/// let app = Router::new().index(index).mount("v1", api);
+/// # fn is_an_app(_: impl degu_server::App) {}
+/// # is_an_app(app);
+/// ```
+#[derive(Default)]
+pub struct Router {
+    mounted: Vec<(Box<str>, BoxedApp)>,
+    index: Option<BoxedApp>,
+    otherwise: Option<BoxedApp>,
+}
+
+impl Router {
+    /// Without a route.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Mounts an app at a component. One that was mounted there before is replaced.
+    #[must_use]
+    pub fn mount(mut self, component: impl Into<Box<str>>, app: impl App) -> Self {
+        let component = component.into();
+        self.mounted.retain(|(mounted, _)| *mounted != component);
+        self.mounted.push((component, BoxedApp::new(app)));
+        self
+    }
+
+    /// The app for a path that ends here.
+    #[must_use]
+    pub fn index(mut self, app: impl App) -> Self {
+        self.index = Some(BoxedApp::new(app));
+        self
+    }
+
+    /// The app for everything that has none. It sees the path unshifted.
+    #[must_use]
+    pub fn otherwise(mut self, app: impl App) -> Self {
+        self.otherwise = Some(BoxedApp::new(app));
+        self
+    }
+}
+
+impl App for Router {
+    async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
+        let app = match request.path().first() {
+            None => self.index.as_ref(),
+            Some(component) => {
+                let found = self.mounted.iter().find(|(mounted, _)| **mounted == **component).map(|(_, app)| app);
+                if found.is_some() {
+                    request.shift_path();
+                }
+                found
+            }
+        };
+        match app.or(self.otherwise.as_ref()) {
+            Some(app) => app.handle(session, request).await,
+            None => (404, "Not Found", ()).into_response(),
+        }
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.mounted.iter().map(|(component, _)| component)).finish()
+    }
+}

@@ -1,0 +1,146 @@
+//! What a response owes that its type can not say.
+
+use std::fmt;
+
+use degu_wire::{ContentRange, Method};
+
+use crate::{App, Request, Response, Session};
+
+/// Checks the answers of an app against what RFC 9110 demands of their statuses and no type can: meant for tests, and
+/// cheap enough to be left in.
+///
+/// An answer that breaks a rule becomes a [failure](Response::failed) of the app, with a [`Violation`] that names the
+/// rule: the peer gets 500.
+///
+/// ```
+/// use degu_server::{IntoResponse, Request, Response, Session, applib::Validator};
+///
+/// async fn forgetful(_: &mut Session, _: Request<'_>) -> Response {
+///     (206, "Partial Content", "which part?").into_response()
+/// }
+/// let app = Validator::new(forgetful);
+/// # fn is_an_app(_: impl degu_server::App) {}
+/// # is_an_app(app);
+/// ```
+#[derive(Debug)]
+pub struct Validator<A>(A);
+
+impl<A: App> Validator<A> {
+    /// Checks what this app answers.
+    pub const fn new(app: A) -> Self {
+        Self(app)
+    }
+}
+
+impl<A: App> App for Validator<A> {
+    async fn on_connect(&self, session: &mut Session) -> bool {
+        self.0.on_connect(session).await
+    }
+
+    async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
+        let method = request.method();
+        let asked_for_part = request.headers().contains("range");
+        let response = self.0.handle(session, request).await;
+        if response.failure().is_some() {
+            return response;
+        }
+        match check(method, asked_for_part, &response) {
+            Ok(()) => response,
+            Err(violation) => Response::failed(violation),
+        }
+    }
+}
+
+fn check(method: Method<'_>, asked_for_part: bool, response: &Response) -> Result<(), Violation> {
+    let Response { status, headers, body, .. } = response;
+    let range = headers.get_bytes("content-range").map(ContentRange::parse);
+    let multipart = headers.get("content-type").is_some_and(|media| media.starts_with("multipart/byteranges"));
+    match status {
+        206 if !asked_for_part => return Err(Violation::UnaskedPart),
+        206 if method != Method::Get && method != Method::Head => return Err(Violation::UnaskedPart),
+        206 if !multipart && !matches!(range, Some(Ok(_))) => return Err(Violation::ContentRange),
+        206 if multipart && range.is_some() => return Err(Violation::ContentRange),
+        401 if !headers.contains("www-authenticate") => return Err(Violation::Challenge),
+        405 if !headers.contains("allow") => return Err(Violation::Allow),
+        407 if !headers.contains("proxy-authenticate") => return Err(Violation::Challenge),
+        426 if !headers.contains("upgrade") => return Err(Violation::Upgrade),
+        300..=303 | 307 | 308 if *status != 300 && !headers.contains("location") => return Err(Violation::Location),
+        _ => {}
+    }
+    if method == Method::Head
+        && let (Some(said), Some(length @ 1..)) = (headers.get("content-length"), body.length())
+        && said.parse() != Ok(length)
+    {
+        return Err(Violation::HeadLength);
+    }
+    Ok(())
+}
+
+/// A rule of RFC 9110 that an answer broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// 206 for a request that did not ask for a part with GET and `range` (§14.2).
+    UnaskedPart,
+    /// 206 without a well-formed `content-range`, or with one beside `multipart/byteranges` (§15.3.7).
+    ContentRange,
+    /// 401 without `www-authenticate`, or 407 without `proxy-authenticate` (§15.5.2, §15.5.8).
+    Challenge,
+    /// 405 without `allow` (§15.5.6).
+    Allow,
+    /// 426 without `upgrade` (§15.5.22).
+    Upgrade,
+    /// A redirection without `location` (§15.4).
+    Location,
+    /// An answer to HEAD whose `content-length` is not that of its body (§8.6).
+    HeadLength,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UnaskedPart => "206 answers a request that did not ask for a part",
+            Self::ContentRange => "206 needs a content-range, or is multipart/byteranges without one",
+            Self::Challenge => "401 needs www-authenticate, and 407 proxy-authenticate",
+            Self::Allow => "405 needs allow",
+            Self::Upgrade => "426 needs upgrade",
+            Self::Location => "a redirection needs location",
+            Self::HeadLength => "the content-length of an answer to HEAD is not that of its body",
+        })
+    }
+}
+
+impl std::error::Error for Violation {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::IntoResponse;
+
+    #[test]
+    fn what_statuses_owe() {
+        let range = ("content-range", "bytes 0-3/10");
+        for (method, part, response, expected) in [
+            (Method::Get, true, (206, "", [range], "text").into_response(), Ok(())),
+            (Method::Get, true, (206, "", "text").into_response(), Err(Violation::ContentRange)),
+            (Method::Get, true, (206, "", [("content-range", "x")], "").into_response(), Err(Violation::ContentRange)),
+            (Method::Get, false, (206, "", [range], "text").into_response(), Err(Violation::UnaskedPart)),
+            (Method::Put, true, (206, "", [range], "text").into_response(), Err(Violation::UnaskedPart)),
+            (Method::Get, false, (405, "", ()).into_response(), Err(Violation::Allow)),
+            (Method::Get, false, (405, "", [("allow", "PUT")], ()).into_response(), Ok(())),
+            (Method::Get, false, (401, "", ()).into_response(), Err(Violation::Challenge)),
+            (Method::Get, false, (302, "", ()).into_response(), Err(Violation::Location)),
+            (Method::Get, false, (304, "", ()).into_response(), Ok(())),
+            (Method::Head, false, (200, "", [("content-length", "4")], ()).into_response(), Ok(())),
+            (
+                Method::Head,
+                false,
+                (200, "", [("content-length", "5")], "text").into_response(),
+                Err(Violation::HeadLength),
+            ),
+            (Method::Get, false, (200, "", "text").into_response(), Ok(())),
+        ] {
+            assert_eq!(check(method, part, &response), expected, "{response:?}");
+        }
+    }
+}

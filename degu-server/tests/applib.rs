@@ -1,0 +1,52 @@
+//! Apps made of apps.
+
+mod common;
+
+use common::Running;
+use degu_server::applib::{AllowedMethods, Router, Validator};
+use degu_server::{Address, EmbeddedServer, IntoResponse, Method, Request, Response, Session};
+
+async fn show(_: &mut Session, request: Request<'_>) -> String {
+    format!("{:?} {:?} {:?}", request.mount(), request.path(), request.query())
+}
+
+async fn partial(_: &mut Session, _: Request<'_>) -> Response {
+    (206, "Partial Content", "which?").into_response()
+}
+
+#[test]
+fn routers_shift_the_path_and_nest() {
+    let api = Router::new().mount("notes", show).otherwise(async |_: &mut Session, _: Request<'_>| "api?");
+    let app = Router::new()
+        .index(async |_: &mut Session, _: Request<'_>| "index")
+        .mount("v1", partial)
+        .mount("v1", api)
+        .mount("read", AllowedMethods::new([Method::Get, Method::Head], show))
+        .mount("checked", Validator::new(partial));
+    let server = Running::new(Address::IPV6_LOOPBACK, app);
+    for (request, end) in [
+        ("GET /", "\r\n\r\nindex"),
+        ("OPTIONS *", "\r\n\r\nindex"),
+        ("GET /v1/notes/7/x?a=b", "\r\n\r\n[\"v1\", \"notes\"] [\"7\", \"x\"] Some(\"a=b\")"),
+        ("GET /v1/notes", "\r\n\r\n[\"v1\", \"notes\"] [] None"),
+        ("GET /v1/", "\r\n\r\napi?"),
+        ("GET /v1", "\r\n\r\napi?"),
+        ("GET /nothing", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"),
+        ("GET /read/x", "\r\n\r\n[\"read\"] [\"x\"] None"),
+        ("PUT /read/x", "HTTP/1.1 405 Method Not Allowed\r\nallow: GET, HEAD\r\ncontent-length: 0\r\n\r\n"),
+        ("GET /checked", "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
+    ] {
+        let answer = server.ask(format!("{request} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(answer.ends_with(end), "{request}: {answer:?}");
+    }
+}
+
+#[test]
+fn an_embedded_server_ends_with_its_value() {
+    let server = EmbeddedServer::start(Address::ABSTRACT, show).unwrap();
+    let mut raw = common::Raw::connect(server.address());
+    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw.expect("HTTP/1.1 200 OK\r\n");
+    drop(server);
+    assert!(raw.rest().ends_with("[] [] None"));
+}

@@ -1,0 +1,114 @@
+//! A server in front of a server.
+
+mod common;
+
+use common::Running;
+use degu_client::Client;
+use degu_server::applib::{ProxyApp, Router};
+use degu_server::{Address, BoxError, Headers, IntoResponse, Request, Response, Server, Session};
+
+async fn echo(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+    request.body.read_ahead(1024).await?;
+    let mut headers = Headers::new();
+    headers.set("x-target", request.target())?;
+    headers.set("x-host", request.headers().get("host").unwrap_or("none"))?;
+    headers.set("x-requests", session.requests())?;
+    for name in ["x-forwarded-for", "te", "keep-alive", "x-listed", "x-kept"] {
+        if let Some(value) = request.headers().get(name) {
+            headers.set(&format!("got-{name}"), value)?;
+        }
+    }
+    headers.set("keep-alive", "timeout=5")?;
+    Ok((200, "Fine", headers, request.body).into_response())
+}
+
+fn forwarded(_: &Session, headers: &mut Headers) -> Result<(), BoxError> {
+    Ok(headers.set("x-forwarded-for", "from the proxy")?)
+}
+
+fn front(behind: &Address) -> Running {
+    let proxy = ProxyApp::new(Client::new(behind)).with_request_headers(forwarded);
+    Running::new(Address::IPV6_LOOPBACK, Router::new().mount("api", proxy))
+}
+
+#[test]
+fn requests_and_answers_pass_with_what_is_theirs() {
+    let behind = Running::new(Address::ABSTRACT, echo);
+    let server = front(&behind.address);
+    let mut raw = server.connect();
+    raw.send(
+        "POST /api/a//b?c=d HTTP/1.1\r\nHost: example.org\r\nX-Forwarded-For: forged\r\nTE: trailers\r\n\
+         Connection: x-listed\r\nX-Listed: 1\r\nKeep-Alive: 5\r\nX-Kept: yes\r\nContent-Length: 5\r\n\r\nhello",
+    );
+    raw.expect(
+        "HTTP/1.1 200 Fine\r\nx-target: /a//b?c=d\r\nx-host: example.org\r\nx-requests: 1\r\n\
+         got-x-forwarded-for: from the proxy\r\ngot-x-kept: yes\r\ncontent-length: 5\r\n\r\nhello",
+    );
+    // The connection behind is kept; a chunked body comes through as it is, over a connection of its own.
+    raw.send("GET /api HTTP/1.1\r\nHost: a\r\n\r\n");
+    raw.expect("HTTP/1.1 200 Fine\r\nx-target: /\r\nx-host: a\r\nx-requests: 2\r\n");
+    raw.expect("got-x-forwarded-for: from the proxy\r\ncontent-length: 0\r\n\r\n");
+    let chunks = "5;seq=1;note=\"a b\"\r\nhello\r\n1\r\n,\r\n0;end\r\nx-sum: 7\r\n\r\n";
+    raw.send(format!("PUT /api/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"));
+    raw.expect("HTTP/1.1 200 Fine\r\nx-target: /x\r\nx-host: a\r\nx-requests: 1\r\n");
+    raw.expect(&format!("got-x-forwarded-for: from the proxy\r\ntransfer-encoding: chunked\r\n\r\n{chunks}"));
+    raw.send("HEAD /api HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let answer = raw.rest();
+    assert!(answer.contains("x-requests: 3\r\n") && answer.ends_with("\r\nconnection: close\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn large_chunked_bodies_flow_through() {
+    let behind = Running::new(Address::ABSTRACT, echo);
+    let server = front(&behind.address);
+    let chunk = format!("{:x};n=1\r\n{}\r\n", 100_000, "x".repeat(100_000));
+    let mut reader = server.connect();
+    let mut writer = match &reader {
+        common::Raw::Tcp(stream) => common::Raw::Tcp(stream.try_clone().unwrap()),
+        common::Raw::Unix(stream) => common::Raw::Unix(stream.try_clone().unwrap()),
+    };
+    std::thread::scope(|scope| {
+        let chunk = &chunk;
+        scope.spawn(move || {
+            writer.send("POST /api HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+            (0..200).for_each(|_| writer.send(chunk));
+            writer.send("0\r\n\r\n");
+        });
+        assert!(reader.response_head().unwrap().contains("transfer-encoding: chunked"));
+        (0..200).for_each(|_| reader.expect(chunk));
+        reader.expect("0\r\n\r\n");
+    });
+}
+
+#[test]
+fn a_server_behind_that_goes_and_comes_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Address::unix(folder.path().join("behind"));
+    let server = front(&path);
+    let mut raw = server.connect();
+    let get = "GET /api HTTP/1.1\r\nHost: a\r\n\r\n";
+    raw.send(get);
+    raw.expect("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+    for _ in 0..2 {
+        let behind =
+            Running::with(Server::options().workers(1), path.clone(), async |_: &mut Session, _: Request<'_>| "up");
+        for _ in 0..2 {
+            raw.send(get);
+            raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nup");
+        }
+        // The connection that is kept goes stale.
+        behind.shut_down();
+    }
+    raw.send(get);
+    raw.expect("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
+}
+
+#[test]
+fn faults_of_the_client_are_its_own() {
+    let behind = Running::new(Address::ABSTRACT, echo);
+    let server = front(&behind.address);
+    assert_eq!(
+        server.ask("POST /api HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX"),
+        "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+}
