@@ -13,7 +13,12 @@ use kit::{Cert, Clock, Version};
 fn both_sides_know_each_other() {
     for version in Version::BOTH {
         let (operators, servers) = (Cert::root("Operators"), Cert::root("Servers"));
-        let (alice, host) = (operators.leaf("alice", &|_| {}), servers.leaf("host", &|_| {}));
+        let alice = operators.leaf("alice", &|params| {
+            for uri in ["urn:device:alice", "spiffe://example/alice"] {
+                params.subject_alt_names.push(rcgen::SanType::URI(uri.to_owned().try_into().unwrap()));
+            }
+        });
+        let host = servers.leaf("host", &|_| {});
         let server_tls = ServerTls::builder(host.identity())
             .require_clients(operators.cas("operators"))
             .clock(Clock::now())
@@ -30,6 +35,11 @@ fn both_sides_know_each_other() {
         assert_eq!(caller.ca(), Some("operators"));
         assert_eq!(caller.dns_names().collect::<Vec<_>>(), ["alice.example"]);
         assert_eq!(caller.chain(), alice.chain());
+        assert_eq!(caller.uri_names().collect::<Vec<_>>(), ["urn:device:alice", "spiffe://example/alice"]);
+        // SET { SEQUENCE { commonName, UTF8String } }
+        assert_eq!(caller.subject_der(), b"\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05alice");
+        let shown = format!("{caller:?}");
+        assert!(shown.contains("ca: Some(\"operators\")") && shown.contains("subject: \"CN=alice\""), "{shown}");
         let (host_seen, _) = at_client.peer();
         let host_seen = host_seen.unwrap();
         assert_eq!(host_seen.ca(), Some("servers"));
