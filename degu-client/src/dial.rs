@@ -89,3 +89,26 @@ async fn unix(path: &SocketAddrUnix) -> Result<UnixStream, Cause> {
         pause = (2 * pause).min(Duration::from_millis(100));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_address_that_answers_is_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        // Bound and not listening: whoever connects is refused.
+        let deaf =
+            rustix::net::socket(rustix::net::AddressFamily::INET6, rustix::net::SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&deaf, &SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0))).unwrap();
+        let closed: SocketAddr = rustix::net::getsockname(&deaf).unwrap().try_into().unwrap();
+
+        for addresses in [vec![open], vec![closed, open], vec![open, closed], vec![closed, closed, open]] {
+            assert_eq!(first(addresses).await.unwrap().1, open);
+        }
+        let error = first(vec![closed]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(first(Vec::new()).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -3,8 +3,12 @@
 mod common;
 
 use std::{
+    future::poll_fn,
     io::{Read, Write},
     os::unix::net::UnixStream,
+    pin::{Pin, pin},
+    sync::mpsc,
+    task::Poll,
     thread,
 };
 
@@ -142,4 +146,72 @@ fn what_runs_in_any_runtime() {
     });
     let body = runtime.block_on(runtime.spawn(exchange)).unwrap().unwrap();
     assert!(body.is_empty());
+}
+
+#[tokio::test]
+async fn futures_that_are_dropped_close_the_connection() {
+    // Before the head of a response, and amid its body.
+    let (tell, told) = mpsc::channel();
+    let server = Server::new(Kind::Path, move |accept| {
+        for said in ["HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab"] {
+            let mut wire = accept.next();
+            wire.head();
+            wire.send(said);
+            tell.send(()).unwrap();
+            wire.expect_end();
+        }
+    });
+    let client = Client::new(&server.address);
+    let mut connection = client.connect().await.unwrap();
+    poll_until(&told, pin!(connection.get("/"))).await;
+    assert!(connection.is_closed());
+    let error = connection.get("/").await.unwrap_err();
+    assert!(matches!(error.cause(), Cause::Closed) && error.is_retryable(), "{error}");
+
+    let mut connection = client.connect().await.unwrap();
+    let body = connection.get("/").await.unwrap().body;
+    poll_until(&told, pin!(body.read_all(3))).await;
+    assert!(connection.is_closed());
+}
+
+/// Polls a future that does not become ready until the other side says that it has done its part.
+async fn poll_until(told: &mpsc::Receiver<()>, mut future: Pin<&mut impl Future>) {
+    poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending());
+        if told.try_recv().is_ok() {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[test]
+fn errors_say_in_a_line_what_happened_and_by_whose_fault() {
+    let server = Server::new(Kind::Path, |accept| {
+        for said in ["HTTP/1.1 200 OK\r\na : b\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", ""] {
+            let mut wire = accept.next();
+            wire.head();
+            wire.send(said);
+        }
+        accept.next().expect_end();
+    });
+    let client = blocking::Client::new(&server.address);
+    let mut lines = Vec::new();
+    for uri in ["/", "/", "/", "no path"] {
+        let mut connection = client.connect().unwrap();
+        let read = connection.get(uri).and_then(|response| response.body.read_all(3));
+        lines.push(read.unwrap_err().to_string());
+    }
+    assert_eq!(
+        lines,
+        [
+            "the server sent a malformed field name (at octet 18), while the response was awaited",
+            "the server sent only a part of a body before it closed, while the response's body was read",
+            "the server sent nothing before it closed, while the response was awaited",
+            "the request can not be sent: the request target must be an absolute path, an http(s) URI or `*`, in visible \
+             ASCII without fragment, before or while the request was sent",
+        ]
+    );
 }
