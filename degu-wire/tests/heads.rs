@@ -7,7 +7,7 @@ mod corpus;
 use core::task::Poll;
 
 use corpus::{Case, escaped};
-use degu_wire::head::{FieldSpan, parse_request, parse_response, parse_trailers};
+use degu_wire::head::{FieldSpan, FramingField, encode_request, parse_request, parse_response, parse_trailers};
 use degu_wire::machine::{Client, Connection, Content, Server};
 use degu_wire::{Fault, Framing, Headers, Limits, Method, RemoteError};
 
@@ -226,4 +226,63 @@ fn trailer_sections_are_whole_lines_and_have_a_bound() {
     }
     // The empty line is the decoder's.
     assert_eq!(parse(b"x: y\r\n\r\n"), Err(RemoteError::at(Fault::FieldName, 6)));
+}
+
+/// The fields that may stand once in a request, with a value that each may have.
+const SINGLE: [(&str, &str); 8] = [
+    ("host", "a"),
+    ("range", "bytes=0-1"),
+    ("expect", "100-continue"),
+    ("content-type", "a/b"),
+    ("authorization", "x"),
+    ("content-range", "bytes 0-1/2"),
+    ("content-length", "5"),
+    ("transfer-encoding", "chunked"),
+];
+
+#[test]
+fn a_field_is_known_by_every_octet_of_its_name_and_in_any_case() {
+    let parse = |name: &str, value: &str, other: &str| {
+        let host = if name == "host" { "" } else { "Host: a\r\n" };
+        let input = format!("GET / HTTP/1.1\r\n{host}{name}: {value}\r\n{other}: {value}\r\n\r\n");
+        parse_request(input.as_bytes(), &mut [FieldSpan::EMPTY; 4], &Limits::DEFAULT).map(|head| head.is_some())
+    };
+    let response = |name: &str, value: &str, other: &str| {
+        let input = format!("HTTP/1.1 200 OK\r\n{name}: {value}\r\n{other}: {value}\r\n\r\n");
+        parse_response(input.as_bytes(), &mut [FieldSpan::EMPTY; 4], &Limits::DEFAULT).map(|head| head.is_some())
+    };
+    for (name, value) in SINGLE {
+        for at in 0..name.len() {
+            let with = |octet: &str| format!("{}{octet}{}", &name[..at], &name[at + 1..]);
+            let in_upper_case = with(&name[at..=at].to_uppercase());
+            if name.as_bytes()[at] != b'-' {
+                assert_eq!(parse(name, value, &in_upper_case).unwrap_err().fault, Fault::Repeated, "{in_upper_case}");
+            }
+            for octet in ["_", "x", "-", "~"].into_iter().filter(|octet| *octet != &name[at..=at]) {
+                let other = with(octet);
+                assert_eq!(parse(name, value, &other), Ok(true), "{other}");
+                let fields = [("host", "b"), (&other, value), (&other, value)];
+                let skip = usize::from(name == "host");
+                let sent = encode_request(&mut [0; 256], Method::Get, "/", fields[skip..].to_vec(), FramingField::None);
+                assert!(sent.is_ok(), "{other}");
+            }
+        }
+        let expected = if name == "host" { Ok(true) } else { Err(Fault::Repeated) };
+        assert_eq!(response(name, value, &name.to_uppercase()).map_err(|error| error.fault), expected, "{name}");
+    }
+}
+
+#[test]
+fn only_connection_closes() {
+    let closes = |name: &str| {
+        let input = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: close\r\n\r\n");
+        let mut slots = [FieldSpan::EMPTY; 4];
+        !parse_request(input.as_bytes(), &mut slots, &Limits::DEFAULT).unwrap().unwrap().keep_alive()
+    };
+    assert!(closes("Connection") && closes("CONNECTION") && closes("connection"));
+    for at in 0.."connection".len() {
+        let other = format!("{}_{}", &"connection"[..at], &"connection"[at + 1..]);
+        assert!(!closes(&other), "{other}");
+    }
+    assert!(!closes("connections") && !closes("onnection"));
 }
