@@ -123,10 +123,10 @@ impl ChunkExtensions {
         }
     }
 
-    /// The text for the wire.
-    pub(crate) fn encoded(&self) -> Result<&[u8], LocalError> {
-        // Sixteen digits and CRLF are the rest of the line.
-        if self.poisoned || self.raw.len() > MAX_CHUNK_LINE - 18 {
+    /// The text for the line of a chunk of this size.
+    pub(crate) fn encoded(&self, size: u64) -> Result<&[u8], LocalError> {
+        let digits = (u64::BITS - size.leading_zeros()).div_ceil(4).max(1) as usize;
+        if self.poisoned || digits + self.raw.len() + b"\r\n".len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);
         }
         Ok(&self.raw)
@@ -177,10 +177,10 @@ mod tests {
         for value in ["7", "", "a b", "a\"b", "a\\", "\\\"", "tab\there", "é", ";=,"] {
             let chunk = Chunk::new("x").with_extension("n", value);
             assert_eq!(chunk.extension("n").as_deref(), Some(value), "{:?}", chunk.extensions.raw);
-            assert!(chunk.extensions.encoded().is_ok());
+            assert!(chunk.extensions.encoded(1).is_ok());
         }
         let chunk = Chunk::new("x").with_extension("a", 1).with_extension("b", 2);
-        assert_eq!(chunk.extensions.encoded().unwrap(), b";a=1;b=2");
+        assert_eq!(chunk.extensions.encoded(1).unwrap(), b";a=1;b=2");
         assert_eq!((chunk.extension("b").as_deref(), chunk.extension("c")), (Some("2"), None));
         let flagged = Chunk::new("x").with_flag("last");
         assert_eq!(
@@ -190,13 +190,24 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_line_that_is_read_can_be_sent_on() {
+        // A digit, `;a=`, the value and CRLF.
+        let longest = MAX_CHUNK_LINE - 1 - 3 - 2;
+        let chunk = Chunk::new("x").with_extension("a", "v".repeat(longest));
+        assert_eq!(chunk.extensions.encoded(0xf).map(<[u8]>::len), Ok(longest + 3));
+        assert_eq!(chunk.extensions.encoded(0x10), Err(LocalError::ChunkExtension));
+        let chunk = Chunk::new("x").with_extension("a", "v".repeat(longest + 1));
+        assert_eq!(chunk.extensions.encoded(0), Err(LocalError::ChunkExtension));
+    }
+
+    #[test]
     fn what_can_not_be_sent_is_an_error_when_sent() {
         let long = "x".repeat(5000);
         for (name, value) in
             [("", "1"), ("a b", "1"), ("a;b", "1"), ("a=b", "1"), ("a", "\r\n"), ("a", "\0"), ("a", &long)]
         {
             let chunk = Chunk::new("x").with_extension("ok", 1).with_extension(name, value);
-            assert_eq!(chunk.extensions.encoded(), Err(LocalError::ChunkExtension), "{name:?} {value:?}");
+            assert_eq!(chunk.extensions.encoded(1), Err(LocalError::ChunkExtension), "{name:?} {value:?}");
         }
     }
 }

@@ -187,7 +187,7 @@ impl Sender {
             }
             (BodyState::Chunked(0), Part::Chunk { size, extensions, data }) => {
                 let left = size.checked_sub(data.len() as u64).filter(|_| size > 0).ok_or(LocalError::ChunkLength)?;
-                let extensions = extensions.encoded()?;
+                let extensions = extensions.encoded(size)?;
                 let out = self.out();
                 put_hex(out, size);
                 out.extend_from_slice(extensions);
@@ -201,7 +201,7 @@ impl Sender {
                 }
             }
             (BodyState::Chunked(0), Part::Last { extensions, trailers }) => {
-                let extensions = extensions.encoded()?;
+                let extensions = extensions.encoded(0)?;
                 let out = self.out();
                 out.push(b'0');
                 out.extend_from_slice(extensions);
