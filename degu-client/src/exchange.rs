@@ -1,6 +1,7 @@
 //! What both drivers share: the machine, with what decides about an error.
 
 use std::{
+    os::fd::BorrowedFd,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use degu_wire::machine::{self, Content, ResponseHead};
 use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError};
 
 use crate::options::Base;
+use crate::stream::{Silence, peek};
 use crate::{Cause, Deadline, Doing, Error};
 
 /// So soon after a response a look for what came behind it would find nothing: no peer writes that fast. It is left out,
@@ -75,10 +77,18 @@ impl Exchange {
         }
     }
 
-    /// An exchange is about to begin: whether the connection has been idle for long enough to look whether something came.
-    pub(crate) fn is_worth_a_look(&mut self) -> bool {
+    /// A request is about to be sent: looks whether the server has closed, or has sent what nobody asked for and would
+    /// become the answer.
+    pub(crate) fn look(&mut self, socket: Option<BorrowedFd<'_>>) {
         self.began = Instant::now();
-        self.idle_since.is_none_or(|since| self.began.duration_since(since) > RIGHT_AFTER)
+        let is_row = self.idle_since.is_some_and(|since| self.began.duration_since(since) < RIGHT_AFTER);
+        let Some(socket) = socket.filter(|_| !is_row) else { return };
+        match peek(socket) {
+            Silence::Kept => {}
+            Silence::Ended => self.machine.receive_eof(),
+            // One octet stands for all: there will be no exchange any more.
+            Silence::Broken => self.machine.receive_buffer().extend_from_slice(b"?"),
+        }
     }
 
     /// Writes a request into the machine. The first octet of it has not been sent after that.

@@ -11,7 +11,7 @@ use degu_wire::{Address, BodyKind, BodyOf, Headers, Method, Part, Source};
 
 use crate::exchange::Exchange;
 use crate::options::Base;
-use crate::stream::{Silence, Stream, peek};
+use crate::stream::Stream;
 use crate::timer::Timer;
 use crate::{Cause, Error, Peer};
 
@@ -53,7 +53,7 @@ impl Link {
         body: BodyOf<S>,
     ) -> Result<SourceOf<S>, Error> {
         self.settle();
-        self.look();
+        self.exchange.look(self.stream.socket());
         let content = Content::from(body.kind());
         headers
             .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
@@ -62,18 +62,6 @@ impl Link {
             BodyKind::Length(_, source) | BodyKind::Chunked(source) => Some(source),
             _ => None,
         })
-    }
-
-    /// Whether the server has closed, or has sent what nobody asked for and would become the next answer.
-    fn look(&mut self) {
-        if let Some(socket) = self.stream.socket().filter(|_| self.exchange.is_worth_a_look()) {
-            match peek(socket) {
-                Silence::Kept => {}
-                Silence::Ended => self.exchange.machine.receive_eof(),
-                // One octet stands for all: there will be no exchange any more.
-                Silence::Broken => self.exchange.machine.receive_buffer().extend_from_slice(b"?"),
-            }
-        }
     }
 
     pub(crate) fn poll_head<S: Source + ?Sized>(

@@ -16,7 +16,6 @@ use super::body::Parts;
 use super::stream::{Ready, Scratch, Stream};
 use crate::exchange::{Exchange, Wait};
 use crate::options::Base;
-use crate::stream::{Silence, peek};
 use crate::{Cause, Deadline, Error, Peer};
 
 /// What an exchange works with: the stream and the machine.
@@ -59,25 +58,13 @@ impl Link {
         body: Body,
     ) -> Result<Option<Parts>, Error> {
         self.settle();
-        self.look();
+        self.exchange.look(self.stream.socket());
         let (content, parts) = body.split();
         headers
             .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
             .inspect_err(|_| self.close())?;
         self.at_once = parts.is_none();
         Ok(parts)
-    }
-
-    /// Whether the server has closed, or has sent what nobody asked for and would become the next answer.
-    fn look(&mut self) {
-        if let Some(socket) = self.stream.socket().filter(|_| self.exchange.is_worth_a_look()) {
-            match peek(socket) {
-                Silence::Kept => {}
-                Silence::Ended => self.exchange.machine.receive_eof(),
-                // One octet stands for all: there will be no exchange any more.
-                Silence::Broken => self.exchange.machine.receive_buffer().extend_from_slice(b"?"),
-            }
-        }
     }
 
     pub(super) fn wait_for_head(&mut self, parts: &mut Option<Parts>) -> Result<(), Error> {
