@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use crate::options::Base;
 use crate::resolve::{Target, Until, interleave, target, unix_socket};
 use crate::stream::Stream;
-use crate::{Cause, Connection, Doing, Error};
+use crate::{Cause, Connection, Error};
 
 /// How long one address of a name may take before the next one is tried beside it (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -30,7 +30,7 @@ impl Connection {
         };
         dialled
             .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
-            .map_err(|cause| Error::new(cause, Doing::Connecting))
+            .map_err(|cause| Error::connecting(cause, &address))
     }
 }
 

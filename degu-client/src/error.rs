@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, io, time::Duration};
 
-use degu_wire::{AddressError, BoxError, Fault, LocalError, RemoteError};
+use degu_wire::{Address, AddressError, BoxError, Fault, LocalError, RemoteError};
 
 /// An exchange that failed, or a connection that could not be made.
 ///
@@ -40,6 +40,8 @@ pub struct Error {
     cause: Cause,
     doing: Doing,
     retryable: bool,
+    /// Where a connection could not be made to.
+    address: Option<Box<Address>>,
 }
 
 /// Whose fault an [`Error`] is.
@@ -94,12 +96,21 @@ pub enum Deadline {
 
 impl Error {
     pub(crate) fn new(cause: impl Into<Cause>, doing: Doing) -> Self {
-        Self { cause: cause.into(), doing, retryable: false }
+        Self { cause: cause.into(), doing, retryable: false, address: None }
+    }
+
+    pub(crate) fn connecting(cause: impl Into<Cause>, address: &Address) -> Self {
+        Self { address: Some(Box::new(address.clone())), ..Self::new(cause, Doing::Connecting) }
     }
 
     pub(crate) fn retryable(mut self, retryable: bool) -> Self {
         self.retryable = retryable;
         self
+    }
+
+    /// The address to which a connection could not be made, if that is what happened.
+    pub fn address(&self) -> Option<&Address> {
+        self.address.as_deref()
     }
 
     /// Whose fault it is.
@@ -193,7 +204,8 @@ impl fmt::Display for Cause {
 /// One line: what happened, by whose fault, and what was being done.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.cause, self.doing)
+        write!(f, "{}, {}", self.cause, self.doing)?;
+        self.address.as_ref().map_or(Ok(()), |address| write!(f, " to {address}"))
     }
 }
 

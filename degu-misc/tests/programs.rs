@@ -81,7 +81,7 @@ fn fetch_prints_what_echo_answers() {
     }
     echo.stop("TERM");
     let (ok, _, error) = fetch(&["unix:/nowhere/at/all", "/"]);
-    assert!(!ok && error.lines().count() == 1, "{error}");
+    assert!(!ok && error.lines().count() == 1 && error.contains("unix:/nowhere/at/all"), "{error}");
 }
 
 #[test]

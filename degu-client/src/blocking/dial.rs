@@ -9,14 +9,15 @@ use super::Connection;
 use super::stream::Stream;
 use crate::options::Base;
 use crate::resolve::{Target, Until, interleave, target, unix_socket};
-use crate::{Cause, Deadline, Doing, Error};
+use crate::{Cause, Deadline, Error};
 
 impl Connection {
     pub(super) fn dial(base: Arc<Base>) -> Result<Self, Error> {
         let until = Until::new(base.settings.connect);
-        dial(&base.address.to_connect(), until)
+        let address = base.address.to_connect();
+        dial(&address, until)
             .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
-            .map_err(|cause| Error::new(cause, Doing::Connecting))
+            .map_err(|cause| Error::connecting(cause, &address))
     }
 }
 
