@@ -4,9 +4,14 @@
 
 mod kit;
 
+use std::sync::{Arc, Mutex};
+
 use degu_tls::error::Kind;
+use degu_tls::rustls::SignatureScheme;
+use degu_tls::rustls::client::ResolvesClientCert;
+use degu_tls::rustls::sign::CertifiedKey;
 use degu_tls::{ClientTls, ServerTls, SpkiPin};
-use kit::pipe::{client, join, join_slowly, server};
+use kit::pipe::{client, join, join_slowly, raw_client, server};
 use kit::{Cert, Clock, Version};
 
 #[test]
@@ -103,4 +108,37 @@ fn one_octet_at_a_time() {
         let (at_client, at_server) = join_slowly(client(&client_tls, Some("host.example")), server(&tls), 1);
         assert!(at_client.peer().0.is_some() && at_server.peer().0.is_some());
     }
+}
+
+/// Shows no certificate, and remembers which CAs the server named.
+#[derive(Debug, Default)]
+struct Curious(Mutex<Vec<Vec<u8>>>);
+
+impl ResolvesClientCert for Curious {
+    fn resolve(&self, hints: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        *self.0.lock().unwrap() = hints.iter().map(|hint| hint.to_vec()).collect();
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_server_tells_which_cas_it_trusts() {
+    let root = Cert::root("Root");
+    let host = root.leaf("host", &|_| {});
+    let cas = root.cas("one").add("two", Cert::root("Second").der);
+    let tls = ServerTls::builder(host.identity()).require_clients(cas).clock(Clock::now()).build().unwrap();
+    let client_tls = ClientTls::private(root.cas("root")).clock(Clock::now()).build().unwrap();
+    let connect = client_tls.connect(Some("host.example"), "x").unwrap();
+    let curious = Arc::new(Curious::default());
+    let mut config = (*connect.config).clone();
+    config.client_auth_cert_resolver = curious.clone();
+    let (_, at_server) = join(raw_client(Arc::new(config), "host.example"), server(&tls));
+    assert_eq!(at_server.error().kind(), Kind::NoCertificate);
+    let hints = curious.0.lock().unwrap();
+    assert_eq!(hints.len(), 2);
+    assert!(hints[0].ends_with(b"Root") && hints[1].ends_with(b"Second"));
 }

@@ -242,6 +242,10 @@ pub(crate) fn rows(table: &mut Table) {
         let root = root();
         Case::new(root.leaf_with("device", Key::rsa(2047), none), root.cas("devices"))
     });
+    both("with RSA of 2048 bits, without its key", Some(Kind::Signature), &|_| {
+        let root = root();
+        Case::new(root.leaf_with("device", Key::rsa(2048), none), root.cas("devices"))
+    });
     both("from an intermediate with RSA of 1024 bits", Some(Kind::WeakKey), &|_| {
         let root = root();
         let sub = root.intermediate_with("Sub", Key::rsa(1024), none);

@@ -111,6 +111,8 @@ pub(crate) fn rows(table: &mut Table) {
     for (name, suite) in [("a suite with CBC (TLS 1.2)", [0xc0, 0x13]), ("a suite with RC4 (TLS 1.2)", [0x00, 0x05])] {
         table.add_one(SERVER, name, Some(Kind::Protocol), answer(Version::Tls12, server_hello(0x0303, suite)));
     }
+    let without = answer(Version::Tls12, server_hello(0x0303, [0xc0, 0x2b]));
+    table.add_one(SERVER, "no extended master secret (TLS 1.2)", Some(Kind::Incompatible), without);
     table.add(SERVER, "an HTTP response in clear text", Some(Kind::Protocol), |version| {
         answer(version, b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec())
     });
