@@ -56,6 +56,9 @@ fn check(
                 assert!(found.eq(&expected), "{name}: the first {length} octets give {lines:?}");
             }
         }
+        if let Some(needed) = expected.as_ref().and_then(|lines| octets_that_tell(&lines[0])) {
+            assert_eq!(parse(case, &input[..needed.min(input.len())]), expected, "{name}: it could be told");
+        }
         let whole = machine(case, &mut [input.as_slice()].into_iter());
         if let Some(expected) = expected.filter(|lines| !lines[0].starts_with("response 1")) {
             let known = expected.iter().filter(|line| whole.contains(line) || !is_unknown_to_clients(line));
@@ -73,6 +76,18 @@ fn check(
 /// Every place to cut an input of this length; of a long one, those near its ends.
 fn cuts(length: usize) -> impl Iterator<Item = usize> {
     (0..=length).filter(move |&cut| cut < 300 || length - cut < 100)
+}
+
+/// With how many octets a fault is there that a single octet is to blame for.
+fn octets_that_tell(line: &str) -> Option<usize> {
+    let mut words = line.strip_prefix("fault ")?.split(' ');
+    let (fault, offset) = (words.next()?, words.next()?.parse::<usize>().ok()?);
+    match fault {
+        "Method" | "TargetFragment" | "FieldName" | "FieldValue" | "ObsFold" | "Reason" | "Status" => Some(offset + 1),
+        // LF, or CR and an octet that is not LF.
+        "LineEnd" => Some(offset + 2),
+        _ => None,
+    }
 }
 
 /// A client's machine acts on them and does not tell.
