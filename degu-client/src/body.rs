@@ -2,14 +2,12 @@
 //!
 //! Octets at hand and chunks out of an async function need none of this: see [`Body`].
 
-use std::{
-    io,
-    pin::{Pin, pin},
-    task::{Context, Poll, ready},
-};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use degu_wire::{Body, BoxError, Part, Source};
+use degu_wire::{Body, BoxError, Part};
 use futures_core::Stream;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
@@ -25,7 +23,15 @@ const PIECE: usize = 64 * 1024;
 /// assert_eq!(zeros.length(), Some(1 << 30));
 /// ```
 pub fn from_reader(length: u64, reader: impl AsyncRead + Send + 'static) -> Body {
-    Body::from_source(length, Box::pin(Reader { left: length, reader: Box::pin(reader), buffer: BytesMut::new() }))
+    let (mut reader, mut left, mut buffer) = (Box::pin(reader), length, BytesMut::new());
+    let source = move |cx: &mut Context<'_>| {
+        let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        buffer.reserve(want);
+        let octets = ready!(pin!(reader.read_buf(&mut (&mut buffer).limit(want))).poll(cx))?;
+        left -= octets as u64;
+        Poll::Ready((octets > 0).then(|| Ok(buffer.split().freeze().into())))
+    };
+    Body::from_source(length, Box::pin(source))
 }
 
 /// The rest of a file, as long as it is now.
@@ -46,46 +52,20 @@ pub async fn from_file(mut file: File) -> io::Result<Body> {
     Ok(from_reader(length, file))
 }
 
-/// So many octets from a stream of pieces, for a content-length. More or fewer fail the request.
+/// So many octets from a stream of pieces, for a content-length. Fewer fail the request, and so does a
+/// piece that goes beyond them; when the length is reached, the stream is not asked for more.
 pub fn from_stream<E: Into<BoxError>>(
     length: u64,
     pieces: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
 ) -> Body {
-    Body::from_source(length, Box::pin(Parts(Box::pin(pieces))))
+    let mut pieces = Box::pin(pieces);
+    let source = move |cx: &mut Context<'_>| pieces.as_mut().poll_next(cx).map_ok(Part::Data).map_err(Into::into);
+    Body::from_source(length, Box::pin(source))
 }
 
 /// Chunks out of a stream, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
 pub fn from_chunks<P: Into<Part>, E: Into<BoxError>>(parts: impl Stream<Item = Result<P, E>> + Send + 'static) -> Body {
-    Body::from_chunks(Box::pin(Parts(Box::pin(parts))))
-}
-
-struct Reader<R> {
-    left: u64,
-    reader: Pin<Box<R>>,
-    buffer: BytesMut,
-}
-
-impl<R: AsyncRead> Source for Reader<R> {
-    fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
-        let this = self.get_mut();
-        let want = usize::try_from(this.left).map_or(PIECE, |left| left.min(PIECE));
-        this.buffer.reserve(want);
-        let octets = ready!(pin!(this.reader.read_buf(&mut (&mut this.buffer).limit(want))).poll(cx))?;
-        this.left -= octets as u64;
-        let data = this.buffer.split_to(octets).freeze();
-        Poll::Ready((octets > 0).then_some(Ok(Part::Data(data))))
-    }
-}
-
-struct Parts<S>(Pin<Box<S>>);
-
-impl<S, P, E> Source for Parts<S>
-where
-    S: Stream<Item = Result<P, E>>,
-    P: Into<Part>,
-    E: Into<BoxError>,
-{
-    fn poll_part(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
-        self.0.as_mut().poll_next(cx).map(|next| next.map(|part| part.map(Into::into).map_err(Into::into)))
-    }
+    let mut parts = Box::pin(parts);
+    let source = move |cx: &mut Context<'_>| parts.as_mut().poll_next(cx).map_ok(Into::into).map_err(Into::into);
+    Body::from_chunks(Box::pin(source))
 }

@@ -40,6 +40,7 @@
 mod acceptor;
 mod app;
 pub mod applib;
+pub mod body;
 mod connection;
 mod credentials;
 mod embedded;

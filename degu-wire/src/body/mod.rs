@@ -77,6 +77,28 @@ pub trait Source {
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>>;
 }
 
+/// A function that is called for each part: a source without a type of its own.
+///
+/// ```
+/// use std::task::{Context, Poll};
+///
+/// use degu_wire::{Body, BoxError, Part};
+///
+/// let mut lines = vec!["one\n", "two\n"].into_iter();
+/// let body = Body::from_source(8, Box::pin(move |_: &mut Context<'_>| {
+///     Poll::Ready(lines.next().map(|line| Ok::<_, BoxError>(Part::Data(line.into()))))
+/// }));
+/// # assert_eq!(body.length(), Some(8));
+/// ```
+impl<F> Source for F
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> + Unpin,
+{
+    fn poll_part(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        (*self)(cx)
+    }
+}
+
 /// A body to send: none, octets at hand, or a source of them.
 ///
 /// The type says what the framing is, so a length and a coding can not contradict each other. No body and an empty body
