@@ -62,7 +62,7 @@ pub(crate) enum Wait {
 impl Exchange {
     pub(crate) fn new(base: Arc<Base>) -> Self {
         Self {
-            machine: machine::Connection::<machine::Client>::new(base.settings.limits),
+            machine: machine::Connection::<machine::Client>::new(base.settings.limits.clone()),
             base,
             doing: Doing::Connecting,
             idempotent: false,

@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) connect: Option<Duration>,
     pub(crate) head: Option<Duration>,
     pub(crate) body_idle: Option<Duration>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) on_connect: Option<OnConnect>,
 }
 
@@ -59,7 +59,7 @@ impl<C> OptionsOf<C> {
             connect: Some(10 * second),
             head: Some(60 * second),
             body_idle: Some(60 * second),
-            limits: Limits::DEFAULT,
+            limits: Arc::new(Limits::DEFAULT),
             on_connect: None,
         };
         Self { settings, client: PhantomData }
@@ -144,7 +144,7 @@ impl<C> OptionsOf<C> {
 
     /// How much the server may send, and in how many pieces.
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.settings.limits = limits;
+        self.settings.limits = Arc::new(limits);
         self
     }
 

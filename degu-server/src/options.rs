@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use degu_wire::{Address, Limits, Method};
@@ -54,7 +55,7 @@ type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Outpu
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Options {
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) deadlines: Deadlines,
     pub(crate) grace: Duration,
     pub(crate) workers: usize,
@@ -70,7 +71,7 @@ pub struct Options {
 impl Options {
     pub(crate) fn new() -> Self {
         Self {
-            limits: Limits::DEFAULT,
+            limits: Arc::new(Limits::DEFAULT),
             deadlines: Deadlines { head: 10, idle: 75, progress: 20, rate: 1024, linger: 2, handler: u32::MAX },
             grace: Duration::from_secs(30),
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
@@ -87,14 +88,14 @@ impl Options {
     /// The bounds of what is read, and the switches of the grammar. Default: [`Limits::DEFAULT`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
+        self.limits = Arc::new(limits);
         self
     }
 
     /// Serves clients of HTTP/1.0 too, without chunks, and closes after each response. Default: they get 505.
     #[must_use]
     pub fn allow_http10(mut self, allow: bool) -> Self {
-        self.limits.allow_http10 = allow;
+        Arc::make_mut(&mut self.limits).allow_http10 = allow;
         self
     }
 

@@ -109,7 +109,7 @@ impl Worker {
         };
         tracing::debug!(peer = %accepted.address, "connection opened");
         let session = Session::new(accepted.address, credentials, self.state.clone());
-        let link = Rc::new(Link::new(self.state.options.limits));
+        let link = Rc::new(Link::new(self.state.options.limits.clone()));
         self.add(&link);
         let mut driver = Driver::new(socket, link.clone(), session, self.clone(), app);
         let task = tokio::task::spawn_local(async move { driver.serve().await });

@@ -4,6 +4,7 @@
 //! All of them live on the same thread, so cells are enough. Nobody holds a borrow of the machine while an app runs.
 
 use std::cell::{Cell, OnceCell, RefCell, RefMut};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use degu_wire::machine::{Connection, Server};
@@ -42,7 +43,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
         Self {
             machine: RefCell::new(Connection::<Server>::new(limits)),
             task: OnceCell::new(),

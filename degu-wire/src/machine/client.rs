@@ -1,5 +1,6 @@
 //! The client's role.
 
+use alloc::sync::Arc;
 use core::task::Poll;
 
 use super::Connection;
@@ -38,8 +39,8 @@ enum State {
 }
 
 impl Connection<Client> {
-    /// A connection on which nothing has been sent.
-    pub fn new(limits: Limits) -> Self {
+    /// A connection on which nothing has been sent. Those that have the same limits can share them.
+    pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let role = Client {
             state: State::Idle,
             head: false,
@@ -49,7 +50,7 @@ impl Connection<Client> {
             continued: true,
             interim: 0,
         };
-        Self { receiver: Receiver::new(limits), sender: Sender::default(), role }
+        Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
     /// Begins an exchange: writes the request's head, and its body if it is at hand. Otherwise

@@ -1,5 +1,6 @@
 //! The receiving half: octets in, heads and body parts out.
 
+use alloc::sync::Arc;
 use core::task::Poll;
 
 use bytes::{Buf, BytesMut};
@@ -21,7 +22,7 @@ const LEAST_READ: usize = 2 * 1024;
 #[derive(Debug)]
 pub(super) struct Receiver {
     buffer: BytesMut,
-    limits: Limits,
+    limits: Arc<Limits>,
     body: BodyState,
     /// How many octets at the front were searched for the end of a head.
     searched: usize,
@@ -46,7 +47,7 @@ enum BodyState {
 }
 
 impl Receiver {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
         Self {
             buffer: BytesMut::new(),
             limits,

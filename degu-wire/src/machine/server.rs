@@ -1,5 +1,6 @@
 //! The server's role.
 
+use alloc::sync::Arc;
 use core::task::Poll;
 
 use super::Connection;
@@ -50,8 +51,8 @@ pub enum Awaits {
 }
 
 impl Connection<Server> {
-    /// A connection on which nothing has been received.
-    pub fn new(limits: Limits) -> Self {
+    /// A connection on which nothing has been received. Those that have the same limits can share them.
+    pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let role = Server {
             state: State::Idle,
             head: false,
@@ -61,7 +62,7 @@ impl Connection<Server> {
             stopping: false,
             requests: 0,
         };
-        Self { receiver: Receiver::new(limits), sender: Sender::default(), role }
+        Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
     /// The next request. `Ready(None)`: there will be none, because the client closed between two requests or the last
