@@ -1,47 +1,11 @@
 //! The examples as programs: what others probe us with must keep its command line.
 #![cfg(unix)]
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-};
+mod common;
 
-fn program(name: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let folder: PathBuf = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples");
-    Command::new(folder.join(name))
-}
+use std::{io::Write, process::Stdio};
 
-/// The example `echo`, which is killed if a test fails.
-struct Echo {
-    child: Child,
-    address: String,
-}
-
-impl Echo {
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = program("echo").args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
-        Self { child, address }
-    }
-
-    /// Ends it as a service manager would.
-    fn stop(mut self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-        assert!(self.child.wait().unwrap().success(), "it ends cleanly on {signal}");
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use common::{Serving, program};
 
 fn fetch(arguments: &[&str]) -> (bool, String, String) {
     let output = program("fetch").args(arguments).output().unwrap();
@@ -62,7 +26,7 @@ fn quickstart_prints_an_exchange_over_each_kind_of_address() {
 
 #[test]
 fn fetch_prints_what_echo_answers() {
-    let echo = Echo::start(&["127.0.0.1:0"]);
+    let echo = Serving::start(program("echo").arg("127.0.0.1:0"));
     for mode in [&[][..], &["--blocking"]] {
         let with = |arguments: &[&'static str]| {
             let mut all = [mode, arguments].concat();
@@ -87,7 +51,8 @@ fn fetch_prints_what_echo_answers() {
 #[test]
 fn drive_reports_a_line_of_json_for_each_line() {
     let folder = tempfile::tempdir().unwrap();
-    let echo = Echo::start(&["--ignore-body", &format!("unix:{}", folder.path().join("e").display())]);
+    let echo =
+        Serving::start(program("echo").args(["--ignore-body", &format!("unix:{}", folder.path().join("e").display())]));
     for mode in [&[][..], &["--blocking"]] {
         let mut command = program("drive");
         let mut child =

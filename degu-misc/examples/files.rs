@@ -1,0 +1,280 @@
+//! A directory server: files with validators and ranges, `index.html` or a list for a folder, and no way out of its root.
+//!
+//! `files ADDRESS FOLDER`
+//!
+//! **What is reachable.** The folder is opened once, and a path is walked from there, component by component, after
+//! percent-decoding. No component may be empty, begin with a dot (so there is no `..`, and no `.git` or `.env` either), or
+//! have a slash or a NUL in it, and a symbolic link is never followed, wherever it leads. As each step opens a name
+//! relative to the folder before it, there is no moment between a check and its use. Whatever is refused is 404, as
+//! if it were not there. Hard links and mounts are as good as what they stand for.
+//!
+//! **Validators.** The entity-tag is made of inode, length, and time of modification in nanoseconds: it is strong as far as
+//! the clock of the file system tells two writes apart. A date in `If-Range` never matches, as two versions may share
+//! its second (RFC 9110 §13.1.5); the whole file is right then.
+//!
+//! The first line of output is `listening on ADDRESS`.
+
+use std::fmt::Write as _;
+use std::fs::{File, Metadata};
+use std::io::{self, Seek, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use degu_server::{Address, Body, BoxError, Headers, IntoResponse, Method, Request, Response, Server, Session, body};
+use degu_wire::ByteRange;
+use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+fn main() -> Result<(), BoxError> {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(address), Some(root), None) = (arguments.next(), arguments.next(), arguments.next()) else {
+        return Err("usage: files ADDRESS FOLDER".into());
+    };
+    let address: Address = address.to_str().ok_or("an address is UTF-8")?.parse()?;
+    let root = openat(CWD, &root, FOLDER, Mode::empty()).map_err(|error| format!("{}: {error}", root.display()))?;
+    let root = Arc::new(root);
+    // Caches are asked to reckon with times, so they need that of the response.
+    let server = Server::options()
+        .date(true)
+        .bind(address, async move |_: &mut Session, request: Request<'_>| answer(root.clone(), request).await)?;
+    writeln!(io::stdout(), "listening on {}", server.address())?;
+    io::stdout().flush()?;
+    Ok(server.serve_forever()?)
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, BoxError> {
+    if !matches!(request.method(), Method::Get | Method::Head) {
+        return Ok((405, "Method Not Allowed", [("allow", "GET, HEAD")], ()).into_response());
+    }
+    let not_found = || Ok((404, "Not Found", "there is no such file\n").into_response());
+    let Some(path) = Path::of(request.path()) else { return not_found() };
+    // The file system blocks, and the thread of the connection must not.
+    let found = tokio::task::spawn_blocking(move || path.find(&root)).await?;
+    match found {
+        Ok(Found::File { file, about, kind }) => file_response(&request, file, &about, kind),
+        Ok(Found::List(html)) => Ok((200, "OK", [("content-type", HTML)], html).into_response()),
+        Ok(Found::NeedsSlash) => {
+            // Relative, so that it holds behind any proxy; with `./`, so that no name is taken for a scheme.
+            let place = format!("./{}/", request.path().last().unwrap_or(&""));
+            Ok((301, "Moved Permanently", [("location", place)], ()).into_response())
+        }
+        Err(error) if is_not_found(error) => not_found(),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the system says of a name that leads to nothing for us: links among them, which are not followed.
+fn is_not_found(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::MLINK | Errno::ACCESS | Errno::NAMETOOLONG | Errno::NXIO
+    )
+}
+
+/// A request's path, decoded: names that are safe to be opened one in another.
+struct Path {
+    names: Vec<Vec<u8>>,
+    /// It ends with a slash, so it is about a folder.
+    folder: bool,
+}
+
+impl Path {
+    fn of(components: &[&str]) -> Option<Self> {
+        let (folder, components) = match components {
+            [] => (true, components),
+            [names @ .., ""] => (true, names),
+            names => (false, names),
+        };
+        let names = components.iter().map(|component| name(component)).collect::<Option<_>>()?;
+        Some(Self { names, folder })
+    }
+
+    fn find(&self, root: &OwnedFd) -> Result<Found, Errno> {
+        let mut folder = openat(root, ".", FOLDER, Mode::empty())?;
+        let (folders, last) = match self.names.split_last() {
+            Some((last, folders)) if !self.folder => (folders, Some(last)),
+            _ => (&self.names[..], None),
+        };
+        for name in folders {
+            folder = openat(&folder, &name[..], FOLDER | OFlags::NOFOLLOW, Mode::empty())?;
+        }
+        match last {
+            Some(name) => open(&folder, name),
+            None => match open(&folder, b"index.html") {
+                Ok(Found::File { file, about, kind }) => Ok(Found::File { file, about, kind }),
+                Ok(_) => list(&folder),
+                Err(error) if is_not_found(error) => list(&folder),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+/// One component, decoded once (RFC 3986 §2.1): what is encoded twice is a name with a percent sign.
+fn name(component: &str) -> Option<Vec<u8>> {
+    let mut octets = component.bytes();
+    let mut name = Vec::with_capacity(component.len());
+    while let Some(octet) = octets.next() {
+        let digit = |octet: u8| char::from(octet).to_digit(16);
+        name.push(match octet {
+            b'%' => u8::try_from(digit(octets.next()?)? << 4 | digit(octets.next()?)?).ok()?,
+            octet => octet,
+        });
+    }
+    let plain = !name.is_empty() && name[0] != b'.' && !name.iter().any(|octet| matches!(octet, b'/' | 0));
+    plain.then_some(name)
+}
+
+enum Found {
+    File {
+        file: File,
+        about: Metadata,
+        kind: &'static str,
+    },
+    List(String),
+    /// It is a folder, and the path does not end like one: its relative links would lead astray.
+    NeedsSlash,
+}
+
+fn open(folder: &OwnedFd, name: &[u8]) -> Result<Found, Errno> {
+    // A fifo without a writer would wait for one, and a terminal would become ours.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(openat(folder, name, flags, Mode::empty())?);
+    let about = file.metadata().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    match about.file_type() {
+        kind if kind.is_file() => Ok(Found::File { file, about, kind: content_type(name) }),
+        kind if kind.is_dir() => Ok(Found::NeedsSlash),
+        _ => Err(Errno::NOENT),
+    }
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+
+fn content_type(name: &[u8]) -> &'static str {
+    let extension = std::path::Path::new(std::ffi::OsStr::from_bytes(name)).extension();
+    match extension.and_then(|extension| extension.to_str()).unwrap_or_default() {
+        "html" | "htm" => HTML,
+        "css" => "text/css; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "txt" | "md" => "text/plain; charset=utf-8",
+        "json" => "application/json",
+        "pdf" => "application/pdf",
+        "wasm" => "application/wasm",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        _ => "application/octet-stream",
+    }
+}
+
+/// What a folder has to offer, in the order of names.
+fn list(folder: &OwnedFd) -> Result<Found, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let slash = match entry.file_type() {
+            FileType::Directory => "/",
+            FileType::RegularFile | FileType::Unknown => "",
+            _ => continue,
+        };
+        let name = entry.file_name().to_bytes().to_vec();
+        if !name.starts_with(b".") {
+            names.push((name, slash));
+        }
+    }
+    names.sort();
+    let mut html = String::from("<!doctype html>\n<meta charset=\"utf-8\">\n<title>Index</title>\n<ul>\n");
+    for (name, slash) in names {
+        html.push_str("<li><a href=\"./");
+        for octet in &name {
+            match octet {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => html.push(char::from(*octet)),
+                // Writing to a string does not fail.
+                octet => drop(write!(html, "%{octet:02X}")),
+            }
+        }
+        let text = String::from_utf8_lossy(&name).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        let _ = writeln!(html, "{slash}\">{text}{slash}</a>");
+    }
+    html.push_str("</ul>\n");
+    Ok(Found::List(html))
+}
+
+fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str) -> Result<Response, BoxError> {
+    let length = about.len();
+    let tag = format!("\"{:x}-{length:x}-{:x}.{:x}\"", about.ino(), about.mtime(), about.mtime_nsec());
+    // One that is in the future would be later than Date, which it must not be (RFC 9110 §8.8.2.1).
+    let modified = about.modified()?.min(SystemTime::now());
+    let mut headers = Headers::new();
+    headers.set("etag", &tag)?;
+    headers.set("last-modified", httpdate::fmt_http_date(modified))?;
+    match condition(request.headers(), &tag, modified) {
+        Some(304) => return Ok((304, "Not Modified", headers, ()).into_response()),
+        Some(status) => return Ok((status, "Precondition Failed", ()).into_response()),
+        None => {}
+    }
+    headers.set("accept-ranges", "bytes")?;
+    headers.set("content-type", kind)?;
+    headers.set("x-content-type-options", "nosniff")?;
+    let Some(range) = range(request, &tag) else {
+        return Ok((200, "OK", headers, part(file, 0, length)?).into_response());
+    };
+    let content_range = range.content_range(length);
+    headers.set("content-range", content_range)?;
+    match content_range.range() {
+        Some(octets) => {
+            let body = part(file, octets.start, octets.end - octets.start)?;
+            Ok((206, "Partial Content", headers, body).into_response())
+        }
+        None => {
+            let headers = [("content-range", content_range)];
+            Ok((416, "Range Not Satisfiable", headers, "the file is shorter\n").into_response())
+        }
+    }
+}
+
+/// So much of a file. One that is cut short meanwhile cuts the response, which does not look whole then.
+fn part(mut file: File, start: u64, length: u64) -> io::Result<Body> {
+    file.seek(SeekFrom::Start(start))?;
+    Ok(body::from_reader(length, tokio::fs::File::from_std(file)))
+}
+
+/// The status of a condition that says not to send the file: 304 or 412 (in the order of RFC 9110 §13.2.2).
+fn condition(headers: &Headers, tag: &str, modified: SystemTime) -> Option<u16> {
+    let lists =
+        |name| headers.get_all(name).flat_map(|list| list.split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);
+    let date = |name| headers.get(name).and_then(|date| httpdate::parse_http_date(date).ok());
+    // A date in a field has no fractions of a second.
+    let changed_since = |then| date(then).is_some_and(|then| seconds(modified) > seconds(then));
+    // No tag of ours has a comma in it, so it is a member of such a list or not in it at all.
+    let is_ours = |listed: &[u8]| listed == b"*" || listed == tag.as_bytes();
+    if headers.contains("if-match") {
+        if !lists("if-match").any(is_ours) {
+            return Some(412);
+        }
+    } else if changed_since("if-unmodified-since") {
+        return Some(412);
+    }
+    let is_known = match headers.contains("if-none-match") {
+        true => lists("if-none-match").any(|listed| is_ours(listed.strip_prefix(b"W/").unwrap_or(listed))),
+        false => date("if-modified-since").is_some() && !changed_since("if-modified-since"),
+    };
+    is_known.then_some(304)
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The part that is asked for. What we do not understand, such as several ranges, is ignored (RFC 9110 §14.2).
+fn range(request: &Request<'_>, tag: &str) -> Option<ByteRange> {
+    let headers = request.headers();
+    let is_current = headers.get_bytes("if-range").is_none_or(|known| known == tag.as_bytes());
+    let wanted = is_current && request.method() == Method::Get;
+    headers.get_bytes("range").filter(|_| wanted).and_then(|range| ByteRange::parse(range).ok())
+}
