@@ -87,10 +87,9 @@ impl ServerState {
 
     /// A connection of this worker has ended.
     pub(crate) fn leave(&self, worker: usize) {
-        // Only at the cap may somebody be waiting, and whoever begins to wait looks again after the notice.
-        let open = self.open();
+        // Only at the cap may somebody be waiting. It is looked at afterwards: whoever finds no room finds it later.
         self.counters[worker].open.fetch_sub(1, Relaxed);
-        if open >= self.options.max_connections {
+        if self.open() + 1 >= self.options.max_connections {
             self.room.notify_one();
         }
     }
