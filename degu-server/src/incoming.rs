@@ -184,20 +184,26 @@ impl Incoming {
                     return Ok(Some(Chunk { data, extensions }));
                 }
                 Some(Part::Chunk { size, extensions, data }) => {
-                    let most = self.link.machine().limits().max_chunk;
-                    if size > most as u64 {
-                        return Err(self.link.refuse_body(self.exchange, Fault::ChunkTooLarge));
-                    }
+                    self.check_chunk(size)?;
                     self.partial = Some((extensions, BytesMut::from(data)));
                 }
                 Some(Part::Data(data)) => match &mut self.partial {
                     Some((_, partial)) => partial.extend_from_slice(&data),
                     // The beginning of this chunk was read as data.
-                    None => self.partial = Some((ChunkExtensions::new(), BytesMut::from(data))),
+                    None => {
+                        self.check_chunk(self.left + data.len() as u64)?;
+                        self.partial = Some((ChunkExtensions::new(), BytesMut::from(data)));
+                    }
                 },
                 Some(Part::Last { .. }) => {}
             }
         }
+    }
+
+    /// Whether a chunk, or what is left of one, may be put together.
+    fn check_chunk(&self, size: u64) -> Result<(), BodyError> {
+        let most = self.link.machine().limits().max_chunk;
+        if size <= most as u64 { Ok(()) } else { Err(self.link.refuse_body(self.exchange, Fault::ChunkTooLarge)) }
     }
 
     /// The next part, in the form in which parts are sent: what a [`Source`] that passes a body on is made of.

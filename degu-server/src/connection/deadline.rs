@@ -51,8 +51,8 @@ pub(crate) struct Watch {
     idle: Cell<bool>,
     /// Seconds that the handler has taken, while there is one.
     handler: Cell<Option<u32>>,
-    /// The peer has said all it will say, and whether it still listens shows only to those who ask.
-    half_closed: Cell<bool>,
+    /// Nothing is read from the peer for now, so that its going away shows only to those who ask.
+    deaf: Cell<bool>,
 }
 
 impl Watch {
@@ -68,9 +68,9 @@ impl Watch {
         self.handler.set(works.then_some(0));
     }
 
-    /// Only the write side of the peer is closed, as far as is known.
-    pub(super) fn half_closed(&self) {
-        self.half_closed.set(true);
+    /// Whether nothing is read from the peer for now: it has said all it will say, or enough of it waits.
+    pub(super) fn deaf(&self, deaf: bool) {
+        self.deaf.set(deaf);
     }
 
     /// The connection waits for this from now on. What was charged stays if it waits for the same as before, however
@@ -123,7 +123,7 @@ impl Watch {
             }
         }
         let limit = match wait {
-            Wait::App => return self.half_closed.get(),
+            Wait::App => return self.deaf.get(),
             Wait::Request => deadlines.idle,
             Wait::Head => deadlines.head,
             Wait::Body | Wait::Write => deadlines.progress,

@@ -21,6 +21,7 @@ mod pump;
 mod socket;
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,6 +55,11 @@ pub(crate) struct Driver<A> {
 impl<A> Drop for Driver<A> {
     /// However the task ends.
     fn drop(&mut self) {
+        self.pump.link.end_exchange();
+        if self.pump.unframed {
+            // Aborted in the midst of a body that only the end of the connection ends.
+            self.pump.socket.reset_on_close();
+        }
         self.worker.remove(&self.pump.link);
     }
 }
@@ -95,11 +101,11 @@ impl<A: App> Driver<A> {
 
     async fn is_wanted(&mut self) -> Result<bool, CloseReason> {
         let Self { pump, session, worker, app } = self;
-        if !pump.drive(pin!(app.on_connect(session))).await? {
+        if !pump.drive(pin!(caught(|| app.on_connect(session))?)).await? {
             return Ok(false);
         }
         match &worker.options().on_connect {
-            Some(on_connect) => pump.drive(on_connect(session).as_mut()).await,
+            Some(on_connect) => pump.drive(caught(|| on_connect(session))?.as_mut()).await,
             None => Ok(true),
         }
     }
@@ -151,7 +157,7 @@ impl<A: App> Driver<A> {
         let exchange = pump.link.begin_exchange();
         let path = components(head.path());
         let body = Incoming::new(pump.link.clone(), exchange, head.framing());
-        let handler = app.handle(session, Request::new(head, &path, body));
+        let handler = caught(|| app.handle(session, Request::new(head, &path, body)))?;
         let response = pump.drive(pin!(handler)).await?;
         pump.link.watch.handler(false);
         self.respond(response, head.is_http10()).await?;
@@ -211,7 +217,10 @@ impl<A: App> Driver<A> {
         let Some(source) = source else { return Ok(()) };
         self.pump.unframed = unframed;
         self.pump.send(source).await?;
-        self.pump.unframed = false;
+        if unframed {
+            self.pump.flush().await?;
+            self.pump.unframed = false;
+        }
         Ok(())
     }
 
@@ -254,6 +263,11 @@ impl<A: App> Driver<A> {
         self.worker.linger(&pump.link);
         pump.linger().await
     }
+}
+
+/// Calls the app, which may panic before there is a future to poll.
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| CloseReason::Panic)
 }
 
 #[cfg(test)]

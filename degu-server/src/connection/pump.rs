@@ -1,14 +1,15 @@
 //! The octets of a connection: between the machine and the socket.
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use degu_wire::machine::Awaits;
 use degu_wire::{Part, Source};
+use tokio::task::coop::poll_proceed;
 
+use super::caught;
 use super::close::CloseReason;
 use super::deadline::Wait;
 use super::link::Link;
@@ -44,7 +45,8 @@ impl Pump {
     pub(super) async fn readable(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check()?;
-            if self.is_too_late() {
+            // What came while `on_connect` thought was read ahead, and the socket will not say it again.
+            if self.is_too_late() || !self.link.machine().buffered().is_empty() {
                 return Poll::Ready(Ok(()));
             }
             self.link.watch.wait(Wait::Request);
@@ -55,14 +57,15 @@ impl Pump {
         .await
     }
 
-    /// Whether the server stops, and no request is here; then there will be none.
+    /// Whether the server stops, and no request is here; then there will be none. A head that has begun is still waited
+    /// for.
     fn is_too_late(&self) -> bool {
-        let too_late = self.link.stopping.get() && !self.socket.has_input();
-        if too_late {
-            // A head that has begun is still waited for.
-            self.link.machine().stop();
+        if !self.link.stopping.get() || self.socket.has_input() {
+            return false;
         }
-        too_late
+        let mut machine = self.link.machine();
+        machine.stop();
+        machine.awaits() == Awaits::Nothing
     }
 
     /// The connection pauses: gives up what it holds.
@@ -115,8 +118,8 @@ impl Pump {
     ) -> Result<F::Output, CloseReason> {
         poll_fn(|cx| {
             loop {
-                let polled = self.link.polling(|| catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))));
-                if let Poll::Ready(output) = polled.map_err(|_| CloseReason::Panic)? {
+                let polled = self.link.polling(|| caught(|| handler.as_mut().poll(cx)));
+                if let Poll::Ready(output) = polled? {
                     return Poll::Ready(Ok(output));
                 }
                 ready!(self.poll_both(cx))?;
@@ -129,9 +132,11 @@ impl Pump {
     pub(super) async fn send(&mut self, mut source: Pin<Box<dyn Source>>) -> Moved {
         poll_fn(|cx| {
             loop {
+                // A source that never waits, and a peer that takes everything, must not keep the thread for themselves.
+                ready!(poll_proceed(cx)).made_progress();
                 while self.wants_part() {
-                    let polled = self.link.polling(|| catch_unwind(AssertUnwindSafe(|| source.as_mut().poll_part(cx))));
-                    match polled.map_err(|_| CloseReason::Panic)? {
+                    let polled = self.link.polling(|| caught(|| source.as_mut().poll_part(cx)));
+                    match polled? {
                         Poll::Ready(part) => self.put(part.transpose().map_err(CloseReason::Body)?)?,
                         Poll::Pending => break,
                     }
@@ -205,18 +210,18 @@ impl Pump {
     /// While the app works, or is waited for: writes what is pending, and reads what the app wants, or some ahead.
     fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         self.check()?;
-        // A peer that only has nothing more to say still reads; one that is gone does not.
-        if self.eof && self.socket.is_hung_up() {
-            return Poll::Ready(Err(CloseReason::Gone(None)));
-        }
         let had_room = self.link.machine().has_room();
         let flushed = self.poll_flush(cx)?.is_ready();
         let mut moved = !had_room && self.wants_part();
         let wanted = self.link.wants_input();
         let ahead = self.link.machine().buffered().len() < READ_AHEAD;
-        if !self.eof && (wanted || ahead) && self.poll_read(cx)?.is_ready() {
-            moved = true;
+        if !self.eof && (wanted || ahead) {
+            moved |= self.poll_read(cx)?.is_ready();
+        } else if self.socket.is_hung_up() {
+            // A peer that only has nothing more to say, or is not heard for now, still reads; one that is gone does not.
+            return Poll::Ready(Err(CloseReason::Gone(None)));
         }
+        self.link.watch.deaf(self.eof || !(wanted || ahead));
         self.link.watch.wait(match () {
             () if !flushed => Wait::Write,
             () if wanted => Wait::Body,
@@ -250,7 +255,6 @@ impl Pump {
         if read == 0 {
             self.eof = true;
             machine.receive_eof();
-            self.link.watch.half_closed();
         }
         drop(machine);
         self.received += read as u64;

@@ -1,0 +1,214 @@
+//! Peers, apps and moments that are meant to hurt.
+
+mod common;
+
+use std::future::Future;
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use common::{Raw, Running};
+use degu_server::{
+    Address, App, Body, BodyError, BoxError, Chunk, IntoResponse, Limits, Part, Request, Response, Server, Session,
+    Source,
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
+const LAST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine";
+const FAILED: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const TCP: Address = Address::IPV6_LOOPBACK;
+
+async fn fine(_: &mut Session, _: Request<'_>) -> &'static str {
+    "fine"
+}
+
+/// What is read while `on_connect` thinks is not waited for again.
+#[test]
+fn a_request_that_comes_before_its_connection_is_wanted() {
+    for address in [TCP, Address::ABSTRACT] {
+        let (sent, sends) = mpsc::channel();
+        let sends = Arc::new(std::sync::Mutex::new(sends));
+        let options = Server::options().workers(1).on_connect(async move |_: &mut Session| {
+            // The request is here, and the connection looks at it several times.
+            sends.lock().unwrap().recv().unwrap();
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            true
+        });
+        let server = Running::with(options, address, fine);
+        let mut raw = server.connect();
+        raw.send(GET);
+        sent.send(()).unwrap();
+        raw.expect(FINE);
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+}
+
+#[test]
+fn a_head_that_has_begun_is_waited_for_by_a_shutdown() {
+    for address in [TCP, Address::ABSTRACT] {
+        let server = Running::new(address, fine);
+        let mut raw = server.connect();
+        raw.send(GET);
+        raw.expect(FINE);
+        let (begin, end) = GET.split_at(20);
+        raw.send(begin);
+        let mut other = server.connect();
+        other.send(GET);
+        other.expect(FINE);
+        let stopped = std::thread::spawn(move || server.shut_down());
+        // The idle one is closed, so the shutdown has begun.
+        assert_eq!(other.rest(), "");
+        raw.send(end);
+        raw.expect(LAST);
+        assert_eq!(raw.rest(), "");
+        stopped.join().unwrap();
+    }
+}
+
+/// Always has more, and takes its time to make it.
+struct Busy;
+
+impl Source for Busy {
+    fn poll_part(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(200) {}
+        Poll::Ready(Some(Ok(Chunk::new(vec![0; 8 * 1024]).into())))
+    }
+}
+
+#[test]
+fn an_endless_body_leaves_room_for_others() {
+    for address in [TCP, Address::ABSTRACT] {
+        let app = async |_: &mut Session, request: Request<'_>| match request.query() {
+            Some(_) => Body::from_chunks(Box::pin(Busy)),
+            None => Body::from("fine"),
+        };
+        let server = Running::new(address, app);
+        let mut busy = server.connect();
+        busy.send("GET /?busy HTTP/1.1\r\nHost: a\r\n\r\n");
+        let reader = std::thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 20];
+            while busy.read_some(&mut buffer).is_ok_and(|octets| octets > 0) {}
+        });
+        for _ in 0..3 {
+            let mut raw = server.connect();
+            raw.send(GET);
+            raw.expect(FINE);
+        }
+        drop(server);
+        reader.join().unwrap();
+    }
+}
+
+#[test]
+fn a_body_without_framing_that_is_aborted_does_not_look_whole() {
+    let app = async |_: &mut Session, _: Request<'_>| {
+        Body::unfold(true, async |first| {
+            if !first {
+                std::future::pending::<()>().await;
+            }
+            Some((Chunk::new("some"), false))
+        })
+    };
+    let server = Running::with(Server::options().workers(1).allow_http10(true), TCP, app);
+    let mut raw = server.connect();
+    raw.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    raw.response_head().unwrap();
+    raw.expect("some");
+    drop(server);
+    let end = raw.read_some(&mut [0; 10]).map_err(|error| error.kind());
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+}
+
+/// Panics before there is a future.
+struct Eager;
+
+impl App for Eager {
+    fn handle(&self, _: &mut Session, request: Request<'_>) -> impl Future<Output = Response> {
+        assert!(request.query().is_none(), "an app that panics early");
+        std::future::ready("fine".into_response())
+    }
+}
+
+#[test]
+fn an_app_that_panics_before_it_is_polled_is_answered_for() {
+    let server = Running::new(TCP, Eager);
+    let bad = "GET /?bad HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(server.ask([GET, bad, GET].concat()), [FINE, FAILED].concat());
+    assert_eq!(server.ask(GET), FINE);
+}
+
+/// Tells when it is dropped.
+struct Tell(mpsc::Sender<()>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn a_peer_that_is_gone_is_noticed_behind_what_nobody_reads() {
+    let body = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n{}", "x".repeat(150_000));
+    let (dropped, drops) = mpsc::channel();
+    let app = async move |_: &mut Session, _: Request<'_>| {
+        let _tell = Tell(dropped.clone());
+        std::future::pending::<&'static str>().await
+    };
+    let server = Running::new(Address::ABSTRACT, app);
+    let mut raw = server.connect();
+    raw.send(&body);
+    drop(raw);
+    drops.recv_timeout(Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn the_rest_of_a_chunk_has_the_bound_of_a_chunk() {
+    let (read, reads) = mpsc::channel();
+    let app = async move |_: &mut Session, mut request: Request<'_>| {
+        request.body.next_data().await?;
+        read.send(()).unwrap();
+        let chunk = request.body.next_chunk().await?;
+        Ok::<_, BodyError>(chunk.map_or(0, |chunk| chunk.data.len()).to_string())
+    };
+    let limits = Limits { max_chunk: 1000, ..Limits::default() };
+    let server = Running::with(Server::options().workers(1).limits(limits), TCP, app);
+    let mut raw = server.connect();
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffff\r\nx");
+    reads.recv().unwrap();
+    raw.send("x".repeat(1001));
+    assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 413 "));
+}
+
+#[tokio::test(flavor = "local")]
+async fn a_reader_hears_of_an_abort() {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let sender = std::sync::Mutex::new(Some(sender));
+    let app = async move |_: &mut Session, request: Request<'_>| {
+        let sender = sender.lock().unwrap().take().unwrap();
+        let mut request = request.into_owned();
+        drop(tokio::task::spawn_local(async move {
+            let first = request.body.next_data().await;
+            let _ = sender.send((first, request.body.next_data().await));
+        }));
+        std::future::pending::<&'static str>().await
+    };
+    let options = Server::options().shutdown_grace(Duration::ZERO);
+    let server = options.bind(Address::ABSTRACT, app).unwrap();
+    let address = server.address().clone();
+    let serving = tokio::task::spawn_local(server.serve_local());
+    let mut raw = tokio::task::spawn_blocking(move || Raw::connect(&address)).await.unwrap();
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    serving.abort();
+    let read = tokio::time::timeout(Duration::from_secs(20), receiver).await;
+    assert_eq!(read.unwrap().unwrap(), (Ok(Some("abc".into())), Err(BodyError::Over)));
+}
