@@ -126,9 +126,7 @@ fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
 /// A status that is not all there, or a fault in it.
 #[cold]
 fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
-    let mut status = 0;
-    for at in 8..12 {
-        let Some(&octet) = input.get(at) else { return Ok(None) };
+    for (at, &octet) in input.iter().enumerate().take(12).skip(8) {
         let valid = match at {
             8 => octet == b' ',
             9 => matches!(octet, b'1'..=b'9'),
@@ -137,11 +135,8 @@ fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
         if !valid {
             return Err(RemoteError::at(Fault::Status, at));
         }
-        if at > 8 {
-            status = status * 10 + u16::from(octet - b'0');
-        }
     }
-    Ok(Some(status))
+    Ok(None)
 }
 
 impl ResponseMeta {
