@@ -7,7 +7,6 @@
 //! The contestants are a program of their own (`xtask/bench`), which this command builds and runs. Needs Linux.
 
 mod baseline;
-mod child;
 mod cores;
 mod duo;
 mod machine;
@@ -119,6 +118,16 @@ fn build_codecs(shell: &Shell, picohttpparser: bool) -> Result<wire::Programs> {
     Ok(wire::Programs { simd, scalar })
 }
 
+/// The time of one repetition, of the `TIMES NANOSECONDS` that a program with these arguments has printed.
+fn nanoseconds(arguments: &[String], output: &str) -> Result<f64> {
+    let figures =
+        output.split_once(' ').and_then(|(times, time)| Some((times.parse::<f64>().ok()?, time.parse::<f64>().ok()?)));
+    match figures {
+        Some((times, time)) if times > 0.0 => Ok(time / times),
+        _ => Err(format!("{}: no figures, but {output:?}", arguments.join(" ")).into()),
+    }
+}
+
 impl Options {
     /// `None`: the usage was asked for.
     fn parse(mut arguments: Parser) -> Result<Option<Self>> {
@@ -221,5 +230,12 @@ mod tests {
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn figures() {
+        assert_eq!(nanoseconds(&[], "4 100").unwrap(), 25.0);
+        assert!(nanoseconds(&[], "0 100").is_err());
+        assert!(nanoseconds(&[], "").is_err());
     }
 }

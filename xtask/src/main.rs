@@ -4,6 +4,7 @@
 //! run does is not here but in `.ci/run`, which calls these.
 
 mod bench;
+mod child;
 mod fuzz;
 mod no_std;
 mod test;

@@ -8,9 +8,10 @@ use super::cores::{Cores, Placement};
 use super::progress::Progress;
 use super::report::{Entry, Group, Report, Unit};
 use super::rounds::{interleave, time_each};
-use super::{Options, child, machine};
+use super::{Options, machine, nanoseconds};
 use crate::Result;
-use child::Server;
+use crate::child;
+use crate::child::Server;
 
 /// The pairs that the others are compared with: the floor that the kernel sets, and the best known peer.
 const REFERENCES: [&str; 2] = ["raw", "hyper"];
@@ -130,7 +131,7 @@ fn measure(program: &Path, pair: &Pair, condition: &Condition, folder: &Folder, 
     let mut client = arguments("client", &pair.0, server.address(), condition.client);
     client.push(format!("--millis={}", time.as_millis()));
     let output = server.measure(program, &client, time * 4 + Duration::from_secs(30))?;
-    child::nanoseconds(&client, &output)
+    nanoseconds(&client, &output)
 }
 
 /// A folder for sockets, gone when this is dropped.

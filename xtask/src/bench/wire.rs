@@ -10,8 +10,9 @@ use super::progress::Progress;
 use super::report::{Entry, Group, Report, Unit};
 use super::rounds::{interleave, time_each};
 use super::stats::Summary;
-use super::{Options, child, machine};
+use super::{Options, machine, nanoseconds};
 use crate::Result;
+use crate::child;
 
 /// How long one measurement takes, its warm-up not counted.
 const TIME: Duration = Duration::from_millis(100);
@@ -62,7 +63,7 @@ pub(super) fn run(programs: &Programs, options: &Options) -> Result<Report> {
         let mut arguments = contestant.arguments(&tasks[task], &format!("--millis={}", time.as_millis()));
         arguments.extend(core.map(|core| format!("--core={core}")));
         let output = child::run(contestant.program(programs), &arguments, time * 4 + Duration::from_secs(30))?;
-        samples[task][number].push(child::nanoseconds(&arguments, &output)?);
+        samples[task][number].push(nanoseconds(&arguments, &output)?);
         Ok(())
     })?;
     let mut groups = Vec::new();

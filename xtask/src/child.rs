@@ -1,6 +1,6 @@
-//! The processes of a measurement: started, waited for within a bound, and never left behind.
+//! The processes of a command: started, waited for within a bound, and never left behind.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc;
@@ -27,7 +27,7 @@ impl Drop for Killed {
 /// A server in a process of its own, until this is dropped. Its stdin stays open: the server ends when that does, so
 /// that it is gone even if this process is killed.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     process: Killed,
     stderr: Option<ChildStderr>,
     address: String,
@@ -39,27 +39,44 @@ impl Server {
     /// # Errors
     ///
     /// The line does not come; with what the program said on stderr.
-    pub(super) fn start(program: &Path, arguments: &[String]) -> Result<Self> {
+    pub(crate) fn start(program: &Path, arguments: &[String]) -> Result<Self> {
+        Self::start_until(program, arguments, |line| line.strip_prefix("listening on ").map(str::to_owned))
+    }
+
+    /// Starts `program` and waits until `found` finds in a line of its stdout where it listens.
+    ///
+    /// # Errors
+    ///
+    /// No such line comes; with what the program said on stderr.
+    pub(crate) fn start_until(
+        program: &Path,
+        arguments: &[String],
+        found: impl Fn(&str) -> Option<String> + Send + 'static,
+    ) -> Result<Self> {
         let mut process = spawn(program, arguments)?;
         let stdout = process.0.stdout.take();
         let stderr = process.0.stderr.take();
-        let (found, line) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
-            let mut line = String::new();
-            let _ = stdout.map(|stdout| BufReader::new(stdout).read_line(&mut line));
-            let _ = found.send(line);
+            let Some(mut stdout) = stdout.map(BufReader::new) else { return };
+            if let Some(address) = stdout.by_ref().lines().map_while(io::Result::ok).find_map(|line| found(&line)) {
+                let _ = sender.send(address);
+                // Read on, so that a server that has more to say does not wait for a reader.
+                let _ = io::copy(&mut stdout, &mut io::sink());
+            }
         });
-        let line = line.recv_timeout(START).unwrap_or_default();
         let mut server = Self { process, stderr, address: String::new() };
-        match line.trim().strip_prefix("listening on ") {
-            Some(address) => server.address = address.into(),
-            None => return Err(format!("{}: does not listen: {}", arguments.join(" "), server.last_words()).into()),
+        match receiver.recv_timeout(START) {
+            Ok(address) => server.address = address,
+            Err(_) => {
+                return Err(format!("{}: does not listen: {}", arguments.join(" "), server.last_words()).into());
+            }
         }
         Ok(server)
     }
 
     /// Where it listens, as the kernel bound it.
-    pub(super) fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
@@ -80,7 +97,7 @@ impl Server {
     /// # Errors
     ///
     /// The client fails or takes longer than `limit`; with what both ends said on stderr.
-    pub(super) fn measure(self, program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
+    pub(crate) fn measure(self, program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
         run(program, arguments, limit).map_err(|error| match self.last_words() {
             said if said.is_empty() => error,
             said => format!("{error}; the server: {said}").into(),
@@ -93,7 +110,7 @@ impl Server {
 /// # Errors
 ///
 /// It fails or takes longer than `limit`; with what it said on stderr.
-pub(super) fn run(program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
+pub(crate) fn run(program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
     let mut process = spawn(program, arguments)?;
     let (stdout, stderr) = (process.0.stdout.take(), process.0.stderr.take());
     let (found, output) = mpsc::channel();
@@ -104,16 +121,6 @@ pub(super) fn run(program: &Path, arguments: &[String], limit: Duration) -> Resu
     };
     let status = process.0.wait()?;
     if status.success() { Ok(stdout) } else { Err(format!("{what}: {status}, {stderr}").into()) }
-}
-
-/// The time of one repetition, of the `TIMES NANOSECONDS` that a program with these arguments has printed.
-pub(super) fn nanoseconds(arguments: &[String], output: &str) -> Result<f64> {
-    let figures =
-        output.split_once(' ').and_then(|(times, time)| Some((times.parse::<f64>().ok()?, time.parse::<f64>().ok()?)));
-    match figures {
-        Some((times, time)) if times > 0.0 => Ok(time / times),
-        _ => Err(format!("{}: no figures, but {output:?}", arguments.join(" ")).into()),
-    }
 }
 
 fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
@@ -148,13 +155,6 @@ mod tests {
         assert_eq!(run(Path::new(SHELL), &script("echo 5"), LONG).unwrap(), "5");
         let failed = run(Path::new(SHELL), &script("echo why >&2; exit 3"), LONG).unwrap_err().to_string();
         assert!(failed.ends_with("exit status: 3, why"), "{failed}");
-    }
-
-    #[test]
-    fn figures() {
-        assert_eq!(nanoseconds(&[], "4 100").unwrap(), 25.0);
-        assert!(nanoseconds(&[], "0 100").is_err());
-        assert!(nanoseconds(&[], "").is_err());
     }
 
     #[test]
