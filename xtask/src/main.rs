@@ -6,6 +6,7 @@
 mod bench;
 mod child;
 mod fuzz;
+mod interop;
 mod no_std;
 mod test;
 mod tidy;
@@ -31,7 +32,8 @@ usage: cargo xtask COMMAND
   fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
        [--skip-if-missing]          without the tools for it: say so, and call it a success
-  bench [SUITE] [OPTIONS]           measures; `cargo xtask bench --help` lists suites and options";
+  bench [SUITE] [OPTIONS]           measures; `cargo xtask bench --help` lists suites and options
+  interop [--install]               our ends against the clients and servers of others, as a matrix";
 
 fn main() -> ExitCode {
     match dispatch(Parser::from_env()) {
@@ -59,6 +61,7 @@ fn dispatch(mut arguments: Parser) -> Result {
         "test" => test::run(&shell, arguments),
         "tidy" => tidy::run(&shell, arguments),
         "fuzz" => fuzz::run(&shell, arguments),
+        "interop" => interop::run(&shell, arguments),
         "no-std" => no_std::run(&shell, arguments),
         "bench" => bench::run(&shell, arguments),
         other => Err(format!("no command {other}\n\n{USAGE}").into()),
