@@ -195,6 +195,20 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_a_name_is_told_from_any_other() {
+        for (octet, lane) in (0..=255u8).flat_map(|octet| (0..8).map(move |lane| (octet, lane))) {
+            for other in *b"azmAZM-" {
+                let mut word = [other; 8];
+                word[lane] = octet;
+                let lanes = lanes_not_of_a_name(u64::from_le_bytes(word));
+                let found = (lanes != 0).then(|| octets_before(lanes));
+                let is_of_a_name = octet.is_ascii_alphabetic() || octet == b'-';
+                assert_eq!(found, (!is_of_a_name).then_some(lane), "{octet} in {lane} among {other}");
+            }
+        }
+    }
+
+    #[test]
     fn every_octet_in_every_lane() {
         // As long as a block and a word: the octets of either, and behind both.
         for (octet, lane) in (0..=255u8).flat_map(|octet| (0..26).map(move |lane| (octet, lane))) {
