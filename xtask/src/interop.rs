@@ -55,7 +55,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     if options.install {
         for kind in KINDS {
             if let Err(missing) = (kind.find)(shell) {
-                println!("{}: {missing}; installs it", kind.name);
+                println!("{}: {missing}: installing it", kind.name);
                 // What can not be installed is left out as what is missing is.
                 (kind.install)(shell).unwrap_or_else(|error| println!("{}: can not be installed: {error}", kind.name));
             }
@@ -64,7 +64,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     if options.list {
         for kind in KINDS {
             match (kind.find)(shell) {
-                Ok(version) => println!("{} {version}", kind.name),
+                Ok(version) => println!("{}: {version}", kind.name),
                 Err(missing) => println!("{}: {missing}", kind.name),
             }
         }

@@ -12,7 +12,7 @@ use crate::child::Server;
 pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
     let python = installed();
     let version = cmd!(shell, "{python} -c {PRINT_VERSION}").quiet().ignore_stderr().read();
-    version.map_err(|_| "Degu 0.18 is not installed: cargo xtask interop --install, with CPython 3.6 there".into())
+    version.map_err(|_| "it is not installed, which needs CPython 3.6".into())
 }
 
 const PRINT_VERSION: &str = "import degu, degu.base; print(degu.__version__)";

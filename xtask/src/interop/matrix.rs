@@ -51,7 +51,7 @@ impl Matrix {
 
     /// Notes that a peer is missing.
     pub(super) fn leave_out(&mut self, peer: &str, why: &str) {
-        self.left_out.push(format!("{peer} is left out: {why}"));
+        self.left_out.push(format!("{peer} is left out: {why} (cargo xtask interop --install)"));
     }
 
     /// Notes that a peer is there but does not work.
@@ -186,7 +186,8 @@ mod tests {
         assert!(text.contains("| a           | b      | IPv6     | ok  |"), "{text}");
         assert!(text.contains("| ok  | FAILED | -          |"), "{text}");
         let notes = "\n- f FAILED: it ended\n- a to c, abstract, chunks FAILED: why\n- a, extensions: not there\n\
-                     - e, get, head: never\n- d is left out: there is no d\n";
+                     - e, get, head: never\n- d is left out: there is no d \
+                     (cargo xtask interop --install)\n";
         assert!(text.ends_with(notes), "{text}");
     }
 

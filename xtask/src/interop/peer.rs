@@ -125,7 +125,7 @@ fn last_line(text: &str) -> String {
 ///
 /// The program is not there, as a message.
 pub(super) fn version(shell: &Shell, program: &str, option: &str) -> std::result::Result<String, String> {
-    let missing = |_| format!("there is no {program} here: cargo xtask interop --install");
+    let missing = |_| format!("there is no {program} here");
     let output = cmd!(shell, "{program} {option}").quiet().ignore_status().output().map_err(missing)?;
     // nginx and some Pythons write it to stderr.
     let said = [output.stdout, output.stderr].concat();
