@@ -55,6 +55,7 @@ impl<A: App> Acceptor<A> {
     pub(crate) async fn run(mut self) {
         let stopping = self.state.reached(Phase::Draining);
         let _ = first(stopping, self.accept()).await;
+        self.sockets.iter_mut().for_each(Accepting::unlink);
         // Those who connected before are served, or at least hear of it.
         while self.state.phase() == Phase::Draining
             && let Some(accepted) = self.waiting()

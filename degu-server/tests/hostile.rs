@@ -5,14 +5,15 @@ mod common;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use common::{Raw, Running};
 use degu_server::{
-    Address, App, Body, BodyError, BoxError, Chunk, IntoResponse, Limits, Part, Request, Response, Server, Session,
-    Source,
+    Address, App, Body, BodyError, BoxError, Chunk, IntoResponse, Limits, Listener, Part, Request, Response, Server,
+    Session, Source,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -69,6 +70,45 @@ fn a_head_that_has_begun_is_waited_for_by_a_shutdown() {
         assert_eq!(raw.rest(), "");
         stopped.join().unwrap();
     }
+}
+
+#[test]
+fn servers_that_follow_each_other_on_one_path_keep_their_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let rounds = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while rounds.load(Ordering::Relaxed) < 100 {
+                    let Ok(listener) = Listener::bind(Address::unix(&path), None) else {
+                        std::thread::yield_now();
+                        continue;
+                    };
+                    rounds.fetch_add(1, Ordering::Relaxed);
+                    // The one before may still be busy with its end.
+                    for _ in 0..20 {
+                        std::thread::yield_now();
+                    }
+                    assert!(path.exists(), "the file of a server that listens");
+                    drop(listener);
+                }
+            });
+        }
+    });
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_lock_file_that_says_something_is_somebody_elses() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("socket.lock");
+    std::fs::write(&lock, "1234").unwrap();
+    drop(Listener::bind(Address::unix(folder.path().join("socket")), None).unwrap());
+    assert_eq!(std::fs::read(&lock).unwrap(), b"1234");
+    std::fs::write(&lock, "").unwrap();
+    drop(Listener::bind(Address::unix(folder.path().join("socket")), None).unwrap());
+    assert!(!lock.exists(), "one that was left behind");
 }
 
 /// Always has more, and takes its time to make it.

@@ -23,9 +23,9 @@ pub(crate) struct Accepted {
 /// A listening socket that a runtime waits for.
 #[derive(Debug)]
 pub(crate) struct Accepting {
+    /// Unlinks the file of a Unix socket. It goes before the socket: see [`SocketFile`].
+    file: Option<SocketFile>,
     socket: Socket,
-    /// Unlinks the file of a Unix socket, after the socket is closed.
-    _file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,12 @@ impl Accepting {
             true => Socket::Unix(UnixListener::from_std(listener.fd.into())?),
             false => Socket::Tcp(TcpListener::from_std(listener.fd.into())?),
         };
-        Ok(Self { socket, _file: listener.file })
+        Ok(Self { file: listener.file, socket })
+    }
+
+    /// Nobody can find a Unix socket by its path from here on. Those who have are still accepted.
+    pub(crate) fn unlink(&mut self) {
+        self.file = None;
     }
 
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {

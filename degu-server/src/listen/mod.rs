@@ -36,10 +36,10 @@ const BACKLOG: i32 = 4096;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    /// Unlinks the file of a Unix socket when it is dropped. It goes before the socket: see [`SocketFile`].
+    file: Option<SocketFile>,
     fd: OwnedFd,
     address: Address,
-    /// Unlinks the file of a Unix socket when it is dropped.
-    file: Option<SocketFile>,
 }
 
 impl Listener {

@@ -15,6 +15,9 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::net::{AddressFamily, SocketAddrUnix, bind, connect, listen};
 
 /// The file of a socket that we bound. Dropping it unlinks the file if it is still that one.
+///
+/// It has to be dropped before the socket is closed. An open socket holds on to its inode; once it is closed the next
+/// server may replace the file, get the very same inode number for its own, and lose it to us.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -81,7 +84,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SocketAddrUnix) -> io::
 /// An exclusive lock on `<path>.lock`, which exists only while it is held.
 struct Lock {
     path: PathBuf,
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -101,7 +104,7 @@ impl Lock {
             // Whoever held it before has unlinked it; then somebody else may hold the lock on its successor.
             let current = fs::symlink_metadata(&path).ok();
             if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current))) {
-                return Ok(Self { path, _file: file });
+                return Ok(Self { path, file });
             }
         }
     }
@@ -109,6 +112,9 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        // One that says something was here before, and belongs to somebody else.
+        if self.file.metadata().is_ok_and(|found| found.len() == 0) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
