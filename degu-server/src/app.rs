@@ -47,8 +47,31 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(logged(closure));
 /// ```
 ///
+/// Middleware that is a closure answers requests only: it does not ask the inner app's [`on_connect`](Self::on_connect).
+/// Where that must be asked, middleware is a type that passes both on.
+///
 /// An `async fn` that returns plain `impl IntoResponse` is not: such a return type captures the lifetimes of the
-/// arguments. Return [`Response`], a `Result`, or `impl IntoResponse + use<>`.
+/// arguments, so that there is no one type `R`.
+///
+/// ```compile_fail,E0308
+/// # use degu_server::{App, IntoResponse, Request, Session};
+/// async fn refused(_: &mut Session, _: Request<'_>) -> impl IntoResponse {
+///     (200, "OK", "hello")
+/// }
+/// # fn is_an_app(_: impl App) {}
+/// is_an_app(refused);
+/// ```
+///
+/// Return [`Response`], a `Result`, or `impl IntoResponse + use<>`, which says that nothing of the arguments is in it:
+///
+/// ```
+/// # use degu_server::{App, IntoResponse, Request, Session};
+/// async fn fine(_: &mut Session, _: Request<'_>) -> impl IntoResponse + use<> {
+///     (200, "OK", "hello")
+/// }
+/// # fn is_an_app(_: impl App) {}
+/// is_an_app(fine);
+/// ```
 ///
 /// One app serves all connections on all threads, so it is `Send` and `Sync`. The futures that it makes need not be: a
 /// connection never leaves its thread. A handler that blocks stops every connection of its thread; what blocks belongs
