@@ -73,6 +73,22 @@ fn a_head_that_has_begun_is_waited_for_by_a_shutdown() {
 }
 
 #[test]
+fn a_response_that_is_made_during_a_shutdown_is_the_last() {
+    let (begun, begins) = mpsc::channel();
+    let app = async move |session: &mut Session, _: Request<'_>| {
+        begun.send(()).unwrap();
+        session.closing().await;
+        "fine"
+    };
+    let server = Running::new(TCP, app);
+    let mut raw = server.connect();
+    raw.send(GET);
+    begins.recv().unwrap();
+    server.shut_down();
+    assert_eq!(raw.rest(), LAST);
+}
+
+#[test]
 fn servers_that_follow_each_other_on_one_path_keep_their_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("socket");

@@ -145,7 +145,7 @@ impl<A: App> Driver<A> {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
         session.requests += 1;
-        if worker.is_stopping() || session.requests >= worker.options().max_requests {
+        if session.requests >= worker.options().max_requests {
             pump.link.machine().stop();
         }
         worker.counters().add_request();
@@ -199,6 +199,10 @@ impl<A: App> Driver<A> {
         let unframed = is_http10 && matches!(content, Content::Chunked);
         {
             let mut machine = link.machine();
+            // Asked as late as can be: a shutdown may have begun while the app worked.
+            if self.worker.is_stopping() {
+                machine.stop();
+            }
             match link.fault() {
                 // Nothing after it can be understood, whatever the app made of it.
                 Some(_) => machine.abandon_request_body(0),
