@@ -1,0 +1,115 @@
+//! Every bound of a server that has no test of its own elsewhere, reached over a socket.
+
+mod common;
+
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use common::Running;
+use degu_server::{
+    Address, Body, BoxError, Chunk, ErrorReply, Handle, IntoResponse, Options, Request, Response, Server, Session,
+};
+
+const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+
+async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+    Ok(match request.path() {
+        ["never"] => std::future::pending().await,
+        _ => request.body.read_all(1024).await?.into_response(),
+    })
+}
+
+fn server(options: Options) -> Running {
+    Running::with(options.workers(1), Address::IPV6_LOOPBACK, app)
+}
+
+/// What a peer sees that stops after these octets and waits.
+fn stalled(server: &Running, octets: &str) -> String {
+    let mut raw = server.connect();
+    raw.send(octets);
+    raw.rest()
+}
+
+fn closing(status: &str) -> String {
+    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+#[test]
+fn a_head_that_does_not_end() {
+    let server = server(Server::options().head_deadline(SECOND));
+    assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost:"), closing("408 Request Timeout"));
+}
+
+#[test]
+fn a_connection_without_a_request() {
+    let server = server(Server::options().idle(SECOND));
+    assert_eq!(stalled(&server, ""), "");
+    let whole = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost: a\r\n\r\n"), whole);
+}
+
+#[test]
+fn a_body_that_does_not_get_on() {
+    let server = server(Server::options().progress(1024, SECOND));
+    let request = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
+    assert_eq!(stalled(&server, request), closing("408 Request Timeout"));
+}
+
+#[test]
+fn a_handler_that_does_not_answer() {
+    let server = server(Server::options().handler_deadline(SECOND));
+    let request = "GET /never HTTP/1.1\r\nhost: a\r\n\r\n";
+    assert_eq!(stalled(&server, request), closing("503 Service Unavailable"));
+}
+
+#[test]
+fn a_response_that_nobody_takes() {
+    let (dropped, is_dropped) = channel();
+    let endless = async move |_: &mut Session, _: Request<'_>| {
+        let dropped: Sender<()> = dropped.clone();
+        Body::unfold(dropped, async |dropped| Some((Chunk::new(vec![b'x'; 1 << 16]), dropped)))
+    };
+    let options = Server::options().workers(1).progress(1024, SECOND);
+    let mut raw = {
+        let server = Running::with(options, Address::IPV6_LOOPBACK, endless);
+        let mut raw = server.connect();
+        raw.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        while deadlines(server.handle()) == 0 {
+            std::thread::yield_now();
+        }
+        raw
+    };
+    assert!(is_dropped.recv().is_err(), "the body is gone, and the app with its server");
+    // What had left before is there, without an end: by a reset, where the system has one to send.
+    let mut octets = vec![0; 1 << 20];
+    let mut tail = Vec::new();
+    while let Ok(count @ 1..) = raw.read_some(&mut octets) {
+        tail.extend_from_slice(&octets[..count]);
+        tail.drain(..tail.len().saturating_sub(5));
+    }
+    assert_ne!(tail, b"0\r\n\r\n");
+}
+
+fn deadlines(handle: &Handle) -> u64 {
+    handle.stats().deadlines
+}
+
+#[test]
+fn a_fault_that_is_not_answered() {
+    let server = server(Server::options().error_reply(ErrorReply::Silent));
+    assert_eq!(server.ask("GET / HTTP/1.1\r\n\r\n"), "");
+    assert_eq!(server.ask("GET / HTTP/1.1\nhost: a\n\n"), "");
+}
+
+#[test]
+fn methods_that_are_not_listed() {
+    let server = server(Server::options().methods(["PURGE"]));
+    for (method, expected) in [
+        ("PURGE", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()),
+        ("purge", closing("501 Not Implemented")),
+        ("PROPFIND", closing("501 Not Implemented")),
+        ("TRACE", closing("501 Not Implemented")),
+    ] {
+        assert_eq!(server.ask(format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n")), expected, "{method}");
+    }
+}
