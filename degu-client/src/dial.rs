@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, os::unix::net::UnixStream as StdUnixStream, sync::Arc, time::Duration};
 
 use degu_wire::Address;
-use rustix::net::{SocketAddrUnix, SocketFlags, connect};
+use rustix::net::{SocketAddrUnix, connect};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -80,7 +80,7 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)
 async fn unix(path: &SocketAddrUnix) -> Result<UnixStream, Cause> {
     let mut pause = Duration::from_millis(1);
     loop {
-        let socket = unix_socket(SocketFlags::NONBLOCK)?;
+        let socket = unix_socket(true)?;
         match connect(&socket, path) {
             Ok(()) => return Ok(UnixStream::from_std(StdUnixStream::from(socket))?),
             Err(rustix::io::Errno::AGAIN) => sleep(pause).await,

@@ -1,11 +1,13 @@
 //! From addresses to what sockets take, without waiting for anybody.
 
-use std::net::{SocketAddr, SocketAddrV6};
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use degu_wire::{Address, AddressFault, AddressKind, Zone};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, netdevice, socket_with};
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType};
 
 use crate::{Cause, Deadline};
 
@@ -24,10 +26,7 @@ pub(crate) fn target(address: &Address) -> Result<Target<'_>, Cause> {
             let zone = match zone {
                 Zone::None => 0,
                 Zone::Index(index) => index,
-                Zone::Name(name) => {
-                    let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-                    netdevice::name_to_index(&socket, name)?
-                }
+                Zone::Name(name) => zone_index(ip, name)?,
             };
             Target::Ip(SocketAddrV6::new(ip, port, 0, zone).into())
         }
@@ -45,9 +44,46 @@ pub(crate) fn target(address: &Address) -> Result<Target<'_>, Cause> {
     })
 }
 
-/// A Unix stream socket.
-pub(crate) fn unix_socket(flags: SocketFlags) -> Result<OwnedFd, Cause> {
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn zone_index(_: Ipv6Addr, name: &str) -> Result<u32, Cause> {
+    use rustix::net::{SocketFlags, netdevice::name_to_index, socket_with};
+    let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    Ok(name_to_index(&socket, name)?)
+}
+
+/// Where rustix has no such call the resolver knows interfaces by their names.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn zone_index(ip: Ipv6Addr, name: &str) -> Result<u32, Cause> {
+    use std::net::ToSocketAddrs;
+    let found = (format!("{ip}%{name}").as_str(), 0).to_socket_addrs()?.find_map(|found| match found {
+        SocketAddr::V6(found) => Some(found.scope_id()),
+        SocketAddr::V4(_) => None,
+    });
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no interface of that name").into())
+}
+
+/// What a write does when the peer is gone: an error, and no signal. Where the flag is missing it is Rust's runtime that
+/// ignores SIGPIPE.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// A Unix stream socket that children do not inherit.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) fn unix_socket(nonblocking: bool) -> Result<OwnedFd, Cause> {
+    use rustix::net::{SocketFlags, socket_with};
+    let flags = if nonblocking { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
     Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | flags, None)?)
+}
+
+/// A Unix stream socket that children do not inherit, but for one that is made right now.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn unix_socket(nonblocking: bool) -> Result<OwnedFd, Cause> {
+    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, nonblocking)?;
+    Ok(socket)
 }
 
 /// The addresses of a name in the order in which they are tried: the families in turn, the one that the resolver put

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use crate::App;
-use crate::listen::{Accepted, Accepting};
+use crate::listen::{Accepted, Accepting, NO_SIGNAL};
 use crate::server::first;
 use crate::state::{Phase, ServerState};
 use crate::worker;
@@ -172,6 +172,6 @@ fn refuse(accepted: &Accepted) {
     let fd = &accepted.fd;
     let mut scratch = [0; 4096];
     let _ = recv(fd, &mut scratch[..], RecvFlags::DONTWAIT);
-    let _ = send(fd, REFUSAL, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    let _ = send(fd, REFUSAL, SendFlags::DONTWAIT | NO_SIGNAL);
     let _ = shutdown(fd, Shutdown::Write);
 }

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::unix::net::UnixStream, sync::Arc};
 
 use degu_wire::Address;
-use rustix::net::{SocketAddrUnix, SocketFlags, connect, sockopt};
+use rustix::net::{SocketAddrUnix, connect, sockopt};
 
 use super::Connection;
 use super::stream::Stream;
@@ -56,7 +56,7 @@ fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAdd
 }
 
 fn unix(path: &SocketAddrUnix, until: Until) -> Result<UnixStream, Cause> {
-    let socket = unix_socket(SocketFlags::empty())?;
+    let socket = unix_socket(false)?;
     // What a connect waits for is room in the server's queue.
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, until.left()?)?;
     rustix::io::retry_on_intr(|| connect(&socket, path)).map_err(|error| late(error.into(), until))?;

@@ -14,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
+use crate::resolve::NO_SIGNAL;
+
 /// Reads begin with this much room, and grow up to [`MOST`] while they fill it.
 const FIRST: usize = 8 * 1024;
 const MOST: usize = 256 * 1024;
@@ -128,7 +130,7 @@ impl Stream {
 }
 
 fn write_socket(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let flags = SendFlags::DONTWAIT | NO_SIGNAL;
     match pieces {
         [only, [], []] | [[], only, []] | [[], [], only] => retry_on_intr(|| send(socket, only, flags)),
         _ => {

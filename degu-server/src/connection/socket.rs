@@ -12,10 +12,12 @@ use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, Shutdown, send, sendmsg};
+use rustix::net::{SendAncillaryBuffer, Shutdown, send, sendmsg};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::listen::NO_SIGNAL;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -153,10 +155,10 @@ fn poll_read_buffer<S: AsyncRead + Unpin>(
 
 fn send_pieces(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
     rustix::io::retry_on_intr(|| match pieces {
-        [one, [], []] | [[], one, []] | [[], [], one] => send(socket, one, SendFlags::NOSIGNAL),
+        [one, [], []] | [[], one, []] | [[], [], one] => send(socket, one, NO_SIGNAL),
         pieces => {
             let pieces = pieces.map(IoSlice::new);
-            sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), SendFlags::NOSIGNAL)
+            sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
         }
     })
 }

@@ -6,8 +6,7 @@ use std::os::unix::net::{SocketAddr, UnixStream};
 use std::task::{Context, Poll, ready};
 
 use degu_wire::Address;
-use rustix::fd::OwnedFd;
-use rustix::net::{SocketFlags, accept_with};
+use rustix::fd::{AsFd, OwnedFd};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::{Listener, SocketFile};
@@ -67,18 +66,30 @@ impl Accepting {
     /// A connection that waits already, if there is one. It asks the kernel and not the runtime, which may not have heard
     /// of it yet.
     pub(crate) fn try_accept(&self) -> Option<Accepted> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         Some(match &self.socket {
             Socket::Tcp(listener) => {
-                let stream = TcpStream::from(accept_with(listener, flags).ok()?);
+                let stream = TcpStream::from(accept_now(listener).ok()?);
                 Accepted { address: stream.peer_addr().ok()?.into(), fd: stream.into(), is_unix: false }
             }
             Socket::Unix(listener) => {
-                let stream = UnixStream::from(accept_with(listener, flags).ok()?);
+                let stream = UnixStream::from(accept_now(listener).ok()?);
                 Accepted { address: peer_address(stream.peer_addr()), fd: stream.into(), is_unix: true }
             }
         })
     }
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn accept_now(listener: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    use rustix::net::{SocketFlags, accept_with};
+    accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
+}
+
+#[cfg(target_vendor = "apple")]
+fn accept_now(listener: impl AsFd) -> rustix::io::Result<OwnedFd> {
+    let socket = rustix::net::accept(listener)?;
+    super::as_ours(&socket).map_err(|_| rustix::io::Errno::INVAL)?;
+    Ok(socket)
 }
 
 /// Most clients on Unix sockets have bound no address.

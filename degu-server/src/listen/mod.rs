@@ -4,15 +4,12 @@ mod accept;
 mod unix;
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV6, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 use std::os::unix::net::UnixListener;
 
 use degu_wire::{Address, AddressError, AddressFault, AddressKind, Zone};
 use rustix::fd::OwnedFd;
-use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, getsockname, listen, netdevice::name_to_index,
-    socket_with, sockopt,
-};
+use rustix::net::{AddressFamily, SendFlags, SocketType, bind, getsockname, listen, sockopt};
 
 pub(crate) use accept::{Accepted, Accepting};
 use unix::SocketFile;
@@ -53,13 +50,22 @@ impl Listener {
         let address = address.into();
         let bound = match address.kind() {
             AddressKind::V4(address) => Self::bind_ip(address.into()),
-            AddressKind::V6 { ip, zone, port } => {
-                zone_index(zone).and_then(|scope| Self::bind_ip(SocketAddrV6::new(ip, port, 0, scope).into()))
+            AddressKind::V6 { ip, zone, port } => match zone {
+                Zone::None => Ok(0),
+                Zone::Index(index) => Ok(index),
+                Zone::Name(name) => zone_index(ip, name),
             }
+            .and_then(|scope| Self::bind_ip(SocketAddrV6::new(ip, port, 0, scope).into())),
             AddressKind::Path(_) => Self::bind_path(&address, mode),
-            AddressKind::Abstract(name) => Self::bind_unix(&SocketAddrUnix::new_abstract_name(name)?),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            AddressKind::Abstract(name) => Self::bind_unix(&rustix::net::SocketAddrUnix::new_abstract_name(name)?),
             // The unnamed address is what asks the kernel for a name; an empty abstract name would be one for all.
-            AddressKind::KernelChosen => Self::bind_unix(&SocketAddrUnix::new_unnamed()),
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            AddressKind::KernelChosen => Self::bind_unix(&rustix::net::SocketAddrUnix::new_unnamed()),
+            #[cfg(not(any(target_os = "linux", target_os = "android")))]
+            AddressKind::Abstract(_) | AddressKind::KernelChosen => {
+                Err(invalid(AddressError::from(AddressFault::AbstractUnsupported)))
+            }
             _ => Err(invalid("a server binds an IP address or a Unix socket, not a DNS name")),
         };
         bound.map_err(|error| io::Error::new(error.kind(), format!("can not listen on {address}: {error}")))
@@ -88,7 +94,8 @@ impl Listener {
         Ok(Self { fd: listener.into(), address, file: None })
     }
 
-    fn bind_unix(address: &SocketAddrUnix) -> io::Result<Self> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn bind_unix(address: &rustix::net::SocketAddrUnix) -> io::Result<Self> {
         let fd = stream_socket(AddressFamily::UNIX)?;
         bind(&fd, address)?;
         listen(&fd, BACKLOG)?;
@@ -120,7 +127,12 @@ impl TryFrom<OwnedFd> for Listener {
     type Error = io::Error;
 
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
-        if sockopt::socket_type(&fd)? != SocketType::STREAM || !sockopt::socket_acceptconn(&fd)? {
+        // Where it can not be asked, accepting will tell.
+        #[cfg(not(target_vendor = "apple"))]
+        let listens = sockopt::socket_acceptconn(&fd)?;
+        #[cfg(target_vendor = "apple")]
+        let listens = true;
+        if sockopt::socket_type(&fd)? != SocketType::STREAM || !listens {
             return Err(invalid("the descriptor is not a stream socket that listens"));
         }
         rustix::io::ioctl_fionbio(&fd, true)?;
@@ -135,16 +147,49 @@ impl TryFrom<OwnedFd> for Listener {
     }
 }
 
+/// What a write does when the peer is gone: an error, and no signal. Where the flag is missing it is Rust's runtime that
+/// ignores SIGPIPE.
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// A socket that never waits, and that children do not inherit.
+#[cfg(not(target_vendor = "apple"))]
 fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    use rustix::net::{SocketFlags, socket_with};
     Ok(socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
-fn zone_index(zone: Zone<'_>) -> io::Result<u32> {
-    match zone {
-        Zone::None => Ok(0),
-        Zone::Index(index) => Ok(index),
-        Zone::Name(name) => Ok(name_to_index(stream_socket(AddressFamily::INET6)?, name)?),
-    }
+/// A socket that never waits, and that children do not inherit, but for one that is made right now.
+#[cfg(target_vendor = "apple")]
+fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+    as_ours(&socket)?;
+    Ok(socket)
+}
+
+/// The flags that other systems set when a socket is made.
+#[cfg(target_vendor = "apple")]
+fn as_ours(socket: &OwnedFd) -> io::Result<()> {
+    rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(rustix::io::ioctl_fionbio(socket, true)?)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn zone_index(_: Ipv6Addr, name: &str) -> io::Result<u32> {
+    Ok(rustix::net::netdevice::name_to_index(stream_socket(AddressFamily::INET6)?, name)?)
+}
+
+/// Where rustix has no such call the resolver knows interfaces by their names.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn zone_index(ip: Ipv6Addr, name: &str) -> io::Result<u32> {
+    use std::net::ToSocketAddrs;
+    let found = (format!("{ip}%{name}").as_str(), 0).to_socket_addrs()?.find_map(|found| match found {
+        SocketAddr::V6(found) => Some(found.scope_id()),
+        SocketAddr::V4(_) => None,
+    });
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no interface of that name"))
 }
 
 fn invalid(fault: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
