@@ -23,6 +23,8 @@ pub struct Connection {
     // Only the question whether it is closed locks it: everything else has it for itself.
     link: Mutex<Link>,
     address: Address,
+    #[cfg(feature = "tls")]
+    peer: Option<Arc<degu_tls::PeerIdentity>>,
 }
 
 impl Connection {
@@ -51,7 +53,12 @@ impl Connection {
     }
 
     pub(crate) fn over(stream: Stream, base: Arc<Base>, address: Address) -> Self {
-        Self { link: Mutex::new(Link::new(stream, base)), address }
+        Self {
+            #[cfg(feature = "tls")]
+            peer: stream.peer(),
+            link: Mutex::new(Link::new(stream, base)),
+            address,
+        }
     }
 
     pub(crate) fn link(&mut self) -> &mut Link {
@@ -66,7 +73,7 @@ impl Connection {
 
     /// Asks `on_connect`.
     pub(crate) fn admit(mut self) -> Result<Self, Cause> {
-        let Self { link, address } = &mut self;
+        let Self { link, address, .. } = &mut self;
         link.get_mut().unwrap_or_else(PoisonError::into_inner).admit(address)?;
         Ok(self)
     }
@@ -74,6 +81,12 @@ impl Connection {
     /// The address that was connected to: of a DNS name, the one that answered.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Whose certificate the server proved to hold the key of, and who vouched for it; `None` without TLS.
+    #[cfg(feature = "tls")]
+    pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
+        self.peer.as_deref()
     }
 
     /// Whether the connection is closed: after an error, after a body that was dropped unread, or because one side asked

@@ -21,9 +21,9 @@ impl Connection {
         let until = Until::new(base.settings.connect);
         let address = base.address.to_connect();
         let dialled = match until.limit {
-            None => dial(&address).await,
+            None => dial(&base, &address).await,
             // The timer may be the first to know that time is over.
-            Some(limit) => match timeout(limit, dial(&address)).await {
+            Some(limit) => match timeout(limit, dial(&base, &address)).await {
                 Ok(dialled) => dialled,
                 Err(_) => Err(crate::Deadline::Connect(limit).into()),
             },
@@ -34,7 +34,20 @@ impl Connection {
     }
 }
 
-async fn dial(address: &Address) -> Result<(Stream, Address), Cause> {
+/// A connection to this address, and with the handshake that it needs.
+#[cfg(feature = "tls")]
+async fn dial(base: &Base, address: &Address) -> Result<(Stream, Address), Cause> {
+    let Some(handshake) = base.settings.handshake(address)? else { return open(address).await };
+    let (stream, peer) = open(address).await?;
+    Ok((stream.secure(handshake).await?, peer))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn dial(_: &Base, address: &Address) -> Result<(Stream, Address), Cause> {
+    open(address).await
+}
+
+async fn open(address: &Address) -> Result<(Stream, Address), Cause> {
     match target(address)? {
         Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip).await?), address.clone())),
         Target::Unix(path) => Ok((Stream::Unix(unix(&path).await?), address.clone())),

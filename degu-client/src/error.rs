@@ -58,6 +58,10 @@ pub enum Cause {
     Address(AddressError),
     /// The system: sockets, name lookup, interfaces.
     System(io::Error),
+    /// TLS: one side refused the other, which an alert may say only in place of the response; or the policy can not be
+    /// applied to this address. [`alert`](degu_tls::Error::alert) is what the server said.
+    #[cfg(feature = "tls")]
+    Tls(degu_tls::Error),
     /// A deadline passed.
     Timeout(Deadline),
     /// `on_connect` refused the connection.
@@ -148,6 +152,15 @@ impl Error {
         }
     }
 
+    /// What TLS has to say, if that is what went wrong.
+    #[cfg(feature = "tls")]
+    pub const fn tls(&self) -> Option<&degu_tls::Error> {
+        match &self.cause {
+            Cause::Tls(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// The deadline that passed, if that is what happened.
     pub const fn timeout(&self) -> Option<Deadline> {
         match self.cause {
@@ -194,6 +207,8 @@ impl fmt::Display for Cause {
             Self::Body(error) => write!(f, "the request's body failed: {error}"),
             Self::Address(error) => write!(f, "the address can not be used: {error}"),
             Self::System(error) => write!(f, "the system reports: {error}"),
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => f.write_str(&error.explain()),
             Self::Timeout(deadline) => deadline.fmt(f),
             Self::Refused => f.write_str("on_connect refused the server"),
             Self::Closed => f.write_str("the connection is closed"),
@@ -217,6 +232,8 @@ impl std::error::Error for Error {
             Cause::Body(error) => Some(&**error),
             Cause::Address(error) => Some(error),
             Cause::System(error) => Some(error),
+            #[cfg(feature = "tls")]
+            Cause::Tls(error) => Some(error),
             Cause::Timeout(_) | Cause::Refused | Cause::Closed => None,
         }
     }
@@ -237,9 +254,26 @@ causes!(
     Local(LocalError),
     Body(BoxError),
     Address(AddressError),
-    System(io::Error),
     Timeout(Deadline)
 );
+
+impl From<io::Error> for Cause {
+    fn from(error: io::Error) -> Self {
+        #[cfg(feature = "tls")]
+        let error = match error.downcast::<degu_tls::Error>() {
+            Ok(error) => return Self::Tls(error),
+            Err(error) => error,
+        };
+        Self::System(error)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<degu_tls::Error> for Cause {
+    fn from(error: degu_tls::Error) -> Self {
+        Self::Tls(error)
+    }
+}
 
 impl From<Fault> for Cause {
     fn from(fault: Fault) -> Self {
@@ -275,6 +309,8 @@ impl From<Error> for io::Error {
             Cause::Remote(_) => io::ErrorKind::InvalidData,
             Cause::Local(_) | Cause::Address(_) => io::ErrorKind::InvalidInput,
             Cause::System(error) => error.kind(),
+            #[cfg(feature = "tls")]
+            Cause::Tls(_) => io::ErrorKind::ConnectionRefused,
             Cause::Timeout(_) => io::ErrorKind::TimedOut,
             Cause::Body(_) => io::ErrorKind::Other,
             Cause::Refused => io::ErrorKind::ConnectionRefused,

@@ -1,7 +1,7 @@
 //! What both drivers share: the machine, with what decides about an error.
 
 use std::{
-    os::fd::BorrowedFd,
+    io,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -12,7 +12,7 @@ use degu_wire::machine::{self, Content, ResponseHead};
 use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError};
 
 use crate::options::Base;
-use crate::stream::{Silence, peek};
+use crate::stream::Silence;
 use crate::{Cause, Deadline, Doing, Error};
 
 /// So soon after a response a look for what came behind it would find nothing: no peer writes that fast. It is left out,
@@ -79,16 +79,19 @@ impl Exchange {
 
     /// A request is about to be sent: looks whether the server has closed, or has sent what nobody asked for and would
     /// become the answer.
-    pub(crate) fn look(&mut self, socket: Option<BorrowedFd<'_>>) {
+    pub(crate) fn look(&mut self, look: impl FnOnce() -> io::Result<Silence>) -> Result<(), Error> {
         self.began = Instant::now();
         let is_row = self.idle_since.is_some_and(|since| self.began.duration_since(since) < RIGHT_AFTER);
-        let Some(socket) = socket.filter(|_| !is_row) else { return };
-        match peek(socket) {
+        if is_row {
+            return Ok(());
+        }
+        match look().map_err(|error| Error::new(error, Doing::Requesting))? {
             Silence::Kept => {}
             Silence::Ended => self.machine.receive_eof(),
             // One octet stands for all: there will be no exchange any more.
             Silence::Broken => self.machine.receive_buffer().extend_from_slice(b"?"),
         }
+        Ok(())
     }
 
     /// Writes a request into the machine. The first octet of it has not been sent after that.
@@ -216,6 +219,21 @@ impl Exchange {
         match octets {
             0 => self.machine.receive_eof(),
             _ => self.heard = true,
+        }
+    }
+
+    /// A read failed. An end that nobody announced where the stream's own protocol asks for that (TLS without close_notify)
+    /// is one as any other, except in a body: there what came may not be all.
+    pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof if self.doing == Doing::ReadingBody && self.machine.is_receiving() => {
+                Err(self.error(Fault::TruncatedBody))
+            }
+            io::ErrorKind::UnexpectedEof => {
+                self.machine.receive_eof();
+                Ok(())
+            }
+            _ => Err(self.error(error)),
         }
     }
 

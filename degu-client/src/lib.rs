@@ -56,6 +56,8 @@ mod reader;
 mod resolve;
 mod stream;
 mod timer;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use bytes::Bytes;
 pub use client::Client;

@@ -53,7 +53,7 @@ impl Link {
         body: BodyOf<S>,
     ) -> Result<SourceOf<S>, Error> {
         self.settle();
-        self.exchange.look(self.stream.socket());
+        self.exchange.look(|| self.stream.look()).inspect_err(|_| self.close())?;
         let content = Content::from(body.kind());
         headers
             .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
@@ -124,7 +124,7 @@ impl Link {
             }
             match self.stream.poll_read(cx, self.exchange.machine.receive_buffer()) {
                 Poll::Ready(Ok(octets)) => self.exchange.received(octets),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.exchange.error(error))),
+                Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                 Poll::Pending => ready!(self.poll_overdue(cx))?,
             }
         }

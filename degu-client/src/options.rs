@@ -38,6 +38,10 @@ pub(crate) struct Settings {
     pub(crate) body_idle: Option<Duration>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) on_connect: Option<OnConnect>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<degu_tls::ClientTls>,
+    #[cfg(feature = "tls")]
+    pub(crate) server_name: Option<Box<str>>,
 }
 
 pub(crate) type OnConnect = Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>;
@@ -61,6 +65,10 @@ impl<C> OptionsOf<C> {
             body_idle: Some(60 * second),
             limits: Arc::new(Limits::DEFAULT),
             on_connect: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            server_name: None,
         };
         Self { settings, client: PhantomData }
     }
@@ -71,12 +79,13 @@ impl<C> OptionsOf<C> {
         C: From<Client>,
     {
         let (address, settings) = (address.into(), self.settings);
-        let host = settings.host.clone().unwrap_or_else(|| address.host().to_string().into());
+        let host = settings.host.clone();
+        let host = host.unwrap_or_else(|| address.host_with_default(settings.default_port()).to_string().into());
         Client(Arc::new(Base { address, host, settings })).into()
     }
 
     /// The Host field, in place of the one that the address has: the host without its zone, and the port unless it is
-    /// 80; `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is an error of each
+    /// 80 (443 under TLS); `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is an error of each
     /// request.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.settings.host = Some(host.into().into());
@@ -162,6 +171,52 @@ impl<C> OptionsOf<C> {
     pub fn on_connect(mut self, check: impl Fn(&Peer<'_>) -> bool + Send + Sync + 'static) -> Self {
         self.settings.on_connect = Some(Arc::new(check));
         self
+    }
+}
+
+#[cfg(feature = "tls")]
+impl<C> OptionsOf<C> {
+    /// Connects with TLS, by this policy; [`Connection::peer`](crate::Connection::peer) says who answered.
+    ///
+    /// Where the policy checks the name of the server, that is the name or the IP address that is connected to, or
+    /// [`server_name`](Self::server_name). The handshake is part of the [`connect_timeout`](Self::connect_timeout).
+    ///
+    /// Under TLS 1.3 a server may refuse a client after the handshake: the error comes in place of the first response
+    /// then ([`Cause::Tls`](crate::Cause::Tls)), names the alert, and is not retryable.
+    ///
+    /// ```no_run
+    /// use degu_client::{Address, blocking::Client};
+    /// use degu_tls::{Cas, ClientTls};
+    ///
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let tls = ClientTls::private(Cas::from_pem_file("servers.pem")?).build()?;
+    /// let client = Client::options().tls(tls).client(Address::from_host("device.example", 443)?);
+    /// let connection = client.connect()?;
+    /// println!("talking to {:?}", connection.peer());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tls(mut self, policy: degu_tls::ClientTls) -> Self {
+        self.settings.tls = Some(policy);
+        self
+    }
+
+    /// The name or IP address that the server's certificate must be for, in place of the one of the address. Needed where
+    /// the policy checks the name and the address has none: Unix sockets, and addresses with a zone.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.settings.server_name = Some(name.into().into());
+        self
+    }
+}
+
+impl Settings {
+    /// The port that Host leaves out.
+    fn default_port(&self) -> u16 {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return 443;
+        }
+        80
     }
 }
 

@@ -12,6 +12,9 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -20,6 +23,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls<Stream>>),
     Other(Box<dyn Io>),
     Closed,
 }
@@ -30,6 +35,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.poll_read_buffer(cx, buffer),
             Self::Other(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Closed => Poll::Ready(Ok(0)),
         }
@@ -37,6 +44,10 @@ impl Stream {
 
     /// Writes some of these pieces, which are not all empty.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            return stream.poll_write_pieces(cx, pieces);
+        }
         let stream = self.writer()?;
         let written = match pieces {
             [only, [], []] | [[], only, []] | [[], [], only] => stream.poll_write(cx, only),
@@ -54,6 +65,8 @@ impl Stream {
         Ok(match self {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Unix(stream) => Pin::new(stream),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => Pin::new(&mut **stream),
             Self::Other(stream) => Pin::new(stream),
             Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
         })
@@ -67,11 +80,22 @@ impl Stream {
         }
     }
 
+    /// What has happened while nothing should, where that can be seen.
+    pub(crate) fn look(&mut self) -> io::Result<Silence> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            return stream.look();
+        }
+        Ok(self.socket().map_or(Silence::Kept, peek))
+    }
+
     /// The socket, where it is known.
     pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Tcp(stream) => Some(stream.as_fd()),
             Self::Unix(stream) => Some(stream.as_fd()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.socket(),
             Self::Other(_) | Self::Closed => None,
         }
     }
@@ -82,6 +106,8 @@ impl fmt::Debug for Stream {
         match self {
             Self::Tcp(stream) => stream.fmt(f),
             Self::Unix(stream) => stream.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.fmt(f),
             Self::Other(_) => f.write_str("a stream of the caller's"),
             Self::Closed => f.write_str("closed"),
         }

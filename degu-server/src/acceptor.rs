@@ -104,7 +104,7 @@ impl<A: App> Acceptor<A> {
             while let Some(accepted) = self.waiting() {
                 self.state.accepted.fetch_add(1, Relaxed);
                 self.state.refused.fetch_add(1, Relaxed);
-                refuse(&accepted);
+                refuse(&accepted, self.state.options.is_secure());
             }
         }
     }
@@ -168,10 +168,13 @@ impl<A: App> Acceptor<A> {
 }
 
 /// Says no, without waiting for anything. What has come already is read, because closing would cut the answer otherwise.
-fn refuse(accepted: &Accepted) {
+fn refuse(accepted: &Accepted, secure: bool) {
     let fd = &accepted.fd;
     let mut scratch = [0; 4096];
     let _ = recv(fd, &mut scratch[..], RecvFlags::DONTWAIT);
-    let _ = send(fd, REFUSAL, SendFlags::DONTWAIT | NO_SIGNAL);
+    // Under TLS there is nobody yet to say it to.
+    if !secure {
+        let _ = send(fd, REFUSAL, SendFlags::DONTWAIT | NO_SIGNAL);
+    }
     let _ = shutdown(fd, Shutdown::Write);
 }

@@ -26,6 +26,8 @@ pub enum ErrorReply {
 /// The deadlines in seconds, as the sweep counts them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
+    #[cfg(feature = "tls")]
+    pub(crate) handshake: u32,
     pub(crate) head: u32,
     pub(crate) idle: u32,
     /// The window of time in which a body or a response has to get on, and how many octets a second that means.
@@ -57,6 +59,10 @@ type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Outpu
 pub struct Options {
     pub(crate) limits: Arc<Limits>,
     pub(crate) deadlines: Deadlines,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<degu_tls::ServerTls>,
+    #[cfg(feature = "tls")]
+    pub(crate) max_handshakes: usize,
     pub(crate) grace: Duration,
     pub(crate) workers: usize,
     pub(crate) max_connections: usize,
@@ -72,7 +78,20 @@ impl Options {
     pub(crate) fn new() -> Self {
         Self {
             limits: Arc::new(Limits::DEFAULT),
-            deadlines: Deadlines { head: 10, idle: 75, progress: 20, rate: 1024, linger: 2, handler: u32::MAX },
+            deadlines: Deadlines {
+                #[cfg(feature = "tls")]
+                handshake: 10,
+                head: 10,
+                idle: 75,
+                progress: 20,
+                rate: 1024,
+                linger: 2,
+                handler: u32::MAX,
+            },
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            max_handshakes: 256,
             grace: Duration::from_secs(30),
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
             max_connections: connections_by_descriptors(),
@@ -253,8 +272,65 @@ impl Options {
         }
     }
 
+    /// Whether connections are TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let secure = self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        let secure = false;
+        secure
+    }
+
     pub(crate) fn answers_faults(&self) -> bool {
         self.error_reply == ErrorReply::Minimal
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Options {
+    /// Serves TLS, on every address, by this policy: [`Session::peer`] says who calls. A clone of the policy that is kept
+    /// can be reloaded or replaced, for new connections. Default: no TLS.
+    ///
+    /// A peer that is refused is told by an alert; the log says why in a sentence ([`explain`](degu_tls::Error::explain)).
+    /// A connection ends with a close_notify, and one of the client's that ends without is as good as any where no request
+    /// has begun, or the whole of it has come.
+    ///
+    /// ```no_run
+    /// use degu_server::{Address, Request, Server, Session};
+    /// use degu_tls::{Cas, Identity, PeerIdentity, ServerTls};
+    ///
+    /// async fn app(session: &mut Session, _: Request<'_>) -> String {
+    ///     format!("vouched for by {:?}\n", session.peer().and_then(PeerIdentity::ca))
+    /// }
+    ///
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let identity = Identity::from_pem_files("server.pem", "server.key")?;
+    /// let tls = ServerTls::builder(identity).require_clients(Cas::from_pem_file("clients.pem")?).build()?;
+    /// Server::options().tls(tls).bind(Address::IPV6_LOOPBACK.with_port(4433), app)?.serve_forever()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tls(mut self, policy: degu_tls::ServerTls) -> Self {
+        self.tls = Some(policy);
+        self
+    }
+
+    /// How long a handshake may take, from the accepted connection on, with the wait for its turn
+    /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none, Envoy: 15 s).
+    #[must_use]
+    pub fn handshake_deadline(mut self, deadline: Option<Duration>) -> Self {
+        self.deadlines.handshake = seconds(deadline);
+        self
+    }
+
+    /// How many handshakes may be under way at once in the whole server, at least one; others wait for their turn. Who
+    /// connects and says nothing takes none. Default: 256, a quarter of the connections: what strangers can make the
+    /// server hold is bounded by this, and those who are known keep the rest.
+    #[must_use]
+    pub fn max_handshakes(mut self, handshakes: usize) -> Self {
+        self.max_handshakes = handshakes.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self
     }
 }
 

@@ -16,13 +16,23 @@ pub struct Session {
     address: Address,
     credentials: Option<Credentials>,
     pub(crate) requests: u64,
+    #[cfg(feature = "tls")]
+    pub(crate) peer: Option<Arc<degu_tls::PeerIdentity>>,
     store: Vec<(TypeId, Box<dyn Any>)>,
     server: Arc<ServerState>,
 }
 
 impl Session {
     pub(crate) const fn new(address: Address, credentials: Option<Credentials>, server: Arc<ServerState>) -> Self {
-        Self { address, credentials, requests: 0, store: Vec::new(), server }
+        Self {
+            address,
+            credentials,
+            requests: 0,
+            #[cfg(feature = "tls")]
+            peer: None,
+            store: Vec::new(),
+            server,
+        }
     }
 
     /// Where the peer is. A client on a Unix socket has no address unless it bound one: it is [`Address::ABSTRACT`]
@@ -34,6 +44,13 @@ impl Session {
     /// The process at the other end of a Unix socket; `None` for the other kinds of address.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
+    }
+
+    /// Whose certificate the peer proved to hold the key of, and who vouched for it; `None` without TLS, and if the policy
+    /// allows clients without a certificate. Known in `on_connect` already.
+    #[cfg(feature = "tls")]
+    pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
+        self.peer.as_deref()
     }
 
     /// How many requests came on this connection, the one under way included: 1 at the first, 0 in `on_connect`.

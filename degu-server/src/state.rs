@@ -30,6 +30,9 @@ pub(crate) struct ServerState {
     phase: watch::Sender<Phase>,
     /// The phase is not the first any more: what every request asks.
     stopping: AtomicBool,
+    /// What handshakes need one of each.
+    #[cfg(feature = "tls")]
+    pub(crate) handshakes: tokio::sync::Semaphore,
     /// A connection has ended, and somebody may care because there were too many.
     room: Notify,
 }
@@ -38,6 +41,8 @@ impl ServerState {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             counters: (0..options.workers).map(|_| Counters::default()).collect(),
+            #[cfg(feature = "tls")]
+            handshakes: tokio::sync::Semaphore::new(options.max_handshakes),
             options,
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),

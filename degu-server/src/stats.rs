@@ -18,6 +18,7 @@ pub(crate) struct Counters {
     deadlines: AtomicU64,
     gone: AtomicU64,
     failures: AtomicU64,
+    handshake_failures: AtomicU64,
     faults: Faults,
 }
 
@@ -55,6 +56,11 @@ impl Counters {
 
     pub(crate) fn add_failure(&self) {
         add(&self.failures, 1);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn add_handshake_failure(&self) {
+        add(&self.handshake_failures, 1);
     }
 
     pub(crate) fn add_fault(&self, fault: Fault) {
@@ -107,6 +113,8 @@ pub struct Stats {
     pub gone: u64,
     /// Connections that ended because the app failed, panicked, or answered with what can not be sent.
     pub failures: u64,
+    /// TLS handshakes that failed: the peer was refused, refused us, or could not come to terms with us.
+    pub handshake_failures: u64,
     faults: [u64; Fault::ALL.len()],
 }
 
@@ -122,6 +130,7 @@ impl Stats {
             deadlines: 0,
             gone: 0,
             failures: 0,
+            handshake_failures: 0,
             faults: [0; Fault::ALL.len()],
         };
         workers.fold(none, |mut sum, worker| {
@@ -133,6 +142,7 @@ impl Stats {
                 (&mut sum.deadlines, &worker.deadlines),
                 (&mut sum.gone, &worker.gone),
                 (&mut sum.failures, &worker.failures),
+                (&mut sum.handshake_failures, &worker.handshake_failures),
             ] {
                 *sum += counter.load(Relaxed);
             }
@@ -161,6 +171,7 @@ impl fmt::Debug for Stats {
             .field("deadlines", &self.deadlines)
             .field("gone", &self.gone)
             .field("failures", &self.failures)
+            .field("handshake_failures", &self.handshake_failures)
             .field("faults", &self.faults().collect::<Vec<_>>())
             .finish()
     }

@@ -192,6 +192,11 @@ impl Worker {
         &self.state.counters[self.index]
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn handshakes(&self) -> &tokio::sync::Semaphore {
+        &self.state.handshakes
+    }
+
     /// Whether the response under way is to be the last of its connection.
     pub(crate) fn is_stopping(&self) -> bool {
         self.state.is_stopping()

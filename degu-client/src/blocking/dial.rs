@@ -15,13 +15,26 @@ impl Connection {
     pub(super) fn dial(base: Arc<Base>) -> Result<Self, Error> {
         let until = Until::new(base.settings.connect);
         let address = base.address.to_connect();
-        dial(&address, until)
+        dial(&base, &address, until)
             .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
             .map_err(|cause| Error::connecting(cause, &address))
     }
 }
 
-fn dial(address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
+/// A connection to this address, and with the handshake that it needs.
+#[cfg(feature = "tls")]
+fn dial(base: &Base, address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
+    let Some(handshake) = base.settings.handshake(address)? else { return open(address, until) };
+    let (stream, peer) = open(address, until)?;
+    Ok((stream.secure(handshake, until)?, peer))
+}
+
+#[cfg(not(feature = "tls"))]
+fn dial(_: &Base, address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
+    open(address, until)
+}
+
+fn open(address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
     match target(address)? {
         Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip, until, 1)?), address.clone())),
         Target::Unix(path) => Ok((Stream::Unix(unix(&path, until)?), address.clone())),

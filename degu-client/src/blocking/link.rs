@@ -58,7 +58,7 @@ impl Link {
         body: Body,
     ) -> Result<Option<Parts>, Error> {
         self.settle();
-        self.exchange.look(self.stream.socket());
+        self.exchange.look(|| self.stream.look()).inspect_err(|_| self.close())?;
         let (content, parts) = body.split();
         headers
             .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
@@ -208,7 +208,10 @@ impl Link {
                     return self.exchange.overdue(wait);
                 }
             }
-            Err(error) => return Err(self.exchange.error(error)),
+            // Some has come of what can be read only whole.
+            #[cfg(feature = "tls")]
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.exchange.read_failed(error)?,
         }
         Ok(())
     }

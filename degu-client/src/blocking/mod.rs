@@ -33,7 +33,7 @@ mod dial;
 mod incoming;
 mod link;
 mod reader;
-mod stream;
+pub(crate) mod stream;
 
 use std::{fmt, sync::Arc};
 

@@ -15,19 +15,24 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use crate::resolve::NO_SIGNAL;
+use crate::stream::{Silence, peek};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// Reads begin with this much room, and grow up to [`MOST`] while they fill it.
 const FIRST: usize = 8 * 1024;
 const MOST: usize = 256 * 1024;
 
-pub(super) trait Io: Read + Write + Send {}
+pub(crate) trait Io: Read + Write + Send {}
 
 impl<T: Read + Write + Send> Io for T {}
 
 /// A socket, anything else, or nothing any more.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls<Stream>>),
     Other(Box<dyn Io>),
     Closed,
 }
@@ -38,7 +43,7 @@ pub(super) struct Scratch(Box<[u8]>);
 
 /// What [`Stream::wait`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ready {
+pub(crate) enum Ready {
     Read,
     Write,
     TimedOut,
@@ -46,25 +51,42 @@ pub(super) enum Ready {
 
 impl Stream {
     /// The socket, where it is known.
-    pub(super) fn socket(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Tcp(stream) => Some(stream.as_fd()),
             Self::Unix(stream) => Some(stream.as_fd()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.socket(),
             Self::Other(_) | Self::Closed => None,
         }
     }
 
+    /// What has happened while nothing should, where that can be seen.
+    pub(super) fn look(&mut self) -> io::Result<Silence> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            return stream.look();
+        }
+        Ok(self.socket().map_or(Silence::Kept, peek))
+    }
+
     /// How long a read may block.
-    pub(super) fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(limit),
             Self::Unix(stream) => stream.set_read_timeout(limit),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.stream.set_read_timeout(limit),
             Self::Other(_) | Self::Closed => Ok(()),
         }
     }
 
     /// Appends what comes; 0 octets are the end.
     pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut) -> io::Result<usize> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            return stream.read(buffer);
+        }
         let room = scratch.room();
         let octets = match self {
             Self::Tcp(stream) => retry_on_intr(|| recv(&*stream, &mut *room, RecvFlags::empty()))?.1,
@@ -75,6 +97,8 @@ impl Stream {
                     read => break read?.min(room.len()),
                 }
             },
+            #[cfg(feature = "tls")]
+            Self::Tls(_) => 0,
             Self::Closed => 0,
         };
         buffer.extend_from_slice(&room[..octets]);
@@ -88,6 +112,8 @@ impl Stream {
         let written = match self {
             Self::Tcp(stream) => write_socket(stream.as_fd(), pieces)?,
             Self::Unix(stream) => write_socket(stream.as_fd(), pieces)?,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.write(pieces)?,
             Self::Other(stream) => match stream.write_vectored(&pieces.map(IoSlice::new)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.write(pieces),
                 written => written?,
@@ -108,7 +134,7 @@ impl Stream {
 
     /// Waits until there is something to read or room for writing, as asked for. Where both are there, reading goes first.
     /// A stream that is no socket is always ready to be read.
-    pub(super) fn wait(&self, interest: PollFlags, limit: Option<Duration>) -> io::Result<Ready> {
+    pub(crate) fn wait(&self, interest: PollFlags, limit: Option<Duration>) -> io::Result<Ready> {
         let Some(socket) = self.socket() else { return Ok(Ready::Read) };
         // Longer than the clock goes is for ever.
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
@@ -161,6 +187,8 @@ impl fmt::Debug for Stream {
         match self {
             Self::Tcp(stream) => stream.fmt(f),
             Self::Unix(stream) => stream.fmt(f),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.fmt(f),
             Self::Other(_) => f.write_str("a stream of the caller's"),
             Self::Closed => f.write_str("closed"),
         }

@@ -23,6 +23,9 @@ pub(crate) enum CloseReason {
     Deadline(Wait),
     /// The peer is gone in the middle of an exchange.
     Gone(Option<std::io::Error>),
+    /// There is no handshake with this peer.
+    #[cfg(feature = "tls")]
+    Handshake(degu_tls::Error),
     /// The app failed.
     App(BoxError),
     /// The app panicked.
@@ -52,12 +55,25 @@ impl CloseReason {
         matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::App))
     }
 
+    /// Whether somebody is kept out who may not know why: an operator will be asked.
+    pub(crate) fn is_refusal(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Self::Handshake(error) = self {
+            use degu_tls::error::Kind;
+            // Nobody was refused who only looked whether there is a server.
+            return !matches!(error.kind(), Kind::Closed | Kind::Io);
+        }
+        false
+    }
+
     /// Adds it to what the server counts.
     pub(super) fn count(&self, counters: &Counters) {
         match self {
             Self::Peer(error) => counters.add_fault(error.fault),
             Self::Gone(_) => counters.add_gone(),
             Self::Deadline(_) => counters.add_deadline(),
+            #[cfg(feature = "tls")]
+            Self::Handshake(_) => counters.add_handshake_failure(),
             reason if reason.is_ours() => counters.add_failure(),
             _ => {}
         }
@@ -75,6 +91,10 @@ impl CloseReason {
             Self::Deadline(Wait::Body) => "a request's body came too slowly",
             Self::Deadline(Wait::Write) => "a response was taken too slowly",
             Self::Deadline(Wait::App) => "the app took too long",
+            #[cfg(feature = "tls")]
+            Self::Deadline(Wait::Handshake) => "the handshake took too long",
+            #[cfg(feature = "tls")]
+            Self::Handshake(_) => "the handshake failed",
             Self::Deadline(Wait::Linger) => "the peer did not close",
             Self::Gone(_) => "the peer is gone",
             Self::App(_) => "the app failed",
@@ -93,6 +113,8 @@ impl fmt::Display for CloseReason {
             Self::Peer(error) => write!(f, ": {error}"),
             Self::App(error) | Self::Body(error) => write!(f, ": {error}"),
             Self::Response(error) => write!(f, ": {error}"),
+            #[cfg(feature = "tls")]
+            Self::Handshake(error) => write!(f, ": {}", error.explain()),
             Self::Gone(Some(error)) => write!(f, ": {error}"),
             _ => Ok(()),
         }

@@ -14,6 +14,9 @@ pub(crate) enum Wait {
     /// Nothing of the peer: the app works.
     #[default]
     App,
+    /// Who the peer is.
+    #[cfg(feature = "tls")]
+    Handshake,
     /// The first octet of a request.
     Request,
     /// The rest of a head.
@@ -31,6 +34,8 @@ pub(crate) enum Wait {
 enum Account {
     #[default]
     None,
+    #[cfg(feature = "tls")]
+    Handshake,
     Request,
     Head,
     Progress,
@@ -79,6 +84,8 @@ impl Watch {
         self.wait.set(wait);
         let account = match wait {
             Wait::App => return,
+            #[cfg(feature = "tls")]
+            Wait::Handshake => Account::Handshake,
             Wait::Request => Account::Request,
             Wait::Head => Account::Head,
             Wait::Body | Wait::Write => Account::Progress,
@@ -124,6 +131,8 @@ impl Watch {
         }
         let limit = match wait {
             Wait::App => return self.deaf.get(),
+            #[cfg(feature = "tls")]
+            Wait::Handshake => deadlines.handshake,
             Wait::Request => deadlines.idle,
             Wait::Head => deadlines.head,
             Wait::Body | Wait::Write => deadlines.progress,
@@ -148,7 +157,16 @@ impl Watch {
 mod tests {
     use super::*;
 
-    const DEADLINES: Deadlines = Deadlines { idle: 5, head: 3, progress: 4, rate: 10, linger: 1, handler: 7 };
+    const DEADLINES: Deadlines = Deadlines {
+        #[cfg(feature = "tls")]
+        handshake: 2,
+        idle: 5,
+        head: 3,
+        progress: 4,
+        rate: 10,
+        linger: 1,
+        handler: 7,
+    };
 
     fn seconds_until_expired(watch: &Watch) -> u32 {
         (1..100).find(|_| watch.sweep(&DEADLINES) && watch.expired().is_some()).unwrap_or(0)

@@ -19,6 +19,8 @@ mod deadline;
 mod link;
 mod pump;
 mod socket;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -86,6 +88,11 @@ impl<A: App> Driver<A> {
     }
 
     async fn run(&mut self) -> Result<CloseReason, CloseReason> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.worker.options().tls {
+            let handshake = tls::handshake(&mut self.pump, tls, self.worker.handshakes());
+            self.session.peer = Box::pin(handshake).await?;
+        }
         // In a box for its time, so that it costs the connection nothing later.
         if !Box::pin(self.is_wanted()).await? {
             return Ok(CloseReason::Unwanted);
@@ -237,6 +244,8 @@ impl<A: App> Driver<A> {
         let (peer, requests) = (self.session.address(), self.session.requests);
         if reason.is_ours() {
             tracing::error!(%peer, requests, %reason, "connection ends");
+        } else if reason.is_refusal() {
+            tracing::info!(%peer, requests, %reason, "connection ends");
         } else {
             tracing::debug!(%peer, requests, %reason, "connection ends");
         }
@@ -247,8 +256,6 @@ impl<A: App> Driver<A> {
         let pump = &mut self.pump;
         pump.link.end_exchange();
         if pump.unframed {
-            // A plain end would look like success.
-            pump.socket.reset_on_close();
             return Ok(());
         }
         let silent = !self.worker.options().answers_faults() && !reason.is_ours();

@@ -59,7 +59,7 @@ impl Pump {
 
     /// Whether the server stops, and no request is here; then there will be none. A head that has begun is still waited
     /// for.
-    fn is_too_late(&self) -> bool {
+    fn is_too_late(&mut self) -> bool {
         if !self.link.stopping.get() || self.socket.has_input() {
             return false;
         }
@@ -191,6 +191,13 @@ impl Pump {
     /// Reads and drops what still comes, for a while and up to a bound, so that the peer gets to read our last word: a
     /// socket that is closed with input unread takes back what it has sent (RFC 9112 §9.6).
     pub(super) async fn linger(&mut self) -> Moved {
+        #[cfg(feature = "tls")]
+        poll_fn(|cx| {
+            self.check()?;
+            self.link.watch.wait(Wait::Linger);
+            self.socket.poll_close(cx).map(Ok)
+        })
+        .await?;
         self.socket.shut_down_writing();
         let mut limit = LINGER;
         while !self.eof {
@@ -263,7 +270,7 @@ impl Pump {
         Poll::Ready(Ok(read))
     }
 
-    fn check(&self) -> Moved {
+    pub(super) fn check(&self) -> Moved {
         self.link.watch.expired().map_or(Ok(()), |wait| Err(CloseReason::Deadline(wait)))
     }
 }

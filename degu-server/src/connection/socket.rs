@@ -13,10 +13,14 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, Shutdown, send, sendmsg};
+#[cfg(feature = "tls")]
+use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixStream};
 
+#[cfg(feature = "tls")]
+use super::tls::{Secured, Tls};
 use crate::listen::NO_SIGNAL;
 
 /// A connected socket.
@@ -30,6 +34,8 @@ enum Stream {
     /// A Unix socket that is registered for input alone. Of all that tokio has for it this is what reads into a buffer
     /// that nobody cleared first; reading a socket and reading a pipe are the same `read(2)`.
     Lean(pipe::Receiver),
+    #[cfg(feature = "tls")]
+    Tls(Box<Tls>),
     /// Registering failed half way: the socket is closed.
     Closed,
 }
@@ -49,6 +55,8 @@ impl Socket {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
             Stream::Lean(stream) => stream.poll_read_ready(cx),
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.poll_readable(cx),
             Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -59,6 +67,8 @@ impl Socket {
             Stream::Tcp(stream) => poll_read_buffer(stream, cx, buffer),
             Stream::Unix(stream) => poll_read_buffer(stream, cx, buffer),
             Stream::Lean(stream) => poll_read_buffer(stream, cx, buffer),
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.poll_read(cx, buffer),
             Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -74,6 +84,8 @@ impl Socket {
         match &mut self.0 {
             Stream::Tcp(stream) => poll_write_pieces(stream, cx, pieces),
             Stream::Unix(stream) => poll_write_pieces(stream, cx, pieces),
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.poll_write(cx, pieces),
             Stream::Lean(_) | Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -84,6 +96,10 @@ impl Socket {
             && let Stream::Unix(stream) = std::mem::replace(&mut self.0, Stream::Closed)
         {
             self.0 = Stream::Lean(pipe::Receiver::from_owned_fd_unchecked(stream.into_std()?.into())?);
+        }
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(tls) = &mut self.0 {
+            tls.socket.rest()?;
         }
         Ok(())
     }
@@ -103,7 +119,11 @@ impl Socket {
 
     /// Whether there is something to read now, the end included. It asks the kernel and not the runtime, which may not
     /// have heard yet.
-    pub(crate) fn has_input(&self) -> bool {
+    pub(crate) fn has_input(&mut self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(tls) = &mut self.0 {
+            return tls.has_input();
+        }
         !self.state(PollFlags::IN).is_empty()
     }
 
@@ -127,7 +147,11 @@ impl Socket {
     }
 
     /// Makes closing a TCP connection look like the failure that it is. Unix sockets have no such word.
-    pub(crate) fn reset_on_close(&self) {
+    pub(crate) fn reset_on_close(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(tls) = &mut self.0 {
+            tls.cut();
+        }
         if let Some(fd) = self.fd() {
             // Where it can not be set the end is all there is to say.
             let _ = rustix::net::sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
@@ -139,8 +163,40 @@ impl Socket {
             Stream::Tcp(stream) => Some(stream.as_fd()),
             Stream::Unix(stream) => Some(stream.as_fd()),
             Stream::Lean(stream) => Some(stream.as_fd()),
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.socket.fd(),
             Stream::Closed => None,
         }
+    }
+}
+
+/// What TLS needs of the socket beneath it.
+#[cfg(feature = "tls")]
+impl Socket {
+    pub(super) fn poll_read_octets(&mut self, cx: &mut Context<'_>, octets: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, octets),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, octets),
+            Stream::Lean(stream) => Pin::new(stream).poll_read(cx, octets),
+            Stream::Tls(_) | Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Writes without asking to be woken: for last words.
+    pub(super) fn try_write(&self, octets: &[u8]) -> io::Result<usize> {
+        let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(send(fd, octets, NO_SIGNAL | rustix::net::SendFlags::DONTWAIT)?)
+    }
+
+    /// Tells the peer that nothing follows, since under TLS the end of the connection proves nothing.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Stream::Tls(tls) = &mut self.0 { tls.poll_close(cx) } else { Poll::Ready(()) }
+    }
+
+    /// The handshake is done: from here on octets are those inside of it.
+    pub(super) fn secure(&mut self, secured: Secured) {
+        let socket = Self(std::mem::replace(&mut self.0, Stream::Closed));
+        self.0 = Stream::Tls(Box::new(Tls::new(socket, secured)));
     }
 }
 

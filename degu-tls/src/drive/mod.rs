@@ -5,7 +5,8 @@
 //!
 //! - **[`Handshake`]** owns the rustls connection and reads and writes whatever implements [`Read`] and [`Write`]: a
 //!   blocking socket, or a wrapper around `try_read` and `try_write` of a non-blocking one. [`Handshake::advance`] is
-//!   called until it is [`Progress::Done`], [`Handshake::finish`] gives the connection and the peer.
+//!   called until it is [`Progress::Done`]; [`Handshake::secure`] then gives a [`Secured`] to read and write octets with,
+//!   and [`Handshake::finish`] the bare connection and the peer.
 //! - **[`Noted`]**, for a handshake that somebody else drives, such as tokio-rustls: the future is wrapped, and what it
 //!   gives goes to [`Judge::finish`] or [`Judge::fault`].
 //!
@@ -30,6 +31,7 @@
 //! ```
 
 mod judge;
+mod secured;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use crate::error::Kind;
 use crate::peer::PeerIdentity;
 pub(crate) use judge::no_alpn;
 pub use judge::{Judge, Note, Noted, noted};
+pub use secured::Secured;
 
 /// A server's policy for one connection.
 #[derive(Clone, Debug)]

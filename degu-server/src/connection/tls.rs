@@ -1,0 +1,205 @@
+//! A connection under TLS: the handshake before its first request, and the socket after it.
+//!
+//! The handshake is a part of the connection's task, so that nobody waits for it but its peer. One that fails leaves the
+//! bare socket, on which the alert has been written: the peer reads it because the connection lingers like any other.
+
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+pub(super) use degu_tls::drive::Secured;
+use degu_tls::drive::{Handshake, Progress};
+use degu_tls::{PeerIdentity, ServerTls};
+use tokio::io::ReadBuf;
+use tokio::sync::Semaphore;
+
+use super::close::CloseReason;
+use super::deadline::Wait;
+use super::pump::Pump;
+use super::socket::Socket;
+
+/// Makes the handshake, when its turn has come, and says who the peer is.
+pub(super) async fn handshake(
+    pump: &mut Pump,
+    tls: &ServerTls,
+    turns: &Semaphore,
+) -> Result<Option<Arc<PeerIdentity>>, CloseReason> {
+    // Who says nothing keeps nobody waiting.
+    poll_fn(|cx| {
+        check(pump)?;
+        pump.socket.poll_readable(cx).map_err(|error| CloseReason::Gone(Some(error)))
+    })
+    .await?;
+    let mut turn = pin!(turns.acquire());
+    let _turn = poll_fn(|cx| {
+        check(pump)?;
+        turn.as_mut().poll(cx).map(Ok)
+    })
+    .await?;
+    let mut handshake = tls.accept().handshake().map_err(CloseReason::Handshake)?;
+    let done = poll_fn(|cx| {
+        check(pump)?;
+        match handshake.advance(&mut Polled { socket: &mut pump.socket, cx, broken: false }) {
+            Ok(Progress::Blocked) => Poll::Pending,
+            Ok(Progress::Done) => Poll::Ready(Ok(Ok(()))),
+            Err(error) => Poll::Ready(Ok(Err(error))),
+        }
+    });
+    if let Err(error) = done.await? {
+        write_alert(pump, &mut handshake).await?;
+        return Err(CloseReason::Handshake(error));
+    }
+    let secured = handshake.secure().map_err(CloseReason::Handshake)?;
+    let peer = secured.peer().cloned();
+    pump.socket.secure(secured);
+    pump.link.watch.restart();
+    Ok(peer)
+}
+
+/// Whether there is still time for a handshake. A server that stops waits for none.
+fn check(pump: &mut Pump) -> Result<(), CloseReason> {
+    pump.check()?;
+    pump.link.watch.wait(Wait::Handshake);
+    if pump.link.stopping.get() && !pump.socket.has_input() {
+        return Err(CloseReason::Shutdown);
+    }
+    Ok(())
+}
+
+/// Writes all of what the peer is to know of its failure.
+async fn write_alert(pump: &mut Pump, handshake: &mut Handshake) -> Result<(), CloseReason> {
+    poll_fn(|cx| {
+        pump.check()?;
+        let mut io = Polled { socket: &mut pump.socket, cx, broken: false };
+        handshake.write_alert(&mut io);
+        let done = io.broken || !handshake.wants_write();
+        if done { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// A socket whose handshake is done.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) socket: Socket,
+    secured: Secured,
+    /// The peer is not to take the end of the connection for that of what it was sent.
+    cut: bool,
+}
+
+impl Tls {
+    pub(super) const fn new(socket: Socket, secured: Secured) -> Self {
+        Self { socket, secured, cut: false }
+    }
+
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.secured.has_input() { Poll::Ready(Ok(())) } else { self.socket.poll_readable(cx) }
+    }
+
+    pub(super) fn has_input(&mut self) -> bool {
+        self.secured.has_input() || self.socket.has_input()
+    }
+
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let Self { socket, secured, .. } = self;
+        let mut io = Polled { socket, cx, broken: false };
+        let mut take = |octets: &[u8]| {
+            buffer.extend_from_slice(octets);
+            octets.len()
+        };
+        loop {
+            return match secured.read(&mut io, &mut take) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+                // No request is as long as the connection, so that its framing has told whether it came whole.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
+                read => Poll::Ready(read),
+            };
+        }
+    }
+
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+        let Self { socket, secured, .. } = self;
+        pending(secured.write(&mut Polled { socket, cx, broken: false }, pieces))
+    }
+
+    /// Says that nothing follows.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Self { socket, secured, .. } = self;
+        // A peer that is gone has no use for it.
+        pending(secured.close(&mut Polled { socket, cx, broken: false })).map(drop)
+    }
+
+    /// What was sent is not whole: nothing more is said.
+    pub(super) const fn cut(&mut self) {
+        self.cut = true;
+    }
+}
+
+impl Drop for Tls {
+    /// However the connection ends: as far as the socket takes it.
+    fn drop(&mut self) {
+        if !self.cut {
+            let _ = self.secured.close(&mut LastWord(&self.socket));
+        }
+    }
+}
+
+fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+/// A socket within a poll: what would block wakes the task when it does no more.
+struct Polled<'p, 'cx> {
+    socket: &'p mut Socket,
+    cx: &'p mut Context<'cx>,
+    /// Writing failed.
+    broken: bool,
+}
+
+impl Read for Polled<'_, '_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = ReadBuf::new(octets);
+        match self.socket.poll_read_octets(self.cx, &mut buffer) {
+            Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl Write for Polled<'_, '_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(octets)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let piece = |n: usize| pieces.get(n).map_or(&[][..], |piece| piece);
+        match self.socket.poll_write(self.cx, [piece(0), piece(1), piece(2)]) {
+            Poll::Ready(written) => written.inspect_err(|_| self.broken = true),
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket that is not waited for.
+struct LastWord<'s>(&'s Socket);
+
+impl Write for LastWord<'_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.try_write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

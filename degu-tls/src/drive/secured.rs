@@ -1,0 +1,170 @@
+//! Octets over a connection whose handshake is done.
+
+use std::fmt;
+use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::Connection;
+
+use super::{Handshake, Judge, Note};
+use crate::error::Error;
+use crate::peer::PeerIdentity;
+
+/// So many octets are encrypted and written together: four records.
+const ROOM: usize = 64 * 1024;
+/// So many where the socket takes less than it is given, so that what it took shows soon.
+const LITTLE: usize = 4 * 1024;
+
+/// A connection whose handshake is done: octets in, octets out, over whatever implements [`Read`] and [`Write`].
+///
+/// It suits blocking sockets, and wrappers of those that do not block: the socket's errors come through, of which
+/// [`ErrorKind::WouldBlock`] means to wait for the socket and call again.
+pub struct Secured {
+    connection: Connection,
+    judge: Judge,
+    peer: Option<Arc<PeerIdentity>>,
+    /// What was wrong with input behind octets that were given first.
+    fault: Option<Error>,
+    /// Octets that were encrypted, and whose caller has not heard of it yet.
+    accepted: usize,
+    /// How many to encrypt at once.
+    room: usize,
+}
+
+impl Handshake {
+    /// The connection for octets, and who is at its other end.
+    ///
+    /// # Errors
+    ///
+    /// As for [`finish`](Self::finish).
+    pub fn secure(self) -> Result<Secured, Error> {
+        let judge = self.judge.clone();
+        let (connection, peer) = self.finish()?;
+        Ok(Secured { connection, judge, peer, fault: None, accepted: 0, room: ROOM })
+    }
+}
+
+impl Secured {
+    /// Who is at the other end; `None` if the policy asks for no certificate.
+    pub const fn peer(&self) -> Option<&Arc<PeerIdentity>> {
+        self.peer.as_ref()
+    }
+
+    /// Gives what has come to `take`, which says how much of it it took, and reads once if there is nothing. 0 octets are
+    /// the end, of which the peer told (close_notify).
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::UnexpectedEof`]: the end came, and the peer did not tell of it. Whoever cut the connection may have
+    ///   been somebody else.
+    /// - [`ErrorKind::Interrupted`]: what was read is not a whole record, or not for the caller. To be called again.
+    /// - An [`Error`] inside of [`ErrorKind::InvalidData`]: the peer refuses us, or breaks the protocol.
+    /// - What the socket says.
+    pub fn read(
+        &mut self,
+        io: &mut (impl Read + Write),
+        mut take: impl FnMut(&[u8]) -> usize,
+    ) -> io::Result<usize> {
+        if let Some(octets) = self.take(&mut take)? {
+            return Ok(octets);
+        }
+        if let Some(fault) = &self.fault {
+            return Err(io::Error::new(ErrorKind::InvalidData, fault.clone()));
+        }
+        self.connection.read_tls(io)?;
+        if let Err(error) = self.connection.process_new_packets() {
+            self.fault = Some(self.judge.fault(error, Note::default()));
+        }
+        // What there is to say to the peer about what came, as far as it goes.
+        let _ = self.flush(io);
+        match (self.take(&mut take)?, &self.fault) {
+            (Some(octets), _) => Ok(octets),
+            (None, Some(fault)) => Err(io::Error::new(ErrorKind::InvalidData, fault.clone())),
+            (None, None) => Err(ErrorKind::Interrupted.into()),
+        }
+    }
+
+    fn take(&mut self, mut take: impl FnMut(&[u8]) -> usize) -> io::Result<Option<usize>> {
+        let mut reader = self.connection.reader();
+        let mut total = 0;
+        loop {
+            let (found, taken) = match reader.fill_buf() {
+                Ok(octets) => (octets.len(), take(octets).min(octets.len())),
+                Err(_) if total > 0 => return Ok(Some(total)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
+                // After a fault the end is no news.
+                Err(_) if self.fault.is_some() => return Ok(None),
+                Err(error) => return Err(error.kind().into()),
+            };
+            reader.consume(taken);
+            total += taken;
+            if taken < found || found == 0 {
+                return Ok(Some(total));
+            }
+        }
+    }
+
+    /// Whether octets are here that were not given yet, or the end: [`read`](Self::read) will not read.
+    pub fn has_input(&mut self) -> bool {
+        self.fault.is_some() || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    /// Writes some of the pieces, and says how many octets. All of those have been given to the socket.
+    ///
+    /// # Errors
+    ///
+    /// What the socket says. After [`ErrorKind::WouldBlock`] the octets must come again, others may follow them: they
+    /// are encrypted already.
+    pub fn write(&mut self, io: &mut impl Write, pieces: [&[u8]; 3]) -> io::Result<usize> {
+        self.flush(io)?;
+        if self.accepted == 0 {
+            let mut left = self.room;
+            let pieces = pieces.map(|piece| {
+                let piece = &piece[..piece.len().min(left)];
+                left -= piece.len();
+                IoSlice::new(piece)
+            });
+            self.accepted = self.connection.writer().write_vectored(&pieces)?;
+            if let Err(error) = self.flush(io) {
+                self.room = LITTLE;
+                return Err(error);
+            }
+            self.room = (2 * self.room).min(ROOM);
+        }
+        Ok(std::mem::take(&mut self.accepted))
+    }
+
+    /// Writes what rustls holds.
+    ///
+    /// # Errors
+    ///
+    /// What the socket says.
+    pub fn flush(&mut self, io: &mut impl Write) -> io::Result<()> {
+        while self.connection.wants_write() {
+            match self.connection.write_tls(io) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer that nothing will follow (close_notify), after what was written before. To be called again if the
+    /// socket would block.
+    ///
+    /// # Errors
+    ///
+    /// What the socket says.
+    pub fn close(&mut self, io: &mut impl Write) -> io::Result<()> {
+        // The second one is not sent, nor one after an alert.
+        self.connection.send_close_notify();
+        self.flush(io)
+    }
+}
+
+impl fmt::Debug for Secured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secured").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
