@@ -249,13 +249,7 @@ macro_rules! causes {
     )*};
 }
 
-causes!(
-    Remote(RemoteError),
-    Local(LocalError),
-    Body(BoxError),
-    Address(AddressError),
-    Timeout(Deadline)
-);
+causes!(Remote(RemoteError), Local(LocalError), Body(BoxError), Address(AddressError), Timeout(Deadline));
 
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {

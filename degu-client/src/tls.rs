@@ -20,11 +20,11 @@ use rustix::event::PollFlags;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::Cause;
 use crate::blocking::stream::Stream as BlockingStream;
 use crate::options::Settings;
 use crate::resolve::{NO_SIGNAL, Until};
 use crate::stream::{Silence, Stream};
-use crate::Cause;
 
 impl Settings {
     /// The handshake with a server at this address, which has not begun; none without TLS.
@@ -174,19 +174,11 @@ impl Tls<Stream> {
         }
     }
 
-    pub(crate) fn poll_read_buffer(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-    ) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read_buffer(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         self.poll(cx, |secured, io| secured.read(io, append(buffer)))
     }
 
-    pub(crate) fn poll_write_pieces(
-        &mut self,
-        cx: &mut Context<'_>,
-        pieces: [&[u8]; 3],
-    ) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
         self.poll(cx, |secured, io| secured.write(io, pieces))
     }
 }

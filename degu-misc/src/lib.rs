@@ -16,11 +16,22 @@
 //! # Ok::<(), degu_client::blocking::Error>(())
 //! ```
 //!
+//! `TempSSLServer` does the same under TLS, with certificates of a `TempPki`: both come with the feature `tls`, which is
+//! on by default.
+//!
 //! [`mkuri`], [`mkreq`], [`parse_headers`] and [`format_headers`] make and read the octets that go over the wire, for
 //! tests that speak to a socket themselves.
 
 mod octets;
+#[cfg(feature = "tls")]
+mod temp_pki;
 mod temp_server;
+#[cfg(feature = "tls")]
+mod temp_ssl_server;
 
 pub use octets::{format_headers, mkreq, mkuri, parse_headers};
+#[cfg(feature = "tls")]
+pub use temp_pki::{Leaf, TempPki};
 pub use temp_server::TempServer;
+#[cfg(feature = "tls")]
+pub use temp_ssl_server::TempSSLServer;

@@ -60,11 +60,7 @@ impl Secured {
     /// - [`ErrorKind::Interrupted`]: what was read is not a whole record, or not for the caller. To be called again.
     /// - An [`Error`] inside of [`ErrorKind::InvalidData`]: the peer refuses us, or breaks the protocol.
     /// - What the socket says.
-    pub fn read(
-        &mut self,
-        io: &mut (impl Read + Write),
-        mut take: impl FnMut(&[u8]) -> usize,
-    ) -> io::Result<usize> {
+    pub fn read(&mut self, io: &mut (impl Read + Write), mut take: impl FnMut(&[u8]) -> usize) -> io::Result<usize> {
         if let Some(octets) = self.take(&mut take)? {
             return Ok(octets);
         }
@@ -106,7 +102,8 @@ impl Secured {
 
     /// Whether octets are here that were not given yet, or the end: [`read`](Self::read) will not read.
     pub fn has_input(&mut self) -> bool {
-        self.fault.is_some() || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
+        self.fault.is_some()
+            || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Writes some of the pieces, and says how many octets. All of those have been given to the socket.

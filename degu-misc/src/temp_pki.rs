@@ -1,0 +1,292 @@
+//! Certificates that live as long as a test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+};
+use tempfile::TempDir;
+
+/// A CA for servers and one for clients, a third that nobody trusts, what they have issued and revoked: all of it as PEM
+/// files in a temporary folder, for Degu and for any other program.
+///
+/// The CAs are labelled `server-ca`, `client-ca` and `other-ca`, as their files are called. Servers are issued for
+/// `localhost`, `127.0.0.1` and `::1`; clients for `client.example`. All keys are ECDSA on P-256.
+///
+/// ```
+/// use degu_misc::{Leaf, TempPki};
+/// use degu_tls::{ClientTls, Error};
+///
+/// let pki = TempPki::new();
+/// let revoked = ClientTls::private(pki.servers()).identity(pki.identity(Leaf::RevokedClient)).build()?;
+/// assert!(pki.certificate(Leaf::RevokedClient).ends_with("revoked-client.pem"));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Panics
+///
+/// Every method does, if the folder can not be written or read: in a test there is nothing else to do about it.
+#[derive(Debug)]
+pub struct TempPki {
+    folder: TempDir,
+}
+
+/// A certificate of a [`TempPki`], with its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Leaf {
+    /// A server's, in order.
+    Server,
+    /// A client's, in order.
+    Client,
+    /// A server's that expired in 2021.
+    ExpiredServer,
+    /// A client's that expired in 2021.
+    ExpiredClient,
+    /// A server's that its CA has revoked.
+    RevokedServer,
+    /// A client's that its CA has revoked.
+    RevokedClient,
+    /// A server's that the other CA issued.
+    OtherServer,
+    /// A client's that the other CA issued.
+    OtherClient,
+}
+
+impl Leaf {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Server,
+        Self::Client,
+        Self::ExpiredServer,
+        Self::ExpiredClient,
+        Self::RevokedServer,
+        Self::RevokedClient,
+        Self::OtherServer,
+        Self::OtherClient,
+    ];
+
+    const fn stem(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::ExpiredServer => "expired-server",
+            Self::ExpiredClient => "expired-client",
+            Self::RevokedServer => "revoked-server",
+            Self::RevokedClient => "revoked-client",
+            Self::OtherServer => "other-server",
+            Self::OtherClient => "other-client",
+        }
+    }
+
+    const fn is_server(self) -> bool {
+        matches!(self, Self::Server | Self::ExpiredServer | Self::RevokedServer | Self::OtherServer)
+    }
+
+    const fn is_expired(self) -> bool {
+        matches!(self, Self::ExpiredServer | Self::ExpiredClient)
+    }
+
+    const fn ca(self) -> &'static str {
+        match self {
+            Self::OtherServer | Self::OtherClient => "other-ca",
+            _ if self.is_server() => "server-ca",
+            _ => "client-ca",
+        }
+    }
+}
+
+impl TempPki {
+    /// Issues everything.
+    pub fn new() -> Self {
+        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let pki = Self { folder };
+        let cas = ["server-ca", "client-ca", "other-ca"].map(|name| (name, pki.make_ca(name)));
+        for (name, ca) in &cas {
+            let mut revoked = None;
+            for leaf in Leaf::ALL.into_iter().filter(|leaf| leaf.ca() == *name) {
+                let serial = pki.issue(leaf, ca);
+                if matches!(leaf, Leaf::RevokedServer | Leaf::RevokedClient) {
+                    revoked = Some(serial);
+                }
+            }
+            pki.make_crl(name, ca, revoked);
+        }
+        pki
+    }
+
+    /// Where all files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The file of a certificate.
+    pub fn certificate(&self, leaf: Leaf) -> PathBuf {
+        self.file(leaf.stem(), "pem")
+    }
+
+    /// The file of its key.
+    pub fn key(&self, leaf: Leaf) -> PathBuf {
+        self.file(leaf.stem(), "key")
+    }
+
+    /// A certificate with its key, whatever is wrong with it.
+    pub fn identity(&self, leaf: Leaf) -> Identity {
+        let identity = sure("identity", Identity::from_pem_files(self.certificate(leaf), self.key(leaf)));
+        if leaf.is_expired() { identity.allow_invalid_time() } else { identity }
+    }
+
+    /// The file of the CA that issues for servers.
+    pub fn server_ca(&self) -> PathBuf {
+        self.file("server-ca", "pem")
+    }
+
+    /// The file of the CA that issues for clients.
+    pub fn client_ca(&self) -> PathBuf {
+        self.file("client-ca", "pem")
+    }
+
+    /// The file of the CA that nobody trusts.
+    pub fn other_ca(&self) -> PathBuf {
+        self.file("other-ca", "pem")
+    }
+
+    /// The file of what the CA for servers has revoked.
+    pub fn server_crl(&self) -> PathBuf {
+        self.file("server-ca", "crl")
+    }
+
+    /// The file of what the CA for clients has revoked.
+    pub fn client_crl(&self) -> PathBuf {
+        self.file("client-ca", "crl")
+    }
+
+    /// The CA for servers, with what it has revoked.
+    pub fn servers(&self) -> Cas {
+        self.cas("server-ca")
+    }
+
+    /// The CA for clients, with what it has revoked.
+    pub fn clients(&self) -> Cas {
+        self.cas("client-ca")
+    }
+
+    /// The CA that nobody trusts.
+    pub fn others(&self) -> Cas {
+        self.cas("other-ca")
+    }
+
+    /// The policy of a server in order, which requires clients in order.
+    pub fn server_tls(&self) -> ServerTls {
+        let identity = self.identity(Leaf::Server);
+        sure("server's policy", ServerTls::builder(identity).require_clients(self.clients()).build())
+    }
+
+    /// The policy of a client in order, which shows its certificate, and checks the name of the server.
+    pub fn client_tls(&self) -> ClientTls {
+        self.client_tls_as(Leaf::Client)
+    }
+
+    /// As [`client_tls`](Self::client_tls), with another certificate.
+    pub fn client_tls_as(&self, leaf: Leaf) -> ClientTls {
+        sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
+    }
+
+    /// Issues a certificate anew, for a new key, in place of the files of the old one.
+    pub fn renew(&self, leaf: Leaf) {
+        let key = sure("file", fs::read_to_string(self.file(leaf.ca(), "key")));
+        self.issue(leaf, &Issuer::new(ca_params(leaf.ca()), sure("key", KeyPair::from_pem(&key))));
+    }
+
+    fn file(&self, stem: &str, kind: &str) -> PathBuf {
+        self.folder.path().join(format!("{stem}.{kind}"))
+    }
+
+    fn write(&self, stem: &str, kind: &str, pem: &str) {
+        sure("file", fs::write(self.file(stem, kind), pem));
+    }
+
+    fn cas(&self, name: &str) -> Cas {
+        let cas = Cas::from_pem_file(self.file(name, "pem"));
+        sure("CA", cas.and_then(|cas| cas.with_crl_file(self.file(name, "crl"))))
+    }
+
+    fn make_ca(&self, name: &str) -> Issuer<'static, KeyPair> {
+        let key = sure("key", KeyPair::generate());
+        let params = ca_params(name);
+        self.write(name, "pem", &sure("CA", params.self_signed(&key)).pem());
+        self.write(name, "key", &key.serialize_pem());
+        Issuer::new(params, key)
+    }
+
+    fn issue(&self, leaf: Leaf, ca: &Issuer<'_, KeyPair>) -> SerialNumber {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        let serial = SerialNumber::from(SERIAL.fetch_add(1, Relaxed));
+        let key = sure("key", KeyPair::generate());
+        let (names, purpose) = match leaf.is_server() {
+            true => (vec!["localhost", "127.0.0.1", "::1"], ExtendedKeyUsagePurpose::ServerAuth),
+            false => (vec!["client.example"], ExtendedKeyUsagePurpose::ClientAuth),
+        };
+        let mut params = named(leaf.stem(), names);
+        params.serial_number = Some(serial.clone());
+        params.extended_key_usages = vec![purpose];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+        if leaf.is_expired() {
+            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+        }
+        self.write(leaf.stem(), "pem", &sure("certificate", params.signed_by(&key, ca)).pem());
+        self.write(leaf.stem(), "key", &key.serialize_pem());
+        serial
+    }
+
+    fn make_crl(&self, name: &str, ca: &Issuer<'_, KeyPair>, revoked: Option<SerialNumber>) {
+        let revoked = revoked.map(|serial_number| RevokedCertParams {
+            serial_number,
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(3000, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.into_iter().collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = sure("revocation list", list.signed_by(ca).and_then(|list| list.pem()));
+        self.write(name, "crl", &list);
+    }
+}
+
+impl Default for TempPki {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn ca_params(name: &str) -> CertificateParams {
+    let mut params = named(name, Vec::new());
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn named(name: &str, names: Vec<&str>) -> CertificateParams {
+    let names: Vec<String> = names.into_iter().map(String::from).collect();
+    let mut params = sure("name", CertificateParams::new(names));
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    (params.not_before, params.not_after) = (date_time_ymd(2024, 1, 1), date_time_ymd(3000, 1, 1));
+    params
+}
+
+/// Fixtures that fail end the test.
+fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
+    made.unwrap_or_else(|error| panic!("no {what} of a temporary PKI: {error}"))
+}

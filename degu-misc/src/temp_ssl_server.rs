@@ -1,0 +1,84 @@
+//! A server under TLS that lives as long as a test.
+
+use degu_client::{Client, blocking};
+use degu_server::{Address, App, Options, Server};
+use degu_tls::{ClientTls, ServerTls};
+
+use crate::{TempPki, TempServer};
+
+/// As [`TempServer`], under TLS: both sides show certificates of a [`TempPki`].
+///
+/// ```
+/// use degu_misc::{TempPki, TempSSLServer};
+/// use degu_server::{Address, Request, Session};
+/// use degu_tls::PeerIdentity;
+///
+/// async fn app(session: &mut Session, _: Request<'_>) -> String {
+///     session.peer().and_then(PeerIdentity::ca).unwrap_or("nobody").to_owned()
+/// }
+///
+/// let server = TempSSLServer::new(&TempPki::new(), Address::IPV6_LOOPBACK, app);
+/// let mut connection = server.client().connect()?;
+/// assert_eq!(connection.peer().and_then(PeerIdentity::ca), Some("server-ca"));
+/// assert_eq!(connection.get("/")?.body.read_all(1024)?, "client-ca");
+/// # Ok::<(), degu_client::blocking::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct TempSSLServer {
+    server: TempServer,
+    tls: ServerTls,
+    client: ClientTls,
+}
+
+impl TempSSLServer {
+    /// Serves `app` at an address, on one thread, for clients of the PKI.
+    ///
+    /// # Panics
+    ///
+    /// If the address can not be bound: in a test there is nothing else to do about it.
+    pub fn new(pki: &TempPki, address: impl Into<Address>, app: impl App) -> Self {
+        Self::with_options(pki, Server::options().workers(1), address, app)
+    }
+
+    /// As [`new`](Self::new), with options of the test's choice.
+    ///
+    /// # Panics
+    ///
+    /// If the address can not be bound.
+    pub fn with_options(pki: &TempPki, options: Options, address: impl Into<Address>, app: impl App) -> Self {
+        let tls = pki.server_tls();
+        let server = TempServer::with_options(options.tls(tls.clone()), address, app);
+        Self { server, tls, client: pki.client_tls() }
+    }
+
+    /// The address, as the kernel bound it.
+    pub fn address(&self) -> &Address {
+        self.server.address()
+    }
+
+    /// The policy of the server, to reload or replace it.
+    pub const fn tls(&self) -> &ServerTls {
+        &self.tls
+    }
+
+    /// A blocking client for it, which shows the client's certificate: tests need no runtime.
+    pub fn client(&self) -> blocking::Client {
+        self.client_with(self.client.clone()).into()
+    }
+
+    /// An async client for it, which shows the client's certificate.
+    pub fn async_client(&self) -> Client {
+        self.client_with(self.client.clone())
+    }
+
+    /// An async client with another policy; a blocking one is made of it by `into()`.
+    pub fn client_with(&self, tls: ClientTls) -> Client {
+        // Unix sockets have no name of their own.
+        Client::options().tls(tls).server_name("localhost").client(self.address())
+    }
+
+    /// Shuts down as [`TempServer::shutdown`] does.
+    pub fn shutdown(self) {
+        self.server.shutdown();
+    }
+}
