@@ -1,4 +1,5 @@
-//! The client as a subject of tests: `drive [--blocking] ADDRESS`.
+//! The client as a subject of tests:
+//! `drive [--blocking] [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS`.
 //!
 //! Reads lines `METHOD TARGET[ METHOD TARGET2]` and prints one line of JSON for each: whether a complete response came,
 //! its status and its body in hexadecimal, or the error. The second request goes out on the same connection if the client
@@ -13,7 +14,11 @@ use degu_client::{Address, BoxError, Client, Connection, Headers, Method, blocki
 use lexopt::Arg;
 use serde_json::{Value, json};
 
-const USAGE: &str = "usage: drive [--blocking] ADDRESS";
+#[cfg(feature = "tls")]
+mod tls;
+
+const USAGE: &str =
+    "usage: drive [--blocking] [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS";
 /// No body of a test is longer.
 const LIMIT: usize = 64 << 20;
 
@@ -104,16 +109,32 @@ impl Drive for Async {
 
 fn main() -> Result<(), BoxError> {
     let (mut blocking, mut address) = (false, None);
+    #[cfg(feature = "tls")]
+    let mut files = tls::Files::default();
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Long("blocking") => blocking = true,
             Arg::Value(value) if address.is_none() => address = Some(lexopt::ValueExt::parse::<Address>(&value)?),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-ca") => files.ca = Some(arguments.value()?.into()),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-key") => files.key = Some(arguments.value()?.into()),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-no-name") => files.no_name = true,
             other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
         }
     }
     let patience = Some(Duration::from_secs(4));
-    let client = Client::options().head_timeout(patience).body_idle(patience).client(address.ok_or(USAGE)?);
+    let options = Client::options().head_timeout(patience).body_idle(patience);
+    #[cfg(feature = "tls")]
+    let options = match files.client()? {
+        Some(policy) => options.tls(policy),
+        None => options,
+    };
+    let client = options.client(address.ok_or(USAGE)?);
     let mut driver: Box<dyn Drive> = match blocking {
         true => Box::new(Blocking { client: client.into(), connection: None }),
         false => {

@@ -1,6 +1,7 @@
 //! A server that answers every request with the body it received, chunks with their boundaries, extensions and trailers.
 //!
-//! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log]`
+//! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log]
+//!     [--tls-cert FILE --tls-key FILE [--tls-clients CA]]`
 //!
 //! Up to 64 KiB of a body are read before the answer begins, so that a fault in them gets its status; what is beyond
 //! streams through. The first line of output is `listening on ADDRESS`. SIGINT and SIGTERM end the server cleanly.
@@ -10,7 +11,11 @@ use std::io::{self, Write};
 use degu_server::{Address, App, BoxError, IntoResponse, Request, Response, Server, Session};
 use lexopt::{Arg, ValueExt};
 
-const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log]";
+#[cfg(feature = "tls")]
+mod tls;
+
+const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log] \
+                     [--tls-cert FILE --tls-key FILE [--tls-clients CA]]";
 
 /// So much of a body is read before its answer begins.
 const READ_FIRST: usize = 64 * 1024;
@@ -27,6 +32,8 @@ async fn ignore(_: &mut Session, _: Request<'_>) -> Response {
 fn main() -> Result<(), BoxError> {
     let mut options = Server::options();
     let (mut address, mut ignores_body) = (None, false);
+    #[cfg(feature = "tls")]
+    let mut files = tls::Files::default();
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -36,8 +43,18 @@ fn main() -> Result<(), BoxError> {
             Arg::Long("date") => options = options.date(true),
             Arg::Long("ignore-body") => ignores_body = true,
             Arg::Long("log") => tracing_subscriber::fmt().with_writer(io::stderr).init(),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-key") => files.key = Some(arguments.value()?.into()),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-clients") => files.clients = Some(arguments.value()?.into()),
             other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
         }
+    }
+    #[cfg(feature = "tls")]
+    if let Some(policy) = files.server()? {
+        options = options.tls(policy);
     }
     let address = address.ok_or(USAGE)?;
     match ignores_body {

@@ -1,6 +1,7 @@
 //! A client for the command line.
 //!
-//! `fetch [--blocking] [-X METHOD] [-H 'name: value'] [--data TEXT | --chunk 'TEXT[;ext=value]'...] [--chunks] ADDRESS TARGET`
+//! `fetch [--blocking] [-X METHOD] [-H 'name: value'] [--data TEXT | --chunk 'TEXT[;ext=value]'...] [--chunks]
+//!     [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS TARGET`
 //!
 //! Prints the status line, the fields and the body; with `--chunks` each chunk with its extensions, and then the trailers.
 //! Any fault ends it with exit code 1 and one line that says what went wrong, and whose fault it is.
@@ -15,8 +16,11 @@ use degu_client::{
 };
 use lexopt::{Arg, ValueExt};
 
+#[cfg(feature = "tls")]
+mod tls;
+
 const USAGE: &str = "usage: fetch [--blocking] [-X METHOD] [-H 'name: value'] [--data TEXT | --chunk 'TEXT[;ext=value]'...] \
-                     [--chunks] ADDRESS TARGET";
+                     [--chunks] [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS TARGET";
 
 #[derive(Default)]
 struct Options {
@@ -28,6 +32,8 @@ struct Options {
     show_chunks: bool,
     address: Option<Address>,
     target: Option<String>,
+    #[cfg(feature = "tls")]
+    files: tls::Files,
 }
 
 impl Options {
@@ -48,6 +54,14 @@ impl Options {
                 Arg::Long("chunks") => options.show_chunks = true,
                 Arg::Value(value) if options.address.is_none() => options.address = Some(value.parse()?),
                 Arg::Value(value) if options.target.is_none() => options.target = Some(value.string()?),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-ca") => options.files.ca = Some(arguments.value()?.into()),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-cert") => options.files.cert = Some(arguments.value()?.into()),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-key") => options.files.key = Some(arguments.value()?.into()),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-no-name") => options.files.no_name = true,
                 other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
             }
         }
@@ -55,6 +69,16 @@ impl Options {
             return Err("--data or --chunk, not both".into());
         }
         Ok(options)
+    }
+
+    fn client(&self) -> Result<Client, BoxError> {
+        let options = Client::options();
+        #[cfg(feature = "tls")]
+        let options = match self.files.client()? {
+            Some(policy) => options.tls(policy),
+            None => options,
+        };
+        Ok(options.client(self.address.as_ref().ok_or(USAGE)?))
     }
 
     fn method(&self) -> Method<'_> {
@@ -110,7 +134,7 @@ impl Output {
 }
 
 fn fetch_blocking(options: Options, output: &mut Output) -> Result<(), BoxError> {
-    let mut connection = blocking::Client::new(options.address.as_ref().ok_or(USAGE)?).connect()?;
+    let mut connection = blocking::Client::from(options.client()?).connect()?;
     let body = match (options.data.clone(), options.chunks_out.is_empty()) {
         (Some(data), _) => blocking::Body::from(data),
         (None, true) => blocking::Body::from(()),
@@ -132,7 +156,7 @@ fn fetch_blocking(options: Options, output: &mut Output) -> Result<(), BoxError>
 }
 
 async fn fetch(options: Options, output: &mut Output) -> Result<(), BoxError> {
-    let mut connection = Client::new(options.address.as_ref().ok_or(USAGE)?).connect().await?;
+    let mut connection = options.client()?.connect().await?;
     let body =
         match (options.data.clone(), options.chunks_out.is_empty()) {
             (Some(data), _) => Body::from(data),

@@ -72,3 +72,26 @@ fn drive_reports_a_line_of_json_for_each_line() {
     }
     echo.stop("INT");
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn programs_speak_tls() {
+    use degu_misc::{Leaf, TempPki};
+
+    let pki = TempPki::new();
+    let text = |path: std::path::PathBuf| path.into_os_string().into_string().unwrap();
+    let (cert, key) = (text(pki.certificate(Leaf::Server)), text(pki.key(Leaf::Server)));
+    let clients = text(pki.client_ca());
+    let mut echo = program("echo");
+    echo.args(["[::1]:0", "--tls-cert", &cert, "--tls-key", &key, "--tls-clients", &clients]);
+    let echo = Serving::start(&mut echo);
+    let (ca, cert, key) = (text(pki.server_ca()), text(pki.certificate(Leaf::Client)), text(pki.key(Leaf::Client)));
+    for how in [&["--blocking"][..], &["--tls-no-name"], &[]] {
+        let who = ["--tls-ca", &ca, "--tls-cert", &cert, "--tls-key", &key, "--data", "hello", &echo.address, "/"];
+        let (ok, out, error) = fetch(&[how, &who].concat());
+        assert!(ok && out.ends_with("\nhello"), "{out}{error}");
+        let (ok, _, error) = fetch(&[how, &["--tls-ca", &ca, &echo.address, "/"]].concat());
+        assert!(!ok && error.contains("certificate_required"), "{error}");
+    }
+    echo.stop("TERM");
+}

@@ -1,0 +1,48 @@
+//! TLS by files that the command line names: a part of other examples.
+#![allow(dead_code, reason = "each example is one side")]
+
+use std::path::PathBuf;
+
+use degu_client::BoxError;
+use degu_tls::{Cas, ClientTls, Identity, ServerTls};
+
+/// What the command line says.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) clients: Option<PathBuf>,
+    pub(crate) no_name: bool,
+}
+
+impl Files {
+    fn identity(&self) -> Result<Option<Identity>, BoxError> {
+        match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Ok(Some(Identity::from_pem_files(cert, key)?)),
+            (None, None) => Ok(None),
+            _ => Err("--tls-cert and --tls-key go together".into()),
+        }
+    }
+
+    /// With `--tls-cert` and `--tls-key`; `--tls-clients` lets in only those whom this CA vouches for.
+    pub(crate) fn server(&self) -> Result<Option<ServerTls>, BoxError> {
+        let Some(identity) = self.identity()? else { return Ok(None) };
+        let builder = ServerTls::builder(identity);
+        Ok(Some(match &self.clients {
+            Some(clients) => builder.require_clients(Cas::from_pem_file(clients)?).build()?,
+            None => builder.allow_unauthenticated_clients().build()?,
+        }))
+    }
+
+    /// With `--tls-ca`; `--tls-no-name` leaves the name unchecked, and a certificate is shown if there is one.
+    pub(crate) fn client(&self) -> Result<Option<ClientTls>, BoxError> {
+        let Some(ca) = &self.ca else { return Ok(None) };
+        let builder = ClientTls::private(Cas::from_pem_file(ca)?);
+        let builder = if self.no_name { builder.without_name_check() } else { builder };
+        Ok(Some(match self.identity()? {
+            Some(identity) => builder.identity(identity).build()?,
+            None => builder.build()?,
+        }))
+    }
+}
