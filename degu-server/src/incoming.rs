@@ -216,6 +216,7 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_part(&mut self) -> Result<Option<Part>, BodyError> {
+        let _wanted = Wanted(self.link.clone());
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -234,6 +235,7 @@ impl Incoming {
         if matches!(self.framing, Framing::Length(_)) && self.link.is_buffered(self.exchange) {
             return Ok(());
         }
+        let _wanted = Wanted(self.link.clone());
         let mut read: usize = self.ahead.iter().map(data_len).sum();
         while read < octets {
             let Some(part) = poll_fn(|cx| self.link.poll_part(self.exchange, cx)).await? else { break };
@@ -283,6 +285,15 @@ fn data_len(part: &Part) -> usize {
     match part {
         Part::Data(data) | Part::Chunk { data, .. } => data.len(),
         Part::Last { .. } => 0,
+    }
+}
+
+/// Somebody waits for the body. Dropping it, with a read that is over or was given up, says that nobody does.
+struct Wanted(Rc<Link>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.unwant();
     }
 }
 

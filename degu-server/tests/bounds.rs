@@ -56,6 +56,22 @@ fn a_body_that_does_not_get_on() {
 }
 
 #[test]
+fn a_body_that_nobody_waits_for_any_more() {
+    let patient = async |_: &mut Session, mut request: Request<'_>| {
+        let given_up = tokio::time::timeout(Duration::from_millis(1), request.body.next_data()).await;
+        assert!(given_up.is_err(), "nothing of the body has come");
+        // The peer is owed nothing meanwhile, however long it takes.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        "done"
+    };
+    let options = Server::options().workers(1).progress(1024, SECOND);
+    let server = Running::with(options, Address::IPV6_LOOPBACK, patient);
+    let mut raw = server.connect();
+    raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n");
+    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
+}
+
+#[test]
 fn a_handler_that_does_not_answer() {
     let server = server(Server::options().handler_deadline(SECOND));
     let request = "GET /never HTTP/1.1\r\nhost: a\r\n\r\n";

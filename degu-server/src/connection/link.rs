@@ -135,6 +135,11 @@ impl Link {
         result
     }
 
+    /// For the body's handle: nobody waits for more of it just now, so it is not held against the peer that none comes.
+    pub(crate) fn unwant(&self) {
+        self.wants_input.set(false);
+    }
+
     /// For the body's handle: the next part.
     pub(crate) fn poll_part(&self, exchange: u64, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
         self.check(exchange)?;
