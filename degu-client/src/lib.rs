@@ -27,6 +27,13 @@
 //! # }
 //! ```
 //!
+//! [`Client::options`] sets what differs from the default: Host, fields of every request, deadlines, `on_connect`.
+//!
+//! # Features
+//!
+//! Both are off by default: `tls` adds `Options::tls`, with a policy of degu-tls, and `Connection::peer`; `hyper-util` adds
+//! `Connector`, with which hyper-util's pooled client dials every address of Degu.
+//!
 //! # What is sure
 //!
 //! - A body that ends before its framing says so is an error, in every way of reading it; so is a response that came in

@@ -21,7 +21,7 @@ impl<'c> Peer<'c> {
         self.address
     }
 
-    /// Who opened the Unix socket that was connected to; none over TCP.
+    /// Who opened the Unix socket that was connected to; `None` over TCP, and on systems other than Linux and Android.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }

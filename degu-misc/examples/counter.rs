@@ -1,4 +1,5 @@
-//! A local daemon: a counter that only this user's processes may read and raise.
+//! A local daemon: a counter that only this user's processes may read and raise. Ask it:
+//! `curl --unix-socket /run/user/$UID/counter.sock http://localhost/counter`.
 use degu_server::{Address, BoxError, Credentials, IntoResponse, Method, Request, Response, Server, Session};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -27,7 +27,7 @@ use crate::{IntoResponse, Request, Response, Session};
 ///     Ok(text.into_response())
 /// }
 ///
-/// // A closure that captures writes the types of its arguments.
+/// // A closure writes the types of both its arguments; without them the compiler calls it "not general enough".
 /// let greeting = String::from("hello");
 /// let closure = async move |_: &mut Session, _: Request<'_>| greeting.clone();
 ///

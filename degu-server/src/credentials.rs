@@ -5,7 +5,7 @@ use rustix::fd::AsFd;
 /// The process at the other end of a Unix socket, as the kernel vouches for it (`SO_PEERCRED`).
 ///
 /// They are those of the moment when the peer connected. The user and the group can be relied on; a process id may belong
-/// to another process by the time it is looked at.
+/// to another process by the time it is looked at. Linux and Android only: other systems have nothing that says all three.
 ///
 /// ```
 /// use degu_server::Credentials;

@@ -158,7 +158,7 @@ impl Incoming {
         }
     }
 
-    /// The next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data comes,
+    /// The next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data comes (the client gives it as one chunk),
     /// without extensions.
     ///
     /// # Errors

@@ -21,7 +21,34 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`applib`] has apps made of apps: a router, a filter of methods, a validator, and with the feature `proxy` a proxy.
+//! An app may also return text, a tuple, or a `Result` of any of these, whose error is answered with 500. The body is the
+//! field [`Request::body`](Request#structfield.body). Who calls is in the session: [`Session::address`], and on Unix sockets
+//! [`Session::credentials`]. A daemon for the processes of its own user:
+//!
+//! ```no_run
+//! use degu_server::{Address, BoxError, Credentials, IntoResponse, Request, Response, Server, Session};
+//!
+//! async fn shout(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+//!     let text = request.body.read_all(64 * 1024).await?;
+//!     Ok((200, "OK", text.to_ascii_uppercase()).into_response())
+//! }
+//!
+//! let me = Credentials::current().uid;
+//! Server::options()
+//!     .socket_mode(0o600)
+//!     .on_connect(async move |session: &mut Session| session.credentials().is_some_and(|peer| peer.uid == me))
+//!     .bind(Address::unix("/run/shout.sock"), shout)?
+//!     .serve_forever()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`applib`] has apps made of apps: a router, a filter of methods, a validator, a proxy. [`EmbeddedServer`] is a server
+//! inside an application that has no runtime.
+//!
+//! # Features
+//!
+//! Both are off by default: `tls` adds `Options::tls`, with a policy of degu-tls, and `Session::peer`; `proxy` adds
+//! `applib::ProxyApp`, and with it degu-client.
 //!
 //! # What an operator sees
 //!
@@ -30,8 +57,10 @@
 //! | level | message | fields |
 //! | --- | --- | --- |
 //! | `DEBUG` | connection opened | `peer`: its address |
-//! | `DEBUG`, or `ERROR` where the app is at fault | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error |
+//! | `DEBUG`; `INFO` where a TLS handshake was refused, `ERROR` where the app is at fault | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error |
 //! | `WARN` | can not accept connections for now | `error`, such as no descriptors left; once until it is over |
+//! | `WARN` | can not wait for a connection | `error` of the runtime; the connection is closed |
+//! | `WARN` | can not start another worker | `error`; those that run take its connections |
 //! | `WARN` | a request can not be passed on | `behind`: the proxy's target, `error` |
 //!
 //! [`Server::options`] has everything that can be set; [`Server::spawn`] gives a [`Handle`] that shuts down. What is

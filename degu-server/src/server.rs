@@ -54,7 +54,7 @@ impl<A: App> Server<A> {
     /// Binds an address, and listens.
     ///
     /// The port 0 and [`Address::ABSTRACT`] leave the choice to the kernel: [`address`](Self::address) says what it was.
-    /// The file of a Unix socket is replaced if nobody listens behind it, and unlinked when the server ends. While it is
+    /// The file of a Unix socket is replaced if nobody listens behind it, and unlinked when the server is shut down or dropped. While it is
     /// bound and unlinked, a file of the same name with `.lock` at its end stands beside it.
     ///
     /// # Errors
@@ -80,6 +80,9 @@ impl<A: App> Server<A> {
     }
 
     /// Serves until the process ends, on threads of its own; the calling thread waits.
+    ///
+    /// It handles no signals: one that ends the process cuts what is under way, and leaves the file of a Unix socket, which
+    /// the next server replaces. To end cleanly, [spawn](Self::spawn) and shut the [`Handle`] down.
     ///
     /// # Errors
     ///

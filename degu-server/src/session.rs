@@ -41,7 +41,8 @@ impl Session {
         &self.address
     }
 
-    /// The process at the other end of a Unix socket; `None` for the other kinds of address.
+    /// The process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of address, and on
+    /// other systems: a check of the user has to refuse it.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }

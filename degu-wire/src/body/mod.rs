@@ -182,7 +182,7 @@ impl<S: ?Sized> BodyOf<S> {
 
 impl Body {
     /// A chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
-    /// `None` at the end.
+    /// `None` at the end. It has no trailers: those are a [`Part::Last`] of a [`Source`].
     ///
     /// # Cancel safety
     ///
