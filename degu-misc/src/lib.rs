@@ -35,3 +35,30 @@ pub use temp_pki::{Leaf, TempPki};
 pub use temp_server::TempServer;
 #[cfg(feature = "tls")]
 pub use temp_ssl_server::TempSSLServer;
+
+/// The blocks of code in `docs` are tests: each is a program.
+#[cfg(doctest)]
+mod documentation {
+    #[doc = include_str!("../../docs/tutorial/1-server-and-client.md")]
+    mod server_and_client {}
+    #[doc = include_str!("../../docs/tutorial/2-who-is-calling.md")]
+    mod who_is_calling {}
+    #[doc = include_str!("../../docs/tutorial/3-apps-of-apps.md")]
+    mod apps_of_apps {}
+    #[doc = include_str!("../../docs/tutorial/4-bodies.md")]
+    mod bodies {}
+    #[cfg(feature = "tls")]
+    #[doc = include_str!("../../docs/tutorial/5-certificates.md")]
+    mod certificates {}
+    #[doc = include_str!("../../docs/tutorial/6-running-it.md")]
+    mod running_it {}
+
+    #[doc = include_str!("../../docs/from-degu-0.18.md")]
+    mod from_degu {}
+    #[doc = include_str!("../../docs/from-hyper.md")]
+    mod from_hyper {}
+    #[doc = include_str!("../../docs/from-reqwest.md")]
+    mod from_reqwest {}
+    #[doc = include_str!("../../docs/from-tonic.md")]
+    mod from_tonic {}
+}

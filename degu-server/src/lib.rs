@@ -98,8 +98,9 @@ pub use server::Server;
 pub use session::Session;
 pub use stats::Stats;
 
+pub use bytes::Bytes;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
-    Address, AddressError, BoxError, Chunk, ChunkExtensions, Fault, Framing, Headers, Limits, LocalBody as Body,
-    LocalError, Method, Part, RemoteError, Source, Trailers, reason_phrase,
+    Address, AddressError, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Framing, Headers, Limits,
+    LocalBody as Body, LocalError, Method, Part, RangeError, RemoteError, Source, Trailers, reason_phrase,
 };
