@@ -73,8 +73,8 @@ pub use connection::Connection;
 pub use connector::{Connector, Dialled};
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
-    Address, AddressError, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Headers,
-    Limits, LocalBody, LocalError, Method, Part, RemoteError, Source, Trailers, Zone,
+    Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
+    ContentRange, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, RemoteError, Source, Trailers, Zone,
 };
 pub use error::{Cause, Deadline, Doing, Error};
 pub use incoming::{Incoming, Response};

@@ -101,6 +101,7 @@ pub use stats::Stats;
 pub use bytes::Bytes;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
-    Address, AddressError, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault, Framing, Headers, Limits,
-    LocalBody as Body, LocalError, Method, Part, RangeError, RemoteError, Source, Trailers, reason_phrase,
+    Address, AddressError, AddressFault, AddressKind, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault,
+    Framing, Headers, Limits, LocalBody as Body, LocalError, Method, Part, RangeError, RemoteError, Source, Trailers,
+    Zone, reason_phrase,
 };
