@@ -8,6 +8,7 @@ mod child;
 mod fuzz;
 mod interop;
 mod no_std;
+mod soak;
 mod test;
 mod tidy;
 
@@ -33,7 +34,8 @@ usage: cargo xtask COMMAND
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
        [--skip-if-missing]          without the tools for it: say so, and call it a success
   bench [SUITE] [OPTIONS]           measures; `cargo xtask bench --help` lists suites and options
-  interop [--install]               our ends against the clients and servers of others, as a matrix";
+  interop [--install]               our ends against the clients and servers of others, as a matrix
+  soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of everything that comes of it";
 
 fn main() -> ExitCode {
     match dispatch(Parser::from_env()) {
@@ -63,6 +65,7 @@ fn dispatch(mut arguments: Parser) -> Result {
         "fuzz" => fuzz::run(&shell, arguments),
         "interop" => interop::run(&shell, arguments),
         "no-std" => no_std::run(&shell, arguments),
+        "soak" => soak::run(&shell, arguments),
         "bench" => bench::run(&shell, arguments),
         other => Err(format!("no command {other}\n\n{USAGE}").into()),
     }

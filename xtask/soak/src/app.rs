@@ -1,0 +1,101 @@
+//! What the servers of a soak serve, and what they count while they do.
+//!
+//! | target | answer |
+//! | --- | --- |
+//! | `POST /echo` | the request's body as it comes, with its chunks, extensions and trailers |
+//! | `POST /sum` | the sum of the request's octets |
+//! | `GET /make/SEED/LENGTH` | the octets of a number |
+//! | `GET /chunks/SEED` | the chunks of a number |
+//! | `POST /early` | 413, without a look at the body |
+//! | `GET /fail`, `GET /panic` | nothing: the app fails, or panics |
+//! | `GET /endless` | chunks until the client goes away |
+//! | `GET /tasks` | how many tasks the worker has |
+
+use std::panic::panic_any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use degu_server::{App, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Session};
+
+use crate::content::{Chunks, Sum, octets};
+
+/// What the app of one server sees.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Requests that reached it.
+    pub(crate) requests: AtomicU64,
+    /// Octets that `/sum` was sent, in bodies that came whole.
+    pub(crate) octets: AtomicU64,
+    /// Handlers, connections and bodies without an end that are alive.
+    pub(crate) alive: Arc<AtomicI64>,
+}
+
+/// Something that is alive until it is dropped.
+struct Alive(Arc<AtomicI64>);
+
+impl Alive {
+    fn new(seen: &Seen) -> Self {
+        seen.alive.fetch_add(1, Relaxed);
+        Self(seen.alive.clone())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What `/panic` panics with, so that nothing is printed about it.
+#[derive(Debug)]
+pub(crate) struct AsAsked;
+
+pub(crate) fn app(seen: Arc<Seen>) -> impl App {
+    async move |session: &mut Session, request: Request<'_>| answer(&seen, session, request).await
+}
+
+async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+    seen.requests.fetch_add(1, Relaxed);
+    let _handler = Alive::new(seen);
+    if session.get::<Alive>().is_none() {
+        session.insert(Alive::new(seen));
+    }
+    Ok(match (request.method(), request.path()) {
+        (Method::Post, ["echo"]) => (200, "OK", request.body).into_response(),
+        (Method::Post, ["sum"]) => {
+            let (mut sum, mut octets) = (Sum::EMPTY, 0);
+            while let Some(data) = request.body.next_data().await? {
+                sum.add(&data);
+                octets += data.len() as u64;
+            }
+            seen.octets.fetch_add(octets, Relaxed);
+            (200, "OK", sum.to_string()).into_response()
+        }
+        (Method::Get | Method::Head, ["make", seed, length]) => {
+            (200, "OK", octets(seed.parse()?, length.parse()?)).into_response()
+        }
+        (Method::Get, ["chunks", seed]) => (200, "OK", chunks(seed.parse()?)).into_response(),
+        (Method::Post, ["early"]) => (413, "Content Too Large", ()).into_response(),
+        (Method::Get, ["fail"]) => return Err("as asked".into()),
+        (Method::Get, ["panic"]) => panic_any(AsAsked),
+        (Method::Get, ["endless"]) => (200, "OK", endless(seen)).into_response(),
+        (Method::Get, ["tasks"]) => {
+            (200, "OK", tokio::runtime::Handle::current().metrics().num_alive_tasks().to_string()).into_response()
+        }
+        _ => (404, "Not Found", ()).into_response(),
+    })
+}
+
+fn chunks(seed: u64) -> Body {
+    let mut parts = Chunks::of(seed).into_parts().into_iter();
+    Body::from_chunks(Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok))))
+}
+
+fn endless(seen: &Seen) -> Body {
+    Body::unfold(Alive::new(seen), |alive| async move {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Some((Chunk::new(vec![b'.'; 4096]), alive))
+    })
+}

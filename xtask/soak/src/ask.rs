@@ -1,0 +1,263 @@
+//! An exchange: what is asked, how the answer is read, and what it has to be.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use degu_client::{Cause, Chunk, Error, Headers, Method, Trailers};
+use fastrand::Rng;
+use rustix::io::Errno;
+
+use crate::content::{Chunks, Sum, octets};
+
+/// A request, and what must come of it.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) method: Method<'static>,
+    pub(crate) target: String,
+    pub(crate) content: Content,
+    pub(crate) manner: Manner,
+    pub(crate) expected: Expected,
+    /// How many octets `/sum` is sent: 0 for all other targets.
+    pub(crate) summed: u64,
+}
+
+/// What is sent with it.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Nothing,
+    /// At hand.
+    Octets(Bytes),
+    /// Of known length, piece by piece.
+    Streamed(Bytes),
+    /// With a pause before each part.
+    Chunks(Chunks, Duration),
+}
+
+/// How the answer is waited for and read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Whole,
+    /// With a pause before each part.
+    Slow(Duration),
+    /// Not beyond so many octets.
+    Leave(u64),
+    /// Not longer than this: the future is dropped, wherever it is. Of clients that have futures.
+    Cancel(Duration),
+}
+
+/// What an exchange without a fault gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Expected {
+    pub(crate) status: u16,
+    pub(crate) sum: Sum,
+}
+
+/// What came of an exchange.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    pub(crate) is_chunked: bool,
+    sum: Sum,
+    pub(crate) octets: u64,
+    /// It was not read to its end.
+    left: bool,
+}
+
+/// What to think of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// As expected.
+    Right,
+    /// The server refused it, with a status that says so and without a body.
+    Refused(u16),
+    /// An error that says so.
+    Failed(String),
+    /// The client had no descriptor left for another connection.
+    Starved,
+    /// The client did not wait for it.
+    Left,
+    /// Something else than the truth, as if it were the truth.
+    Wrong(String),
+}
+
+impl Ask {
+    /// Anything that a server must be able to answer.
+    pub(crate) fn any(rng: &mut Rng) -> Self {
+        let seed = rng.u64(..);
+        let small = rng.usize(..200);
+        // Most are far below the largest.
+        let large = (16 * 1024) << rng.u32(..7);
+        let large = rng.usize(large / 2..=large);
+        let pause = Duration::from_millis(rng.u64(1..20));
+        match rng.u32(..100) {
+            0..40 => Self::echo(octets(seed, small)),
+            40..50 => Self::sum(Content::Octets(octets(seed, small))),
+            50..56 => Self::echo(octets(seed, large)),
+            56..62 => Self::make(Method::Get, seed, large),
+            62..66 => Self::make(Method::Head, seed, small),
+            66..75 => Self::echo_chunks(Chunks::of(seed), Duration::ZERO),
+            75..83 => Self::chunks(seed),
+            83..86 => Self::echo_chunks(Chunks::of(seed), pause),
+            86..89 => Self { manner: Manner::Slow(pause), ..Self::make(Method::Get, seed, large) },
+            89..91 => {
+                Self { content: Content::Octets(octets(seed, large)), ..Self::status(Method::Post, "/early", 413) }
+            }
+            91..93 => Self::status(Method::Get, "/fail", 500),
+            93..94 => Self::status(Method::Get, "/panic", 500),
+            94..97 => Self::sum(Content::Chunks(Chunks::of(seed), Duration::ZERO)),
+            _ => Self::sum(Content::Streamed(octets(seed, large))),
+        }
+    }
+
+    /// Something that the client will not wait for.
+    pub(crate) fn given_up(rng: &mut Rng) -> Self {
+        if rng.bool() {
+            return Self { manner: Manner::Cancel(Duration::from_micros(rng.u64(..5000))), ..Self::any(rng) };
+        }
+        let ask = match rng.u32(..3) {
+            0 => Self::status(Method::Get, "/endless", 200),
+            1 => Self::make(Method::Get, rng.u64(..), 512 * 1024),
+            _ => Self::echo(octets(rng.u64(..), 256 * 1024)),
+        };
+        Self { manner: Manner::Leave(rng.u64(..256 * 1024)), ..ask }
+    }
+
+    fn echo(body: Bytes) -> Self {
+        let expected = Expected { status: 200, sum: Sum::of(&body) };
+        Self { content: Content::Octets(body), expected, ..Self::status(Method::Post, "/echo", 200) }
+    }
+
+    fn echo_chunks(chunks: Chunks, pause: Duration) -> Self {
+        let expected = Expected { status: 200, sum: chunks.sum() };
+        Self { content: Content::Chunks(chunks, pause), expected, ..Self::status(Method::Post, "/echo", 200) }
+    }
+
+    fn sum(content: Content) -> Self {
+        let (sum, summed) = match &content {
+            Content::Nothing => (Sum::EMPTY, 0),
+            Content::Octets(body) | Content::Streamed(body) => (Sum::of(body), body.len() as u64),
+            Content::Chunks(chunks, _) => (chunks.data_sum(), chunks.length()),
+        };
+        let expected = Expected { status: 200, sum: Sum::of(sum.to_string().as_bytes()) };
+        Self { content, summed, expected, ..Self::status(Method::Post, "/sum", 200) }
+    }
+
+    fn make(method: Method<'static>, seed: u64, length: usize) -> Self {
+        let sum = if method == Method::Head { Sum::EMPTY } else { Sum::of(&octets(seed, length)) };
+        let expected = Expected { status: 200, sum };
+        Self { expected, ..Self::status(method, &format!("/make/{seed}/{length}"), 200) }
+    }
+
+    fn chunks(seed: u64) -> Self {
+        let expected = Expected { status: 200, sum: Chunks::of(seed).sum() };
+        Self { expected, ..Self::status(Method::Get, &format!("/chunks/{seed}"), 200) }
+    }
+
+    fn status(method: Method<'static>, target: &str, status: u16) -> Self {
+        let expected = Expected { status, sum: Sum::EMPTY };
+        let (content, manner) = (Content::Nothing, Manner::Whole);
+        Self { method, target: target.to_owned(), content, manner, expected, summed: 0 }
+    }
+}
+
+impl Expected {
+    /// What to think of what came.
+    pub(crate) fn judge(self, outcome: Result<Answer, Error>) -> Verdict {
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(error) => return Verdict::of(&error),
+        };
+        if answer.left {
+            Verdict::Left
+        } else if (answer.status, answer.sum) == (self.status, self.sum) {
+            Verdict::Right
+        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.octets == 0 {
+            Verdict::Refused(answer.status)
+        } else {
+            Verdict::Wrong(format!("{answer:?} instead of {self:?}"))
+        }
+    }
+}
+
+impl Verdict {
+    /// An error, without an address that is another one in every run.
+    pub(crate) fn of(error: &Error) -> Self {
+        match error.cause() {
+            Cause::System(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => Self::Starved,
+            cause => Self::Failed(format!("{cause}, {}", error.doing())),
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn of(status: u16, headers: &Headers) -> Self {
+        let is_chunked = headers.contains("transfer-encoding");
+        Self { status, is_chunked, sum: Sum::EMPTY, octets: 0, left: false }
+    }
+
+    /// One that was not waited for.
+    pub(crate) const fn given_up() -> Self {
+        Self { status: 0, is_chunked: false, sum: Sum::EMPTY, octets: 0, left: true }
+    }
+
+    pub(crate) fn add(&mut self, data: &[u8]) {
+        self.sum.add(data);
+        self.octets += data.len() as u64;
+    }
+
+    pub(crate) fn add_chunk(&mut self, chunk: &Chunk) {
+        self.sum.add_chunk(chunk);
+        self.octets += chunk.data.len() as u64;
+    }
+
+    /// All has come.
+    pub(crate) fn end(mut self, trailers: Option<&Trailers>) -> Self {
+        if let Some(trailers) = trailers {
+            self.sum.add_trailers(trailers);
+        }
+        self
+    }
+
+    /// The rest is not read.
+    pub(crate) const fn leave(mut self) -> Self {
+        self.left = true;
+        self
+    }
+}
+
+impl Manner {
+    /// How long to wait before the next part.
+    pub(crate) const fn pause(self) -> Option<Duration> {
+        match self {
+            Self::Slow(pause) => Some(pause),
+            _ => None,
+        }
+    }
+
+    /// Whether it is enough after so many octets.
+    pub(crate) const fn is_enough(self, octets: u64) -> bool {
+        matches!(self, Self::Leave(most) if octets >= most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, data: &[u8]) -> Answer {
+        let mut answer = Answer::of(status, &Headers::new());
+        answer.add(data);
+        answer.end(None)
+    }
+
+    #[test]
+    fn verdicts() {
+        let expected = Expected { status: 200, sum: Sum::of(b"abc") };
+        assert_eq!(expected.judge(Ok(answer(200, b"abc"))), Verdict::Right);
+        assert_eq!(expected.judge(Ok(answer(408, b""))), Verdict::Refused(408));
+        assert_eq!(expected.judge(Ok(answer(200, b"abd").leave())), Verdict::Left);
+        for wrong in [answer(200, b"abd"), answer(200, b"ab"), answer(204, b""), answer(400, b"abc")] {
+            assert!(matches!(expected.judge(Ok(wrong)), Verdict::Wrong(_)));
+        }
+    }
+}

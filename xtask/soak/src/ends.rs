@@ -1,0 +1,164 @@
+//! Both clients behind one interface. The blocking one has futures that never wait, so that there is one way to work.
+
+use std::future::Future;
+use std::io::Cursor;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use degu_client::{Body, BoxError, Client, Connection, Error, Part, blocking};
+use tokio::time::{Sleep, sleep, timeout};
+
+use crate::ask::{Answer, Ask, Content, Manner};
+
+/// How much of a body of known length is sent at once.
+const PIECE: usize = 10_000;
+
+/// A connection of a client.
+pub(crate) trait End: Sized {
+    fn connect(client: &Client) -> impl Future<Output = Result<Self, Error>>;
+
+    /// Performs an exchange, and reads the answer as it is to be read.
+    fn perform(&mut self, ask: Ask) -> impl Future<Output = Result<Answer, Error>>;
+
+    fn is_closed(&self) -> bool;
+
+    fn rest(time: Duration) -> impl Future<Output = ()>;
+}
+
+#[derive(Debug)]
+pub(crate) struct Async(Connection);
+
+impl Async {
+    async fn exchange(&mut self, ask: Ask) -> Result<Answer, Error> {
+        let body = match ask.content {
+            Content::Nothing => Body::none(),
+            Content::Octets(octets) => octets.into(),
+            Content::Streamed(octets) => {
+                let length = octets.len() as u64;
+                let mut pieces = pieces(octets).map(Part::Data);
+                Body::from_source(length, Box::pin(move |_: &mut Context<'_>| Poll::Ready(pieces.next().map(Ok))))
+            }
+            Content::Chunks(chunks, pause) => Body::from_chunks(Box::pin(paced(chunks.into_parts(), pause))),
+        };
+        let response = self.0.request(ask.method, &ask.target, (), body).await?;
+        let (mut answer, mut body) = (Answer::of(response.status, &response.headers), response.body);
+        while !ask.manner.is_enough(answer.octets) {
+            let more = match answer.is_chunked {
+                true => body.next_chunk().await?.map(|chunk| answer.add_chunk(&chunk)),
+                false => body.next_data().await?.map(|data| answer.add(&data)),
+            };
+            if more.is_none() {
+                return Ok(answer.end(body.trailers()));
+            }
+            if let Some(pause) = ask.manner.pause() {
+                sleep(pause).await;
+            }
+        }
+        Ok(answer.leave())
+    }
+}
+
+impl End for Async {
+    async fn connect(client: &Client) -> Result<Self, Error> {
+        Ok(Self(client.connect().await?))
+    }
+
+    async fn perform(&mut self, ask: Ask) -> Result<Answer, Error> {
+        match ask.manner {
+            Manner::Cancel(time) => timeout(time, self.exchange(ask)).await.unwrap_or(Ok(Answer::given_up())),
+            _ => self.exchange(ask).await,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    async fn rest(time: Duration) {
+        sleep(time).await;
+    }
+}
+
+/// Parts with a pause before each.
+fn paced(parts: Vec<Part>, pause: Duration) -> impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+    let mut parts = parts.into_iter();
+    let mut rest: Option<Pin<Box<Sleep>>> = None;
+    move |cx| {
+        if !pause.is_zero() {
+            ready!(rest.get_or_insert_with(|| Box::pin(sleep(pause))).as_mut().poll(cx));
+            rest = None;
+        }
+        Poll::Ready(parts.next().map(Ok))
+    }
+}
+
+fn pieces(mut octets: Bytes) -> impl Iterator<Item = Bytes> {
+    std::iter::from_fn(move || {
+        let piece = octets.split_to(octets.len().min(PIECE));
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[derive(Debug)]
+pub(crate) struct Blocking(blocking::Connection);
+
+impl Blocking {
+    fn exchange(&mut self, ask: Ask) -> Result<Answer, Error> {
+        let body = match ask.content {
+            Content::Nothing => blocking::Body::none(),
+            Content::Octets(octets) => octets.into(),
+            Content::Streamed(octets) => blocking::Body::from_reader(octets.len() as u64, Cursor::new(octets)),
+            Content::Chunks(chunks, pause) => {
+                blocking::Body::from_chunks(chunks.into_parts().into_iter().inspect(move |_| thread::sleep(pause)))
+            }
+        };
+        let response = self.0.request(ask.method, &ask.target, (), body)?;
+        let (mut answer, mut body) = (Answer::of(response.status, &response.headers), response.body);
+        while !ask.manner.is_enough(answer.octets) {
+            let more = match answer.is_chunked {
+                true => body.next_chunk()?.map(|chunk| answer.add_chunk(&chunk)),
+                false => body.next_data()?.map(|data| answer.add(&data)),
+            };
+            if more.is_none() {
+                return Ok(answer.end(body.trailers()));
+            }
+            if let Some(pause) = ask.manner.pause() {
+                thread::sleep(pause);
+            }
+        }
+        Ok(answer.leave())
+    }
+}
+
+impl End for Blocking {
+    async fn connect(client: &Client) -> Result<Self, Error> {
+        Ok(Self(blocking::Client::from(client.clone()).connect()?))
+    }
+
+    async fn perform(&mut self, ask: Ask) -> Result<Answer, Error> {
+        self.exchange(ask)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    async fn rest(time: Duration) {
+        thread::sleep(time);
+    }
+}
+
+/// Runs a future that waits for nothing.
+///
+/// # Panics
+///
+/// It does wait.
+pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a blocking end has a future that waits"),
+    }
+}

@@ -1,0 +1,75 @@
+//! The servers that are talked to, and the kinds of address that each of them listens on.
+
+use std::path::Path;
+
+use degu_client::Address;
+
+use crate::Result;
+
+/// A server, by what its clients may expect of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Nothing stands in between and nobody misbehaves: every exchange succeeds, and both sides count the same.
+    Direct,
+    /// As `Direct`, under mutual TLS.
+    DirectTls,
+    /// Behind relays that break things, and with clients that leave: an exchange succeeds or fails, and is never wrong.
+    Faulty,
+    /// As `Faulty`, under mutual TLS.
+    FaultyTls,
+    /// Killed over and over.
+    Victim,
+}
+
+impl Target {
+    /// Those of the process that lives as long as the run.
+    pub(crate) const LASTING: [Self; 4] = [Self::Direct, Self::DirectTls, Self::Faulty, Self::FaultyTls];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::DirectTls => "direct-tls",
+            Self::Faulty => "faulty",
+            Self::FaultyTls => "faulty-tls",
+            Self::Victim => "victim",
+        }
+    }
+
+    pub(crate) fn find(name: &str) -> Result<Self> {
+        let all = Self::LASTING.into_iter().chain([Self::Victim]);
+        all.into_iter().find(|target| target.name() == name).ok_or_else(|| format!("no target {name}").into())
+    }
+
+    pub(crate) const fn is_secure(self) -> bool {
+        matches!(self, Self::DirectTls | Self::FaultyTls)
+    }
+
+    /// Whether an exchange that fails is nothing to wonder about.
+    pub(crate) const fn is_faulty(self) -> bool {
+        matches!(self, Self::Faulty | Self::FaultyTls | Self::Victim)
+    }
+}
+
+/// A kind of address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ipv4,
+    Ipv6,
+    Unix,
+    Abstract,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 4] = [Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
+
+    /// An address of this kind to listen on. The folder's name tells runs apart, and `name` those who listen.
+    pub(crate) fn address(self, folder: &Path, name: &str) -> Result<Address> {
+        let run = folder.file_name().unwrap_or_default().to_string_lossy();
+        Ok(match self {
+            Self::Ipv4 => "127.0.0.1:0".parse()?,
+            Self::Ipv6 => Address::IPV6_LOOPBACK,
+            Self::Unix => Address::unix(folder.join(format!("{name}.sock"))),
+            Self::Abstract => Address::abstract_name(format!("degu-soak-{run}-{name}"))?,
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! Who asks what of whom: workers, each with a plan of its own that its number and the seed decide.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use degu_client::Client;
+use fastrand::Rng;
+
+use crate::ask::{Ask, Manner, Verdict};
+use crate::ends::End;
+use crate::tally::{Fault, Tally};
+use crate::target::Target;
+
+/// How long a worker rests after a connection that could not be made.
+const REST: Duration = Duration::from_millis(20);
+
+/// What all workers of a run share.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) tally: Tally,
+    /// Clients of the servers themselves.
+    pub(crate) near: Vec<(Target, Client)>,
+    /// Clients of the relays before them, which count the connections.
+    pub(crate) far: Vec<(Target, Client)>,
+    /// Clients of the server that is killed: others after each of its ends.
+    pub(crate) victims: RwLock<Vec<Client>>,
+    /// Workers are to come to an end.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// What a worker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Exchanges without a fault.
+    Direct,
+    /// Exchanges through relays.
+    Relayed,
+    /// Exchanges that it gives up.
+    Leaver,
+    /// Exchanges with the server that is killed.
+    Haunted,
+}
+
+impl Role {
+    /// What the async workers do, and how many do it.
+    pub(crate) const ASYNC: [(Self, usize); 4] =
+        [(Self::Direct, 8), (Self::Relayed, 8), (Self::Leaver, 3), (Self::Haunted, 1)];
+
+    /// What the blocking ones do.
+    pub(crate) const BLOCKING: [(Self, usize); 4] =
+        [(Self::Direct, 4), (Self::Relayed, 4), (Self::Leaver, 1), (Self::Haunted, 1)];
+
+    /// One for each worker.
+    pub(crate) fn each(roles: &[(Self, usize)]) -> impl Iterator<Item = Self> {
+        roles.iter().flat_map(|(role, count)| std::iter::repeat_n(*role, *count))
+    }
+}
+
+impl World {
+    /// A sequence that the seed and a number decide.
+    pub(crate) fn rng(&self, number: u64) -> Rng {
+        Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+
+    /// A server for this role.
+    fn choose(&self, role: Role, rng: &mut Rng) -> Option<(Target, Client)> {
+        let near = |faulty| -> Vec<_> { self.near.iter().filter(|(target, _)| target.is_faulty() == faulty).collect() };
+        match role {
+            Role::Direct => rng.choice(near(false)).cloned(),
+            Role::Leaver => rng.choice(near(true)).cloned(),
+            Role::Relayed => rng.choice(&self.far).cloned(),
+            Role::Haunted => {
+                let victims = self.victims.read().unwrap_or_else(PoisonError::into_inner);
+                rng.choice(&*victims).map(|client| (Target::Victim, client.clone()))
+            }
+        }
+    }
+}
+
+/// Connects and asks, over and over, until the world stops.
+pub(crate) async fn work<E: End>(world: &World, role: Role, number: u64) {
+    let mut rng = world.rng(number);
+    while !world.is_stopping() {
+        let Some((target, client)) = world.choose(role, &mut rng) else {
+            E::rest(REST).await;
+            continue;
+        };
+        match E::connect(&client).await {
+            Ok(mut connection) => {
+                if role != Role::Relayed {
+                    world.tally.of(target).connections.fetch_add(1, Relaxed);
+                }
+                let most = rng.u32(1..40);
+                for _ in 0..most {
+                    perform(world, role, target, &mut connection, &mut rng).await;
+                    if connection.is_closed() || world.is_stopping() {
+                        break;
+                    }
+                }
+            }
+            Err(error) => {
+                let what = format!("connecting to {}", client.address());
+                world.tally.note(target, Verdict::of(&error), &what);
+                E::rest(REST).await;
+            }
+        }
+    }
+}
+
+async fn perform<E: End>(world: &World, role: Role, target: Target, connection: &mut E, rng: &mut Rng) {
+    let ask = if role == Role::Leaver { Ask::given_up(rng) } else { Ask::any(rng) };
+    let (expected, summed, manner) = (ask.expected, ask.summed, ask.manner);
+    let what = format!("{} {}", ask.method, ask.target);
+    let counts = world.tally.of(target);
+    counts.attempts.fetch_add(1, Relaxed);
+    let outcome = connection.perform(ask).await;
+    let octets = outcome.as_ref().map_or(0, |answer| answer.octets);
+    let verdict = expected.judge(outcome);
+    match verdict {
+        Verdict::Right => {
+            counts.summed.fetch_add(summed, Relaxed);
+            world.tally.octets.fetch_add(summed + octets, Relaxed);
+            if expected.status == 500 {
+                counts.failures.fetch_add(1, Relaxed);
+            }
+        }
+        Verdict::Left => world.tally.add_fault(match manner {
+            Manner::Cancel(_) => Fault::Cancelled,
+            _ => Fault::Left,
+        }),
+        _ => {}
+    }
+    world.tally.note(target, verdict, &what);
+}
