@@ -196,4 +196,17 @@ mod system {
         let expired = |params: &mut CertificateParams| params.not_after = rcgen::date_time_ymd(2020, 1, 1);
         assert_eq!(judge(Some("host.example"), expired), Err((Kind::Expired, A::CertificateExpired)));
     }
+
+    /// Which of these a platform gives for a wrong usage differs; what is said does not.
+    #[test]
+    fn a_wrong_usage_is_named_in_one_way() {
+        use CertificateError as C;
+        let context = C::InvalidPurposeContext { required: rustls::ExtendedKeyPurpose::ServerAuth, presented: vec![] };
+        for error in [C::InvalidPurpose, context] {
+            let refusal = Refusal::System(rustls::Error::InvalidCertificate(error));
+            let found = refusal.explain(Side::Server, &CertificateDer::from(vec![0]), &[], None);
+            assert_eq!(found.kind(), Kind::Purpose);
+            assert!(found.to_string().ends_with("is not for a server (extended key usage)"), "{found}");
+        }
+    }
 }

@@ -1,0 +1,35 @@
+//! What an operator is told who looks at the log.
+
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
+mod kit;
+
+use std::sync::Arc;
+
+use degu_tls::ClientTls;
+use kit::{Cert, Clock, DAY, NOW};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// What is logged meanwhile.
+fn logged(run: impl FnOnce()) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let writer = Arc::new(file.reopen().unwrap());
+    let guard = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(writer).set_default();
+    run();
+    drop(guard);
+    std::fs::read_to_string(file.path()).unwrap()
+}
+
+#[test]
+fn a_revocation_list_that_has_expired_is_told_of() {
+    let root = Cert::root("Root");
+    let build = |until| {
+        let cas = root.cas("root").with_crl(root.crl(&[], until));
+        logged(|| drop(ClientTls::private(cas).clock(Clock::now()).build().unwrap()))
+    };
+    assert_eq!(build(NOW + 1), "");
+    for (until, date) in [(NOW, "2026-11-22 12:00:00 UTC"), (NOW - DAY, "2026-11-21 12:00:00 UTC")] {
+        let text = build(until);
+        assert!(text.contains("WARN") && text.contains("revocation list has expired") && text.contains(date), "{text}");
+    }
+}
