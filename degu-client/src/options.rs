@@ -159,7 +159,8 @@ impl<C> OptionsOf<C> {
 
     /// Called with every new connection, before its first request; `false` closes it, and connecting fails.
     ///
-    /// For looking at who answered: over a Unix socket, whether the process is the one that is meant.
+    /// For looking at who answered: over a Unix socket, whether the process is the one that is meant; under TLS, which CA
+    /// vouched for it ([`Peer::identity`]).
     ///
     /// ```
     /// use degu_client::{Address, blocking::Client};

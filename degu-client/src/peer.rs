@@ -9,11 +9,23 @@ use degu_wire::Address;
 pub struct Peer<'c> {
     address: &'c Address,
     credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    identity: Option<std::sync::Arc<degu_tls::PeerIdentity>>,
 }
 
 impl<'c> Peer<'c> {
     pub(crate) fn new(address: &'c Address, socket: BorrowedFd<'_>) -> Self {
-        Self { address, credentials: credentials(address, socket) }
+        Self {
+            address,
+            credentials: credentials(address, socket),
+            #[cfg(feature = "tls")]
+            identity: None,
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn with_identity(self, identity: Option<std::sync::Arc<degu_tls::PeerIdentity>>) -> Self {
+        Self { identity, ..self }
     }
 
     /// The address that was connected to: of a DNS name, the one that answered.
@@ -24,6 +36,12 @@ impl<'c> Peer<'c> {
     /// Who opened the Unix socket that was connected to; `None` over TCP, and on systems other than Linux and Android.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
+    }
+
+    /// Whose certificate the server proved to hold the key of, and who vouched for it; `None` without TLS.
+    #[cfg(feature = "tls")]
+    pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
+        self.identity.as_deref()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{
@@ -33,6 +33,15 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct TempPki {
     folder: TempDir,
+    /// Serial numbers are places in it, counted from one.
+    issued: Mutex<Vec<Issued>>,
+}
+
+/// A certificate that was issued, with files or without them by now.
+#[derive(Debug)]
+struct Issued {
+    leaf: Leaf,
+    revoked: bool,
 }
 
 /// A certificate of a [`TempPki`], with its key.
@@ -87,6 +96,10 @@ impl Leaf {
         matches!(self, Self::Server | Self::ExpiredServer | Self::RevokedServer | Self::OtherServer)
     }
 
+    const fn is_revoked(self) -> bool {
+        matches!(self, Self::RevokedServer | Self::RevokedClient)
+    }
+
     const fn is_expired(self) -> bool {
         matches!(self, Self::ExpiredServer | Self::ExpiredClient)
     }
@@ -104,17 +117,13 @@ impl TempPki {
     /// Issues everything.
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let pki = Self { folder };
-        let cas = ["server-ca", "client-ca", "other-ca"].map(|name| (name, pki.make_ca(name)));
-        for (name, ca) in &cas {
-            let mut revoked = None;
-            for leaf in Leaf::ALL.into_iter().filter(|leaf| leaf.ca() == *name) {
-                let serial = pki.issue(leaf, ca);
-                if matches!(leaf, Leaf::RevokedServer | Leaf::RevokedClient) {
-                    revoked = Some(serial);
-                }
+        let pki = Self { folder, issued: Mutex::default() };
+        for name in ["server-ca", "client-ca", "other-ca"] {
+            let ca = pki.make_ca(name);
+            for leaf in Leaf::ALL.into_iter().filter(|leaf| leaf.ca() == name) {
+                pki.issue(leaf, &ca);
             }
-            pki.make_crl(name, ca, revoked);
+            pki.make_crl(name, &ca);
         }
         pki
     }
@@ -196,10 +205,23 @@ impl TempPki {
         sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
 
-    /// Issues a certificate anew, for a new key, in place of the files of the old one.
+    /// Issues a certificate anew, for a new key, in place of the files of the old one. What is revoked by its name is
+    /// revoked anew, too.
     pub fn renew(&self, leaf: Leaf) {
-        let key = sure("file", fs::read_to_string(self.file(leaf.ca(), "key")));
-        self.issue(leaf, &Issuer::new(ca_params(leaf.ca()), sure("key", KeyPair::from_pem(&key))));
+        let ca = self.issuer(leaf.ca());
+        self.issue(leaf, &ca);
+        self.make_crl(leaf.ca(), &ca);
+    }
+
+    /// Puts a certificate, as it was issued last, on the list of what its CA has revoked, and writes the list's file.
+    /// Policies know of it once they are reloaded.
+    pub fn revoke(&self, leaf: Leaf) {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = issued.iter_mut().rev().find(|issued| issued.leaf == leaf) {
+            last.revoked = true;
+        }
+        drop(issued);
+        self.make_crl(leaf.ca(), &self.issuer(leaf.ca()));
     }
 
     fn file(&self, stem: &str, kind: &str) -> PathBuf {
@@ -223,16 +245,24 @@ impl TempPki {
         Issuer::new(params, key)
     }
 
-    fn issue(&self, leaf: Leaf, ca: &Issuer<'_, KeyPair>) -> SerialNumber {
-        static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let serial = SerialNumber::from(SERIAL.fetch_add(1, Relaxed));
+    /// A CA that has its files already.
+    fn issuer(&self, name: &str) -> Issuer<'static, KeyPair> {
+        let key = sure("file", fs::read_to_string(self.file(name, "key")));
+        Issuer::new(ca_params(name), sure("key", KeyPair::from_pem(&key)))
+    }
+
+    fn issue(&self, leaf: Leaf, ca: &Issuer<'_, KeyPair>) {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.push(Issued { leaf, revoked: leaf.is_revoked() });
+        let serial = serial(issued.len());
+        drop(issued);
         let key = sure("key", KeyPair::generate());
         let (names, purpose) = match leaf.is_server() {
             true => (vec!["localhost", "127.0.0.1", "::1"], ExtendedKeyUsagePurpose::ServerAuth),
             false => (vec!["client.example"], ExtendedKeyUsagePurpose::ClientAuth),
         };
         let mut params = named(leaf.stem(), names);
-        params.serial_number = Some(serial.clone());
+        params.serial_number = Some(serial);
         params.extended_key_usages = vec![purpose];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
@@ -241,12 +271,13 @@ impl TempPki {
         }
         self.write(leaf.stem(), "pem", &sure("certificate", params.signed_by(&key, ca)).pem());
         self.write(leaf.stem(), "key", &key.serialize_pem());
-        serial
     }
 
-    fn make_crl(&self, name: &str, ca: &Issuer<'_, KeyPair>, revoked: Option<SerialNumber>) {
-        let revoked = revoked.map(|serial_number| RevokedCertParams {
-            serial_number,
+    fn make_crl(&self, name: &str, ca: &Issuer<'_, KeyPair>) {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let revoked = (1..).zip(&*issued).filter(|(_, issued)| issued.revoked && issued.leaf.ca() == name);
+        let revoked_certs = revoked.map(|(number, _)| RevokedCertParams {
+            serial_number: serial(number),
             revocation_time: date_time_ymd(2024, 1, 1),
             reason_code: None,
             invalidity_date: None,
@@ -256,7 +287,7 @@ impl TempPki {
             next_update: date_time_ymd(3000, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
-            revoked_certs: revoked.into_iter().collect(),
+            revoked_certs: revoked_certs.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = sure("revocation list", list.signed_by(ca).and_then(|list| list.pem()));
@@ -268,6 +299,10 @@ impl Default for TempPki {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn serial(number: usize) -> SerialNumber {
+    SerialNumber::from(number as u64)
 }
 
 fn ca_params(name: &str) -> CertificateParams {

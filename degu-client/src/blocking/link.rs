@@ -45,7 +45,12 @@ impl Link {
     pub(super) fn admit(&self, address: &Address) -> Result<(), Cause> {
         self.stream.set_read_timeout(self.bound)?;
         match (&self.exchange.base.settings.on_connect, self.stream.socket()) {
-            (Some(check), Some(socket)) if !check(&Peer::new(address, socket)) => Err(Cause::Refused),
+            (Some(check), Some(socket)) => {
+                let peer = Peer::new(address, socket);
+                #[cfg(feature = "tls")]
+                let peer = peer.with_identity(self.stream.peer());
+                if check(&peer) { Ok(()) } else { Err(Cause::Refused) }
+            }
             _ => Ok(()),
         }
     }

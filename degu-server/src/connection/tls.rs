@@ -43,9 +43,11 @@ pub(super) async fn handshake(
     let done = poll_fn(|cx| {
         check(pump)?;
         match handshake.advance(&mut Polled { socket: &mut pump.socket, cx, broken: false }) {
-            Ok(Progress::Blocked) => Poll::Pending,
             Ok(Progress::Done) => Poll::Ready(Ok(Ok(()))),
             Err(error) => Poll::Ready(Ok(Err(error))),
+            // All that had come is read: the rest of it will not be waited for.
+            Ok(Progress::Blocked) if pump.link.stopping.get() => Poll::Ready(Err(CloseReason::Shutdown)),
+            Ok(Progress::Blocked) => Poll::Pending,
         }
     });
     if let Err(error) = done.await? {

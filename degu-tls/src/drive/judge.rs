@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::time_provider::TimeProvider;
-use rustls::{CommonState, HandshakeKind};
+use rustls::{CommonState, HandshakeKind, InvalidMessage};
 use rustls_pki_types::ServerName;
 
 #[cfg(doc)]
@@ -105,6 +105,9 @@ impl Judge {
             E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers other application protocols only")),
             E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
+            }
+            E::InvalidMessage(InvalidMessage::InvalidContentType) => {
+                (Kind::Protocol, format!("the {peer} sent something that is no TLS: is it a {peer} without TLS?"))
             }
             error => (Kind::Protocol, format!("the {peer} broke the protocol ({error})")),
         };

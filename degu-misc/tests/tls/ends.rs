@@ -1,0 +1,207 @@
+//! What the end of a connection says: close_notify, sent by both sides however they end, and demanded where it decides.
+
+use std::net::{Shutdown, TcpListener};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use degu_client::{Client, Fault, blocking};
+use degu_misc::TempPki;
+use degu_server::{Address, Body, BoxError, Chunk, Handle, IntoResponse, Request, Response, Session};
+
+use crate::kit::{Bare, CLIENT, End, REQUEST, SECOND, Version, both, client, one_thread, run, serve, who};
+
+/// A server that answers one request of each client with `response`, and ends the connection with or without a
+/// close_notify.
+fn answer_once(pki: &TempPki, response: &'static str, notify: bool) -> (Address, JoinHandle<()>) {
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let address = listener.local_addr().unwrap().into();
+    let tls = pki.server_tls();
+    let thread = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let mut bare = Bare::accept(&listener, &tls);
+            bare.read_until("\r\n\r\n");
+            bare.send(response);
+            if notify {
+                bare.close();
+            }
+            bare.socket.shutdown(Shutdown::Write).unwrap();
+            bare.rest();
+        }
+    });
+    (address, thread)
+}
+
+#[test]
+fn an_end_without_close_notify_is_none_where_it_decides() {
+    let pki = TempPki::new();
+    for (response, notify, fault) in [
+        ("HTTP/1.1 200 OK\r\n\r\nall of it", true, None),
+        ("HTTP/1.1 200 OK\r\n\r\nall of it?", false, Some(Fault::TruncatedBody)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nnot all", true, Some(Fault::TruncatedBody)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nnot all", false, Some(Fault::TruncatedBody)),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nall of it", false, None),
+        ("", false, Some(Fault::NoResponse)),
+    ] {
+        let (address, server) = answer_once(&pki, response, notify);
+        for read in both(&client(&address, &pki.client_tls())) {
+            let found = read.err().map(|error| error.remote().unwrap_or_else(|| panic!("{response}: {error}")).fault);
+            assert_eq!(found, fault, "{response:?}, close_notify: {notify}");
+        }
+        server.join().unwrap();
+    }
+}
+
+async fn app(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+    Ok(match request.path() {
+        ["panic"] => panic!("as asked"),
+        ["never"] => std::future::pending().await,
+        ["body"] => request.body.read_all(1000).await?.into_response(),
+        ["broken"] => {
+            let body = Body::unfold(true, async |first| {
+                assert!(first, "it breaks, as asked");
+                Some((Chunk::new("some of it"), false))
+            });
+            (200, "OK", body).into_response()
+        }
+        _ => who(session, request).await.into_response(),
+    })
+}
+
+const SAID: &str = "HTTP/1.1 200 OK\r\ncontent-length: 27\r\n\r\nclient.example of client-ca";
+
+#[test]
+fn a_server_says_close_notify_however_it_ends() {
+    let pki = TempPki::new();
+    std::thread::scope(|scope| {
+        for version in Version::BOTH {
+            let pki = &pki;
+            scope.spawn(move || says_close_notify(pki, version));
+        }
+    });
+}
+
+fn says_close_notify(pki: &TempPki, version: Version) {
+    let options = || one_thread().allow_http10(true);
+    let nothing: fn(Handle) = drop;
+    let abort: fn(Handle) = |server| {
+        server.abort();
+        server.wait();
+    };
+    let close = "connection: close\r\n\r\n";
+    let get = |target: &str, fields: &str| format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n");
+    for (name, options, request, answer, then) in [
+        ("the last request", options(), get("/", "connection: close\r\n"), close, None),
+        ("the last request by count", options().max_requests(Some(1)), get("/", ""), close, None),
+        ("a fault", options(), "BAD\r\n\r\n".to_owned(), close, None),
+        ("a panic", options(), get("/panic", ""), close, None),
+        ("refused by on_connect", options().on_connect(async |_: &mut Session| false), String::new(), "", None),
+        ("idle for too long", options().idle(SECOND), get("/", ""), SAID, None),
+        ("a head that does not end", options().head_deadline(SECOND), "GET".to_owned(), close, None),
+        ("a shutdown", options(), get("/", ""), SAID, Some(nothing)),
+        ("an abort", options(), get("/", ""), SAID, Some(abort)),
+    ] {
+        let server = serve(options, &pki.server_tls(), app);
+        let mut bare = Bare::connect(server.address(), &version.client_tls(pki));
+        bare.send(request);
+        let mut text = String::new();
+        if let Some(then) = then {
+            text = bare.read_until(CLIENT);
+            then(server);
+        }
+        let (rest, end) = bare.rest();
+        text += &rest;
+        assert!(text.contains(answer.trim_end()), "{version:?}, {name}: {text}");
+        assert_eq!(end, End::Told, "{version:?}, {name}");
+    }
+}
+
+#[test]
+fn a_server_that_fails_in_a_body_without_end_does_not_say_that_it_is_one() {
+    let pki = TempPki::new();
+    let server = serve(one_thread().allow_http10(true), &pki.server_tls(), app);
+    for version in Version::BOTH {
+        let mut bare = Bare::connect(server.address(), &version.client_tls(&pki));
+        bare.send("GET /broken HTTP/1.0\r\n\r\n");
+        let (text, end) = bare.rest();
+        assert!(!text.contains("content-length") && !text.contains("chunked"), "{text}");
+        assert_eq!(end, End::Cut, "{version:?}");
+    }
+}
+
+#[test]
+fn a_client_that_ends_its_side_still_gets_its_answer() {
+    let pki = TempPki::new();
+    let server = serve(one_thread(), &pki.server_tls(), app);
+    for (version, notify) in Version::BOTH.into_iter().flat_map(|version| [(version, true), (version, false)]) {
+        let mut bare = Bare::connect(server.address(), &version.client_tls(&pki));
+        bare.send(REQUEST);
+        if notify {
+            bare.close();
+        }
+        bare.socket.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(bare.rest(), (SAID.to_owned(), End::Told), "{version:?}, {notify}");
+    }
+}
+
+#[test]
+fn a_request_that_ends_in_its_body_is_not_whole() {
+    let pki = TempPki::new();
+    let server = serve(one_thread(), &pki.server_tls(), app);
+    for (version, notify) in Version::BOTH.into_iter().flat_map(|version| [(version, true), (version, false)]) {
+        for framing in ["content-length: 9\r\n\r\nsome", "transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n"] {
+            let mut bare = Bare::connect(server.address(), &version.client_tls(&pki));
+            bare.send(format!("PUT /body HTTP/1.1\r\nhost: localhost\r\n{framing}"));
+            if notify {
+                bare.close();
+            }
+            bare.socket.shutdown(Shutdown::Write).unwrap();
+            let (text, end) = bare.rest();
+            assert!(text.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{text}");
+            assert_eq!(end, End::Told);
+        }
+    }
+}
+
+#[test]
+fn a_client_says_close_notify_when_it_is_dropped() {
+    let pki = TempPki::new();
+    for version in Version::BOTH {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let address = Address::from(listener.local_addr().unwrap());
+        let tls = pki.server_tls();
+        let server = std::thread::spawn(move || {
+            let heads = ["", "200 OK\r\ncontent-length: 2\r\n\r\nok", "200 OK\r\ncontent-length: 9\r\n\r\nsome", "-"];
+            for head in heads.into_iter().flat_map(|head| [head, head]) {
+                let mut bare = Bare::accept(&listener, &tls);
+                if !head.is_empty() {
+                    bare.read_until("\r\n\r\n");
+                }
+                if head.len() > 1 {
+                    bare.send(format!("HTTP/1.1 {head}"));
+                }
+                assert_eq!(bare.rest().1, End::Told, "{version:?}, {head:?}");
+            }
+        });
+        let client = client(&address, &version.client_tls(&pki));
+        let blocking = blocking::Client::from(client.clone());
+        // Unused.
+        drop(blocking.connect().unwrap());
+        let kept = run(client.connect()).unwrap();
+        drop(kept);
+        // After an exchange.
+        assert!(both(&client).iter().all(Result::is_ok));
+        // In the middle of a response.
+        blocking.connect().unwrap().get("/").unwrap();
+        run(async { drop(client.connect().await.unwrap().get("/").await.unwrap()) });
+        // Without one.
+        let moment = Duration::from_millis(10);
+        let impatient = Client::options().tls(version.client_tls(&pki)).server_name("localhost");
+        let impatient = blocking::Client::from(impatient.head_timeout(Some(moment)).client(&address));
+        impatient.connect().unwrap().get("/").unwrap_err();
+        run(async {
+            let mut connection = client.connect().await.unwrap();
+            tokio::time::timeout(moment, connection.get("/")).await.unwrap_err();
+        });
+        server.join().unwrap();
+    }
+}

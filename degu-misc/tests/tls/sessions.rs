@@ -1,0 +1,184 @@
+//! Sessions that are resumed, and those that are not any more.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use degu_client::Client;
+use degu_misc::{Leaf, TempPki, TempSSLServer};
+use degu_server::Address;
+use degu_tls::error::Kind;
+use degu_tls::rustls::HandshakeKind;
+use degu_tls::rustls::pki_types::UnixTime;
+use degu_tls::rustls::time_provider::TimeProvider;
+use degu_tls::{Cas, ClientTls, ServerTls};
+
+use crate::assert_refused;
+use crate::kit::{Bare, CLIENT, End, REQUEST, Version, both, client, one_thread, serve, until, who};
+
+/// The last hour of the certificates of a [`TempPki`].
+const LAST_HOUR: u64 = 32_503_680_000 - 3_600;
+
+#[derive(Debug)]
+struct Clock(AtomicU64);
+
+impl Clock {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(LAST_HOUR)))
+    }
+
+    fn next_day(&self) {
+        self.0.store(LAST_HOUR + 86_400, Relaxed);
+    }
+}
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Relaxed))))
+    }
+}
+
+/// A client of rustls that has a session then, and what it was told.
+fn meet(server: &Address, tls: &ClientTls) -> (HandshakeKind, String, End) {
+    let mut bare = Bare::connect(server, tls);
+    bare.send(REQUEST.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"));
+    let (text, end) = bare.rest();
+    let body = text.split("\r\n\r\n").nth(1).unwrap_or(&text).to_owned();
+    (bare.connection.handshake_kind().unwrap(), body, end)
+}
+
+#[test]
+fn a_resumed_session_knows_its_peer() {
+    let pki = TempPki::new();
+    let server = serve(one_thread(), &pki.server_tls(), who);
+    for version in Version::BOTH {
+        let tls = version.client_tls(&pki);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+            assert_eq!(meet(server.address(), &tls), (kind, CLIENT.to_owned(), End::Told), "{version:?}");
+        }
+    }
+}
+
+#[test]
+fn both_clients_resume() {
+    let pki = TempPki::new();
+    for version in Version::BOTH {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let address = Address::from(listener.local_addr().unwrap());
+        let tls = pki.server_tls();
+        let server = std::thread::spawn(move || {
+            [(); 4].map(|()| {
+                let mut bare = Bare::accept(&listener, &tls);
+                bare.read_until("\r\n\r\n");
+                bare.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+                assert_eq!(bare.rest().1, End::Told);
+                bare.connection.handshake_kind().unwrap()
+            })
+        });
+        let client = client(&address, &version.client_tls(&pki));
+        for answer in [both(&client), both(&client)].into_iter().flatten() {
+            assert_eq!(answer.unwrap(), "ok");
+        }
+        use HandshakeKind::{Full, Resumed};
+        assert_eq!(server.join().unwrap(), [Full, Resumed, Resumed, Resumed], "{version:?}");
+    }
+}
+
+#[test]
+fn a_client_that_has_expired_since_is_cut_before_its_first_request() {
+    let pki = TempPki::new();
+    for version in Version::BOTH {
+        let clock = Clock::new();
+        let builder = ServerTls::builder(pki.identity(Leaf::Server));
+        let clients = Cas::from_pem_file(pki.client_ca()).unwrap();
+        let tls = builder.require_clients(clients).clock(clock.clone()).build().unwrap();
+        let server = serve(one_thread(), &tls, who);
+        let tls = version.client_tls(&pki);
+        assert_eq!(meet(server.address(), &tls), (HandshakeKind::Full, CLIENT.to_owned(), End::Told));
+        assert!(both(&client(server.address(), &tls)).iter().all(Result::is_ok));
+        clock.next_day();
+        // rustls asks nobody: the client is done, and does not know.
+        assert_eq!(meet(server.address(), &tls), (HandshakeKind::Resumed, String::new(), End::Cut), "{version:?}");
+        assert!(both(&client(server.address(), &tls)).iter().all(Result::is_err));
+        until(|| server.stats().handshake_failures == 3);
+        assert_eq!(server.stats().requests, 3);
+    }
+}
+
+#[test]
+fn a_server_that_has_expired_since_is_not_talked_to() {
+    let pki = TempPki::new();
+    let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, who);
+    for version in Version::BOTH {
+        let clock = Clock::new();
+        let servers = Cas::from_pem_file(pki.server_ca()).unwrap();
+        let builder = ClientTls::private(servers).identity(pki.identity(Leaf::Client)).clock(clock.clone());
+        let client = server.client_with(builder.build_with(version.provider()).unwrap());
+        for answer in both(&client) {
+            assert_eq!(answer.unwrap(), CLIENT);
+        }
+        clock.next_day();
+        for refused in both(&client) {
+            let error = refused.unwrap_err();
+            assert_eq!(error.tls().map(degu_tls::Error::kind), Some(Kind::Expired), "{error}");
+        }
+    }
+}
+
+#[test]
+fn who_was_revoked_since_is_refused_after_the_reload() {
+    for version in Version::BOTH {
+        let pki = TempPki::new();
+        let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, who);
+        let client = server.client_with(version.client_tls(&pki));
+        let mut kept = degu_client::blocking::Client::from(client.clone()).connect().unwrap();
+        for answer in both(&client) {
+            assert_eq!(answer.unwrap(), CLIENT);
+        }
+        pki.revoke(Leaf::Client);
+        assert!(both(&client).iter().all(Result::is_ok), "nothing has been read yet");
+        server.tls().reload().unwrap();
+        for refused in both(&client) {
+            assert_refused(refused, "certificate_revoked");
+        }
+        assert_eq!(kept.get("/").unwrap().body.read_all(100).unwrap(), CLIENT, "only new connections are judged");
+
+        // The other way round.
+        let pki = TempPki::new();
+        let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, who);
+        let tls = version.client_tls(&pki);
+        let client = server.client_with(tls.clone());
+        assert!(both(&client).iter().all(Result::is_ok));
+        pki.revoke(Leaf::Server);
+        tls.reload().unwrap();
+        for refused in both(&client) {
+            let error = refused.unwrap_err();
+            assert_eq!(error.tls().map(degu_tls::Error::kind), Some(Kind::Revoked), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_session_is_of_one_policy() {
+    let pki = TempPki::new();
+    for version in Version::BOTH {
+        let tls = version.client_tls(&pki);
+        let first = serve(one_thread(), &pki.server_tls(), who);
+        assert_eq!(meet(first.address(), &tls).0, HandshakeKind::Full);
+        assert_eq!(meet(first.address(), &tls).0, HandshakeKind::Resumed);
+        // It is the same server to the client, which goes by the name.
+        let same = serve(one_thread(), &pki.server_tls(), who);
+        assert_eq!(meet(same.address(), &tls), (HandshakeKind::Full, CLIENT.to_owned(), End::Told), "{version:?}");
+        let other = ServerTls::builder(pki.identity(Leaf::Server)).require_clients(pki.others()).build().unwrap();
+        let other = serve(one_thread(), &other, who);
+        for refused in both(&client(other.address(), &tls)) {
+            assert_refused(refused, "unknown_ca");
+        }
+        // Nor is one of a client resumed by another client with another certificate.
+        let nobody = Client::options().tls(pki.client_tls_as(Leaf::OtherClient)).server_name("localhost");
+        for refused in both(&nobody.client(first.address())) {
+            assert_refused(refused, "unknown_ca");
+        }
+    }
+}
