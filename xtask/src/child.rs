@@ -7,10 +7,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// How long a server may take before it says where it listens.
 const START: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether a process has ended.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
@@ -31,6 +34,15 @@ pub(crate) struct Server {
     process: Killed,
     stderr: Option<ChildStderr>,
     address: String,
+    /// How long it may take to end by itself once its stdin has ended.
+    patience: Duration,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // If it does not end, it is killed next.
+        let _ = self.await_end(self.patience);
+    }
 }
 
 impl Server {
@@ -53,6 +65,20 @@ impl Server {
         arguments: &[String],
         found: impl Fn(&str) -> Option<String> + Send + 'static,
     ) -> Result<Self> {
+        Self::start_within(program, arguments, START, found)
+    }
+
+    /// As [`start_until`](Self::start_until), with another bound on how long that may take.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn start_within(
+        program: &Path,
+        arguments: &[String],
+        limit: Duration,
+        found: impl Fn(&str) -> Option<String> + Send + 'static,
+    ) -> Result<Self> {
         let mut process = spawn(program, arguments)?;
         let stdout = process.0.stdout.take();
         let stderr = process.0.stderr.take();
@@ -65,8 +91,8 @@ impl Server {
                 let _ = io::copy(&mut stdout, &mut io::sink());
             }
         });
-        let mut server = Self { process, stderr, address: String::new() };
-        match receiver.recv_timeout(START) {
+        let mut server = Self { process, stderr, address: String::new(), patience: Duration::ZERO };
+        match receiver.recv_timeout(limit) {
             Ok(address) => server.address = address,
             Err(_) => {
                 return Err(format!("{}: does not listen: {}", arguments.join(" "), server.last_words()).into());
@@ -78,6 +104,27 @@ impl Server {
     /// Where it listens, as the kernel bound it.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its number as a process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// When dropped, it is not killed at once: for this long it may end by itself, since its stdin has ended.
+    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    fn await_end(&mut self, limit: Duration) -> Result {
+        drop(self.process.0.stdin.take());
+        let mut left = limit;
+        while self.process.0.try_wait()?.is_none() {
+            left = left.checked_sub(LOOK).ok_or("a server does not end when its stdin does")?;
+            thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     /// Ends it, and returns what it said on stderr.
@@ -92,16 +139,12 @@ impl Server {
         }
     }
 
-    /// Runs a client to its end and returns its stdout.
-    ///
-    /// # Errors
-    ///
-    /// The client fails or takes longer than `limit`; with what both ends said on stderr.
-    pub(crate) fn measure(self, program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
-        run(program, arguments, limit).map_err(|error| match self.last_words() {
+    /// What went wrong with a client of it, with what it has to say itself.
+    pub(crate) fn explain(self, error: Error) -> Error {
+        match self.last_words() {
             said if said.is_empty() => error,
             said => format!("{error}; the server: {said}").into(),
-        })
+        }
     }
 }
 
@@ -167,7 +210,7 @@ mod tests {
     fn a_server_that_listens() {
         let server = Server::start(Path::new(SHELL), &script("echo listening on unix:/x; exec sleep 1000")).unwrap();
         assert_eq!(server.address(), "unix:/x");
-        assert_eq!(server.measure(Path::new(SHELL), &script("echo 7"), LONG).unwrap(), "7");
+        assert_eq!(server.explain("lost".into()).to_string(), "lost");
     }
 
     #[test]
@@ -178,9 +221,9 @@ mod tests {
 
     #[test]
     fn both_ends_are_heard_when_the_client_fails() {
-        let server = script("echo listening on x; echo full >&2; exec sleep 1000");
+        // It has said so before it listens.
+        let server = script("echo full >&2; echo listening on x; exec sleep 1000");
         let server = Server::start(Path::new(SHELL), &server).unwrap();
-        let failed = server.measure(Path::new(SHELL), &script("echo reset >&2; exit 1"), LONG).unwrap_err().to_string();
-        assert!(failed.contains("reset; the server:"), "{failed}");
+        assert_eq!(server.explain("reset".into()).to_string(), "reset; the server: full");
     }
 }

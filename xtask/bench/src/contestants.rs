@@ -9,27 +9,57 @@ mod raw_poll;
 mod raw_tokio;
 
 use crate::Result;
+use crate::setup::Setup;
 use crate::socket::Address;
 
 /// Serves every connection that comes to an address, and tells its second argument, once, what the kernel bound.
 /// Returns only with an error.
-pub(crate) type Server = fn(&Address, &mut dyn FnMut(Address) -> Result) -> Result;
+pub(crate) type Server = fn(&Setup, &mut dyn FnMut(Address) -> Result) -> Result;
+
+/// Prepares what all connections of a client have in common.
+pub(crate) type Prepare = fn(&Setup) -> Result<Dial>;
 
 /// Opens a connection.
-pub(crate) type Connect = fn(&Address) -> Result<Box<dyn Client>>;
+pub(crate) type Dial = Box<dyn FnMut() -> Result<Box<dyn Client>>>;
 
 /// A client with an open connection.
 pub(crate) trait Client {
     /// Makes `count` round trips, one after the other: sends the request, reads the response to its end, and looks at
     /// it as closely as its kind does.
     fn trips(&mut self, count: u64) -> Result;
+
+    /// Closes the connection as its kind does: under TLS, not without a close_notify.
+    fn close(self: Box<Self>) -> Result {
+        Ok(())
+    }
 }
 
 /// A client, a server, or both, under one name.
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
-    pub(crate) client: Option<Connect>,
+    pub(crate) client: Option<Prepare>,
+    /// Serves one connection after the other.
     pub(crate) server: Option<Server>,
+    /// Serves many connections at once, answers GET with a greeting too, and speaks TLS if it is to.
+    pub(crate) crowd: Option<Server>,
+    /// Whether its client speaks TLS if it is to.
+    pub(crate) tls: bool,
+}
+
+impl Contestant {
+    /// One that can nothing yet.
+    const fn named(name: &'static str) -> Self {
+        Self { name, client: None, server: None, crowd: None, tls: false }
+    }
+
+    /// Its client's connections.
+    pub(crate) fn dial(&self, setup: &Setup) -> Result<Dial> {
+        let prepare = self.client.ok_or_else(|| format!("{} has no client", self.name))?;
+        if setup.pki.is_some() && !self.tls {
+            return Err(format!("{} does not speak TLS", self.name).into());
+        }
+        prepare(setup)
+    }
 }
 
 /// Every contestant.

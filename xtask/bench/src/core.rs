@@ -1,11 +1,14 @@
 //! Where this process runs.
 
+use rustix::thread::{CpuSet, sched_setaffinity};
+
 use crate::Result;
 
-/// Pins this thread, and so all that it starts, to one core.
-pub(crate) fn pin(core: usize) -> Result {
-    let mut cores = rustix::thread::CpuSet::new();
-    cores.set(core);
-    rustix::thread::sched_setaffinity(None, &cores)
-        .map_err(|error| format!("cannot run on core {core}: {error}").into())
+/// Pins this thread, and so all that it starts, to these cores.
+pub(crate) fn pin(cores: &[usize]) -> Result {
+    let mut set = CpuSet::new();
+    for &core in cores {
+        set.set(core);
+    }
+    sched_setaffinity(None, &set).map_err(|error| format!("cannot run on the cores {cores:?}: {error}").into())
 }

@@ -1,34 +1,49 @@
 //! The contestants of `cargo xtask bench`, each a client, a server, or both, which all speak the same bytes.
 //!
-//! `cargo xtask bench` builds this program and runs it as the two ends of every measurement, so that each end is a
-//! process of its own. It can be run by hand as well:
+//! `cargo xtask bench` builds this program and runs it as the ends of every measurement, so that each end is a process of
+//! its own. It can be run by hand as well:
 //!
 //! ```text
-//! degu-bench pairs                                          the pairs that are measured by default
-//! degu-bench verify                                         do all contestants send the same bytes?
-//! degu-bench server CONTESTANT ADDRESS [--core N]           prints `listening on ADDRESS`, serves until stdin ends
-//! degu-bench client CONTESTANT ADDRESS [--core N] --millis N    prints `TRIPS NANOSECONDS`
-//! degu-bench client CONTESTANT ADDRESS [--core N] --trips N     so many and no more, for a counter of instructions or calls
+//! degu-bench pairs                                  the pairs that are measured by default
+//! degu-bench verify                                 do all contestants send the same bytes?
+//! degu-bench pki                                    makes certificates, prints `listening on FOLDER`, until stdin ends
+//! degu-bench server CONTESTANT ADDRESS              prints `listening on ADDRESS`, serves one connection after the
+//!                                                   other until stdin ends
+//! degu-bench crowd CONTESTANT ADDRESS [--flush]     as `server`, many connections at once, on `--threads`
+//! degu-bench client CONTESTANT ADDRESS              prints `TRIPS NANOSECONDS`
+//! degu-bench client CONTESTANT ADDRESS --trips N    so many and no more, for a counter of instructions or calls
+//! degu-bench connect CONTESTANT ADDRESS             prints `CONNECTIONS NANOSECONDS`, from `--threads` at once
+//! degu-bench load ADDRESS --connections N --depth N prints `REQUESTS NANOSECONDS`, from `--threads`
+//! degu-bench hold ADDRESS --connections N           prints `listening on N`, keeps them open until stdin ends
 //! ```
 //!
-//! `ADDRESS` is `unix:PATH`, or an IP address with a port. `--core` pins the process to one core.
+//! `ADDRESS` is `unix:PATH`, `unix:@NAME`, or an IP address with a port. All but the first three take `--cores N,N`, which
+//! pins the process, and `--pki FOLDER`, with which they speak TLS. `--millis N` says how long a client measures.
 
+mod connect;
 mod contestants;
 mod core;
+mod hold;
+mod load;
 mod measure;
 mod message;
+mod setup;
 mod socket;
+mod tls;
 mod verify;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use degu_misc::TempPki;
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::contestants::Contestant;
-use crate::socket::Address;
+use crate::contestants::Server;
+use crate::setup::Setup;
 
 /// What every part of this program returns: a fault is printed and ends the process.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -43,20 +58,61 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(mut arguments: Parser) -> Result {
-    let mut words = Vec::new();
-    let (mut core, mut trips, mut millis) = (None, None, 300);
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Value(word) => words.push(word.string()?),
-            Arg::Long("core") => core = Some(arguments.value()?.parse::<usize>()?),
-            Arg::Long("trips") => trips = Some(arguments.value()?.parse::<u64>()?),
-            Arg::Long("millis") => millis = arguments.value()?.parse()?,
-            other => return Err(other.unexpected().into()),
+/// What is on the command line beside the words.
+struct Options {
+    cores: Option<Vec<usize>>,
+    trips: Option<u64>,
+    time: Duration,
+    pki: Option<PathBuf>,
+    threads: usize,
+    flush: bool,
+    connections: usize,
+    depth: usize,
+}
+
+impl Options {
+    fn parse(mut arguments: Parser) -> Result<(Vec<String>, Self)> {
+        let mut words = Vec::new();
+        let mut options = Self {
+            cores: None,
+            trips: None,
+            time: Duration::from_millis(300),
+            pki: None,
+            threads: 1,
+            flush: false,
+            connections: 1,
+            depth: 1,
+        };
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Value(word) => words.push(word.string()?),
+                Arg::Long("cores") => {
+                    let cores = arguments.value()?.string()?;
+                    options.cores = Some(cores.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?);
+                }
+                Arg::Long("trips") => options.trips = Some(arguments.value()?.parse()?),
+                Arg::Long("millis") => options.time = Duration::from_millis(arguments.value()?.parse()?),
+                Arg::Long("pki") => options.pki = Some(arguments.value()?.into()),
+                Arg::Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
+                Arg::Long("flush") => options.flush = true,
+                Arg::Long("connections") => options.connections = arguments.value()?.parse::<usize>()?.max(1),
+                Arg::Long("depth") => options.depth = arguments.value()?.parse::<usize>()?.max(1),
+                other => return Err(other.unexpected().into()),
+            }
         }
+        Ok((words, options))
     }
-    if let Some(core) = core {
-        core::pin(core)?;
+
+    fn setup(&self, address: &str) -> Result<Setup> {
+        let Self { pki, threads, flush, .. } = self;
+        Ok(Setup { address: address.parse()?, pki: pki.clone(), threads: *threads, flush: *flush })
+    }
+}
+
+fn run(arguments: Parser) -> Result {
+    let (words, options) = Options::parse(arguments)?;
+    if let Some(cores) = &options.cores {
+        core::pin(cores)?;
     }
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["pairs"] => {
@@ -66,33 +122,68 @@ fn run(mut arguments: Parser) -> Result {
             Ok(())
         }
         ["verify"] => verify::verify(),
-        ["server", name, address] => serve(contestants::find(name)?, &address.parse()?),
-        ["client", name, address] => {
-            let connect = contestants::find(name)?.client.ok_or_else(|| format!("{name} has no client"))?;
-            let mut client = connect(&address.parse()?)?;
-            if let Some(trips) = trips {
-                return client.trips(trips);
-            }
-            let (trips, time) = measure::measure(|count| client.trips(count), Duration::from_millis(millis))?;
-            println!("{trips} {}", time.as_nanos());
+        ["pki"] => {
+            let pki = TempPki::new();
+            announce(pki.folder().display())?;
+            until_stdin_ends();
             Ok(())
         }
-        _ => Err("usage: degu-bench pairs | verify | server CONTESTANT ADDRESS | client CONTESTANT ADDRESS".into()),
+        ["server", name, address] => serve(contestants::find(name)?.server, name, &options.setup(address)?),
+        ["crowd", name, address] => serve(contestants::find(name)?.crowd, name, &options.setup(address)?),
+        ["client", name, address] => {
+            let mut client = contestants::find(name)?.dial(&options.setup(address)?)?()?;
+            if let Some(trips) = options.trips {
+                client.trips(trips)?;
+            } else {
+                print(measure::measure(|count| client.trips(count), options.time)?);
+            }
+            client.close()
+        }
+        ["connect", name, address] => {
+            print(connect::connect(contestants::find(name)?, &options.setup(address)?, options.time)?);
+            Ok(())
+        }
+        ["load", address] => {
+            print(load::load(&options.setup(address)?, options.connections, options.depth, options.time)?);
+            Ok(())
+        }
+        ["hold", address] => {
+            setup::raise_descriptors()?;
+            let _held = hold::hold(&options.setup(address)?, options.connections)?;
+            announce(options.connections)?;
+            until_stdin_ends();
+            Ok(())
+        }
+        _ => Err(
+            "usage: degu-bench pairs | verify | pki | server CONTESTANT ADDRESS | crowd CONTESTANT ADDRESS | client \
+                  CONTESTANT ADDRESS | connect CONTESTANT ADDRESS | load ADDRESS | hold ADDRESS"
+                .into(),
+        ),
     }
 }
 
-fn serve(contestant: &Contestant, address: &Address) -> Result {
-    let server = contestant.server.ok_or_else(|| format!("{} has no server", contestant.name))?;
-    // Whoever started this process holds the other end of stdin: when that process is gone, however it went, so is
-    // this one.
+fn serve(server: Option<Server>, name: &str, setup: &Setup) -> Result {
+    let server = server.ok_or_else(|| format!("{name} has no such server"))?;
+    setup::raise_descriptors()?;
     std::thread::spawn(|| {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
+        until_stdin_ends();
         std::process::exit(0);
     });
-    server(address, &mut |bound| {
-        let mut out = io::stdout().lock();
-        writeln!(out, "listening on {bound}")?;
-        out.flush()?;
-        Ok(())
-    })
+    server(setup, &mut announce)
+}
+
+/// Whoever started this process holds the other end of stdin: when that process is gone, however it went, so is this one.
+fn until_stdin_ends() {
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+}
+
+fn announce(what: impl Display) -> Result {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on {what}")?;
+    out.flush()?;
+    Ok(())
+}
+
+fn print((count, time): (u64, Duration)) {
+    println!("{count} {}", time.as_nanos());
 }

@@ -1,4 +1,4 @@
-//! The one request and the one response that every contestant sends.
+//! What every contestant sends.
 
 macro_rules! body {
     () => {
@@ -17,3 +17,12 @@ pub(crate) const REQUEST: &[u8] =
 pub(crate) const RESPONSE: &[u8] = concat!("HTTP/1.1 200 OK\r\ncontent-length: 108\r\n\r\n", body!()).as_bytes();
 
 const _: () = assert!(BODY.len() == 108, "content-length above says 108");
+
+/// What a server for many connections answers to a GET.
+pub(crate) const HELLO_BODY: &[u8] = b"hello, world";
+
+/// That request, of which several may come at once.
+pub(crate) const HELLO_REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+/// The whole response to it.
+pub(crate) const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\nhello, world";

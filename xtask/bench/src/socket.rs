@@ -4,7 +4,8 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(crate) enum Address {
     Tcp(SocketAddr),
     /// The path of a Unix socket.
     Unix(PathBuf),
+    /// The name of an abstract Unix socket, written `unix:@NAME`.
+    Abstract(String),
 }
 
 impl FromStr for Address {
@@ -25,7 +28,10 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self> {
         match text.strip_prefix("unix:") {
-            Some(path) => Ok(Address::Unix(path.into())),
+            Some(path) => Ok(match path.strip_prefix('@') {
+                Some(name) => Address::Abstract(name.into()),
+                None => Address::Unix(path.into()),
+            }),
             None => Ok(Address::Tcp(text.parse().map_err(|error| format!("{text}: {error}"))?)),
         }
     }
@@ -36,8 +42,13 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp(address) => address.fmt(f),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Abstract(name) => write!(f, "unix:@{name}"),
         }
     }
+}
+
+fn abstract_address(name: &str) -> io::Result<unix::SocketAddr> {
+    unix::SocketAddr::from_abstract_name(name)
 }
 
 /// A listening socket.
@@ -50,14 +61,16 @@ pub(crate) enum Listener {
 impl Listener {
     /// Binds `address` and returns it as the kernel bound it.
     pub(crate) fn bind(address: &Address) -> Result<(Self, Address)> {
-        Ok(match address {
+        let unix = match address {
             Address::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
                 let bound = Address::Tcp(listener.local_addr()?);
-                (Listener::Tcp(listener), bound)
+                return Ok((Listener::Tcp(listener), bound));
             }
-            Address::Unix(path) => (Listener::Unix(UnixListener::bind(path)?), address.clone()),
-        })
+            Address::Unix(path) => UnixListener::bind(path)?,
+            Address::Abstract(name) => UnixListener::bind_addr(&abstract_address(name)?)?,
+        };
+        Ok((Listener::Unix(unix), address.clone()))
     }
 
     pub(crate) fn accept(&self) -> io::Result<Stream> {
@@ -65,6 +78,40 @@ impl Listener {
             Listener::Tcp(listener) => Stream::tcp(listener.accept()?.0),
             Listener::Unix(listener) => Ok(Stream::Unix(listener.accept()?.0)),
         }
+    }
+
+    /// The same socket for a tokio runtime, inside of which this must be called.
+    pub(crate) fn into_tokio(self) -> io::Result<TokioListener> {
+        Ok(match self {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                TokioListener::Tcp(tokio::net::TcpListener::from_std(listener)?)
+            }
+            Listener::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                TokioListener::Unix(tokio::net::UnixListener::from_std(listener)?)
+            }
+        })
+    }
+}
+
+/// A listening socket of a tokio runtime.
+#[derive(Debug)]
+pub(crate) enum TokioListener {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl TokioListener {
+    pub(crate) async fn accept(&self) -> io::Result<TokioStream> {
+        Ok(match self {
+            TokioListener::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                TokioStream::Tcp(stream)
+            }
+            TokioListener::Unix(listener) => TokioStream::Unix(listener.accept().await?.0),
+        })
     }
 }
 
@@ -80,6 +127,7 @@ impl Stream {
         match address {
             Address::Tcp(address) => Stream::tcp(TcpStream::connect(address)?),
             Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path)?)),
+            Address::Abstract(name) => Ok(Stream::Unix(UnixStream::connect_addr(&abstract_address(name)?)?)),
         }
     }
 

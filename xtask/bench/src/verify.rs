@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::contestants::{ALL, Contestant, Server};
-use crate::message::{REQUEST, RESPONSE};
+use crate::message::{HELLO, HELLO_REQUEST, REQUEST, RESPONSE};
+use crate::setup::Setup;
 use crate::socket::{Address, Listener, Stream};
 
 /// How long one contestant may take for one message.
@@ -25,6 +26,7 @@ pub(crate) fn verify() -> Result {
     for contestant in ALL {
         verify_client(contestant).map_err(|error| format!("client {}: {error}", contestant.name))?;
         verify_server(contestant).map_err(|error| format!("server {}: {error}", contestant.name))?;
+        verify_crowd(contestant).map_err(|error| format!("server {}, of many: {error}", contestant.name))?;
     }
     Ok(())
 }
@@ -34,12 +36,15 @@ fn loopback() -> Address {
 }
 
 fn verify_client(contestant: &'static Contestant) -> Result {
-    let Some(connect) = contestant.client else { return Ok(()) };
+    if contestant.client.is_none() {
+        return Ok(());
+    }
     let (listener, address) = Listener::bind(&loopback())?;
     let (outcome, done) = mpsc::channel();
-    thread::spawn(move || outcome.send(connect(&address).and_then(|mut client| client.trips(1))));
+    let trip = move || contestant.dial(&Setup::plain(address))?()?.trips(1);
+    thread::spawn(move || outcome.send(trip()));
     let mut stream = listener.accept()?;
-    let sent = receive(&mut stream, REQUEST)?;
+    let sent = receive(&mut stream, REQUEST, false)?;
     stream.write_all(RESPONSE)?;
     compare(&sent, REQUEST)?;
     done.recv_timeout(LIMIT).map_err(|_| "does not take the response")?
@@ -51,7 +56,24 @@ fn verify_server(contestant: &'static Contestant) -> Result {
     // Twice, since a connection is meant to be used again.
     for _ in 0..2 {
         stream.write_all(REQUEST)?;
-        compare(&receive(&mut stream, RESPONSE)?, RESPONSE)?;
+        compare(&receive(&mut stream, RESPONSE, false)?, RESPONSE)?;
+    }
+    Ok(())
+}
+
+/// Two connections at once, and on each two requests at once.
+fn verify_crowd(contestant: &'static Contestant) -> Result {
+    let Some(server) = contestant.crowd else { return Ok(()) };
+    let address = start(server)?;
+    let mut streams = [Stream::connect(&address)?, Stream::connect(&address)?];
+    for stream in &mut streams {
+        stream.write_all(&[HELLO_REQUEST, HELLO_REQUEST].concat())?;
+        stream.write_all(REQUEST)?;
+    }
+    for stream in &mut streams {
+        for response in [HELLO, HELLO, RESPONSE] {
+            compare(&receive(stream, response, response == HELLO)?, response)?;
+        }
     }
     Ok(())
 }
@@ -60,16 +82,16 @@ fn verify_server(contestant: &'static Contestant) -> Result {
 fn start(server: Server) -> Result<Address> {
     let (ready, bound) = mpsc::channel();
     thread::spawn(move || {
-        let outcome = server(&loopback(), &mut |address| Ok(ready.send(Ok(address))?));
+        let outcome = server(&Setup::plain(loopback()), &mut |address| Ok(ready.send(Ok(address))?));
         let _ = ready.send(Err(outcome.err().unwrap_or_else(|| "ended before it served".into())));
     });
     bound.recv_timeout(LIMIT).map_err(|_| "does not say where it listens")?
 }
 
-/// Reads one message that is to be as long as `expected`, and looks for octets after it.
-fn receive(stream: &mut Stream, expected: &[u8]) -> Result<Vec<u8>> {
+/// Reads one message that is to be as long as `expected`, and looks for octets after it unless `more` are to come.
+fn receive(stream: &mut Stream, expected: &[u8], more: bool) -> Result<Vec<u8>> {
     stream.set_read_timeout(LIMIT)?;
-    let mut message = vec![0; expected.len() + 1];
+    let mut message = vec![0; expected.len() + usize::from(!more)];
     let mut length = 0;
     while length < expected.len() {
         match stream.read(&mut message[length..]) {

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
-use super::report::Report;
+use super::report::{Report, Run};
+use super::stats::Summary;
+use super::unit::Unit;
 
-/// The entries that two reports have in common.
-#[derive(Debug)]
+/// The entries that two runs have in common.
+#[derive(Debug, Default)]
 pub(super) struct Comparison {
     compared: usize,
     moved: Vec<Moved>,
@@ -13,29 +15,66 @@ pub(super) struct Comparison {
 
 #[derive(Debug)]
 struct Moved {
+    suite: String,
     group: String,
     entry: String,
-    /// The reference, the ratio to it then, and the ratio to it now. Empty for [instructions](Self::instructions).
-    ratios: Vec<(String, f64, f64)>,
-    /// Instructions then and now.
-    instructions: Option<(f64, f64)>,
+    unit: Unit,
+    change: Change,
 }
 
-/// Counts of instructions differ by less from one run to the next: what the allocator and the lengths of paths make.
+#[derive(Debug)]
+enum Change {
+    /// A reference, the ratio to it then, and the ratio to it now.
+    Ratios(Vec<(String, f64, f64)>),
+    /// How many then and now.
+    Counts(f64, f64),
+    /// Instructions then and now.
+    Instructions(f64, f64),
+}
+
+/// Counts differ by less from one run to the next: what the allocator and the lengths of paths make.
 const SAME_COUNT: f64 = 0.005;
 
 impl Comparison {
     /// An entry has moved if its ratio to every reference has left the range that the ratio had before, all to the same
     /// side: a reference that was disturbed itself does not move all others. Times are not compared, only ratios; counts
-    /// of instructions are compared as they are.
-    pub(super) fn of(before: &Report, now: &Report) -> Self {
-        let (mut compared, mut moved) = (0, Vec::new());
+    /// are compared as they are.
+    pub(super) fn of(before: &Run, now: &Run) -> Self {
+        let mut comparison = Self::default();
+        for now in &now.reports {
+            if let Some(before) = before.reports.iter().find(|before| before.suite == now.suite) {
+                comparison.add(before, now);
+            }
+        }
+        comparison
+    }
+
+    fn add(&mut self, before: &Report, now: &Report) {
         for group in &now.groups {
             let Some(group_before) = before.groups.iter().find(|other| other.name == group.name) else { continue };
             for entry in &group.entries {
                 let Some(entry_before) = group_before.entry(&entry.name) else { continue };
-                let mut ratios = Vec::new();
-                let mut sides = Vec::new();
+                let mut moved = |change: Option<Change>| {
+                    self.compared += 1;
+                    self.moved.extend(change.map(|change| Moved {
+                        suite: now.suite.clone(),
+                        group: group.name.clone(),
+                        entry: entry.name.clone(),
+                        unit: group.unit,
+                        change,
+                    }));
+                };
+                if let (Some(then), Some(now)) = (entry_before.instructions, entry.instructions) {
+                    moved(differ(then, now).then_some(Change::Instructions(then, now)));
+                }
+                if group.unit == Unit::Count {
+                    let median = |samples: &[f64]| Summary::of(samples).map(|summary| summary.median);
+                    if let (Some(then), Some(now)) = (median(&entry_before.samples), median(&entry.samples)) {
+                        moved(differ(then, now).then_some(Change::Counts(then, now)));
+                    }
+                    continue;
+                }
+                let (mut ratios, mut sides) = (Vec::new(), Vec::new());
                 for reference in group.references.iter().filter(|reference| **reference != entry.name) {
                     let (then, now) = (group_before.ratio(entry_before, reference), group.ratio(entry, reference));
                     if let (Some(then), Some(now)) = (then, now) {
@@ -44,41 +83,42 @@ impl Comparison {
                     }
                 }
                 if let Some(first) = sides.first() {
-                    compared += 1;
-                    if first.is_some() && sides.iter().all(|side| side == first) {
-                        let (group, entry) = (group.name.clone(), entry.name.clone());
-                        moved.push(Moved { group, entry, ratios, instructions: None });
-                    }
-                }
-                if let (Some(then), Some(now)) = (entry_before.instructions, entry.instructions) {
-                    compared += 1;
-                    if (now - then).abs() > then * SAME_COUNT {
-                        let (group, entry) = (group.name.clone(), entry.name.clone());
-                        moved.push(Moved { group, entry, ratios: Vec::new(), instructions: Some((then, now)) });
-                    }
+                    let all = first.is_some() && sides.iter().all(|side| side == first);
+                    moved(all.then_some(Change::Ratios(ratios)));
                 }
             }
         }
-        Self { compared, moved }
     }
+}
+
+fn differ(then: f64, now: f64) -> bool {
+    (now - then).abs() > then * SAME_COUNT
 }
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "\nbeside the baseline, {} of {} moved beyond the noise", self.moved.len(), self.compared)?;
-        for Moved { group, entry, ratios, instructions } in &self.moved {
-            if let Some((then, now)) = instructions {
-                let word = if now < then { "fewer" } else { "more" };
-                writeln!(f, "  {word} instructions, {group}: {entry} {then:.0} → {now:.0}")?;
-                continue;
+        for Moved { suite, group, entry, unit, change } in &self.moved {
+            match change {
+                Change::Ratios(ratios) => {
+                    let less = ratios.iter().all(|(_, then, now)| now < then);
+                    let word = unit.less_and_more()[usize::from(!less)];
+                    write!(f, "  {word}: {suite}, {group}, {entry}")?;
+                    for (number, (reference, then, now)) in ratios.iter().enumerate() {
+                        let comma = if number == 0 { ":" } else { "," };
+                        write!(f, "{comma} {then:.2} → {now:.2} of {reference}'s")?;
+                    }
+                    writeln!(f)?;
+                }
+                Change::Counts(then, now) => {
+                    let word = unit.less_and_more()[usize::from(now > then)];
+                    writeln!(f, "  {word}: {suite}, {group}, {entry}: {} → {}", unit.show(*then), unit.show(*now))?;
+                }
+                Change::Instructions(then, now) => {
+                    let word = if now < then { "fewer" } else { "more" };
+                    writeln!(f, "  {word} instructions: {suite}, {group}, {entry}: {then:.0} → {now:.0}")?;
+                }
             }
-            let faster = ratios.iter().all(|(_, then, now)| now < then);
-            write!(f, "  {} {group}: {entry}", if faster { "faster" } else { "slower" })?;
-            for (number, (reference, then, now)) in ratios.iter().enumerate() {
-                let comma = if number == 0 { "" } else { "," };
-                write!(f, "{comma} {then:.2} → {now:.2} of {reference}")?;
-            }
-            writeln!(f)?;
         }
         Ok(())
     }
@@ -94,7 +134,12 @@ mod tests {
     const HYPER: (&str, &[f64]) = ("hyper", &[20.0, 21.0, 20.0]);
 
     fn compare(before: &[(&str, &[f64])], now: &[(&str, &[f64])]) -> String {
-        Comparison::of(&report(BOTH, before), &report(BOTH, now)).to_string()
+        compare_reports(report(BOTH, before), report(BOTH, now))
+    }
+
+    fn compare_reports(before: Report, now: Report) -> String {
+        let run = |report| Run { machine: String::new(), reports: vec![report] };
+        Comparison::of(&run(before), &run(now)).to_string()
     }
 
     #[test]
@@ -104,7 +149,7 @@ mod tests {
         assert_eq!(
             compare(&before, &now),
             "\nbeside the baseline, 1 of 4 moved beyond the noise\n  \
-             faster unix, same: a 1.50 → 1.20 of raw, 0.75 → 0.60 of hyper\n"
+             faster: duo, unix, same, a: 1.50 → 1.20 of raw's, 0.75 → 0.60 of hyper's\n"
         );
     }
 
@@ -115,8 +160,8 @@ mod tests {
         assert_eq!(
             compare(&before, &now),
             "\nbeside the baseline, 2 of 3 moved beyond the noise\n  \
-             slower unix, same: raw 0.50 → 1.50 of hyper\n  \
-             faster unix, same: hyper 2.00 → 0.67 of raw\n"
+             slower: duo, unix, same, raw: 0.50 → 1.50 of hyper's\n  \
+             faster: duo, unix, same, hyper: 2.00 → 0.67 of raw's\n"
         );
     }
 
@@ -126,18 +171,51 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_that_falls_is_slower() {
+        let [mut before, mut now] = [
+            report(BOTH, &[RAW, HYPER, ("a", &[15.0, 16.0, 15.0])]),
+            report(BOTH, &[RAW, HYPER, ("a", &[12.0, 13.0, 12.0])]),
+        ];
+        (before.groups[0].unit, now.groups[0].unit) = (Unit::PerSecond, Unit::PerSecond);
+        assert!(compare_reports(before, now).contains("\n  slower: duo, unix, same, a: 1.50 → 1.20 of raw's"));
+    }
+
+    #[test]
+    fn another_suite_is_another_matter() {
+        let (before, mut now) = (report(BOTH, &[RAW, HYPER]), report(BOTH, &[RAW, HYPER]));
+        now.suite = "other".into();
+        assert_eq!(compare_reports(before, now), "\nbeside the baseline, 0 of 0 moved beyond the noise\n");
+    }
+
+    #[test]
+    fn counts_are_compared_as_they_are() {
+        let with = |count: f64| {
+            let mut report = report(&["raw"], &[("raw", &[2.0, 2.0]), ("a", &[count])]);
+            report.groups[0].unit = Unit::Count;
+            report
+        };
+        assert_eq!(
+            compare_reports(with(4.0), with(3.0)),
+            "\nbeside the baseline, 1 of 2 moved beyond the noise\n  fewer: duo, unix, same, a: 4.0 → 3.0\n"
+        );
+        assert!(compare_reports(with(4.0), with(4.01)).contains("0 of 2"));
+    }
+
+    #[test]
     fn instructions() {
-        let (mut before, mut now) = (report(&[], &[("a", &[1.0])]), report(&[], &[("a", &[1.0])]));
-        before.groups[0].entries[0].instructions = Some(1000.0);
-        for (count, lines) in [
-            (1004.0, "\nbeside the baseline, 0 of 1 moved beyond the noise\n"),
-            (
-                990.0,
-                "\nbeside the baseline, 1 of 1 moved beyond the noise\n  fewer instructions, unix, same: a 1000 → 990\n",
-            ),
-        ] {
-            now.groups[0].entries[0].instructions = Some(count);
-            assert_eq!(Comparison::of(&before, &now).to_string(), lines);
-        }
+        let with = |count: f64| {
+            let mut report = report(&[], &[("a", &[1.0])]);
+            report.groups[0].entries[0].instructions = Some(count);
+            report
+        };
+        assert_eq!(
+            compare_reports(with(1000.0), with(1004.0)),
+            "\nbeside the baseline, 0 of 1 moved beyond the noise\n"
+        );
+        assert_eq!(
+            compare_reports(with(1000.0), with(990.0)),
+            "\nbeside the baseline, 1 of 1 moved beyond the noise\n  \
+             fewer instructions: duo, unix, same, a: 1000 → 990\n"
+        );
     }
 }

@@ -39,14 +39,7 @@ impl Cores {
     /// The last core that this process may use, since interrupts tend to land on the first; and the last one beside it
     /// that shares no execution units with it, if there is such a one.
     pub(super) fn choose() -> Result<Self> {
-        let status = fs::read_to_string("/proc/self/status")?;
-        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-        let allowed = parse_list(allowed.unwrap_or_default());
-        Self::among(&allowed, |core| {
-            let file = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
-            parse_list(&fs::read_to_string(file).unwrap_or_default())
-        })
-        .ok_or_else(|| "the kernel does not say which cores there are".into())
+        Self::among(&allowed()?, siblings).ok_or_else(|| "the kernel does not say which cores there are".into())
     }
 
     fn among(allowed: &[usize], siblings: impl Fn(usize) -> Vec<usize>) -> Option<Self> {
@@ -80,6 +73,65 @@ impl Cores {
     }
 }
 
+/// Cores for a server of many connections, and others for the load on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Halves {
+    pub(super) server: Vec<usize>,
+    pub(super) load: Vec<usize>,
+}
+
+impl Halves {
+    /// Two cores each, or one each where there are fewer than four; `None` where there is only one. Cores that share
+    /// execution units stay on one side, if there are others for the other side.
+    pub(super) fn choose() -> Result<Option<Self>> {
+        Ok(Self::among(&allowed()?, siblings))
+    }
+
+    fn among(allowed: &[usize], siblings: impl Fn(usize) -> Vec<usize>) -> Option<Self> {
+        let each = if allowed.len() >= 4 { 2 } else { 1 };
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        let beside = allowed.last().map(|&last| siblings(last)).unwrap_or_default();
+        // From the end: interrupts tend to land on the first core.
+        for &core in allowed.iter().rev() {
+            if Some(&core) == allowed.last() || beside.contains(&core) { near.push(core) } else { far.push(core) }
+        }
+        let mut all = near.into_iter().chain(far);
+        let (load, server): (Vec<usize>, Vec<usize>) = (all.by_ref().take(each).collect(), all.take(each).collect());
+        (!server.is_empty()).then_some(Self { server, load })
+    }
+
+    /// As words.
+    pub(super) fn describe(&self) -> String {
+        format!("server on {}, load on {}", count(&self.server), count(&self.load))
+    }
+}
+
+/// Cores as words.
+fn count(cores: &[usize]) -> String {
+    match cores {
+        [core] => format!("core {core}"),
+        _ => format!("cores {}", joined(cores)),
+    }
+}
+
+/// Cores as programs take them: `0,1`.
+pub(super) fn joined(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The cores that this process may use.
+pub(super) fn allowed() -> Result<Vec<usize>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    Ok(parse_list(allowed.unwrap_or_default()))
+}
+
+/// The cores that share execution units with this one, and itself.
+fn siblings(core: usize) -> Vec<usize> {
+    let file = format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list");
+    parse_list(&fs::read_to_string(file).unwrap_or_default())
+}
+
 /// Reads a list of the kernel's: `0-2,5`.
 fn parse_list(text: &str) -> Vec<usize> {
     let range = |part: &str| {
@@ -107,6 +159,19 @@ mod tests {
         assert_eq!(Cores::among(&[2, 3], pairs), Some(Cores { client: 3, server: Some(2) }));
         assert_eq!(Cores::among(&[0, 1, 2], |core| vec![core]), Some(Cores { client: 2, server: Some(1) }));
         assert_eq!(Cores::among(&[], pairs), None);
+    }
+
+    #[test]
+    fn halves() {
+        let alone = |core: usize| vec![core];
+        let halves = |allowed: &[usize]| Halves::among(allowed, alone).map(|halves| halves.describe());
+        assert_eq!(halves(&[0, 1, 2, 3]).unwrap(), "server on cores 1,0, load on cores 3,2");
+        assert_eq!(halves(&[0, 1, 2]).unwrap(), "server on core 1, load on core 2");
+        assert_eq!(halves(&[0, 1]).unwrap(), "server on core 0, load on core 1");
+        assert_eq!(halves(&[5]), None);
+        let split = |core: usize| vec![core % 2, core % 2 + 2];
+        let halves = Halves::among(&[0, 1, 2, 3], split).unwrap();
+        assert_eq!((halves.load, halves.server), (vec![3, 1], vec![2, 0]));
     }
 
     #[test]

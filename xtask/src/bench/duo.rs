@@ -1,17 +1,17 @@
 //! The suite `duo`: one connection, small POST requests one after the other, each end a process of its own.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::connect::pair_name;
 use super::cores::{Cores, Placement};
-use super::progress::Progress;
-use super::report::{Entry, Group, Report, Unit};
-use super::rounds::{interleave, time_each};
-use super::{Options, machine, nanoseconds};
+use super::options::Options;
+use super::plan::{self, Condition, Figure};
+use super::report::Report;
+use super::rounds::time_each;
+use super::stage::{End, Stage, each};
+use super::unit::Unit;
 use crate::Result;
 use crate::child;
-use crate::child::Server;
 
 /// The pairs that the others are compared with: the floor that the kernel sets, and the best known peer.
 const REFERENCES: [&str; 2] = ["raw", "hyper"];
@@ -19,65 +19,62 @@ const REFERENCES: [&str; 2] = ["raw", "hyper"];
 /// How long one measurement takes, its warm-up not counted.
 const TIME: Duration = Duration::from_millis(300);
 
+/// Kinds of addresses: in the table, and on the command line.
+const ADDRESSES: [(&str, &str); 4] = [("Unix", "unix"), ("abstract", "abstract"), ("IPv4", "ipv4"), ("IPv6", "ipv6")];
+
+/// Those of a quick run, in which the others would tell little new.
+const QUICK_ADDRESSES: [&str; 2] = ["unix", "ipv6"];
+
 /// A client and a server.
 type Pair = (String, String);
 
-pub(super) fn run(program: &Path, options: &Options) -> Result<Report> {
-    child::run(program, &["verify".into()], Duration::from_secs(30))?;
-    let pairs = pairs(program, options)?;
+pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
+    let options = stage.options;
+    let pairs = pairs(stage)?;
     let cores = Cores::choose()?;
     let placements = placements(cores, options)?;
-    let mut groups = conditions(cores, &placements, options);
+    let places = places(&placements, options);
     let rounds = options.rounds();
-    let total = groups.len() * pairs.len() * rounds;
-    let time = time_each(options.quick, TIME, total);
+    let time = time_each(options.quick("duo"), TIME, Duration::from_millis(30), places.len() * pairs.len() * rounds);
 
-    let folder = Folder::new()?;
-    let machine = machine::describe();
-    let mut progress = Progress::new(total);
-    for condition in &mut groups {
-        condition.samples = vec![Vec::with_capacity(rounds); pairs.len()];
-    }
-    let entries = vec![pairs.len(); groups.len()];
-    interleave(rounds, &entries, |round, group, number| {
-        let (condition, pair) = (&mut groups[group], &pairs[number]);
-        progress.step(&format!("round {} of {rounds}, {}, {}", round + 1, condition.name, name(pair)));
-        let sample = measure(program, pair, condition, &folder, time)?;
-        condition.samples[number].push(sample);
-        Ok(())
-    })?;
-    drop(progress);
-
-    let groups = groups.into_iter().map(|condition| {
-        let entries = pairs.iter().map(name).zip(condition.samples);
-        Group {
-            name: condition.name,
-            references: REFERENCES.map(String::from).into(),
-            entries: entries.map(|(name, samples)| Entry::new(name, samples)).collect(),
+    let condition = |place: &Place| Condition {
+        name: format!("{}, {}", place.name, place.placement.name()),
+        contestants: pairs.iter().map(|(client, server)| pair_name(client, server)).collect(),
+        references: REFERENCES.map(String::from).into(),
+    };
+    let conditions: Vec<Condition> = places.iter().map(condition).collect();
+    let figure = Figure { name: "", unit: Unit::Microseconds };
+    let outcome = plan::run("duo", rounds, &conditions, &[figure], |place, pair| {
+        let (place, (client, server)) = (&places[place], &pairs[pair]);
+        let (client_core, server_core) = cores.of(place.placement);
+        let end = End { cores: server_core.as_slice(), ..End::default() };
+        let server = stage.serve("server", server, &stage.address(place.address)?, end)?;
+        let end = End { cores: client_core.as_slice(), ..End::default() };
+        match stage.measure(&["client", client, server.address()], end, time) {
+            Ok(figures) => Ok(vec![each(figures)]),
+            Err(error) => Err(server.explain(error)),
         }
     });
     Ok(Report {
         suite: "duo".into(),
         about: format!(
-            "one connection, sequential POST requests with 108 octets of body each way; {rounds} rounds of {} ms; \
-             a pair is client → server where they differ; {}",
+            "one connection, sequential POST requests with 108 octets of body each way; {rounds} rounds of {} ms; a pair \
+             is client → server where they differ; {}",
             time.as_millis(),
             placements.iter().map(|&placement| cores.describe(placement)).collect::<Vec<_>>().join(", ")
         ),
-        machine,
-        unit: Unit::Microseconds,
-        groups: groups.collect(),
+        failures: outcome.failures.len(),
+        notes: outcome.failures,
+        groups: outcome.groups,
     })
 }
 
-/// What all pairs are measured under, and what came out.
-struct Condition {
-    name: String,
-    unix: bool,
-    client: Option<usize>,
-    server: Option<usize>,
-    /// For each pair, in nanoseconds a round trip, one a round.
-    samples: Vec<Vec<f64>>,
+/// What all pairs are measured under.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    name: &'static str,
+    address: &'static str,
+    placement: Placement,
 }
 
 fn placements(cores: Cores, options: &Options) -> Result<Vec<Placement>> {
@@ -89,85 +86,27 @@ fn placements(cores: Cores, options: &Options) -> Result<Vec<Placement>> {
     Ok(placements)
 }
 
-fn conditions(cores: Cores, placements: &[Placement], options: &Options) -> Vec<Condition> {
-    let addresses =
-        ["unix", "tcp"].into_iter().filter(|name| options.address.as_deref().is_none_or(|one| one == *name));
-    let condition = |address: &str, placement: Placement| {
-        let unix = address == "unix";
-        let (client, server) = cores.of(placement);
-        let socket = if unix { "Unix" } else { "::1" };
-        let name = format!("{socket}, {}", placement.name());
-        Condition { name, unix, client, server, samples: Vec::new() }
+fn places(placements: &[Placement], options: &Options) -> Vec<Place> {
+    let chosen = |kind: &str| match options.address.as_deref() {
+        Some(one) => one == kind,
+        None => !options.quick || QUICK_ADDRESSES.contains(&kind),
     };
-    addresses.flat_map(|address| placements.iter().map(move |&placement| condition(address, placement))).collect()
+    let addresses = ADDRESSES.into_iter().filter(|(_, kind)| chosen(kind));
+    let each = |(name, address)| placements.iter().map(move |&placement| Place { name, address, placement });
+    addresses.flat_map(each).collect()
 }
 
 /// The pairs of the command line with the references before them, or else all that the program lists.
-fn pairs(program: &Path, options: &Options) -> Result<Vec<Pair>> {
+fn pairs(stage: &Stage<'_>) -> Result<Vec<Pair>> {
+    let options = stage.options;
     if !options.pairs.is_empty() {
         let mut pairs: Vec<Pair> = REFERENCES.map(|name| (name.into(), name.into())).into();
-        pairs.extend(options.pairs.iter().filter(|pair| !REFERENCES.contains(&name(pair).as_str())).cloned());
+        let known = |(client, server): &&Pair| REFERENCES.contains(&pair_name(client, server).as_str());
+        pairs.extend(options.pairs.iter().filter(|pair| !known(pair)).cloned());
         return Ok(pairs);
     }
-    let list = child::run(program, &["pairs".into()], Duration::from_secs(10))?;
+    let list = child::run(stage.program()?, &["pairs".into()], Duration::from_secs(10))?;
     let pair = |line: &str| line.split_once(' ').map(|(client, server)| (client.to_owned(), server.to_owned()));
     let pairs: Option<Vec<Pair>> = list.lines().map(pair).collect();
     pairs.ok_or_else(|| format!("degu-bench does not list pairs, but {list:?}").into())
-}
-
-fn name((client, server): &Pair) -> String {
-    if client == server { client.clone() } else { format!("{client} → {server}") }
-}
-
-/// Nanoseconds a round trip of one pair.
-fn measure(program: &Path, pair: &Pair, condition: &Condition, folder: &Folder, time: Duration) -> Result<f64> {
-    let address = if condition.unix { folder.socket()? } else { "[::1]:0".into() };
-    let arguments = |role: &str, contestant: &str, address: &str, core: Option<usize>| {
-        let mut arguments = vec![role.to_owned(), contestant.to_owned(), address.to_owned()];
-        arguments.extend(core.map(|core| format!("--core={core}")));
-        arguments
-    };
-    let server = Server::start(program, &arguments("server", &pair.1, &address, condition.server))?;
-    let mut client = arguments("client", &pair.0, server.address(), condition.client);
-    client.push(format!("--millis={}", time.as_millis()));
-    let output = server.measure(program, &client, time * 4 + Duration::from_secs(30))?;
-    nanoseconds(&client, &output)
-}
-
-/// A folder for sockets, gone when this is dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("degu-bench-{}", std::process::id()));
-        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self(path))
-    }
-
-    /// The address of a Unix socket that does not exist yet.
-    fn socket(&self) -> Result<String> {
-        let path = self.0.join("socket");
-        if path.exists() {
-            fs::remove_file(&path)?;
-        }
-        Ok(format!("unix:{}", path.display()))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A leftover in the temporary folder is no reason to fail.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_pairs() {
-        assert_eq!(name(&("raw".into(), "raw".into())), "raw");
-        assert_eq!(name(&("hyper".into(), "raw".into())), "hyper → raw");
-    }
 }

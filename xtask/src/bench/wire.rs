@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use xshell::Shell;
+
 use super::cores::{Cores, Placement};
+use super::options::Options;
+use super::plan::{self, Condition, Figure};
 use super::progress::Progress;
-use super::report::{Entry, Group, Report, Unit};
-use super::rounds::{interleave, time_each};
+use super::report::{Entry, Group, Report};
+use super::rounds::time_each;
+use super::stage::{self, Stage, each, figures};
 use super::stats::Summary;
-use super::{Options, machine, nanoseconds};
+use super::unit::Unit;
 use crate::Result;
 use crate::child;
 
@@ -22,9 +27,9 @@ const FEW: u64 = 100;
 const MANY: u64 = 600;
 
 /// The contestants' program, once with each build of httparse.
-pub(super) struct Programs {
-    pub(super) simd: PathBuf,
-    pub(super) scalar: PathBuf,
+struct Programs {
+    simd: PathBuf,
+    scalar: PathBuf,
 }
 
 /// One contestant at one task.
@@ -44,50 +49,33 @@ struct Task {
     contestants: Vec<Contestant>,
 }
 
-pub(super) fn run(programs: &Programs, options: &Options) -> Result<Report> {
+pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
+    let options = stage.options;
+    let programs = &build(stage.shell, options.picohttpparser)?;
     let tasks = tasks(&child::run(&programs.simd, &["list".into()], Duration::from_secs(10))?)?;
     let rounds = options.rounds();
-    let entries: Vec<usize> = tasks.iter().map(|task| task.contestants.len()).collect();
-    let total = entries.iter().sum::<usize>();
-    let time = time_each(options.quick, TIME, total * rounds);
+    let condition = |task: &Task| Condition {
+        name: task.name.clone(),
+        contestants: task.contestants.iter().map(|contestant| contestant.name.clone()).collect(),
+        references: Vec::new(),
+    };
+    let conditions: Vec<Condition> = tasks.iter().map(condition).collect();
+    let measurements = tasks.iter().map(|task| task.contestants.len()).sum::<usize>() * rounds;
+    let time = time_each(options.quick("wire"), TIME, Duration::from_millis(5), measurements);
     let cores = Cores::choose()?;
     let (core, _) = cores.of(Placement::Same);
-    let machine = machine::describe();
-    let valgrind = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
-
-    let mut progress = Progress::new(total * rounds + if valgrind { total } else { 0 });
-    let mut samples: Vec<Vec<Vec<f64>>> = entries.iter().map(|&entries| vec![Vec::new(); entries]).collect();
-    interleave(rounds, &entries, |round, task, number| {
+    let figure = Figure { name: "", unit: Unit::Nanoseconds };
+    let mut outcome = plan::run("wire", rounds, &conditions, &[figure], |task, number| {
         let contestant = &tasks[task].contestants[number];
-        progress.step(&format!("round {} of {rounds}, {}, {}", round + 1, tasks[task].name, contestant.name));
         let mut arguments = contestant.arguments(&tasks[task], &format!("--millis={}", time.as_millis()));
         arguments.extend(core.map(|core| format!("--core={core}")));
         let output = child::run(contestant.program(programs), &arguments, time * 4 + Duration::from_secs(30))?;
-        samples[task][number].push(nanoseconds(&arguments, &output)?);
-        Ok(())
-    })?;
-    let mut groups = Vec::new();
-    for (task, samples) in tasks.into_iter().zip(samples) {
-        let mut entries = Vec::new();
-        for (contestant, samples) in task.contestants.iter().zip(samples) {
-            let mut entry = Entry::new(contestant.name.clone(), samples);
-            entry.note = contestant.api.clone();
-            if valgrind {
-                progress.step(&format!("instructions, {}, {}", task.name, contestant.name));
-                match instructions(programs, &task, contestant) {
-                    Ok(count) => entry.instructions = Some(count),
-                    // Of the instructions for text of SSE 4.2, which picohttpparser uses, valgrind knows a part.
-                    Err(error) if error.to_string().contains("SIGILL") => entry.note += "; valgrind can not run it",
-                    Err(error) => return Err(error),
-                }
-            }
-            entries.push(entry);
-        }
-        groups.push(Group { name: task.name, references: reference(&entries), entries });
+        Ok(vec![each(figures(&arguments, &output)?)])
+    });
+    let counted = count(programs, &tasks, &mut outcome.groups, options)?;
+    for group in &mut outcome.groups {
+        group.references = reference(&group.entries);
     }
-    drop(progress);
-
-    let counted = if valgrind { "instructions by callgrind" } else { "no instructions, since there is no valgrind" };
     Ok(Report {
         suite: "wire".into(),
         about: format!(
@@ -95,9 +83,52 @@ pub(super) fn run(programs: &Programs, options: &Options) -> Result<Report> {
             time.as_millis(),
             cores.describe(Placement::Same)
         ),
-        machine,
-        unit: Unit::Nanoseconds,
-        groups,
+        failures: outcome.failures.len(),
+        notes: outcome.failures,
+        groups: outcome.groups,
+    })
+}
+
+/// Builds the codecs, with either build of httparse.
+fn build(shell: &Shell, picohttpparser: bool) -> Result<Programs> {
+    let features = if picohttpparser { "codecs,picohttpparser" } else { "codecs" };
+    let simd = stage::build(shell, "degu-bench-codec", features, &[])?;
+    // A folder of its own: cargo does not see that the variable matters, and each build is to be kept. It stands beside
+    // the folder of the profile.
+    let target = simd.ancestors().nth(2).ok_or("cargo put degu-bench-codec into no folder")?;
+    let target = target.join("httparse-no-simd").display().to_string();
+    let _disabled = shell.push_env("CARGO_CFG_HTTPARSE_DISABLE_SIMD", "1");
+    let scalar = stage::build(shell, "degu-bench-codec", "codecs", &["--target-dir".into(), target])?;
+    Ok(Programs { simd, scalar })
+}
+
+/// Adds instructions and notes to the entries; returns how instructions were counted, if they were.
+fn count(programs: &Programs, tasks: &[Task], groups: &mut [Group], options: &Options) -> Result<&'static str> {
+    let valgrind = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+    // Beside other suites a quick run has not the time for it.
+    let counts = valgrind && (!options.quick || options.suites.len() == 1);
+    let mut progress = Progress::new(if counts { tasks.iter().map(|task| task.contestants.len()).sum() } else { 0 });
+    for (task, group) in tasks.iter().zip(groups) {
+        for entry in &mut group.entries {
+            let Some(contestant) = task.contestants.iter().find(|contestant| contestant.name == entry.name) else {
+                continue;
+            };
+            entry.note = contestant.api.clone();
+            if counts {
+                progress.step(&format!("instructions, {}, {}", task.name, contestant.name));
+                match instructions(programs, task, contestant) {
+                    Ok(count) => entry.instructions = Some(count),
+                    // Of the instructions for text of SSE 4.2, which picohttpparser uses, valgrind knows a part.
+                    Err(error) if error.to_string().contains("SIGILL") => entry.note += "; valgrind can not run it",
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+    Ok(match (valgrind, counts) {
+        (_, true) => "instructions by callgrind",
+        (true, false) => "no instructions, for the sake of time",
+        (false, _) => "no instructions, since there is no valgrind",
     })
 }
 

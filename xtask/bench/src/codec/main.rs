@@ -65,7 +65,7 @@ fn run(mut arguments: Parser) -> Result {
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Value(word) => words.push(word.string()?),
-            Arg::Long("core") => core::pin(arguments.value()?.parse()?)?,
+            Arg::Long("core") => core::pin(&[arguments.value()?.parse()?])?,
             Arg::Long("millis") => millis = arguments.value()?.parse()?,
             Arg::Long("times") => times = Some(arguments.value()?.parse::<u64>()?),
             other => return Err(other.unexpected().into()),

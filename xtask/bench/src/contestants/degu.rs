@@ -1,33 +1,59 @@
-//! Degu: the server on one worker, and the client on tokio's current-thread runtime, both with their default deadlines.
+//! Degu: the server on as many workers as it is told, and the client on tokio's current-thread runtime, both with their
+//! default deadlines.
+
+use std::rc::Rc;
 
 use degu_client::Connection;
-use degu_server::{BodyError, IntoResponse, Request, Response, Server, Session};
-use tokio::runtime::{Builder, Runtime};
+use degu_server::{BodyError, IntoResponse, Method, Request, Response, Server, Session};
+use tokio::runtime::Runtime;
 
-use super::{Client, Contestant};
+use super::{Client, Contestant, Dial};
 use crate::Result;
-use crate::message::BODY;
+use crate::message::{BODY, HELLO_BODY};
+use crate::setup::{Setup, client_runtime};
 use crate::socket::Address;
 
-pub(super) const CONTESTANT: Contestant = Contestant { name: "degu", client: Some(connect), server: Some(serve) };
+pub(super) const CONTESTANT: Contestant = Contestant {
+    client: Some(prepare),
+    server: Some(serve),
+    crowd: Some(serve),
+    tls: true,
+    ..Contestant::named("degu")
+};
 
-fn serve(address: &Address, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let server = Server::options().workers(1).bind(degu_address(address)?, echo)?;
+/// More than any suite opens.
+const CONNECTIONS: usize = 100_000;
+
+fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
+    let mut options = Server::options().workers(setup.threads).max_connections(CONNECTIONS);
+    if let Some(policy) = setup.degu_server_tls()? {
+        options = options.tls(policy);
+    }
+    let server = options.bind(degu_address(&setup.address)?, answer)?;
     ready(server.address().to_string().parse()?)?;
     server.serve_forever()?;
     Err("the server ended".into())
 }
 
-async fn echo(_: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BodyError> {
+async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BodyError> {
+    if request.method() == Method::Get {
+        return Ok((200, "OK", HELLO_BODY).into_response());
+    }
     let body = request.body.read_all(4096).await?;
     Ok((200, "OK", body).into_response())
 }
 
-fn connect(address: &Address) -> Result<Box<dyn Client>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let client = degu_client::Client::options().host("localhost").client(degu_address(address)?);
-    let connection = runtime.block_on(client.connect())?;
-    Ok(Box::new(Degu { connection, runtime }))
+fn prepare(setup: &Setup) -> Result<Dial> {
+    let runtime = client_runtime(true)?;
+    let mut options = degu_client::Client::options().host("localhost");
+    if let Some(policy) = setup.degu_client_tls()? {
+        options = options.tls(policy);
+    }
+    let client: degu_client::Client = options.client(degu_address(&setup.address)?);
+    Ok(Box::new(move || {
+        let connection = runtime.block_on(client.connect())?;
+        Ok(Box::new(Degu { connection, runtime: Rc::clone(&runtime) }))
+    }))
 }
 
 /// The same address as a value of Degu.
@@ -38,7 +64,7 @@ pub(super) fn degu_address(address: &Address) -> Result<degu_client::Address> {
 struct Degu {
     // Before the runtime, which has to outlive its sockets.
     connection: Connection,
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
 }
 
 impl Client for Degu {

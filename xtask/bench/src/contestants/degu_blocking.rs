@@ -3,16 +3,21 @@
 use degu_client::blocking;
 
 use super::degu::degu_address;
-use super::{Client, Contestant};
+use super::{Client, Contestant, Dial};
 use crate::Result;
 use crate::message::BODY;
-use crate::socket::Address;
+use crate::setup::Setup;
 
-pub(super) const CONTESTANT: Contestant = Contestant { name: "degu-blocking", client: Some(connect), server: None };
+pub(super) const CONTESTANT: Contestant =
+    Contestant { client: Some(prepare), tls: true, ..Contestant::named("degu-blocking") };
 
-fn connect(address: &Address) -> Result<Box<dyn Client>> {
-    let client = blocking::Client::options().host("localhost").client(degu_address(address)?);
-    Ok(Box::new(client.connect()?))
+fn prepare(setup: &Setup) -> Result<Dial> {
+    let mut options = blocking::Client::options().host("localhost");
+    if let Some(policy) = setup.degu_client_tls()? {
+        options = options.tls(policy);
+    }
+    let client: blocking::Client = options.client(degu_address(&setup.address)?);
+    Ok(Box::new(move || Ok(Box::new(client.connect()?))))
 }
 
 impl Client for blocking::Connection {

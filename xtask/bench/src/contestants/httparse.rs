@@ -5,15 +5,17 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, Request, Response, Status};
 
-use super::{Client, Contestant};
+use super::{Client, Contestant, Dial};
 use crate::Result;
 use crate::message::BODY;
+use crate::setup::Setup;
 use crate::socket::{Address, Listener, Stream};
 
-pub(super) const CONTESTANT: Contestant = Contestant { name: "httparse", client: Some(connect), server: Some(serve) };
+pub(super) const CONTESTANT: Contestant =
+    Contestant { client: Some(prepare), server: Some(serve), ..Contestant::named("httparse") };
 
-fn serve(address: &Address, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let (listener, bound) = Listener::bind(address)?;
+fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
+    let (listener, bound) = Listener::bind(&setup.address)?;
     ready(bound)?;
     loop {
         let mut connection = Connection::new(listener.accept()?);
@@ -26,8 +28,9 @@ fn serve(address: &Address, ready: &mut dyn FnMut(Address) -> Result) -> Result 
     }
 }
 
-fn connect(address: &Address) -> Result<Box<dyn Client>> {
-    Ok(Box::new(Connection::new(Stream::connect(address)?)))
+fn prepare(setup: &Setup) -> Result<Dial> {
+    let address = setup.address.clone();
+    Ok(Box::new(move || Ok(Box::new(Connection::new(Stream::connect(&address)?)))))
 }
 
 impl Client for Connection {

@@ -1,5 +1,7 @@
-//! hyper, both sides on tokio's current-thread runtime, with its own low-level `http1` connections: no pool, no
-//! service stack, no `date` field.
+//! hyper, both sides with its own low-level `http1` connections: no pool, no service stack, no `date` field. One
+//! connection is served on tokio's current-thread runtime; many are on as many threads as there are to be.
+
+use std::rc::Rc;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -10,55 +12,92 @@ use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
-use super::{Client, Contestant};
+use super::{Client, Contestant, Dial};
 use crate::Result;
-use crate::message::BODY;
+use crate::message::{BODY, HELLO_BODY};
+use crate::setup::{Setup, client_runtime};
 use crate::socket::{Address, Listener, Stream, TokioStream};
 
-pub(super) const CONTESTANT: Contestant = Contestant { name: "hyper", client: Some(connect), server: Some(serve) };
+pub(super) const CONTESTANT: Contestant = Contestant {
+    client: Some(prepare),
+    server: Some(serve),
+    crowd: Some(serve_crowd),
+    tls: true,
+    ..Contestant::named("hyper")
+};
 
 trait Socket: Read + Write + Unpin + Send + 'static {}
 impl<S: Read + Write + Unpin + Send + 'static> Socket for S {}
 
-fn serve(address: &Address, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let (listener, bound) = Listener::bind(address)?;
-    let runtime = Builder::new_current_thread().enable_io().build()?;
+fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
+    let (listener, bound) = Listener::bind(&setup.address)?;
+    let runtime = setup.runtime()?;
     ready(bound)?;
     loop {
         let stream = listener.accept()?;
         runtime.block_on(async {
             match stream.into_tokio()? {
-                TokioStream::Tcp(stream) => answer(TokioIo::new(stream)).await,
-                TokioStream::Unix(stream) => answer(TokioIo::new(stream)).await,
+                TokioStream::Tcp(stream) => answer(TokioIo::new(stream), false).await,
+                TokioStream::Unix(stream) => answer(TokioIo::new(stream), false).await,
             }
         })?;
     }
 }
 
-async fn answer(stream: impl Socket) -> Result {
-    let echo = service_fn(async |request: Request<Incoming>| {
-        let body = request.into_body().collect().await?.to_bytes();
-        Ok::<_, hyper::Error>(Response::new(Full::new(body)))
-    });
-    Ok(server::Builder::new().auto_date_header(false).serve_connection(stream, echo).await?)
+fn serve_crowd(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
+    let (tls, flush) = (setup.acceptor()?, setup.flush);
+    let (listener, bound) = Listener::bind(&setup.address)?;
+    ready(bound)?;
+    setup.runtime()?.block_on(async {
+        let listener = listener.into_tokio()?;
+        loop {
+            // How a connection ends is of no interest to the others. Each kind is a task of its own, so that none is as
+            // large as the largest.
+            match (listener.accept().await?, tls.clone()) {
+                (TokioStream::Tcp(stream), Some(tls)) => {
+                    tokio::spawn(async move { answer(TokioIo::new(tls.accept(stream).await?), flush).await })
+                }
+                (TokioStream::Tcp(stream), None) => tokio::spawn(answer(TokioIo::new(stream), flush)),
+                (TokioStream::Unix(stream), _) => tokio::spawn(answer(TokioIo::new(stream), flush)),
+            };
+        }
+    })
 }
 
-fn connect(address: &Address) -> Result<Box<dyn Client>> {
-    let runtime = Builder::new_current_thread().enable_io().build()?;
-    let stream = Stream::connect(address)?;
-    let requests = runtime.block_on(async {
-        match stream.into_tokio()? {
-            TokioStream::Tcp(stream) => shake_hands(TokioIo::new(stream)).await,
-            TokioStream::Unix(stream) => shake_hands(TokioIo::new(stream)).await,
-        }
-    })?;
-    Ok(Box::new(Hyper {
-        requests,
-        runtime,
-        target: Uri::from_static("/example"),
-        host: HeaderValue::from_static("localhost"),
+async fn answer(stream: impl Socket, flush: bool) -> Result {
+    let answer = service_fn(async |request: Request<Incoming>| {
+        let body = match *request.method() {
+            Method::GET => Bytes::from_static(HELLO_BODY),
+            _ => request.into_body().collect().await?.to_bytes(),
+        };
+        Ok::<_, hyper::Error>(Response::new(Full::new(body)))
+    });
+    let mut builder = server::Builder::new();
+    Ok(builder.auto_date_header(false).pipeline_flush(flush).serve_connection(stream, answer).await?)
+}
+
+fn prepare(setup: &Setup) -> Result<Dial> {
+    let (address, tls) = (setup.address.clone(), setup.connector()?);
+    let runtime = client_runtime(false)?;
+    Ok(Box::new(move || {
+        let stream = Stream::connect(&address)?;
+        let requests = runtime.block_on(async {
+            match (stream.into_tokio()?, &tls) {
+                (TokioStream::Tcp(stream), Some((connector, name))) => {
+                    shake_hands(TokioIo::new(connector.connect(name.clone(), stream).await?)).await
+                }
+                (TokioStream::Tcp(stream), None) => shake_hands(TokioIo::new(stream)).await,
+                (TokioStream::Unix(stream), _) => shake_hands(TokioIo::new(stream)).await,
+            }
+        })?;
+        Ok(Box::new(Hyper {
+            requests,
+            runtime: Rc::clone(&runtime),
+            target: Uri::from_static("/example"),
+            host: HeaderValue::from_static("localhost"),
+        }))
     }))
 }
 
@@ -70,7 +109,7 @@ async fn shake_hands(stream: impl Socket) -> Result<client::SendRequest<Full<Byt
 
 struct Hyper {
     requests: client::SendRequest<Full<Bytes>>,
-    runtime: Runtime,
+    runtime: Rc<Runtime>,
     // Made once and cloned, which copies no octets.
     target: Uri,
     host: HeaderValue,
@@ -96,5 +135,13 @@ impl Client for Hyper {
             }
             Ok(())
         })
+    }
+
+    fn close(self: Box<Self>) -> Result {
+        let Self { requests, runtime, .. } = *self;
+        drop(requests);
+        // The connection is a task of the runtime, which ends once it is polled again.
+        runtime.block_on(tokio::task::yield_now());
+        Ok(())
     }
 }

@@ -4,15 +4,17 @@
 use std::io::{self, Read, Write};
 use std::thread;
 
-use super::{Client, Contestant};
+use super::{Client, Contestant, Dial};
 use crate::Result;
 use crate::message::{REQUEST, RESPONSE};
+use crate::setup::Setup;
 use crate::socket::{Address, Listener, Stream};
 
-pub(super) const CONTESTANT: Contestant = Contestant { name: "raw-poll", client: Some(connect), server: Some(serve) };
+pub(super) const CONTESTANT: Contestant =
+    Contestant { client: Some(prepare), server: Some(serve), ..Contestant::named("raw-poll") };
 
-fn serve(address: &Address, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let (listener, bound) = Listener::bind(address)?;
+fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
+    let (listener, bound) = Listener::bind(&setup.address)?;
     ready(bound)?;
     loop {
         let mut stream = listener.accept()?;
@@ -23,10 +25,13 @@ fn serve(address: &Address, ready: &mut dyn FnMut(Address) -> Result) -> Result 
     }
 }
 
-fn connect(address: &Address) -> Result<Box<dyn Client>> {
-    let stream = Stream::connect(address)?;
-    stream.set_nonblocking()?;
-    Ok(Box::new(RawPoll(stream)))
+fn prepare(setup: &Setup) -> Result<Dial> {
+    let address = setup.address.clone();
+    Ok(Box::new(move || {
+        let stream = Stream::connect(&address)?;
+        stream.set_nonblocking()?;
+        Ok(Box::new(RawPoll(stream)))
+    }))
 }
 
 struct RawPoll(Stream);
