@@ -8,11 +8,15 @@
 
 mod curl;
 mod degu018;
+mod haproxy;
 mod matrix;
 mod nginx;
 mod node;
 mod peer;
+mod pypi;
 mod python;
+mod systemd;
+mod undici;
 mod wrk;
 
 use lexopt::{Arg, Parser};
@@ -26,8 +30,10 @@ const USAGE: &str = "\
 usage: cargo xtask interop [OPTIONS]
 
 options
-  --install   installs the peers that are missing, with apt-get (as root) and pip (into target/interop); needs the network
-  --list      the peers, and whether they are there";
+  --install   installs the peers that are missing, with apt-get (as root), pip and npm (into target/interop); needs the
+              network
+  --list      the peers, and whether they are there
+  --write     puts the matrix into docs/interop.md and a shorter one into README.md, if it is whole";
 
 /// A kind of peer: its name, whether it can run here, and what it does.
 struct Kind {
@@ -40,8 +46,13 @@ struct Kind {
 
 const KINDS: &[Kind] = &[
     Kind { name: "nginx", find: nginx::find, run: nginx::run, install: |shell| apt(shell, "nginx-light") },
+    Kind { name: "HAProxy", find: haproxy::find, run: haproxy::run, install: |shell| apt(shell, "haproxy") },
+    Kind { name: "systemd", find: systemd::find, run: systemd::run, install: |shell| apt(shell, "systemd") },
     Kind { name: "Python", find: python::find, run: python::run, install: |shell| apt(shell, "python3") },
+    Kind { name: "requests", find: pypi::find_requests, run: pypi::run_requests, install: pypi::install_requests },
+    Kind { name: "aiohttp", find: pypi::find_aiohttp, run: pypi::run_aiohttp, install: pypi::install_aiohttp },
     Kind { name: "Node", find: node::find, run: node::run, install: |shell| apt(shell, "nodejs") },
+    Kind { name: "undici", find: undici::find, run: undici::run, install: undici::install },
     Kind { name: "Degu 0.18", find: degu018::find, run: degu018::run, install: degu018::install },
     Kind { name: "curl", find: curl::find, run: curl::run, install: |shell| apt(shell, "curl") },
     Kind { name: "wrk", find: wrk::find, run: wrk::run, install: |shell| apt(shell, "wrk") },
@@ -84,11 +95,31 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
             Err(missing) => matrix.leave_out(kind.name, &missing),
         }
     }
-    print!("{matrix}");
+    print!("{matrix}\n{}", matrix.condensed());
     match matrix.failed() {
+        0 if options.write && !matrix.is_whole() => Err("nothing is written, since peers are missing".into()),
+        0 if options.write => write(shell, &matrix),
         0 => Ok(()),
         failed => Err(format!("{failed} exchanges failed").into()),
     }
+}
+
+/// Puts the matrix where it is shown.
+fn write(shell: &Shell, matrix: &Matrix) -> Result {
+    for (page, text) in [("docs/interop.md", matrix.to_string()), ("README.md", matrix.condensed())] {
+        let shown = show(&shell.read_file(page)?, &text).ok_or_else(|| format!("{page} has no place for a matrix"))?;
+        shell.write_file(page, shown)?;
+    }
+    Ok(())
+}
+
+/// The page with the text between its two marks.
+fn show(page: &str, text: &str) -> Option<String> {
+    const BEGIN: &str = "<!-- cargo xtask interop --write -->\n";
+    const END: &str = "<!-- until here -->\n";
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{text}\n{END}{after}"))
 }
 
 /// Installs a package of Debian. Its services are not started: in runlevel 1 none is.
@@ -102,6 +133,7 @@ fn apt(shell: &Shell, package: &str) -> Result {
 struct Options {
     install: bool,
     list: bool,
+    write: bool,
 }
 
 impl Options {
@@ -112,6 +144,7 @@ impl Options {
             match argument {
                 Arg::Long("install") => options.install = true,
                 Arg::Long("list") => options.list = true,
+                Arg::Long("write") => options.write = true,
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
                 other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
             }
@@ -128,10 +161,19 @@ mod tests {
     fn options() {
         let parse = |words: &[&str]| Options::parse(Parser::from_args(words));
         assert_eq!(parse(&[]).unwrap(), Some(Options::default()));
-        assert_eq!(parse(&["--install"]).unwrap(), Some(Options { install: true, list: false }));
+        assert_eq!(parse(&["--install"]).unwrap(), Some(Options { install: true, ..Options::default() }));
         assert_eq!(parse(&["--help"]).unwrap(), None);
         for words in [&["nginx"][..], &["--fast"], &["--list=x"]] {
             assert!(parse(words).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn the_place_of_a_matrix() {
+        let page = "a\n<!-- cargo xtask interop --write -->\nold\n<!-- until here -->\nb\n";
+        let shown = show(page, "new\n").unwrap();
+        assert_eq!(shown, "a\n<!-- cargo xtask interop --write -->\n\nnew\n\n<!-- until here -->\nb\n");
+        assert_eq!(show(&shown, "new\n").unwrap(), shown);
+        assert_eq!(show("a\n", "new\n"), None);
     }
 }

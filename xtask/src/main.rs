@@ -34,7 +34,7 @@ usage: cargo xtask COMMAND
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
        [--skip-if-missing]          without the tools for it: say so, and call it a success
   bench [SUITE...] [OPTIONS]        measures; `cargo xtask bench --help` lists suites and options
-  interop [--install]               our ends against the clients and servers of others, as a matrix
+  interop [OPTIONS]                 our ends against the clients and servers of others, as a matrix
   soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of everything that comes of it";
 
 fn main() -> ExitCode {

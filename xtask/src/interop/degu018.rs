@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
 use super::matrix::Matrix;
-use super::peer::{Bench, Where, script, words};
+use super::peer::{self, Bench, Where, script, words};
 use crate::Result;
 use crate::child::Server;
 
@@ -19,8 +19,7 @@ const PRINT_VERSION: &str = "import degu, degu.base; print(degu.__version__)";
 
 /// The Python that has it, once [`install`] has been there.
 fn installed() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
-    target.join("interop/degu-0.18/bin/python3")
+    peer::installed("degu-0.18/bin/python3")
 }
 
 pub(super) fn install(shell: &Shell) -> Result {

@@ -1,6 +1,6 @@
 //! What came of each exchange, as a table that reads well as it is and as Markdown.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// The exchanges, in the order of the columns. `xtask/interop` performs them.
 pub(super) const EXCHANGES: [&str; 10] =
@@ -28,7 +28,12 @@ struct Row {
 impl Row {
     /// The end that is not ours.
     fn peer(&self) -> &str {
-        if self.client.starts_with("Degu, ") { &self.server } else { &self.client }
+        if self.role() == "server" { &self.server } else { &self.client }
+    }
+
+    /// What that end is.
+    fn role(&self) -> &'static str {
+        if self.client.starts_with("Degu, ") { "server" } else { "client" }
     }
 }
 
@@ -36,6 +41,7 @@ impl Row {
 #[derive(Debug, Default)]
 pub(super) struct Matrix {
     rows: Vec<Row>,
+    shown: Vec<String>,
     broken_off: Vec<String>,
     left_out: Vec<String>,
 }
@@ -47,6 +53,12 @@ impl Matrix {
         let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
         eprintln!("{client} to {server}, {kind}: {}", if failed == 0 { "ok" } else { "FAILED" });
         self.rows.push(Row { client: client.into(), server: server.into(), address: kind.into(), outcomes });
+    }
+
+    /// Notes something that was shown and is no exchange.
+    pub(super) fn note(&mut self, what: &str) {
+        eprintln!("{what}");
+        self.shown.push(what.into());
     }
 
     /// Notes that a peer is missing.
@@ -63,6 +75,39 @@ impl Matrix {
     pub(super) fn failed(&self) -> usize {
         let outcomes = self.rows.iter().flat_map(|row| &row.outcomes);
         self.broken_off.len() + outcomes.filter(|outcome| matches!(outcome, Outcome::Failed(_))).count()
+    }
+
+    /// Whether something failed or was left out.
+    pub(super) fn is_whole(&self) -> bool {
+        self.failed() == 0 && self.left_out.is_empty()
+    }
+
+    /// A line for each peer: over which addresses its exchanges succeed, and how many of them it can perform.
+    pub(super) fn condensed(&self) -> String {
+        const KINDS: [&str; 4] = ["IPv4", "IPv6", "Unix", "abstract"];
+        let head = ["peer", "as"].into_iter().chain(KINDS).chain(["exchanges"]).map(str::to_owned).collect();
+        let mut lines: Vec<Vec<String>> = vec![head];
+        for row in &self.rows {
+            let of = |other: &&Row| (other.peer(), other.role()) == (row.peer(), row.role());
+            if lines.iter().any(|line| (line[0].as_str(), line[1].as_str()) == (row.peer(), row.role())) {
+                continue;
+            }
+            let over = |kind| {
+                let mut outcomes = self.rows.iter().filter(of).filter(|row| row.address == kind).peekable();
+                let tried = outcomes.peek().is_some();
+                match outcomes.flat_map(|row| &row.outcomes).any(|outcome| matches!(outcome, Outcome::Failed(_))) {
+                    true => "FAILED",
+                    false if tried => "ok",
+                    false => "-",
+                }
+            };
+            let performed =
+                |row: &Row| row.outcomes.iter().filter(|tried| !matches!(tried, Outcome::Skipped(_))).count();
+            let most = self.rows.iter().filter(of).map(performed).max().unwrap_or(0);
+            let cells = [row.peer(), row.role()].into_iter().chain(KINDS.map(over)).map(str::to_owned);
+            lines.push(cells.chain([format!("{most} of {}", EXCHANGES.len())]).collect());
+        }
+        table(&lines)
     }
 
     /// What failed, and why exchanges were skipped, each said once.
@@ -86,9 +131,29 @@ impl Matrix {
                 }
             }
         }
-        notes.extend(self.left_out.iter().cloned());
+        notes.extend(self.shown.iter().chain(&self.left_out).cloned());
         notes
     }
+}
+
+/// Cells as the lines of a table whose columns are as wide as they need to be; the first row is its head.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|cells| cells[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for (number, cells) in rows.iter().enumerate() {
+        // Writing to a string does not fail.
+        for (cell, width) in cells.iter().zip(&widths) {
+            let _ = write!(text, "| {cell:width$} ");
+        }
+        text.push_str("|\n");
+        if number == 0 {
+            let line: String = widths.iter().map(|width| format!(" {:-<width$} |", "")).collect();
+            let _ = writeln!(text, "|{line}");
+        }
+    }
+    text
 }
 
 /// The outcomes that a program printed, a line each: `NAME ok`, `NAME failed WHAT` or `NAME skipped WHY`.
@@ -118,28 +183,17 @@ fn kind_of(address: &str) -> &'static str {
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = vec![[&["client", "server", "address"][..], &EXCHANGES].concat()];
-        for row in &self.rows {
-            let mut cells = vec![row.client.as_str(), &row.server, &row.address];
-            cells.extend(row.outcomes.iter().map(|outcome| match outcome {
+        let head = ["client", "server", "address"].iter().chain(&EXCHANGES).map(ToString::to_string).collect();
+        let rows = self.rows.iter().map(|row| {
+            let ends = [&row.client, &row.server, &row.address].map(String::clone);
+            let cells = row.outcomes.iter().map(|outcome| match outcome {
                 Outcome::Ok => "ok",
                 Outcome::Failed(_) => "FAILED",
                 Outcome::Skipped(_) => "-",
-            }));
-            table.push(cells);
-        }
-        let widths: Vec<usize> = (0..table[0].len())
-            .map(|column| table.iter().map(|cells| cells[column].len()).max().unwrap_or(0))
-            .collect();
-        for (number, cells) in table.iter().enumerate() {
-            for (cell, width) in cells.iter().zip(&widths) {
-                write!(f, "| {cell:width$} ")?;
-            }
-            writeln!(f, "|")?;
-            if number == 0 {
-                writeln!(f, "|{}", widths.iter().map(|width| format!(" {:-<width$} |", "")).collect::<String>())?;
-            }
-        }
+            });
+            ends.into_iter().chain(cells.map(str::to_owned)).collect()
+        });
+        f.write_str(&table(&[vec![head], rows.collect()].concat()))?;
         let notes = self.notes();
         if !notes.is_empty() {
             writeln!(f)?;
@@ -189,6 +243,27 @@ mod tests {
                      - e, get, head: never\n- d is left out: there is no d \
                      (cargo xtask interop --install)\n";
         assert!(text.ends_with(notes), "{text}");
+    }
+
+    #[test]
+    fn a_line_for_each_peer() {
+        let mut matrix = Matrix::default();
+        let ok = vec![Outcome::Ok; EXCHANGES.len()];
+        let mut some = ok.clone();
+        some[9] = Outcome::Skipped("never".into());
+        for client in ["Degu, async", "Degu, blocking"] {
+            matrix.add(client, "a", "[::1]:5", some.clone());
+        }
+        some[8] = Outcome::Failed("why".into());
+        matrix.add("Degu, async", "a", "unix:/x", some);
+        matrix.add("a", "Degu", "unix:@x", ok);
+        let expected = "\
+            | peer | as     | IPv4 | IPv6 | Unix   | abstract | exchanges |\n\
+            | ---- | ------ | ---- | ---- | ------ | -------- | --------- |\n\
+            | a    | server | -    | ok   | FAILED | -        | 9 of 10   |\n\
+            | a    | client | -    | -    | -      | ok       | 10 of 10  |\n";
+        assert_eq!(matrix.condensed(), expected);
+        assert!(!matrix.is_whole());
     }
 
     #[test]

@@ -1,13 +1,10 @@
-//! nginx, as a server of files and as a proxy in front of our server, which it reaches over a Unix socket that it keeps
-//! open.
-
-use std::net::TcpListener;
-use std::path::Path;
+//! nginx, as a server of files, alone and behind our proxy, and as a proxy in front of our server, which it reaches over a
+//! Unix socket that it keeps open. The configuration of the proxy is the one of the page about deployment.
 
 use xshell::Shell;
 
 use super::matrix::Matrix;
-use super::peer::{Bench, Where, version, words};
+use super::peer::{Bench, Where, documented, free_port, put, tied, version};
 use crate::Result;
 use crate::child::Server;
 
@@ -21,48 +18,45 @@ const PROGRAM: &str = "/usr/sbin/nginx";
 pub(super) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result {
     bench.shell.write_file(bench.files().join("chunks"), "onetwothree")?;
     let ours = bench.serve(&bench.address(Where::Unix, "behind-nginx"))?;
-    let upstream = ours.address();
-    // nginx can not say which port it got. Another process may take this one in between; then the run fails, and says so.
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let files = listener.local_addr()?.to_string();
-    let second = TcpListener::bind("127.0.0.1:0")?;
-    let proxy = second.local_addr()?.to_string();
-    drop((listener, second));
+    let (files, proxy) = (free_port()?, free_port()?);
     let (files_unix, proxy_unix) =
         (bench.address(Where::Unix, "nginx-files"), bench.address(Where::Unix, "nginx-proxy"));
 
     let folder = bench.folder.join("nginx");
     bench.shell.create_dir(&folder)?;
-    let config = CONFIG
+    let deployed = documented(bench.shell, "nginx", 0)?;
+    let deployed = put(&deployed, "server unix:/run/app.sock;", &format!("server {};", ours.address()))?;
+    let deployed = put(&deployed, "listen 80;", &format!("listen {proxy}; listen {proxy_unix};"))?;
+    bench.shell.write_file(folder.join("app.conf"), deployed)?;
+    let config = AROUND
         .replace("FOLDER", &folder.display().to_string())
         .replace("ROOT", &bench.files().display().to_string())
-        .replace("UPSTREAM", upstream)
-        .replace("FILES_ON", &format!("listen {files}; listen {files_unix};"))
-        .replace("PROXY_ON", &format!("listen {proxy}; listen {proxy_unix};"));
+        .replace("FILES_ON", &format!("listen {files}; listen {files_unix};"));
     let file = folder.join("nginx.conf");
     bench.shell.write_file(&file, config)?;
-    // It does not look at stdin, so that the kernel has to end it if this process is killed. Once it has chosen how to
-    // wait for events, it listens.
-    let command =
-        format!("exec setpriv --pdeathsig KILL {PROGRAM} -e stderr -p {} -c {} 2>&1", folder.display(), file.display());
-    let _nginx = Server::start_until(Path::new("/bin/sh"), &words(&["-c", &command]), |line| {
-        line.contains("event method").then(String::new)
-    })?;
+    let (shell, line) = tied(&format!("{PROGRAM} -e stderr -p {} -c {}", folder.display(), file.display()));
+    // Once it has chosen how to wait for events, it listens.
+    let _nginx = Server::start_until(&shell, &line, |line| line.contains("event method").then(String::new))?;
 
     for address in [&files, &files_unix] {
         let server = format!("nginx {nginx}, files");
         bench.perform(&server, address, &["--files", "--skip", "extensions=nginx sends none"], matrix);
     }
+    for (kind, behind) in [(Where::Ipv4, &files), (Where::Unix, &files_unix)] {
+        let ours = bench.serve_with(&["--proxy", behind], &bench.address(kind, "before-nginx"))?;
+        let server = format!("ProxyApp before nginx {nginx}");
+        bench.perform(&server, ours.address(), &["--files", "--skip", "extensions=nginx sends none"], matrix);
+    }
     for address in [&proxy, &proxy_unix] {
-        let server = format!("nginx {nginx}, proxy");
+        let server = format!("nginx {nginx} before Degu");
         bench.perform(&server, address, &["--proxied", "--skip", "extensions=nginx drops them"], matrix);
     }
     Ok(())
 }
 
-/// One process, in the foreground, so that it is gone when it is killed. Server side includes are what makes nginx send a
-/// file in chunks.
-const CONFIG: &str = "
+/// What Debian has around the configuration of a site, as far as it matters, and a site of files. One process, in the
+/// foreground, so that it is gone when it is killed. Server side includes are what makes nginx send a file in chunks.
+const AROUND: &str = "
 daemon off;
 master_process off;
 pid FOLDER/pid;
@@ -75,21 +69,11 @@ http {
   fastcgi_temp_path FOLDER/fastcgi;
   uwsgi_temp_path FOLDER/uwsgi;
   scgi_temp_path FOLDER/scgi;
-  client_max_body_size 8m;
-  upstream degu { server UPSTREAM; keepalive 4; }
   server {
     FILES_ON
     root ROOT;
     location = /chunks { ssi on; ssi_types *; }
   }
-  server {
-    PROXY_ON
-    location / {
-      proxy_pass http://degu;
-      proxy_http_version 1.1;
-      proxy_set_header Connection \"\";
-      proxy_request_buffering off;
-    }
-  }
+  include FOLDER/app.conf;
 }
 ";

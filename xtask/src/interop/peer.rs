@@ -1,7 +1,10 @@
 //! What the peers share: our ends, the scripts, and addresses to listen on.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use xshell::{Shell, cmd};
 
@@ -67,6 +70,11 @@ impl<'s> Bench<'s> {
         }
     }
 
+    /// The program of our server.
+    pub(super) fn server(&self) -> &Path {
+        &self.server
+    }
+
     /// The files that [`new`](Self::new) wrote.
     pub(super) fn files(&self) -> PathBuf {
         self.folder.join("files")
@@ -98,6 +106,82 @@ impl<'s> Bench<'s> {
     }
 }
 
+/// A configuration as the page about deployment has it: what is between the fences of its `number`th block of a language.
+///
+/// # Errors
+///
+/// There is no such block.
+pub(super) fn documented(shell: &Shell, language: &str, number: usize) -> Result<String> {
+    const PAGE: &str = "docs/deployment.md";
+    block(&shell.read_file(PAGE)?, language, number).ok_or_else(|| format!("{PAGE} has no {language} any more").into())
+}
+
+fn block(page: &str, language: &str, number: usize) -> Option<String> {
+    let opening = format!("\n```{language}\n");
+    let (_, rest) = page.split_once(&opening)?;
+    let rest = (0..number).try_fold(rest, |rest, _| Some(rest.split_once(&opening)?.1))?;
+    Some(rest.split_once("```")?.0.to_owned())
+}
+
+/// A configuration with another text in place of the one that stands there.
+///
+/// # Errors
+///
+/// It does not stand there: then nothing would be replaced, and something else would be tried than is meant.
+pub(super) fn put(config: &str, place: &str, text: &str) -> Result<String> {
+    if !config.contains(place) {
+        return Err(format!("{place:?} is not in the configuration").into());
+    }
+    Ok(config.replace(place, text))
+}
+
+/// An address on the loopback whose port is free: for servers that can not say which one they got. Another process may
+/// take it in between; then the run fails, and says so.
+pub(super) fn free_port() -> Result<String> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
+}
+
+/// Asks a server until it answers with this status, for at most [`LIMIT`].
+///
+/// # Errors
+///
+/// It did not.
+pub(super) fn wait_for(address: &str, target: &str, status: u16) -> Result {
+    let begun = Instant::now();
+    loop {
+        match ask(address, target) {
+            Ok(answered) if answered == status => return Ok(()),
+            answered if begun.elapsed() > LIMIT => {
+                return Err(format!("{address}{target} is to answer {status}: {answered:?}").into());
+            }
+            _ => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// The status of a response, over a connection of its own.
+fn ask(address: &str, target: &str) -> Result<u16> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    write!(stream, "GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let status = response.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).ok_or("no response")?;
+    Ok(status.parse()?)
+}
+
+/// Where what a command installs is: in the target folder, since it is nothing of ours.
+pub(super) fn installed(name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
+    target.join("interop").join(name)
+}
+
+/// A program that the kernel ends when this process is gone, for those that do not look at their stdin; what it says on
+/// stderr is read with the rest. `line` is a line of the shell.
+pub(super) fn tied(line: &str) -> (PathBuf, Vec<String>) {
+    ("/bin/sh".into(), words(&["-c", &format!("exec setpriv --pdeathsig KILL {line} 2>&1")]))
+}
+
 /// A script of `xtask/interop/peers`.
 pub(super) fn script(name: &str) -> String {
     crate::root().join("xtask/interop/peers").join(name).display().to_string()
@@ -119,7 +203,8 @@ fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().into()
 }
 
-/// What `program --version` prints, of which the last word of the first line is the version.
+/// What `program --version` prints, of which the first word that begins with a digit is the version. What Debian adds to
+/// it is left out.
 ///
 /// # Errors
 ///
@@ -131,5 +216,28 @@ pub(super) fn version(shell: &Shell, program: &str, option: &str) -> std::result
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let digits = said.split([' ', '/', '\n', 'v']).find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
-    digits.map(str::to_owned).ok_or_else(|| format!("{program} does not run here"))
+    digits
+        .and_then(|word| word.split('-').next())
+        .map(str::to_owned)
+        .ok_or_else(|| format!("{program} does not run here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_a_page() {
+        let page = "text\n```ini\na\n```\n\n```nginx\nb {\n}\n```\n```ini\nc\n```\n";
+        assert_eq!(block(page, "ini", 0).as_deref(), Some("a\n"));
+        assert_eq!(block(page, "ini", 1).as_deref(), Some("c\n"));
+        assert_eq!(block(page, "nginx", 0).as_deref(), Some("b {\n}\n"));
+        assert_eq!((block(page, "ini", 2), block(page, "i", 0)), (None, None));
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_replaced() {
+        assert_eq!(put("listen 80; listen 80;", "80", "81").unwrap(), "listen 81; listen 81;");
+        assert!(put("listen 80;", "listen 8080;", "x").is_err());
+    }
 }

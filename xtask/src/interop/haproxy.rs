@@ -1,0 +1,49 @@
+//! HAProxy in front of two copies of our server, which it checks, with the configuration of the page about deployment.
+
+use xshell::Shell;
+
+use super::matrix::Matrix;
+use super::peer::{Bench, Where, documented, free_port, put, tied, version, wait_for};
+use crate::Result;
+use crate::child::Server;
+
+pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
+    version(shell, PROGRAM, "-v")
+}
+
+const PROGRAM: &str = "/usr/sbin/haproxy";
+
+pub(super) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Result {
+    let (first, second) = (bench.address(Where::Unix, "app-1"), bench.address(Where::Unix, "app-2"));
+    let (proxy, proxy_unix) = (free_port()?, bench.address(Where::Unix, "haproxy"));
+    // What it calls a Unix socket.
+    let unix = |address: &str| address.replacen("unix:", "unix@", 1);
+
+    let config = documented(bench.shell, "haproxy", 0)?;
+    let config = put(&config, "unix@/run/app-1.sock", &unix(&first))?;
+    let config = put(&config, "unix@/run/app-2.sock", &unix(&second))?;
+    let config = put(&config, "bind :80", &format!("bind {proxy}\n    bind {}", unix(&proxy_unix)))?;
+    let file = bench.folder.join("haproxy.cfg");
+    bench.shell.write_file(&file, config)?;
+    let (shell, line) = tied(&format!("{PROGRAM} -db -f {}", file.display()));
+    // It listens before it checks; and neither of our servers is there yet.
+    let _haproxy = Server::start_until(&shell, &line, |line| line.contains("no server available").then(String::new))?;
+    wait_for(&proxy, "/health", 503)?;
+
+    let ours = bench.serve(&first)?;
+    wait_for(&proxy, "/health", 200)?;
+    for address in [&proxy, &proxy_unix] {
+        let server = format!("HAProxy {haproxy} before Degu");
+        bench.perform(&server, address, &["--proxied", "--skip", "extensions=HAProxy drops them"], matrix);
+    }
+
+    let other = bench.serve(&second)?;
+    drop(ours);
+    wait_for(&proxy, "/health", 200)?;
+    drop(other);
+    wait_for(&proxy, "/health", 503)?;
+    matrix.note(&format!(
+        "HAProxy {haproxy}, health checks: 503 without our server, 200 once it is there, the other copy when it has gone"
+    ));
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! systemd: the units of the page about deployment, as it reads them, and our server on a socket that systemd made.
+
+use xshell::{Shell, cmd};
+
+use super::matrix::Matrix;
+use super::peer::{Bench, Where, documented, free_port, put, tied, version};
+use crate::Result;
+use crate::child::Server;
+
+pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
+    version(shell, PROGRAM, "--version")?;
+    version(shell, "systemd-analyze", "--version")
+}
+
+const PROGRAM: &str = "systemd-socket-activate";
+
+pub(super) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Result {
+    let exposure = read_units(bench)?;
+    matrix.note(&format!("systemd {systemd}: app.socket and app.service are in order; exposure {exposure}"));
+
+    let server = bench.server().display().to_string();
+    for kind in [Where::Ipv4, Where::Unix] {
+        let address = if matches!(kind, Where::Ipv4) { free_port()? } else { bench.address(kind, "of-systemd") };
+        let socket = address.strip_prefix("unix:").unwrap_or(&address);
+        // As `StandardInput=socket` does, it makes the socket the standard input.
+        let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {server} --activated"));
+        let _ours = Server::start_until(&shell, &line, |line| line.starts_with("Listening on").then(String::new))?;
+        bench.perform(&format!("Degu by systemd {systemd}"), &address, &[], matrix);
+    }
+    Ok(())
+}
+
+/// What systemd says of the units: nothing if they are in order, and how exposed the service is, from 0 to 10.
+fn read_units(bench: &Bench<'_>) -> Result<String> {
+    let shell = bench.shell;
+    let folder = bench.folder.join("units");
+    let (socket, service) = (folder.join("app.socket"), folder.join("app.service"));
+    shell.write_file(&socket, documented(shell, "ini", 0)?)?;
+    // It wants a program to be there.
+    let program = bench.server().display().to_string();
+    shell.write_file(&service, put(&documented(shell, "ini", 1)?, "/usr/local/bin/app", &program)?)?;
+    let said = cmd!(shell, "systemd-analyze verify --man=no {socket} {service}").quiet().read_stderr()?;
+    // It also reads units of the machine, which are none of ours.
+    if let Some(line) = said.lines().find(|line| line.contains("app.s")) {
+        return Err(line.to_owned().into());
+    }
+    let said = cmd!(shell, "systemd-analyze security --offline=true --no-pager {service}").quiet().read()?;
+    exposure(&said).ok_or_else(|| "systemd-analyze does not say how exposed app.service is".into())
+}
+
+fn exposure(said: &str) -> Option<String> {
+    let rest = said.lines().find_map(|line| line.split_once("Overall exposure level for app.service: "))?.1;
+    rest.split(' ').next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_exposed() {
+        let said = "  NAME  DESCRIPTION\n\n\u{2192} Overall exposure level for app.service: 0.5 SAFE\n";
+        assert_eq!(exposure(said).as_deref(), Some("0.5"));
+        assert_eq!(exposure("nothing"), None);
+    }
+}
