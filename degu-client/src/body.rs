@@ -64,6 +64,26 @@ pub fn from_stream<E: Into<BoxError>>(
 }
 
 /// Chunks out of a stream, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
+///
+/// Trailers alone are a part too; with extensions of the last chunk they are a [`Part::Last`].
+///
+/// ```
+/// use degu_client::{BoxError, Chunk, ChunkExtensions, Part, Trailers, body};
+/// use futures_util::stream;
+///
+/// let mut trailers = Trailers::new();
+/// trailers.append("x-count", 2)?;
+/// let mut extensions = ChunkExtensions::new();
+/// extensions.push("complete", None);
+/// let parts = [
+///     Part::from(Chunk::new("a document").with_extension("seq", 1)),
+///     Part::from(Chunk::new("another").with_extension("seq", 2)),
+///     Part::Last { extensions, trailers },
+/// ];
+/// let body = body::from_chunks(stream::iter(parts.map(Ok::<_, BoxError>)));
+/// # assert_eq!(body.length(), None);
+/// # Ok::<(), degu_client::LocalError>(())
+/// ```
 pub fn from_chunks<P: Into<Part>, E: Into<BoxError>>(parts: impl Stream<Item = Result<P, E>> + Send + 'static) -> Body {
     let mut parts = Box::pin(parts);
     let source = move |cx: &mut Context<'_>| parts.as_mut().poll_next(cx).map_ok(Into::into).map_err(Into::into);

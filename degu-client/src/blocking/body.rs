@@ -55,6 +55,16 @@ impl Body {
     }
 
     /// Chunks, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
+    ///
+    /// ```
+    /// use degu_client::{Chunk, Part, Trailers, blocking::Body};
+    ///
+    /// let mut trailers = Trailers::new();
+    /// trailers.append("x-count", 1)?;
+    /// // With extensions of the last chunk: `Part::Last { extensions, trailers }`.
+    /// let body = Body::from_chunks([Part::from(Chunk::new("a document")), Part::from(trailers)]);
+    /// # Ok::<(), degu_client::LocalError>(())
+    /// ```
     pub fn from_chunks<P: Into<Part>>(parts: impl IntoIterator<Item = P, IntoIter: 'static>) -> Self {
         Self(Kind::Chunked(Box::new(parts.into_iter().map(|part| Ok(part.into())))))
     }

@@ -149,7 +149,22 @@ impl<S: ?Sized> BodyOf<S> {
         Self { kind: BodyKind::Length(length, source) }
     }
 
-    /// Chunks from a source.
+    /// Chunks from a source, and at the end maybe trailers and extensions of the last chunk: a [`Part::Last`].
+    ///
+    /// ```
+    /// use std::task::{Context, Poll};
+    ///
+    /// use degu_wire::{Body, BoxError, Chunk, ChunkExtensions, Part, Trailers};
+    ///
+    /// let mut extensions = ChunkExtensions::new();
+    /// extensions.push("complete", None);
+    /// let mut trailers = Trailers::new();
+    /// trailers.append("x-count", 1)?;
+    /// let mut parts = [Chunk::new("a document").into(), Part::Last { extensions, trailers }].into_iter();
+    /// let body = Body::from_chunks(Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>))));
+    /// # assert_eq!(body.length(), None);
+    /// # Ok::<(), degu_wire::LocalError>(())
+    /// ```
     pub const fn from_chunks(source: Pin<Box<S>>) -> Self {
         Self { kind: BodyKind::Chunked(source) }
     }
