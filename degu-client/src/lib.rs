@@ -43,6 +43,11 @@
 //! - An exchange is full duplex: the response is given as soon as its head has come, and the request's body goes on being
 //!   sent while the response is read. Sending stops where the server says that it does not read: with a 4xx or 5xx status
 //!   or `connection: close` (RFC 9112 §9.5).
+//!
+//! # What it never does
+//!
+//! It sends no request twice by itself, follows no redirect, keeps no cookies, decompresses nothing and has no pool. It
+//! sends no field that was not set, but framing and Host. It reads no body without a limit.
 
 pub mod blocking;
 pub mod body;

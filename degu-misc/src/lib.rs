@@ -1,4 +1,5 @@
-//! Fixtures for tests of what is built on Degu. Not for production.
+//! Fixtures for tests of what is built on Degu. Not for production: they panic where a test can do nothing else, and cut
+//! connections when they are dropped.
 //!
 //! [`TempServer`] serves an app over a real socket for as long as a test lives; its blocking client needs no runtime:
 //!
@@ -36,9 +37,23 @@ pub use temp_server::TempServer;
 #[cfg(feature = "tls")]
 pub use temp_ssl_server::TempSSLServer;
 
-/// The blocks of code in `docs` are tests: each is a program.
+/// The blocks of code in `docs` and on the front pages are tests: each is a program.
 #[cfg(doctest)]
 mod documentation {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../degu-wire/README.md")]
+    mod wire {}
+    #[doc = include_str!("../../degu-server/README.md")]
+    mod server {}
+    #[doc = include_str!("../../degu-client/README.md")]
+    mod client {}
+    #[cfg(feature = "tls")]
+    #[doc = include_str!("../../degu-tls/README.md")]
+    mod tls {}
+    #[doc = include_str!("../README.md")]
+    mod misc {}
+
     #[doc = include_str!("../../docs/tutorial/1-server-and-client.md")]
     mod server_and_client {}
     #[doc = include_str!("../../docs/tutorial/2-who-is-calling.md")]
@@ -52,6 +67,8 @@ mod documentation {
     mod certificates {}
     #[doc = include_str!("../../docs/tutorial/6-running-it.md")]
     mod running_it {}
+    #[doc = include_str!("../../docs/deployment.md")]
+    mod deployment {}
 
     #[doc = include_str!("../../docs/from-degu-0.18.md")]
     mod from_degu {}

@@ -63,6 +63,14 @@
 //! | `WARN` | can not start another worker | `error`; those that run take its connections |
 //! | `WARN` | a request can not be passed on | `behind`: the proxy's target, `error` |
 //!
+//! # What it never does
+//!
+//! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. It
+//! writes nothing into a response that has begun: what fails later cuts the connection. It moves no connection between
+//! threads, and needs no runtime of the program's. It speaks no HTTP/2, and upgrades nothing.
+//!
+//! # Where the rest is
+//!
 //! [`Server::options`] has everything that can be set; [`Server::spawn`] gives a [`Handle`] that shuts down. What is
 //! refused, and how it is answered, is the business of [`degu_wire`], whose [`Limits`] bound it.
 

@@ -2,8 +2,8 @@
 //!
 //! Two policies, [`ServerTls`] and [`ClientTls`], are built from an [`Identity`] (a certificate with its key) and [`Cas`]
 //! (the authorities that vouch for peers). A connection made with them has a [`PeerIdentity`]; one that can not be made
-//! has an [`Error`] that names the file or the certificate and says what to do. Nothing here opens a socket or knows
-//! HTTP: degu-server and degu-client do, through [`drive`].
+//! has an [`Error`] that names the file or the certificate and says what to do. The sockets and HTTP are the business of
+//! degu-server and degu-client, which come in through [`drive`].
 //!
 //! ```
 //! use degu_tls::{Cas, ClientTls, Identity, ServerTls};
@@ -31,8 +31,7 @@
 //! # Cryptography
 //!
 //! Policies are built with the provider of a feature or with one that is given (`build_with`); the process default of
-//! rustls is neither read nor set. What no policy does, whatever the provider: TLS 1.1 or older, key exchange without
-//! forward secrecy, CBC, RC4, renegotiation, compression, early data, tickets that outlive the policy.
+//! rustls is neither read nor set.
 //!
 //! | feature | |
 //! | --- | --- |
@@ -41,6 +40,12 @@
 //! | `system` (default) | `ClientTls::system()`: what the operating system trusts |
 //!
 //! ring is the default because a device's toolchain always builds it.
+//!
+//! # What it never does
+//!
+//! Whatever the provider, no policy does TLS 1.1 or older, key exchange without forward secrecy, CBC, RC4, renegotiation,
+//! compression, early data, or tickets that outlive the policy. None leaves open who may call, or a server unverified.
+//! Nothing here opens a socket, or knows HTTP.
 #![forbid(unsafe_code)]
 
 mod cas;

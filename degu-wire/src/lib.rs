@@ -98,6 +98,11 @@
 //! chunk line is not padded with spaces (no rule has it), and the space before an absent reason phrase may be missing (§4
 //! demands it; many servers leave it out, and nothing else can be meant).
 //!
+//! # What it never does
+//!
+//! It opens no socket, reads no clock, and without `alloc` allocates nothing. It has no `unsafe` code. It gives no meaning
+//! to what could have two.
+//!
 //! # Errors
 //!
 //! By whose fault it is: [`RemoteError`] for the peer, with the status a server answers and an offset; [`LocalError`] for
