@@ -148,7 +148,7 @@ impl Incoming {
             return Ok(Some(data.freeze()));
         }
         loop {
-            match self.next_part().await? {
+            match self.receive().await? {
                 Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => {
                     return Ok(Some(data));
                 }
@@ -178,7 +178,7 @@ impl Incoming {
                 let (extensions, data) = self.partial.take().unwrap_or_default();
                 return Ok(Some(Chunk { data: data.freeze(), extensions }));
             }
-            match self.next_part().await? {
+            match self.receive().await? {
                 None => return Ok(None),
                 Some(Part::Chunk { extensions, data, .. }) if self.left == 0 => {
                     return Ok(Some(Chunk { data, extensions }));
@@ -216,6 +216,14 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_part(&mut self) -> Result<Option<Part>, BodyError> {
+        match self.take_partial() {
+            Some(part) => Ok(Some(part)),
+            None => self.receive().await,
+        }
+    }
+
+    /// What comes next, behind a chunk of which some is here.
+    async fn receive(&mut self) -> Result<Option<Part>, BodyError> {
         let _wanted = Wanted(self.link.clone());
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -253,6 +261,12 @@ impl Incoming {
     /// The extensions of the last chunk, the one without data, once the body has been read to its end: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
         self.last.as_ref().map(|(extensions, _)| extensions)
+    }
+
+    /// The beginning of a chunk that was to be given whole, and is given as it is.
+    fn take_partial(&mut self) -> Option<Part> {
+        let (extensions, data) = self.partial.take()?;
+        Some(Part::Chunk { size: data.len() as u64 + self.left, extensions, data: data.freeze() })
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
@@ -300,9 +314,8 @@ impl Drop for Wanted {
 impl Source for Incoming {
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
         let this = self.get_mut();
-        if let Some((extensions, data)) = this.partial.take() {
-            let size = data.len() as u64 + this.left;
-            return Poll::Ready(Some(Ok(Part::Chunk { size, extensions, data: data.freeze() })));
+        if let Some(part) = this.take_partial() {
+            return Poll::Ready(Some(Ok(part)));
         }
         let (left, mid_chunk) = (this.left, std::mem::take(&mut this.mid_chunk));
         let part = ready!(this.poll_next(cx))?;

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Raw, Running};
-use degu_server::{Address, App, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Server, Session};
+use degu_server::{
+    Address, App, Body, BoxError, Chunk, IntoResponse, Method, Part, Request, Response, Server, Session,
+};
 
 async fn echo(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     request.body.read_ahead(64 * 1024).await?;
@@ -210,4 +212,37 @@ fn every_form_of_app_is_served() {
         let answer = server.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nspawned");
         assert!(answer.ends_with(&format!("\r\n\r\n{expected}")), "{answer}");
     }
+}
+
+/// A read that is given up keeps what it has for whoever reads on, whichever way.
+#[test]
+fn a_chunk_that_was_given_up_is_read_in_parts() {
+    let (given_up, was_given_up) = std::sync::mpsc::channel();
+    let app = async move |_: &mut Session, mut request: Request<'_>| {
+        let body = &mut request.body;
+        {
+            let mut chunk = std::pin::pin!(body.next_chunk());
+            std::future::poll_fn(|cx| {
+                assert!(chunk.as_mut().poll(cx).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+        }
+        given_up.send(())?;
+        let mut parts = Vec::new();
+        while let Some(part) = body.next_part().await? {
+            parts.push(match part {
+                Part::Chunk { size, extensions, data } => format!("{size}{extensions} {data:?}"),
+                part => format!("{part:?}"),
+            });
+        }
+        Ok::<_, BoxError>(format!("{} and {} more", parts[0], parts.len() - 1))
+    };
+    let server = Running::new(Address::ABSTRACT, app);
+    let mut raw = server.connect();
+    raw.send("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5;a\r\nhe");
+    was_given_up.recv().unwrap();
+    raw.send("llo\r\n0\r\n\r\n");
+    let rest = raw.rest();
+    assert!(rest.ends_with("5;a b\"he\" and 1 more"), "{rest}");
 }
