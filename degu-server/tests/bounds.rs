@@ -115,6 +115,10 @@ fn a_fault_that_is_not_answered() {
     let server = server(Server::options().error_reply(ErrorReply::Silent));
     assert_eq!(server.ask("GET / HTTP/1.1\r\n\r\n"), "");
     assert_eq!(server.ask("GET / HTTP/1.1\nhost: a\n\n"), "");
+    // An answer that it comes behind is not lost, though the fault is found before all has been read.
+    let mut raw = server.connect();
+    raw.send(format!("GET / HTTP/1.1\r\nhost: a\r\n\r\nGET  {}", " ".repeat(100_000)));
+    assert_eq!(raw.rest(), "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
 }
 
 #[test]

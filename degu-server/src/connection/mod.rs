@@ -58,11 +58,20 @@ impl<A> Drop for Driver<A> {
     /// However the task ends.
     fn drop(&mut self) {
         self.pump.link.end_exchange();
+        self.count_octets();
         if self.pump.unframed {
             // Aborted in the midst of a body that only the end of the connection ends.
             self.pump.socket.reset_on_close();
         }
         self.worker.remove(&self.pump.link);
+    }
+}
+
+impl<A> Driver<A> {
+    /// Adds what has come and gone to what the server counts.
+    fn count_octets(&mut self) {
+        let (received, sent) = self.pump.take_octets();
+        self.worker.counters().add_octets(received, sent);
     }
 }
 
@@ -236,11 +245,8 @@ impl<A: App> Driver<A> {
     }
 
     /// For the log and the counters.
-    fn tell(&mut self, reason: &CloseReason) {
-        let counters = self.worker.counters();
-        let (received, sent) = self.pump.take_octets();
-        counters.add_octets(received, sent);
-        reason.count(counters);
+    fn tell(&self, reason: &CloseReason) {
+        reason.count(self.worker.counters());
         let (peer, requests) = (self.session.address(), self.session.requests);
         if reason.is_ours() {
             tracing::error!(%peer, requests, %reason, "connection ends");
@@ -268,11 +274,13 @@ impl<A: App> Driver<A> {
         }
         pump.link.watch.forgive();
         pump.flush().await?;
-        if silent && reason.status().is_some() {
+        self.count_octets();
+        // Where nothing was ever answered nothing can be lost.
+        if silent && reason.status().is_some() && self.session.requests == 0 {
             return Ok(());
         }
-        self.worker.linger(&pump.link);
-        pump.linger().await
+        self.worker.linger(&self.pump.link);
+        self.pump.linger().await
     }
 }
 
