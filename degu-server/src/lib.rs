@@ -89,6 +89,8 @@ mod request;
 mod response;
 mod server;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod stats;
 mod worker;

@@ -38,11 +38,17 @@ enum Stream {
     Tls(Box<Tls>),
     /// Registering failed half way: the socket is closed.
     Closed,
+    #[cfg(test)]
+    Simulated(degu_simulation::Pipe),
 }
 
 impl Socket {
     /// Takes a socket that does not block.
     pub(crate) fn new(fd: OwnedFd, is_unix: bool) -> io::Result<Self> {
+        #[cfg(test)]
+        if let Some(pipe) = crate::simulation::pipe_of(&fd) {
+            return Ok(Self(Stream::Simulated(pipe)));
+        }
         Ok(Self(match is_unix {
             true => Stream::Lean(pipe::Receiver::from_owned_fd_unchecked(fd)?),
             false => Stream::Tcp(TcpStream::from_std(fd.into())?),
@@ -57,6 +63,8 @@ impl Socket {
             Stream::Lean(stream) => stream.poll_read_ready(cx),
             #[cfg(feature = "tls")]
             Stream::Tls(tls) => tls.poll_readable(cx),
+            #[cfg(test)]
+            Stream::Simulated(pipe) => pipe.poll_readable(cx),
             Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -69,6 +77,8 @@ impl Socket {
             Stream::Lean(stream) => poll_read_buffer(stream, cx, buffer),
             #[cfg(feature = "tls")]
             Stream::Tls(tls) => tls.poll_read(cx, buffer),
+            #[cfg(test)]
+            Stream::Simulated(pipe) => pipe.poll_read_buffer(cx, buffer),
             Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -86,6 +96,8 @@ impl Socket {
             Stream::Unix(stream) => poll_write_pieces(stream, cx, pieces),
             #[cfg(feature = "tls")]
             Stream::Tls(tls) => tls.poll_write(cx, pieces),
+            #[cfg(test)]
+            Stream::Simulated(pipe) => pipe.poll_write_pieces(cx, &pieces),
             Stream::Lean(_) | Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -114,6 +126,10 @@ impl Socket {
 
     /// Whether the peer is gone for good, which an end of its input alone does not say: it may still read.
     pub(crate) fn is_hung_up(&self) -> bool {
+        #[cfg(test)]
+        if let Stream::Simulated(pipe) = &self.0 {
+            return pipe.is_hung_up();
+        }
         self.state(PollFlags::empty()).intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
@@ -123,6 +139,10 @@ impl Socket {
         #[cfg(feature = "tls")]
         if let Stream::Tls(tls) = &mut self.0 {
             return tls.has_input();
+        }
+        #[cfg(test)]
+        if let Stream::Simulated(pipe) = &self.0 {
+            return pipe.has_input();
         }
         !self.state(PollFlags::IN).is_empty()
     }
@@ -140,6 +160,10 @@ impl Socket {
 
     /// Says that nothing more will be written.
     pub(crate) fn shut_down_writing(&self) {
+        #[cfg(test)]
+        if let Stream::Simulated(pipe) = &self.0 {
+            pipe.shut_down_writing();
+        }
         if let Some(fd) = self.fd() {
             // A peer that is gone has no use for it.
             let _ = rustix::net::shutdown(fd, Shutdown::Write);
@@ -151,6 +175,10 @@ impl Socket {
         #[cfg(feature = "tls")]
         if let Stream::Tls(tls) = &mut self.0 {
             tls.cut();
+        }
+        #[cfg(test)]
+        if let Stream::Simulated(pipe) = &self.0 {
+            pipe.reset_on_close();
         }
         if let Some(fd) = self.fd() {
             // Where it can not be set the end is all there is to say.
@@ -166,6 +194,8 @@ impl Socket {
             #[cfg(feature = "tls")]
             Stream::Tls(tls) => tls.socket.fd(),
             Stream::Closed => None,
+            #[cfg(test)]
+            Stream::Simulated(_) => None,
         }
     }
 }
@@ -179,6 +209,8 @@ impl Socket {
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, octets),
             Stream::Lean(stream) => Pin::new(stream).poll_read(cx, octets),
             Stream::Tls(_) | Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            #[cfg(test)]
+            Stream::Simulated(pipe) => Pin::new(pipe).poll_read(cx, octets),
         }
     }
 

@@ -1,0 +1,219 @@
+//! The app: it does with every request what the plan says, and complains where it got another one.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use degu_simulation::{Alive, Dice, Gates, Kind, Seen, Slow, patiently};
+use degu_wire::{BoxError, LocalBody};
+
+use super::plan::{Answer, Exchange, Plan, Reading};
+use crate::{App, BodyError, Incoming, IntoResponse, Request, Response, Session};
+
+/// What a run has beside its connections.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) plan: Plan,
+    pub(super) gates: Gates,
+    /// Handlers, bodies and tasks that have not been dropped.
+    pub(super) alive: Alive,
+    pub(super) requests: AtomicU64,
+    complaint: Mutex<Option<String>>,
+}
+
+/// The app of a run.
+pub(super) struct Simulated(pub(super) Arc<Shared>);
+
+impl Shared {
+    pub(super) fn new(plan: Plan) -> Self {
+        let (gates, alive) = (Gates::default(), Alive::default());
+        Self { plan, gates, alive, requests: AtomicU64::new(0), complaint: Mutex::new(None) }
+    }
+
+    /// Somebody saw what should not be.
+    pub(super) fn complain(&self, complaint: impl Into<String>) {
+        let mut found = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        found.get_or_insert(complaint.into());
+    }
+
+    pub(super) fn complaint(&self) -> Result<(), String> {
+        let mut found = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+        found.take().map_or(Ok(()), Err)
+    }
+
+    /// The exchange that a target is for: `/connection/number`.
+    fn exchange(&self, target: &str) -> Option<(usize, usize)> {
+        let (caller, number) = target.strip_prefix('/')?.split_once('/')?;
+        Some((caller.parse().ok()?, number.parse().ok()?))
+    }
+}
+
+impl App for Simulated {
+    async fn on_connect(&self, _: &mut Session) -> bool {
+        if self.0.plan.hesitates {
+            self.0.gates.pause().await;
+        }
+        true
+    }
+
+    async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
+        let shared = &self.0;
+        let _alive = shared.alive.enter();
+        shared.requests.fetch_add(1, Relaxed);
+        let Some((caller, number)) = shared.exchange(request.target()) else {
+            // What is wrong is in the body.
+            return match request.body.read_all(1 << 20).await {
+                Ok(_) => {
+                    shared.complain(format!("{} was understood", request.target()));
+                    Response::failed("garbage")
+                }
+                Err(error) => Response::failed(error),
+            };
+        };
+        let exchange = &shared.plan.callers[caller].exchanges[number];
+        if exchange.handled.swap(true, Relaxed) || session.requests() != number as u64 + 1 {
+            shared.complain(format!("{} is request {}", request.target(), session.requests()));
+        }
+        if exchange.pauses.0 {
+            shared.gates.pause().await;
+        }
+        let body = match read(shared, (caller, number), request.body).await {
+            Ok(body) => body,
+            Err(error) => return Response::failed(error),
+        };
+        if exchange.pauses.1 {
+            shared.gates.pause().await;
+        }
+        let mut dice = Dice::new(exchange.seed ^ 1);
+        let response = answer(shared, exchange, body, &mut dice).await.into_response();
+        let response = response.with_header("x-number", number).expect("it is a field");
+        let close = exchange.server_closes.then_some(("connection", "close"));
+        close.into_iter().fold(response, |response, (name, value)| response.with_header(name, value).expect("a field"))
+    }
+}
+
+async fn answer(
+    shared: &Shared,
+    exchange: &Exchange,
+    body: Option<Incoming>,
+    dice: &mut Dice,
+) -> Result<Response, BoxError> {
+    let (status, message, fails) = match &exchange.answer {
+        Answer::Message(status, message) => (*status, message, None),
+        Answer::Breaks(message, left) => (200, message, Some(*left)),
+        Answer::Echo(ahead) => {
+            let Some(mut body) = body else { return Err("there is nothing to echo".into()) };
+            body.read_ahead(*ahead).await?;
+            return Ok((200, "OK", LocalBody::from(body)).into_response());
+        }
+        Answer::Error => return Err("this app fails".into()),
+        Answer::Panic => std::panic::resume_unwind(Box::new("this app panics")),
+        Answer::Waits => std::future::pending().await,
+    };
+    let source = || Box::pin(Slow::new(message.parts(), fails, &shared.gates, &shared.alive, dice.clone()));
+    let body = match message.kind {
+        Kind::None => LocalBody::none(),
+        Kind::Bytes => LocalBody::from(message.data()),
+        Kind::Length => LocalBody::from_source(message.length(), source()),
+        Kind::Chunked => LocalBody::from_chunks(source()),
+    };
+    Ok((status, "Simulated", body).into_response())
+}
+
+/// Reads the body as the plan says, and gives it back if it is still wanted.
+async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Result<Option<Incoming>, BodyError> {
+    let exchange = &shared.plan.callers[at.0].exchanges[at.1];
+    let mut dice = Dice::new(exchange.seed);
+    match exchange.reading {
+        Reading::Never => return Ok(Some(body)),
+        Reading::Task | Reading::Beside => {
+            let inner = shared.clone();
+            let task = tokio::task::spawn_local(async move {
+                let _alive = inner.alive.enter();
+                let exchange = &inner.plan.callers[at.0].exchanges[at.1];
+                read_to_end(&inner, exchange, body, &mut dice).await
+            });
+            if exchange.reading == Reading::Task {
+                match task.await {
+                    Ok(read) => read?,
+                    Err(_) => shared.complain("a task that reads a body has died"),
+                }
+            }
+        }
+        Reading::All => {
+            let mut body = body;
+            let length = usize::try_from(exchange.request.length()).unwrap_or(usize::MAX);
+            let all = body.read_all(length).await?;
+            compare(shared, exchange, &all, &body);
+        }
+        _ => read_to_end(shared, exchange, body, &mut dice).await?,
+    }
+    Ok(None)
+}
+
+fn compare(shared: &Shared, exchange: &Exchange, all: &[u8], body: &Incoming) {
+    let mut seen = Seen::default();
+    seen.data.extend_from_slice(all);
+    seen.end(body.last_extensions(), body.trailers());
+    if let Err(difference) = seen.is(&exchange.request, false) {
+        shared.complain(format!("a body was read whole: {difference}"));
+    }
+}
+
+/// Reads piece by piece, and gives up and begins again as the dice say.
+async fn read_to_end(
+    shared: &Shared,
+    exchange: &Exchange,
+    mut body: Incoming,
+    dice: &mut Dice,
+) -> Result<(), BodyError> {
+    let mut seen = Seen::default();
+    let mut left = if exchange.reading == Reading::Some { dice.below(3) } else { usize::MAX };
+    let whole_chunks = matches!(exchange.reading, Reading::Parts | Reading::Chunks);
+    while left > 0 {
+        left -= 1;
+        let polls = if dice.one_in(3) { dice.below(3) } else { usize::MAX };
+        let late = dice.one_in(2);
+        let how = match exchange.reading {
+            Reading::Data => 0,
+            Reading::Chunks => 1,
+            Reading::Parts => 2,
+            _ => dice.below(4),
+        };
+        let more = match how {
+            0 => patiently(polls, late, body.next_data())
+                .await
+                .map(|data| Ok(data?.map(|data| seen.data.extend_from_slice(&data)))),
+            1 => {
+                patiently(polls, late, body.next_chunk()).await.map(|chunk| Ok(chunk?.map(|chunk| seen.chunk(&chunk))))
+            }
+            2 => patiently(polls, late, body.next_part()).await.map(|part| Ok(part?.map(|part| seen.part(&part)))),
+            _ => patiently(polls, late, body.read_ahead(dice.below(100))).await.map(|read| read.map(Some)),
+        };
+        match more {
+            Some(Ok(Some(()))) => {}
+            Some(Ok(None)) => {
+                seen.end(body.last_extensions(), body.trailers());
+                break;
+            }
+            Some(Err(error)) => {
+                check(shared, seen.is_beginning_of(&exchange.request, whole_chunks));
+                return Err(error);
+            }
+            // Given up: something else is done before it is tried again, or nothing.
+            None if dice.one_in(2) => shared.gates.pause().await,
+            None => {}
+        }
+    }
+    let read = match left {
+        0 => seen.is_beginning_of(&exchange.request, whole_chunks),
+        _ => seen.is(&exchange.request, whole_chunks),
+    };
+    check(shared, read);
+    Ok(())
+}
+
+fn check(shared: &Shared, found: Result<(), String>) {
+    if let Err(difference) = found {
+        shared.complain(format!("the body of a request: {difference}"));
+    }
+}

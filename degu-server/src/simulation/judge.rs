@@ -1,0 +1,84 @@
+//! What a peer has to say about what it got: which answers and which ends a plan excuses.
+
+use std::task::Poll;
+
+use degu_simulation::End;
+
+use super::peer::{Peer, Weather};
+use super::plan::{Answer, Exchange, What};
+
+impl Peer<'_> {
+    fn exchange(&self, number: usize) -> Option<&Exchange> {
+        self.caller.exchanges.get(number)
+    }
+
+    /// The response says that it is the last: may it?
+    pub(super) fn judge_close(&self, number: usize, is_refusal: bool, weather: Weather) -> Result<(), String> {
+        let planned = self
+            .exchange(number)
+            .is_some_and(|exchange| exchange.client_closes || exchange.server_closes || exchange.leaves_body());
+        let excused = is_refusal || weather.draining || weather.late || self.caller.has_trouble(number, |_| true);
+        if planned || excused { Ok(()) } else { Err(format!("response {number} closes for no reason")) }
+    }
+
+    /// The response is not the app's: may it be?
+    pub(super) fn judge_refusal(&self, number: usize, status: u16, weather: Weather) -> Result<(), String> {
+        let Some(exchange) = self.exchange(number) else { return Err(format!("response {number} to nothing")) };
+        let failed = matches!(exchange.answer, Answer::Error | Answer::Panic) && status == 500;
+        let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && self.had_trouble);
+        let excused = match trouble.map(|trouble| trouble.what) {
+            Some(What::Garbage(_)) => matches!(status, 400..=599) && !weather.silent,
+            Some(What::Finish) => status == 400 && !weather.silent,
+            Some(What::Stall) => status == 408 && weather.late && !weather.silent,
+            _ => false,
+        };
+        match failed || excused {
+            true => Ok(()),
+            false => Err(format!("response {number} is {status} for {:?}", exchange.answer)),
+        }
+    }
+
+    /// The connection has ended: may it, here?
+    pub(super) fn judge_end(&mut self, end: End, weather: Weather) -> Result<(), String> {
+        let number = self.answered;
+        // A shutdown does not wait until the peer of a last word has read it, so that a peer which still sends may lose it.
+        if weather.aborting || weather.draining && end == End::Reset {
+            return Ok(());
+        }
+        if let Some(open) = self.open.front_mut().filter(|open| open.head.is_some()) {
+            let breaks = matches!(self.caller.exchanges[number].answer, Answer::Breaks(..) | Answer::Echo(_));
+            open.machine.receive_eof();
+            loop {
+                match open.machine.poll_part() {
+                    Ok(Poll::Ready(Some(part))) => open.seen.part(&part),
+                    Ok(Poll::Ready(None)) => return Err(format!("response {number}, which was cut, looks whole")),
+                    Ok(Poll::Pending) => return Err(format!("response {number} hangs after its end")),
+                    Err(_) => break,
+                }
+            }
+            let excused = weather.late || self.caller.has_trouble(number, |_| true);
+            if let Answer::Breaks(message, _) | Answer::Message(_, message) = &self.caller.exchanges[number].answer {
+                open.seen.is_beginning_of(message, true)?;
+            }
+            return if breaks || excused { Ok(()) } else { Err(format!("response {number} was cut: {end:?}")) };
+        }
+        let refused_before = number > 0
+            && self.exchange(number - 1).is_some_and(|exchange| {
+                exchange.client_closes || exchange.leaves_body() || exchange.expected().is_none()
+            });
+        let all = number == self.caller.exchanges.len() && !self.writes;
+        let excused = all
+            || self.said_close
+            || refused_before
+            || weather.draining
+            || weather.late
+            || self.caller.has_trouble(number, |what| match what {
+                What::Garbage(_) => weather.silent || end == End::Reset && self.excess > 200_000,
+                _ => true,
+            });
+        match excused {
+            true => Ok(()),
+            false => Err(format!("the connection ends after {number} answers: {end:?}")),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The driver in a simulation: a whole worker over in-memory connections, run by a seed.
+//!
+//! The worker, its sweep, its connections and the app are those of a server; only the sockets are
+//! [simulated](degu_simulation). The [plan](plan) of a run says what each peer sends, what the app answers and what goes
+//! wrong; the [app](app) and the [peers](peer) follow it and [judge](judge) what they see. At each step one thing happens, and
+//! then every task that was woken runs until all of them wait.
+
+mod app;
+mod judge;
+mod peer;
+mod plan;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::File;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use degu_simulation::{Dice, Pipe, Seeds, pipe, tell};
+use degu_wire::Address;
+use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+use crate::listen::Accepted;
+use crate::options::ErrorReply;
+use crate::state::{Phase, ServerState};
+use crate::{Server, worker};
+use app::{Shared, Simulated};
+use peer::{Peer, Weather};
+use plan::{Plan, Stop};
+
+thread_local! {
+    static PIPES: RefCell<HashMap<RawFd, Pipe>> = RefCell::default();
+}
+
+/// The connection that a descriptor stands for, if it stands for one.
+pub(crate) fn pipe_of(fd: &OwnedFd) -> Option<Pipe> {
+    PIPES.with_borrow_mut(|pipes| pipes.remove(&fd.as_raw_fd()))
+}
+
+fn accepted(pipe: Pipe) -> Result<Accepted, String> {
+    let fd = OwnedFd::from(File::open("/dev/null").map_err(|error| error.to_string())?);
+    PIPES.with_borrow_mut(|pipes| pipes.insert(fd.as_raw_fd(), pipe));
+    Ok(Accepted { fd, address: Address::IPV6_LOOPBACK, is_unix: false })
+}
+
+/// No deadline of a run is longer than this.
+const LATEST: Duration = Duration::from_secs(120);
+
+#[test]
+fn simulation() {
+    Seeds { test: ("degu-server", "simulation"), default: 1_000 }.run(|seed| simulate(seed, Plan::hasty).map(drop));
+}
+
+#[test]
+fn simulation_of_deadlines() {
+    let seeds = Seeds { test: ("degu-server", "simulation_of_deadlines"), default: 300 };
+    seeds.run(|seed| simulate(seed, Plan::patient).map(drop));
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    for seed in 0..50 {
+        let [first, second] = [(); 2].map(|()| simulate(seed, Plan::hasty));
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// One run, and a number that stands for it.
+fn simulate(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Result<u64, String> {
+    PIPES.take();
+    let mut dice = Dice::new(seed);
+    let plan = plan(&mut dice);
+    tell(|| format!("{plan:?}"));
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build_local(LocalOptions::default());
+    runtime.map_err(|error| error.to_string())?.block_on(run(Shared::new(plan), dice))
+}
+
+async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
+    let shared = Arc::new(shared);
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let reply = if shared.plan.silent { ErrorReply::Silent } else { ErrorReply::Minimal };
+    let options = Server::options().workers(1).error_reply(reply).head_deadline(seconds(2)).idle(seconds(3));
+    let state = Arc::new(ServerState::new(options.progress(2048, seconds(2))));
+
+    let jobs = Rc::new(RefCell::new(None));
+    let beside = beside(state.clone(), jobs.clone());
+    let app = Arc::new(Simulated(shared.clone()));
+    let served = state.clone();
+    let work = tokio::task::spawn_local(async move { worker::work(&served, &app, 0, beside).await });
+    yield_now().await;
+
+    let (peers, began) = (Vec::new(), Instant::now());
+    let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, unserved: 0 };
+    world.run().await?;
+    state.begin(Phase::Draining);
+    world.settle(|_| work.is_finished()).await.map_err(|error| format!("the worker does not end: {error}"))?;
+    world.settle(|world| world.shared.alive.count() == 0).await.map_err(|error| format!("leaked: {error}"))?;
+    world.count()?;
+    Ok(world.dice.digest())
+}
+
+/// What stands in for the acceptor: it gives away the sender of connections, and takes it back when the server stops.
+fn beside(
+    state: Arc<ServerState>,
+    jobs: Rc<RefCell<Option<UnboundedSender<Accepted>>>>,
+) -> impl FnOnce(UnboundedSender<Accepted>) -> std::io::Result<std::pin::Pin<Box<dyn Future<Output = ()>>>> {
+    move |sender| {
+        *jobs.borrow_mut() = Some(sender);
+        Ok(Box::pin(async move {
+            state.reached(Phase::Draining).await;
+            drop(jobs.take());
+        }))
+    }
+}
+
+/// Everything around the worker.
+struct World<'w> {
+    shared: &'w Shared,
+    state: &'w ServerState,
+    jobs: Rc<RefCell<Option<UnboundedSender<Accepted>>>>,
+    peers: Vec<Peer<'w>>,
+    dice: Dice,
+    began: Instant,
+    /// Connections that the worker never saw.
+    unserved: usize,
+}
+
+impl World<'_> {
+    /// Goes on until every peer has done what it came for.
+    async fn run(&mut self) -> Result<(), String> {
+        let mut steps = 0;
+        let mut idle = 0;
+        loop {
+            let mut moved = false;
+            for _ in 0..=self.dice.below(4) {
+                moved |= self.step()?;
+                steps += 1;
+            }
+            if let Some((_, stop)) = self.shared.plan.stop.filter(|(after, _)| *after < steps) {
+                self.state.begin(if stop == Stop::Drain { Phase::Draining } else { Phase::Aborting });
+            }
+            yield_now().await;
+            if self.state.phase() == Phase::Aborting {
+                // Descriptors in a queue that is dropped are closed.
+                self.unserved += PIPES.take().len();
+            }
+            self.shared.complaint()?;
+            let all = self.state.is_stopping() || self.peers.len() == self.shared.plan.callers.len();
+            if all && self.peers.iter().all(Peer::is_done) {
+                return Ok(());
+            }
+            idle = if moved { 0 } else { idle + 1 };
+            // Whoever was woken by the last step has run by now.
+            if idle > 3 {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Nothing moves: time has to, if this is a run in which it may.
+    async fn wait(&self) -> Result<(), String> {
+        let fars: Vec<_> = self.peers.iter().filter(|peer| !peer.is_done()).map(|peer| &peer.far).collect();
+        if !self.shared.plan.waits {
+            return Err(format!("everybody waits, so that somebody has not been woken: {fars:?}"));
+        }
+        if self.began.elapsed() > LATEST {
+            return Err(format!("no deadline ends this: {fars:?}"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        Ok(())
+    }
+
+    /// Lets things go on until this is so.
+    async fn settle(&mut self, is_so: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let mut idle = 0;
+        while !is_so(self) {
+            idle = if self.step()? { 0 } else { idle + 1 };
+            yield_now().await;
+            if idle > 3 {
+                self.wait().await?;
+            }
+        }
+        self.shared.complaint()
+    }
+
+    /// One thing happens, if one can: whether it did.
+    fn step(&mut self) -> Result<bool, String> {
+        let choices = 2 * self.peers.len() + 2;
+        let first = self.dice.below(choices);
+        for choice in (first..choices).chain(0..first) {
+            let moved = match choice {
+                0 => self.shared.gates.open(&mut self.dice),
+                1 => self.connect()?,
+                _ => {
+                    let weather = self.weather();
+                    let peer = &mut self.peers[(choice - 2) / 2];
+                    if self.dice.one_in(40) {
+                        peer.far.nudge();
+                    }
+                    if choice % 2 == 0 { peer.far.advance() } else { peer.step(&mut self.dice, weather)? }
+                }
+            };
+            if moved {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn weather(&self) -> Weather {
+        Weather {
+            draining: self.state.is_stopping(),
+            aborting: self.state.phase() == Phase::Aborting,
+            silent: self.shared.plan.silent,
+            late: self.began.elapsed() > Duration::ZERO,
+        }
+    }
+
+    /// The next peer connects.
+    fn connect(&mut self) -> Result<bool, String> {
+        let number = self.peers.len();
+        let jobs = self.jobs.borrow();
+        let (Some(caller), Some(jobs)) = (self.shared.plan.callers.get(number), &*jobs) else { return Ok(false) };
+        let (near, far) = pipe(&mut self.dice, caller.transport, caller.most);
+        self.state.counters[0].open.fetch_add(1, Relaxed);
+        jobs.send(accepted(near)?).map_err(|_| "the worker is gone")?;
+        self.peers.push(Peer::new(number, caller, far));
+        Ok(true)
+    }
+
+    /// Both sides have counted the same, and nobody is left.
+    fn count(&self) -> Result<(), String> {
+        let stats = self.state.stats();
+        let moved = self.peers.iter().map(|peer| peer.far.moved());
+        let (received, sent) = moved.fold((0, 0), |(up, down), moved| (up + moved.0, down + moved.1));
+        let requests = self.shared.requests.load(Relaxed);
+        let (counted, seen) =
+            ((stats.open, stats.requests, stats.received, stats.sent), (self.unserved, requests, received, sent));
+        if counted == seen { Ok(()) } else { Err(format!("{counted:?} were counted for {seen:?}")) }
+    }
+}

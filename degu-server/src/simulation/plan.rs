@@ -1,0 +1,268 @@
+//! What is to happen in a run: who connects, what they ask, how the app answers, and what goes wrong.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use degu_simulation::{Dice, Kind, Message, Transport};
+use degu_wire::Method;
+
+/// The connections of a run, and how it ends.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) callers: Vec<Caller>,
+    /// The server is stopped when so many steps have been taken, in this way.
+    pub(super) stop: Option<(usize, Stop)>,
+    pub(super) silent: bool,
+    /// One connection in so many is asked whether it is wanted, and thought about.
+    pub(super) hesitates: bool,
+    /// Nothing moves for a while, so that the clock has to: a deadline, or the sweep that finds out who is gone.
+    pub(super) waits: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    Drain,
+    Abort,
+}
+
+/// A connection, as its peer means to use it.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) transport: Transport,
+    /// How many octets a piece of a body has at most.
+    pub(super) most: usize,
+    pub(super) exchanges: Vec<Exchange>,
+    /// How many requests are sent before the first of them has been answered.
+    pub(super) depth: usize,
+    pub(super) leaves: Leave,
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// What a peer does when all has been answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    Close,
+    Finish,
+    /// Nothing: the server has to end it.
+    Stay,
+}
+
+/// What goes wrong, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    /// With which exchange.
+    pub(super) at: usize,
+    /// After how many octets of it, or at its end: of the request or, for what is about reading, of the response.
+    pub(super) after: usize,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// Says that nothing follows, and reads on.
+    Finish,
+    Close,
+    Reset,
+    /// Sends nothing more.
+    Stall,
+    /// Sends this in place of the request.
+    Garbage(&'static [u8]),
+    CloseReading,
+    ResetReading,
+    /// Takes nothing more.
+    StallReading,
+}
+
+impl What {
+    /// Whether it shows in what is read, and not in what is sent.
+    pub(super) fn is_about_reading(self) -> bool {
+        matches!(self, Self::CloseReading | Self::ResetReading | Self::StallReading)
+    }
+}
+
+/// A request, and what is made of it.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) method: Method<'static>,
+    pub(super) request: Message,
+    pub(super) expects: bool,
+    pub(super) client_closes: bool,
+    pub(super) reading: Reading,
+    /// Whether the app waits for something else, before it reads and before it answers.
+    pub(super) pauses: (bool, bool),
+    pub(super) answer: Answer,
+    pub(super) server_closes: bool,
+    pub(super) seed: u64,
+    /// The app has seen it.
+    pub(super) handled: AtomicBool,
+}
+
+/// How the app reads a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    All,
+    Data,
+    Chunks,
+    Parts,
+    /// By these in turn.
+    Mixed,
+    /// In a task of its own, whose end is waited for.
+    Task,
+    /// In a task of its own, which is left alone.
+    Beside,
+    /// A few parts.
+    Some,
+    Never,
+}
+
+#[derive(Debug)]
+pub(super) enum Answer {
+    Message(u16, Message),
+    /// The request's body, of which so much has been read ahead.
+    Echo(usize),
+    /// Fails when so many parts of the body are left.
+    Breaks(Message, usize),
+    Error,
+    Panic,
+    /// Waits until it is dropped.
+    Waits,
+}
+
+/// What is no request.
+const GARBAGE: &[&[u8]] = &[
+    b"\x00\x01\x02\r\n\r\n",
+    b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
+    b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/3.1\r\nhost: a\r\n\r\n",
+    b"BREW / HTTP/1.1\r\nhost: a\r\n\r\n",
+    b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+    b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+];
+
+impl Plan {
+    /// A run in which the clock stands still.
+    pub(super) fn hasty(dice: &mut Dice) -> Self {
+        let callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false)).collect();
+        let stop = dice.one_in(6).then(|| (dice.below(400), *dice.pick(&[Stop::Drain, Stop::Abort])));
+        Self { callers, stop, silent: dice.one_in(5), hesitates: dice.one_in(4), waits: false }
+    }
+
+    /// A run in which somebody has to wait.
+    pub(super) fn patient(dice: &mut Dice) -> Self {
+        let callers: Vec<_> = (0..1 + dice.below(3)).map(|_| Caller::random(dice, true)).collect();
+        Self { callers, stop: None, silent: dice.one_in(5), hesitates: false, waits: true }
+    }
+}
+
+impl Caller {
+    fn random(dice: &mut Dice, waits: bool) -> Self {
+        let transport = *dice.pick(&[Transport::Tcp, Transport::Unix]);
+        let most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
+        let count = 1 + dice.below(6);
+        let mut exchanges: Vec<_> = (0..count).map(|_| Exchange::random(dice, most)).collect();
+        let mut trouble = None;
+        if waits || dice.one_in(3) {
+            let at = dice.below(count);
+            let after = if dice.one_in(2) { dice.below(40) } else { dice.length(200_000) };
+            let what = if waits {
+                *dice.pick(&[What::Stall, What::Stall, What::StallReading, What::Finish, What::Close])
+            } else {
+                match dice.below(6) {
+                    0 => What::Finish,
+                    1 => What::Reset,
+                    2 => What::CloseReading,
+                    3 => What::ResetReading,
+                    _ => What::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
+                }
+            };
+            trouble = Some(Trouble { at, after, what });
+            if what == What::Reset && dice.one_in(2) {
+                // Somebody waits who will never answer, and is to be dropped.
+                (exchanges[at].answer, exchanges[at].expects) = (Answer::Waits, false);
+                trouble = Some(Trouble { at, after: dice.below(100), what });
+            }
+        }
+        let leaves = match waits {
+            true => *dice.pick(&[Leave::Close, Leave::Finish, Leave::Stay]),
+            false => *dice.pick(&[Leave::Close, Leave::Finish]),
+        };
+        Self { transport, most, exchanges, depth: *dice.pick(&[1, 1, 2, 20]), leaves, trouble }
+    }
+
+    /// Whether the peer does this when it is at this exchange, or has done it before.
+    pub(super) fn has_trouble(&self, exchange: usize, what: impl Fn(What) -> bool) -> bool {
+        self.trouble.is_some_and(|trouble| trouble.at <= exchange && what(trouble.what))
+    }
+}
+
+impl Exchange {
+    fn random(dice: &mut Dice, most: usize) -> Self {
+        let method = *dice.pick(&[Method::Get, Method::Put, Method::Post, Method::Post, Method::Head]);
+        let request = match method {
+            Method::Get | Method::Head => Message::none(),
+            _ => Message::random(dice, most),
+        };
+        let reading = *dice.pick(&[
+            Reading::All,
+            Reading::Data,
+            Reading::Chunks,
+            Reading::Parts,
+            Reading::Mixed,
+            Reading::Task,
+            Reading::Beside,
+            Reading::Some,
+            Reading::Never,
+        ]);
+        let (mut reading, mut answer) = (reading, Answer::Message(200, Message::random(dice, most)));
+        match dice.below(24) {
+            0..6 => (reading, answer) = (Reading::Never, Answer::Echo(dice.below(3) * dice.below(1_000))),
+            6 => {
+                let message = Message::random(dice, most);
+                let parts = message.parts().len();
+                if matches!(message.kind, Kind::Length | Kind::Chunked) && parts > 0 && message.length() > 0 {
+                    let left = 1 + dice.below(parts);
+                    answer = Answer::Breaks(message, left);
+                }
+            }
+            7 => answer = Answer::Error,
+            8 => answer = Answer::Panic,
+            9 => answer = Answer::Message(204, Message::none()),
+            10 => answer = Answer::Message(404, Message::random(dice, 100)),
+            _ => {}
+        }
+        Self {
+            method,
+            expects: request.kind != Kind::None && dice.one_in(6),
+            request,
+            client_closes: dice.one_in(20),
+            reading,
+            pauses: (dice.one_in(3), dice.one_in(3)),
+            answer,
+            server_closes: dice.one_in(20),
+            seed: dice.digest(),
+            handled: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the app leaves some of the body where it is.
+    pub(super) fn leaves_body(&self) -> bool {
+        let partly = matches!(self.reading, Reading::Beside | Reading::Some | Reading::Never);
+        partly && !matches!(self.answer, Answer::Echo(_)) && self.request.kind != Kind::None
+    }
+
+    /// The body of the response, where there is one as it should be.
+    pub(super) fn expected(&self) -> Option<(u16, &Message)> {
+        match &self.answer {
+            Answer::Message(status, message) => Some((*status, message)),
+            Answer::Echo(_) => Some((200, &self.request)),
+            // A response to HEAD has no body that could break.
+            Answer::Breaks(message, _) if self.method == Method::Head => Some((200, message)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_handled(&self) -> bool {
+        self.handled.load(Relaxed)
+    }
+}
