@@ -1,19 +1,24 @@
 //! The async driver: the machine and its stream, and what may be waited for now.
 
 use std::{
-    pin::Pin,
+    io,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{Address, BodyKind, BodyOf, Headers, Method, Part, Source};
+use degu_wire::{Address, BodyKind, BodyOf, Headers, Method, Part, Poller, Source};
+use tokio::task::yield_now;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Wait};
 use crate::options::Base;
 use crate::stream::Stream;
 use crate::timer::Timer;
 use crate::{Cause, Error, Peer};
+
+/// A response that is larger is not found by looking in one read.
+const SCRATCH: usize = 8 * 1024;
 
 /// What an exchange works with: the stream and the machine.
 #[derive(Debug)]
@@ -21,6 +26,11 @@ pub(crate) struct Link {
     stream: Stream,
     exchange: Exchange,
     timer: Timer,
+    poller: Poller,
+    /// What is read by looking goes through here: messages that are worth it are small.
+    scratch: Box<[u8]>,
+    /// Whether the response is still looked for, once that is known.
+    looks: Option<bool>,
 }
 
 /// Where the parts of a request's body come from, if they do.
@@ -28,7 +38,15 @@ pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 
 impl Link {
     pub(crate) fn new(stream: Stream, base: Arc<Base>) -> Self {
-        Self { stream, exchange: Exchange::new(base), timer: Timer::default() }
+        let poller = Poller::new(base.settings.polling);
+        Self {
+            stream,
+            exchange: Exchange::new(base),
+            timer: Timer::default(),
+            poller,
+            scratch: Box::default(),
+            looks: Some(false),
+        }
     }
 
     /// Asks `on_connect`.
@@ -59,6 +77,7 @@ impl Link {
     ) -> Result<SourceOf<S>, Error> {
         self.settle();
         self.exchange.look(|| self.stream.look()).inspect_err(|_| self.close())?;
+        self.looks = None;
         let content = Content::from(body.kind());
         headers
             .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
@@ -127,10 +146,51 @@ impl Link {
                 self.timer.stop();
                 return Poll::Ready(Ok(given));
             }
-            match self.stream.poll_read(cx, self.exchange.machine.receive_buffer()) {
+            let read = match ready!(self.poll_look(cx)) {
+                Some(read) => Poll::Ready(read),
+                None => self.stream.poll_read(cx, self.exchange.machine.receive_buffer()),
+            };
+            match read {
                 Poll::Ready(Ok(octets)) => self.exchange.received(octets),
                 Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
-                Poll::Pending => ready!(self.poll_overdue(cx))?,
+                Poll::Pending => {
+                    // The runtime goes on with others.
+                    self.poller.begin_turn();
+                    ready!(self.poll_overdue(cx))?;
+                }
+            }
+        }
+    }
+
+    /// Looks for the head of a response as long as that is worth it: what a read gave, or `None` where it is not. Pending
+    /// means that it looks on after others have had their turn.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<usize>>> {
+        if self.looks.is_none() && self.exchange.waits_for() == Some(Wait::Head) {
+            self.looks = Some(self.stream.is_socket() && self.poller.begin());
+        }
+        if self.looks != Some(true) {
+            return Poll::Ready(None);
+        }
+        if self.scratch.is_empty() {
+            self.scratch = vec![0; SCRATCH].into();
+        }
+        loop {
+            if self.poller.is_turn_over() {
+                self.poller.begin_turn();
+                // A future that was polled once has asked the runtime to come back when others had their turn.
+                let _ = pin!(yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+            let read = self.stream.try_read(&mut self.scratch, self.exchange.machine.receive_buffer());
+            if let Some(read) = read.transpose() {
+                self.looks = Some(false);
+                self.poller.found();
+                return Poll::Ready(Some(read));
+            }
+            std::thread::yield_now();
+            if !self.poller.go_on(self.exchange.began.elapsed()) {
+                self.looks = Some(false);
+                return Poll::Ready(None);
             }
         }
     }

@@ -9,6 +9,8 @@ use std::{
 };
 
 use bytes::BytesMut;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -40,6 +42,32 @@ impl Stream {
             Self::Other(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Closed => Poll::Ready(Ok(0)),
         }
+    }
+
+    /// Appends what has come, by way of `scratch`, without waiting and without the runtime's knowing; 0 octets are the end,
+    /// and `None` is nothing.
+    ///
+    /// The runtime hears of changes alone, and keeps those that it has heard: nothing is lost by it, at worst it looks
+    /// once in vain. A stream of the caller's can only be waited for.
+    pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            return stream.try_read(buffer);
+        }
+        let Some(socket) = self.socket() else { return Ok(None) };
+        match recv(socket, &mut *scratch, RecvFlags::DONTWAIT) {
+            Ok((read, _)) => {
+                buffer.extend_from_slice(&scratch[..read]);
+                Ok(Some(read))
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether there is a socket to look at.
+    pub(crate) fn is_socket(&self) -> bool {
+        self.socket().is_some()
     }
 
     /// Writes some of these pieces, which are not all empty.
@@ -125,11 +153,10 @@ pub(crate) enum Silence {
 
 /// Looks whether something has come, without waiting and without taking it.
 pub(crate) fn peek(socket: BorrowedFd<'_>) -> Silence {
-    use rustix::net::{RecvFlags, recv};
     match recv(socket, &mut [0][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
         Ok((_, 0)) => Silence::Ended,
         Ok(_) => Silence::Broken,
-        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Silence::Kept,
+        Err(Errno::AGAIN | Errno::INTR) => Silence::Kept,
         Err(_) => Silence::Ended,
     }
 }

@@ -178,6 +178,18 @@ impl Tls<Stream> {
         self.poll(cx, |secured, io| secured.read(io, append(buffer)))
     }
 
+    /// Appends what is here, without asking to be woken.
+    pub(crate) fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        let Self { stream, secured } = self;
+        loop {
+            return match secured.read(&mut Now(stream.fd()), append(buffer)) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+                read => read.map(Some),
+            };
+        }
+    }
+
     pub(crate) fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
         self.poll(cx, |secured, io| secured.write(io, pieces))
     }
@@ -269,9 +281,9 @@ impl BlockingStream {
 
 impl Tls<BlockingStream> {
     /// Appends what comes, after a single read of the socket: [`ErrorKind::Interrupted`] says that more of it is needed.
-    pub(crate) fn read(&mut self, buffer: &mut BytesMut) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut BytesMut, flags: RecvFlags) -> io::Result<usize> {
         let Self { stream, secured } = self;
-        secured.read(&mut Blocking(stream.fd()), append(buffer))
+        secured.read(&mut Blocking(stream.fd(), flags), append(buffer))
     }
 
     /// Writes what the socket has room for: after [`ErrorKind::WouldBlock`] the same has to come again.
@@ -281,13 +293,13 @@ impl Tls<BlockingStream> {
     }
 }
 
-/// A socket that is waited for when it is read, as long as it says itself.
-struct Blocking<'s>(Option<BorrowedFd<'s>>);
+/// A socket that is waited for when it is read, as long as it says itself, if the flags do not forbid it.
+struct Blocking<'s>(Option<BorrowedFd<'s>>, RecvFlags);
 
 impl Read for Blocking<'_> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
         let socket = self.0.ok_or(ErrorKind::NotConnected)?;
-        Ok(rustix::io::retry_on_intr(|| recv(socket, &mut *octets, RecvFlags::empty()))?.1)
+        Ok(rustix::io::retry_on_intr(|| recv(socket, &mut *octets, self.1))?.1)
     }
 }
 

@@ -112,6 +112,6 @@ pub use bytes::Bytes;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault,
-    Framing, Headers, Limits, LocalBody as Body, LocalError, Method, Part, RangeError, RemoteError, Source, Trailers,
-    Zone, reason_phrase,
+    Framing, Headers, Limits, LocalBody as Body, LocalError, Method, Part, Polling, RangeError, RemoteError, Source,
+    Trailers, Zone, reason_phrase,
 };

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use degu_wire::{Address, Limits, Method};
+use degu_wire::{Address, Limits, Method, Polling};
 
 use crate::{App, Listener, Server, Session};
 
@@ -64,6 +64,7 @@ pub struct Options {
     #[cfg(feature = "tls")]
     pub(crate) max_handshakes: usize,
     pub(crate) grace: Duration,
+    pub(crate) polling: Polling,
     pub(crate) workers: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_requests: u64,
@@ -93,6 +94,7 @@ impl Options {
             #[cfg(feature = "tls")]
             max_handshakes: 256,
             grace: Duration::from_secs(30),
+            polling: Polling::Adaptive,
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
             max_connections: connections_by_descriptors(),
             max_requests: u64::MAX,
@@ -182,6 +184,17 @@ impl Options {
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
+        self
+    }
+
+    /// How a worker waits for the next request of a connection that has just been answered: it may look for it for some
+    /// microseconds before it sleeps, which makes a round trip between two cores as fast as one on the same core. Other
+    /// connections of the worker have their turn meanwhile, and idle ones are never looked at.
+    ///
+    /// Default: [`Polling::Adaptive`], which looks only where that bears fruit and nobody else wants the core.
+    #[must_use]
+    pub fn polling(mut self, polling: Polling) -> Self {
+        self.polling = polling;
         self
     }
 
@@ -353,6 +366,7 @@ impl fmt::Debug for Options {
             .field("limits", &self.limits)
             .field("deadlines", &self.deadlines)
             .field("grace", &self.grace)
+            .field("polling", &self.polling)
             .field("workers", &self.workers)
             .field("max_connections", &self.max_connections)
             .field("max_requests", &self.max_requests)

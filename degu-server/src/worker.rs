@@ -1,10 +1,10 @@
 //! A worker: a thread with a runtime of its own, and the connections that never leave it.
 
-use std::cell::{Cell, Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
@@ -20,6 +20,8 @@ use crate::{App, Credentials, Options, Session};
 
 /// How many connections of a worker may keep their buffers between two requests.
 const KEPT: usize = 32;
+/// A request that is larger is not found by looking in one read.
+const SCRATCH: usize = 16 * 1024;
 
 /// What the connections of a worker share.
 #[derive(Debug)]
@@ -36,6 +38,9 @@ pub(crate) struct Worker {
     busy: Cell<usize>,
     /// The text of `date`, made by the sweep.
     date: RefCell<String>,
+    /// What is read by looking goes through here: messages that are worth it are small.
+    scratch: RefCell<Box<[u8]>>,
+    began: Instant,
 }
 
 /// Runs a worker on this thread, in a runtime of its own: see [`work`].
@@ -68,6 +73,8 @@ pub(crate) async fn work<A: App, F: Future<Output = ()> + 'static>(
         changed: Notify::new(),
         busy: Cell::new(0),
         date: RefCell::default(),
+        scratch: RefCell::new(vec![0; SCRATCH].into()),
+        began: Instant::now(),
     });
     let (sender, jobs) = unbounded_channel();
     let beside = tokio::task::spawn_local(beside(sender)?);
@@ -182,6 +189,21 @@ impl Worker {
     /// The text for `date`, if it is switched on.
     pub(crate) fn date(&self) -> Option<Ref<'_, str>> {
         self.state.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
+    }
+
+    /// Whether there is no other connection beside the one that asks.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.links.borrow().len() <= 1
+    }
+
+    /// Where octets are read to by a look.
+    pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    /// The time since some moment.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     pub(crate) fn options(&self) -> &Options {

@@ -128,6 +128,7 @@ mod limits;
 pub mod machine;
 mod method;
 mod octets;
+mod polling;
 mod range;
 mod status;
 
@@ -141,5 +142,6 @@ pub use framing::Framing;
 pub use headers::{Headers, Trailers};
 pub use limits::Limits;
 pub use method::Method;
+pub use polling::{Poller, Polling};
 pub use range::{ByteRange, ContentRange, RangeError};
 pub use status::reason_phrase;

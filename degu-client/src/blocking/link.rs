@@ -8,8 +8,9 @@ use std::{
 };
 
 use degu_wire::machine::ResponseHead;
-use degu_wire::{Address, Headers, Method, Part};
+use degu_wire::{Address, Headers, Method, Part, Poller};
 use rustix::event::PollFlags;
+use rustix::net::RecvFlags;
 
 use super::Body;
 use super::body::Parts;
@@ -28,6 +29,8 @@ pub(super) struct Link {
     wait: Option<(Wait, Option<Instant>)>,
     /// The request goes out in one write, as far as is known.
     at_once: bool,
+    /// Whether waiting for a response begins with looking for it.
+    poller: Poller,
     /// The socket's own bound for a read that blocks: the shortest of the deadlines.
     bound: Option<Duration>,
 }
@@ -37,8 +40,9 @@ impl Link {
         // Zero would mean for ever.
         let bound = [base.settings.head, base.settings.body_idle].into_iter().flatten().min();
         let bound = bound.map(|bound| bound.max(Duration::from_millis(1)));
+        let poller = Poller::new(base.settings.polling);
         let exchange = Exchange::new(base);
-        Self { stream, scratch: Scratch::default(), exchange, wait: None, at_once: true, bound }
+        Self { stream, scratch: Scratch::default(), exchange, wait: None, at_once: true, poller, bound }
     }
 
     /// Sets what the socket needs to know, and asks `on_connect`.
@@ -187,6 +191,9 @@ impl Link {
         // A source blocks by itself, so that nothing but the socket is ever waited for.
         let wait = self.exchange.waits_for().unwrap_or(Wait::Send);
         let begins = self.await_from_now(wait);
+        if begins && wait == Wait::Head && self.look()? {
+            return Ok(());
+        }
         // A first read under a deadline is bounded by the socket itself, which costs no call.
         if self.stream.socket().is_none() {
             // Such a stream knows no time: what needs one is given up.
@@ -202,7 +209,7 @@ impl Link {
                 Ready::TimedOut => return self.exchange.overdue(wait),
             }
         }
-        match self.stream.read(&mut self.scratch, self.exchange.machine.receive_buffer()) {
+        match self.stream.read(&mut self.scratch, self.exchange.machine.receive_buffer(), RecvFlags::empty()) {
             Ok(octets) => self.exchange.received(octets),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::TimedOut => {
                 if self.stream.socket().is_none() {
@@ -219,6 +226,29 @@ impl Link {
             Err(error) => self.exchange.read_failed(error)?,
         }
         Ok(())
+    }
+
+    /// Looks for the head of a response as long as that is worth it: whether there was something.
+    fn look(&mut self) -> Result<bool, Error> {
+        if self.stream.socket().is_none() || !self.poller.begin() {
+            return Ok(false);
+        }
+        loop {
+            let Self { stream, scratch, exchange, poller, .. } = self;
+            match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
+                Ok(octets) => {
+                    poller.found();
+                    exchange.received(octets);
+                    return Ok(true);
+                }
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) => return exchange.read_failed(error).map(|()| true),
+            }
+            std::thread::yield_now();
+            if !poller.go_on(exchange.began.elapsed()) {
+                return Ok(false);
+            }
+        }
     }
 
     /// How much is left of a wait, which begins if it is another one than before.

@@ -81,16 +81,16 @@ impl Stream {
         }
     }
 
-    /// Appends what comes; 0 octets are the end.
-    pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut) -> io::Result<usize> {
+    /// Appends what comes, or, with [`DONTWAIT`](RecvFlags::DONTWAIT), what has come; 0 octets are the end.
+    pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut, flags: RecvFlags) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Self::Tls(stream) = self {
-            return stream.read(buffer);
+            return stream.read(buffer, flags);
         }
         let room = scratch.room();
         let octets = match self {
-            Self::Tcp(stream) => retry_on_intr(|| recv(&*stream, &mut *room, RecvFlags::empty()))?.1,
-            Self::Unix(stream) => retry_on_intr(|| recv(&*stream, &mut *room, RecvFlags::empty()))?.1,
+            Self::Tcp(stream) => retry_on_intr(|| recv(&*stream, &mut *room, flags))?.1,
+            Self::Unix(stream) => retry_on_intr(|| recv(&*stream, &mut *room, flags))?.1,
             Self::Other(stream) => loop {
                 match stream.read(room) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

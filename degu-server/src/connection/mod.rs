@@ -76,8 +76,9 @@ impl<A> Driver<A> {
 }
 
 impl<A: App> Driver<A> {
-    pub(crate) const fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
-        Self { pump: Pump::new(socket, link), session, worker, app }
+    pub(crate) fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
+        let pump = Pump::new(socket, link, worker.options().polling);
+        Self { pump, session, worker, app }
     }
 
     /// Serves the connection until it ends.
@@ -136,7 +137,7 @@ impl<A: App> Driver<A> {
                 Poll::Ready(Some(head)) => self.exchange(&head).await?,
                 Poll::Ready(None) => return Ok(Some(self.end())),
                 Poll::Pending => {
-                    if !self.pump.more(&self.worker).await? {
+                    if !self.pump.look(&worker).await? && !self.pump.more(&worker).await? {
                         return Ok(None);
                     }
                 }

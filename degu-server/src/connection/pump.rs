@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use degu_wire::machine::Awaits;
-use degu_wire::{Part, Source};
+use degu_wire::{Part, Poller, Polling, Source};
 use tokio::task::coop::poll_proceed;
+use tokio::task::yield_now;
 
 use super::caught;
 use super::close::CloseReason;
@@ -32,13 +33,16 @@ pub(super) struct Pump {
     /// Octets that have not been counted yet.
     received: u64,
     sent: u64,
+    /// Whether waiting for the next request begins with looking for it.
+    poller: Poller,
 }
 
 type Moved = Result<(), CloseReason>;
 
 impl Pump {
-    pub(super) const fn new(socket: Socket, link: Rc<Link>) -> Self {
-        Self { socket, link, eof: false, unframed: false, received: 0, sent: 0 }
+    pub(super) const fn new(socket: Socket, link: Rc<Link>, polling: Polling) -> Self {
+        let poller = Poller::new(polling);
+        Self { socket, link, eof: false, unframed: false, received: 0, sent: 0, poller }
     }
 
     /// Waits for octets between two requests without holding a buffer.
@@ -74,6 +78,37 @@ impl Pump {
         self.socket.rest().map_err(|error| CloseReason::Gone(Some(error)))
     }
 
+    /// Writes what is pending, then looks for the next request as long as that is worth it: whether there are octets.
+    ///
+    /// A look never returns to the runtime. Where this connection has the worker for itself that is bounded by the
+    /// [turn](Poller::is_turn_over); where there are others, they have theirs after each look.
+    pub(super) async fn look(&mut self, worker: &Worker) -> Result<bool, CloseReason> {
+        if self.link.machine().awaits() != Awaits::Request || !self.poller.begin() {
+            return Ok(false);
+        }
+        self.flush().await?;
+        loop {
+            if self.poller.is_turn_over() || !worker.is_alone() {
+                yield_now().await;
+                self.poller.begin_turn();
+                self.check()?;
+                if self.link.stopping.get() {
+                    return Ok(false);
+                }
+            }
+            let read = self.socket.try_read(&mut worker.scratch(), self.link.machine().receive_buffer());
+            if let Some(read) = read.map_err(|error| CloseReason::Gone(Some(error)))? {
+                self.received(read);
+                self.poller.found();
+                return Ok(true);
+            }
+            std::thread::yield_now();
+            if !self.poller.go_on(worker.now()) {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Writes what is pending, then reads more of a request. `false` where the connection is to pause instead.
     pub(super) async fn more(&mut self, worker: &Worker) -> Result<bool, CloseReason> {
         poll_fn(|cx| {
@@ -85,6 +120,8 @@ impl Pump {
                 self.link.watch.wait(Wait::App);
                 return Poll::Ready(Ok(true));
             }
+            // The runtime goes on with others.
+            self.poller.begin_turn();
             let pause = match awaits {
                 // Empty lines may have come.
                 Awaits::Request => {
@@ -256,18 +293,21 @@ impl Pump {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
-        let mut machine = self.link.machine();
-        let read = ready!(self.socket.poll_read(cx, machine.receive_buffer()))
+        let read = ready!(self.socket.poll_read(cx, self.link.machine().receive_buffer()))
             .map_err(|error| CloseReason::Gone(Some(error)))?;
+        self.received(read);
+        Poll::Ready(Ok(read))
+    }
+
+    /// So many octets were read; none is the end.
+    fn received(&mut self, read: usize) {
         if read == 0 {
             self.eof = true;
-            machine.receive_eof();
+            self.link.machine().receive_eof();
         }
-        drop(machine);
         self.received += read as u64;
         self.link.watch.moved(read);
         self.link.wake_reader();
-        Poll::Ready(Ok(read))
     }
 
     pub(super) fn check(&self) -> Moved {

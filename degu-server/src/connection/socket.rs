@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, Shutdown, send, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, recv, send, sendmsg};
 #[cfg(feature = "tls")]
 use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -80,6 +80,27 @@ impl Socket {
             #[cfg(test)]
             Stream::Simulated(pipe) => pipe.poll_read_buffer(cx, buffer),
             Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Appends what there is to the buffer, by way of `scratch`, without waiting and without the runtime's knowing; zero
+    /// octets are the end, and `None` is nothing.
+    ///
+    /// The runtime hears of changes alone, and keeps those that it has heard: nothing is lost by it, at worst it looks
+    /// once in vain.
+    pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(tls) = &mut self.0 {
+            return tls.try_read(buffer);
+        }
+        let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
+        match recv(fd, &mut *scratch, RecvFlags::DONTWAIT) {
+            Ok((read, _)) => {
+                buffer.extend_from_slice(&scratch[..read]);
+                Ok(Some(read))
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -214,7 +235,13 @@ impl Socket {
         }
     }
 
-    /// Writes without asking to be woken: for last words.
+    /// Reads without asking to be woken.
+    pub(super) fn try_read_octets(&self, octets: &mut [u8]) -> io::Result<usize> {
+        let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
+        Ok(recv(fd, octets, RecvFlags::DONTWAIT)?.1)
+    }
+
+    /// Writes without asking to be woken.
     pub(super) fn try_write(&self, octets: &[u8]) -> io::Result<usize> {
         let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
         Ok(send(fd, octets, NO_SIGNAL | rustix::net::SendFlags::DONTWAIT)?)

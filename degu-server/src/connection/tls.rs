@@ -107,19 +107,15 @@ impl Tls {
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         let Self { socket, secured, .. } = self;
-        let mut io = Polled { socket, cx, broken: false };
-        let mut take = |octets: &[u8]| {
-            buffer.extend_from_slice(octets);
-            octets.len()
-        };
-        loop {
-            return match secured.read(&mut io, &mut take) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
-                // No request is as long as the connection, so that its framing has told whether it came whole.
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Poll::Ready(Ok(0)),
-                read => Poll::Ready(read),
-            };
+        pending(read(secured, &mut Polled { socket, cx, broken: false }, buffer))
+    }
+
+    /// Reads what is here, without asking to be woken.
+    pub(super) fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        let Self { socket, secured, .. } = self;
+        match read(secured, &mut Now(socket), buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            read => read.map(Some),
         }
     }
 
@@ -145,8 +141,23 @@ impl Drop for Tls {
     /// However the connection ends: as far as the socket takes it.
     fn drop(&mut self) {
         if !self.cut {
-            let _ = self.secured.close(&mut LastWord(&self.socket));
+            let _ = self.secured.close(&mut Now(&self.socket));
         }
+    }
+}
+
+fn read(secured: &mut Secured, io: &mut (impl Read + Write), buffer: &mut BytesMut) -> io::Result<usize> {
+    let mut take = |octets: &[u8]| {
+        buffer.extend_from_slice(octets);
+        octets.len()
+    };
+    loop {
+        return match secured.read(io, &mut take) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            // No request is as long as the connection, so that its framing has told whether it came whole.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
+            read => read,
+        };
     }
 }
 
@@ -194,9 +205,15 @@ impl Write for Polled<'_, '_> {
 }
 
 /// A socket that is not waited for.
-struct LastWord<'s>(&'s Socket);
+struct Now<'s>(&'s Socket);
 
-impl Write for LastWord<'_> {
+impl Read for Now<'_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read_octets(octets)
+    }
+}
+
+impl Write for Now<'_> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         self.0.try_write(octets)
     }

@@ -2,9 +2,10 @@
 //! default deadlines.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use degu_client::Connection;
-use degu_server::{BodyError, IntoResponse, Method, Request, Response, Server, Session};
+use degu_server::{BodyError, IntoResponse, Method, Polling, Request, Response, Server, Session};
 use tokio::runtime::Runtime;
 
 use super::{Client, Contestant, Dial};
@@ -25,7 +26,7 @@ pub(super) const CONTESTANT: Contestant = Contestant {
 const CONNECTIONS: usize = 100_000;
 
 fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let mut options = Server::options().workers(setup.threads).max_connections(CONNECTIONS);
+    let mut options = Server::options().workers(setup.threads).polling(polling()?).max_connections(CONNECTIONS);
     if let Some(policy) = setup.degu_server_tls()? {
         options = options.tls(policy);
     }
@@ -45,7 +46,7 @@ async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Resul
 
 fn prepare(setup: &Setup) -> Result<Dial> {
     let runtime = client_runtime(true)?;
-    let mut options = degu_client::Client::options().host("localhost");
+    let mut options = degu_client::Client::options().host("localhost").polling(polling()?);
     if let Some(policy) = setup.degu_client_tls()? {
         options = options.tls(policy);
     }
@@ -54,6 +55,16 @@ fn prepare(setup: &Setup) -> Result<Dial> {
         let connection = runtime.block_on(client.connect())?;
         Ok(Box::new(Degu { connection, runtime: Rc::clone(&runtime) }))
     }))
+}
+
+/// How our ends wait, by the environment variable `DEGU_POLLING`: `off`, a number of microseconds, or by default.
+pub(super) fn polling() -> Result<Polling> {
+    let Ok(polling) = std::env::var("DEGU_POLLING") else { return Ok(Polling::default()) };
+    Ok(match polling.as_str() {
+        "off" => Polling::Off,
+        "adaptive" => Polling::Adaptive,
+        micros => Polling::Fixed(Duration::from_micros(micros.parse()?)),
+    })
 }
 
 /// The same address as a value of Degu.

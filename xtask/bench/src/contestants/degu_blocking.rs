@@ -2,7 +2,7 @@
 
 use degu_client::blocking;
 
-use super::degu::degu_address;
+use super::degu::{degu_address, polling};
 use super::{Client, Contestant, Dial};
 use crate::Result;
 use crate::message::BODY;
@@ -12,7 +12,7 @@ pub(super) const CONTESTANT: Contestant =
     Contestant { client: Some(prepare), tls: true, ..Contestant::named("degu-blocking") };
 
 fn prepare(setup: &Setup) -> Result<Dial> {
-    let mut options = blocking::Client::options().host("localhost");
+    let mut options = blocking::Client::options().host("localhost").polling(polling()?);
     if let Some(policy) = setup.degu_client_tls()? {
         options = options.tls(policy);
     }

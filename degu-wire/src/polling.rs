@@ -1,0 +1,305 @@
+//! Whether a wait begins with looking again and again: the rule, without a socket and without a clock.
+//!
+//! Between two cores a round trip costs the waking of a core that fell asleep, ten times what HTTP costs. A side that
+//! looks at its socket for some microseconds before it sleeps is there when the answer comes. That is worth it only while
+//! answers do come so fast, and only while nobody else wants the core. So a driver that has to wait asks a [`Poller`]:
+//!
+//! ```text
+//!   begin() ── false ──▶ sleep until there is input
+//!      │ true
+//!      ▼
+//!   look at the socket ── input ──▶ found()
+//!      ▲      │ none
+//!      │      ▼
+//!      │   yield the core; go_on(now) ── false ──▶ sleep
+//!      └──────────┘ true
+//! ```
+//!
+//! The yield is part of the rule. Without it a peer on the same core could not answer; and how long it takes tells
+//! whether somebody else wants the core.
+//!
+//! A driver that finds its input by looking never returns to its runtime, where others wait: so now and then
+//! [a turn is over](Poller::is_turn_over).
+
+use core::time::Duration;
+
+/// How a driver waits for the next message: an option of the server and of both clients.
+///
+/// It is about latency, and about it alone: what is sent and understood is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Polling {
+    /// Sleeps at once. For those who count every watt, or whose peers are far away.
+    Off,
+    /// Looks for up to [20 µs](Poller::WINDOW) before it sleeps, as long as that bears fruit. The default.
+    ///
+    /// A window in which nothing came is followed by waits that sleep at once: 1 after the first, then 3, 7, up to 255.
+    /// A yield that took more than [200 µs](Poller::CONTENDED) says that others want the core, and thousands of waits
+    /// sleep at once.
+    #[default]
+    Adaptive,
+    /// Looks for up to so long at every wait, whether or not it bears fruit: for peers that answer after a known time. It
+    /// too gives way to others who want the core.
+    Fixed(Duration),
+}
+
+/// What one connection has learned about waiting.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use degu_wire::{Poller, Polling};
+///
+/// let mut poller = Poller::new(Polling::Adaptive);
+/// let micros = Duration::from_micros;
+///
+/// // The peer answers fast: each wait looks until the answer is there.
+/// assert!(poller.begin());
+/// assert!(poller.go_on(micros(1)) && poller.go_on(micros(2)));
+/// poller.found();
+///
+/// // It stops doing so: this wait sleeps after 20 µs, and the next one at once.
+/// assert!(poller.begin());
+/// assert!(poller.go_on(micros(100)) && poller.go_on(micros(119)) && !poller.go_on(micros(121)));
+/// assert!(!poller.begin());
+/// assert!(poller.begin());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Poller {
+    /// Nanoseconds, as all times here.
+    window: u64,
+    /// A fruitless window is followed by waits without one.
+    unlearns: bool,
+    /// How often this turn found something.
+    messages: u8,
+    /// How many waits are to sleep at once.
+    skip: u16,
+    /// How many waits followed the last fruitless window.
+    skipped: u16,
+    /// When this wait began to look.
+    began: Option<u64>,
+    /// When this turn began to look.
+    turn: Option<u64>,
+    /// When it looked last.
+    looked: u64,
+}
+
+impl Poller {
+    /// How long an adaptive wait looks: five times what a round trip between two cores takes, so that there is time for
+    /// an answer that needs some thought. Less than half of what it costs to wake a core that sleeps.
+    pub const WINDOW: Duration = Duration::from_micros(20);
+    /// A yield that takes longer has let somebody else have the core for good.
+    pub const CONTENDED: Duration = Duration::from_micros(200);
+    /// So many messages, or so much time, are a turn.
+    const TURN: (u8, Duration) = (32, Duration::from_micros(100));
+    /// The most waits that follow a fruitless window without one.
+    const MOST_SKIPPED: u16 = 255;
+    /// How many waits sleep at once where others want the core: at one time slice of some milliseconds in so many, what
+    /// a try costs is lost in the noise.
+    const CONTENDED_SKIP: u16 = 8191;
+
+    /// A connection that has learned nothing yet.
+    pub const fn new(polling: Polling) -> Self {
+        let (window, unlearns) = match polling {
+            Polling::Off => (Duration::ZERO, false),
+            Polling::Adaptive => (Self::WINDOW, true),
+            Polling::Fixed(window) => (window, false),
+        };
+        let window = nanos(window);
+        Self { window, unlearns, messages: 0, skip: 0, skipped: 0, began: None, turn: None, looked: 0 }
+    }
+
+    /// A wait begins: whether it is to look before it sleeps.
+    #[inline]
+    pub const fn begin(&mut self) -> bool {
+        self.began = None;
+        if self.window == 0 {
+            return false;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        true
+    }
+
+    /// A look has found nothing, and the core was yielded after it: whether to look again, at this time. Times are
+    /// counted from any moment that stays the same during a wait.
+    #[inline]
+    pub const fn go_on(&mut self, now: Duration) -> bool {
+        let now = nanos(now);
+        match self.began {
+            Some(_) if now.saturating_sub(self.looked) > nanos(Self::CONTENDED) => {
+                self.skip = Self::CONTENDED_SKIP;
+                return false;
+            }
+            Some(_) => {}
+            None => self.began = Some(now),
+        }
+        self.looked = now;
+        if self.turn.is_none() {
+            self.turn = Some(now);
+        }
+        if self.since(self.began) < self.window {
+            return true;
+        }
+        if self.unlearns {
+            let more = self.skipped * 2 + 1;
+            self.skipped = if more < Self::MOST_SKIPPED { more } else { Self::MOST_SKIPPED };
+            self.skip = self.skipped;
+        }
+        false
+    }
+
+    /// A look has found input.
+    #[inline]
+    pub const fn found(&mut self) {
+        self.skipped = 0;
+        self.messages = self.messages.saturating_add(1);
+    }
+
+    /// Whether the driver has kept its thread for long enough, 32 messages or 100 µs of looking, and is to let others
+    /// have theirs before it goes on.
+    #[inline]
+    pub const fn is_turn_over(&self) -> bool {
+        let (messages, time) = Self::TURN;
+        self.messages >= messages || self.since(self.turn) >= nanos(time)
+    }
+
+    /// Others had theirs.
+    #[inline]
+    pub const fn begin_turn(&mut self) {
+        self.messages = 0;
+        self.turn = None;
+    }
+
+    /// How long before the last look that was.
+    const fn since(&self, moment: Option<u64>) -> u64 {
+        match moment {
+            Some(moment) => self.looked.saturating_sub(moment),
+            None => 0,
+        }
+    }
+}
+
+/// Five centuries are as good as for ever.
+const fn nanos(time: Duration) -> u64 {
+    let nanos = time.as_nanos();
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wait during which looks come at these times, in microseconds: how many there were before it slept.
+    fn looks(poller: &mut Poller, times: impl IntoIterator<Item = u64>) -> Option<usize> {
+        poller.begin().then(|| times.into_iter().take_while(|&time| poller.go_on(Duration::from_micros(time))).count())
+    }
+
+    /// How many waits in a row sleep at once.
+    fn slept(poller: &mut Poller) -> usize {
+        (0..100_000).take_while(|_| !poller.begin()).count()
+    }
+
+    #[test]
+    fn off_never_looks() {
+        let mut poller = Poller::new(Polling::Off);
+        assert!((0..10_000).all(|_| !poller.begin()));
+        let mut poller = Poller::new(Polling::Fixed(Duration::ZERO));
+        assert!((0..10_000).all(|_| !poller.begin()));
+    }
+
+    #[test]
+    fn a_window_is_bounded() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        assert_eq!(looks(&mut poller, 5..), Some(20));
+        let mut poller = Poller::new(Polling::Fixed(Duration::from_micros(50)));
+        assert_eq!(looks(&mut poller, 5..), Some(50));
+    }
+
+    #[test]
+    fn fruitless_windows_are_unlearned_up_to_a_bound() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        let mut waits = std::vec::Vec::new();
+        for _ in 0..10 {
+            for time in 0.. {
+                if !poller.go_on(Duration::from_micros(time)) {
+                    break;
+                }
+            }
+            waits.push(slept(&mut poller));
+        }
+        assert_eq!(waits, [1, 3, 7, 15, 31, 63, 127, 255, 255, 255]);
+    }
+
+    #[test]
+    fn what_bears_fruit_is_learned_again_at_once() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        for _ in 0..6 {
+            looks(&mut poller, 0..);
+            slept(&mut poller);
+        }
+        poller.found();
+        assert_eq!(slept(&mut poller), 0);
+        looks(&mut poller, 0..);
+        assert_eq!(slept(&mut poller), 1);
+    }
+
+    #[test]
+    fn a_fixed_window_is_not_unlearned() {
+        let mut poller = Poller::new(Polling::Fixed(Duration::from_micros(30)));
+        for _ in 0..100 {
+            assert_eq!(looks(&mut poller, 0..), Some(30));
+        }
+    }
+
+    #[test]
+    fn others_who_want_the_core_get_it() {
+        for polling in [Polling::Adaptive, Polling::Fixed(Duration::from_millis(10))] {
+            let mut poller = Poller::new(polling);
+            assert_eq!(looks(&mut poller, [0, 1, 2, 203, 204]), Some(3), "the last yield took 201 µs");
+            assert_eq!(slept(&mut poller), 8191);
+            // The time between two waits says nothing.
+            assert!(poller.go_on(Duration::from_secs(1)));
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_backwards_is_no_contention() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        assert_eq!(looks(&mut poller, [100, 90, 80, 101]), Some(4));
+    }
+
+    #[test]
+    fn a_turn_is_bounded_in_messages_and_in_time() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        let mut messages = 0;
+        while !poller.is_turn_over() {
+            assert!(poller.begin());
+            poller.found();
+            messages += 1;
+        }
+        assert_eq!(messages, 32);
+        poller.begin_turn();
+        assert!(!poller.is_turn_over());
+
+        let mut now = Duration::from_secs(3);
+        while !poller.is_turn_over() {
+            assert!(poller.begin() && poller.go_on(now));
+            poller.found();
+            now += Duration::from_micros(7);
+        }
+        assert_eq!(now, Duration::from_secs(3) + Duration::from_micros(112), "the look at 105 µs is the last one");
+    }
+
+    /// What looking costs someone who never gets an answer in time.
+    #[test]
+    fn at_a_hundred_requests_a_second_it_costs_nothing() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        let waits = 100 * 3600;
+        let looking: usize = (0..waits).filter_map(|_| looks(&mut poller, 0..)).sum();
+        // Microseconds in an hour.
+        assert!((looking as f64) < 3.6e9 * 0.000_01, "{looking} µs");
+    }
+}
