@@ -34,8 +34,8 @@ pub enum Polling {
     /// Looks for up to [20 µs](Poller::WINDOW) before it sleeps, as long as that bears fruit. The default.
     ///
     /// A window in which nothing came is followed by waits that sleep at once: 1 after the first, then 3, 7, up to 255.
-    /// A yield that took more than [200 µs](Poller::CONTENDED) says that others want the core, and thousands of waits
-    /// sleep at once.
+    /// A yield that took more than [200 µs](Poller::CONTENDED) says that others want the core, and hundreds of waits sleep
+    /// at once, thousands if it happens again.
     #[default]
     Adaptive,
     /// Looks for up to so long at every wait, whether or not it bears fruit: for peers that answer after a known time. It
@@ -72,6 +72,8 @@ pub struct Poller {
     unlearns: bool,
     /// How often this turn found something.
     messages: u8,
+    /// How often others wanted the core, up to a bound; a turn in which nobody did takes one back.
+    contended: u8,
     /// How many waits are to sleep at once.
     skip: u16,
     /// How many waits followed the last fruitless window.
@@ -94,9 +96,11 @@ impl Poller {
     const TURN: (u8, Duration) = (32, Duration::from_micros(100));
     /// The most waits that follow a fruitless window without one.
     const MOST_SKIPPED: u16 = 255;
-    /// How many waits sleep at once where others want the core: at one time slice of some milliseconds in so many, what
-    /// a try costs is lost in the noise.
-    const CONTENDED_SKIP: u16 = 8191;
+    /// How many waits sleep at once after the first yield that showed that others want the core. Twice as many after each
+    /// further one, up to [`MOST_CONTENDED`](Self::MOST_CONTENDED) times: what happens once in a while costs little, and
+    /// on a busy machine a lost time slice in thousands of waits is nothing.
+    const CONTENDED_SKIP: u16 = 512;
+    const MOST_CONTENDED: u8 = 4;
 
     /// A connection that has learned nothing yet.
     pub const fn new(polling: Polling) -> Self {
@@ -106,7 +110,7 @@ impl Poller {
             Polling::Fixed(window) => (window, false),
         };
         let window = nanos(window);
-        Self { window, unlearns, messages: 0, skip: 0, skipped: 0, began: None, turn: None, looked: 0 }
+        Self { window, unlearns, messages: 0, contended: 0, skip: 0, skipped: 0, began: None, turn: None, looked: 0 }
     }
 
     /// A wait begins: whether it is to look before it sleeps.
@@ -130,7 +134,10 @@ impl Poller {
         let now = nanos(now);
         match self.began {
             Some(_) if now.saturating_sub(self.looked) > nanos(Self::CONTENDED) => {
-                self.skip = Self::CONTENDED_SKIP;
+                self.skip = Self::CONTENDED_SKIP << self.contended;
+                if self.contended < Self::MOST_CONTENDED {
+                    self.contended += 1;
+                }
                 return false;
             }
             Some(_) => {}
@@ -156,6 +163,9 @@ impl Poller {
     pub const fn found(&mut self) {
         self.skipped = 0;
         self.messages = self.messages.saturating_add(1);
+        if self.messages == Self::TURN.0 {
+            self.contended = self.contended.saturating_sub(1);
+        }
     }
 
     /// Whether the driver has kept its thread for long enough, 32 messages or 100 µs of looking, and is to let others
@@ -258,10 +268,25 @@ mod tests {
     fn others_who_want_the_core_get_it() {
         for polling in [Polling::Adaptive, Polling::Fixed(Duration::from_millis(10))] {
             let mut poller = Poller::new(polling);
-            assert_eq!(looks(&mut poller, [0, 1, 2, 203, 204]), Some(3), "the last yield took 201 µs");
-            assert_eq!(slept(&mut poller), 8191);
+            let skips = [512, 1024, 2048, 4096, 8192, 8192];
+            for skip in skips {
+                // The last yield took 201 µs.
+                for (time, goes_on) in [(0, true), (1, true), (2, true), (203, false)] {
+                    assert_eq!(poller.go_on(Duration::from_micros(time)), goes_on);
+                }
+                assert_eq!(slept(&mut poller), skip);
+            }
             // The time between two waits says nothing.
             assert!(poller.go_on(Duration::from_secs(1)));
+            // Each turn in which nobody wanted it takes one back.
+            for _ in 0..2 * 32 {
+                if poller.is_turn_over() {
+                    poller.begin_turn();
+                }
+                poller.found();
+            }
+            assert!(poller.begin() && poller.go_on(Duration::ZERO) && !poller.go_on(Duration::from_secs(1)));
+            assert_eq!(slept(&mut poller), 2048);
         }
     }
 
