@@ -102,6 +102,10 @@ impl<A: App> Acceptor<A> {
         let waited = timeout(PATIENCE, self.state.room()).await;
         if waited.is_err() && self.state.is_full() {
             while let Some(accepted) = self.waiting() {
+                // Somebody may have left while others were refused.
+                if !self.state.is_full() {
+                    return self.hand_over(accepted);
+                }
                 self.state.accepted.fetch_add(1, Relaxed);
                 self.state.refused.fetch_add(1, Relaxed);
                 refuse(&accepted, self.state.options.is_secure());
