@@ -137,8 +137,9 @@ impl Options {
     }
 
     /// How slowly a request's body may come, and a response may be taken: `octets` in every `window`, where only time
-    /// counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Default: 20 KiB in
-    /// 20 s, which is slower than any line that is alive, and bounds what a stalled peer costs.
+    /// counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Windows follow
+    /// each other, so a peer that falls silent after enough in one is found out at the end of the next: two windows later
+    /// at most, each late by up to a second. Default: 20 KiB in 20 s, which is slower than any line that is alive, and bounds what a stalled peer costs.
     #[must_use]
     pub fn progress(mut self, octets: u64, window: Option<Duration>) -> Self {
         self.deadlines.progress = seconds(window);

@@ -7,6 +7,7 @@ mod bench;
 mod child;
 mod fuzz;
 mod interop;
+mod netns;
 mod no_std;
 mod soak;
 mod test;
@@ -35,7 +36,8 @@ usage: cargo xtask COMMAND
        [--skip-if-missing]          without the tools for it: say so, and call it a success
   bench [SUITE...] [OPTIONS]        measures; `cargo xtask bench --help` lists suites and options
   interop [OPTIONS]                 our ends against the clients and servers of others, as a matrix
-  soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of everything that comes of it";
+  soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of everything that comes of it
+  netns [--skip-if-missing]         link-local addresses, a bad network and pulled cables, between network namespaces";
 
 fn main() -> ExitCode {
     match dispatch(Parser::from_env()) {
@@ -65,6 +67,7 @@ fn dispatch(mut arguments: Parser) -> Result {
         "fuzz" => fuzz::run(&shell, arguments),
         "interop" => interop::run(&shell, arguments),
         "no-std" => no_std::run(&shell, arguments),
+        "netns" => netns::run(&shell, arguments),
         "soak" => soak::run(&shell, arguments),
         "bench" => bench::run(&shell, arguments),
         other => Err(format!("no command {other}\n\n{USAGE}").into()),

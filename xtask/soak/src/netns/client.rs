@@ -1,0 +1,138 @@
+//! Both clients: exchanges that must succeed, and exchanges that must fail within their time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use degu_client::{Address, Body, BoxError, Chunk, Client, Error, Method, Part, blocking};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::{PATIENCE, Result, say};
+
+/// The octets of the large exchange: many packets, so that loss and reordering get hold of some.
+const LARGE: usize = 256 * 1024;
+
+/// Exchanges of each kind, with both clients.
+pub(crate) fn exchanges(address: Address) -> Result {
+    let large: Vec<u8> = (0..LARGE).map(|n| (n % 251) as u8).collect();
+    let chunks: Vec<_> = (0..3).map(|n| Chunk::new("some text").with_extension("n", n)).collect();
+    let client = Client::new(address);
+
+    runtime()?.block_on(async {
+        let mut connection = client.connect().await?;
+        same(&connection.get("/hello").await?.body.read_all(100).await?, b"hello")?;
+        same(&connection.post("/echo", large.clone()).await?.body.read_all(LARGE).await?, &large)?;
+        let body = Body::unfold(chunks.clone().into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) });
+        let mut response = connection.post("/echo", body).await?;
+        for chunk in &chunks {
+            same_chunk(response.body.next_chunk().await?, chunk)?;
+        }
+        Result::Ok(())
+    })?;
+
+    let mut connection = blocking::Client::from(client).connect()?;
+    same(&connection.get("/hello")?.body.read_all(100)?, b"hello")?;
+    same(&connection.post("/echo", large.clone())?.body.read_all(LARGE)?, &large)?;
+    let mut response = connection.post("/echo", blocking::Body::from_chunks(chunks.clone()))?;
+    for chunk in &chunks {
+        same_chunk(response.body.next_chunk()?, chunk)?;
+    }
+    Ok(())
+}
+
+/// Begins an exchange without an end, and waits for its error.
+pub(crate) fn stall(way: &str, address: Address) -> Result {
+    let client = options().client(address);
+    let moved = Moved::default();
+    let result = runtime()?.block_on(async {
+        let mut connection = client.connect().await?;
+        if way == "upload" {
+            let mut parts = moved.clone().parts();
+            let source = move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>));
+            connection.request(Method::Post, "/upload", (), Body::from_chunks(Box::pin(source))).await?;
+        } else {
+            let mut body = connection.get("/download").await?.body;
+            while body.next_data().await?.is_some() {
+                moved.note();
+            }
+        }
+        Ok(())
+    });
+    moved.conclude(result)
+}
+
+/// As [`stall`], with the blocking client.
+pub(crate) fn stall_blocking(way: &str, address: Address) -> Result {
+    let moved = Moved::default();
+    let exchange = || {
+        let mut connection = blocking::Client::from(options().client(address)).connect()?;
+        if way == "upload" {
+            let body = blocking::Body::from_chunks(moved.clone().parts());
+            connection.request(Method::Post, "/upload", (), body)?;
+        } else {
+            let mut body = connection.get("/download")?.body;
+            while body.next_data()?.is_some() {
+                moved.note();
+            }
+        }
+        Ok(())
+    };
+    let result = exchange();
+    moved.conclude(result)
+}
+
+/// Prints what the server says of the exchanges that ended.
+pub(crate) fn last(address: Address) -> Result {
+    let text = blocking::Client::new(address).connect()?.get("/last")?.body.read_all(1000)?;
+    say(std::str::from_utf8(&text)?)
+}
+
+fn options() -> degu_client::Options {
+    Client::options().body_idle(Some(PATIENCE))
+}
+
+fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+/// When octets got on for the last time.
+#[derive(Clone, Default)]
+struct Moved(Arc<Mutex<Option<Instant>>>);
+
+impl Moved {
+    /// Now. The first time, whoever started this process is told.
+    fn note(&self) {
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
+        if before.is_none() {
+            // Nobody else would miss it.
+            let _ = say("begun");
+        }
+    }
+
+    /// Chunks without an end. One is asked for when the one before has gone to the socket, or to the buffer before it.
+    fn parts(self) -> impl Iterator<Item = Part> {
+        std::iter::repeat_with(move || {
+            self.note();
+            Chunk::new(vec![b'.'; 16 * 1024]).into()
+        })
+    }
+
+    fn conclude(&self, result: std::result::Result<(), Error>) -> Result {
+        let Err(error) = result else { return Err("an end of what has none".into()) };
+        let moved = self.0.lock().unwrap_or_else(PoisonError::into_inner).ok_or_else(|| error.to_string())?;
+        say(&format!("{} {error}", moved.elapsed().as_millis()))
+    }
+}
+
+fn same(is: &[u8], should: &[u8]) -> Result {
+    if is == should { Ok(()) } else { Err(format!("{} octets came, not those that were meant", is.len()).into()) }
+}
+
+fn same_chunk(is: Option<Chunk>, should: &Chunk) -> Result {
+    match is {
+        Some(chunk) if chunk.data == should.data && chunk.extensions.to_string() == should.extensions.to_string() => {
+            Ok(())
+        }
+        other => Err(format!("{other:?} instead of {should:?}").into()),
+    }
+}

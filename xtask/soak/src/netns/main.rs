@@ -1,0 +1,64 @@
+//! Both ends of `cargo xtask netns`, each for a namespace of its own.
+//!
+//! ```text
+//! degu-netns server ADDRESS               prints `listening on ADDRESS`, serves until stdin ends
+//! degu-netns exchanges ADDRESS            exchanges of each kind with both clients; what is wrong is an error
+//! degu-netns stall WAY CLIENT ADDRESS     prints `begun`, and once the exchange has failed `MILLISECONDS ERROR`
+//! degu-netns last ADDRESS                 prints how such exchanges ended for the server
+//! ```
+//!
+//! `WAY` is `upload` or `download`, `CLIENT` is `async` or `blocking`. The milliseconds are those from the last octet that
+//! got on to the error.
+
+mod client;
+mod server;
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+/// What every part of this program returns: a fault is printed and ends the process.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How long either end waits for octets. `cargo xtask netns` knows it too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+const USAGE: &str = "usage: degu-netns server ADDRESS | exchanges ADDRESS | stall WAY CLIENT ADDRESS | last ADDRESS";
+
+fn main() -> ExitCode {
+    match dispatch(Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("degu-netns: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(mut arguments: Parser) -> Result {
+    let mut words = Vec::new();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Value(word) => words.push(word.string()?),
+            other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
+        }
+    }
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["server", address] => server::run(address.parse()?),
+        ["exchanges", address] => client::exchanges(address.parse()?),
+        ["stall", way, "async", address] => client::stall(way, address.parse()?),
+        ["stall", way, "blocking", address] => client::stall_blocking(way, address.parse()?),
+        ["last", address] => client::last(address.parse()?),
+        _ => Err(USAGE.into()),
+    }
+}
+
+/// Says a line to whoever started this process, at once.
+pub(crate) fn say(line: &str) -> Result {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
