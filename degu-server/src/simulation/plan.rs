@@ -14,6 +14,10 @@ pub(super) struct Plan {
     pub(super) silent: bool,
     /// One connection in so many is asked whether it is wanted, and thought about.
     pub(super) hesitates: bool,
+    /// The driver looks for requests before it waits.
+    pub(super) looks: bool,
+    /// Somebody is woken for nothing now and then. Not always: it may make up for a wake-up that is missing.
+    pub(super) nudges: bool,
     /// Nothing moves for a while, so that the clock has to: a deadline, or the sweep that finds out who is gone.
     pub(super) waits: bool,
 }
@@ -145,13 +149,16 @@ impl Plan {
     pub(super) fn hasty(dice: &mut Dice) -> Self {
         let callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false)).collect();
         let stop = dice.one_in(6).then(|| (dice.below(400), *dice.pick(&[Stop::Drain, Stop::Abort])));
-        Self { callers, stop, silent: dice.one_in(5), hesitates: dice.one_in(4), waits: false }
+        let (silent, hesitates) = (dice.one_in(5), dice.one_in(4));
+        let (looks, nudges) = (dice.one_in(4), dice.one_in(2));
+        Self { callers, stop, silent, hesitates, looks, nudges, waits: false }
     }
 
     /// A run in which somebody has to wait.
     pub(super) fn patient(dice: &mut Dice) -> Self {
         let callers: Vec<_> = (0..1 + dice.below(3)).map(|_| Caller::random(dice, true)).collect();
-        Self { callers, stop: None, silent: dice.one_in(5), hesitates: false, waits: true }
+        let (silent, looks) = (dice.one_in(5), dice.one_in(4));
+        Self { callers, stop: None, silent, hesitates: false, looks, nudges: false, waits: true }
     }
 }
 

@@ -241,6 +241,26 @@ impl Pipe {
         })
     }
 
+    /// Appends what is here, without asking to be woken; 0 octets are the end, and `None` is nothing.
+    ///
+    /// # Errors
+    ///
+    /// The connection was reset.
+    pub fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        let mut state = self.state();
+        if !state.up.is_readable() || state.dice.one_in(3) {
+            return Ok(None);
+        }
+        let (cx, room) = (Context::from_waker(Waker::noop()), buffer.spare_capacity_mut().len());
+        match state.poll_read(&cx, room) {
+            Poll::Ready(octets) => octets.map(|octets| {
+                buffer.extend_from_slice(&octets);
+                Some(octets.len())
+            }),
+            Poll::Pending => Ok(None),
+        }
+    }
+
     /// Writes as much of the pieces as there is room for.
     pub fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: &[&[u8]]) -> Poll<io::Result<usize>> {
         self.state().poll_write(cx, pieces)
