@@ -1,4 +1,25 @@
-//! Two devices that know only each other's CA: `mtls serve '[fe80::1%eth0]:4433'`, `mtls call '[fe80::1%eth0]:4433'`.
+//! Two devices that know only each other's CA, over the link between them.
+//!
+//! Each runs in a folder with its certificate and key (`device.pem`, `device.key`), the CA of the other (`peers.pem`)
+//! and what that CA has revoked (`peers.crl`). `mtls.sh`, beside this file, makes such folders for two devices with
+//! openssl:
+//!
+//! ```text
+//! cargo build -p degu-misc --example mtls
+//! sh degu-misc/examples/mtls.sh /tmp/devices        # makes /tmp/devices/a and /tmp/devices/b
+//! mtls=$PWD/target/debug/examples/mtls
+//! (cd /tmp/devices/a && $mtls serve '[fe80::1%eth0]:4433')      # prints: listening on [fe80::1%2]:4433
+//! (cd /tmp/devices/b && $mtls call '[fe80::1%eth0]:4433')       # on the other device, or in another terminal
+//! talking to device-a.example, vouched for by peers
+//! hello, device-b.example, vouched for by peers
+//! ```
+//!
+//! In place of `fe80::1%eth0` comes an address of the serving device (`ip -6 addr show scope link`), with the interface
+//! of whoever uses it after the `%`; for a try on one machine `[::1]:4433` will do. Such addresses are in no certificate,
+//! so that no name is checked: who is at the other end is decided by the CA alone, and whoever it does not vouch for is
+//! refused with a sentence that says why.
+use std::process::ExitCode;
+
 use degu_client::blocking::Client;
 use degu_server::{Address, BoxError, IntoResponse, Request, Server, Session};
 use degu_tls::{Cas, ClientTls, Identity, PeerIdentity, ServerTls};
@@ -13,7 +34,17 @@ async fn greet(session: &mut Session, _: Request<'_>) -> impl IntoResponse + use
     (200, "OK", format!("hello, {}\n", name(session.peer())))
 }
 
-fn main() -> Result<(), BoxError> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mtls: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), BoxError> {
     let mut args = std::env::args().skip(1);
     let (Some(role), Some(address)) = (args.next(), args.next()) else {
         return Err("usage: mtls serve|call ADDRESS".into());
