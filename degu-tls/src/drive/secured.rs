@@ -19,6 +19,65 @@ const LITTLE: usize = 4 * 1024;
 ///
 /// It suits blocking sockets, and wrappers of those that do not block: the socket's errors come through, of which
 /// [`ErrorKind::WouldBlock`] means to wait for the socket and call again.
+///
+/// ```
+/// use std::io::{self, ErrorKind};
+/// use std::os::unix::net::UnixStream;
+/// use degu_tls::{ClientTls, ServerTls};
+/// use degu_tls::drive::{Handshake, Progress, Secured};
+///
+/// /// Makes the handshake over a socket that blocks.
+/// fn secure(mut handshake: Handshake, socket: &mut UnixStream) -> Result<Secured, degu_tls::Error> {
+///     while handshake.advance(socket)? == Progress::Blocked {}
+///     handshake.secure()
+/// }
+///
+/// /// Reads to the end, of which the peer has to tell.
+/// fn read_to_end(secured: &mut Secured, socket: &mut UnixStream) -> io::Result<String> {
+///     let mut text = String::new();
+///     loop {
+///         let read = secured.read(socket, |octets| {
+///             text += &String::from_utf8_lossy(octets);
+///             octets.len()
+///         });
+///         match read {
+///             Ok(0) => return Ok(text),
+///             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+///             _ => {}
+///         }
+///     }
+/// }
+///
+/// # #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use degu_tls::{Cas, Identity};
+/// # use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+/// # let mut params = CertificateParams::default();
+/// # params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+/// # let ca = Issuer::new(params.clone(), KeyPair::generate()?);
+/// # let cas = Cas::new().add("devices", params.self_signed(ca.key())?.der().clone());
+/// # let key = KeyPair::generate()?;
+/// # let device = CertificateParams::new(["device.example".to_owned()])?.signed_by(&key, &ca)?;
+/// # let device = Identity::from_pem(device.pem(), key.serialize_pem())?;
+/// let server = ServerTls::builder(device.clone()).require_clients(cas.clone()).build()?;
+/// let client = ClientTls::private(cas).identity(device).build()?;
+///
+/// let (mut near, mut far) = UnixStream::pair()?;
+/// let answering = std::thread::spawn(move || -> Result<(), degu_tls::Error> {
+///     let mut secured = secure(server.accept().handshake()?, &mut far)?;
+///     let ca = secured.peer().and_then(|peer| peer.ca()).unwrap_or("nobody");
+///     let greeting = format!("hello, you of {ca}");
+///     secured.write(&mut far, [greeting.as_bytes(), b"", b""]).and_then(|_| secured.close(&mut far)).unwrap();
+///     Ok(())
+/// });
+/// let mut secured = secure(client.connect(Some("device.example"), "a pair of sockets")?.handshake()?, &mut near)?;
+/// assert_eq!(read_to_end(&mut secured, &mut near)?, "hello, you of devices");
+/// answering.join().expect("does not panic")?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(any(feature = "ring", feature = "aws-lc-rs")))]
+/// # fn main() {}
+/// ```
 pub struct Secured {
     connection: Connection,
     judge: Judge,

@@ -1,0 +1,258 @@
+//! Octets over a connection whose handshake is done: what comes through, and what an end and a fault are.
+
+#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
+
+mod kit;
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use degu_tls::drive::{Progress, Secured};
+use degu_tls::error::Kind;
+use degu_tls::{ClientTls, ServerTls};
+use kit::pipe::Pipe;
+use kit::{Cert, Clock, Version};
+
+/// One side, with its end of the pipe, which takes so many octets and then would block.
+struct End {
+    secured: Secured,
+    pipe: Pipe,
+    room: usize,
+    writes: usize,
+}
+
+/// A client and a server that have met; the client has a certificate, or has none and is refused.
+fn pair_with(version: Version, known: bool) -> (End, Result<End, degu_tls::Error>) {
+    let root = Cert::root("Root");
+    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
+    let server = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
+    let builder = ClientTls::private(root.cas("root")).clock(Clock::now());
+    let builder = if known { builder.identity(root.leaf("device", &|_| {}).identity()) } else { builder };
+    let client = builder.build_with(version.provider()).unwrap();
+    let (mut near, mut far) = Pipe::pair();
+    let mut client = client.connect(Some("host.example"), "x").unwrap().handshake().unwrap();
+    let mut server = server.accept().handshake().unwrap();
+    let done = loop {
+        let ours = client.advance(&mut near);
+        match (ours.unwrap(), server.advance(&mut far)) {
+            (Progress::Done, Ok(Progress::Done)) => break Ok(()),
+            (_, Err(error)) => break Err(error),
+            _ => {}
+        }
+    };
+    let end = |secured, pipe| End { secured, pipe, room: usize::MAX, writes: 0 };
+    let server = done.map(|()| end(server.secure().unwrap(), far));
+    (end(client.secure().unwrap(), near), server)
+}
+
+fn pair(version: Version) -> (End, End) {
+    let (client, server) = pair_with(version, true);
+    (client, server.unwrap())
+}
+
+struct Narrow<'e>(&'e mut Pipe, &'e mut usize, &'e mut usize);
+
+impl Read for Narrow<'_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        self.0.read(octets)
+    }
+}
+
+impl Write for Narrow<'_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let fits = octets.len().min(*self.1);
+        if fits == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        (*self.1, *self.2) = (*self.1 - fits, *self.2 + 1);
+        self.0.write(&octets[..fits])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl End {
+    fn write(&mut self, pieces: [&[u8]; 3]) -> io::Result<usize> {
+        self.secured.write(&mut Narrow(&mut self.pipe, &mut self.room, &mut self.writes), pieces)
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.secured.close(&mut Narrow(&mut self.pipe, &mut self.room, &mut self.writes))
+    }
+
+    /// At most so many octets.
+    fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let mut all = Vec::new();
+        let mut io = Narrow(&mut self.pipe, &mut self.room, &mut self.writes);
+        let read = self.secured.read(&mut io, |octets| {
+            let fits = octets.len().min(most - all.len());
+            all.extend_from_slice(&octets[..fits]);
+            fits
+        })?;
+        assert_eq!(read, all.len());
+        Ok(all)
+    }
+
+    /// What there is, as much of it as there is, and why there is no more of it.
+    fn read_all(&mut self) -> (Vec<u8>, Option<ErrorKind>) {
+        let mut all = Vec::new();
+        loop {
+            match self.read(usize::MAX) {
+                Ok(octets) if octets.is_empty() => return (all, None),
+                Ok(octets) => all.extend(octets),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return (all, Some(error.kind())),
+            }
+        }
+    }
+}
+
+fn tls_error(error: io::Error) -> Kind {
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    error.downcast::<degu_tls::Error>().unwrap().kind()
+}
+
+#[test]
+fn octets_go_both_ways() {
+    for version in Version::BOTH {
+        let (mut client, mut server) = pair(version);
+        assert_eq!(client.secured.peer().unwrap().ca(), Some("root"));
+        assert_eq!(server.secured.peer().unwrap().dns_names().collect::<Vec<_>>(), ["device.example"]);
+        assert!(!server.secured.has_input());
+        for pieces in [[&b"head "[..], b"and ", b"body"], [b"", b"head and body", b""], [b"head and ", b"", b"body"]] {
+            assert_eq!(client.write(pieces).unwrap(), 13);
+            assert_eq!(client.writes, 1, "one record, one write");
+            client.writes = 0;
+            // Of a record that was read a part may be taken.
+            assert_eq!(server.read(4).unwrap(), b"head");
+            assert!(server.secured.has_input());
+            assert_eq!(server.read(100).unwrap(), b" and body");
+            assert!(!server.secured.has_input());
+            assert_eq!(server.read_all(), (Vec::new(), Some(ErrorKind::WouldBlock)));
+        }
+        assert_eq!(server.write([b"answer", b"", b""]).unwrap(), 6);
+        assert_eq!(client.read_all(), (b"answer".to_vec(), Some(ErrorKind::WouldBlock)));
+        assert_eq!(client.write([b"", b"", b""]).unwrap(), 0);
+        assert_eq!(server.read_all(), (Vec::new(), Some(ErrorKind::WouldBlock)));
+    }
+}
+
+#[test]
+fn much_goes_in_several_writes() {
+    let (mut client, mut server) = pair(Version::Tls13);
+    let body: Vec<u8> = (0..200_000_u32).map(|n| n as u8).collect();
+    let (mut sent, mut received) = (0, Vec::new());
+    while sent < body.len() {
+        let (left, right) = body[sent..].split_at((body.len() - sent) / 2);
+        let written = client.write([left, right, b""]).unwrap();
+        assert!(written > 0 && written <= 64 * 1024);
+        sent += written;
+        received.extend(server.read_all().0);
+    }
+    assert_eq!(received, body);
+}
+
+#[test]
+fn what_would_block_comes_again_and_is_sent_once() {
+    for version in Version::BOTH {
+        let (mut client, mut server) = pair(version);
+        let body: Vec<u8> = (0..30_000_u32).map(|n| (n / 7) as u8).collect();
+        let (mut sent, mut received, mut blocked) = (0, Vec::new(), 0);
+        while sent < body.len() {
+            client.room = 1500;
+            match client.write([&body[sent..], b"", b""]) {
+                Ok(written) => sent += written,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    blocked += 1;
+                }
+            }
+            received.extend(server.read_all().0);
+        }
+        assert!(received == body && blocked > 0, "{version:?}: {} of {}", received.len(), body.len());
+        // After it was told that the first is gone, the rest is given in small portions.
+        client.room = 0;
+        let portion = client.write([&body, b"", b""]).unwrap_err();
+        assert_eq!(portion.kind(), ErrorKind::WouldBlock);
+        client.room = usize::MAX;
+        assert!(client.write([&body, b"", b""]).unwrap() < body.len());
+    }
+}
+
+#[test]
+fn an_end_is_told_once() {
+    for version in Version::BOTH {
+        let (mut client, mut server) = pair(version);
+        client.write([b"last", b"", b""]).unwrap();
+        client.room = 0;
+        assert_eq!(client.close().unwrap_err().kind(), ErrorKind::WouldBlock);
+        client.room = usize::MAX;
+        client.close().unwrap();
+        client.writes = 0;
+        client.close().unwrap();
+        assert_eq!(client.writes, 0);
+        assert_eq!(server.read_all(), (b"last".to_vec(), None));
+        assert!(server.secured.has_input(), "the end is input");
+        assert_eq!(server.read_all(), (Vec::new(), None), "it stays the end");
+        // The other direction goes on.
+        server.write([b"answer", b"", b""]).unwrap();
+        assert_eq!(client.read_all().0, b"answer");
+    }
+}
+
+#[test]
+fn an_end_that_was_not_told_is_none() {
+    for version in Version::BOTH {
+        let (mut client, mut server) = pair(version);
+        client.write([b"half", b"", b""]).unwrap();
+        client.pipe.close();
+        assert_eq!(server.read_all(), (b"half".to_vec(), Some(ErrorKind::UnexpectedEof)), "{version:?}");
+        assert!(server.secured.has_input());
+        assert_eq!(server.read_all(), (Vec::new(), Some(ErrorKind::UnexpectedEof)));
+    }
+}
+
+#[test]
+fn a_record_that_is_not_whole_interrupts() {
+    let (mut client, mut server) = pair(Version::Tls13);
+    client.write([b"whole", b"", b""]).unwrap();
+    server.pipe.at_most = 7;
+    let mut interrupted = 0;
+    while let Err(error) = server.read(100) {
+        assert_eq!(error.kind(), ErrorKind::Interrupted);
+        assert!(!server.secured.has_input());
+        interrupted += 1;
+    }
+    assert!(interrupted > 0);
+}
+
+#[test]
+fn octets_before_a_fault_are_given_first() {
+    for version in Version::BOTH {
+        let (mut client, mut server) = pair(version);
+        client.write([b"in order", b"", b""]).unwrap();
+        client.pipe.write_all(&[&[23, 3, 3, 0, 40][..], &[7; 40]].concat()).unwrap();
+        assert_eq!(server.read(2).unwrap(), b"in");
+        assert_eq!(server.read(100).unwrap(), b" order");
+        assert!(server.secured.has_input(), "the fault is input");
+        for _ in 0..2 {
+            assert_eq!(tls_error(server.read(100).unwrap_err()), Kind::Protocol, "{version:?}");
+        }
+        // It was told of it.
+        assert_eq!(tls_error(client.read(100).unwrap_err()), Kind::Refused);
+        // And nothing else is said, of which it could think that all is well.
+        server.writes = 0;
+        server.close().unwrap();
+        assert_eq!(server.writes, 0);
+    }
+}
+
+#[test]
+fn who_is_refused_reads_it_in_place_of_the_answer() {
+    let (mut client, server) = pair_with(Version::Tls13, false);
+    assert_eq!(server.err().map(|error| error.kind()), Some(Kind::NoCertificate));
+    client.write([b"a request", b"", b""]).unwrap();
+    assert_eq!(tls_error(client.read(100).unwrap_err()), Kind::Refused);
+    assert!(format!("{:?}", client.secured).starts_with("Secured { peer: Some("));
+}
