@@ -128,7 +128,7 @@ impl<A: App> Server<A> {
         let app = Arc::new(self.app);
         // A task, so that it can finish what it has when this future is dropped.
         let work = tokio::task::spawn_local(async move {
-            let acceptor = |jobs| Ok(Acceptor::new(sockets, state.clone(), app.clone(), jobs).run());
+            let acceptor = |jobs| Ok(Acceptor::new(state.clone(), app.clone(), jobs).run(sockets));
             worker::work(&state, &app, 0, acceptor).await
         });
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
@@ -150,7 +150,7 @@ impl<A: App> Server<A> {
             let ended = worker::run(&first, &app, 0, |jobs| {
                 let sockets = listeners.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
                 let _ = started.send(Ok(()));
-                Ok(Acceptor::new(sockets, first.clone(), app.clone(), jobs).run())
+                Ok(Acceptor::new(first.clone(), app.clone(), jobs).run(sockets))
             });
             if let Err(error) = ended {
                 // Where it has started nobody waits for this any more, and there is no error after that.
@@ -167,7 +167,7 @@ impl<A: App> Server<A> {
 }
 
 /// Begins a phase when it is dropped, however that comes about.
-struct Stop(Arc<ServerState>, Phase);
+pub(crate) struct Stop(pub(crate) Arc<ServerState>, pub(crate) Phase);
 
 impl Drop for Stop {
     fn drop(&mut self) {

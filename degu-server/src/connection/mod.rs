@@ -33,13 +33,17 @@ use degu_wire::machine::{Content, RequestHead};
 use degu_wire::{BodyKind, Fault};
 
 pub(crate) use close::CloseReason;
+pub(crate) use deadline::Wait;
+#[cfg(feature = "hyper")]
+pub(crate) use deadline::Watch;
 pub(crate) use link::Link;
 pub(crate) use socket::Socket;
+#[cfg(all(feature = "hyper", feature = "tls"))]
+pub(crate) use tls::handshake;
 
 use crate::request::components;
 use crate::worker::Worker;
 use crate::{App, Incoming, Request, Response, Session};
-use deadline::Wait;
 use pump::Pump;
 
 /// How much of a request's body that nobody wants is read, to keep the connection.
@@ -100,8 +104,14 @@ impl<A: App> Driver<A> {
     async fn run(&mut self) -> Result<CloseReason, CloseReason> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.worker.options().tls {
-            let handshake = tls::handshake(&mut self.pump, tls, self.worker.handshakes());
+            let Pump { socket, link, .. } = &mut self.pump;
+            let time = || {
+                link.watch.wait(Wait::Handshake);
+                link.watch.expired().map_or(Ok(()), |wait| Err(CloseReason::Deadline(wait)))
+            };
+            let handshake = tls::handshake(socket, tls, self.worker.handshakes(), time, || link.stopping.get());
             self.session.peer = Box::pin(handshake).await?;
+            self.pump.link.watch.restart();
         }
         // In a box for its time, so that it costs the connection nothing later.
         if !Box::pin(self.is_wanted()).await? {

@@ -10,77 +10,67 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
+use degu_tls::drive::Progress;
 pub(super) use degu_tls::drive::Secured;
-use degu_tls::drive::{Handshake, Progress};
 use degu_tls::{PeerIdentity, ServerTls};
 use tokio::io::ReadBuf;
 use tokio::sync::Semaphore;
 
 use super::close::CloseReason;
-use super::deadline::Wait;
-use super::pump::Pump;
 use super::socket::Socket;
 
-/// Makes the handshake, when its turn has come, and says who the peer is.
-pub(super) async fn handshake(
-    pump: &mut Pump,
+/// Makes the handshake, when its turn has come, and says who the peer is. `time` says whether there is still time for it,
+/// and `stops` whether the server stops, which waits for nobody to go on with one.
+pub(crate) async fn handshake(
+    socket: &mut Socket,
     tls: &ServerTls,
     turns: &Semaphore,
+    time: impl Fn() -> Result<(), CloseReason>,
+    stops: impl Fn() -> bool,
 ) -> Result<Option<Arc<PeerIdentity>>, CloseReason> {
+    let check = |socket: &mut Socket| {
+        time()?;
+        if stops() && !socket.has_input() { Err(CloseReason::Shutdown) } else { Ok(()) }
+    };
     // Who says nothing keeps nobody waiting.
     poll_fn(|cx| {
-        check(pump)?;
-        pump.socket.poll_readable(cx).map_err(|error| CloseReason::Gone(Some(error)))
+        check(socket)?;
+        socket.poll_readable(cx).map_err(|error| CloseReason::Gone(Some(error)))
     })
     .await?;
     let mut turn = pin!(turns.acquire());
     let _turn = poll_fn(|cx| {
-        check(pump)?;
+        check(socket)?;
         turn.as_mut().poll(cx).map(Ok)
     })
     .await?;
     let mut handshake = tls.accept().handshake().map_err(CloseReason::Handshake)?;
     let done = poll_fn(|cx| {
-        check(pump)?;
-        match handshake.advance(&mut Polled { socket: &mut pump.socket, cx, broken: false }) {
+        check(socket)?;
+        match handshake.advance(&mut Polled { socket, cx, broken: false }) {
             Ok(Progress::Done) => Poll::Ready(Ok(Ok(()))),
             Err(error) => Poll::Ready(Ok(Err(error))),
             // All that had come is read: the rest of it will not be waited for.
-            Ok(Progress::Blocked) if pump.link.stopping.get() => Poll::Ready(Err(CloseReason::Shutdown)),
+            Ok(Progress::Blocked) if stops() => Poll::Ready(Err(CloseReason::Shutdown)),
             Ok(Progress::Blocked) => Poll::Pending,
         }
     });
     if let Err(error) = done.await? {
-        write_alert(pump, &mut handshake).await?;
+        // All of what the peer is to know of its failure.
+        poll_fn(|cx| {
+            time()?;
+            let mut io = Polled { socket, cx, broken: false };
+            handshake.write_alert(&mut io);
+            let done = io.broken || !handshake.wants_write();
+            if done { Poll::Ready(Ok::<_, CloseReason>(())) } else { Poll::Pending }
+        })
+        .await?;
         return Err(CloseReason::Handshake(error));
     }
     let secured = handshake.secure().map_err(CloseReason::Handshake)?;
     let peer = secured.peer().cloned();
-    pump.socket.secure(secured);
-    pump.link.watch.restart();
+    socket.secure(secured);
     Ok(peer)
-}
-
-/// Whether there is still time for a handshake. A server that stops waits for none.
-fn check(pump: &mut Pump) -> Result<(), CloseReason> {
-    pump.check()?;
-    pump.link.watch.wait(Wait::Handshake);
-    if pump.link.stopping.get() && !pump.socket.has_input() {
-        return Err(CloseReason::Shutdown);
-    }
-    Ok(())
-}
-
-/// Writes all of what the peer is to know of its failure.
-async fn write_alert(pump: &mut Pump, handshake: &mut Handshake) -> Result<(), CloseReason> {
-    poll_fn(|cx| {
-        pump.check()?;
-        let mut io = Polled { socket: &mut pump.socket, cx, broken: false };
-        handshake.write_alert(&mut io);
-        let done = io.broken || !handshake.wants_write();
-        if done { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await
 }
 
 /// A socket whose handshake is done.
@@ -107,13 +97,25 @@ impl Tls {
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         let Self { socket, secured, .. } = self;
-        pending(read(secured, &mut Polled { socket, cx, broken: false }, buffer))
+        pending(read(secured, &mut Polled { socket, cx, broken: false }, append(buffer)))
+    }
+
+    /// Fills what is free of the buffer, or a part of it; nothing is the end.
+    #[cfg(feature = "hyper")]
+    pub(super) fn poll_read_octets(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, secured, .. } = self;
+        let take = |octets: &[u8]| {
+            let fits = octets.len().min(buffer.remaining());
+            buffer.put_slice(&octets[..fits]);
+            fits
+        };
+        pending(read(secured, &mut Polled { socket, cx, broken: false }, take)).map_ok(drop)
     }
 
     /// Reads what is here, without asking to be woken.
     pub(super) fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
         let Self { socket, secured, .. } = self;
-        match read(secured, &mut Now(socket), buffer) {
+        match read(secured, &mut Now(socket), append(buffer)) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
             read => read.map(Some),
         }
@@ -146,11 +148,18 @@ impl Drop for Tls {
     }
 }
 
-fn read(secured: &mut Secured, io: &mut (impl Read + Write), buffer: &mut BytesMut) -> io::Result<usize> {
-    let mut take = |octets: &[u8]| {
+fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
+    |octets| {
         buffer.extend_from_slice(octets);
         octets.len()
-    };
+    }
+}
+
+fn read(
+    secured: &mut Secured,
+    io: &mut (impl Read + Write),
+    mut take: impl FnMut(&[u8]) -> usize,
+) -> io::Result<usize> {
     loop {
         return match secured.read(io, &mut take) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,

@@ -1,0 +1,122 @@
+//! The way in: who accepts connections, and what those hear for whom there is no room.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use tokio::time::timeout;
+
+use crate::listen::{Accepted, Accepting, NO_SIGNAL};
+use crate::server::first;
+use crate::state::{Phase, ServerState};
+
+/// How long accepting rests after an error that is not the fault of the connection, such as no descriptors left.
+const REST: Duration = Duration::from_millis(250);
+/// How long those who connect wait for room before they are refused.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What those who are refused hear.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// The listening sockets of a server, and its cap.
+pub(crate) struct Gate {
+    sockets: Vec<Accepting>,
+    /// Which socket is asked first: each in turn, so that a busy one starves none.
+    turn: usize,
+    state: Arc<ServerState>,
+}
+
+impl Gate {
+    pub(crate) const fn new(sockets: Vec<Accepting>, state: Arc<ServerState>) -> Self {
+        Self { sockets, turn: 0, state }
+    }
+
+    /// Accepts until the server stops, and hands every connection over.
+    pub(crate) async fn run(mut self, mut hand_over: impl FnMut(Accepted)) {
+        let stopping = self.state.reached(Phase::Draining);
+        let _ = first(stopping, self.accept(&mut hand_over)).await;
+        self.sockets.iter_mut().for_each(Accepting::unlink);
+        // Those who connected before are served, or at least hear of it.
+        while self.state.phase() == Phase::Draining
+            && let Some(accepted) = self.waiting()
+        {
+            self.let_in(accepted, &mut hand_over);
+        }
+    }
+
+    async fn accept(&mut self, hand_over: &mut impl FnMut(Accepted)) {
+        let mut failing = false;
+        loop {
+            while self.state.is_full() {
+                self.wait_for_room(hand_over).await;
+            }
+            match self.next().await {
+                Ok(accepted) => {
+                    failing = false;
+                    self.let_in(accepted, hand_over);
+                }
+                // Its client gave up, which is no reason to rest.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    // It may go on for long: one line for all of it.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "can not accept connections for now");
+                    }
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        }
+    }
+
+    fn let_in(&self, accepted: Accepted, hand_over: &mut impl FnMut(Accepted)) {
+        self.state.accepted.fetch_add(1, Relaxed);
+        hand_over(accepted);
+    }
+
+    /// At the cap: those who connect wait in the backlog for a while, and are refused then.
+    async fn wait_for_room(&mut self, hand_over: &mut impl FnMut(Accepted)) {
+        let waited = timeout(PATIENCE, self.state.room()).await;
+        if waited.is_err() && self.state.is_full() {
+            while let Some(accepted) = self.waiting() {
+                // Somebody may have left while others were refused.
+                if !self.state.is_full() {
+                    return self.let_in(accepted, hand_over);
+                }
+                self.state.accepted.fetch_add(1, Relaxed);
+                self.state.refused.fetch_add(1, Relaxed);
+                refuse(&accepted, self.state.options.is_secure());
+            }
+        }
+    }
+
+    /// The next connection of any socket.
+    async fn next(&mut self) -> io::Result<Accepted> {
+        let count = self.sockets.len();
+        self.turn = (self.turn + 1) % count.max(1);
+        poll_fn(|cx| {
+            let polled = (0..count).map(|n| self.sockets[(self.turn + n) % count].poll_accept(cx));
+            polled.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+        })
+        .await
+    }
+
+    /// A connection that waits already, if there is one.
+    fn waiting(&self) -> Option<Accepted> {
+        self.sockets.iter().find_map(Accepting::try_accept)
+    }
+}
+
+/// Says no, without waiting for anything. What has come already is read, because closing would cut the answer otherwise.
+fn refuse(accepted: &Accepted, secure: bool) {
+    let fd = &accepted.fd;
+    let mut scratch = [0; 4096];
+    let _ = recv(fd, &mut scratch[..], RecvFlags::DONTWAIT);
+    // Under TLS there is nobody yet to say it to.
+    if !secure {
+        let _ = send(fd, REFUSAL, SendFlags::DONTWAIT | NO_SIGNAL);
+    }
+    let _ = shutdown(fd, Shutdown::Write);
+}
