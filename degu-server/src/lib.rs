@@ -47,8 +47,13 @@
 //!
 //! # Features
 //!
-//! Both are off by default: `tls` adds `Options::tls`, with a policy of degu-tls, and `Session::peer`; `proxy` adds
-//! `applib::ProxyApp`, and with it degu-client.
+//! All are off by default, and only add:
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::peer` |
+//! | `proxy` | `applib::ProxyApp`, and with it degu-client |
+//! | `hyper` | `hyper::serve`: any tower service, a router of axum say, on these sockets, this TLS and these deadlines |
 //!
 //! # What an operator sees
 //!
@@ -81,7 +86,10 @@ pub mod body;
 mod connection;
 mod credentials;
 mod embedded;
+mod gate;
 mod handle;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 mod incoming;
 mod listen;
 mod options;

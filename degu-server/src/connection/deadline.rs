@@ -62,25 +62,25 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// An exchange begins or ends: what was charged is forgotten.
-    pub(super) fn restart(&self) {
+    pub(crate) fn restart(&self) {
         self.wait.set(Wait::App);
         self.account.set(Account::None);
         self.idle.set(false);
     }
 
     /// A handler has begun, or has answered.
-    pub(super) fn handler(&self, works: bool) {
+    pub(crate) fn handler(&self, works: bool) {
         self.handler.set(works.then_some(0));
     }
 
     /// Whether nothing is read from the peer for now: it has said all it will say, or enough of it waits.
-    pub(super) fn deaf(&self, deaf: bool) {
+    pub(crate) fn deaf(&self, deaf: bool) {
         self.deaf.set(deaf);
     }
 
     /// The connection waits for this from now on. What was charged stays if it waits for the same as before, however
     /// often the app works in between.
-    pub(super) fn wait(&self, wait: Wait) {
+    pub(crate) fn wait(&self, wait: Wait) {
         self.wait.set(wait);
         let account = match wait {
             Wait::App => return,
@@ -98,24 +98,24 @@ impl Watch {
     }
 
     /// So many octets came or went.
-    pub(super) fn moved(&self, octets: usize) {
+    pub(crate) fn moved(&self, octets: usize) {
         self.octets.set(self.octets.get() + octets as u64);
     }
 
     /// What has waited too long, if anything has.
-    pub(super) fn expired(&self) -> Option<Wait> {
+    pub(crate) fn expired(&self) -> Option<Wait> {
         self.expired.get()
     }
 
     /// The end has come, and gets a time of its own.
-    pub(super) fn forgive(&self) {
+    pub(crate) fn forgive(&self) {
         self.expired.set(None);
         self.handler.set(None);
         self.restart();
     }
 
     /// Whether the connection has been waiting for a request for a whole second.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.idle.get()
     }
 

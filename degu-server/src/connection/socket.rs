@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, recv, send, sendmsg};
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "hyper", feature = "tls"))]
 use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::unix::pipe;
@@ -225,20 +225,26 @@ impl Socket {
     }
 }
 
-/// What TLS needs of the socket beneath it.
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "hyper", feature = "tls"))]
 impl Socket {
-    pub(super) fn poll_read_octets(&mut self, cx: &mut Context<'_>, octets: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    /// Fills what is free of the buffer, or a part of it; nothing is the end.
+    pub(crate) fn poll_read_octets(&mut self, cx: &mut Context<'_>, octets: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, octets),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, octets),
             Stream::Lean(stream) => Pin::new(stream).poll_read(cx, octets),
-            Stream::Tls(_) | Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            #[cfg(feature = "tls")]
+            Stream::Tls(tls) => tls.poll_read_octets(cx, octets),
+            Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             #[cfg(test)]
             Stream::Simulated(pipe) => Pin::new(pipe).poll_read(cx, octets),
         }
     }
+}
 
+/// What TLS needs of the socket beneath it.
+#[cfg(feature = "tls")]
+impl Socket {
     /// Reads without asking to be woken.
     pub(super) fn try_read_octets(&self, octets: &mut [u8]) -> io::Result<usize> {
         let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
@@ -252,7 +258,7 @@ impl Socket {
     }
 
     /// Tells the peer that nothing follows, since under TLS the end of the connection proves nothing.
-    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let Stream::Tls(tls) = &mut self.0 { tls.poll_close(cx) } else { Poll::Ready(()) }
     }
 

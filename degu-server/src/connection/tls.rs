@@ -101,7 +101,6 @@ impl Tls {
     }
 
     /// Fills what is free of the buffer, or a part of it; nothing is the end.
-    #[cfg(feature = "hyper")]
     pub(super) fn poll_read_octets(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Self { socket, secured, .. } = self;
         let take = |octets: &[u8]| {

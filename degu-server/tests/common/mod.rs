@@ -120,6 +120,32 @@ impl Raw {
         }
     }
 
+    /// The same connection once more, to write while somebody reads.
+    pub(crate) fn another(&self) -> Self {
+        match self {
+            Self::Tcp(stream) => Self::Tcp(stream.try_clone().unwrap()),
+            Self::Unix(stream) => Self::Unix(stream.try_clone().unwrap()),
+        }
+    }
+
+    /// Goes away for good.
+    pub(crate) fn reset(self) {
+        if let Self::Tcp(stream) = &self {
+            rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+        }
+    }
+
+    /// Everything up to the end, which may be a reset.
+    pub(crate) fn end(&mut self) -> String {
+        let mut all = Vec::new();
+        // What was read before an error stays read.
+        let _ = match self {
+            Self::Tcp(stream) => stream.read_to_end(&mut all),
+            Self::Unix(stream) => stream.read_to_end(&mut all),
+        };
+        String::from_utf8(all).unwrap()
+    }
+
     /// Everything up to the end.
     pub(crate) fn rest(&mut self) -> String {
         let mut all = Vec::new();

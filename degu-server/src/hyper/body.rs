@@ -1,0 +1,110 @@
+//! The bodies of an exchange, as the service and hyper see them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use degu_wire::BoxError;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+
+use super::pulse::Hold;
+
+/// The body of a request, as hyper reads it: data as it comes, and trailers.
+///
+/// It may be read in any task. As long as it is polled and has nothing, the peer is held to
+/// [`Options::progress`](crate::Options::progress).
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use degu_server::hyper::RequestBody;
+///
+/// async fn length(body: RequestBody) -> Result<usize, hyper::Error> {
+///     Ok(body.collect().await?.to_bytes().len())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct RequestBody {
+    body: Incoming,
+    /// Until its end has been read.
+    hold: Option<Hold>,
+}
+
+impl RequestBody {
+    pub(super) fn new(body: Incoming, hold: &Hold) -> Self {
+        let hold = (!body.is_end_stream()).then(|| hold.clone());
+        Self { body, hold }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(hold) = &self.hold {
+            hold.wants(polled.is_pending());
+        }
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) || self.body.is_end_stream() {
+            self.hold = None;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if let Some(hold) = &self.hold {
+            hold.wants(false);
+        }
+    }
+}
+
+pin_project! {
+    /// The body of a response, or none. It ends the exchange when hyper drops it.
+    #[derive(Debug)]
+    pub(super) struct ResponseBody<B> {
+        #[pin]
+        body: Option<B>,
+        hold: Hold,
+    }
+}
+
+impl<B> ResponseBody<B> {
+    pub(super) const fn new(body: Option<B>, hold: Hold) -> Self {
+        Self { body, hold }
+    }
+}
+
+impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let Some(body) = self.project().body.as_pin_mut() else { return Poll::Ready(None) };
+        // A panic is an error, which cuts the response; the runtime is spared it.
+        match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
+            Ok(polled) => polled.map_err(Into::into),
+            Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,92 @@
+//! Who calls.
+
+use std::fmt;
+use std::sync::Arc;
+
+use degu_wire::Address;
+
+use crate::Credentials;
+use crate::state::{Phase, ServerState};
+
+/// What a connection knows of its peer.
+pub(super) struct Origin {
+    pub(super) address: Address,
+    pub(super) credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    pub(super) peer: Option<Arc<degu_tls::PeerIdentity>>,
+    pub(super) server: Arc<ServerState>,
+}
+
+/// Who calls: an extension of every request that [`serve`](super::serve) passes to its service. It is what a
+/// [`Session`](crate::Session) is to an app, as far as it can cross threads.
+///
+/// ```
+/// use axum::Extension;
+/// use degu_server::hyper::Caller;
+///
+/// /// A handler of axum: for the processes of root alone.
+/// async fn restart(Extension(caller): Extension<Caller>) -> Result<(), axum::http::StatusCode> {
+///     match caller.credentials() {
+///         Some(process) if process.uid == 0 => Ok(()),
+///         _ => Err(axum::http::StatusCode::FORBIDDEN),
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/restart", axum::routing::post(restart));
+/// ```
+#[derive(Clone)]
+pub struct Caller {
+    origin: Arc<Origin>,
+    requests: u64,
+}
+
+impl Caller {
+    pub(super) const fn new(origin: Arc<Origin>, requests: u64) -> Self {
+        Self { origin, requests }
+    }
+
+    /// Where the peer is. A client on a Unix socket has no address unless it bound one: it is [`Address::ABSTRACT`]
+    /// then, `unix:@` in text.
+    pub fn address(&self) -> &Address {
+        &self.origin.address
+    }
+
+    /// The process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of address, and on
+    /// other systems: a check of the user has to refuse it.
+    pub fn credentials(&self) -> Option<Credentials> {
+        self.origin.credentials
+    }
+
+    /// Whose certificate the peer proved to hold the key of, and who vouched for it; `None` without TLS, and if the policy
+    /// allows clients without a certificate.
+    #[cfg(feature = "tls")]
+    pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
+        self.origin.peer.as_deref()
+    }
+
+    /// Which request of its connection this one is, counted from 1.
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    /// Ends when the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
+    /// shutdown waits for them until its grace is over.
+    ///
+    /// The future borrows nothing, so that a body can take it along.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped and made again at any time.
+    pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.origin.server.reached(Phase::Draining)
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("address", self.address())
+            .field("credentials", &self.credentials())
+            .field("requests", &self.requests)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,244 @@
+//! A connection from the first octet to the last: a task of the runtime that called.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use degu_wire::BoxError;
+use http_body::Body;
+use hyper::server::conn::http1;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::ReadBuf;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tower_service::Service;
+
+use super::body::RequestBody;
+use super::caller::Origin;
+use super::io::Io;
+use super::pulse::{Last, Pulse};
+use super::service::Exchanges;
+use crate::Credentials;
+use crate::connection::{CloseReason, Socket, Wait};
+use crate::listen::Accepted;
+use crate::server::first;
+use crate::state::{Phase, ServerState};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// So much is kept of a head or of a body that nobody reads, and of a response that nobody takes.
+const BUFFER: usize = 64 * 1024;
+/// How much is read and dropped after our last word.
+const LINGER: usize = 256 * 1024;
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// A connection that was accepted, and takes room for one.
+pub(super) struct Taken {
+    accepted: Accepted,
+    room: Room,
+    /// A shutdown waits until all of them are dropped.
+    alive: mpsc::Sender<Infallible>,
+}
+
+/// Room for a connection, until it is dropped.
+struct Room(Arc<ServerState>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.leave(0);
+    }
+}
+
+/// How a connection ended.
+enum End {
+    /// By what hyper read, or by a response that was the last.
+    Done(hyper::Result<()>),
+    /// The peer was too slow.
+    Deadline(Wait),
+    /// A shutdown's grace is over.
+    Grace,
+}
+
+impl Taken {
+    pub(super) fn new(accepted: Accepted, server: Arc<ServerState>, alive: mpsc::Sender<Infallible>) -> Self {
+        server.counters[0].open.fetch_add(1, Relaxed);
+        Self { accepted, room: Room(server), alive }
+    }
+
+    /// Serves the connection until it ends.
+    pub(super) async fn serve<S, B>(self, service: S)
+    where
+        S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let Self { accepted: Accepted { fd, address, is_unix }, room: Room(ref server), alive } = self;
+        let credentials = is_unix.then(|| Credentials::of_peer(&fd)).flatten();
+        let mut socket = match Socket::new(fd, is_unix) {
+            Ok(socket) => socket,
+            Err(error) => return tracing::warn!(%error, "can not wait for a connection"),
+        };
+        tracing::debug!(peer = %address, "connection opened");
+        let secured = secure(&mut socket, server).await;
+        let origin = Arc::new(match secured {
+            #[cfg(feature = "tls")]
+            Ok(peer) => Origin { address, credentials, peer, server: server.clone() },
+            #[cfg(not(feature = "tls"))]
+            Ok(()) => Origin { address, credentials, server: server.clone() },
+            Err(reason) => {
+                match reason.is_refusal() {
+                    true => tracing::info!(peer = %address, requests = 0, %reason, "connection ends"),
+                    false => tracing::debug!(peer = %address, requests = 0, %reason, "connection ends"),
+                }
+                drop(alive);
+                return linger(socket, server, b"").await;
+            }
+        });
+
+        let pulse = Arc::new(Pulse::default());
+        let (end, last) = drive(socket, service, &pulse, &origin).await;
+        tracing::debug!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends");
+        let Some(mut socket) = pulse.take_socket() else { return upgraded(&pulse, server).await };
+        drop(alive);
+        let cut = match &end {
+            End::Done(Ok(())) => false,
+            // hyper has answered.
+            End::Done(Err(error)) => !error.is_parse(),
+            End::Deadline(wait) => *wait == Wait::Write || last.amid_output,
+            End::Grace => last.under_way,
+        };
+        if cut {
+            return socket.reset_on_close();
+        }
+        let word = match end {
+            End::Deadline(Wait::Head | Wait::Body) if !server.options.answers_faults() => return,
+            End::Deadline(Wait::Head | Wait::Body) => TOO_LATE,
+            _ => b"",
+        };
+        linger(socket, server, word).await;
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(Ok(())) => f.write_str("the client closed, or the last response was sent"),
+            Self::Done(Err(error)) => error.fmt(f),
+            Self::Deadline(wait) => CloseReason::Deadline(*wait).fmt(f),
+            Self::Grace => CloseReason::Shutdown.fmt(f),
+        }
+    }
+}
+
+/// Makes the handshake, and says who the peer is.
+#[cfg(feature = "tls")]
+async fn secure(socket: &mut Socket, server: &ServerState) -> Result<Option<Arc<degu_tls::PeerIdentity>>, CloseReason> {
+    let Some(tls) = &server.options.tls else { return Ok(None) };
+    // It has a timer, and no account of what is waited for.
+    let time = || Ok(());
+    let stops = || server.is_stopping();
+    let mut handshake = pin!(crate::connection::handshake(socket, tls, &server.handshakes, time, stops));
+    let deadline = Duration::from_secs(server.options.deadlines.handshake.into());
+    let mut late = pin!(sleep(deadline));
+    let mut stopping = pin!(server.reached(Phase::Draining));
+    let mut stops = false;
+    poll_fn(|cx| {
+        // It wakes the handshake, which looks once more whether the peer has said something.
+        stops = stops || stopping.as_mut().poll(cx).is_ready();
+        if late.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(CloseReason::Deadline(Wait::Handshake)));
+        }
+        handshake.as_mut().poll(cx)
+    })
+    .await
+}
+
+#[cfg(not(feature = "tls"))]
+async fn secure(_: &mut Socket, _: &ServerState) -> Result<(), CloseReason> {
+    Ok(())
+}
+
+/// Lets hyper serve until there is an end. Afterwards the socket is where the pulse has it.
+///
+/// Seconds are counted here, a tick for each connection: no message touches a timer.
+async fn drive<S, B>(socket: Socket, service: S, pulse: &Arc<Pulse>, origin: &Arc<Origin>) -> (End, Last)
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    let server = &origin.server;
+    let io = TokioIo::new(Io::new(socket, pulse.clone()));
+    let service = Exchanges::new(service, pulse.clone(), origin.clone());
+    let connection = http1::Builder::new()
+        .auto_date_header(server.options.date)
+        // Whether the peer is gone for good is looked at by `Io`.
+        .half_close(true)
+        .max_headers(server.options.limits.max_fields)
+        .max_header_size(server.options.limits.max_head)
+        .max_buf_size(BUFFER)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopping = pin!(server.reached(Phase::Draining));
+    let mut grace = None;
+    let end = poll_fn(|cx| {
+        if grace.is_none() && stopping.as_mut().poll(cx).is_ready() {
+            pulse.stop();
+            grace = Some(Box::pin(sleep(server.options.grace)));
+        }
+        if grace.as_mut().is_some_and(|grace| grace.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(End::Grace);
+        }
+        while seconds.poll_tick(cx).is_ready() {
+            if let Some(wait) = pulse.second(&server.options.deadlines) {
+                return Poll::Ready(End::Deadline(wait));
+            }
+        }
+        connection.as_mut().poll(cx).map(End::Done)
+    })
+    .await;
+    (end, pulse.last())
+}
+
+/// The octets are not HTTP any more, and belong to whoever asked for it, until a shutdown's grace is over.
+async fn upgraded(pulse: &Pulse, server: &ServerState) {
+    let over = async {
+        server.reached(Phase::Draining).await;
+        sleep(server.options.grace).await;
+    };
+    if first(pulse.gone(), over).await.is_err() {
+        pulse.cut();
+    }
+}
+
+/// Says a last word, and reads and drops what still comes, for a while and up to a bound: a socket that is closed with
+/// input unread takes back what it has sent (RFC 9112 §9.6).
+async fn linger(mut socket: Socket, server: &ServerState, mut word: &[u8]) {
+    let mut scratch = [0; 4096];
+    let mut left = LINGER;
+    let drained = poll_fn(|cx| {
+        while !word.is_empty() {
+            match ready!(socket.poll_write(cx, [word, &[], &[]])) {
+                Ok(written) => word = &word[written..],
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        #[cfg(feature = "tls")]
+        ready!(socket.poll_close(cx));
+        socket.shut_down_writing();
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match ready!(socket.poll_read_octets(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() && left > 0 => left = left.saturating_sub(buffer.filled().len()),
+                _ => return Poll::Ready(()),
+            }
+        }
+    });
+    let _ = timeout(Duration::from_secs(server.options.deadlines.linger.into()), drained).await;
+}

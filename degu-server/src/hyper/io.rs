@@ -1,0 +1,99 @@
+//! The octets of a connection, as hyper reads and writes them.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::pulse::Pulse;
+use crate::connection::Socket;
+
+/// A socket that tells what becomes of reading and writing. It goes back to the connection's task when it is dropped.
+#[derive(Debug)]
+pub(super) struct Io {
+    /// There until the drop.
+    socket: Option<Socket>,
+    pulse: Arc<Pulse>,
+}
+
+impl Io {
+    pub(super) const fn new(socket: Socket, pulse: Arc<Pulse>) -> Self {
+        Self { socket: Some(socket), pulse }
+    }
+
+    fn socket(&mut self) -> io::Result<&mut Socket> {
+        if self.pulse.is_cut() {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        self.socket.as_mut().ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            self.pulse.give_back(socket);
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.rests() {
+            self.socket()?.rest()?;
+        }
+        let before = buffer.filled().len();
+        match self.socket()?.poll_read_octets(cx, buffer)? {
+            Poll::Ready(()) => {
+                self.pulse.received(buffer.filled().len() - before);
+                Poll::Ready(Ok(()))
+            }
+            // To hyper, the end. The kernel is asked, since the runtime may not have heard yet of what has come.
+            Poll::Pending if self.pulse.starves(cx) && !self.socket()?.has_input() => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(octets)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut first = pieces.iter().filter(|piece| !piece.is_empty());
+        let pieces = [(); 3].map(|()| first.next().map_or(&[][..], |piece| &piece[..]));
+        let written = self.socket()?.poll_write(cx, pieces)?;
+        self.pulse.wrote(if let Poll::Ready(octets) = written { Some(octets) } else { None });
+        written.map(Ok)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// There is nothing to flush, but it is what hyper does whenever it is polled, and it reads nothing while a service
+    /// works: so here it shows that the peer is gone for good.
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.pulse.looks() && self.socket()?.is_hung_up() {
+            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = self.socket()?;
+        #[cfg(feature = "tls")]
+        std::task::ready!(socket.poll_close(cx));
+        #[cfg(not(feature = "tls"))]
+        let _ = cx;
+        socket.shut_down_writing();
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,141 @@
+//! Any tower service, a router of axum say, on the sockets, the TLS and the deadlines of this server.
+//!
+//! hyper reads requests and writes responses; Degu brings what is around it: every kind of address, a policy of TLS, the
+//! cap on connections, deadlines that are on, and a shutdown that finishes what has begun. A handler learns
+//! [who calls](Caller) from the request's extensions.
+//!
+//! ```no_run
+//! use axum::{Extension, Router, routing::get};
+//! use degu_server::hyper::{Caller, serve};
+//! use degu_server::{Address, BoxError, Listener, Server};
+//!
+//! async fn whoami(Extension(caller): Extension<Caller>) -> String {
+//!     format!("{:?}\n", caller.credentials().map(|process| process.uid))
+//! }
+//!
+//! # async fn run() -> Result<(), BoxError> {
+//! let app = Router::new().route("/", get(whoami));
+//! let listener = Listener::bind(Address::unix("/run/whoami.sock"), Some(0o666))?;
+//! let stop = async { drop(tokio::signal::ctrl_c().await) };
+//! serve(listener, Server::options(), app, stop).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where it runs
+//!
+//! On the runtime that [`serve`] is called in, a task for each connection, and not on Degu's workers: the futures of such
+//! services are `Send` because they are made for that runtime, where their pools, timers and spawned tasks live, and on
+//! one of several threads it goes on serving while a handler computes. What workers are for, futures that are not `Send`,
+//! is not needed here.
+//!
+//! # What holds
+//!
+//! Everything in [`Options`] does, but for what is listed below. Deadlines are enforced around hyper, none of whose own is
+//! used: hyper's one for heads needs a timer that most forget, and has no sight of the rest.
+//!
+//! | deadline | of | what becomes of the connection |
+//! | --- | --- | --- |
+//! | [`handshake_deadline`](Options::handshake_deadline) | the handshake, with the wait for its turn | closed |
+//! | [`idle`](Options::idle) | the wait for a request | closed |
+//! | [`head_deadline`](Options::head_deadline) | a whole head, from its first octet | 408 |
+//! | [`progress`](Options::progress) | a body that the service polls | 408; cut, if the response has begun |
+//! | [`progress`](Options::progress) | a response, while the peer does not take it | cut |
+//! | [`handler_deadline`](Options::handler_deadline) | the service, until its response begins | 503, and the future is dropped |
+//! | [`shutdown_grace`](Options::shutdown_grace) | all of a shutdown, connections after an upgrade included | cut |
+//!
+//! A service that fails or panics is answered for with 500, one whose body does with a cut; either loses its connection
+//! and no other. A peer that is gone for good cancels its handler within a second; one that has only said its last word
+//! does not.
+//!
+//! # What is hyper's
+//!
+//! - **The grammar.** hyper is more lenient than Degu in what it reads, and checks no Host; it answers 400 or 431 to what it
+//!   refuses, whatever [`error_reply`](Options::error_reply) says. Of [`Limits`](crate::Limits), `max_head` and
+//!   `max_fields` hold, and `allow_http10`.
+//! - **Reason phrases, chunk boundaries and extensions**, which its types have no place for.
+//!
+//! What can not be here: [`on_connect`](Options::on_connect), whose futures are not `Send`. [`serve`] refuses it, so that
+//! nobody is let in by mistake; look at the [`Caller`] in the service. [`workers`](Options::workers) and
+//! [`socket_mode`](Options::socket_mode) have no meaning: the runtime has the threads, and [`Listener::bind`] takes the mode.
+
+mod body;
+mod caller;
+mod connection;
+mod io;
+mod pulse;
+mod service;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use degu_wire::BoxError;
+use http_body::Body;
+use hyper::{Request, Response};
+use tokio::sync::mpsc;
+use tower_service::Service;
+
+pub use body::RequestBody;
+pub use caller::Caller;
+
+use crate::gate::Gate;
+use crate::listen::Accepting;
+use crate::server::{Stop, first};
+use crate::state::{Phase, ServerState};
+use crate::{Listener, Options};
+
+/// Serves a tower service on a listening socket until `shutdown` ends, and then until what has begun is finished: see the
+/// [module](self) for what holds.
+///
+/// Each connection has a clone of the service. A shutdown accepts those who have connected, answers every request that
+/// has come with `connection: close`, closes the connections between two requests, and cuts what is not done within
+/// [`Options::shutdown_grace`]. A service on several addresses is served once for each, with a cap of its own.
+///
+/// # Errors
+///
+/// The socket could not be registered with the runtime, or `options` has an `on_connect`
+/// ([`InvalidInput`](std::io::ErrorKind::InvalidInput)).
+///
+/// # Panics
+///
+/// Outside of a tokio runtime with its drivers enabled.
+///
+/// # Cancel safety
+///
+/// Dropping it begins a shutdown, for as long as the runtime lives on.
+pub async fn serve<S, B>(
+    listener: Listener,
+    options: Options,
+    service: S,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    if options.on_connect.is_some() {
+        let why = "on_connect is for apps on Degu's own workers: let the service look at its Caller";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
+    }
+    let state = Arc::new(ServerState::new(options.workers(1)));
+    let _stop = Stop(state.clone(), Phase::Draining);
+    let gate = Gate::new(vec![Accepting::new(listener)?], state.clone());
+    let (alive, mut gone) = mpsc::channel::<Infallible>(1);
+    let server = state.clone();
+    let mut accepting = pin!(gate.run(move |accepted| {
+        let taken = connection::Taken::new(accepted, server.clone(), alive.clone());
+        drop(tokio::spawn(taken.serve(service.clone())));
+    }));
+    if first(accepting.as_mut(), shutdown).await.is_err() {
+        state.begin(Phase::Draining);
+        accepting.await;
+    }
+    gone.recv().await;
+    Ok(())
+}

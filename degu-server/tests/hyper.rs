@@ -1,0 +1,455 @@
+//! Tower services on Degu's sockets.
+
+mod common;
+#[path = "hyper/kit.rs"]
+mod kit;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, Response, StatusCode};
+use axum::routing::{any, get, post};
+use axum::{Extension, Router};
+use common::Raw;
+use degu_server::hyper::{Caller, RequestBody, serve};
+use degu_server::{Address, Credentials, Listener, Options, Server, Session};
+use http_body_util::{BodyExt, StreamBody};
+use kit::{Serving, Tell, closing};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 4\r\n\r\nfine";
+const LAST: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 4\r\n\
+                    connection: close\r\n\r\nfine";
+const TCP: Address = Address::IPV6_LOOPBACK;
+const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+
+fn fine() -> Router {
+    Router::new().route("/", get(async || "fine"))
+}
+
+fn app() -> Router {
+    Router::new()
+        .route("/", get(async || "fine"))
+        .route("/echo", any(async |request: Request<Body>| Response::new(request.into_body())))
+        .route("/whole", post(async |body: Bytes| body))
+        .route("/never", any(std::future::pending::<()>))
+        .route("/panic", get(async || -> &'static str { panic!("a handler that panics") }))
+}
+
+#[test]
+fn exchanges_over_every_kind_of_address() {
+    async fn who(Extension(caller): Extension<Caller>) -> String {
+        let uid = caller.credentials().map(|process| process.uid);
+        format!("{} {uid:?} {}", caller.address().is_unix(), caller.requests())
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = Address::unix(folder.path().join("socket"));
+    for address in [Address::IPV4_LOOPBACK, TCP, path, Address::ABSTRACT] {
+        let server = Serving::new(Server::options(), address, app().route("/who", get(who)));
+        let mut raw = server.connect();
+        let me = server.address.is_unix().then(|| Credentials::current().uid);
+        for count in 1..4 {
+            raw.send("GET /who HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+            raw.expect(&format!("{} {me:?} {count}", server.address.is_unix()));
+        }
+        // As many octets as no buffer holds, both ways at once.
+        let body = "0123456789abcdef".repeat(1 << 16);
+        let mut writer = raw.another();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                writer.send(format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
+                writer.send(&body);
+            });
+            assert!(raw.response_head().unwrap().contains("content-length: 1048576\r\n"));
+            raw.expect(&body);
+        });
+        raw.send(GET);
+        raw.expect(FINE);
+        raw.shut_down_writing();
+        assert_eq!(raw.rest(), "");
+        server.shut_down();
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the socket's file is gone");
+}
+
+#[test]
+fn chunks_and_trailers_come_and_go() {
+    async fn echo(request: Request<Body>) -> Response<Body> {
+        Response::builder().header("trailer", "x-sum").body(request.into_body()).unwrap()
+    }
+    let server = Serving::new(Server::options(), TCP, Router::new().route("/", post(echo)));
+    let mut raw = server.connect();
+    raw.send(
+        "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nTransfer-Encoding: chunked\r\n\r\n\
+         5\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n",
+    );
+    raw.expect("HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    raw.expect("0\r\nx-sum: 7\r\n\r\n");
+}
+
+#[test]
+fn deadlines_are_on() {
+    let options = Server::options().head_deadline(SECOND).idle(SECOND).progress(1024, SECOND);
+    let server = Serving::new(options, TCP, app());
+    std::thread::scope(|scope| {
+        for (octets, expected) in [
+            ("", String::new()),
+            (GET, FINE.to_owned()),
+            ("GET / HTTP/1.1\r\nhost:", closing("408 Request Timeout")),
+            ("\r\n", closing("408 Request Timeout")),
+            ("POST /whole HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf", closing("408 Request Timeout")),
+        ] {
+            let server = &server;
+            scope.spawn(move || {
+                let mut raw = server.connect();
+                raw.send(octets);
+                assert_eq!(kit::order(&raw.rest()), kit::order(&expected), "{octets:?}");
+            });
+        }
+        // Of a response that has begun the rest is cut.
+        scope.spawn(|| {
+            let mut raw = server.connect();
+            raw.send("POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+            raw.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+            assert_eq!(raw.end(), "");
+        });
+        // A head that drips has its time in total.
+        scope.spawn(|| {
+            let (mut raw, mut writer) = {
+                let raw = server.connect();
+                let writer = raw.another();
+                (raw, writer)
+            };
+            let done = std::sync::atomic::AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) && writer.try_send("G") {
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
+                });
+                let answer = raw.end();
+                done.store(true, Ordering::Relaxed);
+                assert!(answer.is_empty() || answer == closing("408 Request Timeout"), "{answer}");
+            });
+        });
+    });
+}
+
+#[test]
+fn a_handler_that_does_not_answer() {
+    let server = Serving::new(Server::options().handler_deadline(SECOND), TCP, app());
+    let mut raw = server.connect();
+    raw.send("GET /never HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(kit::order(&raw.rest()), kit::order(&closing("503 Service Unavailable")));
+}
+
+#[test]
+fn a_handler_that_streams_is_not_late() {
+    // The peer is owed nothing while the service works, and the service has all its time.
+    async fn slow() -> Body {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<_, Infallible>>(1);
+        drop(tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            let _ = sender.send(Ok(http_body::Frame::data(Bytes::from("late")))).await;
+        }));
+        Body::new(StreamBody::new(kit::Receiving(receiver)))
+    }
+    let options = Server::options().head_deadline(SECOND).idle(SECOND).progress(1024, SECOND);
+    let server = Serving::new(options.handler_deadline(SECOND), TCP, Router::new().route("/", get(slow)));
+    let mut raw = server.connect();
+    raw.send(GET);
+    raw.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nlate\r\n0\r\n\r\n");
+}
+
+#[test]
+fn a_response_that_nobody_takes() {
+    for address in [TCP, Address::ABSTRACT] {
+        let (dropped, is_dropped) = mpsc::channel();
+        let endless = async move || {
+            let _tell = Tell(dropped.clone());
+            Body::new(StreamBody::new(kit::Endless { _tell }))
+        };
+        let options = Server::options().progress(1024, SECOND);
+        let server = Serving::new(options, address, Router::new().route("/", get(endless)));
+        let mut raw = server.connect();
+        raw.send(GET);
+        is_dropped.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(!raw.end().ends_with("0\r\n\r\n"));
+    }
+}
+
+#[test]
+fn connections_beyond_the_cap_wait_for_room() {
+    let server = Serving::new(Server::options().max_connections(2), TCP, fine());
+    let (mut a, mut b, mut c) = (server.connect(), server.connect(), server.connect());
+    for raw in [&mut a, &mut b] {
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+    c.send(GET);
+    drop(a);
+    c.expect(FINE);
+    let mut d = server.connect();
+    d.send(GET);
+    // Nobody leaves, and after a while it hears that there is no room.
+    assert_eq!(d.rest(), "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+}
+
+#[test]
+fn a_shutdown_under_load_answers_what_has_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in [TCP, Address::unix(folder.path().join("socket"))] {
+        let begun = Arc::new(AtomicU64::new(0));
+        let counter = begun.clone();
+        let busy = async move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            "fine"
+        };
+        let server = Serving::new(Server::options(), address, Router::new().route("/", get(busy)));
+        let answered = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let connections: Vec<_> = (0..64).map(|_| server.connect()).collect();
+            for mut raw in connections {
+                let answered = &answered;
+                scope.spawn(move || {
+                    // Once the server is done with this connection it may not even take the request.
+                    while raw.try_send(GET) {
+                        let Some(head) = raw.response_head() else { break };
+                        answered.fetch_add(1, Ordering::SeqCst);
+                        raw.expect("fine");
+                        if head.contains("connection: close") {
+                            assert_eq!(raw.rest(), "");
+                            break;
+                        }
+                    }
+                });
+            }
+            while answered.load(Ordering::SeqCst) < 2000 {
+                std::thread::yield_now();
+            }
+            let address = server.address.clone();
+            server.shut_down();
+            // The address is free at once.
+            drop(Listener::bind(&address, None).unwrap());
+        });
+        assert_eq!(answered.load(Ordering::SeqCst), begun.load(Ordering::SeqCst), "each request, and none by half");
+    }
+}
+
+#[test]
+fn a_shutdown_closes_who_waits_and_waits_for_a_head_that_has_begun() {
+    for address in [TCP, Address::ABSTRACT] {
+        let server = Serving::new(Server::options(), address, fine());
+        let (mut fresh, mut idle, mut begun) = (server.connect(), server.connect(), server.connect());
+        let (begin, end) = GET.split_at(20);
+        for raw in [&mut idle, &mut begun] {
+            raw.send(GET);
+            raw.expect(FINE);
+        }
+        begun.send(begin);
+        // One that was accepted after the octets above has been answered.
+        let mut other = server.connect();
+        other.send(GET);
+        other.expect(FINE);
+        let stopped = std::thread::spawn(move || server.shut_down());
+        assert_eq!((fresh.rest(), idle.rest(), other.rest()), Default::default());
+        begun.send(end);
+        begun.expect(LAST);
+        assert_eq!(begun.rest(), "");
+        stopped.join().unwrap();
+    }
+}
+
+#[test]
+fn a_shutdown_waits_for_its_grace_and_no_longer() {
+    let (begun, begins) = mpsc::channel();
+    let endless = async move || {
+        begun.send(()).unwrap();
+        std::future::pending::<()>().await;
+    };
+    let options = Server::options().shutdown_grace(Duration::from_millis(50));
+    let server = Serving::new(options, Address::ABSTRACT, Router::new().route("/", get(endless)));
+    let mut raw = server.connect();
+    raw.send(GET);
+    begins.recv().unwrap();
+    server.shut_down();
+    assert_eq!(raw.end(), "", "cut");
+}
+
+#[test]
+fn bodies_without_an_end_hear_of_a_shutdown() {
+    async fn ticks(Extension(caller): Extension<Caller>) -> Body {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<_, Infallible>>(1);
+        drop(tokio::spawn(async move {
+            let _ = sender.send(Ok(http_body::Frame::data(Bytes::from("tick")))).await;
+            caller.closing().await;
+        }));
+        Body::new(StreamBody::new(kit::Receiving(receiver)))
+    }
+    let server = Serving::new(Server::options(), TCP, Router::new().route("/", get(ticks)));
+    let mut raw = server.connect();
+    raw.send(GET);
+    raw.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\ntick\r\n");
+    server.shut_down();
+    assert_eq!(raw.rest(), "0\r\n\r\n");
+}
+
+#[test]
+fn a_panic_loses_its_own_connection_only() {
+    async fn half() -> Body {
+        Body::new(StreamBody::new(kit::Panicking(false)))
+    }
+    let server = Serving::new(Server::options(), TCP, app().route("/half", get(half)));
+    let mut other = server.connect();
+    other.send(GET);
+    other.expect(FINE);
+    let mut raw = server.connect();
+    raw.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(kit::order(&raw.rest()), kit::order(&closing("500 Internal Server Error")));
+    let mut raw = server.connect();
+    raw.send("GET /half HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(!raw.end().ends_with("0\r\n\r\n"));
+    other.send(GET);
+    other.expect(FINE);
+}
+
+/// Says that it is ready once, and fails whenever it is asked; not for axum.
+#[derive(Clone)]
+struct Failing;
+
+impl tower_service::Service<Request<RequestBody>> for Failing {
+    type Response = Response<Body>;
+    type Error = &'static str;
+    type Future = std::future::Ready<Result<Response<Body>, &'static str>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), &'static str>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<RequestBody>) -> Self::Future {
+        std::future::ready(Err("no"))
+    }
+}
+
+#[test]
+fn a_service_that_fails_is_answered_for() {
+    let server = Serving::new(Server::options(), TCP, Failing);
+    let mut raw = server.connect();
+    raw.send(GET);
+    assert_eq!(kit::order(&raw.rest()), kit::order(&closing("500 Internal Server Error")));
+}
+
+#[test]
+fn options_hold_that_are_not_of_the_codec() {
+    let refused = |octets: &str, options: Options| {
+        let server = Serving::new(options, TCP, app());
+        let mut raw = server.connect();
+        raw.send(octets);
+        kit::order(&raw.rest())
+    };
+    let put = |method: &str| format!("{method} /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    let one = kit::order("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    assert_eq!(refused(&put("PURGE"), Server::options()), kit::order(&closing("501 Not Implemented")));
+    assert_eq!(refused(&put("PURGE"), Server::options().methods(["PURGE"])), one);
+    let old = "GET / HTTP/1.0\r\n\r\n";
+    assert!(refused(old, Server::options()).join("\n").contains("505 HTTP Version Not Supported"));
+    assert!(refused(old, Server::options().allow_http10(true)).join("\n").contains("200 OK"));
+    let large = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(40_000));
+    assert!(refused(&large, Server::options()).join("\n").contains("431 Request Header Fields Too Large"));
+    let dated = refused(GET, Server::options().date(true).max_requests(Some(1)));
+    assert!(dated.iter().any(|line| line.starts_with("date: ")) && dated.contains(&"connection: close".to_owned()));
+}
+
+#[test]
+fn a_client_that_has_said_its_last_word_is_answered_and_one_that_is_gone_is_not() {
+    for address in [TCP, Address::ABSTRACT] {
+        let (begun, begins) = mpsc::channel();
+        let (dropped, is_dropped) = mpsc::channel();
+        let wait = async move || {
+            let _tell = Tell(dropped.clone());
+            begun.send(()).unwrap();
+            std::future::pending::<()>().await;
+        };
+        let server = Serving::new(Server::options(), address, app().route("/wait", get(wait)));
+        let mut raw = server.connect();
+        raw.send(GET);
+        raw.shut_down_writing();
+        assert_eq!(raw.rest(), FINE);
+        let mut raw = server.connect();
+        raw.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+        begins.recv().unwrap();
+        raw.reset();
+        is_dropped.recv_timeout(Duration::from_secs(20)).unwrap();
+    }
+}
+
+#[test]
+fn an_upgrade_ends_with_the_grace_of_a_shutdown() {
+    async fn upgrade(mut request: Request<Body>) -> Response<Body> {
+        let upgrade = hyper::upgrade::on(&mut request);
+        drop(tokio::spawn(async move {
+            let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+            let (mut reader, mut writer) = tokio::io::split(&mut io);
+            let _ = tokio::io::copy(&mut reader, &mut writer).await;
+        }));
+        let switching = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        switching.header("connection", "upgrade").header("upgrade", "echo").body(Body::empty()).unwrap()
+    }
+    let options = Server::options().max_connections(1).idle(SECOND).shutdown_grace(Duration::from_millis(50));
+    let server = Serving::new(options, TCP, Router::new().route("/", get(upgrade)));
+    let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let mut raw = server.connect();
+    raw.send(ask);
+    assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));
+    raw.send("not HTTP");
+    raw.expect("not HTTP");
+    // It counts for the cap.
+    let mut other = server.connect();
+    assert!(other.rest().starts_with("HTTP/1.1 503 "));
+    // It was idle for longer than a connection may be that waits for a request.
+    raw.send("still here");
+    raw.expect("still here");
+    server.shut_down();
+    assert_eq!(raw.end(), "");
+}
+
+#[tokio::test]
+async fn what_can_not_be_asked_is_refused() {
+    let options = Server::options().on_connect(async |_: &mut Session| true);
+    let listener = Listener::bind(Address::ABSTRACT, None).unwrap();
+    let error = serve(listener, options, fine(), std::future::pending()).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_it_is_a_shutdown() {
+    let listener = Listener::bind(Address::ABSTRACT, None).unwrap();
+    let address = listener.address().clone();
+    // That it can be spawned is a part of the promise.
+    let serving = tokio::spawn(serve(listener, Server::options(), app(), std::future::pending()));
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut raw = Raw::connect(&address);
+        raw.send(GET);
+        raw.expect(FINE);
+        raw
+    });
+    let mut raw = asked.await.unwrap();
+    serving.abort();
+    assert_eq!(tokio::task::spawn_blocking(move || raw.rest()).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn bodies_are_read_as_those_of_hyper() {
+    fn is_a_body<B: http_body::Body<Data = Bytes, Error = hyper::Error> + Send + Sync + 'static>() {}
+    is_a_body::<RequestBody>();
+    assert_eq!(Body::from("x").collect().await.unwrap().to_bytes(), "x");
+}
