@@ -5,15 +5,16 @@ mod common;
 use std::{
     future::poll_fn,
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::net::{UnixListener, UnixStream},
     pin::{Pin, pin},
     sync::mpsc,
     task::Poll,
     thread,
+    time::Duration,
 };
 
 use common::{Kind, Server};
-use degu_client::{Address, Cause, Client, Connection, Doing, blocking};
+use degu_client::{Address, Cause, Client, Connection, Deadline, Doing, blocking};
 
 /// A server that answers one request.
 fn server(kind: Kind) -> Server {
@@ -74,6 +75,27 @@ async fn addresses_that_lead_nowhere() {
             assert_eq!(error.doing(), Doing::Connecting);
             assert!(matches!(error.cause(), Cause::System(_) | Cause::Address(_)) && !error.is_retryable(), "{error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn connecting_has_a_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = Address::unix(folder.path().join("busy"));
+    let listener = UnixListener::bind(address.as_path().unwrap()).unwrap();
+    // A queue that is as short as can be.
+    rustix::net::listen(&listener, 0).unwrap();
+    let limit = Duration::from_millis(50);
+    let client = Client::options().connect_timeout(Some(limit)).client(&address);
+    let mut queued = Vec::new();
+    let error = loop {
+        match client.connect().await {
+            Ok(connection) => queued.push(connection),
+            Err(error) => break error,
+        }
+    };
+    for error in [error, blocking::Client::from(client).connect().unwrap_err()] {
+        assert_eq!((error.timeout(), error.address()), (Some(Deadline::Connect(limit)), Some(&address)));
     }
 }
 

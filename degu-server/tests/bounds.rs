@@ -106,6 +106,24 @@ fn a_response_that_nobody_takes() {
     assert_ne!(tail, b"0\r\n\r\n");
 }
 
+#[test]
+fn what_is_read_behind_the_last_word() {
+    let server = server(Server::options());
+    // A peer that says no more is not waited for.
+    let mut silent = server.connect();
+    silent.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(silent.rest(), closing("400 Bad Request"));
+    while server.handle().stats().open > 0 {
+        std::thread::yield_now();
+    }
+    // One that says more and more is not listened to. What the kernel takes without the server is a few MiB.
+    let mut talker = server.connect();
+    talker.send("GET / HTTP/1.1\r\n\r\n");
+    let more = "x".repeat(1 << 16);
+    let taken = (0..1 << 14).take_while(|_| talker.try_send(&more)).count();
+    assert!(taken < 1 << 10, "{taken} times 64 KiB");
+}
+
 fn deadlines(handle: &Handle) -> u64 {
     handle.stats().deadlines
 }

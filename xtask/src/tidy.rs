@@ -5,6 +5,7 @@
 
 mod graph;
 mod manifest;
+mod named;
 mod source;
 mod strip;
 
@@ -15,6 +16,7 @@ use xshell::{Shell, cmd};
 
 use crate::Result;
 use graph::Graph;
+use named::Known;
 
 /// A place where a rule is broken.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,10 +44,12 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     let workspace = shell.read_file("Cargo.toml")?;
     // What git tracks or would track: no build results, and no files of an editor.
     let files = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
+    let mut known = Known::default();
     for file in files.lines().filter(|file| shell.path_exists(file)) {
         // What is not UTF-8 is no text, and no rule speaks of it.
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
         findings.extend(source::check(file, &text));
+        known.add(file, &text);
         // A manifest with a workspace of its own (fuzzing, the program without std), or one that the workspace leaves
         // out, has nothing to inherit.
         let alone = file != "Cargo.toml"
@@ -54,6 +58,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
             findings.extend(manifest::check(file, &text));
         }
     }
+    findings.extend(known.check("SECURITY.md", &shell.read_file("SECURITY.md")?));
     for root in graph.roots() {
         findings.extend(source::crate_root(root, &shell.read_file(root)?));
     }

@@ -355,6 +355,10 @@ case! {
             wire.head();
             wire.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na");
             wire.expect_end();
+            // Nothing is taken of the body, until the client is gone.
+            let mut wire = accept.next();
+            wire.head();
+            accept.next();
         });
         let client = Client::options().head_timeout(short).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
@@ -366,6 +370,11 @@ case! {
         let error = wait!(wait!(connection.get("/")).unwrap().body.read_all(3)).unwrap_err();
         assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
         assert!(connection.is_closed());
+        let mut connection = wait!(client.connect()).unwrap();
+        let error = wait!(connection.put("/", octets(64 << 20))).unwrap_err();
+        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
+        assert!(connection.is_closed());
+        wait!(client.connect()).unwrap();
     }
 }
 

@@ -1,14 +1,11 @@
 //! Bare sockets of every kind of address, for what is no client or server of ours.
 
-use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{self, UnixListener, UnixStream};
 use std::time::Duration;
 
-use degu_client::{Address, AddressKind};
+use degu_client::Address;
 
 /// A socket that is connected.
 #[derive(Debug)]
@@ -59,11 +56,7 @@ impl Listening {
 }
 
 fn unix(address: &Address) -> io::Result<net::SocketAddr> {
-    match address.kind() {
-        AddressKind::Path(path) => net::SocketAddr::from_pathname(OsStr::from_bytes(path)),
-        AddressKind::Abstract(name) => net::SocketAddr::from_abstract_name(name),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not an address of a socket")),
-    }
+    net::SocketAddr::try_from(address).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 impl Read for Socket {

@@ -1,0 +1,99 @@
+//! A rule over the tables of SECURITY.md: a test that is named there exists.
+
+use std::collections::BTreeSet;
+
+use super::Finding;
+
+/// The corpora of text cases, by the word before a case.
+const CORPORA: &[&str] = &["requests", "responses", "chunks", "connections"];
+
+/// What there is to be named.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Functions as `file::function`, by the stem of the file and by each folder that it stands in.
+    functions: BTreeSet<String>,
+    /// Cases as `corpus: case`; those of whole connections begin with the side that is tested.
+    cases: BTreeSet<String>,
+}
+
+impl Known {
+    /// Takes notice of a file.
+    pub(super) fn add(&mut self, file: &str, text: &str) {
+        let path = file.rsplit_once('.').map_or(file, |(path, _)| path);
+        let stem = path.rsplit('/').next().unwrap_or(path);
+        if file.ends_with(".rs") {
+            for (_, rest) in text.match_indices("fn ").map(|(at, _)| text[at..].split_at(3)) {
+                let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                self.functions.extend(path.split('/').map(|part| format!("{part}::{name}")));
+                self.functions.insert(name);
+            }
+        } else if file.starts_with("degu-wire/tests/corpus/") && CORPORA.contains(&stem) {
+            let names = text.lines().filter_map(|line| line.strip_prefix("= "));
+            // Where a rule comes from stands behind the name.
+            let names = names.map(|name| name.split_once(" (RFC").map_or(name, |(name, _)| name));
+            self.cases.extend(names.map(|name| match stem {
+                "connections" => name.to_owned(),
+                _ => format!("{stem}: {name}"),
+            }));
+        }
+    }
+
+    /// Checks the last cells of the tables whose last column is called `test`.
+    pub(super) fn check(&self, file: &str, text: &str) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let mut names_tests = false;
+        for (line, number) in text.lines().zip(1..) {
+            let Some(row) = line.strip_prefix('|').and_then(|row| row.strip_suffix('|')) else {
+                names_tests = false;
+                continue;
+            };
+            let cell = row.rsplit('|').next().unwrap_or_default().trim();
+            if !names_tests {
+                names_tests = cell == "test";
+            } else if !cell.starts_with("---") {
+                let mut names = cell.split('`').skip(1).step_by(2).peekable();
+                let missing = match names.peek() {
+                    None => Some("a row names no test".to_owned()),
+                    Some(_) => names.find(|name| !self.has(name)).map(|name| format!("there is no test `{name}`")),
+                };
+                findings.extend(missing.map(|message| Finding { file: file.into(), line: number, message }));
+            }
+        }
+        findings
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.cases.contains(name) || self.functions.contains(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Known {
+        let mut known = Known::default();
+        known.add("degu-a/tests/bounds/suite.rs", "#[test]\nfn a_bound() {\n    fn inner() {}\n}\n");
+        known.add("degu-wire/tests/corpus/requests.txt", "= two hosts (RFC 9112 §3.2)\n> x\n");
+        known.add("degu-wire/tests/corpus/connections.txt", "= server: the end\n");
+        known.add("elsewhere/requests.txt", "= nowhere\n");
+        known
+    }
+
+    #[test]
+    fn what_is_named_and_known() {
+        let table = "| input | test |\n| --- | --- |\n\
+            | a | `bounds::a_bound`, `suite::a_bound`, `a_bound` |\n\
+            | b | `requests: two hosts` |\n| c | `server: the end` |\n\n| x | y |\n| --- | --- |\n| a | `b` |\n";
+        assert_eq!(known().check("S.md", table), []);
+    }
+
+    #[test]
+    fn what_is_named_and_not_known() {
+        for cell in ["`a_test`", "`other::a_bound`", "`requests: nowhere`", "`bounds::a_bound`, `x::y`", "none"] {
+            let table = format!("| input | test |\n| --- | --- |\n| a | {cell} |\n");
+            let findings = known().check("S.md", &table);
+            assert_eq!((findings.len(), findings[0].line), (1, 3), "{cell}");
+        }
+    }
+}
