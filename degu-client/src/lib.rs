@@ -31,8 +31,12 @@
 //!
 //! # Features
 //!
-//! Both are off by default: `tls` adds `Options::tls`, with a policy of degu-tls, and `Connection::peer`; `hyper-util` adds
-//! `Connector`, with which hyper-util's pooled client dials every address of Degu.
+//! Both are off by default, and only add:
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::peer` |
+//! | `hyper-util` | `Connector`, with which hyper-util's pooled client dials every address of Degu |
 //!
 //! # What is sure
 //!

@@ -17,11 +17,19 @@
 //! # Ok::<(), degu_client::blocking::Error>(())
 //! ```
 //!
-//! `TempSSLServer` does the same under TLS, with certificates of a `TempPki`: both come with the feature `tls`, which is
-//! on by default.
+//! `TempSSLServer` does the same under TLS, with certificates of a `TempPki`. [`mkuri`], [`mkreq`], [`parse_headers`] and
+//! [`format_headers`] make and read the octets that go over the wire, for tests that speak to a socket themselves.
 //!
-//! [`mkuri`], [`mkreq`], [`parse_headers`] and [`format_headers`] make and read the octets that go over the wire, for
-//! tests that speak to a socket themselves.
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `tls` (default) | `TempPki` and `TempSSLServer`; with them rcgen, and degu-tls with ring |
+//!
+//! # What it never does
+//!
+//! It is no part of a program that is shipped: it is a dev-dependency. It waits for no client when a server is dropped,
+//! and leaves no file behind.
 
 mod octets;
 #[cfg(feature = "tls")]
