@@ -9,6 +9,7 @@
 mod baseline;
 mod connect;
 mod cores;
+mod counts;
 mod duo;
 mod idle;
 mod machine;
@@ -20,9 +21,12 @@ mod report;
 mod rounds;
 mod stage;
 mod stats;
+mod stream;
+mod svg;
 mod table;
 mod throughput;
 mod tls;
+mod tools;
 mod unit;
 mod usage;
 mod wire;
@@ -47,9 +51,11 @@ struct Suite {
 static SUITES: &[Suite] = &[
     Suite { name: "duo", share: 14, run: duo::run },
     Suite { name: "throughput", share: 8, run: throughput::run },
+    Suite { name: "stream", share: 5, run: stream::run },
     Suite { name: "connect", share: 4, run: connect::run },
     Suite { name: "tls", share: 6, run: tls::run },
     Suite { name: "idle", share: 10, run: idle::run },
+    Suite { name: "counts", share: 8, run: counts::run },
     Suite { name: "wire", share: 8, run: wire::run },
 ];
 
@@ -63,7 +69,8 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         Some(file) => Some(Run::from_json(&shell.read_file(file)?).map_err(|e| format!("{}: {e}", file.display()))?),
         None => None,
     };
-    let mut run = Run { machine: machine::describe(), reports: Vec::new() };
+    let polling = options.polling.as_ref().map(|polling| format!(", our polling: {polling}")).unwrap_or_default();
+    let mut run = Run { machine: machine::describe() + &polling, reports: Vec::new() };
     println!("{}", run.machine);
     let stage = Stage::new(shell, &options)?;
     let mut failed = Vec::new();
@@ -86,6 +93,10 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     }
     if let Some(file) = &options.json {
         shell.write_file(file, run.to_json())?;
+    }
+    if let Some(file) = &options.svg {
+        let chart = svg::chart(&run).ok_or("nothing that a chart could show was measured")?;
+        shell.write_file(file, chart)?;
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("something failed in: {}", failed.join(", ")).into()) }
 }

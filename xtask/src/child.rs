@@ -117,6 +117,15 @@ impl Server {
         self
     }
 
+    /// Ends it by the end of its stdin, and waits for that no longer than `limit`.
+    ///
+    /// # Errors
+    ///
+    /// It does not end, and is killed.
+    pub(crate) fn end(mut self, limit: Duration) -> Result {
+        self.await_end(limit)
+    }
+
     fn await_end(&mut self, limit: Duration) -> Result {
         drop(self.process.0.stdin.take());
         let mut left = limit;
@@ -211,6 +220,14 @@ mod tests {
         let server = Server::start(Path::new(SHELL), &script("echo listening on unix:/x; exec sleep 1000")).unwrap();
         assert_eq!(server.address(), "unix:/x");
         assert_eq!(server.explain("lost".into()).to_string(), "lost");
+    }
+
+    #[test]
+    fn a_server_that_is_told_to_end() {
+        let server = Server::start(Path::new(SHELL), &script("echo listening on x; read -r line")).unwrap();
+        server.end(LONG).unwrap();
+        let deaf = Server::start(Path::new(SHELL), &script("echo listening on x; exec sleep 1000")).unwrap();
+        assert!(deaf.end(Duration::ZERO).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! Our ends and the scripts that the peers run are in `xtask/interop`. There is one file here for each peer.
 
 mod curl;
-mod degu018;
+pub(crate) mod degu018;
 mod haproxy;
 mod matrix;
 mod nginx;

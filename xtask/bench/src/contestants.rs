@@ -2,15 +2,19 @@
 
 mod degu;
 mod degu_blocking;
+mod degu_stream;
 mod httparse;
 mod hyper;
+mod hyper_stream;
 mod raw;
+mod raw_copy;
 mod raw_poll;
 mod raw_tokio;
 
 use crate::Result;
 use crate::setup::Setup;
 use crate::socket::Address;
+use crate::stream::Wanted;
 
 /// Serves every connection that comes to an address, and tells its second argument, once, what the kernel bound.
 /// Returns only with an error.
@@ -21,6 +25,9 @@ pub(crate) type Prepare = fn(&Setup) -> Result<Dial>;
 
 /// Opens a connection.
 pub(crate) type Dial = Box<dyn FnMut() -> Result<Box<dyn Client>>>;
+
+/// Fetches a large body over an open connection, and returns how many octets it had.
+pub(crate) type Fetch = Box<dyn FnMut(Wanted) -> Result<u64>>;
 
 /// A client with an open connection.
 pub(crate) trait Client {
@@ -44,12 +51,16 @@ pub(crate) struct Contestant {
     pub(crate) crowd: Option<Server>,
     /// Whether its client speaks TLS if it is to.
     pub(crate) tls: bool,
+    /// Serves large bodies.
+    pub(crate) stream: Option<Server>,
+    /// Opens a connection to fetch large bodies over.
+    pub(crate) fetch: Option<fn(&Setup) -> Result<Fetch>>,
 }
 
 impl Contestant {
     /// One that can nothing yet.
     const fn named(name: &'static str) -> Self {
-        Self { name, client: None, server: None, crowd: None, tls: false }
+        Self { name, client: None, server: None, crowd: None, tls: false, stream: None, fetch: None }
     }
 
     /// Its client's connections.
@@ -67,6 +78,7 @@ pub(crate) static ALL: &[Contestant] = &[
     raw::CONTESTANT,
     raw_poll::CONTESTANT,
     raw_tokio::CONTESTANT,
+    raw_copy::CONTESTANT,
     httparse::CONTESTANT,
     hyper::CONTESTANT,
     degu::CONTESTANT,
@@ -83,6 +95,8 @@ pub(crate) static PAIRS: &[(&str, &str)] = &[
     ("hyper", "hyper"),
     ("degu", "degu"),
     ("degu-blocking", "degu"),
+    ("degu-off", "degu-off"),
+    ("degu-blocking-off", "degu-off"),
     // Each of our ends beside one that is not ours.
     ("degu", "hyper"),
     ("hyper", "degu"),
@@ -91,9 +105,16 @@ pub(crate) static PAIRS: &[(&str, &str)] = &[
     ("degu-blocking", "raw"),
 ];
 
+/// What stands after the name of one of ours that does not poll.
+pub(crate) const OFF: &str = "-off";
+
 /// The contestant of a name.
 pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
-    ALL.iter().find(|contestant| contestant.name == name).ok_or_else(|| {
+    let known = |contestant: &&Contestant| match name.strip_suffix(OFF) {
+        Some(ours) => contestant.name == ours && ours.starts_with("degu"),
+        None => contestant.name == name,
+    };
+    ALL.iter().find(known).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|contestant| contestant.name).collect();
         format!("{name} is none of {}", names.join(", ")).into()
     })

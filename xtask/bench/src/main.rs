@@ -11,14 +11,20 @@
 //!                                                   other until stdin ends
 //! degu-bench crowd CONTESTANT ADDRESS [--flush]     as `server`, many connections at once, on `--threads`
 //! degu-bench client CONTESTANT ADDRESS              prints `TRIPS NANOSECONDS`
-//! degu-bench client CONTESTANT ADDRESS --trips N    so many and no more, for a counter of instructions or calls
+//! degu-bench client CONTESTANT ADDRESS --trips N    so many and no more, for a counter of instructions or calls;
+//!                                                   `--pause` rests 2 ms after each
 //! degu-bench connect CONTESTANT ADDRESS             prints `CONNECTIONS NANOSECONDS`, from `--threads` at once
 //! degu-bench load ADDRESS --connections N --depth N prints `REQUESTS NANOSECONDS`, from `--threads`
 //! degu-bench hold ADDRESS --connections N           prints `listening on N`, keeps them open until stdin ends
+//! degu-bench stream CONTESTANT ADDRESS              as `server`, for large bodies
+//! degu-bench fetch CONTESTANT ADDRESS TARGET        prints `OCTETS NANOSECONDS`; `/length/N` or `/chunks/N` are N times
+//!                                                   64 KiB
+//! degu-bench busy                                   keeps a core busy until stdin ends, prints `listening on nothing`
 //! ```
 //!
 //! `ADDRESS` is `unix:PATH`, `unix:@NAME`, or an IP address with a port. All but the first three take `--cores N,N`, which
-//! pins the process, and `--pki FOLDER`, with which they speak TLS. `--millis N` says how long a client measures.
+//! pins the process, and `--pki FOLDER`, with which they speak TLS. `--millis N` says how long a client measures. Ours take
+//! `--polling off|adaptive|MICROSECONDS`; `-off` after their name is off in any case.
 
 mod connect;
 mod contestants;
@@ -29,24 +35,32 @@ mod measure;
 mod message;
 mod setup;
 mod socket;
+mod stream;
 mod tls;
 mod verify;
 
 use std::error::Error;
 use std::fmt::Display;
+use std::hint;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use degu_misc::TempPki;
+use degu_server::Polling;
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::contestants::Server;
 use crate::setup::Setup;
+use crate::stream::Wanted;
 
 /// What every part of this program returns: a fault is printed and ends the process.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How long a client rests between trips that are to find the server asleep.
+const PAUSE: Duration = Duration::from_millis(2);
 
 fn main() -> ExitCode {
     match run(Parser::from_env()) {
@@ -62,10 +76,12 @@ fn main() -> ExitCode {
 struct Options {
     cores: Option<Vec<usize>>,
     trips: Option<u64>,
+    pause: bool,
     time: Duration,
     pki: Option<PathBuf>,
     threads: usize,
     flush: bool,
+    polling: Polling,
     connections: usize,
     depth: usize,
 }
@@ -76,10 +92,12 @@ impl Options {
         let mut options = Self {
             cores: None,
             trips: None,
+            pause: false,
             time: Duration::from_millis(300),
             pki: None,
             threads: 1,
             flush: false,
+            polling: Polling::default(),
             connections: 1,
             depth: 1,
         };
@@ -91,9 +109,11 @@ impl Options {
                     options.cores = Some(cores.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?);
                 }
                 Arg::Long("trips") => options.trips = Some(arguments.value()?.parse()?),
+                Arg::Long("pause") => options.pause = true,
                 Arg::Long("millis") => options.time = Duration::from_millis(arguments.value()?.parse()?),
                 Arg::Long("pki") => options.pki = Some(arguments.value()?.into()),
                 Arg::Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
+                Arg::Long("polling") => options.polling = polling(&arguments.value()?.string()?)?,
                 Arg::Long("flush") => options.flush = true,
                 Arg::Long("connections") => options.connections = arguments.value()?.parse::<usize>()?.max(1),
                 Arg::Long("depth") => options.depth = arguments.value()?.parse::<usize>()?.max(1),
@@ -103,9 +123,11 @@ impl Options {
         Ok((words, options))
     }
 
-    fn setup(&self, address: &str) -> Result<Setup> {
-        let Self { pki, threads, flush, .. } = self;
-        Ok(Setup { address: address.parse()?, pki: pki.clone(), threads: *threads, flush: *flush })
+    /// The setup of a contestant of this name.
+    fn setup(&self, name: &str, address: &str) -> Result<Setup> {
+        let &Self { threads, flush, polling, .. } = self;
+        let polling = if name.ends_with(contestants::OFF) { Polling::Off } else { polling };
+        Ok(Setup { address: address.parse()?, pki: self.pki.clone(), threads, flush, polling })
     }
 }
 
@@ -128,48 +150,80 @@ fn run(arguments: Parser) -> Result {
             until_stdin_ends();
             Ok(())
         }
-        ["server", name, address] => serve(contestants::find(name)?.server, name, &options.setup(address)?),
-        ["crowd", name, address] => serve(contestants::find(name)?.crowd, name, &options.setup(address)?),
+        ["server", name, address] => serve(contestants::find(name)?.server, name, &options.setup(name, address)?),
+        ["stream", name, address] => serve(contestants::find(name)?.stream, name, &options.setup(name, address)?),
+        ["fetch", name, address, target] => {
+            let wanted = Wanted::parse(target).ok_or("a target is /length/N or /chunks/N")?;
+            print(stream::fetch(contestants::find(name)?, &options.setup(name, address)?, wanted)?);
+            Ok(())
+        }
+        ["busy"] => {
+            announce("nothing")?;
+            end_with_stdin();
+            loop {
+                hint::spin_loop();
+            }
+        }
+        ["crowd", name, address] => serve(contestants::find(name)?.crowd, name, &options.setup(name, address)?),
         ["client", name, address] => {
-            let mut client = contestants::find(name)?.dial(&options.setup(address)?)?()?;
+            let mut client = contestants::find(name)?.dial(&options.setup(name, address)?)?()?;
             if let Some(trips) = options.trips {
-                client.trips(trips)?;
+                for _ in 0..if options.pause { trips } else { 1 } {
+                    client.trips(if options.pause { 1 } else { trips })?;
+                    if options.pause {
+                        thread::sleep(PAUSE);
+                    }
+                }
             } else {
                 print(measure::measure(|count| client.trips(count), options.time)?);
             }
             client.close()
         }
         ["connect", name, address] => {
-            print(connect::connect(contestants::find(name)?, &options.setup(address)?, options.time)?);
+            print(connect::connect(contestants::find(name)?, &options.setup(name, address)?, options.time)?);
             Ok(())
         }
         ["load", address] => {
-            print(load::load(&options.setup(address)?, options.connections, options.depth, options.time)?);
+            print(load::load(&options.setup("", address)?, options.connections, options.depth, options.time)?);
             Ok(())
         }
         ["hold", address] => {
             setup::raise_descriptors()?;
-            let _held = hold::hold(&options.setup(address)?, options.connections)?;
+            let _held = hold::hold(&options.setup("", address)?, options.connections)?;
             announce(options.connections)?;
             until_stdin_ends();
             Ok(())
         }
         _ => Err(
             "usage: degu-bench pairs | verify | pki | server CONTESTANT ADDRESS | crowd CONTESTANT ADDRESS | client \
-                  CONTESTANT ADDRESS | connect CONTESTANT ADDRESS | load ADDRESS | hold ADDRESS"
+                  CONTESTANT ADDRESS | connect CONTESTANT ADDRESS | load ADDRESS | hold ADDRESS \
+                  | stream CONTESTANT ADDRESS | fetch CONTESTANT ADDRESS TARGET | busy"
                 .into(),
         ),
     }
 }
 
+fn polling(text: &str) -> Result<Polling> {
+    Ok(match text {
+        "off" => Polling::Off,
+        "adaptive" => Polling::Adaptive,
+        micros => Polling::Fixed(Duration::from_micros(micros.parse()?)),
+    })
+}
+
 fn serve(server: Option<Server>, name: &str, setup: &Setup) -> Result {
     let server = server.ok_or_else(|| format!("{name} has no such server"))?;
     setup::raise_descriptors()?;
-    std::thread::spawn(|| {
+    end_with_stdin();
+    server(setup, &mut announce)
+}
+
+/// Ends this process when stdin does.
+fn end_with_stdin() {
+    thread::spawn(|| {
         until_stdin_ends();
         std::process::exit(0);
     });
-    server(setup, &mut announce)
 }
 
 /// Whoever started this process holds the other end of stdin: when that process is gone, however it went, so is this one.

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use degu_server::Polling;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
@@ -20,12 +21,14 @@ pub(crate) struct Setup {
     pub(crate) threads: usize,
     /// Whether hyper keeps the responses to pipelined requests back until the last one.
     pub(crate) flush: bool,
+    /// How our ends wait for the next message.
+    pub(crate) polling: Polling,
 }
 
 impl Setup {
     /// One thread, without TLS.
     pub(crate) fn plain(address: Address) -> Self {
-        Self { address, pki: None, threads: 1, flush: false }
+        Self { address, pki: None, threads: 1, flush: false, polling: Polling::default() }
     }
 
     /// A runtime for a server for many connections: without other threads if one is enough.

@@ -8,10 +8,11 @@ use super::options::Options;
 use super::plan::{self, Condition, Figure};
 use super::report::Report;
 use super::rounds::time_each;
-use super::stage::{End, Stage, each};
+use super::stage::{self, End, Stage, each};
 use super::unit::Unit;
 use crate::Result;
 use crate::child;
+use crate::interop::degu018;
 
 /// The pairs that the others are compared with: the floor that the kernel sets, and the best known peer.
 const REFERENCES: [&str; 2] = ["raw", "hyper"];
@@ -25,12 +26,17 @@ const ADDRESSES: [(&str, &str); 4] = [("Unix", "unix"), ("abstract", "abstract")
 /// Those of a quick run, in which the others would tell little new.
 const QUICK_ADDRESSES: [&str; 2] = ["unix", "ipv6"];
 
+/// Pairs of a quick run: the floors, the references and ours.
+const QUICK_PAIRS: [&str; 7] =
+    ["raw", "raw-poll", "hyper", "degu", "degu-blocking → degu", "degu-off", stage::DEGU_018];
+
 /// A client and a server.
 type Pair = (String, String);
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let options = stage.options;
-    let pairs = pairs(stage)?;
+    let mut notes = Vec::new();
+    let pairs = pairs(stage, &mut notes)?;
     let cores = Cores::choose()?;
     let placements = placements(cores, options)?;
     let places = places(&placements, options);
@@ -38,11 +44,12 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let time = time_each(options.quick("duo"), TIME, Duration::from_millis(30), places.len() * pairs.len() * rounds);
 
     let condition = |place: &Place| Condition {
-        name: format!("{}, {}", place.name, place.placement.name()),
+        name: format!("{}, {}{}", place.name, place.placement.name(), if options.load { ", loaded" } else { "" }),
         contestants: pairs.iter().map(|(client, server)| pair_name(client, server)).collect(),
         references: REFERENCES.map(String::from).into(),
     };
     let conditions: Vec<Condition> = places.iter().map(condition).collect();
+    let _busy = if options.load { stage.busy()? } else { Vec::new() };
     let figure = Figure { name: "", unit: Unit::Microseconds };
     let outcome = plan::run("duo", rounds, &conditions, &[figure], |place, pair| {
         let (place, (client, server)) = (&places[place], &pairs[pair]);
@@ -64,7 +71,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             placements.iter().map(|&placement| cores.describe(placement)).collect::<Vec<_>>().join(", ")
         ),
         failures: outcome.failures.len(),
-        notes: outcome.failures,
+        notes: notes.into_iter().chain(outcome.failures).collect(),
         groups: outcome.groups,
     })
 }
@@ -97,7 +104,7 @@ fn places(placements: &[Placement], options: &Options) -> Vec<Place> {
 }
 
 /// The pairs of the command line with the references before them, or else all that the program lists.
-fn pairs(stage: &Stage<'_>) -> Result<Vec<Pair>> {
+fn pairs(stage: &Stage<'_>, notes: &mut Vec<String>) -> Result<Vec<Pair>> {
     let options = stage.options;
     if !options.pairs.is_empty() {
         let mut pairs: Vec<Pair> = REFERENCES.map(|name| (name.into(), name.into())).into();
@@ -108,5 +115,13 @@ fn pairs(stage: &Stage<'_>) -> Result<Vec<Pair>> {
     let list = child::run(stage.program()?, &["pairs".into()], Duration::from_secs(10))?;
     let pair = |line: &str| line.split_once(' ').map(|(client, server)| (client.to_owned(), server.to_owned()));
     let pairs: Option<Vec<Pair>> = list.lines().map(pair).collect();
-    pairs.ok_or_else(|| format!("degu-bench does not list pairs, but {list:?}").into())
+    let mut pairs = pairs.ok_or_else(|| format!("degu-bench does not list pairs, but {list:?}"))?;
+    match degu018::find(stage.shell) {
+        Ok(_) => pairs.push((stage::DEGU_018.into(), stage::DEGU_018.into())),
+        Err(missing) => {
+            notes.push(format!("without Degu 0.18: {missing}; `cargo xtask interop --install` installs it"))
+        }
+    }
+    pairs.retain(|(client, server)| !options.quick || QUICK_PAIRS.contains(&pair_name(client, server).as_str()));
+    Ok(pairs)
 }

@@ -16,9 +16,11 @@ suites (all of them, when none is named)
               Unix sockets, abstract ones, IPv4 and IPv6
   throughput  1 to 256 connections, and 64 with 16 requests at once on each: requests a second, and the server's CPU time
               a request; the load is wrk's where it is installed, and our own otherwise or with --quick
+  stream      large bodies, framed by their length and in chunks, beside a copy between two sockets
   connect     a connection, one request, and its end, over and over
   tls         the same with mutual TLS: full handshakes; and round trips over an established connection
   idle        memory of a connection that waits after a request, plain and with TLS
+  counts      instructions, system calls and allocations of a round trip, where valgrind and strace are installed
   wire        parsing and encoding on one core, beside both builds of httparse and plain copies; counts instructions too
               where valgrind is installed
 
@@ -26,11 +28,16 @@ options
   --quick                 fewer and shorter rounds: under a minute for all suites together
   --rounds N              how often each contestant is measured (7, or 3 with --quick)
   --json FILE             writes every sample to FILE
+  --svg FILE              draws a chart into FILE: what the run has of the main figures, as ratios to hyper
   --baseline FILE         compares with the FILE that an earlier run wrote, and says what moved beyond the noise
+
+  --polling P             how our ends wait: off, adaptive (their default), or for so many microseconds; contestants with
+                          `-off` in their name do not poll in any case
 
 options of duo
   --placement P           same (both ends on one core), apart (two cores), free (unpinned) or all (the default)
   --address A             unix, abstract, ipv4, ipv6 or all (the default)
+  --load                  with a busy loop on every core
   --pair CLIENT:SERVER    these contestants only; may be repeated. `raw:raw` and `hyper:hyper` are always there
 
 options of idle
@@ -51,13 +58,18 @@ pub(super) struct Options {
     rounds: Option<usize>,
     /// `None`: all.
     pub(super) placement: Option<String>,
+    /// A busy loop on every core.
+    pub(super) load: bool,
     /// `None`: all.
     pub(super) address: Option<String>,
     /// Empty: those that the contestants' program lists.
     pub(super) pairs: Vec<(String, String)>,
+    /// As the contestants' program takes it; `None`: their default.
+    pub(super) polling: Option<String>,
     pub(super) connections: Option<usize>,
     pub(super) picohttpparser: bool,
     pub(super) json: Option<PathBuf>,
+    pub(super) svg: Option<PathBuf>,
     pub(super) baseline: Option<PathBuf>,
 }
 
@@ -69,11 +81,14 @@ impl Options {
             quick: false,
             rounds: None,
             placement: None,
+            load: false,
             address: None,
             pairs: Vec::new(),
+            polling: None,
             connections: None,
             picohttpparser: false,
             json: None,
+            svg: None,
             baseline: None,
         };
         // Relative to where the command was given, not to the workspace.
@@ -87,14 +102,23 @@ impl Options {
                 Arg::Long("address") => {
                     options.address = choice(&mut arguments, &["unix", "abstract", "ipv4", "ipv6"])?;
                 }
+                Arg::Long("load") => options.load = true,
                 Arg::Long("pair") => {
                     let pair = arguments.value()?.string()?;
                     let (client, server) = pair.split_once(':').ok_or("--pair takes CLIENT:SERVER")?;
                     options.pairs.push((client.into(), server.into()));
                 }
+                Arg::Long("polling") => {
+                    let polling = arguments.value()?.string()?;
+                    if !matches!(polling.as_str(), "off" | "adaptive") && polling.parse::<u64>().is_err() {
+                        return Err("--polling takes off, adaptive or microseconds".into());
+                    }
+                    options.polling = Some(polling);
+                }
                 Arg::Long("connections") => options.connections = Some(arguments.value()?.parse::<usize>()?.max(1)),
                 Arg::Long("picohttpparser") => options.picohttpparser = true,
                 Arg::Long("json") => options.json = Some(here.join(arguments.value()?)),
+                Arg::Long("svg") => options.svg = Some(here.join(arguments.value()?)),
                 Arg::Long("baseline") => options.baseline = Some(here.join(arguments.value()?)),
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),
                 other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
@@ -114,6 +138,7 @@ impl Options {
         self.suites = SUITES.iter().map(|suite| suite.name).filter(wanted).map(String::from).collect();
         for (suite, option, given) in [
             ("duo", "--placement", self.placement.is_some()),
+            ("duo", "--load", self.load),
             ("duo", "--address", self.address.is_some()),
             ("duo", "--pair", !self.pairs.is_empty()),
             ("idle", "--connections", self.connections.is_some()),
@@ -191,6 +216,8 @@ mod tests {
             &["other"],
             &["duo", "--picohttpparser"],
             &["wire", "--placement", "same"],
+            &["throughput", "--load"],
+            &["--polling", "on"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }

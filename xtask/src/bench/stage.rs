@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use xshell::{Shell, cmd};
 
-use super::cores::joined;
+use super::cores::{self, joined};
 use super::options::Options;
 use crate::Result;
 use crate::child::{self, Server};
+use crate::interop::degu018;
+
+/// The original, as a contestant.
+pub(super) const DEGU_018: &str = "degu-0.18";
 
 /// Where a run happens.
 #[derive(Debug)]
@@ -80,15 +84,36 @@ impl<'s> Stage<'s> {
 
     /// Starts a server: `role` is `server` or `crowd`.
     pub(super) fn serve(&self, role: &str, contestant: &str, address: &str, end: End<'_>) -> Result<Server> {
-        Server::start(self.program()?, &arguments(&[role, contestant, address], end))
+        let (program, arguments) = self.command(&[role, contestant, address], end)?;
+        Server::start(&program, &arguments)
+    }
+
+    /// Keeps every core busy until what is returned is dropped.
+    pub(super) fn busy(&self) -> Result<Vec<Server>> {
+        let start = |core: usize| {
+            let end = End { cores: &[core], ..End::default() };
+            Server::start(self.program()?, &arguments(&["busy"], end))
+        };
+        cores::allowed()?.into_iter().map(start).collect()
     }
 
     /// Runs a client of this role to its end, and returns how often it did what its role is, and how long that took. The
     /// server has to have ended its work within a bound far above `time`.
     pub(super) fn measure(&self, words: &[&str], end: End<'_>, time: Duration) -> Result<(f64, Duration)> {
-        let mut arguments = arguments(words, end);
+        let (program, mut arguments) = self.command(words, end)?;
         arguments.push(format!("--millis={}", time.as_millis()));
-        figures(&arguments, &child::run(self.program()?, &arguments, time * 4 + Duration::from_secs(30))?)
+        figures(&arguments, &child::run(&program, &arguments, time * 4 + Duration::from_secs(30))?)
+    }
+
+    /// Degu 0.18 is a script that takes the same arguments.
+    fn command(&self, words: &[&str], end: End<'_>) -> Result<(PathBuf, Vec<String>)> {
+        let mut arguments = arguments(words, end);
+        if !words.contains(&DEGU_018) {
+            arguments.extend(self.options.polling.iter().map(|polling| format!("--polling={polling}")));
+            return Ok((self.program()?.to_owned(), arguments));
+        }
+        arguments.insert(0, crate::root().join("xtask/bench/peers/degu_018.py").display().to_string());
+        Ok((degu018::installed(), arguments))
     }
 }
 

@@ -37,6 +37,11 @@ impl Unit {
         Self::ALL.into_iter().find(|unit| unit.symbol() == symbol)
     }
 
+    /// Whether the larger figure is the better one.
+    pub(super) const fn more_is_better(self) -> bool {
+        matches!(self, Self::PerSecond | Self::Megabytes)
+    }
+
     /// How a figure that went down, and one that went up, are called.
     pub(super) const fn less_and_more(self) -> [&'static str; 2] {
         match self {

@@ -1,20 +1,20 @@
 //! The suite `wire`: codecs on one core, without sockets. Times are interleaved as in every suite; where valgrind is
 //! installed, instructions are counted too, which no other load on the machine disturbs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use xshell::Shell;
 
 use super::cores::{Cores, Placement};
-use super::options::Options;
 use super::plan::{self, Condition, Figure};
 use super::progress::Progress;
 use super::report::{Entry, Group, Report};
 use super::rounds::time_each;
 use super::stage::{self, Stage, each, figures};
 use super::stats::Summary;
+use super::tools::Tool;
 use super::unit::Unit;
 use crate::Result;
 use crate::child;
@@ -72,7 +72,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         let output = child::run(contestant.program(programs), &arguments, time * 4 + Duration::from_secs(30))?;
         Ok(vec![each(figures(&arguments, &output)?)])
     });
-    let counted = count(programs, &tasks, &mut outcome.groups, options)?;
+    let counted = count(stage, programs, &tasks, &mut outcome.groups)?;
     for group in &mut outcome.groups {
         group.references = reference(&group.entries);
     }
@@ -103,8 +103,8 @@ fn build(shell: &Shell, picohttpparser: bool) -> Result<Programs> {
 }
 
 /// Adds instructions and notes to the entries; returns how instructions were counted, if they were.
-fn count(programs: &Programs, tasks: &[Task], groups: &mut [Group], options: &Options) -> Result<&'static str> {
-    let valgrind = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
+fn count(stage: &Stage<'_>, programs: &Programs, tasks: &[Task], groups: &mut [Group]) -> Result<&'static str> {
+    let (options, valgrind) = (stage.options, Tool::Callgrind.is_there());
     // Beside other suites a quick run has not the time for it.
     let counts = valgrind && (!options.quick || options.suites.len() == 1);
     let mut progress = Progress::new(if counts { tasks.iter().map(|task| task.contestants.len()).sum() } else { 0 });
@@ -116,7 +116,7 @@ fn count(programs: &Programs, tasks: &[Task], groups: &mut [Group], options: &Op
             entry.note = contestant.api.clone();
             if counts {
                 progress.step(&format!("instructions, {}, {}", task.name, contestant.name));
-                match instructions(programs, task, contestant) {
+                match instructions(stage, programs, task, contestant) {
                     Ok(count) => entry.instructions = Some(count),
                     // Of the instructions for text of SSE 4.2, which picohttpparser uses, valgrind knows a part.
                     Err(error) if error.to_string().contains("SIGILL") => entry.note += "; valgrind can not run it",
@@ -176,22 +176,18 @@ fn reference(entries: &[Entry]) -> Vec<String> {
 }
 
 /// How many instructions one repetition takes.
-fn instructions(programs: &Programs, task: &Task, contestant: &Contestant) -> Result<f64> {
+fn instructions(stage: &Stage<'_>, programs: &Programs, task: &Task, contestant: &Contestant) -> Result<f64> {
+    let file = stage.folder().join("instructions").display().to_string();
     let count = |times: u64| -> Result<u64> {
-        let program = contestant.program(programs).display().to_string();
-        let mut arguments: Vec<String> =
-            ["--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-fd=1", &program].map(String::from).into();
+        let (tool, mut arguments) = Tool::Callgrind.command(&file);
+        arguments.push(contestant.program(programs).display().to_string());
         arguments.extend(contestant.arguments(task, &format!("--times={times}")));
-        let output = child::run(Path::new("valgrind"), &arguments, Duration::from_secs(300))?;
-        collected(&output).ok_or_else(|| format!("valgrind does not say a count, but {output:?}").into())
+        child::run(Path::new(tool), &arguments, Duration::from_secs(300))?;
+        let answer = fs::read_to_string(&file)?;
+        Tool::Callgrind.count(&answer).ok_or_else(|| format!("valgrind does not say a count, but {answer:?}").into())
     };
     let (few, many) = (count(FEW)?, count(MANY)?);
     Ok(many.saturating_sub(few) as f64 / (MANY - FEW) as f64)
-}
-
-/// The count in what callgrind logs: `==PID== Collected : COUNT`.
-fn collected(log: &str) -> Option<u64> {
-    log.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -220,12 +216,5 @@ mod tests {
         entries.push(Entry::new("plain copy".into(), vec![9.0]));
         assert_eq!(reference(&entries), ["plain copy"]);
         assert_eq!(reference(&entries[..1]), [""; 0]);
-    }
-
-    #[test]
-    fn the_count() {
-        let log = "==12== Callgrind\n==12== Events    : Ir\n==12== Collected : 123456\n==12==";
-        assert_eq!(collected(log), Some(123_456));
-        assert_eq!(collected("==12== "), None);
     }
 }

@@ -9,7 +9,7 @@ use super::peer::{self, Bench, Where, script, words};
 use crate::Result;
 use crate::child::Server;
 
-pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
+pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     let python = installed();
     let version = cmd!(shell, "{python} -c {PRINT_VERSION}").quiet().ignore_stderr().read();
     version.map_err(|_| "it is not installed, which needs CPython 3.6".into())
@@ -18,7 +18,7 @@ pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
 const PRINT_VERSION: &str = "import degu, degu.base; print(degu.__version__)";
 
 /// The Python that has it, once [`install`] has been there.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     peer::installed("degu-0.18/bin/python3")
 }
 

@@ -2,13 +2,12 @@
 //! default deadlines.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use degu_client::Connection;
-use degu_server::{BodyError, IntoResponse, Method, Polling, Request, Response, Server, Session};
+use degu_server::{BodyError, IntoResponse, Method, Request, Response, Server, Session};
 use tokio::runtime::Runtime;
 
-use super::{Client, Contestant, Dial};
+use super::{Client, Contestant, Dial, degu_stream};
 use crate::Result;
 use crate::message::{BODY, HELLO_BODY};
 use crate::setup::{Setup, client_runtime};
@@ -19,6 +18,8 @@ pub(super) const CONTESTANT: Contestant = Contestant {
     server: Some(serve),
     crowd: Some(serve),
     tls: true,
+    stream: Some(serve),
+    fetch: Some(degu_stream::prepare),
     ..Contestant::named("degu")
 };
 
@@ -26,7 +27,7 @@ pub(super) const CONTESTANT: Contestant = Contestant {
 const CONNECTIONS: usize = 100_000;
 
 fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let mut options = Server::options().workers(setup.threads).polling(polling()?).max_connections(CONNECTIONS);
+    let mut options = Server::options().workers(setup.threads).polling(setup.polling).max_connections(CONNECTIONS);
     if let Some(policy) = setup.degu_server_tls()? {
         options = options.tls(policy);
     }
@@ -38,33 +39,29 @@ fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
 
 async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BodyError> {
     if request.method() == Method::Get {
-        return Ok((200, "OK", HELLO_BODY).into_response());
+        return Ok(match *request.path() {
+            [framing @ ("length" | "chunks"), pieces] => degu_stream::large(framing, pieces),
+            _ => (200, "OK", HELLO_BODY).into_response(),
+        });
     }
     let body = request.body.read_all(4096).await?;
     Ok((200, "OK", body).into_response())
 }
 
-fn prepare(setup: &Setup) -> Result<Dial> {
-    let runtime = client_runtime(true)?;
-    let mut options = degu_client::Client::options().host("localhost").polling(polling()?);
+pub(super) fn client(setup: &Setup) -> Result<degu_client::Client> {
+    let mut options = degu_client::Client::options().host("localhost").polling(setup.polling);
     if let Some(policy) = setup.degu_client_tls()? {
         options = options.tls(policy);
     }
-    let client: degu_client::Client = options.client(degu_address(&setup.address)?);
+    Ok(options.client(degu_address(&setup.address)?))
+}
+
+fn prepare(setup: &Setup) -> Result<Dial> {
+    let (client, runtime) = (client(setup)?, client_runtime(true)?);
     Ok(Box::new(move || {
         let connection = runtime.block_on(client.connect())?;
         Ok(Box::new(Degu { connection, runtime: Rc::clone(&runtime) }))
     }))
-}
-
-/// How our ends wait, by the environment variable `DEGU_POLLING`: `off`, a number of microseconds, or by default.
-pub(super) fn polling() -> Result<Polling> {
-    let Ok(polling) = std::env::var("DEGU_POLLING") else { return Ok(Polling::default()) };
-    Ok(match polling.as_str() {
-        "off" => Polling::Off,
-        "adaptive" => Polling::Adaptive,
-        micros => Polling::Fixed(Duration::from_micros(micros.parse()?)),
-    })
 }
 
 /// The same address as a value of Degu.

@@ -2,21 +2,37 @@
 
 use degu_client::blocking;
 
-use super::degu::{degu_address, polling};
-use super::{Client, Contestant, Dial};
+use super::degu::degu_address;
+use super::{Client, Contestant, Dial, Fetch};
 use crate::Result;
 use crate::message::BODY;
 use crate::setup::Setup;
 
 pub(super) const CONTESTANT: Contestant =
-    Contestant { client: Some(prepare), tls: true, ..Contestant::named("degu-blocking") };
+    Contestant { client: Some(prepare), tls: true, fetch: Some(prepare_fetch), ..Contestant::named("degu-blocking") };
 
-fn prepare(setup: &Setup) -> Result<Dial> {
-    let mut options = blocking::Client::options().host("localhost").polling(polling()?);
+fn client(setup: &Setup) -> Result<blocking::Client> {
+    let mut options = blocking::Client::options().host("localhost").polling(setup.polling);
     if let Some(policy) = setup.degu_client_tls()? {
         options = options.tls(policy);
     }
-    let client: blocking::Client = options.client(degu_address(&setup.address)?);
+    Ok(options.client(degu_address(&setup.address)?))
+}
+
+fn prepare_fetch(setup: &Setup) -> Result<Fetch> {
+    let mut connection = client(setup)?.connect()?;
+    Ok(Box::new(move |wanted| {
+        let mut body = connection.get(&wanted.target())?.body;
+        let mut octets = 0;
+        while let Some(piece) = body.next_data()? {
+            octets += piece.len() as u64;
+        }
+        Ok(octets)
+    }))
+}
+
+fn prepare(setup: &Setup) -> Result<Dial> {
+    let client = client(setup)?;
     Ok(Box::new(move || Ok(Box::new(client.connect()?))))
 }
 

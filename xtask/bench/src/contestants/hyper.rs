@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Runtime;
 
-use super::{Client, Contestant, Dial};
+use super::{Client, Contestant, Dial, hyper_stream};
 use crate::Result;
 use crate::message::{BODY, HELLO_BODY};
 use crate::setup::{Setup, client_runtime};
@@ -25,10 +25,12 @@ pub(super) const CONTESTANT: Contestant = Contestant {
     server: Some(serve),
     crowd: Some(serve_crowd),
     tls: true,
+    stream: Some(hyper_stream::serve),
+    fetch: Some(hyper_stream::prepare),
     ..Contestant::named("hyper")
 };
 
-trait Socket: Read + Write + Unpin + Send + 'static {}
+pub(super) trait Socket: Read + Write + Unpin + Send + 'static {}
 impl<S: Read + Write + Unpin + Send + 'static> Socket for S {}
 
 fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
