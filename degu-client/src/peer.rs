@@ -47,6 +47,7 @@ impl<'c> Peer<'c> {
 
 /// The process at the other end of a Unix socket, as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Credentials {
     /// The process, as it was when it began to listen. It may have ended since, and the number may be in use again.
     pub pid: i32,

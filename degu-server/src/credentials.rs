@@ -13,6 +13,7 @@ use rustix::fd::AsFd;
 /// assert_eq!(Credentials::current().pid, std::process::id() as i32);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Credentials {
     /// The process.
     pub pid: i32,

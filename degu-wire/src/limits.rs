@@ -3,7 +3,8 @@
 /// How much a peer may send, and the two switches that widen the grammar.
 ///
 /// All sizes are in octets. A limit that is exceeded is a [`RemoteError`](crate::RemoteError) that names it; nothing is
-/// truncated. The struct is plain data: take the default and change what differs.
+/// truncated. The struct is plain data: take the default and change what differs. Later versions may have more fields, so
+/// write `..` even where all are set.
 ///
 /// ```
 /// let limits = degu_wire::Limits { max_head: 8 * 1024, ..Default::default() };

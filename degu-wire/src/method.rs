@@ -5,7 +5,8 @@ use core::fmt;
 /// A request method (RFC 9110 §9): a case-sensitive token.
 ///
 /// Small and `Copy`, so that `match (request.method(), request.path())` reads well. Methods that have no variant of
-/// their own are [`Extension`](Self::Extension).
+/// their own are [`Extension`](Self::Extension). One that gets a variant in a later version is no extension any more:
+/// compare with `Method::from(name)`, which is right in every version.
 ///
 /// ```
 /// use degu_wire::Method;
@@ -15,6 +16,7 @@ use core::fmt;
 /// assert_eq!(Method::Extension("PROPFIND").as_str(), "PROPFIND");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Method<'a> {
     /// GET
     Get,

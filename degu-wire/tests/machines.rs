@@ -30,7 +30,7 @@ fn client(octets: &[u8]) -> (Connection<Client>, ResponseHead) {
 const GET: &[u8] = b"GET /secret?token HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n";
 
 #[test]
-fn heads_show_names_and_not_values() {
+fn machines_and_heads_show_no_secrets() {
     let head = request(&mut server(GET));
     let shown = format!("{head:?}");
     assert!(shown.contains("Cookie") && !shown.contains(": secret"), "{shown}");
@@ -38,6 +38,17 @@ fn heads_show_names_and_not_values() {
     let shown = format!("{head:?}");
     assert!(shown.contains("200") && shown.contains("Set-Cookie") && !shown.contains("secret"), "{shown}");
     assert_eq!(head.clone().into_headers(), *head.headers());
+
+    let head = request(&mut server(b"GET /a?token=secret HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let shown = format!("{head:?}");
+    assert!(shown.contains("/a") && !shown.contains("secret"), "{shown}");
+    let mut client = Connection::<Client>::new(Limits::DEFAULT);
+    let headers = Headers::try_from([("authorization", "Bearer secret")]).unwrap();
+    client.request(Method::Get, "/", "a", &headers, Content::Bytes("a secret".into())).unwrap();
+    client.receive_buffer().extend_from_slice(b"HTTP/1.1 200 OK\r\nSet-Cookie: secret");
+    let shown = format!("{client:?}");
+    let sent: usize = client.pending().iter().map(|piece| piece.len()).sum();
+    assert!(shown.contains(&format!("buffered: 35, pending: {sent}")), "{shown}");
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub use secured::Secured;
 
 /// A server's policy for one connection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Accept {
     /// For `rustls::ServerConnection` or an acceptor of another crate.
     pub config: Arc<ServerConfig>,
@@ -72,6 +73,7 @@ impl Accept {
 
 /// A client's policy for one connection.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Connect {
     /// For `rustls::ClientConnection` or a connector of another crate.
     pub config: Arc<ClientConfig>,

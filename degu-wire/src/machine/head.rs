@@ -66,11 +66,12 @@ impl RequestHead {
     }
 }
 
+/// Without the query and the values of the fields: they may be secrets.
 impl fmt::Debug for RequestHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")
             .field("method", &self.method())
-            .field("target", &self.target())
+            .field("path", &self.path())
             .field("headers", &self.headers)
             .field("framing", &self.framing())
             .finish()

@@ -73,6 +73,8 @@ mod receiver;
 mod sender;
 mod server;
 
+use core::fmt;
+
 use bytes::BytesMut;
 
 pub use client::Client;
@@ -86,11 +88,20 @@ use receiver::Receiver;
 use sender::Sender;
 
 /// One end of a connection, in the role of [`Server`] or [`Client`]: see the [module](self).
-#[derive(Debug)]
 pub struct Connection<R> {
     receiver: Receiver,
     sender: Sender,
     role: R,
+}
+
+/// How much waits to be read and to be written, and nothing of what it is: it may be secrets.
+impl<R> fmt::Debug for Connection<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("buffered", &self.buffered().len())
+            .field("pending", &self.pending().iter().map(|piece| piece.len()).sum::<usize>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<R> Connection<R> {
