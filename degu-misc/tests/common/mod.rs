@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 pub(crate) fn program(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
@@ -15,22 +15,39 @@ pub(crate) fn program(name: &str) -> Command {
 /// An example that serves, which is killed if a test fails.
 pub(crate) struct Serving {
     child: Child,
+    output: BufReader<ChildStdout>,
     pub(crate) address: String,
 }
 
 impl Serving {
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut serving = Self { child, output, address: String::new() };
+        serving.address = serving.next_address();
+        serving
+    }
+
+    /// Of a server on several addresses, the next.
+    pub(crate) fn next_address(&mut self) -> String {
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on ").unwrap().to_owned();
-        Self { child, address }
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().strip_prefix("listening on ").unwrap().to_owned()
+    }
+
+    /// What it says on the way, if that was piped.
+    pub(crate) fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
     /// Ends it as a service manager would.
     pub(crate) fn stop(mut self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        self.signal(signal);
         assert!(self.child.wait().unwrap().success(), "it ends cleanly on {signal}");
     }
 }

@@ -1,0 +1,38 @@
+//! The pooled client of hyper-util over a Unix socket: requests at once share connections, which are kept for the next.
+//!
+//! A URI has no place for a socket's path, so that the address is the connector's, and the authority of the URI is what
+//! the server reads in Host.
+
+use degu_client::{Bytes, Connector};
+use degu_misc::TempServer;
+use degu_server::{Address, BoxError, Request, Session};
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy, rt::TokioExecutor};
+
+async fn app(session: &mut Session, mut request: Request<'_>) -> Result<String, BoxError> {
+    let text = request.body.read_all(1024).await?;
+    Ok(format!("{} over connection {}", String::from_utf8_lossy(&text), session.stats().accepted))
+}
+
+type Pool = legacy::Client<Connector, Full<Bytes>>;
+
+async fn ask(pool: Pool, text: String) -> Result<String, BoxError> {
+    let mut request = hyper::Request::post("http://localhost/").body(Full::from(text))?;
+    request.headers_mut().insert("x-example", "hyper_pool".parse()?);
+    let body = pool.request(request).await?.into_body().collect().await?;
+    Ok(String::from_utf8(body.to_bytes().to_vec())?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let folder = tempfile::tempdir()?;
+    let server = TempServer::new(Address::unix(folder.path().join("pool.sock")), app);
+    let pool: Pool = legacy::Client::builder(TokioExecutor::new()).build(Connector::new(server.async_client()));
+    for round in 1..=3 {
+        let asked: Vec<_> = (1..=4).map(|count| tokio::spawn(ask(pool.clone(), format!("{round}.{count}")))).collect();
+        for answer in asked {
+            println!("{}", answer.await??);
+        }
+    }
+    Ok(())
+}

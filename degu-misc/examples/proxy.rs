@@ -1,0 +1,44 @@
+//! A TLS front for a server on a Unix socket, or anywhere else: `proxy LISTEN BEHIND CERT KEY`, for example
+//! `proxy '[::]:443' unix:/run/app.sock cert.pem key.pem`.
+//!
+//! The server behind learns in `x-forwarded-for` and `x-forwarded-proto` who called and how. SIGHUP takes up a renewed
+//! certificate without dropping a connection; SIGTERM and SIGINT end it when every request has been answered. The first
+//! line of output is `listening on ADDRESS`.
+
+use degu_client::Client;
+use degu_server::{Address, BoxError, Headers, Server, Session, applib::ProxyApp};
+use degu_tls::{Identity, ServerTls};
+use tokio::signal::unix::{SignalKind, signal};
+
+fn forwarded(session: &Session, headers: &mut Headers) -> Result<(), BoxError> {
+    headers.set("x-forwarded-for", session.address())?;
+    Ok(headers.set("x-forwarded-proto", "https")?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [listen, behind, cert, key] = &arguments[..] else {
+        return Err("usage: proxy LISTEN BEHIND CERT KEY".into());
+    };
+    let tls = ServerTls::builder(Identity::from_pem_files(cert, key)?).allow_unauthenticated_clients().build()?;
+    let proxy = ProxyApp::new(Client::new(behind.parse::<Address>()?)).with_request_headers(forwarded);
+    let server = Server::options().tls(tls.clone()).bind(listen.parse::<Address>()?, proxy)?;
+    println!("listening on {}", server.address());
+    let server = server.spawn()?;
+
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => match tls.reload() {
+                Ok(()) => eprintln!("new certificate in use"),
+                Err(error) => eprintln!("still the old certificate: {error}"),
+            },
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    server.shutdown().await;
+    Ok(())
+}
