@@ -1,9 +1,10 @@
 //! `cargo xtask netns`: does it work between two hosts, over link-local addresses, on a bad network, and without one?
 //!
 //! Two network namespaces stand for the hosts, a third one for the switch between them. The client names the server by
-//! `[fe80::2%veth0]`, with the zone by name and by number. Then packets are lost, late and out of order, where the kernel
-//! can do that (netem). Then the cables are pulled in the middle of a body: the client must have its error within its
-//! timeout, and the server must have given the exchange up within its deadline.
+//! `[fe80::2%veth0]`, with the zone by name and by number. Then packets are lost, late and out of order: by netem where the
+//! kernel has it, otherwise by a program between the cables, which needs Python. Then the cables are pulled in the middle of
+//! a body: the client must have its error within its timeout, and the server must have given the exchange up within its
+//! deadline.
 //!
 //! Needs Linux, `ip` and `tc` of iproute2, `unshare` and `nsenter` of util-linux, and a user who may have namespaces.
 //! Nothing outside of the namespaces is touched, and they are gone with this process.
@@ -71,10 +72,10 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
         println!("exchanges with {address}: as they should be");
     }
     match bench.hosts.disturb() {
-        Ok(()) => {
+        Ok(disturbance) => {
             bench.exchanges(&by_name)?;
-            bench.hosts.soothe()?;
-            println!("exchanges with 2 % loss, 5 ± 2 ms delay and 25 % reordering: as they should be");
+            println!("exchanges with packets lost, late and out of order ({}): as they should be", disturbance.what());
+            disturbance.end()?;
         }
         Err(error) => println!("-- skipped: loss, delay and reordering: {error}"),
     }

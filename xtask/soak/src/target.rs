@@ -1,8 +1,9 @@
 //! The servers that are talked to, and the kinds of address that each of them listens on.
 
 use std::path::Path;
+use std::time::Duration;
 
-use degu_client::Address;
+use degu_client::{Address, Polling};
 
 use crate::Result;
 
@@ -42,6 +43,15 @@ impl Target {
 
     pub(crate) const fn is_secure(self) -> bool {
         matches!(self, Self::DirectTls | Self::FaultyTls)
+    }
+
+    /// How both ends wait: each way is soaked, with and without faults.
+    pub(crate) const fn polling(self) -> Polling {
+        match self {
+            Self::Direct | Self::FaultyTls | Self::Victim => Polling::Adaptive,
+            Self::Faulty => Polling::Fixed(Duration::from_micros(50)),
+            Self::DirectTls => Polling::Off,
+        }
     }
 
     /// Whether an exchange that fails is nothing to wonder about.
