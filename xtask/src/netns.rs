@@ -1,10 +1,10 @@
 //! `cargo xtask netns`: does it work between two hosts, over link-local addresses, on a bad network, and without one?
 //!
 //! Two network namespaces stand for the hosts, a third one for the switch between them. The client names the server by
-//! `[fe80::2%veth0]`, with the zone by name and by number. Then packets are lost, late and out of order: by netem where the
-//! kernel has it, otherwise by a program between the cables, which needs Python. Then the cables are pulled in the middle of
-//! a body: the client must have its error within its timeout, and the server must have given the exchange up within its
-//! deadline.
+//! `[fe80::2%veth0]`, with the zone by name and by number. Then packets are lost, late and out of order: by netem where
+//! the kernel has it, otherwise by a program between the cables, which needs Python. Then the cables are pulled in the
+//! middle of a body: the client must have its error within its timeout, and the server must have given the exchange up
+//! within its deadline.
 //!
 //! Needs Linux, `ip` and `tc` of iproute2, `unshare` and `nsenter` of util-linux, and a user who may have namespaces.
 //! Nothing outside of the namespaces is touched, and they are gone with this process.
@@ -33,8 +33,8 @@ usage: cargo xtask netns [--skip-if-missing]
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How much later it may be, on a machine that is busy.
 const SLACK: Duration = Duration::from_millis(1500);
-/// How long the server may need: what stands still is found out at the end of the first window in which too little came,
-/// and that window may have begun just before. Each is late by up to a second.
+/// How long the server may need: what stands still is found out at the end of the first window in which too little
+/// came, and that window may have begun just before. Each is late by up to a second.
 const SERVER: Duration = Duration::from_millis(2 * (2000 + 1000) + 1500);
 /// The bodies that are cut.
 const WAYS: [&str; 2] = ["upload", "download"];

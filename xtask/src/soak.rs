@@ -2,9 +2,9 @@
 //!
 //! Clients of both kinds talk to a server in a process of its own, over every kind of address, with and without mutual
 //! TLS: small and large bodies, chunks with extensions and trailers, pipelines, slow ends, exchanges that are given up.
-//! Meanwhile connections are reset, cut, half closed, stalled, delayed and written to an octet at a time; descriptors run
-//! out on either side; memory is short; certificates are renewed; processes are killed. Every octet of a body is compared
-//! by its sum. At the end both sides must have counted the same, and hold no more than after warming up.
+//! Meanwhile connections are reset, cut, half closed, stalled, delayed and written to an octet at a time; descriptors
+//! run out on either side; memory is short; certificates are renewed; processes are killed. Every octet of a body is
+//! compared by its sum. At the end both sides must have counted the same, and hold no more than after warming up.
 //!
 //! The report names the seed. It repeats what was asked and which faults came, though not the moment: that is up to the
 //! scheduler.

@@ -1,7 +1,7 @@
 //! The program of `cargo xtask soak`: everything that can go wrong at once, and a count of what did.
 //!
-//! One process has the clients, and starts the others: a server whose exchanges are checked, one that is killed over and
-//! over, and clients that are. It can be run by hand as well:
+//! One process has the clients, and starts the others: a server whose exchanges are checked, one that is killed over
+//! and over, and clients that are. It can be run by hand as well:
 //!
 //! ```text
 //! degu-soak run SECONDS [--seed N]        the soak
@@ -16,7 +16,7 @@
 //! | `ask.rs`, `ends.rs`, `work.rs` | an exchange with what must come of it, both clients, and who asks when |
 //! | `raw.rs`, `socket.rs` | octets that no client of ours would send: pipelines, and requests that must be refused |
 //! | `relay.rs` | faults between client and server |
-//! | `mischief.rs` | faults of processes: descriptors, memory, certificates, kills |
+//! | `mischief.rs`, `process.rs` | faults of processes: descriptors, memory, certificates, kills; what a process holds |
 //! | `tally.rs`, `run.rs`, `verdict.rs` | what is counted, the order of a run, and what was wrong |
 
 mod app;

@@ -1,5 +1,5 @@
-//! Octets that no client of ours would send: pipelines, which have to be answered to the octet, and requests that have to
-//! be refused, of which nothing may reach the app.
+//! Octets that no client of ours would send: pipelines, which have to be answered to the octet, and requests that have
+//! to be refused, of which nothing may reach the app.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::Ordering::Relaxed;

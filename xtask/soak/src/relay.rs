@@ -1,7 +1,7 @@
 //! Faults between client and server: a relay that passes on what comes, until its plan says otherwise.
 //!
-//! Both ends have real sockets, so that they see what a bad network or a peer that dies would show them. Every connection
-//! has a plan of its own, which the seed and its number decide.
+//! Both ends have real sockets, so that they see what a bad network or a peer that dies would show them. Every
+//! connection has a plan of its own, which the seed and its number decide.
 
 use std::io;
 use std::path::Path;

@@ -159,7 +159,8 @@ impl Hosts {
         Ok(line.split(':').next().unwrap_or_default().parse()?)
     }
 
-    /// Pulls both cables, or plugs them in again: at the switch, so that the hosts see no more of it than a lost carrier.
+    /// Pulls both cables, or plugs them in again: at the switch, so that the hosts see no more of it than a lost
+    /// carrier.
     pub(crate) fn plug(&self, plugged: bool) -> Result {
         let state = if plugged { "up" } else { "down" };
         for port in PORTS {
@@ -168,9 +169,9 @@ impl Hosts {
         Ok(())
     }
 
-    /// Makes both directions bad, until what is given back is dropped: 2 % of the packets are lost, three quarters of the
-    /// others are 5 ± 2 ms late, and so overtaken by the rest. By netem where the kernel has it, and by a program between
-    /// the cables where it has not.
+    /// Makes both directions bad, until what is given back is dropped: 2 % of the packets are lost, three quarters of
+    /// the others are 5 ± 2 ms late, and so overtaken by the rest. By netem where the kernel has it, and by a program
+    /// between the cables where it has not.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 """A bad cable between two interfaces, where the kernel has no netem: loses, delays and reorders packets.
 
-usage: cable.py PORT PORT. Says `ready`, and ends when stdin does. Packets pass as the interfaces hand them over, with what
-is still to be done about them (checksums, segments), so that there are as large ones as between two hosts.
+usage: cable.py PORT PORT. Says `ready`, and ends when stdin does. Packets pass as the interfaces hand them over, with
+what is still to be done about them (checksums, segments), so that there are as large ones as between two hosts.
 """
 
 import heapq

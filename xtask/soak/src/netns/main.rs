@@ -3,7 +3,7 @@
 //! ```text
 //! degu-netns server ADDRESS               prints `listening on ADDRESS`, serves until stdin ends
 //! degu-netns exchanges ADDRESS            exchanges of each kind with both clients; what is wrong is an error
-//! degu-netns stall WAY CLIENT ADDRESS     prints `begun`, and once the exchange has failed `MILLISECONDS ERROR`
+//! degu-netns stall WAY CLIENT ADDRESS     prints `begun`, and `MILLISECONDS ERROR` once the exchange has failed
 //! degu-netns last ADDRESS                 prints how such exchanges ended for the server
 //! ```
 //!
