@@ -142,9 +142,14 @@ impl Link {
     ) -> Poll<Result<T, Error>> {
         loop {
             let _ = self.poll_send(cx, source)?;
+            let asked = self.exchange.machine.may_send_body();
             if let Poll::Ready(given) = step(&mut self.exchange)? {
                 self.timer.stop();
                 return Poll::Ready(Ok(given));
+            }
+            if !asked && self.exchange.machine.may_send_body() {
+                // The server has just said that it wants the body.
+                continue;
             }
             let read = match ready!(self.poll_look(cx)) {
                 Some(read) => Poll::Ready(read),
