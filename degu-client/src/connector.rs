@@ -115,6 +115,8 @@ impl AsyncRead for Stream {
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
             Self::Other(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Closed => Poll::Ready(Ok(())),
+            #[cfg(test)]
+            Self::Simulated(pipe) => Pin::new(pipe).poll_read(cx, buffer),
         }
     }
 }

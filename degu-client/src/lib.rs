@@ -70,6 +70,8 @@ mod owned;
 mod peer;
 mod reader;
 mod resolve;
+#[cfg(test)]
+mod simulation;
 mod stream;
 mod timer;
 #[cfg(feature = "tls")]

@@ -29,6 +29,8 @@ pub(crate) enum Stream {
     Tls(Box<Tls<Stream>>),
     Other(Box<dyn Io>),
     Closed,
+    #[cfg(test)]
+    Simulated(degu_simulation::Pipe),
 }
 
 impl Stream {
@@ -41,6 +43,8 @@ impl Stream {
             Self::Tls(stream) => stream.poll_read_buffer(cx, buffer),
             Self::Other(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Closed => Poll::Ready(Ok(0)),
+            #[cfg(test)]
+            Self::Simulated(pipe) => pipe.poll_read_buffer(cx, buffer),
         }
     }
 
@@ -97,6 +101,8 @@ impl Stream {
             Self::Tls(stream) => Pin::new(&mut **stream),
             Self::Other(stream) => Pin::new(stream),
             Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
+            #[cfg(test)]
+            Self::Simulated(pipe) => Pin::new(pipe),
         })
     }
 
@@ -114,6 +120,14 @@ impl Stream {
         if let Self::Tls(stream) = self {
             return stream.look();
         }
+        #[cfg(test)]
+        if let Self::Simulated(pipe) = self {
+            return Ok(match pipe.peek() {
+                (0, None) => Silence::Kept,
+                (0, Some(_)) => Silence::Ended,
+                _ => Silence::Broken,
+            });
+        }
         Ok(self.socket().map_or(Silence::Kept, peek))
     }
 
@@ -125,6 +139,8 @@ impl Stream {
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.socket(),
             Self::Other(_) | Self::Closed => None,
+            #[cfg(test)]
+            Self::Simulated(_) => None,
         }
     }
 }
@@ -138,6 +154,8 @@ impl fmt::Debug for Stream {
             Self::Tls(stream) => stream.fmt(f),
             Self::Other(_) => f.write_str("a stream of the caller's"),
             Self::Closed => f.write_str("closed"),
+            #[cfg(test)]
+            Self::Simulated(pipe) => pipe.fmt(f),
         }
     }
 }

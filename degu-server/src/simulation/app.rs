@@ -126,11 +126,16 @@ async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Resul
     match exchange.reading {
         Reading::Never => return Ok(Some(body)),
         Reading::Task | Reading::Beside => {
-            let inner = shared.clone();
+            let (inner, mut body) = (shared.clone(), body);
             let task = tokio::task::spawn_local(async move {
                 let _alive = inner.alive.enter();
                 let exchange = &inner.plan.callers[at.0].exchanges[at.1];
-                read_to_end(&inner, exchange, body, &mut dice).await
+                let read = read_to_end(&inner, exchange, &mut body, &mut dice).await;
+                if exchange.reading == Reading::Beside {
+                    // A handle may live longer than its exchange.
+                    inner.gates.pause().await;
+                }
+                read
             });
             if exchange.reading == Reading::Task {
                 match task.await {
@@ -145,7 +150,7 @@ async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Resul
             let all = body.read_all(length).await?;
             compare(shared, exchange, &all, &body);
         }
-        _ => read_to_end(shared, exchange, body, &mut dice).await?,
+        _ => read_to_end(shared, exchange, &mut { body }, &mut dice).await?,
     }
     Ok(None)
 }
@@ -163,7 +168,7 @@ fn compare(shared: &Shared, exchange: &Exchange, all: &[u8], body: &Incoming) {
 async fn read_to_end(
     shared: &Shared,
     exchange: &Exchange,
-    mut body: Incoming,
+    body: &mut Incoming,
     dice: &mut Dice,
 ) -> Result<(), BodyError> {
     let mut seen = Seen::default();

@@ -64,7 +64,7 @@ impl Peer<'_> {
         }
         let refused_before = number > 0
             && self.exchange(number - 1).is_some_and(|exchange| {
-                exchange.client_closes || exchange.leaves_body() || exchange.expected().is_none()
+                exchange.client_closes || exchange.may_end_it() || exchange.expected().is_none()
             });
         let all = number == self.caller.exchanges.len() && !self.writes;
         let excused = all

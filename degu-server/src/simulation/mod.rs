@@ -80,7 +80,9 @@ fn simulate(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Result<u64, Stri
     let plan = plan(&mut dice);
     tell(|| format!("{plan:?}"));
     let mut runtime = Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build_local(LocalOptions::default());
+    // Whoever yields is polled again when all others wait, and not after a number of polls.
+    let runtime =
+        runtime.event_interval(u32::MAX).enable_time().start_paused(true).build_local(LocalOptions::default());
     runtime.map_err(|error| error.to_string())?.block_on(run(Shared::new(plan), dice))
 }
 
@@ -103,7 +105,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let (peers, began) = (Vec::new(), Instant::now());
     let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, unserved: 0 };
     world.run().await?;
-    state.begin(Phase::Draining);
+    world.stop(Phase::Draining);
     world.settle(|_| work.is_finished()).await.map_err(|error| format!("the worker does not end: {error}"))?;
     world.settle(|world| world.shared.alive.count() == 0).await.map_err(|error| format!("leaked: {error}"))?;
     world.count()?;
@@ -148,7 +150,7 @@ impl World<'_> {
                 steps += 1;
             }
             if let Some((_, stop)) = self.shared.plan.stop.filter(|(after, _)| *after < steps) {
-                self.state.begin(if stop == Stop::Drain { Phase::Draining } else { Phase::Aborting });
+                self.stop(if stop == Stop::Drain { Phase::Draining } else { Phase::Aborting });
             }
             yield_now().await;
             if self.state.phase() == Phase::Aborting {
@@ -162,10 +164,18 @@ impl World<'_> {
             }
             idle = if moved { 0 } else { idle + 1 };
             // Whoever was woken by the last step has run by now.
-            if idle > 3 {
+            if idle > 3 && self.shared.plan.stop.is_some() && !self.state.is_stopping() {
+                (steps, idle) = (usize::MAX / 2, 0);
+            } else if idle > 3 {
                 self.wait().await?;
             }
         }
+    }
+
+    /// The server stops. The sender is taken back first, since it is left to chance whom a phase wakes first.
+    fn stop(&self, phase: Phase) {
+        drop(self.jobs.take());
+        self.state.begin(phase);
     }
 
     /// Nothing moves: time has to, if this is a run in which it may.

@@ -141,6 +141,16 @@ impl<'p> Peer<'p> {
         }
     }
 
+    /// Whether it reads nothing now, because it has something to send first. Where the app does not read either, both
+    /// would wait until a deadline ends it.
+    fn is_stubborn(&self) -> bool {
+        let exchange = &self.caller.exchanges.get(self.answered);
+        let is_read = exchange.is_some_and(|exchange| !exchange.leaves_body() && exchange.expected().is_some());
+        let sends =
+            |open: &Open| !open.machine.is_flushed() || open.machine.is_sending() && open.machine.may_send_body();
+        self.caller.stubborn && self.writes && is_read && self.open.iter().any(sends) && !self.far.is_dropped()
+    }
+
     /// Begins the next request, if there is one and it may be sent already.
     fn begin(&mut self) -> Result<bool, String> {
         let Some(exchange) = self.caller.exchanges.get(self.begun) else { return Ok(false) };
@@ -231,11 +241,17 @@ impl<'p> Peer<'p> {
             self.over |= self.far.is_dropped();
             return Ok(false);
         }
+        if self.is_stubborn() {
+            return Ok(false);
+        }
         if self.far.received() == 0 {
             let Some(end) = self.far.ended() else { return Ok(false) };
             tell(|| format!("{}: {end:?} after {} answers", self.number, self.answered));
             self.judge_end(end, weather)?;
-            self.close();
+            (self.writes, self.reads, self.over) = (false, false, true);
+            if self.caller.leaves != Leave::Stay {
+                self.far.close();
+            }
             return Ok(true);
         }
         let mut most = dice.portion(self.far.received());

@@ -37,6 +37,8 @@ pub(super) struct Caller {
     pub(super) exchanges: Vec<Exchange>,
     /// How many requests are sent before the first of them has been answered.
     pub(super) depth: usize,
+    /// It reads nothing before its request has gone out, as many clients do.
+    pub(super) stubborn: bool,
     pub(super) leaves: Leave,
     pub(super) trouble: Option<Trouble>,
 }
@@ -46,7 +48,7 @@ pub(super) struct Caller {
 pub(super) enum Leave {
     Close,
     Finish,
-    /// Nothing: the server has to end it.
+    /// Nothing, even when the server has ended it.
     Stay,
 }
 
@@ -147,8 +149,9 @@ const GARBAGE: &[&[u8]] = &[
 impl Plan {
     /// A run in which the clock stands still.
     pub(super) fn hasty(dice: &mut Dice) -> Self {
-        let callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false)).collect();
-        let stop = dice.one_in(6).then(|| (dice.below(400), *dice.pick(&[Stop::Drain, Stop::Abort])));
+        let stop = dice.one_in(6).then(|| (dice.below(400), *dice.pick(&[Stop::Drain, Stop::Drain, Stop::Abort])));
+        let stays = stop.is_some_and(|(_, stop)| stop == Stop::Drain);
+        let callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false, stays)).collect();
         let (silent, hesitates) = (dice.one_in(5), dice.one_in(4));
         let (looks, nudges) = (dice.one_in(4), dice.one_in(2));
         Self { callers, stop, silent, hesitates, looks, nudges, waits: false }
@@ -156,14 +159,14 @@ impl Plan {
 
     /// A run in which somebody has to wait.
     pub(super) fn patient(dice: &mut Dice) -> Self {
-        let callers: Vec<_> = (0..1 + dice.below(3)).map(|_| Caller::random(dice, true)).collect();
+        let callers: Vec<_> = (0..1 + dice.below(3)).map(|_| Caller::random(dice, true, true)).collect();
         let (silent, looks) = (dice.one_in(5), dice.one_in(4));
         Self { callers, stop: None, silent, hesitates: false, looks, nudges: false, waits: true }
     }
 }
 
 impl Caller {
-    fn random(dice: &mut Dice, waits: bool) -> Self {
+    fn random(dice: &mut Dice, waits: bool, stays: bool) -> Self {
         let transport = *dice.pick(&[Transport::Tcp, Transport::Unix]);
         let most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
         let count = 1 + dice.below(6);
@@ -190,11 +193,13 @@ impl Caller {
                 trouble = Some(Trouble { at, after: dice.below(100), what });
             }
         }
-        let leaves = match waits {
+        let leaves = match stays {
             true => *dice.pick(&[Leave::Close, Leave::Finish, Leave::Stay]),
             false => *dice.pick(&[Leave::Close, Leave::Finish]),
         };
-        Self { transport, most, exchanges, depth: *dice.pick(&[1, 1, 2, 20]), leaves, trouble }
+        let depth = *dice.pick(&[1, 1, 2, 20]);
+        let stubborn = depth == 1 && most <= 3_000 && dice.one_in(2);
+        Self { transport, most, exchanges, depth, stubborn, leaves, trouble }
     }
 
     /// Whether the peer does this when it is at this exchange, or has done it before.
@@ -256,6 +261,12 @@ impl Exchange {
     pub(super) fn leaves_body(&self) -> bool {
         let partly = matches!(self.reading, Reading::Beside | Reading::Some | Reading::Never);
         partly && !matches!(self.answer, Answer::Echo(_)) && self.request.kind != Kind::None
+    }
+
+    /// Whether what the app leaves of the body may end the connection without a word: of a length the server knows what is
+    /// to come when it answers.
+    pub(super) fn may_end_it(&self) -> bool {
+        self.leaves_body() && (self.request.kind == Kind::Chunked || self.reading == Reading::Beside)
     }
 
     /// The body of the response, where there is one as it should be.

@@ -1,0 +1,145 @@
+//! The blocking client in a simulation: its stream blocks, and while it does everything else moves.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use degu_simulation::{Dice, Kind, Seeds, Seen, tell};
+use degu_wire::{Address, BoxError};
+
+use super::judge::{Outcome, headers, judge, judge_requests};
+use super::plan::{Exchange, Plan, Reading};
+use super::world::{Blocking, World};
+use crate::Error;
+use crate::blocking::{Body, Client, Connection, Incoming};
+
+#[test]
+fn simulation() {
+    Seeds { test: ("degu-client", "simulation::blocking"), default: 1_000 }.run(simulate);
+}
+
+fn simulate(seed: u64) -> Result<(), String> {
+    let mut dice = Dice::new(seed);
+    let plan = Arc::new(Plan::blocking(&mut dice));
+    tell(|| format!("{plan:?}"));
+    let client = Client::new(Address::IPV6_LOOPBACK);
+    let world = World::new(plan.clone(), dice);
+    let mut kept: Option<(Connection, usize)> = None;
+    let mut fine = Vec::new();
+    for (number, exchange) in plan.exchanges.iter().enumerate() {
+        let open = kept.take().filter(|(connection, _)| !connection.is_closed());
+        let (mut connection, first) = open.unwrap_or_else(|| {
+            let pipe = world.connect();
+            (Connection::new(Blocking { pipe, world: world.clone() }, &client), number)
+        });
+        tell(|| format!("the client: {number}, {}", if first == number { "anew" } else { "again" }));
+        let outcome = perform(&mut connection, number, exchange);
+        tell(|| format!("the client: {outcome:?}"));
+        let is_closed = connection.is_closed();
+        let judged = judge(&world, &plan, (number, first), &outcome, is_closed);
+        if judged.map_err(|error| format!("exchange {number}: {error}"))? {
+            fine.push(number);
+        }
+        kept = Some((connection, first));
+    }
+    drop(kept);
+    judge_requests(&world, &plan, &fine)
+}
+
+/// What a body is read from, which fails if the plan says so.
+struct Octets {
+    octets: io::Cursor<Vec<u8>>,
+    fails: bool,
+}
+
+impl Read for Octets {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        match self.octets.read(octets)? {
+            0 if self.fails => Err(io::Error::other("this body fails")),
+            read => Ok(read),
+        }
+    }
+}
+
+fn body(exchange: &Exchange) -> Body {
+    let parts: Vec<_> = exchange.request.parts().into();
+    let fails = exchange.fails.map(|left| parts.len() - left);
+    match exchange.request.kind {
+        Kind::None => Body::none(),
+        Kind::Bytes => Body::from(exchange.request.data()),
+        Kind::Length => {
+            let mut octets = exchange.request.data();
+            if fails.is_some() {
+                octets.pop();
+            }
+            let reader = Octets { octets: io::Cursor::new(octets), fails: fails.is_some() };
+            Body::from_reader(exchange.request.length(), reader)
+        }
+        Kind::Chunked => Body::try_from_chunks(parts.into_iter().enumerate().map(move |(at, part)| match fails {
+            Some(fails) if fails == at => Err(BoxError::from("this body fails")),
+            _ => Ok(part),
+        })),
+    }
+}
+
+fn perform(connection: &mut Connection, number: usize, exchange: &Exchange) -> Outcome {
+    let mut dice = Dice::new(exchange.seed);
+    let response = connection.request(exchange.method, &format!("/{number}"), headers(exchange), body(exchange));
+    let mut seen = Seen::default();
+    let response = match response {
+        Ok(response) => response,
+        Err(error) => return Outcome::Error { error, seen },
+    };
+    let named = response.headers.get("x-number").map(str::to_owned);
+    match read(response.body, exchange, &mut seen, &mut dice) {
+        Ok(whole) => Outcome::Response { number: named, status: response.status, seen, whole },
+        Err(error) => Outcome::Error { error, seen },
+    }
+}
+
+/// Reads the body as the plan says: whether to its end.
+fn read(mut body: Incoming<'_>, exchange: &Exchange, seen: &mut Seen, dice: &mut Dice) -> Result<bool, Error> {
+    let whole = usize::try_from(exchange.body().length()).unwrap_or(usize::MAX);
+    let mut left = if exchange.reading == Reading::Some { dice.below(3) } else { usize::MAX };
+    match exchange.reading {
+        Reading::Never => return Ok(false),
+        Reading::All | Reading::TooMuch => {
+            let limit = if exchange.reading == Reading::All { whole } else { whole.saturating_sub(1 + dice.below(50)) };
+            seen.data.extend_from_slice(&body.read_all(limit)?);
+            seen.end(None, None);
+            return Ok(true);
+        }
+        Reading::Reader => {
+            let mut reader = body.into_reader();
+            if let Err(error) = reader.read_to_end(&mut seen.data) {
+                let error = error.into_inner().and_then(|error| error.downcast::<Error>().ok());
+                return Err(*error.expect("the error of the client is inside"));
+            }
+            seen.end(None, None);
+            return Ok(true);
+        }
+        _ => {}
+    }
+    let mut pieces = 0;
+    while left > 0 {
+        left -= 1;
+        let how = match exchange.reading {
+            Reading::Data => 0,
+            Reading::Chunks => 1,
+            // After a piece of a chunk there is no whole one.
+            Reading::Mixed if pieces == 0 => dice.below(3),
+            Reading::Mixed => 2 * dice.below(2),
+            _ => 2,
+        };
+        pieces += usize::from(how != 1);
+        let more = match how {
+            0 => body.next_data()?.map(|data| seen.data.extend_from_slice(&data)),
+            1 => body.next_chunk()?.map(|chunk| seen.chunk(&chunk)),
+            _ => body.next_part()?.map(|part| seen.part(&part)),
+        };
+        if more.is_none() {
+            seen.end(body.last_extensions(), body.trailers());
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

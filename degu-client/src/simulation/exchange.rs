@@ -1,0 +1,188 @@
+//! One exchange, as a caller of the async client performs it, and gives it up.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use degu_simulation::{Dice, Seen, patiently};
+use degu_wire::{Body, BodyKind, Part, Source};
+use tokio::io::AsyncReadExt;
+
+use super::judge::{Outcome, body, headers};
+use super::plan::{Exchange, Reading};
+use super::world::World;
+use crate::{Connection, Error, Incoming};
+
+/// Performs it, and gives the connection back if there still is one.
+pub(super) async fn perform(
+    mut connection: Connection,
+    world: &World,
+    number: usize,
+    exchange: &Exchange,
+) -> (Outcome, Option<Connection>) {
+    let (gates, alive) = {
+        let moving = world.moving();
+        (moving.gates.clone(), moving.alive.clone())
+    };
+    let body = body(exchange, &gates, &alive);
+    if exchange.reading == Reading::Owned {
+        return owned(connection, number, exchange, body).await;
+    }
+    let mut dice = Dice::new(exchange.seed);
+    let uri = format!("/{number}");
+    let request = connection.request(exchange.method, &uri, headers(exchange), body);
+    let polls = exchange.gives_up.unwrap_or(usize::MAX);
+    let outcome = match patiently(polls, dice.one_in(2), request).await {
+        None => Outcome::GivenUp,
+        Some(Err(error)) => Outcome::Error { error, seen: Seen::default() },
+        Some(Ok(response)) => {
+            let named = response.headers.get("x-number").map(str::to_owned);
+            let mut seen = Seen::default();
+            match read(response.body, exchange, &mut seen, &mut dice, world).await {
+                Ok(whole) => Outcome::Response { number: named, status: response.status, seen, whole },
+                Err(error) => Outcome::Error { error, seen },
+            }
+        }
+    };
+    (outcome, Some(connection))
+}
+
+/// Reads the body as the plan says: whether to its end.
+async fn read(
+    mut body: Incoming<'_>,
+    exchange: &Exchange,
+    seen: &mut Seen,
+    dice: &mut Dice,
+    world: &World,
+) -> Result<bool, Error> {
+    let gates = world.moving().gates.clone();
+    let whole = usize::try_from(exchange.body().length()).unwrap_or(usize::MAX);
+    let mut left = usize::MAX;
+    match exchange.reading {
+        Reading::Never => return Ok(false),
+        Reading::All | Reading::TooMuch => {
+            let limit = if exchange.reading == Reading::All { whole } else { whole.saturating_sub(1 + dice.below(50)) };
+            let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(5) } else { usize::MAX };
+            return match patiently(polls, dice.one_in(2), body.read_all(limit)).await {
+                Some(all) => {
+                    seen.data.extend_from_slice(&all?);
+                    seen.end(None, None);
+                    Ok(true)
+                }
+                None => Ok(false),
+            };
+        }
+        Reading::Reader => return read_as_reader(body, exchange, seen, dice).await,
+        Reading::Some => left = dice.below(3),
+        _ => {}
+    }
+    let mut pieces = 0;
+    while left > 0 {
+        left -= 1;
+        let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(3) } else { usize::MAX };
+        let late = dice.one_in(2);
+        let how = match exchange.reading {
+            Reading::Data => 0,
+            Reading::Chunks => 1,
+            // After a piece of a chunk there is no whole one.
+            Reading::Mixed if pieces == 0 => dice.below(3),
+            Reading::Mixed => 2 * dice.below(2),
+            _ => 2,
+        };
+        pieces += usize::from(how != 1);
+        let more = match how {
+            0 => patiently(polls, late, body.next_data())
+                .await
+                .map(|data| Ok(data?.map(|data| seen.data.extend_from_slice(&data)))),
+            1 => {
+                patiently(polls, late, body.next_chunk()).await.map(|chunk| Ok(chunk?.map(|chunk| seen.chunk(&chunk))))
+            }
+            _ => patiently(polls, late, body.next_part()).await.map(|part| Ok(part?.map(|part| seen.part(&part)))),
+        };
+        match more {
+            Some(Ok(Some(()))) => {}
+            Some(Ok(None)) => {
+                seen.end(body.last_extensions(), body.trailers());
+                return Ok(true);
+            }
+            Some(Err(error)) => return Err(error),
+            // Given up: something else is done before it is tried again, or nothing.
+            None if dice.one_in(2) => gates.pause().await,
+            None => {}
+        }
+    }
+    Ok(false)
+}
+
+async fn read_as_reader(
+    body: Incoming<'_>,
+    exchange: &Exchange,
+    seen: &mut Seen,
+    dice: &mut Dice,
+) -> Result<bool, Error> {
+    let mut reader = body.into_reader();
+    loop {
+        let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(3) } else { usize::MAX };
+        let mut octets = vec![0; 1 + dice.length(10_000)];
+        match patiently(polls, dice.one_in(2), reader.read(&mut octets)).await {
+            None => {}
+            Some(Ok(0)) => {
+                let body = reader.into_body();
+                seen.end(body.last_extensions(), body.trailers());
+                return Ok(true);
+            }
+            Some(Ok(read)) => seen.data.extend_from_slice(&octets[..read]),
+            Some(Err(error)) => {
+                let error = error.into_inner().and_then(|error| error.downcast::<Error>().ok());
+                return Err(*error.expect("the error of the client is inside"));
+            }
+        }
+    }
+}
+
+/// In an exchange that owns its connection, whose response is passed on.
+async fn owned(
+    connection: Connection,
+    number: usize,
+    exchange: &Exchange,
+    body: Body,
+) -> (Outcome, Option<Connection>) {
+    let mut dice = Dice::new(exchange.seed);
+    let uri = format!("/{number}");
+    let request = connection.exchange(exchange.method, &uri, headers(exchange), body);
+    let polls = exchange.gives_up.unwrap_or(usize::MAX);
+    let mut seen = Seen::default();
+    let response = match patiently(polls, dice.one_in(2), request).await {
+        None => return (Outcome::GivenUp, None),
+        Some(Err(error)) => return (Outcome::Error { error, seen }, None),
+        Some(Ok(response)) => response,
+    };
+    let (named, status) = (response.headers.get("x-number").map(str::to_owned), response.status);
+    let back = Arc::new(Mutex::new(None));
+    let give_back = back.clone();
+    let body = response.body.into_body(move |connection| {
+        *give_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+    });
+    let (BodyKind::Length(_, mut source) | BodyKind::Chunked(mut source)) = body.into_kind() else {
+        seen.end(None, None);
+        let connection = back.lock().unwrap_or_else(PoisonError::into_inner).take();
+        return (Outcome::Response { number: named, status, seen, whole: true }, connection);
+    };
+    loop {
+        match next(&mut source).await {
+            Some(Ok(part)) => seen.part(&part),
+            None => break,
+            Some(Err(error)) => {
+                let error = *error.downcast::<Error>().expect("the error of the client");
+                return (Outcome::Error { error, seen }, None);
+            }
+        }
+    }
+    seen.end(None, None);
+    let connection = back.lock().unwrap_or_else(PoisonError::into_inner).take();
+    (Outcome::Response { number: named, status, seen, whole: true }, connection)
+}
+
+async fn next(source: &mut Pin<Box<dyn Source + Send>>) -> Option<Result<Part, degu_wire::BoxError>> {
+    poll_fn(|cx| source.as_mut().poll_part(cx)).await
+}

@@ -1,0 +1,109 @@
+//! The drivers in a simulation: exchanges over in-memory connections, run by a seed.
+//!
+//! The clients are the public ones; only the streams are [simulated](degu_simulation). The [plan](plan) of a run says what
+//! is asked, how it is answered, and what goes wrong; the server is a [machine](peer) of degu-wire that follows it. The
+//! async client's futures are polled when their wakers were called, and given up at any poll: afterwards the connection
+//! goes on, or says that it is closed, and what it gives is [never](judge) the answer to something else.
+
+mod blocking;
+mod exchange;
+mod judge;
+mod peer;
+mod plan;
+mod world;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use degu_simulation::{Dice, Pipe, Seeds, tell};
+use degu_wire::Address;
+use tokio::runtime::Builder;
+
+use crate::stream::Stream;
+use crate::{Client, Connection};
+use judge::{Outcome, judge, judge_requests};
+use plan::{Afterwards, Plan};
+use world::World;
+
+#[test]
+fn simulation() {
+    let seeds = Seeds { test: ("degu-client", "simulation"), default: 1_000 };
+    seeds.run(|seed| simulate(seed, |dice| Plan::random(dice, false)).map(drop));
+}
+
+#[test]
+fn simulation_of_deadlines() {
+    let seeds = Seeds { test: ("degu-client", "simulation_of_deadlines"), default: 300 };
+    seeds.run(|seed| simulate(seed, |dice| Plan::random(dice, true)).map(drop));
+}
+
+#[test]
+fn a_seed_is_a_run() {
+    for seed in 0..50 {
+        let [first, second] = [(); 2].map(|()| simulate(seed, |dice| Plan::random(dice, false)));
+        assert_eq!(first, second, "seed {seed}");
+    }
+}
+
+/// One run, and a number that stands for it.
+fn simulate(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Result<u64, String> {
+    let mut dice = Dice::new(seed);
+    let plan = Arc::new(plan(&mut dice));
+    tell(|| format!("{plan:?}"));
+    let mut runtime = Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().map_err(|error| error.to_string())?;
+    // The budget of a task means nothing to a future that is polled by hand.
+    runtime.block_on(tokio::task::unconstrained(run(plan, dice)))
+}
+
+async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
+    let second = Some(Duration::from_secs(5));
+    let client = Client::options().head_timeout(second).body_idle(second).client(Address::IPV6_LOOPBACK);
+    let world = World::new(plan.clone(), dice);
+    let mut kept: Option<(Connection, usize)> = None;
+    let mut fine = Vec::new();
+    for (number, exchange) in plan.exchanges.iter().enumerate() {
+        let open = kept.take().filter(|(connection, _)| !connection.is_closed());
+        let (connection, first) = open.unwrap_or_else(|| (connection(&world, &client), number));
+        tell(|| format!("the client: {number}, {}", if first == number { "anew" } else { "again" }));
+        let told = world.drive(exchange::perform(connection, &world, number, exchange)).await;
+        let (outcome, back) = told.map_err(|error| format!("exchange {number}: {error}"))?;
+        tell(|| format!("the client: {outcome:?}"));
+        if let (Outcome::GivenUp, Some(connection), Some(1..)) = (&outcome, &back, exchange.gives_up)
+            && !connection.is_closed()
+        {
+            return Err(format!("exchange {number}: the connection is open after a request was given up"));
+        }
+        let is_closed = back.as_ref().is_none_or(Connection::is_closed);
+        let judged = judge(&world, &plan, (number, first), &outcome, is_closed);
+        if judged.map_err(|error| format!("exchange {number}: {error}"))? {
+            fine.push(number);
+        }
+        if exchange.afterwards == Afterwards::Talks || world.moving().dice.one_in(3) {
+            // What comes later can not be told from an answer, so that it has to come now.
+            world.settle()?;
+            wait_until_it_looks();
+        }
+        kept = back.map(|connection| (connection, first));
+    }
+    drop(kept);
+    judge_requests(&world, &plan, &fine)?;
+    let digest = world.moving().dice.digest();
+    Ok(digest)
+}
+
+fn connection(world: &World, client: &Client) -> Connection {
+    let pipe: Pipe = world.connect();
+    match world.moving().plan.looks {
+        true => Connection::over(Stream::Simulated(pipe), Arc::clone(&client.0), client.address().clone()),
+        false => Connection::new(pipe, client),
+    }
+}
+
+/// So soon after a response the client does not look for what came behind it.
+fn wait_until_it_looks() {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_micros(6) {
+        std::hint::spin_loop();
+    }
+}

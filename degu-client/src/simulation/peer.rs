@@ -1,0 +1,278 @@
+//! The server of a run: it answers by the plan, breaks what is to be broken, and judges what it is asked.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::task::Poll;
+
+use degu_simulation::{Dice, Far, Seen, tell};
+use degu_wire::machine::{Connection, Content, Server};
+use degu_wire::{Headers, Limits, Part};
+
+use super::plan::{Afterwards, Exchange, Plan, Serving, What};
+
+/// One end of a connection, whose other end is the client's.
+pub(super) struct Peer {
+    pub(super) far: Far,
+    plan: Arc<Plan>,
+    machine: Connection<Server>,
+    /// What waits to be sent, and how many octets of it belong to the response under way.
+    out: VecDeque<u8>,
+    sent: usize,
+    /// The exchange under way.
+    number: Option<usize>,
+    parts: VecDeque<Part>,
+    answered: bool,
+    reads: bool,
+    writes: bool,
+    /// What is sent is no HTTP any more.
+    broken: bool,
+    /// The exchanges that were asked for here, and what came of their bodies.
+    pub(super) asked: Vec<(usize, Seen)>,
+}
+
+impl Peer {
+    pub(super) fn new(plan: Arc<Plan>, far: Far) -> Self {
+        Self {
+            far,
+            plan,
+            machine: Connection::<Server>::new(Limits::DEFAULT),
+            out: VecDeque::new(),
+            sent: 0,
+            number: None,
+            parts: VecDeque::new(),
+            answered: false,
+            reads: true,
+            writes: true,
+            broken: false,
+            asked: Vec::new(),
+        }
+    }
+
+    /// Does one thing, if there is one to do.
+    pub(super) fn step(&mut self, dice: &mut Dice) -> Result<bool, String> {
+        let first = dice.below(3);
+        for turn in (first..3).chain(0..first) {
+            let done = match turn {
+                0 => self.receive(dice),
+                1 => self.send(dice),
+                _ => self.serve()?,
+            };
+            if done {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn receive(&mut self, dice: &mut Dice) -> bool {
+        if !self.reads {
+            return false;
+        }
+        let octets = self.far.receive(dice.portion(self.far.received()));
+        self.machine.receive_buffer().extend_from_slice(&octets);
+        if octets.is_empty() && self.far.ended().is_some() {
+            self.close();
+            self.machine.receive_eof();
+            return true;
+        }
+        !octets.is_empty()
+    }
+
+    /// Whether all of the request has come shows in the machine, too.
+    fn note_end(&mut self) {
+        if !self.machine.is_receiving() {
+            self.see(|seen| seen.end(None, None));
+        }
+    }
+
+    fn close(&mut self) {
+        self.note_end();
+        (self.reads, self.writes) = (false, false);
+        self.far.close();
+    }
+
+    fn reset(&mut self) {
+        self.note_end();
+        (self.reads, self.writes) = (false, false);
+        self.far.reset();
+    }
+
+    fn exchange(&self) -> Option<&Exchange> {
+        self.number.map(|number| &self.plan.exchanges[number])
+    }
+
+    fn send(&mut self, dice: &mut Dice) -> bool {
+        if !self.writes {
+            return false;
+        }
+        if !self.broken {
+            self.out.extend(self.machine.pending().concat());
+            self.machine.transmitted(self.machine.pending().concat().len());
+        }
+        let trouble = self.exchange().and_then(|exchange| exchange.trouble);
+        let trouble = trouble.filter(|_| self.answered && !self.broken);
+        let until = trouble.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(self.sent));
+        let all = self.answered && !self.machine.is_sending();
+        let octets: Vec<u8> = self.out.iter().copied().take(dice.portion(self.out.len().min(until))).collect();
+        let sent = self.far.send(&octets);
+        self.out.drain(..sent);
+        self.sent += sent;
+        match trouble {
+            Some(trouble) if sent == until || all && self.out.is_empty() => {
+                tell(|| format!("the server: {:?}", trouble.what));
+                self.broken = true;
+                match trouble.what {
+                    What::Close => self.close(),
+                    What::Reset => self.reset(),
+                    What::Garbage(octets) => self.out = octets.to_vec().into(),
+                    What::Stall => self.writes = false,
+                }
+                true
+            }
+            _ => sent > 0,
+        }
+    }
+
+    /// The next step of an exchange: reading the request, or making the response.
+    fn serve(&mut self) -> Result<bool, String> {
+        if self.broken || !self.reads && !self.writes {
+            return Ok(false);
+        }
+        let Some(number) = self.number else { return self.begin() };
+        let plan = self.plan.clone();
+        let exchange = &plan.exchanges[number];
+        if !self.answered && self.is_time(exchange) {
+            self.answer(number, exchange)?;
+            return Ok(true);
+        }
+        if self.answered && self.machine.is_sending() && self.machine.has_room() {
+            let sent = match self.parts.pop_front() {
+                Some(part) => self.machine.send_part(part),
+                None => self.machine.finish_body(),
+            };
+            return sent.map(|()| true).map_err(|error| format!("the plan is wrong: {error}"));
+        }
+        // Some answers do not wait for the end of the request.
+        let reads = exchange.serving != Serving::Instead && !(exchange.until_close && self.answered);
+        if self.machine.is_receiving() && reads {
+            match self.machine.poll_part() {
+                Ok(Poll::Ready(Some(part))) => self.see(|seen| seen.part(&part)),
+                Ok(Poll::Ready(None)) => self.see(|seen| seen.end(None, None)),
+                // It may have said that it wants the body.
+                Ok(Poll::Pending) => return Ok(self.writes && !self.machine.is_flushed()),
+                // The client has given up: what had come is looked at in the end.
+                Err(_) => self.close(),
+            }
+            return Ok(true);
+        }
+        let flushed = self.machine.is_flushed() && self.out.is_empty();
+        let received = !self.machine.is_receiving() || !reads;
+        if self.answered && !self.machine.is_sending() && received && flushed {
+            return Ok(self.end(exchange));
+        }
+        Ok(false)
+    }
+
+    fn see(&mut self, see: impl FnOnce(&mut Seen)) {
+        if let Some((_, seen)) = self.asked.last_mut() {
+            see(seen);
+        }
+    }
+
+    fn is_time(&self, exchange: &Exchange) -> bool {
+        exchange.serving != Serving::After || !self.machine.is_receiving()
+    }
+
+    /// The next request, if it has come.
+    fn begin(&mut self) -> Result<bool, String> {
+        let polled = match self.machine.poll_request() {
+            Ok(polled) => polled,
+            Err(error) => {
+                // Of a client that is gone half of a head may have come.
+                self.close();
+                return if self.far.is_dropped() { Ok(true) } else { Err(format!("the client sent {error}")) };
+            }
+        };
+        let head = match polled {
+            Poll::Ready(Some(head)) => head,
+            Poll::Ready(None) => {
+                self.close();
+                return Ok(true);
+            }
+            Poll::Pending => return Ok(false),
+        };
+        let number = head.target().strip_prefix('/').and_then(|number| number.parse::<usize>().ok());
+        let number =
+            number.filter(|number| *number < self.plan.exchanges.len()).ok_or("a target that nobody asked for")?;
+        if self.asked.last().is_some_and(|(last, _)| *last >= number) {
+            return Err(format!("request {number} comes behind {:?}", self.asked.last().map(|(last, _)| last)));
+        }
+        tell(|| format!("the server: request {number}"));
+        let mut seen = Seen::default();
+        if !self.machine.is_receiving() {
+            seen.end(None, None);
+        }
+        self.asked.push((number, seen));
+        (self.number, self.answered) = (Some(number), false);
+        Ok(true)
+    }
+
+    fn answer(&mut self, number: usize, exchange: &Exchange) -> Result<(), String> {
+        let wrong = |error| format!("the plan is wrong: {error}");
+        // What went out before belongs to no response.
+        self.out.extend(self.machine.pending().concat());
+        self.machine.transmitted(self.machine.pending().concat().len());
+        (self.answered, self.sent) = (true, 0);
+        for _ in 0..exchange.interim {
+            self.out.extend(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n");
+        }
+        let mut headers = Headers::new();
+        headers.set("x-number", number).map_err(wrong)?;
+        if exchange.server_closes {
+            headers.set("connection", "close").map_err(wrong)?;
+        }
+        let content = if exchange.until_close { Content::None } else { exchange.response.content() };
+        self.machine.respond(exchange.status, "Simulated", &headers, content, None).map_err(wrong)?;
+        if exchange.until_close {
+            self.machine.transmitted(self.machine.pending().concat().len());
+            self.out
+                .extend(format!("HTTP/1.1 {} Simulated\r\nx-number: {number}\r\n\r\n", exchange.status).into_bytes());
+            self.out.extend(exchange.response.data());
+        } else {
+            self.parts = exchange.response.parts();
+        }
+        Ok(())
+    }
+
+    /// The exchange is over, as far as the server is concerned.
+    fn end(&mut self, exchange: &Exchange) -> bool {
+        self.number = None;
+        self.note_end();
+        match exchange.afterwards {
+            // Until the client has closed, what it still sends is read: else it might lose what it was sent.
+            _ if exchange.until_close => {
+                self.broken = true;
+                self.far.finish();
+            }
+            _ if self.machine.is_receiving() => self.broken = true,
+            Afterwards::Resets => self.reset(),
+            Afterwards::Closes => self.close(),
+            Afterwards::Talks => self.out.extend(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong"),
+            Afterwards::GoesOn => {}
+        }
+        true
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("far", &self.far)
+            .field("exchange", &self.exchange())
+            .field("answered", &self.answered)
+            .field("machine", &(self.machine.is_receiving(), self.machine.is_sending()))
+            .field("out", &self.out.len())
+            .finish_non_exhaustive()
+    }
+}

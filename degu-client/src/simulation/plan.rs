@@ -1,0 +1,224 @@
+//! What is to happen in a run: what is asked, how the server answers, how the answer is read, and what goes wrong.
+
+use degu_simulation::{Dice, Kind, Message, Transport};
+use degu_wire::Method;
+
+/// The exchanges of a run, one after the other.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) exchanges: Vec<Exchange>,
+    pub(super) transport: Transport,
+    /// How many octets a piece of a body has at most.
+    pub(super) most: usize,
+    /// The client can look at its stream without reading it, as it can at a socket.
+    pub(super) looks: bool,
+    /// The future is polled for nothing now and then. Not always: it may make up for a wake-up that is missing.
+    pub(super) nudges: bool,
+    /// A deadline is part of this run, so that the clock may move.
+    pub(super) waits: bool,
+}
+
+/// A request, its answer, and what becomes of both.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) method: Method<'static>,
+    pub(super) request: Message,
+    pub(super) expects: bool,
+    pub(super) client_closes: bool,
+    /// The body of the request fails when so many parts are left.
+    pub(super) fails: Option<usize>,
+    pub(super) status: u16,
+    pub(super) response: Message,
+    pub(super) server_closes: bool,
+    /// The response has no framing, and ends with the connection.
+    pub(super) until_close: bool,
+    pub(super) interim: usize,
+    pub(super) serving: Serving,
+    pub(super) trouble: Option<Trouble>,
+    /// What the server does when the exchange is over.
+    pub(super) afterwards: Afterwards,
+    pub(super) reading: Reading,
+    /// Whether futures are given up on the way: the request's after so many polls.
+    pub(super) gives_up: Option<usize>,
+    pub(super) gives_up_reading: bool,
+    pub(super) seed: u64,
+}
+
+/// When the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Serving {
+    /// When it has read the request.
+    After,
+    /// At once, and goes on reading.
+    Early,
+    /// At once, and reads no more.
+    Instead,
+}
+
+/// What breaks, after so many octets of the response, or at its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    pub(super) after: usize,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Close,
+    Reset,
+    /// In place of the response.
+    Garbage(&'static [u8]),
+    Stall,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    GoesOn,
+    /// Closes without having said so.
+    Closes,
+    Resets,
+    /// Sends a response to nothing.
+    Talks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    All,
+    /// Whole, with a bound that it is over.
+    TooMuch,
+    Data,
+    Chunks,
+    Parts,
+    /// By these in turn.
+    Mixed,
+    Reader,
+    /// Some parts, and the rest is left.
+    Some,
+    Never,
+    /// In an exchange that owns its connection, as the source of another message.
+    Owned,
+}
+
+const GARBAGE: &[&[u8]] = &[
+    b"\x00\x01\x02\r\n\r\n",
+    b"HTTP/1.1 20 OK\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 4\r\n\r\nabcd",
+    b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+];
+
+impl Plan {
+    pub(super) fn random(dice: &mut Dice, waits: bool) -> Self {
+        let most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
+        let looks = dice.one_in(2);
+        let exchanges = (0..1 + dice.below(6)).map(|_| Exchange::random(dice, most, looks, waits)).collect();
+        let transport = *dice.pick(&[Transport::Tcp, Transport::Unix]);
+        Self { exchanges, transport, most, looks, nudges: dice.one_in(2), waits }
+    }
+
+    /// For the blocking client over a stream of which nothing is known but how to read and to write.
+    pub(super) fn blocking(dice: &mut Dice) -> Self {
+        let mut plan = Self { looks: false, ..Self::random(dice, false) };
+        for exchange in &mut plan.exchanges {
+            // It sends all of a request before it reads, and takes what comes next for the answer.
+            exchange.expects = false;
+            if exchange.afterwards == Afterwards::Talks {
+                exchange.afterwards = Afterwards::GoesOn;
+            }
+            if exchange.reading == Reading::Owned {
+                exchange.reading = Reading::Reader;
+            }
+            (exchange.gives_up, exchange.gives_up_reading) = (None, false);
+        }
+        plan
+    }
+}
+
+impl Exchange {
+    fn random(dice: &mut Dice, most: usize, looks: bool, waits: bool) -> Self {
+        let method = *dice.pick(&[Method::Get, Method::Put, Method::Post, Method::Post, Method::Head]);
+        let request = match method {
+            Method::Get | Method::Head => Message::none(),
+            _ => Message::random(dice, most),
+        };
+        let parts = request.parts().len();
+        let (status, response) = match dice.below(10) {
+            0 => (204, Message::none()),
+            1 => (404, Message::random(dice, 100)),
+            _ => (200, Message::random(dice, most)),
+        };
+        let until_close = response.kind != Kind::None && method != Method::Head && dice.one_in(12);
+        let mut trouble = None;
+        if dice.one_in(if waits { 2 } else { 6 }) {
+            let after = if dice.one_in(2) { dice.below(60) } else { dice.length(200_000) };
+            trouble = Some(match dice.below(3) {
+                _ if waits => Trouble { after, what: What::Stall },
+                0 => Trouble { after, what: What::Close },
+                1 => Trouble { after, what: What::Reset },
+                // What follows the head of a response to HEAD is none of its body.
+                _ if method == Method::Head => Trouble { after: 0, what: What::Garbage(GARBAGE[dice.below(4)]) },
+                _ => Trouble { after: 0, what: What::Garbage(GARBAGE[dice.below(GARBAGE.len())]) },
+            });
+        }
+        let afterwards = match dice.below(14) {
+            0 => Afterwards::Closes,
+            1 => Afterwards::Resets,
+            2 if looks => Afterwards::Talks,
+            _ => Afterwards::GoesOn,
+        };
+        let serving = *dice.pick(&[Serving::After, Serving::After, Serving::After, Serving::Early, Serving::Instead]);
+        Self {
+            method,
+            expects: request.kind != Kind::None && dice.one_in(5),
+            fails: (parts > 0 && dice.one_in(12)).then(|| 1 + dice.below(parts)),
+            request,
+            client_closes: dice.one_in(20),
+            status,
+            response,
+            // Who does not read has to say so.
+            server_closes: serving == Serving::Instead || dice.one_in(20),
+            until_close,
+            interim: dice.below(8).saturating_sub(5),
+            serving,
+            trouble,
+            afterwards,
+            reading: *dice.pick(&[
+                Reading::All,
+                Reading::TooMuch,
+                Reading::Data,
+                Reading::Chunks,
+                Reading::Parts,
+                Reading::Mixed,
+                Reading::Mixed,
+                Reading::Reader,
+                Reading::Some,
+                Reading::Never,
+                Reading::Owned,
+            ]),
+            gives_up: dice.one_in(8).then(|| dice.below(8)),
+            gives_up_reading: dice.one_in(2),
+            seed: dice.digest(),
+        }
+    }
+
+    /// The body that comes back.
+    pub(super) fn body(&self) -> Message {
+        match self.method {
+            Method::Head => Message::none(),
+            _ => self.response.clone(),
+        }
+    }
+
+    /// Whether it is read in such a way that chunks keep their bounds.
+    pub(super) fn reads_chunks(&self) -> bool {
+        let keeps = matches!(self.reading, Reading::Chunks | Reading::Parts | Reading::Some | Reading::Owned);
+        keeps && !self.until_close
+    }
+
+    /// Whether the connection is as good as before when all of this has gone as it should.
+    pub(super) fn persists(&self) -> bool {
+        let rejected = self.request.kind != Kind::None && self.serving != Serving::After;
+        !(self.client_closes || self.server_closes || self.until_close || rejected || self.fails.is_some())
+    }
+}

@@ -1,0 +1,172 @@
+//! Everything around the client: the servers that it was connected to, the octets on their way, and what is waited for.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use degu_simulation::{Alive, Dice, Gates, Pipe, Woken, pipe};
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::peer::Peer;
+use super::plan::Plan;
+
+/// What moves when the client waits. Clones are the same.
+#[derive(Clone, Debug)]
+pub(super) struct World(Arc<Mutex<Moving>>);
+
+#[derive(Debug)]
+pub(super) struct Moving {
+    pub(super) plan: Arc<Plan>,
+    pub(super) dice: Dice,
+    pub(super) gates: Gates,
+    pub(super) alive: Alive,
+    /// One for each connection that was made.
+    pub(super) peers: Vec<Peer>,
+    failure: Option<String>,
+}
+
+/// No deadline of a run is longer than this.
+const LATEST: Duration = Duration::from_secs(60);
+
+impl World {
+    pub(super) fn new(plan: Arc<Plan>, dice: Dice) -> Self {
+        let (gates, alive) = (Gates::default(), Alive::default());
+        Self(Arc::new(Mutex::new(Moving { plan, dice, gates, alive, peers: Vec::new(), failure: None })))
+    }
+
+    pub(super) fn moving(&self) -> MutexGuard<'_, Moving> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection.
+    pub(super) fn connect(&self) -> Pipe {
+        let moving = &mut *self.moving();
+        let (near, far) = pipe(&mut moving.dice, moving.plan.transport, moving.plan.most);
+        moving.peers.push(Peer::new(moving.plan.clone(), far));
+        near
+    }
+
+    /// Polls a future whenever its waker was called, and moves everything else meanwhile.
+    pub(super) async fn drive<F: Future>(&self, future: F) -> Result<F::Output, String> {
+        let mut future = pin!(future);
+        let (woken, waker) = Woken::new();
+        let mut cx = Context::from_waker(&waker);
+        let began = tokio::time::Instant::now();
+        let mut polls = true;
+        loop {
+            if polls || woken.take() {
+                polls = false;
+                if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                    return Ok(output);
+                }
+                // Whoever is woken need not be the next to do something.
+                if self.moving().dice.one_in(2) {
+                    continue;
+                }
+            }
+            if self.moving().step()? {
+                let moving = &mut *self.moving();
+                polls = moving.plan.nudges && moving.dice.one_in(20);
+            } else if !woken.take() {
+                self.wait(began).await?;
+            } else {
+                polls = true;
+            }
+        }
+    }
+
+    /// Nothing moves: time has to, if this is a run in which it may.
+    async fn wait(&self, began: tokio::time::Instant) -> Result<(), String> {
+        if !self.moving().plan.waits {
+            return Err(format!(
+                "everybody waits, so that the client has not been woken: {:?}",
+                self.moving().peers.last()
+            ));
+        }
+        if began.elapsed() > LATEST {
+            return Err(format!("no deadline ends this: {:?}", self.moving().peers.last()));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Ok(())
+    }
+
+    /// Lets everything arrive that is on its way.
+    pub(super) fn settle(&self) -> Result<(), String> {
+        while self.moving().step()? {}
+        Ok(())
+    }
+}
+
+impl Moving {
+    /// One thing happens, if one can: whether it did.
+    fn step(&mut self) -> Result<bool, String> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        let choices = 2 * self.peers.len() + 1;
+        let first = self.dice.below(choices);
+        for choice in (first..choices).chain(0..first) {
+            let moved = match choice.checked_sub(1) {
+                None => self.gates.open(&mut self.dice),
+                Some(choice) if choice % 2 == 0 => self.peers[choice / 2].far.advance(),
+                Some(choice) => self.peers[choice / 2].step(&mut self.dice)?,
+            };
+            if moved {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// A stream that blocks: while it waits everything else moves.
+pub(super) struct Blocking {
+    pub(super) pipe: Pipe,
+    pub(super) world: World,
+}
+
+impl Blocking {
+    fn wait<T>(&mut self, mut poll: impl FnMut(&mut Pipe, &mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut idle = 0;
+        loop {
+            if let Poll::Ready(done) = poll(&mut self.pipe, &mut cx) {
+                return done;
+            }
+            let mut moving = self.world.moving();
+            match moving.step() {
+                Ok(moved) => idle = if moved { 0 } else { idle + 1 },
+                Err(failure) => {
+                    moving.failure = Some(failure);
+                    return Err(ErrorKind::Other.into());
+                }
+            }
+            // Now and then the stream yields for no reason.
+            if idle > 50 {
+                moving.failure = Some(format!("client and server wait for each other: {:?}", moving.peers.last()));
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+    }
+}
+
+impl Read for Blocking {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        self.wait(|pipe, cx| {
+            let mut room = ReadBuf::new(octets);
+            Pin::new(pipe).poll_read(cx, &mut room).map_ok(|()| room.filled().len())
+        })
+    }
+}
+
+impl Write for Blocking {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.wait(|pipe, cx| pipe.poll_write_pieces(cx, &[octets]))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
