@@ -32,6 +32,9 @@ impl Control {
     pub(crate) fn start(folder: &Path, targets: &[Target]) -> Result<Self> {
         let mut child = Command::new(env::current_exe()?)
             .arg("server")
+            // The system's allocator keeps large blocks for later once it has seen a few come and go. Given back at
+            // once, what is resident follows what is held.
+            .env("MALLOC_MMAP_THRESHOLD_", "131072")
             .arg(folder)
             .args(targets.iter().map(|target| target.name()))
             .stdin(Stdio::piped())
