@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cores::Halves;
+use super::cores::{Halves, ONE_CORE};
 use super::plan::{self, Condition, Figure, Outcome};
 use super::report::Report;
 use super::rounds::time_each;
@@ -30,7 +30,7 @@ const FIGURES: [Figure; 2] = [
 ];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
-    let halves = halves()?;
+    let Some(halves) = Halves::choose()? else { return Ok(Report::left_out("connect", ONE_CORE)) };
     let time = time_for(stage, "connect", 2);
     let addresses = [("Unix socket", "unix"), ("::1", "ipv6")];
     let outcome = connections(stage, "connect", &addresses, None, &halves, time)?;
@@ -41,11 +41,6 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         notes: outcome.failures,
         groups: outcome.groups,
     })
-}
-
-/// Cores for both sides.
-pub(super) fn halves() -> Result<Halves> {
-    Halves::choose()?.ok_or_else(|| "both ends want a core, and there is one".into())
 }
 
 pub(super) fn time_for(stage: &Stage<'_>, suite: &str, conditions: usize) -> Duration {

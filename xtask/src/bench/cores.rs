@@ -73,6 +73,9 @@ impl Cores {
     }
 }
 
+/// Why a suite with [`Halves`] is left out.
+pub(super) const ONE_CORE: &str = "both ends want a core, and there is one";
+
 /// Cores for a server of many connections, and others for the load on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Halves {

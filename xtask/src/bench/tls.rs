@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::connect::{about, connections, halves, pair_name, time_for};
-use super::cores::Cores;
+use super::connect::{about, connections, pair_name, time_for};
+use super::cores::{Cores, Halves, ONE_CORE, Placement};
 use super::plan::{self, Condition, Figure};
 use super::report::Report;
 use super::rounds::time_each;
@@ -19,7 +19,7 @@ const PAIRS: [(&str, &str); 5] =
     [("raw-tokio", "raw-tokio"), ("hyper", "hyper"), ("degu", "degu"), ("degu-blocking", "degu"), ("hyper", "degu")];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
-    let halves = halves()?;
+    let Some(halves) = Halves::choose()? else { return Ok(Report::left_out("tls", ONE_CORE)) };
     let pki = stage.pki()?;
     // Handshakes take half of the time of a quick run, and trips the other half.
     let time = time_for(stage, "tls", 2);
@@ -27,7 +27,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
 
     let cores = Cores::choose()?;
     let rounds = stage.options.rounds();
-    let condition = |placement: &super::cores::Placement| Condition {
+    let condition = |placement: &Placement| Condition {
         name: format!("round trips, {}", placement.name()),
         contestants: PAIRS.iter().map(|pair| pair_name(pair.0, pair.1)).collect(),
         references: vec!["raw-tokio".into(), "hyper".into()],
