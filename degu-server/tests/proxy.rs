@@ -13,7 +13,8 @@ async fn echo(session: &mut Session, mut request: Request<'_>) -> Result<Respons
     headers.set("x-target", request.target())?;
     headers.set("x-host", request.headers().get("host").unwrap_or("none"))?;
     headers.set("x-requests", session.requests())?;
-    for name in ["x-forwarded-for", "te", "keep-alive", "x-listed", "x-kept"] {
+    let disguised = ["x_forwarded_for", "x-forwarded_for", "content_length", "transfer_encoding"];
+    for name in ["x-forwarded-for", "te", "keep-alive", "x-listed", "x-kept", "x_kept"].into_iter().chain(disguised) {
         if let Some(value) = request.headers().get(name) {
             headers.set(&format!("got-{name}"), value)?;
         }
@@ -38,11 +39,13 @@ fn requests_and_answers_pass_with_what_is_theirs() {
     let mut raw = server.connect();
     raw.send(
         "POST /api/a//b?c=d HTTP/1.1\r\nHost: example.org\r\nX-Forwarded-For: forged\r\nTE: trailers\r\n\
-         Connection: x-listed\r\nX-Listed: 1\r\nKeep-Alive: 5\r\nX-Kept: yes\r\nContent-Length: 5\r\n\r\nhello",
+         X_Forwarded_For: forged\r\nX-Forwarded_For: forged\r\nContent_Length: 6\r\nTransfer_Encoding: chunked\r\n\
+         Connection: x-listed\r\nX-Listed: 1\r\nKeep-Alive: 5\r\nX-Kept: yes\r\nX_Kept: too\r\n\
+         Content-Length: 5\r\n\r\nhello",
     );
     raw.expect(
         "HTTP/1.1 200 Fine\r\nx-target: /a//b?c=d\r\nx-host: example.org\r\nx-requests: 1\r\n\
-         got-x-forwarded-for: from the proxy\r\ngot-x-kept: yes\r\ncontent-length: 5\r\n\r\nhello",
+         got-x-forwarded-for: from the proxy\r\ngot-x-kept: yes\r\ngot-x_kept: too\r\ncontent-length: 5\r\n\r\nhello",
     );
     // The connection behind is kept; a chunked body comes through as it is, over a connection of its own.
     raw.send("GET /api HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -22,7 +22,9 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
 /// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
 /// side has answered. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
-/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set. `host` stays what the client sent.
+/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set, and so is `via` (RFC 9110 §7.6.3),
+/// which is not written by itself. A name counts as the same with `_` in place of `-`, and such a `content_length` is
+/// dropped too: behind CGI, WSGI and their kin both are one variable. `host` stays what the client sent.
 ///
 /// The path behind is the path of the request without its mount.
 ///
@@ -176,8 +178,10 @@ impl fmt::Debug for ProxyApp {
     }
 }
 
+/// Whether a server behind may take the name for the other one, which is in lower case.
 fn is(name: &str, other: &str) -> bool {
-    name.eq_ignore_ascii_case(other)
+    let folded = name.bytes().map(|octet| if octet == b'_' { b'-' } else { octet.to_ascii_lowercase() });
+    folded.eq(other.bytes())
 }
 
 fn starts_with(name: &str, prefix: &str) -> bool {
@@ -191,7 +195,8 @@ fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers
     let mut kept = Headers::new();
     for (name, value) in headers.iter() {
         let of_the_connection = OF_THE_CONNECTION.iter().any(|listed| is(name, listed));
-        if !of_the_connection && !headers.has_member("connection", name) && !drops(name) {
+        let disguised = is(name, "content-length") && name.contains('_');
+        if !of_the_connection && !disguised && !headers.has_member("connection", name) && !drops(name) {
             kept.append_bytes(name, value)?;
         }
     }
