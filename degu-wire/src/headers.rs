@@ -1,19 +1,16 @@
 //! Owned header and trailer fields.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
-
-use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::head::{FieldSpan, check_field, is_forbidden_in_trailers, is_token};
 use crate::{Limits, LocalError};
 
 /// Header fields in their order: one text and the places of names and values in it.
 ///
-/// Received fields share the octets of their head, so that taking them costs no allocation for up to 16 fields. Names
-/// compare without case. Values are octets (RFC 9110 §5.5); [`get`](Self::get) gives those that are UTF-8, which is all
-/// that sane peers send.
+/// Received fields are shared: a clone of them costs a reference count, and storage that nobody holds any more is used for
+/// the next head. Changing them makes a copy. Names compare without case. Values are octets (RFC 9110 §5.5);
+/// [`get`](Self::get) gives those that are UTF-8, which is all that sane peers send.
 ///
 /// Every field that is here can be sent: [`set`](Self::set) and [`append`](Self::append) refuse what would not be one
 /// field on the wire.
@@ -29,66 +26,81 @@ use crate::{Limits, LocalError};
 /// assert!(headers.set("x-bad", "a\r\nx-more: b").is_err());
 /// # Ok::<(), degu_wire::LocalError>(())
 /// ```
-#[derive(Clone, Default)]
-pub struct Headers {
-    text: Text,
-    spans: Spans,
-}
-
-pub(crate) type Spans = SmallVec<[FieldSpan; 16]>;
+#[derive(Clone)]
+pub struct Headers(Store);
 
 #[derive(Clone)]
-enum Text {
-    Shared(Bytes),
-    Own(Vec<u8>),
+enum Store {
+    Received(Arc<Received>),
+    Own(Own),
 }
 
-impl Default for Text {
-    fn default() -> Self {
-        Self::Own(Vec::new())
-    }
+/// Fields that the application made or changed.
+#[derive(Clone, Default)]
+struct Own {
+    text: Vec<u8>,
+    spans: Vec<FieldSpan>,
 }
 
-impl Text {
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Shared(text) => text,
-            Self::Own(text) => text,
+/// A head as it was received, or storage for one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Received {
+    text: Vec<u8>,
+    /// As many as there ever were; the fields of this head come first.
+    spans: Vec<FieldSpan>,
+    fields: usize,
+}
+
+impl Received {
+    /// More room than this for a head's octets is not kept for the next one.
+    const KEPT: usize = 8 * 1024;
+
+    /// Storage for the places of at least so many fields.
+    pub(crate) fn spans(&mut self, fields: usize) -> &mut [FieldSpan] {
+        if self.spans.len() < fields {
+            self.spans.resize(fields, FieldSpan::EMPTY);
         }
+        &mut self.spans
+    }
+
+    /// Takes a head, whose fields are the first so many in the [spans](Self::spans).
+    pub(crate) fn fill(&mut self, text: &[u8], fields: usize) {
+        self.text.clear();
+        self.text.shrink_to(Self::KEPT);
+        self.text.extend_from_slice(text);
+        self.fields = fields;
     }
 }
 
 impl Headers {
     /// No fields.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Store::Own(Own { text: Vec::new(), spans: Vec::new() }))
     }
 
-    /// Fields that were parsed from `text`.
-    pub(crate) fn shared(text: Bytes, spans: Spans) -> Self {
-        Self { text: Text::Shared(text), spans }
+    pub(crate) const fn received(head: Arc<Received>) -> Self {
+        Self(Store::Received(head))
     }
 
     pub(crate) fn text(&self) -> &[u8] {
-        self.text.as_slice()
+        self.parts().0
     }
 
-    /// A part of the text, without a copy where it is shared.
-    pub(crate) fn slice(&self, range: core::ops::Range<usize>) -> Bytes {
-        match &self.text {
-            Text::Shared(text) => text.slice(range),
-            Text::Own(text) => Bytes::copy_from_slice(&text[range]),
+    fn parts(&self) -> (&[u8], &[FieldSpan]) {
+        match &self.0 {
+            Store::Received(head) => (&head.text, &head.spans[..head.fields]),
+            Store::Own(own) => (&own.text, &own.spans),
         }
     }
 
     /// How many field lines there are.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.parts().1.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len() == 0
     }
 
     /// Whether there is a field of this name.
@@ -108,8 +120,8 @@ impl Headers {
 
     /// Every value of this name, in their order.
     pub fn get_all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
-        let text = self.text.as_slice();
-        self.spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
+        let (text, spans) = self.parts();
+        spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
     }
 
     /// Whether a list field (`connection`, `vary`) has this member, case ignored, in any of its lines.
@@ -128,8 +140,8 @@ impl Headers {
 
     /// All fields, as they were sent or set.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
-        let text = self.text.as_slice();
-        self.spans.iter().map(move |span| (span.name(text), span.value(text)))
+        let (text, spans) = self.parts();
+        spans.iter().map(move |span| (span.name(text), span.value(text)))
     }
 
     /// Sets a field to one value; all others of this name go.
@@ -139,9 +151,9 @@ impl Headers {
     /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
     /// would be over 65,535 octets. Nothing has changed then.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        let span = self.push(name, value)?;
-        self.remove(name);
-        self.spans.push(span);
+        let (own, span) = self.push(name, value)?;
+        own.remove(name);
+        own.spans.push(span);
         Ok(())
     }
 
@@ -151,8 +163,8 @@ impl Headers {
     ///
     /// As [`set`](Self::set).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        let span = self.push(name, value)?;
-        self.spans.push(span);
+        let (own, span) = self.push(name, value)?;
+        own.spans.push(span);
         Ok(())
     }
 
@@ -162,37 +174,70 @@ impl Headers {
     ///
     /// As [`set`](Self::set).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
-        let span = self.push_with(name, |text| text.extend_from_slice(value))?;
-        self.spans.push(span);
+        let own = self.own();
+        let span = own.push(name, |text| text.extend_from_slice(value))?;
+        own.spans.push(span);
         Ok(())
     }
 
     /// Removes every field of this name, and says whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
-        let (before, text) = (self.spans.len(), self.text.as_slice());
+        self.contains(name) && self.own().remove(name)
+    }
+
+    fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<(&mut Own, FieldSpan), LocalError> {
+        let own = self.own();
+        let span = own.push(name, |text| {
+            // A formatter that fails leaves a shorter value, which is checked like any other.
+            let _ = write!(Writer(text), "{value}");
+        })?;
+        Ok((own, span))
+    }
+
+    /// The fields to change: a copy of those that were received.
+    fn own(&mut self) -> &mut Own {
+        if let Store::Received(_) = self.0 {
+            let (text, spans) = self.parts();
+            self.0 = Store::Own(Own::copy(text, spans));
+        }
+        match &mut self.0 {
+            Store::Own(own) => own,
+            Store::Received(_) => unreachable!("they were made our own in the line above"),
+        }
+    }
+}
+
+impl Own {
+    /// Those parts of a text that are in use.
+    fn copy(old: &[u8], spans: &[FieldSpan]) -> Self {
+        let mut text = Vec::with_capacity(old.len().min(1024));
+        let place = |span: &FieldSpan| {
+            let (name, value) = (span.name(old), span.value(old));
+            let start = text.len() as u16;
+            let (name_end, value_end) = (start + name.len() as u16, start + (name.len() + value.len()) as u16);
+            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(value);
+            FieldSpan { name: start, name_end, value: name_end, value_end }
+        };
+        let spans = spans.iter().map(place).collect();
+        Self { text, spans }
+    }
+
+    fn remove(&mut self, name: &str) -> bool {
+        let (before, text) = (self.spans.len(), &self.text);
         self.spans.retain(|span| !span.is_named(text, name));
         self.spans.len() < before
     }
 
-    fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<FieldSpan, LocalError> {
-        self.push_with(name, |text| {
-            // A formatter that fails leaves a shorter value, which is checked like any other.
-            let _ = write!(Writer(text), "{value}");
-        })
-    }
-
     /// Writes name and value at the end of the text, and takes them back if they are refused.
-    fn push_with(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) -> Result<FieldSpan, LocalError> {
+    fn push(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) -> Result<FieldSpan, LocalError> {
         if !is_token(name.as_bytes()) {
             return Err(LocalError::FieldName);
         }
-        if self.text.as_slice().len() > Limits::MAX_HEAD / 2 {
-            self.compact();
+        if self.text.len() > Limits::MAX_HEAD / 2 {
+            *self = Self::copy(&self.text, &self.spans);
         }
-        let text = match &mut self.text {
-            Text::Own(text) => text,
-            Text::Shared(_) => self.compact(),
-        };
+        let text = &mut self.text;
         let start = text.len();
         text.extend_from_slice(name.as_bytes());
         let value_start = text.len();
@@ -212,24 +257,11 @@ impl Headers {
             value_end: text.len() as u16,
         })
     }
+}
 
-    /// Copies what is in use into a text of our own.
-    fn compact(&mut self) -> &mut Vec<u8> {
-        let old = self.text.as_slice();
-        let mut text = Vec::with_capacity(old.len().min(1024));
-        for span in &mut self.spans {
-            let (name, value) = (span.name(old), span.value(old));
-            let start = text.len() as u16;
-            let (name_end, value_end) = (start + name.len() as u16, start + (name.len() + value.len()) as u16);
-            text.extend_from_slice(name.as_bytes());
-            text.extend_from_slice(value);
-            *span = FieldSpan { name: start, name_end, value: name_end, value_end };
-        }
-        self.text = Text::Own(text);
-        match &mut self.text {
-            Text::Own(text) => text,
-            Text::Shared(_) => unreachable!("it was made our own in the line above"),
-        }
+impl Default for Headers {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -307,8 +339,8 @@ impl Trailers {
         Self(None)
     }
 
-    pub(crate) fn shared(text: Bytes, spans: Spans) -> Self {
-        if spans.is_empty() { Self::new() } else { Self(Some(alloc::boxed::Box::new(Headers::shared(text, spans)))) }
+    pub(crate) fn received(fields: Received) -> Self {
+        Self(Some(alloc::boxed::Box::new(Headers::received(Arc::new(fields)))))
     }
 
     /// Whether there are none.
@@ -367,15 +399,18 @@ mod tests {
     use std::string::ToString;
 
     #[test]
-    fn shared_fields_become_our_own_when_changed() {
-        let text = Bytes::from_static(b"a: 1\r\nB: 2\r\na: 3\r\n\r\n");
+    fn received_fields_become_our_own_when_changed() {
         let span = |name: u16, value: u16| FieldSpan { name, name_end: name + 1, value, value_end: value + 1 };
-        let mut headers = Headers::shared(text, Spans::from_slice(&[span(0, 3), span(6, 9), span(12, 15)]));
+        let mut received = Received::default();
+        received.spans(4)[..3].copy_from_slice(&[span(0, 3), span(6, 9), span(12, 15)]);
+        received.fill(b"a: 1\r\nB: 2\r\na: 3\r\n\r\n", 3);
+        let received = Headers::received(Arc::new(received));
+        let mut headers = received.clone();
         assert_eq!(headers.get_all("A").collect::<Vec<_>>(), [b"1", b"3"]);
         headers.set("a", "x").unwrap();
         assert_eq!(headers.iter().collect::<Vec<_>>(), [("B", &b"2"[..]), ("a", b"x")]);
         assert!(headers.remove("b") && !headers.remove("b"));
-        assert_eq!(headers.len(), 1);
+        assert_eq!((headers.len(), received.len()), (1, 3));
     }
 
     #[test]

@@ -207,7 +207,7 @@ fn a_warm_machine_does_not_allocate() {
 }
 
 #[test]
-fn a_body_that_is_kept_is_paid_for() {
+fn heads_that_are_kept_are_paid_for() {
     let mut ends = Ends::new();
     for _ in 0..500 {
         ends.exchange(Body::Length);
@@ -227,5 +227,6 @@ fn a_body_that_is_kept_is_paid_for() {
             let Ok(Poll::Ready(_)) = ends.client.poll_response() else { panic!("no response") };
         }
     });
-    assert!((1..250).contains(&count), "one buffer for many messages: {count}");
+    // The octets, the places of the fields, and what counts who has them.
+    assert!((500..=3 * 500).contains(&count), "{count}");
 }

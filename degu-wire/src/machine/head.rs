@@ -6,9 +6,9 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::head::{RequestMeta, ResponseMeta};
-use crate::{Framing, Headers, Method};
+use crate::{Framing, Headers, Method, reason_phrase};
 
-/// A request head that was received. It shares the octets of the receive buffer, so that cloning it is cheap.
+/// A request head that was received. Clones share it.
 #[derive(Clone)]
 pub struct RequestHead {
     pub(super) meta: RequestMeta,
@@ -78,7 +78,7 @@ impl fmt::Debug for RequestHead {
     }
 }
 
-/// A response head that was received. It shares the octets of the receive buffer.
+/// A response head that was received. Clones share it.
 #[derive(Clone)]
 pub struct ResponseHead {
     pub(super) meta: ResponseMeta,
@@ -95,8 +95,9 @@ impl ResponseHead {
     pub fn reason(&self) -> Reason {
         let (from, to) = (self.meta.reason.0 as usize, self.meta.reason.1 as usize);
         let text = self.headers.text().get(from..to).unwrap_or_default();
-        // Most responses say this; it saves them a reference count.
-        if text == b"OK" { Reason::from("OK") } else { Reason(self.headers.slice(from..to)) }
+        // Most responses say what the registry does, of which there need be no copy.
+        let phrase = reason_phrase(self.status());
+        if text == phrase.as_bytes() { Reason::from(phrase) } else { Reason(Bytes::copy_from_slice(text)) }
     }
 
     /// The fields.

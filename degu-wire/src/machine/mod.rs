@@ -183,7 +183,7 @@ impl<R> Connection<R> {
 
     /// Gives up the buffers that are empty, for a connection that is about to wait long.
     pub fn release_buffers(&mut self) {
-        self.receiver.release_buffer();
+        self.receiver.release_buffers();
         self.sender.release_buffers();
     }
 }

@@ -9,19 +9,23 @@ use super::head::{RequestHead, ResponseHead};
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
 use crate::head::{self, FieldSpan};
-use crate::headers::{Headers, Spans, Trailers};
+use crate::headers::{Headers, Received, Trailers};
 use crate::{Fault, Framing, Limits, RemoteError};
 
 /// What is asked of the reader at first, and again at each message: a head and a small body.
 const FIRST_READ: usize = 8 * 1024;
 /// Reads grow to this while a body fills them.
 const MOST_READ: usize = 256 * 1024;
+/// Room for so many fields is made at first; heads that have more are rare.
+const FIRST_FIELDS: usize = 16;
 /// Less room than this is not worth a read.
 const LEAST_READ: usize = 2 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     buffer: BytesMut,
+    /// The last head, or storage for the next: used again when nobody else has it any more.
+    head: Option<Arc<Received>>,
     limits: Arc<Limits>,
     body: BodyState,
     /// How many octets at the front were searched for the end of a head.
@@ -50,6 +54,7 @@ impl Receiver {
     pub(super) fn new(limits: Arc<Limits>) -> Self {
         Self {
             buffer: BytesMut::new(),
+            head: None,
             limits,
             body: BodyState::Done,
             searched: 0,
@@ -76,10 +81,11 @@ impl Receiver {
         &mut self.buffer
     }
 
-    /// Gives up the buffer where nothing is in it.
-    pub(super) fn release_buffer(&mut self) {
+    /// Gives up the buffers where nothing is in them.
+    pub(super) fn release_buffers(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+            self.head = None;
         }
     }
 
@@ -183,21 +189,24 @@ impl Receiver {
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
             || self.may_end_head();
         if worth_parsing && !self.buffer.is_empty() {
-            let mut spans = Spans::from_buf([FieldSpan::EMPTY; 16]);
-            let meta = match scan(&self.buffer, &mut spans, &self.limits) {
-                Err(RemoteError { fault: Fault::TooManyFields, .. }) if spans.len() < self.limits.max_fields => {
-                    spans.resize(self.limits.max_fields, FieldSpan::EMPTY);
-                    scan(&self.buffer, &mut spans, &self.limits)
+            // A head that somebody has kept is left to them.
+            let head = Arc::make_mut(self.head.get_or_insert_default());
+            let meta = match scan(&self.buffer, head.spans(FIRST_FIELDS), &self.limits) {
+                Err(RemoteError { fault: Fault::TooManyFields, .. })
+                    if head.spans(FIRST_FIELDS).len() < self.limits.max_fields =>
+                {
+                    scan(&self.buffer, head.spans(self.limits.max_fields), &self.limits)
                 }
                 result => result,
             }?;
             if let Some(meta) = meta {
                 let (len, fields) = size(meta);
-                spans.truncate(fields as usize);
+                head.fill(&self.buffer[..len as usize], fields as usize);
+                let headers = Headers::received(self.head.clone().unwrap_or_default());
+                self.buffer.advance(len as usize);
                 self.searched = 0;
                 self.read_size = FIRST_READ;
-                let text = self.buffer.split_to(len as usize).freeze();
-                return Ok(Poll::Ready(make(meta, Headers::shared(text, spans))));
+                return Ok(Poll::Ready(make(meta, headers)));
             }
         }
         self.searched = self.buffer.len();
@@ -287,14 +296,8 @@ impl Receiver {
                     *last = take_line(&mut self.buffer, line, extensions);
                 }
                 Some(Event::End { trailers }) => {
-                    let mut spans = Spans::new();
-                    if !trailers.is_empty() {
-                        // The shortest field line is `a:` CRLF.
-                        spans.resize(self.limits.max_trailer_fields.min(trailers.len() / 4 + 1), FieldSpan::EMPTY);
-                        let fields = head::scan_trailers(trailers, &mut spans, &self.limits)?;
-                        spans.truncate(fields);
-                    }
-                    let trailers = Trailers::shared(self.buffer.split_to(step.consumed).freeze(), spans);
+                    let trailers = read_trailers(trailers, &self.limits)?;
+                    self.buffer.advance(step.consumed);
                     let extensions = core::mem::take(last);
                     self.body = BodyState::Done;
                     let says_something = !extensions.is_empty() || !trailers.is_empty();
@@ -303,6 +306,18 @@ impl Receiver {
             }
         }
     }
+}
+
+fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> {
+    if text.is_empty() {
+        return Ok(Trailers::new());
+    }
+    let mut received = Received::default();
+    // The shortest field line is `a:` CRLF.
+    let most = limits.max_trailer_fields.min(text.len() / 4 + 1);
+    let fields = head::scan_trailers(text, received.spans(most), limits)?;
+    received.fill(text, fields);
+    Ok(Trailers::received(received))
 }
 
 /// Takes a chunk line off the buffer and keeps its extensions, which stand before its CRLF.
