@@ -50,6 +50,11 @@ impl Taken {
         }
     }
 
+    /// Whether nothing has been kept back, and the end has not been given.
+    pub(crate) fn is_clear(&self) -> bool {
+        !self.ended && self.chunked.is_none()
+    }
+
     /// What a caller who changes from chunks to parts has not been given.
     pub(crate) fn leftover(&mut self) -> Option<Part> {
         let chunked = self.chunked.as_mut().filter(|chunked| !chunked.data.is_empty() || chunked.chunk.is_some())?;

@@ -262,6 +262,19 @@ impl Exchange {
         self.machine.poll_part().map_err(|error| self.error(error))
     }
 
+    /// The rest of a body of known length, if all of it is here, and the request has gone out: the end of the exchange.
+    pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
+        let remaining = self.machine.body_remaining().filter(|&remaining| remaining > 0)?;
+        if self.doing != Doing::ReadingBody || remaining > self.machine.buffered().len() as u64 || !self.is_sent() {
+            return None;
+        }
+        match self.machine.poll_part() {
+            Ok(Poll::Ready(Some(Part::Data(data)))) => Some(data),
+            // Of a length that is here there is nothing else.
+            _ => None,
+        }
+    }
+
     /// Whether an exchange has begun whose end has not been noticed.
     pub(crate) fn is_open(&self) -> bool {
         self.open
@@ -272,7 +285,8 @@ impl Exchange {
         self.doing == Doing::ReadingBody && !self.machine.is_receiving() && self.is_sent()
     }
 
-    fn is_sent(&self) -> bool {
+    /// Whether the request has gone out in full.
+    pub(crate) fn is_sent(&self) -> bool {
         !self.machine.is_sending() && self.machine.is_flushed()
     }
 

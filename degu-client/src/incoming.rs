@@ -124,6 +124,9 @@ impl<'c> Incoming<'c> {
     pub async fn read_all(mut self, limit: usize) -> Result<Bytes, Error> {
         let mut whole = Whole::new(limit);
         whole.check(self.remaining()).map_err(|fault| self.link.fail(fault))?;
+        if let Some(rest) = self.taken.is_clear().then(|| self.link.take_rest()).flatten() {
+            return Ok(rest);
+        }
         while let Some(data) = self.next_data().await? {
             let remaining = self.remaining();
             whole.push(data, remaining).map_err(|fault| self.link.fail(fault))?;

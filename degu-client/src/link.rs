@@ -7,6 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use degu_wire::machine::{Content, ResponseHead};
 use degu_wire::{Address, BodyKind, BodyOf, Headers, Method, Part, Poller, Source};
 use tokio::task::yield_now;
@@ -141,7 +142,10 @@ impl Link {
         step: impl Fn(&mut Exchange) -> Result<Poll<T>, Error>,
     ) -> Poll<Result<T, Error>> {
         loop {
-            let _ = self.poll_send(cx, source)?;
+            // A stream of the caller's may still hold back what it took.
+            if !self.exchange.is_sent() || !self.stream.is_socket() {
+                let _ = self.poll_send(cx, source)?;
+            }
             let asked = self.exchange.machine.may_send_body();
             if let Poll::Ready(given) = step(&mut self.exchange)? {
                 self.timer.stop();
@@ -267,6 +271,13 @@ impl Link {
         };
         let Some(limit) = self.exchange.limit(wait) else { return Poll::Pending };
         self.timer.poll(cx, wait, limit).map(|()| self.exchange.overdue(wait))
+    }
+
+    /// The rest of the response's body, if there is nothing to wait for: a short one comes with its head.
+    pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
+        let rest = self.exchange.take_rest()?;
+        self.end();
+        Some(rest)
     }
 
     /// The exchange is over.

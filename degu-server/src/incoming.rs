@@ -121,6 +121,10 @@ impl Incoming {
         if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
             return Err(too_large(self));
         }
+        // Most bodies are short, and here with their head.
+        if let Some(data) = self.take_buffered() {
+            return Ok(data);
+        }
         let Some(first) = self.next_data().await? else { return Ok(Bytes::new()) };
         let mut all: Option<BytesMut> = None;
         let mut length = first.len();
@@ -132,6 +136,22 @@ impl Incoming {
             all.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data);
         }
         Err(too_large(self))
+    }
+
+    /// The rest of a length that has been received in full, if nothing of it was read ahead.
+    fn take_buffered(&mut self) -> Option<Bytes> {
+        let is_whole = matches!(self.framing, Framing::Length(_))
+            && self.left > 0
+            && self.ahead.is_empty()
+            && self.partial.is_none()
+            && self.link.is_buffered(self.exchange);
+        if !is_whole {
+            return None;
+        }
+        let Some(Part::Data(data)) = self.link.try_part(self.exchange) else { return None };
+        self.left = 0;
+        self.note(None);
+        Some(data)
     }
 
     /// The next data, as it came: at least one octet, or `None` at the end. Where chunks begin and end does not show.

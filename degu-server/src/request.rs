@@ -163,10 +163,15 @@ impl fmt::Debug for OwnedRequest {
 }
 
 pub(crate) fn components(path: &str) -> Components<'_> {
-    match path.strip_prefix('/') {
-        None | Some("") => Components::new(),
-        Some(path) => path.split('/').collect(),
+    let mut components = Components::new();
+    let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return components };
+    // A search for an octet: components are too short for the machinery of a search for a character.
+    while let Some(end) = rest.bytes().position(|octet| octet == b'/') {
+        components.push(&rest[..end]);
+        rest = &rest[end + 1..];
     }
+    components.push(rest);
+    components
 }
 
 fn query_value<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {

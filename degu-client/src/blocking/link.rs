@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use degu_wire::machine::ResponseHead;
 use degu_wire::{Address, Headers, Method, Part, Poller};
 use rustix::event::PollFlags;
@@ -112,7 +113,9 @@ impl Link {
         step: impl Fn(&mut Exchange) -> Result<Poll<T>, Error>,
     ) -> Result<T, Error> {
         loop {
-            self.send(parts)?;
+            if !self.exchange.is_sent() {
+                self.send(parts)?;
+            }
             if let Poll::Ready(given) = step(&mut self.exchange)? {
                 self.wait = None;
                 return Ok(given);
@@ -271,6 +274,13 @@ impl Link {
     /// The time: for the response to a request that went out at once, that of its beginning, which is known already.
     fn now(&self, wait: Wait) -> Instant {
         if wait == Wait::Head && self.at_once { self.exchange.began } else { Instant::now() }
+    }
+
+    /// The rest of the response's body, if there is nothing to wait for: a short one comes with its head.
+    pub(super) fn take_rest(&mut self) -> Option<Bytes> {
+        let rest = self.exchange.take_rest()?;
+        self.end();
+        Some(rest)
     }
 
     /// The exchange is over.
