@@ -44,17 +44,27 @@ pub struct Incoming {
     link: Rc<Link>,
     exchange: u64,
     framing: Framing,
-    /// Parts that were read ahead.
-    ahead: VecDeque<Part>,
     /// Octets of a length, or of the chunk that is being read, that are still to come.
     left: u64,
+    ended: bool,
+    kept: Option<Box<Kept>>,
+}
+
+/// What is kept for those who read ahead, or chunk by chunk: a handle is moved often, and most need none of it.
+#[derive(Default)]
+struct Kept {
+    /// Parts that were read ahead.
+    ahead: VecDeque<Part>,
     /// A chunk of which some is here.
     partial: Option<(ChunkExtensions, BytesMut)>,
     /// The body was made a source in the middle of a chunk.
     mid_chunk: bool,
-    ended: bool,
+    /// What was said at the end, if anything was.
     last: Option<(ChunkExtensions, Trailers)>,
 }
+
+/// What is said at the end of most bodies.
+static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 /// Why the body of a request can not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,17 +99,7 @@ impl std::error::Error for BodyError {
 impl Incoming {
     pub(crate) fn new(link: Rc<Link>, exchange: u64, framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Self {
-            link,
-            exchange,
-            framing,
-            ahead: VecDeque::new(),
-            left,
-            partial: None,
-            mid_chunk: false,
-            ended: false,
-            last: None,
-        }
+        Self { link, exchange, framing, left, ended: false, kept: None }
     }
 
     /// How the body is framed, which tells whether there is one and how long it is.
@@ -142,8 +142,7 @@ impl Incoming {
     fn take_buffered(&mut self) -> Option<Bytes> {
         let is_whole = matches!(self.framing, Framing::Length(_))
             && self.left > 0
-            && self.ahead.is_empty()
-            && self.partial.is_none()
+            && self.kept.is_none()
             && self.link.is_buffered(self.exchange);
         if !is_whole {
             return None;
@@ -164,7 +163,7 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_data(&mut self) -> Result<Option<Bytes>, BodyError> {
-        if let Some((_, data)) = self.partial.take() {
+        if let Some((_, data)) = self.take_chunk() {
             return Ok(Some(data.freeze()));
         }
         loop {
@@ -194,8 +193,9 @@ impl Incoming {
             return Ok(self.next_data().await?.map(Chunk::new));
         }
         loop {
-            if self.partial.is_some() && self.left == 0 {
-                let (extensions, data) = self.partial.take().unwrap_or_default();
+            if self.left == 0
+                && let Some((extensions, data)) = self.take_chunk()
+            {
                 return Ok(Some(Chunk { data: data.freeze(), extensions }));
             }
             match self.receive().await? {
@@ -205,14 +205,14 @@ impl Incoming {
                 }
                 Some(Part::Chunk { size, extensions, data }) => {
                     self.check_chunk(size)?;
-                    self.partial = Some((extensions, BytesMut::from(data)));
+                    self.kept().partial = Some((extensions, BytesMut::from(data)));
                 }
-                Some(Part::Data(data)) => match &mut self.partial {
+                Some(Part::Data(data)) => match &mut self.kept().partial {
                     Some((_, partial)) => partial.extend_from_slice(&data),
                     // The beginning of this chunk was read as data.
                     None => {
                         self.check_chunk(self.left + data.len() as u64)?;
-                        self.partial = Some((ChunkExtensions::new(), BytesMut::from(data)));
+                        self.kept().partial = Some((ChunkExtensions::new(), BytesMut::from(data)));
                     }
                 },
                 Some(Part::Last { .. }) => {}
@@ -264,36 +264,51 @@ impl Incoming {
             return Ok(());
         }
         let _wanted = Wanted(self.link.clone());
-        let mut read: usize = self.ahead.iter().map(data_len).sum();
+        let mut read: usize = self.kept().ahead.iter().map(data_len).sum();
         while read < octets {
             let Some(part) = poll_fn(|cx| self.link.poll_part(self.exchange, cx)).await? else { break };
             read += data_len(&part);
-            self.ahead.push_back(part);
+            self.kept().ahead.push_back(part);
         }
         Ok(())
     }
 
     /// The trailer fields, once the body has been read to its end: none before.
     pub fn trailers(&self) -> Option<&Trailers> {
-        self.last.as_ref().map(|(_, trailers)| trailers)
+        self.last().map(|(_, trailers)| trailers)
     }
 
     /// The extensions of the last chunk, the one without data, once the body has been read to its end: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
-        self.last.as_ref().map(|(extensions, _)| extensions)
+        self.last().map(|(extensions, _)| extensions)
     }
 
     /// The beginning of a chunk that was to be given whole, and is given as it is.
     fn take_partial(&mut self) -> Option<Part> {
-        let (extensions, data) = self.partial.take()?;
+        let (extensions, data) = self.take_chunk()?;
         Some(Part::Chunk { size: data.len() as u64 + self.left, extensions, data: data.freeze() })
+    }
+
+    fn kept(&mut self) -> &mut Kept {
+        self.kept.get_or_insert_default()
+    }
+
+    /// What is here of a chunk that is being put together.
+    fn take_chunk(&mut self) -> Option<(ChunkExtensions, BytesMut)> {
+        self.kept.as_mut()?.partial.take()
+    }
+
+    /// What was said at the end, once it was read.
+    fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
+        let last = self.kept.as_ref().and_then(|kept| kept.last.as_ref());
+        last.or_else(|| self.ended.then_some(&NOTHING))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
         if self.ended {
             return Poll::Ready(Ok(None));
         }
-        let part = match self.ahead.pop_front() {
+        let part = match self.kept.as_mut().and_then(|kept| kept.ahead.pop_front()) {
             Some(part) => Some(part),
             None => ready!(self.link.poll_part(self.exchange, cx))?,
         };
@@ -303,13 +318,12 @@ impl Incoming {
     /// Keeps account of a part that is given.
     fn note(&mut self, part: Option<Part>) -> Option<Part> {
         match &part {
-            None => {
-                self.ended = true;
-                self.last.get_or_insert_default();
-            }
+            None => self.ended = true,
             Some(Part::Chunk { size, data, .. }) => self.left = size - data.len() as u64,
             Some(Part::Data(data)) => self.left -= data.len() as u64,
-            Some(Part::Last { extensions, trailers }) => self.last = Some((extensions.clone(), trailers.clone())),
+            Some(Part::Last { extensions, trailers }) => {
+                self.kept().last = Some((extensions.clone(), trailers.clone()));
+            }
         }
         part
     }
@@ -337,7 +351,8 @@ impl Source for Incoming {
         if let Some(part) = this.take_partial() {
             return Poll::Ready(Some(Ok(part)));
         }
-        let (left, mid_chunk) = (this.left, std::mem::take(&mut this.mid_chunk));
+        let mid_chunk = this.kept.as_mut().is_some_and(|kept| std::mem::take(&mut kept.mid_chunk));
+        let left = this.left;
         let part = ready!(this.poll_next(cx))?;
         Poll::Ready(part.map(|part| {
             Ok(match part {
@@ -358,7 +373,7 @@ impl From<Incoming> for LocalBody {
         match body.framing {
             Framing::None => Self::none(),
             Framing::Length(_) if body.left == 0 => Self::from(Bytes::new()),
-            Framing::Length(_) if body.ahead.is_empty() && body.link.is_buffered(body.exchange) => {
+            Framing::Length(_) if body.kept.is_none() && body.link.is_buffered(body.exchange) => {
                 match body.link.try_part(body.exchange) {
                     Some(Part::Data(data)) => Self::from(data),
                     _ => Self::from_source(body.left, Box::pin(body)),
@@ -366,7 +381,9 @@ impl From<Incoming> for LocalBody {
             }
             Framing::Length(_) => Self::from_source(body.left, Box::pin(body)),
             Framing::Chunked | Framing::UntilClose => {
-                body.mid_chunk = body.left > 0 && body.partial.is_none();
+                if body.left > 0 && body.kept.as_ref().is_none_or(|kept| kept.partial.is_none()) {
+                    body.kept().mid_chunk = true;
+                }
                 Self::from_chunks(Box::pin(body))
             }
         }

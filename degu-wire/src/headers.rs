@@ -115,7 +115,7 @@ impl Headers {
 
     /// The first value of this name, as octets.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.get_all(name).next()
+        if self.is_empty() { None } else { self.get_all(name).next() }
     }
 
     /// Every value of this name, in their order.

@@ -173,6 +173,10 @@ impl Receiver {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
+        if self.buffer.is_empty() && !self.eof {
+            self.searched = 0;
+            return Ok(Poll::Pending);
+        }
         let result = self.next_head(scan, make, size);
         self.fault = result.as_ref().err().copied();
         result
