@@ -1,6 +1,8 @@
 //! What the end of a connection says: close_notify, sent by both sides however they end, and demanded where it decides.
 
+use std::io::Write;
 use std::net::{Shutdown, TcpListener};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -204,4 +206,74 @@ fn a_client_says_close_notify_when_it_is_dropped() {
         });
         server.join().unwrap();
     }
+}
+
+/// What a server does between a handshake and the first request.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    Nothing,
+    NewKeys,
+    CloseNotify,
+    End,
+    Octets,
+    Garbage,
+}
+
+#[test]
+fn what_comes_before_a_request_is_looked_at() {
+    use Before::*;
+    let pki = TempPki::new();
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let address = Address::from(listener.local_addr().unwrap());
+    let tls = pki.server_tls();
+    let (done, is_done) = channel();
+    let all = [Nothing, NewKeys, CloseNotify, End, Octets, Garbage];
+    let server = std::thread::spawn(move || {
+        for before in all.into_iter().flat_map(|before| [before, before]) {
+            let mut bare = Bare::accept(&listener, &tls);
+            match before {
+                Nothing => {}
+                NewKeys => {
+                    bare.connection.refresh_traffic_keys().unwrap();
+                    bare.flush();
+                }
+                CloseNotify => bare.close(),
+                End => bare.socket.shutdown(Shutdown::Write).unwrap(),
+                Octets => bare.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"),
+                Garbage => bare.socket.write_all(&[23, 3, 3, 0, 17].repeat(10)).unwrap(),
+            }
+            done.send(()).unwrap();
+            if matches!(before, Nothing | NewKeys) {
+                bare.read_until("\r\n\r\n");
+                bare.send("HTTP/1.1 204 No Content\r\n\r\n");
+            }
+            let _ = std::io::copy(&mut bare.socket, &mut std::io::sink());
+        }
+    });
+    let client = client(&address, &Version::Tls13.client_tls(&pki));
+    for before in all {
+        let mut blocking = blocking::Client::from(client.clone()).connect().unwrap();
+        is_done.recv().unwrap();
+        let first = blocking.get("/").map(|response| response.status);
+        drop(blocking);
+        let second = run(async {
+            let mut connection = client.connect().await.unwrap();
+            is_done.recv().unwrap();
+            connection.get("/").await.map(|response| response.status)
+        });
+        for answer in [first, second] {
+            match (before, answer) {
+                (Nothing | NewKeys, answer) => assert_eq!(answer.unwrap(), 204),
+                (CloseNotify | End, Err(error)) => {
+                    assert!(error.is_retryable() && error.tls().is_none(), "{before:?}: {error}");
+                }
+                (Octets, Err(error)) => {
+                    assert_eq!(error.remote().map(|remote| remote.fault), Some(Fault::UnaskedOctets), "{error}");
+                }
+                (Garbage, Err(error)) => assert!(error.tls().is_some() && !error.is_retryable(), "{error}"),
+                (before, Ok(status)) => panic!("{before:?}: {status}"),
+            }
+        }
+    }
+    server.join().unwrap();
 }

@@ -143,6 +143,8 @@ impl Bare {
     pub(crate) fn accept(listener: &TcpListener, tls: &ServerTls) -> Self {
         let (socket, _) = listener.accept().unwrap();
         socket.set_read_timeout(PATIENCE).unwrap();
+        // What is sent is there when the test goes on.
+        socket.set_nodelay(true).unwrap();
         Self::new(tls.accept().handshake().unwrap(), socket)
     }
 
