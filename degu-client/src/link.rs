@@ -183,25 +183,23 @@ impl Link {
         if self.scratch.is_empty() {
             self.scratch = vec![0; SCRATCH].into();
         }
-        loop {
+        while self.poller.go_on(self.exchange.began.elapsed()) {
             if self.poller.is_turn_over() {
                 self.poller.begin_turn();
                 // A future that was polled once has asked the runtime to come back when others had their turn.
                 let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
             }
+            std::thread::yield_now();
             let read = self.stream.try_read(&mut self.scratch, self.exchange.machine.receive_buffer());
             if let Some(read) = read.transpose() {
                 self.looks = Some(false);
                 self.poller.found();
                 return Poll::Ready(Some(read));
             }
-            std::thread::yield_now();
-            if !self.poller.go_on(self.exchange.began.elapsed()) {
-                self.looks = Some(false);
-                return Poll::Ready(None);
-            }
         }
+        self.looks = Some(false);
+        Poll::Ready(None)
     }
 
     /// Sends the rest of the request.

@@ -8,11 +8,10 @@
 //!   begin() ── false ──▶ sleep until there is input
 //!      │ true
 //!      ▼
-//!   look at the socket ── input ──▶ found()
-//!      ▲      │ none
-//!      │      ▼
-//!      │   yield the core; go_on(now) ── false ──▶ sleep
-//!      └──────────┘ true
+//!   go_on(now) ── false ──▶ sleep
+//!      │ true       ▲
+//!      ▼            │ none
+//!   yield the core, look at the socket ── input ──▶ found()
 //! ```
 //!
 //! The yield is part of the rule. Without it a peer on the same core could not answer; and how long it takes tells
@@ -127,8 +126,8 @@ impl Poller {
         true
     }
 
-    /// A look has found nothing, and the core was yielded after it: whether to look again, at this time. Times are
-    /// counted from any moment that stays the same during a wait.
+    /// Whether to yield the core and look, at this time. If it was asked before during this wait, the core was yielded and
+    /// the look has found nothing. Times are counted from any moment that stays the same during a wait.
     #[inline]
     pub const fn go_on(&mut self, now: Duration) -> bool {
         let now = nanos(now);

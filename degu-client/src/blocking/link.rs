@@ -236,8 +236,9 @@ impl Link {
         if self.stream.socket().is_none() || !self.poller.begin() {
             return Ok(false);
         }
-        loop {
-            let Self { stream, scratch, exchange, poller, .. } = self;
+        let Self { stream, scratch, exchange, poller, .. } = self;
+        while poller.go_on(exchange.began.elapsed()) {
+            std::thread::yield_now();
             match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
                 Ok(octets) => {
                     poller.found();
@@ -247,11 +248,8 @@ impl Link {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return exchange.read_failed(error).map(|()| true),
             }
-            std::thread::yield_now();
-            if !poller.go_on(exchange.began.elapsed()) {
-                return Ok(false);
-            }
         }
+        Ok(false)
     }
 
     /// How much is left of a wait, which begins if it is another one than before.

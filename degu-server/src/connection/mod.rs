@@ -141,13 +141,18 @@ impl<A: App> Driver<A> {
     async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
         let worker = self.worker.clone();
         let _busy = worker.make_busy();
+        // What the connection was woken by is here already.
+        let mut looks = false;
         loop {
             let polled = self.pump.link.machine().poll_request();
             match polled.map_err(CloseReason::Peer)? {
-                Poll::Ready(Some(head)) => self.exchange(&head).await?,
+                Poll::Ready(Some(head)) => {
+                    self.exchange(&head).await?;
+                    looks = true;
+                }
                 Poll::Ready(None) => return Ok(Some(self.end())),
                 Poll::Pending => {
-                    if !self.pump.look(&worker).await? && !self.pump.more(&worker).await? {
+                    if !(looks && self.pump.look(&worker).await?) && !self.pump.more(&worker).await? {
                         return Ok(None);
                     }
                 }

@@ -87,26 +87,24 @@ impl Pump {
             return Ok(false);
         }
         self.flush().await?;
-        loop {
+        while self.poller.go_on(worker.now()) {
             if self.poller.is_turn_over() || !worker.is_alone() {
                 yield_now().await;
                 self.poller.begin_turn();
                 self.check()?;
                 if self.link.stopping.get() {
-                    return Ok(false);
+                    break;
                 }
             }
+            std::thread::yield_now();
             let read = self.socket.try_read(&mut worker.scratch(), self.link.machine().receive_buffer());
             if let Some(read) = read.map_err(|error| CloseReason::Gone(Some(error)))? {
                 self.received(read);
                 self.poller.found();
                 return Ok(true);
             }
-            std::thread::yield_now();
-            if !self.poller.go_on(worker.now()) {
-                return Ok(false);
-            }
         }
+        Ok(false)
     }
 
     /// Writes what is pending, then reads more of a request. `false` where the connection is to pause instead.
