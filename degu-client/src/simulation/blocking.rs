@@ -6,7 +6,7 @@ use std::sync::Arc;
 use degu_simulation::{Dice, Kind, Seeds, Seen, tell};
 use degu_wire::{Address, BoxError};
 
-use super::judge::{Outcome, headers, judge, judge_requests};
+use super::judge::{Before, Outcome, headers, judge, judge_requests};
 use super::plan::{Exchange, Plan, Reading};
 use super::world::{Blocking, World};
 use crate::Error;
@@ -23,23 +23,22 @@ fn simulate(seed: u64) -> Result<(), String> {
     tell(|| format!("{plan:?}"));
     let client = Client::new(Address::IPV6_LOOPBACK);
     let world = World::new(plan.clone(), dice);
-    let mut kept: Option<(Connection, usize)> = None;
+    let mut kept: Option<(Connection, Before)> = None;
     let mut fine = Vec::new();
     for (number, exchange) in plan.exchanges.iter().enumerate() {
-        let open = kept.take().filter(|(connection, _)| !connection.is_closed());
-        let (mut connection, first) = open.unwrap_or_else(|| {
+        let open = kept.take().filter(|(connection, _)| !exchange.asks || !connection.is_closed());
+        let (mut connection, before) = open.unwrap_or_else(|| {
             let pipe = world.connect();
-            (Connection::new(Blocking { pipe, world: world.clone() }, &client), number)
+            (Connection::new(Blocking { pipe, world: world.clone() }, &client), Before::begin(number))
         });
-        tell(|| format!("the client: {number}, {}", if first == number { "anew" } else { "again" }));
+        tell(|| format!("the client: {number}, {before:?}"));
         let outcome = perform(&mut connection, number, exchange);
         tell(|| format!("the client: {outcome:?}"));
-        let is_closed = connection.is_closed();
-        let judged = judge(&world, &plan, (number, first), &outcome, is_closed);
-        if judged.map_err(|error| format!("exchange {number}: {error}"))? {
-            fine.push(number);
-        }
-        kept = Some((connection, first));
+        let is_closed = exchange.asks.then(|| connection.is_closed());
+        let judged = judge(&world, &plan, (number, before), &outcome, is_closed);
+        let is_fine = judged.map_err(|error| format!("exchange {number}: {error}"))?;
+        fine.extend(is_fine.then_some(number));
+        kept = Some((connection, before.then(is_fine)));
     }
     drop(kept);
     judge_requests(&world, &plan, &fine)

@@ -18,6 +18,26 @@ pub(super) enum Outcome {
     GivenUp,
 }
 
+/// What a connection was used for before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// The exchange that it began with.
+    first: usize,
+    /// All has gone well in all of them.
+    fine: bool,
+}
+
+impl Before {
+    pub(super) const fn begin(number: usize) -> Self {
+        Self { first: number, fine: true }
+    }
+
+    /// And after one more.
+    pub(super) const fn then(self, fine: bool) -> Self {
+        Self { fine: self.fine && fine, ..self }
+    }
+}
+
 /// The fields of the request.
 pub(super) fn headers(exchange: &Exchange) -> Headers {
     let mut headers = Headers::new();
@@ -47,24 +67,25 @@ pub(super) fn body(exchange: &Exchange, gates: &Gates, alive: &Alive) -> Body {
 }
 
 /// Whether something may have broken in this exchange, or before it on the same connection.
-fn excuse(plan: &Plan, number: usize, first: usize) -> bool {
+fn excuse(plan: &Plan, number: usize, before: Before) -> bool {
     let exchange = &plan.exchanges[number];
-    let before = plan.exchanges[first..number].iter();
+    let earlier = &plan.exchanges[before.first..number];
     exchange.trouble.is_some()
         || exchange.fails.is_some()
         || exchange.reading == Reading::TooMuch
         || exchange.until_close
         || exchange.afterwards != Afterwards::GoesOn
-        || before.clone().any(|before| before.afterwards != Afterwards::GoesOn || before.trouble.is_some())
+        || !before.fine && !exchange.asks
+        || earlier.iter().any(|earlier| earlier.afterwards != Afterwards::GoesOn || earlier.trouble.is_some())
 }
 
-/// Judges an exchange, and says whether all went well. `first` is the one that its connection began with.
+/// Judges an exchange, and says whether all went well.
 pub(super) fn judge(
     world: &World,
     plan: &Plan,
-    (number, first): (usize, usize),
+    (number, before): (usize, Before),
     outcome: &Outcome,
-    is_closed: bool,
+    is_closed: Option<bool>,
 ) -> Result<bool, String> {
     let exchange = &plan.exchanges[number];
     let body = exchange.body();
@@ -84,17 +105,17 @@ pub(super) fn judge(
                 false => seen.is_beginning_of(&body, exchange.reads_chunks()),
             };
             found.map_err(|error| format!("the body of the response: {error}"))?;
-            let fine = *whole && exchange.persists() && !excuse(plan, number, first);
-            if fine && is_closed {
+            let fine = *whole && exchange.persists() && !excuse(plan, number, before);
+            if fine && is_closed == Some(true) {
                 return Err("the connection is closed, and nothing was wrong with it".into());
             }
             return Ok(fine);
         }
         Outcome::Error { error, seen } => {
-            if !excuse(plan, number, first) {
+            if !excuse(plan, number, before) {
                 return Err(format!("for no reason: {error}"));
             }
-            if !is_closed {
+            if is_closed == Some(false) {
                 return Err(format!("the connection is open after an error: {error}"));
             }
             if !garbage {

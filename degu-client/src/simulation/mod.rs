@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 
 use crate::stream::Stream;
 use crate::{Client, Connection};
-use judge::{Outcome, judge, judge_requests};
+use judge::{Before, Outcome, judge, judge_requests};
 use plan::{Afterwards, Plan};
 use world::World;
 
@@ -60,12 +60,13 @@ async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
     let second = Some(Duration::from_secs(5));
     let client = Client::options().head_timeout(second).body_idle(second).client(Address::IPV6_LOOPBACK);
     let world = World::new(plan.clone(), dice);
-    let mut kept: Option<(Connection, usize)> = None;
+    let mut kept: Option<(Connection, Before)> = None;
     let mut fine = Vec::new();
     for (number, exchange) in plan.exchanges.iter().enumerate() {
-        let open = kept.take().filter(|(connection, _)| !connection.is_closed());
-        let (connection, first) = open.unwrap_or_else(|| (connection(&world, &client), number));
-        tell(|| format!("the client: {number}, {}", if first == number { "anew" } else { "again" }));
+        // Who does not ask whether it is closed hears of it from the next request.
+        let open = kept.take().filter(|(connection, _)| !exchange.asks || !connection.is_closed());
+        let (connection, before) = open.unwrap_or_else(|| (connection(&world, &client), Before::begin(number)));
+        tell(|| format!("the client: {number}, {before:?}"));
         let told = world.drive(exchange::perform(connection, &world, number, exchange)).await;
         let (outcome, back) = told.map_err(|error| format!("exchange {number}: {error}"))?;
         tell(|| format!("the client: {outcome:?}"));
@@ -74,17 +75,19 @@ async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
         {
             return Err(format!("exchange {number}: the connection is open after a request was given up"));
         }
-        let is_closed = back.as_ref().is_none_or(Connection::is_closed);
-        let judged = judge(&world, &plan, (number, first), &outcome, is_closed);
-        if judged.map_err(|error| format!("exchange {number}: {error}"))? {
-            fine.push(number);
-        }
+        let is_closed = match &back {
+            Some(connection) => exchange.asks.then(|| connection.is_closed()),
+            None => Some(true),
+        };
+        let judged = judge(&world, &plan, (number, before), &outcome, is_closed);
+        let is_fine = judged.map_err(|error| format!("exchange {number}: {error}"))?;
+        fine.extend(is_fine.then_some(number));
         if exchange.afterwards == Afterwards::Talks || world.moving().dice.one_in(3) {
             // What comes later can not be told from an answer, so that it has to come now.
             world.settle()?;
             wait_until_it_looks();
         }
-        kept = back.map(|connection| (connection, first));
+        kept = back.map(|connection| (connection, before.then(is_fine)));
     }
     drop(kept);
     judge_requests(&world, &plan, &fine)?;

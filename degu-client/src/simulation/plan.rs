@@ -41,6 +41,8 @@ pub(super) struct Exchange {
     /// Whether futures are given up on the way: the request's after so many polls.
     pub(super) gives_up: Option<usize>,
     pub(super) gives_up_reading: bool,
+    /// The caller asks whether the connection is closed, before it and after it.
+    pub(super) asks: bool,
     pub(super) seed: u64,
 }
 
@@ -198,6 +200,7 @@ impl Exchange {
             ]),
             gives_up: dice.one_in(8).then(|| dice.below(8)),
             gives_up_reading: dice.one_in(2),
+            asks: dice.one_in(2),
             seed: dice.digest(),
         }
     }

@@ -73,6 +73,12 @@ impl App for Simulated {
         if exchange.handled.swap(true, Relaxed) || session.requests() != number as u64 + 1 {
             shared.complain(format!("{} is request {}", request.target(), session.requests()));
         }
+        if exchange.until_closing {
+            let mut dice = Dice::new(exchange.seed ^ 2);
+            // It may be dropped and made again.
+            let _ = patiently(dice.below(3), dice.one_in(2), session.closing()).await;
+            session.closing().await;
+        }
         if exchange.pauses.0 {
             shared.gates.pause().await;
         }

@@ -5,6 +5,7 @@
 //! wrong; the [app](app) and the [peers](peer) follow it and [judge](judge) what they see. At each step one thing happens, and
 //! then every task that was woken runs until all of them wait.
 
+mod answers;
 mod app;
 mod judge;
 mod peer;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use degu_simulation::{Dice, Pipe, Seeds, pipe, tell};
+use degu_simulation::{Dice, Pipe, Seeds, patiently, pipe, tell};
 use degu_wire::{Address, Polling};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use tokio::runtime::{Builder, LocalOptions};
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use crate::listen::Accepted;
 use crate::options::ErrorReply;
 use crate::state::{Phase, ServerState};
-use crate::{Server, worker};
+use crate::{Handle, Server, worker};
 use app::{Shared, Simulated};
 use peer::{Peer, Weather};
 use plan::{Plan, Stop};
@@ -103,10 +104,16 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     yield_now().await;
 
     let (peers, began) = (Vec::new(), Instant::now());
-    let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, unserved: 0 };
+    let handle = Some(Handle::new(vec![Address::IPV6_LOOPBACK], state.clone(), std::thread::spawn(|| {})));
+    let (unserved, stopped) = (0, Vec::new());
+    let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, unserved, handle, stopped };
     world.run().await?;
-    world.stop(Phase::Draining);
+    world.stop(Stop::Drain);
     world.settle(|_| work.is_finished()).await.map_err(|error| format!("the worker does not end: {error}"))?;
+    // As the thread of a server does.
+    state.begin(Phase::Ended);
+    let told = |world: &World<'_>| world.stopped.iter().all(tokio::task::JoinHandle::is_finished);
+    world.settle(told).await.map_err(|error| format!("nobody hears of the end: {error}"))?;
     world.settle(|world| world.shared.alive.count() == 0).await.map_err(|error| format!("leaked: {error}"))?;
     world.count()?;
     Ok(world.dice.digest())
@@ -136,6 +143,10 @@ struct World<'w> {
     began: Instant,
     /// Connections that the worker never saw.
     unserved: usize,
+    /// What the server is stopped with, until it is.
+    handle: Option<Handle>,
+    /// Who waits for its end.
+    stopped: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl World<'_> {
@@ -150,7 +161,7 @@ impl World<'_> {
                 steps += 1;
             }
             if let Some((_, stop)) = self.shared.plan.stop.filter(|(after, _)| *after < steps) {
-                self.stop(if stop == Stop::Drain { Phase::Draining } else { Phase::Aborting });
+                self.stop(stop);
             }
             yield_now().await;
             if self.state.phase() == Phase::Aborting {
@@ -173,9 +184,22 @@ impl World<'_> {
     }
 
     /// The server stops. The sender is taken back first, since it is left to chance whom a phase wakes first.
-    fn stop(&self, phase: Phase) {
-        drop(self.jobs.take());
-        self.state.begin(phase);
+    fn stop(&mut self, stop: Stop) {
+        if self.handle.is_some() {
+            drop(self.jobs.take());
+        }
+        match (self.handle.take(), stop) {
+            (None, _) => {}
+            (Some(handle), Stop::Abort) => handle.abort(),
+            // Polled once it goes on when it is given up, and goes on if it is not polled at all.
+            (Some(handle), Stop::Drain) if self.dice.one_in(2) => {
+                let (polls, late) = (self.dice.below(3), self.dice.one_in(2));
+                self.stopped.push(tokio::task::spawn_local(async move {
+                    let _ = patiently(polls, late, handle.shutdown()).await;
+                }));
+            }
+            (Some(handle), Stop::Drain) => self.stopped.push(tokio::task::spawn_local(handle.shutdown())),
+        }
     }
 
     /// Nothing moves: time has to, if this is a run in which it may.

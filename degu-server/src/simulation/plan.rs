@@ -95,6 +95,8 @@ pub(super) struct Exchange {
     pub(super) reading: Reading,
     /// Whether the app waits for something else, before it reads and before it answers.
     pub(super) pauses: (bool, bool),
+    /// Whether the app waits until the server wants to stop.
+    pub(super) until_closing: bool,
     pub(super) answer: Answer,
     pub(super) server_closes: bool,
     pub(super) seed: u64,
@@ -151,7 +153,10 @@ impl Plan {
     pub(super) fn hasty(dice: &mut Dice) -> Self {
         let stop = dice.one_in(6).then(|| (dice.below(400), *dice.pick(&[Stop::Drain, Stop::Drain, Stop::Abort])));
         let stays = stop.is_some_and(|(_, stop)| stop == Stop::Drain);
-        let callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false, stays)).collect();
+        let mut callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false, stays)).collect();
+        for exchange in callers.iter_mut().flat_map(|caller| &mut caller.exchanges) {
+            exchange.until_closing = stays && dice.one_in(8);
+        }
         let (silent, hesitates) = (dice.one_in(5), dice.one_in(4));
         let (looks, nudges) = (dice.one_in(4), dice.one_in(2));
         Self { callers, stop, silent, hesitates, looks, nudges, waits: false }
@@ -250,6 +255,7 @@ impl Exchange {
             client_closes: dice.one_in(20),
             reading,
             pauses: (dice.one_in(3), dice.one_in(3)),
+            until_closing: false,
             answer,
             server_closes: dice.one_in(20),
             seed: dice.digest(),

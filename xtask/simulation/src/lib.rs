@@ -14,8 +14,10 @@
 //! stands still unless a run is about deadlines, so that no timer makes up for a wake-up that is missing.
 
 mod dice;
+mod far;
 mod gate;
 mod message;
+mod near;
 mod patience;
 mod pipe;
 mod seeds;

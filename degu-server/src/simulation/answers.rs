@@ -1,0 +1,173 @@
+//! What comes back to a peer, taken apart.
+
+use std::task::Poll;
+
+use degu_simulation::{Dice, tell};
+use degu_wire::Method;
+
+use super::peer::{Head, Peer, Weather};
+use super::plan::{Answer, Leave, What};
+
+impl Peer<'_> {
+    pub(super) fn read(&mut self, dice: &mut Dice, weather: Weather) -> Result<bool, String> {
+        if !self.reads {
+            // Who does not read sees the end of the connection all the same, in the end.
+            self.over |= self.far.is_dropped();
+            return Ok(false);
+        }
+        if self.is_stubborn() {
+            return Ok(false);
+        }
+        if self.far.received() == 0 {
+            let Some(end) = self.far.ended() else { return Ok(false) };
+            tell(|| format!("{}: {end:?} after {} answers", self.number, self.answered));
+            self.judge_end(end, weather)?;
+            (self.writes, self.reads, self.over) = (false, false, true);
+            if self.caller.leaves != Leave::Stay {
+                self.far.close();
+            }
+            return Ok(true);
+        }
+        let mut most = dice.portion(self.far.received());
+        let reading = self.caller.trouble.filter(|trouble| trouble.what.is_about_reading() && !self.had_trouble);
+        if let Some(trouble) = reading.filter(|trouble| trouble.at == self.answered) {
+            let until = trouble.after.saturating_sub(self.read);
+            most = most.min(until);
+            if most == 0 {
+                self.make(trouble.what);
+                return Ok(true);
+            }
+        }
+        let octets = self.far.receive(most);
+        self.read += octets.len();
+        let Some(open) = self.open.front_mut() else {
+            return Err(format!(
+                "{} octets that nobody asked for: {:?}",
+                octets.len(),
+                String::from_utf8_lossy(&octets)
+            ));
+        };
+        open.machine.receive_buffer().extend_from_slice(&octets);
+        self.understand(weather, dice)?;
+        Ok(true)
+    }
+
+    /// Looks at what has come.
+    fn understand(&mut self, weather: Weather, dice: &mut Dice) -> Result<(), String> {
+        loop {
+            if !self.open.is_empty() && self.understand_head(weather, dice)? && self.understand_body()? {
+                self.finish_response()?;
+                if self.open.front().is_some_and(|open| !open.machine.buffered().is_empty()) {
+                    continue;
+                }
+            }
+            return Ok(());
+        }
+    }
+
+    /// Whether the head of the response has come.
+    fn understand_head(&mut self, weather: Weather, dice: &mut Dice) -> Result<bool, String> {
+        let number = self.answered;
+        let open = &mut self.open[0];
+        if open.head.is_some() {
+            return Ok(true);
+        }
+        let polled = open.machine.poll_response().map_err(|error| format!("response {number}: {error}"))?;
+        let Poll::Ready(head) = polled else { return Ok(false) };
+        tell(|| format!("{}: response {number} is {}", self.number, head.status()));
+        let is_refusal = head.headers().get("x-number") != Some(&number.to_string());
+        // Who stops sending what is to be echoed would wait for ever.
+        let is_echo = matches!(self.caller.exchanges[number].answer, Answer::Echo(_));
+        if open.machine.stops_sending(&head) && (is_refusal || !is_echo && dice.one_in(2)) {
+            open.machine.abandon_request_body();
+            open.machine.transmitted(open.machine.pending().concat().len());
+            (self.writes, self.abandons) = (false, true);
+        }
+        open.head = Some(Head { status: head.status(), is_refusal });
+        if head.headers().get("connection") == Some("close") {
+            self.said_close = true;
+            self.judge_close(number, is_refusal, weather)?;
+        }
+        if is_refusal {
+            self.judge_refusal(number, head.status(), weather)?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the body of the response has come.
+    fn understand_body(&mut self) -> Result<bool, String> {
+        let open = &mut self.open[0];
+        loop {
+            match open.machine.poll_part() {
+                Ok(Poll::Ready(Some(part))) => open.seen.part(&part),
+                Ok(Poll::Ready(None)) => return Ok(true),
+                Ok(Poll::Pending) => return Ok(false),
+                Err(error) => return Err(format!("the body of response {}: {error}", self.answered)),
+            }
+        }
+    }
+
+    /// A response has come in full: is it the one that was planned?
+    fn finish_response(&mut self) -> Result<(), String> {
+        let number = self.answered;
+        let Some(mut open) = self.open.pop_front() else { return Ok(()) };
+        let rest = open.machine.buffered().to_vec();
+        if open.machine.is_sending() || !open.machine.is_flushed() {
+            // It came before its request had gone out: what is left goes on behind it.
+            if self.writes {
+                let mut octets = Vec::new();
+                while open.machine.is_sending() {
+                    let sent = match open.parts.pop_front() {
+                        Some(part) => open.machine.send_part(part),
+                        None => open.machine.finish_body(),
+                    };
+                    sent.map_err(|error| format!("the plan is wrong: {error}"))?;
+                    octets.extend(open.machine.pending().concat());
+                    open.machine.transmitted(open.machine.pending().concat().len());
+                }
+                octets.extend(open.machine.pending().concat());
+                let trouble = self.caller.trouble.filter(|t| t.at == number && !t.what.is_about_reading());
+                if trouble.is_some() && !self.had_trouble {
+                    // What goes wrong with it goes wrong now.
+                    self.make(What::Finish);
+                } else {
+                    self.raw.extend(octets);
+                }
+            }
+        }
+        let head = open.head.as_ref();
+        let exchange = &self.caller.exchanges[number];
+        if let Some(Head { status, is_refusal: false }) = head {
+            let Some((planned, message)) = exchange.expected() else {
+                return Err(format!("response {number} came whole, for {:?}", exchange.answer));
+            };
+            if *status != planned {
+                return Err(format!("the status of response {number} is {status} for {planned}"));
+            }
+            if !exchange.is_handled() {
+                return Err(format!("response {number} was made by nobody"));
+            }
+            open.seen.end(None, None);
+            let empty = degu_simulation::Message::none();
+            let message = if exchange.method == Method::Head || planned == 204 { &empty } else { message };
+            open.seen.is(message, true).map_err(|error| format!("the body of response {number}: {error}"))?;
+        }
+        self.answered += 1;
+        self.read = 0;
+        if self.abandons {
+            self.said_close = true;
+            self.far.finish();
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        match self.open.front_mut() {
+            Some(next) => next.machine.receive_buffer().extend_from_slice(&rest),
+            None => return Err(format!("{} octets behind the last response", rest.len())),
+        }
+        if self.said_close {
+            return Err(format!("{} octets behind a response that closes", rest.len()));
+        }
+        Ok(())
+    }
+}
