@@ -31,6 +31,8 @@ mod unit;
 mod usage;
 mod wire;
 
+use std::path::PathBuf;
+
 use lexopt::Parser;
 use xshell::Shell;
 
@@ -64,30 +66,17 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         println!("{USAGE}");
         return Ok(());
     };
-    // Read before the minutes that a run takes, in case that it can not be.
-    let baseline = match &options.baseline {
-        Some(file) => Some(Run::from_json(&shell.read_file(file)?).map_err(|e| format!("{}: {e}", file.display()))?),
-        None => None,
+    let read = |file: &PathBuf| -> Result<Run> {
+        Ok(Run::from_json(&shell.read_file(file)?).map_err(|error| format!("{}: {error}", file.display()))?)
     };
-    let polling = options.polling.as_ref().map(|polling| format!(", our polling: {polling}")).unwrap_or_default();
-    let mut run = Run { machine: machine::describe() + &polling, reports: Vec::new() };
-    println!("{}", run.machine);
-    let stage = Stage::new(shell, &options)?;
+    // Read before the minutes that a run takes, in case that it can not be.
+    let baseline = options.baseline.as_ref().map(read).transpose()?;
+    let earlier: Option<Run> = options.from.as_ref().map(read).transpose()?;
     let mut failed = Vec::new();
-    for suite in SUITES.iter().filter(|suite| options.suites.iter().any(|name| name == suite.name)) {
-        match (suite.run)(&stage) {
-            Ok(report) => {
-                print!("{report}");
-                failed.extend((report.failures > 0).then_some(suite.name));
-                run.reports.push(report);
-            }
-            // The others can still be measured.
-            Err(error) => {
-                println!("\n{}: {error}", suite.name);
-                failed.push(suite.name);
-            }
-        }
-    }
+    let run = match earlier {
+        Some(run) => show(run, &options),
+        None => measure(shell, &options, &mut failed)?,
+    };
     if let Some(baseline) = baseline {
         print!("{}", baseline::Comparison::of(&baseline, &run));
     }
@@ -99,4 +88,39 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         shell.write_file(file, chart)?;
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("something failed in: {}", failed.join(", ")).into()) }
+}
+
+/// Runs all suites that are wanted, and prints the report of each as soon as it is there.
+fn measure(shell: &Shell, options: &Options, failed: &mut Vec<&'static str>) -> Result<Run> {
+    let polling = options.polling.as_ref().map(|polling| format!(", our polling: {polling}")).unwrap_or_default();
+    let mut run = Run { machine: machine::describe() + &polling, reports: Vec::new() };
+    println!("{}", run.machine);
+    let stage = Stage::new(shell, options)?;
+    for suite in SUITES.iter().filter(|suite| options.suites.iter().any(|name| name == suite.name)) {
+        match (suite.run)(&stage) {
+            Ok(mut report) => {
+                report.refer_to(&options.against);
+                print!("{report}");
+                failed.extend((report.failures > 0).then_some(suite.name));
+                run.reports.push(report);
+            }
+            // The others can still be measured.
+            Err(error) => {
+                println!("\n{}: {error}", suite.name);
+                failed.push(suite.name);
+            }
+        }
+    }
+    Ok(run)
+}
+
+/// Prints an earlier run again.
+fn show(mut run: Run, options: &Options) -> Run {
+    run.reports.retain(|report| options.suites.contains(&report.suite));
+    println!("{}", run.machine);
+    for report in &mut run.reports {
+        report.refer_to(&options.against);
+        print!("{report}");
+    }
+    run
 }

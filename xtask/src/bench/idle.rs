@@ -5,9 +5,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cores::{Cores, Placement};
 use super::plan::{self, Condition, Figure};
 use super::report::Report;
-use super::stage::{End, Stage};
+use super::stage::{End, Stage, each};
 use super::unit::Unit;
 use super::{nginx, usage};
 use crate::Result;
@@ -22,6 +23,15 @@ const TLS: usize = 2000;
 
 /// A server may give back what it needs no longer within this time: ours does so once a second.
 const SETTLE: Duration = Duration::from_millis(1200);
+
+/// How long round trips of another connection are measured.
+const TRIPS: Duration = Duration::from_millis(200);
+
+const FIGURES: [Figure; 3] = [
+    Figure { name: "memory of each", unit: Unit::Kibibytes },
+    Figure { name: "a round trip beside them", unit: Unit::Microseconds },
+    Figure { name: "that by a round trip before they were there", unit: Unit::Times },
+];
 
 /// More rounds than this tell nothing new of memory.
 const ROUNDS: usize = 3;
@@ -53,8 +63,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         notes.push("without nginx, or taskset".into());
     }
     let conditions = [condition(format!("{plain} connections"), &servers), with_tls];
-    let figure = Figure { name: "memory of each", unit: Unit::Kibibytes };
-    let outcome = plan::run("idle", rounds, &conditions, &[figure], |condition, number| {
+    let outcome = plan::run("idle", rounds, &conditions, &FIGURES, |condition, number| {
         let (connections, pki) = if condition == 0 { (plain, None) } else { (tls, Some(pki)) };
         measure(stage, program, servers[number], connections, pki)
     });
@@ -64,7 +73,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         suite: "idle".into(),
         about: format!(
             "resident memory of the server in user space, for each connection over ::1 that waits after one request; one \
-             thread; {rounds} rounds"
+             thread; and round trips over another connection, both ends on one core; {rounds} rounds"
         ),
         notes,
         failures,
@@ -85,9 +94,12 @@ fn hard_limit(limits: &str) -> Option<usize> {
 }
 
 fn measure(stage: &Stage<'_>, program: &Path, server: &str, connections: usize, pki: Option<&str>) -> Result<Vec<f64>> {
+    // Both ends of the trips on one core, where nobody has to be woken, and little else makes a difference.
+    let (core, _) = Cores::choose()?.of(Placement::Same);
+    let core = core.as_slice();
     let server = match server {
-        "nginx" => nginx::start(stage, &[])?,
-        _ => stage.serve("crowd", server, &stage.address("ipv6")?, End { pki, ..End::default() })?,
+        "nginx" => nginx::start(stage, core)?,
+        _ => stage.serve("crowd", server, &stage.address("ipv6")?, End { pki, cores: core, more: &[] })?,
     };
     let hold = |connections: usize| {
         let mut arguments = vec!["hold".into(), server.address().into(), format!("--connections={connections}")];
@@ -96,10 +108,18 @@ fn measure(stage: &Stage<'_>, program: &Path, server: &str, connections: usize, 
         Server::start_within(program, &arguments, LIMIT, holds)
     };
     let _first = hold(FIRST)?;
+    let trip = || -> Result<f64> {
+        // A load of one connection is as good a client, and takes what nginx answers too; but it has no TLS.
+        let words: &[&str] = if pki.is_some() { &["client", "raw-tokio"] } else { &["load"] };
+        let time = if stage.options.quick { TRIPS / 4 } else { TRIPS };
+        Ok(each(stage.measure(&[words, &[server.address()]].concat(), End { pki, cores: core, more: &[] }, time)?))
+    };
+    let trip_before = trip()?;
     let before = settled(server.id())?;
     let _held = hold(connections)?;
+    let trip_beside = trip()?;
     let after = settled(server.id())?;
-    Ok(vec![after.saturating_sub(before) as f64 / connections as f64])
+    Ok(vec![after.saturating_sub(before) as f64 / connections as f64, trip_beside, trip_beside / trip_before])
 }
 
 /// The memory of a process once it has given back what it needs no longer: the least within a time.

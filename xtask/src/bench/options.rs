@@ -29,6 +29,8 @@ options
   --rounds N              how often each contestant is measured (7, or 3 with --quick)
   --json FILE             writes every sample to FILE
   --svg FILE              draws a chart into FILE: what the run has of the main figures, as ratios to hyper
+  --from FILE             measures nothing, but shows what an earlier run wrote with --json
+  --against NAME          ratios to this contestant in place of the usual ones, where it takes part; may be repeated
   --baseline FILE         compares with the FILE that an earlier run wrote, and says what moved beyond the noise
 
   --polling P             how our ends wait: off, adaptive (their default), or for so many microseconds; contestants with
@@ -70,6 +72,9 @@ pub(super) struct Options {
     pub(super) picohttpparser: bool,
     pub(super) json: Option<PathBuf>,
     pub(super) svg: Option<PathBuf>,
+    pub(super) from: Option<PathBuf>,
+    /// Empty: the references of each suite.
+    pub(super) against: Vec<String>,
     pub(super) baseline: Option<PathBuf>,
 }
 
@@ -89,6 +94,8 @@ impl Options {
             picohttpparser: false,
             json: None,
             svg: None,
+            from: None,
+            against: Vec::new(),
             baseline: None,
         };
         // Relative to where the command was given, not to the workspace.
@@ -118,6 +125,8 @@ impl Options {
                 Arg::Long("connections") => options.connections = Some(arguments.value()?.parse::<usize>()?.max(1)),
                 Arg::Long("picohttpparser") => options.picohttpparser = true,
                 Arg::Long("json") => options.json = Some(here.join(arguments.value()?)),
+                Arg::Long("from") => options.from = Some(here.join(arguments.value()?)),
+                Arg::Long("against") => options.against.push(arguments.value()?.string()?),
                 Arg::Long("svg") => options.svg = Some(here.join(arguments.value()?)),
                 Arg::Long("baseline") => options.baseline = Some(here.join(arguments.value()?)),
                 Arg::Short('h') | Arg::Long("help") => return Ok(None),

@@ -117,6 +117,16 @@ impl Report {
         Self { suite: suite.into(), about, notes: Vec::new(), failures: 0, groups: Vec::new() }
     }
 
+    /// Takes ratios to these contestants, in the groups in which one of them is.
+    pub(super) fn refer_to(&mut self, names: &[String]) {
+        for group in &mut self.groups {
+            let there: Vec<String> = names.iter().filter(|name| group.entry(name).is_some()).cloned().collect();
+            if !there.is_empty() {
+                group.references = there;
+            }
+        }
+    }
+
     fn from_json(report: &Value) -> Result<Self> {
         Ok(Self {
             suite: string(&report["suite"])?,
@@ -183,6 +193,15 @@ pub(super) mod tests {
                 entries: entries.iter().map(entry).collect(),
             }],
         }
+    }
+
+    #[test]
+    fn other_references() {
+        let mut report = report(&["raw"], &[("raw", &[1.0]), ("hyper", &[2.0])]);
+        report.refer_to(&["new".into()]);
+        assert_eq!(report.groups[0].references, ["raw"]);
+        report.refer_to(&["new".into(), "hyper".into()]);
+        assert_eq!(report.groups[0].references, ["hyper"]);
     }
 
     #[test]

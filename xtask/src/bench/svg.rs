@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::report::{Group, Run};
 use super::stats::Summary;
+use super::unit::Unit;
 
 /// One chart of the page: a group of a report, chosen by its suite and by how its name begins and ends.
 struct Panel {
@@ -107,16 +108,24 @@ const HEAD: usize = 44;
 /// The chart of all panels whose groups the run has; `None` if it has none of them.
 pub(super) fn chart(run: &Run) -> Option<String> {
     let panels: Vec<(&Panel, Vec<Bar>)> = PANELS.iter().filter_map(|panel| Some((panel, bars(run, panel)?))).collect();
-    let tallest = panels.iter().map(|(_, bars)| bars.len()).max()?;
-    let height = HEAD + tallest * ROW + 16;
-    let rows = panels.len().div_ceil(2);
-    let (all_width, all_height) = (panels.len().min(2) * WIDTH, rows * height + 20);
+    if panels.is_empty() {
+        return None;
+    }
+    let rows: Vec<&[(&Panel, Vec<Bar>)]> = panels.chunks(2).collect();
+    let height =
+        |row: &[(&Panel, Vec<Bar>)]| HEAD + row.iter().map(|(_, bars)| bars.len()).max().unwrap_or(0) * ROW + 16;
+    let all_width = panels.len().min(2) * WIDTH;
+    let all_height = rows.iter().map(|row| height(row)).sum::<usize>() + 20;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{all_width}\" height=\"{all_height}\" \
          viewBox=\"0 0 {all_width} {all_height}\" role=\"img\">\n<title>Benchmark, as ratios to hyper</title>\n{STYLE}"
     );
-    for (number, (panel, bars)) in panels.iter().enumerate() {
-        draw(&mut svg, panel, bars, number % 2 * WIDTH, number / 2 * height);
+    let mut top = 0;
+    for row in &rows {
+        for (number, (panel, bars)) in row.iter().enumerate() {
+            draw(&mut svg, panel, bars, number * WIDTH, top);
+        }
+        top += height(row);
     }
     write_line(&mut svg, &text("small", 10.0, all_height as f64 - 8.0, "start", &run.machine));
     svg += "</svg>\n";
@@ -161,7 +170,11 @@ fn bars(run: &Run, panel: &Panel) -> Option<Vec<Bar>> {
         // The same as in the table, or turned over where less is better.
         let ratio = Summary::of_ratios(&entry.samples, &reference.samples)?.median;
         let ratio = if group.unit.more_is_better() { ratio } else { 1.0 / ratio };
-        let figure = format!("{} {}", group.unit.show(Summary::of(&entry.samples)?.median), group.unit.symbol());
+        let shown = group.unit.show(Summary::of(&entry.samples)?.median);
+        let figure = match group.unit {
+            Unit::PerSecond => format!("{shown}/s"),
+            unit => format!("{shown} {}", unit.symbol()),
+        };
         ratio.is_finite().then_some(Bar { label, ratio, figure })
     };
     Some(BARS.iter().filter_map(bar).collect())
@@ -203,7 +216,6 @@ fn write_line(svg: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::super::report::tests::report;
-    use super::super::unit::Unit;
     use super::*;
 
     fn run(suite: &str, group: &str, unit: Unit) -> Run {

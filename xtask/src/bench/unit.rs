@@ -15,11 +15,20 @@ pub(super) enum Unit {
     Kibibytes,
     /// How many: the same in each run, but for little.
     Count,
+    /// The time of one thing by that of another.
+    Times,
 }
 
 impl Unit {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Microseconds, Self::Nanoseconds, Self::PerSecond, Self::Megabytes, Self::Kibibytes, Self::Count];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Microseconds,
+        Self::Nanoseconds,
+        Self::PerSecond,
+        Self::Megabytes,
+        Self::Kibibytes,
+        Self::Count,
+        Self::Times,
+    ];
 
     pub(super) const fn symbol(self) -> &'static str {
         match self {
@@ -29,6 +38,7 @@ impl Unit {
             Self::Megabytes => "MB/s",
             Self::Kibibytes => "KiB",
             Self::Count => "count",
+            Self::Times => "times",
         }
     }
 
@@ -45,7 +55,7 @@ impl Unit {
     /// How a figure that went down, and one that went up, are called.
     pub(super) const fn less_and_more(self) -> [&'static str; 2] {
         match self {
-            Self::Microseconds | Self::Nanoseconds => ["faster", "slower"],
+            Self::Microseconds | Self::Nanoseconds | Self::Times => ["faster", "slower"],
             Self::PerSecond | Self::Megabytes => ["slower", "faster"],
             Self::Kibibytes => ["smaller", "larger"],
             Self::Count => ["fewer", "more"],
@@ -58,12 +68,12 @@ impl Unit {
             Self::Microseconds => sample / 1000.0,
             Self::Megabytes => sample / 1e6,
             Self::Kibibytes => sample / 1024.0,
-            Self::Nanoseconds | Self::PerSecond | Self::Count => sample,
+            Self::Nanoseconds | Self::PerSecond | Self::Count | Self::Times => sample,
         };
         match (self, value) {
             (Self::PerSecond, 10_000.0..) => format!("{:.0} k", value / 1000.0),
             (Self::PerSecond, 1000.0..) => format!("{:.2} k", value / 1000.0),
-            (Self::Microseconds | Self::Kibibytes, ..10.0) => format!("{value:.2}"),
+            (Self::Microseconds | Self::Kibibytes | Self::Times, ..10.0) => format!("{value:.2}"),
             (Self::Count, 100.0..) => format!("{value:.0}"),
             (_, ..100.0) => format!("{value:.1}"),
             _ => format!("{value:.0}"),
@@ -87,6 +97,7 @@ mod tests {
             (Unit::PerSecond, 1_432_100.0, "1432 k"),
             (Unit::Megabytes, 2.5e9, "2500"),
             (Unit::Kibibytes, 1536.0, "1.50"),
+            (Unit::Times, 1.021, "1.02"),
             (Unit::Count, 3.0, "3.0"),
             (Unit::Count, 3300.4, "3300"),
         ] {
