@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -276,4 +277,35 @@ fn what_comes_before_a_request_is_looked_at() {
         }
     }
     server.join().unwrap();
+}
+
+#[test]
+fn a_request_that_has_come_is_answered_during_a_shutdown() {
+    let pki = TempPki::new();
+    let [entered, left] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
+    for version in Version::BOTH {
+        let (enter, leave) = (entered.clone(), left.clone());
+        let app = async move |session: &mut Session, request: Request<'_>| {
+            if request.path() == ["block"] {
+                // So that the server's only thread learns of what follows all at once.
+                enter.wait();
+                leave.wait();
+            }
+            who(session, request).await
+        };
+        let server = serve(one_thread(), &pki.server_tls(), app);
+        let [mut first, mut second] = [(); 2].map(|()| Bare::connect(server.address(), &version.client_tls(&pki)));
+        second.send(REQUEST);
+        second.read_until(CLIENT);
+        first.send(REQUEST.replace("/ ", "/block "));
+        entered.wait();
+        second.send(REQUEST);
+        drop(server);
+        left.wait();
+        for bare in [&mut first, &mut second] {
+            let (text, end) = bare.rest();
+            assert!(text.contains("connection: close\r\n") && text.ends_with(CLIENT), "{version:?}: {text}");
+            assert_eq!(end, End::Told);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use degu_misc::TempPki;
 use degu_server::{Address, Server};
 
-use crate::kit::{CLIENT, PATIENCE, SECOND, ask, both, client, hello, one_thread, serve, socket, until, who};
+use crate::kit::{CLIENT, DEADLINE, PATIENCE, ask, both, client, hello, one_thread, serve, socket, until, who};
 
 /// Everything up to the end.
 fn rest(mut socket: &TcpStream) -> Vec<u8> {
@@ -27,7 +27,7 @@ fn halfway(address: &Address, hello: &[u8]) -> TcpStream {
 #[test]
 fn a_handshake_has_a_deadline() {
     let pki = TempPki::new();
-    let server = serve(one_thread().handshake_deadline(SECOND), &pki.server_tls(), who);
+    let server = serve(one_thread().handshake_deadline(DEADLINE), &pki.server_tls(), who);
     let [silent, started] = [(); 2].map(|()| socket(server.address()));
     let stuck = halfway(server.address(), &hello(&pki.client_tls()));
     // A record that is announced with 16 KiB, and comes an octet at a time.
@@ -54,7 +54,7 @@ fn a_handshake_has_a_deadline() {
 fn the_wait_for_a_turn_is_a_part_of_it() {
     let pki = TempPki::new();
     let hello = hello(&pki.client_tls());
-    let server = serve(one_thread().max_handshakes(1).handshake_deadline(SECOND), &pki.server_tls(), who);
+    let server = serve(one_thread().max_handshakes(1).handshake_deadline(DEADLINE), &pki.server_tls(), who);
     let mut first = socket(server.address());
     let second = halfway(server.address(), &hello);
     // The other one has the only turn, and until this one's time is over, since it came later.

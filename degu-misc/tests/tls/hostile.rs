@@ -12,8 +12,8 @@ use degu_tls::ClientTls;
 use degu_tls::error::Kind;
 
 use crate::kit::{
-    Bare, CLIENT, End, REQUEST, SECOND, Version, ask, ask_async, both, client, hello, one_thread, run, serve, socket,
-    until, who,
+    Bare, CLIENT, DEADLINE, End, PATIENCE, REQUEST, SECOND, Version, ask, ask_async, both, client, hello, one_thread,
+    run, serve, socket, until, who,
 };
 
 /// Octets without any order, the same in every run.
@@ -208,7 +208,7 @@ const CLOSE_NOTIFY: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
 fn close_notify_in_a_handshake_makes_nobody_spin() {
     // RUSTSEC-2024-0336 was a loop without an end, while the socket stays open. Nobody can have proved who said it.
     let pki = TempPki::new();
-    let server = serve(one_thread().handshake_deadline(SECOND), &pki.server_tls(), who);
+    let server = serve(one_thread().handshake_deadline(DEADLINE), &pki.server_tls(), who);
     let mut sockets = Vec::new();
     for version in Version::BOTH {
         let hello = hello(&version.client_tls(&pki));
@@ -227,8 +227,8 @@ fn close_notify_in_a_handshake_makes_nobody_spin() {
 
     for (shut, kind) in [(true, Some(Kind::Closed)), (false, None)] {
         let server = Scripted::new(&[&CLOSE_NOTIFY], shut);
-        let limit = Duration::from_millis(200);
-        let options = Client::options().tls(pki.client_tls()).connect_timeout(Some(limit));
+        let limit = if shut { PATIENCE } else { Some(Duration::from_millis(200)) };
+        let options = Client::options().tls(pki.client_tls()).connect_timeout(limit);
         for refused in both(&options.client(&server.0)) {
             let error = refused.unwrap_err();
             assert_eq!(error.tls().map(degu_tls::Error::kind), kind, "{error}");

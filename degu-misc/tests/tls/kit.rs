@@ -14,6 +14,8 @@ use degu_tls::rustls::{self, AlertDescription, Connection};
 use degu_tls::{ClientTls, PeerIdentity, ServerTls};
 
 pub(crate) const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+/// For handshakes that do not get on: those that do must be done in it on any machine.
+pub(crate) const DEADLINE: Option<Duration> = Some(Duration::from_secs(3));
 /// Longer than any machine needs: a test that waits for it has failed.
 pub(crate) const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 /// In clear text or not.
