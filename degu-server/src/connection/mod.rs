@@ -152,7 +152,8 @@ impl<A: App> Driver<A> {
                 }
                 Poll::Ready(None) => return Ok(Some(self.end())),
                 Poll::Pending => {
-                    if !(looks && self.pump.look(&worker).await?) && !self.pump.more(&worker).await? {
+                    let found = looks && self.pump.look(&worker).await?;
+                    if !found && !self.pump.more(&worker).await? {
                         return Ok(None);
                     }
                 }
