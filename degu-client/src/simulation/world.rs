@@ -30,6 +30,9 @@ pub(super) struct Moving {
 /// No deadline of a run is longer than this.
 const LATEST: Duration = Duration::from_secs(60);
 
+/// What takes more steps than this goes round in circles.
+const MOST_STEPS: usize = 3_000_000;
+
 impl World {
     pub(super) fn new(plan: Arc<Plan>, dice: Dice) -> Self {
         let (gates, alive) = (Gates::default(), Alive::default());
@@ -55,7 +58,7 @@ impl World {
         let mut cx = Context::from_waker(&waker);
         let began = tokio::time::Instant::now();
         let mut polls = true;
-        loop {
+        for _ in 0..MOST_STEPS {
             if polls || woken.take() {
                 polls = false;
                 if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
@@ -75,6 +78,7 @@ impl World {
                 polls = true;
             }
         }
+        Err("it comes to no end".into())
     }
 
     /// Nothing moves: time has to, if this is a run in which it may.
@@ -94,8 +98,12 @@ impl World {
 
     /// Lets everything arrive that is on its way.
     pub(super) fn settle(&self) -> Result<(), String> {
-        while self.moving().step()? {}
-        Ok(())
+        for _ in 0..MOST_STEPS {
+            if !self.moving().step()? {
+                return Ok(());
+            }
+        }
+        Err("the servers come to no end".into())
     }
 }
 

@@ -53,6 +53,9 @@ fn accepted(pipe: Pipe) -> Result<Accepted, String> {
 /// No deadline of a run is longer than this.
 const LATEST: Duration = Duration::from_secs(120);
 
+/// What takes more steps than this goes round in circles.
+const MOST_STEPS: usize = 3_000_000;
+
 #[test]
 fn simulation() {
     Seeds { test: ("degu-server", "simulation"), default: 1_000 }.run(|seed| simulate(seed, Plan::hasty).map(drop));
@@ -152,15 +155,14 @@ struct World<'w> {
 impl World<'_> {
     /// Goes on until every peer has done what it came for.
     async fn run(&mut self) -> Result<(), String> {
-        let mut steps = 0;
-        let mut idle = 0;
+        let (mut steps, mut idle, mut stops) = (0, 0, false);
         loop {
             let mut moved = false;
             for _ in 0..=self.dice.below(4) {
                 moved |= self.step()?;
                 steps += 1;
             }
-            if let Some((_, stop)) = self.shared.plan.stop.filter(|(after, _)| *after < steps) {
+            if let Some((_, stop)) = self.shared.plan.stop.filter(|(after, _)| stops || *after < steps) {
                 self.stop(stop);
             }
             yield_now().await;
@@ -173,10 +175,15 @@ impl World<'_> {
             if all && self.peers.iter().all(Peer::is_done) {
                 return Ok(());
             }
+            // Window by window a run takes thousands of steps.
+            if steps > MOST_STEPS {
+                return Err("it comes to no end".into());
+            }
             idle = if moved { 0 } else { idle + 1 };
             // Whoever was woken by the last step has run by now.
             if idle > 3 && self.shared.plan.stop.is_some() && !self.state.is_stopping() {
-                (steps, idle) = (usize::MAX / 2, 0);
+                stops = true;
+                idle = 0;
             } else if idle > 3 {
                 self.wait().await?;
             }
