@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, RemoteError, Source, Trailers};
 
-use crate::connection::Link;
+use crate::origin::Origin;
 
 /// The body of a request: a handle on the connection, from which it is read as it comes.
 ///
@@ -41,8 +40,7 @@ use crate::connection::Link;
 /// # is_an_app(echo);
 /// ```
 pub struct Incoming {
-    link: Rc<Link>,
-    exchange: u64,
+    origin: Origin,
     framing: Framing,
     /// Octets of a length, or of the chunk that is being read, that are still to come.
     left: u64,
@@ -97,9 +95,9 @@ impl std::error::Error for BodyError {
 }
 
 impl Incoming {
-    pub(crate) fn new(link: Rc<Link>, exchange: u64, framing: Framing) -> Self {
+    pub(crate) fn new(origin: Origin, framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Self { link, exchange, framing, left, ended: false, kept: None }
+        Self { origin, framing, left, ended: false, kept: None }
     }
 
     /// How the body is framed, which tells whether there is one and how long it is.
@@ -117,7 +115,7 @@ impl Incoming {
     ///
     /// What was collected is lost when the future is dropped.
     pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, BodyError> {
-        let too_large = |body: &Self| body.link.refuse_body(body.exchange, Fault::BodyTooLarge);
+        let too_large = |body: &mut Self| body.origin.refuse(Fault::BodyTooLarge);
         if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
             return Err(too_large(self));
         }
@@ -143,11 +141,11 @@ impl Incoming {
         let is_whole = matches!(self.framing, Framing::Length(_))
             && self.left > 0
             && self.kept.is_none()
-            && self.link.is_buffered(self.exchange);
+            && self.origin.is_buffered();
         if !is_whole {
             return None;
         }
-        let Some(Part::Data(data)) = self.link.try_part(self.exchange) else { return None };
+        let Some(Part::Data(data)) = self.origin.try_part() else { return None };
         self.left = 0;
         self.note(None);
         Some(data)
@@ -221,9 +219,9 @@ impl Incoming {
     }
 
     /// Whether a chunk, or what is left of one, may be put together.
-    fn check_chunk(&self, size: u64) -> Result<(), BodyError> {
-        let most = self.link.machine().limits().max_chunk;
-        if size <= most as u64 { Ok(()) } else { Err(self.link.refuse_body(self.exchange, Fault::ChunkTooLarge)) }
+    fn check_chunk(&mut self, size: u64) -> Result<(), BodyError> {
+        let most = self.origin.max_chunk();
+        if size <= most as u64 { Ok(()) } else { Err(self.origin.refuse(Fault::ChunkTooLarge)) }
     }
 
     /// The next part, in the form in which parts are sent: what a [`Source`] that passes a body on is made of.
@@ -244,7 +242,7 @@ impl Incoming {
 
     /// What comes next, behind a chunk of which some is here.
     async fn receive(&mut self) -> Result<Option<Part>, BodyError> {
-        let _wanted = Wanted(self.link.clone());
+        let _wanted = self.origin.wanted();
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
@@ -260,13 +258,13 @@ impl Incoming {
     /// Nothing is lost when the future is dropped.
     pub async fn read_ahead(&mut self, octets: usize) -> Result<(), BodyError> {
         // Nothing can be wrong with a length that is here already.
-        if matches!(self.framing, Framing::Length(_)) && self.link.is_buffered(self.exchange) {
+        if matches!(self.framing, Framing::Length(_)) && self.origin.is_buffered() {
             return Ok(());
         }
-        let _wanted = Wanted(self.link.clone());
+        let _wanted = self.origin.wanted();
         let mut read: usize = self.kept().ahead.iter().map(data_len).sum();
         while read < octets {
-            let Some(part) = poll_fn(|cx| self.link.poll_part(self.exchange, cx)).await? else { break };
+            let Some(part) = poll_fn(|cx| self.origin.poll_part(cx)).await? else { break };
             read += data_len(&part);
             self.kept().ahead.push_back(part);
         }
@@ -310,7 +308,7 @@ impl Incoming {
         }
         let part = match self.kept.as_mut().and_then(|kept| kept.ahead.pop_front()) {
             Some(part) => Some(part),
-            None => ready!(self.link.poll_part(self.exchange, cx))?,
+            None => ready!(self.origin.poll_part(cx))?,
         };
         Poll::Ready(Ok(self.note(part)))
     }
@@ -333,15 +331,6 @@ fn data_len(part: &Part) -> usize {
     match part {
         Part::Data(data) | Part::Chunk { data, .. } => data.len(),
         Part::Last { .. } => 0,
-    }
-}
-
-/// Somebody waits for the body. Dropping it, with a read that is over or was given up, says that nobody does.
-struct Wanted(Rc<Link>);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.unwant();
     }
 }
 
@@ -373,12 +362,10 @@ impl From<Incoming> for LocalBody {
         match body.framing {
             Framing::None => Self::none(),
             Framing::Length(_) if body.left == 0 => Self::from(Bytes::new()),
-            Framing::Length(_) if body.kept.is_none() && body.link.is_buffered(body.exchange) => {
-                match body.link.try_part(body.exchange) {
-                    Some(Part::Data(data)) => Self::from(data),
-                    _ => Self::from_source(body.left, Box::pin(body)),
-                }
-            }
+            Framing::Length(_) if body.kept.is_none() && body.origin.is_buffered() => match body.origin.try_part() {
+                Some(Part::Data(data)) => Self::from(data),
+                _ => Self::from_source(body.left, Box::pin(body)),
+            },
             Framing::Length(_) => Self::from_source(body.left, Box::pin(body)),
             Framing::Chunked | Framing::UntilClose => {
                 if body.left > 0 && body.kept.as_ref().is_none_or(|kept| kept.partial.is_none()) {
@@ -387,12 +374,6 @@ impl From<Incoming> for LocalBody {
                 Self::from_chunks(Box::pin(body))
             }
         }
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        self.link.drop_body(self.exchange);
     }
 }
 

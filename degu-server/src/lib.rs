@@ -53,6 +53,8 @@
 //! | --- | --- |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::peer` |
 //! | `proxy` | `applib::ProxyApp`, and with it degu-client |
+//! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that answer with those |
+//! | `tower` | `tower::AppService`: an app as a service of tower, for a router of axum say |
 //! | `hyper` | `hyper::serve`: any tower service, a router of axum say, on these sockets, this TLS and these deadlines |
 //!
 //! # What an operator sees
@@ -88,11 +90,14 @@ mod credentials;
 mod embedded;
 mod gate;
 mod handle;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 mod incoming;
 mod listen;
 mod options;
+mod origin;
 mod request;
 mod response;
 mod server;
@@ -101,6 +106,8 @@ mod session;
 mod simulation;
 mod state;
 mod stats;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod worker;
 
 pub use app::{App, BoxedApp};

@@ -375,6 +375,18 @@ impl Trailers {
         }
         self.0.get_or_insert_default().append(name, value)
     }
+
+    /// Adds a field line whose value need not be UTF-8.
+    ///
+    /// # Errors
+    ///
+    /// As [`append`](Self::append).
+    pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
+        if is_forbidden_in_trailers(name.as_bytes()) {
+            return Err(LocalError::TrailerForbidden);
+        }
+        self.0.get_or_insert_default().append_bytes(name, value)
+    }
 }
 
 impl fmt::Debug for Trailers {
@@ -444,8 +456,11 @@ mod tests {
     fn trailers_refuse_what_decides_framing() {
         let mut trailers = Trailers::new();
         assert_eq!(trailers.append("Content-Length", 1), Err(LocalError::TrailerForbidden));
+        assert_eq!(trailers.append_bytes("host", b"a"), Err(LocalError::TrailerForbidden));
         trailers.append("x-checksum", "abc").unwrap();
         assert_eq!((trailers.len(), trailers.get("X-Checksum")), (1, Some("abc")));
         assert_eq!(std::format!("{trailers:?}"), "[\"x-checksum\"]".to_string());
+        trailers.append_bytes("x-raw", b"\xff").unwrap();
+        assert_eq!(trailers.iter().nth(1), Some(("x-raw", &b"\xff"[..])));
     }
 }

@@ -41,6 +41,7 @@ pub(crate) use socket::Socket;
 #[cfg(all(feature = "hyper", feature = "tls"))]
 pub(crate) use tls::handshake;
 
+use crate::origin::Origin;
 use crate::request::components;
 use crate::worker::Worker;
 use crate::{App, Incoming, Request, Response, Session};
@@ -189,7 +190,7 @@ impl<A: App> Driver<A> {
 
         let exchange = pump.link.begin_exchange();
         let path = components(head.path());
-        let body = Incoming::new(pump.link.clone(), exchange, head.framing());
+        let body = Incoming::new(Origin::of_exchange(pump.link.clone(), exchange), head.framing());
         let handler = caught(|| app.handle(session, Request::new(head, &path, body)))?;
         let response = pump.drive(pin!(handler)).await?;
         pump.link.watch.handler(false);

@@ -1,0 +1,186 @@
+//! Bodies: a source of parts on one side, a stream of frames on the other.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use degu_wire::{BodyKind, BodyOf, BoxError, Chunk, LocalBody, Part, Source};
+use http_body::{Body, Frame, SizeHint};
+
+use super::{into_map, trailers_from_http};
+
+/// A body of ours as the trait `http_body::Body` has it: data, and trailers behind chunks.
+///
+/// ```
+/// use degu_server::http::HttpBody;
+/// use http_body::Body as _;
+///
+/// let body: HttpBody = HttpBody::new("hello".into());
+/// assert_eq!(body.size_hint().exact(), Some(5));
+/// ```
+pub struct HttpBody<S: ?Sized = dyn Source>(State<S>);
+
+enum State<S: ?Sized> {
+    Bytes(Bytes),
+    Length(u64, Pin<Box<S>>),
+    Chunks(Pin<Box<S>>),
+    Ended,
+}
+
+impl<S: ?Sized> HttpBody<S> {
+    /// The body, whose source crosses threads if `S` does.
+    pub fn new(body: BodyOf<S>) -> Self {
+        Self(match body.into_kind() {
+            BodyKind::Bytes(bytes) if !bytes.is_empty() => State::Bytes(bytes),
+            BodyKind::Length(length @ 1.., source) => State::Length(length, source),
+            BodyKind::Chunked(source) => State::Chunks(source),
+            _ => State::Ended,
+        })
+    }
+
+    /// The octets, if they are at hand.
+    #[cfg(feature = "tower")]
+    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
+        match std::mem::replace(&mut self.0, State::Ended) {
+            State::Bytes(bytes) => Some(bytes),
+            other => {
+                self.0 = other;
+                None
+            }
+        }
+    }
+}
+
+impl<S: Source + ?Sized> Body for HttpBody<S> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    /// # Errors
+    ///
+    /// What its source says, or it gave fewer or more octets than its length.
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = self.0.poll_frame(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.0 = State::Ended;
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.0, State::Ended | State::Length(0, _))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            State::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            State::Length(left, _) => SizeHint::with_exact(*left),
+            State::Chunks(_) => SizeHint::default(),
+            State::Ended => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl<S: Source + ?Sized> State<S> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            let (length, source) = match self {
+                Self::Bytes(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    *self = Self::Ended;
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Self::Ended => return Poll::Ready(None),
+                Self::Length(left, source) => (Some(left), source),
+                Self::Chunks(source) => (None, source),
+            };
+            let part = ready!(source.as_mut().poll_part(cx)).transpose()?;
+            let data = match part {
+                Some(Part::Data(data) | Part::Chunk { data, .. }) => data,
+                Some(Part::Last { trailers, .. }) if trailers.is_empty() => continue,
+                Some(Part::Last { trailers, .. }) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(into_map(trailers.iter())?))));
+                }
+                None if length.is_some_and(|left| *left > 0) => {
+                    return Poll::Ready(Some(Err("the body is shorter than its length".into())));
+                }
+                None => return Poll::Ready(None),
+            };
+            if let Some(left) = length {
+                let octets = data.len() as u64;
+                *left = left.checked_sub(octets).ok_or("the body is longer than its length")?;
+            }
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
+        }
+    }
+}
+
+/// A body of anybody's as one of ours: with a length where its size is exact, and otherwise with a chunk for each data
+/// frame, and its trailers. Sending fails if there are trailers behind a length.
+///
+/// ```
+/// let body = degu_server::http::from_http(http_body_util::Full::from("hello"));
+/// assert_eq!(body.length(), Some(5));
+/// ```
+pub fn from_http<B: Body<Data: Buf, Error: Into<BoxError>> + 'static>(body: B) -> LocalBody {
+    with_length(body.size_hint().exact(), body)
+}
+
+pub(super) fn with_length<B>(length: Option<u64>, body: B) -> LocalBody
+where
+    B: Body<Data: Buf, Error: Into<BoxError>> + 'static,
+{
+    // No body, and one that is empty, are the same thing there.
+    if length == Some(0) || length.is_none() && body.is_end_stream() {
+        return LocalBody::none();
+    }
+    let mut body = Box::pin(body);
+    let mut left = length;
+    // Behind the last octets of a length nobody asks any more: they wait until it is known that no trailers follow.
+    let mut held: Option<Bytes> = None;
+    let mut ended = false;
+    let source = move |cx: &mut Context<'_>| {
+        while !ended {
+            let frame = match ready!(body.as_mut().poll_frame(cx)) {
+                None => {
+                    ended = true;
+                    break;
+                }
+                Some(frame) => frame.map_err(Into::into)?,
+            };
+            let frame = match frame.into_data() {
+                Ok(mut data) if data.has_remaining() => {
+                    let data = data.copy_to_bytes(data.remaining());
+                    let Some(left) = &mut left else {
+                        return Poll::Ready(Some(Ok(Chunk::new(data).into())));
+                    };
+                    let after = left.checked_sub(data.len() as u64).ok_or("the body is longer than its length")?;
+                    *left = after;
+                    if after > 0 || body.is_end_stream() {
+                        return Poll::Ready(Some(Ok(Part::Data(data))));
+                    }
+                    held = Some(data);
+                    continue;
+                }
+                Ok(_) => continue,
+                Err(frame) => frame,
+            };
+            let Ok(trailers) = frame.into_trailers() else { continue };
+            let trailers = trailers_from_http(&trailers)?;
+            match (trailers.is_empty(), left) {
+                (true, _) => {}
+                (false, None) => return Poll::Ready(Some(Ok(trailers.into()))),
+                (false, Some(_)) => {
+                    let why = "trailers need chunks: name them in the field trailer";
+                    return Poll::Ready(Some(Err(why.into())));
+                }
+            }
+        }
+        Poll::Ready(held.take().map(|data| Ok(Part::Data(data))))
+    };
+    match length {
+        Some(length) => LocalBody::from_source(length, Box::pin(source)),
+        None => LocalBody::from_chunks(Box::pin(source)),
+    }
+}

@@ -1,0 +1,157 @@
+//! Conversions from and to the types of the crates `http` and `http-body`, for what is written against those.
+//!
+//! An app may answer with an [`http::Response`](http_types::Response) as it does with a [`Response`]:
+//!
+//! ```
+//! use degu_server::{BoxError, Request, Session};
+//! use http_body_util::Full;
+//!
+//! async fn app(_: &mut Session, _: Request<'_>) -> Result<http::Response<Full<bytes::Bytes>>, BoxError> {
+//!     Ok(http::Response::builder().status(201).header("location", "/1").body("made".into())?)
+//! }
+//! # fn is_an_app(_: impl degu_server::App) {}
+//! # is_an_app(app);
+//! ```
+//!
+//! and [`Request::into_http`], [`Response::into_http`] go the other way. Trailers survive in both.
+//!
+//! # What is lost
+//!
+//! | from Degu's types | from theirs |
+//! | --- | --- |
+//! | the reason phrase | a version other than 1.1 |
+//! | the case of names, and the order of fields with different names | extensions |
+//! | where chunks begin and end, and their extensions | that data frames of a body with a length are frames |
+//! | that a request has no body, which then is an empty one | |
+//!
+//! A body has a content-length where its headers or its size say so, and chunks otherwise, a chunk for each data frame. One
+//! that is to have trailers needs chunks: the field `trailer` in its headers says that it has some, as hyper wants it, too.
+//! Trailers that come behind a length are an error, which cuts the message: they are never dropped.
+
+mod body;
+
+use std::fmt;
+
+use degu_wire::{BoxError, Headers, LocalBody, LocalError, Source, Trailers, reason_phrase};
+/// The crate whose types these are.
+pub use http as http_types;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING};
+
+pub use body::{HttpBody, from_http};
+
+use crate::{IntoResponse, Request, Response};
+
+/// The fields as a map: their names in lower case, and those of one name together.
+///
+/// # Errors
+///
+/// More than a map can hold, which is 32,768 names.
+pub fn headers_into_http(headers: &Headers) -> Result<HeaderMap, http::Error> {
+    into_map(headers.iter())
+}
+
+/// The fields of a map, each value in a line of its own. Spaces around a value are not a part of it (RFC 9110 §5.5).
+///
+/// # Errors
+///
+/// [`LocalError::HeadTooLarge`] if they are over 65,535 octets together.
+pub fn headers_from_http(headers: &HeaderMap) -> Result<Headers, LocalError> {
+    let mut fields = Headers::new();
+    for (name, value) in headers {
+        fields.append_bytes(name.as_str(), value.as_bytes().trim_ascii())?;
+    }
+    Ok(fields)
+}
+
+fn into_map<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> Result<HeaderMap, http::Error> {
+    let mut map = HeaderMap::new();
+    for (name, value) in fields {
+        map.try_append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value)?)?;
+    }
+    Ok(map)
+}
+
+fn trailers_from_http(trailers: &HeaderMap) -> Result<Trailers, LocalError> {
+    let mut fields = Trailers::new();
+    for (name, value) in trailers {
+        fields.append_bytes(name.as_str(), value.as_bytes().trim_ascii())?;
+    }
+    Ok(fields)
+}
+
+/// How a message with these fields and this body is framed, and without the fields that said so.
+pub(crate) fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
+where
+    B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
+{
+    let said = headers.remove(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let chunked = headers.remove(TRANSFER_ENCODING).is_some() || headers.contains_key(TRAILER);
+    let length = said.or(body.size_hint().exact()).filter(|_| !chunked);
+    body::with_length(length, body)
+}
+
+impl<'r> Request<'r> {
+    /// The request in the types of the crate `http`, with what has been shifted to the mount back in its path.
+    ///
+    /// Its body belongs to this connection and can not cross threads.
+    ///
+    /// # Errors
+    ///
+    /// The target or a field is none that these types can hold.
+    pub fn into_http(self) -> Result<http::Request<HttpBody>, http::Error> {
+        let mut request = http::Request::builder()
+            .method(self.method().as_str())
+            .uri(self.target())
+            .body(HttpBody::new(LocalBody::none()))?;
+        *request.headers_mut() = headers_into_http(self.headers())?;
+        *request.body_mut() = HttpBody::new(self.body.into());
+        Ok(request)
+    }
+}
+
+impl Response {
+    /// The response in the types of the crate `http`.
+    ///
+    /// # Errors
+    ///
+    /// The [failure](Self::failure) of the app, or a status or a field that can not be sent.
+    pub fn into_http(mut self) -> Result<http::Response<HttpBody>, BoxError> {
+        if let Some(failure) = self.take_failure() {
+            return Err(failure);
+        }
+        let mut response = http::Response::builder().status(self.status).body(HttpBody::new(self.body))?;
+        *response.headers_mut() = headers_into_http(&self.headers)?;
+        Ok(response)
+    }
+}
+
+/// A response whose fields can not be sent is a failure of the app. What its headers say of the connection is left out, but
+/// for `close`.
+impl<B> IntoResponse for http::Response<B>
+where
+    B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
+{
+    fn into_response(self) -> Response {
+        let (mut parts, body) = self.into_parts();
+        let body = reframed(&mut parts.headers, body);
+        let closes = |value: &HeaderValue| value.to_str().is_ok_and(|value| value.eq_ignore_ascii_case("close"));
+        if !parts.headers.get(CONNECTION).is_some_and(closes) {
+            parts.headers.remove(CONNECTION);
+        }
+        match headers_from_http(&parts.headers) {
+            Ok(headers) => {
+                let status = parts.status.as_u16();
+                let mut response = Response::new(status, reason_phrase(status), body);
+                response.headers = headers;
+                response
+            }
+            Err(error) => Response::failed(error),
+        }
+    }
+}
+
+impl<S: Source + ?Sized> fmt::Debug for HttpBody<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpBody").field("length", &http_body::Body::size_hint(self).exact()).finish()
+    }
+}

@@ -1,0 +1,181 @@
+//! The threads on which an app runs, and one exchange on them.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread;
+
+use bytes::Buf;
+use degu_wire::machine::{Connection, RequestHead, Server};
+use degu_wire::{Address, BodyKind, BoxError, Framing, LocalBody, Source};
+use http::header::{CONNECTION, EXPECT, HOST};
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{UnboundedSender, channel, unbounded_channel};
+use tokio::sync::oneshot;
+
+use super::body::{ServiceBody, pass};
+use super::plain;
+use crate::http::{HttpBody, reframed};
+use crate::origin::Origin;
+use crate::request::components;
+use crate::server::first;
+use crate::state::ServerState;
+use crate::{App, Incoming, IntoResponse, Session};
+
+/// What a thread is to do: makes a future there, which need not be `Send`.
+pub(super) type Job = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
+
+/// Starts a thread, which ends when its queue is gone and all that it was given is done.
+pub(super) fn start(index: usize) -> io::Result<UnboundedSender<Job>> {
+    let (queue, mut jobs) = unbounded_channel::<Job>();
+    let (started, start) = std::sync::mpsc::sync_channel(1);
+    thread::Builder::new().name(format!("degu-app-{index}")).spawn(move || {
+        let runtime = match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(started.send(Err(error))),
+        };
+        let _ = started.send(Ok(()));
+        runtime.block_on(async {
+            let (alive, mut gone) = channel::<Infallible>(1);
+            while let Some(job) = jobs.recv().await {
+                let alive = alive.clone();
+                drop(tokio::task::spawn_local(async move {
+                    job().await;
+                    drop(alive);
+                }));
+            }
+            drop(alive);
+            gone.recv().await;
+        });
+        runtime.shutdown_background();
+    })?;
+    start.recv().unwrap_or_else(|_| Err(io::Error::other("the thread ended before it began")))?;
+    Ok(queue)
+}
+
+/// One exchange, and the body of its response after it.
+pub(super) async fn serve<A: App, B>(
+    app: Arc<A>,
+    state: Arc<ServerState>,
+    request: Request<B>,
+    mut answer: oneshot::Sender<Response<ServiceBody>>,
+) where
+    B: Body<Data: Buf, Error: Into<BoxError>> + 'static,
+{
+    let Err(response) = first(answer.closed(), exchange(&*app, &state, request)).await else { return };
+    let (parts, mut body) = match response {
+        Ok(response) => response.into_parts(),
+        Err(status) => return drop(answer.send(plain(status))),
+    };
+    let (passed, sender) = ServiceBody::new(&mut body);
+    if answer.send(Response::from_parts(parts, passed)).is_ok()
+        && let Some(sender) = sender
+    {
+        pass(body, sender).await;
+    }
+}
+
+async fn exchange<A: App, B>(
+    app: &A,
+    state: &Arc<ServerState>,
+    request: Request<B>,
+) -> Result<Response<HttpBody>, StatusCode>
+where
+    B: Body<Data: Buf, Error: Into<BoxError>> + 'static,
+{
+    let (mut parts, body) = request.into_parts();
+    let body = reframed(&mut parts.headers, body);
+    let head = head(&parts, &body, state)?;
+    if !state.options.allows(head.method()) {
+        return Err(StatusCode::NOT_IMPLEMENTED);
+    }
+    let mut session = session(&parts, state);
+    session.insert(parts.extensions);
+    if !app.on_connect(&mut session).await {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    if let Some(on_connect) = &state.options.on_connect
+        && !on_connect(&mut session).await
+    {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    session.requests = 1;
+    let (framing, source) = match body.into_kind() {
+        BodyKind::Length(length, source) => (Framing::Length(length), source),
+        BodyKind::Chunked(source) => (Framing::Chunked, source),
+        _ => (Framing::None, nothing()),
+    };
+    let body = Incoming::new(Origin::elsewhere(source, state.options.limits.max_chunk), framing);
+    let path = components(head.path());
+    let response = app.handle(&mut session, crate::Request::new(&head, &path, body)).await.into_response();
+    response.into_http().map_err(|error| {
+        tracing::error!(%error, "the app failed");
+        match error.downcast_ref() {
+            // What came was not whole, or too much: that is for the client to hear.
+            Some(crate::BodyError::Peer(error)) => status(error.status()),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    })
+}
+
+fn nothing() -> Pin<Box<dyn Source>> {
+    Box::pin(|_: &mut std::task::Context<'_>| Poll::Ready(None))
+}
+
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The head, read by our own parser.
+fn head(parts: &http::request::Parts, body: &LocalBody, state: &ServerState) -> Result<RequestHead, StatusCode> {
+    let uri = &parts.uri;
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut text = format!("{} {target} HTTP/1.1\r\n", parts.method).into_bytes();
+    if let Some(authority) = uri.authority()
+        && !parts.headers.contains_key(HOST)
+    {
+        text.extend_from_slice(format!("host: {authority}\r\n").as_bytes());
+    }
+    for (name, value) in &parts.headers {
+        // The server around has seen to both.
+        if name != CONNECTION && name != EXPECT {
+            for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                text.extend_from_slice(piece);
+            }
+        }
+    }
+    let mut framing = String::new();
+    match body.kind() {
+        BodyKind::Chunked(_) => framing.push_str("transfer-encoding: chunked\r\n"),
+        // Writing into a string does not fail.
+        BodyKind::Length(length, _) => drop(write!(framing, "content-length: {length}\r\n")),
+        _ => {}
+    }
+    text.extend_from_slice(framing.as_bytes());
+    text.extend_from_slice(b"\r\n");
+    let mut machine = Connection::<Server>::new(state.options.limits.clone());
+    machine.receive_buffer().extend_from_slice(&text);
+    match machine.poll_request() {
+        Ok(Poll::Ready(Some(head))) => Ok(head),
+        Ok(_) => Err(StatusCode::BAD_REQUEST),
+        Err(error) => Err(status(error.status())),
+    }
+}
+
+#[cfg(feature = "hyper")]
+fn session(parts: &http::request::Parts, state: &Arc<ServerState>) -> Session {
+    match parts.extensions.get::<crate::hyper::Caller>() {
+        Some(caller) => caller.session(),
+        None => Session::new(Address::ABSTRACT, None, state.clone()),
+    }
+}
+
+#[cfg(not(feature = "hyper"))]
+fn session(_: &http::request::Parts, state: &Arc<ServerState>) -> Session {
+    Session::new(Address::ABSTRACT, None, state.clone())
+}
