@@ -84,7 +84,9 @@ impl Comparison {
                     let (then, now) = (group_before.ratio(entry_before, reference), group.ratio(entry, reference));
                     if let (Some(then), Some(now)) = (then, now) {
                         ratios.push((reference.clone(), then.median, now.median));
-                        sides.push(now.is_apart_from(&then).then_some(now.median < then.median));
+                        let moved =
+                            now.is_apart_from(&then) && (now.median - then.median).abs() > then.median * SAME_RATIO;
+                        sides.push(moved.then_some(now.median < then.median));
                     }
                 }
                 if let Some(first) = sides.first() {
@@ -95,6 +97,9 @@ impl Comparison {
         }
     }
 }
+
+/// A range of a single sample is no range: less than this is never a move.
+const SAME_RATIO: f64 = 0.02;
 
 fn differ(then: f64, now: f64, share: f64) -> bool {
     (now - then).abs() > (then * share).max(NOTHING)
@@ -168,6 +173,13 @@ mod tests {
              slower: duo, unix, same, raw: 0.50 → 1.50 of hyper's\n  \
              faster: duo, unix, same, hyper: 2.00 → 0.67 of raw's\n"
         );
+    }
+
+    #[test]
+    fn single_samples_move_by_more_than_a_little() {
+        let compared = |now: f64| compare(&[RAW, ("a", &[15.0])], &[RAW, ("a", &[now])]);
+        assert!(compared(15.2).contains(" 0 of "));
+        assert!(compared(15.5).contains("slower: duo, unix, same, a: 1.50 → 1.55 of raw's"));
     }
 
     #[test]
