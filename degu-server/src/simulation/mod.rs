@@ -53,6 +53,8 @@ fn accepted(pipe: Pipe) -> Result<Accepted, String> {
 /// No deadline of a run is longer than this.
 const LATEST: Duration = Duration::from_secs(120);
 
+/// So many turns in which nothing happens show that all wait. A driver that looks for a request lets others have some.
+const PATIENCE: usize = 20;
 /// What takes more steps than this goes round in circles.
 const MOST_STEPS: usize = 3_000_000;
 
@@ -163,6 +165,8 @@ impl World<'_> {
                 steps += 1;
             }
             if let Some((_, stop)) = self.shared.plan.stop.filter(|(after, _)| stops || *after < steps) {
+                // That is a step, too.
+                moved |= self.handle.is_some();
                 self.stop(stop);
             }
             yield_now().await;
@@ -181,10 +185,9 @@ impl World<'_> {
             }
             idle = if moved { 0 } else { idle + 1 };
             // Whoever was woken by the last step has run by now.
-            if idle > 3 && self.shared.plan.stop.is_some() && !self.state.is_stopping() {
+            if idle > PATIENCE && self.shared.plan.stop.is_some() && !self.state.is_stopping() {
                 stops = true;
-                idle = 0;
-            } else if idle > 3 {
+            } else if idle > PATIENCE {
                 self.wait().await?;
             }
         }
@@ -228,7 +231,7 @@ impl World<'_> {
         while !is_so(self) {
             idle = if self.step()? { 0 } else { idle + 1 };
             yield_now().await;
-            if idle > 3 {
+            if idle > PATIENCE {
                 self.wait().await?;
             }
         }
