@@ -120,7 +120,7 @@ impl<S: Source + ?Sized> State<S> {
 /// frame, and its trailers. Sending fails if there are trailers behind a length.
 ///
 /// ```
-/// let body = degu_server::http::from_http(http_body_util::Full::from("hello"));
+/// let body = degu_server::http::from_http(String::from("hello"));
 /// assert_eq!(body.length(), Some(5));
 /// ```
 pub fn from_http<B: Body<Data: Buf, Error: Into<BoxError>> + 'static>(body: B) -> LocalBody {
