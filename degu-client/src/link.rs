@@ -194,7 +194,7 @@ impl Link {
             let read = self.stream.try_read(&mut self.scratch, self.exchange.machine.receive_buffer());
             if let Some(read) = read.transpose() {
                 self.looks = Some(false);
-                self.poller.found();
+                self.poller.found(self.exchange.began.elapsed());
                 return Poll::Ready(Some(read));
             }
         }

@@ -55,7 +55,7 @@ pub enum Polling {
 /// // The peer answers fast: each wait looks until the answer is there.
 /// assert!(poller.begin());
 /// assert!(poller.go_on(micros(1)) && poller.go_on(micros(2)));
-/// poller.found();
+/// poller.found(micros(3));
 ///
 /// // It stops doing so: this wait sleeps after 20 µs, and the next one at once.
 /// assert!(poller.begin());
@@ -131,16 +131,10 @@ impl Poller {
     #[inline]
     pub const fn go_on(&mut self, now: Duration) -> bool {
         let now = nanos(now);
-        match self.began {
-            Some(_) if now.saturating_sub(self.looked) > nanos(Self::CONTENDED) => {
-                self.skip = Self::CONTENDED_SKIP << self.contended;
-                if self.contended < Self::MOST_CONTENDED {
-                    self.contended += 1;
-                }
-                return false;
-            }
-            Some(_) => {}
-            None => self.began = Some(now),
+        if self.began.is_none() {
+            self.began = Some(now);
+        } else if self.is_contended(now) {
+            return false;
         }
         self.looked = now;
         if self.turn.is_none() {
@@ -157,9 +151,12 @@ impl Poller {
         false
     }
 
-    /// A look has found input.
+    /// A look has found input, at this time. It does not show whether the yield before it was short.
     #[inline]
-    pub const fn found(&mut self) {
+    pub const fn found(&mut self, now: Duration) {
+        if self.is_contended(nanos(now)) {
+            return;
+        }
         self.skipped = 0;
         self.messages = self.messages.saturating_add(1);
         if self.messages == Self::TURN.0 {
@@ -180,6 +177,18 @@ impl Poller {
     pub const fn begin_turn(&mut self) {
         self.messages = 0;
         self.turn = None;
+    }
+
+    /// Whether the yield that has just ended says that others want the core: then hundreds of waits sleep at once.
+    const fn is_contended(&mut self, now: u64) -> bool {
+        if now.saturating_sub(self.looked) <= nanos(Self::CONTENDED) {
+            return false;
+        }
+        self.skip = Self::CONTENDED_SKIP << self.contended;
+        if self.contended < Self::MOST_CONTENDED {
+            self.contended += 1;
+        }
+        true
     }
 
     /// How long before the last look that was.
@@ -249,7 +258,8 @@ mod tests {
             looks(&mut poller, 0..);
             slept(&mut poller);
         }
-        poller.found();
+        assert!(poller.go_on(Duration::ZERO));
+        poller.found(Duration::ZERO);
         assert_eq!(slept(&mut poller), 0);
         looks(&mut poller, 0..);
         assert_eq!(slept(&mut poller), 1);
@@ -282,11 +292,20 @@ mod tests {
                 if poller.is_turn_over() {
                     poller.begin_turn();
                 }
-                poller.found();
+                assert!(poller.begin() && poller.go_on(Duration::ZERO));
+                poller.found(Duration::from_micros(200));
             }
             assert!(poller.begin() && poller.go_on(Duration::ZERO) && !poller.go_on(Duration::from_secs(1)));
             assert_eq!(slept(&mut poller), 2048);
         }
+    }
+
+    #[test]
+    fn others_are_noticed_where_every_look_finds_something() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        assert!(poller.begin() && poller.go_on(Duration::ZERO));
+        poller.found(Duration::from_micros(201));
+        assert_eq!(slept(&mut poller), 512);
     }
 
     #[test]
@@ -300,8 +319,8 @@ mod tests {
         let mut poller = Poller::new(Polling::Adaptive);
         let mut messages = 0;
         while !poller.is_turn_over() {
-            assert!(poller.begin());
-            poller.found();
+            assert!(poller.begin() && poller.go_on(Duration::ZERO));
+            poller.found(Duration::ZERO);
             messages += 1;
         }
         assert_eq!(messages, 32);
@@ -311,7 +330,7 @@ mod tests {
         let mut now = Duration::from_secs(3);
         while !poller.is_turn_over() {
             assert!(poller.begin() && poller.go_on(now));
-            poller.found();
+            poller.found(now);
             now += Duration::from_micros(7);
         }
         assert_eq!(now, Duration::from_secs(3) + Duration::from_micros(112), "the look at 105 µs is the last one");

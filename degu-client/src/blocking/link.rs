@@ -241,7 +241,7 @@ impl Link {
             std::thread::yield_now();
             match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
                 Ok(octets) => {
-                    poller.found();
+                    poller.found(exchange.began.elapsed());
                     exchange.received(octets);
                     return Ok(true);
                 }

@@ -100,7 +100,7 @@ impl Pump {
             let read = self.socket.try_read(&mut worker.scratch(), self.link.machine().receive_buffer());
             if let Some(read) = read.map_err(|error| CloseReason::Gone(Some(error)))? {
                 self.received(read);
-                self.poller.found();
+                self.poller.found(worker.now());
                 return Ok(true);
             }
         }
