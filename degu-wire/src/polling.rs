@@ -37,8 +37,8 @@ pub enum Polling {
     /// at once, thousands if it happens again.
     #[default]
     Adaptive,
-    /// Looks for up to so long at every wait, whether or not it bears fruit: for peers that answer after a known time. It
-    /// too gives way to others who want the core.
+    /// Looks for up to so long at every wait, four seconds at most, whether or not it bears fruit: for peers that answer
+    /// after a known time. It too gives way to others who want the core.
     Fixed(Duration),
 }
 
@@ -65,24 +65,25 @@ pub enum Polling {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Poller {
-    /// Nanoseconds, as all times here.
-    window: u64,
-    /// A fruitless window is followed by waits without one.
-    unlearns: bool,
-    /// How often this turn found something.
-    messages: u8,
-    /// How often others wanted the core, up to a bound; a turn in which nobody did takes one back.
-    contended: u8,
+    /// When it was yielded last, in nanoseconds, as all times here.
+    yielded: u64,
+    window: u32,
+    /// How long this wait, and this turn, have been looking.
+    waited: u32,
+    turn: u32,
     /// How many waits are to sleep at once.
     skip: u16,
     /// How many waits followed the last fruitless window.
     skipped: u16,
-    /// When this wait began to look.
-    began: Option<u64>,
-    /// When this turn began to look.
-    turn: Option<u64>,
-    /// When it looked last.
-    looked: u64,
+    /// How often this turn found something.
+    messages: u8,
+    /// How often others wanted the core, up to a bound; as many messages as make a turn, without it, take one back.
+    contended: u8,
+    calm: u8,
+    /// A fruitless window is followed by waits without one.
+    unlearns: bool,
+    /// This wait has begun to look.
+    looks: bool,
 }
 
 impl Poller {
@@ -108,14 +109,25 @@ impl Poller {
             Polling::Adaptive => (Self::WINDOW, true),
             Polling::Fixed(window) => (window, false),
         };
-        let window = nanos(window);
-        Self { window, unlearns, messages: 0, contended: 0, skip: 0, skipped: 0, began: None, turn: None, looked: 0 }
+        Self {
+            yielded: 0,
+            window: nanos(window),
+            waited: 0,
+            turn: 0,
+            skip: 0,
+            skipped: 0,
+            messages: 0,
+            contended: 0,
+            calm: 0,
+            unlearns,
+            looks: false,
+        }
     }
 
     /// A wait begins: whether it is to look before it sleeps.
     #[inline]
     pub const fn begin(&mut self) -> bool {
-        self.began = None;
+        self.looks = false;
         if self.window == 0 {
             return false;
         }
@@ -130,17 +142,13 @@ impl Poller {
     /// the look has found nothing. Times are counted from any moment that stays the same during a wait.
     #[inline]
     pub const fn go_on(&mut self, now: Duration) -> bool {
-        let now = nanos(now);
-        if self.began.is_none() {
-            self.began = Some(now);
+        if !self.looks {
+            (self.looks, self.waited) = (true, 0);
+            self.yielded = now.as_nanos() as u64;
         } else if self.is_contended(now) {
             return false;
         }
-        self.looked = now;
-        if self.turn.is_none() {
-            self.turn = Some(now);
-        }
-        if self.since(self.began) < self.window {
+        if self.waited < self.window {
             return true;
         }
         if self.unlearns {
@@ -154,12 +162,14 @@ impl Poller {
     /// A look has found input, at this time. It does not show whether the yield before it was short.
     #[inline]
     pub const fn found(&mut self, now: Duration) {
-        if self.is_contended(nanos(now)) {
+        if self.is_contended(now) {
             return;
         }
         self.skipped = 0;
         self.messages = self.messages.saturating_add(1);
-        if self.messages == Self::TURN.0 {
+        self.calm += 1;
+        if self.calm == Self::TURN.0 {
+            self.calm = 0;
             self.contended = self.contended.saturating_sub(1);
         }
     }
@@ -169,41 +179,40 @@ impl Poller {
     #[inline]
     pub const fn is_turn_over(&self) -> bool {
         let (messages, time) = Self::TURN;
-        self.messages >= messages || self.since(self.turn) >= nanos(time)
+        self.messages >= messages || self.turn >= nanos(time)
     }
 
     /// Others had theirs.
     #[inline]
     pub const fn begin_turn(&mut self) {
         self.messages = 0;
-        self.turn = None;
+        self.turn = 0;
     }
 
-    /// Whether the yield that has just ended says that others want the core: then hundreds of waits sleep at once.
-    const fn is_contended(&mut self, now: u64) -> bool {
-        if now.saturating_sub(self.looked) <= nanos(Self::CONTENDED) {
+    /// Counts the yield that has just ended. Whether it says that others want the core: then hundreds of waits sleep at
+    /// once.
+    const fn is_contended(&mut self, now: Duration) -> bool {
+        let now = now.as_nanos() as u64;
+        let took = nanos(Duration::from_nanos(now.saturating_sub(self.yielded)));
+        self.yielded = now;
+        self.waited = self.waited.saturating_add(took);
+        self.turn = self.turn.saturating_add(took);
+        if took <= nanos(Self::CONTENDED) {
             return false;
         }
+        self.calm = 0;
         self.skip = Self::CONTENDED_SKIP << self.contended;
         if self.contended < Self::MOST_CONTENDED {
             self.contended += 1;
         }
         true
     }
-
-    /// How long before the last look that was.
-    const fn since(&self, moment: Option<u64>) -> u64 {
-        match moment {
-            Some(moment) => self.looked.saturating_sub(moment),
-            None => 0,
-        }
-    }
 }
 
-/// Five centuries are as good as for ever.
-const fn nanos(time: Duration) -> u64 {
+/// Four seconds are as good as for ever.
+const fn nanos(time: Duration) -> u32 {
     let nanos = time.as_nanos();
-    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
+    if nanos > u32::MAX as u128 { u32::MAX } else { nanos as u32 }
 }
 
 #[cfg(test)]
@@ -287,7 +296,7 @@ mod tests {
             }
             // The time between two waits says nothing.
             assert!(poller.go_on(Duration::from_secs(1)));
-            // Each turn in which nobody wanted it takes one back.
+            // As many messages as make a turn take one back.
             for _ in 0..2 * 32 {
                 if poller.is_turn_over() {
                     poller.begin_turn();
@@ -311,7 +320,7 @@ mod tests {
     #[test]
     fn a_clock_that_goes_backwards_is_no_contention() {
         let mut poller = Poller::new(Polling::Adaptive);
-        assert_eq!(looks(&mut poller, [100, 90, 80, 101]), Some(4));
+        assert_eq!(looks(&mut poller, [100, 90, 80, 99]), Some(4));
     }
 
     #[test]
@@ -330,10 +339,11 @@ mod tests {
         let mut now = Duration::from_secs(3);
         while !poller.is_turn_over() {
             assert!(poller.begin() && poller.go_on(now));
-            poller.found(now);
             now += Duration::from_micros(7);
+            poller.found(now);
+            messages += 1;
         }
-        assert_eq!(now, Duration::from_secs(3) + Duration::from_micros(112), "the look at 105 µs is the last one");
+        assert_eq!(messages, 32 + 15, "15 times 7 µs are over 100");
     }
 
     /// What looking costs someone who never gets an answer in time.
