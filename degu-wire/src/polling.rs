@@ -32,7 +32,9 @@ pub enum Polling {
     Off,
     /// Looks for up to [20 µs](Poller::WINDOW) before it sleeps, as long as that bears fruit. The default.
     ///
-    /// A window in which nothing came is followed by waits that sleep at once: 1 after the first, then 3, 7, up to 255.
+    /// A window in which nothing came is followed by waits that sleep at once, 1 after the first, then 3, 7, up to 255,
+    /// and by one of twice the length, up to [100 µs](Poller::WIDEST): long enough for a peer that has to wake. If that
+    /// finds something the windows are twice as long as it took, until the peer does not sleep any more either.
     /// A yield that took more than [200 µs](Poller::CONTENDED) says that others want the core, and hundreds of waits sleep
     /// at once, thousands if it happens again.
     #[default]
@@ -61,12 +63,13 @@ pub enum Polling {
 /// assert!(poller.begin());
 /// assert!(poller.go_on(micros(100)) && poller.go_on(micros(119)) && !poller.go_on(micros(121)));
 /// assert!(!poller.begin());
-/// assert!(poller.begin());
+/// assert!(poller.begin() && poller.go_on(micros(300)) && poller.go_on(micros(339)) && !poller.go_on(micros(341)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Poller {
     /// When it was yielded last, in nanoseconds, as all times here.
     yielded: u64,
+    /// How long a wait looks.
     window: u32,
     /// How long this wait, and this turn, have been looking.
     waited: u32,
@@ -90,6 +93,8 @@ impl Poller {
     /// How long an adaptive wait looks: five times what a round trip between two cores takes, so that there is time for
     /// an answer that needs some thought. Less than half of what it costs to wake a core that sleeps.
     pub const WINDOW: Duration = Duration::from_micros(20);
+    /// The most that an adaptive wait looks: more than a round trip takes when the peer has to wake.
+    pub const WIDEST: Duration = Duration::from_micros(100);
     /// A yield that takes longer has let somebody else have the core for good.
     pub const CONTENDED: Duration = Duration::from_micros(200);
     /// So many messages, or so much time, are a turn.
@@ -155,6 +160,7 @@ impl Poller {
             let more = self.skipped * 2 + 1;
             self.skipped = if more < Self::MOST_SKIPPED { more } else { Self::MOST_SKIPPED };
             self.skip = self.skipped;
+            self.set_window(self.window);
         }
         false
     }
@@ -166,6 +172,9 @@ impl Poller {
             return;
         }
         self.skipped = 0;
+        if self.unlearns {
+            self.set_window(self.waited);
+        }
         self.messages = self.messages.saturating_add(1);
         self.calm += 1;
         if self.calm == Self::TURN.0 {
@@ -187,6 +196,16 @@ impl Poller {
     pub const fn begin_turn(&mut self) {
         self.messages = 0;
         self.turn = 0;
+    }
+
+    /// Windows are twice as long as this, within bounds.
+    const fn set_window(&mut self, time: u32) {
+        let (least, most) = (nanos(Self::WINDOW), nanos(Self::WIDEST));
+        self.window = match time.saturating_mul(2) {
+            window if window < least => least,
+            window if window > most => most,
+            window => window,
+        };
     }
 
     /// Counts the yield that has just ended. Whether it says that others want the core: then hundreds of waits sleep at
@@ -248,15 +267,12 @@ mod tests {
     #[test]
     fn fruitless_windows_are_unlearned_up_to_a_bound() {
         let mut poller = Poller::new(Polling::Adaptive);
-        let mut waits = std::vec::Vec::new();
+        let (mut windows, mut waits) = (std::vec::Vec::new(), std::vec::Vec::new());
         for _ in 0..10 {
-            for time in 0.. {
-                if !poller.go_on(Duration::from_micros(time)) {
-                    break;
-                }
-            }
+            windows.push((0..).take_while(|&time| poller.go_on(Duration::from_micros(time))).count());
             waits.push(slept(&mut poller));
         }
+        assert_eq!(windows, [20, 40, 80, 100, 100, 100, 100, 100, 100, 100]);
         assert_eq!(waits, [1, 3, 7, 15, 31, 63, 127, 255, 255, 255]);
     }
 
@@ -270,8 +286,27 @@ mod tests {
         assert!(poller.go_on(Duration::ZERO));
         poller.found(Duration::ZERO);
         assert_eq!(slept(&mut poller), 0);
-        looks(&mut poller, 0..);
+        assert_eq!(looks(&mut poller, 0..), Some(20));
         assert_eq!(slept(&mut poller), 1);
+    }
+
+    #[test]
+    fn a_peer_that_has_to_wake_is_waited_for_until_it_does_not_sleep_any_more() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        let micros = Duration::from_micros;
+        let found = |poller: &mut Poller, time: u64| {
+            let looked = poller.begin() && (0..time).all(|time| poller.go_on(micros(time)));
+            poller.found(micros(time));
+            looked
+        };
+        for window in [20, 40] {
+            assert_eq!(looks(&mut poller, 0..), Some(window));
+            slept(&mut poller);
+        }
+        assert!((0..1000).all(|_| found(&mut poller, 45)), "it wakes each time, and is found each time");
+        assert!(found(&mut poller, 80));
+        assert!(found(&mut poller, 4));
+        assert_eq!(looks(&mut poller, 0..), Some(20), "it does not sleep any more");
     }
 
     #[test]
@@ -353,6 +388,6 @@ mod tests {
         let waits = 100 * 3600;
         let looking: usize = (0..waits).filter_map(|_| looks(&mut poller, 0..)).sum();
         // Microseconds in an hour.
-        assert!((looking as f64) < 3.6e9 * 0.000_01, "{looking} µs");
+        assert!((looking as f64) < 3.6e9 * 0.000_1, "{looking} µs");
     }
 }
