@@ -13,8 +13,10 @@ mod soak;
 mod test;
 mod tidy;
 
+use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use lexopt::{Arg, Parser, ValueExt};
 use xshell::Shell;
@@ -40,13 +42,34 @@ usage: cargo xtask COMMAND
   netns [--skip-if-missing]         link-local addresses, a bad network and pulled cables, between network namespaces";
 
 fn main() -> ExitCode {
-    match dispatch(Parser::from_env()) {
+    match forget_package().and_then(|()| dispatch(Parser::from_env())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Goes on without what cargo says of the package that it runs, so that a cargo that is started from here does not have it
+/// in its environment: build scripts look at it (ring's does), and all above them would be built anew whenever somebody
+/// changes between `cargo` and `cargo xtask`.
+fn forget_package() -> Result {
+    let is_told = |name: &OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    };
+    let told: Vec<OsString> = env::vars_os().map(|(name, _)| name).filter(is_told).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    let mut again = Command::new(env::current_exe()?);
+    again.args(env::args_os().skip(1));
+    told.iter().for_each(|name| drop(again.env_remove(name)));
+    #[cfg(unix)]
+    return Err(std::os::unix::process::CommandExt::exec(&mut again).into());
+    #[cfg(not(unix))]
+    Ok(())
 }
 
 fn dispatch(mut arguments: Parser) -> Result {
