@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use degu_wire::machine::{Content, RequestHead};
-use degu_wire::{BodyKind, Fault};
+use degu_wire::{BodyKind, Fault, Poller};
 
 pub(crate) use close::CloseReason;
 pub(crate) use deadline::Wait;
@@ -81,9 +81,8 @@ impl<A> Driver<A> {
 }
 
 impl<A: App> Driver<A> {
-    pub(crate) fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
-        let pump = Pump::new(socket, link, worker.options().polling);
-        Self { pump, session, worker, app }
+    pub(crate) const fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
+        Self { pump: Pump::new(socket, link), session, worker, app }
     }
 
     /// Serves the connection until it ends.
@@ -142,6 +141,7 @@ impl<A: App> Driver<A> {
     async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
         let worker = self.worker.clone();
         let _busy = worker.make_busy();
+        let mut poller = Poller::new(worker.options().polling);
         // What the connection was woken by is here already.
         let mut looks = false;
         loop {
@@ -153,8 +153,8 @@ impl<A: App> Driver<A> {
                 }
                 Poll::Ready(None) => return Ok(Some(self.end())),
                 Poll::Pending => {
-                    let found = looks && self.pump.look(&worker).await?;
-                    if !found && !self.pump.more(&worker).await? {
+                    let found = looks && self.pump.look(&worker, &mut poller).await?;
+                    if !found && !self.pump.more(&worker, &mut poller).await? {
                         return Ok(None);
                     }
                 }

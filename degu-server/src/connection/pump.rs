@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use degu_wire::machine::Awaits;
-use degu_wire::{Part, Poller, Polling, Source};
+use degu_wire::{Part, Poller, Source};
 use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
@@ -33,16 +33,13 @@ pub(super) struct Pump {
     /// Octets that have not been counted yet.
     received: u64,
     sent: u64,
-    /// Whether waiting for the next request begins with looking for it.
-    poller: Poller,
 }
 
 type Moved = Result<(), CloseReason>;
 
 impl Pump {
-    pub(super) const fn new(socket: Socket, link: Rc<Link>, polling: Polling) -> Self {
-        let poller = Poller::new(polling);
-        Self { socket, link, eof: false, unframed: false, received: 0, sent: 0, poller }
+    pub(super) const fn new(socket: Socket, link: Rc<Link>) -> Self {
+        Self { socket, link, eof: false, unframed: false, received: 0, sent: 0 }
     }
 
     /// Waits for octets between two requests without holding a buffer.
@@ -82,15 +79,15 @@ impl Pump {
     ///
     /// A look never returns to the runtime. Where this connection has the worker for itself that is bounded by the
     /// [turn](Poller::is_turn_over); where there are others, they have theirs after each look.
-    pub(super) async fn look(&mut self, worker: &Worker) -> Result<bool, CloseReason> {
-        if self.link.machine().awaits() != Awaits::Request || !self.poller.begin() {
+    pub(super) async fn look(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
+        if self.link.machine().awaits() != Awaits::Request || worker.is_crowded() || !poller.begin() {
             return Ok(false);
         }
         self.flush().await?;
-        while self.poller.go_on(worker.now()) {
-            if self.poller.is_turn_over() || !worker.is_alone() {
+        while poller.go_on(worker.now()) {
+            if poller.is_turn_over() || !worker.is_alone() {
                 yield_now().await;
-                self.poller.begin_turn();
+                poller.begin_turn();
                 self.check()?;
                 if self.link.stopping.get() {
                     break;
@@ -100,7 +97,7 @@ impl Pump {
             let read = self.socket.try_read(&mut worker.scratch(), self.link.machine().receive_buffer());
             if let Some(read) = read.map_err(|error| CloseReason::Gone(Some(error)))? {
                 self.received(read);
-                self.poller.found(worker.now());
+                poller.found(worker.now());
                 return Ok(true);
             }
         }
@@ -108,7 +105,7 @@ impl Pump {
     }
 
     /// Writes what is pending, then reads more of a request. `false` where the connection is to pause instead.
-    pub(super) async fn more(&mut self, worker: &Worker) -> Result<bool, CloseReason> {
+    pub(super) async fn more(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
         poll_fn(|cx| {
             self.check()?;
             ready!(self.poll_flush(cx))?;
@@ -119,7 +116,7 @@ impl Pump {
                 return Poll::Ready(Ok(true));
             }
             // The runtime goes on with others.
-            self.poller.begin_turn();
+            poller.begin_turn();
             let pause = match awaits {
                 // Empty lines may have come.
                 Awaits::Request => {
