@@ -78,7 +78,8 @@ impl Pump {
     /// Writes what is pending, then looks for the next request as long as that is worth it: whether there are octets.
     ///
     /// A look never returns to the runtime. Where this connection has the worker for itself that is bounded by the
-    /// [turn](Poller::is_turn_over); where there are others, they have theirs after each look.
+    /// [turn](Poller::is_turn_over); where there are others, they have theirs before each look; where very many are busy,
+    /// there always is something else to do.
     pub(super) async fn look(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
         if self.link.machine().awaits() != Awaits::Request || worker.is_crowded() || !poller.begin() {
             return Ok(false);
