@@ -65,7 +65,9 @@ fn forget_package() -> Result {
     }
     let mut again = Command::new(env::current_exe()?);
     again.args(env::args_os().skip(1));
-    told.iter().for_each(|name| drop(again.env_remove(name)));
+    for name in &told {
+        again.env_remove(name);
+    }
     #[cfg(unix)]
     return Err(std::os::unix::process::CommandExt::exec(&mut again).into());
     #[cfg(not(unix))]
