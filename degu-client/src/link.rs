@@ -155,7 +155,7 @@ impl Link {
                 // The server has just said that it wants the body.
                 continue;
             }
-            let read = match ready!(self.poll_look(cx)) {
+            let read = match ready!(self.poll_look(cx))? {
                 Some(read) => Poll::Ready(read),
                 None => self.stream.poll_read(cx, self.exchange.machine.receive_buffer()),
             };
@@ -173,12 +173,12 @@ impl Link {
 
     /// Looks for the head of a response as long as that is worth it: what a read gave, or `None` where it is not. Pending
     /// means that it looks on after others have had their turn.
-    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<usize>>> {
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<io::Result<usize>>, Error>> {
         if self.looks.is_none() && self.exchange.waits_for() == Some(Wait::Head) {
             self.looks = Some(self.stream.is_socket() && self.poller.begin());
         }
         if self.looks != Some(true) {
-            return Poll::Ready(None);
+            return Poll::Ready(Ok(None));
         }
         if self.scratch.is_empty() {
             self.scratch = vec![0; SCRATCH].into();
@@ -186,6 +186,10 @@ impl Link {
         while self.poller.go_on(self.exchange.began.elapsed()) {
             if self.poller.is_turn_over() {
                 self.poller.begin_turn();
+                // A window may be longer than what the server has.
+                if let Poll::Ready(overdue) = self.poll_overdue(cx) {
+                    return Poll::Ready(overdue.map(|()| None));
+                }
                 // A future that was polled once has asked the runtime to come back when others had their turn.
                 let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
@@ -195,11 +199,11 @@ impl Link {
             if let Some(read) = read.transpose() {
                 self.looks = Some(false);
                 self.poller.found(self.exchange.began.elapsed());
-                return Poll::Ready(Some(read));
+                return Poll::Ready(Ok(Some(read)));
             }
         }
         self.looks = Some(false);
-        Poll::Ready(None)
+        Poll::Ready(Ok(None))
     }
 
     /// Sends the rest of the request.

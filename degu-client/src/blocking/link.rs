@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::ResponseHead;
-use degu_wire::{Address, Headers, Method, Part, Poller};
+use degu_wire::{Address, Headers, Method, Part, Poller, Polling};
 use rustix::event::PollFlags;
 use rustix::net::RecvFlags;
 
@@ -197,6 +197,8 @@ impl Link {
         if begins && wait == Wait::Head && self.look()? {
             return Ok(());
         }
+        // Of a window that somebody chose a good part of the time may be gone.
+        let begins = begins && !matches!(self.exchange.base.settings.polling, Polling::Fixed(_));
         // A first read under a deadline is bounded by the socket itself, which costs no call.
         if self.stream.socket().is_none() {
             // Such a stream knows no time: what needs one is given up.
@@ -236,8 +238,10 @@ impl Link {
         if self.stream.socket().is_none() || !self.poller.begin() {
             return Ok(false);
         }
-        let Self { stream, scratch, exchange, poller, .. } = self;
-        while poller.go_on(exchange.began.elapsed()) {
+        let Self { stream, scratch, exchange, poller, wait, .. } = self;
+        let limit = wait.and_then(|(_, deadline)| Some(deadline?.saturating_duration_since(exchange.began)));
+        let mut now = exchange.began.elapsed();
+        while poller.go_on(now) && limit.is_none_or(|limit| now < limit) {
             std::thread::yield_now();
             match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
                 Ok(octets) => {
@@ -248,6 +252,7 @@ impl Link {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return exchange.read_failed(error).map(|()| true),
             }
+            now = exchange.began.elapsed();
         }
         Ok(false)
     }

@@ -7,6 +7,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::{UnixListener, UnixStream},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use degu_client::Address;
@@ -129,6 +130,15 @@ impl Wire {
     pub(crate) fn expect_end(&mut self) {
         let mut rest = [0; 4096];
         while !matches!(self.read(&mut rest), Ok(0) | Err(_)) {}
+    }
+
+    /// Waits for the client to close, for so long: whether it has.
+    pub(crate) fn ends_within(&mut self, limit: Duration) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(Some(limit)).unwrap(),
+            Self::Unix(stream) => stream.set_read_timeout(Some(limit)).unwrap(),
+        }
+        matches!(self.read(&mut [0]), Ok(0))
     }
 
     /// Sends nothing more.

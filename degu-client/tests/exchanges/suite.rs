@@ -379,6 +379,25 @@ case! {
 }
 
 case! {
+    fn a_head_has_its_time_where_it_is_looked_for_much_longer() {
+        let server = Server::once(Kind::V6, |wire| {
+            wire.head();
+            // A client that has not gone by now is answered after all, which its test does not like.
+            if !wire.ends_within(Duration::from_millis(500)) {
+                wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+            }
+        });
+        let short = Some(Duration::from_millis(20));
+        let polling = degu_client::Polling::Fixed(Duration::from_secs(4));
+        let client = Client::options().head_timeout(short).polling(polling).client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let error = wait!(connection.get("/")).unwrap_err();
+        assert_eq!(error.timeout(), short.map(Deadline::Head));
+        assert!(connection.is_closed());
+    }
+}
+
+case! {
     fn an_error_status_ends_the_sending() {
         for kind in [Kind::V6, Kind::Path] {
             let (_server, mut connection) = connect!(kind, |wire| {
