@@ -87,6 +87,7 @@ impl Pump {
         self.flush().await?;
         while poller.go_on(worker.now()) {
             if poller.is_turn_over() || !worker.is_alone() {
+                self.link.watch.wait(Wait::Request);
                 yield_now().await;
                 poller.begin_turn();
                 self.check()?;
@@ -98,6 +99,7 @@ impl Pump {
             let read = self.socket.try_read(&mut worker.scratch(), self.link.machine().receive_buffer());
             if let Some(read) = read.map_err(|error| CloseReason::Gone(Some(error)))? {
                 self.received(read);
+                self.link.watch.wait(Wait::App);
                 poller.found(worker.now());
                 return Ok(true);
             }

@@ -44,6 +44,9 @@
 //! | [`handler_deadline`](Options::handler_deadline) | the service, until its response begins | 503, and the future is dropped |
 //! | [`shutdown_grace`](Options::shutdown_grace) | all of a shutdown, connections after an upgrade included | cut |
 //!
+//! Octets that hyper reads together with the request before them belong to that one: a head that begins there, behind a
+//! pipelined request, is held to `idle` and not to `head_deadline`, and a shutdown does not wait for it.
+//!
 //! A service that fails or panics is answered for with 500, one whose body does with a cut; either loses its connection
 //! and no other. A peer that is gone for good cancels its handler within a second; one that has only said its last word
 //! does not.

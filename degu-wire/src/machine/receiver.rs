@@ -193,7 +193,8 @@ impl Receiver {
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
             || self.may_end_head();
         if worth_parsing && !self.buffer.is_empty() {
-            // A head that somebody has kept is left to them.
+            // A head that somebody has kept is left to them, and not copied for what is written over it.
+            self.head.take_if(|head| Arc::get_mut(head).is_none());
             let head = Arc::make_mut(self.head.get_or_insert_default());
             let meta = match scan(&self.buffer, head.spans(FIRST_FIELDS), &self.limits) {
                 Err(RemoteError { fault: Fault::TooManyFields, .. })
