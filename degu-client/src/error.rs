@@ -35,13 +35,15 @@ use degu_wire::{Address, AddressError, BoxError, Fault, LocalError, RemoteError}
 ///     }
 /// }
 /// ```
-#[derive(Debug)]
-pub struct Error {
+// In a box, since every result of an exchange has room for one.
+pub struct Error(Box<Failure>);
+
+struct Failure {
     cause: Cause,
     doing: Doing,
     retryable: bool,
     /// Where a connection could not be made to.
-    address: Option<Box<Address>>,
+    address: Option<Address>,
 }
 
 /// Whose fault an [`Error`] is.
@@ -99,32 +101,35 @@ pub enum Deadline {
 }
 
 impl Error {
+    #[cold]
     pub(crate) fn new(cause: impl Into<Cause>, doing: Doing) -> Self {
-        Self { cause: cause.into(), doing, retryable: false, address: None }
+        Self(Box::new(Failure { cause: cause.into(), doing, retryable: false, address: None }))
     }
 
     pub(crate) fn connecting(cause: impl Into<Cause>, address: &Address) -> Self {
-        Self { address: Some(Box::new(address.clone())), ..Self::new(cause, Doing::Connecting) }
+        let mut error = Self::new(cause, Doing::Connecting);
+        error.0.address = Some(address.clone());
+        error
     }
 
     pub(crate) fn retryable(mut self, retryable: bool) -> Self {
-        self.retryable = retryable;
+        self.0.retryable = retryable;
         self
     }
 
     /// The address to which a connection could not be made, if that is what happened.
     pub fn address(&self) -> Option<&Address> {
-        self.address.as_deref()
+        self.0.address.as_ref()
     }
 
     /// Whose fault it is.
     pub const fn cause(&self) -> &Cause {
-        &self.cause
+        &self.0.cause
     }
 
     /// What was being done.
     pub const fn doing(&self) -> Doing {
-        self.doing
+        self.0.doing
     }
 
     /// Whether the request may be sent again, on a new connection, without being acted on twice: the connection ended
@@ -133,12 +138,12 @@ impl Error {
     ///
     /// `false` for a connection that could not be made, since there was no request.
     pub const fn is_retryable(&self) -> bool {
-        self.retryable
+        self.0.retryable
     }
 
     /// What the server did wrong, if that is what happened.
     pub const fn remote(&self) -> Option<RemoteError> {
-        match self.cause {
+        match self.0.cause {
             Cause::Remote(error) => Some(error),
             _ => None,
         }
@@ -146,7 +151,7 @@ impl Error {
 
     /// What the caller did wrong, if that is what happened.
     pub const fn local(&self) -> Option<LocalError> {
-        match self.cause {
+        match self.0.cause {
             Cause::Local(error) => Some(error),
             _ => None,
         }
@@ -155,7 +160,7 @@ impl Error {
     /// What TLS has to say, if that is what went wrong.
     #[cfg(feature = "tls")]
     pub const fn tls(&self) -> Option<&degu_tls::Error> {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Tls(error) => Some(error),
             _ => None,
         }
@@ -163,7 +168,7 @@ impl Error {
 
     /// The deadline that passed, if that is what happened.
     pub const fn timeout(&self) -> Option<Deadline> {
-        match self.cause {
+        match self.0.cause {
             Cause::Timeout(deadline) => Some(deadline),
             _ => None,
         }
@@ -216,17 +221,29 @@ impl fmt::Display for Cause {
     }
 }
 
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure { cause, doing, retryable, address } = &*self.0;
+        f.debug_struct("Error")
+            .field("cause", cause)
+            .field("doing", doing)
+            .field("retryable", retryable)
+            .field("address", address)
+            .finish()
+    }
+}
+
 /// One line: what happened, by whose fault, and what was being done.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.cause, self.doing)?;
-        self.address.as_ref().map_or(Ok(()), |address| write!(f, " to {address}"))
+        write!(f, "{}, {}", self.0.cause, self.0.doing)?;
+        self.0.address.as_ref().map_or(Ok(()), |address| write!(f, " to {address}"))
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Remote(error) => Some(error),
             Cause::Local(error) => Some(error),
             Cause::Body(error) => Some(&**error),
@@ -298,7 +315,7 @@ impl From<Infallible> for Error {
 /// For the views of a body as a reader.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match &error.cause {
+        let kind = match error.cause() {
             Cause::Remote(RemoteError { fault: Fault::TruncatedBody, .. }) => io::ErrorKind::UnexpectedEof,
             Cause::Remote(_) => io::ErrorKind::InvalidData,
             Cause::Local(_) | Cause::Address(_) => io::ErrorKind::InvalidInput,
