@@ -95,9 +95,12 @@ impl ResponseHead {
     pub fn reason(&self) -> Reason {
         let (from, to) = (self.meta.reason.0 as usize, self.meta.reason.1 as usize);
         let text = self.headers.text().get(from..to).unwrap_or_default();
-        // Most responses say what the registry does, of which there need be no copy.
         let phrase = reason_phrase(self.status());
-        if text == phrase.as_bytes() { Reason::from(phrase) } else { Reason(Bytes::copy_from_slice(text)) }
+        // Most responses say what the registry does.
+        Reason(match text == phrase.as_bytes() {
+            true => Phrase::Known(phrase),
+            false => Phrase::Other(Bytes::copy_from_slice(text)),
+        })
     }
 
     /// The fields.
@@ -134,42 +137,69 @@ impl fmt::Debug for ResponseHead {
 /// assert_eq!(Reason::from("Not Found").as_str(), "Not Found");
 /// assert_eq!(Reason::default(), "");
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Reason(Bytes);
+#[derive(Clone)]
+pub struct Reason(Phrase);
+
+#[derive(Clone)]
+enum Phrase {
+    /// What the registry says, for one, of which there need be no copy.
+    Known(&'static str),
+    Other(Bytes),
+}
 
 impl Reason {
     /// The phrase, empty if it is not UTF-8.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.0).unwrap_or_default()
+        match &self.0 {
+            Phrase::Known(phrase) => phrase,
+            Phrase::Other(octets) => core::str::from_utf8(octets).unwrap_or_default(),
+        }
     }
 
     /// The octets of the phrase.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Phrase::Known(phrase) => phrase.as_bytes(),
+            Phrase::Other(octets) => octets,
+        }
     }
 }
 
+impl Default for Reason {
+    fn default() -> Self {
+        Self::from("")
+    }
+}
+
+impl PartialEq for Reason {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Reason {}
+
 impl From<&'static str> for Reason {
     fn from(phrase: &'static str) -> Self {
-        Self(Bytes::from_static(phrase.as_bytes()))
+        Self(Phrase::Known(phrase))
     }
 }
 
 impl From<String> for Reason {
     fn from(phrase: String) -> Self {
-        Self(phrase.into())
+        Self(Phrase::Other(phrase.into()))
     }
 }
 
 impl PartialEq<str> for Reason {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Reason {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
