@@ -123,8 +123,8 @@ impl Whole {
     }
 
     /// Whether a body of this length is not to be read at all.
-    pub(crate) fn check(&self, remaining: Option<u64>) -> Result<(), Fault> {
-        if remaining.is_some_and(|remaining| remaining > self.limit as u64) { Err(Fault::BodyTooLarge) } else { Ok(()) }
+    pub(crate) fn check(remaining: Option<u64>, limit: usize) -> Result<(), Fault> {
+        if remaining.is_some_and(|remaining| remaining > limit as u64) { Err(Fault::BodyTooLarge) } else { Ok(()) }
     }
 
     /// One more piece, of a body of which `remaining` octets are still to come.

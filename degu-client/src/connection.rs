@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -133,8 +134,12 @@ impl Connection {
         body: impl Into<Body>,
     ) -> Result<Response<'_>, Error> {
         let link = self.link();
-        let source = link.begin(method.into(), uri, headers.try_into().map_err(Into::into), body.into())?;
-        Incoming::new(link, source).respond().await
+        let headers = link.headers(headers)?;
+        let mut source = link.begin(method.into(), uri, &headers, body.into())?;
+        poll_fn(|cx| link.poll_head(cx, &mut source)).await?;
+        let head = link.take_head()?;
+        let (status, reason) = (head.status(), head.reason());
+        Ok(Response { status, reason, headers: head.into_headers(), body: Incoming::new(link, source) })
     }
 }
 

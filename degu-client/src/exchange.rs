@@ -123,7 +123,7 @@ impl Exchange {
         };
         // Octets at hand go out with their head, unless the server is asked first whether it wants them.
         let content = match content {
-            Content::Bytes(bytes) if headers.contains("expect") => {
+            Content::Bytes(bytes) if !headers.is_empty() && headers.contains("expect") => {
                 let length = bytes.len() as u64;
                 self.later = Some(bytes);
                 Content::Length(length)
@@ -264,15 +264,7 @@ impl Exchange {
 
     /// The rest of a body of known length, if all of it is here, and the request has gone out: the end of the exchange.
     pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
-        let remaining = self.machine.body_remaining().filter(|&remaining| remaining > 0)?;
-        if self.doing != Doing::ReadingBody || remaining > self.machine.buffered().len() as u64 || !self.is_sent() {
-            return None;
-        }
-        match self.machine.poll_part() {
-            Ok(Poll::Ready(Some(Part::Data(data)))) => Some(data),
-            // Of a length that is here there is nothing else.
-            _ => None,
-        }
+        if self.is_sent() { self.machine.take_rest() } else { None }
     }
 
     /// Whether an exchange has begun whose end has not been noticed.

@@ -59,13 +59,6 @@ impl<'c> Incoming<'c> {
         Self { link, source, taken: Taken::default() }
     }
 
-    /// Waits for the head of the response, and gives it with its body.
-    pub(crate) async fn respond(mut self) -> Result<Response<'c>, Error> {
-        poll_fn(|cx| self.link.poll_head(cx, &mut self.source)).await?;
-        let head = self.link.take_head()?;
-        Ok(Response { status: head.status(), reason: head.reason(), headers: head.into_headers(), body: self })
-    }
-
     pub(crate) fn fail(&mut self, fault: Fault) -> Error {
         self.link.fail(fault)
     }
@@ -122,11 +115,11 @@ impl<'c> Incoming<'c> {
     ///
     /// Dropping the future drops the body: see [`Connection`](crate::Connection).
     pub async fn read_all(mut self, limit: usize) -> Result<Bytes, Error> {
-        let mut whole = Whole::new(limit);
-        whole.check(self.remaining()).map_err(|fault| self.link.fail(fault))?;
+        Whole::check(self.remaining(), limit).map_err(|fault| self.link.fail(fault))?;
         if let Some(rest) = self.taken.is_clear().then(|| self.link.take_rest()).flatten() {
             return Ok(rest);
         }
+        let mut whole = Whole::new(limit);
         while let Some(data) = self.next_data().await? {
             let remaining = self.remaining();
             whole.push(data, remaining).map_err(|fault| self.link.fail(fault))?;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{Address, BodyKind, BodyOf, Headers, Method, Part, Poller, Source};
+use degu_wire::machine::ResponseHead;
+use degu_wire::{Address, BodyOf, Headers, Method, Part, Poller, Source};
 use tokio::task::yield_now;
 
 use crate::exchange::{Exchange, Wait};
@@ -73,20 +73,15 @@ impl Link {
         &mut self,
         method: Method<'_>,
         uri: &str,
-        headers: Result<Headers, Error>,
+        headers: &Headers,
         body: BodyOf<S>,
     ) -> Result<SourceOf<S>, Error> {
         self.settle();
-        self.exchange.look(|| self.stream.look()).inspect_err(|_| self.close())?;
         self.looks = None;
-        let content = Content::from(body.kind());
-        headers
-            .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
-            .inspect_err(|_| self.close())?;
-        Ok(match body.into_kind() {
-            BodyKind::Length(_, source) | BodyKind::Chunked(source) => Some(source),
-            _ => None,
-        })
+        let (content, source) = body.split();
+        let begun = self.exchange.look(|| self.stream.look());
+        begun.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
+        Ok(source)
     }
 
     pub(crate) fn poll_head<S: Source + ?Sized>(
@@ -322,5 +317,10 @@ impl Link {
     pub(crate) fn fail(&mut self, cause: impl Into<Cause>) -> Error {
         self.close();
         self.exchange.error(cause)
+    }
+
+    /// The fields of a request, which may be none that can be sent.
+    pub(crate) fn headers(&mut self, headers: impl TryInto<Headers, Error: Into<Error>>) -> Result<Headers, Error> {
+        headers.try_into().map_err(Into::into).inspect_err(|_| self.close())
     }
 }

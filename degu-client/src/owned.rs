@@ -80,8 +80,8 @@ impl Connection {
         headers: impl TryInto<Headers, Error: Into<Error>>,
         body: BodyOf<S>,
     ) -> Result<OwnedResponse<S>, Error> {
-        let headers = headers.try_into().map_err(Into::into);
-        let source = self.link().begin(method.into(), uri, headers, body)?;
+        let headers = self.link().headers(headers)?;
+        let source = self.link().begin(method.into(), uri, &headers, body)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
         poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
         let head = incoming.connection.link().take_head()?;

@@ -77,14 +77,15 @@ impl Body {
     }
 
     /// What the machine is told, and what there is to ask for parts.
-    pub(super) fn split(self) -> (Content, Option<Parts>) {
+    pub(super) fn split(self) -> (Content, Option<Box<Parts>>) {
         match self.0 {
             Kind::None => (Content::None, None),
             Kind::Bytes(bytes) => (Content::Bytes(bytes), None),
-            Kind::Length(length, reader) => {
-                (Content::Length(length), Some(Parts::Reader { left: length, reader, buffer: BytesMut::new() }))
-            }
-            Kind::Chunked(parts) => (Content::Chunked, Some(Parts::Chunks(parts))),
+            Kind::Length(length, reader) => (
+                Content::Length(length),
+                Some(Box::new(Parts::Reader { left: length, reader, buffer: BytesMut::new() })),
+            ),
+            Kind::Chunked(parts) => (Content::Chunked, Some(Box::new(Parts::Chunks(parts)))),
         }
     }
 }

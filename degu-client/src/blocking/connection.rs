@@ -102,8 +102,12 @@ impl Connection {
         body: impl Into<Body>,
     ) -> Result<Response<'_>, Error> {
         let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let parts = link.begin(method.into(), uri, headers.try_into().map_err(Into::into), body.into())?;
-        Incoming::new(link, parts).respond()
+        let headers = link.headers(headers)?;
+        let mut parts = link.begin(method.into(), uri, &headers, body.into())?;
+        link.wait_for_head(&mut parts)?;
+        let head = link.take_head()?;
+        let (status, reason) = (head.status(), head.reason());
+        Ok(Response { status, reason, headers: head.into_headers(), body: Incoming::new(link, parts) })
     }
 }
 

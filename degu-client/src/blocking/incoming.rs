@@ -46,20 +46,13 @@ impl Response<'_> {
 /// full, or nobody reads it any more.
 pub struct Incoming<'c> {
     link: &'c mut Link,
-    parts: Option<Parts>,
+    parts: Option<Box<Parts>>,
     taken: Taken,
 }
 
 impl<'c> Incoming<'c> {
-    pub(super) fn new(link: &'c mut Link, parts: Option<Parts>) -> Self {
+    pub(super) fn new(link: &'c mut Link, parts: Option<Box<Parts>>) -> Self {
         Self { link, parts, taken: Taken::default() }
-    }
-
-    /// Waits for the head of the response, and gives it with its body.
-    pub(super) fn respond(mut self) -> Result<Response<'c>, Error> {
-        self.link.wait_for_head(&mut self.parts)?;
-        let head = self.link.take_head()?;
-        Ok(Response { status: head.status(), reason: head.reason(), headers: head.into_headers(), body: self })
     }
 
     pub(super) fn fail(&mut self, fault: Fault) -> Error {
@@ -81,11 +74,11 @@ impl<'c> Incoming<'c> {
     /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if there is more: at once where the length is announced.
     /// Whatever else went wrong.
     pub fn read_all(mut self, limit: usize) -> Result<Bytes, Error> {
-        let mut whole = Whole::new(limit);
-        whole.check(self.remaining()).map_err(|fault| self.link.fail(fault))?;
+        Whole::check(self.remaining(), limit).map_err(|fault| self.link.fail(fault))?;
         if let Some(rest) = self.taken.is_clear().then(|| self.link.take_rest()).flatten() {
             return Ok(rest);
         }
+        let mut whole = Whole::new(limit);
         while let Some(data) = self.next_data()? {
             let remaining = self.remaining();
             whole.push(data, remaining).map_err(|fault| self.link.fail(fault))?;

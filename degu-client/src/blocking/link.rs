@@ -64,20 +64,18 @@ impl Link {
         &mut self,
         method: Method<'_>,
         uri: &str,
-        headers: Result<Headers, Error>,
+        headers: &Headers,
         body: Body,
-    ) -> Result<Option<Parts>, Error> {
+    ) -> Result<Option<Box<Parts>>, Error> {
         self.settle();
-        self.exchange.look(|| self.stream.look()).inspect_err(|_| self.close())?;
         let (content, parts) = body.split();
-        headers
-            .and_then(|headers| self.exchange.begin(method, uri, &headers, content))
-            .inspect_err(|_| self.close())?;
+        let begun = self.exchange.look(|| self.stream.look());
+        begun.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
         self.at_once = parts.is_none();
         Ok(parts)
     }
 
-    pub(super) fn wait_for_head(&mut self, parts: &mut Option<Parts>) -> Result<(), Error> {
+    pub(super) fn wait_for_head(&mut self, parts: &mut Option<Box<Parts>>) -> Result<(), Error> {
         self.step(parts, Exchange::poll_head).inspect_err(|_| self.close())?;
         if self.exchange.is_over() {
             self.end();
@@ -91,7 +89,7 @@ impl Link {
     }
 
     /// The next part of the response's body. `None` comes when the exchange is over on both sides.
-    pub(super) fn next_part(&mut self, parts: &mut Option<Parts>) -> Result<Option<Part>, Error> {
+    pub(super) fn next_part(&mut self, parts: &mut Option<Box<Parts>>) -> Result<Option<Part>, Error> {
         if self.has_failed() {
             return Err(self.exchange.error(Cause::Closed));
         }
@@ -109,7 +107,7 @@ impl Link {
     /// Sends what can be sent and reads what has come, until `step` has something to give.
     fn step<T>(
         &mut self,
-        parts: &mut Option<Parts>,
+        parts: &mut Option<Box<Parts>>,
         step: impl Fn(&mut Exchange) -> Result<Poll<T>, Error>,
     ) -> Result<T, Error> {
         loop {
@@ -125,7 +123,7 @@ impl Link {
     }
 
     /// Sends the rest of the request, whatever comes meanwhile.
-    fn send_rest(&mut self, parts: &mut Option<Parts>) -> Result<(), Error> {
+    fn send_rest(&mut self, parts: &mut Option<Box<Parts>>) -> Result<(), Error> {
         loop {
             self.send(parts)?;
             if self.exchange.machine.is_flushed() && !self.exchange.machine.is_sending() {
@@ -140,7 +138,7 @@ impl Link {
     }
 
     /// Sends what can be sent now. A write that fails is no error here: the server may have answered before it closed.
-    fn send(&mut self, parts: &mut Option<Parts>) -> Result<(), Error> {
+    fn send(&mut self, parts: &mut Option<Box<Parts>>) -> Result<(), Error> {
         let mut written = false;
         loop {
             while self.exchange.takes_parts()? {
@@ -326,5 +324,10 @@ impl Link {
     pub(super) fn fail(&mut self, cause: impl Into<Cause>) -> Error {
         self.close();
         self.exchange.error(cause)
+    }
+
+    /// The fields of a request, which may be none that can be sent.
+    pub(super) fn headers(&mut self, headers: impl TryInto<Headers, Error: Into<Error>>) -> Result<Headers, Error> {
+        headers.try_into().map_err(Into::into).inspect_err(|_| self.close())
     }
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 pub use chunk::{Chunk, ChunkExtensions};
 
 use crate::headers::Trailers;
+use crate::machine::Content;
 
 /// An error of an application, of any kind.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
@@ -172,6 +173,16 @@ impl<S: ?Sized> BodyOf<S> {
     /// What the body is.
     pub fn into_kind(self) -> BodyKind<S> {
         self.kind
+    }
+
+    /// What a machine is told of the body, and where its parts come from.
+    pub fn split(self) -> (Content, Option<Pin<Box<S>>>) {
+        match self.kind {
+            BodyKind::None => (Content::None, None),
+            BodyKind::Bytes(bytes) => (Content::Bytes(bytes), None),
+            BodyKind::Length(length, source) => (Content::Length(length), Some(source)),
+            BodyKind::Chunked(source) => (Content::Chunked, Some(source)),
+        }
     }
 
     /// What the body is.

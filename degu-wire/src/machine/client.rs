@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use core::task::Poll;
 
+use bytes::Bytes;
+
 use super::Connection;
 use super::head::ResponseHead;
 use super::receiver::Receiver;
@@ -89,7 +91,8 @@ impl Connection<Client> {
             Content::Length(length) => FramingField::Length(*length),
             Content::Chunked => FramingField::Chunked,
         };
-        let host_field = headers.get_bytes("host");
+        let named = |name| if headers.is_empty() { None } else { headers.get_bytes(name) };
+        let host_field = named("host");
         if !is_host(host_field.unwrap_or(host.as_bytes())) {
             return Err(LocalError::FieldValue);
         }
@@ -110,7 +113,7 @@ impl Connection<Client> {
         self.role = Client {
             state: State::Waiting,
             head: method == Method::Head,
-            ranged: headers.contains("range"),
+            ranged: named("range").is_some(),
             part_left: None,
             persistent: !close,
             continued: !(waits && self.is_sending()),
@@ -133,44 +136,53 @@ impl Connection<Client> {
             State::Closed => return Err(self.receiver.fault().unwrap_or(Fault::NoResponse.into())),
             State::Idle | State::Reading => return Ok(Poll::Pending),
         }
-        let result = self.next_head();
-        if let Err(fault) = result {
-            self.receiver.fail(fault);
-            self.close();
-        }
-        result
-    }
-
-    fn next_head(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
+        // Heads are large: each is looked at where it is, and given on from there.
         loop {
-            let Poll::Ready(head) = self.receiver.poll_response()? else {
-                if self.receiver.is_eof() {
-                    return Err(Fault::NoResponse.into());
-                }
-                return Ok(Poll::Pending);
+            let head = match self.receiver.poll_response() {
+                Ok(Poll::Ready(head)) => head,
+                Ok(Poll::Pending) if !self.receiver.is_eof() => return Ok(Poll::Pending),
+                Ok(Poll::Pending) => return Err(self.fail(Fault::NoResponse.into())),
+                Err(fault) => return Err(self.fail(fault)),
             };
-            match head.status() {
-                101 => return Err(Fault::UnexpectedUpgrade.into()),
-                status @ 100..=199 => {
-                    self.role.interim += 1;
-                    if self.role.interim > self.limits().max_interim {
-                        return Err(Fault::TooManyInterim.into());
-                    }
-                    self.role.continued |= status == 100;
-                }
-                _ => {
-                    let method = if self.role.head { Method::Head } else { Method::Get };
-                    let framing = head.meta.framing(method);
-                    if head.status() == 206 {
-                        self.role.part_left = self.check_part(&head, framing)?;
-                    }
-                    self.receiver.begin_body(framing);
-                    self.role.persistent &= head.meta.keep_alive && framing != Framing::UntilClose;
-                    self.role.state = State::Reading;
-                    return Ok(Poll::Ready(head));
-                }
+            match self.begin_response(&head) {
+                Ok(true) => return Ok(Poll::Ready(head)),
+                Ok(false) => {}
+                Err(fault) => return Err(self.fail(fault)),
             }
         }
+    }
+
+    /// Takes note of a head: whether it is that of the final response.
+    fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
+        match head.status() {
+            101 => return Err(Fault::UnexpectedUpgrade.into()),
+            status @ 100..=199 => {
+                self.role.interim += 1;
+                if self.role.interim > self.limits().max_interim {
+                    return Err(Fault::TooManyInterim.into());
+                }
+                self.role.continued |= status == 100;
+                return Ok(false);
+            }
+            _ => {}
+        }
+        let method = if self.role.head { Method::Head } else { Method::Get };
+        let framing = head.meta.framing(method);
+        if head.status() == 206 {
+            self.role.part_left = self.check_part(head, framing)?;
+        }
+        self.receiver.begin_body(framing);
+        self.role.persistent &= head.meta.keep_alive && framing != Framing::UntilClose;
+        self.role.state = State::Reading;
+        Ok(true)
+    }
+
+    /// Nothing more can be understood.
+    #[cold]
+    fn fail(&mut self, fault: RemoteError) -> RemoteError {
+        self.receiver.fail(fault);
+        self.close();
+        fault
     }
 
     /// The next part of the response's body; `Ready(None)` at its end.
@@ -183,12 +195,25 @@ impl Connection<Client> {
         if self.role.state == State::Waiting {
             return Ok(Poll::Pending);
         }
-        let result = self.receiver.poll_part().and_then(|part| self.count_part(part));
-        if let Err(fault) = result {
-            self.receiver.fail(fault);
-            self.close();
+        let part = self.receiver.poll_part().map_err(|fault| self.fail(fault))?;
+        if self.role.part_left.is_some() {
+            self.count_part(&part).map_err(|fault| self.fail(fault))?;
         }
-        result
+        Ok(part)
+    }
+
+    /// The rest of a body of known length, if all of it is here: at once what [`poll_part`](Self::poll_part) gives in a
+    /// part and an end.
+    pub fn take_rest(&mut self) -> Option<Bytes> {
+        let remaining = self.receiver.body_remaining()?;
+        if self.role.state != State::Reading || remaining == 0 || remaining > self.buffered().len() as u64 {
+            return None;
+        }
+        match self.receiver.poll_part() {
+            Ok(Poll::Ready(Some(Part::Data(data)))) => Some(data),
+            // Of a length that is here there is nothing else.
+            _ => None,
+        }
     }
 
     /// Whether a 206 was asked for, and is one part that says which. Gives its length, where the body has yet to show it.
@@ -215,8 +240,8 @@ impl Connection<Client> {
     }
 
     /// Whether the body of a 206 is as long as its Content-Range says.
-    fn count_part(&mut self, part: Poll<Option<Part>>) -> Result<Poll<Option<Part>>, RemoteError> {
-        if let (Some(left), Poll::Ready(part)) = (&mut self.role.part_left, &part) {
+    fn count_part(&mut self, part: &Poll<Option<Part>>) -> Result<(), RemoteError> {
+        if let (Some(left), Poll::Ready(part)) = (&mut self.role.part_left, part) {
             match part {
                 Some(Part::Data(data) | Part::Chunk { data, .. }) => {
                     *left = left.checked_sub(data.len() as u64).ok_or(Fault::ContentRange)?;
@@ -226,7 +251,7 @@ impl Connection<Client> {
                 None => {}
             }
         }
-        Ok(part)
+        Ok(())
     }
 
     /// Whether a request that asked for `100 Continue` may send its body: it has come, or was not asked for.
@@ -257,12 +282,12 @@ impl Connection<Client> {
     /// Whether another request can be sent: the exchange is over on both sides, both want to go on, and nothing has
     /// come that nobody asked for.
     pub fn is_reusable(&self) -> bool {
-        let done = match self.role.state {
-            State::Idle => true,
-            State::Reading => !self.is_sending() && !self.is_receiving(),
-            State::Waiting | State::Closed => false,
-        };
-        done && self.role.persistent && !self.receiver.is_eof() && self.buffered().is_empty()
+        matches!(self.role.state, State::Idle | State::Reading)
+            && !self.is_sending()
+            && !self.is_receiving()
+            && self.role.persistent
+            && !self.receiver.is_eof()
+            && self.buffered().is_empty()
     }
 
     /// Whether the connection is over: no request can follow, whatever is still read.
