@@ -1,6 +1,6 @@
 //! The client's role.
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::task::Poll;
 
 use bytes::Bytes;
@@ -29,6 +29,8 @@ pub struct Client {
     /// The server said to go on, or the request did not ask.
     continued: bool,
     interim: usize,
+    /// The Host field of the last request, as it was sent: most requests have the same.
+    host: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,21 @@ enum State {
     Waiting,
     Reading,
     Closed,
+}
+
+impl Client {
+    /// Checks what is to be sent for Host and writes the field, unless it is that of the last request.
+    fn know_host(&mut self, host: &str) -> Result<(), LocalError> {
+        let known = self.host.strip_prefix(b"host: ").and_then(|line| line.strip_suffix(b"\r\n"));
+        if known != Some(host.as_bytes()) {
+            if !is_host(host.as_bytes()) {
+                return Err(LocalError::FieldValue);
+            }
+            self.host.clear();
+            put_field(&mut self.host, "host", host.as_bytes());
+        }
+        Ok(())
+    }
 }
 
 impl Connection<Client> {
@@ -51,6 +68,7 @@ impl Connection<Client> {
             persistent: true,
             continued: true,
             interim: 0,
+            host: Vec::new(),
         };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
@@ -93,15 +111,17 @@ impl Connection<Client> {
         };
         let named = |name| if headers.is_empty() { None } else { headers.get_bytes(name) };
         let host_field = named("host");
-        if !is_host(host_field.unwrap_or(host.as_bytes())) {
-            return Err(LocalError::FieldValue);
+        match host_field {
+            Some(host) if !is_host(host) => return Err(LocalError::FieldValue),
+            Some(_) => {}
+            None => self.role.know_host(host)?,
         }
         let has_body = !matches!(content, Content::None);
         let (mut close, mut waits) = (false, false);
         self.sender.message(content, has_body, false, |out| {
             put_request_line(out, method, target)?;
             if host_field.is_none() {
-                put_field(out, "host", host.as_bytes());
+                out.extend_from_slice(&self.role.host);
             }
             let said = put_headers(out, headers, framing, false)?;
             (close, waits) = (said.close, said.expects_continue);
@@ -110,15 +130,15 @@ impl Connection<Client> {
             }
             Ok(())
         })?;
-        self.role = Client {
-            state: State::Waiting,
-            head: method == Method::Head,
-            ranged: named("range").is_some(),
-            part_left: None,
-            persistent: !close,
-            continued: !(waits && self.is_sending()),
-            interim: 0,
-        };
+        let continued = !(waits && self.is_sending());
+        let role = &mut self.role;
+        role.state = State::Waiting;
+        role.head = method == Method::Head;
+        role.ranged = named("range").is_some();
+        role.part_left = None;
+        role.persistent = !close;
+        role.continued = continued;
+        role.interim = 0;
         Ok(())
     }
 

@@ -95,11 +95,11 @@ impl ResponseHead {
     pub fn reason(&self) -> Reason {
         let (from, to) = (self.meta.reason.0 as usize, self.meta.reason.1 as usize);
         let text = self.headers.text().get(from..to).unwrap_or_default();
-        let phrase = reason_phrase(self.status());
         // Most responses say what the registry does.
-        Reason(match text == phrase.as_bytes() {
-            true => Phrase::Known(phrase),
-            false => Phrase::Other(Bytes::copy_from_slice(text)),
+        Reason(match (self.status(), text) {
+            (200, b"OK") => Phrase::Known("OK"),
+            (status, text) if text == reason_phrase(status).as_bytes() => Phrase::Known(reason_phrase(status)),
+            _ => Phrase::Other(Bytes::copy_from_slice(text)),
         })
     }
 
