@@ -110,7 +110,7 @@ impl Taken {
 }
 
 /// A whole body that is being put together, of at most `limit` octets.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Whole {
     first: Bytes,
     more: BytesMut,

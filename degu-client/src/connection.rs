@@ -136,8 +136,7 @@ impl Connection {
         let link = self.link();
         let headers = link.headers(headers)?;
         let mut source = link.begin(method.into(), uri, &headers, body.into())?;
-        poll_fn(|cx| link.poll_head(cx, &mut source)).await?;
-        let head = link.take_head()?;
+        let head = poll_fn(|cx| link.poll_head(cx, &mut source)).await?;
         let (status, reason) = (head.status(), head.reason());
         Ok(Response { status, reason, headers: head.into_headers(), body: Incoming::new(link, source) })
     }

@@ -32,18 +32,20 @@ pub(crate) struct Exchange {
     sent: bool,
     /// An octet of the response has come.
     heard: bool,
+    /// Something has come that was not looked at, or not to its end.
+    unread: bool,
     /// Writing failed: what the server sent before may still be read, and nothing follows.
     broken: bool,
     /// A body that was at hand, and is sent when the server says so.
     later: Option<Bytes>,
     /// A request has begun, and the end of its exchange has not been noticed.
     open: bool,
-    /// The head of the response, until the caller takes it: put in one place, it is not carried through every call.
-    head: Option<ResponseHead>,
     /// When the exchange under way began.
     pub(crate) began: Instant,
-    /// When the last exchange ended; not known of one whose body was left unread.
-    idle_since: Option<Instant>,
+    /// When a response was found by looking for it, so that the clock need not be read again.
+    pub(crate) found: Option<Instant>,
+    /// Until then nobody looks what came behind the last exchange.
+    quiet_until: Option<Instant>,
 }
 
 /// What is waited for, which decides how long.
@@ -68,12 +70,13 @@ impl Exchange {
             idempotent: false,
             sent: false,
             heard: false,
+            unread: false,
             broken: false,
             later: None,
             open: false,
-            head: None,
             began: Instant::now(),
-            idle_since: None,
+            found: None,
+            quiet_until: None,
         }
     }
 
@@ -81,8 +84,7 @@ impl Exchange {
     /// become the answer.
     pub(crate) fn look(&mut self, look: impl FnOnce() -> io::Result<Silence>) -> Result<(), Error> {
         self.began = Instant::now();
-        let is_row = self.idle_since.is_some_and(|since| self.began.duration_since(since) < RIGHT_AFTER);
-        if is_row {
+        if self.quiet_until.is_some_and(|end| self.began < end) {
             return Ok(());
         }
         match look().map_err(|error| Error::new(error, Doing::Requesting))? {
@@ -103,7 +105,7 @@ impl Exchange {
         content: Content,
     ) -> Result<(), Error> {
         self.doing = Doing::Requesting;
-        (self.sent, self.heard, self.idempotent) = (false, false, method.is_idempotent());
+        (self.sent, self.heard, self.unread, self.idempotent) = (false, false, false, method.is_idempotent());
         if !self.is_reusable() {
             let cause = match self.machine.buffered() {
                 [] => Cause::Closed,
@@ -216,6 +218,7 @@ impl Exchange {
 
     /// What a read gave.
     pub(crate) fn received(&mut self, octets: usize) {
+        self.unread = true;
         match octets {
             0 => self.machine.receive_eof(),
             _ => self.heard = true,
@@ -230,32 +233,33 @@ impl Exchange {
                 Err(self.error(Fault::TruncatedBody))
             }
             io::ErrorKind::UnexpectedEof => {
-                self.machine.receive_eof();
+                self.received(0);
                 Ok(())
             }
             _ => Err(self.error(error)),
         }
     }
 
-    /// Ready when the head of the response has come, to be [taken](Self::take_head).
-    pub(crate) fn poll_head(&mut self) -> Result<Poll<()>, Error> {
-        match self.machine.poll_response() {
-            Ok(Poll::Ready(head)) => {
-                self.doing = Doing::ReadingBody;
-                if self.machine.stops_sending(&head) {
-                    self.stop_sending();
-                }
-                self.head = Some(head);
-                Ok(Poll::Ready(()))
-            }
-            Ok(Poll::Pending) => Ok(Poll::Pending),
-            Err(error) => Err(self.error(error)),
+    /// What has come by the next `step`, which is not asked again before more has come.
+    pub(crate) fn poll<T>(&mut self, step: impl Fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
+        if !self.unread {
+            return Ok(Poll::Pending);
         }
+        let given = step(self)?;
+        self.unread = given.is_ready();
+        Ok(given)
     }
 
-    /// The head that has come.
-    pub(crate) fn take_head(&mut self) -> Result<ResponseHead, Error> {
-        self.head.take().ok_or_else(|| self.error(Cause::Closed))
+    #[inline]
+    pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
+        let head = self.machine.poll_response().map_err(|error| self.error(error))?;
+        if let Poll::Ready(head) = &head {
+            self.doing = Doing::ReadingBody;
+            if self.machine.stops_sending(head) {
+                self.stop_sending();
+            }
+        }
+        Ok(head)
     }
 
     pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
@@ -285,7 +289,8 @@ impl Exchange {
     /// The exchange is over, just now.
     pub(crate) fn end(&mut self) {
         self.open = false;
-        self.idle_since = Some(Instant::now());
+        let now = self.found.take().unwrap_or_else(Instant::now);
+        self.quiet_until = now.checked_add(RIGHT_AFTER);
     }
 
     /// An error of what is being done now.
@@ -302,7 +307,7 @@ impl Exchange {
     /// The caller has left the exchange: reads over what is left of it, if all of that is here. Says whether it was.
     pub(crate) fn skip(&mut self) -> bool {
         self.open = false;
-        self.idle_since = None;
+        self.quiet_until = None;
         while let Ok(Poll::Ready(part)) = self.machine.poll_part() {
             if part.is_none() {
                 return self.doing == Doing::ReadingBody && self.is_sent();

@@ -114,17 +114,29 @@ impl<'c> Incoming<'c> {
     /// # Cancel safety
     ///
     /// Dropping the future drops the body: see [`Connection`](crate::Connection).
-    pub async fn read_all(mut self, limit: usize) -> Result<Bytes, Error> {
-        Whole::check(self.remaining(), limit).map_err(|fault| self.link.fail(fault))?;
-        if let Some(rest) = self.taken.is_clear().then(|| self.link.take_rest()).flatten() {
-            return Ok(rest);
+    pub fn read_all(mut self, limit: usize) -> impl Future<Output = Result<Bytes, Error>> + use<'c> {
+        let mut whole = None;
+        poll_fn(move |cx| self.poll_all(cx, limit, &mut whole))
+    }
+
+    fn poll_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        whole: &mut Option<Whole>,
+    ) -> Poll<Result<Bytes, Error>> {
+        if whole.is_none() {
+            Whole::check(self.remaining(), limit).map_err(|fault| self.link.fail(fault))?;
+            if let Some(rest) = self.taken.is_clear().then(|| self.link.take_rest()).flatten() {
+                return Poll::Ready(Ok(rest));
+            }
         }
-        let mut whole = Whole::new(limit);
-        while let Some(data) = self.next_data().await? {
+        let whole = whole.get_or_insert_with(|| Whole::new(limit));
+        while let Some(data) = ready!(self.poll_data(cx))? {
             let remaining = self.remaining();
             whole.push(data, remaining).map_err(|fault| self.link.fail(fault))?;
         }
-        Ok(whole.finish())
+        Poll::Ready(Ok(std::mem::take(whole).finish()))
     }
 
     /// The next piece of data as it comes, never empty; `None` at the end. Chunks and pieces have nothing to do with each

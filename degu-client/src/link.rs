@@ -5,6 +5,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::Bytes;
@@ -88,17 +89,12 @@ impl Link {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
-    ) -> Poll<Result<(), Error>> {
+    ) -> Poll<Result<ResponseHead, Error>> {
         let head = self.poll_exchange(cx, source, Exchange::poll_head);
         if head.is_ready() && self.exchange.is_over() {
             self.end();
         }
         self.close_if_failed(head)
-    }
-
-    /// The head that has come.
-    pub(crate) fn take_head(&mut self) -> Result<ResponseHead, Error> {
-        self.exchange.take_head()
     }
 
     /// The next part of the response's body. `None` comes when the exchange is over on both sides.
@@ -142,7 +138,7 @@ impl Link {
                 let _ = self.poll_send(cx, source)?;
             }
             let asked = self.exchange.machine.may_send_body();
-            if let Poll::Ready(given) = step(&mut self.exchange)? {
+            if let Poll::Ready(given) = self.exchange.poll(&step)? {
                 self.timer.stop();
                 return Poll::Ready(Ok(given));
             }
@@ -150,7 +146,8 @@ impl Link {
                 // The server has just said that it wants the body.
                 continue;
             }
-            let read = match ready!(self.poll_look(cx))? {
+            let found = if self.looks == Some(false) { None } else { ready!(self.poll_look(cx))? };
+            let read = match found {
                 Some(read) => Poll::Ready(read),
                 None => self.stream.poll_read(cx, self.exchange.machine.receive_buffer()),
             };
@@ -193,7 +190,9 @@ impl Link {
             let read = self.stream.try_read(&mut self.scratch, self.exchange.machine.receive_buffer());
             if let Some(read) = read.transpose() {
                 self.looks = Some(false);
-                self.poller.found(self.exchange.began.elapsed());
+                let now = Instant::now();
+                self.poller.found(now - self.exchange.began);
+                self.exchange.found = Some(now);
                 return Poll::Ready(Ok(Some(read)));
             }
         }
@@ -233,6 +232,9 @@ impl Link {
                 Ok(octets) => {
                     self.exchange.transmitted(octets);
                     self.timer.sent();
+                    if self.exchange.is_sent() && self.stream.is_socket() {
+                        return Poll::Ready(Ok(()));
+                    }
                 }
                 Err(_) => {
                     self.exchange.stop_sending();

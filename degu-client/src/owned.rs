@@ -83,8 +83,7 @@ impl Connection {
         let headers = self.link().headers(headers)?;
         let source = self.link().begin(method.into(), uri, &headers, body)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
-        poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
-        let head = incoming.connection.link().take_head()?;
+        let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
         if incoming.remaining() == Some(0) {
             // Nobody will ask for a body that is none, which is what would send the rest.
             incoming.next_part().await?;

@@ -104,8 +104,7 @@ impl Connection {
         let link = self.link.get_mut().unwrap_or_else(PoisonError::into_inner);
         let headers = link.headers(headers)?;
         let mut parts = link.begin(method.into(), uri, &headers, body.into())?;
-        link.wait_for_head(&mut parts)?;
-        let head = link.take_head()?;
+        let head = link.wait_for_head(&mut parts)?;
         let (status, reason) = (head.status(), head.reason());
         Ok(Response { status, reason, headers: head.into_headers(), body: Incoming::new(link, parts) })
     }

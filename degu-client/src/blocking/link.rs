@@ -75,17 +75,12 @@ impl Link {
         Ok(parts)
     }
 
-    pub(super) fn wait_for_head(&mut self, parts: &mut Option<Box<Parts>>) -> Result<(), Error> {
-        self.step(parts, Exchange::poll_head).inspect_err(|_| self.close())?;
+    pub(super) fn wait_for_head(&mut self, parts: &mut Option<Box<Parts>>) -> Result<ResponseHead, Error> {
+        let head = self.step(parts, Exchange::poll_head).inspect_err(|_| self.close())?;
         if self.exchange.is_over() {
             self.end();
         }
-        Ok(())
-    }
-
-    /// The head that has come.
-    pub(super) fn take_head(&mut self) -> Result<ResponseHead, Error> {
-        self.exchange.take_head()
+        Ok(head)
     }
 
     /// The next part of the response's body. `None` comes when the exchange is over on both sides.
@@ -114,7 +109,7 @@ impl Link {
             if !self.exchange.is_sent() {
                 self.send(parts)?;
             }
-            if let Poll::Ready(given) = step(&mut self.exchange)? {
+            if let Poll::Ready(given) = self.exchange.poll(&step)? {
                 self.wait = None;
                 return Ok(given);
             }
@@ -164,6 +159,9 @@ impl Link {
                     self.exchange.transmitted(octets);
                     self.wait.take_if(|(wait, _)| *wait == Wait::Send);
                     written = true;
+                    if self.exchange.is_sent() && self.stream.socket().is_some() {
+                        return Ok(());
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.stream.socket().is_some() => {
                     return Ok(());
@@ -243,7 +241,9 @@ impl Link {
             std::thread::yield_now();
             match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
                 Ok(octets) => {
-                    poller.found(exchange.began.elapsed());
+                    let now = Instant::now();
+                    poller.found(now - exchange.began);
+                    exchange.found = Some(now);
                     exchange.received(octets);
                     return Ok(true);
                 }
