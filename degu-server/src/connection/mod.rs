@@ -24,13 +24,13 @@ mod tls;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
 use degu_wire::machine::{Content, RequestHead};
-use degu_wire::{BodyKind, Fault, Poller};
+use degu_wire::{BodyKind, Fault, Poller, Source};
 
 pub(crate) use close::CloseReason;
 pub(crate) use deadline::Wait;
@@ -49,6 +49,12 @@ use pump::Pump;
 
 /// How much of a request's body that nobody wants is read, to keep the connection.
 const DRAIN: usize = 64 * 1024;
+
+/// What of a response's body comes from a source.
+struct Rest {
+    source: Pin<Box<dyn Source>>,
+    is_chunked: bool,
+}
 
 /// Serves one connection.
 #[derive(Debug)]
@@ -188,19 +194,30 @@ impl<A: App> Driver<A> {
         pump.link.watch.restart();
         pump.link.watch.handler(true);
 
-        let exchange = pump.link.begin_exchange();
-        let path = components(head.path());
-        let body = Incoming::new(Origin::of_exchange(pump.link.clone(), exchange), head.framing());
-        let handler = caught(|| app.handle(session, Request::new(head, &path, body)))?;
-        let response = pump.drive(pin!(handler)).await?;
-        pump.link.watch.handler(false);
-        self.respond(response, head.is_http10()).await?;
+        let link = pump.link.clone();
+        let exchange = link.begin_exchange();
+        // In one future, which is never moved: the app's, and the response that it makes.
+        let answer = pin!(async {
+            let path = components(head.path());
+            let body = Incoming::new(Origin::of_exchange(link.clone(), exchange), head.framing());
+            let response = app.handle(session, Request::new(head, &path, body)).await;
+            answer(&link, worker, response)
+        });
+        let rest = pump.drive(answer).await??;
+        link.watch.handler(false);
+        if let Some(Rest { source, is_chunked }) = rest {
+            pump.unframed = is_chunked && head.is_http10();
+            pump.send(source).await?;
+            if pump.unframed {
+                pump.flush().await?;
+                pump.unframed = false;
+            }
+        }
 
-        let Self { pump, .. } = self;
-        pump.link.end_exchange();
-        pump.link.watch.restart();
+        link.end_exchange();
+        link.watch.restart();
         let (receiving, persistent, room) = {
-            let machine = pump.link.machine();
+            let machine = link.machine();
             (machine.is_receiving(), machine.is_persistent(), machine.has_room())
         };
         if receiving && persistent && !pump.drain(DRAIN).await? {
@@ -208,58 +225,6 @@ impl<A: App> Driver<A> {
         }
         // Responses to pipelined requests are collected and written together, up to a bound.
         if !room { pump.flush().await } else { Ok(()) }
-    }
-
-    /// Sends what the app answered.
-    async fn respond(&mut self, mut response: Response, is_http10: bool) -> Result<(), CloseReason> {
-        let link = &self.pump.link;
-        if let Some(error) = response.take_failure() {
-            // An app that could not read its request passes on whose fault that is.
-            return Err(link.fault().map_or_else(|| CloseReason::App(error), CloseReason::Peer));
-        }
-        let mut source = None;
-        let content = match response.body.into_kind() {
-            BodyKind::Bytes(bytes) => Content::Bytes(bytes),
-            BodyKind::Length(length, octets) => {
-                source = Some(octets);
-                Content::Length(length)
-            }
-            BodyKind::Chunked(chunks) => {
-                source = Some(chunks);
-                Content::Chunked
-            }
-            _ => Content::None,
-        };
-        let unframed = is_http10 && matches!(content, Content::Chunked);
-        {
-            let mut machine = link.machine();
-            // Asked as late as can be: a shutdown may have begun while the app worked.
-            if self.worker.is_stopping() {
-                machine.stop();
-            }
-            match link.fault() {
-                // Nothing after it can be understood, whatever the app made of it.
-                Some(_) => machine.abandon_request_body(0),
-                None if !link.is_body_held() => machine.abandon_request_body(DRAIN as u64),
-                // Somebody still means to read it.
-                None => machine.request_body(),
-            }
-            let date = self.worker.date();
-            machine
-                .respond(response.status, response.reason.as_str(), &response.headers, content, date.as_deref())
-                .map_err(CloseReason::Response)?;
-            if !machine.is_sending() {
-                return Ok(());
-            }
-        }
-        let Some(source) = source else { return Ok(()) };
-        self.pump.unframed = unframed;
-        self.pump.send(source).await?;
-        if unframed {
-            self.pump.flush().await?;
-            self.pump.unframed = false;
-        }
-        Ok(())
     }
 
     /// For the log and the counters.
@@ -300,6 +265,38 @@ impl<A: App> Driver<A> {
         self.worker.linger(&self.pump.link);
         self.pump.linger().await
     }
+}
+
+/// Begins what the app answered: all of it, but for a body that comes from a source.
+fn answer(link: &Link, worker: &Worker, mut response: Response) -> Result<Option<Rest>, CloseReason> {
+    if let Some(error) = response.take_failure() {
+        // An app that could not read its request passes on whose fault that is.
+        return Err(link.fault().map_or_else(|| CloseReason::App(error), CloseReason::Peer));
+    }
+    let Response { status, reason, headers, body, .. } = response;
+    let (content, source) = match body.into_kind() {
+        BodyKind::Bytes(bytes) => (Content::Bytes(bytes), None),
+        BodyKind::Length(length, octets) => (Content::Length(length), Some(octets)),
+        BodyKind::Chunked(chunks) => (Content::Chunked, Some(chunks)),
+        _ => (Content::None, None),
+    };
+    let is_chunked = matches!(content, Content::Chunked);
+    let mut machine = link.machine();
+    // Asked as late as can be: a shutdown may have begun while the app worked.
+    if worker.is_stopping() {
+        machine.stop();
+    }
+    match link.fault() {
+        // Nothing after it can be understood, whatever the app made of it.
+        Some(_) => machine.abandon_request_body(0),
+        None if !link.is_body_held() => machine.abandon_request_body(DRAIN as u64),
+        // Somebody still means to read it.
+        None => machine.request_body(),
+    }
+    let date = worker.date();
+    machine.respond(status, reason.as_str(), &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
+    let source = source.filter(|_| machine.is_sending());
+    Ok(source.map(|source| Rest { source, is_chunked }))
 }
 
 /// Calls the app, which may panic before there is a future to poll.
