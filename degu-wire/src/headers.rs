@@ -8,8 +8,8 @@ use crate::{Limits, LocalError};
 
 /// Header fields in their order: one text and the places of names and values in it.
 ///
-/// Received fields are shared: a clone of them costs a reference count, and storage that nobody holds any more is used for
-/// the next head. Changing them makes a copy. Names compare without case. Values are octets (RFC 9110 §5.5);
+/// Fields are shared: a clone costs a reference count, and changing what somebody else holds too makes a copy. Storage of a
+/// received head that nobody holds any more is used for the next one. Names compare without case. Values are octets (RFC 9110 §5.5);
 /// [`get`](Self::get) gives those that are UTF-8, which is all that sane peers send.
 ///
 /// Every field that is here can be sent: [`set`](Self::set) and [`append`](Self::append) refuse what would not be one
@@ -26,71 +26,34 @@ use crate::{Limits, LocalError};
 /// assert!(headers.set("x-bad", "a\r\nx-more: b").is_err());
 /// # Ok::<(), degu_wire::LocalError>(())
 /// ```
-#[derive(Clone)]
-pub struct Headers(Store);
-
-#[derive(Clone)]
-enum Store {
-    Received(Arc<Received>),
-    Own(Own),
-}
-
-/// Fields that the application made or changed.
 #[derive(Clone, Default)]
-struct Own {
-    text: Vec<u8>,
-    spans: Vec<FieldSpan>,
-}
+pub struct Headers(Option<Arc<Lines>>);
 
-/// A head as it was received, or storage for one.
+/// A text, and where in it fields lie: of a head as it was received, of what the application made, or storage for either.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Received {
+pub(crate) struct Lines {
     text: Vec<u8>,
-    /// As many as there ever were; the fields of this head come first.
+    /// As many as there ever were; those that are in use come first.
     spans: Vec<FieldSpan>,
     fields: usize,
-}
-
-impl Received {
-    /// More room than this for a head's octets is not kept for the next one.
-    const KEPT: usize = 8 * 1024;
-
-    /// Storage for the places of at least so many fields.
-    pub(crate) fn spans(&mut self, fields: usize) -> &mut [FieldSpan] {
-        if self.spans.len() < fields {
-            self.spans.resize(fields, FieldSpan::EMPTY);
-        }
-        &mut self.spans
-    }
-
-    /// Takes a head, whose fields are the first so many in the [spans](Self::spans).
-    pub(crate) fn fill(&mut self, text: &[u8], fields: usize) {
-        self.text.clear();
-        self.text.shrink_to(Self::KEPT);
-        self.text.extend_from_slice(text);
-        self.fields = fields;
-    }
 }
 
 impl Headers {
     /// No fields.
     pub const fn new() -> Self {
-        Self(Store::Own(Own { text: Vec::new(), spans: Vec::new() }))
+        Self(None)
     }
 
-    pub(crate) const fn received(head: Arc<Received>) -> Self {
-        Self(Store::Received(head))
+    pub(crate) const fn received(head: Arc<Lines>) -> Self {
+        Self(Some(head))
     }
 
     pub(crate) fn text(&self) -> &[u8] {
-        self.parts().0
+        self.0.as_ref().map_or(&[], |lines| &lines.text)
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {
-        match &self.0 {
-            Store::Received(head) => (&head.text, &head.spans[..head.fields]),
-            Store::Own(own) => (&own.text, &own.spans),
-        }
+        self.0.as_ref().map_or((&[], &[]), |lines| (&lines.text, lines.fields()))
     }
 
     /// How many field lines there are.
@@ -151,9 +114,9 @@ impl Headers {
     /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
     /// would be over 65,535 octets. Nothing has changed then.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        let (own, span) = self.push(name, value)?;
-        own.remove(name);
-        own.spans.push(span);
+        let (lines, span) = self.push(name, value)?;
+        lines.remove(name);
+        lines.add(span);
         Ok(())
     }
 
@@ -163,8 +126,8 @@ impl Headers {
     ///
     /// As [`set`](Self::set).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        let (own, span) = self.push(name, value)?;
-        own.spans.push(span);
+        let (lines, span) = self.push(name, value)?;
+        lines.add(span);
         Ok(())
     }
 
@@ -174,9 +137,9 @@ impl Headers {
     ///
     /// As [`set`](Self::set).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
-        let own = self.own();
-        let span = own.push(name, |text| text.extend_from_slice(value))?;
-        own.spans.push(span);
+        let lines = self.own();
+        let span = lines.push(name, |text| text.extend_from_slice(value))?;
+        lines.add(span);
         Ok(())
     }
 
@@ -185,29 +148,49 @@ impl Headers {
         self.contains(name) && self.own().remove(name)
     }
 
-    fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<(&mut Own, FieldSpan), LocalError> {
-        let own = self.own();
-        let span = own.push(name, |text| {
+    fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<(&mut Lines, FieldSpan), LocalError> {
+        let lines = self.own();
+        let span = lines.push(name, |text| {
             // A formatter that fails leaves a shorter value, which is checked like any other.
             let _ = write!(Writer(text), "{value}");
         })?;
-        Ok((own, span))
+        Ok((lines, span))
     }
 
-    /// The fields to change: a copy of those that were received.
-    fn own(&mut self) -> &mut Own {
-        if let Store::Received(_) = self.0 {
-            let (text, spans) = self.parts();
-            self.0 = Store::Own(Own::copy(text, spans));
+    /// The fields to change: a copy where they are shared.
+    fn own(&mut self) -> &mut Lines {
+        let lines = self.0.get_or_insert_default();
+        if Arc::get_mut(lines).is_none() {
+            *lines = Arc::new(Lines::copy(&lines.text, lines.fields()));
         }
-        match &mut self.0 {
-            Store::Own(own) => own,
-            Store::Received(_) => unreachable!("they were made our own in the line above"),
-        }
+        Arc::make_mut(lines)
     }
 }
 
-impl Own {
+impl Lines {
+    /// More room than this for a head's octets is not kept for the next one.
+    const KEPT: usize = 8 * 1024;
+
+    /// Storage for the places of at least so many fields.
+    pub(crate) fn spans(&mut self, fields: usize) -> &mut [FieldSpan] {
+        if self.spans.len() < fields {
+            self.spans.resize(fields, FieldSpan::EMPTY);
+        }
+        &mut self.spans
+    }
+
+    /// Takes a head, whose fields are the first so many in the [spans](Self::spans).
+    pub(crate) fn fill(&mut self, text: &[u8], fields: usize) {
+        self.text.clear();
+        self.text.shrink_to(Self::KEPT);
+        self.text.extend_from_slice(text);
+        self.fields = fields;
+    }
+
+    fn fields(&self) -> &[FieldSpan] {
+        &self.spans[..self.fields]
+    }
+
     /// Those parts of a text that are in use.
     fn copy(old: &[u8], spans: &[FieldSpan]) -> Self {
         let mut text = Vec::with_capacity(old.len().min(1024));
@@ -219,14 +202,22 @@ impl Own {
             text.extend_from_slice(value);
             FieldSpan { name: start, name_end, value: name_end, value_end }
         };
-        let spans = spans.iter().map(place).collect();
-        Self { text, spans }
+        let spans: Vec<_> = spans.iter().map(place).collect();
+        Self { text, fields: spans.len(), spans }
+    }
+
+    fn add(&mut self, span: FieldSpan) {
+        self.spans.truncate(self.fields);
+        self.spans.push(span);
+        self.fields += 1;
     }
 
     fn remove(&mut self, name: &str) -> bool {
-        let (before, text) = (self.spans.len(), &self.text);
+        let (before, text) = (self.fields, &self.text);
+        self.spans.truncate(before);
         self.spans.retain(|span| !span.is_named(text, name));
-        self.spans.len() < before
+        self.fields = self.spans.len();
+        self.fields < before
     }
 
     /// Writes name and value at the end of the text, and takes them back if they are refused.
@@ -235,7 +226,7 @@ impl Own {
             return Err(LocalError::FieldName);
         }
         if self.text.len() > Limits::MAX_HEAD / 2 {
-            *self = Self::copy(&self.text, &self.spans);
+            *self = Self::copy(&self.text, self.fields());
         }
         let text = &mut self.text;
         let start = text.len();
@@ -256,12 +247,6 @@ impl Own {
             value: value_start as u16,
             value_end: text.len() as u16,
         })
-    }
-}
-
-impl Default for Headers {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -331,16 +316,16 @@ impl<V: fmt::Display> TryFrom<&[(&str, V)]> for Headers {
 ///
 /// Most bodies have none, which takes no room. What must be known before the body may not stand here.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Trailers(Option<alloc::boxed::Box<Headers>>);
+pub struct Trailers(Headers);
 
 impl Trailers {
     /// No trailer fields.
     pub const fn new() -> Self {
-        Self(None)
+        Self(Headers::new())
     }
 
-    pub(crate) fn received(fields: Received) -> Self {
-        Self(Some(alloc::boxed::Box::new(Headers::received(Arc::new(fields)))))
+    pub(crate) fn received(fields: Lines) -> Self {
+        Self(Headers::received(Arc::new(fields)))
     }
 
     /// Whether there are none.
@@ -350,17 +335,17 @@ impl Trailers {
 
     /// How many field lines there are.
     pub fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |fields| fields.len())
+        self.0.len()
     }
 
     /// The first value of this name, if it is UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.as_ref()?.get(name)
+        self.0.get(name)
     }
 
     /// All fields in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().flat_map(|fields| fields.iter())
+        self.0.iter()
     }
 
     /// Adds a field line.
@@ -373,7 +358,7 @@ impl Trailers {
         if is_forbidden_in_trailers(name.as_bytes()) {
             return Err(LocalError::TrailerForbidden);
         }
-        self.0.get_or_insert_default().append(name, value)
+        self.0.append(name, value)
     }
 
     /// Adds a field line whose value need not be UTF-8.
@@ -385,7 +370,7 @@ impl Trailers {
         if is_forbidden_in_trailers(name.as_bytes()) {
             return Err(LocalError::TrailerForbidden);
         }
-        self.0.get_or_insert_default().append_bytes(name, value)
+        self.0.append_bytes(name, value)
     }
 }
 
@@ -413,7 +398,7 @@ mod tests {
     #[test]
     fn received_fields_become_our_own_when_changed() {
         let span = |name: u16, value: u16| FieldSpan { name, name_end: name + 1, value, value_end: value + 1 };
-        let mut received = Received::default();
+        let mut received = Lines::default();
         received.spans(4)[..3].copy_from_slice(&[span(0, 3), span(6, 9), span(12, 15)]);
         received.fill(b"a: 1\r\nB: 2\r\na: 3\r\n\r\n", 3);
         let received = Headers::received(Arc::new(received));

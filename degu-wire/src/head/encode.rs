@@ -207,24 +207,22 @@ pub(crate) fn put_framing(sink: &mut impl Sink, framing: FramingField) -> Result
         FramingField::None => Ok(()),
         FramingField::Chunked => sink.put(b"transfer-encoding: chunked\r\n"),
         FramingField::Length(length) => {
-            sink.put(b"content-length: ")?;
-            put_decimal(sink, length)?;
-            sink.put(b"\r\n")
-        }
-    }
-}
-
-/// A number in decimal digits.
-pub(crate) fn put_decimal(sink: &mut impl Sink, mut value: u64) -> Result<(), LocalError> {
-    // u64::MAX has 20 digits.
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            return sink.put(&digits[at..]);
+            const NAME: &[u8] = b"content-length: ";
+            // Written from its end, in one piece: u64::MAX has 20 digits.
+            let mut line = *b"content-length: 00000000000000000000\r\n";
+            let mut at = line.len() - 2;
+            let mut rest = length;
+            loop {
+                at -= 1;
+                line[at] = b'0' + (rest % 10) as u8;
+                rest /= 10;
+                if rest == 0 {
+                    break;
+                }
+            }
+            let line = &mut line[at - NAME.len()..];
+            line[..NAME.len()].copy_from_slice(NAME);
+            sink.put(line)
         }
     }
 }

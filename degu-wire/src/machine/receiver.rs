@@ -9,7 +9,7 @@ use super::head::{RequestHead, ResponseHead};
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
 use crate::head::{self, FieldSpan};
-use crate::headers::{Headers, Received, Trailers};
+use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Framing, Limits, RemoteError};
 
 /// What is asked of the reader at first, and again at each message: a head and a small body.
@@ -25,7 +25,7 @@ const LEAST_READ: usize = 2 * 1024;
 pub(super) struct Receiver {
     buffer: BytesMut,
     /// The last head, or storage for the next: used again when nobody else has it any more.
-    head: Option<Arc<Received>>,
+    head: Option<Arc<Lines>>,
     limits: Arc<Limits>,
     body: BodyState,
     /// How many octets at the front were searched for the end of a head.
@@ -146,30 +146,32 @@ impl Receiver {
     }
 
     pub(super) fn poll_request(&mut self) -> Result<Poll<RequestHead>, RemoteError> {
-        self.poll_head(
-            head::scan_request,
-            |meta, headers| RequestHead { meta, headers },
-            |meta| (meta.len, meta.fields),
-        )
+        let Poll::Ready(meta) = self.poll_head(head::scan_request, |meta| (meta.len, meta.fields))? else {
+            return Ok(Poll::Pending);
+        };
+        Ok(Poll::Ready(RequestHead { meta, headers: self.headers() }))
     }
 
     pub(super) fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
-        self.poll_head(
-            head::scan_response,
-            |meta, headers| ResponseHead { meta, headers },
-            |meta| (meta.len, meta.fields),
-        )
+        let Poll::Ready(meta) = self.poll_head(head::scan_response, |meta| (meta.len, meta.fields))? else {
+            return Ok(Poll::Pending);
+        };
+        Ok(Poll::Ready(ResponseHead { meta, headers: self.headers() }))
+    }
+
+    /// Those of the last head.
+    fn headers(&self) -> Headers {
+        self.head.clone().map_or_else(Headers::new, Headers::received)
     }
 
     /// Parses a head when there is a chance: with the first octets of it, when its end has come, and when nothing more
     /// will. A dripped head is searched once and parsed twice, so that what is wrong with it may be found as late as at
     /// its end.
-    fn poll_head<M: Copy, H>(
+    fn poll_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        make: impl Fn(M, Headers) -> H,
-        size: impl Fn(M) -> (u16, u16),
-    ) -> Result<Poll<H>, RemoteError> {
+        size: impl Fn(&M) -> (u16, u16),
+    ) -> Result<Poll<M>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
@@ -177,48 +179,53 @@ impl Receiver {
             self.searched = 0;
             return Ok(Poll::Pending);
         }
-        let result = self.next_head(scan, make, size);
-        self.fault = result.as_ref().err().copied();
-        result
-    }
-
-    fn next_head<M: Copy, H>(
-        &mut self,
-        scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        make: impl Fn(M, Headers) -> H,
-        size: impl Fn(M) -> (u16, u16),
-    ) -> Result<Poll<H>, RemoteError> {
         let worth_parsing = self.searched == 0
             || self.eof
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
             || self.may_end_head();
         if worth_parsing && !self.buffer.is_empty() {
-            // A head that somebody has kept is left to them, and not copied for what is written over it.
-            self.head.take_if(|head| Arc::get_mut(head).is_none());
-            let head = Arc::make_mut(self.head.get_or_insert_default());
-            let meta = match scan(&self.buffer, head.spans(FIRST_FIELDS), &self.limits) {
-                Err(RemoteError { fault: Fault::TooManyFields, .. })
-                    if head.spans(FIRST_FIELDS).len() < self.limits.max_fields =>
-                {
-                    scan(&self.buffer, head.spans(self.limits.max_fields), &self.limits)
-                }
-                result => result,
-            }?;
-            if let Some(meta) = meta {
-                let (len, fields) = size(meta);
-                head.fill(&self.buffer[..len as usize], fields as usize);
-                let headers = Headers::received(self.head.clone().unwrap_or_default());
-                self.buffer.advance(len as usize);
-                self.searched = 0;
-                self.read_size = FIRST_READ;
-                return Ok(Poll::Ready(make(meta, headers)));
+            match self.take_head(scan, size) {
+                Ok(None) => {}
+                Ok(Some(meta)) => return Ok(Poll::Ready(meta)),
+                Err(fault) => return Err(*self.fault.insert(fault)),
             }
         }
         self.searched = self.buffer.len();
         if self.eof && self.head_begun() {
-            return Err(Fault::TruncatedHead.into());
+            return Err(*self.fault.insert(Fault::TruncatedHead.into()));
         }
         Ok(Poll::Pending)
+    }
+
+    /// Takes a head off the buffer, if the whole of one is there.
+    fn take_head<M>(
+        &mut self,
+        scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
+        size: impl Fn(&M) -> (u16, u16),
+    ) -> Result<Option<M>, RemoteError> {
+        let head = self.head.get_or_insert_default();
+        let head = match Arc::get_mut(head) {
+            Some(unshared) => unshared,
+            // The last one is left to those who have kept it.
+            None => {
+                *head = Arc::default();
+                Arc::make_mut(head)
+            }
+        };
+        let meta = match scan(&self.buffer, head.spans(FIRST_FIELDS), &self.limits) {
+            Err(RemoteError { fault: Fault::TooManyFields, .. }) if head.spans(0).len() < self.limits.max_fields => {
+                scan(&self.buffer, head.spans(self.limits.max_fields), &self.limits)
+            }
+            result => result,
+        }?;
+        if let Some(meta) = &meta {
+            let (len, fields) = size(meta);
+            head.fill(&self.buffer[..len as usize], fields as usize);
+            self.buffer.advance(len as usize);
+            self.searched = 0;
+            self.read_size = FIRST_READ;
+        }
+        Ok(meta)
     }
 
     /// Whether what has come since the last look ends a head: an empty line, or the LF without CR of a peer that ends
@@ -317,7 +324,7 @@ fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> 
     if text.is_empty() {
         return Ok(Trailers::new());
     }
-    let mut received = Received::default();
+    let mut received = Lines::default();
     // The shortest field line is `a:` CRLF.
     let most = limits.max_trailer_fields.min(text.len() / 4 + 1);
     let fields = head::scan_trailers(text, received.spans(most), limits)?;

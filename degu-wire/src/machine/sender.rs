@@ -86,6 +86,12 @@ impl Sender {
     }
 
     pub(super) fn sent(&mut self, mut octets: usize) {
+        // Most messages are small, and go out in one piece.
+        if octets == self.front.len() && self.front_sent == 0 && self.large.is_empty() {
+            self.front.clear();
+            self.front.shrink_to(ENOUGH);
+            return;
+        }
         let front = octets.min(self.front.len() - self.front_sent);
         self.front_sent += front;
         octets -= front;
