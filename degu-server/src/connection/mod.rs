@@ -152,13 +152,14 @@ impl<A: App> Driver<A> {
         let mut looks = false;
         loop {
             let polled = self.pump.link.machine().poll_request();
-            match polled.map_err(CloseReason::Peer)? {
-                Poll::Ready(Some(head)) => {
+            match polled {
+                Ok(Poll::Ready(Some(head))) => {
                     self.exchange(&head).await?;
                     looks = true;
                 }
-                Poll::Ready(None) => return Ok(Some(self.end())),
-                Poll::Pending => {
+                Ok(Poll::Ready(None)) => return Ok(Some(self.end())),
+                Err(fault) => return Err(CloseReason::Peer(fault)),
+                Ok(Poll::Pending) => {
                     let found = looks && self.pump.look(&worker, &mut poller).await?;
                     if !found && !self.pump.more(&worker, &mut poller).await? {
                         return Ok(None);

@@ -28,6 +28,7 @@ pub(crate) struct RequestMeta {
     pub(crate) http10: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
+    pub(crate) is_head: bool,
 }
 
 /// Parses a request head from the front of `input`.
@@ -144,6 +145,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         http10,
         keep_alive: !http10 && !semantics.close,
         expects_continue: semantics.expects_continue,
+        is_head: &input[method..method_end] == b"HEAD",
     }))
 }
 

@@ -60,10 +60,6 @@ impl RequestHead {
     pub const fn expects_continue(&self) -> bool {
         self.meta.expects_continue
     }
-
-    pub(super) const fn keep_alive(&self) -> bool {
-        self.meta.keep_alive
-    }
 }
 
 /// Without the query and the values of the fields: they may be secrets.

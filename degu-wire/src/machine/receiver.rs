@@ -5,10 +5,10 @@ use core::task::Poll;
 
 use bytes::{Buf, BytesMut};
 
-use super::head::{RequestHead, ResponseHead};
+use super::head::ResponseHead;
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
-use crate::head::{self, FieldSpan};
+use crate::head::{self, FieldSpan, RequestMeta};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Framing, Limits, RemoteError};
 
@@ -145,11 +145,8 @@ impl Receiver {
         self.body = BodyState::Done;
     }
 
-    pub(super) fn poll_request(&mut self) -> Result<Poll<RequestHead>, RemoteError> {
-        let Poll::Ready(meta) = self.poll_head(head::scan_request, |meta| (meta.len, meta.fields))? else {
-            return Ok(Poll::Pending);
-        };
-        Ok(Poll::Ready(RequestHead { meta, headers: self.headers() }))
+    pub(super) fn poll_request(&mut self) -> Result<Poll<RequestMeta>, RemoteError> {
+        self.poll_head(head::scan_request, |meta| (meta.len, meta.fields))
     }
 
     pub(super) fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
@@ -160,7 +157,7 @@ impl Receiver {
     }
 
     /// Those of the last head.
-    fn headers(&self) -> Headers {
+    pub(super) fn headers(&self) -> Headers {
         self.head.clone().map_or_else(Headers::new, Headers::received)
     }
 

@@ -10,7 +10,7 @@ use super::sender::{Content, Sender, put_field, put_headers};
 use crate::body::Part;
 use crate::head::{FramingField, put_status_line};
 use crate::headers::Headers;
-use crate::{Limits, LocalError, Method, RemoteError, reason_phrase};
+use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
 /// The role of a [`Connection`] that receives requests and answers them.
 #[derive(Debug)]
@@ -78,22 +78,22 @@ impl Connection<Server> {
             State::Closed => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
-        let Poll::Ready(head) = self.receiver.poll_request()? else {
+        let Poll::Ready(meta) = self.receiver.poll_request()? else {
             if !self.receiver.is_eof() {
                 return Ok(Poll::Pending);
             }
             self.role.state = State::Closed;
             return Ok(Poll::Ready(None));
         };
-        self.receiver.begin_body(head.framing());
+        self.receiver.begin_body(meta.framing);
         let role = &mut self.role;
         role.state = State::Requested;
-        role.head = head.method() == Method::Head;
-        role.http10 = head.is_http10();
-        role.persistent = head.keep_alive() && !role.stopping;
-        role.continue_pending = head.expects_continue() && !self.receiver.is_body_done();
+        role.head = meta.is_head;
+        role.http10 = meta.http10;
+        role.persistent = meta.keep_alive && !role.stopping;
+        role.continue_pending = meta.expects_continue && !self.receiver.is_body_done();
         role.requests += 1;
-        Ok(Poll::Ready(Some(head)))
+        Ok(Poll::Ready(Some(RequestHead { meta, headers: self.receiver.headers() })))
     }
 
     /// The next part of the request's body; `Ready(None)` at its end. The first call asks a client that waits for it to
