@@ -3,7 +3,7 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 
-use crate::head::{FieldSpan, check_field, is_forbidden_in_trailers, is_token};
+use crate::head::{FieldSpan, RequestMeta, ResponseMeta, check_field, is_forbidden_in_trailers, is_token};
 use crate::{Limits, LocalError};
 
 /// Header fields in their order: one text and the places of names and values in it.
@@ -36,6 +36,15 @@ pub(crate) struct Lines {
     /// As many as there ever were; those that are in use come first.
     spans: Vec<FieldSpan>,
     fields: usize,
+    /// Of a head that was received.
+    start: Option<Start>,
+}
+
+/// What the start line of a head says, and what its fields say about the message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    Request(RequestMeta),
+    Response(ResponseMeta),
 }
 
 impl Headers {
@@ -179,12 +188,18 @@ impl Lines {
         &mut self.spans
     }
 
-    /// Takes a head, whose fields are the first so many in the [spans](Self::spans).
-    pub(crate) fn fill(&mut self, text: &[u8], fields: usize) {
+    /// Takes a head or a trailer section, whose fields are the first so many in the [spans](Self::spans).
+    pub(crate) fn fill(&mut self, text: &[u8], fields: usize, start: Option<Start>) {
         self.text.clear();
         self.text.shrink_to(Self::KEPT);
         self.text.extend_from_slice(text);
         self.fields = fields;
+        self.start = start;
+    }
+
+    /// What this head says, if the octets begin with it, and how long it is.
+    pub(crate) fn repeated(&self, octets: &[u8]) -> Option<(Start, usize)> {
+        self.start.filter(|_| octets.starts_with(&self.text)).map(|start| (start, self.text.len()))
     }
 
     fn fields(&self) -> &[FieldSpan] {
@@ -203,7 +218,7 @@ impl Lines {
             FieldSpan { name: start, name_end, value: name_end, value_end }
         };
         let spans: Vec<_> = spans.iter().map(place).collect();
-        Self { text, fields: spans.len(), spans }
+        Self { text, fields: spans.len(), spans, start: None }
     }
 
     fn add(&mut self, span: FieldSpan) {
@@ -400,7 +415,7 @@ mod tests {
         let span = |name: u16, value: u16| FieldSpan { name, name_end: name + 1, value, value_end: value + 1 };
         let mut received = Lines::default();
         received.spans(4)[..3].copy_from_slice(&[span(0, 3), span(6, 9), span(12, 15)]);
-        received.fill(b"a: 1\r\nB: 2\r\na: 3\r\n\r\n", 3);
+        received.fill(b"a: 1\r\nB: 2\r\na: 3\r\n\r\n", 3, None);
         let received = Headers::received(Arc::new(received));
         let mut headers = received.clone();
         assert_eq!(headers.get_all("A").collect::<Vec<_>>(), [b"1", b"3"]);

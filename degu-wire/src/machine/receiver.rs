@@ -9,7 +9,7 @@ use super::head::ResponseHead;
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
 use crate::head::{self, FieldSpan, RequestMeta};
-use crate::headers::{Headers, Lines, Trailers};
+use crate::headers::{Headers, Lines, Start, Trailers};
 use crate::{Fault, Framing, Limits, RemoteError};
 
 /// What is asked of the reader at first, and again at each message: a head and a small body.
@@ -146,14 +146,35 @@ impl Receiver {
     }
 
     pub(super) fn poll_request(&mut self) -> Result<Poll<RequestMeta>, RemoteError> {
-        self.poll_head(head::scan_request, |meta| (meta.len, meta.fields))
+        if let Some(Start::Request(meta)) = self.take_repeated() {
+            return Ok(Poll::Ready(meta));
+        }
+        self.poll_head(head::scan_request, |meta| (meta.len, meta.fields, Start::Request(*meta)))
     }
 
     pub(super) fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
-        let Poll::Ready(meta) = self.poll_head(head::scan_response, |meta| (meta.len, meta.fields))? else {
-            return Ok(Poll::Pending);
+        let meta = match self.take_repeated() {
+            Some(Start::Response(meta)) => Poll::Ready(meta),
+            _ => self.poll_head(head::scan_response, |meta| (meta.len, meta.fields, Start::Response(*meta)))?,
         };
-        Ok(Poll::Ready(ResponseHead { meta, headers: self.headers() }))
+        Ok(meta.map(|meta| ResponseHead { meta, headers: self.headers() }))
+    }
+
+    /// Takes a head that is the last one again, octet for octet, and so says the same: it need not be parsed. Two processes
+    /// that talk with each other repeat themselves.
+    fn take_repeated(&mut self) -> Option<Start> {
+        let (start, len) = self.head.as_ref()?.repeated(&self.buffer)?;
+        if self.fault.is_some() {
+            return None;
+        }
+        self.took_head(len);
+        Some(start)
+    }
+
+    fn took_head(&mut self, len: usize) {
+        self.buffer.advance(len);
+        self.searched = 0;
+        self.read_size = FIRST_READ;
     }
 
     /// Those of the last head.
@@ -167,7 +188,7 @@ impl Receiver {
     fn poll_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        size: impl Fn(&M) -> (u16, u16),
+        describe: impl Fn(&M) -> (u16, u16, Start),
     ) -> Result<Poll<M>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -181,7 +202,7 @@ impl Receiver {
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
             || self.may_end_head();
         if worth_parsing && !self.buffer.is_empty() {
-            match self.take_head(scan, size) {
+            match self.take_head(scan, describe) {
                 Ok(None) => {}
                 Ok(Some(meta)) => return Ok(Poll::Ready(meta)),
                 Err(fault) => return Err(*self.fault.insert(fault)),
@@ -198,7 +219,7 @@ impl Receiver {
     fn take_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        size: impl Fn(&M) -> (u16, u16),
+        describe: impl Fn(&M) -> (u16, u16, Start),
     ) -> Result<Option<M>, RemoteError> {
         let head = self.head.get_or_insert_default();
         let head = match Arc::get_mut(head) {
@@ -216,11 +237,9 @@ impl Receiver {
             result => result,
         }?;
         if let Some(meta) = &meta {
-            let (len, fields) = size(meta);
-            head.fill(&self.buffer[..len as usize], fields as usize);
-            self.buffer.advance(len as usize);
-            self.searched = 0;
-            self.read_size = FIRST_READ;
+            let (len, fields, start) = describe(meta);
+            head.fill(&self.buffer[..len as usize], fields as usize, Some(start));
+            self.took_head(len as usize);
         }
         Ok(meta)
     }
@@ -325,7 +344,7 @@ fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> 
     // The shortest field line is `a:` CRLF.
     let most = limits.max_trailer_fields.min(text.len() / 4 + 1);
     let fields = head::scan_trailers(text, received.spans(most), limits)?;
-    received.fill(text, fields);
+    received.fill(text, fields, None);
     Ok(Trailers::received(received))
 }
 
