@@ -1,6 +1,6 @@
 //! Owned header and trailer fields.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 
 use crate::head::{FieldSpan, RequestMeta, ResponseMeta, check_field, is_forbidden_in_trailers, is_token};
@@ -38,6 +38,8 @@ pub(crate) struct Lines {
     fields: usize,
     /// Of a head that was received.
     start: Option<Start>,
+    /// The target of a request, which is asked for again and again.
+    target: String,
 }
 
 /// What the start line of a head says, and what its fields say about the message.
@@ -59,6 +61,11 @@ impl Headers {
 
     pub(crate) fn text(&self) -> &[u8] {
         self.0.as_ref().map_or(&[], |lines| &lines.text)
+    }
+
+    /// The target of the request whose head these are from.
+    pub(crate) fn target(&self) -> &str {
+        self.0.as_ref().map_or("", |lines| &lines.target)
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {
@@ -195,6 +202,11 @@ impl Lines {
         self.text.extend_from_slice(text);
         self.fields = fields;
         self.start = start;
+        self.target.clear();
+        self.target.shrink_to(Self::KEPT);
+        if let Some(Start::Request(meta)) = start {
+            self.target.push_str(meta.target(text));
+        }
     }
 
     /// What this head says, if the octets begin with it, and how long it is.
@@ -218,7 +230,7 @@ impl Lines {
             FieldSpan { name: start, name_end, value: name_end, value_end }
         };
         let spans: Vec<_> = spans.iter().map(place).collect();
-        Self { text, fields: spans.len(), spans, start: None }
+        Self { text, fields: spans.len(), spans, ..Self::default() }
     }
 
     fn add(&mut self, span: FieldSpan) {

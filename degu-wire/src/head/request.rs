@@ -222,27 +222,26 @@ impl RequestMeta {
     pub(crate) fn authority(self, text: &[u8]) -> &str {
         ascii(text, self.authority)
     }
+}
 
-    /// The path of the target, and the query where there is a `?`.
-    pub(crate) fn path_and_query(self, text: &[u8]) -> (&str, Option<&str>) {
-        let target = self.target(text);
-        let absolute = if target.starts_with('/') { None } else { authority_of(target.as_bytes()) };
-        let local = match absolute {
-            // The authority ends where the path begins, or the query, or the target.
-            Some(authority) => {
-                let scheme = rest_after_scheme(target.as_bytes()).map_or(0, |rest| target.len() - rest.len());
-                &target[scheme + authority.len()..]
-            }
-            None => target,
-        };
-        // A search for an octet: targets are too short for the machinery of a search for a character.
-        let (path, query) = match local.bytes().position(|octet| octet == b'?') {
-            Some(end) => (&local[..end], Some(&local[end + 1..])),
-            None => (local, None),
-        };
-        // RFC 9112 §3.2.1: an empty path in absolute-form is `/`.
-        (if path.is_empty() { "/" } else { path }, query)
-    }
+/// The path of a target, and the query where there is a `?`.
+pub(crate) fn path_and_query(target: &str) -> (&str, Option<&str>) {
+    let absolute = if target.starts_with('/') { None } else { authority_of(target.as_bytes()) };
+    let local = match absolute {
+        // The authority ends where the path begins, or the query, or the target.
+        Some(authority) => {
+            let scheme = rest_after_scheme(target.as_bytes()).map_or(0, |rest| target.len() - rest.len());
+            &target[scheme + authority.len()..]
+        }
+        None => target,
+    };
+    // A search for an octet: targets are too short for the machinery of a search for a character.
+    let (path, query) = match local.bytes().position(|octet| octet == b'?') {
+        Some(end) => (&local[..end], Some(&local[end + 1..])),
+        None => (local, None),
+    };
+    // RFC 9112 §3.2.1: an empty path in absolute-form is `/`.
+    (if path.is_empty() { "/" } else { path }, query)
 }
 
 fn ascii(text: &[u8], (from, to): (u16, u16)) -> &str {
@@ -267,12 +266,12 @@ impl<'b> RequestHead<'b> {
 
     /// The path, percent-encoded as it was sent: `/` at least, or `*`.
     pub fn path(&self) -> &'b str {
-        self.meta.path_and_query(self.fields.text()).0
+        path_and_query(self.target()).0
     }
 
     /// What follows the `?`, if there is one.
     pub fn query(&self) -> Option<&'b str> {
-        self.meta.path_and_query(self.fields.text()).1
+        path_and_query(self.target()).1
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3). Empty if

@@ -5,7 +5,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::head::{RequestMeta, ResponseMeta};
+use crate::head::{RequestMeta, ResponseMeta, path_and_query};
 use crate::{Framing, Headers, Method, reason_phrase};
 
 /// A request head that was received. Clones share it.
@@ -23,17 +23,17 @@ impl RequestHead {
 
     /// The request target as it was sent: a path with an optional query, a whole URI, or `*`.
     pub fn target(&self) -> &str {
-        self.meta.target(self.headers.text())
+        self.headers.target()
     }
 
     /// The path, percent-encoded as it was sent: `/` at least, or `*`.
     pub fn path(&self) -> &str {
-        self.meta.path_and_query(self.headers.text()).0
+        path_and_query(self.headers.target()).0
     }
 
     /// What follows the `?`, if there is one.
     pub fn query(&self) -> Option<&str> {
-        self.meta.path_and_query(self.headers.text()).1
+        path_and_query(self.headers.target()).1
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3).
