@@ -100,6 +100,7 @@ mod options;
 mod origin;
 mod request;
 mod response;
+mod seconds;
 mod server;
 mod session;
 #[cfg(test)]

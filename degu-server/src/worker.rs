@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::time::MissedTickBehavior;
 
 use crate::connection::{Driver, Link, Socket};
 use crate::listen::Accepted;
+use crate::seconds::Seconds;
 use crate::server::first;
 use crate::state::{Phase, ServerState};
 use crate::stats::Counters;
@@ -165,11 +165,9 @@ impl Worker {
                 self.changed.notified().await;
             }
             self.set_date();
-            let mut second = tokio::time::interval(Duration::from_secs(1));
-            second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            second.tick().await;
+            let mut seconds = Seconds::new();
             while !self.links.borrow().is_empty() {
-                second.tick().await;
+                seconds.next().await;
                 self.set_date();
                 for link in self.links.borrow().iter() {
                     if link.watch.sweep(&self.state.options.deadlines) {
