@@ -120,8 +120,8 @@ impl Incoming {
             return Err(too_large(self));
         }
         // Most bodies are short, and here with their head.
-        if let Some(data) = self.take_buffered() {
-            return Ok(data);
+        if let Some(rest) = self.take_rest() {
+            return Ok(rest);
         }
         let Some(first) = self.next_data().await? else { return Ok(Bytes::new()) };
         let mut all: Option<BytesMut> = None;
@@ -137,18 +137,13 @@ impl Incoming {
     }
 
     /// The rest of a length that has been received in full, if nothing of it was read ahead.
-    fn take_buffered(&mut self) -> Option<Bytes> {
-        let is_whole = matches!(self.framing, Framing::Length(_))
-            && self.left > 0
-            && self.kept.is_none()
-            && self.origin.is_buffered();
-        if !is_whole {
+    fn take_rest(&mut self) -> Option<Bytes> {
+        if self.kept.is_some() {
             return None;
         }
-        let Some(Part::Data(data)) = self.origin.try_part() else { return None };
-        self.left = 0;
-        self.note(None);
-        Some(data)
+        let rest = self.origin.take_rest()?;
+        (self.left, self.ended) = (0, true);
+        Some(rest)
     }
 
     /// The next data, as it came: at least one octet, or `None` at the end. Where chunks begin and end does not show.
@@ -362,11 +357,10 @@ impl From<Incoming> for LocalBody {
         match body.framing {
             Framing::None => Self::none(),
             Framing::Length(_) if body.left == 0 => Self::from(Bytes::new()),
-            Framing::Length(_) if body.kept.is_none() && body.origin.is_buffered() => match body.origin.try_part() {
-                Some(Part::Data(data)) => Self::from(data),
-                _ => Self::from_source(body.left, Box::pin(body)),
+            Framing::Length(_) => match body.take_rest() {
+                Some(rest) => Self::from(rest),
+                None => Self::from_source(body.left, Box::pin(body)),
             },
-            Framing::Length(_) => Self::from_source(body.left, Box::pin(body)),
             Framing::Chunked | Framing::UntilClose => {
                 if body.left > 0 && body.kept.as_ref().is_none_or(|kept| kept.partial.is_none()) {
                     body.kept().mid_chunk = true;

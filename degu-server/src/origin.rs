@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::task::ready;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use degu_wire::{Fault, Part};
 #[cfg(feature = "tower")]
 use degu_wire::{RemoteError, Source};
@@ -111,10 +112,10 @@ impl Origin {
         }
     }
 
-    /// The part that needs no waiting.
-    pub(crate) fn try_part(&self) -> Option<Part> {
+    /// The rest of a length, if all of it has been received.
+    pub(crate) fn take_rest(&self) -> Option<Bytes> {
         match self {
-            Self::Connection(OfExchange { link, exchange }) => link.try_part(*exchange),
+            Self::Connection(OfExchange { link, exchange }) => link.take_rest(*exchange),
             #[cfg(feature = "tower")]
             Self::Elsewhere(_) => None,
         }

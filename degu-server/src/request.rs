@@ -164,14 +164,19 @@ impl fmt::Debug for OwnedRequest {
 
 pub(crate) fn components(path: &str) -> Components<'_> {
     let mut components = Components::new();
-    let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return components };
+    split(path, &mut components);
+    components
+}
+
+/// Appends the components of a path.
+pub(crate) fn split<'p>(path: &'p str, components: &mut Components<'p>) {
+    let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
     // A search for an octet: components are too short for the machinery of a search for a character.
     while let Some(end) = rest.bytes().position(|octet| octet == b'/') {
         components.push(&rest[..end]);
         rest = &rest[end + 1..];
     }
     components.push(rest);
-    components
 }
 
 fn query_value<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {

@@ -37,8 +37,10 @@ impl fmt::Debug for Faults {
 }
 
 impl Counters {
-    pub(crate) fn add_request(&self) {
+    /// A request, and what came and went since the last one.
+    pub(crate) fn add_request(&self, received: u64, sent: u64) {
         add(&self.requests, 1);
+        self.add_octets(received, sent);
     }
 
     pub(crate) fn add_octets(&self, received: u64, sent: u64) {

@@ -3,7 +3,9 @@
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 
-use crate::head::{FieldSpan, RequestMeta, ResponseMeta, check_field, is_forbidden_in_trailers, is_token};
+use crate::head::{
+    FieldSpan, RequestMeta, ResponseMeta, check_field, find_path, is_forbidden_in_trailers, is_token, path, query,
+};
 use crate::{Limits, LocalError};
 
 /// Header fields in their order: one text and the places of names and values in it.
@@ -38,8 +40,9 @@ pub(crate) struct Lines {
     fields: usize,
     /// Of a head that was received.
     start: Option<Start>,
-    /// The target of a request, which is asked for again and again.
+    /// The target of a request, which is asked for again and again, and where its path is.
     target: String,
+    path: (usize, usize),
 }
 
 /// What the start line of a head says, and what its fields say about the message.
@@ -66,6 +69,14 @@ impl Headers {
     /// The target of the request whose head these are from.
     pub(crate) fn target(&self) -> &str {
         self.0.as_ref().map_or("", |lines| &lines.target)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.as_ref().map_or("", |lines| path(&lines.target, lines.path))
+    }
+
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.0.as_ref().and_then(|lines| query(&lines.target, lines.path))
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {
@@ -206,6 +217,7 @@ impl Lines {
         self.target.shrink_to(Self::KEPT);
         if let Some(Start::Request(meta)) = start {
             self.target.push_str(meta.target(text));
+            self.path = find_path(&self.target);
         }
     }
 

@@ -7,6 +7,7 @@ use std::cell::{Cell, OnceCell, RefCell, RefMut};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use degu_wire::machine::{Connection, Server};
 use degu_wire::{Fault, Limits, Part, RemoteError};
 use tokio::task::AbortHandle;
@@ -163,21 +164,14 @@ impl Link {
         }
     }
 
-    /// For the body's handle: gives the parts that need no waiting.
-    pub(crate) fn try_part(&self, exchange: u64) -> Option<Part> {
-        self.check(exchange).ok()?;
+    /// For the body's handle: the rest of a length, if all of it has been received.
+    pub(crate) fn take_rest(&self, exchange: u64) -> Option<Bytes> {
         // A fault is kept for whoever waits.
-        match self.machine().poll_part() {
-            Ok(Poll::Ready(part)) => part,
-            Ok(Poll::Pending) => None,
-            Err(fault) => {
-                self.fail(fault);
-                None
-            }
-        }
+        self.check(exchange).ok()?;
+        self.machine().take_rest()
     }
 
-    /// For the body's handle: how much of a length is left, and whether all of that has been received.
+    /// For the body's handle: whether all that is left of a length has been received.
     pub(crate) fn is_buffered(&self, exchange: u64) -> bool {
         let machine = self.machine();
         let here = machine.buffered().len() as u64;

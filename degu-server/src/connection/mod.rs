@@ -42,7 +42,7 @@ pub(crate) use socket::Socket;
 pub(crate) use tls::handshake;
 
 use crate::origin::Origin;
-use crate::request::components;
+use crate::request::{Components, split};
 use crate::worker::Worker;
 use crate::{App, Incoming, Request, Response, Session};
 use pump::Pump;
@@ -189,9 +189,8 @@ impl<A: App> Driver<A> {
         if session.requests >= worker.options().max_requests {
             pump.link.machine().stop();
         }
-        worker.counters().add_request();
         let (received, sent) = pump.take_octets();
-        worker.counters().add_octets(received, sent);
+        worker.counters().add_request(received, sent);
         pump.link.watch.restart();
         pump.link.watch.handler(true);
 
@@ -199,7 +198,8 @@ impl<A: App> Driver<A> {
         let exchange = link.begin_exchange();
         // In one future, which is never moved: the app's, and the response that it makes.
         let answer = pin!(async {
-            let path = components(head.path());
+            let mut path = Components::new();
+            split(head.path(), &mut path);
             let body = Incoming::new(Origin::of_exchange(link.clone(), exchange), head.framing());
             let response = app.handle(session, Request::new(head, &path, body)).await;
             answer(&link, worker, response)

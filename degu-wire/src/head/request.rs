@@ -224,24 +224,27 @@ impl RequestMeta {
     }
 }
 
-/// The path of a target, and the query where there is a `?`.
-pub(crate) fn path_and_query(target: &str) -> (&str, Option<&str>) {
+/// Where in a target the path begins and ends. Behind it is the query, with its `?`, or nothing.
+pub(crate) fn find_path(target: &str) -> (usize, usize) {
     let absolute = if target.starts_with('/') { None } else { authority_of(target.as_bytes()) };
-    let local = match absolute {
-        // The authority ends where the path begins, or the query, or the target.
-        Some(authority) => {
-            let scheme = rest_after_scheme(target.as_bytes()).map_or(0, |rest| target.len() - rest.len());
-            &target[scheme + authority.len()..]
-        }
-        None => target,
-    };
+    // The authority ends where the path begins, or the query, or the target.
+    let start = absolute.map_or(0, |authority| {
+        let scheme = rest_after_scheme(target.as_bytes()).map_or(0, |rest| target.len() - rest.len());
+        scheme + authority.len()
+    });
     // A search for an octet: targets are too short for the machinery of a search for a character.
-    let (path, query) = match local.bytes().position(|octet| octet == b'?') {
-        Some(end) => (&local[..end], Some(&local[end + 1..])),
-        None => (local, None),
-    };
-    // RFC 9112 §3.2.1: an empty path in absolute-form is `/`.
-    (if path.is_empty() { "/" } else { path }, query)
+    let len = target[start..].bytes().position(|octet| octet == b'?');
+    (start, len.map_or(target.len(), |len| start + len))
+}
+
+/// The path that was [found](find_path). RFC 9112 §3.2.1: an empty one in absolute-form is `/`.
+pub(crate) fn path(target: &str, (start, end): (usize, usize)) -> &str {
+    target.get(start..end).filter(|path| !path.is_empty()).unwrap_or("/")
+}
+
+/// The query behind the path that was [found](find_path).
+pub(crate) fn query(target: &str, (_, end): (usize, usize)) -> Option<&str> {
+    target.get(end + 1..)
 }
 
 fn ascii(text: &[u8], (from, to): (u16, u16)) -> &str {
@@ -266,12 +269,12 @@ impl<'b> RequestHead<'b> {
 
     /// The path, percent-encoded as it was sent: `/` at least, or `*`.
     pub fn path(&self) -> &'b str {
-        path_and_query(self.target()).0
+        path(self.target(), find_path(self.target()))
     }
 
     /// What follows the `?`, if there is one.
     pub fn query(&self) -> Option<&'b str> {
-        path_and_query(self.target()).1
+        query(self.target(), find_path(self.target()))
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3). Empty if

@@ -5,7 +5,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::head::{RequestMeta, ResponseMeta, path_and_query};
+use crate::head::{RequestMeta, ResponseMeta};
 use crate::{Framing, Headers, Method, reason_phrase};
 
 /// A request head that was received. Clones share it.
@@ -28,12 +28,12 @@ impl RequestHead {
 
     /// The path, percent-encoded as it was sent: `/` at least, or `*`.
     pub fn path(&self) -> &str {
-        path_and_query(self.headers.target()).0
+        self.headers.path()
     }
 
     /// What follows the `?`, if there is one.
     pub fn query(&self) -> Option<&str> {
-        path_and_query(self.headers.target()).1
+        self.headers.query()
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3).

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::task::Poll;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::head::ResponseHead;
 use crate::body::{ChunkExtensions, Part};
@@ -265,6 +265,14 @@ impl Receiver {
         let result = self.next_part();
         self.fault = result.as_ref().err().copied();
         result
+    }
+
+    /// The rest of a body of known length, if all of it is here and it is not empty.
+    pub(super) fn take_rest(&mut self) -> Option<Bytes> {
+        let BodyState::Length(remaining) = self.body else { return None };
+        let len = usize::try_from(remaining).ok().filter(|&len| len <= self.buffer.len() && self.fault.is_none())?;
+        self.body = BodyState::Done;
+        Some(self.buffer.split_to(len).freeze())
     }
 
     fn next_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {

@@ -3,6 +3,8 @@
 use alloc::sync::Arc;
 use core::task::Poll;
 
+use bytes::Bytes;
+
 use super::Connection;
 use super::head::RequestHead;
 use super::receiver::Receiver;
@@ -108,6 +110,15 @@ impl Connection<Server> {
         let result = self.receiver.poll_part();
         self.role.persistent &= result.is_ok();
         result
+    }
+
+    /// The rest of the request's body at once, if it is of known length, not empty, and all here: what
+    /// [`poll_part`](Self::poll_part) would give in one part, for less.
+    pub fn take_rest(&mut self) -> Option<Bytes> {
+        let rest = self.receiver.take_rest();
+        // A client that sends its body waits no more.
+        self.role.continue_pending &= rest.is_none();
+        rest
     }
 
     /// Sends `100 Continue` if the client waits for it and no final response has begun. To be called before a response
