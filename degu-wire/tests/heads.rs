@@ -73,6 +73,53 @@ fn check(
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
+/// A machine that has read a head keeps it, since the next one may be the same.
+#[test]
+fn what_was_read_before_changes_nothing() {
+    let plain = |text: &str| -> Vec<Vec<u8>> {
+        corpus::parse(text).iter().filter(|case| case.options.is_empty()).map(Case::input).collect()
+    };
+    let (requests, responses) =
+        (plain(include_str!("corpus/requests.txt")), plain(include_str!("corpus/responses.txt")));
+    let case = Case::default();
+    let mut pairs = 0;
+    for first in &requests {
+        let mut server = Connection::<Server>::new(case.limits());
+        let alone = next_request(&mut server, &mut [first.as_slice()].into_iter());
+        if server.is_receiving() || !server.is_persistent() || server.requests() == 0 || !server.buffered().is_empty() {
+            continue;
+        }
+        for second in &requests {
+            let mut server = Connection::<Server>::new(case.limits());
+            for _ in 0..2 {
+                assert_eq!(next_request(&mut server, &mut [first.as_slice()].into_iter()), alone);
+                server.respond(204, "", &Headers::new(), Content::None, None).unwrap();
+            }
+            let found = next_request(&mut server, &mut [second.as_slice()].into_iter());
+            assert_eq!(found, self::server(&case, &mut [second.as_slice()].into_iter()), "after {}", escaped(first));
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 5_000, "only {pairs} pairs of requests");
+    for first in &responses {
+        let mut client = Connection::<Client>::new(case.limits());
+        let alone = next_response(&mut client, Method::Get, &mut [first.as_slice()].into_iter());
+        if !client.is_reusable() || !client.buffered().is_empty() {
+            continue;
+        }
+        for second in &responses {
+            let mut client = Connection::<Client>::new(case.limits());
+            for _ in 0..2 {
+                assert_eq!(next_response(&mut client, Method::Get, &mut [first.as_slice()].into_iter()), alone);
+            }
+            let found = next_response(&mut client, Method::Get, &mut [second.as_slice()].into_iter());
+            assert_eq!(found, self::client(&case, &mut [second.as_slice()].into_iter()), "after {}", escaped(first));
+            pairs += 1;
+        }
+    }
+    assert!(pairs > 5_500, "{pairs} pairs with those of responses");
+}
+
 /// Every place to cut an input of this length; of a long one, those near its ends.
 fn cuts(length: usize) -> impl Iterator<Item = usize> {
     (0..=length).filter(move |&cut| cut < 300 || length - cut < 100)
@@ -113,8 +160,11 @@ fn request(case: &Case, input: &[u8]) -> Outcome {
 
 /// The first request that a server finds in these pieces, behind which the connection ends.
 fn server(case: &Case, pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<String> {
-    let mut server = Connection::<Server>::new(case.limits());
-    let head = match receive(&mut server, pieces, Connection::<Server>::poll_request) {
+    next_request(&mut Connection::<Server>::new(case.limits()), pieces)
+}
+
+fn next_request(server: &mut Connection<Server>, pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<String> {
+    let head = match receive(server, pieces, Connection::<Server>::poll_request) {
         Ok(Some(head)) => head,
         Ok(None) => return vec!["end".to_owned()],
         Err(error) => return vec![fault(error)],
@@ -146,9 +196,16 @@ fn response(case: &Case, input: &[u8]) -> Outcome {
 
 /// The final response that a client finds in these pieces, behind which the connection ends.
 fn client(case: &Case, pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<String> {
-    let mut client = Connection::<Client>::new(case.limits());
-    client.request(method(case), "/", "a", &Headers::new(), Content::None).unwrap();
-    let head = match receive(&mut client, pieces, Connection::<Client>::poll_response) {
+    next_response(&mut Connection::<Client>::new(case.limits()), method(case), pieces)
+}
+
+fn next_response(
+    client: &mut Connection<Client>,
+    method: Method<'_>,
+    pieces: &mut dyn Iterator<Item = &[u8]>,
+) -> Vec<String> {
+    client.request(method, "/", "a", &Headers::new(), Content::None).unwrap();
+    let head = match receive(client, pieces, Connection::<Client>::poll_response) {
         Ok(head) => head,
         Err(error) => return vec![fault(error)],
     };
