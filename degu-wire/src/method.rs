@@ -57,18 +57,31 @@ impl<'a> Method<'a> {
         }
     }
 
-    /// The method of a name that has a variant of its own.
-    pub(crate) const fn with_variant(name: &[u8]) -> Option<Self> {
+    /// Those that have a variant of their own.
+    pub(crate) const KNOWN: [Self; 9] = [
+        Self::Get,
+        Self::Head,
+        Self::Put,
+        Self::Post,
+        Self::Delete,
+        Self::Patch,
+        Self::Options,
+        Self::Connect,
+        Self::Trace,
+    ];
+
+    /// Which of those that are [known](Self::KNOWN) has this name.
+    pub(crate) const fn known(name: &[u8]) -> Option<u8> {
         Some(match name {
-            b"GET" => Self::Get,
-            b"HEAD" => Self::Head,
-            b"PUT" => Self::Put,
-            b"POST" => Self::Post,
-            b"DELETE" => Self::Delete,
-            b"PATCH" => Self::Patch,
-            b"OPTIONS" => Self::Options,
-            b"CONNECT" => Self::Connect,
-            b"TRACE" => Self::Trace,
+            b"GET" => 0,
+            b"HEAD" => 1,
+            b"PUT" => 2,
+            b"POST" => 3,
+            b"DELETE" => 4,
+            b"PATCH" => 5,
+            b"OPTIONS" => 6,
+            b"CONNECT" => 7,
+            b"TRACE" => 8,
             _ => return None,
         })
     }
@@ -87,7 +100,7 @@ impl<'a> Method<'a> {
 
 impl<'a> From<&'a str> for Method<'a> {
     fn from(name: &'a str) -> Self {
-        Self::with_variant(name.as_bytes()).unwrap_or(Self::Extension(name))
+        Self::known(name.as_bytes()).map_or(Self::Extension(name), |known| Self::KNOWN[known as usize])
     }
 }
 

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use degu_wire::machine::{Content, RequestHead};
-use degu_wire::{BodyKind, Fault, Poller, Source};
+use degu_wire::{Fault, Poller, Source};
 
 pub(crate) use close::CloseReason;
 pub(crate) use deadline::Wait;
@@ -275,12 +275,7 @@ fn answer(link: &Link, worker: &Worker, mut response: Response) -> Result<Option
         return Err(link.fault().map_or_else(|| CloseReason::App(error), CloseReason::Peer));
     }
     let Response { status, reason, headers, body, .. } = response;
-    let (content, source) = match body.into_kind() {
-        BodyKind::Bytes(bytes) => (Content::Bytes(bytes), None),
-        BodyKind::Length(length, octets) => (Content::Length(length), Some(octets)),
-        BodyKind::Chunked(chunks) => (Content::Chunked, Some(chunks)),
-        _ => (Content::None, None),
-    };
+    let (content, source) = body.split();
     let is_chunked = matches!(content, Content::Chunked);
     let mut machine = link.machine();
     // Asked as late as can be: a shutdown may have begun while the app worked.

@@ -28,7 +28,7 @@ pub(crate) struct RequestMeta {
     pub(crate) http10: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
-    pub(crate) is_head: bool,
+    known_method: Option<u8>,
 }
 
 /// Parses a request head from the front of `input`.
@@ -145,7 +145,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         http10,
         keep_alive: !http10 && !semantics.close,
         expects_continue: semantics.expects_continue,
-        is_head: &input[method..method_end] == b"HEAD",
+        known_method: Method::known(&input[method..method_end]),
     }))
 }
 
@@ -211,8 +211,15 @@ pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
 
 impl RequestMeta {
     pub(crate) fn method(self, text: &[u8]) -> Method<'_> {
-        let name = text.get(self.method.0 as usize..self.method.1 as usize).unwrap_or_default();
-        Method::with_variant(name).unwrap_or_else(|| Method::Extension(ascii(text, self.method)))
+        match self.known_method {
+            Some(known) => Method::KNOWN[known as usize],
+            None => Method::Extension(ascii(text, self.method)),
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_head(self) -> bool {
+        self.method(&[]) == Method::Head
     }
 
     pub(crate) fn target(self, text: &[u8]) -> &str {

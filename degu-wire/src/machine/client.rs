@@ -222,18 +222,10 @@ impl Connection<Client> {
         Ok(part)
     }
 
-    /// The rest of a body of known length, if all of it is here: at once what [`poll_part`](Self::poll_part) gives in a
-    /// part and an end.
+    /// The rest of a body of known length, if it is not empty and all of it is here: at once what
+    /// [`poll_part`](Self::poll_part) gives in a part and an end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
-        let remaining = self.receiver.body_remaining()?;
-        if self.role.state != State::Reading || remaining == 0 || remaining > self.buffered().len() as u64 {
-            return None;
-        }
-        match self.receiver.poll_part() {
-            Ok(Poll::Ready(Some(Part::Data(data)))) => Some(data),
-            // Of a length that is here there is nothing else.
-            _ => None,
-        }
+        if self.role.state == State::Reading { self.receiver.take_rest() } else { None }
     }
 
     /// Whether a 206 was asked for, and is one part that says which. Gives its length, where the body has yet to show it.

@@ -90,7 +90,7 @@ impl Connection<Server> {
         self.receiver.begin_body(meta.framing);
         let role = &mut self.role;
         role.state = State::Requested;
-        role.head = meta.is_head;
+        role.head = meta.is_head();
         role.http10 = meta.http10;
         role.persistent = meta.keep_alive && !role.stopping;
         role.continue_pending = meta.expects_continue && !self.receiver.is_body_done();
@@ -112,8 +112,8 @@ impl Connection<Server> {
         result
     }
 
-    /// The rest of the request's body at once, if it is of known length, not empty, and all here: what
-    /// [`poll_part`](Self::poll_part) would give in one part, for less.
+    /// The rest of a body of known length, if it is not empty and all of it is here: at once what
+    /// [`poll_part`](Self::poll_part) gives in a part and an end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.receiver.take_rest();
         // A client that sends its body waits no more.
