@@ -51,7 +51,7 @@ impl Pump {
                 return Poll::Ready(Ok(()));
             }
             self.link.watch.wait(Wait::Request);
-            ready!(self.socket.poll_readable(cx)).map_err(|error| CloseReason::Gone(Some(error)))?;
+            ready!(self.poll_readable(cx))?;
             self.link.watch.restart();
             Poll::Ready(Ok(()))
         })
@@ -109,12 +109,15 @@ impl Pump {
 
     /// Writes what is pending, then reads more of a request. `false` where the connection is to pause instead.
     pub(super) async fn more(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
+        self.flush().await?;
+        let mut woken = false;
         poll_fn(|cx| {
             self.check()?;
-            ready!(self.poll_flush(cx))?;
             let awaits = self.link.machine().awaits();
             self.link.watch.wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
-            if self.poll_read(cx)?.is_ready() {
+            // Nearly always what came has been read, and all there is to do is to wait, which costs less than a read.
+            let is_ready = std::mem::replace(&mut woken, true) || self.poll_readable(cx)?.is_ready();
+            if is_ready && self.poll_read(cx)?.is_ready() {
                 self.link.watch.wait(Wait::App);
                 return Poll::Ready(Ok(true));
             }
@@ -288,6 +291,10 @@ impl Pump {
             self.link.watch.moved(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
+        self.socket.poll_readable(cx).map_err(|error| CloseReason::Gone(Some(error)))
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
