@@ -192,6 +192,7 @@ impl Link {
                 self.looks = Some(false);
                 let now = Instant::now();
                 self.poller.found(now - self.exchange.began);
+                self.poller.message();
                 self.exchange.found = Some(now);
                 return Poll::Ready(Ok(Some(read)));
             }

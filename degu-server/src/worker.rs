@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use degu_wire::Poller;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -189,9 +190,14 @@ impl Worker {
         self.state.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }
 
-    /// Whether there is no other connection beside the one that asks.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.links.borrow().len() <= 1
+    /// How long a busy connection may keep the thread while it looks for its next request, since others may want it: one
+    /// that is busy too, at any moment; one that has been idle, now and then; and the acceptor and the sweep.
+    pub(crate) fn patience(&self) -> Duration {
+        match (self.busy.get(), self.links.borrow().len()) {
+            (_, 0 | 1) => Poller::TURN,
+            (0 | 1, _) => Poller::WINDOW,
+            _ => Duration::ZERO,
+        }
     }
 
     /// Where octets are read to by a look.

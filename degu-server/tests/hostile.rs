@@ -268,3 +268,35 @@ async fn a_reader_hears_of_an_abort() {
     let read = tokio::time::timeout(Duration::from_secs(20), receiver).await;
     assert_eq!(read.unwrap().unwrap(), (Ok(Some("abc".into())), Err(BodyError::Over)));
 }
+
+/// A peer that sends hundreds of requests at once has the thread for no more of them than a turn.
+#[tokio::test(flavor = "local")]
+async fn others_have_their_turn_beside_a_peer_that_sends_hundreds_of_requests() {
+    let served = Arc::new(AtomicU64::new(0));
+    let count = served.clone();
+    let app = async move |_: &mut Session, _: Request<'_>| {
+        count.fetch_add(1, Ordering::Relaxed);
+        "fine"
+    };
+    let server = Server::options().bind(Address::ABSTRACT, app).unwrap();
+    let address = server.address().clone();
+    let serving = tokio::task::spawn_local(server.serve_local());
+    let peer = tokio::task::spawn_blocking(move || {
+        let mut raw = Raw::connect(&address);
+        for _ in 0..20 {
+            raw.send(GET.repeat(500));
+            for _ in 0..500 {
+                raw.expect(FINE);
+            }
+        }
+    });
+    let (mut before, mut most) = (0, 0);
+    while !peer.is_finished() {
+        let now = served.load(Ordering::Relaxed);
+        (before, most) = (now, most.max(now - before));
+        tokio::task::yield_now().await;
+    }
+    peer.await.unwrap();
+    assert!((2..=32).contains(&most), "{most} requests in a turn");
+    serving.abort();
+}

@@ -78,7 +78,7 @@ pub struct Poller {
     skip: u16,
     /// How many waits followed the last fruitless window.
     skipped: u16,
-    /// How often this turn found something.
+    /// How many messages were taken in this turn.
     messages: u8,
     /// How often others wanted the core, up to a bound; as many messages as make a turn, without it, take one back.
     contended: u8,
@@ -97,8 +97,10 @@ impl Poller {
     pub const WIDEST: Duration = Duration::from_micros(100);
     /// A yield that takes longer has let somebody else have the core for good.
     pub const CONTENDED: Duration = Duration::from_micros(200);
-    /// So many messages, or so much time, are a turn.
-    const TURN: (u8, Duration) = (32, Duration::from_micros(100));
+    /// How long a turn is, as the clock has it when a driver looks.
+    pub const TURN: Duration = Duration::from_micros(100);
+    /// How many messages a turn has at most.
+    const MESSAGES: u8 = 32;
     /// The most waits that follow a fruitless window without one.
     const MOST_SKIPPED: u16 = 255;
     /// How many waits sleep at once after the first yield that showed that others want the core. Twice as many after each
@@ -149,7 +151,12 @@ impl Poller {
     pub const fn go_on(&mut self, now: Duration) -> bool {
         if !self.looks {
             (self.looks, self.waited) = (true, 0);
-            self.yielded = now.as_nanos() as u64;
+            let nanos = now.as_nanos() as u64;
+            if self.messages > 0 {
+                // What was done with the message before is a part of the turn.
+                self.turn = self.turn.saturating_add(capped(nanos.saturating_sub(self.yielded)));
+            }
+            self.yielded = nanos;
         } else if self.is_contended(now) {
             return false;
         }
@@ -175,20 +182,30 @@ impl Poller {
         if self.unlearns {
             self.set_window(self.waited);
         }
-        self.messages = self.messages.saturating_add(1);
         self.calm += 1;
-        if self.calm == Self::TURN.0 {
+        if self.calm == Self::MESSAGES {
             self.calm = 0;
             self.contended = self.contended.saturating_sub(1);
         }
     }
 
-    /// Whether the driver has kept its thread for long enough, 32 messages or 100 µs of looking, and is to let others
-    /// have theirs before it goes on.
+    /// A message was taken, whether or not it was looked for.
+    #[inline]
+    pub const fn message(&mut self) {
+        self.messages = self.messages.saturating_add(1);
+    }
+
+    /// Whether the driver has kept its thread for long enough, 32 messages or [100 µs](Self::TURN), and is to let others
+    /// have theirs before it goes on. The time is known as of the last look.
     #[inline]
     pub const fn is_turn_over(&self) -> bool {
-        let (messages, time) = Self::TURN;
-        self.messages >= messages || self.turn >= nanos(time)
+        self.is_over(Self::TURN)
+    }
+
+    /// As [`is_turn_over`](Self::is_turn_over), with another time for a driver whose others can wait less long.
+    #[inline]
+    pub const fn is_over(&self, time: Duration) -> bool {
+        self.messages >= Self::MESSAGES || self.turn >= nanos(time)
     }
 
     /// Others had theirs.
@@ -212,7 +229,7 @@ impl Poller {
     /// once.
     const fn is_contended(&mut self, now: Duration) -> bool {
         let now = now.as_nanos() as u64;
-        let took = nanos(Duration::from_nanos(now.saturating_sub(self.yielded)));
+        let took = capped(now.saturating_sub(self.yielded));
         self.yielded = now;
         self.waited = self.waited.saturating_add(took);
         self.turn = self.turn.saturating_add(took);
@@ -228,10 +245,13 @@ impl Poller {
     }
 }
 
-/// Four seconds are as good as for ever.
 const fn nanos(time: Duration) -> u32 {
-    let nanos = time.as_nanos();
-    if nanos > u32::MAX as u128 { u32::MAX } else { nanos as u32 }
+    capped(time.as_nanos() as u64)
+}
+
+/// Four seconds are as good as for ever.
+const fn capped(nanos: u64) -> u32 {
+    if nanos > u32::MAX as u64 { u32::MAX } else { nanos as u32 }
 }
 
 #[cfg(test)]
@@ -338,6 +358,7 @@ mod tests {
                 }
                 assert!(poller.begin() && poller.go_on(Duration::ZERO));
                 poller.found(Duration::from_micros(200));
+                poller.message();
             }
             assert!(poller.begin() && poller.go_on(Duration::ZERO) && !poller.go_on(Duration::from_secs(1)));
             assert_eq!(slept(&mut poller), 2048);
@@ -365,20 +386,32 @@ mod tests {
         while !poller.is_turn_over() {
             assert!(poller.begin() && poller.go_on(Duration::ZERO));
             poller.found(Duration::ZERO);
+            poller.message();
             messages += 1;
         }
         assert_eq!(messages, 32);
         poller.begin_turn();
         assert!(!poller.is_turn_over());
 
+        // A look may find many, and messages that nobody looked for count too.
+        (0..31).for_each(|_| poller.message());
+        assert!(!poller.is_turn_over());
+        poller.message();
+        assert!(poller.is_turn_over());
+        poller.begin_turn();
+
         let mut now = Duration::from_secs(3);
+        let (looks, works) = (Duration::from_micros(4), Duration::from_micros(3));
         while !poller.is_turn_over() {
             assert!(poller.begin() && poller.go_on(now));
-            now += Duration::from_micros(7);
+            assert_eq!(poller.is_over(Duration::from_micros(20)), messages - 32 >= 3);
+            now += looks;
             poller.found(now);
+            poller.message();
+            now += works;
             messages += 1;
         }
-        assert_eq!(messages, 32 + 15, "15 times 7 µs are over 100");
+        assert_eq!(messages, 32 + 15, "15 looks of 4 µs, and 14 times 3 µs of work, are over 100");
     }
 
     /// What looking costs someone who never gets an answer in time.

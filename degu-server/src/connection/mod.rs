@@ -31,6 +31,7 @@ use std::task::Poll;
 
 use degu_wire::machine::{Content, RequestHead};
 use degu_wire::{Fault, Poller, Source};
+use tokio::task::yield_now;
 
 pub(crate) use close::CloseReason;
 pub(crate) use deadline::Wait;
@@ -156,6 +157,13 @@ impl<A: App> Driver<A> {
                 Ok(Poll::Ready(Some(head))) => {
                     self.exchange(&head).await?;
                     looks = true;
+                    poller.message();
+                    if poller.is_turn_over() {
+                        // A peer that sends hundreds of requests at once is not alone.
+                        yield_now().await;
+                        poller.begin_turn();
+                        self.pump.check()?;
+                    }
                 }
                 Ok(Poll::Ready(None)) => return Ok(Some(self.end())),
                 Err(fault) => return Err(CloseReason::Peer(fault)),

@@ -77,16 +77,15 @@ impl Pump {
 
     /// Writes what is pending, then looks for the next request as long as that is worth it: whether there are octets.
     ///
-    /// A look never returns to the runtime. Where this connection has the worker for itself that is bounded by the
-    /// [turn](Poller::is_turn_over); where there are others, they have theirs before each look; where very many are busy,
-    /// there always is something else to do.
+    /// A look never returns to the runtime: for how long that may go on is for the [worker](Worker::patience) to say. Where
+    /// very many are busy there always is something else to do.
     pub(super) async fn look(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
         if self.link.machine().awaits() != Awaits::Request || worker.is_crowded() || !poller.begin() {
             return Ok(false);
         }
         self.flush().await?;
         while poller.go_on(worker.now()) {
-            if poller.is_turn_over() || !worker.is_alone() {
+            if poller.is_over(worker.patience()) {
                 self.link.watch.wait(Wait::Request);
                 yield_now().await;
                 poller.begin_turn();
