@@ -145,7 +145,7 @@ impl<C> OptionsOf<C> {
 
     /// How a connection waits for the head of a response: it may look for it for some microseconds before it sleeps,
     /// which makes a round trip between two cores as fast as one on the same core. An async connection keeps its thread
-    /// meanwhile; its runtime's other tasks get it back after 32 responses, or 100 µs of looking.
+    /// meanwhile; its runtime's other tasks get it back after 32 responses or 100 µs of looking.
     ///
     /// Default: [`Polling::Adaptive`], which looks only where that bears fruit and nobody else wants the core.
     pub fn polling(mut self, polling: Polling) -> Self {
