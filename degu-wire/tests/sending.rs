@@ -314,6 +314,40 @@ fn heads_are_written_to_the_octet() {
 }
 
 #[test]
+fn a_request_is_the_same_whatever_was_sent_before() {
+    let (none, own) = (Headers::new(), one("Host", "c"));
+    let requests = [
+        (Method::Get, "/", "a", &none),
+        (Method::Get, "/", "b", &none),
+        (Method::Get, "/", "", &none),
+        (Method::Get, "/", "a", &own),
+        (Method::Get, "/a", "a", &none),
+        (Method::Post, "/", "a", &none),
+        (Method::Extension("G"), "/", "a", &none),
+        (Method::Extension("GET /"), "", "a", &none),
+        (Method::Extension(""), "GET /", "a", &none),
+        (Method::Get, "/ HTTP/1.1\r\nhost: a\r\n", "a", &none),
+        (Method::Get, "/", "a\r\n", &none),
+        (Method::Get, "", "a", &none),
+        (Method::Options, "*", "a", &none),
+    ];
+    for (before, request) in requests.iter().flat_map(|before| requests.iter().map(move |request| (before, request))) {
+        let send = |client: &mut Connection<Client>, &(method, target, host, headers): &(_, _, _, _)| {
+            let result = client.request(method, target, host, headers, Content::None);
+            (result, client.pending().concat())
+        };
+        let mut client = client();
+        let (sent, octets) = send(&mut client, before);
+        if sent.is_ok() {
+            client.transmitted(octets.len());
+            client.receive_buffer().extend_from_slice(b"HTTP/1.1 204 x\r\n\r\n");
+            assert!(matches!(client.poll_response(), Ok(Poll::Ready(_))));
+        }
+        assert_eq!(send(&mut client, request), send(&mut self::client(), request), "{request:?} after {before:?}");
+    }
+}
+
+#[test]
 fn calls_out_of_turn_are_refused() {
     let none = Headers::new();
     let mut idle = Connection::<Server>::new(Limits::DEFAULT);

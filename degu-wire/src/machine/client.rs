@@ -1,6 +1,6 @@
 //! The client's role.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::sync::Arc;
 use core::task::Poll;
 
 use bytes::Bytes;
@@ -9,8 +9,9 @@ use super::Connection;
 use super::head::ResponseHead;
 use super::receiver::Receiver;
 use super::sender::{Content, Sender, put_field, put_headers};
+use super::start::Start;
 use crate::body::Part;
-use crate::head::{FramingField, is_host, put_request_line};
+use crate::head::{FramingField, is_host, put_framing};
 use crate::headers::Headers;
 use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteError};
 
@@ -29,8 +30,8 @@ pub struct Client {
     /// The server said to go on, or the request did not ask.
     continued: bool,
     interim: usize,
-    /// The Host field of the last request, as it was sent: most requests have the same.
-    host: Vec<u8>,
+    /// How the last request began.
+    start: Start,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +41,6 @@ enum State {
     Waiting,
     Reading,
     Closed,
-}
-
-impl Client {
-    /// Checks what is to be sent for Host and writes the field, unless it is that of the last request.
-    fn know_host(&mut self, host: &str) -> Result<(), LocalError> {
-        let known = self.host.strip_prefix(b"host: ").and_then(|line| line.strip_suffix(b"\r\n"));
-        if known != Some(host.as_bytes()) {
-            if !is_host(host.as_bytes()) {
-                return Err(LocalError::FieldValue);
-            }
-            self.host.clear();
-            put_field(&mut self.host, "host", host.as_bytes());
-        }
-        Ok(())
-    }
 }
 
 impl Connection<Client> {
@@ -68,7 +54,7 @@ impl Connection<Client> {
             persistent: true,
             continued: true,
             interim: 0,
-            host: Vec::new(),
+            start: Start::default(),
         };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
@@ -111,17 +97,16 @@ impl Connection<Client> {
         };
         let named = |name| if headers.is_empty() { None } else { headers.get_bytes(name) };
         let host_field = named("host");
-        match host_field {
-            Some(host) if !is_host(host) => return Err(LocalError::FieldValue),
-            Some(_) => {}
-            None => self.role.know_host(host)?,
+        if host_field.is_some_and(|host| !is_host(host)) {
+            return Err(LocalError::FieldValue);
         }
+        self.role.start.set(method, target, host_field.is_none().then_some(host))?;
         let has_body = !matches!(content, Content::None);
         let (mut close, mut waits) = (false, false);
         self.sender.message(content, has_body, false, |out| {
-            put_request_line(out, method, target)?;
-            if host_field.is_none() {
-                out.extend_from_slice(&self.role.host);
+            out.extend_from_slice(self.role.start.as_bytes());
+            if headers.is_empty() {
+                return put_framing(out, framing);
             }
             let said = put_headers(out, headers, framing, false)?;
             (close, waits) = (said.close, said.expects_continue);

@@ -72,6 +72,7 @@ mod head;
 mod receiver;
 mod sender;
 mod server;
+mod start;
 
 use core::fmt;
 
