@@ -250,7 +250,7 @@ impl Exchange {
         Ok(given)
     }
 
-    #[inline]
+    /// The head of the response.
     pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
         let head = self.machine.poll_response().map_err(|error| self.error(error))?;
         if let Poll::Ready(head) = &head {

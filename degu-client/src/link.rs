@@ -233,6 +233,7 @@ impl Link {
                 Ok(octets) => {
                     self.exchange.transmitted(octets);
                     self.timer.sent();
+                    // There is nothing to flush behind it.
                     if self.exchange.is_sent() && self.stream.is_socket() {
                         return Poll::Ready(Ok(()));
                     }

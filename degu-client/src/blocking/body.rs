@@ -81,10 +81,10 @@ impl Body {
         match self.0 {
             Kind::None => (Content::None, None),
             Kind::Bytes(bytes) => (Content::Bytes(bytes), None),
-            Kind::Length(length, reader) => (
-                Content::Length(length),
-                Some(Box::new(Parts::Reader { left: length, reader, buffer: BytesMut::new() })),
-            ),
+            Kind::Length(length, reader) => {
+                let parts = Parts::Reader { left: length, reader, buffer: BytesMut::new() };
+                (Content::Length(length), Some(Box::new(parts)))
+            }
             Kind::Chunked(parts) => (Content::Chunked, Some(Box::new(Parts::Chunks(parts)))),
         }
     }

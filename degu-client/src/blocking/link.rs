@@ -159,6 +159,7 @@ impl Link {
                     self.exchange.transmitted(octets);
                     self.wait.take_if(|(wait, _)| *wait == Wait::Send);
                     written = true;
+                    // There is nothing to flush behind it.
                     if self.exchange.is_sent() && self.stream.socket().is_some() {
                         return Ok(());
                     }
