@@ -76,6 +76,7 @@ impl Contestant {
 /// Every contestant.
 pub(crate) static ALL: &[Contestant] = &[
     raw::CONTESTANT,
+    raw::VARIED,
     raw_poll::CONTESTANT,
     raw_tokio::CONTESTANT,
     raw_copy::CONTESTANT,
@@ -103,6 +104,9 @@ pub(crate) static PAIRS: &[(&str, &str)] = &[
     ("raw", "degu"),
     ("degu", "raw"),
     ("degu-blocking", "raw"),
+    // Beside heads that change each time, where ours gain nothing by heads that repeat.
+    ("raw-varied", "degu"),
+    ("degu", "raw-varied"),
 ];
 
 /// What stands after the name of one of ours that does not poll.

@@ -16,6 +16,11 @@ pub(crate) const REQUEST: &[u8] =
 /// The whole response.
 pub(crate) const RESPONSE: &[u8] = concat!("HTTP/1.1 200 OK\r\ncontent-length: 108\r\n\r\n", body!()).as_bytes();
 
+/// The same request and response with heads of other octets, for what gains by heads that repeat.
+pub(crate) const OTHER_REQUEST: &[u8] =
+    concat!("POST /example HTTP/1.1\r\nHost: localhost\r\nContent-Length: 108\r\n\r\n", body!()).as_bytes();
+pub(crate) const OTHER_RESPONSE: &[u8] = concat!("HTTP/1.1 200 OK\r\nContent-Length: 108\r\n\r\n", body!()).as_bytes();
+
 const _: () = assert!(BODY.len() == 108, "content-length above says 108");
 
 /// What a server for many connections answers to a GET.

@@ -25,12 +25,25 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// The other end of each that is counted.
 const PEER: &str = "raw";
 
+/// And the other end of those whose names end so: no head that it sends is the one before it again.
+const VARIED_PEER: &str = "raw-varied";
+const VARIED: &str = ", heads that change";
+
 /// What the others are compared with.
 const REFERENCE: &str = "hyper";
 
 /// Those that are counted. Polling makes as many calls as it has time for, so that ours are counted without.
-const CLIENTS: [&str; 6] = ["raw", "raw-tokio", "httparse", REFERENCE, "degu-off", "degu-blocking-off"];
-const SERVERS: [&str; 5] = ["raw", "raw-tokio", "httparse", REFERENCE, "degu-off"];
+const CLIENTS: [&str; 8] = [
+    "raw",
+    "raw-tokio",
+    "httparse",
+    REFERENCE,
+    "degu-off",
+    "degu-off, heads that change",
+    "degu-blocking-off",
+    "degu-blocking-off, heads that change",
+];
+const SERVERS: [&str; 6] = ["raw", "raw-tokio", "httparse", REFERENCE, "degu-off", "degu-off, heads that change"];
 
 /// Those of a quick run.
 const QUICK: [&str; 3] = [REFERENCE, "degu-off", "degu-blocking-off"];
@@ -77,7 +90,9 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         .enumerate()
         .flat_map(|(number, count)| {
             let all = if count.side == Side::Client { &CLIENTS[..] } else { &SERVERS };
-            all.iter().copied().filter(takes_part).map(move |name| (number, name))
+            // They make no other calls and allocations.
+            let counts = |name: &&str| count.tool == Tool::Callgrind || !name.ends_with(VARIED);
+            all.iter().copied().filter(takes_part).filter(counts).map(move |name| (number, name))
         })
         .collect();
     let counted = count_all(stage, &counts, &jobs)?;
@@ -151,7 +166,8 @@ fn run_counted(program: &Path, folder: &Path, number: usize, count: &Count, name
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<String>>();
     let listening = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
     let address = format!("unix:{socket}");
-    let (server, client) = if count.side == Side::Server { (name, PEER) } else { (PEER, name) };
+    let (name, peer) = name.strip_suffix(VARIED).map_or((name, PEER), |name| (name, VARIED_PEER));
+    let (server, client) = if count.side == Side::Server { (name, peer) } else { (peer, name) };
     let mut client_words = words(&["client", client, &address, &format!("--trips={trips}")]);
     client_words.extend(count.pause.then(|| "--pause".into()));
     let server_words = words(&["server", server, &address]);

@@ -1,39 +1,58 @@
 //! The floor: the same bytes over blocking sockets, two system calls a side, and no HTTP at all.
 
+use std::array::IntoIter;
 use std::io::{self, Read, Write};
+use std::iter::Cycle;
 
 use super::{Client, Contestant, Dial};
 use crate::Result;
-use crate::message::{REQUEST, RESPONSE};
+use crate::message::{OTHER_REQUEST, OTHER_RESPONSE, REQUEST, RESPONSE};
 use crate::setup::Setup;
 use crate::socket::{Address, Listener, Stream};
 
-pub(super) const CONTESTANT: Contestant =
-    Contestant { client: Some(prepare), server: Some(serve), ..Contestant::named("raw") };
+pub(super) const CONTESTANT: Contestant = Contestant {
+    client: Some(|setup| prepare(setup, [REQUEST, REQUEST])),
+    server: Some(|setup, ready| serve(setup, ready, [RESPONSE, RESPONSE])),
+    ..Contestant::named("raw")
+};
 
-fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
+/// No head that it sends is the one before it again.
+pub(super) const VARIED: Contestant = Contestant {
+    client: Some(|setup| prepare(setup, [REQUEST, OTHER_REQUEST])),
+    server: Some(|setup, ready| serve(setup, ready, [RESPONSE, OTHER_RESPONSE])),
+    ..Contestant::named("raw-varied")
+};
+
+fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result, responses: [&[u8]; 2]) -> Result {
     let (listener, bound) = Listener::bind(&setup.address)?;
     ready(bound)?;
     loop {
         let mut stream = listener.accept()?;
-        while fill::<{ REQUEST.len() }>(&mut stream)? {
-            stream.write_all(RESPONSE)?;
+        let mut responses = responses.into_iter().cycle();
+        while let (true, Some(response)) = (fill::<{ REQUEST.len() }>(&mut stream)?, responses.next()) {
+            stream.write_all(response)?;
         }
     }
 }
 
-fn prepare(setup: &Setup) -> Result<Dial> {
+fn prepare(setup: &Setup, requests: [&'static [u8]; 2]) -> Result<Dial> {
     let address = setup.address.clone();
-    Ok(Box::new(move || Ok(Box::new(Raw(Stream::connect(&address)?)))))
+    Ok(Box::new(move || {
+        let stream = Stream::connect(&address)?;
+        Ok(Box::new(Raw { stream, requests: requests.into_iter().cycle() }))
+    }))
 }
 
-struct Raw(Stream);
+struct Raw {
+    stream: Stream,
+    requests: Cycle<IntoIter<&'static [u8], 2>>,
+}
 
 impl Client for Raw {
     fn trips(&mut self, count: u64) -> Result {
-        for _ in 0..count {
-            self.0.write_all(REQUEST)?;
-            if !fill::<{ RESPONSE.len() }>(&mut self.0)? {
+        for request in (0..count).zip(&mut self.requests).map(|(_, request)| request) {
+            self.stream.write_all(request)?;
+            if !fill::<{ RESPONSE.len() }>(&mut self.stream)? {
                 return Err("the server closed the connection".into());
             }
         }
