@@ -208,17 +208,21 @@ pub(crate) fn put_framing(sink: &mut impl Sink, framing: FramingField) -> Result
         FramingField::Chunked => sink.put(b"transfer-encoding: chunked\r\n"),
         FramingField::Length(length) => {
             const NAME: &[u8] = b"content-length: ";
+            if let Ok(length @ 0..=999) = u16::try_from(length) {
+                // Most are small, and can be written forwards.
+                let digit = |value: u16| b'0' + (value % 10) as u8;
+                let digits = [digit(length / 100), digit(length / 10), digit(length), b'\r', b'\n'];
+                sink.put(NAME)?;
+                return sink.put(&digits[usize::from(length < 100) + usize::from(length < 10)..]);
+            }
             // Written from its end, in one piece: u64::MAX has 20 digits.
             let mut line = *b"content-length: 00000000000000000000\r\n";
             let mut at = line.len() - 2;
             let mut rest = length;
-            loop {
+            while rest > 0 {
                 at -= 1;
                 line[at] = b'0' + (rest % 10) as u8;
                 rest /= 10;
-                if rest == 0 {
-                    break;
-                }
             }
             let line = &mut line[at - NAME.len()..];
             line[..NAME.len()].copy_from_slice(NAME);

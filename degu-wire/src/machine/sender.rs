@@ -257,6 +257,7 @@ impl Sender {
 /// Writes the fields of the application and the framing field, and takes note of what they say. Framing fields that say
 /// what the body is, as those of a response that is passed on do, are not written twice; others are refused. Where the
 /// message has no body only because it was asked not to have one (`describes`), they are written as they are.
+#[inline]
 pub(super) fn put_headers(
     out: &mut Vec<u8>,
     headers: &Headers,
@@ -264,6 +265,10 @@ pub(super) fn put_headers(
     describes: bool,
 ) -> Result<Said, LocalError> {
     let mut said = Said::default();
+    if headers.is_empty() {
+        put_framing(out, framing)?;
+        return Ok(said);
+    }
     let mut described = false;
     let mut seen = 0;
     for (name, value) in headers.iter() {
