@@ -77,10 +77,9 @@ impl Pump {
 
     /// Writes what is pending, then looks for the next request as long as that is worth it: whether there are octets.
     ///
-    /// A look never returns to the runtime: for how long that may go on is for the [worker](Worker::patience) to say. Where
-    /// very many are busy there always is something else to do.
+    /// A look never returns to the runtime: for how long that may go on is for the [worker](Worker::patience) to say.
     pub(super) async fn look(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
-        if self.link.machine().awaits() != Awaits::Request || worker.is_crowded() || !poller.begin() {
+        if self.link.machine().awaits() != Awaits::Request {
             return Ok(false);
         }
         self.flush().await?;

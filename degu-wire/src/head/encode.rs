@@ -146,12 +146,17 @@ pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target:
     sink.put(b" HTTP/1.1\r\n")
 }
 
+#[inline(always)]
 pub(crate) fn put_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) -> Result<(), LocalError> {
-    if !(100..=999).contains(&status) {
-        return Err(LocalError::Status);
-    }
     if status == 200 && reason == b"OK" {
         return sink.put(b"HTTP/1.1 200 OK\r\n");
+    }
+    put_other_status_line(sink, status, reason)
+}
+
+fn put_other_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) -> Result<(), LocalError> {
+    if !(100..=999).contains(&status) {
+        return Err(LocalError::Status);
     }
     if !is_text(reason) {
         return Err(LocalError::Reason);
@@ -202,27 +207,31 @@ fn put_field(sink: &mut impl Sink, name: &str, value: &[u8]) -> Result<(), Local
     sink.put(b"\r\n")
 }
 
+#[inline(always)]
 pub(crate) fn put_framing(sink: &mut impl Sink, framing: FramingField) -> Result<(), LocalError> {
     match framing {
         FramingField::None => Ok(()),
         FramingField::Chunked => sink.put(b"transfer-encoding: chunked\r\n"),
         FramingField::Length(length) => {
             const NAME: &[u8] = b"content-length: ";
-            if let Ok(length @ 0..=999) = u16::try_from(length) {
-                // Most are small, and can be written forwards.
-                let digit = |value: u16| b'0' + (value % 10) as u8;
-                let digits = [digit(length / 100), digit(length / 10), digit(length), b'\r', b'\n'];
-                sink.put(NAME)?;
-                return sink.put(&digits[usize::from(length < 100) + usize::from(length < 10)..]);
+            if let 100..=999 = length {
+                // Of most small messages, so that all of it is known but three octets.
+                let digit = |value: u64| b'0' + (value % 10) as u8;
+                let mut line = *b"content-length: 000\r\n";
+                line[NAME.len()..][..3].copy_from_slice(&[digit(length / 100), digit(length / 10), digit(length)]);
+                return sink.put(&line);
             }
             // Written from its end, in one piece: u64::MAX has 20 digits.
             let mut line = *b"content-length: 00000000000000000000\r\n";
             let mut at = line.len() - 2;
             let mut rest = length;
-            while rest > 0 {
+            loop {
                 at -= 1;
                 line[at] = b'0' + (rest % 10) as u8;
                 rest /= 10;
+                if rest == 0 {
+                    break;
+                }
             }
             let line = &mut line[at - NAME.len()..];
             line[..NAME.len()].copy_from_slice(NAME);

@@ -268,6 +268,7 @@ impl Receiver {
     }
 
     /// The rest of a body of known length, if all of it is here and it is not empty.
+    #[inline(always)]
     pub(super) fn take_rest(&mut self) -> Option<Bytes> {
         let BodyState::Length(remaining) = self.body else { return None };
         let len = usize::try_from(remaining).ok().filter(|&len| len <= self.buffer.len() && self.fault.is_none())?;
