@@ -10,44 +10,51 @@ use crate::{LocalError, Method};
 /// A request line, and the Host field if the application has none of its own: checked, and as they are sent. They are made
 /// once for requests that begin alike, as those do of a process that asks another for the same again and again.
 #[derive(Default)]
-pub(super) struct Start(Vec<u8>);
+pub(super) struct Start {
+    octets: Vec<u8>,
+    /// How many of them are the line.
+    line: usize,
+}
 
 impl Start {
     /// Makes it that of a request.
     pub(super) fn set(&mut self, method: Method<'_>, target: &str, host: Option<&str>) -> Result<(), LocalError> {
-        if self.is(method, target, host) {
+        let (line, field) = self.octets.split_at(self.line);
+        let has_host = match host {
+            Some(host) => value(field) == Some(host.as_bytes()),
+            None => field.is_empty(),
+        };
+        if has_host && is_line(line, method, target) {
             return Ok(());
         }
-        self.0.clear();
+        self.octets.clear();
+        self.line = 0;
         if let Some(host) = host
+            && !has_host
             && !is_host(host.as_bytes())
         {
             return Err(LocalError::FieldValue);
         }
-        put_request_line(&mut self.0, method, target)?;
+        put_request_line(&mut self.octets, method, target)?;
+        self.line = self.octets.len();
         if let Some(host) = host {
-            put_field(&mut self.0, "host", host.as_bytes());
+            put_field(&mut self.octets, "host", host.as_bytes());
         }
         Ok(())
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.octets
     }
+}
 
-    /// Whether it is that of this request already.
-    fn is(&self, method: Method<'_>, target: &str, host: Option<&str>) -> bool {
-        let line = self.0.strip_prefix(method.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
-        let version = line.and_then(|rest| rest.strip_prefix(target.as_bytes()));
-        let Some(field) = version.and_then(|rest| rest.strip_prefix(b" HTTP/1.1\r\n")) else { return false };
-        match host {
-            None => field.is_empty(),
-            Some(host) => {
-                let value = field.strip_prefix(b"host: ").and_then(|rest| rest.strip_suffix(b"\r\n"));
-                value == Some(host.as_bytes())
-            }
-        }
-    }
+fn value(field: &[u8]) -> Option<&[u8]> {
+    field.strip_prefix(b"host: ")?.strip_suffix(b"\r\n")
+}
+
+fn is_line(line: &[u8], method: Method<'_>, target: &str) -> bool {
+    let rest = line.strip_prefix(method.as_str().as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
+    rest.and_then(|rest| rest.strip_prefix(target.as_bytes())) == Some(b" HTTP/1.1\r\n")
 }
 
 /// Nothing of it: the target may have secrets.
