@@ -39,7 +39,7 @@ pub(crate) struct Lines {
     spans: Vec<FieldSpan>,
     fields: usize,
     /// Of a head that was received.
-    start: Option<Start>,
+    meta: Option<Meta>,
     /// The target of a request, which is asked for again and again, and where its path is.
     target: String,
     path: (usize, usize),
@@ -47,7 +47,7 @@ pub(crate) struct Lines {
 
 /// What the start line of a head says, and what its fields say about the message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Start {
+pub(crate) enum Meta {
     Request(RequestMeta),
     Response(ResponseMeta),
 }
@@ -207,23 +207,23 @@ impl Lines {
     }
 
     /// Takes a head or a trailer section, whose fields are the first so many in the [spans](Self::spans).
-    pub(crate) fn fill(&mut self, text: &[u8], fields: usize, start: Option<Start>) {
+    pub(crate) fn fill(&mut self, text: &[u8], fields: usize, meta: Option<Meta>) {
         self.text.clear();
         self.text.shrink_to(Self::KEPT);
         self.text.extend_from_slice(text);
         self.fields = fields;
-        self.start = start;
+        self.meta = meta;
         self.target.clear();
         self.target.shrink_to(Self::KEPT);
-        if let Some(Start::Request(meta)) = start {
+        if let Some(Meta::Request(meta)) = meta {
             self.target.push_str(meta.target(text));
             self.path = find_path(&self.target);
         }
     }
 
     /// What this head says, if the octets begin with it, and how long it is.
-    pub(crate) fn repeated(&self, octets: &[u8]) -> Option<(Start, usize)> {
-        self.start.filter(|_| octets.starts_with(&self.text)).map(|start| (start, self.text.len()))
+    pub(crate) fn repeated(&self, octets: &[u8]) -> Option<(Meta, usize)> {
+        self.meta.filter(|_| octets.starts_with(&self.text)).map(|meta| (meta, self.text.len()))
     }
 
     fn fields(&self) -> &[FieldSpan] {

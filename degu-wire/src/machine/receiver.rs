@@ -9,7 +9,7 @@ use super::head::ResponseHead;
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
 use crate::head::{self, FieldSpan, RequestMeta};
-use crate::headers::{Headers, Lines, Start, Trailers};
+use crate::headers::{Headers, Lines, Meta, Trailers};
 use crate::{Fault, Framing, Limits, RemoteError};
 
 /// What is asked of the reader at first, and again at each message: a head and a small body.
@@ -146,29 +146,29 @@ impl Receiver {
     }
 
     pub(super) fn poll_request(&mut self) -> Result<Poll<RequestMeta>, RemoteError> {
-        if let Some(Start::Request(meta)) = self.take_repeated() {
+        if let Some(Meta::Request(meta)) = self.take_repeated() {
             return Ok(Poll::Ready(meta));
         }
-        self.poll_head(head::scan_request, |meta| (meta.len, meta.fields, Start::Request(*meta)))
+        self.poll_head(head::scan_request, |meta| (meta.len, meta.fields, Meta::Request(*meta)))
     }
 
     pub(super) fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
         let meta = match self.take_repeated() {
-            Some(Start::Response(meta)) => Poll::Ready(meta),
-            _ => self.poll_head(head::scan_response, |meta| (meta.len, meta.fields, Start::Response(*meta)))?,
+            Some(Meta::Response(meta)) => Poll::Ready(meta),
+            _ => self.poll_head(head::scan_response, |meta| (meta.len, meta.fields, Meta::Response(*meta)))?,
         };
         Ok(meta.map(|meta| ResponseHead { meta, headers: self.headers() }))
     }
 
     /// Takes a head that is the last one again, octet for octet, and so says the same: it need not be parsed. Two processes
     /// that talk with each other repeat themselves.
-    fn take_repeated(&mut self) -> Option<Start> {
-        let (start, len) = self.head.as_ref()?.repeated(&self.buffer)?;
+    fn take_repeated(&mut self) -> Option<Meta> {
+        let (meta, len) = self.head.as_ref()?.repeated(&self.buffer)?;
         if self.fault.is_some() {
             return None;
         }
         self.took_head(len);
-        Some(start)
+        Some(meta)
     }
 
     fn took_head(&mut self, len: usize) {
@@ -188,7 +188,7 @@ impl Receiver {
     fn poll_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        describe: impl Fn(&M) -> (u16, u16, Start),
+        describe: impl Fn(&M) -> (u16, u16, Meta),
     ) -> Result<Poll<M>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -219,7 +219,7 @@ impl Receiver {
     fn take_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        describe: impl Fn(&M) -> (u16, u16, Start),
+        describe: impl Fn(&M) -> (u16, u16, Meta),
     ) -> Result<Option<M>, RemoteError> {
         let head = self.head.get_or_insert_default();
         let head = match Arc::get_mut(head) {
@@ -237,8 +237,8 @@ impl Receiver {
             result => result,
         }?;
         if let Some(meta) = &meta {
-            let (len, fields, start) = describe(meta);
-            head.fill(&self.buffer[..len as usize], fields as usize, Some(start));
+            let (len, fields, kept) = describe(meta);
+            head.fill(&self.buffer[..len as usize], fields as usize, Some(kept));
             self.took_head(len as usize);
         }
         Ok(meta)

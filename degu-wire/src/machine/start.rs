@@ -17,6 +17,9 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// More room than this is not kept for the next one.
+    const KEPT: usize = 8 * 1024;
+
     /// Makes it that of a request.
     pub(super) fn set(&mut self, method: Method<'_>, target: &str, host: Option<&str>) -> Result<(), LocalError> {
         let (line, field) = self.octets.split_at(self.line);
@@ -28,6 +31,7 @@ impl Start {
             return Ok(());
         }
         self.octets.clear();
+        self.octets.shrink_to(Self::KEPT);
         self.line = 0;
         if let Some(host) = host
             && !has_host
