@@ -19,8 +19,12 @@ use crate::state::{Phase, ServerState};
 use crate::stats::Counters;
 use crate::{App, Credentials, Options, Session};
 
-/// How many connections of a worker may keep their buffers between two requests.
-const KEPT: usize = 32;
+/// How many connections may be busy for one of them to look for its next request.
+const LOOKING: usize = 4;
+/// How long one that looks keeps the thread where others are idle: about as long as a core takes to wake for one of them.
+const BESIDE_IDLE: Duration = Duration::from_micros(50);
+/// How many connections of a worker may keep their buffers between two requests: about 11 KiB each.
+const KEPT: usize = 128;
 /// A request that is larger is not found by looking in one read.
 const SCRATCH: usize = 16 * 1024;
 
@@ -195,7 +199,7 @@ impl Worker {
     pub(crate) fn patience(&self) -> Duration {
         match (self.busy.get(), self.links.borrow().len()) {
             (_, 0 | 1) => Poller::TURN,
-            (0 | 1, _) => Poller::WINDOW,
+            (0 | 1, _) => BESIDE_IDLE,
             _ => Duration::ZERO,
         }
     }
@@ -232,6 +236,11 @@ impl Worker {
     pub(crate) fn make_busy(&self) -> Busy<'_> {
         self.busy.set(self.busy.get() + 1);
         Busy(&self.busy)
+    }
+
+    /// Whether a connection may look for its next request: where many are busy there always is something else to do.
+    pub(crate) fn may_look(&self) -> bool {
+        self.busy.get() <= LOOKING
     }
 
     /// Whether a connection that pauses should give up what it holds at once, instead of when it has been idle for a

@@ -168,8 +168,7 @@ impl<A: App> Driver<A> {
                 Ok(Poll::Ready(None)) => return Ok(Some(self.end())),
                 Err(fault) => return Err(CloseReason::Peer(fault)),
                 Ok(Poll::Pending) => {
-                    // Where very many are busy there always is something else to do.
-                    let looks = looks && !worker.is_crowded() && poller.begin();
+                    let looks = looks && worker.may_look() && poller.begin();
                     let found = looks && self.pump.look(&worker, &mut poller).await?;
                     if !found && !self.pump.more(&worker, &mut poller).await? {
                         return Ok(None);
