@@ -18,7 +18,8 @@
 //! whether somebody else wants the core.
 //!
 //! A driver that finds its input by looking never returns to its runtime, where others wait: so now and then
-//! [a turn is over](Poller::is_turn_over).
+//! [a turn is over](Poller::is_turn_over). The driver tells of each [message](Poller::message), and when a turn
+//! [begins](Poller::begin_turn).
 
 use core::time::Duration;
 
@@ -71,8 +72,9 @@ pub struct Poller {
     yielded: u64,
     /// How long a wait looks.
     window: u32,
-    /// How long this wait, and this turn, have been looking.
+    /// How long this wait has been looking.
     waited: u32,
+    /// How long this turn has been looking, and working between looks.
     turn: u32,
     /// How many waits are to sleep at once.
     skip: u16,
@@ -80,7 +82,8 @@ pub struct Poller {
     skipped: u16,
     /// How many messages were taken in this turn.
     messages: u8,
-    /// How often others wanted the core, up to a bound; as many messages as make a turn, without it, take one back.
+    /// How often others wanted the core, up to a bound; as many looks in a row that found something as a turn has
+    /// messages take one back.
     contended: u8,
     calm: u8,
     /// A fruitless window is followed by waits without one.
@@ -146,14 +149,15 @@ impl Poller {
     }
 
     /// Whether to yield the core and look, at this time. If it was asked before during this wait, the core was yielded and
-    /// the look has found nothing. Times are counted from any moment that stays the same during a wait.
+    /// the look has found nothing. Times are counted from any moment that stays the same during a wait; where it stays
+    /// the same during a turn, what is done between two waits is a part of the turn.
     #[inline]
     pub const fn go_on(&mut self, now: Duration) -> bool {
         if !self.looks {
             (self.looks, self.waited) = (true, 0);
             let nanos = now.as_nanos() as u64;
             if self.messages > 0 {
-                // What was done with the message before is a part of the turn.
+                // What was done with the message before. Less than it took, where the caller counts anew at each wait.
                 self.turn = self.turn.saturating_add(capped(nanos.saturating_sub(self.yielded)));
             }
             self.yielded = nanos;
@@ -189,14 +193,14 @@ impl Poller {
         }
     }
 
-    /// A message was taken, whether or not it was looked for.
+    /// A message was taken, whether or not it was looked for: it counts for [the turn](Self::is_turn_over).
     #[inline]
     pub const fn message(&mut self) {
         self.messages = self.messages.saturating_add(1);
     }
 
-    /// Whether the driver has kept its thread for long enough, 32 messages or [100 µs](Self::TURN), and is to let others
-    /// have theirs before it goes on. The time is known as of the last look.
+    /// Whether the driver has kept its thread for long enough, 32 messages or [100 µs](Self::TURN), and is to let
+    /// others have theirs before it goes on. The time is known as of the last look.
     #[inline]
     pub const fn is_turn_over(&self) -> bool {
         self.is_over(Self::TURN)
@@ -208,7 +212,7 @@ impl Poller {
         self.messages >= Self::MESSAGES || self.turn >= nanos(time)
     }
 
-    /// Others had theirs.
+    /// A turn begins: others had theirs.
     #[inline]
     pub const fn begin_turn(&mut self) {
         self.messages = 0;
@@ -246,7 +250,9 @@ impl Poller {
 }
 
 const fn nanos(time: Duration) -> u32 {
-    capped(time.as_nanos() as u64)
+    // A window of centuries must not come out as none.
+    let nanos = time.as_nanos();
+    capped(if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 })
 }
 
 /// Four seconds are as good as for ever.
@@ -282,6 +288,8 @@ mod tests {
         assert_eq!(looks(&mut poller, 5..), Some(20));
         let mut poller = Poller::new(Polling::Fixed(Duration::from_micros(50)));
         assert_eq!(looks(&mut poller, 5..), Some(50));
+        // Whose nanoseconds do not fit into 64 bits.
+        assert_eq!(Poller::new(Polling::Fixed(Duration::from_secs(1 << 55))).window, u32::MAX);
     }
 
     #[test]
