@@ -4,15 +4,15 @@ use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 
 use crate::head::{
-    FieldSpan, RequestMeta, ResponseMeta, check_field, find_path, is_forbidden_in_trailers, is_token, path, query,
+    FieldSpan, RequestMeta, ResponseMeta, check_field, find_path, is_forbidden_in_trailers, is_token, path_of, query_of,
 };
 use crate::{Limits, LocalError};
 
 /// Header fields in their order: one text and the places of names and values in it.
 ///
-/// Fields are shared: a clone costs a reference count, and changing what somebody else holds too makes a copy. Storage of a
-/// received head that nobody holds any more is used for the next one. Names compare without case. Values are octets (RFC 9110 §5.5);
-/// [`get`](Self::get) gives those that are UTF-8, which is all that sane peers send.
+/// Fields are shared: a clone costs a reference count, and changing what somebody else holds too makes a copy. Storage
+/// of a received head that nobody holds any more is used for the next one. Names compare without case. Values are
+/// octets (RFC 9110 §5.5); [`get`](Self::get) gives those that are UTF-8, which is all that sane peers send.
 ///
 /// Every field that is here can be sent: [`set`](Self::set) and [`append`](Self::append) refuse what would not be one
 /// field on the wire.
@@ -31,16 +31,17 @@ use crate::{Limits, LocalError};
 #[derive(Clone, Default)]
 pub struct Headers(Option<Arc<Lines>>);
 
-/// A text, and where in it fields lie: of a head as it was received, of what the application made, or storage for either.
+/// A text, and where in it fields lie: a head as it was received, fields that the application made, or storage for
+/// either.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     text: Vec<u8>,
     /// As many as there ever were; those that are in use come first.
     spans: Vec<FieldSpan>,
     fields: usize,
-    /// Of a head that was received.
+    /// Of a head that was received, what it says.
     meta: Option<Meta>,
-    /// The target of a request, which is asked for again and again, and where its path is.
+    /// The target of a request as text, so that it is checked to be UTF-8 once, and where its path is.
     target: String,
     path: (usize, usize),
 }
@@ -72,11 +73,11 @@ impl Headers {
     }
 
     pub(crate) fn path(&self) -> &str {
-        self.0.as_ref().map_or("", |lines| path(&lines.target, lines.path))
+        self.0.as_ref().map_or("", |lines| path_of(&lines.target, lines.path))
     }
 
     pub(crate) fn query(&self) -> Option<&str> {
-        self.0.as_ref().and_then(|lines| query(&lines.target, lines.path))
+        self.0.as_ref().and_then(|lines| query_of(&lines.target, lines.path))
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {

@@ -215,7 +215,7 @@ pub(crate) fn put_framing(sink: &mut impl Sink, framing: FramingField) -> Result
         FramingField::Length(length) => {
             const NAME: &[u8] = b"content-length: ";
             if let 100..=999 = length {
-                // Of most small messages, so that all of it is known but three octets.
+                // The length of most small messages: all of the line is known but three octets.
                 let digit = |value: u64| b'0' + (value % 10) as u8;
                 let mut line = *b"content-length: 000\r\n";
                 line[NAME.len()..][..3].copy_from_slice(&[digit(length / 100), digit(length / 10), digit(length)]);

@@ -28,7 +28,7 @@ pub(crate) use {
     encode::{Sink, check_field, put_framing, put_request_line, put_status_line},
     fields::{decimal, is_forbidden_in_trailers, single},
     host::is_host,
-    request::{RequestMeta, find_path, path, query, scan_request},
+    request::{RequestMeta, find_path, path_of, query_of, scan_request},
     response::{ResponseMeta, scan_response},
     scan::is_token,
 };

@@ -28,6 +28,7 @@ pub(crate) struct RequestMeta {
     pub(crate) http10: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
+    /// Which of [`Method::KNOWN`] the method is, if it is one of those.
     known_method: Option<u8>,
 }
 
@@ -217,6 +218,7 @@ impl RequestMeta {
         }
     }
 
+    /// Whether the method is HEAD, which is one of the known ones: that needs no text.
     #[cfg(feature = "alloc")]
     pub(crate) fn is_head(self) -> bool {
         self.method(&[]) == Method::Head
@@ -245,12 +247,12 @@ pub(crate) fn find_path(target: &str) -> (usize, usize) {
 }
 
 /// The path that was [found](find_path). RFC 9112 §3.2.1: an empty one in absolute-form is `/`.
-pub(crate) fn path(target: &str, (start, end): (usize, usize)) -> &str {
+pub(crate) fn path_of(target: &str, (start, end): (usize, usize)) -> &str {
     target.get(start..end).filter(|path| !path.is_empty()).unwrap_or("/")
 }
 
 /// The query behind the path that was [found](find_path).
-pub(crate) fn query(target: &str, (_, end): (usize, usize)) -> Option<&str> {
+pub(crate) fn query_of(target: &str, (_, end): (usize, usize)) -> Option<&str> {
     target.get(end + 1..)
 }
 
@@ -276,12 +278,12 @@ impl<'b> RequestHead<'b> {
 
     /// The path, percent-encoded as it was sent: `/` at least, or `*`.
     pub fn path(&self) -> &'b str {
-        path(self.target(), find_path(self.target()))
+        path_of(self.target(), find_path(self.target()))
     }
 
     /// What follows the `?`, if there is one.
     pub fn query(&self) -> Option<&'b str> {
-        query(self.target(), find_path(self.target()))
+        query_of(self.target(), find_path(self.target()))
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3). Empty if
