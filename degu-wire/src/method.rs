@@ -57,7 +57,7 @@ impl<'a> Method<'a> {
         }
     }
 
-    /// Those that have a variant of their own.
+    /// The methods that have a variant of their own, in the order of [`known`](Self::known).
     pub(crate) const KNOWN: [Self; 9] = [
         Self::Get,
         Self::Head,
@@ -70,7 +70,7 @@ impl<'a> Method<'a> {
         Self::Trace,
     ];
 
-    /// Which of those that are [known](Self::KNOWN) has this name.
+    /// Which of [`KNOWN`](Self::KNOWN) has this name.
     pub(crate) const fn known(name: &[u8]) -> Option<u8> {
         Some(match name {
             b"GET" => 0,

@@ -175,7 +175,7 @@ impl<S: ?Sized> BodyOf<S> {
         self.kind
     }
 
-    /// What a machine is told of the body, and where its parts come from.
+    /// What a machine is told of the body, and the source of its parts if it has one: what a driver works with.
     pub fn split(self) -> (Content, Option<Pin<Box<S>>>) {
         match self.kind {
             BodyKind::None => (Content::None, None),

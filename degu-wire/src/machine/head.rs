@@ -138,7 +138,7 @@ pub struct Reason(Phrase);
 
 #[derive(Clone)]
 enum Phrase {
-    /// What the registry says, for one, of which there need be no copy.
+    /// Text of a program, as that of the registry is, of which there need be no copy.
     Known(&'static str),
     Other(Bytes),
 }

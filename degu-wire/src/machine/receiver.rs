@@ -160,8 +160,11 @@ impl Receiver {
         Ok(meta.map(|meta| ResponseHead { meta, headers: self.headers() }))
     }
 
-    /// Takes a head that is the last one again, octet for octet, and so says the same: it need not be parsed. Two processes
-    /// that talk with each other repeat themselves.
+    /// Takes a head that is the last one again, octet for octet, and so says the same: it need not be parsed. Two
+    /// processes that talk with each other repeat themselves.
+    ///
+    /// Places of fields that a parse of its beginning has written meanwhile are the same again, since they are written
+    /// for whole lines only.
     fn take_repeated(&mut self) -> Option<Meta> {
         let (meta, len) = self.head.as_ref()?.repeated(&self.buffer)?;
         if self.fault.is_some() {
@@ -171,13 +174,14 @@ impl Receiver {
         Some(meta)
     }
 
+    /// A head has been taken, which is so long.
     fn took_head(&mut self, len: usize) {
         self.buffer.advance(len);
         self.searched = 0;
         self.read_size = FIRST_READ;
     }
 
-    /// Those of the last head.
+    /// The fields of the last head.
     pub(super) fn headers(&self) -> Headers {
         self.head.clone().map_or_else(Headers::new, Headers::received)
     }

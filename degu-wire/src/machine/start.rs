@@ -7,8 +7,8 @@ use super::sender::put_field;
 use crate::head::{is_host, put_request_line};
 use crate::{LocalError, Method};
 
-/// A request line, and the Host field if the application has none of its own: checked, and as they are sent. They are made
-/// once for requests that begin alike, as those do of a process that asks another for the same again and again.
+/// A request line, and the Host field if the application has none of its own: checked, and as they are sent. They are
+/// made once for requests that begin alike, as those do of a process that asks another for the same again and again.
 #[derive(Default)]
 pub(super) struct Start {
     octets: Vec<u8>,
@@ -20,7 +20,7 @@ impl Start {
     /// More room than this is not kept for the next one.
     const KEPT: usize = 8 * 1024;
 
-    /// Makes it that of a request.
+    /// Makes this the beginning of a request. What could not be sent is refused.
     pub(super) fn set(&mut self, method: Method<'_>, target: &str, host: Option<&str>) -> Result<(), LocalError> {
         let (line, field) = self.octets.split_at(self.line);
         let has_host = match host {
