@@ -164,12 +164,12 @@ impl fmt::Debug for OwnedRequest {
 
 pub(crate) fn components(path: &str) -> Components<'_> {
     let mut components = Components::new();
-    split(path, &mut components);
+    split_path(path, &mut components);
     components
 }
 
-/// Appends the components of a path.
-pub(crate) fn split<'p>(path: &'p str, components: &mut Components<'p>) {
+/// Appends the components of a path, to what lies where it stays: they are large to move.
+pub(crate) fn split_path<'p>(path: &'p str, components: &mut Components<'p>) {
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
     // A search for an octet: components are too short for the machinery of a search for a character.
     while let Some(end) = rest.bytes().position(|octet| octet == b'/') {

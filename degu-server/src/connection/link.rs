@@ -166,7 +166,7 @@ impl Link {
 
     /// For the body's handle: the rest of a length, if all of it has been received.
     pub(crate) fn take_rest(&self, exchange: u64) -> Option<Bytes> {
-        // A fault is kept for whoever waits.
+        // Why there is none is for `poll_part` to say.
         self.check(exchange).ok()?;
         self.machine().take_rest()
     }

@@ -43,7 +43,7 @@ pub(crate) use socket::Socket;
 pub(crate) use tls::handshake;
 
 use crate::origin::Origin;
-use crate::request::{Components, split};
+use crate::request::{Components, split_path};
 use crate::worker::Worker;
 use crate::{App, Incoming, Request, Response, Session};
 use pump::Pump;
@@ -205,15 +205,15 @@ impl<A: App> Driver<A> {
 
         let link = pump.link.clone();
         let exchange = link.begin_exchange();
-        // In one future, which is never moved: the app's, and the response that it makes.
-        let answer = pin!(async {
+        // One future, which is never moved, holds the app's and takes the response that it makes.
+        let handler = pin!(async {
             let mut path = Components::new();
-            split(head.path(), &mut path);
+            split_path(head.path(), &mut path);
             let body = Incoming::new(Origin::of_exchange(link.clone(), exchange), head.framing());
             let response = app.handle(session, Request::new(head, &path, body)).await;
             answer(&link, worker, response)
         });
-        let rest = pump.drive(answer).await??;
+        let rest = pump.drive(handler).await??;
         link.watch.handler(false);
         if let Some(Rest { source, is_chunked }) = rest {
             pump.unframed = is_chunked && head.is_http10();
@@ -277,7 +277,7 @@ impl<A: App> Driver<A> {
     }
 }
 
-/// Begins what the app answered: all of it, but for a body that comes from a source.
+/// Writes what the app answered into the machine: all of it, but for a body that comes from a source, which it gives.
 fn answer(link: &Link, worker: &Worker, mut response: Response) -> Result<Option<Rest>, CloseReason> {
     if let Some(error) = response.take_failure() {
         // An app that could not read its request passes on whose fault that is.

@@ -113,7 +113,7 @@ impl Pump {
             self.check()?;
             let awaits = self.link.machine().awaits();
             self.link.watch.wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
-            // Nearly always what came has been read, and all there is to do is to wait, which costs less than a read.
+            // Nearly always all that came has been read: to ask for input then costs less than a read that finds none.
             let is_ready = std::mem::replace(&mut woken, true) || self.poll_readable(cx)?.is_ready();
             if is_ready && self.poll_read(cx)?.is_ready() {
                 self.link.watch.wait(Wait::App);
