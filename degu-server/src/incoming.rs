@@ -170,8 +170,8 @@ impl Incoming {
         }
     }
 
-    /// The next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data comes (the client gives it as one chunk),
-    /// without extensions.
+    /// The next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data comes,
+    /// without extensions; the client gives such a body as one chunk.
     ///
     /// # Errors
     ///

@@ -191,8 +191,8 @@ impl Options {
     /// How a worker waits for the next request of a connection that has just been answered: it may look for it for some
     /// microseconds before it sleeps, which makes a round trip between two cores as fast as one on the same core. Other
     /// busy connections of the worker have their turn before each look, and whatever else its runtime has to do after
-    /// 32 requests or 100 µs, or 50 µs where there are idle connections. Those are never looked at, and where more than four
-    /// are busy none is.
+    /// 32 requests or 100 µs, or 50 µs where there are idle connections. Those are never looked at, and where more than
+    /// four are busy none is.
     ///
     /// Default: [`Polling::Adaptive`], which looks only where that bears fruit and nobody else wants the core.
     #[must_use]

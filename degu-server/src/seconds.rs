@@ -1,7 +1,7 @@
 //! The seconds that a worker counts.
 //!
-//! A runtime that has a timer to mind reads the clock twice at every turn, which comes to a twentieth of what a small request
-//! costs. Where the kernel can say by a descriptor that a second is over, as Linux does, it is asked to.
+//! A runtime that has a timer to mind reads the clock twice at every turn, which comes to a twentieth of what a small
+//! request costs. Where the kernel can say by a descriptor that a second is over, as Linux does, it is asked to.
 
 use std::time::Duration;
 
@@ -17,10 +17,11 @@ use {
 /// What tells when a second is over.
 #[derive(Debug)]
 pub(crate) enum Seconds {
+    /// A timer of the kernel. It is waited for and read as a pipe is, which takes no more than `read(2)`.
     #[cfg(all(target_os = "linux", not(test)))]
-    /// A timer. Of all that tokio has for a descriptor that is only read this fits: reading it is the same `read(2)`.
     Kernel(pipe::Receiver),
-    /// The runtime: on other systems, where there is no descriptor left, and in the simulation, which has its own clock.
+    /// The runtime: on other systems, where there is no descriptor left, and in the simulation, which has its own
+    /// clock.
     Runtime,
 }
 

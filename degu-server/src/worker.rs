@@ -19,9 +19,10 @@ use crate::state::{Phase, ServerState};
 use crate::stats::Counters;
 use crate::{App, Credentials, Options, Session};
 
-/// How many connections may be busy for one of them to look for its next request.
+/// Where more connections than this are busy none of them looks for its next request.
 const LOOKING: usize = 4;
-/// How long one that looks keeps the thread where others are idle: about as long as a core takes to wake for one of them.
+/// How long one that looks keeps the thread where others are idle: about as long as a core takes to wake for one of
+/// them.
 const BESIDE_IDLE: Duration = Duration::from_micros(50);
 /// How many connections of a worker may keep their buffers between two requests: about 11 KiB each.
 const KEPT: usize = 128;
@@ -194,8 +195,9 @@ impl Worker {
         self.state.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }
 
-    /// How long a busy connection may keep the thread while it looks for its next request, since others may want it: one
-    /// that is busy too, at any moment; one that has been idle, now and then; and the acceptor and the sweep.
+    /// How long a busy connection may keep the thread while it looks for its next request, since others may want it:
+    /// another that is busy, at any moment; one that has been idle, now and then; and the acceptor and the sweep, which
+    /// can wait for a whole turn.
     pub(crate) fn patience(&self) -> Duration {
         match (self.busy.get(), self.links.borrow().len()) {
             (_, 0 | 1) => Poller::TURN,
@@ -238,7 +240,7 @@ impl Worker {
         Busy(&self.busy)
     }
 
-    /// Whether a connection may look for its next request: where many are busy there always is something else to do.
+    /// Whether a connection may look for its next request: where many are busy there is always something else to do.
     pub(crate) fn may_look(&self) -> bool {
         self.busy.get() <= LOOKING
     }
