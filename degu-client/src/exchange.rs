@@ -44,7 +44,7 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     /// When a response was found by looking for it, so that the clock need not be read again.
     pub(crate) found: Option<Instant>,
-    /// Until then nobody looks what came behind the last exchange.
+    /// Until then nobody looks for what came behind the last exchange: see [`RIGHT_AFTER`].
     quiet_until: Option<Instant>,
 }
 
@@ -240,7 +240,7 @@ impl Exchange {
         }
     }
 
-    /// What has come by the next `step`, which is not asked again before more has come.
+    /// What `step` gives of what has come. If it gave nothing, it is not asked again before more has come.
     pub(crate) fn poll<T>(&mut self, step: impl Fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
         if !self.unread {
             return Ok(Poll::Pending);
@@ -250,7 +250,7 @@ impl Exchange {
         Ok(given)
     }
 
-    /// The head of the response.
+    /// The head of the final response.
     pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
         let head = self.machine.poll_response().map_err(|error| self.error(error))?;
         if let Poll::Ready(head) = &head {

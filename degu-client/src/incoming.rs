@@ -115,6 +115,7 @@ impl<'c> Incoming<'c> {
     ///
     /// Dropping the future drops the body: see [`Connection`](crate::Connection).
     pub fn read_all(mut self, limit: usize) -> impl Future<Output = Result<Bytes, Error>> + use<'c> {
+        // Not an `async fn`, whose future would hold another copy of the body's handle.
         let mut whole = None;
         poll_fn(move |cx| self.poll_all(cx, limit, &mut whole))
     }

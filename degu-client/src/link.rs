@@ -323,7 +323,7 @@ impl Link {
         self.exchange.error(cause)
     }
 
-    /// The fields of a request, which may be none that can be sent.
+    /// The fields of a request. Where they can not be sent the connection is closed, as after any error.
     pub(crate) fn headers(&mut self, headers: impl TryInto<Headers, Error: Into<Error>>) -> Result<Headers, Error> {
         headers.try_into().map_err(Into::into).inspect_err(|_| self.close())
     }
