@@ -21,8 +21,9 @@ const FIRST: usize = 50;
 const PLAIN: usize = 10_000;
 const TLS: usize = 2000;
 
-/// A server may give back what it needs no longer within this time: ours does so once a second.
-const SETTLE: Duration = Duration::from_millis(1200);
+/// A server may give back what it needs no longer within this time: ours does so once a connection has been idle for a
+/// second, which it finds out once a second.
+const SETTLE: Duration = Duration::from_millis(2400);
 
 /// How long round trips of another connection are measured.
 const TRIPS: Duration = Duration::from_millis(200);
@@ -114,11 +115,12 @@ fn measure(stage: &Stage<'_>, program: &Path, server: &str, connections: usize, 
         let time = if stage.options.quick { TRIPS / 4 } else { TRIPS };
         Ok(each(stage.measure(&[words, &[server.address()]].concat(), End { pki, cores: core, more: &[] }, time)?))
     };
-    let trip_before = trip()?;
     let before = settled(server.id())?;
+    let trip_before = trip()?;
     let _held = hold(connections)?;
-    let trip_beside = trip()?;
+    // They are idle when they have settled, and not when they have just been answered.
     let after = settled(server.id())?;
+    let trip_beside = trip()?;
     Ok(vec![after.saturating_sub(before) as f64 / connections as f64, trip_beside, trip_beside / trip_before])
 }
 
