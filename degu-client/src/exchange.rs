@@ -125,7 +125,7 @@ impl Exchange {
         };
         // Octets at hand go out with their head, unless the server is asked first whether it wants them.
         let content = match content {
-            Content::Bytes(bytes) if !headers.is_empty() && headers.contains("expect") => {
+            Content::Bytes(bytes) if headers.contains("expect") => {
                 let length = bytes.len() as u64;
                 self.later = Some(bytes);
                 Content::Length(length)

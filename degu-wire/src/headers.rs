@@ -86,7 +86,7 @@ impl Headers {
 
     /// How many field lines there are.
     pub fn len(&self) -> usize {
-        self.parts().1.len()
+        self.0.as_ref().map_or(0, |lines| lines.fields)
     }
 
     /// Whether there are none.
@@ -95,6 +95,7 @@ impl Headers {
     }
 
     /// Whether there is a field of this name.
+    #[inline]
     pub fn contains(&self, name: &str) -> bool {
         self.get_bytes(name).is_some()
     }
@@ -105,8 +106,9 @@ impl Headers {
     }
 
     /// The first value of this name, as octets.
+    #[inline]
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        if self.is_empty() { None } else { self.get_all(name).next() }
+        self.0.as_ref()?.find(name)
     }
 
     /// Every value of this name, in their order.
@@ -225,6 +227,10 @@ impl Lines {
     /// What this head says, if the octets begin with it, and how long it is.
     pub(crate) fn repeated(&self, octets: &[u8]) -> Option<(Meta, usize)> {
         self.meta.filter(|_| octets.starts_with(&self.text)).map(|meta| (meta, self.text.len()))
+    }
+
+    fn find(&self, name: &str) -> Option<&[u8]> {
+        self.fields().iter().find(|span| span.is_named(&self.text, name)).map(|span| span.value(&self.text))
     }
 
     fn fields(&self) -> &[FieldSpan] {

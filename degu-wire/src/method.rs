@@ -109,3 +109,13 @@ impl fmt::Display for Method<'_> {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Method;
+
+    #[test]
+    fn those_that_are_known_are_known_by_their_names() {
+        assert!(Method::KNOWN.into_iter().all(|method| Method::from(method.as_str()) == method));
+    }
+}

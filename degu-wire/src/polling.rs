@@ -203,12 +203,12 @@ impl Poller {
     /// others have theirs before it goes on. The time is known as of the last look.
     #[inline]
     pub const fn is_turn_over(&self) -> bool {
-        self.is_over(Self::TURN)
+        self.is_turn_longer_than(Self::TURN)
     }
 
     /// As [`is_turn_over`](Self::is_turn_over), with another time for a driver whose others can wait less long.
     #[inline]
-    pub const fn is_over(&self, time: Duration) -> bool {
+    pub const fn is_turn_longer_than(&self, time: Duration) -> bool {
         self.messages >= Self::MESSAGES || self.turn >= nanos(time)
     }
 
@@ -412,7 +412,7 @@ mod tests {
         let (looks, works) = (Duration::from_micros(4), Duration::from_micros(3));
         while !poller.is_turn_over() {
             assert!(poller.begin() && poller.go_on(now));
-            assert_eq!(poller.is_over(Duration::from_micros(20)), messages - 32 >= 3);
+            assert_eq!(poller.is_turn_longer_than(Duration::from_micros(20)), messages - 32 >= 3);
             now += looks;
             poller.found(now);
             poller.message();

@@ -300,8 +300,10 @@ fn answer(link: &Link, worker: &Worker, mut response: Response) -> Result<Option
     }
     let date = worker.date();
     machine.respond(status, reason.as_str(), &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
-    let source = source.filter(|_| machine.is_sending());
-    Ok(source.map(|source| Rest { source, is_chunked }))
+    let sends = machine.is_sending();
+    // A source may look at its request's body even while it is dropped.
+    drop(machine);
+    Ok(source.filter(|_| sends).map(|source| Rest { source, is_chunked }))
 }
 
 /// Calls the app, which may panic before there is a future to poll.

@@ -84,7 +84,7 @@ impl Pump {
         }
         self.flush().await?;
         while poller.go_on(worker.now()) {
-            if poller.is_over(worker.patience()) {
+            if poller.is_turn_longer_than(worker.patience()) {
                 self.link.watch.wait(Wait::Request);
                 yield_now().await;
                 poller.begin_turn();

@@ -212,30 +212,33 @@ pub(crate) fn put_framing(sink: &mut impl Sink, framing: FramingField) -> Result
     match framing {
         FramingField::None => Ok(()),
         FramingField::Chunked => sink.put(b"transfer-encoding: chunked\r\n"),
-        FramingField::Length(length) => {
-            const NAME: &[u8] = b"content-length: ";
-            if let 100..=999 = length {
-                // The length of most small messages: all of the line is known but three octets.
-                let digit = |value: u64| b'0' + (value % 10) as u8;
-                let mut line = *b"content-length: 000\r\n";
-                line[NAME.len()..][..3].copy_from_slice(&[digit(length / 100), digit(length / 10), digit(length)]);
-                return sink.put(&line);
-            }
-            // Written from its end, in one piece: u64::MAX has 20 digits.
-            let mut line = *b"content-length: 00000000000000000000\r\n";
-            let mut at = line.len() - 2;
-            let mut rest = length;
-            loop {
-                at -= 1;
-                line[at] = b'0' + (rest % 10) as u8;
-                rest /= 10;
-                if rest == 0 {
-                    break;
-                }
-            }
-            let line = &mut line[at - NAME.len()..];
-            line[..NAME.len()].copy_from_slice(NAME);
-            sink.put(line)
+        FramingField::Length(length) => put_length(sink, length),
+    }
+}
+
+#[inline(always)]
+fn put_length(sink: &mut impl Sink, length: u64) -> Result<(), LocalError> {
+    const NAME: &[u8] = b"content-length: ";
+    let digit = |value: u64| b'0' + (value % 10) as u8;
+    if let 100..=999 = length {
+        // Of most small messages, so that all of it is known but three octets.
+        let mut line = *b"content-length: 000\r\n";
+        line[NAME.len()..][..3].copy_from_slice(&[digit(length / 100), digit(length / 10), digit(length)]);
+        return sink.put(&line);
+    }
+    // Written from its end, in one piece: u64::MAX has 20 digits.
+    let mut line = *b"content-length: 00000000000000000000\r\n";
+    let mut at = line.len() - 2;
+    let mut rest = length;
+    loop {
+        at -= 1;
+        line[at] = digit(rest);
+        rest /= 10;
+        if rest == 0 {
+            break;
         }
     }
+    let line = &mut line[at - NAME.len()..];
+    line[..NAME.len()].copy_from_slice(NAME);
+    sink.put(line)
 }

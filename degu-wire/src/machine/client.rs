@@ -11,7 +11,7 @@ use super::receiver::Receiver;
 use super::sender::{Content, Sender, put_field, put_headers};
 use super::start::Start;
 use crate::body::Part;
-use crate::head::{FramingField, is_host, put_framing};
+use crate::head::{FramingField, is_host};
 use crate::headers::Headers;
 use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteError};
 
@@ -95,8 +95,7 @@ impl Connection<Client> {
             Content::Length(length) => FramingField::Length(*length),
             Content::Chunked => FramingField::Chunked,
         };
-        let named = |name| if headers.is_empty() { None } else { headers.get_bytes(name) };
-        let host_field = named("host");
+        let host_field = headers.get_bytes("host");
         if host_field.is_some_and(|host| !is_host(host)) {
             return Err(LocalError::FieldValue);
         }
@@ -105,9 +104,6 @@ impl Connection<Client> {
         let (mut close, mut waits) = (false, false);
         self.sender.message(content, has_body, false, |out| {
             out.extend_from_slice(self.role.start.as_bytes());
-            if headers.is_empty() {
-                return put_framing(out, framing);
-            }
             let said = put_headers(out, headers, framing, false)?;
             (close, waits) = (said.close, said.expects_continue);
             if close {
@@ -119,7 +115,7 @@ impl Connection<Client> {
         let role = &mut self.role;
         role.state = State::Waiting;
         role.head = method == Method::Head;
-        role.ranged = named("range").is_some();
+        role.ranged = headers.contains("range");
         role.part_left = None;
         role.persistent = !close;
         role.continued = continued;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes};
 
-use crate::body::{BodyKind, Part};
+use crate::body::Part;
 use crate::head::{FramingField, Sink, decimal, put_framing, single};
 use crate::headers::Headers;
 use crate::{Limits, LocalError};
@@ -25,17 +25,6 @@ pub enum Content {
     Length(u64),
     /// Chunks, which follow in parts.
     Chunked,
-}
-
-impl<S: ?Sized> From<&BodyKind<S>> for Content {
-    fn from(kind: &BodyKind<S>) -> Self {
-        match kind {
-            BodyKind::None => Self::None,
-            BodyKind::Bytes(bytes) => Self::Bytes(bytes.clone()),
-            BodyKind::Length(length, _) => Self::Length(*length),
-            BodyKind::Chunked(_) => Self::Chunked,
-        }
-    }
 }
 
 /// What waits to be written, in three pieces: small things, one large piece of data, and small things behind it.
