@@ -146,7 +146,7 @@ impl Link {
                 // The server has just said that it wants the body.
                 continue;
             }
-            let found = if self.looks == Some(false) { None } else { ready!(self.poll_look(cx))? };
+            let found = if self.is_looking() { ready!(self.poll_look(cx))? } else { None };
             let read = match found {
                 Some(read) => Poll::Ready(read),
                 None => self.stream.poll_read(cx, self.exchange.machine.receive_buffer()),
@@ -163,15 +163,17 @@ impl Link {
         }
     }
 
-    /// Looks for the head of a response as long as that is worth it: what a read gave, or `None` where it is not. Pending
-    /// means that it looks on after others have had their turn.
-    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<io::Result<usize>>, Error>> {
+    /// Whether the head of a response is looked for before it is waited for: decided once for each.
+    fn is_looking(&mut self) -> bool {
         if self.looks.is_none() && self.exchange.waits_for() == Some(Wait::Head) {
             self.looks = Some(self.stream.is_socket() && self.poller.begin());
         }
-        if self.looks != Some(true) {
-            return Poll::Ready(Ok(None));
-        }
+        self.looks == Some(true)
+    }
+
+    /// Looks for the head of a response as long as that is worth it: what a read gave, or `None` where it is not. Pending
+    /// means that it looks on after others have had their turn.
+    fn poll_look(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<io::Result<usize>>, Error>> {
         if self.scratch.is_empty() {
             self.scratch = vec![0; SCRATCH].into();
         }
