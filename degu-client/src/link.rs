@@ -33,6 +33,8 @@ pub(crate) struct Link {
     scratch: Box<[u8]>,
     /// Whether the response is still looked for, once that is known.
     looks: Option<bool>,
+    /// The stream was found to have nothing, and is waited for.
+    waits: bool,
 }
 
 /// Where the parts of a request's body come from, if they do.
@@ -48,6 +50,7 @@ impl Link {
             poller,
             scratch: Box::default(),
             looks: Some(false),
+            waits: false,
         }
     }
 
@@ -149,8 +152,11 @@ impl Link {
             let found = if self.is_looking() { ready!(self.poll_look(cx))? } else { None };
             let read = match found {
                 Some(read) => Poll::Ready(read),
+                // Nearly always all that came was read, and all there is to do is to wait, which costs less than a read.
+                None if !self.waits && self.stream.poll_readable(cx).is_pending() => Poll::Pending,
                 None => self.stream.poll_read(cx, self.exchange.machine.receive_buffer()),
             };
+            self.waits = read.is_pending();
             match read {
                 Poll::Ready(Ok(octets)) => self.exchange.received(octets),
                 Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,

@@ -34,6 +34,16 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// Ready when something has come, or may have.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+            // What knows nothing of readiness is read.
+            _ => Poll::Ready(()),
+        }
+    }
+
     /// Appends what has come; 0 octets are the end.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         match self {
