@@ -1,10 +1,10 @@
 //! Making an async connection.
 
-use std::{io, net::SocketAddr, os::unix::net::UnixStream as StdUnixStream, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use degu_wire::Address;
 use rustix::net::{SocketAddrUnix, connect};
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -50,7 +50,7 @@ async fn dial(_: &Base, address: &Address) -> Result<(Stream, Address), Cause> {
 async fn open(address: &Address) -> Result<(Stream, Address), Cause> {
     match target(address)? {
         Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip).await?), address.clone())),
-        Target::Unix(path) => Ok((Stream::Unix(unix(&path).await?), address.clone())),
+        Target::Unix(path) => Ok((unix(&path).await?, address.clone())),
         Target::Name { host, port } => {
             let (stream, ip) = first(interleave(lookup_host((host, port)).await?)).await?;
             Ok((Stream::Tcp(stream), ip.into()))
@@ -90,12 +90,12 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)
 }
 
 /// A Unix socket whose queue is full can not be waited for: the kernel says so at once, and this tries again.
-async fn unix(path: &SocketAddrUnix) -> Result<UnixStream, Cause> {
+async fn unix(path: &SocketAddrUnix) -> Result<Stream, Cause> {
     let mut pause = Duration::from_millis(1);
     loop {
         let socket = unix_socket(true)?;
         match connect(&socket, path) {
-            Ok(()) => return Ok(UnixStream::from_std(StdUnixStream::from(socket))?),
+            Ok(()) => return Ok(Stream::unix(socket)?),
             Err(rustix::io::Errno::AGAIN) => sleep(pause).await,
             Err(error) => return Err(error.into()),
         }

@@ -1,19 +1,25 @@
 //! What an async connection reads and writes.
+//!
+//! A readiness that nobody asked for wakes a thread for nothing. On a TCP socket the kernel reports room to write only to
+//! those who ran out of it. On a Unix socket it does so for every message that the peer takes, so there a socket begins
+//! [`Lean`](Stream::Lean): registered for input alone, and registered anew for both when a write finds no room.
 
 use std::{
     fmt,
     io::{self, IoSlice},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::{Pin, pin},
     task::{Context, Poll},
 };
 
 use bytes::BytesMut;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, unix::pipe};
 
+use crate::resolve::NO_SIGNAL;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
@@ -25,6 +31,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// A Unix socket that is registered for input alone. Of all that tokio has for it this is what reads into a buffer
+    /// that nobody cleared first; reading a socket and reading a pipe are the same `read(2)`.
+    Lean(pipe::Receiver),
     #[cfg(feature = "tls")]
     Tls(Box<Tls<Stream>>),
     Other(Box<dyn Io>),
@@ -34,11 +43,25 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// A connected Unix socket that does not block.
+    pub(crate) fn unix(socket: OwnedFd) -> io::Result<Self> {
+        Ok(Self::Lean(pipe::Receiver::from_owned_fd_unchecked(socket)?))
+    }
+
+    /// Registers a lean socket for output too.
+    fn widen(&mut self) -> io::Result<()> {
+        if let Self::Lean(stream) = std::mem::replace(self, Self::Closed) {
+            *self = Self::Unix(UnixStream::from_std(stream.into_nonblocking_fd()?.into())?);
+        }
+        Ok(())
+    }
+
     /// Ready when something has come, or may have.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
             Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+            Self::Lean(stream) => stream.poll_read_ready(cx).map(drop),
             // What knows nothing of readiness is read.
             _ => Poll::Ready(()),
         }
@@ -49,6 +72,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Lean(stream) => pin!(stream.read_buf(buffer)).poll(cx),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.poll_read_buffer(cx, buffer),
             Self::Other(stream) => pin!(stream.read_buf(buffer)).poll(cx),
@@ -90,6 +114,12 @@ impl Stream {
         if let Self::Tls(stream) = self {
             return stream.poll_write_pieces(cx, pieces);
         }
+        if let Self::Lean(stream) = self {
+            match write_socket(stream.as_fd(), pieces) {
+                Err(Errno::AGAIN) => {}
+                written => return Poll::Ready(written.map_err(io::Error::from)),
+            }
+        }
         let stream = self.writer()?;
         let written = match pieces {
             [only, [], []] | [[], only, []] | [[], [], only] => stream.poll_write(cx, only),
@@ -102,15 +132,18 @@ impl Stream {
         }
     }
 
-    /// The writing half; an error where there is none any more.
+    /// The writing half, to be waited for; an error where there is none any more.
     pub(crate) fn writer(&mut self) -> io::Result<Pin<&mut (dyn AsyncWrite + Unpin)>> {
+        if let Self::Lean(_) = self {
+            self.widen()?;
+        }
         Ok(match self {
             Self::Tcp(stream) => Pin::new(stream),
             Self::Unix(stream) => Pin::new(stream),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => Pin::new(&mut **stream),
             Self::Other(stream) => Pin::new(stream),
-            Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
+            Self::Lean(_) | Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
             #[cfg(test)]
             Self::Simulated(pipe) => Pin::new(pipe),
         })
@@ -146,6 +179,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Some(stream.as_fd()),
             Self::Unix(stream) => Some(stream.as_fd()),
+            Self::Lean(stream) => Some(stream.as_fd()),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.socket(),
             Self::Other(_) | Self::Closed => None,
@@ -160,12 +194,25 @@ impl fmt::Debug for Stream {
         match self {
             Self::Tcp(stream) => stream.fmt(f),
             Self::Unix(stream) => stream.fmt(f),
+            Self::Lean(stream) => stream.fmt(f),
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.fmt(f),
             Self::Other(_) => f.write_str("a stream of the caller's"),
             Self::Closed => f.write_str("closed"),
             #[cfg(test)]
             Self::Simulated(pipe) => pipe.fmt(f),
+        }
+    }
+}
+
+/// Writes some of these pieces, which are not all empty, without waiting.
+pub(crate) fn write_socket(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
+    let flags = SendFlags::DONTWAIT | NO_SIGNAL;
+    match pieces {
+        [only, [], []] | [[], only, []] | [[], [], only] => retry_on_intr(|| send(socket, only, flags)),
+        _ => {
+            let pieces = pieces.map(IoSlice::new);
+            retry_on_intr(|| sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags))
         }
     }
 }

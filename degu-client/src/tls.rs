@@ -242,6 +242,7 @@ impl Read for Polled<'_, '_> {
         now(match self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(self.cx, &mut buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(self.cx, &mut buffer),
+            Stream::Lean(stream) => Pin::new(stream).poll_read(self.cx, &mut buffer),
             _ => Poll::Ready(Err(ErrorKind::NotConnected.into())),
         })?;
         Ok(buffer.filled().len())

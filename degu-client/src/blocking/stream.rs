@@ -12,10 +12,9 @@ use std::{
 use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use rustix::net::{RecvFlags, recv};
 
-use crate::resolve::NO_SIGNAL;
-use crate::stream::{Silence, peek};
+use crate::stream::{Silence, peek, write_socket};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
@@ -152,17 +151,6 @@ impl Stream {
         } else {
             Ready::Write
         })
-    }
-}
-
-fn write_socket(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
-    let flags = SendFlags::DONTWAIT | NO_SIGNAL;
-    match pieces {
-        [only, [], []] | [[], only, []] | [[], [], only] => retry_on_intr(|| send(socket, only, flags)),
-        _ => {
-            let pieces = pieces.map(IoSlice::new);
-            retry_on_intr(|| sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags))
-        }
     }
 }
 
