@@ -168,7 +168,9 @@ impl Link {
     pub(crate) fn take_rest(&self, exchange: u64) -> Option<Bytes> {
         // Why there is none is for `poll_part` to say.
         self.check(exchange).ok()?;
-        self.machine().take_rest()
+        let rest = self.machine().take_rest()?;
+        self.wants_input.set(false);
+        Some(rest)
     }
 
     /// For the body's handle: whether all that is left of a length has been received.
@@ -205,5 +207,24 @@ impl Link {
     fn fail(&self, fault: RemoteError) -> BodyError {
         self.fault.set(Some(fault));
         BodyError::Peer(fault)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_was_waited_for_is_not_wanted_when_its_rest_was_taken() {
+        let link = Link::new(Arc::new(Limits::DEFAULT));
+        let receive = |octets: &[u8]| link.machine().receive_buffer().extend_from_slice(octets);
+        receive(b"PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n");
+        assert!(link.machine().poll_request().unwrap().is_ready());
+        let exchange = link.begin_exchange();
+        assert!(link.poll_part(exchange, &mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(link.wants_input());
+        receive(b"body");
+        assert_eq!(link.take_rest(exchange).unwrap(), "body");
+        assert!(!link.wants_input());
     }
 }
