@@ -7,13 +7,13 @@ use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::{Raw, Running};
 use degu_server::{
-    Address, App, Body, BodyError, BoxError, Chunk, IntoResponse, Limits, Listener, Part, Request, Response, Server,
-    Session, Source,
+    Address, App, Body, BodyError, BoxError, Chunk, Incoming, IntoResponse, Limits, Listener, Part, Request, Response,
+    Server, Session, Source,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -299,4 +299,31 @@ async fn others_have_their_turn_beside_a_peer_that_sends_hundreds_of_requests() 
     peer.await.unwrap();
     assert!((2..=32).contains(&most), "{most} requests in a turn");
     serving.abort();
+}
+
+/// A body that is passed back, and is looked at once more when it is dropped.
+struct LooksBack(Incoming);
+
+impl Source for LooksBack {
+    fn poll_part(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        Pin::new(&mut self.0).poll_part(cx)
+    }
+}
+
+impl Drop for LooksBack {
+    fn drop(&mut self) {
+        let _ = Pin::new(&mut self.0).poll_part(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+#[test]
+fn a_source_that_is_not_asked_may_read_the_request_when_it_is_dropped() {
+    let server = Running::new(TCP, async |_: &mut Session, request: Request<'_>| {
+        Body::from_source(4, Box::pin(LooksBack(request.body))).into_response()
+    });
+    let mut raw = server.connect();
+    for _ in 0..2 {
+        raw.send("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nfine");
+        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n");
+    }
 }

@@ -160,6 +160,7 @@ impl<A: App> Driver<A> {
                     poller.message();
                     if poller.is_turn_over() {
                         // A peer that sends hundreds of requests at once is not alone.
+                        self.pump.flush().await?;
                         yield_now().await;
                         poller.begin_turn();
                         self.pump.check()?;
@@ -300,10 +301,10 @@ fn answer(link: &Link, worker: &Worker, mut response: Response) -> Result<Option
     }
     let date = worker.date();
     machine.respond(status, reason.as_str(), &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
-    let sends = machine.is_sending();
-    // A source may look at its request's body even while it is dropped.
-    drop(machine);
-    Ok(source.filter(|_| sends).map(|source| Rest { source, is_chunked }))
+    let is_sending = machine.is_sending();
+    // A source that is not asked for anything may still look at the request's body when it is dropped.
+    drop((date, machine));
+    Ok(source.filter(|_| is_sending).map(|source| Rest { source, is_chunked }))
 }
 
 /// Calls the app, which may panic before there is a future to poll.
