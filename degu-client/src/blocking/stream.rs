@@ -18,8 +18,8 @@ use crate::stream::{Silence, peek, write_socket};
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
-/// Reads begin with this much room, and grow up to [`MOST`] while they fill it.
-const FIRST: usize = 8 * 1024;
+/// A read takes at least so much, and at most.
+const LEAST: usize = 2 * 1024;
 const MOST: usize = 256 * 1024;
 
 pub(crate) trait Io: Read + Write + Send {}
@@ -86,7 +86,7 @@ impl Stream {
         if let Self::Tls(stream) = self {
             return stream.read(buffer, flags);
         }
-        let room = scratch.room();
+        let room = scratch.room(buffer.capacity() - buffer.len());
         let octets = match self {
             Self::Tcp(stream) => retry_on_intr(|| recv(&*stream, &mut *room, flags))?.1,
             Self::Unix(stream) => retry_on_intr(|| recv(&*stream, &mut *room, flags))?.1,
@@ -101,7 +101,6 @@ impl Stream {
             Self::Closed => 0,
         };
         buffer.extend_from_slice(&room[..octets]);
-        scratch.grow(octets);
         Ok(octets)
     }
 
@@ -155,18 +154,13 @@ impl Stream {
 }
 
 impl Scratch {
-    fn room(&mut self) -> &mut [u8] {
-        if self.0.is_empty() {
-            self.0 = vec![0; FIRST].into();
+    /// As much as there is room for where what is read goes, up to a bound: more would make that place move.
+    fn room(&mut self, octets: usize) -> &mut [u8] {
+        let octets = octets.clamp(LEAST, MOST);
+        if self.0.len() < octets {
+            self.0 = vec![0; octets].into();
         }
-        &mut self.0
-    }
-
-    /// More was there than fitted: the next read has twice the room.
-    fn grow(&mut self, read: usize) {
-        if read == self.0.len() && read < MOST {
-            self.0 = vec![0; 2 * read].into();
-        }
+        &mut self.0[..octets]
     }
 }
 
