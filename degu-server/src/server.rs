@@ -108,8 +108,8 @@ impl<A: App> Server<A> {
     }
 
     /// Serves on the runtime that it is called in, without a thread of its own, until the future is dropped: which begins
-    /// a graceful shutdown, for as long as the runtime lives on. Deadlines follow the kernel's clock, also where that of the
-    /// runtime is paused.
+    /// a graceful shutdown, for as long as the runtime lives on. On Linux deadlines follow the kernel's clock, also where
+    /// that of the runtime is paused.
     ///
     /// # Errors
     ///
