@@ -166,12 +166,13 @@ impl Worker {
 
     /// Once a second, as long as there are connections: charges each for what it waits for.
     async fn sweep(self: Rc<Self>) {
+        // Kept even without connections: what a worker holds does not depend on when it is looked at.
+        let mut seconds = Seconds::new();
         loop {
             while self.links.borrow().is_empty() {
                 self.changed.notified().await;
             }
             self.set_date();
-            let mut seconds = Seconds::new();
             while !self.links.borrow().is_empty() {
                 seconds.next().await;
                 self.set_date();

@@ -62,8 +62,22 @@ struct Rest {
 pub(crate) struct Driver<A> {
     pump: Pump,
     session: Session,
-    worker: Rc<Worker>,
     app: Arc<A>,
+    /// The last to go: a connection that does not count any more has no descriptor.
+    place: Place,
+}
+
+/// The place of a connection among those of its worker, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    worker: Rc<Worker>,
+    link: Rc<Link>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.remove(&self.link);
+    }
 }
 
 impl<A> Drop for Driver<A> {
@@ -75,7 +89,6 @@ impl<A> Drop for Driver<A> {
             // Aborted in the midst of a body that only the end of the connection ends.
             self.pump.socket.reset_on_close();
         }
-        self.worker.remove(&self.pump.link);
     }
 }
 
@@ -83,13 +96,13 @@ impl<A> Driver<A> {
     /// Adds what has come and gone to what the server counts.
     fn count_octets(&mut self) {
         let (received, sent) = self.pump.take_octets();
-        self.worker.counters().add_octets(received, sent);
+        self.place.worker.counters().add_octets(received, sent);
     }
 }
 
 impl<A: App> Driver<A> {
-    pub(crate) const fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
-        Self { pump: Pump::new(socket, link), session, worker, app }
+    pub(crate) fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
+        Self { pump: Pump::new(socket, link.clone()), session, app, place: Place { worker, link } }
     }
 
     /// Serves the connection until it ends.
@@ -110,13 +123,13 @@ impl<A: App> Driver<A> {
 
     async fn run(&mut self) -> Result<CloseReason, CloseReason> {
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.worker.options().tls {
+        if let Some(tls) = &self.place.worker.options().tls {
             let Pump { socket, link, .. } = &mut self.pump;
             let time = || {
                 link.watch.wait(Wait::Handshake);
                 link.watch.expired().map_or(Ok(()), |wait| Err(CloseReason::Deadline(wait)))
             };
-            let handshake = tls::handshake(socket, tls, self.worker.handshakes(), time, || link.stopping.get());
+            let handshake = tls::handshake(socket, tls, self.place.worker.handshakes(), time, || link.stopping.get());
             self.session.peer = Box::pin(handshake).await?;
             self.pump.link.watch.restart();
         }
@@ -134,7 +147,7 @@ impl<A: App> Driver<A> {
     }
 
     async fn is_wanted(&mut self) -> Result<bool, CloseReason> {
-        let Self { pump, session, worker, app } = self;
+        let Self { pump, session, app, place: Place { worker, .. } } = self;
         if !pump.drive(pin!(caught(|| app.on_connect(session))?)).await? {
             return Ok(false);
         }
@@ -146,7 +159,7 @@ impl<A: App> Driver<A> {
 
     /// Serves requests as long as they keep coming; `None` when they pause.
     async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
-        let worker = self.worker.clone();
+        let worker = self.place.worker.clone();
         let _busy = worker.make_busy();
         let mut poller = Poller::new(worker.options().polling);
         // What the connection was woken by is here already.
@@ -191,7 +204,7 @@ impl<A: App> Driver<A> {
 
     /// One request and its response.
     async fn exchange(&mut self, head: &RequestHead) -> Result<(), CloseReason> {
-        let Self { pump, session, worker, app } = self;
+        let Self { pump, session, app, place: Place { worker, .. } } = self;
         if !worker.options().allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
@@ -240,7 +253,7 @@ impl<A: App> Driver<A> {
 
     /// For the log and the counters.
     fn tell(&self, reason: &CloseReason) {
-        reason.count(self.worker.counters());
+        reason.count(self.place.worker.counters());
         let (peer, requests) = (self.session.address(), self.session.requests);
         if reason.is_ours() {
             tracing::error!(%peer, requests, %reason, "connection ends");
@@ -258,7 +271,7 @@ impl<A: App> Driver<A> {
         if pump.unframed {
             return Ok(());
         }
-        let silent = !self.worker.options().answers_faults() && !reason.is_ours();
+        let silent = !self.place.worker.options().answers_faults() && !reason.is_ours();
         match (reason, reason.status()) {
             (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write), _) => return Ok(()),
             // Nothing is written into a response that has begun.
@@ -273,7 +286,7 @@ impl<A: App> Driver<A> {
         if silent && reason.status().is_some() && self.session.requests == 0 {
             return Ok(());
         }
-        self.worker.linger(&self.pump.link);
+        self.place.worker.linger(&self.pump.link);
         self.pump.linger().await
     }
 }
