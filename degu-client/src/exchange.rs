@@ -286,11 +286,12 @@ impl Exchange {
         !self.machine.is_sending() && self.machine.is_flushed()
     }
 
-    /// The exchange is over, just now.
-    pub(crate) fn end(&mut self) {
+    /// The exchange is over, just now. It took so long.
+    pub(crate) fn end(&mut self) -> Duration {
         self.open = false;
         let now = self.found.take().unwrap_or_else(Instant::now);
         self.quiet_until = now.checked_add(RIGHT_AFTER);
+        now.saturating_duration_since(self.began)
     }
 
     /// An error of what is being done now.

@@ -291,7 +291,10 @@ impl Link {
 
     /// The exchange is over.
     fn end(&mut self) {
-        self.exchange.end();
+        let took = self.exchange.end();
+        if self.poller.is_comparing() {
+            self.poller.round(took);
+        }
         if !self.exchange.is_reusable() {
             self.close();
         }

@@ -20,8 +20,16 @@
 //! A driver that finds its input by looking never returns to its runtime, where others wait: so now and then
 //! [a turn is over](Poller::is_turn_over). The driver tells of each [message](Poller::message), and when a turn
 //! [begins](Poller::begin_turn).
+//!
+//! That looks find something does not say that they pay: a peer on the same core may wake twice a round because this side
+//! did not sleep. So now and then a poller [compares](Poller::is_comparing): some rounds look, some sleep, and the driver
+//! tells [how long each took](Poller::round).
+
+mod comparison;
 
 use core::time::Duration;
+
+use comparison::Comparison;
 
 /// How a driver waits for the next message: an option of the server and of both clients.
 ///
@@ -38,6 +46,9 @@ pub enum Polling {
     /// finds something the windows are twice as long as it took, until the peer does not sleep any more either.
     /// A yield that took more than [200 µs](Poller::CONTENDED) says that others want the core, and hundreds of waits sleep
     /// at once, thousands if it happens again.
+    /// Now and then, after a thousand fruitful waits and then more and more seldom, six in a row sleep, to see how long a
+    /// round trip takes that way. If that comes near, some hundreds do; and if it is faster in the end, thousands sleep
+    /// before it is compared again.
     #[default]
     Adaptive,
     /// Looks for up to so long at every wait, four seconds at most, whether or not it bears fruit: for peers that answer
@@ -90,6 +101,7 @@ pub struct Poller {
     unlearns: bool,
     /// This wait has begun to look.
     looks: bool,
+    comparison: Comparison,
 }
 
 impl Poller {
@@ -131,6 +143,7 @@ impl Poller {
             calm: 0,
             unlearns,
             looks: false,
+            comparison: Comparison::new(),
         }
     }
 
@@ -145,7 +158,7 @@ impl Poller {
             self.skip -= 1;
             return false;
         }
-        true
+        !self.comparison.sleeps()
     }
 
     /// Whether to yield the core and look, at this time. If it was asked before during this wait, the core was yielded and
@@ -172,6 +185,7 @@ impl Poller {
             self.skipped = if more < Self::MOST_SKIPPED { more } else { Self::MOST_SKIPPED };
             self.skip = self.skipped;
             self.set_window(self.window);
+            self.comparison.give_up();
         }
         false
     }
@@ -185,11 +199,26 @@ impl Poller {
         self.skipped = 0;
         if self.unlearns {
             self.set_window(self.waited);
+            self.comparison.fruit();
         }
         self.calm += 1;
         if self.calm == Self::MESSAGES {
             self.calm = 0;
             self.contended = self.contended.saturating_sub(1);
+        }
+    }
+
+    /// Whether the driver is to tell how long [this round](Self::round) takes.
+    #[inline]
+    pub const fn is_comparing(&self) -> bool {
+        self.comparison.is_under_way() && self.skip == 0
+    }
+
+    /// A message has come, whether or not it was looked for, so long after the one before; or the response, so long after
+    /// the request was begun. To be told while it is [asked for](Self::is_comparing), and otherwise not.
+    pub fn round(&mut self, took: Duration) {
+        if let Some(sleep) = self.comparison.round(nanos(took)) {
+            self.skip = sleep;
         }
     }
 
@@ -241,6 +270,7 @@ impl Poller {
             return false;
         }
         self.calm = 0;
+        self.comparison.give_up();
         self.skip = Self::CONTENDED_SKIP << self.contended;
         if self.contended < Self::MOST_CONTENDED {
             self.contended += 1;
@@ -420,6 +450,49 @@ mod tests {
             messages += 1;
         }
         assert_eq!(messages, 32 + 15, "15 looks of 4 µs, and 14 times 3 µs of work, are over 100");
+    }
+
+    #[test]
+    fn whoever_is_faster_asleep_sleeps() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        let (mut looked, mut slept) = (0, 0);
+        for _ in 0..200_000 {
+            let looks = poller.begin();
+            if looks {
+                assert!(poller.go_on(Duration::ZERO));
+                poller.found(Duration::from_micros(8));
+                looked += 1;
+            } else {
+                slept += 1;
+            }
+            if poller.is_comparing() {
+                poller.round(Duration::from_micros(if looks { 17 } else { 13 }));
+            }
+        }
+        assert!(looked < 1200, "{looked} looked, {slept} slept");
+
+        // A window that somebody chose is kept to.
+        let mut poller = Poller::new(Polling::Fixed(Duration::from_micros(20)));
+        for _ in 0..10_000 {
+            assert!(poller.begin() && poller.go_on(Duration::ZERO));
+            poller.found(Duration::from_micros(8));
+            assert!(!poller.is_comparing());
+        }
+    }
+
+    #[test]
+    fn nothing_is_compared_where_others_want_the_core() {
+        let mut poller = Poller::new(Polling::Adaptive);
+        let found = |poller: &mut Poller, micros| {
+            assert!(poller.begin() && poller.go_on(Duration::ZERO));
+            poller.found(Duration::from_micros(micros));
+        };
+        (0..1024).for_each(|_| found(&mut poller, 8));
+        assert!(poller.is_comparing());
+        found(&mut poller, 201);
+        assert!(!poller.is_comparing());
+        assert_eq!(slept(&mut poller), 512);
+        assert!(!poller.is_comparing());
     }
 
     /// What looking costs someone who never gets an answer in time.

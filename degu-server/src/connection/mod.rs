@@ -28,6 +28,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use degu_wire::machine::{Content, RequestHead};
 use degu_wire::{Fault, Poller, Source};
@@ -164,6 +165,8 @@ impl<A: App> Driver<A> {
         let mut poller = Poller::new(worker.options().polling);
         // What the connection was woken by is here already.
         let mut looks = false;
+        // When the last request did, while that is of interest.
+        let mut came = Duration::ZERO;
         loop {
             let polled = self.pump.link.machine().poll_request();
             match polled {
@@ -186,6 +189,11 @@ impl<A: App> Driver<A> {
                     let found = looks && self.pump.look(&worker, &mut poller).await?;
                     if !found && !self.pump.more(&worker, &mut poller).await? {
                         return Ok(None);
+                    }
+                    if poller.is_comparing() {
+                        let now = worker.now();
+                        poller.round(now.saturating_sub(came));
+                        came = now;
                     }
                 }
             }
