@@ -12,12 +12,10 @@ use degu_wire::machine::{self, Content, ResponseHead};
 use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError};
 
 use crate::options::Base;
+use crate::quiet::Quiet;
 use crate::stream::Silence;
 use crate::{Cause, Deadline, Doing, Error};
 
-/// So soon after a response a look for what came behind it would find nothing: no peer writes that fast. It is left out,
-/// which saves exchanges in a row a system call each.
-const RIGHT_AFTER: Duration = Duration::from_micros(5);
 /// How long a server may take to say that it wants a body, before it gets it unasked (RFC 9110 §10.1.1; curl: 1 s).
 const CONTINUE: Duration = Duration::from_secs(1);
 
@@ -44,8 +42,7 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     /// When a response was found by looking for it, so that the clock need not be read again.
     pub(crate) found: Option<Instant>,
-    /// Until then nobody looks for what came behind the last exchange: see [`RIGHT_AFTER`].
-    quiet_until: Option<Instant>,
+    quiet: Quiet,
 }
 
 /// What is waited for, which decides how long.
@@ -76,18 +73,23 @@ impl Exchange {
             open: false,
             began: Instant::now(),
             found: None,
-            quiet_until: None,
+            quiet: Quiet::default(),
         }
     }
 
     /// A request is about to be sent: looks whether the server has closed, or has sent what nobody asked for and would
     /// become the answer.
-    pub(crate) fn look(&mut self, look: impl FnOnce() -> io::Result<Silence>) -> Result<(), Error> {
+    pub(crate) fn look<S>(
+        &mut self,
+        stream: &mut S,
+        has_heard: impl FnOnce(&mut S) -> bool,
+        look: impl FnOnce(&mut S) -> io::Result<Silence>,
+    ) -> Result<(), Error> {
         self.began = Instant::now();
-        if self.quiet_until.is_some_and(|end| self.began < end) {
+        if !self.quiet.is_to_be_checked(self.began, || has_heard(stream)) {
             return Ok(());
         }
-        match look().map_err(|error| Error::new(error, Doing::Requesting))? {
+        match look(stream).map_err(|error| Error::new(error, Doing::Requesting))? {
             Silence::Kept => {}
             Silence::Ended => self.machine.receive_eof(),
             // One octet stands for all: there will be no exchange any more.
@@ -290,7 +292,7 @@ impl Exchange {
     pub(crate) fn end(&mut self) -> Duration {
         self.open = false;
         let now = self.found.take().unwrap_or_else(Instant::now);
-        self.quiet_until = now.checked_add(RIGHT_AFTER);
+        self.quiet.begin(now);
         now.saturating_duration_since(self.began)
     }
 
@@ -308,7 +310,7 @@ impl Exchange {
     /// The caller has left the exchange: reads over what is left of it, if all of that is here. Says whether it was.
     pub(crate) fn skip(&mut self) -> bool {
         self.open = false;
-        self.quiet_until = None;
+        self.quiet.end();
         while let Ok(Poll::Ready(part)) = self.machine.poll_part() {
             if part.is_none() {
                 return self.doing == Doing::ReadingBody && self.is_sent();

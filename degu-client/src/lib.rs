@@ -68,6 +68,7 @@ mod link;
 mod options;
 mod owned;
 mod peer;
+mod quiet;
 mod reader;
 mod resolve;
 #[cfg(test)]

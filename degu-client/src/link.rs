@@ -83,7 +83,7 @@ impl Link {
         self.settle();
         self.looks = None;
         let (content, source) = body.split();
-        let begun = self.exchange.look(|| self.stream.look());
+        let begun = self.exchange.look(&mut self.stream, Stream::has_heard, Stream::look);
         begun.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
         Ok(source)
     }

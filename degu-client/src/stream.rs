@@ -9,7 +9,7 @@ use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::BytesMut;
@@ -65,6 +65,11 @@ impl Stream {
             // What knows nothing of readiness is read.
             _ => Poll::Ready(()),
         }
+    }
+
+    /// Whether the runtime has heard that something has come, or does not listen.
+    pub(crate) fn has_heard(&mut self) -> bool {
+        self.poll_readable(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// Appends what has come; 0 octets are the end.

@@ -69,7 +69,7 @@ impl Link {
     ) -> Result<Option<Box<Parts>>, Error> {
         self.settle();
         let (content, parts) = body.split();
-        let begun = self.exchange.look(|| self.stream.look());
+        let begun = self.exchange.look(&mut self.stream, |_| false, Stream::look);
         begun.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
         self.at_once = parts.is_none();
         Ok(parts)
