@@ -170,7 +170,7 @@ impl Exchange {
         self.broken = true;
         self.later = None;
         self.machine.abandon_request_body();
-        let unsent = self.machine.pending().iter().map(|piece| piece.len()).sum();
+        let unsent = self.machine.pending().octets();
         self.machine.transmitted(unsent);
     }
 

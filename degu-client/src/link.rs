@@ -233,7 +233,7 @@ impl Link {
             let flushed = self.exchange.machine.is_flushed();
             let written = match flushed {
                 true => self.stream.poll_flush(cx).map_ok(|()| 0),
-                false => self.stream.poll_write(cx, self.exchange.machine.pending()),
+                false => self.exchange.machine.pending().write_with(|pieces| self.stream.poll_write(cx, pieces)),
             };
             match ready!(written) {
                 Ok(_) if flushed && self.exchange.machine.is_sending() => return Poll::Pending,

@@ -114,7 +114,7 @@ impl Stream {
     }
 
     /// Writes some of these pieces, which are not all empty.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Self::Tls(stream) = self {
             return stream.poll_write_pieces(cx, pieces);
@@ -127,8 +127,8 @@ impl Stream {
         }
         let stream = self.writer()?;
         let written = match pieces {
-            [only, [], []] | [[], only, []] | [[], [], only] => stream.poll_write(cx, only),
-            _ => stream.poll_write_vectored(cx, &pieces.map(IoSlice::new)),
+            [only] => stream.poll_write(cx, only),
+            _ => stream.poll_write_vectored(cx, pieces),
         };
         match written {
             // An end where there is none: the stream takes nothing and does not say why.
@@ -211,15 +211,12 @@ impl fmt::Debug for Stream {
 }
 
 /// Writes some of these pieces, which are not all empty, without waiting.
-pub(crate) fn write_socket(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
+pub(crate) fn write_socket(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
     let flags = SendFlags::DONTWAIT | NO_SIGNAL;
-    match pieces {
-        [only, [], []] | [[], only, []] | [[], [], only] => retry_on_intr(|| send(socket, only, flags)),
-        _ => {
-            let pieces = pieces.map(IoSlice::new);
-            retry_on_intr(|| sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), flags))
-        }
-    }
+    retry_on_intr(|| match pieces {
+        [only] => send(socket, only, flags),
+        pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags),
+    })
 }
 
 /// What has happened on a socket that should be silent.

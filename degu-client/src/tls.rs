@@ -190,7 +190,11 @@ impl Tls<Stream> {
         }
     }
 
-    pub(crate) fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write_pieces(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.poll(cx, |secured, io| secured.write(io, pieces))
     }
 }
@@ -210,7 +214,7 @@ impl AsyncRead for Tls<Stream> {
 
 impl AsyncWrite for Tls<Stream> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_write_pieces(cx, [octets, &[], &[]])
+        self.get_mut().poll_write_pieces(cx, &[IoSlice::new(octets)])
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -288,7 +292,7 @@ impl Tls<BlockingStream> {
     }
 
     /// Writes what the socket has room for: after [`ErrorKind::WouldBlock`] the same has to come again.
-    pub(crate) fn write(&mut self, pieces: [&[u8]; 3]) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let Self { stream, secured } = self;
         secured.write(&mut Now(stream.fd()), pieces)
     }

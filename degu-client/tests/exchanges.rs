@@ -76,4 +76,27 @@ mod blocking {
     }
 
     include!("exchanges/suite.rs");
+
+    #[test]
+    fn a_source_that_blocks_holds_nothing_back() {
+        let (go, gone) = mpsc::channel();
+        let (_server, mut connection) = connect!(Kind::Path, move |wire| {
+            wire.head();
+            for _ in 0..3 {
+                go.send(()).unwrap();
+                wire.expect("5\r\nhello\r\n");
+            }
+            go.send(()).unwrap();
+            wire.expect("0\r\n\r\n");
+            wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+        });
+        let mut left = 3;
+        let body = Body::from_chunks(std::iter::from_fn(move || {
+            // Until the server has everything before.
+            gone.recv_timeout(Duration::from_secs(60)).unwrap();
+            left -= 1;
+            (left >= 0).then(|| Chunk::new("hello"))
+        }));
+        assert_eq!(connection.post("/", body).unwrap().status, 204);
+    }
 }

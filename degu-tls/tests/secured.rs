@@ -4,7 +4,7 @@
 
 mod kit;
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use degu_tls::drive::{Progress, Secured};
 use degu_tls::error::Kind;
@@ -74,7 +74,7 @@ impl Write for Narrow<'_> {
 
 impl End {
     fn write(&mut self, pieces: [&[u8]; 3]) -> io::Result<usize> {
-        self.secured.write(&mut Narrow(&mut self.pipe, &mut self.room, &mut self.writes), pieces)
+        self.secured.write(&mut Narrow(&mut self.pipe, &mut self.room, &mut self.writes), &pieces.map(IoSlice::new))
     }
 
     fn close(&mut self) -> io::Result<()> {

@@ -54,7 +54,8 @@ impl Body {
         Ok(Self::from_reader(length, file))
     }
 
-    /// Chunks, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
+    /// Chunks, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`]. The iterator may take its
+    /// time: everything before is sent when it is asked.
     ///
     /// ```
     /// use degu_client::{Chunk, Part, Trailers, blocking::Body};

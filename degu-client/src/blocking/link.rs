@@ -136,7 +136,8 @@ impl Link {
     fn send(&mut self, parts: &mut Option<Box<Parts>>) -> Result<(), Error> {
         let mut written = false;
         loop {
-            while self.exchange.takes_parts()? {
+            // A source may block: what it gave before, and the head, are sent first.
+            while self.exchange.machine.is_flushed() && self.exchange.takes_parts()? {
                 let Some(source) = parts else { break };
                 let part = source.next().transpose().map_err(|error| self.exchange.error(error))?;
                 self.exchange.send_part(part)?;
@@ -151,7 +152,7 @@ impl Link {
             }
             let sent = match flushed {
                 true => self.stream.flush().map(|()| 0),
-                false => self.stream.write(self.exchange.machine.pending()),
+                false => self.exchange.machine.pending().write_with(|pieces| self.stream.write(pieces)),
             };
             match sent {
                 Ok(_) if flushed => return Ok(()),

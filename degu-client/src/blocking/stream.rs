@@ -106,13 +106,13 @@ impl Stream {
 
     /// Writes some of these pieces, which are not all empty. A socket takes what it has room for, and `WouldBlock` says
     /// that it has none; another stream blocks.
-    pub(super) fn write(&mut self, pieces: [&[u8]; 3]) -> io::Result<usize> {
+    pub(super) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = match self {
             Self::Tcp(stream) => write_socket(stream.as_fd(), pieces)?,
             Self::Unix(stream) => write_socket(stream.as_fd(), pieces)?,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.write(pieces)?,
-            Self::Other(stream) => match stream.write_vectored(&pieces.map(IoSlice::new)) {
+            Self::Other(stream) => match stream.write_vectored(pieces) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.write(pieces),
                 written => written?,
             },

@@ -1,6 +1,6 @@
 //! Everything around the client: the servers that it was connected to, the octets on their way, and what is waited for.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -171,7 +171,7 @@ impl Read for Blocking {
 
 impl Write for Blocking {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.wait(|pipe, cx| pipe.poll_write_pieces(cx, &[octets]))
+        self.wait(|pipe, cx| pipe.poll_write_pieces(cx, &[IoSlice::new(octets)]))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -276,7 +276,7 @@ impl Pump {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         let mut machine = self.link.machine();
         while !machine.is_flushed() {
-            let written = match self.socket.poll_write(cx, machine.pending()) {
+            let written = match machine.pending().write_with(|pieces| self.socket.poll_write(cx, pieces)) {
                 Poll::Ready(Ok(written)) => written,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(CloseReason::Gone(Some(error)))),
                 Poll::Pending => {

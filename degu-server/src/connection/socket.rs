@@ -109,7 +109,7 @@ impl Socket {
     }
 
     /// Writes as much of the pieces as there is room for.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if let Stream::Lean(stream) = &self.0 {
             match send_pieces(stream.as_fd(), pieces) {
                 Err(Errno::AGAIN) => self.widen()?,
@@ -122,7 +122,7 @@ impl Socket {
             #[cfg(feature = "tls")]
             Stream::Tls(tls) => tls.poll_write(cx, pieces),
             #[cfg(test)]
-            Stream::Simulated(pipe) => pipe.poll_write_pieces(cx, &pieces),
+            Stream::Simulated(pipe) => pipe.poll_write_pieces(cx, pieces),
             Stream::Lean(_) | Stream::Closed => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -278,23 +278,20 @@ fn poll_read_buffer<S: AsyncRead + Unpin>(
     pin!(stream.read_buf(buffer)).poll(cx)
 }
 
-fn send_pieces(socket: BorrowedFd<'_>, pieces: [&[u8]; 3]) -> Result<usize, Errno> {
+fn send_pieces(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
     rustix::io::retry_on_intr(|| match pieces {
-        [one, [], []] | [[], one, []] | [[], [], one] => send(socket, one, NO_SIGNAL),
-        pieces => {
-            let pieces = pieces.map(IoSlice::new);
-            sendmsg(socket, &pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
-        }
+        [one] => send(socket, one, NO_SIGNAL),
+        pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL),
     })
 }
 
 fn poll_write_pieces<S: AsyncWrite + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
-    pieces: [&[u8]; 3],
+    pieces: &[IoSlice<'_>],
 ) -> Poll<io::Result<usize>> {
     match pieces {
-        [one, [], []] | [[], one, []] | [[], [], one] => Pin::new(stream).poll_write(cx, one),
-        pieces => Pin::new(stream).poll_write_vectored(cx, &pieces.map(IoSlice::new)),
+        [one] => Pin::new(stream).poll_write(cx, one),
+        pieces => Pin::new(stream).poll_write_vectored(cx, pieces),
     }
 }

@@ -120,7 +120,7 @@ impl Tls {
         }
     }
 
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let Self { socket, secured, .. } = self;
         pending(secured.write(&mut Polled { socket, cx, broken: false }, pieces))
     }
@@ -200,8 +200,7 @@ impl Write for Polled<'_, '_> {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let piece = |n: usize| pieces.get(n).map_or(&[][..], |piece| piece);
-        match self.socket.poll_write(self.cx, [piece(0), piece(1), piece(2)]) {
+        match self.socket.poll_write(self.cx, pieces) {
             Poll::Ready(written) => written.inspect_err(|_| self.broken = true),
             Poll::Pending => Err(ErrorKind::WouldBlock.into()),
         }

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -224,7 +225,7 @@ async fn linger(mut socket: Socket, server: &ServerState, mut word: &[u8]) {
     let mut left = LINGER;
     let drained = poll_fn(|cx| {
         while !word.is_empty() {
-            match ready!(socket.poll_write(cx, [word, &[], &[]])) {
+            match ready!(socket.poll_write(cx, &[IoSlice::new(word)])) {
                 Ok(written) => word = &word[written..],
                 Err(_) => return Poll::Ready(()),
             }

@@ -67,8 +67,6 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut first = pieces.iter().filter(|piece| !piece.is_empty());
-        let pieces = [(); 3].map(|()| first.next().map_or(&[][..], |piece| &piece[..]));
         let written = self.socket()?.poll_write(cx, pieces)?;
         self.pulse.wrote(if let Poll::Ready(octets) = written { Some(octets) } else { None });
         written.map(Ok)

@@ -14,6 +14,8 @@ use crate::peer::PeerIdentity;
 const ROOM: usize = 64 * 1024;
 /// So many where the socket takes less than it is given, so that what it took shows soon.
 const LITTLE: usize = 4 * 1024;
+/// In so many pieces.
+const PIECES: usize = 16;
 
 /// A connection whose handshake is done: octets in, octets out, over whatever implements [`Read`] and [`Write`].
 ///
@@ -21,7 +23,7 @@ const LITTLE: usize = 4 * 1024;
 /// [`ErrorKind::WouldBlock`] means to wait for the socket and call again.
 ///
 /// ```
-/// use std::io::{self, ErrorKind};
+/// use std::io::{self, ErrorKind, IoSlice};
 /// use std::os::unix::net::UnixStream;
 /// use degu_tls::{ClientTls, ServerTls};
 /// use degu_tls::drive::{Handshake, Progress, Secured};
@@ -67,7 +69,7 @@ const LITTLE: usize = 4 * 1024;
 ///     let mut secured = secure(server.accept().handshake()?, &mut far)?;
 ///     let ca = secured.peer().and_then(|peer| peer.ca()).unwrap_or("nobody");
 ///     let greeting = format!("hello, you of {ca}");
-///     secured.write(&mut far, [greeting.as_bytes(), b"", b""]).and_then(|_| secured.close(&mut far)).unwrap();
+///     secured.write(&mut far, &[IoSlice::new(greeting.as_bytes())]).and_then(|_| secured.close(&mut far)).unwrap();
 ///     Ok(())
 /// });
 /// let mut secured = secure(client.connect(Some("device.example"), "a pair of sockets")?.handshake()?, &mut near)?;
@@ -171,16 +173,17 @@ impl Secured {
     ///
     /// What the socket says. After [`ErrorKind::WouldBlock`] the octets must come again, others may follow them: they
     /// are encrypted already.
-    pub fn write(&mut self, io: &mut impl Write, pieces: [&[u8]; 3]) -> io::Result<usize> {
+    pub fn write(&mut self, io: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush(io)?;
         if self.accepted == 0 {
             let mut left = self.room;
-            let pieces = pieces.map(|piece| {
+            let mut taken = [IoSlice::new(&[]); PIECES];
+            for (taken, piece) in taken.iter_mut().zip(pieces) {
                 let piece = &piece[..piece.len().min(left)];
                 left -= piece.len();
-                IoSlice::new(piece)
-            });
-            self.accepted = self.connection.writer().write_vectored(&pieces)?;
+                *taken = IoSlice::new(piece);
+            }
+            self.accepted = self.connection.writer().write_vectored(&taken)?;
             if let Err(error) = self.flush(io) {
                 self.room = LITTLE;
                 return Err(error);

@@ -41,10 +41,10 @@
 //!
 //! /// Moves what waits to be written by one end into the other.
 //! fn carry<A, B>(from: &mut Connection<A>, to: &mut Connection<B>) {
-//!     for piece in from.pending().map(<[u8]>::to_vec) {
-//!         to.receive_buffer().extend_from_slice(&piece);
-//!         from.transmitted(piece.len());
+//!     for piece in from.pending() {
+//!         to.receive_buffer().extend_from_slice(piece);
 //!     }
+//!     from.transmitted(from.pending().octets());
 //! }
 //!
 //! let mut client = Connection::<Client>::new(Limits::default());
@@ -80,7 +80,7 @@ use bytes::BytesMut;
 
 pub use client::Client;
 pub use head::{Reason, RequestHead, ResponseHead};
-pub use sender::Content;
+pub use sender::{Content, Pending};
 pub use server::{Awaits, Server};
 
 use crate::body::Part;
@@ -100,7 +100,7 @@ impl<R> fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("buffered", &self.buffered().len())
-            .field("pending", &self.pending().iter().map(|piece| piece.len()).sum::<usize>())
+            .field("pending", &self.pending().octets())
             .finish_non_exhaustive()
     }
 }
@@ -126,8 +126,9 @@ impl<R> Connection<R> {
         self.receiver.set_eof();
     }
 
-    /// What waits to be written, in this order; some or all pieces may be empty.
-    pub fn pending(&self) -> [&[u8]; 3] {
+    /// What waits to be written.
+    #[inline]
+    pub fn pending(&self) -> Pending<'_> {
         self.sender.pending()
     }
 
@@ -141,7 +142,8 @@ impl<R> Connection<R> {
         self.sender.is_flushed()
     }
 
-    /// Whether another part should be given to [`send_part`](Self::send_part) before what is pending is written. Parts
+    /// Whether another part may be given to [`send_part`](Self::send_part) before what is pending is written: while less
+    /// than 64 KiB of small parts and heads are, less than 448 KiB in all, and fewer than eight parts of over 4 KiB. Parts
     /// that are given in spite of it are collected, without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.has_room()

@@ -1,8 +1,13 @@
 //! The sending half: heads and body parts in, octets out.
 
+mod pending;
+
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes};
+
+pub use pending::Pending;
 
 use crate::body::Part;
 use crate::head::{FramingField, Sink, decimal, put_framing, single};
@@ -11,8 +16,13 @@ use crate::{Limits, LocalError};
 
 /// Data up to this length is copied behind its head, so that both go out in one piece; longer data is referred to.
 const COPIED: usize = 4 * 1024;
-/// More than this is not collected before it is written.
+/// More small things than this are not collected before they are written.
 const ENOUGH: usize = 64 * 1024;
+/// Nor more large data than this: as much as a socket takes at once, and more, so that a write is not followed by another
+/// for want of octets.
+const ENOUGH_LARGE: usize = 448 * 1024;
+/// In so many pieces.
+const MOST_LARGE: usize = 8;
 
 /// What a message has for a body, as far as its head must know.
 #[derive(Clone, Debug)]
@@ -27,16 +37,22 @@ pub enum Content {
     Chunked,
 }
 
-/// What waits to be written, in three pieces: small things, one large piece of data, and small things behind it.
+/// What waits to be written: small things in one buffer, and large data that stands between them.
 #[derive(Debug, Default)]
 pub(super) struct Sender {
-    front: Vec<u8>,
-    large: Bytes,
-    back: Vec<u8>,
-    /// How much of `front`, and then of `back`, has been written.
-    front_sent: usize,
-    back_sent: usize,
+    small: Vec<u8>,
+    /// How much of `small` has been written.
+    sent: usize,
+    large: VecDeque<Large>,
     body: BodyState,
+}
+
+/// Large data, and where it stands.
+#[derive(Debug)]
+struct Large {
+    /// How much of what is small goes before it.
+    behind: usize,
+    data: Bytes,
 }
 
 /// Where in the body of our message we are.
@@ -62,45 +78,67 @@ pub(super) struct Said {
 }
 
 impl Sender {
-    pub(super) fn pending(&self) -> [&[u8]; 3] {
-        [&self.front[self.front_sent..], &self.large, &self.back[self.back_sent..]]
+    #[inline]
+    pub(super) fn pending(&self) -> Pending<'_> {
+        Pending::new(self)
     }
 
+    #[inline]
     pub(super) fn is_flushed(&self) -> bool {
-        self.front_sent == self.front.len() && self.large.is_empty() && self.back_sent == self.back.len()
+        self.sent == self.small.len() && self.large.is_empty()
     }
 
+    #[inline]
     pub(super) fn has_room(&self) -> bool {
-        self.large.is_empty() && self.front.len() - self.front_sent < ENOUGH
+        let small = self.small.len() - self.sent;
+        small < ENOUGH && (self.large.is_empty() || self.has_room_for_large(small))
     }
 
-    pub(super) fn sent(&mut self, mut octets: usize) {
-        // Most messages are small, and go out in one piece.
-        if octets == self.front.len() && self.front_sent == 0 && self.large.is_empty() {
-            self.front.clear();
-            self.front.shrink_to(ENOUGH);
-            return;
-        }
-        let front = octets.min(self.front.len() - self.front_sent);
-        self.front_sent += front;
-        octets -= front;
-        let large = octets.min(self.large.len());
-        self.large.advance(large);
-        octets -= large;
-        self.back_sent += octets.min(self.back.len() - self.back_sent);
-        if self.large.is_empty() && !self.back.is_empty() {
-            // What is put next goes to the front, and must stand behind what is left of the back.
-            core::mem::swap(&mut self.front, &mut self.back);
-            self.front_sent = core::mem::take(&mut self.back_sent);
-            self.back.clear();
+    fn has_room_for_large(&self, small: usize) -> bool {
+        let large: usize = self.large.iter().map(|large| large.data.len()).sum();
+        self.large.len() < MOST_LARGE && large + small < ENOUGH_LARGE
+    }
+
+    #[inline]
+    pub(super) fn sent(&mut self, octets: usize) {
+        if self.large.is_empty() {
+            self.small_sent(octets);
+        } else {
+            self.large_sent(octets);
         }
         if self.is_flushed() {
-            for (buffer, sent) in [(&mut self.front, &mut self.front_sent), (&mut self.back, &mut self.back_sent)] {
-                buffer.clear();
-                buffer.shrink_to(ENOUGH);
-                *sent = 0;
+            self.small.clear();
+            self.small.shrink_to(ENOUGH);
+            self.sent = 0;
+        }
+    }
+
+    /// Takes note that so much of what is small was written, and says how much of it was not small.
+    #[inline]
+    fn small_sent(&mut self, octets: usize) -> usize {
+        let end = self.large.front().map_or(self.small.len(), |large| large.behind);
+        let small = octets.min(end - self.sent);
+        self.sent += small;
+        octets - small
+    }
+
+    fn large_sent(&mut self, octets: usize) {
+        let mut octets = self.small_sent(octets);
+        while let Some(large) = self.large.front_mut().filter(|_| octets > 0) {
+            let most = octets.min(large.data.len());
+            large.data.advance(most);
+            if large.data.is_empty() {
+                self.large.pop_front();
             }
-            self.large = Bytes::new();
+            octets = self.small_sent(octets - most);
+        }
+        // Small things must not pile up while there is always something large behind them.
+        if self.sent > COPIED {
+            self.small.drain(..self.sent);
+            for large in &mut self.large {
+                large.behind -= self.sent;
+            }
+            self.sent = 0;
         }
     }
 
@@ -125,13 +163,8 @@ impl Sender {
         *self = Self::default();
     }
 
-    /// Where the next octets go.
-    fn out(&mut self) -> &mut Vec<u8> {
-        if self.large.is_empty() { &mut self.front } else { &mut self.back }
-    }
-
     pub(super) fn put(&mut self, octets: &[u8]) {
-        self.out().extend_from_slice(octets);
+        self.small.extend_from_slice(octets);
     }
 
     /// Writes a head with `head`, or nothing if it fails, and begins the body.
@@ -142,7 +175,7 @@ impl Sender {
         until_close: bool,
         head: impl FnOnce(&mut Vec<u8>) -> Result<(), LocalError>,
     ) -> Result<(), LocalError> {
-        let out = self.out();
+        let out = &mut self.small;
         let start = out.len();
         let result = head(out).and_then(|()| out.put(b"\r\n"));
         let too_large = out.len() - start > Limits::MAX_HEAD;
@@ -166,10 +199,10 @@ impl Sender {
     }
 
     fn put_data(&mut self, data: Bytes) {
-        if data.len() <= COPIED || !self.large.is_empty() {
+        if data.len() <= COPIED {
             self.put(&data);
         } else {
-            self.large = data;
+            self.large.push_back(Large { behind: self.small.len(), data });
         }
     }
 
@@ -183,7 +216,7 @@ impl Sender {
             (BodyState::Chunked(0), Part::Chunk { size, extensions, data }) => {
                 let left = size.checked_sub(data.len() as u64).filter(|_| size > 0).ok_or(LocalError::ChunkLength)?;
                 let extensions = extensions.encoded(size)?;
-                let out = self.out();
+                let out = &mut self.small;
                 put_hex(out, size);
                 out.extend_from_slice(extensions);
                 out.extend_from_slice(b"\r\n");
@@ -197,7 +230,7 @@ impl Sender {
             }
             (BodyState::Chunked(0), Part::Last { extensions, trailers }) => {
                 let extensions = extensions.encoded(0)?;
-                let out = self.out();
+                let out = &mut self.small;
                 out.push(b'0');
                 out.extend_from_slice(extensions);
                 out.extend_from_slice(b"\r\n");
@@ -342,24 +375,65 @@ mod tests {
 
     #[test]
     fn what_is_put_stands_behind_what_waits_wherever_a_write_ended() {
-        let parts = [vec![b'a'; COPIED + 1], vec![b'b'; 3], vec![b'c'; COPIED + 2]];
-        let wire = |written: usize| {
+        let parts = [1, 3, 2, 4].map(|more| vec![b'a' + more; if more == 3 { 3 } else { COPIED + usize::from(more) }]);
+        // Parts are put by so many at once, and so much is written in between.
+        let wire = |at_once: usize, written: usize| {
             let mut sender = Sender { body: BodyState::Chunked(0), ..Sender::default() };
             let mut out = Vec::new();
-            for part in &parts {
-                let part = Part::from(crate::Chunk::new(part.clone()));
-                sender.send_part(part).unwrap();
+            for parts in parts.chunks(at_once) {
+                for part in parts {
+                    sender.send_part(Part::from(crate::Chunk::new(part.clone()))).unwrap();
+                }
                 let pending = sender.pending().concat();
-                out.extend_from_slice(&pending[..written.min(pending.len())]);
+                assert_eq!((sender.pending().octets(), sender.pending().any(<[u8]>::is_empty)), (pending.len(), false));
+                let written = written.min(pending.len());
+                out.extend_from_slice(&pending[..written]);
                 sender.sent(written);
+                assert_eq!(sender.pending().concat(), pending[written..]);
+                assert_eq!(sender.is_flushed(), written == pending.len());
             }
             out.extend_from_slice(&sender.pending().concat());
             out
         };
-        let whole = wire(0);
-        for written in 1..COPIED + 32 {
-            assert!(wire(written) == whole, "after a write of {written} octets");
+        let whole = wire(4, 0);
+        assert_eq!(whole.len(), 3 * COPIED + 10 + 3 * "1001\r\n\r\n".len() + "3\r\n\r\n".len());
+        for at_once in 1..=4 {
+            for written in 1..3 * COPIED + 64 {
+                assert!(wire(at_once, written) == whole, "{at_once} at once, after a write of {written} octets");
+            }
         }
+    }
+
+    #[test]
+    fn what_is_small_does_not_pile_up_beside_what_is_large() {
+        let mut sender = Sender { body: BodyState::Chunked(0), ..Sender::default() };
+        let large = Bytes::from(vec![b'x'; COPIED + 1]);
+        let small = Bytes::from(vec![b'y'; COPIED]);
+        sender.send_part(Part::from(crate::Chunk::new(large.clone()))).unwrap();
+        for _ in 0..1000 {
+            sender.send_part(Part::from(crate::Chunk::new(small.clone()))).unwrap();
+            sender.send_part(Part::from(crate::Chunk::new(large.clone()))).unwrap();
+            // All but the last octets of the large one.
+            sender.sent(sender.pending().octets() - 10);
+            assert_eq!(sender.large.len(), 1);
+            assert!(sender.small.capacity() < 8 * COPIED, "{}", sender.small.capacity());
+        }
+    }
+
+    #[test]
+    fn one_piece_is_known_as_such() {
+        let mut sender = Sender { body: BodyState::Length(u64::MAX), ..Sender::default() };
+        assert_eq!(sender.pending().only(), None);
+        let large = Bytes::from(vec![b'x'; COPIED + 1]);
+        sender.send_part(Part::Data(large.clone())).unwrap();
+        assert_eq!(sender.pending().only(), Some(&large[..]));
+        sender.send_part(Part::Data(Bytes::from_static(b"y"))).unwrap();
+        assert_eq!(sender.pending().only(), None);
+        let mut pieces = sender.pending();
+        pieces.next();
+        assert_eq!(pieces.only(), Some(&b"y"[..]));
+        sender.sent(COPIED + 1);
+        assert_eq!(sender.pending().only(), Some(&b"y"[..]));
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Pipe {
     }
 
     /// Writes as much of the pieces as there is room for.
-    pub fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: &[&[u8]]) -> Poll<io::Result<usize>> {
+    pub fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.state().poll_write(cx, pieces)
     }
 
@@ -116,7 +116,7 @@ impl AsyncRead for Pipe {
 
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.state().poll_write(cx, &[octets])
+        self.state().poll_write(cx, &[IoSlice::new(octets)])
     }
 
     fn poll_write_vectored(
@@ -124,8 +124,7 @@ impl AsyncWrite for Pipe {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let pieces: Vec<&[u8]> = pieces.iter().map(|piece| &**piece).collect();
-        self.state().poll_write(cx, &pieces)
+        self.state().poll_write(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {

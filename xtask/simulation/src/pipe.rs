@@ -1,7 +1,7 @@
 //! The transport: a connection whose octets are on their way until the simulation lets them arrive.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -183,7 +183,7 @@ impl State {
         }
     }
 
-    pub(crate) fn poll_write(&mut self, cx: &Context<'_>, pieces: &[&[u8]]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(&mut self, cx: &Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if self.yields(cx) {
             return Poll::Pending;
         }
