@@ -40,9 +40,9 @@ pub(crate) struct Exchange {
     open: bool,
     /// When the exchange under way began.
     pub(crate) began: Instant,
-    /// When a response was found by looking for it, so that the clock need not be read again.
+    /// When the head of the response came, where that is known: then the clock need not be read again.
     pub(crate) found: Option<Instant>,
-    quiet: Quiet,
+    pub(crate) quiet: Quiet,
 }
 
 /// What is waited for, which decides how long.
@@ -77,19 +77,16 @@ impl Exchange {
         }
     }
 
-    /// A request is about to be sent: looks whether the server has closed, or has sent what nobody asked for and would
-    /// become the answer.
-    pub(crate) fn look<S>(
-        &mut self,
-        stream: &mut S,
-        has_heard: impl FnOnce(&mut S) -> bool,
-        look: impl FnOnce(&mut S) -> io::Result<Silence>,
-    ) -> Result<(), Error> {
-        self.began = Instant::now();
-        if !self.quiet.is_to_be_checked(self.began, || has_heard(stream)) {
-            return Ok(());
-        }
-        match look(stream).map_err(|error| Error::new(error, Doing::Requesting))? {
+    /// A request is about to be sent: whether to look if the server has closed, or has sent what nobody asked for and would
+    /// become the answer. `has_heard` asks the runtime the same.
+    pub(crate) fn wants_look(&mut self, has_heard: impl FnOnce() -> bool) -> bool {
+        (self.began, self.found) = (Instant::now(), None);
+        self.quiet.wants_look(self.began, has_heard)
+    }
+
+    /// What a look found.
+    pub(crate) fn looked(&mut self, silence: io::Result<Silence>) -> Result<(), Error> {
+        match silence.map_err(|error| Error::new(error, Doing::Requesting))? {
             Silence::Kept => {}
             Silence::Ended => self.machine.receive_eof(),
             // One octet stands for all: there will be no exchange any more.
@@ -257,6 +254,10 @@ impl Exchange {
         let head = self.machine.poll_response().map_err(|error| self.error(error))?;
         if let Poll::Ready(head) = &head {
             self.doing = Doing::ReadingBody;
+            if !self.machine.is_receiving() {
+                // Where there is no body some servers send one nonetheless.
+                self.quiet.suspect();
+            }
             if self.machine.stops_sending(head) {
                 self.stop_sending();
             }
@@ -288,11 +289,11 @@ impl Exchange {
         !self.machine.is_sending() && self.machine.is_flushed()
     }
 
-    /// The exchange is over, just now. It took so long.
+    /// The exchange is over, just now. It took so long, or its head did.
     pub(crate) fn end(&mut self) -> Duration {
         self.open = false;
         let now = self.found.take().unwrap_or_else(Instant::now);
-        self.quiet.begin(now);
+        self.quiet.exchange_ended(now);
         now.saturating_duration_since(self.began)
     }
 
@@ -310,7 +311,7 @@ impl Exchange {
     /// The caller has left the exchange: reads over what is left of it, if all of that is here. Says whether it was.
     pub(crate) fn skip(&mut self) -> bool {
         self.open = false;
-        self.quiet.end();
+        self.quiet.exchange_left();
         while let Ok(Poll::Ready(part)) = self.machine.poll_part() {
             if part.is_none() {
                 return self.doing == Doing::ReadingBody && self.is_sent();

@@ -83,9 +83,17 @@ impl Link {
         self.settle();
         self.looks = None;
         let (content, source) = body.split();
-        let begun = self.exchange.look(&mut self.stream, Stream::has_heard, Stream::look);
-        begun.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
+        let looked = match self.exchange.wants_look(|| self.stream.has_heard()) {
+            true => self.exchange.looked(self.stream.look()),
+            false => Ok(()),
+        };
+        looked.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
         Ok(source)
+    }
+
+    /// There is to be a look before the next request, unless it follows right after a response.
+    pub(crate) fn suspect(&mut self) {
+        self.exchange.quiet.suspect();
     }
 
     pub(crate) fn poll_head<S: Source + ?Sized>(
@@ -158,7 +166,12 @@ impl Link {
             };
             self.waits = read.is_pending();
             match read {
-                Poll::Ready(Ok(octets)) => self.exchange.received(octets),
+                Poll::Ready(Ok(octets)) => {
+                    self.exchange.received(octets);
+                    if self.poller.is_comparing() && self.exchange.waits_for() == Some(Wait::Head) {
+                        self.exchange.found.get_or_insert_with(Instant::now);
+                    }
+                }
                 Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                 Poll::Pending => {
                     // The runtime goes on with others.

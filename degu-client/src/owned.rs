@@ -81,6 +81,8 @@ impl Connection {
         body: BodyOf<S>,
     ) -> Result<OwnedResponse<S>, Error> {
         let headers = self.link().headers(headers)?;
+        // What it gives may be for another than the one before.
+        self.link().suspect();
         let source = self.link().begin(method.into(), uri, &headers, body)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
         let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;

@@ -1,18 +1,22 @@
 //! Whether a connection is looked at before a request, for what came unasked and would become the answer, and for an end.
 //!
-//! A look is a system call that nearly always finds nothing. It is left out where it would say the least:
+//! A look is a system call that nearly always finds nothing. It is left out
 //!
 //! - right after a response, since no peer writes so fast;
-//! - in a row of exchanges that follow each other closely, once the first looks have found nothing, for as long as the
-//!   runtime has not heard of anything either, and never for long.
+//! - in a row of exchanges that follow each other closely, once the first looks have found nothing, and where the runtime
+//!   has heard of nothing either. What comes unasked in such a row may be taken for an answer, until the next look shows
+//!   that one too many has come.
+//!
+//! Where that would be worse than elsewhere it is not left out: behind a response that has no body, since servers are
+//! known to send one there, and for a proxy, whose answers are for others.
 
 use std::time::{Duration, Instant};
 
 /// So soon after a response nothing can have come behind it.
 const RIGHT_AFTER: Duration = Duration::from_micros(5);
-/// Requests that follow a response within this time are in a row with it. No server gives a connection up so soon.
+/// Requests that follow a response within this time are in a row with it.
 const IN_A_ROW: Duration = Duration::from_millis(10);
-/// So many looks find nothing before one is left out in a row of exchanges: those of a few always look.
+/// So many looks have found nothing before one is left out in a row of exchanges.
 const TRUSTED: u8 = 16;
 /// The longest time without a look, however close the exchanges.
 const UNSEEN: Duration = Duration::from_millis(100);
@@ -23,33 +27,42 @@ pub(crate) struct Quiet {
     /// When the last exchange came to its end, if it did.
     ended: Option<Instant>,
     looked: Option<Instant>,
-    /// How many looks there were, up to [`TRUSTED`].
-    looks: u8,
+    /// How many looks have found nothing, at least.
+    clean: u8,
+    suspected: bool,
 }
 
 impl Quiet {
-    /// Whether to look before a request that begins now. `has_heard` asks the runtime, which may not know yet.
-    pub(crate) fn is_to_be_checked(&mut self, now: Instant, has_heard: impl FnOnce() -> bool) -> bool {
+    /// Whether to look before a request that begins now. `has_heard` asks the runtime.
+    pub(crate) fn wants_look(&mut self, now: Instant, has_heard: impl FnOnce() -> bool) -> bool {
         let since = |then: Option<Instant>| then.map_or(Duration::MAX, |then| now.saturating_duration_since(then));
         let pause = since(self.ended);
         if pause < RIGHT_AFTER {
             return false;
         }
-        if self.looks >= TRUSTED && pause < IN_A_ROW && since(self.looked) < UNSEEN && !has_heard() {
+        let in_a_row = pause < IN_A_ROW && since(self.looked) < UNSEEN && self.clean >= TRUSTED;
+        if in_a_row && !self.suspected && !has_heard() {
             return false;
         }
-        self.looks = self.looks.saturating_add(1);
+        // A look that finds something is the last one.
+        self.clean = self.clean.saturating_add(1);
         self.looked = Some(now);
+        self.suspected = false;
         true
     }
 
+    /// There is to be a look before the next request, unless it follows right after a response.
+    pub(crate) fn suspect(&mut self) {
+        self.suspected = true;
+    }
+
     /// An exchange has come to its end: nothing is to come from now on.
-    pub(crate) fn begin(&mut self, now: Instant) {
+    pub(crate) fn exchange_ended(&mut self, now: Instant) {
         self.ended = Some(now);
     }
 
     /// An exchange was left before its end, and may still say something.
-    pub(crate) fn end(&mut self) {
+    pub(crate) fn exchange_left(&mut self) {
         self.ended = None;
     }
 }
@@ -62,8 +75,8 @@ mod tests {
     fn looks(quiet: &mut Quiet, now: &mut Instant, requests: usize, pause: Duration) -> Vec<usize> {
         let looks = (0..requests).filter(|_| {
             *now += pause;
-            let looks = quiet.is_to_be_checked(*now, || false);
-            quiet.begin(*now);
+            let looks = quiet.wants_look(*now, || false);
+            quiet.exchange_ended(*now);
             looks
         });
         looks.collect()
@@ -99,14 +112,24 @@ mod tests {
     fn what_the_runtime_has_heard_is_looked_at() {
         let (mut quiet, now) = trusted();
         let soon = now + Duration::from_millis(1);
-        assert!(!quiet.is_to_be_checked(soon, || false));
-        assert!(quiet.is_to_be_checked(soon, || true));
+        assert!(!quiet.wants_look(soon, || false));
+        assert!(quiet.wants_look(soon, || true));
+    }
+
+    #[test]
+    fn who_is_suspected_is_looked_at_once() {
+        let (mut quiet, now) = trusted();
+        let soon = now + Duration::from_millis(1);
+        quiet.suspect();
+        assert!(!quiet.wants_look(now, || false), "right after");
+        assert!(quiet.wants_look(soon, || false));
+        assert!(!quiet.wants_look(soon, || false));
     }
 
     #[test]
     fn an_exchange_that_was_left_is_followed_by_a_look() {
         let (mut quiet, now) = trusted();
-        quiet.end();
-        assert!(quiet.is_to_be_checked(now, || false));
+        quiet.exchange_left();
+        assert!(quiet.wants_look(now, || false));
     }
 }

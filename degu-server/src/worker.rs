@@ -166,7 +166,7 @@ impl Worker {
 
     /// Once a second, as long as there are connections: charges each for what it waits for.
     async fn sweep(self: Rc<Self>) {
-        // Kept even without connections: what a worker holds does not depend on when it is looked at.
+        // Kept without connections too: otherwise a worker's descriptors were one fewer up to a second after its last one.
         let mut seconds = Seconds::new();
         loop {
             while self.links.borrow().is_empty() {

@@ -134,6 +134,12 @@ fn octets_go_both_ways() {
         assert_eq!(server.write([b"answer", b"", b""]).unwrap(), 6);
         assert_eq!(client.read_all(), (b"answer".to_vec(), Some(ErrorKind::WouldBlock)));
         assert_eq!(client.write([b"", b"", b""]).unwrap(), 0);
+        // Of many pieces those that are empty do not count.
+        let many: Vec<&[u8]> = (0..40).map(|n| if n % 2 == 0 { &b""[..] } else { &b"x"[..] }).collect();
+        let many: Vec<IoSlice<'_>> = many.into_iter().map(IoSlice::new).collect();
+        let End { secured, pipe, room, writes, .. } = &mut client;
+        assert_eq!(secured.write(&mut Narrow(pipe, room, writes), &many).unwrap(), 17);
+        assert_eq!(server.read_all(), (vec![b'x'; 17], Some(ErrorKind::WouldBlock)));
         assert_eq!(server.read_all(), (Vec::new(), Some(ErrorKind::WouldBlock)));
     }
 }

@@ -48,6 +48,7 @@ fn machines_and_heads_show_no_secrets() {
     client.receive_buffer().extend_from_slice(b"HTTP/1.1 200 OK\r\nSet-Cookie: secret");
     let shown = format!("{client:?}");
     let sent: usize = client.pending().octets();
+    assert_eq!(format!("{:?}", client.pending()), format!("Pending {{ octets: {sent}, .. }}"));
     assert!(shown.contains(&format!("buffered: 35, pending: {sent}")), "{shown}");
 }
 

@@ -13,6 +13,9 @@ const PIECE: usize = 64 * 1024;
 ///
 /// No body and an empty body are different things: a GET without a body has no `content-length`.
 ///
+/// A reader or an iterator may take its time: everything before is sent when it is asked. So each part is a write of its
+/// own, and the head another: few large parts are faster than many small ones.
+///
 /// ```
 /// use degu_client::{Chunk, blocking::Body};
 ///
@@ -54,8 +57,7 @@ impl Body {
         Ok(Self::from_reader(length, file))
     }
 
-    /// Chunks, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`]. The iterator may take its
-    /// time: everything before is sent when it is asked.
+    /// Chunks, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
     ///
     /// ```
     /// use degu_client::{Chunk, Part, Trailers, blocking::Body};

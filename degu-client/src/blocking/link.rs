@@ -69,8 +69,11 @@ impl Link {
     ) -> Result<Option<Box<Parts>>, Error> {
         self.settle();
         let (content, parts) = body.split();
-        let begun = self.exchange.look(&mut self.stream, |_| false, Stream::look);
-        begun.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
+        let looked = match self.exchange.wants_look(|| false) {
+            true => self.exchange.looked(self.stream.look()),
+            false => Ok(()),
+        };
+        looked.and_then(|()| self.exchange.begin(method, uri, headers, content)).inspect_err(|_| self.close())?;
         self.at_once = parts.is_none();
         Ok(parts)
     }
@@ -213,7 +216,12 @@ impl Link {
             }
         }
         match self.stream.read(&mut self.scratch, self.exchange.machine.receive_buffer(), RecvFlags::empty()) {
-            Ok(octets) => self.exchange.received(octets),
+            Ok(octets) => {
+                self.exchange.received(octets);
+                if wait == Wait::Head && self.poller.is_comparing() {
+                    self.exchange.found = Some(Instant::now());
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::TimedOut => {
                 if self.stream.socket().is_none() {
                     return Err(self.exchange.error(Deadline::Stream));

@@ -235,6 +235,34 @@ case! {
 }
 
 case! {
+    fn a_row_of_requests_does_not_hide_what_came_behind_an_answer_to_head() {
+        const ROW: usize = 40;
+        let (go, when) = mpsc::channel();
+        let (done, came) = mpsc::channel();
+        let (_server, mut connection) = connect!(Kind::Path, move |wire| {
+            for _ in 0..ROW {
+                wire.head();
+                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+            wire.head();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
+            when.recv().unwrap();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
+            done.send(()).unwrap();
+            assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no more requests");
+        });
+        for _ in 0..ROW {
+            assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
+        }
+        assert_eq!(wait!(connection.head("/")).unwrap().status, 200);
+        go.send(()).unwrap();
+        came.recv().unwrap();
+        let error = wait!(connection.get("/")).unwrap_err();
+        assert!(error.is_retryable() && connection.is_closed(), "{error}");
+    }
+}
+
+case! {
     fn octets_behind_a_response_are_not_the_next() {
         let (_server, mut connection) = connect!(Kind::Path, |wire| {
             wire.head();

@@ -64,18 +64,18 @@ pub(crate) struct Driver<A> {
     pump: Pump,
     session: Session,
     app: Arc<A>,
-    /// The last to go: a connection that does not count any more has no descriptor.
-    place: Place,
+    /// Fields are dropped in this order: the socket is closed before the connection counts no more.
+    counted: Counted,
 }
 
-/// The place of a connection among those of its worker, until it is dropped.
+/// Makes a connection count as one of its worker's, until it is dropped.
 #[derive(Debug)]
-struct Place {
+struct Counted {
     worker: Rc<Worker>,
     link: Rc<Link>,
 }
 
-impl Drop for Place {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.worker.remove(&self.link);
     }
@@ -97,13 +97,13 @@ impl<A> Driver<A> {
     /// Adds what has come and gone to what the server counts.
     fn count_octets(&mut self) {
         let (received, sent) = self.pump.take_octets();
-        self.place.worker.counters().add_octets(received, sent);
+        self.counted.worker.counters().add_octets(received, sent);
     }
 }
 
 impl<A: App> Driver<A> {
     pub(crate) fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
-        Self { pump: Pump::new(socket, link.clone()), session, app, place: Place { worker, link } }
+        Self { pump: Pump::new(socket, link.clone()), session, app, counted: Counted { worker, link } }
     }
 
     /// Serves the connection until it ends.
@@ -124,13 +124,13 @@ impl<A: App> Driver<A> {
 
     async fn run(&mut self) -> Result<CloseReason, CloseReason> {
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.place.worker.options().tls {
+        if let Some(tls) = &self.counted.worker.options().tls {
             let Pump { socket, link, .. } = &mut self.pump;
             let time = || {
                 link.watch.wait(Wait::Handshake);
                 link.watch.expired().map_or(Ok(()), |wait| Err(CloseReason::Deadline(wait)))
             };
-            let handshake = tls::handshake(socket, tls, self.place.worker.handshakes(), time, || link.stopping.get());
+            let handshake = tls::handshake(socket, tls, self.counted.worker.handshakes(), time, || link.stopping.get());
             self.session.peer = Box::pin(handshake).await?;
             self.pump.link.watch.restart();
         }
@@ -148,7 +148,7 @@ impl<A: App> Driver<A> {
     }
 
     async fn is_wanted(&mut self) -> Result<bool, CloseReason> {
-        let Self { pump, session, app, place: Place { worker, .. } } = self;
+        let Self { pump, session, app, counted: Counted { worker, .. } } = self;
         if !pump.drive(pin!(caught(|| app.on_connect(session))?)).await? {
             return Ok(false);
         }
@@ -160,12 +160,12 @@ impl<A: App> Driver<A> {
 
     /// Serves requests as long as they keep coming; `None` when they pause.
     async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
-        let worker = self.place.worker.clone();
+        let worker = self.counted.worker.clone();
         let _busy = worker.make_busy();
         let mut poller = Poller::new(worker.options().polling);
         // What the connection was woken by is here already.
         let mut looks = false;
-        // When the last request did, while that is of interest.
+        // When input came, while rounds are compared.
         let mut came = Duration::ZERO;
         loop {
             let polled = self.pump.link.machine().poll_request();
@@ -212,7 +212,7 @@ impl<A: App> Driver<A> {
 
     /// One request and its response.
     async fn exchange(&mut self, head: &RequestHead) -> Result<(), CloseReason> {
-        let Self { pump, session, app, place: Place { worker, .. } } = self;
+        let Self { pump, session, app, counted: Counted { worker, .. } } = self;
         if !worker.options().allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
@@ -261,7 +261,7 @@ impl<A: App> Driver<A> {
 
     /// For the log and the counters.
     fn tell(&self, reason: &CloseReason) {
-        reason.count(self.place.worker.counters());
+        reason.count(self.counted.worker.counters());
         let (peer, requests) = (self.session.address(), self.session.requests);
         if reason.is_ours() {
             tracing::error!(%peer, requests, %reason, "connection ends");
@@ -279,7 +279,7 @@ impl<A: App> Driver<A> {
         if pump.unframed {
             return Ok(());
         }
-        let silent = !self.place.worker.options().answers_faults() && !reason.is_ours();
+        let silent = !self.counted.worker.options().answers_faults() && !reason.is_ours();
         match (reason, reason.status()) {
             (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write), _) => return Ok(()),
             // Nothing is written into a response that has begun.
@@ -294,7 +294,7 @@ impl<A: App> Driver<A> {
         if silent && reason.status().is_some() && self.session.requests == 0 {
             return Ok(());
         }
-        self.place.worker.linger(&self.pump.link);
+        self.counted.worker.linger(&self.pump.link);
         self.pump.linger().await
     }
 }

@@ -168,19 +168,27 @@ impl Pump {
     pub(super) async fn send(&mut self, mut source: Pin<Box<dyn Source>>) -> Moved {
         poll_fn(|cx| {
             loop {
-                // A source that never waits, and a peer that takes everything, must not keep the thread for themselves.
-                ready!(poll_proceed(cx)).made_progress();
+                let mut rests = false;
                 while self.wants_part() {
+                    // A source that never waits, and a peer that takes everything, must not keep the thread for themselves.
+                    let Poll::Ready(turn) = poll_proceed(cx) else {
+                        rests = true;
+                        break;
+                    };
                     let polled = self.link.polling(|| caught(|| source.as_mut().poll_part(cx)));
                     match polled? {
                         Poll::Ready(part) => self.put(part.transpose().map_err(CloseReason::Body)?)?,
                         Poll::Pending => break,
                     }
+                    turn.made_progress();
                 }
                 if !self.link.machine().is_sending() {
                     return Poll::Ready(Ok(()));
                 }
                 ready!(self.poll_both(cx))?;
+                if rests {
+                    return Poll::Pending;
+                }
             }
         })
         .await

@@ -14,8 +14,8 @@ use crate::peer::PeerIdentity;
 const ROOM: usize = 64 * 1024;
 /// So many where the socket takes less than it is given, so that what it took shows soon.
 const LITTLE: usize = 4 * 1024;
-/// In so many pieces.
-const PIECES: usize = 16;
+/// Of so many pieces: as many as a connection of degu-wire gives at once.
+const PIECES: usize = 17;
 
 /// A connection whose handshake is done: octets in, octets out, over whatever implements [`Read`] and [`Write`].
 ///
@@ -169,6 +169,9 @@ impl Secured {
 
     /// Writes some of the pieces, and says how many octets. All of those have been given to the socket.
     ///
+    /// It takes the first 17 that are not empty, and of those at most 64 KiB, less where the socket takes little; none
+    /// only where all are empty.
+    ///
     /// # Errors
     ///
     /// What the socket says. After [`ErrorKind::WouldBlock`] the octets must come again, others may follow them: they
@@ -178,7 +181,7 @@ impl Secured {
         if self.accepted == 0 {
             let mut left = self.room;
             let mut taken = [IoSlice::new(&[]); PIECES];
-            for (taken, piece) in taken.iter_mut().zip(pieces) {
+            for (taken, piece) in taken.iter_mut().zip(pieces.iter().filter(|piece| !piece.is_empty())) {
                 let piece = &piece[..piece.len().min(left)];
                 left -= piece.len();
                 *taken = IoSlice::new(piece);

@@ -67,8 +67,10 @@ impl From<Trailers> for Part {
 
 /// Where the parts of a body come from: a stream of them, polled by the connection that sends it.
 ///
-/// A source is polled only when the connection has room for a part, so that a slow reader slows the source. It is
-/// dropped when it has ended, when it fails, and as soon as the connection is gone.
+/// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so that a slow
+/// reader slows the source. Parts that it has at once are collected, up to 448 KiB or eight of over 4 KiB, and written
+/// together; when it says [`Poll::Pending`] what there is goes out. It is dropped when it has ended, when it fails, and as
+/// soon as the connection is gone.
 pub trait Source {
     /// The next part, or the end.
     ///

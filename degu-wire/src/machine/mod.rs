@@ -126,7 +126,7 @@ impl<R> Connection<R> {
         self.receiver.set_eof();
     }
 
-    /// What waits to be written.
+    /// What waits to be written, in order; what of it was written is told to [`transmitted`](Self::transmitted).
     #[inline]
     pub fn pending(&self) -> Pending<'_> {
         self.sender.pending()
@@ -142,9 +142,10 @@ impl<R> Connection<R> {
         self.sender.is_flushed()
     }
 
-    /// Whether another part may be given to [`send_part`](Self::send_part) before what is pending is written: while less
-    /// than 64 KiB of small parts and heads are, less than 448 KiB in all, and fewer than eight parts of over 4 KiB. Parts
-    /// that are given in spite of it are collected, without a bound.
+    /// Whether another part may be given to [`send_part`](Self::send_part) before what is pending is written. It may while
+    /// less than 64 KiB waits of heads and parts of up to 4 KiB; and where there are longer parts, while there are fewer
+    /// than eight of them, and less than 448 KiB waits in all. The last one may go beyond. Parts that are given in spite of
+    /// it are collected, without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.has_room()
     }

@@ -18,10 +18,10 @@ use crate::{Limits, LocalError};
 const COPIED: usize = 4 * 1024;
 /// More small things than this are not collected before they are written.
 const ENOUGH: usize = 64 * 1024;
-/// Nor more large data than this: as much as a socket takes at once, and more, so that a write is not followed by another
-/// for want of octets.
+/// Nor more than this in all where some of it is large: seven parts as sources read them (64 KiB), which is more than a Unix
+/// socket takes at once by default (208 KiB).
 const ENOUGH_LARGE: usize = 448 * 1024;
-/// In so many pieces.
+/// Nor more large parts than this.
 const MOST_LARGE: usize = 8;
 
 /// What a message has for a body, as far as its head must know.
@@ -95,8 +95,8 @@ impl Sender {
     }
 
     fn has_room_for_large(&self, small: usize) -> bool {
-        let large: usize = self.large.iter().map(|large| large.data.len()).sum();
-        self.large.len() < MOST_LARGE && large + small < ENOUGH_LARGE
+        let waits = self.large.iter().fold(small, |waits, large| waits.saturating_add(large.data.len()));
+        self.large.len() < MOST_LARGE && waits < ENOUGH_LARGE
     }
 
     #[inline]
@@ -110,7 +110,18 @@ impl Sender {
             self.small.clear();
             self.small.shrink_to(ENOUGH);
             self.sent = 0;
+        } else if self.sent > COPIED && self.sent > self.small.len() / 2 {
+            self.forget_sent();
         }
+    }
+
+    /// What is small must not pile up where a peer that reads slowly always leaves something.
+    fn forget_sent(&mut self) {
+        self.small.drain(..self.sent);
+        for large in &mut self.large {
+            large.behind -= self.sent;
+        }
+        self.sent = 0;
     }
 
     /// Takes note that so much of what is small was written, and says how much of it was not small.
@@ -131,14 +142,6 @@ impl Sender {
                 self.large.pop_front();
             }
             octets = self.small_sent(octets - most);
-        }
-        // Small things must not pile up while there is always something large behind them.
-        if self.sent > COPIED {
-            self.small.drain(..self.sent);
-            for large in &mut self.large {
-                large.behind -= self.sent;
-            }
-            self.sent = 0;
         }
     }
 
@@ -368,82 +371,4 @@ fn put_hex(out: &mut Vec<u8>, value: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use alloc::vec;
-
-    use super::*;
-
-    #[test]
-    fn what_is_put_stands_behind_what_waits_wherever_a_write_ended() {
-        let parts = [1, 3, 2, 4].map(|more| vec![b'a' + more; if more == 3 { 3 } else { COPIED + usize::from(more) }]);
-        // Parts are put by so many at once, and so much is written in between.
-        let wire = |at_once: usize, written: usize| {
-            let mut sender = Sender { body: BodyState::Chunked(0), ..Sender::default() };
-            let mut out = Vec::new();
-            for parts in parts.chunks(at_once) {
-                for part in parts {
-                    sender.send_part(Part::from(crate::Chunk::new(part.clone()))).unwrap();
-                }
-                let pending = sender.pending().concat();
-                assert_eq!((sender.pending().octets(), sender.pending().any(<[u8]>::is_empty)), (pending.len(), false));
-                let written = written.min(pending.len());
-                out.extend_from_slice(&pending[..written]);
-                sender.sent(written);
-                assert_eq!(sender.pending().concat(), pending[written..]);
-                assert_eq!(sender.is_flushed(), written == pending.len());
-            }
-            out.extend_from_slice(&sender.pending().concat());
-            out
-        };
-        let whole = wire(4, 0);
-        assert_eq!(whole.len(), 3 * COPIED + 10 + 3 * "1001\r\n\r\n".len() + "3\r\n\r\n".len());
-        for at_once in 1..=4 {
-            for written in 1..3 * COPIED + 64 {
-                assert!(wire(at_once, written) == whole, "{at_once} at once, after a write of {written} octets");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_small_does_not_pile_up_beside_what_is_large() {
-        let mut sender = Sender { body: BodyState::Chunked(0), ..Sender::default() };
-        let large = Bytes::from(vec![b'x'; COPIED + 1]);
-        let small = Bytes::from(vec![b'y'; COPIED]);
-        sender.send_part(Part::from(crate::Chunk::new(large.clone()))).unwrap();
-        for _ in 0..1000 {
-            sender.send_part(Part::from(crate::Chunk::new(small.clone()))).unwrap();
-            sender.send_part(Part::from(crate::Chunk::new(large.clone()))).unwrap();
-            // All but the last octets of the large one.
-            sender.sent(sender.pending().octets() - 10);
-            assert_eq!(sender.large.len(), 1);
-            assert!(sender.small.capacity() < 8 * COPIED, "{}", sender.small.capacity());
-        }
-    }
-
-    #[test]
-    fn one_piece_is_known_as_such() {
-        let mut sender = Sender { body: BodyState::Length(u64::MAX), ..Sender::default() };
-        assert_eq!(sender.pending().only(), None);
-        let large = Bytes::from(vec![b'x'; COPIED + 1]);
-        sender.send_part(Part::Data(large.clone())).unwrap();
-        assert_eq!(sender.pending().only(), Some(&large[..]));
-        sender.send_part(Part::Data(Bytes::from_static(b"y"))).unwrap();
-        assert_eq!(sender.pending().only(), None);
-        let mut pieces = sender.pending();
-        pieces.next();
-        assert_eq!(pieces.only(), Some(&b"y"[..]));
-        sender.sent(COPIED + 1);
-        assert_eq!(sender.pending().only(), Some(&b"y"[..]));
-    }
-
-    #[test]
-    fn hexadecimal() {
-        for (value, text) in
-            [(0, "0"), (1, "1"), (15, "f"), (16, "10"), (0x1000, "1000"), (u64::MAX, "ffffffffffffffff")]
-        {
-            let mut out = Vec::new();
-            put_hex(&mut out, value);
-            assert_eq!(out, text.as_bytes());
-        }
-    }
-}
+mod tests;

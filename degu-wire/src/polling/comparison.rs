@@ -8,13 +8,17 @@
 //!                             └──── 2,048 waits sleep, then twice as many ◀┘ faster
 //! ```
 //!
+//! Far slower means that a round takes one and a half times as long or more, and faster by a thirty-second. The numbers of
+//! waits grow up to 65,536 and 32,768, as long as each comparison says what the one before did, and begin anew where it
+//! does not.
+//!
 //! What is compared is the time of a whole round: what the peer does in it and the yields are included, since they are what
-//! it is about. The first rounds of a kind do not count, because both sides change their ways with them; and of the others
-//! the middle one does, so that a round in which somebody paused says nothing.
+//! it is about. The first rounds of a kind do not count, and of the last five the middle one does, so that a round in
+//! which somebody paused says nothing.
 //!
 //! Between two cores a round that sleeps takes ten times as long, which a few of them show. On one core it takes longer to
-//! see: who has yielded is in debt with the scheduler, and is not let in before others when it wakes until that is paid
-//! back, which takes some milliseconds. Nor is it in debt before it has yielded some times.
+//! see: who has yielded often is let in late by Linux's scheduler, until that is paid back, which takes some milliseconds
+//! of waits that sleep. And a wait that looks is as fast as ever until a few have yielded.
 
 /// What is known so far.
 #[derive(Clone, Debug)]
@@ -24,19 +28,21 @@ pub(super) struct Comparison {
     /// How many in a row ended as the last one did, up to a bound.
     alike: u8,
     /// The last one was in favour of sleeping.
-    sleeps: bool,
+    favoured_sleep: bool,
     stage: Stage,
     /// How many rounds of this stage are over.
-    rounds: usize,
+    rounds: u8,
+    /// How many waits slept since the last round that was told.
+    untold: u8,
     /// How long the last ones took.
-    took: [u32; Self::COUNTED],
+    took: [u32; Self::COUNTED as usize],
     /// How long a round takes that looks.
     looked: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    None,
+    Idle,
     Looking,
     Sleeping,
     /// Sleeping, and the debt is paid.
@@ -44,10 +50,12 @@ enum Stage {
 }
 
 impl Stage {
-    /// How many rounds go before those that count.
-    const fn before(self) -> usize {
+    /// How many rounds go before those that count: until yields are felt, until the peer has noticed, until the debt is
+    /// paid, for which a hundred were needed.
+    const fn before(self) -> u8 {
         match self {
-            Self::None | Self::Looking => 27,
+            Self::Idle => 0,
+            Self::Looking => 27,
             Self::Sleeping => 1,
             Self::Settled => 240,
         }
@@ -56,36 +64,47 @@ impl Stage {
 
 impl Comparison {
     /// How many rounds of each stage count.
-    const COUNTED: usize = 5;
-    /// How many fruitful waits go before the first one: between two cores ten times as long as that takes.
+    const COUNTED: u8 = 5;
+    /// How many fruitful waits go before the first one: between two cores ten times as long as the few that sleep take.
     const LOOKING: u32 = 1024;
     /// How many waits sleep after the first one that was in favour of it.
     const SLEEPING: u16 = 2048;
     /// So often those numbers are doubled.
     const LOOKING_ALIKE: u8 = 6;
     const SLEEPING_ALIKE: u8 = 4;
+    /// A driver that does not tell how long so many rounds took, one after the other, will not tell at all.
+    const UNTOLD: u8 = 8;
 
     pub(super) const fn new() -> Self {
         Self {
             until: Self::LOOKING,
             alike: 0,
-            sleeps: false,
-            stage: Stage::None,
+            favoured_sleep: false,
+            stage: Stage::Idle,
             rounds: 0,
-            took: [0; Self::COUNTED],
+            untold: 0,
+            took: [0; Self::COUNTED as usize],
             looked: 0,
         }
     }
 
     #[inline]
     pub(super) const fn is_under_way(&self) -> bool {
-        !matches!(self.stage, Stage::None)
+        !matches!(self.stage, Stage::Idle)
     }
 
-    /// Whether the next wait is to sleep, so that there is something to compare.
+    /// A wait begins: whether it is to sleep, so that there is something to compare.
     #[inline]
-    pub(super) const fn sleeps(&self) -> bool {
-        matches!(self.stage, Stage::Sleeping | Stage::Settled)
+    pub(super) const fn sleeps(&mut self) -> bool {
+        if !matches!(self.stage, Stage::Sleeping | Stage::Settled) {
+            return false;
+        }
+        self.untold += 1;
+        if self.untold > Self::UNTOLD {
+            self.give_up();
+            return false;
+        }
+        true
     }
 
     /// A look has found something.
@@ -102,45 +121,57 @@ impl Comparison {
     /// Looking has become another thing than it was.
     pub(super) const fn give_up(&mut self) {
         if self.is_under_way() {
-            self.stage = Stage::None;
+            self.stage = Stage::Idle;
             self.until = Self::LOOKING;
         }
     }
 
-    /// A round took so long. How many waits are to sleep now, if that was the last one and sleeping is faster.
-    pub(super) fn round(&mut self, took: u32) -> Option<u16> {
-        self.took[self.rounds % Self::COUNTED] = took;
+    /// A round took so long, and began with looking or did not. How many waits are to sleep now, if that was the last one
+    /// and sleeping is faster.
+    pub(super) fn round(&mut self, took: u32, looked: bool) -> Option<u16> {
+        // Not every wait of a driver is one that might look.
+        if !self.is_under_way() || (self.stage == Stage::Looking && !looked) {
+            return None;
+        }
+        self.untold = 0;
+        self.took[usize::from(self.rounds % Self::COUNTED)] = took;
         self.rounds += 1;
         if self.rounds < self.stage.before() + Self::COUNTED {
             return None;
         }
         self.took.sort_unstable();
-        let took = self.took[Self::COUNTED / 2];
+        let took = self.took[self.took.len() / 2];
         match self.stage {
-            Stage::None => None,
             Stage::Looking => {
                 self.looked = took;
-                self.begin(Stage::Sleeping)
+                self.begin(Stage::Sleeping);
+                None
             }
-            Stage::Sleeping if took / 3 < self.looked / 2 => self.begin(Stage::Settled),
-            Stage::Sleeping => self.conclude(false),
-            Stage::Settled => self.conclude(took < self.looked - self.looked / 32),
+            Stage::Sleeping if took / 3 < self.looked / 2 => {
+                self.begin(Stage::Settled);
+                None
+            }
+            Stage::Settled if took < self.looked - self.looked / 32 => Some(self.conclude(true)),
+            _ => {
+                self.conclude(false);
+                None
+            }
         }
     }
 
-    const fn begin(&mut self, stage: Stage) -> Option<u16> {
-        (self.stage, self.rounds) = (stage, 0);
-        None
+    const fn begin(&mut self, stage: Stage) {
+        (self.stage, self.rounds, self.untold) = (stage, 0, 0);
     }
 
-    fn conclude(&mut self, sleeps: bool) -> Option<u16> {
-        let most = if sleeps { Self::SLEEPING_ALIKE } else { Self::LOOKING_ALIKE };
-        self.alike = if sleeps == self.sleeps { (self.alike + 1).min(most) } else { 0 };
-        self.sleeps = sleeps;
+    /// How many waits sleep if that is what is to be done.
+    fn conclude(&mut self, sleep: bool) -> u16 {
+        let most = if sleep { Self::SLEEPING_ALIKE } else { Self::LOOKING_ALIKE };
+        self.alike = if sleep == self.favoured_sleep { (self.alike + 1).min(most) } else { 0 };
+        self.favoured_sleep = sleep;
         self.until = Self::LOOKING << self.alike;
         // When those that sleep are over everything is compared again.
-        self.begin(if sleeps { Stage::Looking } else { Stage::None });
-        sleeps.then(|| Self::SLEEPING << self.alike)
+        self.begin(if sleep { Stage::Looking } else { Stage::Idle });
+        Self::SLEEPING << self.alike.min(Self::SLEEPING_ALIKE)
     }
 }
 
@@ -156,13 +187,14 @@ mod tests {
     fn compare(comparison: &mut Comparison, peer: &Peer) -> (Option<u16>, usize) {
         let mut slept = 0;
         while comparison.is_under_way() {
-            let took = match comparison.sleeps() {
+            let sleeps = comparison.sleeps();
+            let took = match sleeps {
                 false => peer.0,
                 true if slept < 200 => peer.1,
                 true => peer.2,
             };
-            slept += usize::from(comparison.sleeps());
-            if let Some(sleep) = comparison.round(took) {
+            slept += usize::from(sleeps);
+            if let Some(sleep) = comparison.round(took, !sleeps) {
                 return (Some(sleep), slept);
             }
         }
@@ -216,30 +248,59 @@ mod tests {
         let mut round = 0;
         while comparison.is_under_way() {
             round += 1;
-            // Two of each kind that count are ten milliseconds.
-            let took = if round % 3 == 0 {
-                10_000_000
-            } else if comparison.sleeps() {
-                40_000
-            } else {
-                5_000
+            let sleeps = comparison.sleeps();
+            let took = match round % 5 {
+                // Two of the five that count.
+                0 | 1 => 10_000_000,
+                _ if sleeps => 40_000,
+                _ => 5_000,
             };
-            assert_eq!(comparison.round(took), None);
+            assert_eq!(comparison.round(took, !sleeps), None);
         }
-        assert_eq!(round, 38);
+        assert_eq!((round, comparison.looked), (38, 5_000));
+    }
+
+    #[test]
+    fn rounds_that_did_not_look_are_not_taken_for_such() {
+        let mut comparison = Comparison::new();
+        fruits(&mut comparison);
+        for round in 0..63 {
+            assert!(!comparison.sleeps());
+            let looked = round % 2 == 0;
+            assert_eq!(comparison.round(if looked { 5_000 } else { 40_000 }, looked), None);
+        }
+        assert_eq!((comparison.stage, comparison.looked), (Stage::Sleeping, 5_000));
+    }
+
+    #[test]
+    fn a_driver_that_does_not_tell_does_not_sleep_for_ever() {
+        for told in [0, 3, 100] {
+            let mut comparison = Comparison::new();
+            fruits(&mut comparison);
+            (0..32).for_each(|_| assert_eq!(comparison.round(5_000, true), None));
+            let slept = (0..).take_while(|round| {
+                let sleeps = comparison.sleeps();
+                if *round < told {
+                    comparison.round(6_000, false);
+                }
+                sleeps
+            });
+            assert_eq!(slept.count(), told + 8);
+            assert_eq!(fruits(&mut comparison), 1024);
+        }
     }
 
     #[test]
     fn it_is_given_up_where_looking_changes() {
         let mut comparison = Comparison::new();
         fruits(&mut comparison);
-        assert_eq!(comparison.round(1), None);
+        assert_eq!(comparison.round(1, true), None);
         comparison.give_up();
         assert!(!comparison.is_under_way() && !comparison.sleeps());
         assert_eq!(fruits(&mut comparison), 1024);
         // Rounds that nobody asked for change nothing.
         comparison.give_up();
-        assert_eq!((0..1000).find_map(|_| comparison.round(1)), None);
+        assert_eq!((0..1000).find_map(|_| comparison.round(1, true)), None);
         // Nor do times that are none.
         assert_eq!(fruits(&mut comparison), 1024);
         assert_eq!(compare(&mut comparison, &Peer(0, 0, 0)), (None, 6));

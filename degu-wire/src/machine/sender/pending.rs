@@ -2,6 +2,7 @@
 
 use alloc::collections::vec_deque;
 use alloc::vec::Vec;
+use core::fmt;
 use core::iter::FusedIterator;
 
 use super::{Large, MOST_LARGE, Sender};
@@ -9,7 +10,7 @@ use super::{Large, MOST_LARGE, Sender};
 /// What waits to be written: its pieces in order, none of them empty.
 ///
 /// Small things are together in one piece; data that is large is not copied there, and is a piece of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Pending<'c> {
     /// The rest of what is small.
     small: &'c [u8],
@@ -30,7 +31,7 @@ impl<'c> Pending<'c> {
     #[inline]
     pub fn only(&self) -> Option<&'c [u8]> {
         if self.large.len() == 0 && self.next.is_none() {
-            return Some(self.small).filter(|small| !small.is_empty());
+            return if self.small.is_empty() { None } else { Some(self.small) };
         }
         let mut pieces = self.clone();
         pieces.next().filter(|_| pieces.next().is_none())
@@ -38,17 +39,20 @@ impl<'c> Pending<'c> {
 
     /// How many octets it has.
     pub fn octets(&self) -> usize {
-        self.clone().map(<[u8]>::len).sum()
+        self.clone().fold(0, |octets, piece| octets.saturating_add(piece.len()))
     }
 
-    /// All of it in one, for those to whom a copy is nothing.
+    /// All of it in one piece, for tests and for those to whom a copy is nothing.
     pub fn concat(self) -> Vec<u8> {
         let mut octets = Vec::with_capacity(self.octets());
         self.for_each(|piece| octets.extend_from_slice(piece));
         octets
     }
 
-    /// Lets `write` have it, in no more pieces than a connection collects while it [has room](super::Connection::has_room).
+    /// Gives what `write` gives for it: an `io::Result`, say, or a `Poll` of one.
+    ///
+    /// There are 17 slices at most, which are all where nobody gave parts without [room](super::super::Connection::has_room),
+    /// and none of them is empty. Where nothing is pending there is none, and a writer answers 0.
     ///
     /// ```
     /// use std::io::Write;
@@ -78,6 +82,13 @@ impl<'c> Pending<'c> {
     }
 }
 
+/// How much it is, and nothing of what it is: it may be secrets.
+impl fmt::Debug for Pending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("octets", &self.octets()).finish_non_exhaustive()
+    }
+}
+
 impl<'c> Iterator for Pending<'c> {
     type Item = &'c [u8];
 
@@ -95,6 +106,11 @@ impl<'c> Iterator for Pending<'c> {
         let (small, rest) = self.small.split_at(end);
         (self.small, self.passed) = (rest, self.passed + end);
         if small.is_empty() { self.next.take() } else { Some(small) }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let large = self.large.len() + usize::from(self.next.is_some());
+        (large, Some(2 * large + 1))
     }
 }
 
