@@ -4,7 +4,7 @@ mod common;
 
 use std::{
     future::poll_fn,
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     pin::{Pin, pin},
     sync::mpsc,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use common::{Kind, Server};
-use degu_client::{Address, Cause, Client, Connection, Deadline, Doing, blocking};
+use degu_client::{Address, Cause, Chunk, Client, Connection, Deadline, Doing, blocking};
 
 /// A server that answers one request.
 fn server(kind: Kind) -> Server {
@@ -133,6 +133,53 @@ fn a_connection_over_any_stream() {
     served.join().unwrap();
     let error = connection.get("/").unwrap_err();
     assert!(error.is_retryable() && connection.is_closed(), "{error}");
+}
+
+/// A stream that sends nothing before it is flushed.
+struct Held(UnixStream, Vec<u8>);
+
+impl Read for Held {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        self.0.read(octets)
+    }
+}
+
+impl Write for Held {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.1.write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.write_all(&std::mem::take(&mut self.1))
+    }
+}
+
+#[test]
+fn a_source_that_blocks_is_asked_when_the_stream_was_flushed() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let (go, gone) = mpsc::channel();
+    let served = thread::spawn(move || {
+        for expected in ["POST / HTTP/1.1\r\nhost: [::1]\r\ntransfer-encoding: chunked\r\n\r\n", "5\r\nhello\r\n"] {
+            let mut octets = vec![0; expected.len()];
+            far.read_exact(&mut octets).unwrap();
+            assert_eq!(String::from_utf8(octets).unwrap(), expected);
+            go.send(()).unwrap();
+        }
+        let mut end = [0; 5];
+        far.read_exact(&mut end).unwrap();
+        far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    });
+    let base = blocking::Client::new(Address::IPV6_LOOPBACK.with_port(80));
+    let mut connection = blocking::Connection::new(Held(near, Vec::new()), &base);
+    let mut left = 1;
+    let body = blocking::Body::from_chunks(std::iter::from_fn(move || {
+        // Until the server has everything before.
+        gone.recv_timeout(Duration::from_secs(60)).unwrap();
+        left -= 1;
+        (left >= 0).then(|| Chunk::new("hello"))
+    }));
+    assert_eq!(connection.post("/", body).unwrap().status, 204);
+    served.join().unwrap();
 }
 
 #[test]

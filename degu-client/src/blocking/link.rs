@@ -142,6 +142,12 @@ impl Link {
             // A source may block: what it gave before, and the head, are sent first.
             while self.exchange.machine.is_flushed() && self.exchange.takes_parts()? {
                 let Some(source) = parts else { break };
+                // So is what a stream of the caller's holds back.
+                if self.stream.flush().is_err() {
+                    self.exchange.stop_sending();
+                    *parts = None;
+                    return Ok(());
+                }
                 let part = source.next().transpose().map_err(|error| self.exchange.error(error))?;
                 self.exchange.send_part(part)?;
             }
