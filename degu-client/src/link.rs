@@ -21,6 +21,8 @@ use crate::{Cause, Error, Peer};
 
 /// A response that is larger is not found by looking in one read.
 const SCRATCH: usize = 8 * 1024;
+/// A body gives way to what the server says meanwhile, and to other tasks, after so many octets.
+const TURN: usize = 1024 * 1024;
 
 /// What an exchange works with: the stream and the machine.
 #[derive(Debug)]
@@ -241,6 +243,7 @@ impl Link {
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
     ) -> Poll<Result<(), Error>> {
+        let mut left = TURN;
         loop {
             self.take_parts(cx, source)?;
             let flushed = self.exchange.machine.is_flushed();
@@ -257,6 +260,11 @@ impl Link {
                     // There is nothing to flush behind it.
                     if self.exchange.is_sent() && self.stream.is_socket() {
                         return Poll::Ready(Ok(()));
+                    }
+                    left = left.saturating_sub(octets);
+                    if left == 0 {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
                 Err(_) => {

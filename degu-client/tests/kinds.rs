@@ -8,13 +8,14 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     pin::{Pin, pin},
     sync::mpsc,
-    task::Poll,
+    task::{Context, Poll},
     thread,
     time::Duration,
 };
 
 use common::{Kind, Server};
-use degu_client::{Address, Cause, Chunk, Client, Connection, Deadline, Doing, blocking};
+use degu_client::{Address, Body, Cause, Chunk, Client, Connection, Deadline, Doing, blocking};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A server that answers one request.
 fn server(kind: Kind) -> Server {
@@ -180,6 +181,45 @@ fn a_source_that_blocks_is_asked_when_the_stream_was_flushed() {
     }));
     assert_eq!(connection.post("/", body).unwrap().status, 204);
     served.join().unwrap();
+}
+
+/// A stream that takes everything at once, and answers when it has got the first of it.
+struct Greedy(&'static [u8], bool);
+
+impl AsyncRead for Greedy {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.1 {
+            return Poll::Pending;
+        }
+        octets.put_slice(std::mem::take(&mut self.0));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Greedy {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        self.1 = true;
+        Poll::Ready(Ok(octets.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_heard_amid_a_body_without_end() {
+    let answer = b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
+    let base = Client::new(Address::IPV6_LOOPBACK.with_port(80));
+    let mut connection = Connection::new(Greedy(answer, false), &base);
+    let body = Body::unfold((), async |()| Some((Chunk::new(&[b'x'; 64 * 1024][..]), ())));
+    let response = connection.post("/", body).await.unwrap();
+    assert_eq!(response.status, 413);
+    assert_eq!(response.body.read_all(2).await.unwrap(), "no");
 }
 
 #[test]
