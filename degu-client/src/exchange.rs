@@ -78,7 +78,7 @@ impl Exchange {
     }
 
     /// A request is about to be sent: whether to look if the server has closed, or has sent what nobody asked for and would
-    /// become the answer. `has_heard` asks the runtime the same.
+    /// become the answer. `has_heard` asks a runtime that listens the same; where there is none it is true.
     pub(crate) fn wants_look(&mut self, has_heard: impl FnOnce() -> bool) -> bool {
         (self.began, self.found) = (Instant::now(), None);
         self.quiet.wants_look(self.began, has_heard)

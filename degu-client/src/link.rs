@@ -217,6 +217,8 @@ impl Link {
                 self.poller.found(now - self.exchange.began);
                 self.poller.message();
                 self.exchange.found = Some(now);
+                // The runtime knows nothing of it, nor of what comes behind it.
+                self.suspect();
                 return Poll::Ready(Ok(Some(read)));
             }
         }

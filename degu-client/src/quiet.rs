@@ -3,12 +3,12 @@
 //! A look is a system call that nearly always finds nothing. It is left out
 //!
 //! - right after a response, since no peer writes so fast;
-//! - in a row of exchanges that follow each other closely, once the first looks have found nothing, and where the runtime
-//!   has heard of nothing either. What comes unasked in such a row may be taken for an answer, until the next look shows
-//!   that one too many has come.
+//! - where a runtime listens and has heard of nothing, in a row of exchanges that follow each other closely, once the first
+//!   looks have found nothing. What comes while the task does not go back to its runtime may be taken for an answer there,
+//!   until a look shows that one too many has come.
 //!
 //! Where that would be worse than elsewhere it is not left out: behind a response that has no body, since servers are
-//! known to send one there, and for a proxy, whose answers are for others.
+//! known to send one there; and for a proxy, whose answers are for others.
 
 use std::time::{Duration, Instant};
 

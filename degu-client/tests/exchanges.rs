@@ -78,6 +78,30 @@ mod blocking {
     include!("exchanges/suite.rs");
 
     #[test]
+    fn what_comes_unasked_is_noticed_in_a_row_of_requests() {
+        const ROW: usize = 40;
+        let (go, when) = mpsc::channel();
+        let (done, came) = mpsc::channel();
+        let (_server, mut connection) = connect!(Kind::Path, move |wire| {
+            for _ in 0..ROW {
+                wire.head();
+                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+            when.recv().unwrap();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
+            done.send(()).unwrap();
+            assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no more requests");
+        });
+        for _ in 0..ROW {
+            assert_eq!(connection.get("/").unwrap().body.read_all(2).unwrap(), "ok");
+        }
+        go.send(()).unwrap();
+        came.recv().unwrap();
+        let error = connection.post("/pay", ()).unwrap_err();
+        assert!(error.is_retryable() && connection.is_closed(), "{error}");
+    }
+
+    #[test]
     fn a_source_that_blocks_holds_nothing_back() {
         let (go, gone) = mpsc::channel();
         let (_server, mut connection) = connect!(Kind::Path, move |wire| {

@@ -69,7 +69,7 @@ impl Link {
     ) -> Result<Option<Box<Parts>>, Error> {
         self.settle();
         let (content, parts) = body.split();
-        let looked = match self.exchange.wants_look(|| false) {
+        let looked = match self.exchange.wants_look(|| true) {
             true => self.exchange.looked(self.stream.look()),
             false => Ok(()),
         };
