@@ -46,7 +46,7 @@ pub enum Polling {
     /// finds something the windows are twice as long as it took, until the peer does not sleep any more either.
     /// A yield that took more than [200 µs](Poller::CONTENDED) says that others want the core, and hundreds of waits sleep
     /// at once, thousands if it happens again.
-    /// After 1,024 fruitful waits, and then more and more seldom, six in a row sleep, to see how long a round trip takes
+    /// After 512 fruitful waits, and then more and more seldom, six in a row sleep, to see how long a round trip takes
     /// that way. If that is less than one and a half times as long, 245 more do; and if it is shorter in the end, 2,048
     /// waits sleep before it is compared again, and up to 32,768 later.
     #[default]

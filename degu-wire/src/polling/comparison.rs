@@ -1,7 +1,7 @@
 //! Whether waits that sleep at once would be over sooner than those that look.
 //!
 //! ```text
-//!   1,024 fruitful waits ─▶ 32 rounds look ─▶ 6 rounds sleep ─┬─ far slower ─────▶ twice as many fruitful waits ─▶ …
+//!     512 fruitful waits ─▶ 32 rounds look ─▶ 6 rounds sleep ─┬─ far slower ─────▶ twice as many fruitful waits ─▶ …
 //!                             ▲                               │                      ▲
 //!                             │                               └▶ 245 more ─┬─────────┘ no faster
 //!                             │                                            │
@@ -65,12 +65,12 @@ impl Stage {
 impl Comparison {
     /// How many rounds of each stage count.
     const COUNTED: u8 = 5;
-    /// How many fruitful waits go before the first one: between two cores ten times as long as the few that sleep take.
-    const LOOKING: u32 = 1024;
+    /// How many fruitful waits go before the first one: between two cores they take ten times as long as the few that sleep.
+    const LOOKING: u32 = 512;
     /// How many waits sleep after the first one that was in favour of it.
     const SLEEPING: u16 = 2048;
     /// So often those numbers are doubled.
-    const LOOKING_ALIKE: u8 = 6;
+    const LOOKING_ALIKE: u8 = 7;
     const SLEEPING_ALIKE: u8 = 4;
     /// A driver that does not tell how long so many rounds took, one after the other, will not tell at all.
     const UNTOLD: u8 = 8;
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn between_two_cores_a_few_sleep_and_more_and_more_seldom() {
         let mut comparison = Comparison::new();
-        for until in [1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 65_536] {
+        for until in [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 65_536] {
             assert_eq!(fruits(&mut comparison), until);
             assert_eq!(compare(&mut comparison, &Peer(4_800, 36_000, 40_000)), (None, 6));
         }
@@ -223,19 +223,19 @@ mod tests {
     #[test]
     fn who_is_faster_asleep_sleeps_and_asks_again() {
         let mut comparison = Comparison::new();
-        assert_eq!(fruits(&mut comparison), 1024);
+        assert_eq!(fruits(&mut comparison), 512);
         for sleep in [2048, 4096, 8192, 16_384, 32_768, 32_768] {
             assert_eq!(compare(&mut comparison, &Peer(17_000, 18_000, 12_700)), (Some(sleep), 251));
         }
         // It has moved to another core.
         assert_eq!(compare(&mut comparison, &Peer(5_000, 36_000, 36_000)), (None, 6));
-        assert_eq!(fruits(&mut comparison), 1024);
+        assert_eq!(fruits(&mut comparison), 512);
     }
 
     #[test]
     fn what_is_as_fast_goes_on_as_it_is() {
         let mut comparison = Comparison::new();
-        for until in [1024, 2048] {
+        for until in [512, 1024] {
             assert_eq!(fruits(&mut comparison), until);
             assert_eq!(compare(&mut comparison, &Peer(8_000, 9_000, 7_900)), (None, 251));
         }
@@ -286,7 +286,7 @@ mod tests {
                 sleeps
             });
             assert_eq!(slept.count(), told + 8);
-            assert_eq!(fruits(&mut comparison), 1024);
+            assert_eq!(fruits(&mut comparison), 512);
         }
     }
 
@@ -297,14 +297,14 @@ mod tests {
         assert_eq!(comparison.round(1, true), None);
         comparison.give_up();
         assert!(!comparison.is_under_way() && !comparison.sleeps());
-        assert_eq!(fruits(&mut comparison), 1024);
+        assert_eq!(fruits(&mut comparison), 512);
         // Rounds that nobody asked for change nothing.
         comparison.give_up();
         assert_eq!((0..1000).find_map(|_| comparison.round(1, true)), None);
         // Nor do times that are none.
-        assert_eq!(fruits(&mut comparison), 1024);
+        assert_eq!(fruits(&mut comparison), 512);
         assert_eq!(compare(&mut comparison, &Peer(0, 0, 0)), (None, 6));
-        assert_eq!(fruits(&mut comparison), 2048);
+        assert_eq!(fruits(&mut comparison), 1024);
         assert_eq!(compare(&mut comparison, &Peer(u32::MAX, u32::MAX, u32::MAX)), (None, 251));
     }
 }
