@@ -47,7 +47,7 @@ use crate::origin::Origin;
 use crate::request::{Components, split_path};
 use crate::worker::Worker;
 use crate::{App, Incoming, Request, Response, Session};
-use pump::Pump;
+use pump::{Counted, Pump};
 
 /// How much of a request's body that nobody wants is read, to keep the connection.
 const DRAIN: usize = 64 * 1024;
@@ -64,21 +64,6 @@ pub(crate) struct Driver<A> {
     pump: Pump,
     session: Session,
     app: Arc<A>,
-    /// Fields are dropped in this order: the socket is closed before the connection counts no more.
-    counted: Counted,
-}
-
-/// Makes a connection count as one of its worker's, until it is dropped.
-#[derive(Debug)]
-struct Counted {
-    worker: Rc<Worker>,
-    link: Rc<Link>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.worker.remove(&self.link);
-    }
 }
 
 impl<A> Drop for Driver<A> {
@@ -94,16 +79,20 @@ impl<A> Drop for Driver<A> {
 }
 
 impl<A> Driver<A> {
+    fn worker(&self) -> &Rc<Worker> {
+        &self.pump.link.worker
+    }
+
     /// Adds what has come and gone to what the server counts.
     fn count_octets(&mut self) {
         let (received, sent) = self.pump.take_octets();
-        self.counted.worker.counters().add_octets(received, sent);
+        self.worker().counters().add_octets(received, sent);
     }
 }
 
 impl<A: App> Driver<A> {
     pub(crate) fn new(socket: Socket, link: Rc<Link>, session: Session, worker: Rc<Worker>, app: Arc<A>) -> Self {
-        Self { pump: Pump::new(socket, link.clone()), session, app, counted: Counted { worker, link } }
+        Self { pump: Pump::new(socket, Counted { worker, link }), session, app }
     }
 
     /// Serves the connection until it ends.
@@ -124,13 +113,13 @@ impl<A: App> Driver<A> {
 
     async fn run(&mut self) -> Result<CloseReason, CloseReason> {
         #[cfg(feature = "tls")]
-        if let Some(tls) = &self.counted.worker.options().tls {
+        if let Some(tls) = &self.worker().clone().options().tls {
             let Pump { socket, link, .. } = &mut self.pump;
             let time = || {
                 link.watch.wait(Wait::Handshake);
                 link.watch.expired().map_or(Ok(()), |wait| Err(CloseReason::Deadline(wait)))
             };
-            let handshake = tls::handshake(socket, tls, self.counted.worker.handshakes(), time, || link.stopping.get());
+            let handshake = tls::handshake(socket, tls, link.worker.handshakes(), time, || link.stopping.get());
             self.session.peer = Box::pin(handshake).await?;
             self.pump.link.watch.restart();
         }
@@ -148,7 +137,8 @@ impl<A: App> Driver<A> {
     }
 
     async fn is_wanted(&mut self) -> Result<bool, CloseReason> {
-        let Self { pump, session, app, counted: Counted { worker, .. } } = self;
+        let worker = self.worker().clone();
+        let Self { pump, session, app } = self;
         if !pump.drive(pin!(caught(|| app.on_connect(session))?)).await? {
             return Ok(false);
         }
@@ -160,7 +150,7 @@ impl<A: App> Driver<A> {
 
     /// Serves requests as long as they keep coming; `None` when they pause.
     async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
-        let worker = self.counted.worker.clone();
+        let worker = self.worker().clone();
         let _busy = worker.make_busy();
         let mut poller = Poller::new(worker.options().polling);
         // What the connection was woken by is here already.
@@ -171,7 +161,7 @@ impl<A: App> Driver<A> {
             let polled = self.pump.link.machine().poll_request();
             match polled {
                 Ok(Poll::Ready(Some(head))) => {
-                    self.exchange(&head).await?;
+                    self.exchange(&head, &worker).await?;
                     looks = true;
                     poller.message();
                     if poller.is_turn_over() {
@@ -211,8 +201,8 @@ impl<A: App> Driver<A> {
     }
 
     /// One request and its response.
-    async fn exchange(&mut self, head: &RequestHead) -> Result<(), CloseReason> {
-        let Self { pump, session, app, counted: Counted { worker, .. } } = self;
+    async fn exchange(&mut self, head: &RequestHead, worker: &Worker) -> Result<(), CloseReason> {
+        let Self { pump, session, app } = self;
         if !worker.options().allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
@@ -261,7 +251,7 @@ impl<A: App> Driver<A> {
 
     /// For the log and the counters.
     fn tell(&self, reason: &CloseReason) {
-        reason.count(self.counted.worker.counters());
+        reason.count(self.worker().counters());
         let (peer, requests) = (self.session.address(), self.session.requests);
         if reason.is_ours() {
             tracing::error!(%peer, requests, %reason, "connection ends");
@@ -279,7 +269,7 @@ impl<A: App> Driver<A> {
         if pump.unframed {
             return Ok(());
         }
-        let silent = !self.counted.worker.options().answers_faults() && !reason.is_ours();
+        let silent = !pump.link.worker.options().answers_faults() && !reason.is_ours();
         match (reason, reason.status()) {
             (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write), _) => return Ok(()),
             // Nothing is written into a response that has begun.
@@ -294,7 +284,7 @@ impl<A: App> Driver<A> {
         if silent && reason.status().is_some() && self.session.requests == 0 {
             return Ok(());
         }
-        self.counted.worker.linger(&self.pump.link);
+        self.worker().linger(&self.pump.link);
         self.pump.linger().await
     }
 }

@@ -1,6 +1,7 @@
 //! The octets of a connection: between the machine and the socket.
 
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -23,10 +24,12 @@ const READ_AHEAD: usize = 64 * 1024;
 const LINGER: usize = 256 * 1024;
 
 /// A socket and the machine that it feeds.
+///
+/// Fields are dropped in this order: the socket is closed before the connection counts no more.
 #[derive(Debug)]
 pub(super) struct Pump {
     pub(super) socket: Socket,
-    pub(super) link: Rc<Link>,
+    pub(super) link: Counted,
     eof: bool,
     /// A response is under way that only the end of the connection ends.
     pub(super) unframed: bool,
@@ -35,10 +38,31 @@ pub(super) struct Pump {
     sent: u64,
 }
 
+/// A connection that counts as one of its worker's until this is dropped.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) worker: Rc<Worker>,
+    pub(super) link: Rc<Link>,
+}
+
+impl Deref for Counted {
+    type Target = Rc<Link>;
+
+    fn deref(&self) -> &Rc<Link> {
+        &self.link
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.worker.remove(&self.link);
+    }
+}
+
 type Moved = Result<(), CloseReason>;
 
 impl Pump {
-    pub(super) const fn new(socket: Socket, link: Rc<Link>) -> Self {
+    pub(super) const fn new(socket: Socket, link: Counted) -> Self {
         Self { socket, link, eof: false, unframed: false, received: 0, sent: 0 }
     }
 
