@@ -1,7 +1,7 @@
 //! Whether waits that sleep at once would be over sooner than those that look.
 //!
 //! ```text
-//!     512 fruitful waits ─▶ 32 rounds look ─▶ 6 rounds sleep ─┬─ far slower ─────▶ twice as many fruitful waits ─▶ …
+//!     512 fruitful waits ─▶ 32 rounds look ─▶ 6 rounds sleep ─┬─ far slower ─────▶ eight times as many fruitful waits ─▶ …
 //!                             ▲                               │                      ▲
 //!                             │                               └▶ 245 more ─┬─────────┘ no faster
 //!                             │                                            │
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Far slower means that a round takes one and a half times as long or more, and faster by a thirty-second. The numbers of
-//! waits grow up to 65,536 and 32,768, as long as each comparison says what the one before did, and begin anew where it
+//! waits grow up to 262,144 and 32,768, as long as each comparison says what the one before did, and begin anew where it
 //! does not.
 //!
 //! What is compared is the time of a whole round: what the peer does in it and the yields are included, since they are what
@@ -69,8 +69,8 @@ impl Comparison {
     const LOOKING: u32 = 512;
     /// How many waits sleep after the first one that was in favour of it.
     const SLEEPING: u16 = 2048;
-    /// So often those numbers are doubled.
-    const LOOKING_ALIKE: u8 = 7;
+    /// So often the first number is taken by eight, and the second by two.
+    const LOOKING_ALIKE: u8 = 3;
     const SLEEPING_ALIKE: u8 = 4;
     /// A driver that does not tell how long so many rounds took, one after the other, will not tell at all.
     const UNTOLD: u8 = 8;
@@ -168,7 +168,7 @@ impl Comparison {
         let most = if sleep { Self::SLEEPING_ALIKE } else { Self::LOOKING_ALIKE };
         self.alike = if sleep == self.favoured_sleep { (self.alike + 1).min(most) } else { 0 };
         self.favoured_sleep = sleep;
-        self.until = Self::LOOKING << self.alike;
+        self.until = Self::LOOKING << (3 * self.alike);
         // When those that sleep are over everything is compared again.
         self.begin(if sleep { Stage::Looking } else { Stage::Idle });
         Self::SLEEPING << self.alike.min(Self::SLEEPING_ALIKE)
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn between_two_cores_a_few_sleep_and_more_and_more_seldom() {
         let mut comparison = Comparison::new();
-        for until in [512, 1024, 2048, 4096, 8192, 16_384, 32_768, 65_536, 65_536] {
+        for until in [512, 4096, 32_768, 262_144, 262_144] {
             assert_eq!(fruits(&mut comparison), until);
             assert_eq!(compare(&mut comparison, &Peer(4_800, 36_000, 40_000)), (None, 6));
         }
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn what_is_as_fast_goes_on_as_it_is() {
         let mut comparison = Comparison::new();
-        for until in [512, 1024] {
+        for until in [512, 4096] {
             assert_eq!(fruits(&mut comparison), until);
             assert_eq!(compare(&mut comparison, &Peer(8_000, 9_000, 7_900)), (None, 251));
         }
@@ -304,7 +304,7 @@ mod tests {
         // Nor do times that are none.
         assert_eq!(fruits(&mut comparison), 512);
         assert_eq!(compare(&mut comparison, &Peer(0, 0, 0)), (None, 6));
-        assert_eq!(fruits(&mut comparison), 1024);
+        assert_eq!(fruits(&mut comparison), 4096);
         assert_eq!(compare(&mut comparison, &Peer(u32::MAX, u32::MAX, u32::MAX)), (None, 251));
     }
 }
