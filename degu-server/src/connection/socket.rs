@@ -23,6 +23,9 @@ use tokio::net::{TcpStream, UnixStream};
 use super::tls::{Secured, Tls};
 use crate::listen::NO_SIGNAL;
 
+/// So many pieces are written at once. Systems refuse more than `IOV_MAX`, which is 1,024 on most.
+const PIECES: usize = 64;
+
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) struct Socket(Stream);
@@ -281,7 +284,10 @@ fn poll_read_buffer<S: AsyncRead + Unpin>(
 fn send_pieces(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
     rustix::io::retry_on_intr(|| match pieces {
         [one] => send(socket, one, NO_SIGNAL),
-        pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL),
+        pieces => {
+            let pieces = &pieces[..pieces.len().min(PIECES)];
+            sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
+        }
     })
 }
 
