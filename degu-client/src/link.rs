@@ -198,7 +198,7 @@ impl Link {
         if self.scratch.is_empty() {
             self.scratch = vec![0; SCRATCH].into();
         }
-        while self.poller.go_on(self.exchange.began.elapsed()) {
+        while self.poller.go_on(|| self.exchange.began.elapsed()) {
             if self.poller.is_turn_over() {
                 self.poller.begin_turn();
                 // A window may be longer than what the server has.
@@ -209,12 +209,14 @@ impl Link {
                 let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
             }
-            std::thread::yield_now();
+            if self.poller.yields() {
+                std::thread::yield_now();
+            }
             let read = self.stream.try_read(&mut self.scratch, self.exchange.machine.receive_buffer());
             if let Some(read) = read.transpose() {
                 self.looks = Some(false);
                 let now = Instant::now();
-                self.poller.found(now - self.exchange.began);
+                self.poller.found(|| now - self.exchange.began);
                 self.poller.message();
                 self.exchange.found = Some(now);
                 // The runtime knows nothing of it, nor of what comes behind it.

@@ -252,13 +252,20 @@ impl Link {
         }
         let Self { stream, scratch, exchange, poller, wait, .. } = self;
         let limit = wait.and_then(|(_, deadline)| Some(deadline?.saturating_duration_since(exchange.began)));
-        let mut now = exchange.began.elapsed();
-        while poller.go_on(now) && limit.is_none_or(|limit| now < limit) {
-            std::thread::yield_now();
+        let began = exchange.began;
+        let mut now = Duration::ZERO;
+        let clock = |now: &mut Duration| {
+            *now = began.elapsed();
+            *now
+        };
+        while poller.go_on(|| clock(&mut now)) && limit.is_none_or(|limit| now < limit) {
+            if poller.yields() {
+                std::thread::yield_now();
+            }
             match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
                 Ok(octets) => {
                     let now = Instant::now();
-                    poller.found(now - exchange.began);
+                    poller.found(|| now - exchange.began);
                     exchange.found = Some(now);
                     exchange.received(octets);
                     return Ok(true);
@@ -266,7 +273,6 @@ impl Link {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return exchange.read_failed(error).map(|()| true),
             }
-            now = exchange.began.elapsed();
         }
         Ok(false)
     }

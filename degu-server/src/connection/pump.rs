@@ -107,7 +107,7 @@ impl Pump {
             return Ok(false);
         }
         self.flush().await?;
-        while poller.go_on(worker.now()) {
+        while poller.go_on(|| worker.now()) {
             if poller.is_turn_longer_than(worker.patience()) {
                 self.link.watch.wait(Wait::Request);
                 yield_now().await;
@@ -117,12 +117,14 @@ impl Pump {
                     break;
                 }
             }
-            std::thread::yield_now();
+            if poller.yields() {
+                std::thread::yield_now();
+            }
             let read = self.socket.try_read(&mut worker.scratch(), self.link.machine().receive_buffer());
             if let Some(read) = read.map_err(|error| CloseReason::Gone(Some(error)))? {
                 self.received(read);
                 self.link.watch.wait(Wait::App);
-                poller.found(worker.now());
+                poller.found(|| worker.now());
                 return Ok(true);
             }
         }

@@ -1,8 +1,13 @@
 use super::*;
 
-/// A wait during which looks come at these times, in microseconds: how many there were before it slept.
+/// Looks until it is time to yield, which is now; or to sleep.
+fn yields(poller: &mut Poller, now: Duration) -> bool {
+    poller.go_on(|| now) && (poller.yields() || yields(poller, now))
+}
+
+/// A wait that may yield at these times, in microseconds: how often it did before it slept.
 fn looks(poller: &mut Poller, times: impl IntoIterator<Item = u64>) -> Option<usize> {
-    poller.begin().then(|| times.into_iter().take_while(|&time| poller.go_on(Duration::from_micros(time))).count())
+    poller.begin().then(|| times.into_iter().take_while(|&time| yields(poller, Duration::from_micros(time))).count())
 }
 
 /// How many waits in a row sleep at once.
@@ -29,11 +34,29 @@ fn a_window_is_bounded() {
 }
 
 #[test]
+fn a_wait_yields_first_and_before_each_eighth_look_and_asks_the_clock_only_then() {
+    let mut poller = Poller::new(Polling::Adaptive);
+    for _ in 0..3 {
+        assert!(poller.begin());
+        let mut asked = std::vec::Vec::new();
+        for look in 0..20 {
+            assert!(poller.go_on(|| {
+                asked.push(look);
+                Duration::from_micros(look / 2)
+            }));
+            assert_eq!(poller.yields(), look % 8 == 0);
+        }
+        assert_eq!(asked, [0, 8, 16]);
+        poller.found(|| unreachable!("no yield goes before this look"));
+    }
+}
+
+#[test]
 fn fruitless_windows_are_unlearned_up_to_a_bound() {
     let mut poller = Poller::new(Polling::Adaptive);
     let (mut windows, mut waits) = (std::vec::Vec::new(), std::vec::Vec::new());
     for _ in 0..10 {
-        windows.push((0..).take_while(|&time| poller.go_on(Duration::from_micros(time))).count());
+        windows.push((0..).take_while(|&time| yields(&mut poller, Duration::from_micros(time))).count());
         waits.push(slept(&mut poller));
     }
     assert_eq!(windows, [20, 40, 80, 100, 100, 100, 100, 100, 100, 100]);
@@ -47,8 +70,8 @@ fn what_bears_fruit_is_learned_again_at_once() {
         looks(&mut poller, 0..);
         slept(&mut poller);
     }
-    assert!(poller.go_on(Duration::ZERO));
-    poller.found(Duration::ZERO);
+    assert!(yields(&mut poller, Duration::ZERO));
+    poller.found(|| Duration::ZERO);
     assert_eq!(slept(&mut poller), 0);
     assert_eq!(looks(&mut poller, 0..), Some(20));
     assert_eq!(slept(&mut poller), 1);
@@ -59,8 +82,8 @@ fn a_peer_that_has_to_wake_is_waited_for_until_it_does_not_sleep_any_more() {
     let mut poller = Poller::new(Polling::Adaptive);
     let micros = Duration::from_micros;
     let found = |poller: &mut Poller, time: u64| {
-        let looked = poller.begin() && (0..time).all(|time| poller.go_on(micros(time)));
-        poller.found(micros(time));
+        let looked = poller.begin() && (0..time).all(|time| yields(poller, micros(time)));
+        poller.found(|| micros(time));
         looked
     };
     for window in [20, 40] {
@@ -89,22 +112,22 @@ fn others_who_want_the_core_get_it() {
         for skip in skips {
             // The last yield took 201 µs.
             for (time, goes_on) in [(0, true), (1, true), (2, true), (203, false)] {
-                assert_eq!(poller.go_on(Duration::from_micros(time)), goes_on);
+                assert_eq!(yields(&mut poller, Duration::from_micros(time)), goes_on);
             }
             assert_eq!(slept(&mut poller), skip);
         }
         // The time between two waits says nothing.
-        assert!(poller.go_on(Duration::from_secs(1)));
+        assert!(yields(&mut poller, Duration::from_secs(1)));
         // As many messages as make a turn take one back.
         for _ in 0..2 * 32 {
             if poller.is_turn_over() {
                 poller.begin_turn();
             }
-            assert!(poller.begin() && poller.go_on(Duration::ZERO));
-            poller.found(Duration::from_micros(200));
+            assert!(poller.begin() && yields(&mut poller, Duration::ZERO));
+            poller.found(|| Duration::from_micros(200));
             poller.message();
         }
-        assert!(poller.begin() && poller.go_on(Duration::ZERO) && !poller.go_on(Duration::from_secs(1)));
+        assert!(poller.begin() && yields(&mut poller, Duration::ZERO) && !yields(&mut poller, Duration::from_secs(1)));
         assert_eq!(slept(&mut poller), 2048);
     }
 }
@@ -112,8 +135,8 @@ fn others_who_want_the_core_get_it() {
 #[test]
 fn others_are_noticed_where_every_look_finds_something() {
     let mut poller = Poller::new(Polling::Adaptive);
-    assert!(poller.begin() && poller.go_on(Duration::ZERO));
-    poller.found(Duration::from_micros(201));
+    assert!(poller.begin() && yields(&mut poller, Duration::ZERO));
+    poller.found(|| Duration::from_micros(201));
     assert_eq!(slept(&mut poller), 512);
 }
 
@@ -128,8 +151,8 @@ fn a_turn_is_bounded_in_messages_and_in_time() {
     let mut poller = Poller::new(Polling::Adaptive);
     let mut messages = 0;
     while !poller.is_turn_over() {
-        assert!(poller.begin() && poller.go_on(Duration::ZERO));
-        poller.found(Duration::ZERO);
+        assert!(poller.begin() && yields(&mut poller, Duration::ZERO));
+        poller.found(|| Duration::ZERO);
         poller.message();
         messages += 1;
     }
@@ -147,10 +170,10 @@ fn a_turn_is_bounded_in_messages_and_in_time() {
     let mut now = Duration::from_secs(3);
     let (looks, works) = (Duration::from_micros(4), Duration::from_micros(3));
     while !poller.is_turn_over() {
-        assert!(poller.begin() && poller.go_on(now));
+        assert!(poller.begin() && yields(&mut poller, now));
         assert_eq!(poller.is_turn_longer_than(Duration::from_micros(20)), messages - 32 >= 3);
         now += looks;
-        poller.found(now);
+        poller.found(|| now);
         poller.message();
         now += works;
         messages += 1;
@@ -165,8 +188,8 @@ fn whoever_is_faster_asleep_sleeps() {
     for _ in 0..200_000 {
         let looks = poller.begin();
         if looks {
-            assert!(poller.go_on(Duration::ZERO));
-            poller.found(Duration::from_micros(8));
+            assert!(yields(&mut poller, Duration::ZERO));
+            poller.found(|| Duration::from_micros(8));
             looked += 1;
         } else {
             slept += 1;
@@ -180,8 +203,8 @@ fn whoever_is_faster_asleep_sleeps() {
     // A window that somebody chose is kept to.
     let mut poller = Poller::new(Polling::Fixed(Duration::from_micros(20)));
     for _ in 0..10_000 {
-        assert!(poller.begin() && poller.go_on(Duration::ZERO));
-        poller.found(Duration::from_micros(8));
+        assert!(poller.begin() && yields(&mut poller, Duration::ZERO));
+        poller.found(|| Duration::from_micros(8));
         assert!(!poller.is_comparing());
     }
 }
@@ -190,8 +213,8 @@ fn whoever_is_faster_asleep_sleeps() {
 fn nothing_is_compared_where_others_want_the_core() {
     let mut poller = Poller::new(Polling::Adaptive);
     let found = |poller: &mut Poller, micros| {
-        assert!(poller.begin() && poller.go_on(Duration::ZERO));
-        poller.found(Duration::from_micros(micros));
+        assert!(poller.begin() && yields(poller, Duration::ZERO));
+        poller.found(|| Duration::from_micros(micros));
     };
     (0..512).for_each(|_| found(&mut poller, 8));
     assert!(poller.is_comparing());
