@@ -13,6 +13,8 @@
 //! degu-bench client CONTESTANT ADDRESS              prints `TRIPS NANOSECONDS`
 //! degu-bench client CONTESTANT ADDRESS --trips N    so many and no more, for a counter of instructions or calls;
 //!                                                   `--pause` rests 2 ms after each
+//! degu-bench paced CONTESTANT ADDRESS               one trip every 10 ms for `--millis`, prints `1 NANOSECONDS`: what 99
+//!                                                   of 100 trips stay within
 //! degu-bench connect CONTESTANT ADDRESS             prints `CONNECTIONS NANOSECONDS`, from `--threads` at once
 //! degu-bench load ADDRESS --connections N --depth N prints `REQUESTS NANOSECONDS`, from `--threads`
 //! degu-bench hold ADDRESS --connections N           prints `listening on N`, keeps them open until stdin ends
@@ -33,6 +35,7 @@ mod hold;
 mod load;
 mod measure;
 mod message;
+mod paced;
 mod setup;
 mod socket;
 mod stream;
@@ -61,7 +64,6 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + S
 
 /// How long a client rests between trips that are to find the server asleep.
 const PAUSE: Duration = Duration::from_millis(2);
-
 fn main() -> ExitCode {
     match run(Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -179,6 +181,11 @@ fn run(arguments: Parser) -> Result {
             }
             client.close()
         }
+        ["paced", name, address] => {
+            let mut client = contestants::find(name)?.dial(&options.setup(name, address)?)?()?;
+            print((1, paced::paced(&mut *client, options.time)?));
+            client.close()
+        }
         ["connect", name, address] => {
             print(connect::connect(contestants::find(name)?, &options.setup(name, address)?, options.time)?);
             Ok(())
@@ -196,8 +203,8 @@ fn run(arguments: Parser) -> Result {
         }
         _ => Err(
             "usage: degu-bench pairs | verify | pki | server CONTESTANT ADDRESS | crowd CONTESTANT ADDRESS | client \
-                  CONTESTANT ADDRESS | connect CONTESTANT ADDRESS | load ADDRESS | hold ADDRESS \
-                  | stream CONTESTANT ADDRESS | fetch CONTESTANT ADDRESS TARGET | busy"
+                  CONTESTANT ADDRESS | paced CONTESTANT ADDRESS | connect CONTESTANT ADDRESS | load ADDRESS \
+                  | hold ADDRESS | stream CONTESTANT ADDRESS | fetch CONTESTANT ADDRESS TARGET | busy"
                 .into(),
         ),
     }

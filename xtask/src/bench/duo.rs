@@ -53,14 +53,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let figure = Figure { name: "", unit: Unit::Microseconds };
     let outcome = plan::run("duo", rounds, &conditions, &[figure], |place, pair| {
         let (place, (client, server)) = (&places[place], &pairs[pair]);
-        let (client_core, server_core) = cores.of(place.placement);
-        let end = End { cores: server_core.as_slice(), ..End::default() };
-        let server = stage.serve("server", server, &stage.address(place.address)?, end)?;
-        let end = End { cores: client_core.as_slice(), ..End::default() };
-        match stage.measure(&["client", client, server.address()], end, time) {
-            Ok(figures) => Ok(vec![each(figures)]),
-            Err(error) => Err(server.explain(error)),
-        }
+        Ok(vec![trip(stage, cores, place.placement, place.address, client, server, time)?])
     });
     Ok(Report {
         suite: "duo".into(),
@@ -74,6 +67,26 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         notes: notes.into_iter().chain(outcome.failures).collect(),
         groups: outcome.groups,
     })
+}
+
+/// The nanoseconds of a round trip between a client and a server of these names, over this kind of address.
+pub(super) fn trip(
+    stage: &Stage<'_>,
+    cores: Cores,
+    placement: Placement,
+    address: &str,
+    client: &str,
+    server: &str,
+    time: Duration,
+) -> Result<f64> {
+    let (client_core, server_core) = cores.of(placement);
+    let end = End { cores: server_core.as_slice(), ..End::default() };
+    let server = stage.serve("server", server, &stage.address(address)?, end)?;
+    let end = End { cores: client_core.as_slice(), ..End::default() };
+    match stage.measure(&["client", client, server.address()], end, time) {
+        Ok(figures) => Ok(each(figures)),
+        Err(error) => Err(server.explain(error)),
+    }
 }
 
 /// What all pairs are measured under.

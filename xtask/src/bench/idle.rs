@@ -1,7 +1,6 @@
 //! The suite `idle`: what a server keeps in memory for a connection that waits for its next request.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,6 @@ use super::stage::{End, Stage, each};
 use super::unit::Unit;
 use super::{nginx, usage};
 use crate::Result;
-use crate::child::Server;
 
 /// Connections before those that are counted, so that what a server allocates once is there already.
 const FIRST: usize = 50;
@@ -37,12 +35,8 @@ const FIGURES: [Figure; 3] = [
 /// More rounds than this tell nothing new of memory.
 const ROUNDS: usize = 3;
 
-/// How long all connections may take to be made.
-const LIMIT: Duration = Duration::from_secs(120);
-
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let options = stage.options;
-    let program = stage.program()?;
     let pki = stage.pki()?;
     let rounds = if options.quick { 1 } else { options.rounds().min(ROUNDS) };
     let mut notes = Vec::new();
@@ -66,7 +60,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let conditions = [condition(format!("{plain} connections"), &servers), with_tls];
     let outcome = plan::run("idle", rounds, &conditions, &FIGURES, |condition, number| {
         let (connections, pki) = if condition == 0 { (plain, None) } else { (tls, Some(pki)) };
-        measure(stage, program, servers[number], connections, pki)
+        measure(stage, servers[number], connections, pki)
     });
     let failures = outcome.failures.len();
     notes.extend(outcome.failures);
@@ -94,7 +88,7 @@ fn hard_limit(limits: &str) -> Option<usize> {
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
-fn measure(stage: &Stage<'_>, program: &Path, server: &str, connections: usize, pki: Option<&str>) -> Result<Vec<f64>> {
+fn measure(stage: &Stage<'_>, server: &str, connections: usize, pki: Option<&str>) -> Result<Vec<f64>> {
     // Both ends of the trips on one core, where nobody has to be woken, and little else makes a difference.
     let (core, _) = Cores::choose()?.of(Placement::Same);
     let core = core.as_slice();
@@ -102,12 +96,7 @@ fn measure(stage: &Stage<'_>, program: &Path, server: &str, connections: usize, 
         "nginx" => nginx::start(stage, core)?,
         _ => stage.serve("crowd", server, &stage.address("ipv6")?, End { pki, cores: core, more: &[] })?,
     };
-    let hold = |connections: usize| {
-        let mut arguments = vec!["hold".into(), server.address().into(), format!("--connections={connections}")];
-        arguments.extend(pki.map(|folder| format!("--pki={folder}")));
-        let holds = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
-        Server::start_within(program, &arguments, LIMIT, holds)
-    };
+    let hold = |connections: usize| stage.hold(server.address(), connections, pki);
     let _first = hold(FIRST)?;
     let trip = || -> Result<f64> {
         // A load of one connection is as good a client, and takes what nginx answers too; but it has no TLS.

@@ -14,6 +14,8 @@ usage: cargo xtask bench [SUITE...] [OPTIONS]
 suites (all of them, when none is named)
   duo         one connection, small POST requests one after the other, client and server each a process of its own, over
               Unix sockets, abstract ones, IPv4 and IPv6
+  polling     what looking before sleeping changes: round trips by those without, wherever both ends run, beside other
+              work, and with one end that is not ours; another connection of the same worker; CPU time and wake-ups
   throughput  1 to 256 connections, and 64 with 16 requests at once on each: requests a second, and the server's CPU time
               a request; the load is wrk's where it is installed, and our own otherwise or with --quick
   stream      large bodies, framed by their length and in chunks, beside a copy between two sockets

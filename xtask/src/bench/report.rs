@@ -61,10 +61,11 @@ impl Group {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The samples of an entry as ratios to those of a reference, unless it is that reference.
+    /// The samples of an entry as ratios to those of a reference, unless it is that reference, or has none of what is
+    /// counted.
     pub(super) fn ratio(&self, entry: &Entry, reference: &str) -> Option<Summary> {
         let other = self.entry(reference).filter(|reference| reference.name != entry.name)?;
-        Summary::of_ratios(&entry.samples, &other.samples)
+        Summary::of_ratios(&entry.samples, &other.samples).filter(|ratio| ratio.median.is_finite())
     }
 }
 

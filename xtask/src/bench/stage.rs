@@ -16,6 +16,9 @@ use crate::interop::degu018;
 /// The original, as a contestant.
 pub(super) const DEGU_018: &str = "degu-0.18";
 
+/// How long all connections that are held may take to be made.
+const HOLD: Duration = Duration::from_secs(120);
+
 /// Where a run happens.
 #[derive(Debug)]
 pub(super) struct Stage<'s> {
@@ -86,6 +89,14 @@ impl<'s> Stage<'s> {
     pub(super) fn serve(&self, role: &str, contestant: &str, address: &str, end: End<'_>) -> Result<Server> {
         let (program, arguments) = self.command(&[role, contestant, address], end)?;
         Server::start(&program, &arguments)
+    }
+
+    /// Opens so many connections to a server, and keeps each open after one request, until what is returned is dropped.
+    pub(super) fn hold(&self, address: &str, connections: usize, pki: Option<&str>) -> Result<Server> {
+        let more = [format!("--connections={connections}")];
+        let (program, arguments) = self.command(&["hold", address], End { pki, more: &more, ..End::default() })?;
+        let holds = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
+        Server::start_within(&program, &arguments, HOLD, holds)
     }
 
     /// Keeps every core busy until what is returned is dropped.

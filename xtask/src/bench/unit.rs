@@ -17,10 +17,12 @@ pub(super) enum Unit {
     Count,
     /// The time of one thing by that of another.
     Times,
+    /// Of a core's time.
+    Percent,
 }
 
 impl Unit {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Microseconds,
         Self::Nanoseconds,
         Self::PerSecond,
@@ -28,6 +30,7 @@ impl Unit {
         Self::Kibibytes,
         Self::Count,
         Self::Times,
+        Self::Percent,
     ];
 
     pub(super) const fn symbol(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Unit {
             Self::Kibibytes => "KiB",
             Self::Count => "count",
             Self::Times => "times",
+            Self::Percent => "% of a core",
         }
     }
 
@@ -57,7 +61,7 @@ impl Unit {
         match self {
             Self::Microseconds | Self::Nanoseconds | Self::Times => ["faster", "slower"],
             Self::PerSecond | Self::Megabytes => ["slower", "faster"],
-            Self::Kibibytes => ["smaller", "larger"],
+            Self::Kibibytes | Self::Percent => ["smaller", "larger"],
             Self::Count => ["fewer", "more"],
         }
     }
@@ -68,12 +72,12 @@ impl Unit {
             Self::Microseconds => sample / 1000.0,
             Self::Megabytes => sample / 1e6,
             Self::Kibibytes => sample / 1024.0,
-            Self::Nanoseconds | Self::PerSecond | Self::Count | Self::Times => sample,
+            Self::Nanoseconds | Self::PerSecond | Self::Count | Self::Times | Self::Percent => sample,
         };
         match (self, value) {
             (Self::PerSecond, 10_000.0..) => format!("{:.0} k", value / 1000.0),
             (Self::PerSecond, 1000.0..) => format!("{:.2} k", value / 1000.0),
-            (Self::Microseconds | Self::Kibibytes | Self::Times, ..10.0) => format!("{value:.2}"),
+            (Self::Microseconds | Self::Kibibytes | Self::Times | Self::Percent, ..10.0) => format!("{value:.2}"),
             (Self::Count, 100.0..) => format!("{value:.0}"),
             (_, ..100.0) => format!("{value:.1}"),
             _ => format!("{value:.0}"),
@@ -98,6 +102,7 @@ mod tests {
             (Unit::Megabytes, 2.5e9, "2500"),
             (Unit::Kibibytes, 1536.0, "1.50"),
             (Unit::Times, 1.021, "1.02"),
+            (Unit::Percent, 0.652, "0.65"),
             (Unit::Count, 3.0, "3.0"),
             (Unit::Count, 3300.4, "3300"),
         ] {

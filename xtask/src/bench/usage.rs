@@ -37,6 +37,17 @@ fn of_ticks(process: u32) -> Result<Duration> {
     Ok(TICK * ticks)
 }
 
+/// How often the threads of a process have slept and were woken.
+pub(super) fn wake_ups(process: u32) -> Result<u64> {
+    let mut all = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        // One that has just ended wakes no more.
+        let Ok(status) = fs::read_to_string(thread?.path().join("status")) else { continue };
+        all += switches(&status).ok_or("the kernel does not say how often a thread has slept")?;
+    }
+    Ok(all)
+}
+
 /// The octets of memory that a process with its children has in use (`Rss` of smaps_rollup, which is exact).
 pub(super) fn resident(process: u32) -> Result<u64> {
     let sizes = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
@@ -58,6 +69,10 @@ fn ticks(stat: &str) -> Option<u32> {
     Some(fields.next()?.parse::<u32>().ok()? + fields.next()?.parse::<u32>().ok()?)
 }
 
+fn switches(status: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")?.trim().parse().ok())
+}
+
 fn kibibytes(sizes: &str) -> Option<u64> {
     sizes.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix("kB")?.trim().parse().ok())
 }
@@ -71,6 +86,14 @@ mod tests {
         let stat = "71 (a) b (c) S 1 71 71 0 -1 4194560 100 0 0 0 250 31 7 8 20 0 1 0 500";
         assert_eq!(ticks(stat), Some(281));
         assert_eq!(ticks("71 (a) S"), None);
+    }
+
+    #[test]
+    fn sleeps() {
+        let status = "Name:\tx\nvoluntary_ctxt_switches:\t150\nnonvoluntary_ctxt_switches:\t545\n";
+        assert_eq!(switches(status), Some(150));
+        assert_eq!(switches(""), None);
+        assert!(wake_ups(std::process::id()).is_ok() && wake_ups(0).is_err());
     }
 
     #[test]
