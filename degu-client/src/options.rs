@@ -172,7 +172,7 @@ impl<C> OptionsOf<C> {
     /// Called with every new connection, before its first request; `false` closes it, and connecting fails.
     ///
     /// For looking at who answered: over a Unix socket, whether the process is the one that is meant; under TLS, which CA
-    /// vouched for it ([`Peer::identity`]).
+    /// vouched for it (`peer.identity()`).
     ///
     /// ```
     /// use degu_client::{Address, blocking::Client};

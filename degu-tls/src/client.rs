@@ -26,7 +26,7 @@ use crate::verify::{Side, Store, Trust, Verifier};
 ///
 /// | | who vouches | name | dates | revocation |
 /// | --- | --- | --- | --- | --- |
-/// | [`system`](Self::system) | what the operating system trusts | checked | checked | the system's |
+/// | [`system`] | what the operating system trusts | checked | checked | the system's |
 /// | [`private`](Self::private) | these [`Cas`] | checked | checked | their lists |
 /// | [`private`](Self::private)`.without_name_check()` | these [`Cas`] | not checked | checked | their lists |
 /// | [`pinned`](Self::pinned) | these keys | not checked | not checked | none |
@@ -47,6 +47,9 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// ClientTls::private(cas).without_name_check().identity(identity).build()
 /// # }
 /// ```
+///
+#[cfg_attr(feature = "system", doc = "[`system`]: Self::system")]
+#[cfg_attr(not(feature = "system"), doc = "[`system`]: crate#cryptography")]
 #[derive(Clone)]
 pub struct ClientTls(Arc<Live<Policy>>);
 

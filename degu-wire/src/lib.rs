@@ -1,4 +1,8 @@
 #![no_std]
+#![cfg_attr(
+    not(feature = "alloc"),
+    allow(rustdoc::broken_intra_doc_links, reason = "this page is about all three levels, whatever there is of them")
+)]
 //! A strict, sans-IO codec for HTTP/1.1: octets in, meaning out, and the other way round.
 //!
 //! No sockets, no clock, no runtime: this crate is for whoever has octets of their own, in a server, a proxy, a device or
