@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -159,6 +161,40 @@ fn an_endless_body_leaves_room_for_others() {
         }
         drop(server);
         reader.join().unwrap();
+    }
+}
+
+/// Always has more, as long as nobody else on its thread has run.
+struct Selfish {
+    others: Rc<Cell<bool>>,
+    parts: usize,
+}
+
+impl Source for Selfish {
+    fn poll_part(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        if self.parts == 0 {
+            let others = self.others.clone();
+            tokio::task::spawn_local(async move { others.set(true) });
+        }
+        self.parts += 1;
+        Poll::Ready(match self.others.get() {
+            true => None,
+            // Far less than what is collected before it is written, or what a socket takes.
+            false if self.parts > 1000 => Some(Err("nobody else has run".into())),
+            false => Some(Ok(Chunk::new("x").into())),
+        })
+    }
+}
+
+#[test]
+fn a_body_of_many_small_parts_gives_way_before_anything_is_full() {
+    for address in [TCP, Address::ABSTRACT] {
+        let app = async |_: &mut Session, _: Request<'_>| {
+            Body::from_chunks(Box::pin(Selfish { others: Rc::default(), parts: 0 }))
+        };
+        let server = Running::new(address, app);
+        let response = server.ask(GET);
+        assert!(response.ends_with("\r\n0\r\n\r\n"), "{} octets, and no end", response.len());
     }
 }
 
