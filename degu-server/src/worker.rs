@@ -71,17 +71,7 @@ pub(crate) async fn work<A: App, F: Future<Output = ()> + 'static>(
     index: usize,
     beside: impl FnOnce(UnboundedSender<Accepted>) -> io::Result<F>,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker {
-        state: state.clone(),
-        index,
-        links: RefCell::default(),
-        lingering: Cell::new(0),
-        changed: Notify::new(),
-        busy: Cell::new(0),
-        date: RefCell::default(),
-        scratch: RefCell::new(vec![0; SCRATCH].into()),
-        began: Instant::now(),
-    });
+    let worker = Rc::new(Worker::new(state.clone(), index));
     let (sender, jobs) = unbounded_channel();
     let beside = tokio::task::spawn_local(beside(sender)?);
     let sweep = tokio::task::spawn_local(worker.clone().sweep());
@@ -95,6 +85,20 @@ pub(crate) async fn work<A: App, F: Future<Output = ()> + 'static>(
 }
 
 impl Worker {
+    fn new(state: Arc<ServerState>, index: usize) -> Self {
+        Self {
+            state,
+            index,
+            links: RefCell::default(),
+            lingering: Cell::new(0),
+            changed: Notify::new(),
+            busy: Cell::new(0),
+            date: RefCell::default(),
+            scratch: RefCell::new(vec![0; SCRATCH].into()),
+            began: Instant::now(),
+        }
+    }
+
     /// Takes connections until there will be none, and waits for the end of those that are open.
     async fn serve<A: App>(self: &Rc<Self>, mut jobs: UnboundedReceiver<Accepted>, app: &Arc<A>) {
         while let Some(accepted) = jobs.recv().await {
@@ -260,5 +264,76 @@ pub(crate) struct Busy<'w>(&'w Cell<usize>);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use degu_wire::{Address, Polling};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::{Request, Server};
+
+    /// Runs this on the thread of a worker without a sweep, whose connections do not look for requests.
+    fn on_worker(test: impl AsyncFnOnce(&Rc<Worker>)) {
+        let state = Arc::new(ServerState::new(Server::options().workers(1).polling(Polling::Off)));
+        let worker = Rc::new(Worker::new(state, 0));
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        runtime.unwrap().block_on(test(&worker));
+    }
+
+    /// A connection of this worker, seen from the other end.
+    fn connect(worker: &Rc<Worker>) -> UnixStream {
+        let (near, far) = UnixStream::pair().unwrap();
+        worker.state.counters[0].open.fetch_add(1, Relaxed);
+        let accepted =
+            Accepted { fd: near.into_std().unwrap().into(), address: Address::unix("/unnamed"), is_unix: true };
+        worker.adopt(accepted, Arc::new(async |_: &mut Session, _: Request<'_>| "fine"));
+        far
+    }
+
+    async fn exchange(peer: &mut UnixStream) {
+        peer.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut response = *b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
+        let expected = response;
+        peer.read_exact(&mut response).await.unwrap();
+        assert_eq!(response, expected);
+    }
+
+    #[test]
+    fn of_many_connections_some_keep_what_exchanges_need_and_all_are_served() {
+        on_worker(async |worker| {
+            let mut peers: Vec<_> = (0..KEPT + 20).map(|_| connect(worker)).collect();
+            for round in 0..3 {
+                for (served, peer) in peers.iter_mut().enumerate() {
+                    exchange(peer).await;
+                    let kept = if round == 0 { KEPT.min(served + 1) } else { KEPT };
+                    assert_eq!(worker.busy.get(), kept, "round {round}, connection {served}");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn who_looks_is_the_more_patient_the_less_others_want_the_thread() {
+        on_worker(async |worker| {
+            let mut first = connect(worker);
+            exchange(&mut first).await;
+            let alone = worker.patience();
+            let mut second = connect(worker);
+            let beside_idle = worker.patience();
+            exchange(&mut second).await;
+            assert!(alone > beside_idle && beside_idle > Duration::ZERO, "{alone:?}, {beside_idle:?}");
+            assert_eq!(worker.patience(), Duration::ZERO, "beside one that is busy");
+            drop(second);
+            while worker.links.borrow().len() > 1 {
+                worker.changed.notified().await;
+            }
+            assert_eq!(worker.patience(), alone);
+        });
     }
 }

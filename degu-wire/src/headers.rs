@@ -457,6 +457,16 @@ mod tests {
     }
 
     #[test]
+    fn one_large_head_does_not_hold_its_room_for_ever() {
+        let mut lines = Lines::default();
+        lines.fill(&[b'x'; 30_000], 0, None);
+        lines.target.push_str(&"x".repeat(20_000));
+        lines.fill(b"\r\n", 0, None);
+        assert!(lines.text.capacity() <= Lines::KEPT, "{}", lines.text.capacity());
+        assert!(lines.target.capacity() <= Lines::KEPT, "{}", lines.target.capacity());
+    }
+
+    #[test]
     fn refused_fields_change_nothing() {
         let mut headers = Headers::try_from([("a", "1")]).unwrap();
         for (name, value, error) in [

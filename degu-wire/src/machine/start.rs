@@ -67,3 +67,17 @@ impl fmt::Debug for Start {
         f.write_str("Start")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_long_target_does_not_hold_its_room_for_ever() {
+        let mut start = Start::default();
+        start.set(Method::Get, &["/", &"x".repeat(30_000)].concat(), Some("a")).unwrap();
+        start.set(Method::Get, "/", Some("a")).unwrap();
+        assert_eq!(start.as_bytes(), b"GET / HTTP/1.1\r\nhost: a\r\n");
+        assert!(start.octets.capacity() <= Start::KEPT, "{}", start.octets.capacity());
+    }
+}
