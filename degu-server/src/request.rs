@@ -93,6 +93,12 @@ impl<'r> Request<'r> {
         self.head.headers()
     }
 
+    /// Whether it came in HTTP/1.0: what it means is the same.
+    #[cfg(feature = "proxy")]
+    pub(crate) const fn is_http10(&self) -> bool {
+        self.head.is_http10()
+    }
+
     /// The head and the body in one value that borrows nothing, for a task of its own. The head shares the octets that
     /// were received.
     pub fn into_owned(self) -> OwnedRequest {

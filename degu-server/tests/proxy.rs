@@ -61,6 +61,50 @@ fn requests_and_answers_pass_with_what_is_theirs() {
 }
 
 #[test]
+fn requests_say_through_whom_they_came() {
+    let behind = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| {
+        let lines = request.headers().get_all("via").map(|line| String::from_utf8_lossy(line));
+        lines.collect::<Vec<_>>().join("; ")
+    });
+    let to = |address: &Address| ProxyApp::new(Client::new(address));
+    let first = Running::new(Address::ABSTRACT, to(&behind.address));
+    let hides = |_: &Session, headers: &mut Headers| {
+        headers.remove("via");
+        Ok(())
+    };
+    let app = Router::new()
+        .mount("one", to(&behind.address))
+        .mount("two", to(&first.address).with_pseudonym("front.example:443"))
+        .mount("none", to(&behind.address).with_request_headers(hides));
+    let front = Running::with(Server::options().workers(1).allow_http10(true), Address::IPV6_LOOPBACK, app);
+    for (line, fields, via) in [
+        ("/one HTTP/1.1", "", "1.1 degu"),
+        ("/one HTTP/1.1", "Via: 1.0 fred, 2 (b)\r\nVia: 1.1 c\r\n", "1.0 fred, 2 (b); 1.1 c; 1.1 degu"),
+        ("/two HTTP/1.1", "", "1.1 front.example:443; 1.1 degu"),
+        ("/none HTTP/1.1", "Via: 1.1 a\r\n", ""),
+    ] {
+        let request = format!("GET {line}\r\nHost: a\r\n{fields}\r\n");
+        let expected = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{via}", via.len());
+        assert_eq!(front.ask(request), expected, "{line}");
+    }
+    let old = front.ask("GET /one HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert!(old.ends_with("\r\n\r\n1.0 degu"), "{old}");
+}
+
+#[test]
+fn a_pseudonym_is_a_name_with_or_without_a_port() {
+    let named = |pseudonym: &'static str| {
+        std::panic::catch_unwind(|| drop(ProxyApp::new(Client::new(Address::unix("/a"))).with_pseudonym(pseudonym)))
+    };
+    for pseudonym in ["degu", "a.example", "a.example:80", "_!"] {
+        assert!(named(pseudonym).is_ok(), "{pseudonym:?}");
+    }
+    for pseudonym in ["", ":80", "a b", "a, 1.1 b", "a:b", "(a)", "a\r\nb: c", "\u{e9}"] {
+        assert!(named(pseudonym).is_err(), "{pseudonym:?}");
+    }
+}
+
+#[test]
 fn large_chunked_bodies_flow_through() {
     let behind = Running::new(Address::ABSTRACT, echo);
     let server = front(&behind.address);

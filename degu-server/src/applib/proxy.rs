@@ -22,9 +22,13 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
 /// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
 /// side has answered. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
-/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set, and so is `via` (RFC 9110 §7.6.3),
-/// which is not written by itself. A name counts as the same with `_` in place of `-`, and such a `content_length` is
-/// dropped too: behind CGI, WSGI and their kin both are one variable. `host` stays what the client sent.
+/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set. A name counts as the same with `_`
+/// in place of `-`, and such a `content_length` is dropped too: behind CGI, WSGI and their kin both are one variable.
+/// `host` stays what the client sent.
+///
+/// Requests say in `via` through whom they came (RFC 9110 §7.6.3): a line is added with the version in which this side
+/// got them and a pseudonym, `1.1 degu` or what [`with_pseudonym`](Self::with_pseudonym) says. Responses say
+/// nothing of it, which is left to a gateway.
 ///
 /// The path behind is the path of the request without its mount.
 ///
@@ -46,6 +50,7 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// ```
 pub struct ProxyApp {
     client: Client,
+    pseudonym: Box<str>,
     set_headers: Option<SetHeaders>,
     /// Which of the connections that a session keeps is for this proxy.
     id: u64,
@@ -71,7 +76,19 @@ impl ProxyApp {
     /// Passes requests on to where this client goes.
     pub fn new(client: Client) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { client, set_headers: None, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self { client, pseudonym: "degu".into(), set_headers: None, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// What `via` calls this proxy: a name of its own, or its host with an optional port. Default: `degu`.
+    ///
+    /// # Panics
+    ///
+    /// If it is neither: a token of RFC 9110 §5.6.2, with or without a port.
+    #[must_use]
+    pub fn with_pseudonym(mut self, pseudonym: &str) -> Self {
+        assert!(is_received_by(pseudonym), "{pseudonym:?} can not stand in `via`");
+        self.pseudonym = pseudonym.into();
+        self
     }
 
     /// Has the last word on the fields of every request that is passed on. An error is the proxy's failure: 500.
@@ -91,6 +108,8 @@ impl ProxyApp {
         if !request.authority().is_empty() {
             headers.set("host", request.authority())?;
         }
+        let version = if request.is_http10() { "1.0" } else { "1.1" };
+        headers.append("via", format_args!("{version} {}", self.pseudonym))?;
         if let Some(set) = &self.set_headers {
             set(session, &mut headers)?;
         }
@@ -186,6 +205,13 @@ fn is(name: &str, other: &str) -> bool {
 
 fn starts_with(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| is(start, prefix))
+}
+
+/// A pseudonym as `via` has it: a token, and the port if it is the name of a host (RFC 9110 §7.6.3).
+fn is_received_by(text: &str) -> bool {
+    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    let (name, port) = text.split_once(':').unwrap_or((text, ""));
+    !name.is_empty() && name.bytes().all(is_token) && port.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 /// The fields that are of the message and not of the connection, but for those that `drops` names (RFC 9110 §7.6.1).
