@@ -45,6 +45,11 @@ impl Handle {
     /// read is answered with `connection: close`, connections between two requests are closed, and what is not done
     /// within [`Options::shutdown_grace`](crate::Options::shutdown_grace) is cut. Then the address is free.
     ///
+    /// A response counts as done when the system has taken all of it, which delivers it also after the process has ended.
+    /// To a peer that goes on sending then, a body say that nobody read, it may be cut all the same: what comes for a
+    /// socket that is closed takes back what has not arrived (RFC 9112 §9.6). A running server reads on for a while after
+    /// its last word; a shutdown does not wait for that.
+    ///
     /// # Cancel safety
     ///
     /// Once it has been polled the shutdown goes on, also when the future is dropped.
