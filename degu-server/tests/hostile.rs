@@ -4,7 +4,7 @@ mod common;
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -138,6 +138,43 @@ impl Source for Busy {
         while begin.elapsed() < Duration::from_micros(200) {}
         Poll::Ready(Some(Ok(Chunk::new(vec![0; 8 * 1024]).into())))
     }
+}
+
+/// Takes all that has come of the request whenever it is asked, and has something to say whatever that was.
+struct Talks(Incoming);
+
+impl Source for Talks {
+    fn poll_part(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        while let Poll::Ready(Some(part)) = Pin::new(&mut self.0).poll_part(cx) {
+            part?;
+        }
+        Poll::Ready(Some(Ok(Chunk::new(vec![0; 64 * 1024]).into())))
+    }
+}
+
+#[test]
+fn a_peer_that_sends_and_never_reads_is_not_read_for_ever() {
+    let server = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| match request.query() {
+        Some(_) => Body::from_chunks(Box::pin(Talks(request.body))).into_response(),
+        None => "fine".into_response(),
+    });
+    let (Raw::Unix(mut talker), mut other) = (server.connect(), server.connect()) else { panic!("a Unix socket") };
+    talker.write_all(b"POST /?talk HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
+    talker.set_nonblocking(true).unwrap();
+    let (octets, mut taken, mut refused) = (vec![0; 64 * 1024], 0, 0);
+    // The worker has been at both connections when it has answered on the other one.
+    while refused < 20 && taken < 100_000_000 {
+        match talker.write(&octets) {
+            Ok(count) => (taken, refused) = (taken + count, 0),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                refused += 1;
+                other.send(GET);
+                other.expect(FINE);
+            }
+        }
+    }
+    assert!(taken < 16 * 1024 * 1024, "{taken} octets were taken");
 }
 
 #[test]

@@ -344,6 +344,9 @@ impl Pump {
         }
         self.received += read as u64;
         self.link.watch.moved(read);
+        // Who wants more than this asks again. One who can not just now, because what it makes of it finds no room, would
+        // have everything read that the peer cares to send.
+        self.link.unwant();
         self.link.wake_reader();
     }
 
