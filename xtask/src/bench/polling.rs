@@ -35,6 +35,10 @@ const OFF: &str = "-off";
 /// How long one measurement takes, its warm-up not counted; a sample is two of them.
 const TIME: Duration = Duration::from_millis(250);
 
+/// Where every core is busy two ends stay as near to each other, or as far, as the scheduler put them when they began, which
+/// counts more than all else. So a sample is of several pairs then.
+const LOADED_TURNS: usize = 4;
+
 /// How long a neighbour asks, so that several of its requests are slower than 99 of 100; and how often in all, since each
 /// takes so long.
 const NEIGHBOUR: Duration = Duration::from_secs(4);
@@ -97,22 +101,17 @@ fn trips(stage: &Stage<'_>, cores: Cores, rounds: usize) -> Result<Outcome> {
     }
     let conditions: Vec<Condition> = places.iter().map(Place::condition).collect();
     stage.program()?;
-    let mut turn = 0;
     let figure = Figure { name: "", unit: Unit::Times };
     Ok(plan::run("polling", rounds, &conditions, &[figure], |place, pair| {
         let (place, (client, server)) = (places[place], PAIRS[pair]);
         let _busy = if place.loaded { stage.busy()? } else { Vec::new() };
         let trip =
             |client: &str, server: &str| duo::trip(stage, cores, place.placement, place.address, client, server, TIME);
-        // Each goes first as often as the other.
-        turn += 1;
-        let (polled, slept) = if turn % 2 == 0 {
-            let polled = trip(client, server)?;
-            (polled, trip(&off(client), &off(server))?)
-        } else {
-            let slept = trip(&off(client), &off(server))?;
-            (trip(client, server)?, slept)
-        };
+        let (mut polled, mut slept) = (0.0, 0.0);
+        for _ in 0..if place.loaded { LOADED_TURNS } else { 1 } {
+            polled += trip(client, server)?;
+            slept += trip(&off(client), &off(server))?;
+        }
         Ok(vec![polled / slept])
     }))
 }
