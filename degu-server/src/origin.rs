@@ -43,12 +43,12 @@ pub(crate) struct Elsewhere {
 }
 
 /// Somebody waits for the body. Dropping it, with a read that is over or was given up, says that nobody does.
-pub(crate) struct Wanted(Option<Rc<Link>>);
+pub(crate) struct Wanted(Option<(Rc<Link>, u64)>);
 
 impl Drop for Wanted {
     fn drop(&mut self) {
-        if let Some(link) = &self.0 {
-            link.unwant();
+        if let Some((link, exchange)) = &self.0 {
+            link.give_up(*exchange);
         }
     }
 }
@@ -97,7 +97,7 @@ impl Origin {
 
     pub(crate) fn wanted(&self) -> Wanted {
         Wanted(match self {
-            Self::Connection(OfExchange { link, .. }) => Some(link.clone()),
+            Self::Connection(OfExchange { link, exchange }) => Some((link.clone(), *exchange)),
             #[cfg(feature = "tower")]
             Self::Elsewhere(_) => None,
         })

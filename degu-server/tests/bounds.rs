@@ -72,6 +72,29 @@ fn a_body_that_nobody_waits_for_any_more() {
 }
 
 #[test]
+fn a_body_that_a_task_of_its_own_waits_for_no_more() {
+    let patient = async |_: &mut Session, request: Request<'_>| {
+        let mut body = request.body;
+        let task = tokio::task::spawn_local(async move {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep(Duration::from_millis(1)) => {}
+                data = body.next_data() => panic!("{data:?}, and nothing of the body has come"),
+            }
+            // The connection hears of it, although what waited is gone without another poll.
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            drop(body);
+        });
+        task.await.map(|()| "done").map_err(BoxError::from)
+    };
+    let options = Server::options().workers(1).progress(1024, SECOND);
+    let server = Running::with(options, Address::IPV6_LOOPBACK, patient);
+    let mut raw = server.connect();
+    raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n");
+    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
+}
+
+#[test]
 fn a_handler_that_does_not_answer() {
     let server = server(Server::options().handler_deadline(SECOND));
     let request = "GET /never HTTP/1.1\r\nhost: a\r\n\r\n";

@@ -136,9 +136,17 @@ impl Link {
         result
     }
 
-    /// For the body's handle: nobody waits for more of it just now, so it is not held against the peer that none comes.
-    pub(crate) fn unwant(&self) {
+    /// More has come: whether that is enough is for those to say who wait for it.
+    pub(super) fn unwant(&self) {
         self.wants_input.set(false);
+    }
+
+    /// For the body's handle: nobody waits for more of it just now, so it is not held against the peer that none comes.
+    /// The task has to hear of it, unless it looks by itself: it said what the connection waits for.
+    pub(crate) fn give_up(&self, exchange: u64) {
+        if self.exchange.get() == exchange && self.wants_input.replace(false) && !self.in_poll.get() {
+            self.wake();
+        }
     }
 
     /// For the body's handle: the next part.
@@ -192,7 +200,7 @@ impl Link {
     pub(crate) fn drop_body(&self, exchange: u64) {
         if self.exchange.get() == exchange {
             self.body_held.set(false);
-            self.wants_input.set(false);
+            self.give_up(exchange);
             *self.reader.borrow_mut() = None;
         }
     }
