@@ -5,7 +5,7 @@ mod common;
 use common::Running;
 use degu_client::Client;
 use degu_server::applib::{ProxyApp, Router};
-use degu_server::{Address, BoxError, Headers, IntoResponse, Request, Response, Server, Session};
+use degu_server::{Address, BoxError, Headers, IntoResponse, Limits, Request, Response, Server, Session};
 
 async fn echo(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     request.body.read_ahead(1024).await?;
@@ -89,6 +89,22 @@ fn requests_say_through_whom_they_came() {
     }
     let old = front.ask("GET /one HTTP/1.0\r\nHost: a\r\n\r\n");
     assert!(old.ends_with("\r\n\r\n1.0 degu"), "{old}");
+}
+
+#[test]
+fn a_request_that_has_no_room_for_more_is_too_large() {
+    let wide = || {
+        let limits = Limits { max_head: Limits::MAX_HEAD, max_fields: 20_000, ..Limits::default() };
+        Server::options().workers(1).limits(limits)
+    };
+    let behind = Running::with(wide(), Address::ABSTRACT, async |_: &mut Session, _: Request<'_>| "fine");
+    let front = Running::with(wide(), Address::ABSTRACT, ProxyApp::new(Client::new(&behind.address)));
+    for fields in ["a:b\r\n".repeat(13_000), format!("a:{}\r\n", "b".repeat(65_490))] {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        assert_eq!(behind.ask(&request), "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine");
+        let answer = front.ask(&request);
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    }
 }
 
 #[test]

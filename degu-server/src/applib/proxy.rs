@@ -32,7 +32,8 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// The path behind is the path of the request without its mount.
 ///
-/// A server behind that can not be reached is answered for with 502, one that is too slow with 504. A request is sent a
+/// A server behind that can not be reached is answered for with 502, one that is too slow with 504; a request that is
+/// over 65,535 octets with what is added to it, which limits over the default may let in, with 431. A request is sent a
 /// second time only if the connection had been kept, its server can not have acted on it, and all of its body is at hand;
 /// a body that streams goes over a new connection.
 ///
@@ -55,6 +56,9 @@ pub struct ProxyApp {
     /// Which of the connections that a session keeps is for this proxy.
     id: u64,
 }
+
+/// What a request gets that is over 65,535 octets with what a proxy adds to it.
+const TOO_LARGE: (u16, &str) = (431, "Request Header Fields Too Large");
 
 /// The connections that a session keeps, each with the proxy that it belongs to.
 #[derive(Clone, Default)]
@@ -178,6 +182,8 @@ impl ProxyApp {
             // The body of the client's request could not be read: that is the client's fault, and answered as such.
             Cause::Body(_) => return Err(error.into()),
             Cause::Timeout(_) => (504, "Gateway Timeout"),
+            // It came in a shorter form, and nobody behind was asked.
+            Cause::Local(LocalError::HeadTooLarge) => TOO_LARGE,
             _ => (502, "Bad Gateway"),
         };
         tracing::warn!(behind = %self.client.address(), %error, "a request can not be passed on");
@@ -187,7 +193,12 @@ impl ProxyApp {
 
 impl App for ProxyApp {
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
-        self.pass(session, request).await.into_response()
+        match self.pass(session, request).await {
+            Err(error) if matches!(error.downcast_ref(), Some(LocalError::HeadTooLarge)) => {
+                (TOO_LARGE.0, TOO_LARGE.1, ()).into_response()
+            }
+            passed => passed.into_response(),
+        }
     }
 }
 
