@@ -16,7 +16,8 @@
 //!
 //! The yield is part of the rule. Without it a peer on the same core could not answer; and how long it takes tells
 //! whether somebody else wants the core. So each wait begins with one. But it takes longer than a look, and who yields
-//! does not see what comes meanwhile: the looks that follow are [without one](Poller::yields), save each eighth.
+//! does not see what comes meanwhile: the looks that follow are [without one](Poller::yields), save each eighth, and the
+//! one after a turn.
 //!
 //! A driver that finds its input by looking never returns to its runtime, where others wait: so now and then
 //! [a turn is over](Poller::is_turn_over). The driver tells of each [message](Poller::message), and when a turn
@@ -114,6 +115,8 @@ pub struct Poller {
     unlearns: bool,
     /// This wait has begun to look.
     looks: bool,
+    /// A turn has begun since the clock was asked.
+    turned: bool,
     comparison: Comparison,
 }
 
@@ -160,6 +163,7 @@ impl Poller {
             calm: 0,
             unlearns,
             looks: false,
+            turned: false,
             comparison: Comparison::new(),
         }
     }
@@ -186,18 +190,18 @@ impl Poller {
     #[inline]
     pub fn go_on(&mut self, clock: impl FnOnce() -> Duration) -> bool {
         if !self.looks {
-            (self.looks, self.waited, self.unyielding) = (true, 0, 0);
+            (self.looks, self.turned, self.waited, self.unyielding) = (true, false, 0, 0);
             let nanos = clock().as_nanos() as u64;
             if self.messages > 0 {
                 // What was done with the message before. Less than it took, where the caller counts anew at each wait.
                 self.turn = self.turn.saturating_add(capped(nanos.saturating_sub(self.yielded)));
             }
             self.yielded = nanos;
-        } else if self.unyielding + 1 < Self::LOOKS {
+        } else if !self.turned && self.unyielding + 1 < Self::LOOKS {
             self.unyielding += 1;
             return true;
         } else {
-            self.unyielding = 0;
+            (self.turned, self.unyielding) = (false, 0);
             if self.is_contended(clock()) {
                 return false;
             }
@@ -278,6 +282,8 @@ impl Poller {
     pub const fn begin_turn(&mut self) {
         self.messages = 0;
         self.turn = 0;
+        // What others took is not to be added up over several looks, and may have been long.
+        self.turned = true;
     }
 
     /// Windows are twice as long as this, within bounds.

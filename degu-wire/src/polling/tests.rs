@@ -52,6 +52,23 @@ fn a_wait_yields_first_and_before_each_eighth_look_and_asks_the_clock_only_then(
 }
 
 #[test]
+fn after_a_turn_it_yields_and_asks_the_clock_again() {
+    let mut poller = Poller::new(Polling::Adaptive);
+    // A driver whose others want the thread before each look takes this long for one, which says nothing of the core.
+    for look in 0..3 {
+        let mut asked = false;
+        assert!(poller.go_on(|| {
+            asked = true;
+            Duration::from_micros(look * 6)
+        }));
+        assert!(asked && poller.yields());
+        poller.begin_turn();
+    }
+    // But the window has its end.
+    assert!(!yields(&mut poller, Duration::from_micros(21)));
+}
+
+#[test]
 fn fruitless_windows_are_unlearned_up_to_a_bound() {
     let mut poller = Poller::new(Polling::Adaptive);
     let (mut windows, mut waits) = (std::vec::Vec::new(), std::vec::Vec::new());
