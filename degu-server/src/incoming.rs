@@ -241,8 +241,10 @@ impl Incoming {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Reads up to so many octets, or to the end, and keeps them for whoever reads the body next. What is wrong with
-    /// that much of the body shows here, while the response can still say so.
+    /// Reads until what it keeps for whoever reads the body next takes so many octets of memory, or to the end. What is
+    /// wrong with that much of the body shows here, while the response can still say so.
+    ///
+    /// A chunk takes some 80 octets beside its data and its extensions, so that of many small ones fewer are read.
     ///
     /// # Errors
     ///
@@ -257,10 +259,10 @@ impl Incoming {
             return Ok(());
         }
         let _wanted = self.origin.wanted();
-        let mut read: usize = self.kept().ahead.iter().map(data_len).sum();
-        while read < octets {
+        let mut kept: usize = self.kept().ahead.iter().map(memory_of).sum();
+        while kept < octets {
             let Some(part) = poll_fn(|cx| self.origin.poll_part(cx)).await? else { break };
-            read += data_len(&part);
+            kept += memory_of(&part);
             self.kept().ahead.push_back(part);
         }
         Ok(())
@@ -320,6 +322,15 @@ impl Incoming {
         }
         part
     }
+}
+
+/// What a part takes while it is kept: itself, what it shares of the octets that were received, and what was said of it.
+fn memory_of(part: &Part) -> usize {
+    let said = match part {
+        Part::Chunk { extensions, .. } => extensions.as_extensions().as_bytes().len(),
+        Part::Data(_) | Part::Last { .. } => 0,
+    };
+    size_of::<Part>() + said + data_len(part)
 }
 
 fn data_len(part: &Part) -> usize {

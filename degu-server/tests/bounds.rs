@@ -95,6 +95,25 @@ fn a_body_that_a_task_of_its_own_waits_for_no_more() {
 }
 
 #[test]
+fn what_is_read_ahead_is_counted_with_what_it_takes_to_keep_it() {
+    let ahead = async |_: &mut Session, mut request: Request<'_>| {
+        request.body.read_ahead(16 * 1024).await?;
+        Ok::<_, BoxError>("fine")
+    };
+    let server = Running::new(Address::IPV6_LOOPBACK, ahead);
+    let ask = |chunks: String| {
+        let answer = server.ask(format!("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{chunks}?"));
+        answer.lines().next().unwrap_or_default().to_owned()
+    };
+    // What is wrong with a body is found if it is read so far.
+    assert_eq!(ask("1\r\nx\r\n".repeat(10)), "HTTP/1.1 400 Bad Request");
+    assert_eq!(ask("1\r\nx\r\n".repeat(1000)), "HTTP/1.1 200 OK");
+    let said = format!("1;{}\r\nx\r\n", "n".repeat(1000));
+    assert_eq!(ask(said.repeat(10)), "HTTP/1.1 400 Bad Request");
+    assert_eq!(ask(said.repeat(100)), "HTTP/1.1 200 OK");
+}
+
+#[test]
 fn a_handler_that_does_not_answer() {
     let server = server(Server::options().handler_deadline(SECOND));
     let request = "GET /never HTTP/1.1\r\nhost: a\r\n\r\n";
