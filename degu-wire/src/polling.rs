@@ -126,7 +126,7 @@ impl Poller {
     pub const WINDOW: Duration = Duration::from_micros(20);
     /// The most that an adaptive wait looks: more than a round trip takes when the peer has to wake.
     pub const WIDEST: Duration = Duration::from_micros(100);
-    /// A yield that takes longer has let somebody else have the core for good.
+    /// A yield that takes longer, with the looks after it, has let somebody else have the core for good.
     pub const CONTENDED: Duration = Duration::from_micros(200);
     /// How long a turn is, as the clock has it when a driver looks.
     pub const TURN: Duration = Duration::from_micros(100);

@@ -47,7 +47,7 @@ const ROUNDS: usize = 3;
 /// How long requests come now and then, and none.
 const SELDOM: Duration = Duration::from_secs(2);
 
-/// The server of a worker with several connections.
+/// Who serves those that ask seldom. The last two serve them beside a busy connection, too.
 const SERVERS: [&str; 3] = ["hyper", "degu", "degu-off"];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
