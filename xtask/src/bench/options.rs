@@ -51,7 +51,7 @@ options of wire
   --picohttpparser        with picohttpparser as another contestant, which needs a C compiler";
 
 /// What a quick run may take for measurements; `idle` and `counts`, which take the time that they take, come on top.
-const QUICK: Duration = Duration::from_secs(35);
+const QUICK: Duration = Duration::from_secs(30);
 
 /// The options of the command line.
 #[derive(Debug, PartialEq, Eq)]
