@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::Running;
 use degu_server::{
-    Address, Body, BoxError, Chunk, ErrorReply, Handle, IntoResponse, Options, Request, Response, Server, Session,
+    Address, App, Body, BoxError, Chunk, ErrorReply, Handle, IntoResponse, Options, Request, Response, Server, Session,
 };
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
@@ -55,6 +55,15 @@ fn a_body_that_does_not_get_on() {
     assert_eq!(stalled(&server, request), closing("408 Request Timeout"));
 }
 
+/// This app answers, whatever time it takes, although nothing comes of the body.
+fn answers_without_a_body(app: impl App) {
+    let options = Server::options().workers(1).progress(1024, SECOND);
+    let server = Running::with(options, Address::IPV6_LOOPBACK, app);
+    let mut raw = server.connect();
+    raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n");
+    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
+}
+
 #[test]
 fn a_body_that_nobody_waits_for_any_more() {
     let patient = async |_: &mut Session, mut request: Request<'_>| {
@@ -64,11 +73,7 @@ fn a_body_that_nobody_waits_for_any_more() {
         tokio::time::sleep(Duration::from_secs(4)).await;
         "done"
     };
-    let options = Server::options().workers(1).progress(1024, SECOND);
-    let server = Running::with(options, Address::IPV6_LOOPBACK, patient);
-    let mut raw = server.connect();
-    raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n");
-    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
+    answers_without_a_body(patient);
 }
 
 #[test]
@@ -87,11 +92,7 @@ fn a_body_that_a_task_of_its_own_waits_for_no_more() {
         });
         task.await.map(|()| "done").map_err(BoxError::from)
     };
-    let options = Server::options().workers(1).progress(1024, SECOND);
-    let server = Running::with(options, Address::IPV6_LOOPBACK, patient);
-    let mut raw = server.connect();
-    raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n");
-    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
+    answers_without_a_body(patient);
 }
 
 #[test]

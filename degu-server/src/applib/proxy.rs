@@ -95,7 +95,8 @@ impl ProxyApp {
         self
     }
 
-    /// Has the last word on the fields of every request that is passed on. An error is the proxy's failure: 500.
+    /// Has the last word on the fields of every request that is passed on. An error is the proxy's failure, 500, unless it is
+    /// [`LocalError::HeadTooLarge`], 431.
     #[must_use]
     pub fn with_request_headers(
         mut self,
