@@ -256,7 +256,7 @@ impl Exchange {
             self.doing = Doing::ReadingBody;
             if !self.machine.is_receiving() {
                 // Where there is no body some servers send one nonetheless.
-                self.quiet.suspect();
+                self.quiet.doubt();
             }
             if self.machine.stops_sending(head) {
                 self.stop_sending();

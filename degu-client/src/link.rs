@@ -93,9 +93,9 @@ impl Link {
         Ok(source)
     }
 
-    /// There is to be a look before the next request, unless it follows right after a response.
-    pub(crate) fn suspect(&mut self) {
-        self.exchange.quiet.suspect();
+    /// There is to be a look before the next request, however soon it follows.
+    pub(crate) fn doubt(&mut self) {
+        self.exchange.quiet.doubt();
     }
 
     pub(crate) fn poll_head<S: Source + ?Sized>(
@@ -220,7 +220,7 @@ impl Link {
                 self.poller.message();
                 self.exchange.found = Some(now);
                 // The runtime knows nothing of it, nor of what comes behind it.
-                self.suspect();
+                self.exchange.quiet.suspect();
                 return Poll::Ready(Ok(Some(read)));
             }
         }

@@ -82,7 +82,7 @@ impl Connection {
     ) -> Result<OwnedResponse<S>, Error> {
         let headers = self.link().headers(headers)?;
         // What it gives may be for another than the one before.
-        self.link().suspect();
+        self.link().doubt();
         let source = self.link().begin(method.into(), uri, &headers, body)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
         let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;

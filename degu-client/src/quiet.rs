@@ -7,7 +7,7 @@
 //!   looks have found nothing. What comes while the task does not go back to its runtime may be taken for an answer there,
 //!   until a look shows that one too many has come.
 //!
-//! Where that would be worse than elsewhere it is not left out: behind a response that has no body, since servers are
+//! Where that would be worse than elsewhere it is never left out: behind a response that has no body, since servers are
 //! known to send one there; and for a proxy, whose answers are for others.
 
 use std::time::{Duration, Instant};
@@ -30,6 +30,7 @@ pub(crate) struct Quiet {
     /// How many looks have found nothing, at least.
     clean: u8,
     suspected: bool,
+    doubted: bool,
 }
 
 impl Quiet {
@@ -37,23 +38,28 @@ impl Quiet {
     pub(crate) fn wants_look(&mut self, now: Instant, has_heard: impl FnOnce() -> bool) -> bool {
         let since = |then: Option<Instant>| then.map_or(Duration::MAX, |then| now.saturating_duration_since(then));
         let pause = since(self.ended);
-        if pause < RIGHT_AFTER {
+        if pause < RIGHT_AFTER && !self.doubted {
             return false;
         }
         let in_a_row = pause < IN_A_ROW && since(self.looked) < UNSEEN && self.clean >= TRUSTED;
-        if in_a_row && !self.suspected && !has_heard() {
+        if in_a_row && !self.suspected && !self.doubted && !has_heard() {
             return false;
         }
         // A look that finds something is the last one.
         self.clean = self.clean.saturating_add(1);
         self.looked = Some(now);
-        self.suspected = false;
+        (self.suspected, self.doubted) = (false, false);
         true
     }
 
     /// There is to be a look before the next request, unless it follows right after a response.
     pub(crate) fn suspect(&mut self) {
         self.suspected = true;
+    }
+
+    /// There is to be a look before the next request, however soon it follows.
+    pub(crate) fn doubt(&mut self) {
+        self.doubted = true;
     }
 
     /// An exchange has come to its end: nothing is to come from now on.
@@ -124,6 +130,16 @@ mod tests {
         assert!(!quiet.wants_look(now, || false), "right after");
         assert!(quiet.wants_look(soon, || false));
         assert!(!quiet.wants_look(soon, || false));
+    }
+
+    #[test]
+    fn who_is_doubted_is_looked_at_however_soon() {
+        let (mut quiet, now) = trusted();
+        quiet.doubt();
+        assert!(quiet.wants_look(now, || false));
+        assert!(!quiet.wants_look(now, || false));
+        quiet.doubt();
+        assert!(quiet.wants_look(now + Duration::from_millis(1), || false));
     }
 
     #[test]

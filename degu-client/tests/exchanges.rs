@@ -97,6 +97,8 @@ mod blocking {
         }
         go.send(()).unwrap();
         came.recv().unwrap();
+        // Within that time of an answer nobody looks.
+        std::thread::sleep(std::time::Duration::from_micros(5));
         let error = connection.post("/pay", ()).unwrap_err();
         assert!(error.is_retryable() && connection.is_closed(), "{error}");
     }
