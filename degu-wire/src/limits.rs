@@ -43,7 +43,8 @@ pub struct Limits {
     ///
     /// Default 16 MiB (Degu 0.18: 16 MiB).
     pub max_chunk: usize,
-    /// The longest trailer section, with its empty line. Never more than [`Limits::MAX_HEAD`].
+    /// The longest trailer section, with its empty line. Never more than [`Limits::MAX_HEAD`], and never so little that a
+    /// section without fields would be too long: 0 is for no trailers at all.
     ///
     /// Default 16 KiB (nginx: unbounded until 1.27, Node: 16 KiB).
     pub max_trailers: usize,

@@ -6,7 +6,7 @@ mod corpus;
 use corpus::escaped;
 use degu_wire::chunk::{Decoder, Event, Extension, Extensions, Step};
 use degu_wire::chunk::{chunk_head_len, encode_chunk_head, encode_last_chunk};
-use degu_wire::{Limits, LocalError};
+use degu_wire::{Fault, Limits, LocalError};
 use proptest::prelude::*;
 
 /// Gives the input to a decoder piece by piece, and writes down what comes out, in the manner of the corpus.
@@ -120,6 +120,17 @@ fn the_default_bound_on_trailers_is_met_exactly() {
     assert_eq!(decoded(&Limits::DEFAULT, [wire(max - 5).as_slice()])[1], format!("end n{{{}}}:\\r\\n", max - 5));
     assert_eq!(decoded(&Limits::DEFAULT, [wire(max - 4).as_slice()])[1], format!("fault TrailersTooLarge {max}"));
     assert_eq!(decoded(&Limits::DEFAULT, wire(max - 4).chunks(1))[1], format!("fault TrailersTooLarge {max}"));
+}
+
+#[test]
+fn a_body_without_trailers_ends_whatever_their_bound() {
+    for max_trailers in 0..3 {
+        let mut decoder = Decoder::new(&Limits { max_trailers, ..Limits::DEFAULT });
+        decoder.decode(b"0\r\n").unwrap();
+        let mut fielded = decoder;
+        assert_eq!(decoder.decode(b"\r\n").unwrap().event, Some(Event::End { trailers: b"" }));
+        assert_eq!(fielded.decode(b"a:\r\n\r\n").unwrap_err().fault, Fault::TrailersTooLarge);
+    }
 }
 
 #[test]

@@ -182,6 +182,21 @@ fn a_final_response_stops_a_request_that_nobody_reads() {
 }
 
 #[test]
+fn a_limit_that_is_none_makes_no_room_for_what_can_not_come() {
+    let limits = Limits { max_fields: usize::MAX, max_trailer_fields: usize::MAX, ..Limits::DEFAULT };
+    let mut server = Connection::<Server>::new(limits);
+    let fields = "a:\r\n".repeat(1_000);
+    let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n{fields}\r\n0\r\n{fields}\r\n");
+    server.receive_buffer().extend_from_slice(head.as_bytes());
+    let head = request(&mut server);
+    assert_eq!(head.headers().len(), 1_002);
+    let Ok(Poll::Ready(Some(Part::Last { trailers, .. }))) = server.poll_part() else {
+        panic!("the trailers are there")
+    };
+    assert_eq!(trailers.iter().len(), 1_000);
+}
+
+#[test]
 fn there_is_room_to_read_into_and_more_for_large_bodies() {
     let mut server = server(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
     request(&mut server);

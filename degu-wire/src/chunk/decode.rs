@@ -145,12 +145,13 @@ impl Decoder {
     /// A decoder for one body, under the bounds for chunks and trailers in `limits`.
     ///
     /// [`max_chunk_line`](Limits::max_chunk_line) is never less than [`MAX_SIZE_LINE`](super::MAX_SIZE_LINE): a line
-    /// without extensions is always short enough.
+    /// without extensions is always short enough. So is a trailer section without fields, whatever
+    /// [`max_trailers`](Limits::max_trailers) is.
     pub fn new(limits: &Limits) -> Self {
         Self {
             state: State::Size,
             max_line: limits.max_chunk_line.clamp(MAX_SIZE_LINE, Limits::MAX_HEAD) as u16,
-            max_trailers: limits.max_trailers.min(Limits::MAX_HEAD) as u16,
+            max_trailers: limits.max_trailers.clamp(CRLF.len(), Limits::MAX_HEAD) as u16,
             seen: 0,
             remaining: 0,
             place: Place { size: 0, digits: 0, seen: 0, scanner: Scanner::START },

@@ -236,7 +236,8 @@ impl Receiver {
         };
         let meta = match scan(&self.buffer, head.spans(FIRST_FIELDS), &self.limits) {
             Err(RemoteError { fault: Fault::TooManyFields, .. }) if head.spans(0).len() < self.limits.max_fields => {
-                scan(&self.buffer, head.spans(self.limits.max_fields), &self.limits)
+                let most = most_fields(self.limits.max_fields, self.buffer.len().min(Limits::MAX_HEAD));
+                scan(&self.buffer, head.spans(most), &self.limits)
             }
             result => result,
         }?;
@@ -349,13 +350,18 @@ impl Receiver {
     }
 }
 
+/// How many fields there can be in so many octets: a limit may be far above that, and room is made for no more.
+fn most_fields(limit: usize, octets: usize) -> usize {
+    // The shortest field line is `a:` CRLF; and the one that is a part of a line needs no room.
+    limit.min(octets / 4 + 1)
+}
+
 fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> {
     if text.is_empty() {
         return Ok(Trailers::new());
     }
     let mut received = Lines::default();
-    // The shortest field line is `a:` CRLF.
-    let most = limits.max_trailer_fields.min(text.len() / 4 + 1);
+    let most = most_fields(limits.max_trailer_fields, text.len());
     let fields = head::scan_trailers(text, received.spans(most), limits)?;
     received.fill(text, fields, None);
     Ok(Trailers::received(received))
