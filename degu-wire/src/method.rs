@@ -86,6 +86,12 @@ impl<'a> Method<'a> {
         })
     }
 
+    /// The same method, as the variant of its own that it has.
+    #[inline]
+    pub(crate) fn known_as(self) -> Self {
+        if let Self::Extension(name) = self { Self::from(name) } else { self }
+    }
+
     /// Whether sending the request twice does what sending it once does (RFC 9110 §9.2.2).
     pub const fn is_idempotent(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)

@@ -358,3 +358,28 @@ fn only_connection_closes() {
     }
     assert!(!closes("connections") && !closes("onnection"));
 }
+
+#[test]
+fn a_method_decides_whether_its_response_has_a_body() {
+    let framing = |status: u16, method: &str| {
+        let input = format!("HTTP/1.1 {status} x\r\nContent-Length: 5\r\n\r\n");
+        let mut slots = [FieldSpan::EMPTY; 4];
+        let head = parse_response(input.as_bytes(), &mut slots, &Limits::DEFAULT).unwrap().unwrap();
+        assert_eq!(head.framing(Method::from(method)), head.framing(Method::Extension(method)));
+        head.framing(Method::from(method))
+    };
+    // RFC 9112 §6.3: a tunnel begins, whatever the fields say; a refusal is a response like others.
+    for (status, method, expected) in [
+        (200, "GET", Framing::Length(5)),
+        (200, "HEAD", Framing::None),
+        (404, "HEAD", Framing::None),
+        (200, "CONNECT", Framing::None),
+        (299, "CONNECT", Framing::None),
+        (300, "CONNECT", Framing::Length(5)),
+        (407, "CONNECT", Framing::Length(5)),
+        (304, "GET", Framing::None),
+        (204, "POST", Framing::None),
+    ] {
+        assert_eq!(framing(status, method), expected, "{status} to {method}");
+    }
+}

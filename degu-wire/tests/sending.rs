@@ -75,6 +75,22 @@ fn methods_are_tokens() {
 }
 
 #[test]
+fn a_known_method_is_known_however_it_was_written() {
+    let head = Method::Extension("HEAD");
+    let mut client = client();
+    client.request(head, "/", "a", &Headers::new(), Content::None).unwrap();
+    client.receive_buffer().extend_from_slice(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    assert!(client.poll_response().unwrap().is_ready());
+    assert!(!client.is_receiving() && client.is_reusable());
+
+    let (connect, options) = (Method::Extension("CONNECT"), Method::Extension("OPTIONS"));
+    assert_eq!(request(connect, "/", "a", &Headers::new(), Content::None), Err(LocalError::Method));
+    assert_eq!(encode(connect, "/", "a", b"b"), Err(LocalError::Method));
+    assert_eq!(encode(Method::Connect, "/", "a", b"b"), Err(LocalError::Method));
+    assert!(encode(options, "*", "a", b"b").is_ok());
+}
+
+#[test]
 fn targets_are_visible_ascii_in_one_of_three_forms() {
     let bad = ["", " ", "a", "*a", "/a b", "/a#b", "/é", "?a", "//\r", "a:80", "http:", "http://", "http://u@a/"];
     let hostile = HOSTILE.iter().map(|octets| format!("/{octets}"));

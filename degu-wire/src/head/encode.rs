@@ -132,10 +132,12 @@ pub fn encode_trailers<'f, V: AsRef<[u8]>>(
 }
 
 pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target: &str) -> Result<(), LocalError> {
-    if let Method::Extension(name) = method
-        && !is_token(name.as_bytes())
-    {
-        return Err(LocalError::Method);
+    let method = method.known_as();
+    match method {
+        // Tunnels are not built here (RFC 9112 §3.2.3).
+        Method::Connect => return Err(LocalError::Method),
+        Method::Extension(name) if !is_token(name.as_bytes()) => return Err(LocalError::Method),
+        _ => {}
     }
     if !is_target(target.as_bytes(), method) {
         return Err(LocalError::Target);

@@ -158,9 +158,8 @@ fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
 impl ResponseMeta {
     /// Where the body ends, which depends on what was asked (RFC 9112 §6.3).
     pub(crate) fn framing(self, request: Method<'_>) -> Framing {
-        match self.status {
-            100..=199 | 204 | 304 => Framing::None,
-            _ if request == Method::Head => Framing::None,
+        match (self.status, request.known_as()) {
+            (100..=199 | 204 | 304, _) | (_, Method::Head) | (200..=299, Method::Connect) => Framing::None,
             _ => self.framing,
         }
     }
@@ -182,7 +181,8 @@ impl<'b> ResponseHead<'b> {
         self.fields
     }
 
-    /// Where the body ends, given the method of the request (RFC 9112 §6.3).
+    /// Where the body ends, given the method of the request (RFC 9112 §6.3). There is none in a response to CONNECT that
+    /// opens a tunnel: what follows is not HTTP.
     pub fn framing(&self, request: Method<'_>) -> Framing {
         self.meta.framing(request)
     }

@@ -81,11 +81,11 @@ impl Connection<Client> {
         if !self.is_reusable() {
             return Err(LocalError::State);
         }
-        // Tunnels are not built here, and a TRACE has no content (RFC 9110 §9.3.8).
-        match method {
-            Method::Connect => return Err(LocalError::Method),
-            Method::Trace if !matches!(content, Content::None) => return Err(LocalError::BodyNotAllowed),
-            _ => {}
+        // Whether the response has a body depends on it, however the caller has written it.
+        let method = method.known_as();
+        // RFC 9110 §9.3.8.
+        if method == Method::Trace && !matches!(content, Content::None) {
+            return Err(LocalError::BodyNotAllowed);
         }
         let framing = match &content {
             // RFC 9110 §8.6: said aloud where content was to be expected.
