@@ -18,7 +18,7 @@ use core::fmt;
 /// assert_eq!(error.fault, Fault::FieldName);
 /// assert_eq!((error.status(), error.offset), (400, 26));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RemoteError {
     /// What is wrong.
@@ -184,7 +184,7 @@ impl fmt::Display for Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// The method is not a token (RFC 9110 §9.1).
+    /// The method is not a token (RFC 9110 §9.1), or is CONNECT, for which nobody here builds a tunnel.
     Method,
     /// The request target is not in a form of RFC 9112 §3.2, or has an octet that is not visible ASCII.
     Target,
@@ -198,7 +198,8 @@ pub enum LocalError {
     FieldValue,
     /// The fields together do not fit into a head (65,535 octets).
     HeadTooLarge,
-    /// A field that the library writes itself (Transfer-Encoding), or that may not stand twice.
+    /// A field that may not stand twice, or one that the library writes itself and that says something else: where the
+    /// body ends, or what becomes of the connection.
     FieldNotAllowed,
     /// Content-Length was set to something that the body is not.
     ContentLength,
@@ -224,16 +225,18 @@ impl LocalError {
     /// What is wrong, and what to do about it.
     pub const fn explain(self) -> &'static str {
         match self {
-            Self::Method => "the method is not a token",
+            Self::Method => "the method is not a token, or is CONNECT, which is not implemented",
             Self::Target => {
                 "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment"
             }
-            Self::Status => "the status of a final response is from 200 to 999",
+            Self::Status => "a status is from 100 to 999, and that of a final response from 200",
             Self::Reason => "the reason phrase has a control character",
             Self::FieldName => "a field name is not a token",
             Self::FieldValue => "a field value has a control character or whitespace at an end",
             Self::HeadTooLarge => "the head is over 65,535 octets",
-            Self::FieldNotAllowed => "framing and connection fields are written by the library: say it with the body",
+            Self::FieldNotAllowed => {
+                "a field twice that may stand once, or one for framing or the connection, which the library writes itself"
+            }
             Self::ContentLength => "content-length differs from the length of the body",
             Self::TrailerForbidden => "a field that may not stand in trailers",
             Self::ChunkExtension => "a chunk extension has a malformed name, a control character, or is over 4 KiB",

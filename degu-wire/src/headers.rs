@@ -390,7 +390,7 @@ impl Trailers {
     }
 
     /// All fields in their order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
         self.0.iter()
     }
 

@@ -1,6 +1,6 @@
 //! Reason phrases.
 
-/// The reason phrase that RFC 9110 §15 (and RFC 6585) gives a status code; empty for others.
+/// The reason phrase that RFC 9110 §15, RFC 6585 or RFC 8297 gives a status code; empty for others.
 ///
 /// ```
 /// assert_eq!(degu_wire::reason_phrase(404), "Not Found");
@@ -22,6 +22,7 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         302 => "Found",
         303 => "See Other",
         304 => "Not Modified",
+        305 => "Use Proxy",
         307 => "Temporary Redirect",
         308 => "Permanent Redirect",
         400 => "Bad Request",
@@ -54,6 +55,7 @@ pub const fn reason_phrase(status: u16) -> &'static str {
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        511 => "Network Authentication Required",
         _ => "",
     }
 }

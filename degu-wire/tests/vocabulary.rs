@@ -105,7 +105,7 @@ fn every_error_of_a_range_has_a_text() {
 
 #[test]
 fn phrases_are_those_of_the_standards() {
-    // RFC 9110 §15; 103: RFC 8297; 428, 429, 431: RFC 6585.
+    // RFC 9110 §15; 103: RFC 8297; 428, 429, 431, 511: RFC 6585.
     let known = [
         (100, "Continue"),
         (101, "Switching Protocols"),
@@ -122,6 +122,7 @@ fn phrases_are_those_of_the_standards() {
         (302, "Found"),
         (303, "See Other"),
         (304, "Not Modified"),
+        (305, "Use Proxy"),
         (307, "Temporary Redirect"),
         (308, "Permanent Redirect"),
         (400, "Bad Request"),
@@ -154,6 +155,7 @@ fn phrases_are_those_of_the_standards() {
         (503, "Service Unavailable"),
         (504, "Gateway Timeout"),
         (505, "HTTP Version Not Supported"),
+        (511, "Network Authentication Required"),
     ];
     for status in 0..1000 {
         let phrase = known.iter().find(|(known, _)| *known == status).map_or("", |(_, phrase)| phrase);
