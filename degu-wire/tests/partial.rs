@@ -1,4 +1,5 @@
 //! A client that asks for a part, and what it takes for one.
+#![cfg(feature = "alloc")]
 
 use std::task::Poll;
 

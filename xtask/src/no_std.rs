@@ -7,10 +7,8 @@ use crate::Result;
 
 /// Builds the program in `xtask/no-std` and runs it. Were std linked, its panic handler would stand beside the program's
 /// own, and rustc would refuse that.
-pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
-    if let Some(argument) = arguments.next()? {
-        return Err(argument.unexpected().into());
-    }
+pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
+    crate::no_more(arguments)?;
     cmd!(shell, "cargo run --quiet --release --manifest-path xtask/no-std/Cargo.toml --target-dir target/no-std")
         .run()?;
     eprintln!("the core of the codec links and runs without std");

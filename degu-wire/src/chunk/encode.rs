@@ -2,7 +2,8 @@
 
 use super::{Extension, ExtensionValue};
 use crate::LocalError;
-use crate::octets::{is_text, is_token};
+use crate::head::is_token;
+use crate::octets::is_text;
 
 /// What ends each line, and the data of each chunk.
 pub const CRLF: &[u8; 2] = b"\r\n";
@@ -161,14 +162,14 @@ fn put_size(sink: &mut impl Sink, size: u64) -> Result<(), LocalError> {
 
 /// `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send
 fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), LocalError> {
-    if !is_whole_token(extension.name.as_bytes()) {
+    if !is_token(extension.name.as_bytes()) {
         return Err(LocalError::ChunkExtension);
     }
     sink.put(b";")?;
     sink.put(extension.name.as_bytes())?;
     match extension.value {
         None => Ok(()),
-        Some(ExtensionValue::Plain(token)) if is_whole_token(token) => {
+        Some(ExtensionValue::Plain(token)) if is_token(token) => {
             sink.put(b"=")?;
             sink.put(token)
         }
@@ -190,10 +191,6 @@ fn put_quoted(sink: &mut impl Sink, value: ExtensionValue<'_>) -> Result<(), Loc
         }
     }
     Ok(())
-}
-
-fn is_whole_token(octets: &[u8]) -> bool {
-    !octets.is_empty() && octets.iter().all(|&octet| is_token(octet))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub use fields::{FieldSpan, Fields};
 pub use request::{RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};
 
+pub(crate) use scan::is_token;
 #[cfg(feature = "alloc")]
 pub(crate) use {
     encode::{Sink, check_field, put_framing, put_request_line, put_status_line},
@@ -30,7 +31,6 @@ pub(crate) use {
     host::is_host,
     request::{RequestMeta, find_path, path_of, query_of, scan_request},
     response::{ResponseMeta, scan_response},
-    scan::is_token,
 };
 
 use crate::{Fault, Limits, RemoteError};

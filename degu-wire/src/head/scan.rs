@@ -7,6 +7,8 @@
 //! borrow or carry can only travel upwards, so the *lowest* lane that is set is exact, and it is the only one that is used.
 //! Each scanner has its plain twin in the tests, and proptest compares them.
 
+use crate::octets;
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
@@ -77,23 +79,6 @@ scanner! {
     skip_target, stops_target, |word| lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
 }
 
-/// Which octets make a token (RFC 9110 §5.6.2).
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut octet = 0;
-    while octet < 256 {
-        table[octet] = is_token_octet(octet as u8);
-        octet += 1;
-    }
-    table
-};
-
-const fn is_token_octet(octet: u8) -> bool {
-    matches!(octet,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
-}
-
 /// The lanes that hold neither a letter nor a hyphen, which is what most names are made of.
 const fn lanes_not_of_a_name(word: u64) -> u64 {
     let lower = word | (ONES * 0x20);
@@ -118,7 +103,7 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
         return input;
     }
     while let [octet, after @ ..] = input
-        && TOKEN[*octet as usize]
+        && octets::is_token(*octet)
     {
         input = after;
     }
@@ -189,7 +174,7 @@ mod tests {
         fn scanners_equal_their_plain_twins(input in octets()) {
             prop_assert_eq!(skip_text(&input), plain(&input, |o| (o < 0x20) || o == 0x7f));
             prop_assert_eq!(skip_target(&input), plain(&input, |o| !(0x21..0x7f).contains(&o) || o == b'#'));
-            prop_assert_eq!(skip_token(&input), plain(&input, |o| !is_token_octet(o)));
+            prop_assert_eq!(skip_token(&input), plain(&input, |o| !octets::is_token(o)));
             prop_assert_eq!(is_plain_host(&input), input.len() >= 8 && input.iter().all(|&o| is_plain(o)));
         }
     }
@@ -217,7 +202,7 @@ mod tests {
             for input in [&input[..], &input[..lane + 1], &input[lane..], &input[..15.max(lane + 1)]] {
                 assert_eq!(skip_text(input), plain(input, stops_value), "{octet} in {lane}");
                 assert_eq!(skip_target(input), plain(input, stops_target), "{octet} in {lane}");
-                assert_eq!(skip_token(input), plain(input, |o| !is_token_octet(o)), "{octet} in {lane}");
+                assert_eq!(skip_token(input), plain(input, |o| !octets::is_token(o)), "{octet} in {lane}");
                 assert_eq!(is_plain_host(input), input.len() >= 8 && is_plain(octet), "{octet} in {lane}");
             }
         }

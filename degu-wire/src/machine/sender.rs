@@ -73,7 +73,6 @@ enum BodyState {
 pub(super) struct Said {
     pub(super) close: bool,
     pub(super) date: bool,
-    pub(super) host: bool,
     pub(super) expects_continue: bool,
 }
 
@@ -310,7 +309,6 @@ pub(super) fn put_headers(
             {
                 return Err(LocalError::FieldNotAllowed);
             }
-            4 if name.eq_ignore_ascii_case("host") => said.host = true,
             4 if name.eq_ignore_ascii_case("date") => said.date = true,
             6 if name.eq_ignore_ascii_case("expect") => {
                 said.expects_continue = value.eq_ignore_ascii_case(b"100-continue");

@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
-use super::{Large, MOST_LARGE, Sender};
+#[cfg(feature = "std")]
+use super::MOST_LARGE;
+use super::{Large, Sender};
 
 /// What waits to be written: its pieces in order, none of them empty.
 ///
