@@ -1,8 +1,8 @@
 //! Requests and fields as octets.
 
-use degu_wire::head::FieldSpan;
+use degu_wire::head::{FieldSpan, parse_response};
 use degu_wire::machine::{Client, Connection, Content};
-use degu_wire::{Headers, Limits, LocalError, Method, RemoteError};
+use degu_wire::{Fault, Headers, Limits, LocalError, Method, RemoteError};
 
 /// A request target out of path components: `/` alone for none. Components are taken as they are.
 ///
@@ -58,14 +58,22 @@ where
 ///
 /// # Errors
 ///
-/// What is wrong with them.
+/// What is wrong with them, the offset counted from the first octet: a malformed field, a last line without its CRLF, or
+/// an empty line, behind which nothing would be read ([`Fault::LineEnd`]).
 pub fn parse_headers(octets: &[u8]) -> Result<Headers, RemoteError> {
     // The head of some response: then every field is judged as one of a head.
-    let head = [b"HTTP/1.1 200 OK\r\n", octets, b"\r\n"].concat();
+    const START: &[u8] = b"HTTP/1.1 200 OK\r\n";
+    let text = [START, octets, b"\r\n"].concat();
     let mut slots = [FieldSpan::EMPTY; 128];
-    let parsed = degu_wire::head::parse_response(&head, &mut slots, &Limits::DEFAULT)?;
+    let parsed = parse_response(&text, &mut slots, &Limits::DEFAULT)
+        .map_err(|error| RemoteError::at(error.fault, (error.offset as usize).saturating_sub(START.len())))?;
+    let head = match parsed {
+        Some(head) if head.head_len() == text.len() => head,
+        // An empty line among them, or a last one that is not whole.
+        _ => return Err(Fault::LineEnd.into()),
+    };
     let mut headers = Headers::new();
-    for (name, value) in parsed.iter().flat_map(|head| head.fields().iter()) {
+    for (name, value) in head.fields().iter() {
         // What was parsed can be sent.
         let _ = headers.append_bytes(name, value);
     }
@@ -83,4 +91,24 @@ pub fn parse_headers(octets: &[u8]) -> Result<Headers, RemoteError> {
 /// ```
 pub fn format_headers(headers: &Headers) -> Vec<u8> {
     headers.iter().flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\r\n"].concat()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_as_a_whole_or_not_at_all() {
+        assert!(parse_headers(b"").unwrap().is_empty());
+        for (octets, error) in [
+            (&b"a: 1"[..], Fault::LineEnd.into()),
+            (b"a: 1\r\nb", RemoteError::at(Fault::FieldName, 7)),
+            (b"\r\n", Fault::LineEnd.into()),
+            (b"a: 1\r\n\r\nb: 2\r\n", Fault::LineEnd.into()),
+            (b"a: 1\r\nb : 2\r\n", RemoteError::at(Fault::FieldName, 7)),
+            (b"a: 1\n", RemoteError::at(Fault::LineEnd, 4)),
+        ] {
+            assert_eq!(parse_headers(octets), Err(error), "{}", octets.escape_ascii());
+        }
+    }
 }
