@@ -156,7 +156,10 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_data(&mut self) -> Result<Option<Bytes>, BodyError> {
-        if let Some((_, data)) = self.take_chunk() {
+        // Of a chunk that was to be given whole its line alone may be here.
+        if let Some((_, data)) = self.take_chunk()
+            && !data.is_empty()
+        {
             return Ok(Some(data.freeze()));
         }
         loop {
@@ -346,9 +349,9 @@ impl Source for Incoming {
         if let Some(part) = this.take_partial() {
             return Poll::Ready(Some(Ok(part)));
         }
-        let mid_chunk = this.kept.as_mut().is_some_and(|kept| std::mem::take(&mut kept.mid_chunk));
         let left = this.left;
         let part = ready!(this.poll_next(cx))?;
+        let mid_chunk = this.kept.as_mut().is_some_and(|kept| std::mem::take(&mut kept.mid_chunk));
         Poll::Ready(part.map(|part| {
             Ok(match part {
                 // The rest of a chunk whose beginning was read is a chunk of its own.

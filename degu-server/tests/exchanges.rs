@@ -79,6 +79,40 @@ fn bodies_come_back_as_they_were_sent() {
 }
 
 #[test]
+fn what_is_left_of_a_chunk_goes_on_as_one_of_its_own_though_it_comes_later() {
+    let rest = async |_: &mut Session, mut request: Request<'_>| {
+        request.body.next_data().await?;
+        Ok::<_, BoxError>((200, "OK", request.body))
+    };
+    let server = Running::new(Address::IPV6_LOOPBACK, rest);
+    let mut raw = server.connect();
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5;seq=1\r\nhe");
+    // The body has been asked for more before the head goes out.
+    raw.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+    raw.send("llo\r\n1;seq=2\r\n,\r\n0\r\n\r\n");
+    raw.expect("3\r\nllo\r\n1;seq=2\r\n,\r\n0\r\n\r\n");
+}
+
+#[test]
+fn data_is_never_empty_though_a_read_of_its_chunk_was_given_up() {
+    let (gave_up, gives_up) = std::sync::mpsc::channel();
+    let app = async move |_: &mut Session, mut request: Request<'_>| {
+        tokio::select! {
+            biased;
+            chunk = request.body.next_chunk() => panic!("{chunk:?}, of which only the line has come"),
+            () = std::future::ready(()) => gave_up.send(())?,
+        }
+        Ok::<_, BoxError>(format!("{:?}", request.body.next_data().await?))
+    };
+    let server = Running::new(Address::IPV6_LOOPBACK, app);
+    let mut raw = server.connect();
+    raw.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n");
+    gives_up.recv().unwrap();
+    raw.send("hello\r\n0\r\n\r\n");
+    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\nSome(b\"hello\")");
+}
+
+#[test]
 fn large_bodies_flow_through() {
     let folder = tempfile::tempdir().unwrap();
     let octets: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
