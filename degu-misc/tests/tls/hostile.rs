@@ -297,6 +297,27 @@ fn a_response_that_nobody_takes() {
 }
 
 #[test]
+fn a_record_that_drips_has_the_time_of_an_idle_connection() {
+    let pki = TempPki::new();
+    // Longer than it takes until a connection gives up what it holds, and sleeps: every octet wakes it.
+    let server = serve(one_thread().idle(DEADLINE), &pki.server_tls(), who);
+    let mut bare = Bare::connect(server.address(), &pki.client_tls());
+    bare.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    // A record of 16 KiB.
+    bare.socket.write_all(&[23, 3, 3, 0x40, 0]).unwrap();
+    let mut octets = [0; 4096];
+    let ended = (0..2_000).any(|_| {
+        let _ = bare.socket.write(&[0]);
+        match bare.socket.read(&mut octets) {
+            // Tickets, or close_notify.
+            Ok(read) => read == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    });
+    assert!(ended && server.stats().deadlines == 1);
+}
+
+#[test]
 fn connects_that_are_given_up_give_their_turn_back() {
     let pki = TempPki::new();
     let options = one_thread().max_handshakes(1).handshake_deadline(None);

@@ -68,6 +68,12 @@ impl Watch {
         self.idle.set(false);
     }
 
+    /// Something has come, which need not be of a request: who may only be waking up has no more time for it.
+    pub(crate) fn stir(&self) {
+        self.wait.set(Wait::App);
+        self.idle.set(false);
+    }
+
     /// A handler has begun, or has answered.
     pub(crate) fn handler(&self, works: bool) {
         self.handler.set(works.then_some(0));
@@ -149,7 +155,7 @@ impl Watch {
             self.expired.set(Some(wait));
             return true;
         }
-        wait == Wait::Request && seconds == 2 && !self.idle.replace(true)
+        wait == Wait::Request && seconds >= 2 && !self.idle.replace(true)
     }
 }
 
@@ -236,5 +242,20 @@ mod tests {
         watch.restart();
         watch.wait(Wait::Request);
         assert!(!watch.is_idle() && !watch.sweep(&DEADLINES));
+    }
+
+    #[test]
+    fn what_stirs_without_a_request_is_idle_again_soon_and_has_no_more_time() {
+        let watch = Watch::default();
+        for second in 1..=5 {
+            watch.wait(Wait::Request);
+            assert_eq!(watch.sweep(&DEADLINES), second >= 2);
+            assert_eq!(watch.is_idle(), second >= 2);
+            watch.stir();
+            assert!(!watch.is_idle() && watch.expired().is_none());
+        }
+        watch.wait(Wait::Request);
+        assert!(watch.sweep(&DEADLINES));
+        assert_eq!(watch.expired(), Some(Wait::Request));
     }
 }

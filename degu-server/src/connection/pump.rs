@@ -76,7 +76,8 @@ impl Pump {
             }
             self.link.watch.wait(Wait::Request);
             ready!(self.poll_readable(cx))?;
-            self.link.watch.restart();
+            // A part of a record of TLS, say.
+            self.link.watch.stir();
             Poll::Ready(Ok(()))
         })
         .await
