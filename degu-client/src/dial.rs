@@ -30,6 +30,8 @@ impl Connection {
         };
         dialled
             .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
+            // `on_connect` may have taken what was left.
+            .and_then(|connection| until.left().map(|_| connection))
             .map_err(|cause| Error::connecting(cause, &address))
     }
 }

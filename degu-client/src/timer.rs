@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::exchange::Wait;
@@ -15,6 +16,8 @@ use crate::exchange::Wait;
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// The runtime whose timer it is.
+    runtime: Option<Id>,
     wait: Option<(Wait, Instant)>,
 }
 
@@ -39,6 +42,11 @@ impl Timer {
                 // Further away than the clock goes is never.
                 let Some(deadline) = Instant::now().checked_add(limit) else { return Poll::Pending };
                 self.wait = Some((wait, deadline));
+                // The timer of another runtime goes off only while that one runs, and panics when it has ended.
+                let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
+                if self.runtime != runtime {
+                    (self.sleep, self.runtime) = (None, runtime);
+                }
                 deadline
             }
         };

@@ -14,7 +14,7 @@ use std::{
 };
 
 use common::{Kind, Server};
-use degu_client::{Address, Body, Cause, Chunk, Client, Connection, Deadline, Doing, blocking};
+use degu_client::{Address, Body, Cause, Chunk, Client, Connection, Deadline, Doing, Peer, blocking};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A server that answers one request.
@@ -101,6 +101,25 @@ async fn connecting_has_a_deadline() {
 }
 
 #[tokio::test]
+async fn on_connect_has_what_is_left_of_the_deadline() {
+    let server = Server::new(Kind::Path, |accept| {
+        for _ in 0..2 {
+            accept.next().expect_end();
+        }
+    });
+    let limit = Duration::from_millis(50);
+    let slow = move |_: &Peer<'_>| {
+        thread::sleep(limit);
+        true
+    };
+    let client = Client::options().connect_timeout(Some(limit)).on_connect(slow).client(&server.address);
+    let errors = [client.connect().await.err(), blocking::Client::from(client).connect().err()];
+    for error in errors {
+        assert_eq!(error.unwrap().timeout(), Some(Deadline::Connect(limit)));
+    }
+}
+
+#[tokio::test]
 async fn on_connect_sees_who_answers() {
     let me = rustix::process::geteuid().as_raw();
     let server = server(Kind::Path);
@@ -116,6 +135,28 @@ async fn on_connect_sees_who_answers() {
     let client = Client::options().on_connect(|peer| peer.credentials().is_some()).client(&server.address);
     for error in [client.connect().await.unwrap_err(), blocking::Client::from(client).connect().unwrap_err()] {
         assert!(matches!(error.cause(), Cause::Refused), "{error}");
+    }
+}
+
+#[test]
+fn a_connection_goes_from_one_runtime_to_another() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (near, mut far) = tokio::io::duplex(1024);
+    let base = Client::new(Address::from_host("example.org", 80).unwrap());
+    let mut connection = Connection::new(near, &base);
+    for _ in 0..2 {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            // The first poll waits, under a deadline, and the runtime ends with it.
+            let served = async {
+                far.read_exact(&mut [0; 37]).await.unwrap();
+                tokio::task::yield_now().await;
+                far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+            };
+            let (response, ()) = tokio::join!(connection.get("/"), served);
+            assert_eq!(response.unwrap().status, 204);
+        });
     }
 }
 

@@ -18,6 +18,8 @@ impl Connection {
         dial(&base, &address, until)
             .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
             .map_err(|cause| Error::connecting(cause, &address))
+            // `on_connect` may have taken what was left.
+            .and_then(|connection| until.left().map(|_| connection))
     }
 }
 
