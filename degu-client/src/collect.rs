@@ -55,6 +55,11 @@ impl Taken {
         !self.ended && self.chunked.is_none()
     }
 
+    /// How much has been taken for a chunk that is not complete.
+    pub(crate) fn kept(&self) -> u64 {
+        self.chunked.as_ref().map_or(0, |chunked| chunked.data.len() as u64)
+    }
+
     /// What a caller who changes from chunks to parts has not been given.
     pub(crate) fn leftover(&mut self) -> Option<Part> {
         let chunked = self.chunked.as_mut().filter(|chunked| !chunked.data.is_empty() || chunked.chunk.is_some())?;

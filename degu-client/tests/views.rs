@@ -3,15 +3,16 @@
 mod common;
 
 use std::{
+    future::poll_fn,
     io::{self, BufRead, Read, Write},
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
 };
 
 use common::{Kind, Server};
-use degu_client::{BoxError, Bytes, Chunk, Client, Part, Trailers, blocking, body};
+use degu_client::{Address, BoxError, Bytes, Chunk, Client, Connection, Part, Trailers, blocking, body};
 use futures_core::Stream;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 /// A server that gives two lines, and then one that is cut.
 fn lines() -> Server {
@@ -24,6 +25,18 @@ fn lines() -> Server {
         wire.head();
         wire.send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\none\ntwo");
     })
+}
+
+#[tokio::test]
+async fn what_a_chunk_has_so_far_is_still_to_be_read() {
+    let (near, mut far) = tokio::io::duplex(1024);
+    let base = Client::new(Address::from_host("example.org", 80).unwrap());
+    let mut connection = Connection::new(near, &base);
+    far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await.unwrap();
+    let mut body = connection.get("/").await.unwrap().body;
+    let polled = poll_fn(|cx| Poll::Ready(pin!(body.next_chunk()).poll(cx).is_ready())).await;
+    assert_eq!((polled, body.remaining()), (false, Some(10)));
+    assert_eq!((body.next_data().await.unwrap().unwrap(), body.remaining()), ("hello".into(), Some(5)));
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl<'c> Incoming<'c> {
 
     /// How many octets are still to be read, where the length was announced.
     pub fn remaining(&self) -> Option<u64> {
-        self.link.exchange().machine.body_remaining()
+        self.link.exchange().machine.body_remaining().map(|remaining| remaining + self.taken.kept())
     }
 
     /// The trailer fields of a chunked body, after its end: none before.
