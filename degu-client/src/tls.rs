@@ -304,7 +304,7 @@ struct Blocking<'s>(Option<BorrowedFd<'s>>, RecvFlags);
 impl Read for Blocking<'_> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
         let socket = self.0.ok_or(ErrorKind::NotConnected)?;
-        Ok(rustix::io::retry_on_intr(|| recv(socket, &mut *octets, self.1))?.1)
+        Ok(recv(socket, octets, self.1)?.1)
     }
 }
 

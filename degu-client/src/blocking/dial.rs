@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::unix::net::UnixStream, sync::Arc};
 
 use degu_wire::Address;
+use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, connect, sockopt};
 
 use super::Connection;
@@ -17,9 +18,9 @@ impl Connection {
         let address = base.address.to_connect();
         dial(&base, &address, until)
             .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
-            .map_err(|cause| Error::connecting(cause, &address))
             // `on_connect` may have taken what was left.
             .and_then(|connection| until.left().map(|_| connection))
+            .map_err(|cause| Error::connecting(cause, &address))
     }
 }
 
@@ -72,10 +73,15 @@ fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAdd
 
 fn unix(path: &SocketAddrUnix, until: Until) -> Result<UnixStream, Cause> {
     let socket = unix_socket(false)?;
-    // What a connect waits for is room in the server's queue.
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, until.left()?)?;
-    rustix::io::retry_on_intr(|| connect(&socket, path)).map_err(|error| late(error.into(), until))?;
-    Ok(socket.into())
+    loop {
+        // What a connect waits for is room in the server's queue: after a signal, as long as is left.
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, until.left()?)?;
+        match connect(&socket, path) {
+            Ok(()) => return Ok(socket.into()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(late(error.into(), until)),
+        }
+    }
 }
 
 /// A socket that gave up because its time was over.

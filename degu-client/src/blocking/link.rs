@@ -237,9 +237,8 @@ impl Link {
                     return self.exchange.overdue(wait);
                 }
             }
-            // Some has come of what can be read only whole.
-            #[cfg(feature = "tls")]
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // A signal; or some has come of what can be read only whole.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted && self.stream.socket().is_some() => {}
             Err(error) => self.exchange.read_failed(error)?,
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::BytesMut;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use crate::stream::{Silence, peek, write_socket};
@@ -80,7 +80,9 @@ impl Stream {
         }
     }
 
-    /// Appends what comes, or, with [`DONTWAIT`](RecvFlags::DONTWAIT), what has come; 0 octets are the end.
+    /// Appends what comes, or, with [`DONTWAIT`](RecvFlags::DONTWAIT), what has come; 0 octets are the end. After
+    /// [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted) the caller looks at the clock: a socket that is read again
+    /// would wait anew, and signals that keep coming would put its bound off for ever.
     pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut, flags: RecvFlags) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Self::Tls(stream) = self {
@@ -88,8 +90,8 @@ impl Stream {
         }
         let room = scratch.room(buffer.capacity() - buffer.len());
         let octets = match self {
-            Self::Tcp(stream) => retry_on_intr(|| recv(&*stream, &mut *room, flags))?.1,
-            Self::Unix(stream) => retry_on_intr(|| recv(&*stream, &mut *room, flags))?.1,
+            Self::Tcp(stream) => recv(&*stream, &mut *room, flags)?.1,
+            Self::Unix(stream) => recv(&*stream, &mut *room, flags)?.1,
             Self::Other(stream) => loop {
                 match stream.read(room) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -162,6 +164,8 @@ impl Scratch {
         }
         &mut self.0[..octets]
     }
+            // There was no time to be interrupted in.
+            Err(Errno::INTR) if limit.is_some_and(|limit| limit == Timespec::default()) => return Ok(Ready::TimedOut),
 }
 
 impl fmt::Debug for Stream {

@@ -1,0 +1,65 @@
+//! Deadlines of the blocking client where signals keep coming: the main thread gets them, so that there is no harness.
+
+use std::{
+    os::unix::net::UnixListener,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use degu_client::{Address, Deadline, Error, blocking::Client};
+use rustix::process::{Signal, getpid, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
+
+const LIMIT: Duration = Duration::from_millis(100);
+/// A deadline that has not passed by now never will.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The error of what is done while signals come all the time.
+fn interrupted<T>(folder: &std::path::Path, what: impl FnOnce() -> Result<T, Error>) -> Error {
+    let done = Arc::new(AtomicBool::new(false));
+    let is_done = Arc::clone(&done);
+    let folder = folder.to_owned();
+    let signals = thread::spawn(move || {
+        let began = Instant::now();
+        while !is_done.load(Ordering::Acquire) {
+            if began.elapsed() > PATIENCE {
+                eprintln!("signals put a deadline off, in {}", folder.display());
+                std::process::exit(1);
+            }
+            kill_process(getpid(), Signal::USR1).unwrap();
+            // More often than the deadline, and not so often that nothing else is done.
+            thread::sleep(LIMIT / 10);
+        }
+    });
+    let error = what().map(drop).unwrap_err();
+    done.store(true, Ordering::Release);
+    signals.join().unwrap();
+    error
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let handler = runtime.block_on(async { signal(SignalKind::user_defined1()).unwrap() });
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    // A queue that is as short as can be, and a server that says nothing.
+    rustix::net::listen(&listener, 0).unwrap();
+    let client = Client::options().connect_timeout(Some(LIMIT)).head_timeout(Some(LIMIT)).client(Address::unix(&path));
+    let mut connection = client.connect().unwrap();
+    let error = interrupted(folder.path(), || connection.get("/"));
+    assert_eq!(error.timeout(), Some(Deadline::Head(LIMIT)));
+
+    let mut queued = Vec::new();
+    let error = interrupted(
+        folder.path(),
+        || loop {
+            queued.push(client.connect()?)
+        } as Result<(), Error>,
+    );
+    assert_eq!(error.timeout(), Some(Deadline::Connect(LIMIT)));
+    drop(handler);
+}
