@@ -37,6 +37,8 @@ pub(crate) struct Link {
     looks: Option<bool>,
     /// The stream was found to have nothing, and is waited for.
     waits: bool,
+    /// The end of the response's body has come, and the rest of the request goes out.
+    answered: bool,
 }
 
 /// Where the parts of a request's body come from, if they do.
@@ -53,6 +55,7 @@ impl Link {
             scratch: Box::default(),
             looks: Some(false),
             waits: false,
+            answered: false,
         }
     }
 
@@ -83,7 +86,7 @@ impl Link {
         body: BodyOf<S>,
     ) -> Result<SourceOf<S>, Error> {
         self.settle();
-        self.looks = None;
+        (self.looks, self.answered) = (None, false);
         let (content, source) = body.split();
         let looked = match self.exchange.wants_look(|| self.stream.has_heard()) {
             true => self.exchange.looked(self.stream.look()),
@@ -119,8 +122,13 @@ impl Link {
         if self.has_failed() {
             return Poll::Ready(Err(self.exchange.error(Cause::Closed)));
         }
-        let mut part = self.poll_exchange(cx, source, Exchange::poll_part);
+        // To ask for the end again would count as progress of a request that nobody takes.
+        let mut part = match self.answered {
+            true => Poll::Ready(Ok(None)),
+            false => self.poll_exchange(cx, source, Exchange::poll_part),
+        };
         if let Poll::Ready(Ok(None)) = part {
+            self.answered = true;
             // The server has answered in full, and still reads: what it is sent must not be cut.
             match self.poll_rest(cx, source) {
                 Poll::Ready(Ok(())) => self.end(),

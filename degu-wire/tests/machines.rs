@@ -177,6 +177,8 @@ fn a_final_response_stops_a_request_that_nobody_reads() {
         let Ok(Poll::Ready(response)) = client.poll_response() else { panic!("no response") };
         assert_eq!(client.stops_sending(&response), stops, "{response:?}");
         client.finish_body().unwrap();
+        assert_eq!(client.stops_sending(&response), stops, "the last octets wait, {response:?}");
+        client.transmitted(client.pending().octets());
         assert!(!client.stops_sending(&response), "there is nothing to stop");
     }
 }

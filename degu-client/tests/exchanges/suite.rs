@@ -374,6 +374,46 @@ case! {
 }
 
 case! {
+    fn an_error_status_ends_the_sending_of_octets_at_hand() {
+        let server = Server::new(Kind::Path, |accept| {
+            let mut wire = accept.next();
+            wire.head();
+            wire.send("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
+            // Nothing is taken of the body, until the client is done with it.
+            accept.next();
+        });
+        let client = Client::options().body_idle(Some(Duration::from_secs(10))).client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let response = wait!(connection.put("/", vec![0; 16 << 20])).unwrap();
+        assert_eq!(response.status, 413);
+        assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
+        assert!(connection.is_closed());
+        wait!(client.connect()).unwrap();
+    }
+}
+
+case! {
+    fn a_request_that_nobody_takes_has_its_time_when_the_response_has_come_too() {
+        let server = Server::new(Kind::Path, |accept| {
+            let mut wire = accept.next();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            accept.next();
+        });
+        let short = Some(Duration::from_millis(20));
+        let client = Client::options().body_idle(short).client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let error = match wait!(connection.put("/", octets(64 << 20))) {
+            Ok(response) => wait!(response.body.read_all(2)).unwrap_err(),
+            // The response was late.
+            Err(error) => error,
+        };
+        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
+        assert!(connection.is_closed());
+        wait!(client.connect()).unwrap();
+    }
+}
+
+case! {
     fn deadlines() {
         let short = Some(Duration::from_millis(20));
         let server = Server::new(Kind::Path, |accept| {

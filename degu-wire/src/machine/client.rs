@@ -258,15 +258,18 @@ impl Connection<Client> {
         self.role.continued = true;
     }
 
-    /// Whether the final response has come while the request's body is still being sent, and says that nobody reads it:
-    /// an error status or the end of the connection (RFC 9112 §9.5).
+    /// Whether the final response has come while the request is still being sent, be it that its last octets are
+    /// [pending](Self::pending), and says that nobody reads it: an error status or the end of the connection
+    /// (RFC 9112 §9.5).
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
-        self.is_sending() && (response.status() >= 400 || !response.meta.keep_alive || !self.role.continued)
+        let unsent = self.is_sending() || !self.is_flushed();
+        unsent && (response.status() >= 400 || !response.meta.keep_alive || !self.role.continued)
     }
 
-    /// Sends no more of the request's body. The connection can not be used again.
+    /// Sends no more of the request's body, and nothing that is pending need be written. The connection can not be used
+    /// again.
     pub fn abandon_request_body(&mut self) {
-        if self.is_sending() {
+        if self.is_sending() || !self.is_flushed() {
             self.sender.abandon_body();
             self.role.persistent = false;
         }
