@@ -26,7 +26,7 @@ pub(crate) struct Exchange {
     pub(crate) base: Arc<Base>,
     doing: Doing,
     idempotent: bool,
-    /// An octet of the request has been written.
+    /// An octet of the request has been written, or may have been.
     sent: bool,
     /// An octet of the response has come.
     heard: bool,
@@ -214,6 +214,11 @@ impl Exchange {
         self.sent |= octets > 0;
         self.machine.transmitted(octets);
     }
+    /// What is pending is about to go through records of TLS: some of them may be out when a write fails, or waits.
+    pub(crate) fn transmitting_records(&mut self) {
+        self.sent = true;
+    }
+
 
     /// What a read gave.
     pub(crate) fn received(&mut self, octets: usize) {

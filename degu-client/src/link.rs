@@ -264,6 +264,9 @@ impl Link {
                 false => self.exchange.machine.pending().write_with(|pieces| self.stream.poll_write(cx, pieces)),
             };
             match ready!(written) {
+            if !flushed && !self.stream.is_bare() {
+                self.exchange.transmitting_records();
+            }
                 Ok(_) if flushed && self.exchange.machine.is_sending() => return Poll::Pending,
                 Ok(_) if flushed => return Poll::Ready(Ok(())),
                 Ok(octets) => {

@@ -113,6 +113,14 @@ impl Stream {
         self.socket().is_some()
     }
 
+    /// Whether what a socket gives is what the peer wrote, octet for octet: without records around it.
+    pub(crate) fn is_bare(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return !matches!(self, Self::Tls(_));
+        #[cfg(not(feature = "tls"))]
+        true
+    }
+
     /// Writes some of these pieces, which are not all empty.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]

@@ -291,6 +291,11 @@ impl Tls<BlockingStream> {
         secured.read(&mut Blocking(stream.fd(), flags), append(buffer))
     }
 
+    /// Whether octets, an end or a fault are here already.
+    pub(crate) fn has_input(&mut self) -> bool {
+        self.secured.has_input()
+    }
+
     /// Writes what the socket has room for: after [`ErrorKind::WouldBlock`] the same has to come again.
     pub(crate) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let Self { stream, secured } = self;
@@ -317,3 +322,6 @@ impl Write for Blocking<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

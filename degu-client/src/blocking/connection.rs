@@ -39,7 +39,7 @@ impl Connection {
         Self::over(Stream::Other(Box::new(io)), Arc::clone(&base.0), base.address().clone())
     }
 
-    pub(super) fn over(stream: Stream, base: Arc<Base>, address: Address) -> Self {
+    pub(crate) fn over(stream: Stream, base: Arc<Base>, address: Address) -> Self {
         Self {
             #[cfg(feature = "tls")]
             peer: stream.peer(),

@@ -159,6 +159,9 @@ impl Link {
             if !flushed && written && !self.is_still_writable() {
                 return Ok(());
             }
+            if !flushed && !self.stream.is_bare() {
+                self.exchange.transmitting_records();
+            }
             let sent = match flushed {
                 true => self.stream.flush().map(|()| 0),
                 false => self.exchange.machine.pending().write_with(|pieces| self.stream.write(pieces)),
@@ -212,7 +215,7 @@ impl Link {
             if wait == Wait::Continue {
                 return self.exchange.overdue(wait);
             }
-        } else if !(begins && matches!(wait, Wait::Head | Wait::Body)) {
+        } else if !(begins && matches!(wait, Wait::Head | Wait::Body) || self.stream.has_input()) {
             let interest = if wait == Wait::Send { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
             let left = self.left(wait);
             match self.stream.wait(interest, left).map_err(|error| self.exchange.error(error))? {

@@ -111,6 +111,24 @@ impl Stream {
     pub(super) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = match self {
             Self::Tcp(stream) => write_socket(stream.as_fd(), pieces)?,
+    /// Whether what a socket gives is what the peer wrote, octet for octet: without records around it.
+    pub(super) fn is_bare(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return !matches!(self, Self::Tls(_));
+        #[cfg(not(feature = "tls"))]
+        true
+    }
+
+    /// Whether a read gives something that the socket knows nothing of any more: an end, or a fault, behind octets that came
+    /// along with it.
+    pub(super) fn has_input(&mut self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            return stream.has_input();
+        }
+        false
+    }
+
             Self::Unix(stream) => write_socket(stream.as_fd(), pieces)?,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.write(pieces)?,

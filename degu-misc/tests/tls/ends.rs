@@ -54,6 +54,28 @@ fn an_end_without_close_notify_is_none_where_it_decides() {
     }
 }
 
+#[test]
+fn an_end_behind_a_part_of_a_head_is_noticed_at_once() {
+    let pki = TempPki::new();
+    let listener = TcpListener::bind("[::1]:0").unwrap();
+    let address = listener.local_addr().unwrap().into();
+    let tls = pki.server_tls();
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let mut bare = Bare::accept(&listener, &tls);
+            bare.read_until("\r\n\r\n");
+            bare.connection.writer().write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
+            // In one write, behind which the socket stays open and silent.
+            bare.close();
+            bare.rest();
+        }
+    });
+    for read in both(&client(&address, &pki.client_tls())) {
+        assert_eq!(read.unwrap_err().remote().unwrap().fault, Fault::TruncatedHead);
+    }
+    server.join().unwrap();
+}
+
 async fn app(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     Ok(match request.path() {
         ["panic"] => panic!("as asked"),
