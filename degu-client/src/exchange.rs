@@ -42,6 +42,9 @@ pub(crate) struct Exchange {
     pub(crate) began: Instant,
     /// When the head of the response came, where that is known: then the clock need not be read again.
     pub(crate) found: Option<Instant>,
+    /// When something was read last, and whether there may have been more behind it.
+    read: Instant,
+    more: bool,
     pub(crate) quiet: Quiet,
 }
 
@@ -73,6 +76,8 @@ impl Exchange {
             open: false,
             began: Instant::now(),
             found: None,
+            read: Instant::now(),
+            more: false,
             quiet: Quiet::default(),
         }
     }
@@ -209,20 +214,23 @@ impl Exchange {
         }
     }
 
-    /// So many octets of what is pending have been written.
-    pub(crate) fn transmitted(&mut self, octets: usize) {
-        self.sent |= octets > 0;
-        self.machine.transmitted(octets);
-    }
     /// What is pending is about to go through records of TLS: some of them may be out when a write fails, or waits.
     pub(crate) fn transmitting_records(&mut self) {
         self.sent = true;
     }
 
+    /// So many octets of what is pending have been written.
+    pub(crate) fn transmitted(&mut self, octets: usize) {
+        self.sent |= octets > 0;
+        self.machine.transmitted(octets);
+    }
 
-    /// What a read gave.
-    pub(crate) fn received(&mut self, octets: usize) {
+    /// What a read gave, and whether there may have been more than it took.
+    pub(crate) fn received(&mut self, octets: usize, more: bool) {
         self.unread = true;
+        // The first octets of a response were found just now, or nobody noted when.
+        self.read = self.found.filter(|_| !self.heard).unwrap_or_else(Instant::now);
+        self.more = more;
         match octets {
             0 => self.machine.receive_eof(),
             _ => self.heard = true,
@@ -237,7 +245,7 @@ impl Exchange {
                 Err(self.error(Fault::TruncatedBody))
             }
             io::ErrorKind::UnexpectedEof => {
-                self.received(0);
+                self.received(0, false);
                 Ok(())
             }
             _ => Err(self.error(error)),
@@ -294,12 +302,14 @@ impl Exchange {
         !self.machine.is_sending() && self.machine.is_flushed()
     }
 
-    /// The exchange is over, just now. It took so long, or its head did.
+    /// The exchange is over, since its last octets were read. It took so long, or its head did.
     pub(crate) fn end(&mut self) -> Duration {
         self.open = false;
-        let now = self.found.take().unwrap_or_else(Instant::now);
-        self.quiet.exchange_ended(now);
-        now.saturating_duration_since(self.began)
+        if self.more {
+            self.quiet.doubt();
+        }
+        self.quiet.exchange_ended(self.read);
+        self.found.take().unwrap_or(self.read).saturating_duration_since(self.began)
     }
 
     /// An error of what is being done now.

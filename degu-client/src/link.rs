@@ -168,19 +168,24 @@ impl Link {
                 continue;
             }
             let found = if self.is_looking() { ready!(self.poll_look(cx))? } else { None };
+            let mut room = SCRATCH;
             let read = match found {
                 Some(read) => Poll::Ready(read),
                 // Nearly always all that came was read, and all there is to do is to wait, which costs less than a read.
                 None if !self.waits && self.stream.poll_readable(cx).is_pending() => Poll::Pending,
-                None => self.stream.poll_read(cx, self.exchange.machine.receive_buffer()),
+                None => {
+                    let buffer = self.exchange.machine.receive_buffer();
+                    room = buffer.capacity() - buffer.len();
+                    self.stream.poll_read(cx, buffer)
+                }
             };
             self.waits = read.is_pending();
             match read {
                 Poll::Ready(Ok(octets)) => {
-                    self.exchange.received(octets);
                     if self.poller.is_comparing() && self.exchange.waits_for() == Some(Wait::Head) {
                         self.exchange.found.get_or_insert_with(Instant::now);
                     }
+                    self.exchange.received(octets, octets >= room || !self.stream.is_bare());
                 }
                 Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                 Poll::Pending => {
@@ -259,14 +264,14 @@ impl Link {
         loop {
             self.take_parts(cx, source)?;
             let flushed = self.exchange.machine.is_flushed();
+            if !flushed && !self.stream.is_bare() {
+                self.exchange.transmitting_records();
+            }
             let written = match flushed {
                 true => self.stream.poll_flush(cx).map_ok(|()| 0),
                 false => self.exchange.machine.pending().write_with(|pieces| self.stream.poll_write(cx, pieces)),
             };
             match ready!(written) {
-            if !flushed && !self.stream.is_bare() {
-                self.exchange.transmitting_records();
-            }
                 Ok(_) if flushed && self.exchange.machine.is_sending() => return Poll::Pending,
                 Ok(_) if flushed => return Poll::Ready(Ok(())),
                 Ok(octets) => {

@@ -2,17 +2,18 @@
 //!
 //! A look is a system call that nearly always finds nothing. It is left out
 //!
-//! - right after a response, since no peer writes so fast;
+//! - right after the read that ended a response, if there was nothing behind it, since no peer writes so fast;
 //! - where a runtime listens and has heard of nothing, in a row of exchanges that follow each other closely, once the first
 //!   looks have found nothing. What comes while the task does not go back to its runtime may be taken for an answer there,
 //!   until a look shows that one too many has come.
 //!
 //! Where that would be worse than elsewhere it is never left out: behind a response that has no body, since servers are
-//! known to send one there; and for a proxy, whose answers are for others.
+//! known to send one there; behind one that filled its read, or came in records of TLS, since more of what was sent with it
+//! may be there; and for a proxy, whose answers are for others.
 
 use std::time::{Duration, Instant};
 
-/// So soon after a response nothing can have come behind it.
+/// So soon after a read that took all there was nothing can have come behind it.
 const RIGHT_AFTER: Duration = Duration::from_micros(5);
 /// Requests that follow a response within this time are in a row with it.
 const IN_A_ROW: Duration = Duration::from_millis(10);
@@ -24,7 +25,7 @@ const UNSEEN: Duration = Duration::from_millis(100);
 /// What is known of the silence of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Quiet {
-    /// When the last exchange came to its end, if it did.
+    /// When the end of the last exchange was read, if it was.
     ended: Option<Instant>,
     looked: Option<Instant>,
     /// How many looks have found nothing, at least.
@@ -62,9 +63,9 @@ impl Quiet {
         self.doubted = true;
     }
 
-    /// An exchange has come to its end: nothing is to come from now on.
-    pub(crate) fn exchange_ended(&mut self, now: Instant) {
-        self.ended = Some(now);
+    /// An exchange has come to its end, which was read then, however late it is noticed: nothing is to come from that on.
+    pub(crate) fn exchange_ended(&mut self, read: Instant) {
+        self.ended = Some(read);
     }
 
     /// An exchange was left before its end, and may still say something.

@@ -1,4 +1,5 @@
-//! Both drivers against a server that says exactly what it is told to: `exchanges/suite.rs`, once for each.
+//! Both drivers against a server that says exactly what it is told to: `exchanges/suite.rs` and `exchanges/unasked.rs`, once for
+//! each.
 
 mod common;
 
@@ -46,6 +47,7 @@ mod asynchronous {
     }
 
     include!("exchanges/suite.rs");
+    include!("exchanges/unasked.rs");
 }
 
 mod blocking {
@@ -76,6 +78,7 @@ mod blocking {
     }
 
     include!("exchanges/suite.rs");
+    include!("exchanges/unasked.rs");
 
     #[test]
     fn what_comes_unasked_is_noticed_in_a_row_of_requests() {

@@ -34,7 +34,8 @@ impl Connection {
     ///
     /// Nothing is known of the stream but how to read and write, so that the request is sent in full before the response
     /// is read, and deadlines are those of the stream itself. A server that answers before it has read a large request
-    /// may then wait for us while we wait for it: such an exchange wants a socket.
+    /// may then wait for us while we wait for it: such an exchange wants a socket. Unasked octets are noticed when they
+    /// come with a response, not before a request.
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         Self::over(Stream::Other(Box::new(io)), Arc::clone(&base.0), base.address().clone())
     }

@@ -226,10 +226,10 @@ impl Link {
         }
         match self.stream.read(&mut self.scratch, self.exchange.machine.receive_buffer(), RecvFlags::empty()) {
             Ok(octets) => {
-                self.exchange.received(octets);
                 if wait == Wait::Head && self.poller.is_comparing() {
-                    self.exchange.found = Some(Instant::now());
+                    self.exchange.found.get_or_insert_with(Instant::now);
                 }
+                self.exchange.received(octets, self.scratch.was_filled());
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::TimedOut => {
                 if self.stream.socket().is_none() {
@@ -269,7 +269,7 @@ impl Link {
                     let now = Instant::now();
                     poller.found(|| now - exchange.began);
                     exchange.found = Some(now);
-                    exchange.received(octets);
+                    exchange.received(octets, scratch.was_filled());
                     return Ok(true);
                 }
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}

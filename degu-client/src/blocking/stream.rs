@@ -38,7 +38,10 @@ pub(crate) enum Stream {
 
 /// Where octets are read to before they are appended: the receive buffer's free room is not initialised, and this is.
 #[derive(Debug, Default)]
-pub(super) struct Scratch(Box<[u8]>);
+pub(super) struct Scratch {
+    octets: Box<[u8]>,
+    filled: bool,
+}
 
 /// What [`Stream::wait`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,7 @@ impl Stream {
     pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut, flags: RecvFlags) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Self::Tls(stream) = self {
+            scratch.filled = true;
             return stream.read(buffer, flags);
         }
         let room = scratch.room(buffer.capacity() - buffer.len());
@@ -103,14 +107,10 @@ impl Stream {
             Self::Closed => 0,
         };
         buffer.extend_from_slice(&room[..octets]);
+        scratch.filled = octets == room.len();
         Ok(octets)
     }
 
-    /// Writes some of these pieces, which are not all empty. A socket takes what it has room for, and `WouldBlock` says
-    /// that it has none; another stream blocks.
-    pub(super) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = match self {
-            Self::Tcp(stream) => write_socket(stream.as_fd(), pieces)?,
     /// Whether what a socket gives is what the peer wrote, octet for octet: without records around it.
     pub(super) fn is_bare(&self) -> bool {
         #[cfg(feature = "tls")]
@@ -129,6 +129,11 @@ impl Stream {
         false
     }
 
+    /// Writes some of these pieces, which are not all empty. A socket takes what it has room for, and `WouldBlock` says
+    /// that it has none; another stream blocks.
+    pub(super) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = match self {
+            Self::Tcp(stream) => write_socket(stream.as_fd(), pieces)?,
             Self::Unix(stream) => write_socket(stream.as_fd(), pieces)?,
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.write(pieces)?,
@@ -159,6 +164,8 @@ impl Stream {
         let mut sockets = [PollFd::new(&socket, interest)];
         match poll(&mut sockets, limit.as_ref()) {
             Ok(0) => return Ok(Ready::TimedOut),
+            // There was no time to be interrupted in.
+            Err(Errno::INTR) if limit.is_some_and(|limit| limit == Timespec::default()) => return Ok(Ready::TimedOut),
             // The caller looks at the clock and comes back.
             Err(Errno::INTR) => return Ok(Ready::Write),
             ready => ready?,
@@ -177,13 +184,16 @@ impl Scratch {
     /// As much as there is room for where what is read goes, up to a bound: more would make that place move.
     fn room(&mut self, octets: usize) -> &mut [u8] {
         let octets = octets.clamp(LEAST, MOST);
-        if self.0.len() < octets {
-            self.0 = vec![0; octets].into();
+        if self.octets.len() < octets {
+            self.octets = vec![0; octets].into();
         }
-        &mut self.0[..octets]
+        &mut self.octets[..octets]
     }
-            // There was no time to be interrupted in.
-            Err(Errno::INTR) if limit.is_some_and(|limit| limit == Timespec::default()) => return Ok(Ready::TimedOut),
+
+    /// Whether the last read took all it had room for, and may have left something; under TLS that is not known.
+    pub(super) fn was_filled(&self) -> bool {
+        self.filled
+    }
 }
 
 impl fmt::Debug for Stream {

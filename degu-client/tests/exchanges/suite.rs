@@ -207,76 +207,6 @@ case! {
 }
 
 case! {
-    fn what_comes_unasked_closes_the_connection() {
-        for unasked in ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", "\n", ""] {
-            for kind in KINDS {
-                let (go, when) = mpsc::channel();
-                let (done, came) = mpsc::channel();
-                let (_server, mut connection) = connect!(kind, move |wire| {
-                    wire.head();
-                    wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-                    when.recv().unwrap();
-                    match unasked {
-                        "" => wire.shut(),
-                        _ => wire.send(unasked),
-                    }
-                    done.send(()).unwrap();
-                    assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no second request");
-                });
-                assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
-                go.send(()).unwrap();
-                came.recv().unwrap();
-                // Within that time of an answer nobody looks.
-                std::thread::sleep(std::time::Duration::from_micros(5));
-                let error = wait!(connection.post("/", "a")).unwrap_err();
-                assert!(error.is_retryable() && connection.is_closed(), "{error}");
-                assert_eq!(error.remote().is_some(), !unasked.is_empty());
-            }
-        }
-    }
-}
-
-case! {
-    fn a_row_of_requests_does_not_hide_what_came_behind_an_answer_to_head() {
-        const ROW: usize = 40;
-        let (go, when) = mpsc::channel();
-        let (done, came) = mpsc::channel();
-        let (_server, mut connection) = connect!(Kind::Path, move |wire| {
-            for _ in 0..ROW {
-                wire.head();
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-            }
-            wire.head();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
-            when.recv().unwrap();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
-            done.send(()).unwrap();
-            assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no more requests");
-        });
-        for _ in 0..ROW {
-            assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
-        }
-        assert_eq!(wait!(connection.head("/")).unwrap().status, 200);
-        go.send(()).unwrap();
-        came.recv().unwrap();
-        let error = wait!(connection.get("/")).unwrap_err();
-        assert!(error.is_retryable() && connection.is_closed(), "{error}");
-    }
-}
-
-case! {
-    fn octets_behind_a_response_are_not_the_next() {
-        let (_server, mut connection) = connect!(Kind::Path, |wire| {
-            wire.head();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-            wire.expect_end();
-        });
-        assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
-        assert!(connection.is_closed());
-    }
-}
-
-case! {
     fn bodies_that_are_dropped() {
         let (_server, mut connection) = connect!(Kind::Path, |wire| {
             wire.head();
@@ -374,46 +304,6 @@ case! {
 }
 
 case! {
-    fn an_error_status_ends_the_sending_of_octets_at_hand() {
-        let server = Server::new(Kind::Path, |accept| {
-            let mut wire = accept.next();
-            wire.head();
-            wire.send("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
-            // Nothing is taken of the body, until the client is done with it.
-            accept.next();
-        });
-        let client = Client::options().body_idle(Some(Duration::from_secs(10))).client(&server.address);
-        let mut connection = wait!(client.connect()).unwrap();
-        let response = wait!(connection.put("/", vec![0; 16 << 20])).unwrap();
-        assert_eq!(response.status, 413);
-        assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
-        assert!(connection.is_closed());
-        wait!(client.connect()).unwrap();
-    }
-}
-
-case! {
-    fn a_request_that_nobody_takes_has_its_time_when_the_response_has_come_too() {
-        let server = Server::new(Kind::Path, |accept| {
-            let mut wire = accept.next();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-            accept.next();
-        });
-        let short = Some(Duration::from_millis(20));
-        let client = Client::options().body_idle(short).client(&server.address);
-        let mut connection = wait!(client.connect()).unwrap();
-        let error = match wait!(connection.put("/", octets(64 << 20))) {
-            Ok(response) => wait!(response.body.read_all(2)).unwrap_err(),
-            // The response was late.
-            Err(error) => error,
-        };
-        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
-        assert!(connection.is_closed());
-        wait!(client.connect()).unwrap();
-    }
-}
-
-case! {
     fn deadlines() {
         let short = Some(Duration::from_millis(20));
         let server = Server::new(Kind::Path, |accept| {
@@ -480,6 +370,46 @@ case! {
             assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
             assert!(connection.is_closed());
         }
+    }
+}
+
+case! {
+    fn an_error_status_ends_the_sending_of_octets_at_hand() {
+        let server = Server::new(Kind::Path, |accept| {
+            let mut wire = accept.next();
+            wire.head();
+            wire.send("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
+            // Nothing is taken of the body, until the client is done with it.
+            accept.next();
+        });
+        let client = Client::options().body_idle(Some(Duration::from_secs(10))).client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let response = wait!(connection.put("/", vec![0; 16 << 20])).unwrap();
+        assert_eq!(response.status, 413);
+        assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
+        assert!(connection.is_closed());
+        wait!(client.connect()).unwrap();
+    }
+}
+
+case! {
+    fn a_request_that_nobody_takes_has_its_time_when_the_response_has_come_too() {
+        let server = Server::new(Kind::Path, |accept| {
+            let mut wire = accept.next();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            accept.next();
+        });
+        let short = Some(Duration::from_millis(20));
+        let client = Client::options().body_idle(short).client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let error = match wait!(connection.put("/", octets(64 << 20))) {
+            Ok(response) => wait!(response.body.read_all(2)).unwrap_err(),
+            // The response was late.
+            Err(error) => error,
+        };
+        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
+        assert!(connection.is_closed());
+        wait!(client.connect()).unwrap();
     }
 }
 
