@@ -156,7 +156,7 @@ impl Options {
     }
 
     /// How many connections may be open at once, at least one. At the cap those who connect wait in the backlog for up
-    /// to two seconds, and are answered with 503 then. Default: 1,024, or what the limit of descriptors leaves if that is
+    /// to two seconds, and are answered with 503 then, or closed under TLS. Default: 1,024, or what the limit of descriptors leaves if that is
     /// less: 64 under it, or half of it if it is very low, so that the app can still open files.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -333,7 +333,7 @@ impl Options {
     }
 
     /// How long a handshake may take, from the accepted connection on, with the wait for its turn
-    /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none, Envoy: 15 s).
+    /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none).
     #[must_use]
     pub fn handshake_deadline(mut self, deadline: Option<Duration>) -> Self {
         self.deadlines.handshake = seconds(deadline);

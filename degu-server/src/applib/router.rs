@@ -7,6 +7,9 @@ use crate::{App, BoxedApp, IntoResponse, Request, Response, Session};
 /// Passes a request on to the app that stands for the next component of its path, which is shifted to the mount: the app
 /// sees the rest of the path, wherever it is mounted. Routers nest.
 ///
+/// It does not ask the [`on_connect`](App::on_connect) of the apps that it mounts: what must be asked stands in the
+/// server's options, or in an app around the router.
+///
 /// What has no app gets 404. Components compare as they were sent, without percent-decoding.
 ///
 /// ```
