@@ -132,9 +132,9 @@ impl Error {
         self.0.doing
     }
 
-    /// Whether the request may be sent again, on a new connection, without being acted on twice: the connection ended
-    /// before an octet of a response came, and either no octet of the request had gone out or the method is idempotent
-    /// (RFC 9110 §9.2.2).
+    /// Whether the request may be sent again, on a new connection, without harm: the connection ended before an octet of a
+    /// response came, and either no octet of the request had gone out, so that it was not acted on, or the method is
+    /// idempotent, so that it may be acted on twice (RFC 9110 §9.2.2).
     ///
     /// `false` for a connection that could not be made, since there was no request.
     pub const fn is_retryable(&self) -> bool {

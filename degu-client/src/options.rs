@@ -126,7 +126,8 @@ impl<C> OptionsOf<C> {
         self
     }
 
-    /// How long it may take to make a connection, in total: looking the name up, every address of it, `on_connect`.
+    /// How long it may take to make a connection, in total: looking the name up, every address of it, `on_connect`. A
+    /// blocking client can not interrupt the system's look-up, and notices behind it.
     ///
     /// Default 10 s (curl: 5 minutes, Go: 30 s in its default transport). `None` leaves it to the system.
     pub fn connect_timeout(mut self, limit: Option<Duration>) -> Self {

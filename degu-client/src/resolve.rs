@@ -6,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use degu_wire::{Address, AddressFault, AddressKind, Zone};
+use degu_wire::{Address, AddressError, AddressFault, AddressKind, Zone};
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType};
 
 use crate::{Cause, Deadline};
@@ -24,6 +24,9 @@ pub(crate) fn target(address: &Address) -> Result<Target<'_>, Cause> {
         AddressKind::V4(address) => Target::Ip(address.into()),
         AddressKind::V6 { ip, zone, port } => {
             let zone = match zone {
+                Zone::None if ip.is_unicast_link_local() => {
+                    return Err(AddressError::from(AddressFault::ZoneMissing).into());
+                }
                 Zone::None => 0,
                 Zone::Index(index) => index,
                 Zone::Name(name) => zone_index(ip, name)?,

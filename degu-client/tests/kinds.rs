@@ -70,11 +70,13 @@ async fn addresses_that_lead_nowhere() {
         Address::unix("x".repeat(200)),
         Address::ABSTRACT,
         "[fe80::1%nolink0]:80".parse().unwrap(),
+        "[fe80::1]:80".parse().unwrap(),
     ] {
         let client = Client::new(&address);
         for error in [client.connect().await.unwrap_err(), blocking::Client::from(client).connect().unwrap_err()] {
             assert_eq!(error.doing(), Doing::Connecting);
             assert!(matches!(error.cause(), Cause::System(_) | Cause::Address(_)) && !error.is_retryable(), "{error}");
+            assert_eq!(error.to_string().contains("needs its zone"), address.to_string().starts_with("[fe80::1]"));
         }
     }
 }

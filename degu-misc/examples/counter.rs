@@ -19,7 +19,7 @@ impl Counter {
                 eprintln!("pid {pid:?} adds {step}, its request number {}", session.requests());
                 (200, "OK", (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into_response()
             }
-            (_, ["counter"]) => (405, "Method Not Allowed", ()).into_response(),
+            (_, ["counter"]) => (405, "Method Not Allowed", [("allow", "GET, POST")], ()).into_response(),
             _ => (404, "Not Found", ()).into_response(),
         })
     }

@@ -26,7 +26,7 @@ use crate::{App, Options};
 ///     match (request.method(), request.path()) {
 ///         (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
 ///         (Method::Get, _) => (404, "Not Found", ()).into_response(),
-///         _ => (405, "Method Not Allowed", ()).into_response(),
+///         _ => (405, "Method Not Allowed", [("allow", "GET")], ()).into_response(),
 ///     }
 /// }
 ///

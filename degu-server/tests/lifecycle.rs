@@ -66,6 +66,7 @@ fn what_can_not_be_bound_is_said() {
     for (address, text) in [
         (Address::from_host("example.org", 80).unwrap(), "example.org:80"),
         ("[fe80::1%nosuch]:80".parse().unwrap(), "nosuch"),
+        ("[fe80::1]:80".parse().unwrap(), "needs its zone"),
         (Address::unix("/no/such/folder/socket"), "/no/such/folder"),
         (Address::unix("x".repeat(200)), "xxx"),
     ] {

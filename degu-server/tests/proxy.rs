@@ -167,6 +167,34 @@ fn a_server_behind_that_goes_and_comes_is_noticed() {
 }
 
 #[test]
+fn answers_without_a_body_come_through_whatever_length_they_say() {
+    use std::io::{BufRead, BufReader, Write};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("behind");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let answers = [
+        ("204 No Content\r\ncontent-length: 0\r\n\r\n", "204 No Content\r\n\r\n"),
+        ("304 Not Modified\r\ncontent-length: 5\r\n\r\n", "304 Not Modified\r\ncontent-length: 5\r\n\r\n"),
+        ("205 Reset Content\r\ncontent-length: 0\r\n\r\n", "205 Reset Content\r\ncontent-length: 0\r\n\r\n"),
+    ];
+    let behind = std::thread::spawn(move || {
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        for (answer, _) in answers {
+            assert!((&mut stream).lines().any(|line| line.unwrap().is_empty()), "a request");
+            write!(stream.get_mut(), "HTTP/1.1 {answer}").unwrap();
+        }
+    });
+    let server = front(&Address::unix(&path));
+    let mut raw = server.connect();
+    for (_, expected) in answers {
+        raw.send("GET /api HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw.expect(&format!("HTTP/1.1 {expected}"));
+    }
+    behind.join().unwrap();
+}
+
+#[test]
 fn faults_of_the_client_are_its_own() {
     let behind = Running::new(Address::ABSTRACT, echo);
     let server = front(&behind.address);

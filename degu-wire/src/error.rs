@@ -180,7 +180,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Our own side asked for something that can not be sent. Nothing of it has been written.
+/// Our own side asked for something that can not be sent. Nothing of what was refused has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LocalError {

@@ -25,7 +25,8 @@ pub struct Limits {
     ///
     /// Default 8 (llhttp: unbounded, Go: 0).
     pub max_leading_lines: usize,
-    /// The longest chunk line: size, extensions and CRLF. Never more than 65,535.
+    /// The longest chunk line that is received: size, extensions and CRLF. Never more than 65,535. One that is sent has at
+    /// most 4 KiB whatever this says, so that a proxy with a higher limit can not pass all on that it takes.
     ///
     /// Default 4 KiB (Degu 0.18: 4 KiB, Go: 4 KiB, hyper: 16 KiB of extensions in the whole body).
     pub max_chunk_line: usize,

@@ -24,7 +24,7 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// side has answered. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
 /// likes: [`with_request_headers`](Self::with_request_headers) is where they are set. A name counts as the same with `_`
 /// in place of `-`, and such a `content_length` is dropped too: behind CGI, WSGI and their kin both are one variable.
-/// `host` stays what the client sent.
+/// `host` stays what the client sent. A `content-length` in a 204 is dropped, which must have none (RFC 9110 §8.6).
 ///
 /// Requests say in `via` through whom they came (RFC 9110 §7.6.3): a line is added with the version in which this side
 /// got them and a pseudonym, `1.1 degu` or what [`with_pseudonym`](Self::with_pseudonym) says. Responses say
@@ -150,8 +150,9 @@ impl ProxyApp {
             Ok(response) => response,
             Err(error) => return self.answer_for(error),
         };
-        let headers = end_to_end(&response.headers, |_| false)?;
         let (id, status, reason) = (self.id, response.status, response.reason);
+        // Some servers write a length into a 204, which must have none (RFC 9110 §8.6).
+        let headers = end_to_end(&response.headers, |name| status == 204 && is(name, "content-length"))?;
         let body = response.body.into_body(move |connection| kept.put(id, connection));
         let mut response = Response::new(status, reason, body);
         response.headers = headers;

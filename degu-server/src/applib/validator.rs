@@ -80,7 +80,8 @@ fn check(method: Method<'_>, asked_for_part: bool, response: &Response) -> Resul
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
-    /// 206 for a request that did not ask for a part with GET and `range` (§14.2).
+    /// 206 for a request that did not ask for a part with GET and `range` (§14.2), or with HEAD, which is answered as GET
+    /// is.
     UnaskedPart,
     /// 206 without a well-formed `content-range`, or with one beside `multipart/byteranges` (§15.3.7).
     ContentRange,
@@ -90,7 +91,7 @@ pub enum Violation {
     Allow,
     /// 426 without `upgrade` (§15.5.22).
     Upgrade,
-    /// A redirection without `location` (§15.4).
+    /// A redirection without `location` (§15.4, where it is a SHOULD).
     Location,
     /// An answer to HEAD whose `content-length` is not that of its body (§8.6).
     HeadLength,

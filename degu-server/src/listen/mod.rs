@@ -51,6 +51,7 @@ impl Listener {
         let bound = match address.kind() {
             AddressKind::V4(address) => Self::bind_ip(address.into()),
             AddressKind::V6 { ip, zone, port } => match zone {
+                Zone::None if ip.is_unicast_link_local() => Err(invalid(AddressError::from(AddressFault::ZoneMissing))),
                 Zone::None => Ok(0),
                 Zone::Index(index) => Ok(index),
                 Zone::Name(name) => zone_index(ip, name),

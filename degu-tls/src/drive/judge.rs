@@ -107,7 +107,7 @@ impl Judge {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
             }
             E::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                (Kind::Protocol, format!("the {peer} sent something that is no TLS: is it a {peer} without TLS?"))
+                (Kind::Protocol, format!("the {peer} sent something that is no TLS"))
             }
             error => (Kind::Protocol, format!("the {peer} broke the protocol ({error})")),
         };

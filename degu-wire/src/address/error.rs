@@ -64,6 +64,8 @@ pub enum AddressFault {
     NotIp,
     /// The index of the zone is needed, and this is the name of an interface, to be looked up first.
     ZoneUnresolved,
+    /// A link-local address without its zone, which says nothing of the link (RFC 4007 §6).
+    ZoneMissing,
     /// A Unix socket is needed, and this is none.
     NotUnix,
     /// The name is the kernel's choice: there is none before the socket is bound.
@@ -81,7 +83,7 @@ impl AddressFault {
             Self::Empty => "the address is empty",
             Self::PortMissing => "the port is missing: an address is `host:port`, `unix:/path` or `unix:@name`",
             Self::Port => "the port is not a number from 0 to 65535",
-            Self::Brackets => "an IPv6 address stands in brackets before its port",
+            Self::Brackets => "an IPv6 address stands in brackets before its port, and there is no scheme but `unix:`",
             Self::Ipv4 => "an IPv4 address is four decimal numbers from 0 to 255",
             Self::Ipv6 => "the brackets hold no IPv6 address",
             Self::Zone => "the zone is neither the index nor the name of an interface",
@@ -98,6 +100,7 @@ impl AddressFault {
             Self::Control => "a control character that is not percent-encoded",
             Self::NotIp => "the address is not an IP address",
             Self::ZoneUnresolved => "the zone is the name of an interface, which must be looked up first",
+            Self::ZoneMissing => "a link-local address needs its zone, as in `[fe80::1%eth0]:80`",
             Self::NotUnix => "the address is not a Unix socket",
             Self::NotBound => "the kernel chooses the name when the socket is bound; there is none yet",
             Self::Unnamed => "the Unix socket has no name",

@@ -59,7 +59,7 @@ impl Chunk {
 /// The extensions of one chunk, in the form in which they are sent: `;seq=7;note="a b"`.
 ///
 /// What was received is sent on octet by octet. Reading them costs a walk through the text, and no allocation but for
-/// values with escapes.
+/// values with escapes. Equal are those that are the same text: `;a=b` and `;a="b"` mean the same and are not.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChunkExtensions {
     raw: Bytes,
