@@ -320,7 +320,9 @@ impl Link {
             return Poll::Pending;
         };
         let Some(limit) = self.exchange.limit(wait) else { return Poll::Pending };
-        self.timer.poll(cx, wait, limit).map(|()| self.exchange.overdue(wait))
+        // A socket of tokio belongs to the runtime that it was made in.
+        let moves = !self.stream.is_socket();
+        self.timer.poll(cx, wait, limit, moves).map(|()| self.exchange.overdue(wait))
     }
 
     /// The rest of the response's body, if there is nothing to wait for: a short one comes with its head.

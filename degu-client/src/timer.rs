@@ -34,18 +34,21 @@ impl Timer {
         }
     }
 
-    /// Ready when `wait` has taken longer than `limit`, since this was first called for it.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, wait: Wait, limit: Duration) -> Poll<()> {
+    /// Ready when `wait` has taken longer than `limit`, since this was first called for it. What `moves` may be used in
+    /// another runtime than before.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, wait: Wait, limit: Duration, moves: bool) -> Poll<()> {
         let deadline = match self.wait {
             Some((known, deadline)) if known == wait => deadline,
             _ => {
                 // Further away than the clock goes is never.
                 let Some(deadline) = Instant::now().checked_add(limit) else { return Poll::Pending };
                 self.wait = Some((wait, deadline));
-                // The timer of another runtime goes off only while that one runs, and panics when it has ended.
-                let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
-                if self.runtime != runtime {
-                    (self.sleep, self.runtime) = (None, runtime);
+                if moves {
+                    // The timer of another runtime goes off only while that one runs, and panics when it has ended.
+                    let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
+                    if self.runtime != runtime {
+                        (self.sleep, self.runtime) = (None, runtime);
+                    }
                 }
                 deadline
             }

@@ -156,8 +156,9 @@ impl Options {
     }
 
     /// How many connections may be open at once, at least one. At the cap those who connect wait in the backlog for up
-    /// to two seconds, and are answered with 503 then, or closed under TLS. Default: 1,024, or what the limit of descriptors leaves if that is
-    /// less: 64 under it, or half of it if it is very low, so that the app can still open files.
+    /// to two seconds, and are answered with 503 then, or closed under TLS. Default: 1,024, or what the limit of
+    /// descriptors leaves if that is less: 64 under it, or half of it if it is very low, so that the app can still open
+    /// files.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);

@@ -19,7 +19,7 @@ pub(crate) const HEX: [u8; 256] = {
 };
 
 /// Whether each octet is a `tchar`.
-const TOKEN: [bool; 256] = {
+static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut octet = 0;
     while octet < 256 {

@@ -147,6 +147,8 @@ impl Decoder {
     /// [`max_chunk_line`](Limits::max_chunk_line) is never less than [`MAX_SIZE_LINE`](super::MAX_SIZE_LINE): a line
     /// without extensions is always short enough. So is a trailer section without fields, whatever
     /// [`max_trailers`](Limits::max_trailers) is.
+    // Out of the way of messages without chunks, which are most.
+    #[inline(never)]
     pub fn new(limits: &Limits) -> Self {
         Self {
             state: State::Size,
