@@ -79,8 +79,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
-            && !thread::panicking()
+        // A test that has failed may be one that the script waits for.
+        if !thread::panicking()
+            && let Some(Err(panic)) = self.thread.take().map(JoinHandle::join)
         {
             std::panic::resume_unwind(panic);
         }
