@@ -302,14 +302,18 @@ impl Exchange {
         !self.machine.is_sending() && self.machine.is_flushed()
     }
 
-    /// The exchange is over, since its last octets were read. It took so long, or its head did.
-    pub(crate) fn end(&mut self) -> Duration {
+    /// The exchange is over, since its last octets were read.
+    pub(crate) fn end(&mut self) {
         self.open = false;
         if self.more {
             self.quiet.doubt();
         }
         self.quiet.exchange_ended(self.read);
-        self.found.take().unwrap_or(self.read).saturating_duration_since(self.began)
+    }
+
+    /// How long the exchange that is over took, or its head.
+    pub(crate) fn took(&self) -> Duration {
+        self.found.unwrap_or(self.read).saturating_duration_since(self.began)
     }
 
     /// An error of what is being done now.

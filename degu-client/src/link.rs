@@ -334,9 +334,9 @@ impl Link {
 
     /// The exchange is over.
     fn end(&mut self) {
-        let took = self.exchange.end();
+        self.exchange.end();
         if self.poller.is_comparing() {
-            self.poller.round(took);
+            self.poller.round(self.exchange.took());
         }
         if !self.exchange.is_reusable() {
             self.close();
