@@ -228,7 +228,7 @@ impl Exchange {
     /// What a read gave, and whether there may have been more than it took.
     pub(crate) fn received(&mut self, octets: usize, more: bool) {
         self.unread = true;
-        // The first octets of a response were found just now, or nobody noted when.
+        // Spinning has just read the clock for the first bytes of a response.
         self.read = self.found.filter(|_| !self.heard).unwrap_or_else(Instant::now);
         self.more = more;
         match octets {
@@ -309,11 +309,6 @@ impl Exchange {
             self.quiet.doubt();
         }
         self.quiet.exchange_ended(self.read);
-    }
-
-    /// How long the exchange that is over took, or its head.
-    pub(crate) fn took(&self) -> Duration {
-        self.found.unwrap_or(self.read).saturating_duration_since(self.began)
     }
 
     /// An error of what is being done now.

@@ -88,8 +88,8 @@ pub use connector::{Connector, Dialled};
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, Polling, RangeError, RemoteError,
-    Source, Trailers, Zone,
+    ContentRange, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError, RemoteError, Source, Spin,
+    Trailers, Zone,
 };
 pub use error::{Cause, Deadline, Doing, Error};
 pub use incoming::{Incoming, Response};

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::ResponseHead;
-use degu_wire::{Address, BodyOf, Headers, Method, Part, Poller, Source};
+use degu_wire::{Address, BodyOf, Headers, Method, Part, Source, Spinner, Step};
 use tokio::task::yield_now;
 
 use crate::exchange::{Exchange, Wait};
@@ -30,7 +30,7 @@ pub(crate) struct Link {
     stream: Stream,
     exchange: Exchange,
     timer: Timer,
-    poller: Poller,
+    spinner: Spinner,
     /// What is read by looking goes through here: messages that are worth it are small.
     scratch: Box<[u8]>,
     /// Whether the response is still looked for, once that is known.
@@ -46,12 +46,12 @@ pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 
 impl Link {
     pub(crate) fn new(stream: Stream, base: Arc<Base>) -> Self {
-        let poller = Poller::new(base.settings.polling);
+        let spinner = Spinner::new(base.settings.spin);
         Self {
             stream,
             exchange: Exchange::new(base),
             timer: Timer::default(),
-            poller,
+            spinner,
             scratch: Box::default(),
             looks: Some(false),
             waits: false,
@@ -182,15 +182,12 @@ impl Link {
             self.waits = read.is_pending();
             match read {
                 Poll::Ready(Ok(octets)) => {
-                    if self.poller.is_comparing() && self.exchange.waits_for() == Some(Wait::Head) {
-                        self.exchange.found.get_or_insert_with(Instant::now);
-                    }
                     self.exchange.received(octets, octets >= room || !self.stream.is_bare());
                 }
                 Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                 Poll::Pending => {
                     // The runtime goes on with others.
-                    self.poller.begin_turn();
+                    self.spinner.end_turn();
                     ready!(self.poll_overdue(cx))?;
                 }
             }
@@ -200,7 +197,7 @@ impl Link {
     /// Whether the head of a response is looked for before it is waited for: decided once for each.
     fn is_looking(&mut self) -> bool {
         if self.looks.is_none() && self.exchange.waits_for() == Some(Wait::Head) {
-            self.looks = Some(self.stream.is_socket() && self.poller.begin());
+            self.looks = Some(self.stream.is_socket() && self.spinner.begin());
         }
         self.looks == Some(true)
     }
@@ -211,26 +208,27 @@ impl Link {
         if self.scratch.is_empty() {
             self.scratch = vec![0; SCRATCH].into();
         }
-        while self.poller.go_on(|| self.exchange.began.elapsed()) {
-            if self.poller.is_turn_over() {
-                self.poller.begin_turn();
-                // A window may be longer than what the server has.
-                if let Poll::Ready(overdue) = self.poll_overdue(cx) {
-                    return Poll::Ready(overdue.map(|()| None));
+        loop {
+            match self.spinner.step(|| self.exchange.began.elapsed()) {
+                Step::Block => break,
+                Step::Read => {}
+                Step::Yield => std::thread::yield_now(),
+                Step::GiveWay => {
+                    // A spin may last longer than the timeout.
+                    if let Poll::Ready(overdue) = self.poll_overdue(cx) {
+                        return Poll::Ready(overdue.map(|()| None));
+                    }
+                    // Polled once, it asks the runtime to come back after the other tasks.
+                    let _ = pin!(yield_now()).poll(cx);
+                    return Poll::Pending;
                 }
-                // A future that was polled once has asked the runtime to come back when others had their turn.
-                let _ = pin!(yield_now()).poll(cx);
-                return Poll::Pending;
-            }
-            if self.poller.yields() {
-                std::thread::yield_now();
             }
             let read = self.stream.try_read(&mut self.scratch, self.exchange.machine.receive_buffer());
             if let Some(read) = read.transpose() {
                 self.looks = Some(false);
                 let now = Instant::now();
-                self.poller.found(|| now - self.exchange.began);
-                self.poller.message();
+                self.spinner.found(|| now - self.exchange.began);
+                self.spinner.message();
                 self.exchange.found = Some(now);
                 // The runtime knows nothing of it, nor of what comes behind it.
                 self.exchange.quiet.suspect();
@@ -335,9 +333,6 @@ impl Link {
     /// The exchange is over.
     fn end(&mut self) {
         self.exchange.end();
-        if self.poller.is_comparing() {
-            self.poller.round(self.exchange.took());
-        }
         if !self.exchange.is_reusable() {
             self.close();
         }

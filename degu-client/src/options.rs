@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
-use degu_wire::{Address, Headers, Limits, LocalError, Polling};
+use degu_wire::{Address, Headers, Limits, LocalError, Spin};
 
 use crate::{Client, Peer};
 
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) connect: Option<Duration>,
     pub(crate) head: Option<Duration>,
     pub(crate) body_idle: Option<Duration>,
-    pub(crate) polling: Polling,
+    pub(crate) spin: Spin,
     pub(crate) limits: Arc<Limits>,
     pub(crate) on_connect: Option<OnConnect>,
     #[cfg(feature = "tls")]
@@ -64,7 +64,7 @@ impl<C> OptionsOf<C> {
             connect: Some(10 * second),
             head: Some(60 * second),
             body_idle: Some(60 * second),
-            polling: Polling::Adaptive,
+            spin: Spin::Adaptive,
             limits: Arc::new(Limits::DEFAULT),
             on_connect: None,
             #[cfg(feature = "tls")]
@@ -144,13 +144,13 @@ impl<C> OptionsOf<C> {
         self
     }
 
-    /// How a connection waits for the head of a response: it may look for it for some microseconds before it sleeps,
-    /// which makes a round trip between two cores as fast as one on the same core. An async connection keeps its thread
-    /// meanwhile; its runtime's other tasks get it back after 32 responses or 100 µs of looking.
+    /// Sets how a connection waits for the head of a response. It may spin, reading its socket for some microseconds before
+    /// it blocks, which makes a round trip between two cores as fast as one on the same core. An async connection keeps its
+    /// thread meanwhile; the runtime's other tasks get it back after 32 responses or 50 µs.
     ///
-    /// Default: [`Polling::Adaptive`], which looks only where that bears fruit and nobody else wants the core.
-    pub fn polling(mut self, polling: Polling) -> Self {
-        self.settings.polling = polling;
+    /// Default: [`Spin::Adaptive`].
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.settings.spin = spin;
         self
     }
 
@@ -261,7 +261,7 @@ impl fmt::Debug for Settings {
             .field("connect_timeout", &self.connect)
             .field("head_timeout", &self.head)
             .field("body_idle", &self.body_idle)
-            .field("polling", &self.polling)
+            .field("spin", &self.spin)
             .field("on_connect", &self.on_connect.is_some())
             .finish_non_exhaustive()
     }

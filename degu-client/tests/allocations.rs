@@ -7,13 +7,13 @@ use std::io::Read;
 use std::time::Duration;
 
 use common::{Kind, Server};
-use degu_client::{Client, Connection, Error, Polling, blocking};
+use degu_client::{Client, Connection, Error, Spin, blocking};
 
-const WAYS: [(Kind, Polling); 4] = [
-    (Kind::V6, Polling::Off),
-    (Kind::Path, Polling::Off),
-    (Kind::V6, Polling::Fixed(Duration::from_secs(10))),
-    (Kind::Path, Polling::Fixed(Duration::from_secs(10))),
+const WAYS: [(Kind, Spin); 4] = [
+    (Kind::V6, Spin::Off),
+    (Kind::Path, Spin::Off),
+    (Kind::V6, Spin::Fixed(Duration::from_secs(10))),
+    (Kind::Path, Spin::Fixed(Duration::from_secs(10))),
 ];
 const REQUEST: &str = "POST /counter HTTP/1.1\r\nhost: example.org\r\ncontent-length: 5\r\n\r\nhello";
 const RESPONSE: &str =
@@ -49,24 +49,24 @@ async fn async_row(connection: &mut Connection, exchanges: usize) -> Result<(), 
 
 #[test]
 fn blocking_exchanges_do_not_allocate() {
-    for (kind, polling) in WAYS {
+    for (kind, spin) in WAYS {
         let server = server(kind);
-        let client = blocking::Client::options().host("example.org").polling(polling).client(&server.address);
+        let client = blocking::Client::options().host("example.org").spin(spin).client(&server.address);
         let mut connection = client.connect().unwrap();
         blocking_row(&mut connection, 200).unwrap();
         let counted = allocation_counter::measure(|| blocking_row(&mut connection, 1000).unwrap());
-        assert_eq!(counted.count_total, 0, "{kind:?}, {polling:?}");
+        assert_eq!(counted.count_total, 0, "{kind:?}, {spin:?}");
     }
 }
 
 #[test]
 fn async_exchanges_do_not_allocate() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for (kind, polling) in WAYS {
+    for (kind, spin) in WAYS {
         let server = server(kind);
-        let options = Client::options().host("example.org").polling(polling);
+        let options = Client::options().host("example.org").spin(spin);
         // The one timer of a connection is made when it first sleeps, which may be late where it looks before.
-        let options = if polling == Polling::Off { options } else { options.head_timeout(None) };
+        let options = if spin == Spin::Off { options } else { options.head_timeout(None) };
         let client = options.client(&server.address);
         let mut connection = runtime.block_on(client.connect()).unwrap();
         runtime.block_on(async_row(&mut connection, 200)).unwrap();
@@ -76,6 +76,6 @@ fn async_exchanges_do_not_allocate() {
         // Whatever entering the runtime costs is in both. Its list of those who let others have their turn is made when
         // the first does, which is the one more.
         let (many, one) = (count(1000), count(1));
-        assert!(many <= one + 1, "{kind:?}, {polling:?}: {many} and {one}");
+        assert!(many <= one + 1, "{kind:?}, {spin:?}: {many} and {one}");
     }
 }

@@ -128,6 +128,6 @@ pub use bytes::Bytes;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault,
-    Framing, Headers, Limits, LocalBody as Body, LocalError, Method, Part, Polling, RangeError, RemoteError, Source,
+    Framing, Headers, Limits, LocalBody as Body, LocalError, Method, Part, RangeError, RemoteError, Source, Spin,
     Trailers, Zone, reason_phrase,
 };

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use degu_wire::{Address, Limits, Method, Polling};
+use degu_wire::{Address, Limits, Method, Spin};
 
 use crate::{App, Listener, Server, Session};
 
@@ -64,7 +64,7 @@ pub struct Options {
     #[cfg(feature = "tls")]
     pub(crate) max_handshakes: usize,
     pub(crate) grace: Duration,
-    pub(crate) polling: Polling,
+    pub(crate) spin: Spin,
     pub(crate) workers: usize,
     pub(crate) max_connections: usize,
     pub(crate) max_requests: u64,
@@ -94,7 +94,7 @@ impl Options {
             #[cfg(feature = "tls")]
             max_handshakes: 256,
             grace: Duration::from_secs(30),
-            polling: Polling::Adaptive,
+            spin: Spin::Adaptive,
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
             max_connections: connections_by_descriptors(),
             max_requests: u64::MAX,
@@ -189,16 +189,15 @@ impl Options {
         self
     }
 
-    /// How a worker waits for the next request of a connection that has just been answered: it may look for it for some
-    /// microseconds before it sleeps, which makes a round trip between two cores as fast as one on the same core. Other
-    /// busy connections of the worker have their turn before each look, and whatever else its runtime has to do after
-    /// 32 requests or 100 µs, or 50 µs where there are idle connections. Those are never looked at, and where more than
-    /// four are busy none is.
+    /// Sets how a worker waits for the next request of a connection that has just been answered. It may spin, reading the
+    /// socket for some microseconds before it blocks, which makes a round trip between two cores as fast as one on the
+    /// same core. The worker's other busy connections get the thread at each yield, idle ones and the acceptor after 32
+    /// requests or 50 µs. Where more than four connections of a worker are busy, none spins.
     ///
-    /// Default: [`Polling::Adaptive`], which looks only where that bears fruit and nobody else wants the core.
+    /// Default: [`Spin::Adaptive`].
     #[must_use]
-    pub fn polling(mut self, polling: Polling) -> Self {
-        self.polling = polling;
+    pub fn spin(mut self, spin: Spin) -> Self {
+        self.spin = spin;
         self
     }
 
@@ -370,7 +369,7 @@ impl fmt::Debug for Options {
             .field("limits", &self.limits)
             .field("deadlines", &self.deadlines)
             .field("grace", &self.grace)
-            .field("polling", &self.polling)
+            .field("spin", &self.spin)
             .field("workers", &self.workers)
             .field("max_connections", &self.max_connections)
             .field("max_requests", &self.max_requests)

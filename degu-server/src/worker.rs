@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use degu_wire::Poller;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -19,11 +18,8 @@ use crate::state::{Phase, ServerState};
 use crate::stats::Counters;
 use crate::{App, Credentials, Options, Session};
 
-/// Where more connections than this are busy none of them looks for its next request.
-const LOOKING: usize = 4;
-/// How long one that looks keeps the thread where others are idle: about as long as a core takes to wake for one of
-/// them.
-const BESIDE_IDLE: Duration = Duration::from_micros(50);
+/// Where more connections than this are busy none of them spins for its next request.
+const SPINNING: usize = 4;
 /// How many connections of a worker may keep their buffers between two requests: about 11 KiB each.
 const KEPT: usize = 128;
 /// A request that is larger is not found by looking in one read.
@@ -200,15 +196,9 @@ impl Worker {
         self.state.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }
 
-    /// How long a busy connection may keep the thread while it looks for its next request, since others may want it:
-    /// another that is busy, at any moment; one that has been idle, now and then; and the acceptor and the sweep, which
-    /// can wait for a whole turn.
-    pub(crate) fn patience(&self) -> Duration {
-        match (self.busy.get(), self.links.borrow().len()) {
-            (_, 0 | 1) => Poller::TURN,
-            (0 | 1, _) => BESIDE_IDLE,
-            _ => Duration::ZERO,
-        }
+    /// Returns whether another connection is busy too. One that spins then lets it have the thread at each yield.
+    pub(crate) fn has_others_busy(&self) -> bool {
+        self.busy.get() > 1
     }
 
     /// Where octets are read to by a look.
@@ -245,9 +235,9 @@ impl Worker {
         Busy(&self.busy)
     }
 
-    /// Whether a connection may look for its next request: where many are busy there is always something else to do.
-    pub(crate) fn may_look(&self) -> bool {
-        self.busy.get() <= LOOKING
+    /// Returns whether a connection may spin for its next request: where many are busy there is always something else to do.
+    pub(crate) fn may_spin(&self) -> bool {
+        self.busy.get() <= SPINNING
     }
 
     /// Whether a connection that pauses should give up what it holds at once, instead of when it has been idle for a
@@ -271,7 +261,7 @@ impl Drop for Busy<'_> {
 mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
-    use degu_wire::{Address, Polling};
+    use degu_wire::{Address, Spin};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
 
@@ -280,7 +270,7 @@ mod tests {
 
     /// Runs this on the thread of a worker without a sweep, whose connections do not look for requests.
     fn on_worker(test: impl AsyncFnOnce(&Rc<Worker>)) {
-        let state = Arc::new(ServerState::new(Server::options().workers(1).polling(Polling::Off)));
+        let state = Arc::new(ServerState::new(Server::options().workers(1).spin(Spin::Off)));
         let worker = Rc::new(Worker::new(state, 0));
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         runtime.unwrap().block_on(test(&worker));
@@ -319,21 +309,19 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_is_the_more_patient_the_less_others_want_the_thread() {
+    fn a_connection_yields_to_the_runtime_while_others_are_busy() {
         on_worker(async |worker| {
             let mut first = connect(worker);
             exchange(&mut first).await;
-            let alone = worker.patience();
             let mut second = connect(worker);
-            let beside_idle = worker.patience();
+            assert!(!worker.has_others_busy(), "the second has had no request");
             exchange(&mut second).await;
-            assert!(alone > beside_idle && beside_idle > Duration::ZERO, "{alone:?}, {beside_idle:?}");
-            assert_eq!(worker.patience(), Duration::ZERO, "beside one that is busy");
+            assert!(worker.has_others_busy());
             drop(second);
             while worker.links.borrow().len() > 1 {
                 worker.changed.notified().await;
             }
-            assert_eq!(worker.patience(), alone);
+            assert!(!worker.has_others_busy());
         });
     }
 }

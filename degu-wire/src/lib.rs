@@ -132,8 +132,9 @@ mod limits;
 pub mod machine;
 mod method;
 mod octets;
-mod polling;
 mod range;
+#[cfg(feature = "spin")]
+mod spin;
 mod status;
 
 #[cfg(feature = "alloc")]
@@ -146,6 +147,7 @@ pub use framing::Framing;
 pub use headers::{Headers, Trailers};
 pub use limits::Limits;
 pub use method::Method;
-pub use polling::{Poller, Polling};
 pub use range::{ByteRange, ContentRange, RangeError};
+#[cfg(feature = "spin")]
+pub use spin::{Spin, Spinner, Step};
 pub use status::reason_phrase;

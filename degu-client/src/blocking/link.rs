@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::ResponseHead;
-use degu_wire::{Address, Headers, Method, Part, Poller, Polling};
+use degu_wire::{Address, Headers, Method, Part, Spin, Spinner, Step};
 use rustix::event::PollFlags;
 use rustix::net::RecvFlags;
 
@@ -31,7 +31,7 @@ pub(super) struct Link {
     /// The request goes out in one write, as far as is known.
     at_once: bool,
     /// Whether waiting for a response begins with looking for it.
-    poller: Poller,
+    spinner: Spinner,
     /// The socket's own bound for a read that blocks: the shortest of the deadlines.
     bound: Option<Duration>,
 }
@@ -41,9 +41,9 @@ impl Link {
         // Zero would mean for ever.
         let bound = [base.settings.head, base.settings.body_idle].into_iter().flatten().min();
         let bound = bound.map(|bound| bound.max(Duration::from_millis(1)));
-        let poller = Poller::new(base.settings.polling);
+        let spinner = Spinner::new(base.settings.spin);
         let exchange = Exchange::new(base);
-        Self { stream, scratch: Scratch::default(), exchange, wait: None, at_once: true, poller, bound }
+        Self { stream, scratch: Scratch::default(), exchange, wait: None, at_once: true, spinner, bound }
     }
 
     /// Sets what the socket needs to know, and asks `on_connect`.
@@ -208,7 +208,7 @@ impl Link {
             return Ok(());
         }
         // Of a window that somebody chose a good part of the time may be gone.
-        let begins = begins && !matches!(self.exchange.base.settings.polling, Polling::Fixed(_));
+        let begins = begins && !matches!(self.exchange.base.settings.spin, Spin::Fixed(_));
         // A first read under a deadline is bounded by the socket itself, which costs no call.
         if self.stream.socket().is_none() {
             // Such a stream knows no time: what needs one is given up.
@@ -226,9 +226,6 @@ impl Link {
         }
         match self.stream.read(&mut self.scratch, self.exchange.machine.receive_buffer(), RecvFlags::empty()) {
             Ok(octets) => {
-                if wait == Wait::Head && self.poller.is_comparing() {
-                    self.exchange.found.get_or_insert_with(Instant::now);
-                }
                 self.exchange.received(octets, self.scratch.was_filled());
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock || error.kind() == io::ErrorKind::TimedOut => {
@@ -249,10 +246,10 @@ impl Link {
 
     /// Looks for the head of a response as long as that is worth it: whether there was something.
     fn look(&mut self) -> Result<bool, Error> {
-        if self.stream.socket().is_none() || !self.poller.begin() {
+        if self.stream.socket().is_none() || !self.spinner.begin() {
             return Ok(false);
         }
-        let Self { stream, scratch, exchange, poller, wait, .. } = self;
+        let Self { stream, scratch, exchange, spinner, wait, .. } = self;
         let limit = wait.and_then(|(_, deadline)| Some(deadline?.saturating_duration_since(exchange.began)));
         let began = exchange.began;
         let mut now = Duration::ZERO;
@@ -260,14 +257,16 @@ impl Link {
             *now = began.elapsed();
             *now
         };
-        while poller.go_on(|| clock(&mut now)) && limit.is_none_or(|limit| now < limit) {
-            if poller.yields() {
-                std::thread::yield_now();
+        while limit.is_none_or(|limit| now < limit) {
+            match spinner.step(|| clock(&mut now)) {
+                Step::Block => break,
+                Step::Read => {}
+                Step::Yield | Step::GiveWay => std::thread::yield_now(),
             }
             match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
                 Ok(octets) => {
                     let now = Instant::now();
-                    poller.found(|| now - exchange.began);
+                    spinner.found(|| now - exchange.began);
                     exchange.found = Some(now);
                     exchange.received(octets, scratch.was_filled());
                     return Ok(true);
@@ -311,9 +310,6 @@ impl Link {
     /// The exchange is over.
     fn end(&mut self) {
         self.exchange.end();
-        if self.poller.is_comparing() {
-            self.poller.round(self.exchange.took());
-        }
         if !self.exchange.is_reusable() {
             self.close();
         }

@@ -348,8 +348,8 @@ case! {
             }
         });
         let short = Some(Duration::from_millis(20));
-        let polling = degu_client::Polling::Fixed(Duration::from_secs(4));
-        let client = Client::options().head_timeout(short).polling(polling).client(&server.address);
+        let spin = degu_client::Spin::Fixed(Duration::from_secs(4));
+        let client = Client::options().head_timeout(short).spin(spin).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = wait!(connection.get("/")).unwrap_err();
         assert_eq!(error.timeout(), short.map(Deadline::Head));

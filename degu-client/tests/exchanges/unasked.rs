@@ -44,7 +44,7 @@ case! {
                 done.send(()).unwrap();
                 assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no second request");
             });
-            let client = Client::options().polling(degu_client::Polling::Off).client(&server.address);
+            let client = Client::options().spin(degu_client::Spin::Off).client(&server.address);
             let mut connection = wait!(client.connect()).unwrap();
             let response = wait!(connection.get("/")).unwrap();
             go.send(()).unwrap();
@@ -60,7 +60,7 @@ case! {
 
 case! {
     fn what_a_read_had_no_room_for_is_not_an_answer() {
-        for polling in [degu_client::Polling::Off, degu_client::Polling::Adaptive] {
+        for spin in [degu_client::Spin::Off, degu_client::Spin::Adaptive] {
             for _ in 0..20 {
                 let server = Server::once(Kind::Path, |wire| {
                     wire.head();
@@ -70,7 +70,7 @@ case! {
                     wire.send(&format!("{head}{body}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"));
                     assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no second request");
                 });
-                let client = Client::options().polling(polling).client(&server.address);
+                let client = Client::options().spin(spin).client(&server.address);
                 let mut connection = wait!(client.connect()).unwrap();
                 assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(8192)).unwrap().len(), 8151);
                 let error = wait!(connection.post("/", ())).unwrap_err();

@@ -28,10 +28,9 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use degu_wire::machine::{Content, RequestHead};
-use degu_wire::{Fault, Poller, Source};
+use degu_wire::{Fault, Source, Spinner};
 use tokio::task::yield_now;
 
 pub(crate) use close::CloseReason;
@@ -152,38 +151,29 @@ impl<A: App> Driver<A> {
     async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
         let worker = self.worker().clone();
         let _busy = worker.make_busy();
-        let mut poller = Poller::new(worker.options().polling);
-        // What the connection was woken by is here already.
-        let mut looks = false;
-        // When input came, while rounds are compared.
-        let mut came = Duration::ZERO;
+        let mut spinner = Spinner::new(worker.options().spin);
+        // The input that woke the connection is here already.
+        let mut spins = false;
         loop {
             let polled = self.pump.link.machine().poll_request();
             match polled {
                 Ok(Poll::Ready(Some(head))) => {
                     self.exchange(&head, &worker).await?;
-                    looks = true;
-                    poller.message();
-                    if poller.is_turn_over() {
+                    spins = true;
+                    if spinner.message() {
                         // A peer that sends hundreds of requests at once is not alone.
                         self.pump.flush().await?;
                         yield_now().await;
-                        poller.begin_turn();
                         self.pump.check()?;
                     }
                 }
                 Ok(Poll::Ready(None)) => return Ok(Some(self.end())),
                 Err(fault) => return Err(CloseReason::Peer(fault)),
                 Ok(Poll::Pending) => {
-                    let looks = looks && worker.may_look() && poller.begin();
-                    let found = looks && self.pump.look(&worker, &mut poller).await?;
-                    if !found && !self.pump.more(&worker, &mut poller).await? {
+                    let spins = spins && worker.may_spin() && spinner.begin();
+                    let found = spins && self.pump.spin(&worker, &mut spinner).await?;
+                    if !found && !self.pump.more(&worker, &mut spinner).await? {
                         return Ok(None);
-                    }
-                    if poller.is_comparing() {
-                        let now = worker.now();
-                        poller.round(now.saturating_sub(came));
-                        came = now;
                     }
                 }
             }

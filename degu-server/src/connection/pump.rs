@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use degu_wire::machine::Awaits;
-use degu_wire::{Part, Poller, Source};
+use degu_wire::{Part, Source, Spinner, Step};
 use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
@@ -100,40 +100,39 @@ impl Pump {
         self.socket.rest().map_err(|error| CloseReason::Gone(Some(error)))
     }
 
-    /// Writes what is pending, then looks for the next request as long as that is worth it: whether there are octets.
-    ///
-    /// A look never returns to the runtime: for how long that may go on is for the [worker](Worker::patience) to say.
-    pub(super) async fn look(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
+    /// Writes what is pending, then busy-polls the socket for the next request. Returns whether bytes came.
+    pub(super) async fn spin(&mut self, worker: &Worker, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         if self.link.machine().awaits() != Awaits::Request {
             return Ok(false);
         }
         self.flush().await?;
-        while poller.go_on(|| worker.now()) {
-            if poller.is_turn_longer_than(worker.patience()) {
-                self.link.watch.wait(Wait::Request);
-                yield_now().await;
-                poller.begin_turn();
-                self.check()?;
-                if self.link.stopping.get() {
-                    break;
+        loop {
+            match spinner.step(|| worker.now()) {
+                Step::Block => return Ok(false),
+                Step::Read => {}
+                Step::Yield if !worker.has_others_busy() => std::thread::yield_now(),
+                Step::Yield | Step::GiveWay => {
+                    spinner.end_turn();
+                    self.link.watch.wait(Wait::Request);
+                    yield_now().await;
+                    self.check()?;
+                    if self.link.stopping.get() {
+                        return Ok(false);
+                    }
                 }
-            }
-            if poller.yields() {
-                std::thread::yield_now();
             }
             let read = self.socket.try_read(&mut worker.scratch(), self.link.machine().receive_buffer());
             if let Some(read) = read.map_err(|error| CloseReason::Gone(Some(error)))? {
                 self.received(read);
                 self.link.watch.wait(Wait::App);
-                poller.found(|| worker.now());
+                spinner.found(|| worker.now());
                 return Ok(true);
             }
         }
-        Ok(false)
     }
 
     /// Writes what is pending, then reads more of a request. `false` where the connection is to pause instead.
-    pub(super) async fn more(&mut self, worker: &Worker, poller: &mut Poller) -> Result<bool, CloseReason> {
+    pub(super) async fn more(&mut self, worker: &Worker, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         self.flush().await?;
         let mut woken = false;
         poll_fn(|cx| {
@@ -147,7 +146,7 @@ impl Pump {
                 return Poll::Ready(Ok(true));
             }
             // The runtime goes on with others.
-            poller.begin_turn();
+            spinner.end_turn();
             let pause = match awaits {
                 // Empty lines may have come.
                 Awaits::Request => {

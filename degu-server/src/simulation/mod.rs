@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use degu_simulation::{Dice, Pipe, Seeds, patiently, pipe, tell};
-use degu_wire::{Address, Polling};
+use degu_wire::{Address, Spin};
 use rustix::fd::{AsRawFd, OwnedFd, RawFd};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedSender;
@@ -98,8 +98,8 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let reply = if shared.plan.silent { ErrorReply::Silent } else { ErrorReply::Minimal };
     let options = Server::options().workers(1).error_reply(reply).head_deadline(seconds(2)).idle(seconds(3));
     // Two looks, whatever the clock says.
-    let polling = if shared.plan.looks { Polling::Fixed(Duration::from_nanos(1)) } else { Polling::Off };
-    let state = Arc::new(ServerState::new(options.progress(2048, seconds(2)).polling(polling)));
+    let spin = if shared.plan.looks { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
+    let state = Arc::new(ServerState::new(options.progress(2048, seconds(2)).spin(spin)));
 
     let jobs = Rc::new(RefCell::new(None));
     let beside = beside(state.clone(), jobs.clone());

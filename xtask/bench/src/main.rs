@@ -52,7 +52,7 @@ use std::thread;
 use std::time::Duration;
 
 use degu_misc::TempPki;
-use degu_server::Polling;
+use degu_server::Spin;
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::contestants::Server;
@@ -83,7 +83,7 @@ struct Options {
     pki: Option<PathBuf>,
     threads: usize,
     flush: bool,
-    polling: Polling,
+    polling: Spin,
     connections: usize,
     depth: usize,
 }
@@ -99,7 +99,7 @@ impl Options {
             pki: None,
             threads: 1,
             flush: false,
-            polling: Polling::default(),
+            polling: Spin::default(),
             connections: 1,
             depth: 1,
         };
@@ -128,7 +128,7 @@ impl Options {
     /// The setup of a contestant of this name.
     fn setup(&self, name: &str, address: &str) -> Result<Setup> {
         let &Self { threads, flush, polling, .. } = self;
-        let polling = if name.ends_with(contestants::OFF) { Polling::Off } else { polling };
+        let polling = if name.ends_with(contestants::OFF) { Spin::Off } else { polling };
         Ok(Setup { address: address.parse()?, pki: self.pki.clone(), threads, flush, polling })
     }
 }
@@ -210,11 +210,11 @@ fn run(arguments: Parser) -> Result {
     }
 }
 
-fn polling(text: &str) -> Result<Polling> {
+fn polling(text: &str) -> Result<Spin> {
     Ok(match text {
-        "off" => Polling::Off,
-        "adaptive" => Polling::Adaptive,
-        micros => Polling::Fixed(Duration::from_micros(micros.parse()?)),
+        "off" => Spin::Off,
+        "adaptive" => Spin::Adaptive,
+        micros => Spin::Fixed(Duration::from_micros(micros.parse()?)),
     })
 }
 

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use degu_server::Polling;
+use degu_server::Spin;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
@@ -22,13 +22,13 @@ pub(crate) struct Setup {
     /// Whether hyper keeps the responses to pipelined requests back until the last one.
     pub(crate) flush: bool,
     /// How our ends wait for the next message.
-    pub(crate) polling: Polling,
+    pub(crate) polling: Spin,
 }
 
 impl Setup {
     /// One thread, without TLS.
     pub(crate) fn plain(address: Address) -> Self {
-        Self { address, pki: None, threads: 1, flush: false, polling: Polling::default() }
+        Self { address, pki: None, threads: 1, flush: false, polling: Spin::default() }
     }
 
     /// A runtime for a server for many connections: without other threads if one is enough.

@@ -182,7 +182,7 @@ impl<'r> Soak<'r> {
 
 /// Those who talk to faulty peers do not wait as long as others, so that a run sees many of them.
 fn options(target: Target, tls: &ClientTls) -> Options {
-    let mut options = Client::options().polling(target.polling());
+    let mut options = Client::options().spin(target.polling());
     if target.is_faulty() {
         let limit = Some(Duration::from_secs(3));
         options = options.connect_timeout(limit).head_timeout(limit).body_idle(limit);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use degu_client::{Address, Polling};
+use degu_client::{Address, Spin};
 
 use crate::Result;
 
@@ -46,11 +46,11 @@ impl Target {
     }
 
     /// How both ends wait: each way is soaked, with and without faults.
-    pub(crate) const fn polling(self) -> Polling {
+    pub(crate) const fn polling(self) -> Spin {
         match self {
-            Self::Direct | Self::FaultyTls | Self::Victim => Polling::Adaptive,
-            Self::Faulty => Polling::Fixed(Duration::from_micros(50)),
-            Self::DirectTls => Polling::Off,
+            Self::Direct | Self::FaultyTls | Self::Victim => Spin::Adaptive,
+            Self::Faulty => Spin::Fixed(Duration::from_micros(50)),
+            Self::DirectTls => Spin::Off,
         }
     }
 

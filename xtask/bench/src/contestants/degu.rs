@@ -27,7 +27,7 @@ pub(super) const CONTESTANT: Contestant = Contestant {
 const CONNECTIONS: usize = 100_000;
 
 fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let mut options = Server::options().workers(setup.threads).polling(setup.polling).max_connections(CONNECTIONS);
+    let mut options = Server::options().workers(setup.threads).spin(setup.polling).max_connections(CONNECTIONS);
     if let Some(policy) = setup.degu_server_tls()? {
         options = options.tls(policy);
     }
@@ -49,7 +49,7 @@ async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Resul
 }
 
 pub(super) fn client(setup: &Setup) -> Result<degu_client::Client> {
-    let mut options = degu_client::Client::options().host("localhost").polling(setup.polling);
+    let mut options = degu_client::Client::options().host("localhost").spin(setup.polling);
     if let Some(policy) = setup.degu_client_tls()? {
         options = options.tls(policy);
     }

@@ -12,7 +12,7 @@ pub(super) const CONTESTANT: Contestant =
     Contestant { client: Some(prepare), tls: true, fetch: Some(prepare_fetch), ..Contestant::named("degu-blocking") };
 
 fn client(setup: &Setup) -> Result<blocking::Client> {
-    let mut options = blocking::Client::options().host("localhost").polling(setup.polling);
+    let mut options = blocking::Client::options().host("localhost").spin(setup.polling);
     if let Some(policy) = setup.degu_client_tls()? {
         options = options.tls(policy);
     }

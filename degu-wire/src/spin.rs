@@ -1,0 +1,330 @@
+//! Competitive spinning: a rule for when to busy-poll a socket before blocking on it, without a socket and without a
+//! clock.
+//!
+//! Waking a core that fell asleep takes 10 to 50 µs, ten times what HTTP takes for a round trip. A side that spins, reading
+//! its non-blocking socket again and again, has the answer without that wake-up. To spin for as long as blocking would
+//! cost is never worse than twice the best choice (Karlin, Li, Manasse, Owicki: "Empirical studies of competitive
+//! spinning", SOSP 1991). Four rules are added to the textbook's:
+//!
+//! 1. **Yield while spinning.** `sched_yield` comes before the first read, so that a peer on the same core can answer, and
+//!    before every eighth after it: a yield takes half as long again as a read, and what arrives meanwhile waits.
+//! 2. **Stop when others want the core.** A yield that took longer than a time slice's beginning ([`CONTENDED`]) shows
+//!    another runnable thread. Hundreds of waits then block at once, thousands if it happens again.
+//! 3. **Back off.** A spin in which nothing came is followed by 1, then 3, 7, up to 255 waits that block at once. The
+//!    spin after them is longer, up to [`LONGEST`], because a peer that blocks too needs time to wake. A successful spin
+//!    makes the next ones twice as long as it took, within the same bounds.
+//! 4. **Give way.** A driver that finds its input by spinning never returns to its runtime. After [`TURN`], or 32 messages,
+//!    it is told to let the runtime's other tasks run.
+//!
+//! ```text
+//!   begin() ── false ──▶ block
+//!      │ true
+//!      ▼
+//!   step() ── Block ───▶ block
+//!      │ Yield, GiveWay, Read   ▲
+//!      ▼                        │ nothing
+//!   yield if told to; read the socket ── input ──▶ found()
+//! ```
+
+use core::time::Duration;
+
+/// The length of a spin: five times a round trip between two cores, and about what it takes to wake a core once.
+const WINDOW: u64 = 20_000;
+/// The longest spin of an adaptive spinner: more than a round trip takes when both cores have to wake.
+const LONGEST: u64 = 100_000;
+/// A yield that takes longer, with the reads after it, let another thread run. A yield to nobody takes about 1 µs.
+const CONTENDED: u64 = 200_000;
+/// The time for which a driver may keep its thread: about what waking a core costs the tasks that wait meanwhile.
+const TURN: u64 = 50_000;
+/// The number of messages for which a driver may keep its thread.
+const TURN_MESSAGES: u8 = 32;
+/// The number of reads for each yield.
+const READS: u8 = 8;
+/// The back-off that fruitless spins reach: 2⁸ - 1 waits.
+const FRUITLESS_LEVEL: u8 = 8;
+/// The back-off that contention reaches: 2¹³ - 1 waits, so that a lost time slice of some milliseconds in each is little.
+const CONTENDED_LEVEL: u8 = 13;
+
+/// How a driver waits for its next message: an option of the server and of both clients. Affects latency and CPU time only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Spin {
+    /// Blocks at once. For peers that are far away, and where every watt counts.
+    Off,
+    /// Spins for 20 to 100 µs before blocking, backs off when nothing arrives in that time, and stops when other threads
+    /// want the core. The default.
+    #[default]
+    Adaptive,
+    /// Spins for this long, at most four seconds, at every wait, whether or not anything arrives in that time. For peers
+    /// that answer after a known time. It stops, too, when other threads want the core.
+    Fixed(Duration),
+}
+
+/// A step of a wait that spins: what the driver does before it asks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Yield the core (`std::thread::yield_now`), then read without blocking.
+    Yield,
+    /// Let the other tasks of the runtime run, then read without blocking. A driver without a runtime yields the core.
+    GiveWay,
+    /// Read without blocking.
+    Read,
+    /// Block until there is input.
+    Block,
+}
+
+/// The state of competitive spinning on one connection.
+///
+/// ```
+/// use core::time::Duration;
+///
+/// use degu_wire::{Spin, Spinner, Step};
+///
+/// let mut spinner = Spinner::new(Spin::Adaptive);
+/// let micros = Duration::from_micros;
+///
+/// // The peer answers fast: the wait ends while it spins.
+/// assert!(spinner.begin());
+/// assert_eq!(spinner.step(|| micros(1)), Step::Yield);
+/// assert_eq!(spinner.step(|| micros(2)), Step::Read);
+/// spinner.found(|| micros(3));
+///
+/// // The peer stops answering: this wait blocks after 20 µs, and the next one at once.
+/// assert!(spinner.begin());
+/// let mut now = 10;
+/// while spinner.step(|| micros(now)) != Step::Block {
+///     now += 1;
+/// }
+/// assert!(!spinner.begin());
+/// ```
+#[derive(Clone, Debug)]
+pub struct Spinner {
+    /// The time of the last yield, in nanoseconds as all times here; `None` where the next reading of the clock says nothing
+    /// about a yield.
+    yielded: Option<u64>,
+    /// The time for which the next spin may last.
+    window: u64,
+    /// The time for which this wait has spun; `None` before its first step.
+    spun: Option<u64>,
+    /// The beginning of the driver's turn; `None` while the thread is others'.
+    turn: Option<u64>,
+    /// Messages in this turn.
+    messages: u8,
+    /// Reads since the last yield.
+    reads: u8,
+    /// Waits that are to block at once.
+    skip: u16,
+    /// The exponent of the back-off.
+    level: u8,
+    is_adaptive: bool,
+}
+
+impl Spinner {
+    /// Returns a spinner for a new connection.
+    pub const fn new(spin: Spin) -> Self {
+        let (window, is_adaptive) = match spin {
+            Spin::Off => (0, false),
+            Spin::Adaptive => (WINDOW, true),
+            Spin::Fixed(window) if window.as_secs() < 4 => (window.as_nanos() as u64, false),
+            Spin::Fixed(_) => (4_000_000_000, false),
+        };
+        Self { yielded: None, window, spun: None, turn: None, messages: 0, reads: 0, skip: 0, level: 0, is_adaptive }
+    }
+
+    /// Begins a wait. Returns whether it spins first.
+    #[inline]
+    pub const fn begin(&mut self) -> bool {
+        self.spun = None;
+        if self.window > 0 && self.skip == 0 {
+            return true;
+        }
+        self.skip = self.skip.saturating_sub(1);
+        self.turn = None;
+        false
+    }
+
+    /// Returns the next step of a wait that spins. Every call but the first of a wait says that the read before found nothing.
+    ///
+    /// `clock` returns the time since a fixed moment of the driver's choice. It is read once for each yield.
+    #[inline]
+    pub fn step(&mut self, clock: impl FnOnce() -> Duration) -> Step {
+        if self.spun.is_some() && self.reads + 1 < READS {
+            self.reads += 1;
+            return Step::Read;
+        }
+        let now = clock().as_nanos() as u64;
+        let is_first = self.spun.is_none();
+        if is_first {
+            self.spun = Some(0);
+            self.yielded = None;
+        }
+        if self.count_yield(now) {
+            return Step::Block;
+        }
+        if self.spun.is_some_and(|spun| spun >= self.window) {
+            if self.is_adaptive {
+                self.back_off(0, FRUITLESS_LEVEL);
+                self.set_window(self.window);
+            }
+            self.turn = None;
+            return Step::Block;
+        }
+        self.reads = 0;
+        if self.messages >= TURN_MESSAGES || now.saturating_sub(*self.turn.get_or_insert(now)) >= TURN {
+            self.end_turn();
+            return Step::GiveWay;
+        }
+        self.yielded = Some(now);
+        Step::Yield
+    }
+
+    /// Ends a wait: the last read found input.
+    #[inline]
+    pub fn found(&mut self, clock: impl FnOnce() -> Duration) {
+        if self.reads == 0 && self.count_yield(clock().as_nanos() as u64) {
+            return;
+        }
+        self.level = if self.level > FRUITLESS_LEVEL { self.level - 1 } else { 0 };
+        if self.is_adaptive {
+            self.set_window(self.spun.unwrap_or(0));
+        }
+    }
+
+    /// Counts a message. Returns whether the driver's turn is over because of it: it then lets the other tasks of its
+    /// runtime run before it goes on. Input that was found without spinning counts too.
+    #[inline]
+    pub const fn message(&mut self) -> bool {
+        self.messages += 1;
+        let is_over = self.messages >= TURN_MESSAGES;
+        if is_over {
+            self.end_turn();
+        }
+        is_over
+    }
+
+    /// Notes that the runtime's other tasks run now, as they do whenever the driver's task is pending.
+    #[inline]
+    pub const fn end_turn(&mut self) {
+        self.messages = 0;
+        self.turn = None;
+        self.yielded = None;
+    }
+
+    /// Adds the time since the last yield to the spin. Returns whether it was so long that others must have run.
+    fn count_yield(&mut self, now: u64) -> bool {
+        let Some(yielded) = self.yielded.take() else { return false };
+        let took = now.saturating_sub(yielded);
+        self.spun = Some(self.spun.unwrap_or(0).saturating_add(took));
+        let is_contended = took > CONTENDED;
+        if is_contended {
+            self.back_off(FRUITLESS_LEVEL, CONTENDED_LEVEL);
+            self.turn = None;
+        }
+        is_contended
+    }
+
+    /// Raises the back-off by one level above `least`, up to `most`.
+    fn back_off(&mut self, least: u8, most: u8) {
+        self.level = (self.level.max(least) + 1).min(most);
+        self.skip = (1 << self.level) - 1;
+    }
+
+    fn set_window(&mut self, spun: u64) {
+        self.window = spun.saturating_mul(2).clamp(WINDOW, LONGEST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Spins from `now` on, with a clock that advances by `step` microseconds a yield, until the spinner blocks. Returns the
+    /// time that took, in microseconds.
+    fn spin_in_vain(spinner: &mut Spinner, now: &mut u64, step: u64) -> u64 {
+        let began = *now;
+        while spinner.step(|| Duration::from_micros(*now)) != Step::Block {
+            if spinner.reads == 0 {
+                *now += step;
+            }
+        }
+        *now - began
+    }
+
+    /// Lets the driver wait until a wait spins. Returns the number of waits that blocked at once.
+    fn blocked_waits(spinner: &mut Spinner) -> usize {
+        (0..).find(|_| spinner.begin()).unwrap()
+    }
+
+    #[test]
+    fn fruitless_spins_back_off_exponentially_and_last_longer() {
+        let mut spinner = Spinner::new(Spin::Adaptive);
+        let mut now = 0;
+        let mut seen = std::vec::Vec::new();
+        for _ in 0..10 {
+            seen.push((blocked_waits(&mut spinner), spin_in_vain(&mut spinner, &mut now, 1)));
+        }
+        let blocked: std::vec::Vec<usize> = seen.iter().map(|(blocked, _)| *blocked).collect();
+        assert_eq!(blocked, [0, 1, 3, 7, 15, 31, 63, 127, 255, 255]);
+        assert_eq!(seen[0].1, 20);
+        assert!(seen.iter().all(|(_, spun)| *spun <= 150), "{seen:?}");
+    }
+
+    #[test]
+    fn success_ends_the_back_off_and_sets_the_window() {
+        let mut spinner = Spinner::new(Spin::Adaptive);
+        let mut now = 0;
+        for _ in 0..5 {
+            blocked_waits(&mut spinner);
+            spin_in_vain(&mut spinner, &mut now, 1);
+        }
+        blocked_waits(&mut spinner);
+        assert_eq!(spinner.step(|| Duration::from_micros(now)), Step::Yield);
+        spinner.found(|| Duration::from_micros(now + 30));
+        assert_eq!((spinner.level, spinner.window), (0, 60_000));
+        assert!(spinner.begin());
+    }
+
+    #[test]
+    fn a_long_yield_blocks_hundreds_of_waits_and_then_more() {
+        let mut spinner = Spinner::new(Spin::Fixed(Duration::from_millis(5)));
+        let mut now = 0;
+        let blocked: std::vec::Vec<usize> = (0..7)
+            .map(|_| {
+                let blocked = blocked_waits(&mut spinner);
+                spin_in_vain(&mut spinner, &mut now, 4000);
+                blocked
+            })
+            .collect();
+        assert_eq!(blocked, [0, 511, 1023, 2047, 4095, 8191, 8191]);
+    }
+
+    #[test]
+    fn a_driver_gives_way_after_its_turn() {
+        let mut spinner = Spinner::new(Spin::Fixed(Duration::from_secs(1)));
+        assert!(spinner.begin());
+        let steps: std::vec::Vec<(u64, Step)> = (0..130)
+            .flat_map(|now| (0..READS).map(move |_| now))
+            .map(|now| (now, spinner.step(|| Duration::from_micros(now))))
+            .filter(|(_, step)| *step == Step::GiveWay)
+            .collect();
+        assert_eq!(steps.iter().map(|(now, _)| *now).collect::<std::vec::Vec<u64>>(), [50, 101]);
+        assert_eq!((0..64).filter(|_| spinner.message()).count(), 2);
+    }
+
+    #[test]
+    fn what_others_took_after_giving_way_is_not_contention() {
+        let mut spinner = Spinner::new(Spin::Adaptive);
+        assert!(spinner.begin());
+        (0..TURN_MESSAGES - 1).for_each(|_| assert!(!spinner.message()));
+        spinner.messages = TURN_MESSAGES;
+        assert_eq!(spinner.step(|| Duration::ZERO), Step::GiveWay);
+        spinner.found(|| Duration::from_secs(1));
+        assert!(spinner.begin() && spinner.level == 0);
+    }
+
+    #[test]
+    fn off_never_spins_and_long_fixed_windows_are_bounded() {
+        assert!(!Spinner::new(Spin::Off).begin());
+        assert_eq!(Spinner::new(Spin::Fixed(Duration::MAX)).window, 4_000_000_000);
+    }
+}
