@@ -1,9 +1,6 @@
 //! The examples that meet others: axum, the pool of hyper-util, and a front for a server behind.
-#![cfg(unix)]
 
-mod common;
-
-use common::program;
+use crate::common::program;
 
 #[test]
 fn a_pool_keeps_its_connections() {
@@ -29,7 +26,7 @@ mod tls {
     use degu_server::{Credentials, Request, Session};
     use degu_tls::ClientTls;
 
-    use super::common::{Serving, program};
+    use crate::common::{Serving, program};
 
     fn ask(client: blocking::Client) -> Result<String, degu_client::Error> {
         let body = client.connect()?.get("/")?.body.read_all(1024)?;

@@ -1,7 +1,4 @@
 //! The example `files`, octet by octet: what it serves, and that there is no way out of its root.
-#![cfg(unix)]
-
-mod common;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use common::{Serving, program};
+use crate::common::{Serving, program};
 use degu_client::{Address, Method, blocking::Client};
 use tempfile::TempDir;
 

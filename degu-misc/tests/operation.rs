@@ -1,7 +1,4 @@
 //! What an operator uses of the examples: numbers, and sockets that are handed in.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use common::{Serving, program};
+use crate::common::{Serving, program};
 use degu_client::{Address, blocking::Client};
 
 fn get(address: &str, path: &str) -> (u16, String) {

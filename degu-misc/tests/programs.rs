@@ -1,11 +1,8 @@
 //! The examples as programs: what others probe us with must keep its command line.
-#![cfg(unix)]
-
-mod common;
 
 use std::{io::Write, process::Stdio};
 
-use common::{Serving, program};
+use crate::common::{Serving, program};
 
 fn fetch(arguments: &[&str]) -> (bool, String, String) {
     let output = program("fetch").args(arguments).output().unwrap();

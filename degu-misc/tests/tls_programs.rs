@@ -1,7 +1,4 @@
 //! The example `mtls` as two programs, each with the files of its device and nothing else.
-#![cfg(all(feature = "tls", target_os = "linux"))]
-
-mod common;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,7 +6,7 @@ use std::net::{Ipv6Addr, SocketAddrV6, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Serving, program};
+use crate::common::{Serving, program};
 use degu_misc::{Leaf, TempPki};
 
 /// A folder as the example wants it.

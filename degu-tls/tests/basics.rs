@@ -1,18 +1,14 @@
 //! Who is told what about whom.
 
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-mod kit;
-
 use std::sync::{Arc, Mutex};
 
+use crate::kit::pipe::{client, join, join_slowly, raw_client, server};
+use crate::kit::{Cert, Clock, Version};
 use degu_tls::error::Kind;
 use degu_tls::rustls::SignatureScheme;
 use degu_tls::rustls::client::ResolvesClientCert;
 use degu_tls::rustls::sign::CertifiedKey;
 use degu_tls::{ClientTls, ServerTls, SpkiPin};
-use kit::pipe::{client, join, join_slowly, raw_client, server};
-use kit::{Cert, Clock, Version};
 
 #[test]
 fn both_sides_know_each_other() {

@@ -1,9 +1,5 @@
 //! What drivers rely on: notes that can not be mixed up, sockets that fail, and tokio-rustls.
 
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-mod kit;
-
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::pin::pin;
@@ -11,12 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use crate::kit::pipe::{Pipe, client, join, pump, server};
+use crate::kit::{Cert, Clock, Version};
 use degu_tls::drive::{Noted, Progress, noted};
 use degu_tls::error::{Blame, Kind};
 use degu_tls::rustls::{AlertDescription, Connection, HandshakeKind, ServerConnection};
 use degu_tls::{ClientTls, ServerTls};
-use kit::pipe::{Pipe, client, join, pump, server};
-use kit::{Cert, Clock, Version};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Two kinds of clients for one server.
@@ -132,7 +128,7 @@ fn a_note_of_somebody_else_is_not_believed() {
         let clock = Clock::now();
         let builder = ServerTls::builder(bob.identity()).require_clients(site.root.cas("root")).clock(clock.clone());
         let later = builder.build_with(version.provider()).unwrap().accept();
-        clock.set(kit::NOW + 31 * kit::DAY);
+        clock.set(crate::kit::NOW + 31 * crate::kit::DAY);
         assert_eq!(later.judge.finish(&with_alice, Default::default()).unwrap_err().kind(), Kind::Expired);
     }
 }
@@ -160,7 +156,7 @@ fn a_note_spares_a_second_judgement_but_not_that_of_a_resumed_session() {
     let (_, of_another) = meet(&caller());
     assert_eq!(first.handshake_kind(), Some(HandshakeKind::Full));
     assert_eq!(again.handshake_kind(), Some(HandshakeKind::Resumed));
-    clock.set(kit::NOW + 31 * kit::DAY);
+    clock.set(crate::kit::NOW + 31 * crate::kit::DAY);
     // It was judged when it was sent.
     assert!(accept.judge.finish(&first, note).unwrap().is_some());
     // The same chain, the same policy: still only what was true then.

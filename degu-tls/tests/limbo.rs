@@ -1,23 +1,17 @@
 //! x509-limbo: other people's certificates, judged by our verifier, by webpki alone, and by those who made them.
 //!
-//! `DEGU_LIMBO=limbo.json cargo test -p degu-tls --test limbo -- --ignored --nocapture`
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-#[allow(dead_code, reason = "the table of handshakes uses the rest")]
-#[path = "table/raw.rs"]
-mod raw;
-
-mod kit;
+//! `DEGU_LIMBO=limbo.json cargo test -p degu-tls limbo -- --ignored --nocapture`
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::kit::pipe::{Ended, client, join, raw_client, raw_server, server};
+use crate::kit::{Cert, Clock, Key, Version};
+use crate::table::raw;
 use degu_tls::rustls::pki_types::pem::PemObject;
 use degu_tls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use degu_tls::{Cas, ClientTls, ServerTls};
-use kit::pipe::{Ended, client, join, raw_client, raw_server, server};
-use kit::{Cert, Clock, Key, Version};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -103,7 +97,7 @@ impl Case {
             .map(|builder| builder.with_expiration_policy(webpki::ExpirationPolicy::Enforce).build());
         let usage = if self.server { KeyUsage::server_auth() } else { KeyUsage::client_auth() };
         let leaf = EndEntityCert::try_from(&self.chain[0]).map_err(said)?;
-        let algorithms = kit::cryptography::default_provider().signature_verification_algorithms.all;
+        let algorithms = crate::kit::cryptography::default_provider().signature_verification_algorithms.all;
         let time = UnixTime::since_unix_epoch(Duration::from_secs(self.time));
         leaf.verify_for_usage(algorithms, &anchors, &self.chain[1..], time, usage, options, None).map_err(said)?;
         if let (true, Some(name)) = (self.server, &self.name) {

@@ -1,13 +1,9 @@
 //! What an operator is told who looks at the log.
 
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-mod kit;
-
 use std::sync::Arc;
 
+use crate::kit::{Cert, Clock, DAY, NOW};
 use degu_tls::ClientTls;
-use kit::{Cert, Clock, DAY, NOW};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// What is logged meanwhile.

@@ -1,16 +1,12 @@
 //! What is wrong is said when a policy is built, with the file and the fault.
 
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-mod kit;
-
 use std::fs;
 use std::path::PathBuf;
 
+use crate::kit::pipe::{client, join, server};
+use crate::kit::{Cert, Clock, DAY, Key, NOW, Version, at, pem};
 use degu_tls::error::{Blame, Kind};
 use degu_tls::{Cas, ClientTls, Error, Identity, ServerTls};
-use kit::pipe::{client, join, server};
-use kit::{Cert, Clock, DAY, Key, NOW, Version, at, pem};
 use rcgen::{ExtendedKeyUsagePurpose as Usage, IsCa};
 use tempfile::TempDir;
 

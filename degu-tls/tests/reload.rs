@@ -1,16 +1,12 @@
 //! What holds for the next connection, and what does not change.
 
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-mod kit;
-
 use std::fs;
 use std::path::PathBuf;
 
+use crate::kit::pipe::{Ended, client, join, server};
+use crate::kit::{Cert, Clock, DAY, NOW, pem};
 use degu_tls::error::{Blame, Kind};
 use degu_tls::{Cas, ClientTls, Identity, ServerTls, SpkiPin};
-use kit::pipe::{Ended, client, join, server};
-use kit::{Cert, Clock, DAY, NOW, pem};
 use tempfile::TempDir;
 
 /// A server and a client that live from files.
@@ -133,14 +129,15 @@ fn a_folder_is_read_again() {
 #[test]
 fn what_is_allowed_stays_allowed() {
     let site = Site::new();
-    let old = site.root.leaf("host", &|params| params.not_after = kit::at(NOW - DAY));
+    let old = site.root.leaf("host", &|params| params.not_after = crate::kit::at(NOW - DAY));
     site.write("host.pem", old.pem());
     site.write("host.key", old.key.pem());
     assert_eq!(site.server.reload().unwrap_err().kind(), Kind::Expired);
     let host = || Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap().allow_invalid_time();
     let tls = ServerTls::builder(host()).allow_unauthenticated_clients().clock(Clock::now()).build().unwrap();
     tls.reload().unwrap();
-    let expired = Cert::root_with("Root", kit::Key::new(), &|params| params.not_after = kit::at(NOW - DAY));
+    let expired =
+        Cert::root_with("Root", crate::kit::Key::new(), &|params| params.not_after = crate::kit::at(NOW - DAY));
     site.write("root.pem", pem("CERTIFICATE", &expired.der));
     let cas = Cas::from_pem_file(site.path("root.pem")).unwrap().allow_invalid_time();
     ClientTls::private(cas).clock(Clock::now()).build().unwrap().reload().unwrap();

@@ -1,16 +1,12 @@
 //! Octets over a connection whose handshake is done: what comes through, and what an end and a fault are.
 
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-mod kit;
-
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
+use crate::kit::pipe::Pipe;
+use crate::kit::{Cert, Clock, Version};
 use degu_tls::drive::{Progress, Secured};
 use degu_tls::error::Kind;
 use degu_tls::{ClientTls, ServerTls};
-use kit::pipe::Pipe;
-use kit::{Cert, Clock, Version};
 
 /// One side, with its end of the pipe, which takes so many octets and then would block.
 struct End {

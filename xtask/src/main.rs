@@ -1,45 +1,47 @@
-//! What developers of Degu run: `cargo xtask COMMAND`.
+//! The commands that developers of Degu run: `cargo xtask COMMAND`.
 //!
-//! One file per command; each has a `run` that takes what is left of the command line. What a continuous integration
-//! run does is not here but in `.ci/run`, which calls these.
+//! Each command has a file, and a `run` that takes the rest of the command line. Continuous integration is not here but in
+//! `.ci/run`, which calls these. What `bench`, `interop`, `soak` and `netns` run are workspaces of their own, which are
+//! built when they are called.
 
 mod bench;
 mod child;
 mod fuzz;
 mod interop;
 mod netns;
-mod no_std;
-mod soak;
-mod test;
 mod tidy;
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use lexopt::{Arg, Parser, ValueExt};
-use xshell::Shell;
+use xshell::{Shell, cmd};
 
-/// What went wrong, as a message for whoever ran the command.
+/// A message for the caller of the command.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What every command returns: the error is printed, and the exit code is 1.
+/// The result of every command: the error is printed, and the exit code is 1.
 pub(crate) type Result<T = ()> = std::result::Result<T, Error>;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [ARGS]                       all tests of the workspace; ARGS go to `cargo test`
+  test [ARGS]                       all tests of the crates; ARGS go to `cargo test`
   tidy                              the house rules, from the sources and from `cargo metadata`
   no-std                            links and runs the codec without std
   fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
        [--skip-if-missing]          without the tools for it: say so, and call it a success
   bench [SUITE...] [OPTIONS]        measures; `cargo xtask bench --help` lists suites and options
-  interop [OPTIONS]                 our ends against the clients and servers of others, as a matrix
+  interop [OPTIONS]                 our client and server with those of others, as a matrix
   soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of everything that comes of it
   netns [--skip-if-missing]         link-local addresses, a bad network and pulled cables, between network namespaces";
+
+/// The features that the tests run with. All features would build two providers of cryptography.
+const FEATURES: &str =
+    "degu-server/hyper,degu-server/proxy,degu-server/tls,degu-server/tower,degu-client/hyper-util,degu-client/tls";
 
 fn main() -> ExitCode {
     match forget_package().and_then(|()| dispatch(Parser::from_env())) {
@@ -51,9 +53,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Goes on without what cargo says of the package that it runs, so that a cargo that is started from here does not have it
-/// in its environment: build scripts look at it (ring's does), and all above them would be built anew whenever somebody
-/// changes between `cargo` and `cargo xtask`.
+/// Starts this program again without the variables in which cargo describes the package that it runs. Build scripts look at
+/// them (ring's does), so a cargo that is started from here would build everything above them again.
 fn forget_package() -> Result {
     let is_told = |name: &OsString| {
         let name = name.to_string_lossy();
@@ -87,13 +88,19 @@ fn dispatch(mut arguments: Parser) -> Result {
     let shell = Shell::new()?;
     shell.change_dir(root());
     match command.as_str() {
-        "test" => test::run(&shell, arguments),
+        "test" => {
+            let arguments = arguments.raw_args()?;
+            let features = FEATURES;
+            Ok(cmd!(shell, "cargo test --features {features} {arguments...}").run()?)
+        }
         "tidy" => tidy::run(&shell, arguments),
         "fuzz" => fuzz::run(&shell, arguments),
         "interop" => interop::run(&shell, arguments),
-        "no-std" => no_std::run(&shell, arguments),
+        // Were std linked, its panic handler would be a second one next to the program's own, and rustc would refuse that.
+        "no-std" => no_more(arguments).and_then(|()| start("no-std", &["--release"], [""; 0])),
         "netns" => netns::run(&shell, arguments),
-        "soak" => soak::run(&shell, arguments),
+        // With the checks of the profile for development: an overflow is to be seen.
+        "soak" => start("soak", &[], arguments.raw_args()?),
         "bench" => bench::run(&shell, arguments),
         other => Err(format!("no command {other}\n\n{USAGE}").into()),
     }
@@ -103,6 +110,31 @@ fn dispatch(mut arguments: Parser) -> Result {
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
+}
+
+/// The folder of build results, which the workspaces of the commands share.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A cargo command on the workspace of a command, which is in `xtask/FOLDER`.
+fn cargo(command: &str, folder: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args([command, "--quiet", "--manifest-path"]).arg(root().join("xtask").join(folder).join("Cargo.toml"));
+    cargo.arg("--target-dir").arg(target());
+    cargo
+}
+
+/// Builds the program of a command and runs it here, with these arguments.
+fn start<A: AsRef<OsStr>>(folder: &str, options: &[&str], arguments: impl IntoIterator<Item = A>) -> Result {
+    let status = cargo("run", folder).args(options).arg("--").args(arguments).status()?;
+    if status.success() { Ok(()) } else { Err(format!("{folder}: {status}").into()) }
+}
+
+/// Builds the programs of a command, and returns the folder that they are in.
+pub(crate) fn build(folder: &str) -> Result<PathBuf> {
+    let status = cargo("build", folder).status()?;
+    if status.success() { Ok(target().join("debug")) } else { Err(format!("{folder} does not build").into()) }
 }
 
 /// Refuses what is left of a command line.

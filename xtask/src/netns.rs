@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
 use crate::Result;
 use crate::child::{self, Server};
@@ -41,7 +41,7 @@ const WAYS: [&str; 2] = ["upload", "download"];
 /// How long exchanges may take on a bad network.
 const LIMIT: Duration = Duration::from_secs(120);
 
-pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
+pub(crate) fn run(_: &Shell, mut arguments: Parser) -> Result {
     let mut skip = false;
     while let Some(argument) = arguments.next()? {
         match argument {
@@ -61,7 +61,7 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
         }
         Err(error) => return Err(format!("no network namespaces here: {error}").into()),
     };
-    let bench = Bench { program: build(shell)?, hosts };
+    let bench = Bench { program: crate::build("soak")?.join("degu-netns"), hosts };
     let server = bench.serve()?;
     let port = server.address().rsplit(':').next().unwrap_or_default().to_owned();
     println!("the server listens on {}", server.address());
@@ -81,18 +81,6 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     }
     bench.pull(&by_name)?;
     Ok(())
-}
-
-/// Builds the ends.
-fn build(shell: &Shell) -> Result<PathBuf> {
-    let messages =
-        cmd!(shell, "cargo build --package degu-soak --bin degu-netns --message-format json-render-diagnostics");
-    let messages = messages.quiet().read()?;
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| "cargo did not say where degu-netns is".into())
 }
 
 /// The hosts and what runs on them.

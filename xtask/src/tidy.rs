@@ -1,14 +1,14 @@
-//! `cargo xtask tidy`: the house rules that a compiler does not know.
+//! `cargo xtask tidy`: the house rules that neither rustc nor clippy checks.
 //!
-//! Most of them are invariants of absence: what a crate does not depend on, what a source does not mention. Each rule
-//! is a function over text or over the graph of crates that returns its [`Finding`]s, and is tested on made-up input.
+//! Most of them are invariants of absence: what a crate does not depend on, which modules do not import each other. (What
+//! degu-wire does not call is in its `clippy.toml`.) Each rule is a function over texts or over the graph of crates that
+//! returns its [`Finding`]s, and is tested on made-up input.
 
+mod circles;
 mod graph;
-mod manifest;
 mod named;
-mod source;
-mod strip;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use lexopt::Parser;
@@ -17,6 +17,9 @@ use xshell::{Shell, cmd};
 use crate::Result;
 use graph::Graph;
 use named::Known;
+
+/// The longest source file, in lines. A longer one is two.
+const MAX_LINES: usize = 600;
 
 /// A place where a rule is broken.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,30 +41,23 @@ impl fmt::Display for Finding {
 pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     crate::no_more(arguments)?;
     let metadata = cmd!(shell, "cargo metadata --format-version 1 --all-features").quiet().read()?;
-    let graph = Graph::from_json(&metadata)?;
-    let mut findings = graph.check();
+    let mut findings = Graph::from_json(&metadata)?.check();
 
-    let workspace = shell.read_file("Cargo.toml")?;
     // What git tracks or would track: no build results, and no files of an editor.
     let files = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
-    let mut known = Known::default();
+    let (mut known, mut sources) = (Known::default(), BTreeMap::new());
     for file in files.lines().filter(|file| shell.path_exists(file)) {
-        // What is not UTF-8 is no text, and no rule speaks of it.
+        // A file that is not UTF-8 is not text, and no rule is about it.
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
-        findings.extend(source::check(file, &text));
+        findings.extend(machine_paths(file, &text));
         known.add(file, &text);
-        // A manifest with a workspace of its own (fuzzing, the program without std), or one that the workspace leaves
-        // out, has nothing to inherit.
-        let alone = file != "Cargo.toml"
-            && (text.lines().any(|line| line == "[workspace]") || manifest::leaves_out(&workspace, file));
-        if (file == "Cargo.toml" || file.ends_with("/Cargo.toml")) && !alone {
-            findings.extend(manifest::check(file, &text));
+        if file.ends_with(".rs") {
+            findings.extend(too_long(file, &text));
+            sources.insert(file.to_owned(), text);
         }
     }
     findings.extend(known.check("SECURITY.md", &shell.read_file("SECURITY.md")?));
-    for root in graph.roots() {
-        findings.extend(source::crate_root(root, &shell.read_file(root)?));
-    }
+    findings.extend(circles::check(&sources));
 
     if findings.is_empty() {
         return Ok(());
@@ -70,4 +66,50 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         println!("{finding}");
     }
     Err(format!("the house rules are broken in {} places", findings.len()).into())
+}
+
+/// The tree contains no path of one machine.
+fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
+    // Taken apart, since this file is in the tree too.
+    let folders = [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "work/")];
+    let alone = |line: &str, folder: &str| {
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+        line.match_indices(folder).any(|(at, _)| !line[..at].ends_with(part))
+    };
+    let mut findings = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        for folder in folders.iter().filter(|folder| alone(line, folder)) {
+            findings.push(Finding {
+                file: file.into(),
+                line: number,
+                message: format!("{folder} is a path of one machine"),
+            });
+        }
+    }
+    findings
+}
+
+/// Source files stay short enough to read in one sitting.
+fn too_long(file: &str, text: &str) -> Option<Finding> {
+    let lines = text.lines().count();
+    let message = format!("{lines} lines; a file of more than {MAX_LINES} is to be split");
+    (lines > MAX_LINES).then(|| Finding { file: file.into(), line: MAX_LINES + 1, message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_a_machine() {
+        let text = format!("a\nsee {0}home/me and\nhttps://example.com{0}home/x\n\"{0}root/x\"\nfile://{0}work/x", "/");
+        let lines: Vec<usize> = machine_paths("a.md", &text).iter().map(|finding| finding.line).collect();
+        assert_eq!(lines, [2, 4, 5]);
+    }
+
+    #[test]
+    fn long_files() {
+        assert_eq!(too_long("a.rs", &"x\n".repeat(600)), None);
+        assert_eq!(too_long("a.rs", &"x\n".repeat(601)).map(|finding| finding.line), Some(601));
+    }
 }

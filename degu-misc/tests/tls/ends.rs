@@ -11,7 +11,7 @@ use degu_client::{Client, Fault, blocking};
 use degu_misc::TempPki;
 use degu_server::{Address, Body, BoxError, Chunk, Handle, IntoResponse, Request, Response, Session};
 
-use crate::kit::{Bare, CLIENT, End, REQUEST, SECOND, Version, both, client, one_thread, run, serve, who};
+use super::kit::{Bare, CLIENT, End, REQUEST, SECOND, Version, both, client, one_thread, run, serve, who};
 
 /// A server that answers one request of each client with `response`, and ends the connection with or without a
 /// close_notify.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use degu_misc::TempPki;
 use degu_server::{Address, Server};
 
-use crate::kit::{CLIENT, DEADLINE, PATIENCE, ask, both, client, hello, one_thread, serve, socket, until, who};
+use super::kit::{CLIENT, DEADLINE, PATIENCE, ask, both, client, hello, one_thread, serve, socket, until, who};
 
 /// Everything up to the end.
 fn rest(mut socket: &TcpStream) -> Vec<u8> {

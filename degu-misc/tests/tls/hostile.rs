@@ -11,7 +11,7 @@ use degu_server::{Address, Body, Chunk, Handle, IntoResponse, Request, Session};
 use degu_tls::ClientTls;
 use degu_tls::error::Kind;
 
-use crate::kit::{
+use super::kit::{
     Bare, CLIENT, DEADLINE, End, PATIENCE, REQUEST, SECOND, Version, ask, ask_async, both, client, hello, one_thread,
     run, serve, socket, until, who,
 };

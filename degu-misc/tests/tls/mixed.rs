@@ -7,7 +7,7 @@ use degu_misc::{TempPki, TempSSLServer, TempServer};
 use degu_server::Address;
 use degu_tls::error::Kind;
 
-use crate::kit::{CLIENT, REQUEST, both, hello, socket, who};
+use super::kit::{CLIENT, REQUEST, both, hello, socket, who};
 
 #[test]
 fn clear_text_to_a_tls_port() {
@@ -24,7 +24,7 @@ fn clear_text_to_a_tls_port() {
     let mut answer = Vec::new();
     bare.read_to_end(&mut answer).unwrap();
     assert_eq!(answer, [21, 3, 3, 0, 2, 2, 50], "an alert, decode_error");
-    assert_eq!(crate::kit::ask(&server.client()).unwrap(), CLIENT);
+    assert_eq!(super::kit::ask(&server.client()).unwrap(), CLIENT);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn tls_to_a_port_of_clear_text() {
     let pki = TempPki::new();
     let server = TempServer::new(Address::IPV6_LOOPBACK, who);
     let tls = pki.client_tls();
-    for answer in both(&crate::kit::client(server.address(), &tls)) {
+    for answer in both(&super::kit::client(server.address(), &tls)) {
         let error = answer.unwrap_err();
         assert_eq!(error.tls().map(degu_tls::Error::kind), Some(Kind::Protocol), "{error}");
         assert!(error.to_string().contains("sent something that is no TLS"), "{error}");

@@ -7,7 +7,7 @@ use degu_misc::{Leaf, TempPki, TempSSLServer};
 use degu_server::Address;
 use degu_tls::ServerTls;
 
-use crate::kit::{one_thread, serve, who};
+use super::kit::{one_thread, serve, who};
 
 /// The output of another program, if this machine has it.
 fn program(command: &mut Command, input: &str) -> Option<String> {

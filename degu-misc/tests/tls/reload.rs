@@ -10,7 +10,7 @@ use degu_misc::{Leaf, TempPki, TempSSLServer};
 use degu_server::{Address, BoxError, Request, Session};
 use degu_tls::error::Kind;
 
-use crate::kit::{both, run, who};
+use super::kit::{both, run, who};
 
 /// Runs `change` while three threads keep connections and make new ones, and says how many answers there were.
 fn under_load(
@@ -86,7 +86,7 @@ fn of_a_server() -> Result<(), BoxError> {
         serials.push(serial()?);
         Ok(())
     };
-    assert!(under_load(&server.async_client(), change, |answer| assert_eq!(answer, crate::kit::CLIENT))? > 0);
+    assert!(under_load(&server.async_client(), change, |answer| assert_eq!(answer, super::kit::CLIENT))? > 0);
     assert_eq!(serials.iter().collect::<HashSet<_>>().len(), 12, "each one was seen: {serials:?}");
     Ok(())
 }
@@ -102,7 +102,7 @@ fn of_a_client() -> Result<(), BoxError> {
     let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, serial);
     let tls = pki.client_tls();
     let client = server.client_with(tls.clone());
-    let ask = || run(crate::kit::ask_async(&client));
+    let ask = || run(super::kit::ask_async(&client));
     let mut serials = vec![ask()?];
     let change = || -> Result<(), BoxError> {
         for _ in 0..10 {

@@ -14,8 +14,8 @@ use degu_tls::rustls::pki_types::UnixTime;
 use degu_tls::rustls::time_provider::TimeProvider;
 use degu_tls::{Cas, ClientTls, ServerTls};
 
-use crate::assert_refused;
-use crate::kit::{Bare, CLIENT, End, REQUEST, Version, both, client, one_thread, serve, until, who};
+use super::assert_refused;
+use super::kit::{Bare, CLIENT, End, REQUEST, Version, both, client, one_thread, serve, until, who};
 
 /// The last hour of the certificates of a [`TempPki`].
 const LAST_HOUR: u64 = 32_503_680_000 - 3_600;

@@ -10,10 +10,10 @@ use rcgen::{
     IsCa, NameConstraints,
 };
 
+use super::raw::{client_config, server_config};
+use super::{Table, Verdict};
 use crate::kit::pipe::{client, join, raw_client, raw_server, server};
 use crate::kit::{Cert, Clock, DAY, Key, NOW, Version, at, leaf_params};
-use crate::raw::{client_config, server_config};
-use crate::{Table, Verdict};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {

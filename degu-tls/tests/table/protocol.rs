@@ -5,11 +5,11 @@ use std::sync::Arc;
 use degu_tls::error::Kind;
 use degu_tls::{ClientTls, ServerTls};
 
+use super::raw::{client_config, server_config};
+use super::servers::{ends, open};
+use super::{Table, Verdict};
 use crate::kit::pipe::{End, client, join, raw_client, raw_server, server};
 use crate::kit::{Cert, Clock, Version};
-use crate::raw::{client_config, server_config};
-use crate::servers::{ends, open};
-use crate::{Table, Verdict};
 
 const CLIENT: &str = "What a client says, the server judges";
 const SERVER: &str = "What a server says, the client judges";

@@ -11,11 +11,11 @@ use degu_tls::rustls::{
     ServerConnection, SupportedCipherSuite,
 };
 
+use super::protocol::{EMS, hello};
+use super::raw::{client_config, server_config};
+use super::{Table, Verdict};
 use crate::kit::pipe::{Pipe, pump};
 use crate::kit::{Cert, Clock, Version, cryptography};
-use crate::protocol::{EMS, hello};
-use crate::raw::{client_config, server_config};
-use crate::{Table, Verdict};
 
 /// A handshake of ours with a bare peer, whose keys are then taken over, so that it can send what rustls would not.
 struct Taken {

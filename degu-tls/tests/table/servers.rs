@@ -7,10 +7,10 @@ use degu_tls::error::Kind;
 use degu_tls::{ClientTls, ServerTls, SpkiPin};
 use rcgen::{CertificateParams, SanType};
 
+use super::raw::server_config;
+use super::{Table, Verdict};
 use crate::kit::pipe::{client, join, raw_server, server};
 use crate::kit::{Cert, Clock, DAY, Key, NOW, Version, at, leaf_params};
-use crate::raw::server_config;
-use crate::{Table, Verdict};
 
 const NAMES: &str = "The name of a server";
 const PINS: &str = "A server with a pinned key";

@@ -4,9 +4,9 @@ use degu_tls::error::Kind;
 use degu_tls::rustls::HandshakeKind;
 use degu_tls::{ClientTls, ServerTls};
 
+use super::{Table, Verdict};
 use crate::kit::pipe::{Ended, client, join, server};
 use crate::kit::{Cert, Clock, DAY, NOW, Version};
-use crate::{Table, Verdict};
 
 const HOUR: u64 = 3_600;
 const SECTION: &str = "A session is offered again";

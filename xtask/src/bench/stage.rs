@@ -140,9 +140,10 @@ fn arguments(words: &[&str], end: End<'_>) -> Vec<String> {
 
 /// Builds a program of the contestants as it would be shipped, and returns where it is.
 pub(super) fn build(shell: &Shell, program: &str, features: &str, arguments: &[String]) -> Result<PathBuf> {
+    let target = crate::target();
     let messages = cmd!(
         shell,
-        "cargo build --release --package degu-bench --bin {program} --features {features} {arguments...}
+        "cargo build --release --manifest-path xtask/bench/Cargo.toml --target-dir {target} --bin {program} --features {features} {arguments...}
         --message-format json-render-diagnostics"
     )
     .quiet()

@@ -42,19 +42,10 @@ pub(super) struct Bench<'s> {
 impl<'s> Bench<'s> {
     /// Builds our ends, and writes the files that servers of files are to serve.
     pub(super) fn new(shell: &'s Shell, folder: &'s Path) -> Result<Self> {
-        let messages = cmd!(shell, "cargo build --package degu-interop --message-format json-render-diagnostics");
-        let messages = messages.quiet().read()?;
-        let program = |name: &str| -> Result<PathBuf> {
-            messages
-                .lines()
-                .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-                .filter(|message| message["target"]["name"] == name)
-                .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-                .ok_or_else(|| format!("cargo did not say where {name} is").into())
-        };
+        let built = crate::build("interop")?;
         shell.write_file(folder.join("files/hello"), "hello, world")?;
         shell.write_file(folder.join("files/large"), large())?;
-        Ok(Self { shell, folder, client: program("degu-interop-client")?, server: program("degu-interop-server")? })
+        Ok(Self { shell, folder, client: built.join("degu-interop-client"), server: built.join("degu-interop-server") })
     }
 
     /// An address of this kind that nothing listens on; `name` tells those of different peers apart.
@@ -172,8 +163,7 @@ fn ask(address: &str, target: &str) -> Result<u16> {
 
 /// Where what a command installs is: in the target folder, since it is nothing of ours.
 pub(super) fn installed(name: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from);
-    target.join("interop").join(name)
+    crate::target().join("interop").join(name)
 }
 
 /// A program that the kernel ends when this process is gone, for those that do not look at their stdin; what it says on

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::io::Write;
 
-use degu_wire::Method;
-use degu_wire::head::{FramingField, encode_request, encode_response};
+use degu_wire::{Framing, Method};
+use degu_wire::head::{encode_request, encode_response};
 
 use super::{Entry, Result, Run, check};
 
@@ -111,12 +111,12 @@ fn into_vec(values: Values, encode: fn(&Values, &mut Vec<u8>) -> Result) -> Resu
 }
 
 fn degu_response(values: &Values, output: &mut [u8]) -> Result<usize> {
-    let framing = FramingField::Length(values.length);
+    let framing = Framing::Length(values.length);
     Ok(encode_response(output, values.status, values.text, values.fields.iter().copied(), framing)?)
 }
 
 fn degu_request(values: &Values, output: &mut [u8]) -> Result<usize> {
-    let framing = FramingField::Length(values.length);
+    let framing = Framing::Length(values.length);
     Ok(encode_request(output, Method::Post, values.text, values.fields.iter().copied(), framing)?)
 }
 

@@ -1,16 +1,11 @@
 //! The table of handshakes: what becomes of each, what we say, and what the peer is told.
 //!
 //! It stands in `docs/handshakes.md`, as a part of the documentation, and is made anew and compared here. After a
-//! change that is meant, `DEGU_BLESS=1 cargo test -p degu-tls --test table` writes it.
-
-#![cfg(any(feature = "ring", feature = "aws-lc-rs"))]
-
-#[path = "../kit/mod.rs"]
-mod kit;
+//! change that is meant, `DEGU_BLESS=1 cargo test -p degu-tls table` writes it.
 
 mod certificates;
 mod protocol;
-mod raw;
+pub(crate) mod raw;
 mod renegotiation;
 mod servers;
 mod sessions;
@@ -19,10 +14,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use crate::kit::Version;
+use crate::kit::pipe::Ended;
 use degu_tls::error::{Kind, alert_name};
 use degu_tls::rustls;
-use kit::Version;
-use kit::pipe::Ended;
 
 /// A line of the table.
 struct Row {

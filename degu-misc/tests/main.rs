@@ -1,0 +1,19 @@
+//! All integration tests in one binary, because each further binary links server, client and TLS again.
+
+#[cfg(unix)]
+mod common;
+
+#[cfg(unix)]
+mod ecosystem;
+#[cfg(unix)]
+mod files;
+mod live;
+#[cfg(target_os = "linux")]
+mod operation;
+#[cfg(unix)]
+mod programs;
+mod shout;
+#[cfg(all(feature = "tls", target_os = "linux"))]
+mod tls;
+#[cfg(all(feature = "tls", target_os = "linux"))]
+mod tls_programs;
