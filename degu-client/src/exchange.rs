@@ -184,8 +184,8 @@ impl Exchange {
 
     /// Returns what the driver does next.
     pub(crate) fn want(&mut self) -> Result<Want, Error> {
-        let is_turn = self.turn < TURN;
-        if is_turn && !self.is_sent() {
+        let is_sent = self.is_sent();
+        if !is_sent && self.turn < TURN {
             let takes_part = !self.stuck.source && self.takes_part()?;
             let writes = !self.stuck.write && (!self.machine.is_flushed() || self.unflushed);
             match (takes_part, writes) {
@@ -195,11 +195,11 @@ impl Exchange {
                 (false, false) => {}
             }
         }
-        let is_done = matches!(self.phase, Phase::Rest | Phase::Ended) && self.is_sent();
         Ok(match self.phase {
-            _ if self.unread || is_done => Want::Give,
+            _ if self.unread => Want::Give,
             Phase::Head | Phase::Body if !self.stuck.read => Want::Read,
-            _ if !is_turn => Want::Yield,
+            Phase::Rest | Phase::Ended if is_sent => Want::Give,
+            _ if self.turn >= TURN => Want::Yield,
             _ => Want::Wait,
         })
     }
@@ -244,9 +244,9 @@ impl Exchange {
         Some(self.machine.pending())
     }
 
-    /// So many bytes of what is pending have been written.
-    pub(crate) fn transmitted(&mut self, octets: usize) {
-        (self.sent, self.unflushed) = (true, true);
+    /// So many bytes of what is pending have been written, to a stream that may hold them back.
+    pub(crate) fn transmitted(&mut self, octets: usize, holds_back: bool) {
+        (self.sent, self.unflushed) = (true, holds_back);
         self.turn += octets;
         self.machine.transmitted(octets);
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
@@ -401,13 +401,13 @@ impl Exchange {
 
     /// Returns what is waited for when nothing moves; `None` is the request's body, whose source is the caller's.
     fn waits_for(&self) -> Option<Wait> {
-        let sending = self.machine.is_sending();
-        match self.phase {
-            _ if !self.machine.is_flushed() || self.unflushed => Some(Wait::Send),
-            _ if sending && !self.machine.may_send_body() => Some(Wait::Continue),
-            _ if sending => None,
-            Phase::Head => Some(Wait::Head),
-            _ => Some(Wait::Body),
+        if self.is_sent() {
+            return Some(if self.phase == Phase::Head { Wait::Head } else { Wait::Body });
+        }
+        match self.machine.is_flushed() && !self.unflushed {
+            false => Some(Wait::Send),
+            true if !self.machine.may_send_body() => Some(Wait::Continue),
+            true => None,
         }
     }
 
@@ -427,21 +427,26 @@ impl Exchange {
 
     /// Reports whether the head of the response is all that is waited for.
     pub(crate) fn awaits_head(&self) -> bool {
-        self.waits_for() == Some(Wait::Head)
+        self.phase == Phase::Head && self.is_sent()
     }
 
-    /// Reports whether the next wait is another one than the last, so that all of its time is left.
-    pub(crate) fn begins_wait(&self) -> bool {
-        self.wait.map(|(wait, _)| wait) != self.waits_for()
+    /// Reports whether the response is all that is waited for, from now on, so that all of the time is left.
+    pub(crate) fn begins_to_wait(&self) -> bool {
+        let wait = if self.phase == Phase::Head { Wait::Head } else { Wait::Body };
+        self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent()
     }
 
     /// Returns the end of the wait under way, and begins it if it is another one than before.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        if self.begins_wait() {
-            let deadline = |wait| self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
-            self.wait = self.waits_for().map(|wait| (wait, deadline(wait)));
+        let wait = self.waits_for()?;
+        match self.wait {
+            Some((known, deadline)) if known == wait => deadline,
+            _ => {
+                let deadline = self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
+                self.wait = Some((wait, deadline));
+                deadline
+            }
         }
-        self.wait.and_then(|(_, deadline)| deadline)
     }
 
     /// The deadline has passed: an error, or a body that is sent without `100 Continue`.

@@ -15,7 +15,6 @@ use crate::collect::{Taken, Whole, data_of};
 use crate::driver::Async;
 use crate::error::Error;
 use crate::link::{Driver, Link, SourceOf};
-use crate::reader::ReaderOf;
 
 /// A response whose body is still to be read.
 ///
@@ -71,12 +70,7 @@ pub struct IncomingOf<'c, D: Driver> {
 /// The [body](IncomingOf) of a response of the async client, which is a stream of the pieces that `next_data` returns, too.
 pub type Incoming<'c> = IncomingOf<'c, Async>;
 
-impl<'c, D: Driver> IncomingOf<'c, D> {
-    /// Turns the body into a reader.
-    pub fn into_reader(self) -> ReaderOf<'c, D> {
-        ReaderOf::new(self)
-    }
-
+impl<D: Driver> IncomingOf<'_, D> {
     /// Returns how many bytes are still to be read, where the length was announced.
     pub fn remaining(&self) -> Option<u64> {
         self.link.exchange().remaining().map(|remaining| remaining + self.taken.kept())

@@ -42,9 +42,8 @@
 //!
 //! - A body that ends before its framing says so is an error, in every way of reading it; so is a response that came in
 //!   part. What is read without an error is whole.
-//! - Octets that nobody asked for close the connection, and do not become an answer: before a request there is a look at
-//!   the socket. What comes in the microseconds before a request can not be told from what answers it; and an async client
-//!   whose task stays away from its runtime looks less often, which SECURITY.md bounds.
+//! - Data that nobody asked for closes the connection, and does not become an answer: the socket is checked before every
+//!   request. What arrives after that check cannot be told from the answer.
 //! - After any error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent again.
 //! - An exchange is full duplex: the response is given as soon as its head has come, and the request's body goes on being
 //!   sent while the response is read. Sending stops where the server says that it does not read: with a 4xx or 5xx status

@@ -1,10 +1,13 @@
-//! A connection's stream with its exchange, whichever driver moves the bytes between them.
+//! A connection's stream with its exchange, and the loop that does what the exchange wants.
+//!
+//! The loop is the same for both drivers. They differ in how they read and wait: the async one is pending, and its task is
+//! woken; the blocking one waits by itself, and is never pending where the loop would return that.
 
 use std::{
-    fmt,
+    fmt, io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Instant,
 };
 
@@ -13,7 +16,7 @@ use degu_wire::machine::{Content, ResponseHead};
 use degu_wire::{Address, Headers, Method, Part, Source, Spinner};
 
 use crate::error::{Cause, Error};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Want};
 use crate::options::Base;
 use crate::peer::Peer;
 use crate::transport::{Idle, Transport};
@@ -36,13 +39,14 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
     /// The driver's clock.
     fn now() -> Instant;
 
-    /// Sends what can be sent and reads what comes until `step` has something to give. A blocking driver is never pending.
-    fn poll<S: Source + ?Sized, T>(
-        line: &mut Line<'_, Self>,
-        cx: &mut Context<'_>,
-        source: &mut SourceOf<S>,
-        step: Step<T>,
-    ) -> Poll<Result<T, Error>>;
+    /// Reads into the exchange's buffer. Pending where nothing was received.
+    fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>>;
+
+    /// Lets others have their turn.
+    fn poll_yield(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Waits for the stream, and not longer than until the deadline. A blocking driver is ready when the wait is over.
+    fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 }
 
 /// What a driver works with.
@@ -51,6 +55,63 @@ pub(crate) struct Line<'l, D: Driver> {
     pub(crate) exchange: &'l mut Exchange,
     pub(crate) spinner: &'l mut Spinner,
     pub(crate) driver: &'l mut D,
+}
+
+impl<D: Driver> Line<'_, D> {
+    /// Does what the exchange wants until `step` has something to give.
+    fn poll<S: Source + ?Sized, T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut SourceOf<S>,
+        step: Step<T>,
+    ) -> Poll<Result<T, Error>> {
+        self.exchange.retry();
+        loop {
+            match self.exchange.want()? {
+                Want::Source => match source.as_mut().map(|source| source.as_mut().poll_part(cx)) {
+                    Some(Poll::Ready(part)) => {
+                        let part = part.transpose().map_err(|error| self.exchange.error(error))?;
+                        self.exchange.send_part(part)?;
+                        source.take_if(|_| !self.exchange.needs_source());
+                    }
+                    _ => self.exchange.stuck().source = true,
+                },
+                Want::Write => match self.poll_write(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => {
+                        self.exchange.stop_sending();
+                        *source = None;
+                    }
+                    Poll::Pending => self.exchange.stuck().write = true,
+                },
+                Want::Give => {
+                    if let Some(given) = self.exchange.give(step)? {
+                        return Poll::Ready(Ok(given));
+                    }
+                }
+                Want::Read => match D::poll_read(self, cx)? {
+                    Poll::Ready(Ok(octets)) => self.exchange.received(octets),
+                    Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
+                    Poll::Pending => self.exchange.stuck().read = true,
+                },
+                Want::Yield => ready!(D::poll_yield(self, cx)),
+                Want::Wait => ready!(D::poll_wait(self, cx))?,
+            }
+        }
+    }
+
+    /// Writes what is pending; if there is nothing, flushes what the stream holds back.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, exchange, .. } = self;
+        if let Some(pending) = exchange.pending(stream.has_records()) {
+            let octets = ready!(pending.write_with(|pieces| stream.poll_write(cx, pieces)))?;
+            exchange.transmitted(octets, stream.socket().is_none());
+        } else {
+            ready!(stream.poll_flush(cx))?;
+            exchange.flushed();
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// The stream, until it is closed, and the exchange.
@@ -115,7 +176,7 @@ impl<D: Driver> Link<D> {
         let Self { stream: Some(stream), exchange, spinner, driver } = self else {
             return Poll::Ready(Err(self.exchange.error(Cause::Closed)));
         };
-        let polled = D::poll(&mut Line { stream, exchange, spinner, driver }, cx, source, step);
+        let polled = Line { stream: &mut **stream, exchange, spinner, driver }.poll(cx, source, step);
         match &polled {
             Poll::Ready(Ok(_)) => self.close_if_over(),
             Poll::Ready(Err(_)) => self.close(),

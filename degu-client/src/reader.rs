@@ -35,11 +35,14 @@ pub struct ReaderOf<'c, D: Driver> {
 /// A [reader](ReaderOf) of the async client.
 pub type Reader<'c> = ReaderOf<'c, Async>;
 
-impl<'c, D: Driver> ReaderOf<'c, D> {
-    pub(crate) fn new(body: IncomingOf<'c, D>) -> Self {
-        Self { body, piece: Bytes::new() }
+impl<'c, D: Driver> IncomingOf<'c, D> {
+    /// Turns the body into a reader.
+    pub fn into_reader(self) -> ReaderOf<'c, D> {
+        ReaderOf { body: self, piece: Bytes::new() }
     }
+}
 
+impl<'c, D: Driver> ReaderOf<'c, D> {
     /// Returns the body, for its trailers. What was read ahead and not consumed is lost.
     pub fn into_body(self) -> IncomingOf<'c, D> {
         self.body

@@ -31,14 +31,6 @@ pub(crate) trait AsyncStream: Transport {
         Ok(None)
     }
 
-    /// Writes some of these pieces, which are not all empty.
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
-
-    /// Passes on what the stream itself holds back.
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
     /// Ends what is written.
     #[cfg(feature = "hyper-util")]
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -65,27 +57,6 @@ impl Socket {
     #[cfg(feature = "tls")]
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<usize>> {
         poll_recv(registered(&self.registered)?, cx, octets)
-    }
-
-    /// Writes what there is room for.
-    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match write(registered(&self.registered)?, pieces) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            written => return Poll::Ready(written),
-        }
-        if !self.writes
-            && let Some(registered) = self.registered.take()
-        {
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            self.registered = Some(register(registered.into_inner(), interest)?);
-            self.writes = true;
-        }
-        loop {
-            let mut ready = ready!(registered(&self.registered)?.poll_write_ready(cx))?;
-            if let Ok(written) = ready.try_io(|socket| write(socket, pieces)) {
-                return Poll::Ready(written);
-            }
-        }
     }
 }
 
@@ -127,6 +98,26 @@ impl Transport for Socket {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.registered.as_ref().map(AsFd::as_fd)
     }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match write(registered(&self.registered)?, pieces) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
+        }
+        if !self.writes
+            && let Some(registered) = self.registered.take()
+        {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.registered = Some(register(registered.into_inner(), interest)?);
+            self.writes = true;
+        }
+        loop {
+            let mut ready = ready!(registered(&self.registered)?.poll_write_ready(cx))?;
+            if let Ok(written) = ready.try_io(|socket| write(socket, pieces)) {
+                return Poll::Ready(written);
+            }
+        }
+    }
 }
 
 impl AsyncStream for Socket {
@@ -149,10 +140,6 @@ impl AsyncStream for Socket {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.poll_send(cx, pieces)
-    }
-
     #[cfg(feature = "hyper-util")]
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = registered(&self.registered)?;
@@ -163,13 +150,7 @@ impl AsyncStream for Socket {
 /// A stream that the caller brought.
 pub(crate) struct Foreign<T>(pub(crate) T);
 
-impl<T: Send> Transport for Foreign<T> {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for Foreign<T> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        pin!(self.0.read_buf(buffer)).poll(cx)
-    }
-
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for Foreign<T> {
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = match pieces {
             [only] => Pin::new(&mut self.0).poll_write(cx, only),
@@ -184,6 +165,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for Foreign<T> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for Foreign<T> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        pin!(self.0.read_buf(buffer)).poll(cx)
     }
 
     #[cfg(feature = "hyper-util")]

@@ -5,6 +5,7 @@ use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
     os::fd::BorrowedFd,
     sync::Arc,
+    task::{Context, Poll},
 };
 
 use bytes::BytesMut;
@@ -14,7 +15,7 @@ use degu_wire::{Address, AddressKind, Zone};
 
 use crate::error::Cause;
 use crate::options::Settings;
-use crate::transport::{Idle, Transport, read, write};
+use crate::transport::{Idle, Transport, pending, read, write};
 
 impl Settings {
     /// Returns the handshake with a server at this address, which has not begun; none without TLS.
@@ -31,7 +32,7 @@ impl Settings {
     }
 }
 
-/// A socket whose handshake is done. Reading and writing differ by driver.
+/// A socket whose handshake is done. Reading differs by driver.
 pub(crate) struct Tls<S: Transport> {
     pub(crate) socket: S,
     pub(crate) secured: Secured,
@@ -41,6 +42,15 @@ impl<S: Transport> Tls<S> {
     /// Ends the handshake.
     pub(crate) fn new(socket: S, handshake: Handshake) -> Result<Self, Cause> {
         Ok(Self { socket, secured: handshake.secure()? })
+    }
+
+    /// Takes a step that writes as the socket does.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        pending(step(&mut self.secured, &mut Polled { socket: &mut self.socket, cx }))
     }
 }
 
@@ -68,6 +78,10 @@ impl<S: Transport> Transport for Tls<S> {
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.socket.socket()
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll(cx, |secured, io| secured.write(io, pieces))
     }
 
     fn has_records(&self) -> bool {
@@ -107,6 +121,34 @@ impl Read for Direct<'_> {
 impl Write for Direct<'_> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         write(self.socket.ok_or(ErrorKind::NotConnected)?, &[IoSlice::new(octets)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A socket within a poll: what would block wakes the task when it does no more.
+pub(crate) struct Polled<'p, 'cx, S> {
+    pub(crate) socket: &'p mut S,
+    pub(crate) cx: &'p mut Context<'cx>,
+}
+
+/// Returns what is pending as an error, for TLS.
+pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl<S: Transport> Write for Polled<'_, '_, S> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(octets)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        now(self.socket.poll_write(self.cx, pieces))
     }
 
     fn flush(&mut self) -> io::Result<()> {

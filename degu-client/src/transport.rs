@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, IoSlice},
     os::fd::{AsFd, AsRawFd, BorrowedFd},
+    task::{Context, Poll},
 };
 
 use bytes::BytesMut;
@@ -21,6 +22,14 @@ pub(crate) trait Transport: Send + fmt::Debug {
     /// Returns the socket, unless the caller brought the stream.
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    /// Writes some of these pieces, which are not all empty. Pending where a socket has no room.
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Passes on what the stream itself holds back. A socket holds nothing back.
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     /// Reports whether what is written goes out in records, some of which may be out when a write fails or waits.
@@ -93,6 +102,14 @@ pub(crate) fn write(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usi
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             written => return written,
         }
+    }
+}
+
+/// Returns what would block as pending: the caller sees to it that it is woken, or waits by itself.
+pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        done => Poll::Ready(done),
     }
 }
 

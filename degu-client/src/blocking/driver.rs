@@ -1,4 +1,4 @@
-//! The blocking driver: an exchange in a thread that waits for its stream, by a read that blocks or by `poll(2)`.
+//! The blocking driver: its thread waits for the stream, by a read that blocks or by `poll(2)`.
 
 use std::{
     io,
@@ -7,12 +7,11 @@ use std::{
     time::Instant,
 };
 
-use degu_wire::{Source, Step as Spinning};
+use degu_wire::{Source, Step};
 
 use super::stream::BlockingStream;
 use crate::error::{Deadline, Error};
-use crate::exchange::Want;
-use crate::link::{Driver, Line, SourceOf, Step};
+use crate::link::{Driver, Line};
 
 /// The blocking driver, which a connection of the blocking client has.
 #[derive(Debug)]
@@ -36,69 +35,30 @@ impl Driver for Blocking {
         Instant::now()
     }
 
-    fn poll<S: Source + ?Sized, T>(
-        line: &mut Line<'_, Self>,
-        cx: &mut Context<'_>,
-        source: &mut SourceOf<S>,
-        step: Step<T>,
-    ) -> Poll<Result<T, Error>> {
+    fn poll_read(line: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>> {
+        line.read()
+    }
+
+    fn poll_yield(line: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<()> {
         line.exchange.retry();
-        loop {
-            match line.exchange.want()? {
-                Want::Source => match source.as_mut().map(|source| source.as_mut().poll_part(cx)) {
-                    Some(Poll::Ready(part)) => {
-                        let part = part.transpose().map_err(|error| line.exchange.error(error))?;
-                        line.exchange.send_part(part)?;
-                        source.take_if(|_| !line.exchange.needs_source());
-                    }
-                    _ => line.exchange.stuck().source = true,
-                },
-                Want::Write => match line.write() {
-                    Ok(()) => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock && line.stream.socket().is_some() => {
-                        line.exchange.stuck().write = true;
-                    }
-                    Err(_) => {
-                        line.exchange.stop_sending();
-                        *source = None;
-                    }
-                },
-                Want::Give => {
-                    if let Some(given) = line.exchange.give(step)? {
-                        return Poll::Ready(Ok(given));
-                    }
-                }
-                Want::Read => line.read()?,
-                Want::Yield => line.exchange.retry(),
-                Want::Wait => line.wait()?,
-            }
-        }
+        Poll::Ready(())
+    }
+
+    fn poll_wait(line: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(line.wait())
     }
 }
 
 impl Line<'_, Blocking> {
-    /// Writes what is pending; if there is nothing, flushes what the stream holds back.
-    fn write(&mut self) -> io::Result<()> {
-        let Self { stream, exchange, .. } = self;
-        if let Some(pending) = exchange.pending(stream.has_records()) {
-            let octets = pending.write_with(|pieces| stream.write(pieces))?;
-            exchange.transmitted(octets);
-        } else {
-            stream.flush()?;
-            exchange.flushed();
-        }
-        Ok(())
-    }
-
     /// Reads what was received. Where nothing else can be done, and all of the time is left, the read blocks: the socket's
     /// own timeout, which is the shortest deadline, bounds it at no cost.
-    fn read(&mut self) -> Result<(), Error> {
+    fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.stream.socket().is_some();
         if !is_socket && self.exchange.awaits_continue() {
             // Such a stream knows no time: what needs one is given up.
-            return self.exchange.expired();
+            return self.exchange.expired().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);
         }
-        let begins = self.exchange.is_sent() && self.exchange.begins_wait();
+        let begins = self.exchange.begins_to_wait();
         let mut read = None;
         if begins && is_socket {
             let deadline = self.exchange.deadline();
@@ -107,18 +67,14 @@ impl Line<'_, Blocking> {
             }
         }
         let read = read.unwrap_or_else(|| self.stream.read(self.exchange.receive_buffer(), begins));
-        match read {
-            Ok(octets) => self.exchange.received(octets),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if !is_socket => {
-                    return Err(self.exchange.error(Deadline::Stream));
-                }
-                // Nothing was received in time; a signal came; or a record is not complete.
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => self.exchange.stuck().read = true,
-                _ => self.exchange.read_failed(error)?,
-            },
+        match read.as_ref().map_err(io::Error::kind) {
+            Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) if !is_socket => {
+                Poll::Ready(Err(self.exchange.error(Deadline::Stream)))
+            }
+            // Nothing was received in time; a signal came; or a record is not complete.
+            Err(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Poll::Pending,
+            _ => Poll::Ready(Ok(read)),
         }
-        Ok(())
     }
 
     /// Spins for the head of a response, as long as the spinner and the deadline say.
@@ -126,13 +82,13 @@ impl Line<'_, Blocking> {
         let epoch = self.driver.epoch;
         loop {
             match self.spinner.step(|| epoch.elapsed()) {
-                Spinning::Block => return Err(io::ErrorKind::WouldBlock.into()),
-                Spinning::Read => {}
-                Spinning::Yield => yield_now(),
-                Spinning::GiveWay if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                Step::Block => return Err(io::ErrorKind::WouldBlock.into()),
+                Step::Read => {}
+                Step::Yield => yield_now(),
+                Step::GiveWay if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
                     return Err(io::ErrorKind::WouldBlock.into());
                 }
-                Spinning::GiveWay => yield_now(),
+                Step::GiveWay => yield_now(),
             }
             match self.stream.read(self.exchange.receive_buffer(), false) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}

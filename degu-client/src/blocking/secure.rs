@@ -1,9 +1,6 @@
 //! TLS over a blocking socket: the handshake, and the bytes inside of it.
 
-use std::{
-    io::{self, IoSlice},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use bytes::BytesMut;
 use degu_tls::drive::{Handshake, Progress};
@@ -28,10 +25,6 @@ impl BlockingStream for Tls<Socket> {
     /// complete, or not for the caller.
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
         self.secured.read(&mut Direct { socket: self.socket.socket(), blocks }, append(buffer))
-    }
-
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.secured.write(&mut Direct { socket: self.socket.socket(), blocks: false }, pieces)
     }
 
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {

@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, IoSlice, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use bytes::BytesMut;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
-use crate::transport::{Idle, Scratch, Transport, check, read, write};
+use crate::transport::{Idle, Scratch, Transport, check, pending, read, write};
 
 /// A stream whose reads block where they may.
 pub(crate) trait BlockingStream: Transport {
@@ -20,14 +21,6 @@ pub(crate) trait BlockingStream: Transport {
     ///
     /// After [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted) the caller looks at the clock.
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize>;
-
-    /// Writes some of these pieces, which are not all empty. A socket does not block; another stream does.
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
-
-    /// Passes on what the stream itself holds back.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 
     /// Waits until there is something to read, or room for writing. Returns whether the time was enough. A stream of the
     /// caller's cannot be waited for.
@@ -62,6 +55,10 @@ impl Transport for Socket {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         Some(self.socket.as_fd())
     }
+
+    fn poll_write(&mut self, _: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        pending(write(&self.socket, pieces))
+    }
 }
 
 impl BlockingStream for Socket {
@@ -70,10 +67,6 @@ impl BlockingStream for Socket {
         let octets = read(&self.socket, room, blocks)?;
         buffer.extend_from_slice(&room[..octets]);
         Ok(octets)
-    }
-
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        write(&self.socket, pieces)
     }
 
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
@@ -98,7 +91,19 @@ pub(crate) struct Foreign<T> {
     pub(crate) scratch: Scratch,
 }
 
-impl<T: Send> Transport for Foreign<T> {}
+impl<T: Read + Write + Send> Transport for Foreign<T> {
+    fn poll_write(&mut self, _: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Poll::Ready(match uninterrupted(|| self.stream.write_vectored(pieces)) {
+            // The stream takes nothing and does not say why.
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            written => written,
+        })
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.stream.flush())
+    }
+}
 
 impl<T: Read + Write + Send> BlockingStream for Foreign<T> {
     fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
@@ -106,18 +111,6 @@ impl<T: Read + Write + Send> BlockingStream for Foreign<T> {
         let octets = uninterrupted(|| self.stream.read(room))?.min(room.len());
         buffer.extend_from_slice(&room[..octets]);
         Ok(octets)
-    }
-
-    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match uninterrupted(|| self.stream.write_vectored(pieces))? {
-            // The stream takes nothing and does not say why.
-            0 => Err(io::ErrorKind::WriteZero.into()),
-            octets => Ok(octets),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
     }
 }
 

@@ -134,6 +134,10 @@ impl Moving {
 
 /// As a socket, which can be checked; a stream of the caller's cannot.
 impl Transport for Pipe {
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_write_pieces(cx, pieces)
+    }
+
     fn check(&mut self) -> io::Result<Idle> {
         Ok(match self.peek() {
             (0, None) => Idle::Silent,
@@ -146,10 +150,6 @@ impl Transport for Pipe {
 impl AsyncStream for Pipe {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         self.poll_read_buffer(cx, buffer)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.poll_write_pieces(cx, pieces)
     }
 
     #[cfg(feature = "hyper-util")]

@@ -26,23 +26,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("degu-wire/src/address", &["its own file", "parse"]),
     ("degu-wire/src/body", &["its own file", "unfold"]),
     (
-        "degu-client/src",
-        &[
-            "blocking",
-            "client",
-            "connection",
-            "exchange",
-            "incoming",
-            "link",
-            "options",
-            "reader",
-            "stream",
-            "timer",
-            "tls",
-        ],
-    ),
-    ("degu-client/src/blocking", &["incoming", "reader"]),
-    (
         "degu-server/src",
         &[
             "acceptor",
