@@ -54,8 +54,7 @@
 //! It sends no request twice by itself, follows no redirect, keeps no cookies, decompresses nothing and has no pool. It
 //! sends no field that was not set, but framing and Host. It reads no body without a limit.
 
-// The type parameter of a connection and of what it gives is one of our two drivers: nobody writes a third.
-#![allow(private_bounds)]
+#![allow(private_bounds, reason = "the type parameter of a connection is one of our two drivers: there is no third")]
 
 pub mod blocking;
 pub mod body;
