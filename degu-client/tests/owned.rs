@@ -15,13 +15,13 @@ use common::{Kind, Server};
 use degu_client::{
     Body, BodyOf, BoxError, Chunk, Client, Connection, Error, Headers, LocalBody, Method, OwnedResponse, Part, Source,
 };
-use degu_wire::BodyKind;
+use degu_wire::machine::Content;
 
 /// The parts of a body, as its sender would take them: after the last octet of a length it does not ask for more.
 async fn parts<S: Source + ?Sized>(body: BodyOf<S>) -> Result<Vec<Part>, BoxError> {
-    let (mut left, mut source) = match body.into_kind() {
-        BodyKind::Length(length, source) => (Some(length), source),
-        BodyKind::Chunked(source) => (None, source),
+    let (mut left, mut source) = match body.split() {
+        (Content::Length(length), Some(source)) => (Some(length), source),
+        (Content::Chunked, Some(source)) => (None, source),
         _ => return Ok(Vec::new()),
     };
     let mut parts = Vec::new();

@@ -129,7 +129,7 @@ impl Output {
         if let Some(extensions) = extensions.filter(|extensions| !extensions.is_empty()) {
             writeln!(self.out, "0{extensions}")?;
         }
-        self.fields(trailers.into_iter().flat_map(Trailers::iter))
+        self.fields(trailers.into_iter().flat_map(|trailers| trailers.iter()))
     }
 }
 

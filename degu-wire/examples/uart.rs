@@ -4,7 +4,7 @@
 //! and the other end, so that the example runs on any host.
 
 use degu_wire::chunk::{Decoder, Event};
-use degu_wire::head::{self, FieldSpan, FramingField};
+use degu_wire::head::{self, FieldSpan};
 use degu_wire::{Fault, Framing, Limits, Method, RemoteError, reason_phrase};
 use embedded_io::{Read, Write};
 
@@ -62,7 +62,7 @@ fn serve<U: Read + Write>(uart: &mut U, memory: &mut Memory) -> Result<(), U::Er
         };
         let text = if status == 200 { &memory.display[..memory.shown] } else { b"" };
         let fields = [("connection", if keep { "keep-alive" } else { "close" })];
-        let framing = if status == 204 { FramingField::None } else { FramingField::Length(text.len() as u64) };
+        let framing = if status == 204 { Framing::None } else { Framing::Length(text.len() as u64) };
         // A head of our own with two fields fits into 1 KiB; nothing would be written if it did not.
         let head = head::encode_response(&mut memory.output, status, reason_phrase(status), fields, framing);
         uart.write_all(&memory.output[..head.unwrap_or(0)])?;

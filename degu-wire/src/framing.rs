@@ -1,14 +1,15 @@
 //! Where a message's body ends.
 
 /// How the end of a body is found (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Framing {
-    /// There is no body.
+    /// There is no body, and no field that describes one.
+    #[default]
     None,
-    /// The body has so many octets; zero is an empty body, which is not the same as none.
+    /// The body has so many bytes: `content-length`. Zero is an empty body, which is not the same as none.
     Length(u64),
-    /// The body is a sequence of chunks.
+    /// The body is a sequence of chunks: `transfer-encoding: chunked`.
     Chunked,
-    /// The body ends with the connection: responses only.
+    /// The body ends with the connection, and no field says so: responses only.
     UntilClose,
 }

@@ -1,18 +1,17 @@
 //! Owned header and trailer fields.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
+use core::ops::Deref;
 
-use crate::head::{
-    FieldSpan, RequestMeta, ResponseMeta, check_field, find_path, is_forbidden_in_trailers, is_token, path_of, query_of,
-};
-use crate::{Limits, LocalError};
+use crate::head::{FieldSpan, check_field, is_forbidden_in_trailers, is_token};
+use crate::{Fault, Limits, LocalError, RemoteError};
 
 /// Header fields in their order: one text and the places of names and values in it.
 ///
-/// Fields are shared: a clone costs a reference count, and changing what somebody else holds too makes a copy. Storage
-/// of a received head that nobody holds any more is used for the next one. Names compare without case. Values are
-/// octets (RFC 9110 §5.5); [`get`](Self::get) gives those that are UTF-8, which is all that sane peers send.
+/// Fields are shared: a clone costs a reference count, and changing fields that are shared copies them first. Names compare
+/// without case. Values are bytes (RFC 9110 §5.5); [`get`](Self::get) returns those that are UTF-8, which is all that sane
+/// peers send.
 ///
 /// Every field that is here can be sent: [`set`](Self::set) and [`append`](Self::append) refuse what would not be one
 /// field on the wire.
@@ -31,26 +30,11 @@ use crate::{Limits, LocalError};
 #[derive(Clone, Default)]
 pub struct Headers(Option<Arc<Lines>>);
 
-/// A text, and where in it fields lie: a head as it was received, fields that the application made, or storage for
-/// either.
+/// A text, and where in it fields lie. The text of a received head is all of it, start line included.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     text: Vec<u8>,
-    /// As many as there ever were; those that are in use come first.
     spans: Vec<FieldSpan>,
-    fields: usize,
-    /// Of a head that was received, what it says.
-    meta: Option<Meta>,
-    /// The target of a request as text, so that it is checked to be UTF-8 once, and where its path is.
-    target: String,
-    path: (usize, usize),
-}
-
-/// What the start line of a head says, and what its fields say about the message.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Meta {
-    Request(RequestMeta),
-    Response(ResponseMeta),
 }
 
 impl Headers {
@@ -59,34 +43,22 @@ impl Headers {
         Self(None)
     }
 
-    pub(crate) const fn received(head: Arc<Lines>) -> Self {
-        Self(Some(head))
+    pub(crate) const fn received(lines: Arc<Lines>) -> Self {
+        Self(Some(lines))
     }
 
+    /// Returns the text that the fields are a part of.
     pub(crate) fn text(&self) -> &[u8] {
-        self.0.as_ref().map_or(&[], |lines| &lines.text)
-    }
-
-    /// The target of the request whose head these are from.
-    pub(crate) fn target(&self) -> &str {
-        self.0.as_ref().map_or("", |lines| &lines.target)
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        self.0.as_ref().map_or("", |lines| path_of(&lines.target, lines.path))
-    }
-
-    pub(crate) fn query(&self) -> Option<&str> {
-        self.0.as_ref().and_then(|lines| query_of(&lines.target, lines.path))
+        self.parts().0
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {
-        self.0.as_ref().map_or((&[], &[]), |lines| (&lines.text, lines.fields()))
+        self.0.as_ref().map_or((&[], &[]), |lines| (&lines.text, &lines.spans))
     }
 
     /// How many field lines there are.
     pub fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |lines| lines.fields)
+        self.parts().1.len()
     }
 
     /// Whether there are none.
@@ -106,9 +78,8 @@ impl Headers {
     }
 
     /// The first value of this name, as octets.
-    #[inline]
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        self.0.as_ref()?.find(name)
+        self.get_all(name).next()
     }
 
     /// Every value of this name, in their order.
@@ -137,6 +108,12 @@ impl Headers {
         spans.iter().map(move |span| (span.name(text), span.value(text)))
     }
 
+    /// Returns the same, with names that need not be shown to be text.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let (text, spans) = self.parts();
+        spans.iter().map(move |span| (span.name_bytes(text), span.value(text)))
+    }
+
     /// Sets a field to one value; all others of this name go.
     ///
     /// # Errors
@@ -146,7 +123,7 @@ impl Headers {
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         let (lines, span) = self.push(name, value)?;
         lines.remove(name);
-        lines.add(span);
+        lines.spans.push(span);
         Ok(())
     }
 
@@ -157,7 +134,7 @@ impl Headers {
     /// As [`set`](Self::set).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         let (lines, span) = self.push(name, value)?;
-        lines.add(span);
+        lines.spans.push(span);
         Ok(())
     }
 
@@ -169,7 +146,7 @@ impl Headers {
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
         let lines = self.own();
         let span = lines.push(name, |text| text.extend_from_slice(value))?;
-        lines.add(span);
+        lines.spans.push(span);
         Ok(())
     }
 
@@ -191,79 +168,67 @@ impl Headers {
     fn own(&mut self) -> &mut Lines {
         let lines = self.0.get_or_insert_default();
         if Arc::get_mut(lines).is_none() {
-            *lines = Arc::new(Lines::copy(&lines.text, lines.fields()));
+            *lines = Arc::new(lines.copy());
         }
         Arc::make_mut(lines)
     }
 }
 
 impl Lines {
-    /// More room than this for a head's octets is not kept for the next one.
+    /// Room for so many fields is made at first; heads that have more are rare.
+    const FIRST_FIELDS: usize = 16;
+    /// More room than this for text is not kept for the next head.
     const KEPT: usize = 8 * 1024;
 
-    /// Storage for the places of at least so many fields.
-    pub(crate) fn spans(&mut self, fields: usize) -> &mut [FieldSpan] {
-        if self.spans.len() < fields {
-            self.spans.resize(fields, FieldSpan::EMPTY);
+    /// Parses a head or a trailer section from the front of `text` and keeps what was parsed. `scan` puts the places of
+    /// fields into slots; `extent` returns how long the parsed text is, and how many fields it has.
+    #[inline]
+    pub(crate) fn parse<M>(
+        &mut self,
+        text: &[u8],
+        max_fields: usize,
+        scan: impl Fn(&[u8], &mut [FieldSpan]) -> Result<Option<M>, RemoteError>,
+        extent: impl Fn(&M) -> (u16, u16),
+    ) -> Result<Option<M>, RemoteError> {
+        self.spans.resize(self.spans.capacity().max(Self::FIRST_FIELDS), FieldSpan::EMPTY);
+        let parsed = match scan(text, &mut self.spans) {
+            Err(RemoteError { fault: Fault::TooManyFields, .. }) if self.spans.len() < max_fields => {
+                // The shortest field line is `a:` CRLF, so that a high limit alone does not make room.
+                let most = max_fields.min(text.len().min(Limits::MAX_HEAD) / 4 + 1);
+                self.spans.resize(most.max(Self::FIRST_FIELDS), FieldSpan::EMPTY);
+                scan(text, &mut self.spans)
+            }
+            parsed => parsed,
+        }?;
+        if let Some(parsed) = &parsed {
+            let (len, fields) = extent(parsed);
+            self.text.clear();
+            self.text.shrink_to(Self::KEPT);
+            self.text.extend_from_slice(&text[..len as usize]);
+            self.spans.truncate(fields as usize);
         }
-        &mut self.spans
+        Ok(parsed)
     }
 
-    /// Takes a head or a trailer section, whose fields are the first so many in the [spans](Self::spans).
-    pub(crate) fn fill(&mut self, text: &[u8], fields: usize, meta: Option<Meta>) {
-        self.text.clear();
-        self.text.shrink_to(Self::KEPT);
-        self.text.extend_from_slice(text);
-        self.fields = fields;
-        self.meta = meta;
-        self.target.clear();
-        self.target.shrink_to(Self::KEPT);
-        if let Some(Meta::Request(meta)) = meta {
-            self.target.push_str(meta.target(text));
-            self.path = find_path(&self.target);
-        }
-    }
-
-    /// What this head says, if the octets begin with it, and how long it is.
-    pub(crate) fn repeated(&self, octets: &[u8]) -> Option<(Meta, usize)> {
-        self.meta.filter(|_| octets.starts_with(&self.text)).map(|meta| (meta, self.text.len()))
-    }
-
-    fn find(&self, name: &str) -> Option<&[u8]> {
-        self.fields().iter().find(|span| span.is_named(&self.text, name)).map(|span| span.value(&self.text))
-    }
-
-    fn fields(&self) -> &[FieldSpan] {
-        &self.spans[..self.fields]
-    }
-
-    /// Those parts of a text that are in use.
-    fn copy(old: &[u8], spans: &[FieldSpan]) -> Self {
-        let mut text = Vec::with_capacity(old.len().min(1024));
+    /// Copies those parts of the text that fields refer to.
+    fn copy(&self) -> Self {
+        let mut text = Vec::with_capacity(self.text.len().min(1024));
         let place = |span: &FieldSpan| {
-            let (name, value) = (span.name(old), span.value(old));
+            let (name, value) = (span.name_bytes(&self.text), span.value(&self.text));
             let start = text.len() as u16;
             let (name_end, value_end) = (start + name.len() as u16, start + (name.len() + value.len()) as u16);
-            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(name);
             text.extend_from_slice(value);
             FieldSpan { name: start, name_end, value: name_end, value_end }
         };
-        let spans: Vec<_> = spans.iter().map(place).collect();
-        Self { text, fields: spans.len(), spans, ..Self::default() }
-    }
-
-    fn add(&mut self, span: FieldSpan) {
-        self.spans.truncate(self.fields);
-        self.spans.push(span);
-        self.fields += 1;
+        let spans = self.spans.iter().map(place).collect();
+        Self { text, spans }
     }
 
     fn remove(&mut self, name: &str) -> bool {
-        let (before, text) = (self.fields, &self.text);
-        self.spans.truncate(before);
-        self.spans.retain(|span| !span.is_named(text, name));
-        self.fields = self.spans.len();
-        self.fields < before
+        let before = self.spans.len();
+        self.spans.retain(|span| !span.is_named(&self.text, name));
+        self.spans.len() < before
     }
 
     /// Writes name and value at the end of the text, and takes them back if they are refused.
@@ -272,7 +237,7 @@ impl Lines {
             return Err(LocalError::FieldName);
         }
         if self.text.len() > Limits::MAX_HEAD / 2 {
-            *self = Self::copy(&self.text, self.fields());
+            *self = self.copy();
         }
         let text = &mut self.text;
         let start = text.len();
@@ -342,9 +307,7 @@ impl<V: fmt::Display, const N: usize> TryFrom<[(&str, V); N]> for Headers {
     type Error = LocalError;
 
     fn try_from(fields: [(&str, V); N]) -> Result<Self, LocalError> {
-        let mut headers = Self::new();
-        fields.into_iter().try_for_each(|(name, value)| headers.append(name, value))?;
-        Ok(headers)
+        Self::try_from(&fields[..])
     }
 }
 
@@ -374,26 +337,6 @@ impl Trailers {
         Self(Headers::received(Arc::new(fields)))
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// How many field lines there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// The first value of this name, if it is UTF-8.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)
-    }
-
-    /// All fields in their order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
-        self.0.iter()
-    }
-
     /// Adds a field line.
     ///
     /// # Errors
@@ -420,9 +363,18 @@ impl Trailers {
     }
 }
 
+/// Trailers are read as headers are.
+impl Deref for Trailers {
+    type Target = Headers;
+
+    fn deref(&self) -> &Headers {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Trailers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+        self.0.fmt(f)
     }
 }
 
@@ -439,15 +391,23 @@ impl<V: fmt::Display, const N: usize> TryFrom<[(&str, V); N]> for Trailers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::head::scan_trailers;
     use std::string::ToString;
+
+    fn parse(lines: &mut Lines, text: &[u8]) {
+        let scan = |text: &[u8], slots: &mut [FieldSpan]| scan_trailers(text, slots, &Limits::DEFAULT).map(Some);
+        lines.parse(text, 128, scan, |fields| (text.len() as u16, *fields as u16)).unwrap();
+    }
+
+    fn received(text: &[u8]) -> Headers {
+        let mut lines = Lines::default();
+        parse(&mut lines, text);
+        Headers::received(Arc::new(lines))
+    }
 
     #[test]
     fn received_fields_become_our_own_when_changed() {
-        let span = |name: u16, value: u16| FieldSpan { name, name_end: name + 1, value, value_end: value + 1 };
-        let mut received = Lines::default();
-        received.spans(4)[..3].copy_from_slice(&[span(0, 3), span(6, 9), span(12, 15)]);
-        received.fill(b"a: 1\r\nB: 2\r\na: 3\r\n\r\n", 3, None);
-        let received = Headers::received(Arc::new(received));
+        let received = received(b"a: 1\r\nB: 2\r\na: 3\r\n");
         let mut headers = received.clone();
         assert_eq!(headers.get_all("A").collect::<Vec<_>>(), [b"1", b"3"]);
         headers.set("a", "x").unwrap();
@@ -459,11 +419,10 @@ mod tests {
     #[test]
     fn one_large_head_does_not_hold_its_room_for_ever() {
         let mut lines = Lines::default();
-        lines.fill(&[b'x'; 30_000], 0, None);
-        lines.target.push_str(&"x".repeat(20_000));
-        lines.fill(b"\r\n", 0, None);
+        parse(&mut lines, &[b"a: ", &[b'x'; 30_000][..], b"\r\n"].concat());
+        assert!(lines.text.capacity() > Lines::KEPT);
+        parse(&mut lines, b"");
         assert!(lines.text.capacity() <= Lines::KEPT, "{}", lines.text.capacity());
-        assert!(lines.target.capacity() <= Lines::KEPT, "{}", lines.target.capacity());
     }
 
     #[test]

@@ -28,7 +28,7 @@
 //!
 //! ```
 //! use degu_wire::chunk::{Decoder, Event};
-//! use degu_wire::head::{self, FieldSpan, FramingField};
+//! use degu_wire::head::{self, FieldSpan};
 //! use degu_wire::{Framing, Limits, Method};
 //!
 //! let input = b"POST /log?level=2 HTTP/1.1\r\nHost: device\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -65,7 +65,7 @@
 //! // The answer.
 //! let mut output = [0; 128];
 //! let fields = [("content-type", "text/plain")];
-//! let len = head::encode_response(&mut output, 200, "OK", fields, FramingField::Length(6))?;
+//! let len = head::encode_response(&mut output, 200, "OK", fields, Framing::Length(6))?;
 //! output[len..][..6].copy_from_slice(b"logged");
 //! assert!(output.starts_with(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 6\r\n\r\nlogged"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -117,6 +117,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod abnf;
 #[cfg(feature = "alloc")]
 mod address;
 #[cfg(feature = "alloc")]
@@ -131,8 +132,8 @@ mod limits;
 #[cfg(feature = "alloc")]
 pub mod machine;
 mod method;
-mod octets;
 mod range;
+mod sink;
 #[cfg(feature = "spin")]
 mod spin;
 mod status;
@@ -140,7 +141,7 @@ mod status;
 #[cfg(feature = "alloc")]
 pub use address::{Address, AddressError, AddressFault, AddressKind, Zone};
 #[cfg(feature = "alloc")]
-pub use body::{Body, BodyKind, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source};
+pub use body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source};
 pub use error::{Fault, LocalError, RemoteError};
 pub use framing::Framing;
 #[cfg(feature = "alloc")]

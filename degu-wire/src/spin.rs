@@ -104,8 +104,8 @@ pub struct Spinner {
     yielded: Option<u64>,
     /// The time for which the next spin may last.
     window: u64,
-    /// The time for which this wait has spun; `None` before its first step.
-    spun: Option<u64>,
+    /// The time of this wait's first step, and of the last reading of the clock; `None` before the first step.
+    wait: Option<(u64, u64)>,
     /// The beginning of the driver's turn; `None` while the thread is others'.
     turn: Option<u64>,
     /// Messages in this turn.
@@ -128,13 +128,13 @@ impl Spinner {
             Spin::Fixed(window) if window.as_secs() < 4 => (window.as_nanos() as u64, false),
             Spin::Fixed(_) => (4_000_000_000, false),
         };
-        Self { yielded: None, window, spun: None, turn: None, messages: 0, reads: 0, skip: 0, level: 0, is_adaptive }
+        Self { yielded: None, window, wait: None, turn: None, messages: 0, reads: 0, skip: 0, level: 0, is_adaptive }
     }
 
     /// Begins a wait. Returns whether it spins first.
     #[inline]
     pub const fn begin(&mut self) -> bool {
-        self.spun = None;
+        self.wait = None;
         if self.window > 0 && self.skip == 0 {
             return true;
         }
@@ -148,20 +148,18 @@ impl Spinner {
     /// `clock` returns the time since a fixed moment of the driver's choice. It is read once for each yield.
     #[inline]
     pub fn step(&mut self, clock: impl FnOnce() -> Duration) -> Step {
-        if self.spun.is_some() && self.reads + 1 < READS {
+        if self.wait.is_some() && self.reads + 1 < READS {
             self.reads += 1;
             return Step::Read;
         }
         let now = clock().as_nanos() as u64;
-        let is_first = self.spun.is_none();
-        if is_first {
-            self.spun = Some(0);
-            self.yielded = None;
+        if self.wait.is_none() {
+            (self.wait, self.yielded) = (Some((now, now)), None);
         }
-        if self.count_yield(now) {
+        if self.is_contended(now) {
             return Step::Block;
         }
-        if self.spun.is_some_and(|spun| spun >= self.window) {
+        if self.spun() >= self.window {
             if self.is_adaptive {
                 self.back_off(0, FRUITLESS_LEVEL);
                 self.set_window(self.window);
@@ -181,12 +179,12 @@ impl Spinner {
     /// Ends a wait: the last read found input.
     #[inline]
     pub fn found(&mut self, clock: impl FnOnce() -> Duration) {
-        if self.reads == 0 && self.count_yield(clock().as_nanos() as u64) {
+        if self.reads == 0 && self.is_contended(clock().as_nanos() as u64) {
             return;
         }
         self.level = if self.level > FRUITLESS_LEVEL { self.level - 1 } else { 0 };
         if self.is_adaptive {
-            self.set_window(self.spun.unwrap_or(0));
+            self.set_window(self.spun());
         }
     }
 
@@ -202,7 +200,8 @@ impl Spinner {
         is_over
     }
 
-    /// Notes that the runtime's other tasks run now, as they do whenever the driver's task is pending.
+    /// Notes that the runtime's other tasks run now, as they do whenever the driver's task is pending, so that their time
+    /// is not taken for contention.
     #[inline]
     pub const fn end_turn(&mut self) {
         self.messages = 0;
@@ -210,17 +209,22 @@ impl Spinner {
         self.yielded = None;
     }
 
-    /// Adds the time since the last yield to the spin. Returns whether it was so long that others must have run.
-    fn count_yield(&mut self, now: u64) -> bool {
-        let Some(yielded) = self.yielded.take() else { return false };
-        let took = now.saturating_sub(yielded);
-        self.spun = Some(self.spun.unwrap_or(0).saturating_add(took));
-        let is_contended = took > CONTENDED;
+    /// Takes the time, and returns whether the last yield was so long that others must have run.
+    fn is_contended(&mut self, now: u64) -> bool {
+        if let Some((_, last)) = &mut self.wait {
+            *last = now;
+        }
+        let is_contended = self.yielded.take().is_some_and(|yielded| now.saturating_sub(yielded) > CONTENDED);
         if is_contended {
             self.back_off(FRUITLESS_LEVEL, CONTENDED_LEVEL);
             self.turn = None;
         }
         is_contended
+    }
+
+    /// Returns the time for which this wait has spun. It includes what others took after the driver gave way.
+    fn spun(&self) -> u64 {
+        self.wait.map_or(0, |(began, last)| last.saturating_sub(began))
     }
 
     /// Raises the back-off by one level above `least`, up to `most`.
@@ -320,6 +324,18 @@ mod tests {
         assert_eq!(spinner.step(|| Duration::ZERO), Step::GiveWay);
         spinner.found(|| Duration::from_secs(1));
         assert!(spinner.begin() && spinner.level == 0);
+    }
+
+    #[test]
+    fn a_wait_that_gives_way_at_each_yield_ends() {
+        let mut spinner = Spinner::new(Spin::Adaptive);
+        assert!(spinner.begin());
+        let mut now = 0;
+        while spinner.step(|| Duration::from_micros(now)) != Step::Block {
+            spinner.end_turn();
+            now += 1;
+        }
+        assert!(now < 20 * u64::from(READS));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::task::Poll;
 use bytes::Bytes;
 use degu_wire::chunk::{self, Decoder, Event};
 use degu_wire::head::{
-    FieldSpan, FramingField, encode_request, encode_response, encode_trailers, find_head_end, parse_request,
-    parse_response, parse_trailers,
+    FieldSpan, encode_request, encode_response, encode_trailers, find_head_end, parse_request, parse_response,
+    parse_trailers,
 };
 use degu_wire::machine::{Client, Connection, Content, Server};
 use degu_wire::{ByteRange, ChunkExtensions, Framing, Headers, Limits, Method, Part, Trailers};
@@ -88,12 +88,12 @@ fn the_core_encodes_without_allocating() {
     let mut out = [0; 256];
     let count = allocations(|| {
         let fields = [("host", "device"), ("accept", "*/*")];
-        encode_request(&mut out, Method::Post, "/log", fields, FramingField::Chunked).unwrap();
-        encode_response(&mut out, 200, "OK", [("etag", "\"1\"")], FramingField::Length(u64::MAX)).unwrap();
+        encode_request(&mut out, Method::Post, "/log", fields, Framing::Chunked).unwrap();
+        encode_response(&mut out, 200, "OK", [("etag", "\"1\"")], Framing::Length(u64::MAX)).unwrap();
         encode_trailers(&mut out, [("x-checksum", "9")]).unwrap();
         chunk::encode_chunk_head(&mut out, 5, [("seq", "1"), ("note", "a \"b\"")]).unwrap();
         chunk::encode_last_chunk(&mut out, ["last"]).unwrap();
-        encode_response(&mut out, 200, "OK", [("bad", "a\r\nb")], FramingField::None).unwrap_err();
+        encode_response(&mut out, 200, "OK", [("bad", "a\r\nb")], Framing::None).unwrap_err();
     });
     assert_eq!(count, 0);
 }
@@ -208,29 +208,27 @@ fn a_warm_machine_does_not_allocate() {
 }
 
 #[test]
-fn heads_that_are_kept_are_paid_for_unless_they_are_the_same() {
+fn heads_that_are_kept_are_paid_for() {
     let mut ends = Ends::new();
     for _ in 0..500 {
         ends.exchange(Body::Length);
     }
-    let (changing, same): (Vec<String>, Vec<String>) = (0..500).map(|n| (format!("/{n}"), "/".to_owned())).unzip();
-    for (targets, least, most) in [(changing, 500, 4 * 500), (same, 0, 4)] {
-        let mut kept = Vec::with_capacity(500);
-        let count = allocations(|| {
-            for target in &targets {
-                let content = Content::Bytes(Bytes::from_static(b"1"));
-                ends.client.request(Method::Post, target, "a", &ends.headers, content).unwrap();
-                carry(&mut ends.client, &mut ends.server);
-                let Ok(Poll::Ready(Some(request))) = ends.server.poll_request() else { panic!("no request") };
-                assert!(ends.server.poll_part().unwrap().is_ready());
-                kept.push(request);
-                ends.server.respond(204, "No Content", &ends.headers, Content::None, None).unwrap();
-                carry(&mut ends.server, &mut ends.client);
-                let Ok(Poll::Ready(_)) = ends.client.poll_response() else { panic!("no response") };
-            }
-        });
-        // The octets, the target, the places of the fields, and what counts who has them.
-        assert!((least..=most).contains(&count), "{count}");
-        assert!(kept.iter().zip(&targets).all(|(head, target)| head.target() == target));
-    }
+    let targets: Vec<_> = (0..500).map(|n| format!("/{n}")).collect();
+    let mut kept = Vec::with_capacity(500);
+    let count = allocations(|| {
+        for target in &targets {
+            let content = Content::Bytes(Bytes::from_static(b"1"));
+            ends.client.request(Method::Post, target, "a", &ends.headers, content).unwrap();
+            carry(&mut ends.client, &mut ends.server);
+            let Ok(Poll::Ready(Some(request))) = ends.server.poll_request() else { panic!("no request") };
+            assert!(ends.server.poll_part().unwrap().is_ready());
+            kept.push(request);
+            ends.server.respond(204, "No Content", &ends.headers, Content::None, None).unwrap();
+            carry(&mut ends.server, &mut ends.client);
+            let Ok(Poll::Ready(_)) = ends.client.poll_response() else { panic!("no response") };
+        }
+    });
+    // The text, the places of the fields, and the count of those who have them.
+    assert!((500..=3 * 500).contains(&count), "{count}");
+    assert!(kept.iter().zip(&targets).all(|(head, target)| head.target() == target));
 }

@@ -7,7 +7,7 @@ mod corpus;
 use core::task::Poll;
 
 use corpus::{Case, escaped};
-use degu_wire::head::{FieldSpan, FramingField, encode_request, parse_request, parse_response, parse_trailers};
+use degu_wire::head::{FieldSpan, encode_request, parse_request, parse_response, parse_trailers};
 use degu_wire::machine::{Client, Connection, Content, Server};
 use degu_wire::{Fault, Framing, Headers, Limits, Method, RemoteError};
 
@@ -335,7 +335,7 @@ fn a_field_is_known_by_every_octet_of_its_name_and_in_any_case() {
                 assert_eq!(parse(name, value, &other), Ok(true), "{other}");
                 let fields = [("host", "b"), (&other, value), (&other, value)];
                 let skip = usize::from(name == "host");
-                let sent = encode_request(&mut [0; 256], Method::Get, "/", fields[skip..].to_vec(), FramingField::None);
+                let sent = encode_request(&mut [0; 256], Method::Get, "/", fields[skip..].to_vec(), Framing::None);
                 assert!(sent.is_ok(), "{other}");
             }
         }

@@ -2,8 +2,8 @@
 
 use degu_wire::chunk::{Decoder, Step};
 use degu_wire::head::{
-    FieldSpan, Fields, FramingField, encode_request, encode_response, encode_trailers, find_head_end, parse_request,
-    parse_response, parse_trailers,
+    FieldSpan, Fields, encode_request, encode_response, encode_trailers, find_head_end, parse_request, parse_response,
+    parse_trailers,
 };
 use degu_wire::{Framing, Limits, LocalError, Method};
 use proptest::collection::vec;
@@ -37,17 +37,9 @@ fn method() -> impl Strategy<Value = String> {
     prop_oneof![prop::sample::select(vec!["GET", "HEAD", "PUT", "OPTIONS", "TRACE"]).prop_map(str::to_owned), TOKEN]
 }
 
-fn framing() -> impl Strategy<Value = FramingField> {
+fn framing() -> impl Strategy<Value = Framing> {
     let length = prop_oneof![0..100_u64, any::<u64>()];
-    prop_oneof![Just(FramingField::None), Just(FramingField::Chunked), length.prop_map(FramingField::Length)]
-}
-
-fn as_framing(framing: FramingField) -> Option<Framing> {
-    match framing {
-        FramingField::None => None,
-        FramingField::Length(length) => Some(Framing::Length(length)),
-        FramingField::Chunked => Some(Framing::Chunked),
-    }
+    prop_oneof![Just(Framing::None), Just(Framing::Chunked), length.prop_map(Framing::Length)]
 }
 
 fn borrowed(fields: &[Field]) -> impl Iterator<Item = (&str, &[u8])> + Clone {
@@ -55,8 +47,8 @@ fn borrowed(fields: &[Field]) -> impl Iterator<Item = (&str, &[u8])> + Clone {
 }
 
 /// The fields that were read begin with those that were written; the framing field may follow.
-fn same(read: Fields, written: &[Field], framing: FramingField) -> bool {
-    let more = usize::from(framing != FramingField::None);
+fn same(read: Fields, written: &[Field], framing: Framing) -> bool {
+    let more = usize::from(framing != Framing::None);
     read.len() == written.len() + more && read.iter().zip(borrowed(written)).all(|(one, another)| one == another)
 }
 
@@ -140,7 +132,7 @@ proptest! {
         let (path, query) = path.split_once('?').map_or((path.as_str(), None), |(path, query)| (path, Some(query)));
         prop_assert_eq!((head.path(), head.query()), (if path.is_empty() { "/" } else { path }, query));
         prop_assert_eq!(head.authority(), authority);
-        prop_assert_eq!((head.head_len(), head.framing()), (wire.len(), as_framing(framing).unwrap_or(Framing::None)));
+        prop_assert_eq!((head.head_len(), head.framing()), (wire.len(), framing));
         prop_assert!(same(head.fields(), &fields, framing), "{:?}", head);
         prop_assert!(head.keep_alive() && !head.is_http10() && !head.expects_continue());
     }
@@ -153,7 +145,7 @@ proptest! {
         framing in framing(),
         head in any::<bool>(),
     ) {
-        let framing = if status < 200 || status == 204 { FramingField::None } else { framing };
+        let framing = if status < 200 || status == 204 { Framing::None } else { framing };
         let wire = encoded(|out| encode_response(out, status, &reason, borrowed(&fields), framing));
         prop_assert_eq!(find_head_end(&wire, 0), Some(wire.len()));
 
@@ -161,7 +153,11 @@ proptest! {
         let parsed = parse_response(&wire, &mut slots, &Limits::DEFAULT).unwrap().unwrap();
         prop_assert_eq!((parsed.status(), parsed.reason()), (status, reason.as_bytes()));
         let bodiless = head || status < 200 || matches!(status, 204 | 304);
-        let expected = if bodiless { Framing::None } else { as_framing(framing).unwrap_or(Framing::UntilClose) };
+        let expected = match framing {
+            _ if bodiless => Framing::None,
+            Framing::None => Framing::UntilClose,
+            framing => framing,
+        };
         prop_assert_eq!(parsed.framing(if head { Method::Head } else { Method::Get }), expected);
         prop_assert_eq!(parsed.head_len(), wire.len());
         prop_assert!(same(parsed.fields(), &fields, framing), "{:?}", parsed);
@@ -173,7 +169,7 @@ proptest! {
         let wire = encoded(|out| encode_trailers(out, borrowed(&fields)));
         let section = wire.strip_suffix(b"\r\n").unwrap();
         let mut slots = [FieldSpan::EMPTY; 32];
-        prop_assert!(same(parse_trailers(section, &mut slots, &Limits::DEFAULT).unwrap(), &fields, FramingField::None));
+        prop_assert!(same(parse_trailers(section, &mut slots, &Limits::DEFAULT).unwrap(), &fields, Framing::None));
 
         let mut decoder = Decoder::new(&Limits::DEFAULT);
         decoder.decode(b"0\r\n").unwrap();

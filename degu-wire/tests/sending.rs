@@ -4,9 +4,9 @@
 
 use core::task::Poll;
 
-use degu_wire::head::{FramingField, encode_request, encode_response, encode_trailers};
+use degu_wire::head::{encode_request, encode_response, encode_trailers};
 use degu_wire::machine::{Client, Connection, Content, Server};
-use degu_wire::{Headers, Limits, LocalError, Method, Trailers};
+use degu_wire::{Framing, Headers, Limits, LocalError, Method, Trailers};
 
 /// Octets that end a line, a string, or what they stand in.
 const HOSTILE: [&str; 9] = ["\r\n", "\r", "\n", "\0", "\x0b", "\x1b", "\x7f", "a\r\nb: c", "a\r\n\r\nGET / HTTP/1.1"];
@@ -61,7 +61,7 @@ fn several<const N: usize>(fields: [(&str, &str); N]) -> Headers {
 
 /// The core's encoder for a request with one field.
 fn encode(method: Method, target: &str, name: &str, value: &[u8]) -> Result<usize, LocalError> {
-    encode_request(&mut [0; 256], method, target, [("host", &b"a"[..]), (name, value)], FramingField::None)
+    encode_request(&mut [0; 256], method, target, [("host", &b"a"[..]), (name, value)], Framing::None)
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn hosts_are_hosts() {
         let sent = request(Method::Get, "/", host, &Headers::new(), Content::None);
         assert_eq!(sent, Err(LocalError::FieldValue), "{host:?}");
         assert_eq!(
-            encode_request(&mut [0; 99], Method::Get, "/", [("Host", host)], FramingField::None).unwrap_err(),
+            encode_request(&mut [0; 99], Method::Get, "/", [("Host", host)], Framing::None).unwrap_err(),
             LocalError::FieldValue
         );
     }
@@ -129,7 +129,7 @@ fn reasons_have_no_controls() {
         let sent = respond(GET, 200, reason, &Headers::new(), Content::None);
         assert_eq!(sent, Err(LocalError::Reason), "{reason:?}");
         let none: [(&str, &str); 0] = [];
-        let encoded = encode_response(&mut [0; 99], 200, reason, none, FramingField::None);
+        let encoded = encode_response(&mut [0; 99], 200, reason, none, Framing::None);
         assert_eq!(encoded, Err(LocalError::Reason), "{reason:?}");
     }
     for reason in ["", "OK", "a\tb", " ", "é"] {
@@ -147,10 +147,10 @@ fn statuses_are_final_and_have_three_digits() {
     }
     let none: [(&str, &str); 0] = [];
     for status in [0, 99, 1000] {
-        let encoded = encode_response(&mut [0; 99], status, "x", none, FramingField::None);
+        let encoded = encode_response(&mut [0; 99], status, "x", none, Framing::None);
         assert_eq!(encoded, Err(LocalError::Status), "{status}");
     }
-    assert_eq!(encode_response(&mut [0; 99], 100, "x", none, FramingField::None), Ok(18));
+    assert_eq!(encode_response(&mut [0; 99], 100, "x", none, Framing::None), Ok(18));
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn fields_that_may_stand_once_are_sent_once() {
         assert_eq!(sent, Err(LocalError::FieldNotAllowed), "{name}");
         assert_eq!(respond(GET, 200, "x", &headers, Content::None), Err(LocalError::FieldNotAllowed), "{name}");
         let fields = [(name, "a"), (name, "a")];
-        let encoded = encode_request(&mut [0; 99], Method::Get, "/", fields, FramingField::None);
+        let encoded = encode_request(&mut [0; 99], Method::Get, "/", fields, Framing::None);
         assert_eq!(encoded, Err(LocalError::FieldNotAllowed), "{name}");
-        let encoded = encode_response(&mut [0; 99], 200, "x", fields, FramingField::None);
+        let encoded = encode_response(&mut [0; 99], 200, "x", fields, Framing::None);
         assert_eq!(encoded, Err(LocalError::FieldNotAllowed), "{name}");
     }
     let repeated = several([("set-cookie", "a"), ("set-cookie", "b"), ("vary", "a"), ("vary", "b")]);
@@ -235,7 +235,7 @@ fn framing_fields_say_what_the_body_is() {
     }
     for name in ["content-length", "Transfer-Encoding"] {
         assert_eq!(encode(Method::Get, "/", name, b"5"), Err(LocalError::FieldNotAllowed), "{name}");
-        let encoded = encode_response(&mut [0; 99], 200, "x", [(name, "5")], FramingField::None);
+        let encoded = encode_response(&mut [0; 99], 200, "x", [(name, "5")], Framing::None);
         assert_eq!(encoded, Err(LocalError::FieldNotAllowed), "{name}");
     }
 }
@@ -281,7 +281,7 @@ fn bodies_where_there_are_none_are_refused() {
     assert_eq!(request(Method::Trace, "/", "a", &Headers::new(), Content::None), Ok(()));
     let none: [(&str, &str); 0] = [];
     for status in [100, 199, 204] {
-        for framing in [FramingField::Chunked, FramingField::Length(0)] {
+        for framing in [Framing::Chunked, Framing::Length(0)] {
             let encoded = encode_response(&mut [0; 99], status, "x", none, framing);
             assert_eq!(encoded, Err(LocalError::BodyNotAllowed), "{status}");
         }
@@ -299,7 +299,7 @@ fn heads_have_a_bound_whatever_they_hold() {
     let long = "x".repeat(Limits::MAX_HEAD);
     assert_eq!(headers.append("e", &long), Err(LocalError::HeadTooLarge));
     let mut out = vec![0; 2 * Limits::MAX_HEAD];
-    let encoded = encode_request(&mut out, Method::Get, "/", [("host", "a"), ("x", &long)], FramingField::None);
+    let encoded = encode_request(&mut out, Method::Get, "/", [("host", "a"), ("x", &long)], Framing::None);
     assert_eq!(encoded, Err(LocalError::HeadTooLarge));
     assert_eq!(encode_trailers(&mut out, [("x", &long)]), Err(LocalError::HeadTooLarge));
     // One octet below the bound, and at it.
@@ -313,18 +313,18 @@ fn heads_are_written_to_the_octet() {
     let mut out = [0; 128];
     let fields = [("x", "y")];
     for (status, reason, framing, wire) in [
-        (200, "OK", FramingField::None, "HTTP/1.1 200 OK\r\nx: y\r\n\r\n"),
-        (200, "Fine", FramingField::Length(0), "HTTP/1.1 200 Fine\r\nx: y\r\ncontent-length: 0\r\n\r\n"),
-        (404, "OK", FramingField::Length(1), "HTTP/1.1 404 OK\r\nx: y\r\ncontent-length: 1\r\n\r\n"),
-        (100, "", FramingField::None, "HTTP/1.1 100 \r\nx: y\r\n\r\n"),
-        (987, "x", FramingField::Chunked, "HTTP/1.1 987 x\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n"),
+        (200, "OK", Framing::None, "HTTP/1.1 200 OK\r\nx: y\r\n\r\n"),
+        (200, "Fine", Framing::Length(0), "HTTP/1.1 200 Fine\r\nx: y\r\ncontent-length: 0\r\n\r\n"),
+        (404, "OK", Framing::Length(1), "HTTP/1.1 404 OK\r\nx: y\r\ncontent-length: 1\r\n\r\n"),
+        (100, "", Framing::None, "HTTP/1.1 100 \r\nx: y\r\n\r\n"),
+        (987, "x", Framing::Chunked, "HTTP/1.1 987 x\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n"),
     ] {
         let length = encode_response(&mut out, status, reason, fields, framing).unwrap();
         assert_eq!(str::from_utf8(&out[..length]).unwrap(), wire);
     }
     for (length, digits) in [(9, "9"), (10, "10"), (1_234_567_890, "1234567890"), (u64::MAX, "18446744073709551615")] {
         let wire = format!("PUT /a HTTP/1.1\r\nx: y\r\ncontent-length: {digits}\r\n\r\n");
-        let length = encode_request(&mut out, Method::Put, "/a", fields, FramingField::Length(length)).unwrap();
+        let length = encode_request(&mut out, Method::Put, "/a", fields, Framing::Length(length)).unwrap();
         assert_eq!(str::from_utf8(&out[..length]).unwrap(), wire);
     }
 }

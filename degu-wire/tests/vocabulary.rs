@@ -9,7 +9,7 @@ use std::error::Error;
 
 use degu_wire::machine::Content;
 use degu_wire::{
-    AddressError, AddressFault, Body, BodyKind, Chunk, Fault, Headers, LocalBody, LocalError, Method, Part, RangeError,
+    AddressError, AddressFault, Body, Chunk, Fault, Headers, LocalBody, LocalError, Method, Part, RangeError,
     RemoteError, Source, Trailers, reason_phrase,
 };
 
@@ -229,7 +229,7 @@ impl Source for NoParts {
 fn an_unfolded_body_gives_chunks_until_its_function_does_not() {
     let next = |n: u32| ready((n < 3).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)));
     for body in [LocalBody::unfold(0, next), Body::unfold(0, next).into()] {
-        let BodyKind::Chunked(mut source) = body.into_kind() else { panic!("chunks") };
+        let (Content::Chunked, Some(mut source)) = body.split() else { panic!("chunks") };
         let mut context = Context::from_waker(Waker::noop());
         for n in 0..3 {
             let Poll::Ready(Some(Ok(Part::Chunk { size: 4, extensions, .. }))) =
@@ -253,7 +253,7 @@ fn an_unfolded_body_waits_for_its_function() {
             .await;
         (!done).then(|| (Chunk::new("x"), true))
     });
-    let BodyKind::Chunked(source) = body.into_kind() else { panic!("chunks") };
+    let (Content::Chunked, Some(source)) = body.split() else { panic!("chunks") };
     let mut source = pin!(source);
     let mut context = Context::from_waker(Waker::noop());
     assert!(source.as_mut().get_mut().as_mut().poll_part(&mut context).is_pending());

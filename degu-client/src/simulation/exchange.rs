@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use degu_simulation::{Dice, Seen, patiently};
-use degu_wire::{Body, BodyKind, Part, Source};
+use degu_wire::{Body, Part, Source};
 use tokio::io::AsyncReadExt;
 
 use super::judge::{Outcome, body, headers};
@@ -163,7 +163,7 @@ async fn owned(
     let body = response.body.into_body(move |connection| {
         *give_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     });
-    let (BodyKind::Length(_, mut source) | BodyKind::Chunked(mut source)) = body.into_kind() else {
+    let (_, Some(mut source)) = body.split() else {
         seen.end(None, None);
         let connection = back.lock().unwrap_or_else(PoisonError::into_inner).take();
         return (Outcome::Response { number: named, status, seen, whole: true }, connection);

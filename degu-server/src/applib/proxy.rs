@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use degu_client::{Cause, Client, Connection, Error, OwnedResponse};
-use degu_wire::{BodyKind, BoxError, Headers, LocalBody, LocalError, Method, Source};
+use degu_wire::machine::Content;
+use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
 
 use crate::{App, IntoResponse, Request, Response, Session};
 
@@ -132,11 +133,11 @@ impl ProxyApp {
                 kept
             }
         };
-        let at_hand = match LocalBody::from(request.body).into_kind() {
-            BodyKind::None => Ok(None),
-            BodyKind::Bytes(bytes) => Ok(Some(bytes)),
-            BodyKind::Length(length, source) => Err(LocalBody::from_source(length, source)),
-            BodyKind::Chunked(source) => Err(LocalBody::from_chunks(source)),
+        let at_hand = match LocalBody::from(request.body).split() {
+            (Content::None, _) => Ok(None),
+            (Content::Bytes(bytes), _) => Ok(Some(bytes)),
+            (Content::Length(length), Some(source)) => Err(LocalBody::from_source(length, source)),
+            (Content::Chunked, Some(source)) => Err(LocalBody::from_chunks(source)),
             _ => Err(LocalBody::none()),
         };
         let exchanged = match at_hand {

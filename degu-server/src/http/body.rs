@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use degu_wire::{BodyKind, BodyOf, BoxError, Chunk, LocalBody, Part, Source};
+use degu_wire::machine::Content;
+use degu_wire::{BodyOf, BoxError, Chunk, LocalBody, Part, Source};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{into_map, trailers_from_http};
@@ -30,10 +31,10 @@ enum State<S: ?Sized> {
 impl<S: ?Sized> HttpBody<S> {
     /// The body, whose source crosses threads if `S` does.
     pub fn new(body: BodyOf<S>) -> Self {
-        Self(match body.into_kind() {
-            BodyKind::Bytes(bytes) if !bytes.is_empty() => State::Bytes(bytes),
-            BodyKind::Length(length @ 1.., source) => State::Length(length, source),
-            BodyKind::Chunked(source) => State::Chunks(source),
+        Self(match body.split() {
+            (Content::Bytes(bytes), _) if !bytes.is_empty() => State::Bytes(bytes),
+            (Content::Length(length @ 1..), Some(source)) => State::Length(length, source),
+            (Content::Chunked, Some(source)) => State::Chunks(source),
             _ => State::Ended,
         })
     }

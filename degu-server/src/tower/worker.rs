@@ -9,8 +9,8 @@ use std::task::Poll;
 use std::thread;
 
 use bytes::Buf;
-use degu_wire::machine::{Connection, RequestHead, Server};
-use degu_wire::{Address, BodyKind, BoxError, Framing, LocalBody, Source};
+use degu_wire::machine::{Connection, Content, RequestHead, Server};
+use degu_wire::{Address, BoxError, Framing, LocalBody, Source};
 use http::header::{CONNECTION, EXPECT, HOST};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -105,9 +105,9 @@ where
         return Err(StatusCode::FORBIDDEN);
     }
     session.requests = 1;
-    let (framing, source) = match body.into_kind() {
-        BodyKind::Length(length, source) => (Framing::Length(length), source),
-        BodyKind::Chunked(source) => (Framing::Chunked, source),
+    let (framing, source) = match body.split() {
+        (Content::Length(length), Some(source)) => (Framing::Length(length), source),
+        (Content::Chunked, Some(source)) => (Framing::Chunked, source),
         _ => (Framing::None, nothing()),
     };
     let body = Incoming::new(Origin::elsewhere(source, state.options.limits.max_chunk), framing);
@@ -150,10 +150,10 @@ fn head(parts: &http::request::Parts, body: &LocalBody, state: &ServerState) -> 
         }
     }
     let mut framing = String::new();
-    match body.kind() {
-        BodyKind::Chunked(_) => framing.push_str("transfer-encoding: chunked\r\n"),
+    match body.content() {
+        Content::Chunked => framing.push_str("transfer-encoding: chunked\r\n"),
         // Writing into a string does not fail.
-        BodyKind::Length(length, _) => drop(write!(framing, "content-length: {length}\r\n")),
+        Content::Length(length) => drop(write!(framing, "content-length: {length}\r\n")),
         _ => {}
     }
     text.extend_from_slice(framing.as_bytes());

@@ -1,21 +1,20 @@
 //! Bodies: what is sent, and the parts in which any body comes and goes.
 
 mod chunk;
-mod unfold;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 
 pub use chunk::{Chunk, ChunkExtensions};
 
+use crate::framing::Framing;
 use crate::headers::Trailers;
-use crate::machine::Content;
 
 /// An error of an application, of any kind.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
@@ -119,7 +118,9 @@ where
 /// # let _: [Body; 3] = [none, text, counter];
 /// ```
 pub struct BodyOf<S: ?Sized> {
-    kind: BodyKind<S>,
+    content: Content,
+    /// There is one where the content is to come in parts.
+    source: Option<Pin<Box<S>>>,
 }
 
 /// A body that may cross threads: see [`BodyOf`].
@@ -128,28 +129,52 @@ pub type Body = BodyOf<dyn Source + Send>;
 /// A body whose source need not be `Send`: what a server sends, whose connections never leave their thread.
 pub type LocalBody = BodyOf<dyn Source>;
 
-/// What a body is, for those who send it.
-#[non_exhaustive]
-pub enum BodyKind<S: ?Sized> {
+/// What a message that is sent has for a body, as far as its head must know.
+#[derive(Clone)]
+pub enum Content {
     /// No body.
     None,
-    /// Octets at hand, maybe none.
+    /// The whole body, which may be empty.
     Bytes(Bytes),
-    /// So many octets from a source, which gives [`Part::Data`] only.
-    Length(u64, Pin<Box<S>>),
-    /// Chunks from a source.
-    Chunked(Pin<Box<S>>),
+    /// A body of so many bytes, which follow in parts of [`Part::Data`].
+    Length(u64),
+    /// Chunks, which follow in parts.
+    Chunked,
+}
+
+impl Content {
+    /// Returns how the body is delimited.
+    pub fn framing(&self) -> Framing {
+        match self {
+            Self::None => Framing::None,
+            Self::Bytes(bytes) => Framing::Length(bytes.len() as u64),
+            Self::Length(length) => Framing::Length(*length),
+            Self::Chunked => Framing::Chunked,
+        }
+    }
+}
+
+/// Says how much it is: the bytes may be secrets.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("no body"),
+            Self::Bytes(bytes) => write!(f, "{} octets", bytes.len()),
+            Self::Length(length) => write!(f, "{length} octets from a source"),
+            Self::Chunked => f.write_str("chunks from a source"),
+        }
+    }
 }
 
 impl<S: ?Sized> BodyOf<S> {
     /// No body.
     pub const fn none() -> Self {
-        Self { kind: BodyKind::None }
+        Self { content: Content::None, source: None }
     }
 
     /// So many octets from a source, for a content-length. More or fewer are an error, and the message is cut.
     pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
-        Self { kind: BodyKind::Length(length, source) }
+        Self { content: Content::Length(length), source: Some(source) }
     }
 
     /// Chunks from a source, and at the end maybe trailers and extensions of the last chunk: a [`Part::Last`].
@@ -169,42 +194,31 @@ impl<S: ?Sized> BodyOf<S> {
     /// # Ok::<(), degu_wire::LocalError>(())
     /// ```
     pub const fn from_chunks(source: Pin<Box<S>>) -> Self {
-        Self { kind: BodyKind::Chunked(source) }
+        Self { content: Content::Chunked, source: Some(source) }
     }
 
-    /// What the body is.
-    pub fn into_kind(self) -> BodyKind<S> {
-        self.kind
-    }
-
-    /// What a machine is told of the body, and the source of its parts if it has one: what a driver works with.
+    /// Splits the body into what a machine is told of it, and the source of its parts if it has one.
     pub fn split(self) -> (Content, Option<Pin<Box<S>>>) {
-        match self.kind {
-            BodyKind::None => (Content::None, None),
-            BodyKind::Bytes(bytes) => (Content::Bytes(bytes), None),
-            BodyKind::Length(length, source) => (Content::Length(length), Some(source)),
-            BodyKind::Chunked(source) => (Content::Chunked, Some(source)),
-        }
+        (self.content, self.source)
     }
 
-    /// What the body is.
-    pub const fn kind(&self) -> &BodyKind<S> {
-        &self.kind
+    /// Returns what a machine is told of the body.
+    pub const fn content(&self) -> &Content {
+        &self.content
     }
 
-    /// The number of octets, if it is known.
+    /// Returns the number of bytes, if it is known.
     pub fn length(&self) -> Option<u64> {
-        match &self.kind {
-            BodyKind::None => Some(0),
-            BodyKind::Bytes(bytes) => Some(bytes.len() as u64),
-            BodyKind::Length(length, _) => Some(*length),
-            BodyKind::Chunked(_) => None,
+        match self.content.framing() {
+            Framing::None => Some(0),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
         }
     }
 
     /// Whether there is no body, which an empty one is not.
     pub const fn is_none(&self) -> bool {
-        matches!(self.kind, BodyKind::None)
+        matches!(self.content, Content::None)
     }
 }
 
@@ -221,7 +235,7 @@ impl Body {
         F: FnMut(T) -> Fut + Send + 'static,
         Fut: Future<Output = Option<(Chunk, T)>> + Send + 'static,
     {
-        Self::from_chunks(Box::pin(unfold::Unfold::new(seed, next)))
+        Self::from_chunks(Box::pin(unfold(seed, next)))
     }
 }
 
@@ -238,7 +252,31 @@ impl LocalBody {
         F: FnMut(T) -> Fut + 'static,
         Fut: Future<Output = Option<(Chunk, T)>> + 'static,
     {
-        Self::from_chunks(Box::pin(unfold::Unfold::new(seed, next)))
+        Self::from_chunks(Box::pin(unfold(seed, next)))
+    }
+}
+
+/// Calls `next` with the state of the last call, and gives the chunks that come out.
+fn unfold<T, F, Fut>(seed: T, next: F) -> impl Source
+where
+    F: FnMut(T) -> Fut,
+    Fut: Future<Output = Option<(Chunk, T)>>,
+{
+    // The state is taken while the future has it, and for good at the end. Boxes can be moved, whatever is in them.
+    let mut held = Box::new((Some(seed), next));
+    let mut under_way = Box::pin(None);
+    move |cx: &mut Context<'_>| {
+        let (state, next) = &mut *held;
+        if let Some(state) = state.take() {
+            under_way.set(Some(next(state)));
+        }
+        let Some(future) = under_way.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let step = ready!(future.poll(cx));
+        under_way.set(None);
+        Poll::Ready(step.map(|(chunk, next)| {
+            *state = Some(next);
+            Ok(chunk.into())
+        }))
     }
 }
 
@@ -250,31 +288,13 @@ impl<S: ?Sized> Default for BodyOf<S> {
 
 impl<S: ?Sized> fmt::Debug for BodyOf<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
-    }
-}
-
-impl<S: ?Sized> fmt::Debug for BodyKind<S> {
-    /// The framing only: content may be a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("no body"),
-            Self::Bytes(bytes) => write!(f, "{} octets", bytes.len()),
-            Self::Length(length, _) => write!(f, "{length} octets from a source"),
-            Self::Chunked(_) => f.write_str("chunks from a source"),
-        }
+        self.content.fmt(f)
     }
 }
 
 impl From<Body> for LocalBody {
-    fn from(body: Body) -> Self {
-        let kind = match body.kind {
-            BodyKind::None => BodyKind::None,
-            BodyKind::Bytes(bytes) => BodyKind::Bytes(bytes),
-            BodyKind::Length(length, source) => BodyKind::Length(length, source as Pin<Box<dyn Source>>),
-            BodyKind::Chunked(source) => BodyKind::Chunked(source as Pin<Box<dyn Source>>),
-        };
-        Self { kind }
+    fn from(Body { content, source }: Body) -> Self {
+        Self { content, source: source.map(|source| source as Pin<Box<dyn Source>>) }
     }
 }
 
@@ -286,7 +306,7 @@ impl<S: ?Sized> From<()> for BodyOf<S> {
 
 impl<S: ?Sized> From<Bytes> for BodyOf<S> {
     fn from(bytes: Bytes) -> Self {
-        Self { kind: BodyKind::Bytes(bytes) }
+        Self { content: Content::Bytes(bytes), source: None }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::scan::{Scanner, run_plain};
 use super::{CRLF, Extensions, MAX_SIZE_LINE};
-use crate::octets::{HEX, NO_HEX};
+use crate::abnf::{HEX, NO_HEX};
 use crate::{Fault, Limits, RemoteError};
 
 /// The most digits of a chunk size: what 64 bits hold, so that no size can overflow.

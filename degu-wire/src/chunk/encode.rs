@@ -2,8 +2,9 @@
 
 use super::{Extension, ExtensionValue};
 use crate::LocalError;
+use crate::abnf::{hexadecimal, is_text};
 use crate::head::is_token;
-use crate::octets::is_text;
+use crate::sink::{Sink, SliceSink};
 
 /// What ends each line, and the data of each chunk.
 pub const CRLF: &[u8; 2] = b"\r\n";
@@ -50,7 +51,7 @@ where
     if size == 0 {
         return Err(LocalError::ChunkLength);
     }
-    encode_line(Buffer { out, length: 0 }, size, extensions)
+    encode_line(out, size, extensions)
 }
 
 /// Writes the line of the last chunk: `0`, its extensions and CRLF. Returns how many octets of `out` are used.
@@ -71,97 +72,27 @@ pub fn encode_last_chunk<'e, I>(out: &mut [u8], extensions: I) -> Result<usize, 
 where
     I: IntoIterator<Item: Into<Extension<'e>>>,
 {
-    encode_line(Buffer { out, length: 0 }, 0, extensions)
+    encode_line(out, 0, extensions)
 }
 
-/// How many octets [`encode_chunk_head`] writes, or [`encode_last_chunk`] for size 0.
-///
-/// ```
-/// assert_eq!(degu_wire::chunk::chunk_head_len(255, [("a", "b c")]), Ok(b"ff;a=\"b c\"\r\n".len()));
-/// ```
-///
-/// # Errors
-///
-/// [`LocalError::ChunkExtension`], as for [`encode_chunk_head`].
-pub fn chunk_head_len<'e, I>(size: u64, extensions: I) -> Result<usize, LocalError>
+fn encode_line<'e, I>(out: &mut [u8], size: u64, extensions: I) -> Result<usize, LocalError>
 where
     I: IntoIterator<Item: Into<Extension<'e>>>,
 {
-    encode_line(Count(0), size, extensions)
-}
-
-/// Where a line goes.
-trait Sink {
-    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError>;
-    fn length(&self) -> usize;
-}
-
-/// Into a buffer, from its front.
-struct Buffer<'o> {
-    out: &'o mut [u8],
-    length: usize,
-}
-
-impl Sink for Buffer<'_> {
-    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError> {
-        let end = self.length + octets.len();
-        self.out.get_mut(self.length..end).ok_or(LocalError::BufferTooSmall)?.copy_from_slice(octets);
-        self.length = end;
-        Ok(())
-    }
-
-    fn length(&self) -> usize {
-        self.length
-    }
-}
-
-/// Nowhere.
-struct Count(usize);
-
-impl Sink for Count {
-    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError> {
-        self.0 += octets.len();
-        Ok(())
-    }
-
-    fn length(&self) -> usize {
-        self.0
-    }
-}
-
-fn encode_line<'e, S, I>(mut sink: S, size: u64, extensions: I) -> Result<usize, LocalError>
-where
-    S: Sink,
-    I: IntoIterator<Item: Into<Extension<'e>>>,
-{
-    put_size(&mut sink, size)?;
+    let mut sink = SliceSink::new(out);
+    sink.put(hexadecimal(size, &mut [0; 16]))?;
     for extension in extensions {
         put_extension(&mut sink, extension.into())?;
-        if sink.length() + CRLF.len() > MAX_CHUNK_LINE {
+        if sink.len() + CRLF.len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);
         }
     }
     sink.put(CRLF)?;
-    Ok(sink.length())
-}
-
-/// `chunk-size = 1*HEXDIG`, without leading zeros
-fn put_size(sink: &mut impl Sink, size: u64) -> Result<(), LocalError> {
-    let mut digits = [b'0'; 16];
-    let mut first = digits.len() - 1;
-    let mut rest = size;
-    loop {
-        digits[first] = b"0123456789abcdef"[(rest & 0xf) as usize];
-        rest >>= 4;
-        if rest == 0 {
-            return sink.put(&digits[first..]);
-        }
-        first -= 1;
-    }
+    Ok(sink.len())
 }
 
 /// `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send
-fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), LocalError> {
+fn put_extension(sink: &mut SliceSink, extension: Extension<'_>) -> Result<(), LocalError> {
     if !is_token(extension.name.as_bytes()) {
         return Err(LocalError::ChunkExtension);
     }
@@ -182,7 +113,7 @@ fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), L
 }
 
 /// `*( qdtext / quoted-pair )`: only what must be escaped is (RFC 9110 §5.6.4).
-fn put_quoted(sink: &mut impl Sink, value: ExtensionValue<'_>) -> Result<(), LocalError> {
+fn put_quoted(sink: &mut SliceSink, value: ExtensionValue<'_>) -> Result<(), LocalError> {
     for octet in value.unescape() {
         match octet {
             b'"' | b'\\' => sink.put(&[b'\\', octet])?,
@@ -242,7 +173,6 @@ mod tests {
     fn what_can_not_be_sent_is_refused() {
         for name in ["", "a b", "a;", "a=", "é", "a\r\n", "\""] {
             assert_eq!(line(1, [name]), Err(LocalError::ChunkExtension), "{name:?}");
-            assert_eq!(chunk_head_len(1, [name]), Err(LocalError::ChunkExtension), "{name:?}");
         }
         for value in ["\0", "a\r\nb", "\n", "\u{7f}", "\u{1b}"] {
             assert_eq!(line(1, [("a", value)]), Err(LocalError::ChunkExtension), "{value:?}");
@@ -255,9 +185,7 @@ mod tests {
     fn a_line_is_as_long_as_a_decoder_accepts() {
         let name = String::from_utf8(std::vec![b'n'; MAX_CHUNK_LINE - "1;\r\n".len() + 1]).unwrap();
         assert_eq!(line(1, [&name[1..]]).unwrap().len(), MAX_CHUNK_LINE);
-        assert_eq!(chunk_head_len(1, [&name[1..]]), Ok(MAX_CHUNK_LINE));
         assert_eq!(line(1, [name.as_str()]), Err(LocalError::ChunkExtension));
-        assert_eq!(chunk_head_len(1, [name.as_str()]), Err(LocalError::ChunkExtension));
         let wire = line(1, [&name[1..]]).unwrap();
         let mut decoder = super::super::Decoder::new(&crate::Limits::DEFAULT);
         assert_eq!(decoder.decode(wire.as_bytes()).unwrap().consumed, MAX_CHUNK_LINE);

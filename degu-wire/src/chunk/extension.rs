@@ -1,7 +1,7 @@
 //! Chunk extensions as they were received, and one by one.
 
 use super::scan::Scanner;
-use crate::octets::is_token;
+use crate::abnf::is_token;
 use crate::{Fault, RemoteError};
 
 /// The extensions of one chunk, well-formed, in the order they were sent (RFC 9112 §7.1.1).

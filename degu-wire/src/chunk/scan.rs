@@ -3,7 +3,7 @@
 //! A table rather than nested loops, because a line may end anywhere in what has been received: the scanner is one
 //! octet of state, and goes on where it stopped.
 
-use crate::octets;
+use crate::abnf;
 
 /// Where in `chunk-ext` the scanner is. The numbers are offsets of rows in [`NEXT`].
 ///
@@ -79,9 +79,9 @@ static CLASS: [u8; 256] = {
             b'=' => 4,
             b'"' => 5,
             b'\\' => 6,
-            blank if octets::is_blank(blank) => 1,
-            token if octets::is_token(token) => 2,
-            text if octets::is_text(text) => 7,
+            blank if abnf::is_blank(blank) => 1,
+            token if abnf::is_token(token) => 2,
+            text if abnf::is_text(text) => 7,
             _ => 0,
         };
         octet += 1;
@@ -126,7 +126,7 @@ pub(super) fn run_plain(text: &[u8], mut at: usize) -> usize {
 
 fn token_end(text: &[u8], mut at: usize) -> usize {
     while let Some(&octet) = text.get(at)
-        && octets::is_token(octet)
+        && abnf::is_token(octet)
     {
         at += 1;
     }
@@ -151,7 +151,7 @@ impl Scanner {
             // Most octets lead from one of these states to itself. To see that of many octets in a row takes less time
             // than to look up one state after the other, each of which waits for the last.
             if state == NAME || state == VALUE {
-                at += text[at..].iter().take_while(|&&octet| octets::is_token(octet)).count();
+                at += text[at..].iter().take_while(|&&octet| abnf::is_token(octet)).count();
             } else if state == QUOTED {
                 at += text[at..].iter().take_while(|&&octet| QUOTED_TEXT[usize::from(octet)]).count();
             }

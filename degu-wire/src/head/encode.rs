@@ -2,69 +2,21 @@
 //! which the parser of this crate, or a laxer one, would read as something else.
 
 use super::{
-    fields::{Semantics, is_forbidden_in_trailers, single},
+    fields::{Names, is_forbidden_in_trailers},
     host::is_host,
     request::is_target,
     scan::{is_field_value, is_text, is_token},
 };
-use crate::{Limits, LocalError, Method};
-
-/// How an encoded message says where its body ends. The encoder writes the field; it is refused among the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FramingField {
-    /// No field: a request without a body, a response that has none, or one that ends with the connection.
-    None,
-    /// `content-length`.
-    Length(u64),
-    /// `transfer-encoding: chunked`.
-    Chunked,
-}
-
-/// Where encoded octets go.
-pub(crate) trait Sink {
-    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError>;
-}
-
-/// A slice that is filled from its front.
-pub(crate) struct SliceSink<'o> {
-    out: &'o mut [u8],
-    len: usize,
-}
-
-impl<'o> SliceSink<'o> {
-    pub(crate) fn new(out: &'o mut [u8]) -> Self {
-        Self { out, len: 0 }
-    }
-
-    fn finish(self) -> Result<usize, LocalError> {
-        if self.len > Limits::MAX_HEAD { Err(LocalError::HeadTooLarge) } else { Ok(self.len) }
-    }
-}
-
-impl Sink for SliceSink<'_> {
-    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError> {
-        let end = self.len + octets.len();
-        self.out.get_mut(self.len..end).ok_or(LocalError::BufferTooSmall)?.copy_from_slice(octets);
-        self.len = end;
-        Ok(())
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl Sink for alloc::vec::Vec<u8> {
-    fn put(&mut self, octets: &[u8]) -> Result<(), LocalError> {
-        self.extend_from_slice(octets);
-        Ok(())
-    }
-}
+use crate::sink::{Sink, SliceSink};
+use crate::{Framing, Limits, LocalError, Method};
 
 /// Writes a request head into `out` and gives its length. Host is one of the fields.
 ///
 /// ```
-/// use degu_wire::{Method, head::{FramingField, encode_request}};
+/// use degu_wire::{Framing, Method, head::encode_request};
 ///
 /// let mut out = [0; 128];
-/// let len = encode_request(&mut out, Method::Get, "/time", [("host", "clock")], FramingField::None)?;
+/// let len = encode_request(&mut out, Method::Get, "/time", [("host", "clock")], Framing::None)?;
 /// assert_eq!(&out[..len], b"GET /time HTTP/1.1\r\nhost: clock\r\n\r\n");
 /// # Ok::<(), degu_wire::LocalError>(())
 /// ```
@@ -77,14 +29,15 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
     method: Method<'_>,
     target: &str,
     fields: impl IntoIterator<Item = (&'f str, V)>,
-    framing: FramingField,
+    framing: Framing,
 ) -> Result<usize, LocalError> {
+    // Nothing but its fields tells where a request ends.
+    if framing == Framing::UntilClose {
+        return Err(LocalError::BodyNotAllowed);
+    }
     let mut sink = SliceSink::new(out);
     put_request_line(&mut sink, method, target)?;
-    put_fields(&mut sink, fields)?;
-    put_framing(&mut sink, framing)?;
-    sink.put(b"\r\n")?;
-    sink.finish()
+    put_fields(sink, fields, framing)
 }
 
 /// Writes a response head into `out` and gives its length.
@@ -97,18 +50,15 @@ pub fn encode_response<'f, V: AsRef<[u8]>>(
     status: u16,
     reason: &str,
     fields: impl IntoIterator<Item = (&'f str, V)>,
-    framing: FramingField,
+    framing: Framing,
 ) -> Result<usize, LocalError> {
     // RFC 9112 §6.1 and RFC 9110 §8.6: messages without a body carry no framing.
-    if framing != FramingField::None && (status < 200 || status == 204) {
+    if framing != Framing::None && (status < 200 || status == 204) {
         return Err(LocalError::BodyNotAllowed);
     }
     let mut sink = SliceSink::new(out);
     put_status_line(&mut sink, status, reason.as_bytes())?;
-    put_fields(&mut sink, fields)?;
-    put_framing(&mut sink, framing)?;
-    sink.put(b"\r\n")?;
-    sink.finish()
+    put_fields(sink, fields, framing)
 }
 
 /// Writes a trailer section with its empty line, which follows the last chunk's line.
@@ -128,7 +78,7 @@ pub fn encode_trailers<'f, V: AsRef<[u8]>>(
         put_field(&mut sink, name, value.as_ref())?;
     }
     sink.put(b"\r\n")?;
-    sink.finish()
+    finish(&sink)
 }
 
 pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target: &str) -> Result<(), LocalError> {
@@ -148,15 +98,7 @@ pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target:
     sink.put(b" HTTP/1.1\r\n")
 }
 
-#[inline(always)]
 pub(crate) fn put_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) -> Result<(), LocalError> {
-    if status == 200 && reason == b"OK" {
-        return sink.put(b"HTTP/1.1 200 OK\r\n");
-    }
-    put_other_status_line(sink, status, reason)
-}
-
-fn put_other_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) -> Result<(), LocalError> {
     if !(100..=999).contains(&status) {
         return Err(LocalError::Status);
     }
@@ -164,8 +106,9 @@ fn put_other_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) -> Re
         return Err(LocalError::Reason);
     }
     let digit = |value: u16| b'0' + (value % 10) as u8;
-    sink.put(b"HTTP/1.1 ")?;
-    sink.put(&[digit(status / 100), digit(status / 10), digit(status), b' '])?;
+    let mut start = *b"HTTP/1.1 ddd ";
+    start[9..12].copy_from_slice(&[digit(status / 100), digit(status / 10), digit(status)]);
+    sink.put(&start)?;
     sink.put(reason)?;
     sink.put(b"\r\n")
 }
@@ -181,24 +124,30 @@ pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), LocalError> {
     Ok(())
 }
 
-/// Writes fields, of which none may be a framing field, and some only once.
-pub(crate) fn put_fields<'f, V: AsRef<[u8]>>(
-    sink: &mut impl Sink,
+/// Writes fields, of which none may be a framing field, and some only once; the framing; and the empty line.
+fn put_fields<'f, V: AsRef<[u8]>>(
+    mut sink: SliceSink,
     fields: impl IntoIterator<Item = (&'f str, V)>,
-) -> Result<(), LocalError> {
-    let mut seen = 0;
+    framing: Framing,
+) -> Result<usize, LocalError> {
+    let mut seen = Names::OTHER;
     for (name, value) in fields {
-        let field = single(name.as_bytes());
-        if field & (seen | Semantics::CONTENT_LENGTH | Semantics::CHUNKED) != 0 {
+        let field = Names::of(name.as_bytes());
+        if !seen.add(field) || matches!(field, Names::CONTENT_LENGTH | Names::TRANSFER_ENCODING) {
             return Err(LocalError::FieldNotAllowed);
         }
-        seen |= field;
-        if field == Semantics::HOST && !is_host(value.as_ref()) {
+        if field == Names::HOST && !is_host(value.as_ref()) {
             return Err(LocalError::FieldValue);
         }
-        put_field(sink, name, value.as_ref())?;
+        put_field(&mut sink, name, value.as_ref())?;
     }
-    Ok(())
+    put_framing(&mut sink, framing)?;
+    sink.put(b"\r\n")?;
+    finish(&sink)
+}
+
+fn finish(sink: &SliceSink) -> Result<usize, LocalError> {
+    if sink.len() > Limits::MAX_HEAD { Err(LocalError::HeadTooLarge) } else { Ok(sink.len()) }
 }
 
 fn put_field(sink: &mut impl Sink, name: &str, value: &[u8]) -> Result<(), LocalError> {
@@ -209,34 +158,20 @@ fn put_field(sink: &mut impl Sink, name: &str, value: &[u8]) -> Result<(), Local
     sink.put(b"\r\n")
 }
 
-#[inline(always)]
-pub(crate) fn put_framing(sink: &mut impl Sink, framing: FramingField) -> Result<(), LocalError> {
-    match framing {
-        FramingField::None => Ok(()),
-        FramingField::Chunked => sink.put(b"transfer-encoding: chunked\r\n"),
-        FramingField::Length(length) => put_length(sink, length),
-    }
-}
-
-#[inline(always)]
-fn put_length(sink: &mut impl Sink, length: u64) -> Result<(), LocalError> {
+/// Writes the field that says where the body ends, if one does.
+pub(crate) fn put_framing(sink: &mut impl Sink, framing: Framing) -> Result<(), LocalError> {
     const NAME: &[u8] = b"content-length: ";
-    let digit = |value: u64| b'0' + (value % 10) as u8;
-    if let 100..=999 = length {
-        // Of most small messages, so that all of it is known but three octets.
-        let mut line = *b"content-length: 000\r\n";
-        line[NAME.len()..][..3].copy_from_slice(&[digit(length / 100), digit(length / 10), digit(length)]);
-        return sink.put(&line);
-    }
+    let Framing::Length(mut length) = framing else {
+        return if framing == Framing::Chunked { sink.put(b"transfer-encoding: chunked\r\n") } else { Ok(()) };
+    };
     // Written from its end, in one piece: u64::MAX has 20 digits.
     let mut line = *b"content-length: 00000000000000000000\r\n";
     let mut at = line.len() - 2;
-    let mut rest = length;
     loop {
         at -= 1;
-        line[at] = digit(rest);
-        rest /= 10;
-        if rest == 0 {
+        line[at] = b'0' + (length % 10) as u8;
+        length /= 10;
+        if length == 0 {
             break;
         }
     }

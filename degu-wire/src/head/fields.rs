@@ -7,7 +7,8 @@ use super::{
     host::is_host,
     scan::{skip_text, skip_token},
 };
-use crate::{Fault, RemoteError};
+use crate::abnf::decimal;
+use crate::{Fault, Framing, Limits, RemoteError};
 
 /// Where a field lies in its head: four offsets, eight octets. Storage for them belongs to the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,9 +25,11 @@ impl FieldSpan {
 
     pub(crate) fn name(self, text: &[u8]) -> &str {
         // A field name is a token, so it is ASCII; the spans were made for this text.
-        text.get(self.name as usize..self.name_end as usize)
-            .and_then(|name| core::str::from_utf8(name).ok())
-            .unwrap_or_default()
+        core::str::from_utf8(self.name_bytes(text)).unwrap_or_default()
+    }
+
+    pub(crate) fn name_bytes(self, text: &[u8]) -> &[u8] {
+        text.get(self.name as usize..self.name_end as usize).unwrap_or_default()
     }
 
     pub(crate) fn value(self, text: &[u8]) -> &[u8] {
@@ -34,8 +37,7 @@ impl FieldSpan {
     }
 
     pub(crate) fn is_named(self, text: &[u8], name: &str) -> bool {
-        text.get(self.name as usize..self.name_end as usize)
-            .is_some_and(|found| found.eq_ignore_ascii_case(name.as_bytes()))
+        self.name_bytes(text).eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
@@ -47,11 +49,60 @@ pub(super) enum Part {
     Trailers,
 }
 
-/// The fields that may stand only once, and those whose presence alone decides something.
+/// The fields that mean something to the codec, a bit for each, so that those of a message are a set.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Names(u16);
+
+impl Names {
+    /// Every other field.
+    pub(crate) const OTHER: Self = Self(0);
+    pub(crate) const HOST: Self = Self(1);
+    pub(crate) const CONTENT_LENGTH: Self = Self(1 << 1);
+    pub(crate) const TRANSFER_ENCODING: Self = Self(1 << 2);
+    pub(crate) const EXPECT: Self = Self(1 << 3);
+    pub(crate) const CONTENT_TYPE: Self = Self(1 << 4);
+    pub(crate) const CONTENT_RANGE: Self = Self(1 << 5);
+    pub(crate) const AUTHORIZATION: Self = Self(1 << 6);
+    pub(crate) const RANGE: Self = Self(1 << 7);
+    /// This one and the next may stand in several lines.
+    pub(crate) const CONNECTION: Self = Self(1 << 8);
+    pub(crate) const DATE: Self = Self(1 << 9);
+
+    /// Returns the bit of a field.
+    #[inline(always)]
+    pub(crate) fn of(name: &[u8]) -> Self {
+        match name.len() {
+            4 if is(name, b"host") => Self::HOST,
+            4 if is(name, b"date") => Self::DATE,
+            5 if is(name, b"range") => Self::RANGE,
+            6 if is(name, b"expect") => Self::EXPECT,
+            10 if is(name, b"connection") => Self::CONNECTION,
+            12 if is(name, b"content-type") => Self::CONTENT_TYPE,
+            13 if is(name, b"authorization") => Self::AUTHORIZATION,
+            13 if is(name, b"content-range") => Self::CONTENT_RANGE,
+            14 if is(name, b"content-length") => Self::CONTENT_LENGTH,
+            17 if is(name, b"transfer-encoding") => Self::TRANSFER_ENCODING,
+            _ => Self::OTHER,
+        }
+    }
+
+    pub(crate) const fn has(self, name: Self) -> bool {
+        self.0 & name.0 != 0
+    }
+
+    /// Adds a field; `false` if it may stand only once and is there already.
+    pub(crate) const fn add(&mut self, name: Self) -> bool {
+        let repeated = self.0 & name.0 & !(Self::CONNECTION.0 | Self::DATE.0) != 0;
+        self.0 |= name.0;
+        !repeated
+    }
+}
+
+/// What the fields of a head say about framing, routing and persistence.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Semantics {
-    seen: u16,
-    pub(super) content_length: u64,
+    seen: Names,
+    content_length: u64,
     pub(super) close: bool,
     pub(super) expects_continue: bool,
     /// The value of Host, as offsets.
@@ -59,102 +110,68 @@ pub(super) struct Semantics {
 }
 
 impl Semantics {
-    pub(super) const HOST: u16 = 1;
-    pub(super) const CONTENT_LENGTH: u16 = 1 << 1;
-    pub(super) const CHUNKED: u16 = 1 << 2;
-    const CONTENT_TYPE: u16 = 1 << 3;
-    const CONTENT_RANGE: u16 = 1 << 4;
-    const AUTHORIZATION: u16 = 1 << 5;
-    const RANGE: u16 = 1 << 6;
-    const EXPECT: u16 = 1 << 7;
-
-    pub(super) const fn has(&self, field: u16) -> bool {
-        self.seen & field != 0
+    pub(super) const fn has_host(&self) -> bool {
+        self.seen.has(Names::HOST)
     }
 
-    fn once(&mut self, field: u16, at: usize) -> Result<(), RemoteError> {
-        if self.has(field) {
-            return Err(RemoteError::at(Fault::Repeated, at));
+    /// Returns how the fields delimit the body, or `None` if no field does.
+    pub(super) fn framing(&self) -> Result<Option<Framing>, RemoteError> {
+        match (self.seen.has(Names::CONTENT_LENGTH), self.seen.has(Names::TRANSFER_ENCODING)) {
+            (false, false) => Ok(None),
+            (true, false) => Ok(Some(Framing::Length(self.content_length))),
+            (false, true) => Ok(Some(Framing::Chunked)),
+            // RFC 9112 §6.3: a proxy before us may have taken the other one.
+            (true, true) => Err(Fault::LengthAndCoding.into()),
         }
-        self.seen |= field;
-        Ok(())
     }
 
-    /// Takes note of one field. `at` is where its name begins, `value_at` where its value does.
+    /// Notes one field. `at` is where its name begins, `value_at` where its value does.
     #[inline(always)]
     fn note(&mut self, name: &[u8], at: usize, value: &[u8], value_at: usize, part: Part) -> Result<(), RemoteError> {
         let refuse = |fault| Err(RemoteError::at(fault, value_at));
-        match name.len() {
-            4 if matches!(part, Part::Request { .. }) && is(name, b"host") => {
-                self.once(Self::HOST, at)?;
-                if !is_host(value) {
-                    return refuse(Fault::Host);
+        let field = Names::of(name);
+        // Host has no meaning in a response.
+        if field == Names::OTHER || (field == Names::HOST && matches!(part, Part::Response { .. })) {
+            return Ok(());
+        }
+        if !self.seen.add(field) {
+            return Err(RemoteError::at(Fault::Repeated, at));
+        }
+        match field {
+            Names::HOST if !is_host(value) => return refuse(Fault::Host),
+            Names::HOST => self.host = (value_at as u16, (value_at + value.len()) as u16),
+            // A server ignores it in a request of HTTP/1.0 (RFC 9110 §10.1.1); in a response it has no meaning.
+            Names::EXPECT if part == (Part::Request { http10: false }) => {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return refuse(Fault::Expectation);
                 }
-                self.host = (value_at as u16, (value_at + value.len()) as u16);
+                self.expects_continue = true;
             }
-            5 if is(name, b"range") => self.once(Self::RANGE, at)?,
-            6 if is(name, b"expect") => {
-                self.once(Self::EXPECT, at)?;
-                // A server ignores it in a request of HTTP/1.0 (RFC 9110 §10.1.1); in a response it has no meaning.
-                if part == (Part::Request { http10: false }) {
-                    if !value.eq_ignore_ascii_case(b"100-continue") {
-                        return refuse(Fault::Expectation);
-                    }
-                    self.expects_continue = true;
-                }
+            // RFC 9112 §9.6. `keep-alive` changes nothing: HTTP/1.1 persists, and HTTP/1.0 does not here.
+            Names::CONNECTION => {
+                let mut options = value.split(|&byte| byte == b',');
+                self.close |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
             }
-            10 if is(name, b"connection") => self.connection(value),
-            12 if is(name, b"content-type") => self.once(Self::CONTENT_TYPE, at)?,
-            13 if is(name, b"authorization") => self.once(Self::AUTHORIZATION, at)?,
-            13 if is(name, b"content-range") => self.once(Self::CONTENT_RANGE, at)?,
-            14 if is(name, b"content-length") => {
-                self.once(Self::CONTENT_LENGTH, at)?;
-                match decimal(value) {
-                    Some(length) => self.content_length = length,
-                    None => return refuse(Fault::ContentLength),
-                }
+            Names::CONTENT_LENGTH => match decimal(value) {
+                Some(length) => self.content_length = length,
+                None => return refuse(Fault::ContentLength),
+            },
+            // RFC 9112 §6.1: a message of HTTP/1.0 with it has been tampered with, or comes from a broken peer.
+            Names::TRANSFER_ENCODING
+                if matches!(part, Part::Request { http10: true } | Part::Response { http10: true }) =>
+            {
+                return Err(RemoteError::at(Fault::TransferEncoding, at));
             }
-            17 if is(name, b"transfer-encoding") => {
-                self.once(Self::CHUNKED, at)?;
-                // RFC 9112 §6.1: a message of HTTP/1.0 with it has been tampered with, or comes from a broken peer.
-                if matches!(part, Part::Request { http10: true } | Part::Response { http10: true }) {
-                    return Err(RemoteError::at(Fault::TransferEncoding, at));
-                }
-                if !value.eq_ignore_ascii_case(b"chunked") {
-                    return refuse(Fault::TransferCoding);
-                }
+            Names::TRANSFER_ENCODING if !value.eq_ignore_ascii_case(b"chunked") => {
+                return refuse(Fault::TransferCoding);
             }
             _ => {}
         }
         Ok(())
     }
-
-    /// `Connection: close` (RFC 9112 §9.6). `keep-alive` changes nothing: HTTP/1.1 persists, and HTTP/1.0 does not here.
-    fn connection(&mut self, value: &[u8]) {
-        if value.len() == 10 && is(value, b"keep-alive") {
-            return;
-        }
-        let mut options = value.split(|&octet| octet == b',');
-        self.close |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
-    }
 }
 
-/// The fields that may stand only once, for those who write a message: the bit of this one, or none.
-pub(crate) fn single(name: &[u8]) -> u16 {
-    match name.len() {
-        4 if is(name, b"host") => Semantics::HOST,
-        5 if is(name, b"range") => Semantics::RANGE,
-        6 if is(name, b"expect") => Semantics::EXPECT,
-        12 if is(name, b"content-type") => Semantics::CONTENT_TYPE,
-        13 if is(name, b"authorization") => Semantics::AUTHORIZATION,
-        13 if is(name, b"content-range") => Semantics::CONTENT_RANGE,
-        14 if is(name, b"content-length") => Semantics::CONTENT_LENGTH,
-        17 if is(name, b"transfer-encoding") => Semantics::CHUNKED,
-        _ => 0,
-    }
-}
-
-/// Whether a name of letters and hyphens is `lower`, case ignored. Setting the case bit maps no other token octet onto a
+/// Whether a name of letters and hyphens is `lower`, case ignored. Setting the case bit maps no other token byte onto a
 /// letter or a hyphen, so words can be compared as they are.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
@@ -172,24 +189,6 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
         Some((first, last)) if N <= 16 => Some((first | CASE, last | CASE)) == words(lower),
         _ => name.eq_ignore_ascii_case(lower),
     }
-}
-
-/// `1*DIGIT` of at most 64 bits; leading zeros are of the grammar.
-pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
-    // Nineteen digits can not overflow.
-    let (sure, rest) = text.split_at(text.len().min(19));
-    let mut value = 0;
-    for &octet in sure {
-        value = value * 10 + digit(octet)?;
-    }
-    if text.is_empty() {
-        return None;
-    }
-    rest.iter().try_fold(value, |value: u64, &octet| value.checked_mul(10)?.checked_add(digit(octet)?))
-}
-
-fn digit(octet: u8) -> Option<u64> {
-    octet.is_ascii_digit().then(|| u64::from(octet - b'0'))
 }
 
 /// How a pass over field lines ended.
@@ -214,11 +213,7 @@ pub(super) fn parse_fields(
     let mut line = &input[at..];
     let mut fields = 0;
     loop {
-        let behind_name = match line {
-            // Where most requests begin: known by a comparison, it need not be scanned, and the next scan need not wait.
-            [b'H' | b'h', b'O' | b'o', b'S' | b's', b'T' | b't', b':', ..] if fields == 0 => &line[4..],
-            _ => skip_token(line),
-        };
+        let behind_name = skip_token(line);
         let name_len = line.len() - behind_name.len();
         let mut value = match behind_name {
             [b':', value @ ..] if name_len > 0 => value,
@@ -316,6 +311,35 @@ pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
         b"www-authenticate",
     ];
     FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+}
+
+/// Parses a trailer section as [`chunk::Event::End`](crate::chunk::Event::End) gives it: whole field lines, without the
+/// empty line.
+///
+/// # Errors
+///
+/// What the peer did wrong; [`Fault::TrailerForbidden`] for fields that decide framing, routing or authentication
+/// (RFC 9110 §6.5.1).
+pub fn parse_trailers<'b>(
+    section: &'b [u8],
+    slots: &'b mut [FieldSpan],
+    limits: &Limits,
+) -> Result<Fields<'b>, RemoteError> {
+    let fields = scan_trailers(section, slots, limits)?;
+    Ok(Fields::new(section, &slots[..fields]))
+}
+
+/// Does the same, and returns how many fields there are.
+pub(crate) fn scan_trailers(section: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<usize, RemoteError> {
+    if section.len() > Limits::MAX_HEAD {
+        return Err(Fault::TrailersTooLarge.into());
+    }
+    let room = slots.len().min(limits.max_trailer_fields);
+    match parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Part::Trailers)? {
+        End::At { fields, .. } => Ok(fields),
+        // The decoder gives whole lines; anything else was not its section.
+        End::Partial => Err(Fault::LineEnd.into()),
+    }
 }
 
 /// The fields of a head or a trailer section that was parsed: views into the caller's octets and storage.

@@ -3,33 +3,37 @@
 use super::{
     fields::{End, FieldSpan, Fields, Part, Semantics, parse_fields},
     host::is_host,
-    line_end,
-    scan::{skip_target, skip_token},
-    version,
+    scan::{is_target_text, skip_target, skip_token},
+    start_line::{line_end, version},
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
-/// A request head that was parsed and checked: views into the caller's octets.
+/// Where a part of a head begins and ends.
+type Span = (u16, u16);
+
+/// A request head that was parsed and checked: views into the caller's bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHead<'b> {
     fields: Fields<'b>,
     meta: RequestMeta,
 }
 
-/// What a request head says, in offsets and flags: small enough to keep when the octets are kept elsewhere.
+/// What a request head says, in offsets and flags: small enough to keep when the bytes are kept elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestMeta {
     pub(crate) len: u16,
-    method: (u16, u16),
-    target: (u16, u16),
-    authority: (u16, u16),
+    method: Span,
+    target: Span,
+    /// The path within the target. The query follows it, with its `?`, or nothing.
+    path: Span,
+    authority: Span,
     pub(crate) fields: u16,
     pub(crate) framing: Framing,
     pub(crate) http10: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
-    /// Which of [`Method::KNOWN`] the method is, if it is one of those.
-    known_method: Option<u8>,
+    /// The method, if it has a variant of its own.
+    pub(crate) known_method: Option<Method<'static>>,
 }
 
 /// Parses a request head from the front of `input`.
@@ -80,13 +84,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
 
     let offset = |rest: &[u8]| input.len() - rest.len();
     let method = at;
-    let line = &input[at..];
-    let rest = match line.first_chunk() {
-        // Two methods make nearly all requests; for them it is known where the target begins before anything is scanned.
-        Some(b"GET ") => &line[3..],
-        Some(b"POST") if line.get(4) == Some(&b' ') => &line[4..],
-        _ => skip_token(line),
-    };
+    let rest = skip_token(&input[at..]);
     let method_end = offset(rest);
     let rest = match rest {
         [b' ', rest @ ..] if method_end > method => rest,
@@ -115,10 +113,12 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     let Some(after) = line_end(input, at + 8, Fault::Version)? else { return Ok(None) };
     at = after;
 
-    let authority = match input[target] {
-        b'/' => (0, 0),
-        _ => other_forms(input, target, target_end, &input[method..method_end])?,
+    let (authority, path) = match input[target] {
+        b'/' => ((0, 0), target),
+        _ => other_forms(&input[target..target_end], target, &input[method..method_end])?,
     };
+    // A search for a byte: targets are too short for the machinery of a search for a character.
+    let path_len = input[path..target_end].iter().position(|&byte| byte == b'?').unwrap_or(target_end - path);
 
     let mut semantics = Semantics::default();
     let (end, fields) = match parse_fields(input, at, slots, &mut semantics, Part::Request { http10 })? {
@@ -126,20 +126,15 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         End::At { end, fields } => (end, fields),
     };
 
-    let framing = match (semantics.has(Semantics::CONTENT_LENGTH), semantics.has(Semantics::CHUNKED)) {
-        (false, false) => Framing::None,
-        (true, false) => Framing::Length(semantics.content_length),
-        (false, true) => Framing::Chunked,
-        // RFC 9112 §6.3: a proxy before us may have taken the other one.
-        (true, true) => return Err(Fault::LengthAndCoding.into()),
-    };
-    if !semantics.has(Semantics::HOST) && !http10 && !limits.allow_missing_host {
+    let framing = semantics.framing()?.unwrap_or(Framing::None);
+    if !semantics.has_host() && !http10 && !limits.allow_missing_host {
         return Err(Fault::HostMissing.into());
     }
     Ok(Some(RequestMeta {
         len: end as u16,
         method: (method as u16, method_end as u16),
         target: (target as u16, target_end as u16),
+        path: (path as u16, (path + path_len) as u16),
         authority: if authority.1 > 0 { authority } else { semantics.host },
         fields: fields as u16,
         framing,
@@ -164,68 +159,66 @@ fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteEr
     Ok(Some(at))
 }
 
-/// A target that is no path: absolute-form, `*`, or something that is refused. Gives the authority of absolute-form.
+/// Checks a target that is no path: absolute-form, `*`, or something that is refused. Returns the authority of absolute-form,
+/// and where the path begins.
 #[cold]
-fn other_forms(input: &[u8], start: usize, end: usize, method: &[u8]) -> Result<(u16, u16), RemoteError> {
-    let target = &input[start..end];
-    if target == b"*" {
-        return match method {
-            b"OPTIONS" => Ok((0, 0)),
-            _ => Err(RemoteError::at(Fault::Target, start)),
-        };
+fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usize), RemoteError> {
+    let refuse = |fault| Err(RemoteError::at(fault, start));
+    match (target, method) {
+        (b"*", b"OPTIONS") => return Ok(((0, 0), start)),
+        (b"*", _) => return refuse(Fault::Target),
+        // authority-form is for tunnels, which nobody builds here (RFC 9112 §3.2.3).
+        (_, b"CONNECT") => return Err(Fault::MethodNotImplemented.into()),
+        _ => {}
     }
-    // authority-form is for tunnels, which nobody builds here (RFC 9112 §3.2.3).
-    if method == b"CONNECT" {
-        return Err(RemoteError::at(Fault::MethodNotImplemented, 0));
+    match authority_of(target) {
+        None => refuse(Fault::Target),
+        Some((from, to)) if is_authority(&target[from..to]) => {
+            let (from, to) = (start + from, start + to);
+            Ok(((from as u16, to as u16), to))
+        }
+        Some(_) => refuse(Fault::TargetAuthority),
     }
-    let Some(authority) = authority_of(target) else { return Err(RemoteError::at(Fault::Target, start)) };
-    if authority.is_empty() || !is_host(authority) {
-        return Err(RemoteError::at(Fault::TargetAuthority, start));
-    }
-    let from = start + target.len() - rest_after_scheme(target).map_or(0, <[u8]>::len);
-    Ok((from as u16, (from + authority.len()) as u16))
 }
 
-fn rest_after_scheme(target: &[u8]) -> Option<&[u8]> {
-    [&b"http://"[..], b"https://"]
-        .into_iter()
-        .find_map(|scheme| target.split_at_checked(scheme.len()).filter(|(head, _)| head.eq_ignore_ascii_case(scheme)))
-        .map(|(_, rest)| rest)
+/// Finds the authority of a target in absolute-form (RFC 9112 §3.2.2), with the schemes of HTTP only.
+fn authority_of(target: &[u8]) -> Option<(usize, usize)> {
+    let begins = |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let from = [&b"http://"[..], b"https://"].into_iter().find(begins)?.len();
+    let len = target[from..].iter().position(|byte| matches!(byte, b'/' | b'?'));
+    Some((from, len.map_or(target.len(), |len| from + len)))
 }
 
-/// The authority of a target in absolute-form (RFC 9112 §3.2.2), with the schemes of HTTP only.
-fn authority_of(target: &[u8]) -> Option<&[u8]> {
-    let rest = rest_after_scheme(target)?;
-    let end = rest.iter().position(|octet| matches!(octet, b'/' | b'?')).unwrap_or(rest.len());
-    Some(&rest[..end])
+fn is_authority(authority: &[u8]) -> bool {
+    !authority.is_empty() && is_host(authority)
 }
 
 /// Whether a target may be sent, for the encoder: the three forms that are parsed.
 pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
-    super::scan::is_target_text(target)
+    is_target_text(target)
         && match target[0] {
             b'/' => true,
             b'*' => target.len() == 1 && method == Method::Options,
-            _ => authority_of(target).is_some_and(|authority| !authority.is_empty() && is_host(authority)),
+            _ => authority_of(target).is_some_and(|(from, to)| is_authority(&target[from..to])),
         }
 }
 
 impl RequestMeta {
     pub(crate) fn method(self, text: &[u8]) -> Method<'_> {
-        match self.known_method {
-            Some(known) => Method::KNOWN[known as usize],
-            None => Method::Extension(ascii(text, self.method)),
-        }
-    }
-
-    /// Whether the method is HEAD, which is one of the known ones: that needs no text.
-    #[cfg(feature = "alloc")]
-    pub(crate) fn is_head(self) -> bool {
-        self.method(&[]) == Method::Head
+        self.known_method.unwrap_or(Method::Extension(ascii(text, self.method)))
     }
 
     pub(crate) fn target(self, text: &[u8]) -> &str {
         ascii(text, self.target)
+    }
+
+    /// RFC 9112 §3.2.1: an empty path in absolute-form is `/`.
+    pub(crate) fn path(self, text: &[u8]) -> &str {
+        if self.path.0 == self.path.1 { "/" } else { ascii(text, self.path) }
+    }
+
+    pub(crate) fn query(self, text: &[u8]) -> Option<&str> {
+        (self.path.1 < self.target.1).then(|| ascii(text, (self.path.1 + 1, self.target.1)))
     }
 
     pub(crate) fn authority(self, text: &[u8]) -> &str {
@@ -233,30 +226,7 @@ impl RequestMeta {
     }
 }
 
-/// Where in a target the path begins and ends. Behind it is the query, with its `?`, or nothing.
-pub(crate) fn find_path(target: &str) -> (usize, usize) {
-    let absolute = if target.starts_with('/') { None } else { authority_of(target.as_bytes()) };
-    // The authority ends where the path begins, or the query, or the target.
-    let start = absolute.map_or(0, |authority| {
-        let scheme = rest_after_scheme(target.as_bytes()).map_or(0, |rest| target.len() - rest.len());
-        scheme + authority.len()
-    });
-    // A search for an octet: targets are too short for the machinery of a search for a character.
-    let len = target[start..].bytes().position(|octet| octet == b'?');
-    (start, len.map_or(target.len(), |len| start + len))
-}
-
-/// The path that was [found](find_path). RFC 9112 §3.2.1: an empty one in absolute-form is `/`.
-pub(crate) fn path_of(target: &str, (start, end): (usize, usize)) -> &str {
-    target.get(start..end).filter(|path| !path.is_empty()).unwrap_or("/")
-}
-
-/// The query behind the path that was [found](find_path).
-pub(crate) fn query_of(target: &str, (_, end): (usize, usize)) -> Option<&str> {
-    target.get(end + 1..)
-}
-
-fn ascii(text: &[u8], (from, to): (u16, u16)) -> &str {
+fn ascii(text: &[u8], (from, to): Span) -> &str {
     // Methods, targets and authorities were checked to be ASCII, and the offsets are of this text.
     text.get(from as usize..to as usize).and_then(|part| core::str::from_utf8(part).ok()).unwrap_or_default()
 }
@@ -278,12 +248,12 @@ impl<'b> RequestHead<'b> {
 
     /// The path, percent-encoded as it was sent: `/` at least, or `*`.
     pub fn path(&self) -> &'b str {
-        path_of(self.target(), find_path(self.target()))
+        self.meta.path(self.fields.text())
     }
 
     /// What follows the `?`, if there is one.
     pub fn query(&self) -> Option<&'b str> {
-        query_of(self.target(), find_path(self.target()))
+        self.meta.query(self.fields.text())
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3). Empty if

@@ -2,9 +2,8 @@
 
 use super::{
     fields::{End, FieldSpan, Fields, Part, Semantics, parse_fields},
-    line_end,
     scan::skip_text,
-    version,
+    start_line::{line_end, version},
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
@@ -68,14 +67,11 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         End::Partial => return Ok(None),
         End::At { end, fields } => (end, fields),
     };
-    let framing = match (semantics.has(Semantics::CONTENT_LENGTH), semantics.has(Semantics::CHUNKED)) {
-        (true, true) => return Err(Fault::LengthAndCoding.into()),
-        // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code.
-        (false, true) if status < 200 || status == 204 => return Err(Fault::TransferEncoding.into()),
-        (true, false) => Framing::Length(semantics.content_length),
-        (false, true) => Framing::Chunked,
-        (false, false) => Framing::UntilClose,
-    };
+    let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
+    // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code.
+    if framing == Framing::Chunked && (status < 200 || status == 204) {
+        return Err(Fault::TransferEncoding.into());
+    }
     Ok(Some(ResponseMeta {
         len: end as u16,
         status,
@@ -99,10 +95,6 @@ struct Line {
 
 #[inline(always)]
 fn status_line(input: &[u8]) -> Result<Option<Line>, RemoteError> {
-    // What most responses begin with is known by a comparison.
-    if input.starts_with(b"HTTP/1.1 200 OK\r\n") {
-        return Ok(Some(Line { http10: false, status: 200, reason: (13, 15), len: 17 }));
-    }
     let Some(minor) = version(input, 0)? else { return Ok(None) };
     let Some(status) = status(input)? else { return Ok(None) };
     let mut reason = (0, 0);
@@ -129,30 +121,20 @@ fn status_line(input: &[u8]) -> Result<Option<Line>, RemoteError> {
     Ok(line_end(input, at, Fault::Reason)?.map(|len| Line { http10: minor == 0, status, reason, len }))
 }
 
-/// ` 3DIGIT` after the version. Below 100 is no status; from 600 on is one to be treated as 5xx (RFC 9110 §15).
-#[inline(always)]
+/// Reads ` 3DIGIT` after the version, or returns `None` for more bytes. Below 100 is no status; from 600 on is one to be
+/// treated as 5xx (RFC 9110 §15).
 fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
-    if let Some([b' ', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9']) = input[8..].first_chunk() {
-        let digit = |octet: &u8| u16::from(octet - b'0');
-        return Ok(Some(digit(a) * 100 + digit(b) * 10 + digit(c)));
-    }
-    no_status(input)
-}
-
-/// A status that is not all there, or a fault in it.
-#[cold]
-fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
-    for (at, &octet) in input.iter().enumerate().take(12).skip(8) {
-        let valid = match at {
-            8 => octet == b' ',
-            9 => matches!(octet, b'1'..=b'9'),
-            _ => octet.is_ascii_digit(),
-        };
-        if !valid {
-            return Err(RemoteError::at(Fault::Status, at));
+    let mut status = 0;
+    for at in 8..12 {
+        let Some(&byte) = input.get(at) else { return Ok(None) };
+        match byte {
+            b' ' if at == 8 => {}
+            b'1'..=b'9' if at == 9 => status = u16::from(byte - b'0'),
+            b'0'..=b'9' if at > 9 => status = status * 10 + u16::from(byte - b'0'),
+            _ => return Err(RemoteError::at(Fault::Status, at)),
         }
     }
-    Ok(None)
+    Ok(Some(status))
 }
 
 impl ResponseMeta {

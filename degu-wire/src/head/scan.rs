@@ -7,7 +7,7 @@
 //! borrow or carry can only travel upwards, so the *lowest* lane that is set is exact, and it is the only one that is used.
 //! Each scanner has its plain twin in the tests, and proptest compares them.
 
-use crate::octets;
+use crate::abnf;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
@@ -103,7 +103,7 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
         return input;
     }
     while let [octet, after @ ..] = input
-        && octets::is_token(*octet)
+        && abnf::is_token(*octet)
     {
         input = after;
     }
@@ -174,7 +174,7 @@ mod tests {
         fn scanners_equal_their_plain_twins(input in octets()) {
             prop_assert_eq!(skip_text(&input), plain(&input, |o| (o < 0x20) || o == 0x7f));
             prop_assert_eq!(skip_target(&input), plain(&input, |o| !(0x21..0x7f).contains(&o) || o == b'#'));
-            prop_assert_eq!(skip_token(&input), plain(&input, |o| !octets::is_token(o)));
+            prop_assert_eq!(skip_token(&input), plain(&input, |o| !abnf::is_token(o)));
             prop_assert_eq!(is_plain_host(&input), input.len() >= 8 && input.iter().all(|&o| is_plain(o)));
         }
     }
@@ -202,7 +202,7 @@ mod tests {
             for input in [&input[..], &input[..lane + 1], &input[lane..], &input[..15.max(lane + 1)]] {
                 assert_eq!(skip_text(input), plain(input, stops_value), "{octet} in {lane}");
                 assert_eq!(skip_target(input), plain(input, stops_target), "{octet} in {lane}");
-                assert_eq!(skip_token(input), plain(input, |o| !octets::is_token(o)), "{octet} in {lane}");
+                assert_eq!(skip_token(input), plain(input, |o| !abnf::is_token(o)), "{octet} in {lane}");
                 assert_eq!(is_plain_host(input), input.len() >= 8 && is_plain(octet), "{octet} in {lane}");
             }
         }

@@ -5,15 +5,15 @@ use core::task::Poll;
 
 use bytes::Bytes;
 
-use super::Connection;
+use super::connection::Connection;
 use super::head::ResponseHead;
 use super::receiver::Receiver;
-use super::sender::{Content, Sender, put_field, put_headers};
-use super::start::Start;
-use crate::body::Part;
-use crate::head::{FramingField, is_host};
+use super::sender::{Sender, put_field, put_headers};
+use crate::body::{Content, Part};
+use crate::framing::Framing;
+use crate::head::{is_host, put_request_line, scan_response};
 use crate::headers::Headers;
-use crate::{ContentRange, Fault, Framing, Limits, LocalError, Method, RemoteError};
+use crate::{ContentRange, Fault, Limits, LocalError, Method, RemoteError};
 
 /// The role of a [`Connection`] that sends requests and reads what is answered.
 #[derive(Debug)]
@@ -30,8 +30,6 @@ pub struct Client {
     /// The server said to go on, or the request did not ask.
     continued: bool,
     interim: usize,
-    /// How the last request began.
-    start: Start,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +52,6 @@ impl Connection<Client> {
             persistent: true,
             continued: true,
             interim: 0,
-            start: Start::default(),
         };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
@@ -87,27 +84,25 @@ impl Connection<Client> {
         if method == Method::Trace && !matches!(content, Content::None) {
             return Err(LocalError::BodyNotAllowed);
         }
-        let framing = match &content {
+        let framing = match content.framing() {
             // RFC 9110 §8.6: said aloud where content was to be expected.
-            Content::None if method.expects_content() => FramingField::Length(0),
-            Content::None => FramingField::None,
-            Content::Bytes(bytes) => FramingField::Length(bytes.len() as u64),
-            Content::Length(length) => FramingField::Length(*length),
-            Content::Chunked => FramingField::Chunked,
+            Framing::None if method.expects_content() => Framing::Length(0),
+            framing => framing,
         };
         let host_field = headers.get_bytes("host");
-        if host_field.is_some_and(|host| !is_host(host)) {
+        if !is_host(host_field.unwrap_or(host.as_bytes())) {
             return Err(LocalError::FieldValue);
         }
-        self.role.start.set(method, target, host_field.is_none().then_some(host))?;
-        let has_body = !matches!(content, Content::None);
         let (mut close, mut waits) = (false, false);
-        self.sender.message(content, has_body, false, |out| {
-            out.extend_from_slice(self.role.start.as_bytes());
+        self.sender.message(content, framing, |out| {
+            put_request_line(out, method, target)?;
+            if host_field.is_none() {
+                put_field(out, b"host", host.as_bytes());
+            }
             let said = put_headers(out, headers, framing, false)?;
             (close, waits) = (said.close, said.expects_continue);
             if close {
-                put_field(out, "connection", b"close");
+                put_field(out, b"connection", b"close");
             }
             Ok(())
         })?;
@@ -139,8 +134,8 @@ impl Connection<Client> {
         }
         // Heads are large: each is looked at where it is, and given on from there.
         loop {
-            let head = match self.receiver.poll_response() {
-                Ok(Poll::Ready(head)) => head,
+            let head = match self.receiver.poll_head(scan_response, |meta| (meta.len, meta.fields)) {
+                Ok(Poll::Ready(meta)) => ResponseHead { meta, headers: self.receiver.headers() },
                 Ok(Poll::Pending) if !self.receiver.is_eof() => return Ok(Poll::Pending),
                 Ok(Poll::Pending) => return Err(self.fail(Fault::NoResponse.into())),
                 Err(fault) => return Err(self.fail(fault)),

@@ -23,17 +23,17 @@ impl RequestHead {
 
     /// The request target as it was sent: a path with an optional query, a whole URI, or `*`.
     pub fn target(&self) -> &str {
-        self.headers.target()
+        self.meta.target(self.headers.text())
     }
 
     /// The path, percent-encoded as it was sent: `/` at least, or `*`.
     pub fn path(&self) -> &str {
-        self.headers.path()
+        self.meta.path(self.headers.text())
     }
 
     /// What follows the `?`, if there is one.
     pub fn query(&self) -> Option<&str> {
-        self.headers.query()
+        self.meta.query(self.headers.text())
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3).
@@ -91,12 +91,11 @@ impl ResponseHead {
     pub fn reason(&self) -> Reason {
         let (from, to) = (self.meta.reason.0 as usize, self.meta.reason.1 as usize);
         let text = self.headers.text().get(from..to).unwrap_or_default();
-        // Most responses say what the registry does.
-        Reason(match (self.status(), text) {
-            (200, b"OK") => Phrase::Known("OK"),
-            (status, text) if text == reason_phrase(status).as_bytes() => Phrase::Known(reason_phrase(status)),
-            _ => Phrase::Other(Bytes::copy_from_slice(text)),
-        })
+        // Most responses say what the registry does, of which there need be no copy.
+        match reason_phrase(self.status()) {
+            phrase if phrase.as_bytes() == text => phrase.into(),
+            _ => Reason(Bytes::copy_from_slice(text)),
+        }
     }
 
     /// The fields.
@@ -133,57 +132,30 @@ impl fmt::Debug for ResponseHead {
 /// assert_eq!(Reason::from("Not Found").as_str(), "Not Found");
 /// assert_eq!(Reason::default(), "");
 /// ```
-#[derive(Clone)]
-pub struct Reason(Phrase);
-
-#[derive(Clone)]
-enum Phrase {
-    /// Text of a program, as that of the registry is, of which there need be no copy.
-    Known(&'static str),
-    Other(Bytes),
-}
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Reason(Bytes);
 
 impl Reason {
-    /// The phrase, empty if it is not UTF-8.
+    /// Returns the phrase, empty if it is not UTF-8.
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Phrase::Known(phrase) => phrase,
-            Phrase::Other(octets) => core::str::from_utf8(octets).unwrap_or_default(),
-        }
+        core::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    /// The octets of the phrase.
+    /// Returns the bytes of the phrase.
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Phrase::Known(phrase) => phrase.as_bytes(),
-            Phrase::Other(octets) => octets,
-        }
+        &self.0
     }
 }
-
-impl Default for Reason {
-    fn default() -> Self {
-        Self::from("")
-    }
-}
-
-impl PartialEq for Reason {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for Reason {}
 
 impl From<&'static str> for Reason {
     fn from(phrase: &'static str) -> Self {
-        Self(Phrase::Known(phrase))
+        Self(Bytes::from_static(phrase.as_bytes()))
     }
 }
 
 impl From<String> for Reason {
     fn from(phrase: String) -> Self {
-        Self(Phrase::Other(phrase.into()))
+        Self(phrase.into())
     }
 }
 

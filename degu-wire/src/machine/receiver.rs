@@ -5,49 +5,37 @@ use core::task::Poll;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::head::ResponseHead;
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
-use crate::head::{self, FieldSpan, RequestMeta};
-use crate::headers::{Headers, Lines, Meta, Trailers};
-use crate::{Fault, Framing, Limits, RemoteError};
+use crate::framing::Framing;
+use crate::head::{FieldSpan, find_head_end, scan_trailers};
+use crate::headers::{Headers, Lines, Trailers};
+use crate::{Fault, Limits, RemoteError};
 
 /// What is asked of the reader at first, and again at each message: a head and a small body.
 const FIRST_READ: usize = 8 * 1024;
 /// Reads grow to this while a body fills them.
 const MOST_READ: usize = 256 * 1024;
-/// Room for so many fields is made at first; heads that have more are rare.
-const FIRST_FIELDS: usize = 16;
 /// Less room than this is not worth a read.
 const LEAST_READ: usize = 2 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     buffer: BytesMut,
-    /// The last head, or storage for the next: used again when nobody else has it any more.
+    /// The last head, whose storage the next one uses when nobody else has it any more.
     head: Option<Arc<Lines>>,
     limits: Arc<Limits>,
-    body: BodyState,
-    /// How many octets at the front were searched for the end of a head.
+    /// What is left of the body: [`Framing::None`] once its end has been given.
+    body: Framing,
+    /// Of a chunked body: where in it we are, and the last chunk's extensions until the trailers have come.
+    decoder: chunk::Decoder,
+    last: ChunkExtensions,
+    /// How many bytes at the front were searched for the end of a head.
     searched: usize,
     read_size: usize,
     eof: bool,
-    /// What ended the reading: it is said again to whoever asks again, so that a body that broke never seems to end.
+    /// What ended the reading. Each later call gets it again, so that a body that broke never seems to end.
     fault: Option<RemoteError>,
-}
-
-/// Where in a body we are.
-#[derive(Debug)]
-enum BodyState {
-    /// No body, or its end has been given.
-    Done,
-    Length(u64),
-    Chunked {
-        decoder: chunk::Decoder,
-        /// The last chunk's extensions, until the trailers have come.
-        last: ChunkExtensions,
-    },
-    UntilClose,
 }
 
 impl Receiver {
@@ -55,8 +43,10 @@ impl Receiver {
         Self {
             buffer: BytesMut::new(),
             head: None,
+            decoder: chunk::Decoder::new(&limits),
+            last: ChunkExtensions::new(),
             limits,
-            body: BodyState::Done,
+            body: Framing::None,
             searched: 0,
             read_size: FIRST_READ,
             eof: false,
@@ -112,28 +102,24 @@ impl Receiver {
     }
 
     pub(super) fn is_body_done(&self) -> bool {
-        matches!(self.body, BodyState::Done)
+        self.body == Framing::None
     }
 
-    /// Octets of the body that are still to come, if its framing tells: of a chunked body, `None`.
+    /// Returns how many bytes of the body are still to come, if its framing tells.
     pub(super) fn body_remaining(&self) -> Option<u64> {
         match self.body {
-            BodyState::Done => Some(0),
-            BodyState::Length(remaining) => Some(remaining),
-            BodyState::Chunked { .. } | BodyState::UntilClose => None,
+            Framing::None => Some(0),
+            Framing::Length(remaining) => Some(remaining),
+            Framing::Chunked | Framing::UntilClose => None,
         }
     }
 
-    /// What follows a head: the body begins.
+    /// Begins the body that follows a head.
     pub(super) fn begin_body(&mut self, framing: Framing) {
-        self.body = match framing {
-            Framing::None | Framing::Length(0) => BodyState::Done,
-            Framing::Length(length) => BodyState::Length(length),
-            Framing::Chunked => {
-                BodyState::Chunked { decoder: chunk::Decoder::new(&self.limits), last: ChunkExtensions::new() }
-            }
-            Framing::UntilClose => BodyState::UntilClose,
-        };
+        if framing == Framing::Chunked {
+            self.decoder = chunk::Decoder::new(&self.limits);
+        }
+        self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
     }
 
     /// Nothing more of this body is wanted, and nothing of the connection can be understood after it.
@@ -142,46 +128,10 @@ impl Receiver {
             self.fault.get_or_insert(Fault::TruncatedBody.into());
         }
         self.buffer = BytesMut::new();
-        self.body = BodyState::Done;
+        self.body = Framing::None;
     }
 
-    pub(super) fn poll_request(&mut self) -> Result<Poll<RequestMeta>, RemoteError> {
-        if let Some(Meta::Request(meta)) = self.take_repeated() {
-            return Ok(Poll::Ready(meta));
-        }
-        self.poll_head(head::scan_request, |meta| (meta.len, meta.fields, Meta::Request(*meta)))
-    }
-
-    pub(super) fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
-        let meta = match self.take_repeated() {
-            Some(Meta::Response(meta)) => Poll::Ready(meta),
-            _ => self.poll_head(head::scan_response, |meta| (meta.len, meta.fields, Meta::Response(*meta)))?,
-        };
-        Ok(meta.map(|meta| ResponseHead { meta, headers: self.headers() }))
-    }
-
-    /// Takes a head that is the last one again, octet for octet, and so says the same: it need not be parsed. Two
-    /// processes that talk with each other repeat themselves.
-    ///
-    /// Places of fields that a parse of its beginning has written meanwhile are the same again, since they are written
-    /// for whole lines only.
-    fn take_repeated(&mut self) -> Option<Meta> {
-        let (meta, len) = self.head.as_ref()?.repeated(&self.buffer)?;
-        if self.fault.is_some() {
-            return None;
-        }
-        self.took_head(len);
-        Some(meta)
-    }
-
-    /// A head has been taken, which is so long.
-    fn took_head(&mut self, len: usize) {
-        self.buffer.advance(len);
-        self.searched = 0;
-        self.read_size = FIRST_READ;
-    }
-
-    /// The fields of the last head.
+    /// Returns the fields of the last head.
     pub(super) fn headers(&self) -> Headers {
         self.head.clone().map_or_else(Headers::new, Headers::received)
     }
@@ -189,10 +139,10 @@ impl Receiver {
     /// Parses a head when there is a chance: with the first octets of it, when its end has come, and when nothing more
     /// will. A dripped head is searched once and parsed twice, so that what is wrong with it may be found as late as at
     /// its end.
-    fn poll_head<M>(
+    pub(super) fn poll_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        describe: impl Fn(&M) -> (u16, u16, Meta),
+        extent: impl Fn(&M) -> (u16, u16),
     ) -> Result<Poll<M>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -206,7 +156,7 @@ impl Receiver {
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
             || self.may_end_head();
         if worth_parsing && !self.buffer.is_empty() {
-            match self.take_head(scan, describe) {
+            match self.take_head(scan, extent) {
                 Ok(None) => {}
                 Ok(Some(meta)) => return Ok(Poll::Ready(meta)),
                 Err(fault) => return Err(*self.fault.insert(fault)),
@@ -223,10 +173,10 @@ impl Receiver {
     fn take_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        describe: impl Fn(&M) -> (u16, u16, Meta),
+        extent: impl Fn(&M) -> (u16, u16),
     ) -> Result<Option<M>, RemoteError> {
         let head = self.head.get_or_insert_default();
-        let head = match Arc::get_mut(head) {
+        let lines = match Arc::get_mut(head) {
             Some(unshared) => unshared,
             // The last one is left to those who have kept it.
             None => {
@@ -234,17 +184,12 @@ impl Receiver {
                 Arc::make_mut(head)
             }
         };
-        let meta = match scan(&self.buffer, head.spans(FIRST_FIELDS), &self.limits) {
-            Err(RemoteError { fault: Fault::TooManyFields, .. }) if head.spans(0).len() < self.limits.max_fields => {
-                let most = most_fields(self.limits.max_fields, self.buffer.len().min(Limits::MAX_HEAD));
-                scan(&self.buffer, head.spans(most), &self.limits)
-            }
-            result => result,
-        }?;
+        let scan = |text: &[u8], slots: &mut [FieldSpan]| scan(text, slots, &self.limits);
+        let meta = lines.parse(&self.buffer, self.limits.max_fields, scan, &extent)?;
         if let Some(meta) = &meta {
-            let (len, fields, kept) = describe(meta);
-            head.fill(&self.buffer[..len as usize], fields as usize, Some(kept));
-            self.took_head(len as usize);
+            self.buffer.advance(extent(meta).0.into());
+            self.searched = 0;
+            self.read_size = FIRST_READ;
         }
         Ok(meta)
     }
@@ -254,7 +199,7 @@ impl Receiver {
     fn may_end_head(&self) -> bool {
         let from = self.searched.saturating_sub(1);
         let bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
-        head::find_head_end(&self.buffer, self.searched).is_some() || self.buffer[from..].windows(2).any(bare)
+        find_head_end(&self.buffer, self.searched).is_some() || self.buffer[from..].windows(2).any(bare)
     }
 
     /// Whether more than empty lines have come.
@@ -273,34 +218,33 @@ impl Receiver {
     }
 
     /// The rest of a body of known length, if all of it is here and it is not empty.
-    #[inline(always)]
     pub(super) fn take_rest(&mut self) -> Option<Bytes> {
-        let BodyState::Length(remaining) = self.body else { return None };
+        let Framing::Length(remaining) = self.body else { return None };
         let len = usize::try_from(remaining).ok().filter(|&len| len <= self.buffer.len() && self.fault.is_none())?;
-        self.body = BodyState::Done;
+        self.body = Framing::None;
         Some(self.buffer.split_to(len).freeze())
     }
 
     fn next_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         let part = match &mut self.body {
-            BodyState::Done => return Ok(Poll::Ready(None)),
-            BodyState::Length(remaining) => {
+            Framing::None => return Ok(Poll::Ready(None)),
+            Framing::Length(remaining) => {
                 let take = usize::try_from(*remaining).map_or(self.buffer.len(), |want| want.min(self.buffer.len()));
                 *remaining -= take as u64;
                 if *remaining == 0 {
-                    self.body = BodyState::Done;
+                    self.body = Framing::None;
                 }
                 (take > 0).then(|| Part::Data(self.buffer.split_to(take).freeze()))
             }
-            BodyState::UntilClose => {
+            Framing::UntilClose => {
                 let data = self.buffer.split().freeze();
                 if data.is_empty() && self.eof {
-                    self.body = BodyState::Done;
+                    self.body = Framing::None;
                     return Ok(Poll::Ready(None));
                 }
                 (!data.is_empty()).then_some(Part::Data(data))
             }
-            BodyState::Chunked { .. } => return self.poll_chunked(),
+            Framing::Chunked => return self.poll_chunked(),
         };
         self.part_or_more(part)
     }
@@ -314,9 +258,8 @@ impl Receiver {
     }
 
     fn poll_chunked(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
-        let BodyState::Chunked { decoder, last } = &mut self.body else { return Ok(Poll::Ready(None)) };
         loop {
-            let step = decoder.decode(&self.buffer)?;
+            let step = self.decoder.decode(&self.buffer)?;
             match step.event {
                 None => {
                     self.buffer.advance(step.consumed);
@@ -329,19 +272,19 @@ impl Receiver {
                     let (line, extensions) = (step.consumed, extensions.as_bytes().len());
                     let extensions = take_line(&mut self.buffer, line, extensions);
                     // Data that came along belongs to the same part: a small chunk is then whole.
-                    let data = decoder.decode(&self.buffer)?.consumed;
+                    let data = self.decoder.decode(&self.buffer)?.consumed;
                     let data = self.buffer.split_to(data).freeze();
                     return Ok(Poll::Ready(Some(Part::Chunk { size, extensions, data })));
                 }
                 Some(Event::LastChunk { extensions }) => {
                     let (line, extensions) = (step.consumed, extensions.as_bytes().len());
-                    *last = take_line(&mut self.buffer, line, extensions);
+                    self.last = take_line(&mut self.buffer, line, extensions);
                 }
                 Some(Event::End { trailers }) => {
                     let trailers = read_trailers(trailers, &self.limits)?;
                     self.buffer.advance(step.consumed);
-                    let extensions = core::mem::take(last);
-                    self.body = BodyState::Done;
+                    let extensions = core::mem::take(&mut self.last);
+                    self.body = Framing::None;
                     let says_something = !extensions.is_empty() || !trailers.is_empty();
                     return Ok(Poll::Ready(says_something.then_some(Part::Last { extensions, trailers })));
                 }
@@ -350,20 +293,13 @@ impl Receiver {
     }
 }
 
-/// How many fields there can be in so many octets: a limit may be far above that, and room is made for no more.
-fn most_fields(limit: usize, octets: usize) -> usize {
-    // The shortest field line is `a:` CRLF; and the one that is a part of a line needs no room.
-    limit.min(octets / 4 + 1)
-}
-
 fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> {
     if text.is_empty() {
         return Ok(Trailers::new());
     }
     let mut received = Lines::default();
-    let most = most_fields(limits.max_trailer_fields, text.len());
-    let fields = head::scan_trailers(text, received.spans(most), limits)?;
-    received.fill(text, fields, None);
+    let scan = |text: &[u8], slots: &mut [FieldSpan]| scan_trailers(text, slots, limits).map(Some);
+    received.parse(text, limits.max_trailer_fields, scan, |fields| (text.len() as u16, *fields as u16))?;
     Ok(Trailers::received(received))
 }
 

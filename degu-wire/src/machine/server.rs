@@ -5,14 +5,15 @@ use core::task::Poll;
 
 use bytes::Bytes;
 
-use super::Connection;
+use super::connection::Connection;
 use super::head::RequestHead;
 use super::receiver::Receiver;
-use super::sender::{Content, Sender, put_field, put_headers};
-use crate::body::Part;
-use crate::head::{FramingField, put_status_line};
+use super::sender::{Sender, put_field, put_headers};
+use crate::body::{Content, Part};
+use crate::framing::Framing;
+use crate::head::{put_status_line, scan_request};
 use crate::headers::Headers;
-use crate::{Limits, LocalError, RemoteError, reason_phrase};
+use crate::{Limits, LocalError, Method, RemoteError, reason_phrase};
 
 /// The role of a [`Connection`] that receives requests and answers them.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Connection<Server> {
             State::Closed => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
-        let Poll::Ready(meta) = self.receiver.poll_request()? else {
+        let Poll::Ready(meta) = self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields))? else {
             if !self.receiver.is_eof() {
                 return Ok(Poll::Pending);
             }
@@ -90,7 +91,7 @@ impl Connection<Server> {
         self.receiver.begin_body(meta.framing);
         let role = &mut self.role;
         role.state = State::Requested;
-        role.head = meta.is_head();
+        role.head = meta.known_method == Some(Method::Head);
         role.http10 = meta.http10;
         role.persistent = meta.keep_alive && !role.stopping;
         role.continue_pending = meta.expects_continue && !self.receiver.is_body_done();
@@ -128,7 +129,7 @@ impl Connection<Server> {
             self.role.continue_pending = false;
             // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
             if self.receiver.buffered().is_empty() {
-                self.sender.put(b"HTTP/1.1 100 Continue\r\n\r\n");
+                self.sender.out.put(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
         }
     }
@@ -172,41 +173,31 @@ impl Connection<Server> {
         if !(200..=999).contains(&status) {
             return Err(LocalError::Status);
         }
-        let empty = match &content {
-            Content::None => true,
-            Content::Bytes(bytes) => bytes.is_empty(),
-            Content::Length(length) => *length == 0,
-            Content::Chunked => false,
-        };
+        let bodiless = matches!(status, 204 | 304);
         // RFC 9110 §15.3.5, §15.3.6, §15.4.5.
-        if matches!(status, 204 | 205 | 304) && !empty {
+        if (bodiless || status == 205) && !matches!(content.framing(), Framing::None | Framing::Length(0)) {
             return Err(LocalError::BodyNotAllowed);
         }
-        let bodiless = matches!(status, 204 | 304);
-        let until_close = self.role.http10;
-        let framing = match &content {
-            _ if bodiless => FramingField::None,
-            Content::None if self.role.head => FramingField::None,
-            Content::None => FramingField::Length(0),
-            Content::Bytes(bytes) => FramingField::Length(bytes.len() as u64),
-            Content::Length(length) => FramingField::Length(*length),
-            Content::Chunked if until_close => FramingField::None,
-            Content::Chunked => FramingField::Chunked,
+        let framing = match content.framing() {
+            _ if bodiless => Framing::None,
+            Framing::None if !self.role.head => Framing::Length(0),
+            Framing::Chunked if self.role.http10 => Framing::UntilClose,
+            framing => framing,
         };
         // RFC 9110 §8.6: 304 and responses to HEAD may say what the body would have been.
         let describes = status == 304 || (self.role.head && matches!(content, Content::None) && status != 204);
         let role = &mut self.role;
         let mut persistent = role.persistent && !role.stopping && !role.continue_pending;
-        let has_body = !bodiless && !role.head;
-        self.sender.message(content, has_body, until_close, |out| {
+        let body = if role.head { Framing::None } else { framing };
+        self.sender.message(content, body, |out| {
             put_status_line(out, status, reason.as_bytes())?;
             let said = put_headers(out, headers, framing, describes)?;
             persistent &= !said.close;
             if let Some(date) = date.filter(|_| !said.date) {
-                put_field(out, "date", date.as_bytes());
+                put_field(out, b"date", date.as_bytes());
             }
             if !persistent {
-                put_field(out, "connection", b"close");
+                put_field(out, b"connection", b"close");
             }
             Ok(())
         })?;
@@ -227,7 +218,7 @@ impl Connection<Server> {
             let mut head = alloc::vec::Vec::with_capacity(96);
             let _ = put_status_line(&mut head, status, reason_phrase(status).as_bytes());
             head.extend_from_slice(b"content-length: 0\r\nconnection: close\r\n\r\n");
-            self.sender.put(&head);
+            self.sender.out.put(&head);
         }
         can_answer
     }

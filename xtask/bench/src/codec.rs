@@ -6,8 +6,8 @@ use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
 use degu_wire::chunk::{Decoder, Event};
-use degu_wire::head::{self, FieldSpan, FramingField};
-use degu_wire::{Limits, Method};
+use degu_wire::head::{self, FieldSpan};
+use degu_wire::{Framing, Limits, Method};
 
 use crate::Result;
 use crate::message::{Post, TRACE, get, post};
@@ -194,7 +194,7 @@ fn encode(encode: fn(&Post, &mut [u8]) -> Result<usize>) -> Run {
 
 fn degu_encode(post: &Post, output: &mut [u8]) -> Result<usize> {
     let fields = [("host", "localhost"), (TRACE, post.trace.as_str())];
-    Ok(head::encode_request(output, Method::Post, &post.path, fields, FramingField::Length(post.body.len() as u64))?)
+    Ok(head::encode_request(output, Method::Post, &post.path, fields, Framing::Length(post.body.len() as u64))?)
 }
 
 /// Copies the same pieces; the number is written by std.

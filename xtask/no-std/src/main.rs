@@ -4,8 +4,8 @@
 #![no_std]
 #![no_main]
 
-use degu_wire::Limits;
-use degu_wire::head::{self, FieldSpan, FramingField};
+use degu_wire::{Framing, Limits};
+use degu_wire::head::{self, FieldSpan};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
@@ -18,7 +18,7 @@ fn answer(input: &[u8], output: &mut [u8]) -> Option<usize> {
     let mut slots = [FieldSpan::EMPTY; 8];
     let request = head::parse_request(input, &mut slots, &Limits::DEFAULT).ok()??;
     let status = if request.path() == "/" { 200 } else { 404 };
-    head::encode_response(output, status, "", [("server", "none")], FramingField::Length(0)).ok()
+    head::encode_response(output, status, "", [("server", "none")], Framing::Length(0)).ok()
 }
 
 // The C runtime's entry point; without std nobody else provides it.

@@ -1,6 +1,6 @@
-//! Classes of octets, as tables: what RFC 9110 §5.6 builds its grammar from.
+//! Classes of bytes, as tables, and numbers: what RFC 9110 §5.6 builds its grammar from.
 //!
-//! Each table has an entry for all 256 octets, so that a look-up by octet needs no bounds check.
+//! Each table has an entry for all 256 bytes, so that a look-up needs no bounds check.
 
 /// The value in [`HEX`] of octets that are no hexadecimal digit: greater than any digit's.
 pub(crate) const NO_HEX: u8 = 0xff;
@@ -49,6 +49,24 @@ pub(crate) const fn is_text(octet: u8) -> bool {
     matches!(octet, b'\t' | b' '..=b'~' | 0x80..)
 }
 
+/// Reads `1*DIGIT` of at most 64 bits; leading zeros are of the grammar.
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
+    let step = |value: u64, byte: &u8| match byte {
+        b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    };
+    if text.is_empty() { None } else { text.iter().try_fold(0, step) }
+}
+
+/// Writes `1*HEXDIG`, without leading zeros, into the end of `room` and returns that part of it.
+pub(crate) fn hexadecimal(value: u64, room: &mut [u8; 16]) -> &[u8] {
+    let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(1) as usize;
+    for (place, byte) in room.iter_mut().rev().take(digits).enumerate() {
+        *byte = b"0123456789abcdef"[(value >> (4 * place)) as usize & 15];
+    }
+    &room[16 - digits..]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +80,17 @@ mod tests {
             let digit = char::from(octet).to_digit(16).map_or(NO_HEX, |digit| digit as u8);
             assert_eq!(HEX[usize::from(octet)], digit, "{octet:#04x}");
             assert_eq!(is_text(octet), octet == b'\t' || !octet.is_ascii_control(), "{octet:#04x}");
+        }
+    }
+
+    #[test]
+    fn numbers_have_as_many_digits_as_they_need() {
+        for value in [0, 1, 9, 10, 15, 16, 255, 4096, u64::MAX] {
+            assert_eq!(hexadecimal(value, &mut [0; 16]), std::format!("{value:x}").as_bytes());
+            assert_eq!(decimal(std::format!("000{value}").as_bytes()), Some(value));
+        }
+        for text in ["", "+1", "1 ", "0x1", "18446744073709551616"] {
+            assert_eq!(decimal(text.as_bytes()), None, "{text:?}");
         }
     }
 }

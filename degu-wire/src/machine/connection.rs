@@ -1,0 +1,115 @@
+//! One end of a connection: what both roles have.
+
+use core::fmt;
+
+use bytes::BytesMut;
+
+use super::outgoing::Pending;
+use super::receiver::Receiver;
+use super::sender::Sender;
+use crate::body::Part;
+use crate::{Limits, LocalError};
+
+/// One end of a connection, in the role of [`Server`] or [`Client`]: see the [module](super).
+pub struct Connection<R> {
+    pub(super) receiver: Receiver,
+    pub(super) sender: Sender,
+    pub(super) role: R,
+}
+
+/// How much waits to be read and to be written, and nothing of what it is: it may be secrets.
+impl<R> fmt::Debug for Connection<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("buffered", &self.buffered().len())
+            .field("pending", &self.pending().octets())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R> Connection<R> {
+    /// The bounds under which this end reads.
+    pub fn limits(&self) -> &Limits {
+        self.receiver.limits()
+    }
+
+    /// Where received octets go: append to it. There is room for at least 2 KiB, and more while a large body comes in.
+    pub fn receive_buffer(&mut self) -> &mut BytesMut {
+        self.receiver.buffer()
+    }
+
+    /// What has been received and not been understood yet.
+    pub fn buffered(&self) -> &[u8] {
+        self.receiver.buffered()
+    }
+
+    /// The peer will send no more octets.
+    pub fn receive_eof(&mut self) {
+        self.receiver.set_eof();
+    }
+
+    /// What waits to be written, in order; what of it was written is told to [`transmitted`](Self::transmitted).
+    #[inline]
+    pub fn pending(&self) -> Pending<'_> {
+        self.sender.out.pending()
+    }
+
+    /// So many octets of what was pending have been written.
+    pub fn transmitted(&mut self, octets: usize) {
+        self.sender.out.sent(octets);
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_flushed(&self) -> bool {
+        self.sender.out.is_flushed()
+    }
+
+    /// Whether another part may be given to [`send_part`](Self::send_part) before what is pending is written. It may while
+    /// less than 64 KiB waits of heads and parts of up to 4 KiB; and where there are longer parts, while there are fewer
+    /// than eight of them, and less than 448 KiB waits in all. The last one may go beyond. Parts that are given in spite of
+    /// it are collected, without a bound.
+    pub fn has_room(&self) -> bool {
+        self.sender.out.has_room()
+    }
+
+    /// Whether our message's body still wants parts.
+    pub fn is_sending(&self) -> bool {
+        !self.sender.is_body_done()
+    }
+
+    /// Whether the peer's message has a body that has not been read to its end.
+    pub fn is_receiving(&self) -> bool {
+        !self.receiver.is_body_done()
+    }
+
+    /// Octets of the peer's body that have not been given yet: `None` where only its end will tell.
+    pub fn body_remaining(&self) -> Option<u64> {
+        self.receiver.body_remaining()
+    }
+
+    /// Sends a part of our message's body.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::BodyTooLong`], [`LocalError::ChunkLength`] or [`LocalError::ChunkExtension`] where the part does not
+    /// fit what was announced, and [`LocalError::State`] where it is of another kind of body. The message can not be
+    /// completed then; the connection is to be closed.
+    pub fn send_part(&mut self, part: Part) -> Result<(), LocalError> {
+        self.sender.send_part(part)
+    }
+
+    /// Our message's body ends here. After the announced length, or a [`Part::Last`], nothing is left to do.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::BodyTooShort`] or [`LocalError::ChunkLength`] where less came than was announced.
+    pub fn finish_body(&mut self) -> Result<(), LocalError> {
+        self.sender.finish()
+    }
+
+    /// Gives up the buffers that are empty, for a connection that is about to wait long.
+    pub fn release_buffers(&mut self) {
+        self.receiver.release_buffers();
+        self.sender.out.release();
+    }
+}

@@ -1,0 +1,230 @@
+//! What waits to be written: the queue, and its pieces as a driver sees them.
+
+use alloc::collections::{VecDeque, vec_deque};
+use alloc::vec::Vec;
+use core::fmt;
+use core::iter::FusedIterator;
+
+use bytes::{Buf, Bytes};
+
+/// Data up to this length is copied behind its head, so that both go out in one piece; longer data is referred to.
+const COPIED: usize = 4 * 1024;
+/// More small things than this are not collected before they are written.
+const ENOUGH: usize = 64 * 1024;
+/// Nor more than this in all where some of it is large: seven parts as sources read them (64 KiB), which is more than a Unix
+/// socket takes at once by default (208 KiB).
+const ENOUGH_LARGE: usize = 448 * 1024;
+/// Nor more large parts than this.
+const MOST_LARGE: usize = 8;
+
+/// What waits to be written: small things in one buffer, and large data that stands between them.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    pub(super) small: Vec<u8>,
+    /// How much of `small` has been written.
+    sent: usize,
+    large: VecDeque<Large>,
+}
+
+/// Large data, and where it stands.
+#[derive(Debug)]
+struct Large {
+    /// How much of what is small goes before it.
+    behind: usize,
+    data: Bytes,
+}
+
+impl Outgoing {
+    #[inline]
+    pub(super) fn pending(&self) -> Pending<'_> {
+        Pending { small: &self.small[self.sent..], passed: self.sent, large: self.large.iter(), next: None }
+    }
+
+    #[inline]
+    pub(super) fn is_flushed(&self) -> bool {
+        self.sent == self.small.len() && self.large.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn has_room(&self) -> bool {
+        let small = self.small.len() - self.sent;
+        small < ENOUGH && (self.large.is_empty() || self.has_room_for_large(small))
+    }
+
+    fn has_room_for_large(&self, small: usize) -> bool {
+        let waits = self.large.iter().fold(small, |waits, large| waits.saturating_add(large.data.len()));
+        self.large.len() < MOST_LARGE && waits < ENOUGH_LARGE
+    }
+
+    #[inline]
+    pub(super) fn sent(&mut self, octets: usize) {
+        if self.large.is_empty() {
+            self.small_sent(octets);
+        } else {
+            self.large_sent(octets);
+        }
+        if self.is_flushed() {
+            self.small.clear();
+            self.small.shrink_to(ENOUGH);
+            self.sent = 0;
+        } else if self.sent > COPIED && self.sent > self.small.len() / 2 {
+            self.forget_sent();
+        }
+    }
+
+    /// What is small must not pile up where a peer that reads slowly always leaves something.
+    fn forget_sent(&mut self) {
+        self.small.drain(..self.sent);
+        for large in &mut self.large {
+            large.behind -= self.sent;
+        }
+        self.sent = 0;
+    }
+
+    /// Takes note that so much of what is small was written, and says how much of it was not small.
+    #[inline]
+    fn small_sent(&mut self, octets: usize) -> usize {
+        let end = self.large.front().map_or(self.small.len(), |large| large.behind);
+        let small = octets.min(end - self.sent);
+        self.sent += small;
+        octets - small
+    }
+
+    fn large_sent(&mut self, octets: usize) {
+        let mut octets = self.small_sent(octets);
+        while let Some(large) = self.large.front_mut().filter(|_| octets > 0) {
+            let most = octets.min(large.data.len());
+            large.data.advance(most);
+            if large.data.is_empty() {
+                self.large.pop_front();
+            }
+            octets = self.small_sent(octets - most);
+        }
+    }
+
+    /// Gives up the buffers where nothing is in them.
+    pub(super) fn release(&mut self) {
+        if self.is_flushed() {
+            *self = Self::default();
+        }
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        self.small.extend_from_slice(bytes);
+    }
+
+    pub(super) fn put_data(&mut self, data: Bytes) {
+        if data.len() <= COPIED {
+            self.put(&data);
+        } else {
+            self.large.push_back(Large { behind: self.small.len(), data });
+        }
+    }
+}
+
+/// What waits to be written: its pieces in order, none of them empty.
+///
+/// Small things are together in one piece; data that is large is not copied there, and is a piece of its own.
+#[derive(Clone)]
+pub struct Pending<'c> {
+    /// The rest of what is small.
+    small: &'c [u8],
+    /// How much of it was before that.
+    passed: usize,
+    large: vec_deque::Iter<'c, Large>,
+    /// What stands behind the small things that were given last.
+    next: Option<&'c [u8]>,
+}
+
+impl<'c> Pending<'c> {
+    /// All of it, if that is one piece, as small messages are.
+    #[inline]
+    pub fn only(&self) -> Option<&'c [u8]> {
+        if self.large.len() == 0 && self.next.is_none() {
+            return if self.small.is_empty() { None } else { Some(self.small) };
+        }
+        let mut pieces = self.clone();
+        pieces.next().filter(|_| pieces.next().is_none())
+    }
+
+    /// How many octets it has.
+    pub fn octets(&self) -> usize {
+        self.clone().fold(0, |octets, piece| octets.saturating_add(piece.len()))
+    }
+
+    /// All of it in one piece, for tests and for those to whom a copy is nothing.
+    pub fn concat(self) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(self.octets());
+        self.for_each(|piece| octets.extend_from_slice(piece));
+        octets
+    }
+
+    /// Gives what `write` gives for it: an `io::Result`, say, or a `Poll` of one.
+    ///
+    /// There are 17 slices at most, which are all where nobody gave parts without [room](super::Connection::has_room),
+    /// and none of them is empty. Where nothing is pending there is none, and a writer answers 0.
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// use degu_wire::machine::{Client, Connection, Content};
+    /// use degu_wire::{Headers, Limits, Method};
+    ///
+    /// let mut client = Connection::<Client>::new(Limits::default());
+    /// client.request(Method::Put, "/", "a", &Headers::new(), Content::Bytes(vec![0; 10_000].into()))?;
+    /// let mut wire = Vec::new();
+    /// let written = client.pending().write_with(|pieces| wire.write_vectored(pieces))?;
+    /// client.transmitted(written);
+    /// assert!(client.is_flushed() && wire.len() > 10_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "std")]
+    #[inline]
+    pub fn write_with<T>(self, write: impl FnOnce(&[std::io::IoSlice<'c>]) -> T) -> T {
+        use std::io::IoSlice;
+
+        if let Some(only) = self.only() {
+            return write(&[IoSlice::new(only)]);
+        }
+        let mut slices = [IoSlice::new(&[]); 2 * MOST_LARGE + 1];
+        let filled = slices.iter_mut().zip(self).map(|(slice, piece)| *slice = IoSlice::new(piece)).count();
+        write(&slices[..filled])
+    }
+}
+
+/// How much it is, and nothing of what it is: it may be secrets.
+impl fmt::Debug for Pending<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending").field("octets", &self.octets()).finish_non_exhaustive()
+    }
+}
+
+impl<'c> Iterator for Pending<'c> {
+    type Item = &'c [u8];
+
+    fn next(&mut self) -> Option<&'c [u8]> {
+        if let Some(data) = self.next.take() {
+            return Some(data);
+        }
+        let end = match self.large.next() {
+            Some(large) => {
+                self.next = Some(&large.data);
+                large.behind - self.passed
+            }
+            None => self.small.len(),
+        };
+        let (small, rest) = self.small.split_at(end);
+        (self.small, self.passed) = (rest, self.passed + end);
+        if small.is_empty() { self.next.take() } else { Some(small) }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let large = self.large.len() + usize::from(self.next.is_some());
+        (large, Some(2 * large + 1))
+    }
+}
+
+impl FusedIterator for Pending<'_> {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! Where encoded bytes go.
+
+use crate::LocalError;
+
+/// Something that takes bytes one after the other.
+pub(crate) trait Sink {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), LocalError>;
+}
+
+/// A slice of the caller, filled from its front.
+pub(crate) struct SliceSink<'o> {
+    out: &'o mut [u8],
+    len: usize,
+}
+
+impl<'o> SliceSink<'o> {
+    pub(crate) const fn new(out: &'o mut [u8]) -> Self {
+        Self { out, len: 0 }
+    }
+
+    /// Returns how many bytes have been put.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Sink for SliceSink<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
+        let end = self.len + bytes.len();
+        self.out.get_mut(self.len..end).ok_or(LocalError::BufferTooSmall)?.copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl Sink for alloc::vec::Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
+        self.extend_from_slice(bytes);
+        Ok(())
+    }
+}
