@@ -1,9 +1,6 @@
 //! Chunked bodies: the corpus, and properties of decoder and encoder.
 
-#[path = "corpus/mod.rs"]
-mod corpus;
-
-use corpus::escaped;
+use crate::corpus::{self, escaped};
 use degu_wire::chunk::{Decoder, Event, Extension, Extensions, Step};
 use degu_wire::chunk::{encode_chunk_head, encode_last_chunk};
 use degu_wire::{Fault, Limits, LocalError};
