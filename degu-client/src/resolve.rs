@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use degu_wire::{Address, AddressError, AddressFault, AddressKind, Zone};
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
 
 use crate::{Cause, Deadline};
 
@@ -64,13 +64,6 @@ fn zone_index(ip: Ipv6Addr, name: &str) -> Result<u32, Cause> {
     });
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no interface of that name").into())
 }
-
-/// What a write does when the peer is gone: an error, and no signal. Where the flag is missing it is Rust's runtime that
-/// ignores SIGPIPE.
-#[cfg(not(target_vendor = "apple"))]
-pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-pub(crate) const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// A Unix stream socket that children do not inherit.
 #[cfg(not(target_vendor = "apple"))]
