@@ -7,13 +7,16 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// How long a server may take before it says where it listens.
 const START: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether a process has ended.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often a process is checked for its end.
+const STEP: Duration = Duration::from_millis(5);
+
+/// How long a server may take to end once its stdin has.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
@@ -34,17 +37,16 @@ pub(crate) struct Server {
     process: Killed,
     stderr: Option<ChildStderr>,
     address: String,
-    /// How long it may take to end by itself once its stdin has ended.
-    patience: Duration,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         // If it does not end, it is killed next.
-        let _ = self.await_end(self.patience);
+        let _ = self.await_end(PATIENCE);
     }
 }
 
+#[allow(dead_code, reason = "the benchmark shares this file, and uses what the commands here do not")]
 impl Server {
     /// Starts `program` and waits for its first line, `listening on ADDRESS`.
     ///
@@ -91,7 +93,7 @@ impl Server {
                 let _ = io::copy(&mut stdout, &mut io::sink());
             }
         });
-        let mut server = Self { process, stderr, address: String::new(), patience: Duration::ZERO };
+        let mut server = Self { process, stderr, address: String::new() };
         match receiver.recv_timeout(limit) {
             Ok(address) => server.address = address,
             Err(_) => {
@@ -111,12 +113,6 @@ impl Server {
         self.process.0.id()
     }
 
-    /// When dropped, it is not killed at once: for this long it may end by itself, since its stdin has ended.
-    pub(crate) fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
     /// Ends it by the end of its stdin, and waits for that no longer than `limit`.
     ///
     /// # Errors
@@ -130,8 +126,8 @@ impl Server {
         drop(self.process.0.stdin.take());
         let mut left = limit;
         while self.process.0.try_wait()?.is_none() {
-            left = left.checked_sub(LOOK).ok_or("a server does not end when its stdin does")?;
-            thread::sleep(LOOK);
+            left = left.checked_sub(STEP).ok_or("a server does not end when its stdin does")?;
+            thread::sleep(STEP);
         }
         Ok(())
     }
@@ -145,14 +141,6 @@ impl Server {
         match ended {
             Some(status) => format!("it ended with {status} {said}").trim_end().to_owned(),
             None => said,
-        }
-    }
-
-    /// What went wrong with a client of it, with what it has to say itself.
-    pub(crate) fn explain(self, error: Error) -> Error {
-        match self.last_words() {
-            said if said.is_empty() => error,
-            said => format!("{error}; the server: {said}").into(),
         }
     }
 }
@@ -219,7 +207,6 @@ mod tests {
     fn a_server_that_listens() {
         let server = Server::start(Path::new(SHELL), &script("echo listening on unix:/x; exec sleep 1000")).unwrap();
         assert_eq!(server.address(), "unix:/x");
-        assert_eq!(server.explain("lost".into()).to_string(), "lost");
     }
 
     #[test]
@@ -234,13 +221,5 @@ mod tests {
     fn a_server_that_fails() {
         let failed = Server::start(Path::new(SHELL), &script("echo no >&2; exit 1")).unwrap_err().to_string();
         assert!(failed.contains("does not listen") && failed.ends_with("no"), "{failed}");
-    }
-
-    #[test]
-    fn both_ends_are_heard_when_the_client_fails() {
-        // It has said so before it listens.
-        let server = script("echo full >&2; echo listening on x; exec sleep 1000");
-        let server = Server::start(Path::new(SHELL), &server).unwrap();
-        assert_eq!(server.explain("reset".into()).to_string(), "reset; the server: full");
     }
 }

@@ -4,27 +4,24 @@
 //! of each is a cell of a matrix. An exchange that fails is an error; a peer that is not on this machine is left out, and
 //! the matrix says so. Everything happens on loopback, on Unix sockets in a temporary folder, and on abstract sockets.
 //!
-//! Our ends and the scripts that the peers run are in `xtask/interop`. There is one file here for each peer.
+//! Our ends and the scripts that the peers run are in `xtask/interop`.
 
-mod curl;
-pub(crate) mod degu018;
 mod haproxy;
 mod matrix;
 mod nginx;
-mod node;
 mod peer;
-mod pypi;
-mod python;
+mod scripted;
 mod systemd;
-mod undici;
-mod wrk;
+
+use std::path::Path;
 
 use lexopt::{Arg, Parser};
 use xshell::{Shell, cmd};
 
 use crate::Result;
 use matrix::Matrix;
-use peer::Bench;
+use peer::{Bench, version};
+use scripted::run as run_script;
 
 const USAGE: &str = "\
 usage: cargo xtask interop [OPTIONS]
@@ -48,22 +45,69 @@ const KINDS: &[Kind] = &[
     Kind { name: "nginx", find: nginx::find, run: nginx::run, install: |shell| apt(shell, "nginx-light") },
     Kind { name: "HAProxy", find: haproxy::find, run: haproxy::run, install: |shell| apt(shell, "haproxy") },
     Kind { name: "systemd", find: systemd::find, run: systemd::run, install: |shell| apt(shell, "systemd") },
-    Kind { name: "Python", find: python::find, run: python::run, install: |shell| apt(shell, "python3") },
-    Kind { name: "requests", find: pypi::find_requests, run: pypi::run_requests, install: pypi::install_requests },
-    Kind { name: "aiohttp", find: pypi::find_aiohttp, run: pypi::run_aiohttp, install: pypi::install_aiohttp },
-    Kind { name: "Node", find: node::find, run: node::run, install: |shell| apt(shell, "nodejs") },
-    Kind { name: "undici", find: undici::find, run: undici::run, install: undici::install },
-    Kind { name: "Degu 0.18", find: degu018::find, run: degu018::run, install: degu018::install },
-    Kind { name: "curl", find: curl::find, run: curl::run, install: |shell| apt(shell, "curl") },
-    Kind { name: "wrk", find: wrk::find, run: wrk::run, install: |shell| apt(shell, "wrk") },
+    Kind {
+        name: "Python",
+        find: |shell| version(shell, "python3", "--version"),
+        run: |bench, version, matrix| run_script(bench, Path::new("python3"), scripted::PYTHON, version, matrix),
+        install: |shell| apt(shell, "python3"),
+    },
+    Kind {
+        name: "requests",
+        find: |shell| {
+            let code = "import requests_unixsocket, requests; print(requests.__version__)";
+            scripted::find_python(shell, &scripted::environment(), code)
+        },
+        run: |bench, version, matrix| run_script(bench, &scripted::environment(), scripted::REQUESTS, version, matrix),
+        install: |shell| scripted::install_python(shell, &["requests", "requests-unixsocket"]),
+    },
+    Kind {
+        name: "aiohttp",
+        find: |shell| {
+            scripted::find_python(shell, &scripted::environment(), "import aiohttp; print(aiohttp.__version__)")
+        },
+        run: |bench, version, matrix| run_script(bench, &scripted::environment(), scripted::AIOHTTP, version, matrix),
+        install: |shell| scripted::install_python(shell, &["aiohttp"]),
+    },
+    Kind {
+        name: "Node",
+        find: |shell| version(shell, "node", "--version"),
+        run: |bench, version, matrix| run_script(bench, Path::new("node"), scripted::NODE, version, matrix),
+        install: |shell| apt(shell, "nodejs"),
+    },
+    Kind {
+        name: "undici",
+        find: scripted::find_undici,
+        run: |bench, version, matrix| run_script(bench, Path::new("node"), scripted::UNDICI, version, matrix),
+        install: scripted::install_undici,
+    },
+    Kind {
+        name: "Degu 0.18",
+        find: |shell| {
+            let code = "import degu, degu.base; print(degu.__version__)";
+            scripted::find_python(shell, &scripted::degu_018(), code)
+        },
+        run: |bench, version, matrix| run_script(bench, &scripted::degu_018(), scripted::DEGU_018, version, matrix),
+        install: scripted::install_degu_018,
+    },
+    Kind {
+        name: "curl",
+        find: |shell| version(shell, "curl", "--version"),
+        run: |bench, version, matrix| run_script(bench, Path::new("bash"), scripted::CURL, version, matrix),
+        install: |shell| apt(shell, "curl"),
+    },
 ];
 
-pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
-    let Some(options) = Options::parse(arguments)? else {
-        println!("{USAGE}");
-        return Ok(());
-    };
-    if options.install {
+pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
+    let (mut install, mut list, mut writes) = (false, false, false);
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("install") => install = true,
+            Arg::Long("list") => list = true,
+            Arg::Long("write") => writes = true,
+            other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
+        }
+    }
+    if install {
         for kind in KINDS {
             if let Err(missing) = (kind.find)(shell) {
                 println!("{}: {missing}: installing it", kind.name);
@@ -72,7 +116,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
             }
         }
     }
-    if options.list {
+    if list {
         for kind in KINDS {
             match (kind.find)(shell) {
                 Ok(version) => println!("{}: {version}", kind.name),
@@ -97,8 +141,8 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     }
     print!("{matrix}\n{}", matrix.condensed());
     match matrix.failed() {
-        0 if options.write && !matrix.is_whole() => Err("nothing is written, since peers are missing".into()),
-        0 if options.write => write(shell, &matrix),
+        0 if writes && !matrix.is_whole() => Err("nothing is written, since peers are missing".into()),
+        0 if writes => write(shell, &matrix),
         0 => Ok(()),
         failed => Err(format!("{failed} exchanges failed").into()),
     }
@@ -129,44 +173,9 @@ fn apt(shell: &Shell, package: &str) -> Result {
     Ok(cmd!(shell, "apt-get install --yes --no-install-recommends {package}").ignore_stdout().run()?)
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Options {
-    install: bool,
-    list: bool,
-    write: bool,
-}
-
-impl Options {
-    /// `None`: the usage was asked for.
-    fn parse(mut arguments: Parser) -> Result<Option<Self>> {
-        let mut options = Self::default();
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Arg::Long("install") => options.install = true,
-                Arg::Long("list") => options.list = true,
-                Arg::Long("write") => options.write = true,
-                Arg::Short('h') | Arg::Long("help") => return Ok(None),
-                other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
-            }
-        }
-        Ok(Some(options))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn options() {
-        let parse = |words: &[&str]| Options::parse(Parser::from_args(words));
-        assert_eq!(parse(&[]).unwrap(), Some(Options::default()));
-        assert_eq!(parse(&["--install"]).unwrap(), Some(Options { install: true, ..Options::default() }));
-        assert_eq!(parse(&["--help"]).unwrap(), None);
-        for words in [&["nginx"][..], &["--fast"], &["--list=x"]] {
-            assert!(parse(words).is_err(), "{words:?}");
-        }
-    }
 
     #[test]
     fn the_place_of_a_matrix() {

@@ -4,11 +4,9 @@
 //! `.ci/run`, which calls these. What `bench`, `interop`, `soak` and `netns` run are workspaces of their own, which are
 //! built when they are called.
 
-mod bench;
 mod child;
 mod fuzz;
 mod interop;
-mod netns;
 mod tidy;
 
 use std::env;
@@ -98,12 +96,36 @@ fn dispatch(mut arguments: Parser) -> Result {
         "interop" => interop::run(&shell, arguments),
         // Were std linked, its panic handler would be a second one next to the program's own, and rustc would refuse that.
         "no-std" => no_more(arguments).and_then(|()| start("no-std", &["--release"], [""; 0])),
-        "netns" => netns::run(&shell, arguments),
+        "netns" => netns(arguments),
         // With the checks of the profile for development: an overflow is to be seen.
         "soak" => start("soak", &[], arguments.raw_args()?),
-        "bench" => bench::run(&shell, arguments),
+        "bench" => start("bench", &["--release"], arguments.raw_args()?),
         other => Err(format!("no command {other}\n\n{USAGE}").into()),
     }
+}
+
+/// Runs the exchanges between two hosts, where this machine and this user can have namespaces for them. Nothing outside of
+/// the namespaces is touched, and they end with this process.
+fn netns(mut arguments: Parser) -> Result {
+    let skip = match arguments.next()? {
+        None => false,
+        Some(Arg::Long("skip-if-missing")) => true,
+        Some(other) => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
+    };
+    no_more(arguments)?;
+    let unshare = |user: &[&str]| {
+        let mut unshare = Command::new("unshare");
+        unshare.args(user).args(["--net", "--mount", "--pid", "--fork", "--kill-child"]);
+        unshare
+    };
+    let works = |user: &&[&str]| unshare(user).arg("true").output().is_ok_and(|output| output.status.success());
+    let Some(user) = [&[][..], &["--user", "--map-root-user"]].into_iter().find(works) else {
+        println!("-- no network namespaces here");
+        return if skip { Ok(()) } else { Err("this machine or this user can have none".into()) };
+    };
+    let program = build("soak")?.join("degu-netns");
+    let status = unshare(user).arg(root().join("xtask/soak/src/netns/hosts.sh")).arg(program).status()?;
+    if status.success() { Ok(()) } else { Err(format!("netns: {status}").into()) }
 }
 
 /// The folder of the workspace.

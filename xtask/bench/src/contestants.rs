@@ -1,41 +1,56 @@
-//! Who takes part: a contestant is a file in this folder, an entry in [`ALL`], and the pairs it is measured in.
+//! The contestants, each a client, a server or both, and the pairs that they are measured in.
 
 mod degu;
-mod degu_blocking;
-mod degu_stream;
 mod httparse;
 mod hyper;
-mod hyper_stream;
 mod raw;
-mod raw_copy;
-mod raw_poll;
 mod raw_tokio;
 
+pub(crate) use self::httparse::response_head;
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use degu_server::Spin;
+use tokio::runtime::{Builder, Runtime};
+
 use crate::Result;
-use crate::setup::Setup;
-use crate::socket::Address;
-use crate::stream::Wanted;
 
-/// Serves every connection that comes to an address, and tells its second argument, once, what the kernel bound.
-/// Returns only with an error.
-pub(crate) type Server = fn(&Setup, &mut dyn FnMut(Address) -> Result) -> Result;
+/// Where and how an end runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) address: String,
+    /// The folder of the certificates. With it, the end speaks TLS, and both ends show their certificates.
+    pub(crate) pki: Option<PathBuf>,
+    /// How many threads a server has, or a load.
+    pub(crate) threads: usize,
+    /// How our ends wait for the next message.
+    pub(crate) spin: Spin,
+}
 
-/// Prepares what all connections of a client have in common.
-pub(crate) type Prepare = fn(&Setup) -> Result<Dial>;
+/// Is told, once, which address the kernel bound.
+pub(crate) type Ready<'r> = dyn FnMut(String) -> Result + 'r;
+
+/// Serves every connection to an address: POST gets its body back and GET its target, and `/length/N` and `/chunks/N` are
+/// large bodies. Returns only with an error.
+pub(crate) type Server = fn(&Setup, &mut Ready<'_>) -> Result;
 
 /// Opens a connection.
 pub(crate) type Dial = Box<dyn FnMut() -> Result<Box<dyn Client>>>;
 
-/// Fetches a large body over an open connection, and returns how many octets it had.
-pub(crate) type Fetch = Box<dyn FnMut(Wanted) -> Result<u64>>;
-
 /// A client with an open connection.
 pub(crate) trait Client {
-    /// Makes `count` round trips, one after the other: sends the request, reads the response to its end, and looks at
-    /// it as closely as its kind does.
+    /// Makes round trips with the next `count` messages: sends the request, reads the response to its end, and checks status
+    /// and length.
     fn trips(&mut self, count: u64) -> Result;
 
-    /// Closes the connection as its kind does: under TLS, not without a close_notify.
+    /// Fetches a large body and returns how many bytes it had.
+    fn fetch(&mut self, _target: &str) -> Result<u64> {
+        Err("it fetches nothing".into())
+    }
+
+    /// Closes the connection: under TLS, not without a close_notify.
     fn close(self: Box<Self>) -> Result {
         Ok(())
     }
@@ -44,82 +59,79 @@ pub(crate) trait Client {
 /// A client, a server, or both, under one name.
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
-    pub(crate) client: Option<Prepare>,
-    /// Serves one connection after the other.
+    /// Prepares what all connections of a client share.
+    pub(crate) client: Option<fn(&Setup) -> Result<Dial>>,
     pub(crate) server: Option<Server>,
-    /// Serves many connections at once, answers GET with a greeting too, and speaks TLS if it is to.
-    pub(crate) crowd: Option<Server>,
-    /// Whether its client speaks TLS if it is to.
-    pub(crate) tls: bool,
-    /// Serves large bodies.
-    pub(crate) stream: Option<Server>,
-    /// Opens a connection to fetch large bodies over.
-    pub(crate) fetch: Option<fn(&Setup) -> Result<Fetch>>,
+    /// The server serves one connection at a time, and no GET.
+    pub(crate) simple: bool,
 }
 
-impl Contestant {
-    /// One that can nothing yet.
-    const fn named(name: &'static str) -> Self {
-        Self { name, client: None, server: None, crowd: None, tls: false, stream: None, fetch: None }
-    }
-
-    /// Its client's connections.
-    pub(crate) fn dial(&self, setup: &Setup) -> Result<Dial> {
-        let prepare = self.client.ok_or_else(|| format!("{} has no client", self.name))?;
-        if setup.pki.is_some() && !self.tls {
-            return Err(format!("{} does not speak TLS", self.name).into());
-        }
-        prepare(setup)
-    }
-}
-
-/// Every contestant.
+/// Every contestant. The last two of `raw` never sleep, and copy large bodies.
 pub(crate) static ALL: &[Contestant] = &[
-    raw::CONTESTANT,
-    raw::VARIED,
-    raw_poll::CONTESTANT,
-    raw_tokio::CONTESTANT,
-    raw_copy::CONTESTANT,
-    httparse::CONTESTANT,
-    hyper::CONTESTANT,
-    degu::CONTESTANT,
-    degu_blocking::CONTESTANT,
+    Contestant { name: "raw", client: Some(raw::client), server: Some(raw::serve), simple: true },
+    Contestant { name: "raw-poll", client: Some(raw::polling_client), server: Some(raw::serve_polling), simple: true },
+    Contestant { name: "raw-copy", client: Some(raw::client), server: Some(raw::serve_copies), simple: true },
+    Contestant { name: "raw-tokio", client: Some(raw_tokio::client), server: Some(raw_tokio::serve), simple: false },
+    Contestant { name: "httparse", client: Some(httparse::client), server: Some(httparse::serve), simple: true },
+    Contestant { name: "hyper", client: Some(hyper::client), server: Some(hyper::serve), simple: false },
+    Contestant { name: "hyper-flush", client: None, server: Some(hyper::serve_flushing), simple: false },
+    Contestant { name: "degu", client: Some(degu::client), server: Some(degu::serve), simple: false },
+    Contestant { name: "degu-blocking", client: Some(degu::blocking_client), server: None, simple: false },
 ];
 
-/// The pairs, client first, that are measured when nobody asks for others. `raw raw` and `hyper hyper` are what the
-/// others are compared with.
-pub(crate) static PAIRS: &[(&str, &str)] = &[
-    ("raw", "raw"),
-    ("raw-poll", "raw-poll"),
-    ("raw-tokio", "raw-tokio"),
-    ("httparse", "httparse"),
-    ("hyper", "hyper"),
-    ("degu", "degu"),
-    ("degu-blocking", "degu"),
-    ("degu-off", "degu-off"),
-    ("degu-blocking-off", "degu-off"),
-    // Each of our ends beside one that is not ours.
-    ("degu", "hyper"),
-    ("hyper", "degu"),
-    ("raw", "degu"),
-    ("degu", "raw"),
-    ("degu-blocking", "raw"),
-    // Beside heads that change each time, where ours gain nothing by heads that repeat.
-    ("raw-varied", "degu"),
-    ("degu", "raw-varied"),
-];
-
-/// What stands after the name of one of ours that does not poll.
+/// Stands after the name of one of ours that does not spin.
 pub(crate) const OFF: &str = "-off";
 
 /// The contestant of a name.
 pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
-    let known = |contestant: &&Contestant| match name.strip_suffix(OFF) {
-        Some(ours) => contestant.name == ours && ours.starts_with("degu"),
-        None => contestant.name == name,
-    };
-    ALL.iter().find(known).ok_or_else(|| {
-        let names: Vec<&str> = ALL.iter().map(|contestant| contestant.name).collect();
-        format!("{name} is none of {}", names.join(", ")).into()
-    })
+    let plain = name.strip_suffix(OFF).filter(|ours| ours.starts_with("degu")).unwrap_or(name);
+    let found = ALL.iter().find(|contestant| contestant.name == plain);
+    found.ok_or_else(|| format!("there is no contestant {name}").into())
+}
+
+/// Prepares the connections of the client of this name.
+pub(crate) fn dial(name: &str, setup: &Setup) -> Result<Dial> {
+    find(name)?.client.ok_or_else(|| format!("{name} has no client"))?(setup)
+}
+
+impl Setup {
+    /// A runtime for a server: without other threads if one is enough.
+    pub(crate) fn runtime(&self) -> Result<Runtime> {
+        Ok(match self.threads {
+            1 => Builder::new_current_thread().enable_io().build()?,
+            threads => Builder::new_multi_thread().worker_threads(threads).enable_io().build()?,
+        })
+    }
+}
+
+/// The runtime of all clients of this thread, because one for each connection would be a part of what a connection costs.
+/// Without timers unless `timers`, because checking them costs a little.
+pub(crate) fn client_runtime(timers: bool) -> Result<Rc<Runtime>> {
+    thread_local! {
+        static RUNTIME: OnceCell<Rc<Runtime>> = const { OnceCell::new() };
+    }
+    let mut builder = Builder::new_current_thread();
+    let built = if timers { builder.enable_all() } else { builder.enable_io() }.build()?;
+    RUNTIME.with(|runtime| Ok(Rc::clone(runtime.get_or_init(|| Rc::new(built)))))
+}
+
+/// What a server writes again and again for a large body.
+pub(crate) static PIECE: &[u8] = &[b'x'; 64 * 1024];
+
+/// A large body, as the target of its request says: whether it is chunked, and how many pieces it has.
+pub(crate) fn large(target: &str) -> Option<(bool, usize)> {
+    let (framing, pieces) = target.strip_prefix('/')?.split_once('/')?;
+    match framing {
+        "length" => Some((false, pieces.parse().ok()?)),
+        "chunks" => Some((true, pieces.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// Checks the response to a POST.
+pub(crate) fn check(status: u16, length: usize, expected: usize) -> Result {
+    match (status, length) {
+        (200, length) if length == expected => Ok(()),
+        _ => Err(format!("status {status} with {length} bytes instead of {expected}").into()),
+    }
 }

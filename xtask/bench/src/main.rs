@@ -1,250 +1,138 @@
-//! The contestants of `cargo xtask bench`, each a client, a server, or both, which all speak the same bytes.
+//! `cargo xtask bench`: how fast is Degu next to others, on this machine?
 //!
-//! `cargo xtask bench` builds this program and runs it as the ends of every measurement, so that each end is a process of
-//! its own. It can be run by hand as well:
-//!
-//! ```text
-//! degu-bench pairs                                  the pairs that are measured by default
-//! degu-bench verify                                 do all contestants send the same bytes?
-//! degu-bench pki                                    makes certificates, prints `listening on FOLDER`, until stdin ends
-//! degu-bench server CONTESTANT ADDRESS              prints `listening on ADDRESS`, serves one connection after the
-//!                                                   other until stdin ends
-//! degu-bench crowd CONTESTANT ADDRESS [--flush]     as `server`, many connections at once, on `--threads`
-//! degu-bench client CONTESTANT ADDRESS              prints `TRIPS NANOSECONDS`
-//! degu-bench client CONTESTANT ADDRESS --trips N    so many and no more, for a counter of instructions or calls;
-//!                                                   `--pause` rests 2 ms after each
-//! degu-bench paced CONTESTANT ADDRESS               one trip every 10 ms for `--millis`, prints `1 NANOSECONDS`: what 99
-//!                                                   of 100 trips stay within
-//! degu-bench connect CONTESTANT ADDRESS             prints `CONNECTIONS NANOSECONDS`, from `--threads` at once
-//! degu-bench load ADDRESS --connections N --depth N prints `REQUESTS NANOSECONDS`, from `--threads`
-//! degu-bench hold ADDRESS --connections N           prints `listening on N`, keeps them open until stdin ends
-//! degu-bench stream CONTESTANT ADDRESS              as `server`, for large bodies
-//! degu-bench fetch CONTESTANT ADDRESS TARGET        prints `OCTETS NANOSECONDS`; `/length/N` or `/chunks/N` are N times
-//!                                                   64 KiB
-//! degu-bench busy                                   keeps a core busy until stdin ends, prints `listening on nothing`
-//! ```
-//!
-//! `ADDRESS` is `unix:PATH`, `unix:@NAME`, or an IP address with a port. All but the first three take `--cores N,N`, which
-//! pins the process, and `--pki FOLDER`, with which they speak TLS. `--millis N` says how long a client measures. Ours take
-//! `--polling off|adaptive|MICROSECONDS`; `-off` after their name is off in any case.
+//! Absolute times differ from one machine to the next and from one hour to the next; only ratios inside one run count. So
+//! every suite interleaves its contestants, measures each once a round, and reports the median with the range, and the ratios
+//! to chosen references taken round by round. Every end of a connection is a process of its own: this program again, as
+//! `ends.rs` says. Needs Linux.
 
-mod connect;
+mod chart;
+#[path = "../../src/child.rs"]
+mod child;
+mod codec;
 mod contestants;
-mod core;
-mod hold;
-mod load;
-mod measure;
+mod ends;
+mod machine;
 mod message;
-mod paced;
-mod setup;
+mod plan;
+mod report;
 mod socket;
-mod stream;
+mod stage;
+mod suites;
 mod tls;
 mod verify;
 
-use std::error::Error;
-use std::fmt::Display;
-use std::hint;
-use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
+use std::{env, fs};
 
-use degu_misc::TempPki;
-use degu_server::Spin;
-use lexopt::{Arg, Parser, ValueExt};
+use clap::Parser;
 
-use crate::contestants::Server;
-use crate::setup::Setup;
-use crate::stream::Wanted;
+use report::Run;
+use stage::Stage;
 
-/// What every part of this program returns: a fault is printed and ends the process.
-pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+/// The result of every part of this program: an error is printed and ends the process.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// How long a client rests between trips that are to find the server asleep.
-const PAUSE: Duration = Duration::from_millis(2);
-fn main() -> ExitCode {
-    match run(Parser::from_env()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("degu-bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// What is on the command line beside the words.
-struct Options {
-    cores: Option<Vec<usize>>,
-    trips: Option<u64>,
-    pause: bool,
-    time: Duration,
-    pki: Option<PathBuf>,
-    threads: usize,
-    flush: bool,
-    polling: Spin,
-    connections: usize,
-    depth: usize,
+/// Measures Degu next to others, on this machine.
+///
+/// SUITES are duo, polling, throughput, stream, connect, tls, idle, counts and wire; all of them when none is named.
+/// docs/benchmark.md says what each measures, and how to read the tables.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask bench")]
+pub(crate) struct Options {
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(suites::ALL.iter().map(|suite| suite.0)))]
+    suites: Vec<String>,
+    /// Fewer and shorter rounds: about a minute for all suites together.
+    #[arg(long)]
+    quick: bool,
+    /// How often each contestant is measured [default: 7, or 3 with --quick].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Writes every sample to FILE.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Adds a column to each table: the medians of an earlier run, which wrote FILE with --json.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Draws the main figures into FILE, as ratios to hyper.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// How our ends wait: off, adaptive (their default), or spinning for so many microseconds.
+    #[arg(long)]
+    spin: Option<String>,
+    /// duo: both ends on one core, on two, or unpinned; otherwise all three.
+    #[arg(long, value_parser = ["same", "apart", "free"])]
+    placement: Option<String>,
+    /// duo: this kind of address; otherwise all.
+    #[arg(long, value_parser = ["unix", "abstract", "ipv4", "ipv6"])]
+    address: Option<String>,
+    /// duo: with a busy loop on every core.
+    #[arg(long)]
+    load: bool,
+    /// duo: these contestants and the references only; may be repeated.
+    #[arg(long, value_name = "CLIENT:SERVER")]
+    pair: Vec<String>,
 }
 
 impl Options {
-    fn parse(mut arguments: Parser) -> Result<(Vec<String>, Self)> {
-        let mut words = Vec::new();
-        let mut options = Self {
-            cores: None,
-            trips: None,
-            pause: false,
-            time: Duration::from_millis(300),
-            pki: None,
-            threads: 1,
-            flush: false,
-            polling: Spin::default(),
-            connections: 1,
-            depth: 1,
-        };
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Arg::Value(word) => words.push(word.string()?),
-                Arg::Long("cores") => {
-                    let cores = arguments.value()?.string()?;
-                    options.cores = Some(cores.split(',').map(str::parse).collect::<std::result::Result<_, _>>()?);
-                }
-                Arg::Long("trips") => options.trips = Some(arguments.value()?.parse()?),
-                Arg::Long("pause") => options.pause = true,
-                Arg::Long("millis") => options.time = Duration::from_millis(arguments.value()?.parse()?),
-                Arg::Long("pki") => options.pki = Some(arguments.value()?.into()),
-                Arg::Long("threads") => options.threads = arguments.value()?.parse::<usize>()?.max(1),
-                Arg::Long("polling") => options.polling = polling(&arguments.value()?.string()?)?,
-                Arg::Long("flush") => options.flush = true,
-                Arg::Long("connections") => options.connections = arguments.value()?.parse::<usize>()?.max(1),
-                Arg::Long("depth") => options.depth = arguments.value()?.parse::<usize>()?.max(1),
-                other => return Err(other.unexpected().into()),
-            }
-        }
-        Ok((words, options))
-    }
-
-    /// The setup of a contestant of this name.
-    fn setup(&self, name: &str, address: &str) -> Result<Setup> {
-        let &Self { threads, flush, polling, .. } = self;
-        let polling = if name.ends_with(contestants::OFF) { Spin::Off } else { polling };
-        Ok(Setup { address: address.parse()?, pki: self.pki.clone(), threads, flush, polling })
+    pub(crate) fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 3 } else { 7 }).max(1)
     }
 }
 
-fn run(arguments: Parser) -> Result {
-    let (words, options) = Options::parse(arguments)?;
-    if let Some(cores) = &options.cores {
-        core::pin(cores)?;
+fn main() -> ExitCode {
+    let mut arguments: Vec<_> = env::args_os().collect();
+    let done = if arguments.get(1).is_some_and(|first| first == "end") {
+        arguments.remove(1);
+        ends::run(&ends::End::parse_from(arguments))
+    } else {
+        run(&Options::parse_from(arguments))
+    };
+    done.map_or_else(
+        |error| {
+            eprintln!("degu-bench: {error}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+fn run(options: &Options) -> Result {
+    // Read before the minutes that a run takes.
+    let baseline: Option<Run> = match &options.baseline {
+        Some(file) => Some(serde_json::from_str(&fs::read_to_string(file)?)?),
+        None => None,
+    };
+    if let Some(spin) = &options.spin {
+        ends::spin(spin)?;
     }
-    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["pairs"] => {
-            for (client, server) in contestants::PAIRS {
-                println!("{client} {server}");
+    let mut run = Run { machine: machine::describe(), reports: Vec::new() };
+    println!("{}", run.machine);
+    verify::verify()?;
+    let (stage, mut failed) = (Stage::new(options)?, Vec::new());
+    for (name, suite) in suites::ALL {
+        if !options.suites.is_empty() && !options.suites.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        match suite(&stage) {
+            Ok(report) => {
+                let before = baseline.iter().flat_map(|run| &run.reports).find(|before| before.suite == *name);
+                print!("{}", report.table(before));
+                failed.extend((report.failures > 0).then_some(*name));
+                run.reports.push(report);
             }
-            Ok(())
-        }
-        ["verify"] => verify::verify(),
-        ["pki"] => {
-            let pki = TempPki::new();
-            announce(pki.folder().display())?;
-            until_stdin_ends();
-            Ok(())
-        }
-        ["server", name, address] => serve(contestants::find(name)?.server, name, &options.setup(name, address)?),
-        ["stream", name, address] => serve(contestants::find(name)?.stream, name, &options.setup(name, address)?),
-        ["fetch", name, address, target] => {
-            let wanted = Wanted::parse(target).ok_or("a target is /length/N or /chunks/N")?;
-            print(stream::fetch(contestants::find(name)?, &options.setup(name, address)?, wanted)?);
-            Ok(())
-        }
-        ["busy"] => {
-            announce("nothing")?;
-            end_with_stdin();
-            loop {
-                hint::spin_loop();
+            // The others can still be measured.
+            Err(error) => {
+                println!("\n{name}: {error}");
+                failed.push(name);
             }
         }
-        ["crowd", name, address] => serve(contestants::find(name)?.crowd, name, &options.setup(name, address)?),
-        ["client", name, address] => {
-            let mut client = contestants::find(name)?.dial(&options.setup(name, address)?)?()?;
-            if let Some(trips) = options.trips {
-                for _ in 0..if options.pause { trips } else { 1 } {
-                    client.trips(if options.pause { 1 } else { trips })?;
-                    if options.pause {
-                        thread::sleep(PAUSE);
-                    }
-                }
-            } else {
-                print(measure::measure(|count| client.trips(count), options.time)?);
-            }
-            client.close()
-        }
-        ["paced", name, address] => {
-            let mut client = contestants::find(name)?.dial(&options.setup(name, address)?)?()?;
-            print((1, paced::paced(&mut *client, options.time)?));
-            client.close()
-        }
-        ["connect", name, address] => {
-            print(connect::connect(contestants::find(name)?, &options.setup(name, address)?, options.time)?);
-            Ok(())
-        }
-        ["load", address] => {
-            print(load::load(&options.setup("", address)?, options.connections, options.depth, options.time)?);
-            Ok(())
-        }
-        ["hold", address] => {
-            setup::raise_descriptors()?;
-            let _held = hold::hold(&options.setup("", address)?, options.connections)?;
-            announce(options.connections)?;
-            until_stdin_ends();
-            Ok(())
-        }
-        _ => Err(
-            "usage: degu-bench pairs | verify | pki | server CONTESTANT ADDRESS | crowd CONTESTANT ADDRESS | client \
-                  CONTESTANT ADDRESS | paced CONTESTANT ADDRESS | connect CONTESTANT ADDRESS | load ADDRESS \
-                  | hold ADDRESS | stream CONTESTANT ADDRESS | fetch CONTESTANT ADDRESS TARGET | busy"
-                .into(),
-        ),
     }
-}
-
-fn polling(text: &str) -> Result<Spin> {
-    Ok(match text {
-        "off" => Spin::Off,
-        "adaptive" => Spin::Adaptive,
-        micros => Spin::Fixed(Duration::from_micros(micros.parse()?)),
-    })
-}
-
-fn serve(server: Option<Server>, name: &str, setup: &Setup) -> Result {
-    let server = server.ok_or_else(|| format!("{name} has no such server"))?;
-    setup::raise_descriptors()?;
-    end_with_stdin();
-    server(setup, &mut announce)
-}
-
-/// Ends this process when stdin does.
-fn end_with_stdin() {
-    thread::spawn(|| {
-        until_stdin_ends();
-        std::process::exit(0);
-    });
-}
-
-/// Whoever started this process holds the other end of stdin: when that process is gone, however it went, so is this one.
-fn until_stdin_ends() {
-    let _ = io::stdin().read_to_end(&mut Vec::new());
-}
-
-fn announce(what: impl Display) -> Result {
-    let mut out = io::stdout().lock();
-    writeln!(out, "listening on {what}")?;
-    out.flush()?;
-    Ok(())
-}
-
-fn print((count, time): (u64, Duration)) {
-    println!("{count} {}", time.as_nanos());
+    if let Some(file) = &options.json {
+        fs::write(file, serde_json::to_string_pretty(&run)?)?;
+    }
+    if let Some(file) = &options.svg {
+        chart::draw(&run, file)?;
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("something failed in: {}", failed.join(", ")).into()) }
 }

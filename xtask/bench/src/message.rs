@@ -1,33 +1,91 @@
-//! What every contestant sends.
+//! The messages that all contestants send: the same fixed sequence for each.
+//!
+//! Path, one field's value and the length of the body change from each request to the next, and with them the response, so
+//! that no contestant gains by repetition. A connection begins with the first message of the sequence.
 
-macro_rules! body {
-    () => {
-        r#"{"device":"boiler-3","seq":18480,"temperature":61.25,"pressure":1.73,"valves":["open","open","shut"],"ok":1}"#
-    };
+use std::sync::LazyLock;
+
+/// A POST request, which a server answers with its body: on average 180 bytes out and 150 back.
+#[derive(Debug)]
+pub(crate) struct Post {
+    pub(crate) path: String,
+    /// The value of the field [`TRACE`].
+    pub(crate) trace: String,
+    pub(crate) body: Vec<u8>,
+    /// The whole request. A contestant may order the fields as it likes, but has no others.
+    pub(crate) request: Vec<u8>,
+    /// The whole response.
+    pub(crate) response: Vec<u8>,
 }
 
-/// The body of the request, which a server sends back.
-pub(crate) const BODY: &[u8] = body!().as_bytes();
+/// A GET request, which a server answers with its target as the body.
+#[derive(Debug)]
+pub(crate) struct Get {
+    pub(crate) target: String,
+    pub(crate) request: Vec<u8>,
+}
 
-/// The whole request. A contestant may order the fields as it likes, but has no others.
-pub(crate) const REQUEST: &[u8] =
-    concat!("POST /example HTTP/1.1\r\nhost: localhost\r\ncontent-length: 108\r\n\r\n", body!()).as_bytes();
+pub(crate) const TRACE: &str = "x-trace";
 
-/// The whole response.
-pub(crate) const RESPONSE: &[u8] = concat!("HTTP/1.1 200 OK\r\ncontent-length: 108\r\n\r\n", body!()).as_bytes();
+/// How many messages there are before the first comes again: a prime, so that nothing of another period lines up.
+const COUNT: usize = 1009;
 
-/// The same request and response with heads of other octets, for what gains by heads that repeat.
-pub(crate) const OTHER_REQUEST: &[u8] =
-    concat!("POST /example HTTP/1.1\r\nHost: localhost\r\nContent-Length: 108\r\n\r\n", body!()).as_bytes();
-pub(crate) const OTHER_RESPONSE: &[u8] = concat!("HTTP/1.1 200 OK\r\nContent-Length: 108\r\n\r\n", body!()).as_bytes();
+static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let post = |_| {
+        let bits = rng.u32(8..24);
+        let path = format!("/device/{:x}", rng.u32(..1 << bits));
+        let trace = format!("{:08x}", rng.u32(..));
+        let length = rng.usize(48..=168);
+        let reading = format!(r#"{{"seq":{},"temperature":{:.2},"valves":["#, rng.u16(..), rng.f64() * 100.0);
+        let body: Vec<u8> =
+            reading.bytes().chain(std::iter::repeat_with(|| rng.u8(b'a'..=b'z'))).take(length).collect();
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{TRACE}: {trace}\r\ncontent-length: {length}\r\n\r\n");
+        let request = [head.as_bytes(), &body].concat();
+        let response = response(&body);
+        Post { path, trace, body, request, response }
+    };
+    (0..COUNT).map(post).collect()
+});
 
-const _: () = assert!(BODY.len() == 108, "content-length above says 108");
+static GETS: LazyLock<Vec<Get>> = LazyLock::new(|| {
+    let mut rng = fastrand::Rng::with_seed(2);
+    let get = |_| {
+        // Their lengths all have two digits, so that the head of the response is always as long.
+        let target = format!("/hello/{:08x}{}", rng.u32(..), "x".repeat(rng.usize(..24)));
+        let request =
+            format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n{TRACE}: {:08x}\r\n\r\n", rng.u32(..)).into_bytes();
+        Get { target, request }
+    };
+    (0..COUNT).map(get).collect()
+});
 
-/// What a server for many connections answers to a GET.
-pub(crate) const HELLO_BODY: &[u8] = b"hello, world";
+/// The POST request of this number.
+pub(crate) fn post(number: usize) -> &'static Post {
+    &POSTS[number % COUNT]
+}
 
-/// That request, of which several may come at once.
-pub(crate) const HELLO_REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: localhost\r\n\r\n";
+/// The GET request of this number.
+pub(crate) fn get(number: usize) -> &'static Get {
+    &GETS[number % COUNT]
+}
 
-/// The whole response to it.
-pub(crate) const HELLO: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\nhello, world";
+/// A response with this body, as a server with no fields of its own sends it.
+pub(crate) fn response(body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_vary_around_their_average() {
+        let average = |length: fn(&Post) -> usize| (0..COUNT).map(|number| length(post(number))).sum::<usize>() / COUNT;
+        assert!((170..200).contains(&average(|post| post.request.len())));
+        assert!((140..160).contains(&average(|post| post.response.len())));
+        assert!((1..COUNT).all(|number| post(number).request != post(number - 1).request));
+        assert!((0..COUNT).all(|number| (10..100).contains(&get(number).target.len())));
+    }
+}

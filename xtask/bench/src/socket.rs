@@ -1,190 +1,105 @@
-//! Addresses, listeners and streams over TCP and Unix sockets, without any crate of ours: the raw contestants are a
-//! floor for those crates.
+//! Sockets of every kind of address without any crate of ours: the raw contestants are a floor for those crates.
 
-use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{self as unix, UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
+use std::net::SocketAddr;
+
+use rustls_pki_types::ServerName;
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::TlsConnector;
 
 use crate::Result;
+use crate::contestants::{Ready, Setup};
 
-/// Where a server listens.
-#[derive(Clone, Debug)]
-pub(crate) enum Address {
-    /// An IP address and a port; port 0 lets the kernel choose.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-    /// The name of an abstract Unix socket, written `unix:@NAME`.
-    Abstract(String),
-}
+/// A connection on a tokio runtime: a socket, or TLS over one.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
-impl FromStr for Address {
-    type Err = Box<dyn std::error::Error + Send + Sync>;
+/// A connection of whatever kind. Each is as large as it is, which counts where idle ones are weighed.
+pub(crate) type Stream = Box<dyn Connection>;
 
-    fn from_str(text: &str) -> Result<Self> {
-        match text.strip_prefix("unix:") {
-            Some(path) => Ok(match path.strip_prefix('@') {
-                Some(name) => Address::Abstract(name.into()),
-                None => Address::Unix(path.into()),
-            }),
-            None => Ok(Address::Tcp(text.parse().map_err(|error| format!("{text}: {error}"))?)),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-            Address::Abstract(name) => write!(f, "unix:@{name}"),
-        }
-    }
-}
-
-fn abstract_address(name: &str) -> io::Result<unix::SocketAddr> {
-    unix::SocketAddr::from_abstract_name(name)
-}
-
-/// A listening socket.
-#[derive(Debug)]
-pub(crate) enum Listener {
+enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
-impl Listener {
-    /// Binds `address` and returns it as the kernel bound it.
-    pub(crate) fn bind(address: &Address) -> Result<(Self, Address)> {
-        let unix = match address {
-            Address::Tcp(address) => {
-                let listener = TcpListener::bind(address)?;
-                let bound = Address::Tcp(listener.local_addr()?);
-                return Ok((Listener::Tcp(listener), bound));
-            }
-            Address::Unix(path) => UnixListener::bind(path)?,
-            Address::Abstract(name) => UnixListener::bind_addr(&abstract_address(name)?)?,
+/// Reads `unix:PATH`, `unix:@NAME` or an IP address with a port.
+fn parse(text: &str) -> Result<SockAddr> {
+    Ok(match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('@') => SockAddr::unix(path.replacen('@', "\0", 1))?,
+        Some(path) => SockAddr::unix(path)?,
+        None => text.parse::<SocketAddr>().map_err(|error| format!("{text}: {error}"))?.into(),
+    })
+}
+
+fn new(address: &SockAddr) -> Result<Socket> {
+    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
+    if address.domain() != Domain::UNIX {
+        socket.set_tcp_nodelay(true)?;
+    }
+    Ok(socket)
+}
+
+/// Listens on an address, and returns it as the kernel bound it. What is accepted inherits `TCP_NODELAY`.
+pub(crate) fn listen(address: &str) -> Result<(Socket, String)> {
+    let wanted = parse(address)?;
+    let socket = new(&wanted)?;
+    socket.bind(&wanted)?;
+    socket.listen(4096)?;
+    let bound = socket.local_addr()?.as_socket().map_or_else(|| address.to_owned(), |bound| bound.to_string());
+    Ok((socket, bound))
+}
+
+/// Connects a blocking socket.
+pub(crate) fn connect(address: &str) -> Result<Socket> {
+    let address = parse(address)?;
+    let socket = new(&address)?;
+    socket.connect(&address)?;
+    Ok(socket)
+}
+
+/// The same socket on the tokio runtime inside of which this is called.
+pub(crate) fn into_tokio(socket: Socket) -> Result<Stream> {
+    socket.set_nonblocking(true)?;
+    Ok(match socket.domain()? {
+        Domain::UNIX => Box::new(UnixStream::from_std(socket.into())?),
+        _ => Box::new(TcpStream::from_std(socket.into())?),
+    })
+}
+
+/// Connects on a tokio runtime, with TLS if there is a connector.
+pub(crate) async fn connect_tokio(address: &str, tls: &Option<(TlsConnector, ServerName<'static>)>) -> Result<Stream> {
+    let stream = into_tokio(connect(address)?)?;
+    Ok(match tls {
+        Some((connector, name)) => Box::new(connector.connect(name.clone(), stream).await?),
+        None => stream,
+    })
+}
+
+/// Serves every connection by a task of its own, with TLS if the setup has certificates.
+pub(crate) fn serve_each<F>(setup: &Setup, ready: &mut Ready<'_>, answer: fn(Stream) -> F) -> Result
+where
+    F: Future<Output = Result> + Send + 'static,
+{
+    let tls = setup.acceptor()?;
+    let (listener, bound) = listen(&setup.address)?;
+    listener.set_nonblocking(true)?;
+    setup.runtime()?.block_on(async {
+        let listener = match listener.domain()? {
+            Domain::UNIX => Listener::Unix(UnixListener::from_std(listener.into())?),
+            _ => Listener::Tcp(TcpListener::from_std(listener.into())?),
         };
-        Ok((Listener::Unix(unix), address.clone()))
-    }
-
-    pub(crate) fn accept(&self) -> io::Result<Stream> {
-        match self {
-            Listener::Tcp(listener) => Stream::tcp(listener.accept()?.0),
-            Listener::Unix(listener) => Ok(Stream::Unix(listener.accept()?.0)),
+        ready(bound)?;
+        loop {
+            let stream: Stream = match &listener {
+                Listener::Tcp(listener) => Box::new(listener.accept().await?.0),
+                Listener::Unix(listener) => Box::new(listener.accept().await?.0),
+            };
+            // How a connection ends is of no interest to the others.
+            match tls.clone() {
+                Some(tls) => tokio::spawn(async move { answer(Box::new(tls.accept(stream).await?)).await }),
+                None => tokio::spawn(answer(stream)),
+            };
         }
-    }
-
-    /// The same socket for a tokio runtime, inside of which this must be called.
-    pub(crate) fn into_tokio(self) -> io::Result<TokioListener> {
-        Ok(match self {
-            Listener::Tcp(listener) => {
-                listener.set_nonblocking(true)?;
-                TokioListener::Tcp(tokio::net::TcpListener::from_std(listener)?)
-            }
-            Listener::Unix(listener) => {
-                listener.set_nonblocking(true)?;
-                TokioListener::Unix(tokio::net::UnixListener::from_std(listener)?)
-            }
-        })
-    }
-}
-
-/// A listening socket of a tokio runtime.
-#[derive(Debug)]
-pub(crate) enum TokioListener {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
-}
-
-impl TokioListener {
-    pub(crate) async fn accept(&self) -> io::Result<TokioStream> {
-        Ok(match self {
-            TokioListener::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                TokioStream::Tcp(stream)
-            }
-            TokioListener::Unix(listener) => TokioStream::Unix(listener.accept().await?.0),
-        })
-    }
-}
-
-/// A connected socket; over TCP, with `TCP_NODELAY`.
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl Stream {
-    pub(crate) fn connect(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Tcp(address) => Stream::tcp(TcpStream::connect(address)?),
-            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path)?)),
-            Address::Abstract(name) => Ok(Stream::Unix(UnixStream::connect_addr(&abstract_address(name)?)?)),
-        }
-    }
-
-    fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        Ok(Stream::Tcp(stream))
-    }
-
-    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_nonblocking(true),
-            Stream::Unix(stream) => stream.set_nonblocking(true),
-        }
-    }
-
-    pub(crate) fn set_read_timeout(&self, limit: Duration) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(limit)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(limit)),
-        }
-    }
-
-    /// The same socket for a tokio runtime, inside of which this must be called.
-    pub(crate) fn into_tokio(self) -> io::Result<TokioStream> {
-        self.set_nonblocking()?;
-        Ok(match self {
-            Stream::Tcp(stream) => TokioStream::Tcp(tokio::net::TcpStream::from_std(stream)?),
-            Stream::Unix(stream) => TokioStream::Unix(tokio::net::UnixStream::from_std(stream)?),
-        })
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(buffer),
-            Stream::Unix(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.write(octets),
-            Stream::Unix(stream) => stream.write(octets),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A connected socket of a tokio runtime. A contestant matches on it once, and is generic over what is inside.
-#[derive(Debug)]
-pub(crate) enum TokioStream {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
+    })
 }

@@ -1,6 +1,7 @@
 //! TLS for every contestant alike: the same certificates, the provider of ring with all its suites, full handshakes only,
 //! certificates on both sides, `http/1.1` agreed on.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,8 +14,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::Result;
-use crate::setup::Setup;
-use crate::socket::Address;
+use crate::contestants::Setup;
 
 /// The files of a [`degu_misc::TempPki`], which `degu-bench pki` has made.
 const SERVERS: &str = "server-ca.pem";
@@ -65,8 +65,7 @@ fn server_config(folder: &Path) -> Result<ServerConfig> {
     Ok(config)
 }
 
-/// What rustls makes connections with.
-pub(crate) fn client_config(folder: &Path) -> Result<Arc<ClientConfig>> {
+fn client_config(folder: &Path) -> Result<Arc<ClientConfig>> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots(&folder.join(SERVERS))?)
@@ -77,11 +76,9 @@ pub(crate) fn client_config(folder: &Path) -> Result<Arc<ClientConfig>> {
 }
 
 /// The name of the server: its IP address, as Degu takes it too.
-pub(crate) fn server_name(address: &Address) -> Result<ServerName<'static>> {
-    match address {
-        Address::Tcp(address) => Ok(address.ip().into()),
-        Address::Unix(_) | Address::Abstract(_) => Err("over a Unix socket there is no name to check".into()),
-    }
+fn server_name(address: &str) -> Result<ServerName<'static>> {
+    let address: SocketAddr = address.parse().map_err(|_| "over a Unix socket there is no name to check")?;
+    Ok(address.ip().into())
 }
 
 fn roots(file: &Path) -> Result<Arc<RootCertStore>> {

@@ -3,6 +3,7 @@
 use std::io;
 
 use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, blocking};
+use tokio::runtime::{Builder, Runtime};
 
 /// No body of an exchange is longer.
 const LIMIT: usize = 4 << 20;
@@ -57,10 +58,48 @@ pub(crate) struct Blocking {
     connection: Option<blocking::Connection>,
 }
 
+/// The async client, on a runtime of its own.
+pub(crate) struct Async {
+    runtime: Runtime,
+    client: Client,
+    connection: Option<Connection>,
+}
+
 impl Blocking {
     pub(crate) fn new(client: Client) -> Self {
         Self { client: client.into(), connection: None }
     }
+}
+
+impl Async {
+    pub(crate) fn new(client: Client) -> io::Result<Self> {
+        Ok(Self { runtime: Builder::new_current_thread().enable_all().build()?, client, connection: None })
+    }
+}
+
+/// An exchange of either client, with `.await` or without. A response that is not chunked has pieces for chunks.
+macro_rules! exchange {
+    ($client:expr, $slot:expr, [$method:expr, $target:expr, $headers:expr, $body:expr], [$($wait:tt)*]) => {{
+        let connection = match $slot.take() {
+            Some(open) if !open.is_closed() => $slot.insert(open),
+            _ => $slot.insert($client.connect()$($wait)*?),
+        };
+        let mut response = connection.request($method, $target, $headers, $body)$($wait)*?;
+        let (status, headers) = (response.status, response.headers.clone());
+        let is_chunked = headers.contains("transfer-encoding");
+        let (mut chunks, mut octets) = (Vec::new(), 0);
+        while let Some(chunk) = match is_chunked {
+            true => response.body.next_chunk()$($wait)*?,
+            false => response.body.next_data()$($wait)*?.map(Chunk::new),
+        } {
+            octets += chunk.data.len();
+            chunks.push(chunk);
+            if octets > LIMIT {
+                return Err(format!("a body of more than {LIMIT} bytes").into());
+            }
+        }
+        Ok(Whole { status, headers, chunks })
+    }};
 }
 
 impl End for Blocking {
@@ -71,23 +110,12 @@ impl End for Blocking {
         headers: &Headers,
         body: Content,
     ) -> Result<Whole, BoxError> {
-        let connection = match self.connection.take() {
-            Some(open) if !open.is_closed() => self.connection.insert(open),
-            _ => self.connection.insert(self.client.connect()?),
-        };
         let body = match body {
             Content::Nothing => blocking::Body::from(()),
             Content::Octets(octets) => octets.into(),
             Content::Chunks(chunks) => blocking::Body::from_chunks(chunks),
         };
-        let mut response = connection.request(method, target, headers, body)?;
-        let (mut chunks, mut octets) = (Vec::new(), 0);
-        while let Some(chunk) = next_blocking(&mut response)? {
-            octets += chunk.data.len();
-            chunks.push(chunk);
-            within_limit(octets)?;
-        }
-        Ok(Whole { status: response.status, headers: response.headers.clone(), chunks })
+        exchange!(self.client, self.connection, [method, target, headers, body], [])
     }
 
     fn is_open(&self) -> bool {
@@ -96,58 +124,6 @@ impl End for Blocking {
 
     fn disconnect(&mut self) {
         self.connection = None;
-    }
-}
-
-/// A chunk of a chunked body, a piece of any other.
-fn next_blocking(response: &mut blocking::Response<'_>) -> Result<Option<Chunk>, blocking::Error> {
-    if response.headers.contains("transfer-encoding") {
-        response.body.next_chunk()
-    } else {
-        Ok(response.body.next_data()?.map(Chunk::new))
-    }
-}
-
-/// The async client, on a runtime of its own.
-pub(crate) struct Async {
-    runtime: tokio::runtime::Runtime,
-    client: Client,
-    connection: Option<Connection>,
-}
-
-impl Async {
-    pub(crate) fn new(client: Client) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { runtime, client, connection: None })
-    }
-
-    async fn exchange(
-        client: &Client,
-        slot: &mut Option<Connection>,
-        method: Method<'_>,
-        target: &str,
-        headers: &Headers,
-        body: Content,
-    ) -> Result<Whole, BoxError> {
-        let connection = match slot.take() {
-            Some(open) if !open.is_closed() => slot.insert(open),
-            _ => slot.insert(client.connect().await?),
-        };
-        let body = match body {
-            Content::Nothing => Body::none(),
-            Content::Octets(octets) => octets.into(),
-            Content::Chunks(chunks) => {
-                Body::unfold(chunks.into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) })
-            }
-        };
-        let mut response = connection.request(method, target, headers, body).await?;
-        let (mut chunks, mut octets) = (Vec::new(), 0);
-        while let Some(chunk) = next(&mut response).await? {
-            octets += chunk.data.len();
-            chunks.push(chunk);
-            within_limit(octets)?;
-        }
-        Ok(Whole { status: response.status, headers: response.headers.clone(), chunks })
     }
 }
 
@@ -159,8 +135,15 @@ impl End for Async {
         headers: &Headers,
         body: Content,
     ) -> Result<Whole, BoxError> {
-        let exchange = Self::exchange(&self.client, &mut self.connection, method, target, headers, body);
-        self.runtime.block_on(exchange)
+        let body = match body {
+            Content::Nothing => Body::none(),
+            Content::Octets(octets) => octets.into(),
+            Content::Chunks(chunks) => {
+                Body::unfold(chunks.into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) })
+            }
+        };
+        let Self { runtime, client, connection } = self;
+        runtime.block_on(async { exchange!(client, connection, [method, target, headers, body], [.await]) })
     }
 
     fn is_open(&self) -> bool {
@@ -172,17 +155,4 @@ impl End for Async {
         let _entered = self.runtime.enter();
         self.connection = None;
     }
-}
-
-/// A chunk of a chunked body, a piece of any other.
-async fn next(response: &mut degu_client::Response<'_>) -> Result<Option<Chunk>, degu_client::Error> {
-    if response.headers.contains("transfer-encoding") {
-        response.body.next_chunk().await
-    } else {
-        Ok(response.body.next_data().await?.map(Chunk::new))
-    }
-}
-
-fn within_limit(octets: usize) -> Result<(), BoxError> {
-    if octets <= LIMIT { Ok(()) } else { Err(format!("a body of more than {LIMIT} octets").into()) }
 }

@@ -226,14 +226,6 @@ impl Answer {
 }
 
 impl Manner {
-    /// How long to wait before the next part.
-    pub(crate) const fn pause(self) -> Option<Duration> {
-        match self {
-            Self::Slow(pause) => Some(pause),
-            _ => None,
-        }
-    }
-
     /// Whether it is enough after so many octets.
     pub(crate) const fn is_enough(self, octets: u64) -> bool {
         matches!(self, Self::Leave(most) if octets >= most)

@@ -28,6 +28,27 @@ pub(crate) trait End: Sized {
     fn rest(time: Duration) -> impl Future<Output = ()>;
 }
 
+/// An exchange of either client, with `.await` or without; `$sleep` is how it pauses.
+macro_rules! exchange {
+    ($connection:expr, $ask:expr, $body:expr, $sleep:path, [$($wait:tt)*]) => {{
+        let response = $connection.request($ask.method, &$ask.target, (), $body)$($wait)*?;
+        let (mut answer, mut body) = (Answer::of(response.status, &response.headers), response.body);
+        while !$ask.manner.is_enough(answer.octets) {
+            let more = match answer.is_chunked {
+                true => body.next_chunk()$($wait)*?.map(|chunk| answer.add_chunk(&chunk)),
+                false => body.next_data()$($wait)*?.map(|data| answer.add(&data)),
+            };
+            if more.is_none() {
+                return Ok(answer.end(body.trailers()));
+            }
+            if let Manner::Slow(pause) = $ask.manner {
+                $sleep(pause)$($wait)*;
+            }
+        }
+        Ok(answer.leave())
+    }};
+}
+
 #[derive(Debug)]
 pub(crate) struct Async(Connection);
 
@@ -43,21 +64,7 @@ impl Async {
             }
             Content::Chunks(chunks, pause) => Body::from_chunks(Box::pin(paced(chunks.into_parts(), pause))),
         };
-        let response = self.0.request(ask.method, &ask.target, (), body).await?;
-        let (mut answer, mut body) = (Answer::of(response.status, &response.headers), response.body);
-        while !ask.manner.is_enough(answer.octets) {
-            let more = match answer.is_chunked {
-                true => body.next_chunk().await?.map(|chunk| answer.add_chunk(&chunk)),
-                false => body.next_data().await?.map(|data| answer.add(&data)),
-            };
-            if more.is_none() {
-                return Ok(answer.end(body.trailers()));
-            }
-            if let Some(pause) = ask.manner.pause() {
-                sleep(pause).await;
-            }
-        }
-        Ok(answer.leave())
+        exchange!(self.0, ask, body, sleep, [.await])
     }
 }
 
@@ -115,21 +122,7 @@ impl Blocking {
                 blocking::Body::from_chunks(chunks.into_parts().into_iter().inspect(move |_| thread::sleep(pause)))
             }
         };
-        let response = self.0.request(ask.method, &ask.target, (), body)?;
-        let (mut answer, mut body) = (Answer::of(response.status, &response.headers), response.body);
-        while !ask.manner.is_enough(answer.octets) {
-            let more = match answer.is_chunked {
-                true => body.next_chunk()?.map(|chunk| answer.add_chunk(&chunk)),
-                false => body.next_data()?.map(|data| answer.add(&data)),
-            };
-            if more.is_none() {
-                return Ok(answer.end(body.trailers()));
-            }
-            if let Some(pause) = ask.manner.pause() {
-                thread::sleep(pause);
-            }
-        }
-        Ok(answer.leave())
+        exchange!(self.0, ask, body, thread::sleep, [])
     }
 }
 

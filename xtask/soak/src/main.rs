@@ -1,12 +1,10 @@
 //! The program of `cargo xtask soak`: everything that can go wrong at once, and a count of what did.
 //!
-//! One process has the clients, and starts the others: a server whose exchanges are checked, one that is killed over
-//! and over, and clients that are. It can be run by hand as well:
+//! One process has the clients, and starts another one with the servers. It can be run by hand as well:
 //!
 //! ```text
-//! degu-soak run SECONDS [--seed N]        the soak
+//! degu-soak [SECONDS] [--seed N]          the soak
 //! degu-soak server FOLDER TARGET...       serves until stdin ends; FOLDER has the files of a temporary PKI
-//! degu-soak prey ADDRESS                  a client that sends without an end, until it is killed
 //! ```
 //!
 //! | file | what it is about |
@@ -16,7 +14,7 @@
 //! | `ask.rs`, `ends.rs`, `work.rs` | an exchange with what must come of it, both clients, and who asks when |
 //! | `raw.rs`, `socket.rs` | octets that no client of ours would send: pipelines, and requests that must be refused |
 //! | `relay.rs` | faults between client and server |
-//! | `mischief.rs`, `process.rs` | faults of processes: descriptors, memory, certificates, kills; what a process holds |
+//! | `mischief.rs`, `process.rs` | faults of processes: descriptors, certificates; what a process holds |
 //! | `tally.rs`, `run.rs`, `verdict.rs` | what is counted, the order of a run, and what was wrong |
 
 mod app;
@@ -52,8 +50,10 @@ static HEAP: PeakAlloc = PeakAlloc;
 /// What every part of this program returns: a fault is printed and ends the process.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-const USAGE: &str =
-    "usage: degu-soak run SECONDS [--seed N] | degu-soak server FOLDER TARGET... | degu-soak prey ADDRESS";
+const USAGE: &str = "usage: cargo xtask soak [SECONDS] [--seed N]";
+
+/// Long enough for each kind of fault to come a few times.
+const SECONDS: u64 = 60;
 
 fn main() -> ExitCode {
     match dispatch(Parser::from_env()) {
@@ -70,14 +70,18 @@ fn dispatch(mut arguments: Parser) -> Result {
     while let Some(argument) = arguments.next()? {
         match argument {
             Arg::Value(word) => words.push(word.string()?),
+            Arg::Short('h') | Arg::Long("help") => {
+                println!("{USAGE}");
+                return Ok(());
+            }
             Arg::Long("seed") => seed = Some(arguments.value()?.parse()?),
             other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
         }
     }
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["run", seconds] => run::run(Duration::from_secs(seconds.parse()?), seed.unwrap_or_else(any_seed)),
+        [] => run::run(Duration::from_secs(SECONDS), seed.unwrap_or_else(any_seed)),
         ["server", folder, ref targets @ ..] => serve::run(Path::new(folder), targets),
-        ["prey", address] => mischief::prey(address.parse()?),
+        [seconds] => run::run(Duration::from_secs(seconds.parse()?), seed.unwrap_or_else(any_seed)),
         _ => Err(USAGE.into()),
     }
 }

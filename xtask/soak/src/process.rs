@@ -35,11 +35,6 @@ pub(crate) fn descriptors(process: u32) -> Result<u64> {
     Ok(fs::read_dir(format!("/proc/{process}/fd"))?.count() as u64)
 }
 
-/// How much memory it has that is its own: what `RLIMIT_DATA` bounds.
-pub(crate) fn data(process: u32) -> Result<u64> {
-    Ok(status(process, "VmData:")? * 1024)
-}
-
 /// A number of `/proc/PID/status`, in the unit that stands there.
 fn status(process: u32, name: &str) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{process}/status"))?;

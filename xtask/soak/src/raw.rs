@@ -2,16 +2,15 @@
 //! to be refused, of which nothing may reach the app.
 
 use std::io::{self, Read, Write};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use degu_client::Address;
 use fastrand::Rng;
 use rustix::io::Errno;
+use socket2::Socket;
 
 use crate::content::{Sum, octets};
-use crate::socket::Socket;
-use crate::tally::Fault;
+use crate::socket;
 use crate::target::Target;
 use crate::work::World;
 use crate::{Result, ask::Verdict};
@@ -59,10 +58,10 @@ pub(crate) fn work(world: &World, number: u64) {
 
 /// A connection, unless there is no descriptor left for it.
 fn connect(world: &World, address: &Address) -> Result<Option<Socket>> {
-    match Socket::connect(address) {
+    match socket::connect(address) {
         Ok(socket) => {
-            socket.set_read_timeout(LIMIT)?;
-            world.tally.of(Target::Direct).connections.fetch_add(1, Relaxed);
+            socket.set_read_timeout(Some(LIMIT))?;
+            world.tally.add(Target::Direct.name(), "connections", 1);
             Ok(Some(socket))
         }
         Err(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
@@ -95,8 +94,7 @@ fn pipeline(world: &World, address: &Address, rng: &mut Rng) -> Result {
         write!(answers, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len())?;
         answers.extend_from_slice(&body);
     }
-    let counts = world.tally.of(Target::Direct);
-    counts.attempts.fetch_add(count, Relaxed);
+    world.tally.add(Target::Direct.name(), "attempts", count);
     let (first, second) = requests.split_at(rng.usize(..=requests.len()));
     socket.write_all(first)?;
     socket.write_all(second)?;
@@ -105,11 +103,9 @@ fn pipeline(world: &World, address: &Address, rng: &mut Rng) -> Result {
     if came != answers {
         return Err(format!("a pipeline of {count} was answered with\n{}", came.escape_ascii()).into());
     }
-    for _ in 0..count {
-        world.tally.note(Target::Direct, Verdict::Right, "a pipeline");
-    }
-    counts.summed.fetch_add(summed, Relaxed);
-    world.tally.octets.fetch_add(summed + octets_known, Relaxed);
+    world.tally.add(Target::Direct.name(), "right", count);
+    world.tally.add(Target::Direct.name(), "summed", summed);
+    world.tally.add("all", "octets", summed + octets_known);
     Ok(())
 }
 
@@ -130,7 +126,6 @@ fn hostile(world: &World, address: &Address, rng: &mut Rng) -> Result {
     if !text.starts_with(&head) || !text.ends_with(end) || text.matches("HTTP/").count() != 1 {
         return Err(format!("{} was answered with {}", request.escape_debug(), text.escape_debug()).into());
     }
-    world.tally.add_fault(Fault::Hostile);
-    world.tally.of(Target::Direct).hostile.fetch_add(1, Relaxed);
+    world.tally.add(Target::Direct.name(), "hostile", 1);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The order of a run: start, warm up, look what is held when nothing goes on, go on, and look again.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,14 +14,13 @@ use tokio::runtime::{self, Runtime};
 
 use crate::control::Control;
 use crate::ends::{Async, Blocking, at_once};
-use crate::mischief::Mischief;
-use crate::process::{Held, descriptors};
+use crate::process::Held;
 use crate::relay::Relay;
 use crate::tally::Tally;
 use crate::target::{Kind, Target};
 use crate::verdict::Outcome;
 use crate::work::{Role, World, work};
-use crate::{HEAP, Result, raw};
+use crate::{HEAP, Result, mischief, raw};
 
 /// How long it may take until nothing goes on any more.
 const QUIET: Duration = Duration::from_secs(30);
@@ -29,15 +28,13 @@ const QUIET: Duration = Duration::from_secs(30);
 pub(crate) fn run(time: Duration, seed: u64) -> Result {
     println!("seed {seed}, {} s", time.as_secs());
     let pki = TempPki::new();
-    let server = Control::start(pki.folder(), &Target::LASTING)?;
+    let server = Control::start(pki.folder(), &Target::ALL)?;
     let soak = Soak::new(&pki, &server, seed)?;
     let begin = Instant::now();
-    let mut victim = None;
     // Long enough for everything that is made once and kept.
-    soak.phase(0, (time / 6).clamp(Duration::from_secs(1), Duration::from_secs(60)), begin, &mut victim)?;
+    soak.phase(0, (time / 6).clamp(Duration::from_secs(1), Duration::from_secs(60)), begin)?;
     let warm = soak.quiet()?;
-    soak.phase(1, time.saturating_sub(begin.elapsed()), begin, &mut victim)?;
-    drop(victim);
+    soak.phase(1, time.saturating_sub(begin.elapsed()), begin)?;
     let end = soak.quiet()?;
     let outcome = Outcome { world: &soak.world, report: server.report()?, warm, end, time: begin.elapsed() };
     outcome.conclude()
@@ -58,7 +55,7 @@ impl<'r> Soak<'r> {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let tls = pki.client_tls();
         let (mut near, mut far, mut relays) = (Vec::new(), Vec::new(), Vec::new());
-        for target in Target::LASTING {
+        for target in Target::ALL {
             for (kind, address) in Kind::ALL.into_iter().zip(server.addresses(target)) {
                 let options = options(target, &tls);
                 near.push((target, options.clone().client(address)));
@@ -69,29 +66,20 @@ impl<'r> Soak<'r> {
                 }
             }
         }
-        let (tally, victims, stopping) = (Tally::default(), Default::default(), Default::default());
-        let world = Arc::new(World { seed, tally, near, far, victims, stopping });
+        let (tally, stopping) = (Tally::default(), Default::default());
+        let world = Arc::new(World { seed, tally, near, far, stopping });
         let relayed = Arc::new(AtomicU64::new(0));
         for relay in relays {
             let (world, relayed) = (world.clone(), relayed.clone());
-            runtime.spawn(async move {
-                if let Err(error) = relay.run(world.clone(), relayed).await {
-                    world.tally.wrong(format!("a relay: {error}"));
-                }
-            });
+            thread::spawn(move || relay.run(&world, &relayed));
         }
         Ok(Self { pki, server, world, runtime, relayed })
     }
 
     /// Everything at once, for so long.
-    fn phase(&self, phase: u64, time: Duration, begin: Instant, victim: &mut Option<Control>) -> Result {
+    fn phase(&self, phase: u64, time: Duration, begin: Instant) -> Result {
         let end = Instant::now() + time;
         let world = &self.world;
-        let options = options(Target::Victim, &self.pki.client_tls());
-        let mischief = Mischief { world, server: self.server, pki: self.pki, options };
-        if victim.is_none() {
-            mischief.start_victim(victim, self.pki.folder())?;
-        }
         world.stopping.store(false, Relaxed);
         let mut numbers = phase << 32..;
         let mut number = move || numbers.next().unwrap_or_default();
@@ -110,11 +98,17 @@ impl<'r> Soak<'r> {
                 scope.spawn(move || raw::work(world, number));
             }
             let number = number();
-            scope.spawn(move || mischief.run(victim, number));
-            let mut progress = Progress::new();
-            while Instant::now() < end && world.tally.wrongs().is_empty() {
+            scope.spawn(move || mischief::work(world, self.server, self.pki, number));
+            while Instant::now() < end && world.tally.wrongs() == 0 {
                 thread::sleep((end - Instant::now()).min(Duration::from_millis(500)));
-                progress.show(begin, world, self.server);
+                if io::stderr().is_terminal() {
+                    eprint!(
+                        "\r[{} s] {} exchanges, {} wrong",
+                        begin.elapsed().as_secs(),
+                        world.exchanges(),
+                        world.tally.wrongs()
+                    );
+                }
             }
             world.stopping.store(true, Relaxed);
         });
@@ -144,7 +138,7 @@ impl<'r> Soak<'r> {
         let begin = Instant::now();
         loop {
             let report = self.server.report()?;
-            let open: u64 = Target::LASTING.iter().map(|target| report[&format!("{}.open", target.name())]).sum();
+            let open: u64 = Target::ALL.iter().map(|target| report[&format!("{}.open", target.name())]).sum();
             let relayed = self.relayed.load(Relaxed);
             if open == 0 && relayed == 0 {
                 return Ok(());
@@ -162,17 +156,17 @@ impl<'r> Soak<'r> {
     /// How many tasks the workers of the server have: each of two connections at once is on another worker.
     fn tasks(&self) -> Result<u64> {
         let mut tasks = 0;
-        for target in Target::LASTING {
+        for target in Target::ALL {
             let clients = self.world.near.iter().filter(|(known, _)| *known == target);
-            let (mut connections, counts) = (Vec::new(), self.world.tally.of(target));
+            let (mut connections, tally) = (Vec::new(), &self.world.tally);
             for (_, client) in clients.take(2) {
                 connections.push(blocking::Client::from(client.clone()).connect()?);
-                counts.connections.fetch_add(1, Relaxed);
+                tally.add(target.name(), "connections", 1);
             }
             for connection in &mut connections {
-                counts.attempts.fetch_add(1, Relaxed);
+                tally.add(target.name(), "attempts", 1);
                 let text = connection.get("/tasks")?.body.read_all(100)?;
-                counts.right.fetch_add(1, Relaxed);
+                tally.add(target.name(), "right", 1);
                 tasks += std::str::from_utf8(&text)?.parse::<u64>()?;
             }
         }
@@ -182,53 +176,10 @@ impl<'r> Soak<'r> {
 
 /// Those who talk to faulty peers do not wait as long as others, so that a run sees many of them.
 fn options(target: Target, tls: &ClientTls) -> Options {
-    let mut options = Client::options().spin(target.polling());
+    let mut options = Client::options().spin(target.spin());
     if target.is_faulty() {
         let limit = Some(Duration::from_secs(3));
         options = options.connect_timeout(limit).head_timeout(limit).body_idle(limit);
     }
     if target.is_secure() { options.tls(tls.clone()).server_name("localhost") } else { options }
-}
-
-/// A line about how far a run is: over and over on a terminal, elsewhere every ten seconds.
-struct Progress {
-    terminal: bool,
-    next: Instant,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { terminal: io::stderr().is_terminal(), next: Instant::now() }
-    }
-
-    fn show(&mut self, begin: Instant, world: &World, server: &Control) {
-        if !self.terminal && Instant::now() < self.next {
-            return;
-        }
-        self.next = Instant::now() + Duration::from_secs(10);
-        // While there are no descriptors left not even this can be found out.
-        let (Ok(held), Ok(descriptors)) = (Held::of(server.id()), descriptors(process::id())) else { return };
-        let (start, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
-        // Nobody is to fail because nobody reads this.
-        let _ = write!(
-            io::stderr(),
-            "{start}[{} s] {} exchanges, {} MiB, {} faults, {} wrong; server {} MiB, {} descriptors; clients {}{end}",
-            begin.elapsed().as_secs(),
-            world.tally.exchanges(),
-            world.tally.octets.load(Relaxed) >> 20,
-            world.tally.all_faults(),
-            world.tally.wrongs().len(),
-            held.resident >> 20,
-            held.descriptors,
-            descriptors,
-        );
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.terminal {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
 }

@@ -63,7 +63,7 @@ pub(crate) fn run(folder: &Path, targets: &[&str]) -> Result {
 /// Faulty clients are not waited for as long as others: a run is to see many of them.
 fn options(target: Target, tls: &ServerTls) -> Options {
     let second = Duration::from_secs(1);
-    let mut options = Server::options().workers(WORKERS).spin(target.polling()).shutdown_grace(second);
+    let mut options = Server::options().workers(WORKERS).spin(target.spin()).shutdown_grace(second);
     if target.is_faulty() {
         options = options.head_deadline(Some(2 * second)).idle(Some(5 * second)).progress(2048, Some(2 * second));
     }

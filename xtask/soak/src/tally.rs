@@ -1,7 +1,7 @@
-//! What the clients count: exchanges by server and by what came of them, faults by kind, and what was wrong.
+//! The counts of the clients, by server or subject and by name; and what was wrong.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use crate::ask::Verdict;
@@ -10,131 +10,55 @@ use crate::target::Target;
 /// No more of what is wrong is kept: one is enough.
 const MOST_WRONGS: usize = 20;
 
-/// A fault that was injected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// Both sockets are reset in the middle.
-    Reset,
-    /// Both are closed in the middle.
-    Cut,
-    /// One direction ends in the middle, the other one goes on.
-    HalfClose,
-    /// Nothing is passed on for longer than anyone waits.
-    Stall,
-    /// Writes are cut to a few octets each.
-    ShortWrites,
-    /// Every piece is late.
-    Delays,
-    /// The client does not read the whole response.
-    Left,
-    /// The future of an exchange is dropped.
-    Cancelled,
-    /// A request that has to be refused.
-    Hostile,
-    /// Certificates are renewed and read again.
-    Reload,
-    /// The server has no descriptors left.
-    ServerDescriptors,
-    /// The clients have none.
-    ClientDescriptors,
-    /// The server gets little memory beyond what it has.
-    Memory,
-    /// A client's process is killed in the middle of a request.
-    KilledClient,
-    /// A server's process is killed.
-    KilledServer,
-}
-
-impl Fault {
-    pub(crate) const ALL: [(Self, &str); 15] = [
-        (Self::Reset, "resets"),
-        (Self::Cut, "cuts"),
-        (Self::HalfClose, "half-closes"),
-        (Self::Stall, "stalls"),
-        (Self::ShortWrites, "short writes (connections)"),
-        (Self::Delays, "delays (connections)"),
-        (Self::Left, "responses left"),
-        (Self::Cancelled, "exchanges cancelled"),
-        (Self::Hostile, "hostile requests"),
-        (Self::Reload, "certificates renewed"),
-        (Self::ServerDescriptors, "server without descriptors"),
-        (Self::ClientDescriptors, "clients without descriptors"),
-        (Self::Memory, "server short of memory"),
-        (Self::KilledClient, "clients killed"),
-        (Self::KilledServer, "servers killed"),
-    ];
-}
-
-/// What is counted for one server.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// Connections that were made to it.
-    pub(crate) connections: AtomicU64,
-    /// Requests that were begun.
-    pub(crate) attempts: AtomicU64,
-    pub(crate) right: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) failed: AtomicU64,
-    pub(crate) left: AtomicU64,
-    /// Of those that were right: the app was asked to fail.
-    pub(crate) failures: AtomicU64,
-    /// Requests that were refused as they have to be, before the app saw them.
-    pub(crate) hostile: AtomicU64,
-    /// Octets that `/sum` was sent, where that was right.
-    pub(crate) summed: AtomicU64,
-}
+/// The subject of faults that were injected.
+pub(crate) const FAULTS: &str = "faults";
 
 /// All that is counted.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    counts: [Counts; 5],
-    faults: [AtomicU64; Fault::ALL.len()],
-    /// Connections that could not be made for want of a descriptor.
-    pub(crate) starved: AtomicU64,
-    /// Octets of bodies that were sent or received and are known to be right.
-    pub(crate) octets: AtomicU64,
+    counts: Mutex<BTreeMap<(&'static str, Cow<'static, str>), u64>>,
     wrongs: Mutex<Vec<String>>,
-    /// How often each error came up where errors are nothing to wonder about.
-    errors: Mutex<BTreeMap<String, u64>>,
 }
 
 impl Tally {
-    pub(crate) fn of(&self, target: Target) -> &Counts {
-        &self.counts[target as usize]
+    pub(crate) fn add(&self, subject: &'static str, name: impl Into<Cow<'static, str>>, count: u64) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((subject, name.into())).or_default() += count;
     }
 
-    pub(crate) fn add_fault(&self, fault: Fault) {
-        self.faults[fault as usize].fetch_add(1, Relaxed);
+    pub(crate) fn get(&self, subject: &'static str, name: &'static str) -> u64 {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(&(subject, name.into())).copied().unwrap_or_default()
     }
 
-    pub(crate) fn fault(&self, fault: Fault) -> u64 {
-        self.faults[fault as usize].load(Relaxed)
+    /// The sum over all subjects of what has one of these names.
+    pub(crate) fn sum(&self, names: &[&str]) -> u64 {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter(|((_, name), _)| names.contains(&name.as_ref())).map(|(_, count)| count).sum()
+    }
+
+    /// All counts, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|((subject, name), count)| format!("{subject:12}{count:10} {name}")).collect()
     }
 
     /// Notes what came of an exchange.
     pub(crate) fn note(&self, target: Target, verdict: Verdict, what: &str) {
-        let counts = self.of(target);
-        let counter = match verdict {
-            Verdict::Right => &counts.right,
-            Verdict::Left => &counts.left,
-            Verdict::Starved => &self.starved,
-            Verdict::Refused(status) => {
-                if !target.is_faulty() {
-                    self.wrong(format!("{}, {what}: status {status}", target.name()));
-                }
-                self.error(format!("status {status}"));
-                &counts.refused
-            }
-            Verdict::Failed(error) => {
-                if !target.is_faulty() {
-                    self.wrong(format!("{}, {what}: {error}", target.name()));
-                }
-                self.error(error);
-                &counts.failed
-            }
+        let (name, error) = match verdict {
+            Verdict::Right => ("right", None),
+            Verdict::Left => ("left", None),
+            Verdict::Starved => ("not connected for want of a descriptor", None),
+            Verdict::Refused(status) => ("refused", Some(format!("status {status}"))),
+            Verdict::Failed(error) => ("failed", Some(error)),
             Verdict::Wrong(how) => return self.wrong(format!("{}, {what}: {how}", target.name())),
         };
-        counter.fetch_add(1, Relaxed);
+        self.add(target.name(), name, 1);
+        match error {
+            Some(error) if target.is_faulty() => self.add("errors", error, 1),
+            Some(error) => self.wrong(format!("{}, {what}: {error}", target.name())),
+            None => {}
+        }
     }
 
     /// Something is not as it must be.
@@ -147,26 +71,7 @@ impl Tally {
         }
     }
 
-    pub(crate) fn wrongs(&self) -> Vec<String> {
-        self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn error(&self, error: String) {
-        *self.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(error).or_default() += 1;
-    }
-
-    pub(crate) fn errors(&self) -> BTreeMap<String, u64> {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Exchanges that came to some end.
-    pub(crate) fn exchanges(&self) -> u64 {
-        let ends =
-            |counts: &Counts| [&counts.right, &counts.refused, &counts.failed, &counts.left].map(|n| n.load(Relaxed));
-        self.counts.iter().flat_map(ends).sum()
-    }
-
-    pub(crate) fn all_faults(&self) -> u64 {
-        self.faults.iter().map(|count| count.load(Relaxed)).sum()
+    pub(crate) fn wrongs(&self) -> usize {
+        self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

@@ -18,13 +18,10 @@ pub(crate) enum Target {
     Faulty,
     /// As `Faulty`, under mutual TLS.
     FaultyTls,
-    /// Killed over and over.
-    Victim,
 }
 
 impl Target {
-    /// Those of the process that lives as long as the run.
-    pub(crate) const LASTING: [Self; 4] = [Self::Direct, Self::DirectTls, Self::Faulty, Self::FaultyTls];
+    pub(crate) const ALL: [Self; 4] = [Self::Direct, Self::DirectTls, Self::Faulty, Self::FaultyTls];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -32,13 +29,11 @@ impl Target {
             Self::DirectTls => "direct-tls",
             Self::Faulty => "faulty",
             Self::FaultyTls => "faulty-tls",
-            Self::Victim => "victim",
         }
     }
 
     pub(crate) fn find(name: &str) -> Result<Self> {
-        let all = Self::LASTING.into_iter().chain([Self::Victim]);
-        all.into_iter().find(|target| target.name() == name).ok_or_else(|| format!("no target {name}").into())
+        Self::ALL.into_iter().find(|target| target.name() == name).ok_or_else(|| format!("no target {name}").into())
     }
 
     pub(crate) const fn is_secure(self) -> bool {
@@ -46,9 +41,9 @@ impl Target {
     }
 
     /// How both ends wait: each way is soaked, with and without faults.
-    pub(crate) const fn polling(self) -> Spin {
+    pub(crate) const fn spin(self) -> Spin {
         match self {
-            Self::Direct | Self::FaultyTls | Self::Victim => Spin::Adaptive,
+            Self::Direct | Self::FaultyTls => Spin::Adaptive,
             Self::Faulty => Spin::Fixed(Duration::from_micros(50)),
             Self::DirectTls => Spin::Off,
         }
@@ -56,7 +51,7 @@ impl Target {
 
     /// Whether an exchange that fails is nothing to wonder about.
     pub(crate) const fn is_faulty(self) -> bool {
-        matches!(self, Self::Faulty | Self::FaultyTls | Self::Victim)
+        matches!(self, Self::Faulty | Self::FaultyTls)
     }
 }
 

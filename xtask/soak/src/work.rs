@@ -1,7 +1,6 @@
 //! Who asks what of whom: workers, each with a plan of its own that its number and the seed decide.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use degu_client::Client;
@@ -9,7 +8,7 @@ use fastrand::Rng;
 
 use crate::ask::{Ask, Manner, Verdict};
 use crate::ends::End;
-use crate::tally::{Fault, Tally};
+use crate::tally::{FAULTS, Tally};
 use crate::target::Target;
 
 /// How long a worker rests after a connection that could not be made.
@@ -24,8 +23,6 @@ pub(crate) struct World {
     pub(crate) near: Vec<(Target, Client)>,
     /// Clients of the relays before them, which count the connections.
     pub(crate) far: Vec<(Target, Client)>,
-    /// Clients of the server that is killed: others after each of its ends.
-    pub(crate) victims: RwLock<Vec<Client>>,
     /// Workers are to come to an end.
     pub(crate) stopping: AtomicBool,
 }
@@ -39,18 +36,14 @@ pub(crate) enum Role {
     Relayed,
     /// Exchanges that it gives up.
     Leaver,
-    /// Exchanges with the server that is killed.
-    Haunted,
 }
 
 impl Role {
     /// What the async workers do, and how many do it.
-    pub(crate) const ASYNC: [(Self, usize); 4] =
-        [(Self::Direct, 8), (Self::Relayed, 8), (Self::Leaver, 3), (Self::Haunted, 1)];
+    pub(crate) const ASYNC: [(Self, usize); 3] = [(Self::Direct, 8), (Self::Relayed, 9), (Self::Leaver, 3)];
 
     /// What the blocking ones do.
-    pub(crate) const BLOCKING: [(Self, usize); 4] =
-        [(Self::Direct, 4), (Self::Relayed, 4), (Self::Leaver, 1), (Self::Haunted, 1)];
+    pub(crate) const BLOCKING: [(Self, usize); 3] = [(Self::Direct, 4), (Self::Relayed, 5), (Self::Leaver, 1)];
 
     /// One for each worker.
     pub(crate) fn each(roles: &[(Self, usize)]) -> impl Iterator<Item = Self> {
@@ -64,6 +57,11 @@ impl World {
         Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
+    /// Exchanges that came to some end.
+    pub(crate) fn exchanges(&self) -> u64 {
+        self.tally.sum(&["right", "refused", "failed", "left"])
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Relaxed)
     }
@@ -75,10 +73,6 @@ impl World {
             Role::Direct => rng.choice(near(false)).cloned(),
             Role::Leaver => rng.choice(near(true)).cloned(),
             Role::Relayed => rng.choice(&self.far).cloned(),
-            Role::Haunted => {
-                let victims = self.victims.read().unwrap_or_else(PoisonError::into_inner);
-                rng.choice(&*victims).map(|client| (Target::Victim, client.clone()))
-            }
         }
     }
 }
@@ -94,7 +88,7 @@ pub(crate) async fn work<E: End>(world: &World, role: Role, number: u64) {
         match E::connect(&client).await {
             Ok(mut connection) => {
                 if role != Role::Relayed {
-                    world.tally.of(target).connections.fetch_add(1, Relaxed);
+                    world.tally.add(target.name(), "connections", 1);
                 }
                 let most = rng.u32(1..40);
                 for _ in 0..most {
@@ -117,23 +111,19 @@ async fn perform<E: End>(world: &World, role: Role, target: Target, connection: 
     let ask = if role == Role::Leaver { Ask::given_up(rng) } else { Ask::any(rng) };
     let (expected, summed, manner) = (ask.expected, ask.summed, ask.manner);
     let what = format!("{} {}", ask.method, ask.target);
-    let counts = world.tally.of(target);
-    counts.attempts.fetch_add(1, Relaxed);
+    let tally = &world.tally;
+    tally.add(target.name(), "attempts", 1);
     let outcome = connection.perform(ask).await;
     let octets = outcome.as_ref().map_or(0, |answer| answer.octets);
     let verdict = expected.judge(outcome);
     match verdict {
         Verdict::Right => {
-            counts.summed.fetch_add(summed, Relaxed);
-            world.tally.octets.fetch_add(summed + octets, Relaxed);
-            if expected.status == 500 {
-                counts.failures.fetch_add(1, Relaxed);
-            }
+            tally.add(target.name(), "summed", summed);
+            tally.add("all", "octets", summed + octets);
+            tally.add(target.name(), "failures", u64::from(expected.status == 500));
         }
-        Verdict::Left => world.tally.add_fault(match manner {
-            Manner::Cancel(_) => Fault::Cancelled,
-            _ => Fault::Left,
-        }),
+        Verdict::Left if matches!(manner, Manner::Cancel(_)) => tally.add(FAULTS, "exchanges cancelled", 1),
+        Verdict::Left => tally.add(FAULTS, "responses left", 1),
         _ => {}
     }
     world.tally.note(target, verdict, &what);

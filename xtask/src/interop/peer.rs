@@ -26,7 +26,7 @@ pub(super) enum Where {
 
 impl Where {
     /// All that every peer with sockets of its own can use.
-    pub(super) const ALL: [Self; 4] = [Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
+    pub(super) const ALL: &[Self] = &[Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
 }
 
 /// Where a run happens.
@@ -178,7 +178,7 @@ pub(super) fn script(name: &str) -> String {
 }
 
 /// The body of `/large`: 1 MiB, in which the octet at `n` is `n % 251`.
-pub(super) fn large() -> Vec<u8> {
+fn large() -> Vec<u8> {
     // Every value is below 251.
     (0..1_usize << 20).map(|n| (n % 251) as u8).collect()
 }

@@ -1,94 +1,145 @@
-//! Degu: the server on as many workers as it is told, and the client on tokio's current-thread runtime, both with their
-//! default deadlines.
+//! Degu: the server on as many workers as it is told, the client on tokio's current-thread runtime, and the blocking client;
+//! all with their default deadlines.
 
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use degu_client::Connection;
-use degu_server::{BodyError, IntoResponse, Method, Request, Response, Server, Session};
+use degu_client::{Connection, Headers, Method, blocking};
+use degu_server::{Body, BodyError, BoxError, Bytes, Chunk, IntoResponse, Part, Request, Response, Server, Session};
 use tokio::runtime::Runtime;
 
-use super::{Client, Contestant, Dial, degu_stream};
+use super::{Client, Dial, PIECE, Ready, Setup, check, client_runtime, large};
 use crate::Result;
-use crate::message::{BODY, HELLO_BODY};
-use crate::setup::{Setup, client_runtime};
-use crate::socket::Address;
-
-pub(super) const CONTESTANT: Contestant = Contestant {
-    client: Some(prepare),
-    server: Some(serve),
-    crowd: Some(serve),
-    tls: true,
-    stream: Some(serve),
-    fetch: Some(degu_stream::prepare),
-    ..Contestant::named("degu")
-};
+use crate::message::{TRACE, post};
 
 /// More than any suite opens.
 const CONNECTIONS: usize = 100_000;
 
-fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let mut options = Server::options().workers(setup.threads).spin(setup.polling).max_connections(CONNECTIONS);
+/// More than any response has.
+const LIMIT: usize = 4096;
+
+pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    let mut options = Server::options().workers(setup.threads).spin(setup.spin).max_connections(CONNECTIONS);
     if let Some(policy) = setup.degu_server_tls()? {
         options = options.tls(policy);
     }
-    let server = options.bind(degu_address(&setup.address)?, answer)?;
-    ready(server.address().to_string().parse()?)?;
+    let server = options.bind(setup.address.parse::<degu_server::Address>()?, answer)?;
+    ready(server.address().to_string())?;
     server.serve_forever()?;
     Err("the server ended".into())
 }
 
 async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BodyError> {
     if request.method() == Method::Get {
-        return Ok(match *request.path() {
-            [framing @ ("length" | "chunks"), pieces] => degu_stream::large(framing, pieces),
-            _ => (200, "OK", HELLO_BODY).into_response(),
+        return Ok(match large(request.target()) {
+            Some((chunked, pieces)) => (200, "OK", pieces_of(chunked, pieces)).into_response(),
+            None => (200, "OK", request.target().to_owned()).into_response(),
         });
     }
-    let body = request.body.read_all(4096).await?;
-    Ok((200, "OK", body).into_response())
+    Ok((200, "OK", request.body.read_all(LIMIT).await?).into_response())
 }
 
-pub(super) fn client(setup: &Setup) -> Result<degu_client::Client> {
-    let mut options = degu_client::Client::options().host("localhost").spin(setup.polling);
-    if let Some(policy) = setup.degu_client_tls()? {
-        options = options.tls(policy);
+/// A large body of pieces that are copied nowhere.
+fn pieces_of(chunked: bool, pieces: usize) -> Body {
+    let mut left = pieces;
+    let next = move |_: &mut Context<'_>| {
+        let Some(rest) = left.checked_sub(1) else { return Poll::Ready(None) };
+        left = rest;
+        let piece = Bytes::from_static(PIECE);
+        Poll::Ready(Some(Ok::<_, BoxError>(if chunked { Part::from(Chunk::new(piece)) } else { Part::Data(piece) })))
+    };
+    if chunked {
+        Body::from_chunks(Box::pin(next))
+    } else {
+        Body::from_source((pieces * PIECE.len()) as u64, Box::pin(next))
     }
-    Ok(options.client(degu_address(&setup.address)?))
 }
 
-fn prepare(setup: &Setup) -> Result<Dial> {
-    let (client, runtime) = (client(setup)?, client_runtime(true)?);
-    Ok(Box::new(move || {
-        let connection = runtime.block_on(client.connect())?;
-        Ok(Box::new(Degu { connection, runtime: Rc::clone(&runtime) }))
-    }))
+fn options(setup: &Setup) -> Result<(degu_client::Options, degu_client::Address)> {
+    let options = degu_client::Client::options().host("localhost").spin(setup.spin);
+    let options = match setup.degu_client_tls()? {
+        Some(policy) => options.tls(policy),
+        None => options,
+    };
+    Ok((options, setup.address.parse()?))
 }
 
-/// The same address as a value of Degu.
-pub(super) fn degu_address(address: &Address) -> Result<degu_client::Address> {
-    Ok(address.to_string().parse()?)
-}
-
-struct Degu {
+struct Async {
     // Before the runtime, which has to outlive its sockets.
     connection: Connection,
     runtime: Rc<Runtime>,
+    headers: Headers,
+    next: usize,
 }
 
-impl Client for Degu {
+struct Blocking {
+    connection: blocking::Connection,
+    headers: Headers,
+    next: usize,
+}
+
+pub(super) fn client(setup: &Setup) -> Result<Dial> {
+    let ((options, address), runtime) = (options(setup)?, client_runtime(true)?);
+    let client = options.client(address);
+    Ok(Box::new(move || {
+        let connection = runtime.block_on(client.connect())?;
+        Ok(Box::new(Async { connection, runtime: Rc::clone(&runtime), headers: Headers::new(), next: 0 }))
+    }))
+}
+
+pub(super) fn blocking_client(setup: &Setup) -> Result<Dial> {
+    let (options, address) = options(setup)?;
+    let client = blocking::Client::from(options.client(address));
+    Ok(Box::new(move || Ok(Box::new(Blocking { connection: client.connect()?, headers: Headers::new(), next: 0 }))))
+}
+
+/// A round trip with the next message, with `.await` or without.
+macro_rules! trip {
+    ($connection:expr, $headers:expr, $next:expr, [$($wait:tt)*]) => {{
+        let post = post(*$next);
+        *$next += 1;
+        $headers.set(TRACE, &post.trace)?;
+        let response = $connection.request(Method::Post, &post.path, &*$headers, post.body.as_slice())$($wait)*?;
+        check(response.status, response.body.read_all(LIMIT)$($wait)*?.len(), post.body.len())?;
+    }};
+}
+
+macro_rules! fetch {
+    ($connection:expr, $target:expr, [$($wait:tt)*]) => {{
+        let (mut body, mut received) = ($connection.get($target)$($wait)*?.body, 0);
+        while let Some(piece) = body.next_data()$($wait)*? {
+            received += piece.len() as u64;
+        }
+        Ok(received)
+    }};
+}
+
+impl Client for Async {
     fn trips(&mut self, count: u64) -> Result {
-        let Self { connection, runtime } = self;
+        let Self { connection, runtime, headers, next } = self;
         runtime.block_on(async {
             for _ in 0..count {
-                let response = connection.post("/example", BODY).await?;
-                if response.status != 200 {
-                    return Err("a status other than 200".into());
-                }
-                if response.body.read_all(4096).await?.len() != BODY.len() {
-                    return Err("a body of another length".into());
-                }
+                trip!(connection, headers, next, [.await]);
             }
             Ok(())
         })
+    }
+
+    fn fetch(&mut self, target: &str) -> Result<u64> {
+        let Self { connection, runtime, .. } = self;
+        runtime.block_on(async { fetch!(connection, target, [.await]) })
+    }
+}
+
+impl Client for Blocking {
+    fn trips(&mut self, count: u64) -> Result {
+        for _ in 0..count {
+            trip!(self.connection, &mut self.headers, &mut self.next, []);
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, target: &str) -> Result<u64> {
+        fetch!(self.connection, target, [])
     }
 }

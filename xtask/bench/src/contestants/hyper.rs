@@ -1,141 +1,123 @@
-//! hyper, both sides with its own low-level `http1` connections: no pool, no service stack, no `date` field. One
-//! connection is served on tokio's current-thread runtime; many are on as many threads as there are to be.
+//! hyper, both sides with its own low-level `http1` connections: no pool, no service stack, no `date` field.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1 as client;
-use hyper::header::{HOST, HeaderValue};
-use hyper::rt::{Read, Write};
+use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Runtime;
 
-use super::{Client, Contestant, Dial, hyper_stream};
+use super::{Client, Dial, PIECE, Ready, Setup, check, client_runtime, large};
 use crate::Result;
-use crate::message::{BODY, HELLO_BODY};
-use crate::setup::{Setup, client_runtime};
-use crate::socket::{Address, Listener, Stream, TokioStream};
+use crate::message::{TRACE, post};
+use crate::socket::{Stream, connect_tokio, serve_each};
 
-pub(super) const CONTESTANT: Contestant = Contestant {
-    client: Some(prepare),
-    server: Some(serve),
-    crowd: Some(serve_crowd),
-    tls: true,
-    stream: Some(hyper_stream::serve),
-    fetch: Some(hyper_stream::prepare),
-    ..Contestant::named("hyper")
-};
-
-pub(super) trait Socket: Read + Write + Unpin + Send + 'static {}
-impl<S: Read + Write + Unpin + Send + 'static> Socket for S {}
-
-fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let (listener, bound) = Listener::bind(&setup.address)?;
-    let runtime = setup.runtime()?;
-    ready(bound)?;
-    loop {
-        let stream = listener.accept()?;
-        runtime.block_on(async {
-            match stream.into_tokio()? {
-                TokioStream::Tcp(stream) => answer(TokioIo::new(stream), false).await,
-                TokioStream::Unix(stream) => answer(TokioIo::new(stream), false).await,
-            }
-        })?;
-    }
+pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    serve_each(setup, ready, |stream| answer(stream, false))
 }
 
-fn serve_crowd(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result) -> Result {
-    let (tls, flush) = (setup.acceptor()?, setup.flush);
-    let (listener, bound) = Listener::bind(&setup.address)?;
-    ready(bound)?;
-    setup.runtime()?.block_on(async {
-        let listener = listener.into_tokio()?;
-        loop {
-            // How a connection ends is of no interest to the others. Each kind is a task of its own, so that none is as
-            // large as the largest.
-            match (listener.accept().await?, tls.clone()) {
-                (TokioStream::Tcp(stream), Some(tls)) => {
-                    tokio::spawn(async move { answer(TokioIo::new(tls.accept(stream).await?), flush).await })
-                }
-                (TokioStream::Tcp(stream), None) => tokio::spawn(answer(TokioIo::new(stream), flush)),
-                (TokioStream::Unix(stream), _) => tokio::spawn(answer(TokioIo::new(stream), flush)),
-            };
-        }
-    })
+/// Keeps the responses to pipelined requests back until the last one.
+pub(super) fn serve_flushing(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    serve_each(setup, ready, |stream| answer(stream, true))
 }
 
-async fn answer(stream: impl Socket, flush: bool) -> Result {
+async fn answer(stream: Stream, flush: bool) -> Result {
     let answer = service_fn(async |request: Request<Incoming>| {
-        let body = match *request.method() {
-            Method::GET => Bytes::from_static(HELLO_BODY),
-            _ => request.into_body().collect().await?.to_bytes(),
+        let target = request.uri().path();
+        let body = match (request.method(), large(target)) {
+            (&Method::GET, Some((chunked, left))) => Either::Right(Pieces { chunked, left }),
+            (&Method::GET, None) => Either::Left(Full::new(Bytes::copy_from_slice(target.as_bytes()))),
+            _ => Either::Left(Full::new(request.into_body().collect().await?.to_bytes())),
         };
-        Ok::<_, hyper::Error>(Response::new(Full::new(body)))
+        Ok::<_, hyper::Error>(Response::new(body))
     });
     let mut builder = server::Builder::new();
-    Ok(builder.auto_date_header(false).pipeline_flush(flush).serve_connection(stream, answer).await?)
+    let builder = builder.auto_date_header(false).pipeline_flush(flush);
+    Ok(builder.serve_connection(TokioIo::new(stream), answer).await?)
 }
 
-fn prepare(setup: &Setup) -> Result<Dial> {
-    let (address, tls) = (setup.address.clone(), setup.connector()?);
-    let runtime = client_runtime(false)?;
-    Ok(Box::new(move || {
-        let stream = Stream::connect(&address)?;
-        let requests = runtime.block_on(async {
-            match (stream.into_tokio()?, &tls) {
-                (TokioStream::Tcp(stream), Some((connector, name))) => {
-                    shake_hands(TokioIo::new(connector.connect(name.clone(), stream).await?)).await
-                }
-                (TokioStream::Tcp(stream), None) => shake_hands(TokioIo::new(stream)).await,
-                (TokioStream::Unix(stream), _) => shake_hands(TokioIo::new(stream)).await,
-            }
-        })?;
-        Ok(Box::new(Hyper {
-            requests,
-            runtime: Rc::clone(&runtime),
-            target: Uri::from_static("/example"),
-            host: HeaderValue::from_static("localhost"),
-        }))
-    }))
+/// So many pieces, which are copied nowhere.
+struct Pieces {
+    chunked: bool,
+    left: usize,
 }
 
-async fn shake_hands(stream: impl Socket) -> Result<client::SendRequest<Full<Bytes>>> {
-    let (requests, connection) = client::handshake(stream).await?;
-    tokio::spawn(connection);
-    Ok(requests)
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+        self.left = left;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PIECE)))))
+    }
+
+    /// An exact one makes a `content-length`.
+    fn size_hint(&self) -> SizeHint {
+        if self.chunked { SizeHint::default() } else { SizeHint::with_exact((self.left * PIECE.len()) as u64) }
+    }
 }
 
 struct Hyper {
     requests: client::SendRequest<Full<Bytes>>,
     runtime: Rc<Runtime>,
-    // Made once and cloned, which copies no octets.
-    target: Uri,
-    host: HeaderValue,
+    next: usize,
+}
+
+pub(super) fn client(setup: &Setup) -> Result<Dial> {
+    let (address, tls, runtime) = (setup.address.clone(), setup.connector()?, client_runtime(false)?);
+    Ok(Box::new(move || {
+        let requests = runtime.block_on(async {
+            let (requests, connection) = client::handshake(TokioIo::new(connect_tokio(&address, &tls).await?)).await?;
+            tokio::spawn(connection);
+            crate::Result::Ok(requests)
+        })?;
+        Ok(Box::new(Hyper { requests, runtime: Rc::clone(&runtime), next: 0 }))
+    }))
 }
 
 impl Client for Hyper {
     fn trips(&mut self, count: u64) -> Result {
-        let Self { requests, runtime, target, host } = self;
+        let Self { requests, runtime, next } = self;
         runtime.block_on(async {
             for _ in 0..count {
-                let mut request = Request::new(Full::new(Bytes::from_static(BODY)));
+                let post = post(*next);
+                *next += 1;
+                let mut request = Request::new(Full::new(Bytes::from_static(&post.body)));
                 *request.method_mut() = Method::POST;
-                *request.uri_mut() = target.clone();
-                request.headers_mut().insert(HOST, host.clone());
+                *request.uri_mut() = Uri::from_maybe_shared(Bytes::from_static(post.path.as_bytes()))?;
+                request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
+                request.headers_mut().insert(HeaderName::from_static(TRACE), HeaderValue::from_static(&post.trace));
                 requests.ready().await?;
                 let response = requests.send_request(request).await?;
-                if response.status() != StatusCode::OK {
-                    return Err("a status other than 200".into());
-                }
-                if response.into_body().collect().await?.to_bytes().len() != BODY.len() {
-                    return Err("a body of another length".into());
-                }
+                let status = response.status().as_u16();
+                check(status, response.into_body().collect().await?.to_bytes().len(), post.body.len())?;
             }
             Ok(())
+        })
+    }
+
+    fn fetch(&mut self, target: &str) -> Result<u64> {
+        let Self { requests, runtime, .. } = self;
+        runtime.block_on(async {
+            let request = Request::get(target).header(HOST, "localhost").body(Full::default())?;
+            requests.ready().await?;
+            let (mut body, mut received) = (requests.send_request(request).await?.into_body(), 0);
+            while let Some(frame) = body.frame().await {
+                received += frame?.data_ref().map_or(0, |piece| piece.len() as u64);
+            }
+            Ok(received)
         })
     }
 

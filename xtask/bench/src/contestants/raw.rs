@@ -1,75 +1,116 @@
-//! The floor: the same bytes over blocking sockets, two system calls a side, and no HTTP at all.
+//! The floors: the same bytes over sockets that block, two system calls a side, or over sockets that are polled without ever
+//! sleeping; and one buffer copied over and over. No HTTP: both ends know how long each message is.
 
-use std::array::IntoIter;
-use std::io::{self, Read, Write};
-use std::iter::Cycle;
+use std::io::{ErrorKind, Read, Write};
+use std::thread;
 
-use super::{Client, Contestant, Dial};
+use socket2::Socket;
+
+use super::{Client, Dial, PIECE, Ready, Setup, large};
 use crate::Result;
-use crate::message::{OTHER_REQUEST, OTHER_RESPONSE, REQUEST, RESPONSE};
-use crate::setup::Setup;
-use crate::socket::{Address, Listener, Stream};
+use crate::message::post;
+use crate::socket::{connect, listen};
 
-pub(super) const CONTESTANT: Contestant = Contestant {
-    client: Some(|setup| prepare(setup, [REQUEST, REQUEST])),
-    server: Some(|setup, ready| serve(setup, ready, [RESPONSE, RESPONSE])),
-    ..Contestant::named("raw")
-};
+struct Raw {
+    socket: Socket,
+    next: usize,
+}
 
-/// No head that it sends is the one before it again.
-pub(super) const VARIED: Contestant = Contestant {
-    client: Some(|setup| prepare(setup, [REQUEST, OTHER_REQUEST])),
-    server: Some(|setup, ready| serve(setup, ready, [RESPONSE, OTHER_RESPONSE])),
-    ..Contestant::named("raw-varied")
-};
+pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    serve_with(setup, ready, false)
+}
 
-fn serve(setup: &Setup, ready: &mut dyn FnMut(Address) -> Result, responses: [&[u8]; 2]) -> Result {
-    let (listener, bound) = Listener::bind(&setup.address)?;
+pub(super) fn serve_polling(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    serve_with(setup, ready, true)
+}
+
+fn serve_with(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Result {
+    let (listener, bound) = listen(&setup.address)?;
     ready(bound)?;
     loop {
-        let mut stream = listener.accept()?;
-        let mut responses = responses.into_iter().cycle();
-        while let (true, Some(response)) = (fill::<{ REQUEST.len() }>(&mut stream)?, responses.next()) {
-            stream.write_all(response)?;
+        let (mut socket, _) = listener.accept()?;
+        socket.set_nonblocking(polling)?;
+        for post in (0..).map(post) {
+            if !fill(&mut socket, post.request.len())? {
+                break;
+            }
+            socket.write_all(&post.response)?;
         }
     }
 }
 
-fn prepare(setup: &Setup, requests: [&'static [u8]; 2]) -> Result<Dial> {
-    let address = setup.address.clone();
-    Ok(Box::new(move || {
-        let stream = Stream::connect(&address)?;
-        Ok(Box::new(Raw { stream, requests: requests.into_iter().cycle() }))
-    }))
+pub(super) fn client(setup: &Setup) -> Result<Dial> {
+    client_with(setup, false)
 }
 
-struct Raw {
-    stream: Stream,
-    requests: Cycle<IntoIter<&'static [u8], 2>>,
+pub(super) fn polling_client(setup: &Setup) -> Result<Dial> {
+    client_with(setup, true)
+}
+
+fn client_with(setup: &Setup, polling: bool) -> Result<Dial> {
+    let address = setup.address.clone();
+    Ok(Box::new(move || {
+        let socket = connect(&address)?;
+        socket.set_nonblocking(polling)?;
+        Ok(Box::new(Raw { socket, next: 0 }))
+    }))
 }
 
 impl Client for Raw {
     fn trips(&mut self, count: u64) -> Result {
-        for request in (0..count).zip(&mut self.requests).map(|(_, request)| request) {
-            self.stream.write_all(request)?;
-            if !fill::<{ RESPONSE.len() }>(&mut self.stream)? {
+        for _ in 0..count {
+            let post = post(self.next);
+            self.next += 1;
+            // One small message is on its way, so the socket's buffer always has room for it.
+            self.socket.write_all(&post.request)?;
+            if !fill(&mut self.socket, post.response.len())? {
                 return Err("the server closed the connection".into());
             }
         }
         Ok(())
     }
+
+    fn fetch(&mut self, target: &str) -> Result<u64> {
+        write!(self.socket, "GET {target} HTTP/1.1\r\n\r\n")?;
+        let wanted = large(target).map_or(0, |(_, pieces)| pieces * PIECE.len());
+        let (mut buffer, mut received) = (vec![0; PIECE.len()], 0);
+        while received < wanted {
+            match self.socket.read(&mut buffer)? {
+                0 => return Err("the server closed the connection".into()),
+                count => received += count,
+            }
+        }
+        Ok(received as u64)
+    }
 }
 
-/// Reads `N` octets; false at an end of the stream before the first.
-fn fill<const N: usize>(stream: &mut Stream) -> Result<bool> {
-    let mut message = [0; N];
-    let mut length = 0;
-    while length < N {
-        match stream.read(&mut message[length..])? {
-            0 if length == 0 => return Ok(false),
-            0 => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-            count => length += count,
+/// Reads so many bytes; false at EOF before the first.
+fn fill(socket: &mut Socket, wanted: usize) -> Result<bool> {
+    let (mut message, mut length) = ([0; 1024], 0);
+    while length < wanted {
+        match socket.read(&mut message[length..wanted]) {
+            Ok(0) if length == 0 => return Ok(false),
+            Ok(0) => return Err("a message that ends early".into()),
+            Ok(count) => length += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(true)
+}
+
+/// Writes the pieces of large bodies, without heads and however they are to be framed.
+pub(super) fn serve_copies(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    let (listener, bound) = listen(&setup.address)?;
+    ready(bound)?;
+    loop {
+        let (mut socket, _) = listener.accept()?;
+        let mut request = [0; 1024];
+        while let count @ 1.. = socket.read(&mut request)? {
+            let target = std::str::from_utf8(&request[..count])?.split(' ').nth(1).unwrap_or_default();
+            for _ in 0..large(target).ok_or("not asked for a body")?.1 {
+                socket.write_all(PIECE)?;
+            }
+        }
+    }
 }

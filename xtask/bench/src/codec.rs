@@ -1,0 +1,209 @@
+//! The codecs of the suite `wire`: Degu's, httparse, and the plain copies that are their floor, each doing the same work over
+//! inputs that change from one to the next. Each checks once, before it is measured, that it does what the others do.
+
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+use degu_wire::chunk::{Decoder, Event};
+use degu_wire::head::{self, FieldSpan};
+use degu_wire::{Framing, Limits, Method};
+
+use crate::Result;
+use crate::message::{Post, TRACE, get, post};
+
+/// Does the work on the input of this number.
+pub(crate) type Run = Box<dyn FnMut(usize) -> Result>;
+
+/// What there is, by task and contestant, and how to prepare it.
+pub(crate) const ALL: &[(&str, &str, fn() -> Run)] = &[
+    ("parse a request head", "degu", || degu_request(|number| &get(number).request)),
+    ("parse a request head", "httparse", || httparse_request(|number| &get(number).request)),
+    ("parse a browser's request head", "degu", || degu_request(|_| BROWSER_REQUEST)),
+    ("parse a browser's request head", "httparse", || httparse_request(|_| BROWSER_REQUEST)),
+    ("parse a response head", "degu", degu_response),
+    ("parse a response head", "httparse", httparse_response),
+    ("parse a chunk line", "degu", degu_line),
+    ("parse a chunk line", "httparse", httparse_line),
+    ("decode 1 MiB in chunks", "degu", || into_one(degu_body)),
+    ("decode 1 MiB in chunks", "httparse", || into_one(httparse_body)),
+    ("encode a request head", "degu", || encode(degu_encode)),
+    ("encode a request head", "plain copy", || encode(copied)),
+];
+
+/// A browser's request: ten fields, three of them long.
+const BROWSER_REQUEST: &[u8] = b"GET /plant/north/boiler-3/overview?range=24h&unit=celsius HTTP/1.1\r\n\
+    Host: dashboard.example.net\r\n\
+    Connection: keep-alive\r\n\
+    Cache-Control: max-age=0\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n\
+    Accept-Language: de-CH,de;q=0.8,en-US;q=0.5,en;q=0.3\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Referer: https://dashboard.example.net/plant/north/boiler-3/history?range=7d&unit=celsius\r\n\
+    Cookie: session=4f1c09ab77d84e0c9b62e5d3a1807f6e; theme=dark; \
+    panel=temperature%2Cpressure%2Cvalves; seen=1795340820; layout=grid-2x3; refresh=30; zoom=125\r\n\
+    If-None-Match: \"b3-1795340817-48213\"\r\n\r\n";
+
+/// Bytes of the long body, and of each of its chunks.
+const BODY: usize = 1024 * 1024;
+const CHUNK: usize = 4 * 1024;
+
+/// Prepares the contestant of this name and checks it once.
+pub(crate) fn find(task: &str, contestant: &str) -> Result<Run> {
+    let found = ALL.iter().find(|(of, name, _)| (*of, *name) == (task, contestant));
+    let mut run = found.ok_or_else(|| format!("there is no {contestant} for: {task}"))?.2();
+    run(0)?;
+    Ok(run)
+}
+
+/// Does the work so many times, and returns how long it took.
+pub(crate) fn repeat(run: &mut Run, times: u64) -> Result<Duration> {
+    let start = Instant::now();
+    (0..times).try_for_each(|number| run(number as usize))?;
+    Ok(start.elapsed())
+}
+
+fn check(holds: bool) -> Result {
+    if holds { Ok(()) } else { Err("a contestant does not do what the others do".into()) }
+}
+
+fn degu_request(input: fn(usize) -> &'static [u8]) -> Run {
+    let (mut slots, limits) = ([FieldSpan::EMPTY; 16], Limits::DEFAULT);
+    Box::new(move |number| {
+        let input = black_box(input(number));
+        let head = head::parse_request(input, &mut slots, &limits)?.ok_or("a part of a head")?;
+        check(black_box(&head).head_len() == input.len())
+    })
+}
+
+fn httparse_request(input: fn(usize) -> &'static [u8]) -> Run {
+    Box::new(move |number| {
+        let input = black_box(input(number));
+        let mut headers = [MaybeUninit::uninit(); 16];
+        let mut request = httparse::Request::new(&mut []);
+        let status = request.parse_with_uninit_headers(input, &mut headers)?;
+        black_box(&request);
+        check(status == httparse::Status::Complete(input.len()))
+    })
+}
+
+/// The length of the head of a response.
+fn head_len(post: &Post) -> usize {
+    post.response.len() - post.body.len()
+}
+
+fn degu_response() -> Run {
+    let (mut slots, limits) = ([FieldSpan::EMPTY; 16], Limits::DEFAULT);
+    Box::new(move |number| {
+        let post = black_box(post(number));
+        let head = head::parse_response(&post.response, &mut slots, &limits)?.ok_or("a part of a head")?;
+        check(black_box(&head).head_len() == head_len(post))
+    })
+}
+
+fn httparse_response() -> Run {
+    let config = httparse::ParserConfig::default();
+    Box::new(move |number| {
+        let post = black_box(post(number));
+        let mut headers = [MaybeUninit::uninit(); 16];
+        let mut response = httparse::Response::new(&mut []);
+        let status = config.parse_response_with_uninit_headers(&mut response, &post.response, &mut headers)?;
+        black_box(&response);
+        check(status == httparse::Status::Complete(head_len(post)))
+    })
+}
+
+/// Lines of chunks with an extension.
+fn lines() -> Vec<Vec<u8>> {
+    (1..500).map(|size| format!("{size:x};seq={size}\r\n").into_bytes()).collect()
+}
+
+fn degu_line() -> Run {
+    let (decoder, lines) = (Decoder::new(&Limits::DEFAULT), lines());
+    Box::new(move |number| {
+        // A copy, because the decoder wants data next. In a body it is made once.
+        let mut decoder = decoder;
+        let step = decoder.decode(black_box(&lines[number % lines.len()]))?;
+        let Some(Event::Chunk { size, extensions }) = step.event else { return Err("no chunk".into()) };
+        check(black_box(size) > 0 && black_box(extensions).into_iter().count() == 1)
+    })
+}
+
+/// Skips the extension.
+fn httparse_line() -> Run {
+    let lines = lines();
+    Box::new(move |number| {
+        let line = black_box(&lines[number % lines.len()]);
+        match httparse::parse_chunk_size(line) {
+            Ok(httparse::Status::Complete((length, size))) => check(black_box(size) > 0 && length == line.len()),
+            _ => Err("no chunk".into()),
+        }
+    })
+}
+
+/// Decodes the long body into a `Vec` that never has to grow.
+fn into_one(decode: fn(&[u8], &mut Vec<u8>) -> Result) -> Run {
+    let body: Vec<u8> = (0..BODY).map(|at| (at / 7) as u8).collect();
+    let chunk = |data: &[u8]| [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
+    let mut chunked: Vec<u8> = body.chunks(CHUNK).flat_map(chunk).collect();
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    let mut output = Vec::with_capacity(BODY);
+    Box::new(move |number| {
+        output.clear();
+        decode(black_box(&chunked), &mut output)?;
+        check(number > 0 || output == body)
+    })
+}
+
+fn degu_body(mut input: &[u8], output: &mut Vec<u8>) -> Result {
+    let mut decoder = Decoder::new(&Limits::DEFAULT);
+    while !decoder.is_done() {
+        let step = decoder.decode(input)?;
+        input = &input[step.consumed..];
+        match step.event {
+            Some(Event::Data(data)) => output.extend_from_slice(data),
+            Some(_) => {}
+            None => return Err("a body that ends early".into()),
+        }
+    }
+    Ok(())
+}
+
+fn httparse_body(mut input: &[u8], output: &mut Vec<u8>) -> Result {
+    while let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(input) {
+        if size == 0 {
+            return Ok(());
+        }
+        let end = line + size as usize;
+        output.extend_from_slice(&input[line..end]);
+        input = input[end..].strip_prefix(b"\r\n").ok_or("no line end after the data")?;
+    }
+    Err("a malformed chunk line".into())
+}
+
+/// Encodes the head of a request into a buffer that is used again.
+fn encode(encode: fn(&Post, &mut [u8]) -> Result<usize>) -> Run {
+    let mut output = [0; 512];
+    Box::new(move |number| {
+        let post = black_box(post(number));
+        let length = encode(post, &mut output)?;
+        check(number > 0 || output[..length] == post.request[..post.request.len() - post.body.len()])
+    })
+}
+
+fn degu_encode(post: &Post, output: &mut [u8]) -> Result<usize> {
+    let fields = [("host", "localhost"), (TRACE, post.trace.as_str())];
+    Ok(head::encode_request(output, Method::Post, &post.path, fields, Framing::Length(post.body.len() as u64))?)
+}
+
+/// Copies the same pieces; the number is written by std.
+fn copied(post: &Post, output: &mut [u8]) -> Result<usize> {
+    let (number, mut length) = (post.body.len().to_string(), 0);
+    let pieces = ["POST ", &post.path, " HTTP/1.1\r\nhost: localhost\r\n", TRACE, ": ", &post.trace];
+    for piece in pieces.into_iter().chain(["\r\ncontent-length: ", &number, "\r\n\r\n"]) {
+        output[length..length + piece.len()].copy_from_slice(piece.as_bytes());
+        length += piece.len();
+    }
+    Ok(length)
+}

@@ -1,0 +1,314 @@
+//! The ends of a measurement, each a process of its own: `degu-bench end ROLE ...`, which the suites start. It can be run by
+//! hand as well, under a profiler for instance.
+//!
+//! ```text
+//! pki                           makes certificates, prints `listening on FOLDER`
+//! serve CONTESTANT ADDRESS      serves connections, on --threads
+//! client CONTESTANT ADDRESS     prints `TRIPS NANOSECONDS`; with --trips makes so many and no more, --pause rests after each
+//! paced CONTESTANT ADDRESS      one trip every 10 ms, prints `1 NANOSECONDS`: what 99 of 100 trips stay within
+//! connect CONTESTANT ADDRESS    prints `CONNECTIONS NANOSECONDS`, from --threads at once
+//! fetch CONTESTANT ADDRESS TARGET     prints `BYTES NANOSECONDS`; /length/N and /chunks/N are N times 64 KiB
+//! load ADDRESS                  prints `REQUESTS NANOSECONDS`, over --connections, --depth requests at once, on --threads
+//! hold ADDRESS                  keeps --connections open after one request on each
+//! busy                          keeps a core busy
+//! codec TASK CONTESTANT         prints `TIMES NANOSECONDS`, or does it --trips times
+//! ```
+//!
+//! What serves, holds or keeps busy prints `listening on ADDRESS` first, and ends when stdin does.
+
+use std::fmt::Display;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use degu_misc::TempPki;
+use degu_server::Spin;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::contestants::{Client, OFF, Setup, client_runtime, dial, find, response_head};
+use crate::message::{get, response};
+use crate::socket::{Stream, connect_tokio};
+use crate::{Result, codec};
+
+/// How long a client rests between trips that are to find the server asleep.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a paced client rests before each trip.
+const PACE: Duration = Duration::from_millis(10);
+
+/// How many connections one thread makes at most, because the kernel keeps the port of each for a minute.
+const MOST: u64 = 10_000;
+
+#[derive(Clone, Debug, Parser)]
+pub(crate) struct End {
+    words: Vec<String>,
+    /// Pins the process to these cores.
+    #[arg(long, value_delimiter = ',')]
+    cores: Vec<usize>,
+    /// How long to measure.
+    #[arg(long, default_value_t = 300)]
+    millis: u64,
+    #[arg(long)]
+    trips: Option<u64>,
+    #[arg(long)]
+    pause: bool,
+    /// The folder of certificates, for TLS.
+    #[arg(long)]
+    pki: Option<PathBuf>,
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// How our ends wait: off, adaptive, or for so many microseconds.
+    #[arg(long, value_parser = spin, default_value = "adaptive")]
+    spin: Spin,
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    #[arg(long, default_value_t = 1)]
+    depth: usize,
+}
+
+/// Reads how our ends wait.
+pub(crate) fn spin(text: &str) -> std::result::Result<Spin, std::num::ParseIntError> {
+    Ok(match text {
+        "off" => Spin::Off,
+        "adaptive" => Spin::Adaptive,
+        micros => Spin::Fixed(Duration::from_micros(micros.parse()?)),
+    })
+}
+
+pub(crate) fn run(end: &End) -> Result {
+    if !end.cores.is_empty() {
+        let mut set = CpuSet::new();
+        end.cores.iter().for_each(|core| set.set(*core));
+        sched_setaffinity(None, &set)?;
+    }
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    let setup = |name: &str, address: &str| {
+        let spin = if name.ends_with(OFF) { Spin::Off } else { end.spin };
+        Setup { address: address.to_owned(), pki: end.pki.clone(), threads: end.threads, spin }
+    };
+    let time = Duration::from_millis(end.millis);
+    let figures = match end.words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["pki"] => {
+            let pki = TempPki::new();
+            announce(pki.folder().display())?;
+            until_stdin_ends();
+            return Ok(());
+        }
+        ["serve", name, address] => {
+            end_with_stdin();
+            let server = find(name)?.server.ok_or_else(|| format!("{name} has no server"))?;
+            return server(&setup(name, address), &mut |address| announce(address));
+        }
+        ["busy"] => {
+            announce("nothing")?;
+            end_with_stdin();
+            loop {
+                std::hint::spin_loop();
+            }
+        }
+        ["hold", address] => {
+            let _held = client_runtime(false)?.block_on(hold(&setup("", address), end.connections))?;
+            announce(end.connections)?;
+            until_stdin_ends();
+            return Ok(());
+        }
+        ["client", name, address] => {
+            let mut client = dial(name, &setup(name, address))?()?;
+            let figures = match end.trips {
+                Some(trips) => few(&mut *client, trips, end.pause)?,
+                None => measure(|count| client.trips(count), time)?,
+            };
+            client.close()?;
+            figures
+        }
+        ["paced", name, address] => paced(&mut *dial(name, &setup(name, address))?()?, time)?,
+        ["connect", name, address] => at_once(end.threads, |_| connect(name, &setup(name, address), time))?,
+        ["fetch", name, address, target] => {
+            let mut client = dial(name, &setup(name, address))?()?;
+            client.fetch(if target.contains("chunks") { "/chunks/16" } else { "/length/16" })?;
+            let start = Instant::now();
+            (client.fetch(target)?, start.elapsed())
+        }
+        ["load", address] => at_once(end.threads.min(end.connections), |number| {
+            let share = end.connections / end.threads + usize::from(number < end.connections % end.threads);
+            client_runtime(false)?.block_on(load(address, share.max(1), end.depth, time))
+        })?,
+        ["codec", task, contestant] => {
+            let mut run = codec::find(task, contestant)?;
+            match end.trips {
+                Some(trips) => (trips, codec::repeat(&mut run, trips)?),
+                None => measure(|count| codec::repeat(&mut run, count).map(drop), time)?,
+            }
+        }
+        _ => return Err("no such end; xtask/bench/src/ends.rs lists them".into()),
+    };
+    println!("{} {}", figures.0, figures.1.as_nanos());
+    Ok(())
+}
+
+/// Ends this process when stdin does.
+fn end_with_stdin() {
+    thread::spawn(|| {
+        until_stdin_ends();
+        std::process::exit(0);
+    });
+}
+
+/// The process that started this one holds the other end of stdin, so this one ends with it, however it ends.
+fn until_stdin_ends() {
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+}
+
+fn announce(what: impl Display) -> Result {
+    let mut out = io::stdout().lock();
+    writeln!(out, "listening on {what}")?;
+    Ok(out.flush()?)
+}
+
+/// Warms up for a quarter of `time`, then runs for about `time`; returns how many times, and how long they took.
+///
+/// The clock is read once a batch of a twentieth of `time`, so that it costs nothing next to what is measured.
+fn measure(mut run: impl FnMut(u64) -> Result, time: Duration) -> Result<(u64, Duration)> {
+    let (mut batch, start) = (8, Instant::now());
+    while start.elapsed() < time / 4 {
+        let before = Instant::now();
+        run(batch)?;
+        let took = before.elapsed().max(Duration::from_nanos(1));
+        let fitting = (time / 20).as_nanos() * u128::from(batch) / took.as_nanos();
+        // The first batches are slow, so the size grows step by step.
+        batch = (fitting as u64).clamp(4, batch * 4);
+    }
+    let (mut times, start) = (0, Instant::now());
+    while start.elapsed() < time {
+        run(batch)?;
+        times += batch;
+    }
+    Ok((times, start.elapsed()))
+}
+
+/// So many trips and no more, for a counter of instructions or calls.
+fn few(client: &mut dyn Client, trips: u64, pause: bool) -> Result<(u64, Duration)> {
+    let start = Instant::now();
+    for _ in 0..if pause { trips } else { 1 } {
+        client.trips(if pause { 1 } else { trips })?;
+        if pause {
+            thread::sleep(PAUSE);
+        }
+    }
+    Ok((trips, start.elapsed()))
+}
+
+/// What 99 of 100 trips stay within.
+fn paced(client: &mut dyn Client, time: Duration) -> Result<(u64, Duration)> {
+    let (mut times, start) = (Vec::new(), Instant::now());
+    while times.is_empty() || start.elapsed() < time {
+        thread::sleep(PACE);
+        let before = Instant::now();
+        client.trips(1)?;
+        times.push(before.elapsed());
+    }
+    times.sort_unstable();
+    Ok((1, times[times.len() * 99 / 100]))
+}
+
+/// Runs on so many threads; returns the sum of what they did, and how long the longest took.
+fn at_once(threads: usize, run: impl Fn(usize) -> Result<(u64, Duration)> + Sync) -> Result<(u64, Duration)> {
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..threads.max(1))
+            .map(|number| {
+                scope.spawn({
+                    let run = &run;
+                    move || run(number)
+                })
+            })
+            .collect();
+        started.into_iter().try_fold((0, Duration::ZERO), |(all, longest), thread| {
+            let (count, time) = thread.join().map_err(|_| "a thread panicked")??;
+            Ok((all + count, longest.max(time)))
+        })
+    })
+}
+
+/// Makes connections one after the other, with one request on each.
+fn connect(name: &str, setup: &Setup, time: Duration) -> Result<(u64, Duration)> {
+    let mut dial = dial(name, setup)?;
+    let mut once = || {
+        let mut client = dial()?;
+        client.trips(1)?;
+        client.close()
+    };
+    once()?;
+    let (mut count, start) = (0, Instant::now());
+    while start.elapsed() < time && count < MOST {
+        once()?;
+        count += 1;
+    }
+    Ok((count, start.elapsed()))
+}
+
+/// Opens so many connections, each of which is used for one request.
+async fn hold(setup: &Setup, connections: usize) -> Result<Vec<Stream>> {
+    let (tls, mut held) = (setup.connector()?, Vec::new());
+    for number in 0..connections {
+        let mut stream = connect_tokio(&setup.address, &tls).await?;
+        let (get, mut received) = (get(number), Vec::new());
+        stream.write_all(&get.request).await?;
+        stream.flush().await?;
+        while !received.ends_with(get.target.as_bytes()) {
+            if stream.read_buf(&mut received).await? == 0 {
+                return Err("the server closed a connection".into());
+            }
+        }
+        held.push(stream);
+    }
+    Ok(held)
+}
+
+/// On each connection so many requests at once, and as soon as all are answered, so many more.
+async fn load(address: &str, connections: usize, depth: usize, time: Duration) -> Result<(u64, Duration)> {
+    let mut streams = Vec::new();
+    for _ in 0..connections {
+        streams.push(connect_tokio(address, &None).await?);
+    }
+    let start = Instant::now();
+    let tasks: Vec<_> = streams.into_iter().map(|stream| tokio::spawn(ask(stream, depth, start + time))).collect();
+    let mut all = 0;
+    for task in tasks {
+        all += task.await??;
+    }
+    Ok((all, start.elapsed()))
+}
+
+async fn ask(mut stream: Stream, depth: usize, end: Instant) -> Result<u64> {
+    let (mut buffer, mut requests) = (vec![0; 64 * 1024], Vec::new());
+    let (mut head, mut next) = (response(&[0; 10]).len() - 10, 0);
+    // Once at least, however long the others have kept this one waiting.
+    while next <= depth || Instant::now() < end {
+        // The first response says how long the head of every response is.
+        let first = next == 0;
+        let batch = next..next + if first { 1 } else { depth };
+        requests.clear();
+        batch.clone().for_each(|number| requests.extend_from_slice(&get(number).request));
+        stream.write_all(&requests).await?;
+        let (mut received, mut wanted) =
+            (0, batch.clone().map(|number| head + get(number).target.len()).sum::<usize>());
+        while received < wanted {
+            // What came before is not needed once the length is known.
+            let from = if first { received } else { 0 };
+            match stream.read(&mut buffer[from..]).await? {
+                0 => return Err("the server closed a connection".into()),
+                count => received += count,
+            }
+            if first && let Some((length, body)) = response_head(&buffer[..received])? {
+                (head, wanted) = (length, length + body);
+            }
+        }
+        next = batch.end;
+    }
+    Ok(next as u64)
+}

@@ -1,0 +1,139 @@
+//! The machine: which cores there are, and what a process has used, as the kernel counts it.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::Result;
+
+/// Where the two ends of a connection run: the cores of client and server, none for unpinned.
+#[derive(Clone, Debug)]
+pub(crate) struct Placement {
+    /// `same`: both on one core, where nobody has to be woken. `apart`: each on a core of its own. `free`: unpinned.
+    pub(crate) name: &'static str,
+    pub(crate) client: Vec<usize>,
+    pub(crate) server: Vec<usize>,
+}
+
+/// The machine in one line, for readers of the figures.
+pub(crate) fn describe() -> String {
+    let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let models: Vec<&str> = processors.lines().filter_map(|line| line.strip_prefix("model name")).collect();
+    let model = models.first().map_or("unknown processor", |model| model.trim_start_matches([':', ' ', '\t']));
+    let (kernel, load) = (read("/proc/sys/kernel/osrelease"), read("/proc/loadavg"));
+    let load = load.split(' ').next().unwrap_or("unknown");
+    let compiler = Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+    let compiler = String::from_utf8_lossy(&compiler);
+    let compiler = compiler.split(" (").next().unwrap_or_default().trim();
+    format!("{} × {model}, Linux {}, {compiler}, load average before {load}", models.len(), kernel.trim())
+}
+
+/// The cores that this process may use. The last ones first, because interrupts tend to land on the first; and those that
+/// share no execution units with the last before those that do.
+pub(crate) fn cores() -> Result<Vec<usize>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let mut cores = parse_list(allowed.unwrap_or_default());
+    cores.reverse();
+    if let Some(&last) = cores.first() {
+        let file = format!("/sys/devices/system/cpu/cpu{last}/topology/thread_siblings_list");
+        let siblings = parse_list(&fs::read_to_string(file).unwrap_or_default());
+        cores[1..].sort_by_key(|core| siblings.contains(core));
+    }
+    Ok(cores)
+}
+
+/// Reads a list of the kernel's: `0-2,5`.
+fn parse_list(text: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    text.split(',').filter_map(range).flatten().collect()
+}
+
+/// The placements that the cores allow: with one core, a single one.
+pub(crate) fn placements() -> Result<Vec<Placement>> {
+    let cores = cores()?;
+    let one = || cores.iter().take(1).copied().collect::<Vec<_>>();
+    let mut placements = vec![Placement { name: "same", client: one(), server: one() }];
+    if let Some(&other) = cores.get(1) {
+        placements.push(Placement { name: "apart", client: one(), server: vec![other] });
+        placements.push(Placement { name: "free", client: vec![], server: vec![] });
+    }
+    Ok(placements)
+}
+
+/// Two cores where there are two.
+pub(crate) fn apart() -> Result<Placement> {
+    Ok(placements()?.into_iter().rfind(|placement| placement.name != "free").unwrap_or_else(|| unreachable!()))
+}
+
+/// Cores for a load, and others for a server of many connections: two each, or one each where there are fewer than four.
+///
+/// # Errors
+///
+/// There is only one core.
+pub(crate) fn halves() -> Result<Placement> {
+    let cores = cores()?;
+    let each = if cores.len() >= 4 { 2 } else { 1 };
+    let server: Vec<usize> = cores.iter().skip(each).take(each).copied().collect();
+    if server.is_empty() {
+        Err("left out: both ends want a core, and there is one".into())
+    } else {
+        Ok(Placement { name: "halves", client: cores[..each].to_vec(), server })
+    }
+}
+
+/// The CPU time, in user space and in the kernel, of a process and its children, to the nanosecond. That of threads that have
+/// ended is not in it: the servers keep theirs.
+pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
+    let mut time = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
+        time += Duration::from_nanos(stat.split_whitespace().next().unwrap_or_default().parse()?);
+    }
+    children(process).into_iter().try_fold(time, |time, child| Ok(time + cpu_time(child)?))
+}
+
+/// How often the threads of a process have slept and were woken.
+pub(crate) fn wake_ups(process: u32) -> Result<u64> {
+    let mut all = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        all += number(&fs::read_to_string(thread?.path().join("status"))?, "voluntary_ctxt_switches:")?;
+    }
+    Ok(all)
+}
+
+/// The bytes of memory that a process with its children has in use.
+pub(crate) fn resident(process: u32) -> Result<u64> {
+    let resident = number(&fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?, "Rss:")? * 1024;
+    children(process).into_iter().try_fold(resident, |sum, child| Ok(sum + self::resident(child)?))
+}
+
+fn children(process: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
+}
+
+/// The number after a name in one of the kernel's lists.
+fn number(text: &str, name: &str) -> Result<u64> {
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("the kernel says no {name}"))?;
+    Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_and_numbers_of_the_kernel() {
+        assert_eq!(parse_list("\t0-2,5\n"), [0, 1, 2, 5]);
+        assert_eq!(parse_list(""), [0; 0]);
+        assert_eq!(number("Name:\tx\nRss:  1234 kB\n", "Rss:").unwrap(), 1234);
+        assert!(number("", "Rss:").is_err());
+        assert!(resident(std::process::id()).unwrap() > 0 && cpu_time(0).is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! What the suites share: this program as an end, certificates, addresses, nginx.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+use std::{env, fs};
+
+use tempfile::TempDir;
+
+use crate::child::{self, Server};
+use crate::machine;
+use crate::{Options, Result};
+
+/// Where a run happens.
+#[derive(Debug)]
+pub(crate) struct Stage<'o> {
+    pub(crate) options: &'o Options,
+    pub(crate) program: PathBuf,
+    pub(crate) folder: TempDir,
+    pki: OnceLock<Server>,
+}
+
+/// How one end is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct End<'e> {
+    /// Empty: unpinned.
+    pub(crate) cores: &'e [usize],
+    /// With TLS.
+    pub(crate) tls: bool,
+    pub(crate) threads: usize,
+    /// Other options.
+    pub(crate) more: &'e [String],
+}
+
+impl<'o> Stage<'o> {
+    pub(crate) fn new(options: &'o Options) -> Result<Self> {
+        Ok(Self { options, program: env::current_exe()?, folder: TempDir::new()?, pki: OnceLock::new() })
+    }
+
+    /// How long one measurement takes, its warm-up not counted.
+    pub(crate) fn time(&self, usual: Duration) -> Duration {
+        if self.options.quick { usual / 8 } else { usual }
+    }
+
+    /// An address of this kind, on which nothing listens.
+    pub(crate) fn address(&self, kind: &str) -> String {
+        match kind {
+            "unix" => {
+                let path = self.folder.path().join("socket");
+                // The last server may have left it.
+                let _ = fs::remove_file(&path);
+                format!("unix:{}", path.display())
+            }
+            "abstract" => format!("unix:@degu-bench-{}", std::process::id()),
+            "ipv4" => "127.0.0.1:0".into(),
+            _ => "[::1]:0".into(),
+        }
+    }
+
+    /// The arguments of an end.
+    fn arguments(&self, words: &[&str], end: End<'_>) -> Result<Vec<String>> {
+        let mut arguments: Vec<String> = ["end"].iter().chain(words).map(|&word| word.to_owned()).collect();
+        if !end.cores.is_empty() {
+            arguments.push(format!("--cores={}", joined(end.cores)));
+        }
+        if end.tls {
+            if self.pki.get().is_none() {
+                let _ = self.pki.set(Server::start(&self.program, &["end".into(), "pki".into()])?);
+            }
+            arguments.extend(self.pki.get().map(|pki| format!("--pki={}", pki.address())));
+        }
+        arguments.push(format!("--threads={}", end.threads.max(1)));
+        arguments.extend(self.options.spin.iter().map(|spin| format!("--spin={spin}")));
+        arguments.extend_from_slice(end.more);
+        Ok(arguments)
+    }
+
+    /// Starts an end that listens.
+    pub(crate) fn start(&self, words: &[&str], end: End<'_>) -> Result<Server> {
+        // Thousands of connections are made before one that holds them says so.
+        let listening = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
+        Server::start_within(&self.program, &self.arguments(words, end)?, Duration::from_secs(120), listening)
+    }
+
+    /// Starts a server on an address of this kind, or nginx.
+    pub(crate) fn serve(&self, contestant: &str, kind: &str, end: End<'_>) -> Result<Server> {
+        match contestant {
+            NGINX => self.nginx(end.cores),
+            _ => self.start(&["serve", contestant, &self.address(kind)], end),
+        }
+    }
+
+    /// Keeps every core busy until what is returned is dropped.
+    pub(crate) fn busy(&self) -> Result<Vec<Server>> {
+        let start = |core: usize| self.start(&["busy"], End { cores: &[core], ..End::default() });
+        machine::cores()?.into_iter().map(start).collect()
+    }
+
+    /// Runs a client to its end, and returns how often it did what its role is, and how long that took.
+    pub(crate) fn measure(&self, words: &[&str], end: End<'_>, time: Duration) -> Result<(f64, Duration)> {
+        let mut arguments = self.arguments(words, end)?;
+        arguments.push(format!("--millis={}", time.as_millis()));
+        let output = child::run(&self.program, &arguments, time * 4 + Duration::from_secs(30))?;
+        let figures = output.split_once(' ').and_then(|(times, time)| Some((times.parse().ok()?, time.parse().ok()?)));
+        match figures {
+            Some((times, nanos)) if times > 0.0 => Ok((times, Duration::from_nanos(nanos))),
+            _ => Err(format!("{}: no figures, but {output:?}", words.join(" ")).into()),
+        }
+    }
+
+    /// nginx with a worker on each of these cores, which answers as the other servers do and adds fields of its own.
+    fn nginx(&self, cores: &[usize]) -> Result<Server> {
+        let folder = self.folder.path().display().to_string();
+        // It cannot say which port it got. Another process may take this one in between; then the run fails.
+        let address = TcpListener::bind("[::1]:0")?.local_addr()?.to_string();
+        let config = CONFIG.replace("FOLDER", &folder).replace("ADDRESS", &address);
+        fs::write(self.folder.path().join("nginx.conf"), config.replace("WORKERS", &cores.len().max(1).to_string()))?;
+        // Its workers outlive a master that is killed. So a shell waits for the end of stdin, and tells it to end.
+        let pinned = if cores.is_empty() { String::new() } else { format!("taskset -c {} ", joined(cores)) };
+        let script = format!(
+            "{pinned}/usr/sbin/nginx -e stderr -p {folder} -c nginx.conf 2>&1 & nginx=$!; trap 'kill $nginx' EXIT; read -r x"
+        );
+        Server::start_until(Path::new("/bin/sh"), &["-c".into(), script], move |line| {
+            line.contains("start worker process ").then(|| address.clone())
+        })
+    }
+}
+
+/// The contestant that is not one of this program's.
+pub(crate) const NGINX: &str = "nginx";
+
+/// Set up as its documentation advises for speed, as far as it matters here.
+const CONFIG: &str = "
+daemon off;
+worker_processes WORKERS;
+worker_rlimit_nofile 30000;
+pid FOLDER/pid;
+error_log stderr notice;
+events { worker_connections 12000; }
+http {
+  access_log off;
+  tcp_nopush on;
+  keepalive_requests 1000000000;
+  client_body_temp_path FOLDER/body;
+  proxy_temp_path FOLDER/proxy;
+  fastcgi_temp_path FOLDER/fastcgi;
+  uwsgi_temp_path FOLDER/uwsgi;
+  scgi_temp_path FOLDER/scgi;
+  server {
+    listen ADDRESS backlog=4096;
+    location / { return 200 $request_uri; }
+  }
+}
+";
+
+/// Whether a program of others is there.
+pub(crate) fn is_there(program: &str) -> bool {
+    let option = if program.ends_with(NGINX) { "-v" } else { "--version" };
+    Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
+}
+
+/// Whether nginx is there, with what pins it to cores. Debian has it where not every shell looks.
+pub(crate) fn is_nginx_there() -> bool {
+    is_there("/usr/sbin/nginx") && is_there("taskset")
+}
+
+/// Cores as programs take them: `0,1`.
+pub(crate) fn joined(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,153 @@
+//! What a round trip costs each side in instructions, allocations and system calls, which no other load on the machine
+//! disturbs. The difference of a long and a short run consists of nothing but trips.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::Result;
+use crate::child::{self, Server};
+use crate::plan::{self, Condition};
+use crate::report::{Report, Unit};
+use crate::stage::{Stage, is_there};
+
+/// Trips of the short and of the long run.
+const FEW: u64 = 100;
+const MANY: u64 = 600;
+
+/// How long a program may take under a tool to start, to make its trips, and to end.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The other end of each that is counted.
+const PEER: &str = "raw";
+
+/// Spinning makes as many calls as it has time for, so that ours are counted without. A quick run has the last three.
+const CLIENTS: &[&str] = &["raw", "raw-tokio", "httparse", "hyper", "degu-off", "degu-blocking-off"];
+const SERVERS: &[&str] = &["raw", "raw-tokio", "httparse", "hyper", "degu-off"];
+
+/// What counts: the tool, its options, and how it says what it has counted.
+struct Counter {
+    name: &'static str,
+    tool: &'static str,
+    options: &'static [&'static str],
+    count: fn(&str) -> Option<u64>,
+}
+
+pub(super) const INSTRUCTIONS: usize = 0;
+
+const COUNTERS: [Counter; 3] = [
+    Counter {
+        name: "instructions",
+        tool: "valgrind",
+        options: &["--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-file=FILE"],
+        count: |said| said.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok()),
+    },
+    Counter {
+        name: "allocations",
+        tool: "valgrind",
+        options: &["--tool=memcheck", "--leak-check=no", "--undef-value-errors=no", "--log-file=FILE"],
+        count: |said| {
+            let usage = said.lines().find_map(|line| line.split_once("total heap usage: "))?.1;
+            usage.split_once(" allocs")?.0.replace(',', "").parse().ok()
+        },
+    },
+    Counter {
+        name: "system calls",
+        tool: "strace",
+        // Not those in which a client rests.
+        options: &["-f", "-c", "-e", "trace=!clock_nanosleep,nanosleep", "-o", "FILE"],
+        count: |said| said.lines().find(|line| line.ends_with(" total"))?.split_whitespace().nth(3)?.parse().ok(),
+    },
+];
+
+/// Counts what a run of this program's end does, which is `start`ed under the tool; `None`: the tool is not there.
+pub(super) fn count(
+    stage: &Stage<'_>,
+    counter: usize,
+    words: &[&str],
+    start: impl FnOnce(&Path, &[String]) -> Result,
+) -> Result<u64> {
+    let (counter, file) = (&COUNTERS[counter], stage.folder.path().join("count").display().to_string());
+    let mut arguments: Vec<String> = counter.options.iter().map(|option| option.replace("FILE", &file)).collect();
+    arguments.extend([stage.program.display().to_string(), "end".into()]);
+    arguments.extend(words.iter().map(|&word| word.to_owned()));
+    start(Path::new(counter.tool), &arguments)?;
+    let said = fs::read_to_string(&file)?;
+    (counter.count)(&said).ok_or_else(|| format!("{} says no count, but {said:?}", counter.tool).into())
+}
+
+/// The count of one of many, as the difference of a long and a short run.
+pub(super) fn difference(count: impl Fn(u64) -> Result<u64>) -> Result<f64> {
+    let few = count(FEW)?;
+    Ok(count(MANY)?.saturating_sub(few) as f64 / (MANY - FEW) as f64)
+}
+
+pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
+    let (mut what, mut conditions, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, counter) in COUNTERS.iter().enumerate() {
+        if !is_there(counter.tool) {
+            notes.push(format!("without {}, because {} is not installed", counter.name, counter.tool));
+            continue;
+        }
+        for (side, all) in [("client", CLIENTS), ("server", SERVERS)] {
+            // System calls also 2 ms apart, so that each trip finds the other end asleep.
+            for pause in [false, true].into_iter().take(if counter.tool == "strace" { 2 } else { 1 }) {
+                let apart = if pause { ", 2 ms apart" } else { "" };
+                let all = if stage.options.quick { &all[3..] } else { all };
+                conditions.push(Condition {
+                    name: format!("{}, {side}{apart}", counter.name),
+                    contestants: all.iter().map(|&name| name.to_owned()).collect(),
+                    references: vec!["hyper"],
+                });
+                what.push((number, side == "server", pause));
+            }
+        }
+    }
+    let mut report = plan::run("counts", 1, &conditions, &[("", Unit::Count)], |condition, contestant| {
+        let ((counter, server, pause), name) = (what[condition], &conditions[condition].contestants[contestant]);
+        Ok(vec![difference(|trips| trips_of(stage, counter, server, name, trips, pause))?])
+    });
+    report.notes.extend(notes);
+    report.about = format!(
+        "a POST round trip over a Unix socket, each side with blocking sockets without HTTP on the other; the difference of \
+         {MANY} and {FEW} trips; instructions in user space"
+    );
+    Ok(report)
+}
+
+/// Runs both ends, one of them under the tool, and returns its count.
+fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, name: &str, trips: u64, pause: bool) -> Result<u64> {
+    let (address, trips) = (stage.address("unix"), format!("--trips={trips}"));
+    let (server_name, client_name) = if server { (name, PEER) } else { (PEER, name) };
+    let serve = ["serve", server_name, &address];
+    let mut ask = vec!["client", client_name, &address, &trips];
+    ask.extend(pause.then_some("--pause"));
+    let words = |words: &[&str]| ["end"].iter().chain(words).map(|&word| word.to_owned()).collect::<Vec<_>>();
+    if !server {
+        let _server = Server::start(&stage.program, &words(&serve))?;
+        return count(stage, counter, &ask, |tool, arguments| child::run(tool, arguments, LIMIT).map(drop));
+    }
+    count(stage, counter, &serve, |tool, arguments| {
+        let listening = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
+        let server = Server::start_within(tool, arguments, LIMIT, listening)?;
+        child::run(&stage.program, &words(&ask), LIMIT)?;
+        server.end(LIMIT)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_in_what_the_tools_say() {
+        let said = [
+            "==12== Callgrind\n==12== Collected : 123456\n==12==",
+            "==7== HEAP SUMMARY:\n==7==   total heap usage: 1,234 allocs, 1,230 frees, 99,999 bytes allocated\n",
+            " 50.00 0.000008 0 20 1 read\n100.00    0.000017           0        29         1 total\n",
+        ];
+        let counts: Vec<_> = COUNTERS.iter().zip(said).map(|(counter, said)| (counter.count)(said)).collect();
+        assert_eq!(counts, [Some(123_456), Some(1234), Some(29)]);
+        assert!(COUNTERS.iter().all(|counter| (counter.count)("").is_none()));
+    }
+}

@@ -1,0 +1,78 @@
+//! One connection, small POST requests one after the other, each end a process of its own.
+
+use std::time::Duration;
+
+use super::{Pair, name_of, names_of, trip};
+use crate::Result;
+use crate::machine;
+use crate::plan::{self, Condition};
+use crate::report::{Report, Unit};
+use crate::stage::Stage;
+
+/// What the others are compared with: the floors that the kernel sets, and the best known peer.
+const REFERENCES: [&str; 3] = ["raw-poll", "raw", "hyper"];
+
+const PAIRS: &[Pair<'_>] = &[
+    ("raw-poll", "raw-poll"),
+    ("raw", "raw"),
+    ("hyper", "hyper"),
+    ("degu", "degu"),
+    ("degu-blocking", "degu"),
+    ("degu-off", "degu-off"),
+    ("degu-blocking-off", "degu-off"),
+    ("raw-tokio", "raw-tokio"),
+    ("httparse", "httparse"),
+    // Each of our ends with one that is not ours.
+    ("degu", "hyper"),
+    ("hyper", "degu"),
+    ("raw", "degu"),
+    ("degu", "raw"),
+    ("degu-blocking", "raw"),
+];
+
+/// How many of them, from the first, a quick run has.
+const QUICK: usize = 6;
+
+/// Kinds of addresses, in the table and on the command line. A quick run has those marked, as the others say little new.
+const ADDRESSES: [(&str, &str, bool); 4] =
+    [("Unix", "unix", true), ("abstract", "abstract", false), ("IPv4", "ipv4", false), ("IPv6", "ipv6", true)];
+
+pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
+    let options = stage.options;
+    let mut pairs = PAIRS[..if options.quick { QUICK } else { PAIRS.len() }].to_vec();
+    if !options.pair.is_empty() {
+        pairs.truncate(REFERENCES.len());
+        for pair in &options.pair {
+            pairs.push(pair.split_once(':').ok_or("--pair takes CLIENT:SERVER")?);
+        }
+    }
+    let (mut places, loaded) = (Vec::new(), if options.load { ", loaded" } else { "" });
+    for (name, kind, quick) in ADDRESSES {
+        if options.address.as_deref().map_or(quick || !options.quick, |wanted| wanted == kind) {
+            for at in machine::placements()? {
+                if options.placement.as_deref().is_none_or(|wanted| wanted == at.name) {
+                    places.push((format!("{name}, {}{loaded}", at.name), kind, at));
+                }
+            }
+        }
+    }
+    let condition = |(name, ..): &(String, &str, _)| Condition {
+        name: name.clone(),
+        contestants: names_of(&pairs),
+        references: REFERENCES.to_vec(),
+    };
+    let conditions: Vec<Condition> = places.iter().map(condition).collect();
+    let _busy = if options.load { stage.busy()? } else { Vec::new() };
+    let (rounds, time) = (options.rounds(), stage.time(Duration::from_millis(300)));
+    let report = plan::run("duo", rounds, &conditions, &[("", Unit::Microseconds)], |place, pair| {
+        let (_, kind, at) = &places[place];
+        Ok(vec![trip(stage, at, pairs[pair], kind, false, time)?])
+    });
+    debug_assert_eq!(name_of(PAIRS[4]), "degu-blocking → degu", "the chart knows it by this name");
+    let about = format!(
+        "one connection, sequential POST requests of about 180 bytes, answered with about 150; {rounds} rounds of {} ms; a \
+         pair is client → server where they differ",
+        time.as_millis()
+    );
+    Ok(Report { about, ..report })
+}

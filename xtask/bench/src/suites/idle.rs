@@ -1,0 +1,82 @@
+//! What a server keeps in memory for a connection that waits for its next request.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::each;
+use crate::Result;
+use crate::machine;
+use crate::plan::{self, Condition, Figure};
+use crate::report::{Report, Unit};
+use crate::stage::{End, NGINX, Stage, is_nginx_there};
+
+/// Connections before those that are counted, so that what a server allocates once is there already.
+const FIRST: usize = 50;
+
+/// How many wait: plain, and with TLS, whose handshakes take time. A quick run has a tenth of them.
+const CONNECTIONS: [usize; 2] = [10_000, 2000];
+
+/// A server may give back within this time what it needs no longer: ours does so once a connection has been idle for a
+/// second, which it checks once a second.
+const SETTLE: Duration = Duration::from_millis(2400);
+
+const FIGURES: [Figure; 3] = [
+    ("memory of each", Unit::Kibibytes),
+    ("a round trip next to them", Unit::Microseconds),
+    ("that by a round trip before they were there", Unit::Times),
+];
+
+pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
+    let counts = CONNECTIONS.map(|count| if stage.options.quick { count / 10 } else { count });
+    // More rounds than these tell nothing new of memory.
+    let rounds = if stage.options.quick { 1 } else { stage.options.rounds().min(3) };
+    let condition = |tls: bool| {
+        let servers = ["raw-tokio", "hyper", "degu", NGINX];
+        let there = |name: &&str| *name != NGINX || !tls && is_nginx_there();
+        Condition {
+            name: format!("{} connections{}", counts[usize::from(tls)], if tls { ", TLS" } else { "" }),
+            contestants: servers.into_iter().filter(there).map(String::from).collect(),
+            references: vec!["raw-tokio", "hyper"],
+        }
+    };
+    let conditions = [false, true].map(condition);
+    let report = plan::run("idle", rounds, &conditions, &FIGURES, |number, contestant| {
+        measure(stage, &conditions[number].contestants[contestant], counts[number], number == 1)
+    });
+    let about =
+        "resident memory of the server in user space for each connection over ::1 that waits after one request; one \
+                 thread; and round trips over another connection, both ends on one core"
+            .into();
+    Ok(Report { about, ..report })
+}
+
+fn measure(stage: &Stage<'_>, server: &str, connections: usize, tls: bool) -> Result<Vec<f64>> {
+    let cores = &machine::placements()?[0].client;
+    let server = stage.serve(server, "ipv6", End { cores, tls, ..End::default() })?;
+    let hold = |connections: usize| {
+        let more = [format!("--connections={connections}")];
+        stage.start(&["hold", server.address()], End { tls, more: &more, ..End::default() })
+    };
+    let trip = || -> Result<f64> {
+        // A load of one connection is as good a client, and nginx answers it too; but it has no TLS.
+        let words: &[&str] = if tls { &["client", "raw-tokio"] } else { &["load"] };
+        let time = stage.time(Duration::from_millis(200));
+        Ok(each(stage.measure(&[words, &[server.address()]].concat(), End { cores, tls, ..End::default() }, time)?))
+    };
+    let _first = hold(FIRST)?;
+    let (before, trip_before) = (settled(server.id())?, trip()?);
+    let _held = hold(connections)?;
+    // They are idle once they have settled, and not when they have just been answered.
+    let (after, trip_next_to) = (settled(server.id())?, trip()?);
+    Ok(vec![after.saturating_sub(before) as f64 / connections as f64, trip_next_to, trip_next_to / trip_before])
+}
+
+/// The memory of a process once it has given back what it needs no longer: the least within a time.
+fn settled(process: u32) -> Result<u64> {
+    let (mut least, start) = (machine::resident(process)?, Instant::now());
+    while start.elapsed() < SETTLE {
+        thread::sleep(SETTLE / 6);
+        least = least.min(machine::resident(process)?);
+    }
+    Ok(least)
+}

@@ -1,0 +1,78 @@
+//! GET requests over many connections, the server on its cores and the load on others. Requests a second say what a server can
+//! do when the machine does nothing else; its CPU time a request says what it takes from others the rest of the time.
+
+use std::time::Duration;
+
+use crate::Result;
+use crate::machine::{self, Placement};
+use crate::plan::{self, Condition, Figure};
+use crate::report::{Report, Unit};
+use crate::stage::{End, NGINX, Stage, is_nginx_there};
+
+/// How long a server is loaded before it is measured.
+const WARM_UP: Duration = Duration::from_millis(50);
+
+/// Connections, and requests at once on each. A quick run has those marked.
+const LOADS: [(usize, usize, bool); 5] =
+    [(64, 1, true), (64, 16, true), (1, 1, false), (16, 1, false), (256, 1, false)];
+
+/// Each on a thread for each core; after a comma, on one thread.
+const CONTESTANTS: [&str; 7] =
+    ["raw-tokio", "hyper", "hyper-flush", "degu", "hyper, 1 thread", "degu, 1 thread", NGINX];
+
+const FIGURES: [Figure; 2] =
+    [("requests a second", Unit::PerSecond), ("server's CPU time a request", Unit::Microseconds)];
+
+pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
+    let (at, nginx, quick) = (machine::halves()?, is_nginx_there(), stage.options.quick);
+    let loads: Vec<_> = LOADS.into_iter().filter(|load| load.2 || !quick).collect();
+    let condition = |&(connections, depth, _): &(usize, usize, bool)| {
+        let takes_part = |name: &&str| match *name {
+            // Without pipelining the option changes nothing.
+            "hyper-flush" => depth > 1,
+            NGINX => nginx,
+            name => !name.contains(',') || !quick && at.server.len() > 1,
+        };
+        Condition {
+            name: format!(
+                "{connections} connections{}",
+                if depth > 1 { format!(", {depth} deep") } else { String::new() }
+            ),
+            contestants: CONTESTANTS.into_iter().filter(takes_part).map(String::from).collect(),
+            references: if depth > 1 { vec!["hyper-flush", "hyper"] } else { vec!["hyper"] },
+        }
+    };
+    let conditions: Vec<Condition> = loads.iter().map(condition).collect();
+    let time = stage.time(Duration::from_secs(1));
+    let mut report = plan::run("throughput", stage.options.rounds(), &conditions, &FIGURES, |number, contestant| {
+        let (program, one) = match conditions[number].contestants[contestant].split_once(',') {
+            Some((program, _)) => (program, true),
+            None => (conditions[number].contestants[contestant].as_str(), false),
+        };
+        let threads = if one { 1 } else { at.server.len() };
+        let server = stage.serve(program, "ipv6", End { cores: &at.server, threads, ..End::default() })?;
+        load(stage, &at, server.address(), loads[number], WARM_UP)?;
+        let before = machine::cpu_time(server.id())?;
+        let (requests, took) = load(stage, &at, server.address(), loads[number], time)?;
+        let cpu = machine::cpu_time(server.id())?.saturating_sub(before);
+        Ok(vec![requests / took.as_secs_f64(), cpu.as_nanos() as f64 / requests])
+    });
+    report.notes.extend((!nginx).then(|| "without nginx, or taskset to pin it".into()));
+    report.about = "GET requests over ::1, answered with their target; the load is our own".into();
+    Ok(report)
+}
+
+fn load(
+    stage: &Stage<'_>,
+    at: &Placement,
+    address: &str,
+    (connections, depth, _): (usize, usize, bool),
+    time: Duration,
+) -> Result<(f64, Duration)> {
+    let more = [format!("--connections={connections}"), format!("--depth={depth}")];
+    stage.measure(
+        &["load", address],
+        End { cores: &at.client, threads: at.client.len(), more: &more, tls: false },
+        time,
+    )
+}
