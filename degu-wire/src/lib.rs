@@ -122,6 +122,7 @@ mod address;
 #[cfg(feature = "alloc")]
 mod body;
 pub mod chunk;
+mod credentials;
 mod error;
 mod framing;
 pub mod head;
@@ -136,10 +137,13 @@ mod polling;
 mod range;
 mod status;
 
+#[cfg(all(feature = "std", unix))]
+pub use address::SocketName;
 #[cfg(feature = "alloc")]
 pub use address::{Address, AddressError, AddressFault, AddressKind, Zone};
 #[cfg(feature = "alloc")]
 pub use body::{Body, BodyKind, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source};
+pub use credentials::Credentials;
 pub use error::{Fault, LocalError, RemoteError};
 pub use framing::Framing;
 #[cfg(feature = "alloc")]
