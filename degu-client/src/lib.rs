@@ -88,14 +88,14 @@ pub use connector::{Connector, Dialled};
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, Polling, RangeError, RemoteError,
-    Source, Trailers, Zone,
+    ContentRange, Credentials, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, Polling, RangeError,
+    RemoteError, Source, Trailers, Zone,
 };
 pub use error::{Cause, Deadline, Doing, Error};
 pub use incoming::{Incoming, Response};
 pub use options::OptionsOf;
 pub use owned::{OwnedIncoming, OwnedResponse};
-pub use peer::{Credentials, Peer};
+pub use peer::Peer;
 pub use reader::Reader;
 
 /// The options of an async [`Client`].

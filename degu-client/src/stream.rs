@@ -7,19 +7,20 @@
 use std::{
     fmt,
     io::{self, IoSlice},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     pin::{Pin, pin},
     task::{Context, Poll},
 };
 
 use bytes::BytesMut;
-use rustix::io::Errno;
-use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use nix::errno::Errno;
+use nix::libc::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK};
+use nix::sys::socket::{MsgFlags, recv};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, unix::pipe};
 
-use crate::resolve::NO_SIGNAL;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
 
@@ -105,12 +106,12 @@ impl Stream {
             return stream.try_read(buffer);
         }
         let Some(socket) = self.socket() else { return Ok(None) };
-        match recv(socket, &mut *scratch, RecvFlags::DONTWAIT) {
-            Ok((read, _)) => {
+        match recv(socket.as_raw_fd(), scratch, MsgFlags::MSG_DONTWAIT) {
+            Ok(read) => {
                 buffer.extend_from_slice(&scratch[..read]);
                 Ok(Some(read))
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -136,8 +137,8 @@ impl Stream {
         }
         if let Self::Lean(stream) = self {
             match write_socket(stream.as_fd(), pieces) {
-                Err(Errno::AGAIN) => {}
-                written => return Poll::Ready(written.map_err(io::Error::from)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
             }
         }
         let stream = self.writer()?;
@@ -226,12 +227,18 @@ impl fmt::Debug for Stream {
 }
 
 /// Writes some of these pieces, which are not all empty, without waiting.
-pub(crate) fn write_socket(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    let flags = SendFlags::DONTWAIT | NO_SIGNAL;
-    retry_on_intr(|| match pieces {
-        [only] => send(socket, only, flags),
-        pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags),
-    })
+pub(crate) fn write_socket(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let socket = SockRef::from(&socket);
+    let flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    loop {
+        let sent = match pieces {
+            [only] => socket.send_with_flags(only, flags),
+            pieces => socket.send_vectored_with_flags(pieces, flags),
+        };
+        if !sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            return sent;
+        }
+    }
 }
 
 /// What has happened on a socket that should be silent.
@@ -245,10 +252,10 @@ pub(crate) enum Silence {
 
 /// Looks whether something has come, without waiting and without taking it.
 pub(crate) fn peek(socket: BorrowedFd<'_>) -> Silence {
-    match recv(socket, &mut [0][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((_, 0)) => Silence::Ended,
+    match SockRef::from(&socket).recv_with_flags(&mut [MaybeUninit::uninit()], MSG_PEEK | MSG_DONTWAIT) {
+        Ok(0) => Silence::Ended,
         Ok(_) => Silence::Broken,
-        Err(Errno::AGAIN | Errno::INTR) => Silence::Kept,
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Silence::Kept,
         Err(_) => Silence::Ended,
     }
 }

@@ -6,7 +6,7 @@ use std::{
     fmt,
     future::poll_fn,
     io::{self, ErrorKind, IoSlice, Read, Write},
-    os::fd::BorrowedFd,
+    os::fd::{AsRawFd, BorrowedFd},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -16,14 +16,16 @@ use bytes::BytesMut;
 use degu_tls::PeerIdentity;
 use degu_tls::drive::{Handshake, Progress, Secured};
 use degu_wire::{Address, AddressKind, Zone};
-use rustix::event::PollFlags;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use nix::libc::{MSG_DONTWAIT, MSG_NOSIGNAL};
+use nix::poll::PollFlags;
+use nix::sys::socket::{MsgFlags, recv};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::Cause;
 use crate::blocking::stream::Stream as BlockingStream;
 use crate::options::Settings;
-use crate::resolve::{NO_SIGNAL, Until};
+use crate::resolve::Until;
 use crate::stream::{Silence, Stream};
 
 impl Settings {
@@ -116,14 +118,14 @@ struct Now<'s>(Option<BorrowedFd<'s>>);
 impl Read for Now<'_> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
         let socket = self.0.ok_or(ErrorKind::NotConnected)?;
-        Ok(recv(socket, octets, RecvFlags::DONTWAIT)?.1)
+        Ok(recv(socket.as_raw_fd(), octets, MsgFlags::MSG_DONTWAIT)?)
     }
 }
 
 impl Write for Now<'_> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let socket = self.0.ok_or(ErrorKind::NotConnected)?;
-        Ok(send(socket, octets, SendFlags::DONTWAIT | NO_SIGNAL)?)
+        SockRef::from(&socket).send_with_flags(octets, MSG_DONTWAIT | MSG_NOSIGNAL)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -273,7 +275,7 @@ impl BlockingStream {
     /// Makes the handshake.
     pub(crate) fn secure(self, mut handshake: Handshake, until: Until) -> Result<Self, Cause> {
         while handshake.advance(&mut Now(self.fd()))? == Progress::Blocked {
-            let interest = if handshake.wants_write() { PollFlags::OUT } else { PollFlags::IN };
+            let interest = if handshake.wants_write() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
             self.wait(interest, until.left()?)?;
         }
         Ok(Self::Tls(Box::new(Tls { stream: self, secured: handshake.secure()? })))
@@ -286,7 +288,7 @@ impl BlockingStream {
 
 impl Tls<BlockingStream> {
     /// Appends what comes, after a single read of the socket: [`ErrorKind::Interrupted`] says that more of it is needed.
-    pub(crate) fn read(&mut self, buffer: &mut BytesMut, flags: RecvFlags) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut BytesMut, flags: MsgFlags) -> io::Result<usize> {
         let Self { stream, secured } = self;
         secured.read(&mut Blocking(stream.fd(), flags), append(buffer))
     }
@@ -304,12 +306,12 @@ impl Tls<BlockingStream> {
 }
 
 /// A socket that is waited for when it is read, as long as it says itself, if the flags do not forbid it.
-struct Blocking<'s>(Option<BorrowedFd<'s>>, RecvFlags);
+struct Blocking<'s>(Option<BorrowedFd<'s>>, MsgFlags);
 
 impl Read for Blocking<'_> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
         let socket = self.0.ok_or(ErrorKind::NotConnected)?;
-        Ok(recv(socket, octets, self.1)?.1)
+        Ok(recv(socket.as_raw_fd(), octets, self.1)?)
     }
 }
 

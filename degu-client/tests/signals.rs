@@ -9,7 +9,8 @@ use std::{
 };
 
 use degu_client::{Address, Deadline, Error, blocking::Client};
-use rustix::process::{Signal, getpid, kill_process};
+use nix::{sys::signal::Signal, sys::signal::kill, unistd::Pid};
+use socket2::SockRef;
 use tokio::signal::unix::{SignalKind, signal};
 
 const LIMIT: Duration = Duration::from_millis(100);
@@ -28,7 +29,7 @@ fn interrupted<T>(folder: &std::path::Path, what: impl FnOnce() -> Result<T, Err
                 eprintln!("signals put a deadline off, in {}", folder.display());
                 std::process::exit(1);
             }
-            kill_process(getpid(), Signal::USR1).unwrap();
+            kill(Pid::this(), Signal::SIGUSR1).unwrap();
             // More often than the deadline, and not so often that nothing else is done.
             thread::sleep(LIMIT / 10);
         }
@@ -47,7 +48,7 @@ fn main() {
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     // A queue that is as short as can be, and a server that says nothing.
-    rustix::net::listen(&listener, 0).unwrap();
+    SockRef::from(&listener).listen(0).unwrap();
     let client = Client::options().connect_timeout(Some(LIMIT)).head_timeout(Some(LIMIT)).client(Address::unix(&path));
     let mut connection = client.connect().unwrap();
     let error = interrupted(folder.path(), || connection.get("/"));

@@ -1,15 +1,13 @@
 //! Making a blocking connection.
 
-use std::{io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::unix::net::UnixStream, sync::Arc};
+use std::{ffi::OsStr, io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::unix::net::UnixStream, sync::Arc};
 
-use degu_wire::Address;
-use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, connect, sockopt};
+use degu_wire::{Address, SocketName};
 
 use super::Connection;
 use super::stream::Stream;
 use crate::options::Base;
-use crate::resolve::{Target, Until, interleave, target, unix_socket};
+use crate::resolve::{Until, interleave, target, unix_socket};
 use crate::{Cause, Deadline, Error};
 
 impl Connection {
@@ -39,9 +37,9 @@ fn dial(_: &Base, address: &Address, until: Until) -> Result<(Stream, Address), 
 
 fn open(address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
     match target(address)? {
-        Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip, until, 1)?), address.clone())),
-        Target::Unix(path) => Ok((Stream::Unix(unix(&path, until)?), address.clone())),
-        Target::Name { host, port } => {
+        SocketName::Ip(ip) => Ok((Stream::Tcp(tcp(ip, until, 1)?), address.clone())),
+        SocketName::Unix(name) => Ok((Stream::Unix(unix(&name, until)?), address.clone())),
+        SocketName::Dns { host, port } => {
             let (stream, ip) = first(&interleave((host, port).to_socket_addrs()?), until)?;
             Ok((Stream::Tcp(stream), ip.into()))
         }
@@ -71,15 +69,15 @@ fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAdd
     Err(failure)
 }
 
-fn unix(path: &SocketAddrUnix, until: Until) -> Result<UnixStream, Cause> {
-    let socket = unix_socket(false)?;
+fn unix(name: &OsStr, until: Until) -> Result<UnixStream, Cause> {
+    let (socket, address) = unix_socket(name)?;
     loop {
-        // What a connect waits for is room in the server's queue: after a signal, as long as is left.
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, until.left()?)?;
-        match connect(&socket, path) {
+        // Connecting waits for room in the server's backlog: after a signal, for as long as is left.
+        socket.set_write_timeout(until.left()?)?;
+        match socket.connect(&address) {
             Ok(()) => return Ok(socket.into()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(late(error.into(), until)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(late(error, until)),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::{
 use bytes::Bytes;
 use degu_wire::machine::ResponseHead;
 use degu_wire::{Address, Headers, Method, Part, Poller, Polling};
-use rustix::event::PollFlags;
-use rustix::net::RecvFlags;
+use nix::poll::PollFlags;
+use nix::sys::socket::MsgFlags;
 
 use super::Body;
 use super::body::Parts;
@@ -128,7 +128,7 @@ impl Link {
                 return Ok(());
             }
             let left = self.left(Wait::Send);
-            let ready = self.stream.wait(PollFlags::OUT, left).map_err(|error| self.exchange.error(error))?;
+            let ready = self.stream.wait(PollFlags::POLLOUT, left).map_err(|error| self.exchange.error(error))?;
             if ready == Ready::TimedOut {
                 self.exchange.overdue(Wait::Send)?;
             }
@@ -193,7 +193,10 @@ impl Link {
     fn is_still_writable(&self) -> bool {
         match self.stream.socket() {
             Some(_) => {
-                matches!(self.stream.wait(PollFlags::IN | PollFlags::OUT, Some(Duration::ZERO)), Ok(Ready::Write))
+                matches!(
+                    self.stream.wait(PollFlags::POLLIN | PollFlags::POLLOUT, Some(Duration::ZERO)),
+                    Ok(Ready::Write)
+                )
             }
             None => true,
         }
@@ -216,7 +219,7 @@ impl Link {
                 return self.exchange.overdue(wait);
             }
         } else if !(begins && matches!(wait, Wait::Head | Wait::Body) || self.stream.has_input()) {
-            let interest = if wait == Wait::Send { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+            let interest = if wait == Wait::Send { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
             let left = self.left(wait);
             match self.stream.wait(interest, left).map_err(|error| self.exchange.error(error))? {
                 Ready::Read => {}
@@ -224,7 +227,7 @@ impl Link {
                 Ready::TimedOut => return self.exchange.overdue(wait),
             }
         }
-        match self.stream.read(&mut self.scratch, self.exchange.machine.receive_buffer(), RecvFlags::empty()) {
+        match self.stream.read(&mut self.scratch, self.exchange.machine.receive_buffer(), MsgFlags::empty()) {
             Ok(octets) => {
                 if wait == Wait::Head && self.poller.is_comparing() {
                     self.exchange.found.get_or_insert_with(Instant::now);
@@ -264,7 +267,7 @@ impl Link {
             if poller.yields() {
                 std::thread::yield_now();
             }
-            match stream.read(scratch, exchange.machine.receive_buffer(), RecvFlags::DONTWAIT) {
+            match stream.read(scratch, exchange.machine.receive_buffer(), MsgFlags::MSG_DONTWAIT) {
                 Ok(octets) => {
                     let now = Instant::now();
                     poller.found(|| now - exchange.began);

@@ -4,15 +4,15 @@ use std::{
     fmt,
     io::{self, IoSlice, Read, Write},
     net::TcpStream,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
     os::unix::net::UnixStream,
     time::Duration,
 };
 
 use bytes::BytesMut;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, recv};
 
 use crate::stream::{Silence, peek, write_socket};
 #[cfg(feature = "tls")]
@@ -83,10 +83,10 @@ impl Stream {
         }
     }
 
-    /// Appends what comes, or, with [`DONTWAIT`](RecvFlags::DONTWAIT), what has come; 0 octets are the end. After
+    /// Appends what comes, or, with [`MSG_DONTWAIT`](MsgFlags::MSG_DONTWAIT), what has come; 0 octets are the end. After
     /// [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted) the caller looks at the clock: a socket that is read again
     /// would wait anew, and signals that keep coming would put its bound off for ever.
-    pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut, flags: RecvFlags) -> io::Result<usize> {
+    pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut, flags: MsgFlags) -> io::Result<usize> {
         #[cfg(feature = "tls")]
         if let Self::Tls(stream) = self {
             scratch.filled = true;
@@ -94,8 +94,8 @@ impl Stream {
         }
         let room = scratch.room(buffer.capacity() - buffer.len());
         let octets = match self {
-            Self::Tcp(stream) => recv(&*stream, &mut *room, flags)?.1,
-            Self::Unix(stream) => recv(&*stream, &mut *room, flags)?.1,
+            Self::Tcp(stream) => recv(stream.as_raw_fd(), room, flags)?,
+            Self::Unix(stream) => recv(stream.as_raw_fd(), room, flags)?,
             Self::Other(stream) => loop {
                 match stream.read(room) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -159,20 +159,21 @@ impl Stream {
     /// A stream that is no socket is always ready to be read.
     pub(crate) fn wait(&self, interest: PollFlags, limit: Option<Duration>) -> io::Result<Ready> {
         let Some(socket) = self.socket() else { return Ok(Ready::Read) };
-        // Longer than the clock goes is for ever.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        let mut sockets = [PollFd::new(&socket, interest)];
-        match poll(&mut sockets, limit.as_ref()) {
+        // Rounded up, so that time is over when poll(2) says so. Longer than it can count is forever.
+        let limit = limit.map(|limit| PollTimeout::try_from(limit.as_micros().div_ceil(1000)));
+        let limit = limit.and_then(Result::ok).unwrap_or(PollTimeout::NONE);
+        let mut sockets = [PollFd::new(socket, interest)];
+        match poll(&mut sockets, limit) {
             Ok(0) => return Ok(Ready::TimedOut),
             // There was no time to be interrupted in.
-            Err(Errno::INTR) if limit.is_some_and(|limit| limit == Timespec::default()) => return Ok(Ready::TimedOut),
+            Err(Errno::EINTR) if limit == PollTimeout::ZERO => return Ok(Ready::TimedOut),
             // The caller looks at the clock and comes back.
-            Err(Errno::INTR) => return Ok(Ready::Write),
+            Err(Errno::EINTR) => return Ok(Ready::Write),
             ready => ready?,
         };
-        let ready = sockets[0].revents();
-        let over = PollFlags::HUP | PollFlags::ERR;
-        Ok(if interest.contains(PollFlags::IN) && ready.intersects(PollFlags::IN | over) {
+        let ready = sockets[0].revents().unwrap_or(PollFlags::empty());
+        let over = PollFlags::POLLHUP | PollFlags::POLLERR;
+        Ok(if interest.contains(PollFlags::POLLIN) && ready.intersects(PollFlags::POLLIN | over) {
             Ready::Read
         } else {
             Ready::Write

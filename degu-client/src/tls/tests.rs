@@ -4,7 +4,7 @@ use std::{io::ErrorKind, net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, th
 
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use socket2::SockRef;
 
 use super::*;
 use crate::{Client, Connection, blocking};
@@ -24,7 +24,7 @@ fn policies() -> (ServerTls, ClientTls) {
 /// A socket with little room, whose peer reads a head and is gone.
 fn near(server: &ServerTls) -> (UnixStream, thread::JoinHandle<()>) {
     let (near, mut far) = UnixStream::pair().unwrap();
-    set_socket_send_buffer_size(&near, 1).unwrap();
+    SockRef::from(&near).set_send_buffer_size(1).unwrap();
     near.set_nonblocking(true).unwrap();
     let mut handshake = server.accept().handshake().unwrap();
     let thread = thread::spawn(move || {
