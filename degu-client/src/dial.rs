@@ -1,16 +1,15 @@
 //! Making an async connection.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{ffi::OsStr, io, net::SocketAddr, time::Duration};
 
-use degu_wire::Address;
-use rustix::net::{SocketAddrUnix, connect};
+use degu_wire::{Address, SocketName};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::error::{Cause, Deadline, Error};
 use crate::options::Base;
-use crate::resolve::{Target, Until, interleave, target, unix_socket};
+use crate::resolve::{Until, interleave, target, unix_socket};
 #[cfg(feature = "tls")]
 use crate::secure::secure;
 use crate::stream::{AsyncStream, Socket};
@@ -53,9 +52,9 @@ async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStrea
 
 async fn open(address: &Address) -> Result<(Socket, Address), Cause> {
     Ok(match target(address)? {
-        Target::Ip(ip) => (Socket::new(tcp(ip).await?.into_std()?)?, address.clone()),
-        Target::Unix(path) => (unix(&path).await?, address.clone()),
-        Target::Name { host, port } => {
+        SocketName::Ip(ip) => (Socket::new(tcp(ip).await?.into_std()?)?, address.clone()),
+        SocketName::Unix(name) => (unix(&name).await?, address.clone()),
+        SocketName::Dns { host, port } => {
             let (stream, ip) = first(interleave(lookup_host((host, port)).await?)).await?;
             (Socket::new(stream.into_std()?)?, ip.into())
         }
@@ -93,14 +92,16 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)
     }
 }
 
-/// A Unix socket whose queue is full can not be waited for: the kernel says so at once, and this tries again.
-async fn unix(path: &SocketAddrUnix) -> Result<Socket, Cause> {
+/// Connects to a Unix socket. While the server's backlog is full this tries again: connecting fails at once then, and
+/// nothing tells when there is room.
+async fn unix(name: &OsStr) -> Result<Socket, Cause> {
+    let (socket, address) = unix_socket(name)?;
+    socket.set_nonblocking(true)?;
     let mut pause = Duration::from_millis(1);
     loop {
-        let socket = unix_socket(true)?;
-        match connect(&socket, path) {
+        match socket.connect(&address) {
             Ok(()) => return Ok(Socket::new(socket)?),
-            Err(rustix::io::Errno::AGAIN) => sleep(pause).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
             Err(error) => return Err(error.into()),
         }
         pause = (2 * pause).min(Duration::from_millis(100));
@@ -115,11 +116,10 @@ mod tests {
     async fn the_first_address_that_answers_is_taken() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
-        // Bound and not listening: whoever connects is refused.
-        let deaf =
-            rustix::net::socket(rustix::net::AddressFamily::INET6, rustix::net::SocketType::STREAM, None).unwrap();
-        rustix::net::bind(&deaf, &SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0))).unwrap();
-        let closed: SocketAddr = rustix::net::getsockname(&deaf).unwrap().try_into().unwrap();
+        // Bound and not listening: connections are refused.
+        let bound = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        bound.bind(&SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0)).into()).unwrap();
+        let closed = bound.local_addr().unwrap().as_socket().unwrap();
 
         for addresses in [vec![open], vec![closed, open], vec![open, closed], vec![closed, closed, open]] {
             assert_eq!(first(addresses).await.unwrap().1, open);

@@ -94,15 +94,15 @@ pub use connector::{Connector, Dialled};
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError, RemoteError, Source, Spin,
-    Trailers, Zone,
+    ContentRange, Credentials, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError, RemoteError,
+    Source, Spin, Trailers, Zone,
 };
 pub use driver::Async;
 pub use error::{Cause, Deadline, Doing, Error};
 pub use incoming::{Incoming, IncomingOf, Response, ResponseOf};
 pub use options::OptionsOf;
 pub use owned::{OwnedIncoming, OwnedResponse};
-pub use peer::{Credentials, Peer};
+pub use peer::Peer;
 pub use reader::{Reader, ReaderOf};
 
 /// The options of an async [`Client`].

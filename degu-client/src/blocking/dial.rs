@@ -1,17 +1,17 @@
 //! Making a blocking connection.
 
-use std::{io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::fd::OwnedFd, os::unix::net::UnixStream};
+use std::{
+    ffi::OsStr, io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::fd::OwnedFd, os::unix::net::UnixStream,
+};
 
-use degu_wire::Address;
-use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, connect, sockopt};
+use degu_wire::{Address, SocketName};
 
 #[cfg(feature = "tls")]
 use super::secure::secure;
 use super::stream::{BlockingStream, Socket};
 use crate::error::{Cause, Deadline, Error};
 use crate::options::Base;
-use crate::resolve::{Target, Until, interleave, target, unix_socket};
+use crate::resolve::{Until, interleave, target, unix_socket};
 
 /// Connects, with the handshake that the address needs, and asks `admit` about it.
 pub(super) fn dial(
@@ -41,9 +41,9 @@ fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn Bl
 
 fn open(address: &Address, until: Until) -> Result<(OwnedFd, Address), Cause> {
     Ok(match target(address)? {
-        Target::Ip(ip) => (tcp(ip, until, 1)?.into(), address.clone()),
-        Target::Unix(path) => (unix(&path, until)?.into(), address.clone()),
-        Target::Name { host, port } => {
+        SocketName::Ip(ip) => (tcp(ip, until, 1)?.into(), address.clone()),
+        SocketName::Unix(name) => (unix(&name, until)?.into(), address.clone()),
+        SocketName::Dns { host, port } => {
             let (stream, ip) = first(&interleave((host, port).to_socket_addrs()?), until)?;
             (stream.into(), ip.into())
         }
@@ -73,15 +73,15 @@ fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAdd
     Err(failure)
 }
 
-fn unix(path: &SocketAddrUnix, until: Until) -> Result<UnixStream, Cause> {
-    let socket = unix_socket(false)?;
+fn unix(name: &OsStr, until: Until) -> Result<UnixStream, Cause> {
+    let (socket, address) = unix_socket(name)?;
     loop {
-        // What a connect waits for is room in the server's queue: after a signal, as long as is left.
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, until.left()?)?;
-        match connect(&socket, path) {
+        // Connecting waits for room in the server's backlog: after a signal, for as long as is left.
+        socket.set_write_timeout(until.left()?)?;
+        match socket.connect(&address) {
             Ok(()) => return Ok(socket.into()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(late(error.into(), until)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(late(error, until)),
         }
     }
 }

@@ -3,6 +3,8 @@
 mod convert;
 mod error;
 mod parse;
+#[cfg(all(feature = "std", unix))]
+mod socket;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -11,6 +13,8 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 pub use error::{AddressError, AddressFault};
+#[cfg(all(feature = "std", unix))]
+pub use socket::SocketName;
 
 /// An address: IPv4, IPv6 with its zone, a Unix socket's path, a name in Linux's abstract namespace, or a DNS name.
 ///
