@@ -7,7 +7,7 @@ use degu_wire::{Address, AddressError, AddressFault, SocketName};
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::{Cause, Deadline};
+use crate::error::{Cause, Deadline};
 
 /// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, Cause> {
