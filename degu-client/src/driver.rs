@@ -63,7 +63,7 @@ impl Line<'_, Async> {
     /// Spins for the head of a response, as long as the spinner says: reads without waiting. It is pending while other
     /// tasks have their turn.
     fn poll_spin(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<io::Result<usize>>, Error>> {
-        if self.exchange.awaits_head() && self.exchange.begins_to_wait() && self.stream.socket().is_some() {
+        if self.exchange.awaits_head() && self.exchange.begins_to_wait() && self.stream.is_socket() {
             self.driver.spins = self.spinner.begin();
             self.exchange.deadline();
         }
@@ -98,7 +98,7 @@ impl Line<'_, Async> {
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.exchange.deadline() else { return Poll::Pending };
         // A socket belongs to the runtime that it was made in; a stream of the caller's may be used in another.
-        let moves = self.stream.socket().is_none();
+        let moves = !self.stream.is_socket();
         self.driver.timer.poll(cx, deadline, moves).map(|()| self.exchange.expired())
     }
 }

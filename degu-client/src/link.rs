@@ -105,7 +105,7 @@ impl<D: Driver> Line<'_, D> {
         let Self { stream, exchange, .. } = self;
         if let Some(pending) = exchange.pending(stream.has_records()) {
             let octets = ready!(pending.write_with(|pieces| stream.poll_write(cx, pieces)))?;
-            exchange.transmitted(octets, stream.socket().is_none());
+            exchange.transmitted(octets, !stream.is_socket());
         } else {
             ready!(stream.poll_flush(cx))?;
             exchange.flushed();

@@ -24,6 +24,12 @@ pub(crate) trait Transport: Send + fmt::Debug {
         None
     }
 
+    /// Reports whether the stream is as a socket: it can be checked, read and waited for without blocking, and holds nothing
+    /// back. A stream that the caller brought can not.
+    fn is_socket(&self) -> bool {
+        self.socket().is_some()
+    }
+
     /// Writes some of these pieces, which are not all empty. Pending where a socket has no room.
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 

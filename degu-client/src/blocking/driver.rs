@@ -53,7 +53,7 @@ impl Line<'_, Blocking> {
     /// Reads what was received. Where nothing else can be done, and all of the time is left, the read blocks: the socket's
     /// own timeout, which is the shortest deadline, bounds it at no cost.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
-        let is_socket = self.stream.socket().is_some();
+        let is_socket = self.stream.is_socket();
         if !is_socket && self.exchange.awaits_continue() {
             // Such a stream knows no time: what needs one is given up.
             return self.exchange.expired().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);

@@ -90,6 +90,11 @@ impl Client {
         &self.0.address
     }
 
+    #[cfg(test)]
+    pub(crate) fn base(&self) -> &Arc<Base> {
+        &self.0
+    }
+
     /// The Host field that requests have.
     pub fn host(&self) -> &str {
         &self.0.host

@@ -4,10 +4,10 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use degu_simulation::{Dice, Kind, Seeds, Seen, tell};
-use degu_wire::{Address, BoxError};
+use degu_wire::{Address, BoxError, Spin};
 
 use super::judge::{Before, Outcome, headers, judge, judge_requests};
-use super::plan::{Exchange, Plan, Reading};
+use super::plan::{Afterwards, Exchange, Plan, Reading};
 use super::world::{Blocking, World};
 use crate::Error;
 use crate::blocking::{Body, Client, Connection, Incoming};
@@ -21,16 +21,13 @@ fn simulate(seed: u64) -> Result<(), String> {
     let mut dice = Dice::new(seed);
     let plan = Arc::new(Plan::blocking(&mut dice));
     tell(|| format!("{plan:?}"));
-    let client = Client::new(Address::IPV6_LOOPBACK);
+    let client = Client::options().spin(Spin::Off).client(Address::IPV6_LOOPBACK);
     let world = World::new(plan.clone(), dice);
     let mut kept: Option<(Connection, Before)> = None;
     let mut fine = Vec::new();
     for (number, exchange) in plan.exchanges.iter().enumerate() {
         let open = kept.take().filter(|(connection, _)| !exchange.asks || !connection.is_closed());
-        let (mut connection, before) = open.unwrap_or_else(|| {
-            let pipe = world.connect();
-            (Connection::new(Blocking { pipe, world: world.clone() }, &client), Before::begin(number))
-        });
+        let (mut connection, before) = open.unwrap_or_else(|| (connect(&world, &client), Before::begin(number)));
         tell(|| format!("the client: {number}, {before:?}"));
         let outcome = perform(&mut connection, number, exchange);
         tell(|| format!("the client: {outcome:?}"));
@@ -38,10 +35,24 @@ fn simulate(seed: u64) -> Result<(), String> {
         let judged = judge(&world, &plan, (number, before), &outcome, is_closed);
         let is_fine = judged.map_err(|error| format!("exchange {number}: {error}"))?;
         fine.extend(is_fine.then_some(number));
+        if exchange.afterwards == Afterwards::Talks || world.moving().dice.one_in(3) {
+            // What comes later cannot be told from an answer, so that it has to come now.
+            world.settle()?;
+        }
         kept = Some((connection, before.then(is_fine)));
     }
     drop(kept);
     judge_requests(&world, &plan, &fine)
+}
+
+/// Connects over a stream like a socket, or over one of the caller's.
+fn connect(world: &World, client: &Client) -> Connection {
+    let stream = Blocking { pipe: world.connect(), world: world.clone(), idle: 0 };
+    let looks = world.moving().plan.looks;
+    match looks {
+        true => Connection::over(Box::new(stream), client.base().clone(), client.address().clone()),
+        false => Connection::new(stream, client),
+    }
 }
 
 /// What a body is read from, which fails if the plan says so.

@@ -119,14 +119,13 @@ impl Plan {
         Self { exchanges, transport, most, looks, nudges: dice.one_in(2), waits }
     }
 
-    /// For the blocking client over a stream of which nothing is known but how to read and to write.
+    /// A plan for the blocking client, over a stream like a socket or over one that can only be read and written.
     pub(super) fn blocking(dice: &mut Dice) -> Self {
-        let mut plan = Self { looks: false, ..Self::random(dice, false) };
+        let mut plan = Self::random(dice, false);
         for exchange in &mut plan.exchanges {
-            // It sends all of a request before it reads, and takes what comes next for the answer.
-            exchange.expects = false;
-            if exchange.afterwards == Afterwards::Talks {
-                exchange.afterwards = Afterwards::GoesOn;
+            if !plan.looks {
+                // It sends all of a request before it reads.
+                exchange.expects = false;
             }
             if exchange.reading == Reading::Owned {
                 exchange.reading = Reading::Reader;

@@ -1,5 +1,6 @@
 //! Everything around the client: the servers that it was connected to, the octets on their way, and what is waited for.
 
+use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::peer::Peer;
 use super::plan::Plan;
+use crate::blocking::stream::BlockingStream;
 use crate::stream::AsyncStream;
 use crate::transport::{Idle, Transport};
 
@@ -134,6 +136,10 @@ impl Moving {
 
 /// As a socket, which can be checked; a stream of the caller's cannot.
 impl Transport for Pipe {
+    fn is_socket(&self) -> bool {
+        true
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_write_pieces(cx, pieces)
     }
@@ -163,30 +169,69 @@ impl AsyncStream for Pipe {
 pub(super) struct Blocking {
     pub(super) pipe: Pipe,
     pub(super) world: World,
+    /// How often nothing moved while it waited, since something did.
+    pub(super) idle: usize,
 }
 
 impl Blocking {
     fn wait<T>(&mut self, mut poll: impl FnMut(&mut Pipe, &mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut idle = 0;
         loop {
             if let Poll::Ready(done) = poll(&mut self.pipe, &mut cx) {
                 return done;
             }
             let mut moving = self.world.moving();
             match moving.step() {
-                Ok(moved) => idle = if moved { 0 } else { idle + 1 },
+                Ok(moved) => self.idle = if moved { 0 } else { self.idle + 1 },
                 Err(failure) => {
                     moving.failure = Some(failure);
                     return Err(ErrorKind::Other.into());
                 }
             }
             // Now and then the stream yields for no reason.
-            if idle > 50 {
+            if self.idle > 50 {
                 moving.failure = Some(format!("client and server wait for each other: {:?}", moving.peers.last()));
                 return Err(ErrorKind::TimedOut.into());
             }
         }
+    }
+}
+
+impl Transport for Blocking {
+    fn check(&mut self) -> io::Result<Idle> {
+        self.pipe.check()
+    }
+
+    fn is_socket(&self) -> bool {
+        true
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.pipe.poll_write_pieces(cx, pieces)
+    }
+}
+
+impl BlockingStream for Blocking {
+    fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
+        match blocks {
+            true => self.wait(|pipe, cx| pipe.poll_read_buffer(cx, buffer)),
+            false => match self.pipe.poll_read_buffer(&mut Context::from_waker(Waker::noop()), buffer) {
+                Poll::Ready(read) => read,
+                Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+            },
+        }
+    }
+
+    fn wait(&mut self, _: bool, _: bool, _: Option<Duration>) -> io::Result<bool> {
+        // It may be over for nothing.
+        let mut waits = true;
+        Self::wait(self, |_, _| if std::mem::take(&mut waits) { Poll::Pending } else { Poll::Ready(Ok(true)) })
+    }
+}
+
+impl fmt::Debug for Blocking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pipe.fmt(f)
     }
 }
 
