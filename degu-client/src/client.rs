@@ -1,11 +1,19 @@
 //! Where and how to connect, without a socket.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::poll_fn, sync::Arc};
 
 use degu_wire::Address;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::options::Base;
-use crate::{Connection, Error, OptionsOf};
+use crate::connection::{ConnectionOf, requests};
+use crate::dial::dial;
+use crate::driver::Async;
+use crate::error::Error;
+use crate::incoming::reads;
+use crate::link::admit;
+use crate::options::{Base, OptionsOf};
+use crate::stream::Foreign;
+use crate::{Body, Connection, Response};
 
 /// A server's address and how to talk to it. No socket is open; copies are cheap and may be used by any thread.
 ///
@@ -53,7 +61,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The address can not be used, the system can not connect to it, time is over, or `on_connect` refused.
+    /// The address cannot be used, the system cannot connect to it, time is over, or `on_connect` refused.
     ///
     /// # Cancel safety
     ///
@@ -63,7 +71,54 @@ impl Client {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        Connection::dial(Arc::clone(&self.0)).await
+        let base = Arc::clone(&self.0);
+        let (stream, address) = dial(&base, |address, stream| admit(&base, address, stream)).await?;
+        Ok(Connection::over(stream, base, address))
+    }
+}
+
+impl ConnectionOf<Async> {
+    /// Makes a connection over any stream, with the options of `base`, and its Host field, address and nothing else of it:
+    /// the stream is connected already. Unsolicited data is noticed when it comes with a response, not before a request.
+    ///
+    /// ```
+    /// use degu_client::{Address, Client, Connection};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (near, mut far) = tokio::io::duplex(1024);
+    /// let mut connection = Connection::new(near, &Client::new(Address::from_host("example.org", 80)?));
+    /// far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+    /// assert_eq!(connection.get("/").await?.status, 204);
+    ///
+    /// let mut request = [0; 37];
+    /// far.read_exact(&mut request).await?;
+    /// assert_eq!(&request, b"GET / HTTP/1.1\r\nhost: example.org\r\n\r\n".as_slice());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, base: &Client) -> Self {
+        Self::over(Box::new(Foreign(io)), Arc::clone(&base.0), base.address().clone())
+    }
+}
+
+requests!(Async, Body, poll_fn, [async], [.await], "```no_run
+use degu_client::{Body, Connection, Method};
+
+# async fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
+let response = connection.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\").await?;
+let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ()).await?;
+# Ok(())
+# }
+```");
+
+reads!(Async, poll_fn, [async], [.await]);
+
+impl<C: From<Client>> OptionsOf<C> {
+    /// Makes a client with these options, for a server at `address`. Nothing is opened.
+    pub fn client(self, address: impl Into<Address>) -> C {
+        Client(Arc::new(Base::new(address.into(), self))).into()
     }
 }
 

@@ -1,21 +1,24 @@
 //! What lets hyper-util's pooled client dial every address of ours.
 
 use std::{
-    fmt, io,
+    fmt,
+    io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection as Pooled};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_service::Service;
 
-use crate::stream::Stream;
-use crate::{Client, Connection, Error};
+use crate::client::Client;
+use crate::dial::dial;
+use crate::error::Error;
+use crate::link::admit;
+use crate::stream::AsyncStream;
 
 /// A connector for hyper-util's pooled client, and for what is built on it: it connects to the address of a [`Client`],
 /// with its options, whatever the authority of the URI is.
@@ -55,12 +58,19 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let base = Arc::clone(&self.0.0);
-        Box::pin(async move { Ok(Dialled(TokioIo::new(Connection::dial(base).await?.into_stream()))) })
+        Box::pin(async move {
+            let (stream, _) = dial(&base, |address, stream| admit(&base, address, stream)).await?;
+            Ok(Dialled { stream, received: BytesMut::new() })
+        })
     }
 }
 
-/// A connection that a [`Connector`] has made: octets, and nothing of HTTP.
-pub struct Dialled(TokioIo<Stream>);
+/// A connection that a [`Connector`] has made: bytes, and nothing of HTTP.
+pub struct Dialled {
+    stream: Box<dyn AsyncStream>,
+    /// What was received and not taken yet.
+    received: BytesMut,
+}
 
 impl Pooled for Dialled {
     fn connected(&self) -> Connected {
@@ -69,84 +79,52 @@ impl Pooled for Dialled {
 }
 
 impl Read for Dialled {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, cursor: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, cursor)
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { stream, received } = &mut *self;
+        if received.is_empty() {
+            ready!(stream.poll_read(cx, received))?;
+        }
+        let octets = received.len().min(cursor.remaining());
+        cursor.put_slice(&received.split_to(octets));
+        Poll::Ready(Ok(()))
     }
 }
 
 impl Write for Dialled {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, octets)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(octets)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        self.stream.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        self.stream.poll_shutdown(cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        true
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
+        pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, pieces)
+        if pieces.iter().all(|piece| piece.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        self.stream.poll_write(cx, pieces)
     }
 }
 
 impl fmt::Debug for Dialled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.inner().fmt(f)
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Lean(stream) => Pin::new(stream).poll_read(cx, buffer),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
-            Self::Other(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Closed => Poll::Ready(Ok(())),
-            #[cfg(test)]
-            Self::Simulated(pipe) => Pin::new(pipe).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().writer()?.poll_write(cx, octets)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().writer()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().writer()?.poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Other(stream) => stream.is_write_vectored(),
-            _ => true,
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.get_mut().writer()?.poll_write_vectored(cx, pieces)
+        self.stream.fmt(f)
     }
 }

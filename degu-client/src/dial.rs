@@ -1,63 +1,64 @@
 //! Making an async connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{ffi::OsStr, io, net::SocketAddr, time::Duration};
 
-use degu_wire::Address;
-use rustix::net::{SocketAddrUnix, connect};
+use degu_wire::{Address, SocketName};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::error::{Cause, Deadline, Error};
 use crate::options::Base;
-use crate::resolve::{Target, Until, interleave, target, unix_socket};
-use crate::stream::Stream;
-use crate::{Cause, Connection, Error};
+use crate::resolve::{Until, interleave, target, unix_socket};
+#[cfg(feature = "tls")]
+use crate::secure::secure;
+use crate::stream::{AsyncStream, Socket};
 
 /// How long one address of a name may take before the next one is tried beside it (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-impl Connection {
-    pub(crate) async fn dial(base: Arc<Base>) -> Result<Self, Error> {
-        let until = Until::new(base.settings.connect);
-        let address = base.address.to_connect();
-        let dialled = match until.limit {
-            None => dial(&base, &address).await,
-            // The timer may be the first to know that time is over.
-            Some(limit) => match timeout(limit, dial(&base, &address)).await {
-                Ok(dialled) => dialled,
-                Err(_) => Err(crate::Deadline::Connect(limit).into()),
-            },
-        };
-        dialled
-            .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
-            // `on_connect` may have taken what was left.
-            .and_then(|connection| until.left().map(|_| connection))
-            .map_err(|cause| Error::connecting(cause, &address))
+/// Connects, with the handshake that the address needs, and asks `admit` about it.
+pub(crate) async fn dial(
+    base: &Base,
+    admit: impl FnOnce(&Address, &dyn AsyncStream) -> Result<(), Cause>,
+) -> Result<(Box<dyn AsyncStream>, Address), Error> {
+    let until = Until::new(base.settings.connect);
+    let address = base.address.to_connect();
+    let dialled = match until.limit {
+        None => establish(base, &address).await,
+        // The timer may be the first to know that time is over.
+        Some(limit) => match timeout(limit, establish(base, &address)).await {
+            Ok(dialled) => dialled,
+            Err(_) => Err(Deadline::Connect(limit).into()),
+        },
+    };
+    dialled
+        .and_then(|(stream, peer)| admit(&peer, &*stream).map(|()| (stream, peer)))
+        // `on_connect` may have taken what was left.
+        .and_then(|connected| until.left().map(|_| connected))
+        .map_err(|cause| Error::connecting(cause, &address))
+}
+
+async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStream>, Address), Cause> {
+    #[cfg(feature = "tls")]
+    if let Some(handshake) = base.settings.handshake(address)? {
+        let (socket, peer) = open(address).await?;
+        return Ok((Box::new(secure(socket, handshake).await?), peer));
     }
+    let _ = base;
+    let (socket, peer) = open(address).await?;
+    Ok((Box::new(socket), peer))
 }
 
-/// A connection to this address, and with the handshake that it needs.
-#[cfg(feature = "tls")]
-async fn dial(base: &Base, address: &Address) -> Result<(Stream, Address), Cause> {
-    let Some(handshake) = base.settings.handshake(address)? else { return open(address).await };
-    let (stream, peer) = open(address).await?;
-    Ok((stream.secure(handshake).await?, peer))
-}
-
-#[cfg(not(feature = "tls"))]
-async fn dial(_: &Base, address: &Address) -> Result<(Stream, Address), Cause> {
-    open(address).await
-}
-
-async fn open(address: &Address) -> Result<(Stream, Address), Cause> {
-    match target(address)? {
-        Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip).await?), address.clone())),
-        Target::Unix(path) => Ok((unix(&path).await?, address.clone())),
-        Target::Name { host, port } => {
+async fn open(address: &Address) -> Result<(Socket, Address), Cause> {
+    Ok(match target(address)? {
+        SocketName::Ip(ip) => (Socket::new(tcp(ip).await?.into_std()?)?, address.clone()),
+        SocketName::Unix(name) => (unix(&name).await?, address.clone()),
+        SocketName::Dns { host, port } => {
             let (stream, ip) = first(interleave(lookup_host((host, port)).await?)).await?;
-            Ok((Stream::Tcp(stream), ip.into()))
+            (Socket::new(stream.into_std()?)?, ip.into())
         }
-    }
+    })
 }
 
 async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
@@ -91,14 +92,16 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)
     }
 }
 
-/// A Unix socket whose queue is full can not be waited for: the kernel says so at once, and this tries again.
-async fn unix(path: &SocketAddrUnix) -> Result<Stream, Cause> {
+/// Connects to a Unix socket. While the server's backlog is full this tries again: connecting fails at once then, and
+/// nothing tells when there is room.
+async fn unix(name: &OsStr) -> Result<Socket, Cause> {
+    let (socket, address) = unix_socket(name)?;
+    socket.set_nonblocking(true)?;
     let mut pause = Duration::from_millis(1);
     loop {
-        let socket = unix_socket(true)?;
-        match connect(&socket, path) {
-            Ok(()) => return Ok(Stream::unix(socket)?),
-            Err(rustix::io::Errno::AGAIN) => sleep(pause).await,
+        match socket.connect(&address) {
+            Ok(()) => return Ok(Socket::new(socket)?),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pause).await,
             Err(error) => return Err(error.into()),
         }
         pause = (2 * pause).min(Duration::from_millis(100));
@@ -113,11 +116,10 @@ mod tests {
     async fn the_first_address_that_answers_is_taken() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let open = listener.local_addr().unwrap();
-        // Bound and not listening: whoever connects is refused.
-        let deaf =
-            rustix::net::socket(rustix::net::AddressFamily::INET6, rustix::net::SocketType::STREAM, None).unwrap();
-        rustix::net::bind(&deaf, &SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0))).unwrap();
-        let closed: SocketAddr = rustix::net::getsockname(&deaf).unwrap().try_into().unwrap();
+        // Bound and not listening: connections are refused.
+        let bound = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).unwrap();
+        bound.bind(&SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 0)).into()).unwrap();
+        let closed = bound.local_addr().unwrap().as_socket().unwrap();
 
         for addresses in [vec![open], vec![closed, open], vec![open, closed], vec![closed, closed, open]] {
             assert_eq!(first(addresses).await.unwrap().1, open);

@@ -292,8 +292,8 @@ impl From<Fault> for Cause {
     }
 }
 
-impl From<rustix::io::Errno> for Cause {
-    fn from(errno: rustix::io::Errno) -> Self {
+impl From<nix::errno::Errno> for Cause {
+    fn from(errno: nix::errno::Errno) -> Self {
         Self::System(errno.into())
     }
 }

@@ -1,4 +1,25 @@
-//! What both drivers share: the machine, with what decides about an error.
+//! One exchange without a socket: what a connection sends, expects and waits for.
+//!
+//! An [`Exchange`] owns the connection machine of degu-wire, the phase of the exchange, and its deadlines. A driver owns
+//! the stream and asks [`want`](Exchange::want) again and again what to do next:
+//!
+//! ```text
+//!             begin()
+//!                │
+//!                ▼      Source  give the next part of the request's body: send_part()
+//!   ┌────────▶ want() ─ Write   write what is pending, then flush: transmitted(), flushed(), write_failed()
+//!   │            │      Give    ask for the head or the next part: give(), which may end the driver's call
+//!   │            │      Read    read into the machine's buffer: received(), read_failed()
+//!   │            │      Yield   let the peer and other tasks have their turn
+//!   │            │      Wait    wait for the stream until deadline(), then expired()
+//!   └────────────┘
+//! ```
+//!
+//! What cannot be done at once is [`stuck`](Exchange::stuck), and is not wanted again before the driver has waited and
+//! says [`retry`](Exchange::retry). Sending goes before reading, except that a large body gives way after [`TURN`] bytes:
+//! the server may have answered meanwhile.
+//!
+//! The exchange reads the clock that its driver gives it, and only where a wait begins.
 
 use std::{
     io,
@@ -7,114 +28,133 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use degu_wire::machine::{self, Content, ResponseHead};
+use bytes::{Bytes, BytesMut};
+use degu_wire::machine::{self, Content, Pending, ResponseHead};
 use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError};
 
+use crate::error::{Cause, Deadline, Doing, Error};
 use crate::options::Base;
-use crate::quiet::Quiet;
-use crate::stream::Silence;
-use crate::{Cause, Deadline, Doing, Error};
+use crate::transport::Idle;
 
-/// How long a server may take to say that it wants a body, before it gets it unasked (RFC 9110 §10.1.1; curl: 1 s).
+/// The longest wait for `100 Continue`; the body is sent without it then (RFC 9110 §10.1.1; curl: 1 s).
 const CONTINUE: Duration = Duration::from_secs(1);
 
-/// One end of a connection without its socket.
+/// A body gives way to what the server says, and to other tasks, after so many bytes.
+const TURN: usize = 1024 * 1024;
+
+/// One end of a connection without its stream: see the [module](self).
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    pub(crate) machine: machine::Connection<machine::Client>,
+    machine: machine::Connection<machine::Client>,
     pub(crate) base: Arc<Base>,
-    doing: Doing,
+    /// Whether the sources of bodies block, so that all before is sent first.
+    sources_block: bool,
+    clock: fn() -> Instant,
+    phase: Phase,
     idempotent: bool,
-    /// An octet of the request has been written, or may have been.
+    /// A byte of the request has been written, or may have been.
     sent: bool,
-    /// An octet of the response has come.
+    /// A byte of the response has been received.
     heard: bool,
-    /// Something has come that was not looked at, or not to its end.
+    /// Something was received that `give` has not looked at, or not to its end.
     unread: bool,
     /// Writing failed: what the server sent before may still be read, and nothing follows.
     broken: bool,
-    /// A body that was at hand, and is sent when the server says so.
+    /// The stream has taken bytes since it was last flushed.
+    unflushed: bool,
+    /// A body in memory that is sent when the server asks for it.
     later: Option<Bytes>,
-    /// A request has begun, and the end of its exchange has not been noticed.
-    open: bool,
-    /// When the exchange under way began.
-    pub(crate) began: Instant,
-    /// When the head of the response came, where that is known: then the clock need not be read again.
-    pub(crate) found: Option<Instant>,
-    /// When something was read last, and whether there may have been more behind it.
-    read: Instant,
-    more: bool,
-    pub(crate) quiet: Quiet,
+    /// The wait under way, and its end.
+    wait: Option<(Wait, Option<Instant>)>,
+    stuck: Stuck,
+    /// How many bytes were written in this turn.
+    turn: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing was sent yet.
+    Requesting,
+    /// The head of the response is awaited.
+    Head,
+    Body,
+    /// The response has been read, and the rest of the request is sent.
+    Rest,
+    Ended,
+}
+
+/// What a driver does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    Source,
+    Write,
+    Give,
+    Read,
+    Yield,
+    Wait,
+}
+
+/// What could not be done at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stuck {
+    pub(crate) source: bool,
+    pub(crate) write: bool,
+    pub(crate) read: bool,
 }
 
 /// What is waited for, which decides how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// The server's word that it wants the request's body.
+enum Wait {
+    /// `100 Continue`.
     Continue,
     /// That the server takes more of the request.
     Send,
     /// The head of the response.
     Head,
-    /// The next octets of the response's body.
+    /// The next bytes of the response's body.
     Body,
 }
 
 impl Exchange {
-    pub(crate) fn new(base: Arc<Base>) -> Self {
+    pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, sources_block: bool) -> Self {
         Self {
             machine: machine::Connection::<machine::Client>::new(base.settings.limits.clone()),
             base,
-            doing: Doing::Connecting,
+            sources_block,
+            clock,
+            phase: Phase::Requesting,
             idempotent: false,
             sent: false,
             heard: false,
             unread: false,
             broken: false,
+            unflushed: false,
             later: None,
-            open: false,
-            began: Instant::now(),
-            found: None,
-            read: Instant::now(),
-            more: false,
-            quiet: Quiet::default(),
+            wait: None,
+            stuck: Stuck::default(),
+            turn: 0,
         }
     }
 
-    /// A request is about to be sent: whether to look if the server has closed, or has sent what nobody asked for and would
-    /// become the answer. `has_heard` asks a runtime that listens the same; where there is none it is true.
-    pub(crate) fn wants_look(&mut self, has_heard: impl FnOnce() -> bool) -> bool {
-        (self.began, self.found) = (Instant::now(), None);
-        self.quiet.wants_look(self.began, has_heard)
-    }
-
-    /// What a look found.
-    pub(crate) fn looked(&mut self, silence: io::Result<Silence>) -> Result<(), Error> {
-        match silence.map_err(|error| Error::new(error, Doing::Requesting))? {
-            Silence::Kept => {}
-            Silence::Ended => self.machine.receive_eof(),
-            // One octet stands for all: there will be no exchange any more.
-            Silence::Broken => self.machine.receive_buffer().extend_from_slice(b"?"),
-        }
-        Ok(())
-    }
-
-    /// Writes a request into the machine. The first octet of it has not been sent after that.
+    /// Begins an exchange on a stream that was checked with this result: writes the request into the machine.
     pub(crate) fn begin(
         &mut self,
+        idle: io::Result<Idle>,
         method: Method<'_>,
         uri: &str,
         headers: &Headers,
         content: Content,
     ) -> Result<(), Error> {
-        self.doing = Doing::Requesting;
+        self.phase = Phase::Requesting;
         (self.sent, self.heard, self.unread, self.idempotent) = (false, false, false, method.is_idempotent());
+        match idle.map_err(|error| self.error(error))? {
+            Idle::Silent => {}
+            Idle::Ended => self.machine.receive_eof(),
+            // One byte stands for all, because no exchange follows.
+            Idle::Unsolicited => self.machine.receive_buffer().extend_from_slice(b"?"),
+        }
         if !self.is_reusable() {
-            let cause = match self.machine.buffered() {
-                [] => Cause::Closed,
-                _ => Fault::UnaskedOctets.into(),
-            };
+            let cause = if self.machine.buffered().is_empty() { Cause::Closed } else { Fault::UnaskedOctets.into() };
             return Err(Error::new(cause, Doing::Requesting).retryable(true));
         }
         let base = &self.base.settings.headers;
@@ -127,7 +167,7 @@ impl Exchange {
                 &merged
             }
         };
-        // Octets at hand go out with their head, unless the server is asked first whether it wants them.
+        // A body in memory goes out with its head, unless the server is asked first whether it wants it.
         let content = match content {
             Content::Bytes(bytes) if headers.contains("expect") => {
                 let length = bytes.len() as u64;
@@ -137,18 +177,45 @@ impl Exchange {
             content => content,
         };
         self.machine.request(method, uri, &self.base.host, headers, content)?;
-        self.doing = Doing::AwaitingResponse;
-        self.open = true;
+        self.phase = Phase::Head;
+        self.wait = None;
         Ok(())
     }
 
-    /// Whether another request can be sent.
-    pub(crate) fn is_reusable(&self) -> bool {
-        !self.broken && self.machine.is_reusable()
+    /// Returns what the driver does next.
+    pub(crate) fn want(&mut self) -> Result<Want, Error> {
+        let is_turn = self.turn < TURN;
+        if is_turn && !self.is_sent() {
+            let takes_part = !self.stuck.source && self.takes_part()?;
+            let writes = !self.stuck.write && (!self.machine.is_flushed() || self.unflushed);
+            match (takes_part, writes) {
+                (true, false) => return Ok(Want::Source),
+                (true, true) if !self.sources_block => return Ok(Want::Source),
+                (_, true) => return Ok(Want::Write),
+                (false, false) => {}
+            }
+        }
+        let is_done = matches!(self.phase, Phase::Rest | Phase::Ended) && self.is_sent();
+        Ok(match self.phase {
+            _ if self.unread || is_done => Want::Give,
+            Phase::Head | Phase::Body if !self.stuck.read => Want::Read,
+            _ if !is_turn => Want::Yield,
+            _ => Want::Wait,
+        })
     }
 
-    /// Whether parts of the request's body may be given to the machine now. The body that was at hand is given here.
-    pub(crate) fn takes_parts(&mut self) -> Result<bool, Error> {
+    /// Notes that this could not be done at once.
+    pub(crate) fn stuck(&mut self) -> &mut Stuck {
+        &mut self.stuck
+    }
+
+    /// Wants again what could not be done before.
+    pub(crate) fn retry(&mut self) {
+        (self.stuck, self.turn) = (Stuck::default(), 0);
+    }
+
+    /// Reports whether a part of the request's body may be sent. A body in memory is sent here.
+    fn takes_part(&mut self) -> Result<bool, Error> {
         if !self.machine.is_sending() || !self.machine.may_send_body() {
             return Ok(false);
         }
@@ -158,7 +225,7 @@ impl Exchange {
         Ok(self.machine.is_sending() && self.machine.has_room())
     }
 
-    /// The next part of the request's body, or its end.
+    /// Sends the next part of the request's body, or ends it.
     pub(crate) fn send_part(&mut self, part: Option<Part>) -> Result<(), Error> {
         let sent = match part {
             Some(part) => self.machine.send_part(part),
@@ -167,33 +234,185 @@ impl Exchange {
         sent.map_err(|error| self.error(error))
     }
 
-    /// Writing failed, or nobody reads what is written: the rest of the request is not sent.
+    /// Returns what waits to be written; if that is nothing, the stream is to be flushed. Where it goes out in records, some
+    /// of them may be out when the write fails or waits.
+    pub(crate) fn pending(&mut self, has_records: bool) -> Option<Pending<'_>> {
+        if self.machine.is_flushed() {
+            return None;
+        }
+        self.sent |= has_records;
+        Some(self.machine.pending())
+    }
+
+    /// So many bytes of what is pending have been written.
+    pub(crate) fn transmitted(&mut self, octets: usize) {
+        (self.sent, self.unflushed) = (true, true);
+        self.turn += octets;
+        self.machine.transmitted(octets);
+        self.wait.take_if(|(wait, _)| *wait == Wait::Send);
+    }
+
+    /// The stream holds nothing back.
+    pub(crate) fn flushed(&mut self) {
+        self.unflushed = false;
+    }
+
+    /// Sends no more: writing failed, or the server does not read. That is no error, because the server may have answered
+    /// before it closed.
     pub(crate) fn stop_sending(&mut self) {
-        self.broken = true;
-        self.later = None;
+        (self.broken, self.unflushed, self.later) = (true, false, None);
         self.machine.abandon_request_body();
         let unsent = self.machine.pending().octets();
         self.machine.transmitted(unsent);
     }
 
-    /// What the driver waits for when nothing moves. `None`: the request's body, whose source is the caller's.
-    pub(crate) fn waits_for(&self) -> Option<Wait> {
-        let sending = self.machine.is_sending();
-        if !self.machine.is_flushed() {
-            Some(Wait::Send)
-        } else if sending && !self.machine.may_send_body() {
-            Some(Wait::Continue)
-        } else if sending {
-            None
-        } else if self.doing == Doing::ReadingBody {
-            Some(Wait::Body)
-        } else {
-            Some(Wait::Head)
+    pub(crate) fn receive_buffer(&mut self) -> &mut BytesMut {
+        self.machine.receive_buffer()
+    }
+
+    /// So many bytes were read; none are the end.
+    pub(crate) fn received(&mut self, octets: usize) {
+        self.unread = true;
+        match octets {
+            0 => self.machine.receive_eof(),
+            _ => self.heard = true,
         }
     }
 
-    /// How long that may take.
-    pub(crate) fn limit(&self, wait: Wait) -> Option<Duration> {
+    /// Judges a failed read. An end that was not announced where the stream's protocol asks for that (TLS without
+    /// close_notify) is an end like any other, except inside a body: what came may not be all of it.
+    pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            return Err(self.error(error));
+        }
+        if self.phase == Phase::Body && self.machine.is_receiving() {
+            return Err(self.error(Fault::TruncatedBody));
+        }
+        self.received(0);
+        Ok(())
+    }
+
+    /// Gives what `step` makes of what was received. If that is nothing, it is not wanted again before more is received.
+    pub(crate) fn give<T>(&mut self, step: impl Fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Option<T>, Error> {
+        let Poll::Ready(given) = step(self)? else {
+            self.unread = false;
+            return Ok(None);
+        };
+        self.wait = None;
+        Ok(Some(given))
+    }
+
+    /// The head of the final response.
+    pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
+        let head = self.machine.poll_response().map_err(|error| self.error(error))?;
+        if let Poll::Ready(head) = &head {
+            self.phase = Phase::Body;
+            if self.machine.stops_sending(head) {
+                self.stop_sending();
+            }
+            if self.is_complete() {
+                self.phase = Phase::Ended;
+            }
+        }
+        Ok(head)
+    }
+
+    /// The next part of the response's body. Its end comes when the request has been sent, too.
+    pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
+        if self.phase == Phase::Body {
+            match self.machine.poll_part().map_err(|error| self.error(error))? {
+                Poll::Ready(None) => self.phase = Phase::Rest,
+                part => return Ok(part),
+            }
+        }
+        if !self.is_sent() {
+            return Ok(Poll::Pending);
+        }
+        self.phase = Phase::Ended;
+        Ok(Poll::Ready(None))
+    }
+
+    /// Returns the rest of a body of known length if all of it was received and the request was sent; that ends the
+    /// exchange.
+    pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
+        let rest = if self.is_sent() { self.machine.take_rest() } else { None };
+        if rest.is_some() {
+            self.phase = Phase::Ended;
+        }
+        rest
+    }
+
+    /// Abandons the exchange under way. It ends in order if the rest of the response has been received, and otherwise with
+    /// the connection.
+    pub(crate) fn abandon(&mut self) {
+        while matches!(self.phase, Phase::Body | Phase::Rest)
+            && let Ok(Poll::Ready(_)) = self.poll_part()
+        {}
+        if self.is_open() {
+            self.close();
+            self.phase = Phase::Ended;
+        }
+    }
+
+    /// Ends the connection.
+    pub(crate) fn close(&mut self) {
+        self.machine.close();
+    }
+
+    /// Reports whether the exchange has ended in order.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    /// Reports whether an exchange has begun that has not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Head | Phase::Body | Phase::Rest)
+    }
+
+    /// Reports whether the response has been received in full and the request sent in full.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.doing() == Doing::ReadingBody && !self.machine.is_receiving() && self.is_sent()
+    }
+
+    /// Reports whether the request has been sent in full, and the stream holds nothing of it back.
+    pub(crate) fn is_sent(&self) -> bool {
+        !self.machine.is_sending() && self.machine.is_flushed() && !self.unflushed
+    }
+
+    /// Reports whether the source of the request's body is still needed.
+    pub(crate) fn needs_source(&self) -> bool {
+        self.machine.is_sending()
+    }
+
+    /// Reports whether another request can be sent.
+    pub(crate) fn is_reusable(&self) -> bool {
+        !self.broken && self.machine.is_reusable()
+    }
+
+    /// Returns how many bytes of the response's body have not been given yet, where the length is known.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        self.machine.body_remaining()
+    }
+
+    /// Returns the largest chunk that is put together.
+    pub(crate) fn max_chunk(&self) -> usize {
+        self.machine.limits().max_chunk
+    }
+
+    /// Returns what is waited for when nothing moves; `None` is the request's body, whose source is the caller's.
+    fn waits_for(&self) -> Option<Wait> {
+        let sending = self.machine.is_sending();
+        match self.phase {
+            _ if !self.machine.is_flushed() || self.unflushed => Some(Wait::Send),
+            _ if sending && !self.machine.may_send_body() => Some(Wait::Continue),
+            _ if sending => None,
+            Phase::Head => Some(Wait::Head),
+            _ => Some(Wait::Body),
+        }
+    }
+
+    /// Returns how long that may take.
+    fn limit(&self, wait: Wait) -> Option<Duration> {
         match wait {
             Wait::Continue => Some(CONTINUE),
             Wait::Head => self.base.settings.head,
@@ -201,8 +420,33 @@ impl Exchange {
         }
     }
 
-    /// It took longer: an error, or a body that is sent without the server's word.
-    pub(crate) fn overdue(&mut self, wait: Wait) -> Result<(), Error> {
+    /// Reports whether `100 Continue` is waited for.
+    pub(crate) fn awaits_continue(&self) -> bool {
+        self.waits_for() == Some(Wait::Continue)
+    }
+
+    /// Reports whether the head of the response is all that is waited for.
+    pub(crate) fn awaits_head(&self) -> bool {
+        self.waits_for() == Some(Wait::Head)
+    }
+
+    /// Reports whether the next wait is another one than the last, so that all of its time is left.
+    pub(crate) fn begins_wait(&self) -> bool {
+        self.wait.map(|(wait, _)| wait) != self.waits_for()
+    }
+
+    /// Returns the end of the wait under way, and begins it if it is another one than before.
+    pub(crate) fn deadline(&mut self) -> Option<Instant> {
+        if self.begins_wait() {
+            let deadline = |wait| self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
+            self.wait = self.waits_for().map(|wait| (wait, deadline(wait)));
+        }
+        self.wait.and_then(|(_, deadline)| deadline)
+    }
+
+    /// The deadline has passed: an error, or a body that is sent without `100 Continue`.
+    pub(crate) fn expired(&mut self) -> Result<(), Error> {
+        let Some(wait) = self.waits_for() else { return Ok(()) };
         let limit = self.limit(wait).unwrap_or_default();
         match wait {
             Wait::Continue => {
@@ -214,104 +458,16 @@ impl Exchange {
         }
     }
 
-    /// What is pending is about to go through records of TLS: some of them may be out when a write fails, or waits.
-    pub(crate) fn transmitting_records(&mut self) {
-        self.sent = true;
-    }
-
-    /// So many octets of what is pending have been written.
-    pub(crate) fn transmitted(&mut self, octets: usize) {
-        self.sent |= octets > 0;
-        self.machine.transmitted(octets);
-    }
-
-    /// What a read gave, and whether there may have been more than it took.
-    pub(crate) fn received(&mut self, octets: usize, more: bool) {
-        self.unread = true;
-        // Spinning has just read the clock for the first bytes of a response.
-        self.read = self.found.filter(|_| !self.heard).unwrap_or_else(Instant::now);
-        self.more = more;
-        match octets {
-            0 => self.machine.receive_eof(),
-            _ => self.heard = true,
+    /// What is being done now, for an error.
+    fn doing(&self) -> Doing {
+        match self.phase {
+            Phase::Requesting => Doing::Requesting,
+            Phase::Head => Doing::AwaitingResponse,
+            Phase::Body | Phase::Rest | Phase::Ended => Doing::ReadingBody,
         }
     }
 
-    /// A read failed. An end that nobody announced where the stream's own protocol asks for that (TLS without close_notify)
-    /// is one as any other, except in a body: there what came may not be all.
-    pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof if self.doing == Doing::ReadingBody && self.machine.is_receiving() => {
-                Err(self.error(Fault::TruncatedBody))
-            }
-            io::ErrorKind::UnexpectedEof => {
-                self.received(0, false);
-                Ok(())
-            }
-            _ => Err(self.error(error)),
-        }
-    }
-
-    /// What `step` gives of what has come. If it gave nothing, it is not asked again before more has come.
-    pub(crate) fn poll<T>(&mut self, step: impl Fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
-        if !self.unread {
-            return Ok(Poll::Pending);
-        }
-        let given = step(self)?;
-        self.unread = given.is_ready();
-        Ok(given)
-    }
-
-    /// The head of the final response.
-    pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
-        let head = self.machine.poll_response().map_err(|error| self.error(error))?;
-        if let Poll::Ready(head) = &head {
-            self.doing = Doing::ReadingBody;
-            if !self.machine.is_receiving() {
-                // Where there is no body some servers send one nonetheless.
-                self.quiet.doubt();
-            }
-            if self.machine.stops_sending(head) {
-                self.stop_sending();
-            }
-        }
-        Ok(head)
-    }
-
-    pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
-        self.machine.poll_part().map_err(|error| self.error(error))
-    }
-
-    /// The rest of a body of known length, if all of it is here, and the request has gone out: the end of the exchange.
-    pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
-        if self.is_sent() { self.machine.take_rest() } else { None }
-    }
-
-    /// Whether an exchange has begun whose end has not been noticed.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open
-    }
-
-    /// Whether the response has come in full and the request has gone out in full.
-    pub(crate) fn is_over(&self) -> bool {
-        self.doing == Doing::ReadingBody && !self.machine.is_receiving() && self.is_sent()
-    }
-
-    /// Whether the request has gone out in full.
-    pub(crate) fn is_sent(&self) -> bool {
-        !self.machine.is_sending() && self.machine.is_flushed()
-    }
-
-    /// The exchange is over, since its last octets were read.
-    pub(crate) fn end(&mut self) {
-        self.open = false;
-        if self.more {
-            self.quiet.doubt();
-        }
-        self.quiet.exchange_ended(self.read);
-    }
-
-    /// An error of what is being done now.
+    /// Makes an error of what is being done now.
     pub(crate) fn error(&self, cause: impl Into<Cause>) -> Error {
         let cause = cause.into();
         let ended = match &cause {
@@ -319,23 +475,12 @@ impl Exchange {
             Cause::System(_) => true,
             _ => false,
         };
-        Error::new(cause, self.doing).retryable(ended && !self.heard && (!self.sent || self.idempotent))
-    }
-
-    /// The caller has left the exchange: reads over what is left of it, if all of that is here. Says whether it was.
-    pub(crate) fn skip(&mut self) -> bool {
-        self.open = false;
-        self.quiet.exchange_left();
-        while let Ok(Poll::Ready(part)) = self.machine.poll_part() {
-            if part.is_none() {
-                return self.doing == Doing::ReadingBody && self.is_sent();
-            }
-        }
-        false
+        let is_retryable = ended && !self.heard && (!self.sent || self.idempotent);
+        Error::new(cause, self.doing()).retryable(is_retryable)
     }
 }
 
-/// The fields of every request, but for those that this one sets itself, and its own.
+/// Adds the fields of every request to those of this one, except where this one has the same name.
 fn merge(base: &Headers, headers: &Headers) -> Result<Headers, LocalError> {
     let mut merged = headers.clone();
     for (name, value) in base.iter() {
@@ -346,8 +491,7 @@ fn merge(base: &Headers, headers: &Headers) -> Result<Headers, LocalError> {
     Ok(merged)
 }
 
-/// Whether a part that the server gives, if it says which, is what was asked for, or the beginning of it
-/// (RFC 9110 §15.3.7).
+/// Reports whether a part that the server gives is what was asked for, or the beginning of it (RFC 9110 §15.3.7).
 pub(crate) fn is_part_of(asked: ByteRange, given: Option<ContentRange>) -> bool {
     // Several parts, each of which says what it is.
     let Some(given) = given else { return true };

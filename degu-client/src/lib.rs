@@ -55,6 +55,9 @@
 //! It sends no request twice by itself, follows no redirect, keeps no cookies, decompresses nothing and has no pool. It
 //! sends no field that was not set, but framing and Host. It reads no body without a limit.
 
+// The type parameter of a connection and of what it gives is one of our two drivers: nobody writes a third.
+#![allow(private_bounds)]
+
 pub mod blocking;
 pub mod body;
 mod client;
@@ -63,6 +66,7 @@ mod connection;
 #[cfg(feature = "hyper-util")]
 mod connector;
 mod dial;
+mod driver;
 mod error;
 mod exchange;
 mod incoming;
@@ -70,33 +74,36 @@ mod link;
 mod options;
 mod owned;
 mod peer;
-mod quiet;
 mod reader;
 mod resolve;
+#[cfg(feature = "tls")]
+mod secure;
 #[cfg(test)]
 mod simulation;
 mod stream;
 mod timer;
 #[cfg(feature = "tls")]
 mod tls;
+mod transport;
 
 pub use bytes::Bytes;
 pub use client::Client;
-pub use connection::Connection;
+pub use connection::{Connection, ConnectionOf};
 #[cfg(feature = "hyper-util")]
 pub use connector::{Connector, Dialled};
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError, RemoteError, Source, Spin,
-    Trailers, Zone,
+    ContentRange, Credentials, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError, RemoteError,
+    Source, Spin, Trailers, Zone,
 };
+pub use driver::Async;
 pub use error::{Cause, Deadline, Doing, Error};
-pub use incoming::{Incoming, Response};
+pub use incoming::{Incoming, IncomingOf, Response, ResponseOf};
 pub use options::OptionsOf;
 pub use owned::{OwnedIncoming, OwnedResponse};
-pub use peer::{Credentials, Peer};
-pub use reader::Reader;
+pub use peer::Peer;
+pub use reader::{Reader, ReaderOf};
 
 /// The options of an async [`Client`].
 pub type Options = OptionsOf<Client>;

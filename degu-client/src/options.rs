@@ -4,12 +4,12 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use degu_wire::{Address, Headers, Limits, LocalError, Spin};
 
-use crate::{Client, Peer};
+use crate::peer::Peer;
 
 /// How to connect and what to send with every request: made by `Client::options()`, turned into a client by
 /// [`client`](Self::client).
 ///
-/// `C` is the kind of client that comes out, [`Client`] or [`blocking::Client`](crate::blocking::Client); one can be
+/// `C` is the kind of client that comes out, [`Client`](crate::Client) or [`blocking::Client`](crate::blocking::Client); one can be
 /// made into the other at no cost.
 ///
 /// ```
@@ -73,17 +73,6 @@ impl<C> OptionsOf<C> {
             server_name: None,
         };
         Self { settings, client: PhantomData }
-    }
-
-    /// A client with these options, for a server at `address`. Nothing is opened.
-    pub fn client(self, address: impl Into<Address>) -> C
-    where
-        C: From<Client>,
-    {
-        let (address, settings) = (address.into(), self.settings);
-        let host = settings.host.clone();
-        let host = host.unwrap_or_else(|| address.host_with_default(settings.default_port()).to_string().into());
-        Client(Arc::new(Base { address, host, settings })).into()
     }
 
     /// The Host field, in place of the one that the address has: the host without its zone, and the port unless it is
@@ -220,6 +209,16 @@ impl<C> OptionsOf<C> {
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.settings.server_name = Some(name.into().into());
         self
+    }
+}
+
+impl Base {
+    /// Puts together what the options say and where the server is.
+    pub(crate) fn new<C>(address: Address, options: OptionsOf<C>) -> Self {
+        let settings = options.settings;
+        let host = settings.host.clone();
+        let host = host.unwrap_or_else(|| address.host_with_default(settings.default_port()).to_string().into());
+        Self { address, host, settings }
     }
 }
 

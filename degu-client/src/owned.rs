@@ -10,8 +10,10 @@ use std::{
 use degu_wire::machine::Reason;
 use degu_wire::{Body, BodyOf, BoxError, ChunkExtensions, Headers, LocalBody, Method, Part, Source};
 
+use crate::connection::{Connection, ConnectionOf};
+use crate::driver::Async;
+use crate::error::Error;
 use crate::link::SourceOf;
-use crate::{Connection, Error};
 
 /// A response that owns its connection until its body has been read: what [`Connection::exchange`] gives.
 ///
@@ -38,7 +40,7 @@ pub struct OwnedIncoming<S: ?Sized = dyn Source + Send> {
     ended: bool,
 }
 
-impl Connection {
+impl ConnectionOf<Async> {
     /// Sends a request as [`request`](Self::request) does, in an exchange that owns the connection: for those who can not
     /// borrow it, since the response outlives them.
     ///
@@ -80,10 +82,8 @@ impl Connection {
         headers: impl TryInto<Headers, Error: Into<Error>>,
         body: BodyOf<S>,
     ) -> Result<OwnedResponse<S>, Error> {
-        let headers = self.link().headers(headers)?;
-        // What it gives may be for another than the one before.
-        self.link().doubt();
-        let source = self.link().begin(method.into(), uri, &headers, body)?;
+        let (content, source) = body.split();
+        self.link().begin(method.into(), uri, headers, content)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
         let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
         if incoming.remaining() == Some(0) {
@@ -120,7 +120,7 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
 
     /// How many octets are still to be read, where the length was announced.
     pub fn remaining(&mut self) -> Option<u64> {
-        self.connection.link().exchange().machine.body_remaining()
+        self.connection.link().exchange().remaining()
     }
 
     /// The connection back. If the body was not read to its end and has not come in full, it is closed.
@@ -212,7 +212,7 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
         let part = ready!(incoming.poll_part(cx))?;
         // Who has got the last part does not come back for the end of it.
-        let at_end = part.is_some() && incoming.connection.link().exchange().is_over();
+        let at_end = part.is_some() && incoming.connection.link().exchange().is_complete();
         if at_end {
             let _ = incoming.poll_part(cx)?;
         }

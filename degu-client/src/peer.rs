@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use degu_wire::Address;
+use degu_wire::{Address, Credentials};
 
 /// The server that a new connection leads to: what [`on_connect`](crate::OptionsOf::on_connect) looks at.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ impl<'c> Peer<'c> {
     pub(crate) fn new(address: &'c Address, socket: BorrowedFd<'_>) -> Self {
         Self {
             address,
-            credentials: credentials(address, socket),
+            credentials: address.is_unix().then(|| of_peer(socket)).flatten(),
             #[cfg(feature = "tls")]
             identity: None,
         }
@@ -33,7 +33,7 @@ impl<'c> Peer<'c> {
         self.address
     }
 
-    /// Who opened the Unix socket that was connected to; `None` over TCP, and on systems other than Linux and Android.
+    /// Returns the process that listens on the Unix socket; `None` over TCP, and on systems other than Linux and Android.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
@@ -45,28 +45,14 @@ impl<'c> Peer<'c> {
     }
 }
 
-/// The process at the other end of a Unix socket, as the kernel knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Credentials {
-    /// The process, as it was when it began to listen. It may have ended since, and the number may be in use again.
-    pub pid: i32,
-    /// Its effective user.
-    pub uid: u32,
-    /// Its effective group.
-    pub gid: u32,
-}
-
+/// Returns the credentials of the peer of a connected Unix socket, where the system has them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn credentials(address: &Address, socket: BorrowedFd<'_>) -> Option<Credentials> {
-    if !address.is_unix() {
-        return None;
-    }
-    let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
-    Some(Credentials { pid: peer.pid.as_raw_nonzero().get(), uid: peer.uid.as_raw(), gid: peer.gid.as_raw() })
+fn of_peer(socket: BorrowedFd<'_>) -> Option<Credentials> {
+    let peer = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
+    Some(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn credentials(_: &Address, _: BorrowedFd<'_>) -> Option<Credentials> {
+fn of_peer(_: BorrowedFd<'_>) -> Option<Credentials> {
     None
 }

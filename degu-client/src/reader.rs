@@ -1,7 +1,7 @@
-//! A body as a reader.
+//! The body of a response as a reader.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -9,13 +9,16 @@ use std::{
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
-use crate::Incoming;
+use crate::driver::Async;
+use crate::incoming::IncomingOf;
+use crate::link::Driver;
 
-/// The body of a response as a reader: [`Incoming::into_reader`].
+/// The body of a response as a reader: what `into_reader` of a body returns. It is a [`BufRead`](io::BufRead) in the
+/// blocking client, and an [`AsyncBufRead`] in the async one.
 ///
 /// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`] with the
 /// [`Error`](crate::Error) inside, of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection ended
-/// too early. Reading on after an error gives errors.
+/// too early. Reading on after an error returns errors.
 ///
 /// ```no_run
 /// # async fn example(connection: &mut degu_client::Connection) -> Result<(), Box<dyn std::error::Error>> {
@@ -24,43 +27,66 @@ use crate::Incoming;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
-pub struct Reader<'c> {
-    body: Incoming<'c>,
+pub struct ReaderOf<'c, D: Driver> {
+    body: IncomingOf<'c, D>,
     piece: Bytes,
 }
 
-impl<'c> Reader<'c> {
-    pub(crate) fn new(body: Incoming<'c>) -> Self {
+/// A [reader](ReaderOf) of the async client.
+pub type Reader<'c> = ReaderOf<'c, Async>;
+
+impl<'c, D: Driver> ReaderOf<'c, D> {
+    pub(crate) fn new(body: IncomingOf<'c, D>) -> Self {
         Self { body, piece: Bytes::new() }
     }
 
-    /// The body back, for its trailers. What was read ahead and not consumed is lost.
-    pub fn into_body(self) -> Incoming<'c> {
+    /// Returns the body, for its trailers. What was read ahead and not consumed is lost.
+    pub fn into_body(self) -> IncomingOf<'c, D> {
         self.body
+    }
+
+    /// Reads ahead if there is nothing left of the piece before.
+    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.piece.is_empty() {
+            self.piece = ready!(self.body.poll_data(cx))?.unwrap_or_default();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Returns what was read ahead; nothing at the end.
+    pub(crate) fn piece(&self) -> &[u8] {
+        &self.piece
+    }
+
+    pub(crate) fn advance(&mut self, octets: usize) {
+        self.piece.advance(octets);
     }
 }
 
-impl AsyncBufRead for Reader<'_> {
+impl AsyncBufRead for ReaderOf<'_, Async> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        if this.piece.is_empty() {
-            this.piece = ready!(this.body.poll_data(cx))?.unwrap_or_default();
-        }
-        Poll::Ready(Ok(&this.piece))
+        this.poll_ahead(cx).map_ok(|()| this.piece())
     }
 
     fn consume(self: Pin<&mut Self>, octets: usize) {
-        self.get_mut().piece.advance(octets);
+        self.get_mut().advance(octets);
     }
 }
 
-impl AsyncRead for Reader<'_> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let piece = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let octets = piece.len().min(buffer.remaining());
-        buffer.put_slice(&piece[..octets]);
-        self.consume(octets);
+impl AsyncRead for ReaderOf<'_, Async> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_ahead(cx))?;
+        let octets = this.piece().len().min(buffer.remaining());
+        buffer.put_slice(&this.piece()[..octets]);
+        this.advance(octets);
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<D: Driver> fmt::Debug for ReaderOf<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("body", &self.body).field("ahead", &self.piece.len()).finish()
     }
 }

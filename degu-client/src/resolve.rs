@@ -1,92 +1,26 @@
-//! From addresses to what sockets take, without waiting for anybody.
+//! What the async and the blocking client share of making a connection.
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-use std::io;
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::OwnedFd;
+use std::net::SocketAddr;
 use std::time::Instant;
 
-use degu_wire::{Address, AddressError, AddressFault, AddressKind, Zone};
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType};
+use degu_wire::{Address, AddressError, AddressFault, SocketName};
+use nix::net::if_::if_nametoindex;
+use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::{Cause, Deadline};
+use crate::error::{Cause, Deadline};
 
-/// Where a socket can connect to.
-pub(crate) enum Target<'a> {
-    Ip(SocketAddr),
-    Unix(SocketAddrUnix),
-    Name { host: &'a str, port: u16 },
+/// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
+pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, Cause> {
+    match address.to_socket(|name| Ok::<_, Cause>(if_nametoindex(name)?))? {
+        // The kernel chooses a name when a server binds.
+        SocketName::Unix(name) if name.is_empty() => Err(AddressError::from(AddressFault::NotBound).into()),
+        target => Ok(target),
+    }
 }
 
-/// Resolves what needs no name server: zones by the name of their interface.
-pub(crate) fn target(address: &Address) -> Result<Target<'_>, Cause> {
-    Ok(match address.kind() {
-        AddressKind::V4(address) => Target::Ip(address.into()),
-        AddressKind::V6 { ip, zone, port } => {
-            let zone = match zone {
-                Zone::None if ip.is_unicast_link_local() => {
-                    return Err(AddressError::from(AddressFault::ZoneMissing).into());
-                }
-                Zone::None => 0,
-                Zone::Index(index) => index,
-                Zone::Name(name) => zone_index(ip, name)?,
-            };
-            Target::Ip(SocketAddrV6::new(ip, port, 0, zone).into())
-        }
-        AddressKind::Path(path) => {
-            address.check()?;
-            Target::Unix(SocketAddrUnix::new(path)?)
-        }
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        AddressKind::Abstract(name) => Target::Unix(SocketAddrUnix::new_abstract_name(name)?),
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        AddressKind::Abstract(_) => return Err(Cause::Address(AddressFault::AbstractUnsupported.into())),
-        AddressKind::Name { host, port } => Target::Name { host, port },
-        // The kernel chooses when a server binds.
-        _ => return Err(Cause::Address(AddressFault::NotBound.into())),
-    })
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn zone_index(_: Ipv6Addr, name: &str) -> Result<u32, Cause> {
-    use rustix::net::{SocketFlags, netdevice::name_to_index, socket_with};
-    let socket = socket_with(AddressFamily::INET6, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    Ok(name_to_index(&socket, name)?)
-}
-
-/// Where rustix has no such call the resolver knows interfaces by their names.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn zone_index(ip: Ipv6Addr, name: &str) -> Result<u32, Cause> {
-    use std::net::ToSocketAddrs;
-    let found = (format!("{ip}%{name}").as_str(), 0).to_socket_addrs()?.find_map(|found| match found {
-        SocketAddr::V6(found) => Some(found.scope_id()),
-        SocketAddr::V4(_) => None,
-    });
-    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no interface of that name").into())
-}
-
-/// What a write does when the peer is gone: an error, and no signal. Where the flag is missing it is Rust's runtime that
-/// ignores SIGPIPE.
-#[cfg(not(target_vendor = "apple"))]
-pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-pub(crate) const NO_SIGNAL: SendFlags = SendFlags::empty();
-
-/// A Unix stream socket that children do not inherit.
-#[cfg(not(target_vendor = "apple"))]
-pub(crate) fn unix_socket(nonblocking: bool) -> Result<OwnedFd, Cause> {
-    use rustix::net::{SocketFlags, socket_with};
-    let flags = if nonblocking { SocketFlags::NONBLOCK } else { SocketFlags::empty() };
-    Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC | flags, None)?)
-}
-
-/// A Unix stream socket that children do not inherit, but for one that is made right now.
-#[cfg(target_vendor = "apple")]
-pub(crate) fn unix_socket(nonblocking: bool) -> Result<OwnedFd, Cause> {
-    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    rustix::io::ioctl_fionbio(&socket, nonblocking)?;
-    Ok(socket)
+/// Makes a Unix socket, and the address that it is to connect to.
+pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), Cause> {
+    Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(name)?))
 }
 
 /// The addresses of a name in the order in which they are tried: the families in turn, the one that the resolver put

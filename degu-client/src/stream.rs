@@ -1,254 +1,199 @@
 //! What an async connection reads and writes.
 //!
-//! A readiness that nobody asked for wakes a thread for nothing. On a TCP socket the kernel reports room to write only to
-//! those who ran out of it. On a Unix socket it does so for every message that the peer takes, so there a socket begins
-//! [`Lean`](Stream::Lean): registered for input alone, and registered anew for both when a write finds no room.
+//! A readiness that was not asked for wakes a thread for nothing. On a Unix socket the kernel reports room for writing
+//! whenever the peer takes a message. So a [`Socket`] is registered for input alone, and again for both when a write finds
+//! no room.
 
 use std::{
     fmt,
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::BytesMut;
-use rustix::io::Errno;
-use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream, unix::pipe};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 
-use crate::resolve::NO_SIGNAL;
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
+use crate::transport::{Idle, Scratch, Transport, check, read, write};
 
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A stream whose calls are pending where they would block.
+pub(crate) trait AsyncStream: Transport {
+    /// Appends what was received; 0 bytes are the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-/// A socket, anything else, or nothing any more.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    /// A Unix socket that is registered for input alone. Of all that tokio has for it this is what reads into a buffer
-    /// that nobody cleared first; reading a socket and reading a pipe are the same `read(2)`.
-    Lean(pipe::Receiver),
-    #[cfg(feature = "tls")]
-    Tls(Box<Tls<Stream>>),
-    Other(Box<dyn Io>),
-    Closed,
-    #[cfg(test)]
-    Simulated(degu_simulation::Pipe),
-}
-
-impl Stream {
-    /// A connected Unix socket that does not block.
-    pub(crate) fn unix(socket: OwnedFd) -> io::Result<Self> {
-        Ok(Self::Lean(pipe::Receiver::from_owned_fd_unchecked(socket)?))
-    }
-
-    /// Registers a lean socket for output too.
-    fn widen(&mut self) -> io::Result<()> {
-        if let Self::Lean(stream) = std::mem::replace(self, Self::Closed) {
-            *self = Self::Unix(UnixStream::from_std(stream.into_nonblocking_fd()?.into())?);
-        }
-        Ok(())
-    }
-
-    /// Ready when something has come, or may have.
-    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
-            Self::Unix(stream) => stream.poll_read_ready(cx).map(drop),
-            Self::Lean(stream) => stream.poll_read_ready(cx).map(drop),
-            // What knows nothing of readiness is read.
-            _ => Poll::Ready(()),
-        }
-    }
-
-    /// Whether the runtime has heard that something has come, or does not listen.
-    pub(crate) fn has_heard(&self) -> bool {
-        // A read of nothing goes to the socket only where the runtime has heard that there is something.
-        let read = match self {
-            Self::Tcp(stream) => stream.try_read(&mut []),
-            Self::Unix(stream) => stream.try_read(&mut []),
-            Self::Lean(stream) => stream.try_read(&mut []),
-            _ => return true,
-        };
-        !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    /// Appends what has come; 0 octets are the end.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => pin!(stream.read_buf(buffer)).poll(cx),
-            Self::Unix(stream) => pin!(stream.read_buf(buffer)).poll(cx),
-            Self::Lean(stream) => pin!(stream.read_buf(buffer)).poll(cx),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.poll_read_buffer(cx, buffer),
-            Self::Other(stream) => pin!(stream.read_buf(buffer)).poll(cx),
-            Self::Closed => Poll::Ready(Ok(0)),
-            #[cfg(test)]
-            Self::Simulated(pipe) => pipe.poll_read_buffer(cx, buffer),
-        }
-    }
-
-    /// Appends what has come, by way of `scratch`, without waiting and without the runtime's knowing; 0 octets are the end,
-    /// and `None` is nothing.
+    /// Appends what was received, past the runtime and without a wake-up; `None` is nothing. A stream of the caller's can
+    /// only be waited for.
     ///
-    /// The runtime hears of changes alone, and keeps those that it has heard: nothing is lost by it, at worst it looks
-    /// once in vain. A stream of the caller's can only be waited for.
-    pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
-        #[cfg(feature = "tls")]
-        if let Self::Tls(stream) = self {
-            return stream.try_read(buffer);
-        }
-        let Some(socket) = self.socket() else { return Ok(None) };
-        match recv(socket, &mut *scratch, RecvFlags::DONTWAIT) {
-            Ok((read, _)) => {
-                buffer.extend_from_slice(&scratch[..read]);
-                Ok(Some(read))
-            }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Whether there is a socket to look at.
-    pub(crate) fn is_socket(&self) -> bool {
-        self.socket().is_some()
-    }
-
-    /// Whether what a socket gives is what the peer wrote, octet for octet: without records around it.
-    pub(crate) fn is_bare(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return !matches!(self, Self::Tls(_));
-        #[cfg(not(feature = "tls"))]
-        true
+    /// The runtime hears of changes alone, and keeps those that it has heard of, so that at worst it reads in vain later.
+    fn try_read(&mut self, _: &mut BytesMut) -> io::Result<Option<usize>> {
+        Ok(None)
     }
 
     /// Writes some of these pieces, which are not all empty.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        #[cfg(feature = "tls")]
-        if let Self::Tls(stream) = self {
-            return stream.poll_write_pieces(cx, pieces);
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+
+    /// Passes on what the stream itself holds back.
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends what is written.
+    #[cfg(feature = "hyper-util")]
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// A connected socket, registered with the runtime.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    /// `None` after registering it for output failed.
+    registered: Option<AsyncFd<OwnedFd>>,
+    /// It is registered for output, too.
+    writes: bool,
+    scratch: Scratch,
+}
+
+impl Socket {
+    /// Registers a connected socket that does not block.
+    pub(crate) fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let registered = register(socket.into(), Interest::READABLE)?;
+        Ok(Self { registered: Some(registered), writes: false, scratch: Scratch::default() })
+    }
+
+    /// Reads what was received.
+    #[cfg(feature = "tls")]
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<usize>> {
+        poll_recv(registered(&self.registered)?, cx, octets)
+    }
+
+    /// Writes what there is room for.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match write(registered(&self.registered)?, pieces) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            written => return Poll::Ready(written),
         }
-        if let Self::Lean(stream) = self {
-            match write_socket(stream.as_fd(), pieces) {
-                Err(Errno::AGAIN) => {}
-                written => return Poll::Ready(written.map_err(io::Error::from)),
+        if !self.writes
+            && let Some(registered) = self.registered.take()
+        {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            self.registered = Some(register(registered.into_inner(), interest)?);
+            self.writes = true;
+        }
+        loop {
+            let mut ready = ready!(registered(&self.registered)?.poll_write_ready(cx))?;
+            if let Ok(written) = ready.try_io(|socket| write(socket, pieces)) {
+                return Poll::Ready(written);
             }
         }
-        let stream = self.writer()?;
+    }
+}
+
+// The registration that replaces it is an unsafe function, because `AsRawFd` may be implemented by a type that does not own
+// what it returns. `OwnedFd` does.
+#[expect(deprecated, reason = "sound for a descriptor that is owned, and the only safe one")]
+fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(socket, interest)
+}
+
+fn registered(socket: &Option<AsyncFd<OwnedFd>>) -> io::Result<&AsyncFd<OwnedFd>> {
+    socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+}
+
+fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<usize>> {
+    loop {
+        let mut ready = ready!(socket.poll_read_ready(cx))?;
+        match ready.try_io(|socket| read(socket, octets, false)) {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(read) => {
+                // A read that left room has emptied the socket: the next one would find nothing.
+                if let Ok(octets_read @ 1..) = read
+                    && octets_read < octets.len()
+                {
+                    ready.clear_ready();
+                }
+                return Poll::Ready(read);
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+impl Transport for Socket {
+    fn check(&mut self) -> io::Result<Idle> {
+        Ok(check(registered(&self.registered)?))
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.registered.as_ref().map(AsFd::as_fd)
+    }
+}
+
+impl AsyncStream for Socket {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let room = self.scratch.room(buffer);
+        let octets = ready!(poll_recv(registered(&self.registered)?, cx, room))?;
+        buffer.extend_from_slice(&room[..octets]);
+        Poll::Ready(Ok(octets))
+    }
+
+    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        let room = self.scratch.room(buffer);
+        match read(registered(&self.registered)?, room, false) {
+            Ok(octets) => {
+                buffer.extend_from_slice(&room[..octets]);
+                Ok(Some(octets))
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, pieces)
+    }
+
+    #[cfg(feature = "hyper-util")]
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = registered(&self.registered)?;
+        Poll::Ready(socket2::SockRef::from(socket.get_ref()).shutdown(std::net::Shutdown::Write))
+    }
+}
+
+/// A stream that the caller brought.
+pub(crate) struct Foreign<T>(pub(crate) T);
+
+impl<T: Send> Transport for Foreign<T> {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for Foreign<T> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        pin!(self.0.read_buf(buffer)).poll(cx)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = match pieces {
-            [only] => stream.poll_write(cx, only),
-            _ => stream.poll_write_vectored(cx, pieces),
+            [only] => Pin::new(&mut self.0).poll_write(cx, only),
+            _ => Pin::new(&mut self.0).poll_write_vectored(cx, pieces),
         };
         match written {
-            // An end where there is none: the stream takes nothing and does not say why.
+            // The stream takes nothing and does not say why.
             Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
             written => written,
         }
     }
 
-    /// The writing half, to be waited for; an error where there is none any more.
-    pub(crate) fn writer(&mut self) -> io::Result<Pin<&mut (dyn AsyncWrite + Unpin)>> {
-        if let Self::Lean(_) = self {
-            self.widen()?;
-        }
-        Ok(match self {
-            Self::Tcp(stream) => Pin::new(stream),
-            Self::Unix(stream) => Pin::new(stream),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => Pin::new(&mut **stream),
-            Self::Other(stream) => Pin::new(stream),
-            Self::Lean(_) | Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
-            #[cfg(test)]
-            Self::Simulated(pipe) => Pin::new(pipe),
-        })
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
-    /// Passes on what the stream itself holds back. Sockets hold nothing.
-    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Other(stream) => Pin::new(stream).poll_flush(cx),
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// What has happened while nothing should, where that can be seen.
-    pub(crate) fn look(&mut self) -> io::Result<Silence> {
-        #[cfg(feature = "tls")]
-        if let Self::Tls(stream) = self {
-            return stream.look();
-        }
-        #[cfg(test)]
-        if let Self::Simulated(pipe) = self {
-            return Ok(match pipe.peek() {
-                (0, None) => Silence::Kept,
-                (0, Some(_)) => Silence::Ended,
-                _ => Silence::Broken,
-            });
-        }
-        Ok(self.socket().map_or(Silence::Kept, peek))
-    }
-
-    /// The socket, where it is known.
-    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Tcp(stream) => Some(stream.as_fd()),
-            Self::Unix(stream) => Some(stream.as_fd()),
-            Self::Lean(stream) => Some(stream.as_fd()),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.socket(),
-            Self::Other(_) | Self::Closed => None,
-            #[cfg(test)]
-            Self::Simulated(_) => None,
-        }
+    #[cfg(feature = "hyper-util")]
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 
-impl fmt::Debug for Stream {
+impl<T> fmt::Debug for Foreign<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(stream) => stream.fmt(f),
-            Self::Unix(stream) => stream.fmt(f),
-            Self::Lean(stream) => stream.fmt(f),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.fmt(f),
-            Self::Other(_) => f.write_str("a stream of the caller's"),
-            Self::Closed => f.write_str("closed"),
-            #[cfg(test)]
-            Self::Simulated(pipe) => pipe.fmt(f),
-        }
-    }
-}
-
-/// Writes some of these pieces, which are not all empty, without waiting.
-pub(crate) fn write_socket(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    let flags = SendFlags::DONTWAIT | NO_SIGNAL;
-    retry_on_intr(|| match pieces {
-        [only] => send(socket, only, flags),
-        pieces => sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags),
-    })
-}
-
-/// What has happened on a socket that should be silent.
-pub(crate) enum Silence {
-    Kept,
-    /// Octets that nobody asked for.
-    Broken,
-    /// The peer closed.
-    Ended,
-}
-
-/// Looks whether something has come, without waiting and without taking it.
-pub(crate) fn peek(socket: BorrowedFd<'_>) -> Silence {
-    match recv(socket, &mut [0][..], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((_, 0)) => Silence::Ended,
-        Ok(_) => Silence::Broken,
-        Err(Errno::AGAIN | Errno::INTR) => Silence::Kept,
-        Err(_) => Silence::Ended,
+        f.write_str("a stream of the caller's")
     }
 }

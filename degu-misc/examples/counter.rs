@@ -1,6 +1,6 @@
 //! A local daemon: a counter that only this user's processes may read and raise. Ask it:
 //! `curl --unix-socket /run/user/$UID/counter.sock http://localhost/counter`.
-use degu_server::{Address, BoxError, Credentials, IntoResponse, Method, Request, Response, Server, Session};
+use degu_server::{Address, BoxError, IntoResponse, Method, Request, Response, Server, Session, own_credentials};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ impl Counter {
 
 fn main() -> Result<(), BoxError> {
     let counter = Counter::default();
-    let me = Credentials::current().uid;
+    let me = own_credentials().uid;
     let server = Server::options()
         .socket_mode(0o600)
         .on_connect(async move |session: &mut Session| session.credentials().is_some_and(|peer| peer.uid == me))

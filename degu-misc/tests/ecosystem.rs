@@ -23,7 +23,7 @@ mod tls {
 
     use degu_client::{Address, Client, blocking};
     use degu_misc::{Leaf, TempPki, TempServer};
-    use degu_server::{Credentials, Request, Session};
+    use degu_server::{Request, Session, own_credentials};
     use degu_tls::ClientTls;
 
     use crate::common::{Serving, program};
@@ -49,7 +49,7 @@ mod tls {
         let remote = serving.next_address();
 
         let local = blocking::Client::new(address(&serving.address));
-        assert_eq!(ask(local).unwrap(), format!("uid Some({}), certificate None\n", Credentials::current().uid));
+        assert_eq!(ask(local).unwrap(), format!("uid Some({}), certificate None\n", own_credentials().uid));
         let with = |tls| blocking::Client::from(Client::options().tls(tls).client(address(&remote)));
         assert_eq!(ask(with(pki.client_tls())).unwrap(), "uid None, certificate Some(\"client.example\")\n");
         let nobody = ask(with(ClientTls::private(pki.servers()).build().unwrap())).unwrap_err();

@@ -1,48 +1,27 @@
-//! Who is at the other end of a Unix socket.
+//! The credentials of processes on this machine.
 
-use rustix::fd::AsFd;
+use std::os::fd::AsFd;
 
-/// The process at the other end of a Unix socket, as the kernel vouches for it (`SO_PEERCRED`).
-///
-/// They are those of the moment when the peer connected. The user and the group can be relied on; a process id may belong
-/// to another process by the time it is looked at. Linux and Android only: other systems have nothing that says all three.
+pub use degu_wire::Credentials;
+use nix::unistd::{getegid, geteuid};
+
+/// Returns the credentials of this process, to compare a peer's with.
 ///
 /// ```
-/// use degu_server::Credentials;
-///
-/// assert_eq!(Credentials::current().pid, std::process::id() as i32);
+/// assert_eq!(degu_server::own_credentials().pid, std::process::id() as i32);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Credentials {
-    /// The process.
-    pub pid: i32,
-    /// Its effective user.
-    pub uid: u32,
-    /// Its effective group.
-    pub gid: u32,
+pub fn own_credentials() -> Credentials {
+    Credentials { pid: std::process::id() as i32, uid: geteuid().as_raw(), gid: getegid().as_raw() }
 }
 
-impl Credentials {
-    /// Those of this process: to compare a peer's with.
-    pub fn current() -> Self {
-        Self {
-            pid: rustix::process::getpid().as_raw_nonzero().get(),
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-        }
-    }
+/// Returns the credentials of the peer of a connected Unix socket, where the system has them.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn of_peer(socket: &impl AsFd) -> Option<Credentials> {
+    let peer = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
+    Some(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
+}
 
-    /// Those of the peer of a connected Unix socket. `None` where the system has none to give.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) fn of_peer(socket: impl AsFd) -> Option<Self> {
-        let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
-        Some(Self { pid: peer.pid.as_raw_nonzero().get(), uid: peer.uid.as_raw(), gid: peer.gid.as_raw() })
-    }
-
-    /// Other systems have no socket option that says all three.
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) fn of_peer(_: impl AsFd) -> Option<Self> {
-        None
-    }
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn of_peer(_: &impl AsFd) -> Option<Credentials> {
+    None
 }

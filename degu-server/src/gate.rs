@@ -2,15 +2,18 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use nix::libc::MSG_NOSIGNAL;
+use socket2::SockRef;
 use tokio::time::timeout;
 
-use crate::listen::{Accepted, Accepting, NO_SIGNAL};
+use crate::listen::{Accepted, Accepting};
 use crate::server::first;
 use crate::state::{Phase, ServerState};
 
@@ -105,18 +108,18 @@ impl Gate {
 
     /// A connection that waits already, if there is one.
     fn waiting(&self) -> Option<Accepted> {
-        self.sockets.iter().find_map(Accepting::try_accept)
+        self.sockets.iter().find_map(|socket| socket.accept_now().ok())
     }
 }
 
-/// Says no, without waiting for anything. What has come already is read, because closing would cut the answer otherwise.
+/// Answers 503, without waiting. Reads first what has arrived, because closing a socket with unread input would cut the
+/// answer off.
 fn refuse(accepted: &Accepted, secure: bool) {
-    let fd = &accepted.fd;
-    let mut scratch = [0; 4096];
-    let _ = recv(fd, &mut scratch[..], RecvFlags::DONTWAIT);
-    // Under TLS there is nobody yet to say it to.
+    let socket = SockRef::from(&accepted.fd);
+    let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
+    // Under TLS there is no session yet to answer in.
     if !secure {
-        let _ = send(fd, REFUSAL, SendFlags::DONTWAIT | NO_SIGNAL);
+        let _ = socket.send_with_flags(REFUSAL, MSG_NOSIGNAL);
     }
-    let _ = shutdown(fd, Shutdown::Write);
+    let _ = socket.shutdown(Shutdown::Write);
 }

@@ -26,14 +26,14 @@
 //! [`Session::credentials`]. A daemon for the processes of its own user:
 //!
 //! ```no_run
-//! use degu_server::{Address, BoxError, Credentials, IntoResponse, Request, Response, Server, Session};
+//! use degu_server::{Address, BoxError, IntoResponse, Request, Response, Server, Session, own_credentials};
 //!
 //! async fn shout(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
 //!     let text = request.body.read_all(64 * 1024).await?;
 //!     Ok((200, "OK", text.to_ascii_uppercase()).into_response())
 //! }
 //!
-//! let me = Credentials::current().uid;
+//! let me = own_credentials().uid;
 //! Server::options()
 //!     .socket_mode(0o600)
 //!     .on_connect(async move |session: &mut Session| session.credentials().is_some_and(|peer| peer.uid == me))
@@ -112,7 +112,7 @@ pub mod tower;
 mod worker;
 
 pub use app::{App, BoxedApp};
-pub use credentials::Credentials;
+pub use credentials::{Credentials, own_credentials};
 pub use embedded::EmbeddedServer;
 pub use handle::Handle;
 pub use incoming::{BodyError, Incoming};

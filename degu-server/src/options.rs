@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use degu_wire::{Address, Limits, Method, Spin};
+use nix::libc::rlim_t;
+use nix::sys::resource::{Resource, getrlimit};
 
 use crate::{App, Listener, Server, Session};
 
@@ -351,8 +353,8 @@ impl Options {
 }
 
 fn connections_by_descriptors() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(rlim_t::MAX, |(soft, _)| soft);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     limit.saturating_sub(64).max(limit / 2).clamp(1, 1024)
 }
 

@@ -1,44 +1,36 @@
 //! The seconds that a worker counts.
 //!
-//! A runtime that has a timer to mind reads the clock twice at every turn, which comes to a twentieth of what a small
-//! request costs. Where the kernel can say by a descriptor that a second is over, as Linux does, it is asked to.
+//! A runtime that has a timer of its own reads the clock twice at every turn, which comes to a twentieth of what a small
+//! request costs. Linux says by a descriptor that a second is over, so there the runtime has no timer.
 
 use std::time::Duration;
 
-#[cfg(all(target_os = "linux", not(test)))]
-use {
-    rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-    },
-    std::io,
-    tokio::net::unix::pipe,
-};
-
-/// What tells when a second is over.
+/// Tells when a second is over.
 #[derive(Debug)]
 pub(crate) enum Seconds {
-    /// A timer of the kernel. It is waited for and read as a pipe is, which takes no more than `read(2)`.
-    #[cfg(all(target_os = "linux", not(test)))]
-    Kernel(pipe::Receiver),
-    /// The runtime: on other systems, where there is no descriptor left, and in the simulation, which has its own
-    /// clock.
+    #[cfg(target_os = "linux")]
+    Kernel(timerfd::Timer),
+    /// The runtime's timer: on other systems, where no descriptor is left, and in the simulation, which has a clock of
+    /// its own.
     Runtime,
 }
 
 impl Seconds {
     pub(crate) fn new() -> Self {
-        #[cfg(all(target_os = "linux", not(test)))]
-        if let Ok(timer) = timer() {
+        #[cfg(target_os = "linux")]
+        if !cfg!(test)
+            && let Ok(timer) = timerfd::Timer::new()
+        {
             return Self::Kernel(timer);
         }
         Self::Runtime
     }
 
-    /// Ends when a second is over.
+    /// Waits for a second.
     pub(crate) async fn next(&mut self) {
-        #[cfg(all(target_os = "linux", not(test)))]
+        #[cfg(target_os = "linux")]
         if let Self::Kernel(timer) = self {
-            match second_of(timer).await {
+            match timer.second().await {
                 Ok(()) => return,
                 Err(_) => *self = Self::Runtime,
             }
@@ -47,22 +39,40 @@ impl Seconds {
     }
 }
 
-#[cfg(all(target_os = "linux", not(test)))]
-fn timer() -> io::Result<pipe::Receiver> {
-    let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-    pipe::Receiver::from_owned_fd_unchecked(timer)
-}
+#[cfg(target_os = "linux")]
+mod timerfd {
+    use std::io;
+    use std::os::fd::AsFd;
 
-#[cfg(all(target_os = "linux", not(test)))]
-async fn second_of(timer: &pipe::Receiver) -> io::Result<()> {
-    let once =
-        Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: Timespec { tv_sec: 1, tv_nsec: 0 } };
-    timerfd_settime(timer, TimerfdTimerFlags::empty(), &once)?;
-    loop {
-        timer.readable().await?;
-        match timer.try_read(&mut [0; 8]) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            read => return read.map(drop),
+    use nix::sys::time::TimeSpec;
+    use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+    use tokio::net::unix::pipe;
+
+    #[derive(Debug)]
+    pub(crate) struct Timer {
+        timer: TimerFd,
+        /// The same timer, registered. A pipe, because tokio asks for unsafe code to register any other descriptor; it
+        /// is waited for and read in the same way.
+        ticks: pipe::Receiver,
+    }
+
+    impl Timer {
+        pub(crate) fn new() -> io::Result<Self> {
+            let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+            let ticks = pipe::Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?;
+            Ok(Self { timer, ticks })
+        }
+
+        /// Waits for a second. The timer is set once for each, so that a worker without connections is not woken.
+        pub(crate) async fn second(&self) -> io::Result<()> {
+            self.timer.set(Expiration::OneShot(TimeSpec::new(1, 0)), TimerSetTimeFlags::empty())?;
+            loop {
+                self.ticks.readable().await?;
+                match self.ticks.try_read(&mut [0; 8]) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    read => return read.map(drop),
+                }
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::seconds::Seconds;
 use crate::server::first;
 use crate::state::{Phase, ServerState};
 use crate::stats::Counters;
-use crate::{App, Credentials, Options, Session};
+use crate::{App, Options, Session, credentials};
 
 /// Where more connections than this are busy none of them spins for its next request.
 const SPINNING: usize = 4;
@@ -112,7 +112,7 @@ impl Worker {
     }
 
     fn adopt<A: App>(self: &Rc<Self>, accepted: Accepted, app: Arc<A>) {
-        let credentials = accepted.is_unix.then(|| Credentials::of_peer(&accepted.fd)).flatten();
+        let credentials = accepted.is_unix.then(|| credentials::of_peer(&accepted.fd)).flatten();
         let socket = match Socket::new(accepted.fd, accepted.is_unix) {
             Ok(socket) => socket,
             Err(error) => {

@@ -17,7 +17,7 @@ use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use common::Raw;
 use degu_server::hyper::{Caller, RequestBody, serve};
-use degu_server::{Address, Credentials, Listener, Options, Server, Session};
+use degu_server::{Address, Listener, Options, Server, Session, own_credentials};
 use http_body_util::{BodyExt, StreamBody};
 use kit::{Serving, Tell, closing};
 
@@ -52,7 +52,7 @@ fn exchanges_over_every_kind_of_address() {
     for address in [Address::IPV4_LOOPBACK, TCP, path, Address::ABSTRACT] {
         let server = Serving::new(Server::options(), address, app().route("/who", get(who)));
         let mut raw = server.connect();
-        let me = server.address.is_unix().then(|| Credentials::current().uid);
+        let me = server.address.is_unix().then(|| own_credentials().uid);
         for count in 1..4 {
             raw.send("GET /who HTTP/1.1\r\nHost: a\r\n\r\n");
             assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::Running;
 use degu_server::{
-    Address, Body, BoxError, Chunk, Credentials, IntoResponse, Method, Request, Response, Server, Session,
+    Address, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Server, Session, own_credentials,
 };
 use tokio::sync::watch;
 
@@ -22,7 +22,7 @@ impl Counter {
                 let Ok(step) = std::str::from_utf8(&body)?.trim().parse::<u64>() else {
                     return Ok((400, "Bad Request", "a number, please\n").into_response());
                 };
-                assert_eq!(session.credentials().map(|c| c.uid), Some(Credentials::current().uid));
+                assert_eq!(session.credentials().map(|c| c.uid), Some(own_credentials().uid));
                 (200, "OK", (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into_response()
             }
             (_, ["counter"]) => (405, "Method Not Allowed", ()).into_response(),
@@ -35,7 +35,7 @@ impl Counter {
 fn a_counter_for_this_user_only() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("counter.sock");
-    let me = Credentials::current().uid;
+    let me = own_credentials().uid;
     let counter = Counter::default();
     let options = Server::options()
         .socket_mode(0o600)

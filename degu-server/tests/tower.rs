@@ -11,7 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use degu_server::tower::AppService;
 use degu_server::{
-    Address, App, Body, BoxError, Chunk, Credentials, IntoResponse, Limits, Method, Request, Response, Server, Session,
+    Address, App, Body, BoxError, Chunk, IntoResponse, Limits, Method, Request, Response, Server, Session,
+    own_credentials,
 };
 use kit::{Serving, Tell, closing, order};
 
@@ -62,7 +63,7 @@ fn get(path: &str) -> String {
 #[test]
 fn an_app_in_a_router_of_axum() {
     let server = serving(app);
-    let me = Credentials::current().uid;
+    let me = own_credentials().uid;
     let who =
         format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\nSome({me}) 1 example.org", 20 + me.to_string().len());
     assert_eq!(ask(&server, &get("/who")), order(&who));

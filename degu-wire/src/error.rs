@@ -63,196 +63,177 @@ impl fmt::Display for RemoteError {
 
 impl core::error::Error for RemoteError {}
 
-macro_rules! faults {
-    ($($(#[doc = $doc:literal])+ $name:ident $status:literal $text:literal,)*) => {
-        /// What a peer can do wrong. Each fault names the status a server would answer.
+/// Defines what can be wrong as an enum whose variants each have a text.
+macro_rules! explained {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])+ $variant:ident $text:literal,)* }) => {
+        $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Fault {
-            $($(#[doc = $doc])+ $name,)*
+        pub enum $name {
+            $($(#[$doc])+ $variant,)*
         }
 
-        impl Fault {
-            /// Every fault, for tables and metrics.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+        impl $name {
+            /// All of them, for tables and metrics.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// The status a server answers with.
-            pub const fn status(self) -> u16 {
-                match self { $(Self::$name => $status,)* }
-            }
-
-            /// What the peer did, in a clause that follows "the peer sent" or stands alone in a log line.
+            /// Returns what is wrong, and what to do about it.
             pub const fn explain(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
+                match self {
+                    $(Self::$variant => $text,)*
+                }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(self.explain())
             }
         }
     };
 }
+pub(crate) use explained;
 
-faults! {
-    /// The method is empty or has an octet that is not of a token (RFC 9110 §9.1).
-    Method 400 "a method that is not a token",
-    /// A method that this server does not implement (RFC 9110 §9.1).
-    MethodNotImplemented 501 "a method that is not implemented",
-    /// The request target is empty, relative, in authority-form, or has an octet that is not visible ASCII (RFC 9112 §3.2).
-    Target 400 "a malformed request target",
-    /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
-    TargetFragment 400 "a request target with a fragment",
-    /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
-    TargetAuthority 400 "a request target whose authority is malformed",
-    /// The start line has no well-formed `HTTP/1.1` where it must be (RFC 9112 §2.3).
-    Version 400 "a malformed HTTP version",
-    /// Another major version, or HTTP/1.0 where it is not allowed (RFC 9110 §15.6.6).
-    VersionNotSupported 505 "an HTTP version that is not supported",
-    /// The status is not three digits from 100 to 999 (RFC 9112 §4).
-    Status 400 "a malformed status code",
-    /// The reason phrase has a control character (RFC 9112 §4).
-    Reason 400 "a malformed reason phrase",
-    /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
-    LineEnd 400 "a line that does not end with CRLF",
-    /// Octets before a request that are neither a method nor an empty line (RFC 9112 §2.2).
-    LeadingOctets 400 "octets that begin no HTTP message",
-    /// A field name is empty, or has an octet that is not of a token, such as a space before the colon (RFC 9112 §5.1).
-    FieldName 400 "a malformed field name",
-    /// A field value has a control character (RFC 9110 §5.5).
-    FieldValue 400 "a field value with a control character",
-    /// A field line is folded (RFC 9112 §5.2).
-    ObsFold 400 "a folded field line",
-    /// A field that may stand only once is repeated.
-    Repeated 400 "a field twice that may stand once",
-    /// A request has no Host (RFC 9112 §3.2).
-    HostMissing 400 "a request without Host",
-    /// Host is not `uri-host [":" port]` (RFC 9112 §3.2).
-    Host 400 "a malformed Host",
-    /// Content-Length is not `1*DIGIT` of at most 64 bits (RFC 9112 §6.3).
-    ContentLength 400 "a malformed Content-Length",
-    /// Content-Length and Transfer-Encoding in one head (RFC 9112 §6.3).
-    LengthAndCoding 400 "both Content-Length and Transfer-Encoding",
-    /// A transfer coding that is not `chunked` (RFC 9112 §6.1).
-    TransferCoding 501 "a transfer coding that is not implemented",
-    /// Transfer-Encoding in a message of HTTP/1.0, or in a response that has no body (RFC 9112 §6.1).
-    TransferEncoding 400 "Transfer-Encoding where it is not allowed",
-    /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
-    Expectation 417 "an expectation that can not be met",
-    /// The head is longer than `Limits::max_head` (RFC 6585 §5).
-    HeadTooLarge 431 "a head over the limit",
-    /// More fields than `Limits::max_fields` (RFC 6585 §5).
-    TooManyFields 431 "more fields than the limit",
-    /// The chunk size is not one to sixteen hexadecimal digits (RFC 9112 §7.1).
-    ChunkSize 400 "a malformed chunk size",
-    /// A chunk extension is malformed (RFC 9112 §7.1.1).
-    ChunkExtension 400 "a malformed chunk extension",
-    /// A chunk line is longer than `Limits::max_chunk_line`.
-    ChunkLineTooLong 400 "a chunk line over the limit",
-    /// More chunk extensions than `Limits::extension_budget` allows.
-    ExtensionBudget 400 "more chunk extensions than the limit",
-    /// Chunk data is not followed by CRLF (RFC 9112 §7.1).
-    ChunkEnd 400 "chunk data that is not followed by CRLF",
-    /// A chunk is longer than `Limits::max_chunk`, and whole chunks were asked for.
-    ChunkTooLarge 413 "a chunk over the limit",
-    /// A trailer field that decides framing, routing or authentication (RFC 9110 §6.5.1).
-    TrailerForbidden 400 "a field that may not stand in trailers",
-    /// The trailer section is longer than `Limits::max_trailers`.
-    TrailersTooLarge 431 "trailers over the limit",
-    /// A body is longer than its reader allows.
-    BodyTooLarge 413 "a body over the limit",
-    /// The connection ended in the middle of a head (RFC 9112 §8).
-    TruncatedHead 400 "only a part of a head before it closed",
-    /// The connection ended in the middle of a body (RFC 9112 §8).
-    TruncatedBody 400 "only a part of a body before it closed",
-    /// The connection ended instead of a response: not one octet of it came.
-    NoResponse 400 "nothing before it closed",
-    /// Octets on a connection that is between two exchanges, or after the end of its last one.
-    UnaskedOctets 400 "octets that nobody asked for",
-    /// More interim responses than `Limits::max_interim`.
-    TooManyInterim 400 "more interim responses than the limit",
-    /// 101 Switching Protocols, which nobody asked for (RFC 9110 §15.2.2).
-    UnexpectedUpgrade 400 "101 although no upgrade was asked for",
-    /// 206 Partial Content, which nobody asked for (RFC 9110 §15.3.7).
-    UnexpectedPartial 400 "206 although no range was asked for",
-    /// The Content-Range of a 206 is missing, malformed, or says another length than the body has (RFC 9110 §14.4).
-    ContentRange 400 "a 206 whose Content-Range is missing, malformed, or not the length of its body",
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.explain())
+explained! {
+    /// What a peer can do wrong. Each text is a clause that follows "the peer sent" or stands alone in a log line.
+    pub enum Fault {
+        /// The method is empty or has an octet that is not of a token (RFC 9110 §9.1).
+        Method "a method that is not a token",
+        /// A method that this server does not implement (RFC 9110 §9.1).
+        MethodNotImplemented "a method that is not implemented",
+        /// The request target is empty, relative, in authority-form, or has an octet that is not visible ASCII (RFC 9112 §3.2).
+        Target "a malformed request target",
+        /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
+        TargetFragment "a request target with a fragment",
+        /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
+        TargetAuthority "a request target whose authority is malformed",
+        /// The start line has no well-formed `HTTP/1.1` where it must be (RFC 9112 §2.3).
+        Version "a malformed HTTP version",
+        /// Another major version, or HTTP/1.0 where it is not allowed (RFC 9110 §15.6.6).
+        VersionNotSupported "an HTTP version that is not supported",
+        /// The status is not three digits from 100 to 999 (RFC 9112 §4).
+        Status "a malformed status code",
+        /// The reason phrase has a control character (RFC 9112 §4).
+        Reason "a malformed reason phrase",
+        /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
+        LineEnd "a line that does not end with CRLF",
+        /// Octets before a request that are neither a method nor an empty line (RFC 9112 §2.2).
+        LeadingOctets "octets that begin no HTTP message",
+        /// A field name is empty, or has an octet that is not of a token, such as a space before the colon (RFC 9112 §5.1).
+        FieldName "a malformed field name",
+        /// A field value has a control character (RFC 9110 §5.5).
+        FieldValue "a field value with a control character",
+        /// A field line is folded (RFC 9112 §5.2).
+        ObsFold "a folded field line",
+        /// A field that may stand only once is repeated.
+        Repeated "a field twice that may stand once",
+        /// A request has no Host (RFC 9112 §3.2).
+        HostMissing "a request without Host",
+        /// Host is not `uri-host [":" port]` (RFC 9112 §3.2).
+        Host "a malformed Host",
+        /// Content-Length is not `1*DIGIT` of at most 64 bits (RFC 9112 §6.3).
+        ContentLength "a malformed Content-Length",
+        /// Content-Length and Transfer-Encoding in one head (RFC 9112 §6.3).
+        LengthAndCoding "both Content-Length and Transfer-Encoding",
+        /// A transfer coding that is not `chunked` (RFC 9112 §6.1).
+        TransferCoding "a transfer coding that is not implemented",
+        /// Transfer-Encoding in a message of HTTP/1.0, or in a response that has no body (RFC 9112 §6.1).
+        TransferEncoding "Transfer-Encoding where it is not allowed",
+        /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
+        Expectation "an expectation that can not be met",
+        /// The head is longer than `Limits::max_head` (RFC 6585 §5).
+        HeadTooLarge "a head over the limit",
+        /// More fields than `Limits::max_fields` (RFC 6585 §5).
+        TooManyFields "more fields than the limit",
+        /// The chunk size is not one to sixteen hexadecimal digits (RFC 9112 §7.1).
+        ChunkSize "a malformed chunk size",
+        /// A chunk extension is malformed (RFC 9112 §7.1.1).
+        ChunkExtension "a malformed chunk extension",
+        /// A chunk line is longer than `Limits::max_chunk_line`.
+        ChunkLineTooLong "a chunk line over the limit",
+        /// More chunk extensions than `Limits::extension_budget` allows.
+        ExtensionBudget "more chunk extensions than the limit",
+        /// Chunk data is not followed by CRLF (RFC 9112 §7.1).
+        ChunkEnd "chunk data that is not followed by CRLF",
+        /// A chunk is longer than `Limits::max_chunk`, and whole chunks were asked for.
+        ChunkTooLarge "a chunk over the limit",
+        /// A trailer field that decides framing, routing or authentication (RFC 9110 §6.5.1).
+        TrailerForbidden "a field that may not stand in trailers",
+        /// The trailer section is longer than `Limits::max_trailers`.
+        TrailersTooLarge "trailers over the limit",
+        /// A body is longer than its reader allows.
+        BodyTooLarge "a body over the limit",
+        /// The connection ended in the middle of a head (RFC 9112 §8).
+        TruncatedHead "only a part of a head before it closed",
+        /// The connection ended in the middle of a body (RFC 9112 §8).
+        TruncatedBody "only a part of a body before it closed",
+        /// The connection ended instead of a response: not one octet of it came.
+        NoResponse "nothing before it closed",
+        /// Octets on a connection that is between two exchanges, or after the end of its last one.
+        UnaskedOctets "octets that nobody asked for",
+        /// More interim responses than `Limits::max_interim`.
+        TooManyInterim "more interim responses than the limit",
+        /// 101 Switching Protocols, which nobody asked for (RFC 9110 §15.2.2).
+        UnexpectedUpgrade "101 although no upgrade was asked for",
+        /// 206 Partial Content, which nobody asked for (RFC 9110 §15.3.7).
+        UnexpectedPartial "206 although no range was asked for",
+        /// The Content-Range of a 206 is missing, malformed, or says another length than the body has (RFC 9110 §14.4).
+        ContentRange "a 206 whose Content-Range is missing, malformed, or not the length of its body",
     }
 }
 
-/// Our own side asked for something that can not be sent. Nothing of what was refused has been written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LocalError {
-    /// The method is not a token (RFC 9110 §9.1), or is CONNECT, for which nobody here builds a tunnel.
-    Method,
-    /// The request target is not in a form of RFC 9112 §3.2, or has an octet that is not visible ASCII.
-    Target,
-    /// The status is not from 100 to 999, or is interim where a final one is needed.
-    Status,
-    /// The reason phrase has a control character.
-    Reason,
-    /// A field name is not a token (RFC 9110 §5.1).
-    FieldName,
-    /// A field value has a control character, or whitespace around it (RFC 9110 §5.5).
-    FieldValue,
-    /// The fields together do not fit into a head (65,535 octets).
-    HeadTooLarge,
-    /// A field that may not stand twice, or one that the library writes itself and that says something else: where the
-    /// body ends, or what becomes of the connection.
-    FieldNotAllowed,
-    /// Content-Length was set to something that the body is not.
-    ContentLength,
-    /// A field that may not stand in trailers (RFC 9110 §6.5.1).
-    TrailerForbidden,
-    /// A chunk extension's name is not a token, its value has a control character, or the line is over 4 KiB.
-    ChunkExtension,
-    /// A body with this status or method, which have none (RFC 9112 §6.3).
-    BodyNotAllowed,
-    /// The body has more octets than it announced.
-    BodyTooLong,
-    /// The body ended before the length that it announced.
-    BodyTooShort,
-    /// A chunk has more or fewer octets than its announced size.
-    ChunkLength,
-    /// The buffer of the caller is too small for what is to be encoded.
-    BufferTooSmall,
-    /// The call is not possible in this state of the connection.
-    State,
-}
-
-impl LocalError {
-    /// What is wrong, and what to do about it.
-    pub const fn explain(self) -> &'static str {
+impl Fault {
+    /// Returns the status that a server answers with.
+    pub const fn status(self) -> u16 {
         match self {
-            Self::Method => "the method is not a token, or is CONNECT, which is not implemented",
-            Self::Target => {
-                "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment"
-            }
-            Self::Status => "a status is from 100 to 999, and that of a final response from 200",
-            Self::Reason => "the reason phrase has a control character",
-            Self::FieldName => "a field name is not a token",
-            Self::FieldValue => "a field value has a control character or whitespace at an end",
-            Self::HeadTooLarge => "the head is over 65,535 octets",
-            Self::FieldNotAllowed => {
-                "a field twice that may stand once, or one for framing or the connection, which the library writes itself"
-            }
-            Self::ContentLength => "content-length differs from the length of the body",
-            Self::TrailerForbidden => "a field that may not stand in trailers",
-            Self::ChunkExtension => "a chunk extension has a malformed name, a control character, or is over 4 KiB",
-            Self::BodyNotAllowed => "this status or method allows no body",
-            Self::BodyTooLong => "the body has more octets than it announced",
-            Self::BodyTooShort => "the body ended before the length that it announced",
-            Self::ChunkLength => "a chunk has more or fewer octets than its size",
-            Self::BufferTooSmall => "the buffer is too small for what is encoded",
-            Self::State => "the connection is not in a state for this call",
+            Self::ChunkTooLarge | Self::BodyTooLarge => 413,
+            Self::Expectation => 417,
+            Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
+            Self::MethodNotImplemented | Self::TransferCoding => 501,
+            Self::VersionNotSupported => 505,
+            _ => 400,
         }
     }
 }
 
-impl fmt::Display for LocalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.explain())
+explained! {
+    /// Our own side asked for something that cannot be sent. Nothing of what was refused has been written.
+    pub enum LocalError {
+        /// The method is not a token (RFC 9110 §9.1), or is CONNECT, for which nobody here builds a tunnel.
+        Method "the method is not a token, or is CONNECT, which is not implemented",
+        /// The request target is not in a form of RFC 9112 §3.2, or has an octet that is not visible ASCII.
+        Target "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
+        /// The status is not from 100 to 999, or is interim where a final one is needed.
+        Status "a status is from 100 to 999, and that of a final response from 200",
+        /// The reason phrase has a control character.
+        Reason "the reason phrase has a control character",
+        /// A field name is not a token (RFC 9110 §5.1).
+        FieldName "a field name is not a token",
+        /// A field value has a control character, or whitespace around it (RFC 9110 §5.5).
+        FieldValue "a field value has a control character or whitespace at an end",
+        /// The fields together do not fit into a head (65,535 octets).
+        HeadTooLarge "the head is over 65,535 octets",
+        /// A field that may not stand twice, or one that the library writes itself and that says something else: where the
+        /// body ends, or what becomes of the connection.
+        FieldNotAllowed "a field twice that may stand once, or one for framing or the connection, which the library writes itself",
+        /// Content-Length was set to something that the body is not.
+        ContentLength "content-length differs from the length of the body",
+        /// A field that may not stand in trailers (RFC 9110 §6.5.1).
+        TrailerForbidden "a field that may not stand in trailers",
+        /// A chunk extension's name is not a token, its value has a control character, or the line is over 4 KiB.
+        ChunkExtension "a chunk extension has a malformed name, a control character, or is over 4 KiB",
+        /// A body with this status or method, which have none (RFC 9112 §6.3).
+        BodyNotAllowed "this status or method allows no body",
+        /// The body has more octets than it announced.
+        BodyTooLong "the body has more octets than it announced",
+        /// The body ended before the length that it announced.
+        BodyTooShort "the body ended before the length that it announced",
+        /// A chunk has more or fewer octets than its announced size.
+        ChunkLength "a chunk has more or fewer octets than its size",
+        /// The buffer of the caller is too small for what is to be encoded.
+        BufferTooSmall "the buffer is too small for what is encoded",
+        /// The call is not possible in this state of the connection.
+        State "the connection is not in a state for this call",
     }
 }
 

@@ -123,6 +123,7 @@ mod address;
 #[cfg(feature = "alloc")]
 mod body;
 pub mod chunk;
+mod credentials;
 mod error;
 mod framing;
 pub mod head;
@@ -138,10 +139,13 @@ mod sink;
 mod spin;
 mod status;
 
+#[cfg(all(feature = "std", unix))]
+pub use address::SocketName;
 #[cfg(feature = "alloc")]
 pub use address::{Address, AddressError, AddressFault, AddressKind, Zone};
 #[cfg(feature = "alloc")]
 pub use body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source};
+pub use credentials::Credentials;
 pub use error::{Fault, LocalError, RemoteError};
 pub use framing::Framing;
 #[cfg(feature = "alloc")]

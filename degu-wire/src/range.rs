@@ -5,6 +5,9 @@
 
 use core::{fmt, ops::Range, str::FromStr};
 
+use crate::abnf::decimal;
+use crate::error::explained;
+
 /// A part of a representation that a client asks for: the value of a Range field with one range (RFC 9110 §14.2).
 ///
 /// | text | range |
@@ -272,41 +275,21 @@ impl fmt::Display for ContentRange {
     }
 }
 
-/// What is wrong with a range.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RangeError {
-    /// The unit is not `bytes`.
-    Unit,
-    /// More than one range.
-    Several,
-    /// The value is not of the grammar: a number is missing, has a sign, or something stands around it.
-    Syntax,
-    /// A number is over 64 bits, or the last octet is number 2⁶⁴ − 1.
-    Overflow,
-    /// The range ends before it begins, or has no octet.
-    Empty,
-    /// The part ends after the whole does.
-    BeyondTotal,
-}
-
-impl RangeError {
-    /// What is wrong.
-    pub const fn explain(self) -> &'static str {
-        match self {
-            Self::Unit => "the range unit is not `bytes`",
-            Self::Several => "more than one range",
-            Self::Syntax => "the range is malformed",
-            Self::Overflow => "a number in the range is too large",
-            Self::Empty => "the range has no octet",
-            Self::BeyondTotal => "the range ends beyond the total",
-        }
-    }
-}
-
-impl fmt::Display for RangeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.explain())
+explained! {
+    /// What is wrong with a range.
+    pub enum RangeError {
+        /// The unit is not `bytes`.
+        Unit "the range unit is not `bytes`",
+        /// More than one range.
+        Several "more than one range",
+        /// The value is not of the grammar: a number is missing, has a sign, or something stands around it.
+        Syntax "the range is malformed",
+        /// A number is over 64 bits, or the last octet is number 2⁶⁴ − 1.
+        Overflow "a number in the range is too large",
+        /// The range ends before it begins, or has no octet.
+        Empty "the range has no octet",
+        /// The part ends after the whole does.
+        BeyondTotal "the range ends beyond the total",
     }
 }
 
@@ -325,11 +308,8 @@ fn split(octets: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 
 /// `1*DIGIT`
 fn number(digits: &[u8]) -> Result<u64, RangeError> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(RangeError::Syntax);
-    }
-    let step = |value: u64, digit: &u8| value.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    digits.iter().try_fold(0, step).ok_or(RangeError::Overflow)
+    let overflows = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    decimal(digits).ok_or(if overflows { RangeError::Overflow } else { RangeError::Syntax })
 }
 
 /// The number after that of a last octet.

@@ -1,5 +1,4 @@
 //! Every address is its own round trip through text and through the types of the standard library.
-#![cfg(feature = "alloc")]
 
 use core::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 

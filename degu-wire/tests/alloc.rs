@@ -1,5 +1,4 @@
 //! What allocates: nothing in the core level, and nothing for a message in a machine that is warm.
-#![cfg(feature = "alloc")]
 
 use std::hint::black_box;
 use std::task::Poll;

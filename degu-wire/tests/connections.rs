@@ -1,14 +1,9 @@
 //! Whole connections: the corpus of sequences, and arbitrary ones, through either machine however they are cut.
-#![cfg(feature = "alloc")]
 
-#[path = "connections/client.rs"]
 mod client;
-#[path = "corpus/mod.rs"]
-mod corpus;
-#[path = "connections/server.rs"]
 mod server;
 
-use corpus::{Case, Step, escaped};
+use crate::corpus::{self, Case, Step, escaped};
 use degu_wire::chunk::Extension;
 use degu_wire::machine::Connection;
 use degu_wire::{ChunkExtensions, Part};

@@ -1,5 +1,4 @@
 //! A client that waits for `100 Continue` before it sends a body.
-#![cfg(feature = "alloc")]
 
 use std::task::Poll;
 

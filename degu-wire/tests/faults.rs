@@ -1,5 +1,4 @@
 //! What a machine says once its peer broke the protocol: the same, for as long as it is asked.
-#![cfg(feature = "alloc")]
 
 use core::task::Poll;
 

@@ -1,12 +1,8 @@
 //! Heads: the corpora of requests and responses, read by the parsers and by the machines, however they are cut.
-#![cfg(feature = "alloc")]
-
-#[path = "corpus/mod.rs"]
-mod corpus;
 
 use core::task::Poll;
 
-use corpus::{Case, escaped};
+use crate::corpus::{self, Case, escaped};
 use degu_wire::head::{FieldSpan, encode_request, parse_request, parse_response, parse_trailers};
 use degu_wire::machine::{Client, Connection, Content, Server};
 use degu_wire::{Fault, Framing, Headers, Limits, Method, RemoteError};

@@ -1,10 +1,7 @@
 //! A client's machine and a server's, joined by a pipe that carries any number of octets at a time in either direction:
 //! whatever one side sends over several exchanges is what the other receives.
-#![cfg(feature = "alloc")]
 
-#[path = "joined/ends.rs"]
 mod ends;
-#[path = "joined/plan.rs"]
 mod plan;
 
 use core::task::Poll;

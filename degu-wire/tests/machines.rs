@@ -1,5 +1,4 @@
 //! What the machines say about themselves between the octets: buffers, deadlines, the last exchange.
-#![cfg(feature = "alloc")]
 
 use core::task::Poll;
 

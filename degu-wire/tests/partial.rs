@@ -1,5 +1,4 @@
 //! A client that asks for a part, and what it takes for one.
-#![cfg(feature = "alloc")]
 
 use std::task::Poll;
 

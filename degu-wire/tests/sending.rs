@@ -1,6 +1,5 @@
 //! What an application can not make the encoders and the machines send in a head: each try is a [`LocalError`], and nothing of it
 //! is written.
-#![cfg(feature = "alloc")]
 
 use core::task::Poll;
 

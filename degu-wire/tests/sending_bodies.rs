@@ -1,6 +1,5 @@
 //! What an application can not make the encoders and the machines send in a body: each try is a [`LocalError`], and
 //! nothing of it is written.
-#![cfg(feature = "alloc")]
 
 use degu_wire::chunk::{encode_chunk_head, encode_last_chunk};
 use degu_wire::head::encode_trailers;

@@ -1,5 +1,4 @@
 //! The shared vocabulary: what errors, phrases, bodies and fields say, and to whom.
-#![cfg(feature = "alloc")]
 
 use core::future::ready;
 use core::pin::pin;

@@ -1,51 +1,53 @@
 //! Making a blocking connection.
 
-use std::{io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::unix::net::UnixStream, sync::Arc};
+use std::{
+    ffi::OsStr, io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::fd::OwnedFd, os::unix::net::UnixStream,
+};
 
-use degu_wire::Address;
-use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, connect, sockopt};
+use degu_wire::{Address, SocketName};
 
-use super::Connection;
-use super::stream::Stream;
-use crate::options::Base;
-use crate::resolve::{Target, Until, interleave, target, unix_socket};
-use crate::{Cause, Deadline, Error};
-
-impl Connection {
-    pub(super) fn dial(base: Arc<Base>) -> Result<Self, Error> {
-        let until = Until::new(base.settings.connect);
-        let address = base.address.to_connect();
-        dial(&base, &address, until)
-            .and_then(|(stream, peer)| Self::over(stream, base, peer).admit())
-            // `on_connect` may have taken what was left.
-            .and_then(|connection| until.left().map(|_| connection))
-            .map_err(|cause| Error::connecting(cause, &address))
-    }
-}
-
-/// A connection to this address, and with the handshake that it needs.
 #[cfg(feature = "tls")]
-fn dial(base: &Base, address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
-    let Some(handshake) = base.settings.handshake(address)? else { return open(address, until) };
-    let (stream, peer) = open(address, until)?;
-    Ok((stream.secure(handshake, until)?, peer))
+use super::secure::secure;
+use super::stream::{BlockingStream, Socket};
+use crate::error::{Cause, Deadline, Error};
+use crate::options::Base;
+use crate::resolve::{Until, interleave, target, unix_socket};
+
+/// Connects, with the handshake that the address needs, and asks `admit` about it.
+pub(super) fn dial(
+    base: &Base,
+    admit: impl FnOnce(&Address, &dyn BlockingStream) -> Result<(), Cause>,
+) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+    let until = Until::new(base.settings.connect);
+    let address = base.address.to_connect();
+    establish(base, &address, until)
+        .and_then(|(stream, peer)| admit(&peer, &*stream).map(|()| (stream, peer)))
+        // `on_connect` may have taken what was left.
+        .and_then(|connected| until.left().map(|_| connected))
+        .map_err(|cause| Error::connecting(cause, &address))
 }
 
-#[cfg(not(feature = "tls"))]
-fn dial(_: &Base, address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
-    open(address, until)
-}
-
-fn open(address: &Address, until: Until) -> Result<(Stream, Address), Cause> {
-    match target(address)? {
-        Target::Ip(ip) => Ok((Stream::Tcp(tcp(ip, until, 1)?), address.clone())),
-        Target::Unix(path) => Ok((Stream::Unix(unix(&path, until)?), address.clone())),
-        Target::Name { host, port } => {
-            let (stream, ip) = first(&interleave((host, port).to_socket_addrs()?), until)?;
-            Ok((Stream::Tcp(stream), ip.into()))
-        }
+fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn BlockingStream>, Address), Cause> {
+    // The shortest deadline bounds each read.
+    let timeout = [base.settings.head, base.settings.body_idle].into_iter().flatten().min();
+    #[cfg(feature = "tls")]
+    if let Some(handshake) = base.settings.handshake(address)? {
+        let (socket, peer) = open(address, until)?;
+        return Ok((Box::new(secure(Socket::new(socket, timeout)?, handshake, until)?), peer));
     }
+    let (socket, peer) = open(address, until)?;
+    Ok((Box::new(Socket::new(socket, timeout)?), peer))
+}
+
+fn open(address: &Address, until: Until) -> Result<(OwnedFd, Address), Cause> {
+    Ok(match target(address)? {
+        SocketName::Ip(ip) => (tcp(ip, until, 1)?.into(), address.clone()),
+        SocketName::Unix(name) => (unix(&name, until)?.into(), address.clone()),
+        SocketName::Dns { host, port } => {
+            let (stream, ip) = first(&interleave((host, port).to_socket_addrs()?), until)?;
+            (stream.into(), ip.into())
+        }
+    })
 }
 
 /// `share` says for how many attempts the time that is left must do.
@@ -71,15 +73,15 @@ fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAdd
     Err(failure)
 }
 
-fn unix(path: &SocketAddrUnix, until: Until) -> Result<UnixStream, Cause> {
-    let socket = unix_socket(false)?;
+fn unix(name: &OsStr, until: Until) -> Result<UnixStream, Cause> {
+    let (socket, address) = unix_socket(name)?;
     loop {
-        // What a connect waits for is room in the server's queue: after a signal, as long as is left.
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, until.left()?)?;
-        match connect(&socket, path) {
+        // Connecting waits for room in the server's backlog: after a signal, for as long as is left.
+        socket.set_write_timeout(until.left()?)?;
+        match socket.connect(&address) {
             Ok(()) => return Ok(socket.into()),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(late(error.into(), until)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(late(error, until)),
         }
     }
 }

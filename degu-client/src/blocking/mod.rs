@@ -1,4 +1,4 @@
-//! The same client over plain sockets: no runtime, no thread, and in a row of exchanges two system calls for each.
+//! The same client over plain sockets: no runtime, no thread, and three system calls for a small exchange.
 //!
 //! Names and behaviour are those of the async client, `await` aside. Options and addresses are shared: a [`Client`] is
 //! made from an async one, and the other way round, at no cost.
@@ -28,26 +28,46 @@
 //! ```
 
 mod body;
-mod connection;
 mod dial;
-mod incoming;
-mod link;
-mod reader;
+mod driver;
+#[cfg(feature = "tls")]
+pub(crate) mod secure;
 pub(crate) mod stream;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    io::{self, BufRead, Read, Write},
+    sync::Arc,
+};
 
 pub use body::Body;
-pub use connection::Connection;
-pub use incoming::{Incoming, Response};
-pub use reader::Reader;
+pub use driver::Blocking;
 
-pub use crate::Error;
-use crate::options::Base;
-use crate::{Address, OptionsOf};
+use crate::Address;
+use crate::connection::{ConnectionOf, requests};
+pub use crate::error::Error;
+use crate::incoming::{IncomingOf, ResponseOf, reads};
+use crate::link::admit;
+use crate::options::{Base, OptionsOf};
+use crate::reader::ReaderOf;
+use crate::transport::Scratch;
+use driver::wait;
+use stream::Foreign;
 
 /// The options of a blocking [`Client`].
 pub type Options = OptionsOf<Client>;
+
+/// A blocking [connection](ConnectionOf).
+pub type Connection = ConnectionOf<Blocking>;
+
+/// A [response](ResponseOf) of the blocking client.
+pub type Response<'c> = ResponseOf<'c, Blocking>;
+
+/// The [body](IncomingOf) of a response of the blocking client.
+pub type Incoming<'c> = IncomingOf<'c, Blocking>;
+
+/// A [reader](ReaderOf) of the blocking client.
+pub type Reader<'c> = ReaderOf<'c, Blocking>;
 
 /// A server's address and how to talk to it, without a runtime: see [`crate::Client`].
 #[derive(Clone)]
@@ -78,14 +98,68 @@ impl Client {
     /// Makes a connection.
     ///
     /// The addresses of a DNS name are tried one after the other, both families in turn, each with an equal share of the
-    /// time that is left. The look-up itself is the system's and can not be interrupted: it may take longer than
+    /// time that is left. The look-up itself is the system's and cannot be interrupted: it may take longer than
     /// [`connect_timeout`](OptionsOf::connect_timeout).
     ///
     /// # Errors
     ///
-    /// The address can not be used, the system can not connect to it, time is over, or `on_connect` refused.
+    /// The address cannot be used, the system cannot connect to it, the time is over, or `on_connect` refused.
     pub fn connect(&self) -> Result<Connection, Error> {
-        Connection::dial(Arc::clone(&self.0))
+        let base = Arc::clone(&self.0);
+        let (stream, address) = dial::dial(&base, |address, stream| admit(&base, address, stream))?;
+        Ok(Connection::over(stream, base, address))
+    }
+}
+
+impl ConnectionOf<Blocking> {
+    /// Makes a connection over any stream, with the options of `base`, and its Host field, address and nothing else of it:
+    /// the stream is connected already.
+    ///
+    /// Nothing is known of the stream but how to read and write, so that the request is sent in full before the response
+    /// is read, and deadlines are those of the stream itself. A server that answers before it has read a large request
+    /// may then wait for us while we wait for it: such an exchange wants a socket. Unsolicited data is noticed when it
+    /// comes with a response, not before a request.
+    pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
+        let stream = Foreign { stream: io, scratch: Scratch::default() };
+        Self::over(Box::new(stream), Arc::clone(&base.0), base.address().clone())
+    }
+}
+
+requests!(
+    Blocking,
+    Body,
+    wait,
+    [],
+    [],
+    "```no_run
+use degu_client::{Method, blocking::Connection};
+
+# fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
+let response = connection.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\")?;
+let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ())?;
+# Ok(())
+# }
+```"
+);
+
+reads!(Blocking, wait, [], []);
+
+impl BufRead for ReaderOf<'_, Blocking> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        wait(|cx| self.poll_ahead(cx))?;
+        Ok(self.piece())
+    }
+
+    fn consume(&mut self, octets: usize) {
+        self.advance(octets);
+    }
+}
+
+impl Read for ReaderOf<'_, Blocking> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let octets = self.fill_buf()?.read(buffer)?;
+        self.consume(octets);
+        Ok(octets)
     }
 }
 

@@ -3,208 +3,135 @@
 use std::{
     fmt,
     io::{self, IoSlice, Read, Write},
-    net::TcpStream,
-    os::fd::{AsFd, BorrowedFd},
-    os::unix::net::UnixStream,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
 
 use bytes::BytesMut;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, recv};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
 
-use crate::stream::{Silence, peek, write_socket};
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
+use crate::transport::{Idle, Scratch, Transport, check, read, write};
 
-/// A read takes at least so much, and at most.
-const LEAST: usize = 2 * 1024;
-const MOST: usize = 256 * 1024;
+/// A stream whose reads block where they may.
+pub(crate) trait BlockingStream: Transport {
+    /// Appends what was received; 0 bytes are the end. It waits for the first of them if it `blocks`, as long as the
+    /// socket's own timeout allows. A stream of the caller's always blocks.
+    ///
+    /// After [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted) the caller looks at the clock.
+    fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize>;
 
-pub(crate) trait Io: Read + Write + Send {}
+    /// Writes some of these pieces, which are not all empty. A socket does not block; another stream does.
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
 
-impl<T: Read + Write + Send> Io for T {}
-
-/// A socket, anything else, or nothing any more.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<Tls<Stream>>),
-    Other(Box<dyn Io>),
-    Closed,
-}
-
-/// Where octets are read to before they are appended: the receive buffer's free room is not initialised, and this is.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    octets: Box<[u8]>,
-    filled: bool,
-}
-
-/// What [`Stream::wait`] found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ready {
-    Read,
-    Write,
-    TimedOut,
-}
-
-impl Stream {
-    /// The socket, where it is known.
-    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Tcp(stream) => Some(stream.as_fd()),
-            Self::Unix(stream) => Some(stream.as_fd()),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.socket(),
-            Self::Other(_) | Self::Closed => None,
-        }
+    /// Passes on what the stream itself holds back.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 
-    /// What has happened while nothing should, where that can be seen.
-    pub(super) fn look(&mut self) -> io::Result<Silence> {
-        #[cfg(feature = "tls")]
-        if let Self::Tls(stream) = self {
-            return stream.look();
-        }
-        Ok(self.socket().map_or(Silence::Kept, peek))
+    /// Waits until there is something to read, or room for writing. Returns whether the time was enough. A stream of the
+    /// caller's cannot be waited for.
+    fn wait(&mut self, _reads: bool, _writes: bool, _limit: Option<Duration>) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    socket: OwnedFd,
+    scratch: Scratch,
+}
+
+impl Socket {
+    /// Takes a connected socket, whose reads that block end after this time.
+    pub(crate) fn new(socket: impl Into<OwnedFd>, timeout: Option<Duration>) -> io::Result<Self> {
+        let socket = socket.into();
+        // Zero would mean forever.
+        let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
+        SockRef::from(&socket).set_read_timeout(timeout)?;
+        Ok(Self { socket, scratch: Scratch::default() })
+    }
+}
+
+impl Transport for Socket {
+    fn check(&mut self) -> io::Result<Idle> {
+        Ok(check(&self.socket))
     }
 
-    /// How long a read may block.
-    pub(crate) fn set_read_timeout(&self, limit: Option<Duration>) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.set_read_timeout(limit),
-            Self::Unix(stream) => stream.set_read_timeout(limit),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.stream.set_read_timeout(limit),
-            Self::Other(_) | Self::Closed => Ok(()),
-        }
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
+}
 
-    /// Appends what comes, or, with [`DONTWAIT`](RecvFlags::DONTWAIT), what has come; 0 octets are the end. After
-    /// [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted) the caller looks at the clock: a socket that is read again
-    /// would wait anew, and signals that keep coming would put its bound off for ever.
-    pub(super) fn read(&mut self, scratch: &mut Scratch, buffer: &mut BytesMut, flags: RecvFlags) -> io::Result<usize> {
-        #[cfg(feature = "tls")]
-        if let Self::Tls(stream) = self {
-            scratch.filled = true;
-            return stream.read(buffer, flags);
-        }
-        let room = scratch.room(buffer.capacity() - buffer.len());
-        let octets = match self {
-            Self::Tcp(stream) => recv(&*stream, &mut *room, flags)?.1,
-            Self::Unix(stream) => recv(&*stream, &mut *room, flags)?.1,
-            Self::Other(stream) => loop {
-                match stream.read(room) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => break read?.min(room.len()),
-                }
-            },
-            #[cfg(feature = "tls")]
-            Self::Tls(_) => 0,
-            Self::Closed => 0,
-        };
+impl BlockingStream for Socket {
+    fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
+        let room = self.scratch.room(buffer);
+        let octets = read(&self.socket, room, blocks)?;
         buffer.extend_from_slice(&room[..octets]);
-        scratch.filled = octets == room.len();
         Ok(octets)
     }
 
-    /// Whether what a socket gives is what the peer wrote, octet for octet: without records around it.
-    pub(super) fn is_bare(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return !matches!(self, Self::Tls(_));
-        #[cfg(not(feature = "tls"))]
-        true
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        write(&self.socket, pieces)
     }
 
-    /// Whether a read gives something that the socket knows nothing of any more: an end, or a fault, behind octets that came
-    /// along with it.
-    pub(super) fn has_input(&mut self) -> bool {
-        #[cfg(feature = "tls")]
-        if let Self::Tls(stream) = self {
-            return stream.has_input();
-        }
-        false
-    }
-
-    /// Writes some of these pieces, which are not all empty. A socket takes what it has room for, and `WouldBlock` says
-    /// that it has none; another stream blocks.
-    pub(super) fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = match self {
-            Self::Tcp(stream) => write_socket(stream.as_fd(), pieces)?,
-            Self::Unix(stream) => write_socket(stream.as_fd(), pieces)?,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.write(pieces)?,
-            Self::Other(stream) => match stream.write_vectored(pieces) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => return self.write(pieces),
-                written => written?,
-            },
-            Self::Closed => return Err(io::ErrorKind::NotConnected.into()),
-        };
-        // An end where there is none: the stream takes nothing and does not say why.
-        if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
-    }
-
-    /// Passes on what the stream itself holds back. Sockets hold nothing.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Self::Other(stream) => stream.flush(),
-            _ => Ok(()),
-        }
-    }
-
-    /// Waits until there is something to read or room for writing, as asked for. Where both are there, reading goes first.
-    /// A stream that is no socket is always ready to be read.
-    pub(crate) fn wait(&self, interest: PollFlags, limit: Option<Duration>) -> io::Result<Ready> {
-        let Some(socket) = self.socket() else { return Ok(Ready::Read) };
-        // Longer than the clock goes is for ever.
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
-        let mut sockets = [PollFd::new(&socket, interest)];
-        match poll(&mut sockets, limit.as_ref()) {
-            Ok(0) => return Ok(Ready::TimedOut),
-            // There was no time to be interrupted in.
-            Err(Errno::INTR) if limit.is_some_and(|limit| limit == Timespec::default()) => return Ok(Ready::TimedOut),
+    fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::POLLIN, reads);
+        interest.set(PollFlags::POLLOUT, writes);
+        // In whole milliseconds, and not too early. Longer than the clock goes is forever.
+        let limit = limit.map(|limit| limit.saturating_add(Duration::from_micros(999)));
+        let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok()).unwrap_or(PollTimeout::NONE);
+        match poll(&mut [PollFd::new(self.socket.as_fd(), interest)], limit) {
+            Ok(ready) => Ok(ready > 0),
             // The caller looks at the clock and comes back.
-            Err(Errno::INTR) => return Ok(Ready::Write),
-            ready => ready?,
-        };
-        let ready = sockets[0].revents();
-        let over = PollFlags::HUP | PollFlags::ERR;
-        Ok(if interest.contains(PollFlags::IN) && ready.intersects(PollFlags::IN | over) {
-            Ready::Read
-        } else {
-            Ready::Write
-        })
-    }
-}
-
-impl Scratch {
-    /// As much as there is room for where what is read goes, up to a bound: more would make that place move.
-    fn room(&mut self, octets: usize) -> &mut [u8] {
-        let octets = octets.clamp(LEAST, MOST);
-        if self.octets.len() < octets {
-            self.octets = vec![0; octets].into();
+            Err(nix::errno::Errno::EINTR) => Ok(true),
+            Err(error) => Err(error.into()),
         }
-        &mut self.octets[..octets]
-    }
-
-    /// Whether the last read took all it had room for, and may have left something; under TLS that is not known.
-    pub(super) fn was_filled(&self) -> bool {
-        self.filled
     }
 }
 
-impl fmt::Debug for Stream {
+/// A stream that the caller brought.
+pub(crate) struct Foreign<T> {
+    pub(crate) stream: T,
+    pub(crate) scratch: Scratch,
+}
+
+impl<T: Send> Transport for Foreign<T> {}
+
+impl<T: Read + Write + Send> BlockingStream for Foreign<T> {
+    fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
+        let room = self.scratch.room(buffer);
+        let octets = uninterrupted(|| self.stream.read(room))?.min(room.len());
+        buffer.extend_from_slice(&room[..octets]);
+        Ok(octets)
+    }
+
+    fn write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match uninterrupted(|| self.stream.write_vectored(pieces))? {
+            // The stream takes nothing and does not say why.
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            octets => Ok(octets),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+fn uninterrupted(mut step: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match step() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Foreign<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(stream) => stream.fmt(f),
-            Self::Unix(stream) => stream.fmt(f),
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.fmt(f),
-            Self::Other(_) => f.write_str("a stream of the caller's"),
-            Self::Closed => f.write_str("closed"),
-        }
+        f.write_str("a stream of the caller's")
     }
 }

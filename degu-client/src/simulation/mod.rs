@@ -13,13 +13,12 @@ mod plan;
 mod world;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use degu_simulation::{Dice, Pipe, Seeds, tell};
+use degu_simulation::{Dice, Seeds, tell};
 use degu_wire::Address;
 use tokio::runtime::Builder;
 
-use crate::stream::Stream;
 use crate::{Client, Connection};
 use judge::{Before, Outcome, judge, judge_requests};
 use plan::{Afterwards, Plan};
@@ -85,7 +84,6 @@ async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
         if exchange.afterwards == Afterwards::Talks || world.moving().dice.one_in(3) {
             // What comes later can not be told from an answer, so that it has to come now.
             world.settle()?;
-            wait_until_it_looks();
         }
         kept = back.map(|connection| (connection, before.then(is_fine)));
     }
@@ -96,17 +94,9 @@ async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
 }
 
 fn connection(world: &World, client: &Client) -> Connection {
-    let pipe: Pipe = world.connect();
+    let pipe = world.connect();
     match world.moving().plan.looks {
-        true => Connection::over(Stream::Simulated(pipe), Arc::clone(&client.0), client.address().clone()),
+        true => Connection::over(Box::new(pipe), Arc::clone(&client.0), client.address().clone()),
         false => Connection::new(pipe, client),
-    }
-}
-
-/// So soon after a response the client does not look for what came behind it.
-fn wait_until_it_looks() {
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_micros(6) {
-        std::hint::spin_loop();
     }
 }

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use degu_simulation::{Alive, Dice, Gates, Pipe, Woken, pipe};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::peer::Peer;
 use super::plan::Plan;
+use crate::stream::AsyncStream;
+use crate::transport::{Idle, Transport};
 
 /// What moves when the client waits. Clones are the same.
 #[derive(Clone, Debug)]
@@ -126,6 +129,33 @@ impl Moving {
             }
         }
         Ok(false)
+    }
+}
+
+/// As a socket, which can be checked; a stream of the caller's cannot.
+impl Transport for Pipe {
+    fn check(&mut self) -> io::Result<Idle> {
+        Ok(match self.peek() {
+            (0, None) => Idle::Silent,
+            (0, Some(_)) => Idle::Ended,
+            _ => Idle::Unsolicited,
+        })
+    }
+}
+
+impl AsyncStream for Pipe {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.poll_read_buffer(cx, buffer)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_write_pieces(cx, pieces)
+    }
+
+    #[cfg(feature = "hyper-util")]
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shut_down_writing();
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,12 +1,13 @@
 //! What only a socket of the test's own shows.
 
-use std::{io::ErrorKind, net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread};
+use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread};
 
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use socket2::SockRef;
 
 use super::*;
+use crate::resolve::Until;
 use crate::{Client, Connection, blocking};
 
 fn policies() -> (ServerTls, ClientTls) {
@@ -24,7 +25,7 @@ fn policies() -> (ServerTls, ClientTls) {
 /// A socket with little room, whose peer reads a head and is gone.
 fn near(server: &ServerTls) -> (UnixStream, thread::JoinHandle<()>) {
     let (near, mut far) = UnixStream::pair().unwrap();
-    set_socket_send_buffer_size(&near, 1).unwrap();
+    SockRef::from(&near).set_send_buffer_size(1).unwrap();
     near.set_nonblocking(true).unwrap();
     let mut handshake = server.accept().handshake().unwrap();
     let thread = thread::spawn(move || {
@@ -51,16 +52,17 @@ async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
     let body = vec![b'x'; 1 << 20];
 
     let (socket, peer) = near(&server);
-    let stream = Stream::unix(socket.into()).unwrap().secure(handshake()).await.unwrap();
-    let mut connection = Connection::over(stream, Arc::clone(&client.0), address.clone());
+    let stream = secure(Socket::new(socket).unwrap(), handshake()).await.unwrap();
+    let mut connection = Connection::over(Box::new(stream), Arc::clone(&client.0), address.clone());
     let error = connection.post("/pay", body.clone()).await.unwrap_err();
     assert!(!error.is_retryable(), "{error}");
     peer.join().unwrap();
 
     let (socket, peer) = near(&server);
     socket.set_nonblocking(false).unwrap();
-    let stream = BlockingStream::Unix(socket).secure(handshake(), Until::new(None)).unwrap();
-    let mut connection = blocking::Connection::over(stream, Arc::clone(&client.0), address.clone());
+    let socket = blocking::stream::Socket::new(socket, None).unwrap();
+    let stream = blocking::secure::secure(socket, handshake(), Until::new(None)).unwrap();
+    let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.0), address.clone());
     let error = connection.post("/pay", body).unwrap_err();
     assert!(!error.is_retryable(), "{error}");
     peer.join().unwrap();

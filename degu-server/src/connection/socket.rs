@@ -4,15 +4,16 @@
 //! those who ran out of it. On a Unix socket it does so for every message that the peer takes, so there a socket begins
 //! [`Lean`](Stream::Lean): registered for input alone, and registered anew for both when a write finds no room.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, recv, send, sendmsg};
+use nix::libc::MSG_NOSIGNAL;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
 #[cfg(any(feature = "hyper", feature = "tls"))]
 use tokio::io::ReadBuf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -21,7 +22,6 @@ use tokio::net::{TcpStream, UnixStream};
 
 #[cfg(feature = "tls")]
 use super::tls::{Secured, Tls};
-use crate::listen::NO_SIGNAL;
 
 /// So many pieces are written at once. Systems refuse more than `IOV_MAX`, which is 1,024 on most.
 const PIECES: usize = 64;
@@ -101,13 +101,13 @@ impl Socket {
             return pipe.try_read(buffer);
         }
         let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
-        match recv(fd, &mut *scratch, RecvFlags::DONTWAIT) {
-            Ok((read, _)) => {
+        match (&*SockRef::from(&fd)).read(scratch) {
+            Ok(read) => {
                 buffer.extend_from_slice(&scratch[..read]);
                 Ok(Some(read))
             }
-            Err(Errno::AGAIN | Errno::INTR) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -115,8 +115,8 @@ impl Socket {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if let Stream::Lean(stream) = &self.0 {
             match send_pieces(stream.as_fd(), pieces) {
-                Err(Errno::AGAIN) => self.widen()?,
-                result => return Poll::Ready(result.map_err(io::Error::from)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.widen()?,
+                result => return Poll::Ready(result),
             }
         }
         match &mut self.0 {
@@ -158,7 +158,7 @@ impl Socket {
         if let Stream::Simulated(pipe) = &self.0 {
             return pipe.is_hung_up();
         }
-        self.state(PollFlags::empty()).intersects(PollFlags::HUP | PollFlags::ERR)
+        self.state(PollFlags::empty()).intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
     }
 
     /// Whether there is something to read now, the end included. It asks the kernel and not the runtime, which may not
@@ -172,18 +172,15 @@ impl Socket {
         if let Stream::Simulated(pipe) = &self.0 {
             return pipe.has_input();
         }
-        !self.state(PollFlags::IN).is_empty()
+        !self.state(PollFlags::POLLIN).is_empty()
     }
 
     fn state(&self, interest: PollFlags) -> PollFlags {
-        let Some(fd) = self.fd() else { return PollFlags::HUP };
-        let mut fds = [PollFd::from_borrowed_fd(fd, interest)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        match rustix::event::poll(&mut fds, Some(&now)) {
-            Ok(_) => fds[0].revents(),
-            // It can only be out of memory, in which case nothing is known.
-            Err(_) => PollFlags::empty(),
-        }
+        let Some(fd) = self.fd() else { return PollFlags::POLLHUP };
+        let mut fds = [PollFd::new(fd, interest)];
+        // It fails only for want of memory, in which case nothing is known.
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        fds[0].revents().unwrap_or(PollFlags::empty())
     }
 
     /// Says that nothing more will be written.
@@ -194,7 +191,7 @@ impl Socket {
         }
         if let Some(fd) = self.fd() {
             // A peer that is gone has no use for it.
-            let _ = rustix::net::shutdown(fd, Shutdown::Write);
+            let _ = SockRef::from(&fd).shutdown(Shutdown::Write);
         }
     }
 
@@ -210,7 +207,7 @@ impl Socket {
         }
         if let Some(fd) = self.fd() {
             // Where it can not be set the end is all there is to say.
-            let _ = rustix::net::sockopt::set_socket_linger(fd, Some(std::time::Duration::ZERO));
+            let _ = SockRef::from(&fd).set_linger(Some(std::time::Duration::ZERO));
         }
     }
 
@@ -251,13 +248,13 @@ impl Socket {
     /// Reads without asking to be woken.
     pub(super) fn try_read_octets(&self, octets: &mut [u8]) -> io::Result<usize> {
         let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
-        Ok(recv(fd, octets, RecvFlags::DONTWAIT)?.1)
+        (&*SockRef::from(&fd)).read(octets)
     }
 
     /// Writes without asking to be woken.
     pub(super) fn try_write(&self, octets: &[u8]) -> io::Result<usize> {
         let fd = self.fd().ok_or(io::ErrorKind::NotConnected)?;
-        Ok(send(fd, octets, NO_SIGNAL | rustix::net::SendFlags::DONTWAIT)?)
+        SockRef::from(&fd).send_with_flags(octets, MSG_NOSIGNAL)
     }
 
     /// Tells the peer that nothing follows, since under TLS the end of the connection proves nothing.
@@ -281,14 +278,17 @@ fn poll_read_buffer<S: AsyncRead + Unpin>(
     pin!(stream.read_buf(buffer)).poll(cx)
 }
 
-fn send_pieces(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
-    rustix::io::retry_on_intr(|| match pieces {
-        [one] => send(socket, one, NO_SIGNAL),
-        pieces => {
-            let pieces = &pieces[..pieces.len().min(PIECES)];
-            sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), NO_SIGNAL)
+fn send_pieces(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let socket = SockRef::from(&socket);
+    loop {
+        let sent = match pieces {
+            [one] => socket.send_with_flags(one, MSG_NOSIGNAL),
+            pieces => socket.send_vectored_with_flags(&pieces[..pieces.len().min(PIECES)], MSG_NOSIGNAL),
+        };
+        if !sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+            return sent;
         }
-    })
+    }
 }
 
 fn poll_write_pieces<S: AsyncWrite + Unpin>(

@@ -25,8 +25,8 @@ use super::caller::Origin;
 use super::io::Io;
 use super::pulse::{Last, Pulse};
 use super::service::Exchanges;
-use crate::Credentials;
 use crate::connection::{CloseReason, Socket, Wait};
+use crate::credentials;
 use crate::listen::Accepted;
 use crate::server::first;
 use crate::state::{Phase, ServerState};
@@ -78,7 +78,7 @@ impl Taken {
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
         let Self { accepted: Accepted { fd, address, is_unix }, room: Room(ref server), alive } = self;
-        let credentials = is_unix.then(|| Credentials::of_peer(&fd)).flatten();
+        let credentials = is_unix.then(|| credentials::of_peer(&fd)).flatten();
         let mut socket = match Socket::new(fd, is_unix) {
             Ok(socket) => socket,
             Err(error) => return tracing::warn!(%error, "can not wait for a connection"),

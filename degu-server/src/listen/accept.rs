@@ -1,17 +1,17 @@
 //! Listening sockets that a runtime waits for.
 
 use std::io;
-use std::net::TcpStream;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use degu_wire::Address;
-use rustix::fd::{AsFd, OwnedFd};
+use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{Listener, SocketFile};
+use super::{Listener, SocketFile, address_of};
 
-/// A connection on its way to its worker.
+/// A connection on its way to its worker. Its socket does not block, and belongs to no runtime yet.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) fd: OwnedFd,
@@ -22,7 +22,7 @@ pub(crate) struct Accepted {
 /// A listening socket that a runtime waits for.
 #[derive(Debug)]
 pub(crate) struct Accepting {
-    /// Unlinks the file of a Unix socket. It goes before the socket: see [`SocketFile`].
+    /// Unlinks the file of a Unix socket. It must be dropped before the socket: see [`SocketFile`].
     file: Option<SocketFile>,
     socket: Socket,
 }
@@ -34,65 +34,42 @@ enum Socket {
 }
 
 impl Accepting {
-    /// To be called within the runtime.
+    /// Registers a listener. Must be called within the runtime.
     pub(crate) fn new(listener: Listener) -> io::Result<Self> {
         let socket = match listener.address.is_unix() {
-            true => Socket::Unix(UnixListener::from_std(listener.fd.into())?),
-            false => Socket::Tcp(TcpListener::from_std(listener.fd.into())?),
+            true => Socket::Unix(UnixListener::from_std(listener.socket.into())?),
+            false => Socket::Tcp(TcpListener::from_std(listener.socket.into())?),
         };
         Ok(Self { file: listener.file, socket })
     }
 
-    /// Nobody can find a Unix socket by its path from here on. Those who have are still accepted.
+    /// Unlinks the file of a Unix socket, so that no further client finds it. Those that have connected are accepted.
     pub(crate) fn unlink(&mut self) {
         self.file = None;
     }
 
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        // Which runtime the connection will belong to is not known yet.
         Poll::Ready(Ok(match &self.socket {
             Socket::Tcp(listener) => {
-                let (stream, address) = ready!(listener.poll_accept(cx))?;
-                Accepted { fd: stream.into_std()?.into(), address: address.into(), is_unix: false }
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                Accepted { fd: stream.into_std()?.into(), address: peer.into(), is_unix: false }
             }
             Socket::Unix(listener) => {
-                let (stream, address) = ready!(listener.poll_accept(cx))?;
-                let address = peer_address(Ok(address.into()));
+                let (stream, peer) = ready!(listener.poll_accept(cx))?;
+                let address = SocketAddr::from(peer).try_into().unwrap_or(Address::ABSTRACT);
                 Accepted { fd: stream.into_std()?.into(), address, is_unix: true }
             }
         }))
     }
 
-    /// A connection that waits already, if there is one. It asks the kernel and not the runtime, which may not have heard
-    /// of it yet.
-    pub(crate) fn try_accept(&self) -> Option<Accepted> {
-        Some(match &self.socket {
-            Socket::Tcp(listener) => {
-                let stream = TcpStream::from(accept_now(listener).ok()?);
-                Accepted { address: stream.peer_addr().ok()?.into(), fd: stream.into(), is_unix: false }
-            }
-            Socket::Unix(listener) => {
-                let stream = UnixStream::from(accept_now(listener).ok()?);
-                Accepted { address: peer_address(stream.peer_addr()), fd: stream.into(), is_unix: true }
-            }
-        })
+    /// Accepts a connection that the kernel has, of which the runtime may not know yet.
+    pub(crate) fn accept_now(&self) -> io::Result<Accepted> {
+        let (socket, is_unix) = match &self.socket {
+            Socket::Tcp(listener) => (SockRef::from(listener), false),
+            Socket::Unix(listener) => (SockRef::from(listener), true),
+        };
+        let (socket, peer) = socket.accept()?;
+        socket.set_nonblocking(true)?;
+        Ok(Accepted { fd: socket.into(), address: address_of(&peer).unwrap_or(Address::ABSTRACT), is_unix })
     }
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn accept_now(listener: impl AsFd) -> rustix::io::Result<OwnedFd> {
-    use rustix::net::{SocketFlags, accept_with};
-    accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)
-}
-
-#[cfg(target_vendor = "apple")]
-fn accept_now(listener: impl AsFd) -> rustix::io::Result<OwnedFd> {
-    let socket = rustix::net::accept(listener)?;
-    super::as_ours(&socket).map_err(|_| rustix::io::Errno::INVAL)?;
-    Ok(socket)
-}
-
-/// Most clients on Unix sockets have bound no address.
-fn peer_address(address: io::Result<SocketAddr>) -> Address {
-    address.ok().and_then(|address| address.try_into().ok()).unwrap_or(Address::ABSTRACT)
 }

@@ -10,9 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fd::AsFd;
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::net::{AddressFamily, SocketAddrUnix, bind, connect, listen};
+use nix::libc::O_NOFOLLOW;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// The file of a socket that we bound. Dropping it unlinks the file if it is still that one.
 ///
@@ -33,8 +32,8 @@ fn id_of(metadata: &Metadata) -> FileId {
 
 impl SocketFile {
     /// Binds the socket to a path, sets the file's mode while nobody can connect yet, and listens.
-    pub(super) fn listen(socket: impl AsFd, path: &Path, mode: Option<u32>, backlog: i32) -> io::Result<Self> {
-        let address = SocketAddrUnix::new(path)?;
+    pub(super) fn listen(socket: &Socket, path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        let address = SockAddr::unix(path)?;
         // Declared before the lock, so dropped after it: dropping the file takes the lock.
         let file;
         let _lock = Lock::take(path)?;
@@ -43,14 +42,14 @@ impl SocketFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        bind(&socket, &address)?;
+        socket.bind(&address)?;
         // Unlinking is done from wherever the process is by then.
         file = Self { id: id_of(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
         if let Some(mode) = mode {
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
         // Under the lock: a socket that is bound and does not listen yet looks stale.
-        listen(&socket, backlog)?;
+        socket.listen(super::BACKLOG)?;
         Ok(file)
     }
 }
@@ -67,17 +66,17 @@ impl Drop for SocketFile {
 }
 
 /// Unlinks the file if it is a socket and nobody answers.
-fn remove_stale(path: &Path, found: &Metadata, address: &SocketAddrUnix) -> io::Result<()> {
+fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result<()> {
     if !found.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "the file exists and is no socket"));
     }
-    match connect(super::stream_socket(AddressFamily::UNIX)?, address) {
-        Err(rustix::io::Errno::CONNREFUSED) => fs::remove_file(path),
-        // A full backlog (EAGAIN) is a server too, and so is one that may not be connected to.
-        Ok(()) | Err(rustix::io::Errno::AGAIN) => {
-            Err(io::Error::new(io::ErrorKind::AddrInUse, "a server is listening there already"))
-        }
-        Err(error) => Err(error.into()),
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(address) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // A server whose backlog is full (EAGAIN) is a server too. So is one that refuses us by the file's mode.
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "a server is listening there already")),
     }
 }
 
@@ -98,9 +97,9 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+                .custom_flags(O_NOFOLLOW)
                 .open(&path)?;
-            flock(&file, FlockOperation::LockExclusive)?;
+            file.lock()?;
             // Whoever held it before has unlinked it; then somebody else may hold the lock on its successor.
             let current = fs::symlink_metadata(&path).ok();
             if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current))) {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use degu_simulation::{Dice, Pipe, Seeds, patiently, pipe, tell};
 use degu_wire::{Address, Spin};
-use rustix::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::yield_now;

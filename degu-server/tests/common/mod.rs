@@ -131,7 +131,7 @@ impl Raw {
     /// Goes away for good.
     pub(crate) fn reset(self) {
         if let Self::Tcp(stream) = &self {
-            rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
 

@@ -4,49 +4,33 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 
 use super::{Address, AddressError, AddressFault, OwnedZone, Repr};
 
-impl From<SocketAddrV4> for Address {
-    fn from(address: SocketAddrV4) -> Self {
-        Self(Repr::V4(address))
-    }
-}
-
 /// The scope id becomes the zone; the flow label is dropped.
-impl From<SocketAddrV6> for Address {
-    fn from(address: SocketAddrV6) -> Self {
-        let zone = match address.scope_id() {
-            0 => OwnedZone::None,
-            index => OwnedZone::Index(index),
-        };
-        Self(Repr::V6 { ip: *address.ip(), zone, port: address.port() })
-    }
-}
-
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Self {
-        match address {
-            SocketAddr::V4(address) => address.into(),
-            SocketAddr::V6(address) => address.into(),
+        Self(match address {
+            SocketAddr::V4(address) => Repr::V4(address),
+            SocketAddr::V6(address) => {
+                let zone = match address.scope_id() {
+                    0 => OwnedZone::None,
+                    index => OwnedZone::Index(index),
+                };
+                Repr::V6 { ip: *address.ip(), zone, port: address.port() }
+            }
+        })
+    }
+}
+
+macro_rules! from_std {
+    ($($address:ty),*) => {$(
+        impl From<$address> for Address {
+            fn from(address: $address) -> Self {
+                SocketAddr::from(address).into()
+            }
         }
-    }
+    )*};
 }
 
-impl From<(Ipv4Addr, u16)> for Address {
-    fn from((ip, port): (Ipv4Addr, u16)) -> Self {
-        SocketAddrV4::new(ip, port).into()
-    }
-}
-
-impl From<(Ipv6Addr, u16)> for Address {
-    fn from((ip, port): (Ipv6Addr, u16)) -> Self {
-        SocketAddrV6::new(ip, port, 0, 0).into()
-    }
-}
-
-impl From<(IpAddr, u16)> for Address {
-    fn from(address: (IpAddr, u16)) -> Self {
-        SocketAddr::from(address).into()
-    }
-}
+from_std!(SocketAddrV4, SocketAddrV6, (Ipv4Addr, u16), (Ipv6Addr, u16), (IpAddr, u16));
 
 /// A copy, so that what takes `impl Into<Address>` takes `server.address()`.
 impl From<&Address> for Address {

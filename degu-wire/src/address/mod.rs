@@ -3,6 +3,8 @@
 mod convert;
 mod error;
 mod parse;
+#[cfg(all(feature = "std", unix))]
+mod socket;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -11,6 +13,8 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 pub use error::{AddressError, AddressFault};
+#[cfg(all(feature = "std", unix))]
+pub use socket::SocketName;
 
 /// An address: IPv4, IPv6 with its zone, a Unix socket's path, a name in Linux's abstract namespace, or a DNS name.
 ///
@@ -188,29 +192,6 @@ impl Address {
         }
     }
 
-    /// A host and a port. An IPv4 or IPv6 address, in or without brackets and with a zone if it has one, makes an IP
-    /// address; everything else is a DNS name.
-    ///
-    /// A name is made of labels of 1 to 63 letters, digits, hyphens and underscores, without a hyphen at their ends
-    /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 octets in all, and may end with a dot. Names
-    /// beyond ASCII are given in their `xn--` form.
-    ///
-    /// ```
-    /// use degu_wire::{Address, AddressFault};
-    ///
-    /// assert_eq!(Address::from_host("::1", 80)?, "[::1]:80".parse()?);
-    /// assert_eq!(Address::from_host("Example.ORG", 80)?.to_string(), "example.org:80");
-    /// assert_eq!(Address::from_host("127.1", 80).unwrap_err().fault, AddressFault::Ipv4);
-    /// # Ok::<(), degu_wire::AddressError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// The host is neither; the offset counts in `host`.
-    pub fn from_host(host: &str, port: u16) -> Result<Self, AddressError> {
-        parse::host(host, port)
-    }
-
     /// An IPv6 address with a zone.
     ///
     /// # Errors
@@ -220,7 +201,7 @@ impl Address {
         let zone = match zone {
             Zone::None | Zone::Index(0) => OwnedZone::None,
             Zone::Index(index) => OwnedZone::Index(index),
-            Zone::Name(name) => OwnedZone::Name(parse::zone_name(name)?.into()),
+            Zone::Name(name) => OwnedZone::Name(zone_name(name)?.into()),
         };
         Ok(Self(Repr::V6 { ip, zone, port }))
     }
@@ -246,7 +227,7 @@ impl Address {
     /// path.
     pub fn check(&self) -> Result<(), AddressError> {
         match &self.0 {
-            Repr::Path(path) => parse::check_path(path),
+            Repr::Path(path) => check_path(path),
             _ => Ok(()),
         }
     }
@@ -338,5 +319,31 @@ impl OwnedZone {
             Self::Index(index) => Zone::Index(*index),
             Self::Name(name) => Zone::Name(name),
         }
+    }
+}
+
+/// Checks the name of an interface.
+fn zone_name(name: &str) -> Result<&str, AddressError> {
+    let forbidden = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
+    if name.is_empty()
+        || name.len() > Address::MAX_ZONE
+        || name.contains(forbidden)
+        || name.bytes().all(|octet| octet.is_ascii_digit())
+    {
+        return Err(AddressFault::Zone.into());
+    }
+    Ok(name)
+}
+
+/// Checks the path of a Unix socket.
+fn check_path(path: &[u8]) -> Result<(), AddressError> {
+    if path.is_empty() {
+        Err(AddressFault::PathEmpty.into())
+    } else if let Some(at) = path.iter().position(|&octet| octet == 0) {
+        Err(AddressError::at(AddressFault::PathNul, at))
+    } else if path.len() > Address::MAX_PATH {
+        Err(AddressError::at(AddressFault::PathTooLong, Address::MAX_PATH))
+    } else {
+        Ok(())
     }
 }

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use core::str::FromStr;
 
-use super::{Address, AddressError, AddressFault, OwnedZone, Repr};
+use super::{Address, OwnedZone, Repr, zone_name};
+use super::{AddressError, AddressFault};
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -37,6 +38,31 @@ impl FromStr for Address {
     }
 }
 
+impl Address {
+    /// A host and a port. An IPv4 or IPv6 address, in or without brackets and with a zone if it has one, makes an IP
+    /// address; everything else is a DNS name.
+    ///
+    /// A name is made of labels of 1 to 63 letters, digits, hyphens and underscores, without a hyphen at their ends
+    /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 octets in all, and may end with a dot. Names
+    /// beyond ASCII are given in their `xn--` form.
+    ///
+    /// ```
+    /// use degu_wire::{Address, AddressFault};
+    ///
+    /// assert_eq!(Address::from_host("::1", 80)?, "[::1]:80".parse()?);
+    /// assert_eq!(Address::from_host("Example.ORG", 80)?.to_string(), "example.org:80");
+    /// assert_eq!(Address::from_host("127.1", 80).unwrap_err().fault, AddressFault::Ipv4);
+    /// # Ok::<(), degu_wire::AddressError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The host is neither; the offset counts in `host`.
+    pub fn from_host(host: &str, port: u16) -> Result<Self, AddressError> {
+        self::host(host, port)
+    }
+}
+
 /// `1*DIGIT`: `u16::from_str` alone would take a sign.
 fn port(digits: &str) -> Option<u16> {
     if digits.bytes().all(|octet| octet.is_ascii_digit()) { digits.parse().ok() } else { None }
@@ -60,7 +86,7 @@ fn unix(text: &str) -> Result<Address, AddressError> {
 }
 
 /// A host, in brackets or not.
-pub(super) fn host(text: &str, port: u16) -> Result<Address, AddressError> {
+fn host(text: &str, port: u16) -> Result<Address, AddressError> {
     if let Some(inner) = text.strip_prefix('[') {
         let inner = inner.strip_suffix(']').ok_or(AddressError::at(AddressFault::Brackets, text.len()))?;
         return ipv6(inner, port).map_err(|error| error.shifted(1));
@@ -132,32 +158,6 @@ fn owned_zone(text: &str) -> Result<OwnedZone, AddressError> {
     let octets = decode(text)?;
     let name = core::str::from_utf8(&octets).map_err(|_| AddressFault::Zone)?;
     Ok(OwnedZone::Name(zone_name(name)?.into()))
-}
-
-/// Checks the name of an interface.
-pub(super) fn zone_name(name: &str) -> Result<&str, AddressError> {
-    let forbidden = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
-    if name.is_empty()
-        || name.len() > Address::MAX_ZONE
-        || name.contains(forbidden)
-        || name.bytes().all(|octet| octet.is_ascii_digit())
-    {
-        return Err(AddressFault::Zone.into());
-    }
-    Ok(name)
-}
-
-/// Checks the path of a Unix socket.
-pub(super) fn check_path(path: &[u8]) -> Result<(), AddressError> {
-    if path.is_empty() {
-        Err(AddressFault::PathEmpty.into())
-    } else if let Some(at) = path.iter().position(|&octet| octet == 0) {
-        Err(AddressError::at(AddressFault::PathNul, at))
-    } else if path.len() > Address::MAX_PATH {
-        Err(AddressError::at(AddressFault::PathTooLong, Address::MAX_PATH))
-    } else {
-        Ok(())
-    }
 }
 
 /// Undoes percent-encoding. What is not a control character and not `%` may also stand for itself.

@@ -82,4 +82,4 @@ mod scan;
 
 pub use decode::{Decoder, Event, Step};
 pub use encode::{CRLF, LAST_CHUNK, MAX_CHUNK_LINE, MAX_SIZE_LINE, encode_chunk_head, encode_last_chunk};
-pub use extension::{Extension, ExtensionValue, Extensions, Iter, Unescape};
+pub use extension::{Extension, ExtensionValue, Extensions, Iter};

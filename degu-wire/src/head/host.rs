@@ -2,16 +2,11 @@
 
 use core::net::Ipv6Addr;
 
-use super::scan::is_plain_host;
-
 /// Whether the text is empty or a host with an optional port.
 ///
 /// Refused beyond what is plainly malformed: userinfo, zones (RFC 6874 never sends them) and IPvFuture, which nobody
 /// serves. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.
 pub(crate) fn is_host(text: &[u8]) -> bool {
-    if is_plain_host(text) {
-        return true;
-    }
     let end = reg_name_end(text);
     match text.get(end) {
         None => true,
@@ -36,12 +31,12 @@ fn is_port(text: &[u8]) -> bool {
 /// Where a reg-name ends: `*( unreserved / pct-encoded / sub-delims )`, the comma left out, since it is what two joined
 /// Host fields look like. An IPv4 address is a reg-name too.
 fn reg_name_end(text: &[u8]) -> usize {
-    let mut rest = text;
+    let mut end = 0;
     loop {
-        match rest {
-            [octet, after @ ..] if REG_NAME[*octet as usize] => rest = after,
-            [b'%', a, b, after @ ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => rest = after,
-            _ => return text.len() - rest.len(),
+        end += text[end..].iter().take_while(|&&byte| REG_NAME[byte as usize]).count();
+        match text[end..] {
+            [b'%', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => end += 3,
+            _ => return end,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     fields::{End, FieldSpan, Fields, Part, Semantics, parse_fields},
     host::is_host,
-    scan::{is_target_text, skip_target, skip_token},
+    scan::{is_target_text, skip_path, skip_target, skip_token},
     start_line::{line_end, version},
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
@@ -94,7 +94,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     };
 
     let target = offset(rest);
-    let rest = skip_target(rest);
+    let behind_path = skip_path(rest);
+    let rest = if let [b'?', ..] = behind_path { skip_target(behind_path) } else { behind_path };
     let target_end = offset(rest);
     at = match rest {
         [b' ', rest @ ..] if target_end > target => offset(rest),
@@ -117,8 +118,6 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         b'/' => ((0, 0), target),
         _ => other_forms(&input[target..target_end], target, &input[method..method_end])?,
     };
-    // A search for a byte: targets are too short for the machinery of a search for a character.
-    let path_len = input[path..target_end].iter().position(|&byte| byte == b'?').unwrap_or(target_end - path);
 
     let mut semantics = Semantics::default();
     let (end, fields) = match parse_fields(input, at, slots, &mut semantics, Part::Request { http10 })? {
@@ -134,7 +133,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         len: end as u16,
         method: (method as u16, method_end as u16),
         target: (target as u16, target_end as u16),
-        path: (path as u16, (path + path_len) as u16),
+        path: (path as u16, offset(behind_path) as u16),
         authority: if authority.1 > 0 { authority } else { semantics.host },
         fields: fields as u16,
         framing,

@@ -61,7 +61,24 @@ pub(crate) fn scan_response(
 
 #[inline(always)]
 fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, RemoteError> {
-    let Some(Line { http10, status, reason, len: at }) = status_line(input)? else { return Ok(None) };
+    let Some(minor) = version(input, 0)? else { return Ok(None) };
+    let http10 = minor == 0;
+    let Some(status) = status(input)? else { return Ok(None) };
+    let offset = |rest: &[u8]| input.len() - rest.len();
+    let mut reason = (0, 0);
+    let line_ends = match &input[12..] {
+        [b' ', text @ ..] => {
+            let mut rest = skip_text(text);
+            while let [b'\t', after @ ..] = rest {
+                rest = skip_text(after);
+            }
+            reason = (offset(text) as u16, offset(rest) as u16);
+            offset(rest)
+        }
+        [b'\r', ..] | [] => 12,
+        _ => return Err(RemoteError::at(Fault::Status, 12)),
+    };
+    let Some(at) = line_end(input, line_ends, Fault::Reason)? else { return Ok(None) };
     let mut semantics = Semantics::default();
     let (end, fields) = match parse_fields(input, at, slots, &mut semantics, Part::Response { http10 })? {
         End::Partial => return Ok(None),
@@ -81,44 +98,6 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         http10,
         keep_alive: !http10 && !semantics.close,
     }))
-}
-
-/// What a status line says.
-struct Line {
-    http10: bool,
-    status: u16,
-    /// The reason phrase, as offsets.
-    reason: (u16, u16),
-    /// Octets of the line, its end included.
-    len: usize,
-}
-
-#[inline(always)]
-fn status_line(input: &[u8]) -> Result<Option<Line>, RemoteError> {
-    let Some(minor) = version(input, 0)? else { return Ok(None) };
-    let Some(status) = status(input)? else { return Ok(None) };
-    let mut reason = (0, 0);
-    let at = match &input[12..] {
-        [b' ', text @ ..] => {
-            let offset = |rest: &[u8]| input.len() - rest.len();
-            let mut rest = text;
-            loop {
-                rest = skip_text(rest);
-                match rest {
-                    [b'\t', after @ ..] => rest = after,
-                    [b'\r' | b'\n', ..] => break,
-                    [] => return Ok(None),
-                    _ => return Err(RemoteError::at(Fault::Reason, offset(rest))),
-                }
-            }
-            reason = (offset(text) as u16, offset(rest) as u16);
-            offset(rest)
-        }
-        [b'\r', ..] => 12,
-        [] => return Ok(None),
-        _ => return Err(RemoteError::at(Fault::Status, 12)),
-    };
-    Ok(line_end(input, at, Fault::Reason)?.map(|len| Line { http10: minor == 0, status, reason, len }))
 }
 
 /// Reads ` 3DIGIT` after the version, or returns `None` for more bytes. Below 100 is no status; from 600 on is one to be

@@ -4,21 +4,26 @@ use crate::{Fault, RemoteError};
 
 /// `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at `at`, which is not beyond the input: the minor version of 1.x,
 /// or `None` for more bytes.
+#[inline(always)]
 pub(super) fn version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
-    let mut version = [0; 8];
-    for (offset, expected) in b"HTTP/d.d".iter().enumerate() {
-        let at = at + offset;
-        let Some(&byte) = input.get(at) else { return Ok(None) };
-        let matches = if *expected == b'd' { byte.is_ascii_digit() } else { byte == *expected };
-        if !matches {
-            return Err(RemoteError::at(Fault::Version, at));
+    match input[at..] {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9', ..] => Ok(Some(minor - b'0')),
+        _ => no_version(input, at),
+    }
+}
+
+/// Tells a version that is cut from one that is none, or not ours.
+#[cold]
+fn no_version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
+    for (at, expected) in (at..).zip(b"HTTP/d.d") {
+        match input.get(at) {
+            None => return Ok(None),
+            Some(digit) if *expected == b'd' && digit.is_ascii_digit() => {}
+            Some(byte) if byte == expected && *expected != b'd' => {}
+            Some(_) => return Err(RemoteError::at(Fault::Version, at)),
         }
-        version[offset] = byte;
     }
-    match version {
-        [.., b'1', b'.', minor] => Ok(Some(minor - b'0')),
-        _ => Err(RemoteError::at(Fault::VersionNotSupported, at)),
-    }
+    Err(RemoteError::at(Fault::VersionNotSupported, at))
 }
 
 /// CRLF at `at`: the offset after it, or `None` for more bytes. Another byte than CR is `fault`.

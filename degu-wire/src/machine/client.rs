@@ -16,7 +16,7 @@ use crate::headers::Headers;
 use crate::{ContentRange, Fault, Limits, LocalError, Method, RemoteError};
 
 /// The role of a [`Connection`] that sends requests and reads what is answered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Client {
     state: State,
     /// The request was HEAD: its response has no body.
@@ -32,8 +32,9 @@ pub struct Client {
     interim: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Idle,
     /// A request was sent, at least its head, and no final response has come.
     Waiting,
@@ -44,15 +45,7 @@ enum State {
 impl Connection<Client> {
     /// A connection on which nothing has been sent. Those that have the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
-        let role = Client {
-            state: State::Idle,
-            head: false,
-            ranged: false,
-            part_left: None,
-            persistent: true,
-            continued: true,
-            interim: 0,
-        };
+        let role = Client { persistent: true, continued: true, ..Client::default() };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
@@ -106,15 +99,14 @@ impl Connection<Client> {
             }
             Ok(())
         })?;
-        let continued = !(waits && self.is_sending());
-        let role = &mut self.role;
-        role.state = State::Waiting;
-        role.head = method == Method::Head;
-        role.ranged = headers.contains("range");
-        role.part_left = None;
-        role.persistent = !close;
-        role.continued = continued;
-        role.interim = 0;
+        self.role = Client {
+            state: State::Waiting,
+            head: method == Method::Head,
+            ranged: headers.contains("range"),
+            persistent: !close,
+            continued: !(waits && self.is_sending()),
+            ..Client::default()
+        };
         Ok(())
     }
 
@@ -129,14 +121,14 @@ impl Connection<Client> {
     pub fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
         match self.role.state {
             State::Waiting => {}
-            State::Closed => return Err(self.receiver.fault().unwrap_or(Fault::NoResponse.into())),
+            State::Closed => return Err(self.receiver.fault.unwrap_or(Fault::NoResponse.into())),
             State::Idle | State::Reading => return Ok(Poll::Pending),
         }
         // Heads are large: each is looked at where it is, and given on from there.
         loop {
             let head = match self.receiver.poll_head(scan_response, |meta| (meta.len, meta.fields)) {
                 Ok(Poll::Ready(meta)) => ResponseHead { meta, headers: self.receiver.headers() },
-                Ok(Poll::Pending) if !self.receiver.is_eof() => return Ok(Poll::Pending),
+                Ok(Poll::Pending) if !self.receiver.eof => return Ok(Poll::Pending),
                 Ok(Poll::Pending) => return Err(self.fail(Fault::NoResponse.into())),
                 Err(fault) => return Err(self.fail(fault)),
             };
@@ -176,7 +168,7 @@ impl Connection<Client> {
     /// Nothing more can be understood.
     #[cold]
     fn fail(&mut self, fault: RemoteError) -> RemoteError {
-        self.receiver.fail(fault);
+        self.receiver.fault.get_or_insert(fault);
         self.close();
         fault
     }
@@ -265,7 +257,7 @@ impl Connection<Client> {
     /// again.
     pub fn abandon_request_body(&mut self) {
         if self.is_sending() || !self.is_flushed() {
-            self.sender.abandon_body();
+            self.sender.body = Framing::None;
             self.role.persistent = false;
         }
     }
@@ -277,7 +269,7 @@ impl Connection<Client> {
             && !self.is_sending()
             && !self.is_receiving()
             && self.role.persistent
-            && !self.receiver.is_eof()
+            && !self.receiver.eof
             && self.buffered().is_empty()
     }
 
@@ -294,7 +286,7 @@ impl Connection<Client> {
     /// Ends the connection, wherever it is.
     pub fn close(&mut self) {
         self.role.state = State::Closed;
-        self.sender.discard();
+        self.sender = Sender::default();
         self.receiver.discard_all();
     }
 }

@@ -8,6 +8,7 @@ use super::outgoing::Pending;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::body::Part;
+use crate::framing::Framing;
 use crate::{Limits, LocalError};
 
 /// One end of a connection, in the role of [`Server`] or [`Client`]: see the [module](super).
@@ -30,7 +31,7 @@ impl<R> fmt::Debug for Connection<R> {
 impl<R> Connection<R> {
     /// The bounds under which this end reads.
     pub fn limits(&self) -> &Limits {
-        self.receiver.limits()
+        &self.receiver.limits
     }
 
     /// Where received octets go: append to it. There is room for at least 2 KiB, and more while a large body comes in.
@@ -40,12 +41,12 @@ impl<R> Connection<R> {
 
     /// What has been received and not been understood yet.
     pub fn buffered(&self) -> &[u8] {
-        self.receiver.buffered()
+        &self.receiver.buffer
     }
 
     /// The peer will send no more octets.
     pub fn receive_eof(&mut self) {
-        self.receiver.set_eof();
+        self.receiver.eof = true;
     }
 
     /// What waits to be written, in order; what of it was written is told to [`transmitted`](Self::transmitted).
@@ -74,12 +75,12 @@ impl<R> Connection<R> {
 
     /// Whether our message's body still wants parts.
     pub fn is_sending(&self) -> bool {
-        !self.sender.is_body_done()
+        self.sender.body != Framing::None
     }
 
     /// Whether the peer's message has a body that has not been read to its end.
     pub fn is_receiving(&self) -> bool {
-        !self.receiver.is_body_done()
+        self.receiver.body != Framing::None
     }
 
     /// Octets of the peer's body that have not been given yet: `None` where only its end will tell.

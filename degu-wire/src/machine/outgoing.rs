@@ -48,12 +48,8 @@ impl Outgoing {
     #[inline]
     pub(super) fn has_room(&self) -> bool {
         let small = self.small.len() - self.sent;
-        small < ENOUGH && (self.large.is_empty() || self.has_room_for_large(small))
-    }
-
-    fn has_room_for_large(&self, small: usize) -> bool {
-        let waits = self.large.iter().fold(small, |waits, large| waits.saturating_add(large.data.len()));
-        self.large.len() < MOST_LARGE && waits < ENOUGH_LARGE
+        let waits = || self.large.iter().fold(small, |waits, large| waits.saturating_add(large.data.len()));
+        small < ENOUGH && (self.large.is_empty() || self.large.len() < MOST_LARGE && waits() < ENOUGH_LARGE)
     }
 
     #[inline]

@@ -21,21 +21,22 @@ const LEAST_READ: usize = 2 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
-    buffer: BytesMut,
+    pub(super) buffer: BytesMut,
     /// The last head, whose storage the next one uses when nobody else has it any more.
     head: Option<Arc<Lines>>,
-    limits: Arc<Limits>,
+    pub(super) limits: Arc<Limits>,
     /// What is left of the body: [`Framing::None`] once its end has been given.
-    body: Framing,
+    pub(super) body: Framing,
     /// Of a chunked body: where in it we are, and the last chunk's extensions until the trailers have come.
     decoder: chunk::Decoder,
     last: ChunkExtensions,
     /// How many bytes at the front were searched for the end of a head.
     searched: usize,
     read_size: usize,
-    eof: bool,
+    /// The peer sends no more.
+    pub(super) eof: bool,
     /// What ended the reading. Each later call gets it again, so that a body that broke never seems to end.
-    fault: Option<RemoteError>,
+    pub(super) fault: Option<RemoteError>,
 }
 
 impl Receiver {
@@ -54,14 +55,10 @@ impl Receiver {
         }
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
     /// The buffer with room at its end.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         let room = self.buffer.capacity() - self.buffer.len();
-        if room == 0 && !self.is_body_done() {
+        if room == 0 && self.body != Framing::None {
             // The last read filled it, so there is more where it came from.
             self.read_size = (self.read_size * 2).min(MOST_READ);
         }
@@ -77,32 +74,6 @@ impl Receiver {
             self.buffer = BytesMut::new();
             self.head = None;
         }
-    }
-
-    pub(super) fn buffered(&self) -> &[u8] {
-        &self.buffer
-    }
-
-    pub(super) fn set_eof(&mut self) {
-        self.eof = true;
-    }
-
-    pub(super) fn is_eof(&self) -> bool {
-        self.eof
-    }
-
-    /// Nothing more is read: this is what the peer did wrong.
-    pub(super) fn fail(&mut self, fault: RemoteError) {
-        self.fault.get_or_insert(fault);
-    }
-
-    /// What the peer did wrong, once it has.
-    pub(super) fn fault(&self) -> Option<RemoteError> {
-        self.fault
-    }
-
-    pub(super) fn is_body_done(&self) -> bool {
-        self.body == Framing::None
     }
 
     /// Returns how many bytes of the body are still to come, if its framing tells.
@@ -124,7 +95,7 @@ impl Receiver {
 
     /// Nothing more of this body is wanted, and nothing of the connection can be understood after it.
     pub(super) fn discard_all(&mut self) {
-        if !self.is_body_done() {
+        if self.body != Framing::None {
             self.fault.get_or_insert(Fault::TruncatedBody.into());
         }
         self.buffer = BytesMut::new();

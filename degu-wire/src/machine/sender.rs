@@ -29,20 +29,6 @@ pub(super) struct Said {
 }
 
 impl Sender {
-    pub(super) fn is_body_done(&self) -> bool {
-        self.body == Framing::None
-    }
-
-    /// The message ends here, unfinished: nothing can follow it.
-    pub(super) fn abandon_body(&mut self) {
-        self.body = Framing::None;
-    }
-
-    /// Drops what was not written and never will be.
-    pub(super) fn discard(&mut self) {
-        *self = Self::default();
-    }
-
     /// Writes a head with `head`, or nothing if it fails, and begins the body, which goes out as `framing` says.
     pub(super) fn message(
         &mut self,

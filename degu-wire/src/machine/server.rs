@@ -16,7 +16,7 @@ use crate::headers::Headers;
 use crate::{Limits, LocalError, Method, RemoteError, reason_phrase};
 
 /// The role of a [`Connection`] that receives requests and answers them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Server {
     state: State,
     /// The request was HEAD: its response has no body.
@@ -31,8 +31,9 @@ pub struct Server {
     requests: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Idle,
     /// A request was given, and no final response has begun.
     Requested,
@@ -56,15 +57,7 @@ pub enum Awaits {
 impl Connection<Server> {
     /// A connection on which nothing has been received. Those that have the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
-        let role = Server {
-            state: State::Idle,
-            head: false,
-            http10: false,
-            persistent: true,
-            continue_pending: false,
-            stopping: false,
-            requests: 0,
-        };
+        let role = Server { persistent: true, ..Server::default() };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
@@ -82,20 +75,22 @@ impl Connection<Server> {
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
         let Poll::Ready(meta) = self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields))? else {
-            if !self.receiver.is_eof() {
+            if !self.receiver.eof {
                 return Ok(Poll::Pending);
             }
             self.role.state = State::Closed;
             return Ok(Poll::Ready(None));
         };
         self.receiver.begin_body(meta.framing);
-        let role = &mut self.role;
-        role.state = State::Requested;
-        role.head = meta.known_method == Some(Method::Head);
-        role.http10 = meta.http10;
-        role.persistent = meta.keep_alive && !role.stopping;
-        role.continue_pending = meta.expects_continue && !self.receiver.is_body_done();
-        role.requests += 1;
+        self.role = Server {
+            state: State::Requested,
+            head: meta.known_method == Some(Method::Head),
+            http10: meta.http10,
+            persistent: meta.keep_alive && !self.role.stopping,
+            continue_pending: meta.expects_continue && self.is_receiving(),
+            stopping: self.role.stopping,
+            requests: self.role.requests + 1,
+        };
         Ok(Poll::Ready(Some(RequestHead { meta, headers: self.receiver.headers() })))
     }
 
@@ -128,7 +123,7 @@ impl Connection<Server> {
         if self.role.continue_pending && self.role.state == State::Requested {
             self.role.continue_pending = false;
             // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
-            if self.receiver.buffered().is_empty() {
+            if self.receiver.buffer.is_empty() {
                 self.sender.out.put(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
         }
@@ -138,7 +133,7 @@ impl Connection<Server> {
     /// not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped after the
     /// response.
     pub fn abandon_request_body(&mut self, drain: u64) {
-        let buffered = self.receiver.buffered().len() as u64;
+        let buffered = self.receiver.buffer.len() as u64;
         let short = match self.receiver.body_remaining() {
             Some(remaining) => remaining <= drain,
             None => buffered > 0 && buffered <= drain,
@@ -227,7 +222,7 @@ impl Connection<Server> {
     pub fn cut(&mut self) {
         self.role.state = State::Closed;
         self.role.persistent = false;
-        self.sender.abandon_body();
+        self.sender.body = Framing::None;
         self.receiver.discard_all();
     }
 
@@ -267,10 +262,10 @@ impl Connection<Server> {
     }
 
     fn end_exchange(&mut self) {
-        if self.role.state == State::Responding && self.sender.is_body_done() {
+        if self.role.state == State::Responding && !self.is_sending() {
             if !self.role.persistent {
                 self.role.state = State::Closed;
-            } else if self.receiver.is_body_done() {
+            } else if !self.is_receiving() {
                 self.role.state = State::Idle;
             }
         }

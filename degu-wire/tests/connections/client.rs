@@ -6,8 +6,8 @@ use core::task::Poll;
 use degu_wire::machine::{Client as Role, Connection, Content};
 use degu_wire::{Chunk, Headers, Method, Part, RemoteError};
 
-use super::corpus::Case;
 use super::{End, Log};
+use crate::corpus::Case;
 
 pub(super) struct Client {
     connection: Connection<Role>,

@@ -5,8 +5,8 @@ use core::task::Poll;
 use degu_wire::machine::{Connection, Content, RequestHead, Server as Role};
 use degu_wire::{Framing, Headers, Part, RemoteError};
 
-use super::corpus::Case;
 use super::{End, Log};
+use crate::corpus::Case;
 
 pub(super) struct Server {
     connection: Connection<Role>,

@@ -13,7 +13,7 @@
 //! Expected lines are compared as they stand, so it is for each corpus to say how its events are written; the octets in
 //! them are [`escaped`] the same way. The corpora are read by tests, and by fuzz targets for seeds.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses what it needs")]
+#![allow(dead_code, unreachable_pub, reason = "tests and seeds for fuzzing use what they need")]
 
 use degu_wire::Limits;
 

@@ -1,4 +1,4 @@
-//! Deadlines of the blocking client where signals keep coming: the main thread gets them, so that there is no harness.
+//! Deadlines of the blocking client where signals keep coming.
 
 use std::{
     os::unix::net::UnixListener,
@@ -9,7 +9,9 @@ use std::{
 };
 
 use degu_client::{Address, Deadline, Error, blocking::Client};
-use rustix::process::{Signal, getpid, kill_process};
+use nix::sys::pthread::{pthread_kill, pthread_self};
+use nix::sys::signal::Signal;
+use socket2::SockRef;
 use tokio::signal::unix::{SignalKind, signal};
 
 const LIMIT: Duration = Duration::from_millis(100);
@@ -21,6 +23,7 @@ fn interrupted<T>(folder: &std::path::Path, what: impl FnOnce() -> Result<T, Err
     let done = Arc::new(AtomicBool::new(false));
     let is_done = Arc::clone(&done);
     let folder = folder.to_owned();
+    let thread = pthread_self();
     let signals = thread::spawn(move || {
         let began = Instant::now();
         while !is_done.load(Ordering::Acquire) {
@@ -28,7 +31,7 @@ fn interrupted<T>(folder: &std::path::Path, what: impl FnOnce() -> Result<T, Err
                 eprintln!("signals put a deadline off, in {}", folder.display());
                 std::process::exit(1);
             }
-            kill_process(getpid(), Signal::USR1).unwrap();
+            pthread_kill(thread, Signal::SIGUSR1).unwrap();
             // More often than the deadline, and not so often that nothing else is done.
             thread::sleep(LIMIT / 10);
         }
@@ -39,7 +42,8 @@ fn interrupted<T>(folder: &std::path::Path, what: impl FnOnce() -> Result<T, Err
     error
 }
 
-fn main() {
+#[test]
+fn signals_do_not_put_a_deadline_off() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let handler = runtime.block_on(async { signal(SignalKind::user_defined1()).unwrap() });
 
@@ -47,7 +51,7 @@ fn main() {
     let path = folder.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     // A queue that is as short as can be, and a server that says nothing.
-    rustix::net::listen(&listener, 0).unwrap();
+    SockRef::from(&listener).listen(0).unwrap();
     let client = Client::options().connect_timeout(Some(LIMIT)).head_timeout(Some(LIMIT)).client(Address::unix(&path));
     let mut connection = client.connect().unwrap();
     let error = interrupted(folder.path(), || connection.get("/"));

@@ -1,7 +1,5 @@
 //! A server that says exactly what a test tells it to, octet by octet.
 
-#![allow(dead_code, reason = "every test program uses its own part of this")]
-
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},

@@ -1,12 +1,10 @@
 //! A row of small exchanges allocates nothing once it is warm: neither driver, over neither kind of socket, however it
 //! waits.
 
-mod common;
-
 use std::io::Read;
 use std::time::Duration;
 
-use common::{Kind, Server};
+use crate::common::{Kind, Server};
 use degu_client::{Client, Connection, Error, Spin, blocking};
 
 const WAYS: [(Kind, Spin); 4] = [

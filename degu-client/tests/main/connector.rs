@@ -1,8 +1,6 @@
 //! hyper-util's pooled client over every kind of address.
 
-mod common;
-
-use common::{KINDS, Server};
+use crate::common::{KINDS, Kind, Server};
 use degu_client::{Bytes, Cause, Client, Connector};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy, rt::TokioExecutor};
@@ -28,7 +26,7 @@ async fn a_pool_dials_every_kind_of_address() {
 
 #[tokio::test]
 async fn a_connection_that_is_refused() {
-    let server = Server::new(common::Kind::V6, |accept| accept.next().expect_end());
+    let server = Server::new(Kind::V6, |accept| accept.next().expect_end());
     let client = Client::options().on_connect(|_| false).client(&server.address);
     let error =
         tower_service::Service::call(&mut Connector::new(client), "http://a/".parse().unwrap()).await.unwrap_err();

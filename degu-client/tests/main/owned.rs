@@ -1,7 +1,5 @@
 //! Exchanges that own their connection.
 
-mod common;
-
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -11,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use common::{Kind, Server};
+use crate::common::{Kind, Server};
 use degu_client::{
     Body, BodyOf, BoxError, Chunk, Client, Connection, Error, Headers, LocalBody, Method, OwnedResponse, Part, Source,
 };

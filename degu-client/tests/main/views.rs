@@ -1,7 +1,5 @@
 //! Bodies as readers and streams, out of readers, streams and files, and requests that are sent again.
 
-mod common;
-
 use std::{
     future::poll_fn,
     io::{self, BufRead, Read, Write},
@@ -9,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use common::{Kind, Server};
+use crate::common::{Kind, Server};
 use degu_client::{Address, BoxError, Bytes, Chunk, Client, Connection, Part, Trailers, blocking, body};
 use futures_core::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};

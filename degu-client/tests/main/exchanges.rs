@@ -1,8 +1,6 @@
 //! Both drivers against a server that says exactly what it is told to: `exchanges/suite.rs` and `exchanges/unasked.rs`, once for
 //! each.
 
-mod common;
-
 mod asynchronous {
     use degu_client::{Body, Client};
 

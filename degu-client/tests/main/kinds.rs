@@ -1,7 +1,5 @@
 //! What connecting is about: addresses, options, and the types that come out.
 
-mod common;
-
 use std::{
     future::poll_fn,
     io::{self, Read, Write},
@@ -13,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use common::{Kind, Server};
+use crate::common::{Kind, Server};
 use degu_client::{Address, Body, Cause, Chunk, Client, Connection, Deadline, Doing, Peer, blocking};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -87,7 +85,7 @@ async fn connecting_has_a_deadline() {
     let address = Address::unix(folder.path().join("busy"));
     let listener = UnixListener::bind(address.as_path().unwrap()).unwrap();
     // A queue that is as short as can be.
-    rustix::net::listen(&listener, 0).unwrap();
+    socket2::SockRef::from(&listener).listen(0).unwrap();
     let limit = Duration::from_millis(50);
     let client = Client::options().connect_timeout(Some(limit)).client(&address);
     let mut queued = Vec::new();
@@ -123,7 +121,7 @@ async fn on_connect_has_what_is_left_of_the_deadline() {
 
 #[tokio::test]
 async fn on_connect_sees_who_answers() {
-    let me = rustix::process::geteuid().as_raw();
+    let me = nix::unistd::geteuid().as_raw();
     let server = server(Kind::Path);
     let options = Client::options().on_connect(move |peer| peer.credentials().is_some_and(|server| server.uid == me));
     let mut connection = options.client(&server.address).connect().await.unwrap();

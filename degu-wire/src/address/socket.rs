@@ -1,0 +1,72 @@
+//! From an address to what a socket takes.
+
+use alloc::borrow::Cow;
+use core::net::{SocketAddr, SocketAddrV6};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use super::{Address, AddressError, AddressFault, OwnedZone, Repr};
+
+/// What a socket binds or connects to: [`Address::to_socket`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketName<'a> {
+    /// An IP address, with the index of its zone, and a port.
+    Ip(SocketAddr),
+    /// The content of `sun_path` without a final NUL: a path, an abstract name after a NUL, or nothing, which lets the
+    /// kernel choose a name when the socket is bound.
+    Unix(Cow<'a, OsStr>),
+    /// A DNS name, to be resolved first.
+    Dns {
+        /// The name, in lower case.
+        host: &'a str,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl Address {
+    /// Returns what a socket takes for this address. `interface_index` looks up the index of the interface with a name
+    /// (`if_nametoindex(3)`); it is called for a zone that is a name.
+    ///
+    /// ```
+    /// use degu_wire::{Address, AddressError, SocketName};
+    ///
+    /// let address: Address = "[fe80::1%eth0]:80".parse()?;
+    /// let name = address.to_socket(|name| if name == "eth0" { Ok::<_, AddressError>(2) } else { Ok(0) })?;
+    /// assert_eq!(name, SocketName::Ip("[fe80::1%2]:80".parse().unwrap()));
+    /// # Ok::<(), AddressError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// No socket can have this path, a link-local address has no zone, or the system has no abstract namespace; and what
+    /// the look-up says.
+    pub fn to_socket<E: From<AddressError>>(
+        &self,
+        interface_index: impl FnOnce(&str) -> Result<u32, E>,
+    ) -> Result<SocketName<'_>, E> {
+        let fault = |fault: AddressFault| E::from(AddressError::from(fault));
+        Ok(match &self.0 {
+            Repr::V4(address) => SocketName::Ip((*address).into()),
+            Repr::V6 { ip, zone, port } => {
+                let zone = match zone {
+                    OwnedZone::None if ip.is_unicast_link_local() => return Err(fault(AddressFault::ZoneMissing)),
+                    OwnedZone::None => 0,
+                    OwnedZone::Index(index) => *index,
+                    OwnedZone::Name(name) => interface_index(name)?,
+                };
+                SocketName::Ip(SocketAddrV6::new(*ip, *port, 0, zone).into())
+            }
+            Repr::Path(path) => {
+                self.check()?;
+                SocketName::Unix(OsStr::from_bytes(path).into())
+            }
+            Repr::Abstract(_) if !cfg!(any(target_os = "linux", target_os = "android")) => {
+                return Err(fault(AddressFault::AbstractUnsupported));
+            }
+            Repr::Abstract(Some(name)) => SocketName::Unix(OsString::from_vec([b"\0", &**name].concat()).into()),
+            Repr::Abstract(None) => SocketName::Unix(OsStr::new("").into()),
+            Repr::Name { host, port } => SocketName::Dns { host, port: *port },
+        })
+    }
+}
