@@ -1,8 +1,8 @@
 //! A rule over the modules of a crate: imports form no circle.
 //!
-//! A folder of `src` is one graph. Its nodes are its files and its folders, and mod.rs (`mod.rs`, or `lib.rs` for
-//! `src`), called `mod.rs`. Node A points at node B if a file in A names an item that a file in B defines. A circle is a set of nodes each
-//! of which reaches all others.
+//! A folder of `src` is one graph. Its nodes are its files and its folders; the file of the folder itself, which is `lib.rs`
+//! for `src`, is called `mod.rs`. Node A points at node B if a file in A names an item that a file in B defines. A circle is
+//! a set of nodes each of which reaches all others.
 //!
 //! - An import is a path that begins with `crate::`, `super::` or `self::`, in a `use` or elsewhere in the code, or with
 //!   the name of a module that the file declares.
