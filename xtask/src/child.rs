@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::Result;
 
 /// How long a server may take before it says where it listens.
-const START: Duration = Duration::from_secs(10);
+pub(crate) const START: Duration = Duration::from_secs(10);
 
 /// How often a process is checked for its end.
 const STEP: Duration = Duration::from_millis(5);
@@ -54,27 +54,14 @@ impl Server {
     ///
     /// The line does not come; with what the program said on stderr.
     pub(crate) fn start(program: &Path, arguments: &[String]) -> Result<Self> {
-        Self::start_until(program, arguments, |line| line.strip_prefix("listening on ").map(str::to_owned))
+        Self::start_within(program, arguments, START, |line| line.strip_prefix("listening on ").map(str::to_owned))
     }
 
     /// Starts `program` and waits until `found` finds in a line of its stdout where it listens.
     ///
     /// # Errors
     ///
-    /// No such line comes; with what the program said on stderr.
-    pub(crate) fn start_until(
-        program: &Path,
-        arguments: &[String],
-        found: impl Fn(&str) -> Option<String> + Send + 'static,
-    ) -> Result<Self> {
-        Self::start_within(program, arguments, START, found)
-    }
-
-    /// As [`start_until`](Self::start_until), with another bound on how long that may take.
-    ///
-    /// # Errors
-    ///
-    /// As there.
+    /// No such line comes within `limit`; with what the program said on stderr.
     pub(crate) fn start_within(
         program: &Path,
         arguments: &[String],

@@ -9,68 +9,43 @@ mod corpus;
 
 use std::ffi::{OsStr, OsString};
 
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::Parser;
 use xshell::{Shell, cmd};
 
 use crate::Result;
 
 pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
-    let options = Options::parse(&mut arguments)?;
+    let (words, rest) = split(arguments.raw_args()?.collect());
+    let skip_if_missing = words.iter().any(|word| word == "--skip-if-missing");
+    let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != "--skip-if-missing").collect();
+    let [target, seconds] = words[..] else { return Err("fuzz takes TARGET SECONDS, or --all SECONDS".into()) };
+    seconds.parse::<u32>().map_err(|_| format!("{seconds} is no number of seconds"))?;
     if let Err(missing) = check(shell) {
-        if options.skip_if_missing {
+        if skip_if_missing {
             println!("fuzz: skipped, {missing}");
             return Ok(());
         }
         return Err(missing);
     }
     write_seeds(shell)?;
-    let targets = match options.target {
-        Some(target) => vec![target],
-        None => list(shell)?,
-    };
+    let names = cmd!(shell, "rustup run nightly cargo fuzz list").quiet().read()?;
+    let targets = if target == "--all" { names.lines().collect() } else { vec![target] };
+    let rest = &rest;
     for target in targets {
-        fuzz(shell, &target, options.seconds, &options.rest)?;
+        // libFuzzer writes what it finds into the first folder, and only reads the other.
+        let corpus = format!("fuzz/corpus/{target}");
+        shell.create_dir(&corpus)?;
+        println!("fuzz: {target}, {seconds} s");
+        let limits = ["-timeout=10".to_owned(), format!("-max_total_time={seconds}")];
+        cmd!(shell, "rustup run nightly cargo fuzz run {target} {corpus} {SEEDS} -- {limits...} {rest...}").run()?;
     }
     Ok(())
 }
 
-#[derive(Debug)]
-struct Options {
-    /// `None`: all of them.
-    target: Option<String>,
-    seconds: u32,
-    skip_if_missing: bool,
-    /// Goes to libFuzzer.
-    rest: Vec<OsString>,
-}
-
-impl Options {
-    fn parse(arguments: &mut Parser) -> Result<Self> {
-        let (mut words, mut all, mut skip_if_missing, mut rest) = (Vec::new(), false, false, Vec::new());
-        loop {
-            // lexopt takes `--` as the end of options; here it begins the arguments of libFuzzer.
-            if let Some(mut raw) = arguments.try_raw_args()
-                && raw.next_if(|word| word == "--").is_some()
-            {
-                rest = raw.collect();
-                break;
-            }
-            match arguments.next()? {
-                None => break,
-                Some(Arg::Long("all")) => all = true,
-                Some(Arg::Long("skip-if-missing")) => skip_if_missing = true,
-                Some(Arg::Value(word)) => words.push(word.string()?),
-                Some(other) => return Err(other.unexpected().into()),
-            }
-        }
-        let (target, seconds) = match (all, &words[..]) {
-            (true, [seconds]) => (None, seconds),
-            (false, [target, seconds]) => (Some(target.clone()), seconds),
-            _ => return Err("fuzz takes TARGET SECONDS, or --all SECONDS".into()),
-        };
-        let seconds = seconds.parse().map_err(|_| format!("{seconds} is no number of seconds"))?;
-        Ok(Self { target, seconds, skip_if_missing, rest })
-    }
+/// The words for this command, and those after `--`, which go to libFuzzer.
+fn split(arguments: Vec<OsString>) -> (Vec<String>, Vec<String>) {
+    let mut words = arguments.into_iter().map(|word| word.to_string_lossy().into_owned());
+    (words.by_ref().take_while(|word| word != "--").collect(), words.collect())
 }
 
 /// Where the cases of the corpora are, one a file.
@@ -97,36 +72,16 @@ fn write_seeds(shell: &Shell) -> Result {
     Ok(())
 }
 
-/// Is there all that fuzzing needs?
+/// Checks that there is all that fuzzing needs.
 fn check(shell: &Shell) -> Result {
-    if !shell.path_exists("fuzz/Cargo.toml") {
-        return Err("there is no fuzz/Cargo.toml".into());
+    for (program, install) in
+        [("rustc", "rustup toolchain install nightly"), ("cargo fuzz", "cargo install cargo-fuzz")]
+    {
+        let words = program.split(' ');
+        let found =
+            cmd!(shell, "rustup run nightly {words...} --version").quiet().ignore_stderr().ignore_stdout().run();
+        found.map_err(|_| format!("there is no {program} of a nightly toolchain: {install}"))?;
     }
-    if cmd!(shell, "rustup run nightly rustc --version").quiet().ignore_stderr().ignore_stdout().run().is_err() {
-        return Err("there is no nightly toolchain: rustup toolchain install nightly".into());
-    }
-    if cmd!(shell, "rustup run nightly cargo fuzz --version").quiet().ignore_stderr().ignore_stdout().run().is_err() {
-        return Err("there is no cargo-fuzz: cargo install cargo-fuzz".into());
-    }
-    Ok(())
-}
-
-fn list(shell: &Shell) -> Result<Vec<String>> {
-    let names = cmd!(shell, "rustup run nightly cargo fuzz list").quiet().read()?;
-    Ok(names.lines().map(str::to_owned).collect())
-}
-
-fn fuzz(shell: &Shell, target: &str, seconds: u32, rest: &[OsString]) -> Result {
-    // libFuzzer writes what it finds into the first folder, and only reads the other.
-    let corpus = format!("fuzz/corpus/{target}");
-    shell.create_dir(&corpus)?;
-    println!("fuzz: {target}, {seconds} s");
-    let seconds = seconds.to_string();
-    cmd!(
-        shell,
-        "rustup run nightly cargo fuzz run {target} {corpus} {SEEDS} -- -timeout=10 -max_total_time={seconds} {rest...}"
-    )
-    .run()?;
     Ok(())
 }
 
@@ -134,32 +89,9 @@ fn fuzz(shell: &Shell, target: &str, seconds: u32, rest: &[OsString]) -> Result 
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Options> {
-        Options::parse(&mut Parser::from_args(words))
-    }
-
     #[test]
-    fn one_target() {
-        let options = parse(&["head", "30", "--", "-runs=5", "--", "x"]).unwrap();
-        assert_eq!(options.target.as_deref(), Some("head"));
-        assert_eq!(options.seconds, 30);
-        assert!(!options.skip_if_missing);
-        assert_eq!(options.rest, ["-runs=5", "--", "x"]);
-    }
-
-    #[test]
-    fn all_targets() {
-        let options = parse(&["--all", "5", "--skip-if-missing"]).unwrap();
-        assert_eq!(options.target, None);
-        assert_eq!(options.seconds, 5);
-        assert!(options.skip_if_missing && options.rest.is_empty());
-    }
-
-    #[test]
-    fn what_is_refused() {
-        for words in [&["head"][..], &["head", "x"], &["--all"], &["--all", "head", "5"], &["head", "5", "--fast"], &[]]
-        {
-            assert!(parse(words).is_err(), "{words:?}");
-        }
+    fn arguments_after_two_dashes_go_to_libfuzzer() {
+        let (words, rest) = split(["head", "30", "--", "-runs=5", "--", "x"].map(OsString::from).into());
+        assert_eq!((words, rest), (vec!["head".into(), "30".into()], vec!["-runs=5".into(), "--".into(), "x".into()]));
     }
 }

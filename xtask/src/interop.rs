@@ -111,8 +111,8 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
         for kind in KINDS {
             if let Err(missing) = (kind.find)(shell) {
                 println!("{}: {missing}: installing it", kind.name);
-                // What can not be installed is left out as what is missing is.
-                (kind.install)(shell).unwrap_or_else(|error| println!("{}: can not be installed: {error}", kind.name));
+                // What cannot be installed is left out as what is missing is.
+                (kind.install)(shell).unwrap_or_else(|error| println!("{}: cannot be installed: {error}", kind.name));
             }
         }
     }

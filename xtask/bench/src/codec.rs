@@ -25,8 +25,6 @@ pub(crate) const ALL: &[(&str, &str, fn() -> Run)] = &[
     ("parse a response head", "httparse", httparse_response),
     ("parse a chunk line", "degu", degu_line),
     ("parse a chunk line", "httparse", httparse_line),
-    ("decode 1 MiB in chunks", "degu", || into_one(degu_body)),
-    ("decode 1 MiB in chunks", "httparse", || into_one(httparse_body)),
     ("encode a request head", "degu", || encode(degu_encode)),
     ("encode a request head", "plain copy", || encode(copied)),
 ];
@@ -44,10 +42,6 @@ const BROWSER_REQUEST: &[u8] = b"GET /plant/north/boiler-3/overview?range=24h&un
     Cookie: session=4f1c09ab77d84e0c9b62e5d3a1807f6e; theme=dark; \
     panel=temperature%2Cpressure%2Cvalves; seen=1795340820; layout=grid-2x3; refresh=30; zoom=125\r\n\
     If-None-Match: \"b3-1795340817-48213\"\r\n\r\n";
-
-/// Bytes of the long body, and of each of its chunks.
-const BODY: usize = 1024 * 1024;
-const CHUNK: usize = 4 * 1024;
 
 /// Prepares the contestant of this name and checks it once.
 pub(crate) fn find(task: &str, contestant: &str) -> Result<Run> {
@@ -140,46 +134,6 @@ fn httparse_line() -> Run {
             _ => Err("no chunk".into()),
         }
     })
-}
-
-/// Decodes the long body into a `Vec` that never has to grow.
-fn into_one(decode: fn(&[u8], &mut Vec<u8>) -> Result) -> Run {
-    let body: Vec<u8> = (0..BODY).map(|at| (at / 7) as u8).collect();
-    let chunk = |data: &[u8]| [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
-    let mut chunked: Vec<u8> = body.chunks(CHUNK).flat_map(chunk).collect();
-    chunked.extend_from_slice(b"0\r\n\r\n");
-    let mut output = Vec::with_capacity(BODY);
-    Box::new(move |number| {
-        output.clear();
-        decode(black_box(&chunked), &mut output)?;
-        check(number > 0 || output == body)
-    })
-}
-
-fn degu_body(mut input: &[u8], output: &mut Vec<u8>) -> Result {
-    let mut decoder = Decoder::new(&Limits::DEFAULT);
-    while !decoder.is_done() {
-        let step = decoder.decode(input)?;
-        input = &input[step.consumed..];
-        match step.event {
-            Some(Event::Data(data)) => output.extend_from_slice(data),
-            Some(_) => {}
-            None => return Err("a body that ends early".into()),
-        }
-    }
-    Ok(())
-}
-
-fn httparse_body(mut input: &[u8], output: &mut Vec<u8>) -> Result {
-    while let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(input) {
-        if size == 0 {
-            return Ok(());
-        }
-        let end = line + size as usize;
-        output.extend_from_slice(&input[line..end]);
-        input = input[end..].strip_prefix(b"\r\n").ok_or("no line end after the data")?;
-    }
-    Err("a malformed chunk line".into())
 }
 
 /// Encodes the head of a request into a buffer that is used again.

@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use tempfile::TempDir;
 
-use crate::child::{self, Server};
+use crate::child::{self, START, Server};
 use crate::machine;
 use crate::{Options, Result};
 
@@ -122,7 +122,7 @@ impl<'o> Stage<'o> {
         let script = format!(
             "{pinned}/usr/sbin/nginx -e stderr -p {folder} -c nginx.conf 2>&1 & nginx=$!; trap 'kill $nginx' EXIT; read -r x"
         );
-        Server::start_until(Path::new("/bin/sh"), &["-c".into(), script], move |line| {
+        Server::start_within(Path::new("/bin/sh"), &["-c".into(), script], START, move |line| {
             line.contains("start worker process ").then(|| address.clone())
         })
     }

@@ -5,7 +5,7 @@ use xshell::Shell;
 use super::matrix::Matrix;
 use super::peer::{Bench, Where, documented, free_port, put, tied, version, wait_for};
 use crate::Result;
-use crate::child::Server;
+use crate::child::{START, Server};
 
 pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
     version(shell, PROGRAM, "-v")
@@ -27,7 +27,8 @@ pub(super) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     bench.shell.write_file(&file, config)?;
     let (shell, line) = tied(&format!("{PROGRAM} -db -f {}", file.display()));
     // It listens before it checks; and neither of our servers is there yet.
-    let _haproxy = Server::start_until(&shell, &line, |line| line.contains("no server available").then(String::new))?;
+    let _haproxy =
+        Server::start_within(&shell, &line, START, |line| line.contains("no server available").then(String::new))?;
     wait_for(&proxy, "/health", 503)?;
 
     let ours = bench.serve(&first)?;

@@ -41,9 +41,10 @@ impl Row {
 #[derive(Debug, Default)]
 pub(super) struct Matrix {
     rows: Vec<Row>,
-    shown: Vec<String>,
-    broken_off: Vec<String>,
-    left_out: Vec<String>,
+    /// What is no exchange: peers that do not work or are missing, and what else was shown.
+    notes: Vec<String>,
+    broken_off: usize,
+    left_out: usize,
 }
 
 impl Matrix {
@@ -58,28 +59,30 @@ impl Matrix {
     /// Notes something that was shown and is no exchange.
     pub(super) fn note(&mut self, what: &str) {
         eprintln!("{what}");
-        self.shown.push(what.into());
+        self.notes.push(what.into());
     }
 
     /// Notes that a peer is missing.
     pub(super) fn leave_out(&mut self, peer: &str, why: &str) {
-        self.left_out.push(format!("{peer} is left out: {why} (cargo xtask interop --install)"));
+        self.left_out += 1;
+        self.notes.push(format!("{peer} is left out: {why} (cargo xtask interop --install)"));
     }
 
     /// Notes that a peer is there but does not work.
     pub(super) fn break_off(&mut self, peer: &str, error: &dyn fmt::Display) {
-        self.broken_off.push(format!("{peer} FAILED: {error}"));
+        self.broken_off += 1;
+        self.notes.push(format!("{peer} FAILED: {error}"));
     }
 
     /// How many exchanges failed. A peer that does not work is one.
     pub(super) fn failed(&self) -> usize {
         let outcomes = self.rows.iter().flat_map(|row| &row.outcomes);
-        self.broken_off.len() + outcomes.filter(|outcome| matches!(outcome, Outcome::Failed(_))).count()
+        self.broken_off + outcomes.filter(|outcome| matches!(outcome, Outcome::Failed(_))).count()
     }
 
     /// Whether something failed or was left out.
     pub(super) fn is_whole(&self) -> bool {
-        self.failed() == 0 && self.left_out.is_empty()
+        self.failed() == 0 && self.left_out == 0
     }
 
     /// A line for each peer: over which addresses its exchanges succeed, and how many of them it can perform.
@@ -112,7 +115,7 @@ impl Matrix {
 
     /// What failed, and why exchanges were skipped, each said once.
     fn notes(&self) -> Vec<String> {
-        let mut notes = self.broken_off.clone();
+        let mut notes = Vec::new();
         for row in &self.rows {
             for (exchange, outcome) in EXCHANGES.iter().zip(&row.outcomes) {
                 let note = match outcome {
@@ -131,7 +134,7 @@ impl Matrix {
                 }
             }
         }
-        notes.extend(self.shown.iter().chain(&self.left_out).cloned());
+        notes.extend(self.notes.iter().cloned());
         notes
     }
 }
@@ -239,9 +242,8 @@ mod tests {
         let text = matrix.to_string();
         assert!(text.contains("| a           | b      | IPv6     | ok  |"), "{text}");
         assert!(text.contains("| ok  | FAILED | -          |"), "{text}");
-        let notes = "\n- f FAILED: it ended\n- a to c, abstract, chunks FAILED: why\n- a, extensions: not there\n\
-                     - e, get, head: never\n- d is left out: there is no d \
-                     (cargo xtask interop --install)\n";
+        let notes = "\n- a to c, abstract, chunks FAILED: why\n- a, extensions: not there\n- e, get, head: never\n\
+                     - d is left out: there is no d (cargo xtask interop --install)\n- f FAILED: it ended\n";
         assert!(text.ends_with(notes), "{text}");
     }
 

@@ -6,7 +6,7 @@ use xshell::Shell;
 use super::matrix::Matrix;
 use super::peer::{Bench, Where, documented, free_port, put, tied, version};
 use crate::Result;
-use crate::child::Server;
+use crate::child::{START, Server};
 
 pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
     // Debian has it in /usr/sbin, where not everybody's shell looks.
@@ -36,7 +36,7 @@ pub(super) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     bench.shell.write_file(&file, config)?;
     let (shell, line) = tied(&format!("{PROGRAM} -e stderr -p {} -c {}", folder.display(), file.display()));
     // Once it has chosen how to wait for events, it listens.
-    let _nginx = Server::start_until(&shell, &line, |line| line.contains("event method").then(String::new))?;
+    let _nginx = Server::start_within(&shell, &line, START, |line| line.contains("event method").then(String::new))?;
 
     for address in [&files, &files_unix] {
         let server = format!("nginx {nginx}, files");

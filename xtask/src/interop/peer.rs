@@ -126,7 +126,7 @@ pub(super) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     Ok(config.replace(place, text))
 }
 
-/// An address on the loopback whose port is free: for servers that can not say which one they got. Another process may
+/// An address on the loopback whose port is free: for servers that cannot say which one they got. Another process may
 /// take it in between; then the run fails, and says so.
 pub(super) fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())

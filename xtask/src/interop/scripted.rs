@@ -81,7 +81,7 @@ pub(super) const DEGU_018: &[Part] = &[
 pub(super) const CURL: &[Part] = &[client("curl", &["curl_client.sh", "FILES"], Where::ALL)];
 
 pub(super) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &str, matrix: &mut Matrix) -> Result {
-    for part in parts {
+    for (number, part) in parts.iter().enumerate() {
         let name = match part.name.split_once(", ") {
             Some((name, what)) => format!("{name} {version}, {what}"),
             None => format!("{} {version}", part.name),
@@ -93,7 +93,7 @@ pub(super) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
             word => word.to_owned(),
         }));
         for &kind in part.kinds {
-            let address = bench.address(kind, part.script[0]);
+            let address = bench.address(kind, &format!("{}-{number}", part.script[0]));
             match part.role {
                 Role::Server(options) => {
                     let server = Server::start(program, &[&words[..], &[address]].concat())?;

@@ -5,7 +5,7 @@ use xshell::{Shell, cmd};
 use super::matrix::Matrix;
 use super::peer::{Bench, Where, documented, free_port, put, tied, version};
 use crate::Result;
-use crate::child::Server;
+use crate::child::{START, Server};
 
 pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
     version(shell, PROGRAM, "--version")?;
@@ -24,7 +24,8 @@ pub(super) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Resu
         let socket = address.strip_prefix("unix:").unwrap_or(&address);
         // As `StandardInput=socket` does, it makes the socket the standard input.
         let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {server} --activated"));
-        let _ours = Server::start_until(&shell, &line, |line| line.starts_with("Listening on").then(String::new))?;
+        let _ours =
+            Server::start_within(&shell, &line, START, |line| line.starts_with("Listening on").then(String::new))?;
         bench.perform(&format!("Degu by systemd {systemd}"), &address, &[], matrix);
     }
     Ok(())

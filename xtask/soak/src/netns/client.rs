@@ -12,70 +12,66 @@ use crate::{PATIENCE, Result, say};
 /// The octets of the large exchange: many packets, so that loss and reordering get hold of some.
 const LARGE: usize = 256 * 1024;
 
+/// Exchanges of each kind with either client, with `.await` or without.
+macro_rules! exchanges {
+    ($connection:expr, $large:expr, $chunks:expr, $body:expr, [$($wait:tt)*]) => {{
+        same(&$connection.get("/hello")$($wait)*?.body.read_all(100)$($wait)*?, b"hello")?;
+        same(&$connection.post("/echo", $large.clone())$($wait)*?.body.read_all(LARGE)$($wait)*?, &$large)?;
+        let mut response = $connection.post("/echo", $body)$($wait)*?;
+        for chunk in &$chunks {
+            same_chunk(response.body.next_chunk()$($wait)*?, chunk)?;
+        }
+        Result::Ok(())
+    }};
+}
+
 /// Exchanges of each kind, with both clients.
 pub(crate) fn exchanges(address: Address) -> Result {
     let large: Vec<u8> = (0..LARGE).map(|n| (n % 251) as u8).collect();
     let chunks: Vec<_> = (0..3).map(|n| Chunk::new("some text").with_extension("n", n)).collect();
     let client = Client::new(address);
-
+    let body = Body::unfold(chunks.clone().into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) });
     runtime()?.block_on(async {
         let mut connection = client.connect().await?;
-        same(&connection.get("/hello").await?.body.read_all(100).await?, b"hello")?;
-        same(&connection.post("/echo", large.clone()).await?.body.read_all(LARGE).await?, &large)?;
-        let body = Body::unfold(chunks.clone().into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) });
-        let mut response = connection.post("/echo", body).await?;
-        for chunk in &chunks {
-            same_chunk(response.body.next_chunk().await?, chunk)?;
-        }
-        Result::Ok(())
+        exchanges!(connection, large, chunks, body, [.await])
     })?;
-
     let mut connection = blocking::Client::from(client).connect()?;
-    same(&connection.get("/hello")?.body.read_all(100)?, b"hello")?;
-    same(&connection.post("/echo", large.clone())?.body.read_all(LARGE)?, &large)?;
-    let mut response = connection.post("/echo", blocking::Body::from_chunks(chunks.clone()))?;
-    for chunk in &chunks {
-        same_chunk(response.body.next_chunk()?, chunk)?;
-    }
-    Ok(())
+    exchanges!(connection, large, chunks, blocking::Body::from_chunks(chunks.clone()), [])
+}
+
+/// An exchange without an end of either client, with `.await` or without.
+macro_rules! endless {
+    ($connection:expr, $way:expr, $moved:expr, $upload:expr, [$($wait:tt)*]) => {{
+        if $way == "upload" {
+            $connection.request(Method::Post, "/upload", (), $upload)$($wait)*?;
+        } else {
+            let mut body = $connection.get("/download")$($wait)*?.body;
+            while body.next_data()$($wait)*?.is_some() {
+                $moved.note();
+            }
+        }
+        Ok(())
+    }};
 }
 
 /// Begins an exchange without an end, and waits for its error.
 pub(crate) fn stall(way: &str, address: Address) -> Result {
-    let client = options().client(address);
-    let moved = Moved::default();
+    let (client, moved) = (Client::options().body_idle(Some(PATIENCE)).client(address), Moved::default());
+    let mut parts = moved.clone().parts();
+    let source = move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>));
     let result = runtime()?.block_on(async {
         let mut connection = client.connect().await?;
-        if way == "upload" {
-            let mut parts = moved.clone().parts();
-            let source = move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>));
-            connection.request(Method::Post, "/upload", (), Body::from_chunks(Box::pin(source))).await?;
-        } else {
-            let mut body = connection.get("/download").await?.body;
-            while body.next_data().await?.is_some() {
-                moved.note();
-            }
-        }
-        Ok(())
+        endless!(connection, way, moved, Body::from_chunks(Box::pin(source)), [.await])
     });
     moved.conclude(result)
 }
 
 /// As [`stall`], with the blocking client.
 pub(crate) fn stall_blocking(way: &str, address: Address) -> Result {
-    let moved = Moved::default();
+    let (client, moved) = (Client::options().body_idle(Some(PATIENCE)).client(address), Moved::default());
     let exchange = || {
-        let mut connection = blocking::Client::from(options().client(address)).connect()?;
-        if way == "upload" {
-            let body = blocking::Body::from_chunks(moved.clone().parts());
-            connection.request(Method::Post, "/upload", (), body)?;
-        } else {
-            let mut body = connection.get("/download")?.body;
-            while body.next_data()?.is_some() {
-                moved.note();
-            }
-        }
-        Ok(())
+        let mut connection = blocking::Client::from(client).connect()?;
+        endless!(connection, way, moved, blocking::Body::from_chunks(moved.clone().parts()), [])
     };
     let result = exchange();
     moved.conclude(result)
@@ -85,10 +81,6 @@ pub(crate) fn stall_blocking(way: &str, address: Address) -> Result {
 pub(crate) fn last(address: Address) -> Result {
     let text = blocking::Client::new(address).connect()?.get("/last")?.body.read_all(1000)?;
     say(std::str::from_utf8(&text)?)
-}
-
-fn options() -> degu_client::Options {
-    Client::options().body_idle(Some(PATIENCE))
 }
 
 fn runtime() -> Result<Runtime> {
