@@ -4,7 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 use core::ops::Deref;
 
-use crate::head::{FieldSpan, check_field, is_forbidden_in_trailers, is_token};
+use crate::head::{FieldSpan, is_field_value, is_forbidden_in_trailers, is_token};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
 /// Header fields in their order: one text and the places of names and values in it.
@@ -244,20 +244,16 @@ impl Lines {
         text.extend_from_slice(name.as_bytes());
         let value_start = text.len();
         value(text);
-        let checked = match text.len() <= Limits::MAX_HEAD {
-            true => check_field(name.as_bytes(), &text[value_start..]),
-            false => Err(LocalError::HeadTooLarge),
+        let error = if text.len() > Limits::MAX_HEAD {
+            LocalError::HeadTooLarge
+        } else if !is_field_value(&text[value_start..]) {
+            LocalError::FieldValue
+        } else {
+            let [name, value, end] = [start, value_start, text.len()].map(|offset| offset as u16);
+            return Ok(FieldSpan { name, name_end: value, value, value_end: end });
         };
-        if let Err(error) = checked {
-            text.truncate(start);
-            return Err(error);
-        }
-        Ok(FieldSpan {
-            name: start as u16,
-            name_end: value_start as u16,
-            value: value_start as u16,
-            value_end: text.len() as u16,
-        })
+        text.truncate(start);
+        Err(error)
     }
 }
 

@@ -85,8 +85,8 @@ impl ChunkExtensions {
 
     /// The extensions, to look at: see [`Extensions::iter`].
     pub fn as_extensions(&self) -> Extensions<'_> {
-        // Every text that gets here was checked; a failure would mean no extensions rather than wrong ones.
-        Extensions::parse(&self.raw).unwrap_or(Extensions::EMPTY)
+        // Every text that gets here was checked.
+        Extensions::from_scanned(&self.raw)
     }
 
     /// The value of the first extension of this name: see [`Chunk::extension`].

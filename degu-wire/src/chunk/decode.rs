@@ -246,32 +246,20 @@ impl Decoder {
             digits += 1;
         };
         match stop {
-            b'\n' => Err(RemoteError::at(Fault::LineEnd, digits)),
-            _ if digits == 0 => Err(RemoteError::at(Fault::ChunkSize, digits)),
-            b'\r' if line.get(digits + 1) == Some(&b'\n') => {
-                Ok(self.begin(size, Extensions::EMPTY, before + digits + CRLF.len()))
-            }
-            b'\r' | b';' | b' ' | b'\t' => {
-                let line = &line[..line.len().min(usize::from(self.max_line))];
-                // Most lines are plain and cost nothing of the budget. The others are read from their size again.
-                let seen = run_plain(line, digits);
-                if let Some([b'\r', b'\n', ..]) = line.get(seen..)
-                    && (seen - digits) as u64 <= self.free
-                {
-                    return Ok(self.begin(
-                        size,
-                        Extensions::from_scanned(&line[digits..seen]),
-                        before + seen + CRLF.len(),
-                    ));
-                }
-                self.line_end(
-                    line,
-                    before,
-                    Place { size, digits: digits as u8, seen: digits as u16, scanner: Scanner::START },
-                )
-            }
-            _ => Err(RemoteError::at(Fault::ChunkSize, digits)),
+            b'\r' | b';' | b' ' | b'\t' if digits > 0 => {}
+            b'\n' => return Err(RemoteError::at(Fault::LineEnd, digits)),
+            _ => return Err(RemoteError::at(Fault::ChunkSize, digits)),
         }
+        let line = &line[..line.len().min(usize::from(self.max_line))];
+        // Most lines are plain and cost nothing of the budget. The others are read from their size again.
+        let seen = run_plain(line, digits);
+        if let Some([b'\r', b'\n', ..]) = line.get(seen..)
+            && (seen - digits) as u64 <= self.free
+        {
+            return Ok(self.begin(size, &line[digits..seen], before + seen));
+        }
+        let (digits, seen) = (digits as u8, digits as u16);
+        self.line_end(line, before, Place { size, digits, seen, scanner: Scanner::START })
     }
 
     /// `[ chunk-ext ] CRLF`
@@ -289,11 +277,7 @@ impl Decoder {
             [b'\r', rest @ ..] if place.scanner.is_complete() => match rest {
                 [b'\n', ..] => {
                     self.allowed -= length.saturating_sub(self.free);
-                    return Ok(self.begin(
-                        place.size,
-                        Extensions::from_scanned(&line[digits..at]),
-                        before + at + CRLF.len(),
-                    ));
+                    return Ok(self.begin(place.size, &line[digits..at], before + at));
                 }
                 [] => {}
                 _ => return Err(RemoteError::at(Fault::LineEnd, at + 1)),
@@ -311,8 +295,9 @@ impl Decoder {
         Ok(Step { consumed: before, event: None })
     }
 
-    /// A whole chunk line has been read.
-    fn begin<'i>(&mut self, size: u64, extensions: Extensions<'i>, consumed: usize) -> Step<'i> {
+    /// Begins what follows a chunk line that has been read up to its CRLF.
+    fn begin<'i>(&mut self, size: u64, extensions: &'i [u8], read: usize) -> Step<'i> {
+        let extensions = Extensions::from_scanned(extensions);
         // The data will have come before the next line can.
         self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
@@ -323,7 +308,7 @@ impl Decoder {
             self.state = State::Trailers;
             Event::LastChunk { extensions }
         };
-        Step { consumed, event: Some(event) }
+        Step { consumed: read + CRLF.len(), event: Some(event) }
     }
 
     /// `trailer-section = *( field-line CRLF )`, and the CRLF that ends the body

@@ -47,8 +47,8 @@ impl<'i> Extensions<'i> {
         }
     }
 
-    /// What a scanner has found to be well-formed.
-    pub(super) const fn from_scanned(raw: &'i [u8]) -> Self {
+    /// Takes what a scanner has found to be well-formed.
+    pub(crate) const fn from_scanned(raw: &'i [u8]) -> Self {
         Self { raw }
     }
 

@@ -27,11 +27,12 @@ pub use response::{ResponseHead, parse_response};
 pub(crate) use scan::is_token;
 #[cfg(feature = "alloc")]
 pub(crate) use {
-    encode::{check_field, put_framing, put_request_line, put_status_line},
+    encode::{put_framing, put_request_line, put_status_line},
     fields::{Names, is_forbidden_in_trailers, scan_trailers},
     host::is_host,
     request::{RequestMeta, scan_request},
     response::{ResponseMeta, scan_response},
+    scan::is_field_value,
 };
 
 /// Finds the end of a head: the offset after the first empty line that follows a line, at or after `searched` octets
