@@ -61,12 +61,12 @@ impl Headers {
         self.parts().1.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether there is a field of this name.
+    /// Returns whether there is a field of this name.
     #[inline]
     pub fn contains(&self, name: &str) -> bool {
         self.get_bytes(name).is_some()
@@ -77,7 +77,7 @@ impl Headers {
         core::str::from_utf8(self.get_bytes(name)?).ok()
     }
 
-    /// The first value of this name, as octets.
+    /// The first value of this name, as bytes.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()
     }
@@ -88,7 +88,7 @@ impl Headers {
         spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
     }
 
-    /// Whether a list field (`connection`, `vary`) has this member, case ignored, in any of its lines.
+    /// Returns whether a list field (`connection`, `vary`) has this member, case ignored, in any of its lines.
     ///
     /// ```
     /// # use degu_wire::Headers;
@@ -119,7 +119,7 @@ impl Headers {
     /// # Errors
     ///
     /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
-    /// would be over 65,535 octets. Nothing has changed then.
+    /// would be over 65,535 bytes. Nothing has changed then.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         let (lines, span) = self.push(name, value)?;
         lines.remove(name);
@@ -340,9 +340,7 @@ impl Trailers {
     /// As [`Headers::append`], and [`LocalError::TrailerForbidden`] for fields that decide framing, routing or
     /// authentication (RFC 9110 §6.5.1).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        if is_forbidden_in_trailers(name.as_bytes()) {
-            return Err(LocalError::TrailerForbidden);
-        }
+        Self::check(name)?;
         self.0.append(name, value)
     }
 
@@ -352,10 +350,12 @@ impl Trailers {
     ///
     /// As [`append`](Self::append).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
-        if is_forbidden_in_trailers(name.as_bytes()) {
-            return Err(LocalError::TrailerForbidden);
-        }
+        Self::check(name)?;
         self.0.append_bytes(name, value)
+    }
+
+    fn check(name: &str) -> Result<(), LocalError> {
+        if is_forbidden_in_trailers(name.as_bytes()) { Err(LocalError::TrailerForbidden) } else { Ok(()) }
     }
 }
 

@@ -1,7 +1,7 @@
-//! The grammar of chunk extensions as a table: one row a state, one column a class of octets.
+//! The grammar of chunk extensions as a table: one row a state, one column a class of bytes.
 //!
 //! A table rather than nested loops, because a line may end anywhere in what has been received: the scanner is one
-//! octet of state, and goes on where it stopped.
+//! byte of state, and goes on where it stopped.
 
 use crate::abnf;
 
@@ -39,11 +39,11 @@ const VALUE: u8 = 6 << 3;
 const QUOTED: u8 = 7 << 3;
 /// After a backslash in a quoted-string.
 const PAIR: u8 = 8 << 3;
-/// No state: the octet is not of an extension here.
+/// No state: the byte is not of an extension here.
 const STOP: u8 = u8::MAX;
 
-/// The rows of the table. The classes of octets are: what is never in an extension (controls, CR and LF among them),
-/// SP and HTAB, `tchar`, four octets with a meaning of their own, and the other octets of text.
+/// The rows of the table. The classes of bytes are: what is never in an extension (controls, CR and LF among them),
+/// SP and HTAB, `tchar`, four bytes with a meaning of their own, and the other bytes of text.
 #[rustfmt::skip]
 const ROWS: [[u8; 8]; 9] = [
     //             control blank       tchar  ;          =       "        \     text
@@ -58,7 +58,7 @@ const ROWS: [[u8; 8]; 9] = [
     /* PAIR       */ [STOP, QUOTED,     QUOTED, QUOTED,   QUOTED, QUOTED,  QUOTED, QUOTED],
 ];
 
-/// [`ROWS`] in one piece, as long as an octet has values: a look-up needs no bounds check.
+/// [`ROWS`] in one piece, as long as a byte has values: a look-up needs no bounds check.
 static NEXT: [u8; 256] = {
     let mut table = [STOP; 256];
     let mut index = 0;
@@ -69,7 +69,7 @@ static NEXT: [u8; 256] = {
     table
 };
 
-/// The class of each octet: the number of its column in [`ROWS`].
+/// The class of each byte: the number of its column in [`ROWS`].
 static CLASS: [u8; 256] = {
     let mut table = [0; 256];
     let mut octet = 0;
@@ -124,10 +124,10 @@ fn token_end(text: &[u8], mut at: usize) -> usize {
 }
 
 impl Scanner {
-    /// Before the first octet of `chunk-ext`, just behind the size.
+    /// Before the first byte of `chunk-ext`, just behind the size.
     pub(super) const START: Self = Self(BETWEEN);
 
-    /// Reads from `text[at..]` as far as it is an extension, and returns where it stopped: at an octet that can not go
+    /// Reads from `text[at..]` as far as it is an extension, and returns where it stopped: at a byte that cannot go
     /// on with the extension here, or at the end of the text.
     pub(super) fn run(&mut self, text: &[u8], mut at: usize) -> usize {
         let mut state = self.0;
@@ -143,7 +143,7 @@ impl Scanner {
         at
     }
 
-    /// Whether the extensions may end here.
+    /// Returns whether the extensions may end here.
     pub(super) const fn is_complete(self) -> bool {
         matches!(self.0, BETWEEN | NAME | VALUE)
     }

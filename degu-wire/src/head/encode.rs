@@ -1,4 +1,4 @@
-//! Writing heads: every octet that comes from the application is checked on its way out, so that nothing can be sent
+//! Writing heads: every byte that comes from the application is checked on its way out, so that nothing can be sent
 //! which the parser of this crate, or a laxer one, would read as something else.
 
 use super::{
