@@ -2,7 +2,7 @@
 //!
 //! Each table has an entry for all 256 bytes, so that a look-up needs no bounds check.
 
-/// The value in [`HEX`] of octets that are no hexadecimal digit: greater than any digit's.
+/// The value in [`HEX`] of bytes that are no hexadecimal digit: greater than any digit's.
 pub(crate) const NO_HEX: u8 = 0xff;
 
 /// The value of each hexadecimal digit (RFC 5234 `HEXDIG`, in both cases), or [`NO_HEX`].
@@ -18,7 +18,7 @@ pub(crate) const HEX: [u8; 256] = {
     table
 };
 
-/// Whether each octet is a `tchar`.
+/// Marks each `tchar`.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut octet = 0;
@@ -33,17 +33,17 @@ static TOKEN: [bool; 256] = {
     table
 };
 
-/// Whether an octet may stand in a token (RFC 9110 §5.6.2 `tchar`).
+/// Returns whether a byte may stand in a token (RFC 9110 §5.6.2 `tchar`).
 pub(crate) const fn is_token(octet: u8) -> bool {
     TOKEN[octet as usize]
 }
 
-/// Whether an octet is whitespace inside a line: SP or HTAB (RFC 9110 §5.6.3 `OWS`, `BWS`).
+/// Returns whether a byte is whitespace inside a line: SP or HTAB (RFC 9110 §5.6.3 `OWS`, `BWS`).
 pub(crate) const fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t')
 }
 
-/// Whether an octet may stand in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
+/// Returns whether a byte may stand in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
 /// obs-text (RFC 9110 §5.5, §5.6.4). All controls but HTAB are out.
 pub(crate) const fn is_text(octet: u8) -> bool {
     matches!(octet, b'\t' | b' '..=b'~' | 0x80..)

@@ -1,6 +1,6 @@
 //! Errors by whose fault it is: the peer's ([`RemoteError`]) or our caller's ([`LocalError`]).
 //!
-//! Both are small and `Copy`, and hold no octets of the peer: an error can be logged as it is. What the system does
+//! Both are small and `Copy`, and hold no bytes of the peer: an error can be logged as it is. What the system does
 //! wrong (sockets, files) is the drivers' to report.
 
 use core::fmt;
@@ -23,18 +23,18 @@ use core::fmt;
 pub struct RemoteError {
     /// What is wrong.
     pub fault: Fault,
-    /// The offset of the offending octet, counted from the first octet of the element that was being read (the head,
-    /// the chunk line, the trailer section); 0 where no single octet is at fault.
+    /// The offset of the offending byte, counted from the first byte of the element that was being read (the head,
+    /// the chunk line, the trailer section); 0 where no single byte is at fault.
     pub offset: u32,
 }
 
 impl RemoteError {
-    /// A fault that no single octet stands for.
+    /// A fault that no single byte stands for.
     pub const fn new(fault: Fault) -> Self {
         Self { fault, offset: 0 }
     }
 
-    /// A fault at an octet of the element that is being read.
+    /// A fault at a byte of the element that is being read.
     pub const fn at(fault: Fault, offset: usize) -> Self {
         Self { fault, offset: offset as u32 }
     }
@@ -97,11 +97,11 @@ pub(crate) use explained;
 explained! {
     /// What a peer can do wrong. Each text is a clause that follows "the peer sent" or stands alone in a log line.
     pub enum Fault {
-        /// The method is empty or has an octet that is not of a token (RFC 9110 §9.1).
+        /// The method is empty or has a byte that is not of a token (RFC 9110 §9.1).
         Method "a method that is not a token",
         /// A method that this server does not implement (RFC 9110 §9.1).
         MethodNotImplemented "a method that is not implemented",
-        /// The request target is empty, relative, in authority-form, or has an octet that is not visible ASCII (RFC 9112 §3.2).
+        /// The request target is empty, relative, in authority-form, or has a byte that is not visible ASCII (RFC 9112 §3.2).
         Target "a malformed request target",
         /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
         TargetFragment "a request target with a fragment",
@@ -117,9 +117,9 @@ explained! {
         Reason "a malformed reason phrase",
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
-        /// Octets before a request that are neither a method nor an empty line (RFC 9112 §2.2).
+        /// Bytes before a request that are neither a method nor an empty line (RFC 9112 §2.2).
         LeadingOctets "octets that begin no HTTP message",
-        /// A field name is empty, or has an octet that is not of a token, such as a space before the colon (RFC 9112 §5.1).
+        /// A field name is empty, or has a byte that is not of a token, such as a space before the colon (RFC 9112 §5.1).
         FieldName "a malformed field name",
         /// A field value has a control character (RFC 9110 §5.5).
         FieldValue "a field value with a control character",
@@ -167,9 +167,9 @@ explained! {
         TruncatedHead "only a part of a head before it closed",
         /// The connection ended in the middle of a body (RFC 9112 §8).
         TruncatedBody "only a part of a body before it closed",
-        /// The connection ended instead of a response: not one octet of it came.
+        /// The connection ended instead of a response: not one byte of it came.
         NoResponse "nothing before it closed",
-        /// Octets on a connection that is between two exchanges, or after the end of its last one.
+        /// Bytes on a connection that is between two exchanges, or after the end of its last one.
         UnaskedOctets "octets that nobody asked for",
         /// More interim responses than `Limits::max_interim`.
         TooManyInterim "more interim responses than the limit",
@@ -201,7 +201,7 @@ explained! {
     pub enum LocalError {
         /// The method is not a token (RFC 9110 §9.1), or is CONNECT, for which nobody here builds a tunnel.
         Method "the method is not a token, or is CONNECT, which is not implemented",
-        /// The request target is not in a form of RFC 9112 §3.2, or has an octet that is not visible ASCII.
+        /// The request target is not in a form of RFC 9112 §3.2, or has a byte that is not visible ASCII.
         Target "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
         /// The status is not from 100 to 999, or is interim where a final one is needed.
         Status "a status is from 100 to 999, and that of a final response from 200",
@@ -211,7 +211,7 @@ explained! {
         FieldName "a field name is not a token",
         /// A field value has a control character, or whitespace around it (RFC 9110 §5.5).
         FieldValue "a field value has a control character or whitespace at an end",
-        /// The fields together do not fit into a head (65,535 octets).
+        /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 octets",
         /// A field that may not stand twice, or one that the library writes itself and that says something else: where the
         /// body ends, or what becomes of the connection.
@@ -224,11 +224,11 @@ explained! {
         ChunkExtension "a chunk extension has a malformed name, a control character, or is over 4 KiB",
         /// A body with this status or method, which have none (RFC 9112 §6.3).
         BodyNotAllowed "this status or method allows no body",
-        /// The body has more octets than it announced.
+        /// The body has more bytes than it announced.
         BodyTooLong "the body has more octets than it announced",
         /// The body ended before the length that it announced.
         BodyTooShort "the body ended before the length that it announced",
-        /// A chunk has more or fewer octets than its announced size.
+        /// A chunk has more or fewer bytes than its announced size.
         ChunkLength "a chunk has more or fewer octets than its size",
         /// The buffer of the caller is too small for what is to be encoded.
         BufferTooSmall "the buffer is too small for what is encoded",
@@ -239,7 +239,7 @@ explained! {
 
 impl core::error::Error for LocalError {}
 
-/// So that conversions which can not fail stand beside those that can.
+/// So that conversions which cannot fail stand beside those that can.
 impl From<core::convert::Infallible> for LocalError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}

@@ -4,7 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 use core::ops::Deref;
 
-use crate::head::{FieldSpan, check_field, is_forbidden_in_trailers, is_token};
+use crate::head::{FieldSpan, is_field_value, is_forbidden_in_trailers, is_token};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
 /// Header fields in their order: one text and the places of names and values in it.
@@ -61,12 +61,12 @@ impl Headers {
         self.parts().1.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether there is a field of this name.
+    /// Returns whether there is a field of this name.
     #[inline]
     pub fn contains(&self, name: &str) -> bool {
         self.get_bytes(name).is_some()
@@ -77,7 +77,7 @@ impl Headers {
         core::str::from_utf8(self.get_bytes(name)?).ok()
     }
 
-    /// The first value of this name, as octets.
+    /// The first value of this name, as bytes.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()
     }
@@ -88,7 +88,7 @@ impl Headers {
         spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
     }
 
-    /// Whether a list field (`connection`, `vary`) has this member, case ignored, in any of its lines.
+    /// Returns whether a list field (`connection`, `vary`) has this member, case ignored, in any of its lines.
     ///
     /// ```
     /// # use degu_wire::Headers;
@@ -119,7 +119,7 @@ impl Headers {
     /// # Errors
     ///
     /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
-    /// would be over 65,535 octets. Nothing has changed then.
+    /// would be over 65,535 bytes. Nothing has changed then.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         let (lines, span) = self.push(name, value)?;
         lines.remove(name);
@@ -244,20 +244,16 @@ impl Lines {
         text.extend_from_slice(name.as_bytes());
         let value_start = text.len();
         value(text);
-        let checked = match text.len() <= Limits::MAX_HEAD {
-            true => check_field(name.as_bytes(), &text[value_start..]),
-            false => Err(LocalError::HeadTooLarge),
+        let error = if text.len() > Limits::MAX_HEAD {
+            LocalError::HeadTooLarge
+        } else if !is_field_value(&text[value_start..]) {
+            LocalError::FieldValue
+        } else {
+            let [name, value, end] = [start, value_start, text.len()].map(|offset| offset as u16);
+            return Ok(FieldSpan { name, name_end: value, value, value_end: end });
         };
-        if let Err(error) = checked {
-            text.truncate(start);
-            return Err(error);
-        }
-        Ok(FieldSpan {
-            name: start as u16,
-            name_end: value_start as u16,
-            value: value_start as u16,
-            value_end: text.len() as u16,
-        })
+        text.truncate(start);
+        Err(error)
     }
 }
 
@@ -344,9 +340,7 @@ impl Trailers {
     /// As [`Headers::append`], and [`LocalError::TrailerForbidden`] for fields that decide framing, routing or
     /// authentication (RFC 9110 §6.5.1).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        if is_forbidden_in_trailers(name.as_bytes()) {
-            return Err(LocalError::TrailerForbidden);
-        }
+        Self::check(name)?;
         self.0.append(name, value)
     }
 
@@ -356,10 +350,12 @@ impl Trailers {
     ///
     /// As [`append`](Self::append).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
-        if is_forbidden_in_trailers(name.as_bytes()) {
-            return Err(LocalError::TrailerForbidden);
-        }
+        Self::check(name)?;
         self.0.append_bytes(name, value)
+    }
+
+    fn check(name: &str) -> Result<(), LocalError> {
+        if is_forbidden_in_trailers(name.as_bytes()) { Err(LocalError::TrailerForbidden) } else { Ok(()) }
     }
 }
 

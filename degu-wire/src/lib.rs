@@ -3,9 +3,9 @@
     not(feature = "alloc"),
     allow(rustdoc::broken_intra_doc_links, reason = "this page is about all three levels, whatever there is of them")
 )]
-//! A strict, sans-IO codec for HTTP/1.1: octets in, meaning out, and the other way round.
+//! A strict, sans-IO codec for HTTP/1.1: bytes in, meaning out, and the other way round.
 //!
-//! No sockets, no clock, no runtime: this crate is for whoever has octets of their own, in a server, a proxy, a device or
+//! No sockets, no clock, no runtime: this crate is for whoever has bytes of their own, in a server, a proxy, a device or
 //! a test. It understands what RFC 9110 and RFC 9112 allow and sane peers send, and refuses what two readers could
 //! understand in two ways, which is what request smuggling is made of. What others skip is exposed: chunk boundaries,
 //! every chunk's extensions, trailers.
@@ -83,7 +83,7 @@
 //!
 //! | accepted | refused | by |
 //! | --- | --- | --- |
-//! | a token as field name; values of visible octets, obs-text, spaces and tabs, the whitespace around them trimmed | a CR or LF that is not CRLF, NUL and other controls, folded lines, a space before the colon, an empty name | RFC 9112 §2.2, §5; RFC 9110 §5.5 |
+//! | a token as field name; values of visible bytes, obs-text, spaces and tabs, the whitespace around them trimmed | a CR or LF that is not CRLF, NUL and other controls, folded lines, a space before the colon, an empty name | RFC 9112 §2.2, §5; RFC 9110 §5.5 |
 //! | any token as method | CONNECT in authority-form (501) | RFC 9110 §9.1; RFC 9112 §3.2.3 |
 //! | a path, percent-encoded as sent, `//` included; an http(s) URI, whose authority stands in place of Host; `*` for OPTIONS | a fragment, controls, non-ASCII, userinfo, anything relative | RFC 9112 §3.2; RFC 9110 §4.2.4 |
 //! | Host: empty, or a name, IPv4 or bracketed IPv6 address with an optional port | none, two, or one with userinfo, path, zone, comma, space or non-ASCII | RFC 9112 §3.2; RFC 3986 §3.2.2 |
@@ -92,7 +92,7 @@
 //! | Transfer-Encoding: `chunked` | other codings (501), more than one, with HTTP/1.0 | RFC 9112 §6.1 |
 //! | chunk sizes of 1 to 16 digits, every form of extension | lines over 4 KiB, extensions over their budget | RFC 9112 §7.1 |
 //! | trailer fields | those that decide framing, routing, authentication or how content is read | RFC 9110 §6.5.1 |
-//! | up to 8 empty lines before a request | an octet that begins no message, at once | RFC 9112 §2.2 |
+//! | up to 8 empty lines before a request | a byte that begins no message, at once | RFC 9112 §2.2 |
 //! | HTTP/1.1, 1.2 to 1.9 as 1.1, 1.0 requests with a switch, 1.0 responses | HTTP/0.9, 2.0 and its preface (505) | RFC 9112 §2.3 |
 //! | `Expect: 100-continue` | other expectations (417) | RFC 9110 §10.1.1 |
 //! | responses: 1xx read over, a bounded number of times; no reason phrase, with or without its space | 101, controls in a reason | RFC 9112 §4; RFC 9110 §15.2 |
@@ -110,7 +110,7 @@
 //! # Errors
 //!
 //! By whose fault it is: [`RemoteError`] for the peer, with the status a server answers and an offset; [`LocalError`] for
-//! the caller. Both are `Copy` and hold no octets of the peer.
+//! the caller. Both are `Copy` and hold no bytes of the peer.
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

@@ -2,7 +2,7 @@
 
 /// How much a peer may send, and the two switches that widen the grammar.
 ///
-/// All sizes are in octets. A limit that is exceeded is a [`RemoteError`](crate::RemoteError) that names it; nothing is
+/// All sizes are in bytes. A limit that is exceeded is a [`RemoteError`](crate::RemoteError) that names it; nothing is
 /// truncated. The struct is plain data: take the default and change what differs. Later versions may have more fields, so
 /// write `..` even where all are set.
 ///
@@ -26,15 +26,15 @@ pub struct Limits {
     /// Default 8 (llhttp: unbounded, Go: 0).
     pub max_leading_lines: usize,
     /// The longest chunk line that is received: size, extensions and CRLF. Never more than 65,535. One that is sent has at
-    /// most 4 KiB whatever this says, so that a proxy with a higher limit can not pass all on that it takes.
+    /// most 4 KiB whatever this says, so that a proxy with a higher limit cannot pass all on that it takes.
     ///
     /// Default 4 KiB (Degu 0.18: 4 KiB, Go: 4 KiB, hyper: 16 KiB of extensions in the whole body).
     pub max_chunk_line: usize,
-    /// Octets of extensions that every chunk may have without touching [`extension_budget`](Self::extension_budget).
+    /// Bytes of extensions that every chunk may have without touching [`extension_budget`](Self::extension_budget).
     ///
     /// Default 128: a sequence number or a hash on every chunk costs nothing, for as long as the feed lives.
     pub free_extension: usize,
-    /// What a whole body may spend on extensions above [`free_extension`](Self::free_extension) a chunk. Every octet
+    /// What a whole body may spend on extensions above [`free_extension`](Self::free_extension) a chunk. Every byte
     /// of chunk data adds one to it, so that extensions can never be most of what is sent.
     ///
     /// Default 16 KiB (Go: 16 KiB of overhead in a body, Node: 16 KiB of extensions a chunk).

@@ -79,12 +79,12 @@ impl<'a> Method<'a> {
         if let Self::Extension(name) = self { Self::from(name) } else { self }
     }
 
-    /// Whether sending the request twice does what sending it once does (RFC 9110 §9.2.2).
+    /// Returns whether sending the request twice does what sending it once does (RFC 9110 §9.2.2).
     pub const fn is_idempotent(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
     }
 
-    /// Whether a request of this method is expected to have content, so that its absence is said aloud with
+    /// Returns whether a request of this method is expected to have content, so that its absence is said aloud with
     /// `content-length: 0` (RFC 9110 §8.6).
     pub const fn expects_content(self) -> bool {
         matches!(self, Self::Put | Self::Post | Self::Patch)

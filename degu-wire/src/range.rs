@@ -1,7 +1,7 @@
 //! Byte ranges: the values of Range and Content-Range (RFC 9110 §14), for the one unit that is in use.
 //!
-//! In memory a range is half-open, like a slice: `stop` is the first octet that is not in it. In text it is inclusive,
-//! as the standard has it. The last octet that can be named is number 2⁶⁴ − 2, so that `stop` always fits.
+//! In memory a range is half-open, like a slice: `stop` is the first byte that is not in it. In text it is inclusive,
+//! as the standard has it. The last byte that can be named is number 2⁶⁴ − 2, so that `stop` always fits.
 
 use core::{fmt, ops::Range, str::FromStr};
 
@@ -14,7 +14,7 @@ use crate::error::explained;
 /// | --- | --- |
 /// | `bytes=0-499` | `ByteRange::new(0, 500)` |
 /// | `bytes=9500-` | `ByteRange::starting_at(9500)` |
-/// | `bytes=-500` | `ByteRange::suffix(500)`: the last 500 octets |
+/// | `bytes=-500` | `ByteRange::suffix(500)`: the last 500 bytes |
 ///
 /// ```
 /// use degu_wire::ByteRange;
@@ -45,26 +45,26 @@ enum Spec {
 }
 
 impl ByteRange {
-    /// The octets from `start` to before `stop`.
+    /// The bytes from `start` to before `stop`.
     ///
     /// # Errors
     ///
-    /// [`RangeError::Empty`] unless `start < stop`: a range in text has at least one octet.
+    /// [`RangeError::Empty`] unless `start < stop`: a range in text has at least one byte.
     pub const fn new(start: u64, stop: u64) -> Result<Self, RangeError> {
         if start < stop { Ok(Self(Spec::FromTo { start, stop })) } else { Err(RangeError::Empty) }
     }
 
-    /// The octets from `start` to the end.
+    /// The bytes from `start` to the end.
     pub const fn starting_at(start: u64) -> Self {
         Self(Spec::From { start })
     }
 
-    /// The last `len` octets. None at all is a range in text, but one that no server can satisfy.
+    /// The last `len` bytes. None at all is a range in text, but one that no server can satisfy.
     pub const fn suffix(len: u64) -> Self {
         Self(Spec::Suffix { len })
     }
 
-    /// The first octet, unless the range counts from the end.
+    /// The first byte, unless the range counts from the end.
     pub const fn start(self) -> Option<u64> {
         match self.0 {
             Spec::FromTo { start, .. } | Spec::From { start } => Some(start),
@@ -72,7 +72,7 @@ impl ByteRange {
         }
     }
 
-    /// The first octet after the range, if it is given.
+    /// The first byte after the range, if it is given.
     pub const fn stop(self) -> Option<u64> {
         match self.0 {
             Spec::FromTo { stop, .. } => Some(stop),
@@ -80,7 +80,7 @@ impl ByteRange {
         }
     }
 
-    /// The number of octets counted from the end, if the range does.
+    /// The number of bytes counted from the end, if the range does.
     pub const fn suffix_len(self) -> Option<u64> {
         match self.0 {
             Spec::Suffix { len } => Some(len),
@@ -88,24 +88,22 @@ impl ByteRange {
         }
     }
 
-    /// The octets of a representation of `total` octets that are meant, never none: what goes beyond its end is cut
-    /// off. `None` if no octet is in the range (416, RFC 9110 §15.5.17); so always for an empty representation.
-    pub const fn resolve(self, total: u64) -> Option<Range<u64>> {
-        let (start, stop) = match self.0 {
-            Spec::FromTo { start, stop } => (start, if stop < total { stop } else { total }),
-            Spec::From { start } => (start, total),
-            Spec::Suffix { len } => (total.saturating_sub(len), total),
+    /// The bytes of a representation of `total` bytes that are meant, never none: what goes beyond its end is cut
+    /// off. `None` if no byte is in the range (416, RFC 9110 §15.5.17); so always for an empty representation.
+    pub fn resolve(self, total: u64) -> Option<Range<u64>> {
+        let range = match self.0 {
+            Spec::FromTo { start, stop } => start..stop.min(total),
+            Spec::From { start } => start..total,
+            Spec::Suffix { len } => total.saturating_sub(len)..total,
         };
-        if start < stop { Some(start..stop) } else { None }
+        (!range.is_empty()).then_some(range)
     }
 
-    /// What a server answers for a representation of `total` octets: the Content-Range of a 206, or if the range can
+    /// What a server answers for a representation of `total` bytes: the Content-Range of a 206, or if the range can
     /// not be satisfied, that of a 416.
-    pub const fn content_range(self, total: u64) -> ContentRange {
-        ContentRange(match self.resolve(total) {
-            Some(Range { start, end }) => Content::Part { start, stop: end, total: Some(total) },
-            None => Content::Unsatisfied { total },
-        })
+    pub fn content_range(self, total: u64) -> ContentRange {
+        let part = self.resolve(total).map(|part| (part.start, part.end));
+        ContentRange { part, total: Some(total) }
     }
 
     /// Reads the value of a Range field: one range, nothing before or after it. The unit is read in any case
@@ -180,64 +178,44 @@ impl From<core::ops::RangeFrom<u64>> for ByteRange {
 /// # Ok::<(), degu_wire::RangeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ContentRange(Content);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Content {
-    /// `start < stop`, and `stop <= total`
-    Part {
-        start: u64,
-        stop: u64,
-        total: Option<u64>,
-    },
-    Unsatisfied {
-        total: u64,
-    },
+pub struct ContentRange {
+    /// `start < stop`, and `stop <= total`. None only where there is a total.
+    part: Option<(u64, u64)>,
+    total: Option<u64>,
 }
 
 impl ContentRange {
-    /// The octets from `start` to before `stop`, of `total` or an unknown number.
+    /// The bytes from `start` to before `stop`, of `total` or an unknown number.
     ///
     /// # Errors
     ///
     /// [`RangeError::Empty`] unless `start < stop`, [`RangeError::BeyondTotal`] unless `stop <= total`.
     pub const fn new(start: u64, stop: u64, total: Option<u64>) -> Result<Self, RangeError> {
-        if start >= stop {
-            return Err(RangeError::Empty);
-        }
         match total {
+            _ if start >= stop => Err(RangeError::Empty),
             Some(total) if stop > total => Err(RangeError::BeyondTotal),
-            _ => Ok(Self(Content::Part { start, stop, total })),
+            _ => Ok(Self { part: Some((start, stop)), total }),
         }
     }
 
-    /// No part of `total` octets: what was asked for is not in them.
+    /// No part of `total` bytes: what was asked for is not in them.
     pub const fn unsatisfied(total: u64) -> Self {
-        Self(Content::Unsatisfied { total })
+        Self { part: None, total: Some(total) }
     }
 
-    /// The octets of the part; none if the range was not satisfied.
-    pub const fn range(self) -> Option<Range<u64>> {
-        match self.0 {
-            Content::Part { start, stop, .. } => Some(start..stop),
-            Content::Unsatisfied { .. } => None,
-        }
+    /// Returns the bytes of the part; none if the range was not satisfied.
+    pub fn range(self) -> Option<Range<u64>> {
+        self.part.map(|(start, stop)| start..stop)
     }
 
-    /// The number of octets of the whole representation, if it is known.
+    /// Returns the number of bytes of the whole representation, if it is known.
     pub const fn total(self) -> Option<u64> {
-        match self.0 {
-            Content::Part { total, .. } => total,
-            Content::Unsatisfied { total } => Some(total),
-        }
+        self.total
     }
 
-    /// The number of octets of the part: the length of a 206's content. None if the range was not satisfied.
-    pub const fn content_length(self) -> Option<u64> {
-        match self.0 {
-            Content::Part { start, stop, .. } => Some(stop - start),
-            Content::Unsatisfied { .. } => None,
-        }
+    /// Returns the number of bytes of the part: the length of a 206's content. None if the range was not satisfied.
+    pub fn content_length(self) -> Option<u64> {
+        self.part.map(|(start, stop)| stop - start)
     }
 
     /// Reads the value of a Content-Range field, with nothing before or after it. The unit is read in any case.
@@ -267,10 +245,13 @@ impl FromStr for ContentRange {
 
 impl fmt::Display for ContentRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Content::Part { start, stop, total: Some(total) } => write!(f, "bytes {start}-{}/{total}", stop - 1),
-            Content::Part { start, stop, total: None } => write!(f, "bytes {start}-{}/*", stop - 1),
-            Content::Unsatisfied { total } => write!(f, "bytes */{total}"),
+        match self.part {
+            Some((start, stop)) => write!(f, "bytes {start}-{}", stop - 1)?,
+            None => f.write_str("bytes *")?,
+        }
+        match self.total {
+            Some(total) => write!(f, "/{total}"),
+            None => f.write_str("/*"),
         }
     }
 }
@@ -284,9 +265,9 @@ explained! {
         Several "more than one range",
         /// The value is not of the grammar: a number is missing, has a sign, or something stands around it.
         Syntax "the range is malformed",
-        /// A number is over 64 bits, or the last octet is number 2⁶⁴ − 1.
+        /// A number is over 64 bits, or the last byte is number 2⁶⁴ − 1.
         Overflow "a number in the range is too large",
-        /// The range ends before it begins, or has no octet.
+        /// The range ends before it begins, or has no byte.
         Empty "the range has no octet",
         /// The part ends after the whole does.
         BeyondTotal "the range ends beyond the total",
@@ -312,7 +293,7 @@ fn number(digits: &[u8]) -> Result<u64, RangeError> {
     decimal(digits).ok_or(if overflows { RangeError::Overflow } else { RangeError::Syntax })
 }
 
-/// The number after that of a last octet.
+/// The number after that of a last byte.
 fn after(last: &[u8]) -> Result<u64, RangeError> {
     number(last)?.checked_add(1).ok_or(RangeError::Overflow)
 }

@@ -116,7 +116,7 @@ mod unix {
     /// # Errors
     ///
     /// [`AddressFault::NotUnix`] for the other kinds; a path that no socket can have; [`AddressFault::NotBound`] for
-    /// [`Address::ABSTRACT`], which std can not express: its empty abstract name is one name, shared by all.
+    /// [`Address::ABSTRACT`], which std cannot express: its empty abstract name is one name, shared by all.
     impl TryFrom<&Address> for SocketAddr {
         type Error = AddressError;
 

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::error::explained;
 
-/// An address that can not be: what is wrong with it, and where.
+/// An address that cannot be: what is wrong with it, and where.
 ///
 /// ```
 /// use degu_wire::{Address, AddressFault};
@@ -18,7 +18,7 @@ use crate::error::explained;
 pub struct AddressError {
     /// What is wrong.
     pub fault: AddressFault,
-    /// The offset of the offending octet in what was given; 0 where no single octet is at fault.
+    /// The offset of the offending byte in what was given; 0 where no single byte is at fault.
     pub offset: u32,
 }
 
@@ -41,9 +41,9 @@ explained! {
         Zone "the zone is neither the index nor the name of an interface",
         /// A host name has a character that is not a letter, a digit, a hyphen, an underscore or a dot.
         HostCharacter "a host name has a character that is not a letter, digit, hyphen, underscore or dot",
-        /// A label of a host name is empty, over 63 octets, or has a hyphen at an end.
+        /// A label of a host name is empty, over 63 bytes, or has a hyphen at an end.
         HostLabel "a label of a host name is empty, over 63 octets, or has a hyphen at an end",
-        /// A host name is over 253 octets.
+        /// A host name is over 253 bytes.
         HostTooLong "the host name is over 253 octets",
         /// The host name `unix`, which would read as a Unix socket.
         HostReserved "the host name `unix` is written `unix.`, to tell it from a Unix socket",
@@ -51,11 +51,11 @@ explained! {
         PathEmpty "the path of the Unix socket is empty",
         /// The path of a Unix socket has a NUL.
         PathNul "the path of the Unix socket has a NUL",
-        /// The path of a Unix socket is over what the system has room for: 107 octets on Linux.
+        /// The path of a Unix socket is over what the system has room for: 107 bytes on Linux.
         PathTooLong "the path of the Unix socket is longer than the system takes (107 octets on Linux)",
         /// An abstract name is empty.
         AbstractEmpty "the abstract name is empty: the kernel's choice is `Address::ABSTRACT`",
-        /// An abstract name is over 107 octets.
+        /// An abstract name is over 107 bytes.
         AbstractTooLong "the abstract name is over 107 octets",
         /// `%` is not followed by two hexadecimal digits.
         Escape "`%` is not followed by two hexadecimal digits",
@@ -79,7 +79,7 @@ explained! {
 }
 
 impl AddressError {
-    /// A fault at an octet. An offset past 32 bits is only ever that of an absurd input.
+    /// A fault at a byte. An offset past 32 bits is only ever that of an absurd input.
     pub(super) fn at(fault: AddressFault, offset: usize) -> Self {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }

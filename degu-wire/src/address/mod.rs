@@ -35,7 +35,7 @@ pub use socket::SocketName;
 /// | `unix:@` | a name there that the kernel chooses when the socket is bound |
 /// | `example.org:80` | a DNS name, in lower case, and a port |
 ///
-/// In paths, abstract names and zones every octet that is not visible ASCII is written as `%` and two hexadecimal
+/// In paths, abstract names and zones every byte that is not visible ASCII is written as `%` and two hexadecimal
 /// digits, and so is `%` itself: an address is always one word of ASCII, whatever is in the name. Characters beyond
 /// ASCII and spaces are also understood when they stand for themselves; control characters are not.
 ///
@@ -104,7 +104,7 @@ pub enum AddressKind<'a> {
     },
     /// The path of a Unix socket, without the final NUL. [`Address::check`] says whether a socket can have it.
     Path(&'a [u8]),
-    /// A name in the abstract namespace of Linux, without the NUL before it: 1 to 107 octets.
+    /// A name in the abstract namespace of Linux, without the NUL before it: 1 to 107 bytes.
     Abstract(&'a [u8]),
     /// A name in the abstract namespace that the kernel chooses when the socket is bound.
     KernelChosen,
@@ -125,7 +125,7 @@ pub enum Zone<'a> {
     None,
     /// The index of an interface. [`Address::ipv6`] takes 0 for no zone, as the system does.
     Index(u32),
-    /// The name of an interface: 1 to 15 octets without `/`, `:`, whitespace and controls, and not digits alone, which
+    /// The name of an interface: 1 to 15 bytes without `/`, `:`, whitespace and controls, and not digits alone, which
     /// are an index.
     Name(&'a str),
 }
@@ -142,14 +142,14 @@ impl Address {
     /// A name in the abstract namespace of Linux that the kernel chooses.
     pub const ABSTRACT: Self = Self(Repr::Abstract(None));
 
-    /// The longest path of a Unix socket, in octets: what Linux has room for before the final NUL. Other systems have
+    /// The longest path of a Unix socket, in bytes: what Linux has room for before the final NUL. Other systems have
     /// less (103 on macOS and the BSDs) and say so when the address is used.
     pub const MAX_PATH: usize = 107;
-    /// The longest abstract name, in octets.
+    /// The longest abstract name, in bytes.
     pub const MAX_ABSTRACT: usize = 107;
-    /// The longest DNS name, in octets, without a final dot (RFC 1035 §2.3.4, as it is written in text).
+    /// The longest DNS name, in bytes, without a final dot (RFC 1035 §2.3.4, as it is written in text).
     pub const MAX_NAME: usize = 253;
-    /// The longest name of an interface, in octets.
+    /// The longest name of an interface, in bytes.
     pub const MAX_ZONE: usize = 15;
 
     /// A Unix socket in the file system.
@@ -168,7 +168,7 @@ impl Address {
         Self(Repr::Path(path.as_ref().as_os_str().as_bytes().into()))
     }
 
-    /// A Unix socket in the file system, by the octets of its path, where there is no `Path`.
+    /// A Unix socket in the file system, by the bytes of its path, where there is no `Path`.
     ///
     /// # Errors
     ///
@@ -178,11 +178,11 @@ impl Address {
         address.check().map(|()| address)
     }
 
-    /// A Unix socket in the abstract namespace of Linux. The name may hold any octet, NUL included.
+    /// A Unix socket in the abstract namespace of Linux. The name may hold any byte, NUL included.
     ///
     /// # Errors
     ///
-    /// The name has more than 107 octets, or none: the kernel's choice is [`ABSTRACT`](Self::ABSTRACT).
+    /// The name has more than 107 bytes, or none: the kernel's choice is [`ABSTRACT`](Self::ABSTRACT).
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Result<Self, AddressError> {
         let name = name.as_ref();
         match name.len() {
@@ -218,12 +218,12 @@ impl Address {
         }
     }
 
-    /// Whether a socket can have this address. Only one that was made by `Address::unix` may be refused; one that
+    /// Checks that a socket can have this address. Only one that was made by `Address::unix` may be refused; one that
     /// passes is the same after a way through its text.
     ///
     /// # Errors
     ///
-    /// The path is empty, has a NUL inside, or more than [`MAX_PATH`](Self::MAX_PATH) octets; the offset counts in the
+    /// The path is empty, has a NUL inside, or more than [`MAX_PATH`](Self::MAX_PATH) bytes; the offset counts in the
     /// path.
     pub fn check(&self) -> Result<(), AddressError> {
         match &self.0 {
@@ -232,12 +232,12 @@ impl Address {
         }
     }
 
-    /// Whether this is a Unix socket, of a path or an abstract name.
+    /// Returns whether this is a Unix socket, of a path or an abstract name.
     pub const fn is_unix(&self) -> bool {
         matches!(self.0, Repr::Path(_) | Repr::Abstract(_))
     }
 
-    /// Whether this is a wildcard address: `0.0.0.0` or `[::]`, on any port.
+    /// Returns whether this is a wildcard address: `0.0.0.0` or `[::]`, on any port.
     pub const fn is_unspecified(&self) -> bool {
         match &self.0 {
             Repr::V4(address) => address.ip().is_unspecified(),

@@ -1,4 +1,4 @@
-//! Text to address. The offset of every error counts from the first octet of what the caller gave.
+//! Text to address. The offset of every error counts from the first byte of what the caller gave.
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
@@ -14,7 +14,7 @@ impl FromStr for Address {
     ///
     /// # Errors
     ///
-    /// The text is in none of the forms; the offset counts in octets of it.
+    /// The text is in none of the forms; the offset counts in bytes of it.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             return Err(AddressFault::Empty.into());
@@ -43,7 +43,7 @@ impl Address {
     /// address; everything else is a DNS name.
     ///
     /// A name is made of labels of 1 to 63 letters, digits, hyphens and underscores, without a hyphen at their ends
-    /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 octets in all, and may end with a dot. Names
+    /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 bytes in all, and may end with a dot. Names
     /// beyond ASCII are given in their `xn--` form.
     ///
     /// ```
@@ -107,7 +107,7 @@ fn host(text: &str, port: u16) -> Result<Address, AddressError> {
     Ok(Address(Repr::Name { host: host.into(), port }))
 }
 
-/// Whether resolvers would take a last label for a part of an IPv4 address: decimal, octal or hexadecimal.
+/// Returns whether resolvers would take a last label for a part of an IPv4 address: decimal, octal or hexadecimal.
 fn is_number(label: &str) -> bool {
     match label.as_bytes() {
         [] => false,

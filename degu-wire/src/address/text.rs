@@ -88,33 +88,18 @@ impl Address {
     /// assert_eq!(address.host().to_string(), "example.org:443");
     /// # Ok::<(), degu_wire::AddressError>(())
     /// ```
-    pub fn host_with_default(&self, port: u16) -> impl fmt::Display {
-        HostField { address: self, default: port }
-    }
-}
-
-struct HostField<'a> {
-    address: &'a Address,
-    default: u16,
-}
-
-impl fmt::Display for HostField<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let port = match &self.address.0 {
-            Repr::V4(address) => {
-                write!(f, "{}", address.ip())?;
-                address.port()
+    pub fn host_with_default(&self, default: u16) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            match &self.0 {
+                Repr::V4(address) => write!(f, "{}", address.ip())?,
+                Repr::V6 { ip, .. } => write!(f, "[{ip}]")?,
+                Repr::Name { host, .. } => f.write_str(host)?,
+                Repr::Path(_) | Repr::Abstract(_) => f.write_str("localhost")?,
             }
-            Repr::V6 { ip, port, .. } => {
-                write!(f, "[{ip}]")?;
-                *port
+            match self.port() {
+                Some(port) if port != default => write!(f, ":{port}"),
+                _ => Ok(()),
             }
-            Repr::Name { host, port } => {
-                f.write_str(host)?;
-                *port
-            }
-            Repr::Path(_) | Repr::Abstract(_) => return f.write_str("localhost"),
-        };
-        if port == self.default { Ok(()) } else { write!(f, ":{port}") }
+        })
     }
 }

@@ -19,7 +19,7 @@ use crate::chunk::{Extension, Extensions, MAX_CHUNK_LINE};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// The data. A chunk without data can not be sent: a size of zero ends the body.
+    /// The data. A chunk without data cannot be sent: a size of zero ends the body.
     pub data: Bytes,
     /// The extensions, in their order.
     pub extensions: ChunkExtensions,
@@ -58,12 +58,12 @@ impl Chunk {
 
 /// The extensions of one chunk, in the form in which they are sent: `;seq=7;note="a b"`.
 ///
-/// What was received is sent on octet by octet. Reading them costs a walk through the text, and no allocation but for
+/// What was received is sent on byte by byte. Reading them costs a walk through the text, and no allocation but for
 /// values with escapes. Equal are those that are the same text: `;a=b` and `;a="b"` mean the same and are not.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChunkExtensions {
     raw: Bytes,
-    /// Something was pushed that can not be sent.
+    /// Something was pushed that cannot be sent.
     poisoned: bool,
 }
 
@@ -78,15 +78,15 @@ impl ChunkExtensions {
         Self { raw, poisoned: false }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty() && !self.poisoned
     }
 
     /// The extensions, to look at: see [`Extensions::iter`].
     pub fn as_extensions(&self) -> Extensions<'_> {
-        // Every text that gets here was checked; a failure would mean no extensions rather than wrong ones.
-        Extensions::parse(&self.raw).unwrap_or(Extensions::EMPTY)
+        // Every text that gets here was checked.
+        Extensions::from_scanned(&self.raw)
     }
 
     /// The value of the first extension of this name: see [`Chunk::extension`].

@@ -28,7 +28,7 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 pub enum Part {
     /// A chunk begins.
     Chunk {
-        /// How many octets of data the chunk has, all in all: never zero.
+        /// How many bytes of data the chunk has, all in all: never zero.
         size: u64,
         /// What was said about it.
         extensions: ChunkExtensions,
@@ -101,12 +101,12 @@ where
     }
 }
 
-/// A body to send: none, octets at hand, or a source of them.
+/// A body to send: none, bytes at hand, or a source of them.
 ///
-/// The type says what the framing is, so a length and a coding can not contradict each other. No body and an empty body
+/// The type says what the framing is, so a length and a coding cannot contradict each other. No body and an empty body
 /// are different things: a request without a body has no `content-length`.
 ///
-/// A [`Body`] may cross threads, which the client's must be able to; a [`LocalBody`] may hold what can not, and any body
+/// A [`Body`] may cross threads, which the client's must be able to; a [`LocalBody`] may hold what cannot, and any body
 /// goes into it at no cost.
 ///
 /// ```
@@ -172,7 +172,7 @@ impl<S: ?Sized> BodyOf<S> {
         Self { content: Content::None, source: None }
     }
 
-    /// So many octets from a source, for a content-length. More or fewer are an error, and the message is cut.
+    /// So many bytes from a source, for a content-length. More or fewer are an error, and the message is cut.
     pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
         Self { content: Content::Length(length), source: Some(source) }
     }
@@ -216,7 +216,7 @@ impl<S: ?Sized> BodyOf<S> {
         }
     }
 
-    /// Whether there is no body, which an empty one is not.
+    /// Returns whether there is no body, which an empty one is not.
     pub const fn is_none(&self) -> bool {
         matches!(self.content, Content::None)
     }

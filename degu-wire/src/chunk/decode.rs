@@ -10,8 +10,8 @@ const MAX_DIGITS: usize = 16;
 
 /// Reads a chunked body from a buffer of the caller, one [`Event`] at a time.
 ///
-/// The decoder holds no octets. It holds its place in the grammar, the balance of the extension budget, and how much of
-/// an unfinished line it has seen: a line that comes an octet at a time costs as much as one that comes whole.
+/// The decoder holds no bytes. It holds its place in the grammar, the balance of the extension budget, and how much of
+/// an unfinished line it has seen: a line that comes a byte at a time costs as much as one that comes whole.
 ///
 /// ```
 /// use degu_wire::Limits;
@@ -42,15 +42,15 @@ pub struct Decoder {
     state: State,
     max_line: u16,
     max_trailers: u16,
-    /// In [`State::Trailers`]: how many octets of the section have been found good.
+    /// In [`State::Trailers`]: how many bytes of the section have been found good.
     seen: u16,
-    /// In [`State::Data`]: octets of the chunk that are still to come.
+    /// In [`State::Data`]: bytes of the chunk that are still to come.
     remaining: u64,
     /// In [`State::LineEnd`]: where the line stopped.
     place: Place,
-    /// Octets of extensions that each chunk has free.
+    /// Bytes of extensions that each chunk has free.
     free: u64,
-    /// Octets of extensions that the next chunk may have: the balance of the budget, and what is free. Never below
+    /// Bytes of extensions that the next chunk may have: the balance of the budget, and what is free. Never below
     /// `free`.
     allowed: u64,
 }
@@ -61,7 +61,7 @@ struct Place {
     size: u64,
     /// How many digits the size has.
     digits: u8,
-    /// How many octets of the line have been found good.
+    /// How many bytes of the line have been found good.
     seen: u16,
     /// Where in the extensions that is.
     scanner: Scanner,
@@ -95,10 +95,10 @@ enum State {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step<'i> {
-    /// How many octets the decoder is done with: the caller drops them from the front of its buffer. May be above 0
+    /// How many bytes the decoder is done with: the caller drops them from the front of its buffer. May be above 0
     /// without an event.
     pub consumed: usize,
-    /// What has been read. `None` when more octets are needed than the input has, and once the body has ended.
+    /// What has been read. `None` when more bytes are needed than the input has, and once the body has ended.
     pub event: Option<Event<'i>>,
 }
 
@@ -121,7 +121,7 @@ pub struct Step<'i> {
 pub enum Event<'i> {
     /// A chunk begins.
     Chunk {
-        /// How many octets of data it has: at least one.
+        /// How many bytes of data it has: at least one.
         size: u64,
         /// What was sent with it.
         extensions: Extensions<'i>,
@@ -164,19 +164,19 @@ impl Decoder {
 
     /// Reads the next event from the front of `input`.
     ///
-    /// When more octets are needed, the caller drops those that are [consumed](Step::consumed), appends to the others,
+    /// When more bytes are needed, the caller drops those that are [consumed](Step::consumed), appends to the others,
     /// and calls again. An unfinished chunk line or trailer section is not consumed, so a buffer as long as the longer
     /// of `max_chunk_line` and `max_trailers` is always enough. Once [`is_done`](Self::is_done), nothing more is
     /// consumed.
     ///
     /// # Errors
     ///
-    /// The [`RemoteError`] is the same however the input is cut, and comes as soon as the offending octet is in the
-    /// input. Its offset counts from the first octet of the chunk line, of the CRLF behind the data, or of the trailer
+    /// The [`RemoteError`] is the same however the input is cut, and comes as soon as the offending byte is in the
+    /// input. Its offset counts from the first byte of the chunk line, of the CRLF behind the data, or of the trailer
     /// section. After an error the decoder stays where it was.
     ///
     /// - [`Fault::ChunkSize`]: not one to sixteen hexadecimal digits.
-    /// - [`Fault::ChunkExtension`]: an octet that is not of an extension, or whitespace that nothing follows.
+    /// - [`Fault::ChunkExtension`]: a byte that is not of an extension, or whitespace that nothing follows.
     /// - [`Fault::LineEnd`]: LF without CR, or CR without LF, in a chunk line or in the trailer section.
     /// - [`Fault::ChunkLineTooLong`], [`Fault::ExtensionBudget`], [`Fault::TrailersTooLarge`]: over a limit.
     /// - [`Fault::ChunkEnd`]: chunk data that is not followed by CRLF.
@@ -197,12 +197,12 @@ impl Decoder {
         self.line(&input[before..], before)
     }
 
-    /// Whether the body has ended: [`Event::End`] has been given.
+    /// Returns whether the body has ended: [`Event::End`] has been given.
     pub const fn is_done(&self) -> bool {
         matches!(self.state, State::Done)
     }
 
-    /// How many octets of the current chunk's data have not been given yet: 0 between chunks.
+    /// How many bytes of the current chunk's data have not been given yet: 0 between chunks.
     pub const fn chunk_remaining(&self) -> u64 {
         match self.state {
             State::Data => self.remaining,
@@ -226,7 +226,7 @@ impl Decoder {
 
     /// `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
     fn line<'i>(&mut self, line: &'i [u8], before: usize) -> Result<Step<'i>, RemoteError> {
-        // A line that was cut in its digits is read from its front again: that is at most sixteen octets.
+        // A line that was cut in its digits is read from its front again: that is at most sixteen bytes.
         let front = &line[..line.len().min(MAX_DIGITS + 1)];
         let mut size = 0;
         let mut digits = 0;
@@ -246,32 +246,20 @@ impl Decoder {
             digits += 1;
         };
         match stop {
-            b'\n' => Err(RemoteError::at(Fault::LineEnd, digits)),
-            _ if digits == 0 => Err(RemoteError::at(Fault::ChunkSize, digits)),
-            b'\r' if line.get(digits + 1) == Some(&b'\n') => {
-                Ok(self.begin(size, Extensions::EMPTY, before + digits + CRLF.len()))
-            }
-            b'\r' | b';' | b' ' | b'\t' => {
-                let line = &line[..line.len().min(usize::from(self.max_line))];
-                // Most lines are plain and cost nothing of the budget. The others are read from their size again.
-                let seen = run_plain(line, digits);
-                if let Some([b'\r', b'\n', ..]) = line.get(seen..)
-                    && (seen - digits) as u64 <= self.free
-                {
-                    return Ok(self.begin(
-                        size,
-                        Extensions::from_scanned(&line[digits..seen]),
-                        before + seen + CRLF.len(),
-                    ));
-                }
-                self.line_end(
-                    line,
-                    before,
-                    Place { size, digits: digits as u8, seen: digits as u16, scanner: Scanner::START },
-                )
-            }
-            _ => Err(RemoteError::at(Fault::ChunkSize, digits)),
+            b'\r' | b';' | b' ' | b'\t' if digits > 0 => {}
+            b'\n' => return Err(RemoteError::at(Fault::LineEnd, digits)),
+            _ => return Err(RemoteError::at(Fault::ChunkSize, digits)),
         }
+        let line = &line[..line.len().min(usize::from(self.max_line))];
+        // Most lines are plain and cost nothing of the budget. The others are read from their size again.
+        let seen = run_plain(line, digits);
+        if let Some([b'\r', b'\n', ..]) = line.get(seen..)
+            && (seen - digits) as u64 <= self.free
+        {
+            return Ok(self.begin(size, &line[digits..seen], before + seen));
+        }
+        let (digits, seen) = (digits as u8, digits as u16);
+        self.line_end(line, before, Place { size, digits, seen, scanner: Scanner::START })
     }
 
     /// `[ chunk-ext ] CRLF`
@@ -289,11 +277,7 @@ impl Decoder {
             [b'\r', rest @ ..] if place.scanner.is_complete() => match rest {
                 [b'\n', ..] => {
                     self.allowed -= length.saturating_sub(self.free);
-                    return Ok(self.begin(
-                        place.size,
-                        Extensions::from_scanned(&line[digits..at]),
-                        before + at + CRLF.len(),
-                    ));
+                    return Ok(self.begin(place.size, &line[digits..at], before + at));
                 }
                 [] => {}
                 _ => return Err(RemoteError::at(Fault::LineEnd, at + 1)),
@@ -311,8 +295,9 @@ impl Decoder {
         Ok(Step { consumed: before, event: None })
     }
 
-    /// A whole chunk line has been read.
-    fn begin<'i>(&mut self, size: u64, extensions: Extensions<'i>, consumed: usize) -> Step<'i> {
+    /// Begins what follows a chunk line that has been read up to its CRLF.
+    fn begin<'i>(&mut self, size: u64, extensions: &'i [u8], read: usize) -> Step<'i> {
+        let extensions = Extensions::from_scanned(extensions);
         // The data will have come before the next line can.
         self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
@@ -323,7 +308,7 @@ impl Decoder {
             self.state = State::Trailers;
             Event::LastChunk { extensions }
         };
-        Step { consumed, event: Some(event) }
+        Step { consumed: read + CRLF.len(), event: Some(event) }
     }
 
     /// `trailer-section = *( field-line CRLF )`, and the CRLF that ends the body
@@ -368,7 +353,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives a decoder `before`, and then `after` with the octets of `before` overwritten.
+    /// Gives a decoder `before`, and then `after` with the bytes of `before` overwritten.
     fn overwritten(mut decoder: Decoder, before: &[u8], after: &[u8]) -> Result<Step<'static>, RemoteError> {
         assert_eq!(decoder.decode(before), Ok(Step::MORE));
         let input: Vec<u8> = before.iter().map(|_| 0).chain(after.iter().copied()).collect();

@@ -12,13 +12,13 @@ pub const CRLF: &[u8; 2] = b"\r\n";
 /// The end of a body without extensions and trailers: the last chunk and the empty trailer section.
 pub const LAST_CHUNK: &[u8; 5] = b"0\r\n\r\n";
 
-/// The longest chunk line without extensions, in octets: sixteen digits and CRLF.
+/// The longest chunk line without extensions, in bytes: sixteen digits and CRLF.
 pub const MAX_SIZE_LINE: usize = 18;
 
-/// The longest chunk line that is encoded, in octets with its CRLF: what [`Limits`](crate::Limits) accepts by default.
+/// The longest chunk line that is encoded, in bytes with its CRLF: what [`Limits`](crate::Limits) accepts by default.
 pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 
-/// Writes the line that begins a chunk: its size, its extensions and CRLF. Returns how many octets of `out` are used.
+/// Writes the line that begins a chunk: its size, its extensions and CRLF. Returns how many bytes of `out` are used.
 ///
 /// The chunk's data follows, and then [`CRLF`]. A value is written as a token if it is one, and as a quoted-string
 /// otherwise. Extensions are anything that converts into [`Extension`]: decoded [`Extensions`](super::Extensions), an
@@ -54,7 +54,7 @@ where
     encode_line(out, size, extensions)
 }
 
-/// Writes the line of the last chunk: `0`, its extensions and CRLF. Returns how many octets of `out` are used.
+/// Writes the line of the last chunk: `0`, its extensions and CRLF. Returns how many bytes of `out` are used.
 ///
 /// The trailer section follows, and then [`CRLF`]. Without extensions and trailers there is [`LAST_CHUNK`].
 ///

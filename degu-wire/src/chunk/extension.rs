@@ -35,7 +35,7 @@ impl<'i> Extensions<'i> {
     ///
     /// # Errors
     ///
-    /// [`Fault::ChunkExtension`] with the offset of the octet that does not belong there, or [`Fault::LineEnd`] if that
+    /// [`Fault::ChunkExtension`] with the offset of the byte that does not belong there, or [`Fault::LineEnd`] if that
     /// is a LF.
     pub fn parse(raw: &'i [u8]) -> Result<Self, RemoteError> {
         let mut scanner = Scanner::START;
@@ -47,17 +47,17 @@ impl<'i> Extensions<'i> {
         }
     }
 
-    /// What a scanner has found to be well-formed.
-    pub(super) const fn from_scanned(raw: &'i [u8]) -> Self {
+    /// Takes what a scanner has found to be well-formed.
+    pub(crate) const fn from_scanned(raw: &'i [u8]) -> Self {
         Self { raw }
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }
 
-    /// The octets as they were sent, from the first `;` (or the whitespace before it) up to the CRLF.
+    /// The bytes as they were sent, from the first `;` (or the whitespace before it) up to the CRLF.
     pub const fn as_bytes(&self) -> &'i [u8] {
         self.raw
     }
@@ -67,7 +67,7 @@ impl<'i> Extensions<'i> {
         Iter { rest: self.raw }
     }
 
-    /// The first extension of this name. Names are compared octet by octet: RFC 9112 does not say that case is
+    /// The first extension of this name. Names are compared byte by byte: RFC 9112 does not say that case is
     /// ignored.
     pub fn find(&self, name: &str) -> Option<Extension<'i>> {
         self.iter().find(|extension| extension.name == name)
@@ -149,7 +149,7 @@ impl<'i> Iter<'i> {
 
 impl core::iter::FusedIterator for Iter<'_> {}
 
-/// `BWS`, of which there is hardly ever any. No other octet of the text between tokens is as low as SP.
+/// `BWS`, of which there is hardly ever any. No other byte of the text between tokens is as low as SP.
 fn skip_blanks(mut text: &[u8]) -> &[u8] {
     while let [octet, rest @ ..] = text
         && *octet <= b' '
@@ -231,7 +231,7 @@ impl<'i> From<&Extension<'i>> for Extension<'i> {
 
 /// The value of a chunk extension: a token or a quoted-string, which mean the same (RFC 9110 §5.6.4).
 ///
-/// Values are equal when their octets are, however they are written, and can be compared with octets and text.
+/// Values are equal when their bytes are, however they are written, and can be compared with bytes and text.
 ///
 /// ```
 /// use degu_wire::chunk::ExtensionValue;
@@ -243,15 +243,15 @@ impl<'i> From<&Extension<'i>> for Extension<'i> {
 /// ```
 #[derive(Clone, Copy)]
 pub enum ExtensionValue<'i> {
-    /// The octets of the value: a token, or a quoted-string in which nothing is escaped, without its quotes.
+    /// The bytes of the value: a token, or a quoted-string in which nothing is escaped, without its quotes.
     Plain(&'i [u8]),
-    /// What stands between the quotes of a quoted-string that has quoted-pairs, which are a backslash and an octet that
+    /// What stands between the quotes of a quoted-string that has quoted-pairs, which are a backslash and a byte that
     /// stands for itself.
     Escaped(&'i [u8]),
 }
 
 impl<'i> ExtensionValue<'i> {
-    /// The octets of the value, if they stand in the input as they are: a token, or a quoted-string without
+    /// The bytes of the value, if they stand in the input as they are: a token, or a quoted-string without
     /// quoted-pairs. For the others there is [`unescape`](Self::unescape).
     pub const fn as_token_or_plain(self) -> Option<&'i [u8]> {
         match self {
@@ -296,7 +296,7 @@ impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for ExtensionValue<'_> {
     }
 }
 
-/// Shows the octets as text, with what is not printable ASCII escaped.
+/// Shows the bytes as text, with what is not printable ASCII escaped.
 impl core::fmt::Debug for ExtensionValue<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("\"")?;

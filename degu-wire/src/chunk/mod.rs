@@ -27,11 +27,11 @@
 //!   in trailers too, as it is in heads.
 //! - Whitespace stands around `;` and `=` only. A space between the size and CRLF, with which some senders pad, is
 //!   refused: no rule has it.
-//! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) octets. RFC 9112 §7.1.1 says that a server
+//! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) bytes. RFC 9112 §7.1.1 says that a server
 //!   "ought to limit the total length of chunk extensions received in a request to an amount reasonable for the
-//!   services provided": a chunk has [`free_extension`](crate::Limits::free_extension) octets free, which lets a feed
+//!   services provided": a chunk has [`free_extension`](crate::Limits::free_extension) bytes free, which lets a feed
 //!   number its chunks for as long as it lives; what is beyond is paid from a balance of
-//!   [`extension_budget`](crate::Limits::extension_budget) octets, to which each octet of data adds one.
+//!   [`extension_budget`](crate::Limits::extension_budget) bytes, to which each byte of data adds one.
 //!
 //! # The decoder
 //!
@@ -50,10 +50,10 @@
 //!      └───────────────┘     End      └────────────┘
 //! ```
 //!
-//! The buffer is the caller's. [`Decoder::decode`] looks at its front and returns a [`Step`]: how many octets to drop
-//! from there, and an [`Event`] that borrows from them. Without an event more octets are needed: append and call again.
+//! The buffer is the caller's. [`Decoder::decode`] looks at its front and returns a [`Step`]: how many bytes to drop
+//! from there, and an [`Event`] that borrows from them. Without an event more bytes are needed: append and call again.
 //! A line is consumed when it is whole; until then the decoder knows how much of it is good, does not read that again,
-//! and refuses a bad octet as soon as it comes. The same input gives the same events and errors however it is cut,
+//! and refuses a bad byte as soon as it comes. The same input gives the same events and errors however it is cut,
 //! except that data comes in as many pieces as the input does.
 //!
 //! # The encoder

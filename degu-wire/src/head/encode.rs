@@ -1,4 +1,4 @@
-//! Writing heads: every octet that comes from the application is checked on its way out, so that nothing can be sent
+//! Writing heads: every byte that comes from the application is checked on its way out, so that nothing can be sent
 //! which the parser of this crate, or a laxer one, would read as something else.
 
 use super::{
@@ -113,17 +113,6 @@ pub(crate) fn put_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) 
     sink.put(b"\r\n")
 }
 
-/// Whether a field may be sent, framing aside.
-pub(crate) fn check_field(name: &[u8], value: &[u8]) -> Result<(), LocalError> {
-    if !is_token(name) {
-        return Err(LocalError::FieldName);
-    }
-    if !is_field_value(value) {
-        return Err(LocalError::FieldValue);
-    }
-    Ok(())
-}
-
 /// Writes fields, of which none may be a framing field, and some only once; the framing; and the empty line.
 fn put_fields<'f, V: AsRef<[u8]>>(
     mut sink: SliceSink,
@@ -151,7 +140,12 @@ fn finish(sink: &SliceSink) -> Result<usize, LocalError> {
 }
 
 fn put_field(sink: &mut impl Sink, name: &str, value: &[u8]) -> Result<(), LocalError> {
-    check_field(name.as_bytes(), value)?;
+    if !is_token(name.as_bytes()) {
+        return Err(LocalError::FieldName);
+    }
+    if !is_field_value(value) {
+        return Err(LocalError::FieldValue);
+    }
     sink.put(name.as_bytes())?;
     sink.put(b": ")?;
     sink.put(value)?;

@@ -2,7 +2,7 @@
 
 use core::net::Ipv6Addr;
 
-/// Whether the text is empty or a host with an optional port.
+/// Returns whether the text is empty or a host with an optional port.
 ///
 /// Refused beyond what is plainly malformed: userinfo, zones (RFC 6874 never sends them) and IPvFuture, which nobody
 /// serves. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.

@@ -1,4 +1,4 @@
-//! Heads: the start line and the field lines, parsed from and encoded into octets of the caller.
+//! Heads: the start line and the field lines, parsed from and encoded into bytes of the caller.
 //!
 //! ```text
 //! HTTP-message = start-line CRLF *( field-line CRLF ) CRLF [ message-body ]          RFC 9112 §2.1
@@ -7,9 +7,9 @@
 //! field-line   = field-name ":" OWS field-value OWS                                 RFC 9112 §5
 //! ```
 //!
-//! The caller owns the octets and the storage for the fields' offsets; a parsed head is a view into both. One pass
-//! checks every octet, decides the [`Framing`](crate::Framing), and refuses what two readers could understand in two
-//! ways. More octets after a fault never change it: the first fault in the order of the octets is reported.
+//! The caller owns the bytes and the storage for the fields' offsets; a parsed head is a view into both. One pass
+//! checks every byte, decides the [`Framing`](crate::Framing), and refuses what two readers could understand in two
+//! ways. More bytes after a fault never change it: the first fault in the order of the bytes is reported.
 
 mod encode;
 mod fields;
@@ -27,18 +27,19 @@ pub use response::{ResponseHead, parse_response};
 pub(crate) use scan::is_token;
 #[cfg(feature = "alloc")]
 pub(crate) use {
-    encode::{check_field, put_framing, put_request_line, put_status_line},
+    encode::{put_framing, put_request_line, put_status_line},
     fields::{Names, is_forbidden_in_trailers, scan_trailers},
     host::is_host,
     request::{RequestMeta, scan_request},
     response::{ResponseMeta, scan_response},
+    scan::is_field_value,
 };
 
-/// Finds the end of a head: the offset after the first empty line that follows a line, at or after `searched` octets
+/// Finds the end of a head: the offset after the first empty line that follows a line, at or after `searched` bytes
 /// that were searched before.
 ///
 /// A caller whose input grows in pieces passes the length of the input at the last call, and parses once there is an
-/// end: each octet is searched once, however it drips.
+/// end: each byte is searched once, however it drips.
 ///
 /// ```
 /// use degu_wire::head::find_head_end;

@@ -38,9 +38,9 @@ pub(crate) struct RequestMeta {
 
 /// Parses a request head from the front of `input`.
 ///
-/// `None` means that the octets are the beginning of a head and more are needed; [`find_head_end`](super::find_head_end)
-/// tells cheaply when to try again. A fault is reported as soon as its octet is there, and is the same whether the head
-/// came whole or in pieces. Octets after the head are not looked at.
+/// `None` means that the bytes are the beginning of a head and more are needed; [`find_head_end`](super::find_head_end)
+/// tells cheaply when to try again. A fault is reported as soon as its byte is there, and is the same whether the head
+/// came whole or in pieces. Bytes after the head are not looked at.
 ///
 /// `slots` is where the fields' offsets go: as many fields are taken as it has room for, and at most
 /// [`Limits::max_fields`].
@@ -56,7 +56,7 @@ pub fn parse_request<'b>(
     Ok(scan_request(input, slots, limits)?.map(|meta| RequestHead::new(input, slots, meta)))
 }
 
-/// As [`parse_request`], for those who keep octets and spans apart.
+/// As [`parse_request`], for those who keep bytes and spans apart.
 #[inline]
 pub(crate) fn scan_request(
     input: &[u8],
@@ -144,7 +144,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     }))
 }
 
-/// Empty lines before a request line (RFC 9112 §2.2): where the line begins, or `None` for more octets.
+/// Empty lines before a request line (RFC 9112 §2.2): where the line begins, or `None` for more bytes.
 #[cold]
 fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteError> {
     let mut at = 0;
@@ -192,7 +192,7 @@ fn is_authority(authority: &[u8]) -> bool {
     !authority.is_empty() && is_host(authority)
 }
 
-/// Whether a target may be sent, for the encoder: the three forms that are parsed.
+/// Returns whether a target may be sent, for the encoder: the three forms that are parsed.
 pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
     is_target_text(target)
         && match target[0] {
@@ -271,22 +271,22 @@ impl<'b> RequestHead<'b> {
         self.meta.framing
     }
 
-    /// Octets of the head, empty lines before it included: the body, or the next request, begins here.
+    /// Bytes of the head, empty lines before it included: the body, or the next request, begins here.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }
 
-    /// Whether the request is of HTTP/1.0.
+    /// Returns whether the request is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
         self.meta.http10
     }
 
-    /// Whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). Never with HTTP/1.0.
+    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). Never with HTTP/1.0.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }
 
-    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    /// Returns whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub const fn expects_continue(&self) -> bool {
         self.meta.expects_continue
     }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
-/// A response head that was parsed and checked: views into the caller's octets.
+/// A response head that was parsed and checked: views into the caller's bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseHead<'b> {
     fields: Fields<'b>,
@@ -28,7 +28,7 @@ pub(crate) struct ResponseMeta {
 
 /// Parses a response head from the front of `input`, interim ones included.
 ///
-/// `None` means that the octets are the beginning of a head and more are needed. Everything else is as for
+/// `None` means that the bytes are the beginning of a head and more are needed. Everything else is as for
 /// [`parse_request`](super::parse_request). One deviation from RFC 9112 §4: the space before an absent reason phrase may
 /// be missing, as many servers leave it out and nothing else can be meant.
 ///
@@ -44,7 +44,7 @@ pub fn parse_response<'b>(
         .map(|meta| ResponseHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
-/// As [`parse_response`], for those who keep octets and spans apart.
+/// As [`parse_response`], for those who keep bytes and spans apart.
 #[inline]
 pub(crate) fn scan_response(
     input: &[u8],
@@ -148,17 +148,18 @@ impl<'b> ResponseHead<'b> {
         self.meta.framing(request)
     }
 
-    /// Octets of the head: the body begins here.
+    /// Bytes of the head: the body begins here.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }
 
-    /// Whether the response is of HTTP/1.0.
+    /// Returns whether the response is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
         self.meta.http10
     }
 
-    /// Whether the server will keep the connection open after this exchange, as far as the head says. Never with HTTP/1.0.
+    /// Returns whether the server will keep the connection open after this exchange, as far as the head says. Never with
+    /// HTTP/1.0.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }

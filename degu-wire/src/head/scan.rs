@@ -1,6 +1,6 @@
-//! Skipping to the octet that ends an element, eight or sixteen octets at a time.
+//! Skipping to the byte that ends an element, eight or sixteen bytes at a time.
 //!
-//! A scanner takes what is left of the input and gives what is left from that octet on: with slices that only shrink, one
+//! A scanner takes what is left of the input and gives what is left from that byte on: with slices that only shrink, one
 //! comparison a step keeps it inside the input.
 //!
 //! A word is tested with the usual carry tricks: a byte below a bound, or equal to one, sets the top bit of its lane. A
@@ -20,13 +20,13 @@ const fn lanes_equal(word: u64, octet: u8) -> u64 {
     lanes_below(word ^ (ONES * octet as u64), 1)
 }
 
-/// The first eight octets, if there are so many.
+/// The first eight bytes, if there are so many.
 #[inline(always)]
 fn first_word(input: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(*input.first_chunk::<8>()?))
 }
 
-/// How many octets stand before the lowest lane that is set: at most seven.
+/// How many bytes stand before the lowest lane that is set: at most seven.
 #[inline(always)]
 const fn octets_before(lanes: u64) -> usize {
     (lanes.trailing_zeros() / 8) as usize & 7
@@ -67,7 +67,7 @@ const fn stops_value(octet: u8) -> bool {
 }
 
 scanner! {
-    /// Skips to the first control octet (HTAB included), or to the end of the input.
+    /// Skips to the first control byte (HTAB included), or to the end of the input.
     skip_text, stops_value, |word| lanes_below(word, 0x20) | lanes_equal(word, 0x7f)
 }
 
@@ -76,7 +76,7 @@ const fn stops_target(octet: u8) -> bool {
 }
 
 scanner! {
-    /// Skips to the first octet that may not be in the path of a request target, or to the end of the input.
+    /// Skips to the first byte that may not be in the path of a request target, or to the end of the input.
     skip_path, stops_path, |word| {
         lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | lanes_equal(word, b'?') | word & TOPS
     }
@@ -87,7 +87,7 @@ const fn stops_path(octet: u8) -> bool {
 }
 
 scanner! {
-    /// Skips to the first octet that may not be in a request target, or to the end of the input.
+    /// Skips to the first byte that may not be in a request target, or to the end of the input.
     skip_target, stops_target, |word| lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
 }
 
@@ -99,7 +99,7 @@ const fn lanes_not_of_a_name(word: u64) -> u64 {
     (no_letter & no_hyphen | word) & TOPS
 }
 
-/// Skips to the first octet that is not of a token, or to the end of the input. Words before octets save 120 of the 1,700
+/// Skips to the first byte that is not of a token, or to the end of the input. Words before bytes save 120 of the 1,700
 /// instructions that a head of five lines takes.
 #[inline(always)]
 pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
@@ -123,18 +123,19 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
     input
 }
 
-/// Whether all of it is a token.
+/// Returns whether all of it is a token.
 pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && skip_token(text).is_empty()
 }
 
-/// Whether a field value may be sent: visible octets, with spaces and tabs only inside (RFC 9110 §5.5).
+/// Returns whether a field value may be sent: visible bytes, with spaces and tabs only inside (RFC 9110 §5.5).
 pub(crate) fn is_field_value(value: &[u8]) -> bool {
     let blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
     !blank(value.first()) && !blank(value.last()) && is_text(value)
 }
 
-/// Whether all octets are visible, obs-text, spaces or tabs: what a reason phrase and the inside of a value are made of.
+/// Returns whether all bytes are visible, obs-text, spaces or tabs: what a reason phrase and the inside of a value are
+/// made of.
 pub(crate) fn is_text(mut text: &[u8]) -> bool {
     loop {
         match skip_text(text) {
@@ -145,7 +146,7 @@ pub(crate) fn is_text(mut text: &[u8]) -> bool {
     }
 }
 
-/// Whether a request target has only visible ASCII and no fragment.
+/// Returns whether a request target has only visible ASCII and no fragment.
 pub(crate) fn is_target_text(target: &[u8]) -> bool {
     !target.is_empty() && skip_target(target).is_empty()
 }
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn every_octet_in_every_lane() {
-        // As long as a block and a word: the octets of either, and behind both.
+        // As long as a block and a word: the bytes of either, and behind both.
         for (octet, lane) in (0..=255u8).flat_map(|octet| (0..26).map(move |lane| (octet, lane))) {
             let mut input = [b'a'; 26];
             input[lane] = octet;

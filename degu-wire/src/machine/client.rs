@@ -23,7 +23,7 @@ pub struct Client {
     head: bool,
     /// The request asked for ranges.
     ranged: bool,
-    /// Octets of a part (206) that are still to come, where its Content-Range tells.
+    /// Bytes of a part (206) that are still to come, where its Content-Range tells.
     part_left: Option<u64>,
     /// The connection can take another request after this exchange, as far as is known.
     persistent: bool,
@@ -58,7 +58,7 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// What can not be sent; nothing has been written. [`LocalError::State`] if the connection is not
+    /// What cannot be sent; nothing has been written. [`LocalError::State`] if the connection is not
     /// [reusable](Self::is_reusable).
     pub fn request(
         &mut self,
@@ -117,7 +117,7 @@ impl Connection<Client> {
     /// # Errors
     ///
     /// What the server did wrong, at every later call too. [`Fault::NoResponse`] if the connection ended before the first
-    /// octet.
+    /// byte.
     pub fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
         match self.role.state {
             State::Waiting => {}
@@ -140,7 +140,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Takes note of a head: whether it is that of the final response.
+    /// Notes what a head says. Returns whether it is that of the final response.
     fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
         match head.status() {
             101 => return Err(Fault::UnexpectedUpgrade.into()),
@@ -196,7 +196,8 @@ impl Connection<Client> {
         if self.role.state == State::Reading { self.receiver.take_rest() } else { None }
     }
 
-    /// Whether a 206 was asked for, and is one part that says which. Gives its length, where the body has yet to show it.
+    /// Checks that a 206 was asked for, and is one part that says which. Returns its length, where the body has yet to
+    /// show it.
     fn check_part(&self, head: &ResponseHead, framing: Framing) -> Result<Option<u64>, RemoteError> {
         if !self.role.ranged {
             return Err(Fault::UnexpectedPartial.into());
@@ -219,7 +220,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Whether the body of a 206 is as long as its Content-Range says.
+    /// Checks that the body of a 206 is as long as its Content-Range says.
     fn count_part(&mut self, part: &Poll<Option<Part>>) -> Result<(), RemoteError> {
         if let (Some(left), Poll::Ready(part)) = (&mut self.role.part_left, part) {
             match part {
@@ -234,7 +235,7 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Whether a request that asked for `100 Continue` may send its body: it has come, or was not asked for.
+    /// Returns whether a request that asked for `100 Continue` may send its body: it has come, or was not asked for.
     pub fn may_send_body(&self) -> bool {
         self.role.continued
     }
@@ -245,7 +246,7 @@ impl Connection<Client> {
         self.role.continued = true;
     }
 
-    /// Whether the final response has come while the request is still being sent, be it that its last octets are
+    /// Returns whether the final response has come while the request is still being sent, be it that its last bytes are
     /// [pending](Self::pending), and says that nobody reads it: an error status or the end of the connection
     /// (RFC 9112 §9.5).
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
@@ -253,7 +254,7 @@ impl Connection<Client> {
         unsent && (response.status() >= 400 || !response.meta.keep_alive || !self.role.continued)
     }
 
-    /// Sends no more of the request's body, and nothing that is pending need be written. The connection can not be used
+    /// Sends no more of the request's body, and nothing that is pending need be written. The connection cannot be used
     /// again.
     pub fn abandon_request_body(&mut self) {
         if self.is_sending() || !self.is_flushed() {
@@ -262,7 +263,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Whether another request can be sent: the exchange is over on both sides, both want to go on, and nothing has
+    /// Returns whether another request can be sent: the exchange is over on both sides, both want to go on, and nothing has
     /// come that nobody asked for.
     pub fn is_reusable(&self) -> bool {
         matches!(self.role.state, State::Idle | State::Reading)
@@ -273,7 +274,7 @@ impl Connection<Client> {
             && self.buffered().is_empty()
     }
 
-    /// Whether the connection is over: no request can follow, whatever is still read.
+    /// Returns whether the connection is over: no request can follow, whatever is still read.
     pub fn is_closed(&self) -> bool {
         match self.role.state {
             State::Closed => true,

@@ -11,7 +11,7 @@ use crate::body::Part;
 use crate::framing::Framing;
 use crate::{Limits, LocalError};
 
-/// One end of a connection, in the role of [`Server`] or [`Client`]: see the [module](super).
+/// One end of a connection, in the role of [`Server`](super::Server) or [`Client`](super::Client): see the [module](super).
 pub struct Connection<R> {
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
@@ -34,7 +34,7 @@ impl<R> Connection<R> {
         &self.receiver.limits
     }
 
-    /// Where received octets go: append to it. There is room for at least 2 KiB, and more while a large body comes in.
+    /// Where received bytes go: append to it. There is room for at least 2 KiB, and more while a large body comes in.
     pub fn receive_buffer(&mut self) -> &mut BytesMut {
         self.receiver.buffer()
     }
@@ -44,7 +44,7 @@ impl<R> Connection<R> {
         &self.receiver.buffer
     }
 
-    /// The peer will send no more octets.
+    /// The peer will send no more bytes.
     pub fn receive_eof(&mut self) {
         self.receiver.eof = true;
     }
@@ -55,17 +55,17 @@ impl<R> Connection<R> {
         self.sender.out.pending()
     }
 
-    /// So many octets of what was pending have been written.
+    /// So many bytes of what was pending have been written.
     pub fn transmitted(&mut self, octets: usize) {
         self.sender.out.sent(octets);
     }
 
-    /// Whether nothing waits to be written.
+    /// Returns whether nothing waits to be written.
     pub fn is_flushed(&self) -> bool {
         self.sender.out.is_flushed()
     }
 
-    /// Whether another part may be given to [`send_part`](Self::send_part) before what is pending is written. It may while
+    /// Returns whether another part may be given to [`send_part`](Self::send_part) before what is pending is written. It may while
     /// less than 64 KiB waits of heads and parts of up to 4 KiB; and where there are longer parts, while there are fewer
     /// than eight of them, and less than 448 KiB waits in all. The last one may go beyond. Parts that are given in spite of
     /// it are collected, without a bound.
@@ -73,17 +73,17 @@ impl<R> Connection<R> {
         self.sender.out.has_room()
     }
 
-    /// Whether our message's body still wants parts.
+    /// Returns whether our message's body still wants parts.
     pub fn is_sending(&self) -> bool {
         self.sender.body != Framing::None
     }
 
-    /// Whether the peer's message has a body that has not been read to its end.
+    /// Returns whether the peer's message has a body that has not been read to its end.
     pub fn is_receiving(&self) -> bool {
         self.receiver.body != Framing::None
     }
 
-    /// Octets of the peer's body that have not been given yet: `None` where only its end will tell.
+    /// Bytes of the peer's body that have not been given yet: `None` where only its end will tell.
     pub fn body_remaining(&self) -> Option<u64> {
         self.receiver.body_remaining()
     }
@@ -93,7 +93,7 @@ impl<R> Connection<R> {
     /// # Errors
     ///
     /// [`LocalError::BodyTooLong`], [`LocalError::ChunkLength`] or [`LocalError::ChunkExtension`] where the part does not
-    /// fit what was announced, and [`LocalError::State`] where it is of another kind of body. The message can not be
+    /// fit what was announced, and [`LocalError::State`] where it is of another kind of body. The message cannot be
     /// completed then; the connection is to be closed.
     pub fn send_part(&mut self, part: Part) -> Result<(), LocalError> {
         self.sender.send_part(part)

@@ -1,4 +1,4 @@
-//! Heads that own their octets: what the machines give.
+//! Heads that own their bytes: what the machines give.
 
 use alloc::string::String;
 use core::fmt;
@@ -51,12 +51,12 @@ impl RequestHead {
         self.meta.framing
     }
 
-    /// Whether the request is of HTTP/1.0.
+    /// Returns whether the request is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
         self.meta.http10
     }
 
-    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    /// Returns whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub const fn expects_continue(&self) -> bool {
         self.meta.expects_continue
     }
@@ -108,7 +108,7 @@ impl ResponseHead {
         self.headers
     }
 
-    /// Whether the response is of HTTP/1.0.
+    /// Returns whether the response is of HTTP/1.0.
     pub const fn is_http10(&self) -> bool {
         self.meta.http10
     }

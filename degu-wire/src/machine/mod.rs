@@ -1,4 +1,4 @@
-//! The connection machines: HTTP/1.1 between two octet streams, with no socket and no clock.
+//! The connection machines: HTTP/1.1 between two byte streams, with no socket and no clock.
 //!
 //! A [`Connection`] is one end of one connection, in the role of [`Server`] or [`Client`]. It owns its buffers and
 //! decides what follows what: heads, bodies, keep-alive, pipelining, `100 Continue`, half-closed ends. A driver owns the
@@ -12,11 +12,11 @@
 //!
 //! Three rules cover every call:
 //!
-//! 1. `Poll::Pending` means that more octets are needed: write what is [pending](Connection::pending), then read. A
+//! 1. `Poll::Pending` means that more bytes are needed: write what is [pending](Connection::pending), then read. A
 //!    driver that waits for the peer without writing first may wait for ever, since what it holds back is what the peer
 //!    waits for (`100 Continue`, for one).
 //! 2. A [`RemoteError`](crate::RemoteError) ends the connection: a server [refuses](Connection::refuse), then closes.
-//! 3. A [`LocalError`] has written nothing.
+//! 3. A [`LocalError`](crate::LocalError) has written nothing.
 //!
 //! An exchange, as each side sees it:
 //!

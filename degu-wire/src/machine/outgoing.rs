@@ -143,7 +143,7 @@ impl<'c> Pending<'c> {
         pieces.next().filter(|_| pieces.next().is_none())
     }
 
-    /// How many octets it has.
+    /// How many bytes it has.
     pub fn octets(&self) -> usize {
         self.clone().fold(0, |octets, piece| octets.saturating_add(piece.len()))
     }

@@ -1,4 +1,4 @@
-//! The receiving half: octets in, heads and body parts out.
+//! The receiving half: bytes in, heads and body parts out.
 
 use alloc::sync::Arc;
 use core::task::Poll;
@@ -107,7 +107,7 @@ impl Receiver {
         self.head.clone().map_or_else(Headers::new, Headers::received)
     }
 
-    /// Parses a head when there is a chance: with the first octets of it, when its end has come, and when nothing more
+    /// Parses a head when there is a chance: with the first bytes of it, when its end has come, and when nothing more
     /// will. A dripped head is searched once and parsed twice, so that what is wrong with it may be found as late as at
     /// its end.
     pub(super) fn poll_head<M>(
@@ -165,7 +165,7 @@ impl Receiver {
         Ok(meta)
     }
 
-    /// Whether what has come since the last look ends a head: an empty line, or the LF without CR of a peer that ends
+    /// Returns whether what has come since the last look ends a head: an empty line, or the LF without CR of a peer that ends
     /// none of its lines otherwise, and would be left waiting.
     fn may_end_head(&self) -> bool {
         let from = self.searched.saturating_sub(1);
@@ -173,12 +173,12 @@ impl Receiver {
         find_head_end(&self.buffer, self.searched).is_some() || self.buffer[from..].windows(2).any(bare)
     }
 
-    /// Whether more than empty lines have come.
+    /// Returns whether more than empty lines have come.
     pub(super) fn head_begun(&self) -> bool {
         self.buffer.iter().any(|octet| !matches!(octet, b'\r' | b'\n'))
     }
 
-    /// The next part of the body; `Ready(None)` at its end, `Pending` where more octets are needed.
+    /// The next part of the body; `Ready(None)` at its end, `Pending` where more bytes are needed.
     pub(super) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);

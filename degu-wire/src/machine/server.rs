@@ -62,7 +62,7 @@ impl Connection<Server> {
     }
 
     /// The next request. `Ready(None)`: there will be none, because the client closed between two requests or the last
-    /// response said so. `Pending`: more octets are needed, or the exchange before is not finished.
+    /// response said so. `Pending`: more bytes are needed, or the exchange before is not finished.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ impl Connection<Server> {
         }
     }
 
-    /// Nobody will read the rest of the request's body. If it is longer than `drain` octets, or of unknown length and
+    /// Nobody will read the rest of the request's body. If it is longer than `drain` bytes, or of unknown length and
     /// not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped after the
     /// response.
     pub fn abandon_request_body(&mut self, drain: u64) {
@@ -138,7 +138,7 @@ impl Connection<Server> {
             Some(remaining) => remaining <= drain,
             None => buffered > 0 && buffered <= drain,
         };
-        // A client that waits for 100 Continue may send its body or not: both can not be understood.
+        // A client that waits for 100 Continue may send its body or not: both cannot be understood.
         if self.role.continue_pending || !short {
             self.role.persistent = false;
         }
@@ -149,11 +149,11 @@ impl Connection<Server> {
     ///
     /// Framing and persistence are written here. `content-length`, `transfer-encoding` and `connection: close` among the
     /// headers are understood, so that a proxy can pass them on; what contradicts the content is refused. A response to
-    /// HEAD has the framing of `content` and none of its octets. `date` becomes a field if the headers have none.
+    /// HEAD has the framing of `content` and none of its bytes. `date` becomes a field if the headers have none.
     ///
     /// # Errors
     ///
-    /// What can not be sent. Nothing has been written, and another response can be.
+    /// What cannot be sent. Nothing has been written, and another response can be.
     pub fn respond(
         &mut self,
         status: u16,
@@ -201,7 +201,7 @@ impl Connection<Server> {
         Ok(())
     }
 
-    /// Ends the connection because something can not be answered as it should: with a bare response of this status if
+    /// Ends the connection because something cannot be answered as it should: with a bare response of this status if
     /// no final response has begun, and without a word otherwise. Gives whether there is one to write.
     ///
     /// Whatever had been received is dropped; nothing more will be understood.
@@ -246,12 +246,12 @@ impl Connection<Server> {
         }
     }
 
-    /// Whether a final response to the request has begun.
+    /// Returns whether a final response to the request has begun.
     pub fn has_responded(&self) -> bool {
         self.role.state == State::Responding
     }
 
-    /// Whether the connection goes on after this exchange, as far as is known now.
+    /// Returns whether the connection goes on after this exchange, as far as is known now.
     pub fn is_persistent(&self) -> bool {
         self.role.persistent && !self.role.stopping && self.role.state != State::Closed
     }
