@@ -48,6 +48,9 @@
 //! Nothing here opens a socket, or knows HTTP.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as degu_tls;
+
 mod cas;
 mod client;
 mod der;

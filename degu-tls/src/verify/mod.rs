@@ -27,7 +27,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::error::Error;
-use crate::note;
+use crate::note::{self, Note};
 use crate::peer::{PeerIdentity, VouchedBy};
 use crate::pin::SpkiPin;
 use crate::provider::Crypto;
@@ -187,11 +187,11 @@ impl Verifier {
     ) -> Result<(), rustls::Error> {
         match self.judge(leaf, intermediates, name, now) {
             Ok(peer) => {
-                note::leave(note::Outcome::Accepted { by: self.id(), peer: Arc::new(peer) });
+                note::leave(Note::Accepted { by: self.id, peer: Arc::new(peer) });
                 Ok(())
             }
             Err(refusal) => {
-                note::leave(note::Outcome::Refused(self.explain(&refusal, leaf, intermediates)));
+                note::leave(Note::Refused(self.explain(&refusal, leaf, intermediates)));
                 Err(refusal.into_rustls())
             }
         }
