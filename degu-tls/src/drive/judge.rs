@@ -17,7 +17,7 @@ use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
 /// Says who the peer of a connection is, and makes errors of what rustls reports.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Judge {
     /// None if the peer needs no certificate.
     verifier: Option<Arc<Verifier>>,
@@ -27,12 +27,6 @@ pub(crate) struct Judge {
     clock: Arc<dyn TimeProvider>,
 }
 
-impl fmt::Debug for Judge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").field("peer", &self.peer).field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 impl Judge {
     pub(crate) fn new(
         verifier: Option<Arc<Verifier>>,
@@ -40,7 +34,7 @@ impl Judge {
         name: Option<ServerName<'static>>,
         options: &Options,
     ) -> Self {
-        debug_assert!(verifier.as_ref().is_none_or(|verifier| verifier.peer() == peer));
+        debug_assert!(verifier.as_ref().is_none_or(|verifier| verifier.peer == peer));
         Self { verifier, peer, name, require_alpn: options.require_alpn, clock: options.clock.clone() }
     }
 
@@ -69,7 +63,7 @@ impl Judge {
         };
         if let Some(Note::Accepted { by, peer }) = note
             && kind != HandshakeKind::Resumed
-            && by == verifier.id()
+            && by == verifier.id
             && peer.chain() == chain
         {
             return Ok(Some(peer));

@@ -114,7 +114,6 @@ fn a_note_spares_a_second_judgement_but_not_that_of_a_resumed_session() {
     assert!(accept.judge.finish(&first, note).unwrap().is_some());
     // The same chain, the same policy: still only what was true then.
     assert_eq!(accept.judge.finish(&again, of_another).unwrap_err().kind(), Kind::Expired);
-    assert!(format!("{:?}", accept.judge).starts_with("Judge { peer: Client, "));
 }
 
 #[test]
