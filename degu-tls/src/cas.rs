@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -39,13 +39,8 @@ pub struct Cas {
     pub(crate) any_time: bool,
 }
 
-#[derive(Clone, Debug)]
-enum Step {
-    Folder(Source),
-    File(Source),
-    CrlFile(Source),
-    Memory,
-}
+/// How a file or a folder was read; `None` for what was given in memory.
+type Step = Option<(fn(Cas, &Path) -> Result<Cas, Error>, PathBuf)>;
 
 #[derive(Clone)]
 pub(crate) struct Ca {
@@ -96,7 +91,7 @@ impl Cas {
     /// As there.
     pub fn with_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         self.read_file(path.as_ref())?;
-        self.steps.push(Step::File(Source::file(path)));
+        self.steps.push(Some((|cas, path| cas.with_pem_file(path), path.as_ref().into())));
         Ok(self)
     }
 
@@ -117,7 +112,7 @@ impl Cas {
         for file in files {
             self.read_file(&file)?;
         }
-        self.steps.push(Step::Folder(Source::file(folder)));
+        self.steps.push(Some((|cas, path| cas.with_pem_dir(path), folder.into())));
         Ok(self)
     }
 
@@ -125,7 +120,7 @@ impl Cas {
     #[must_use]
     pub fn add(mut self, label: &str, certificate: impl Into<CertificateDer<'static>>) -> Self {
         self.cas.push(Ca { label: label.into(), certificate: certificate.into(), source: MEMORY });
-        self.steps.push(Step::Memory);
+        self.steps.push(None);
         self
     }
 
@@ -150,7 +145,7 @@ impl Cas {
         let source = Source::file(&path);
         let lists = source::crls(&source::read(path.as_ref())?, &source)?;
         self.crls.extend(lists.into_iter().map(|der| Crl { der, source: source.clone() }));
-        self.steps.push(Step::CrlFile(source));
+        self.steps.push(Some((|cas, path| cas.with_crl_file(path), path.as_ref().into())));
         Ok(self)
     }
 
@@ -158,7 +153,7 @@ impl Cas {
     #[must_use]
     pub fn with_crl(mut self, list: impl Into<CertificateRevocationListDer<'static>>) -> Self {
         self.crls.push(Crl { der: list.into(), source: CRL_MEMORY });
-        self.steps.push(Step::Memory);
+        self.steps.push(None);
         self
     }
 
@@ -188,12 +183,10 @@ impl Cas {
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let mut again = Self { any_time: self.any_time, ..Self::default() };
         for step in &self.steps {
-            again = match step {
-                Step::Folder(Source::File(path)) => again.with_pem_dir(path)?,
-                Step::File(Source::File(path)) => again.with_pem_file(path)?,
-                Step::CrlFile(Source::File(path)) => again.with_crl_file(path)?,
-                _ => return Err(Error::caller(Kind::Reload, "CAs or revocation lists were given in memory")),
+            let Some((read, path)) = step else {
+                return Err(Error::caller(Kind::Reload, "CAs or revocation lists were given in memory"));
             };
+            again = read(again, path)?;
         }
         Ok(again)
     }

@@ -159,38 +159,32 @@ fn digits(text: &[u8]) -> Option<u64> {
     text.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
 }
 
-/// The days before each month of a year that is no leap year.
-const BEFORE_MONTH: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-
-/// Leap days from year 1 to the end of `year`.
-fn leap_days(year: u64) -> u64 {
-    year / 4 - year / 100 + year / 400
-}
-
-fn is_leap(year: u64) -> bool {
-    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-}
-
-/// Days since 1970-01-01 in the Gregorian calendar.
+/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant's `days_from_civil`: a year begins in March, so that
+/// its leap day is the last one).
 fn days_from_civil(year: u64, month: u64, day: u64) -> Option<u64> {
-    let before = BEFORE_MONTH.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
-    let leap = u64::from(month > 2 && is_leap(year));
-    let years = year.checked_sub(1970)? * 365 + leap_days(year - 1) - leap_days(1969);
-    Some(years + before + leap + day.checked_sub(1)?)
+    if !(1..=12).contains(&month) {
+        return None;
+    }
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year + day.checked_sub(1)?;
+    days.checked_sub(EPOCH)
 }
 
-/// A time as text, such as `2026-11-22 07:45:33 UTC`.
+/// Days from 0000-03-01 to 1970-01-01.
+const EPOCH: u64 = 719_468;
+
+/// A time as text, such as `2026-11-22 07:45:33 UTC` (Howard Hinnant's `civil_from_days`).
 pub(crate) fn date(time: UnixTime) -> String {
-    let seconds = time.as_secs();
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // A first guess that is never too late, then the right year is at most a few steps away.
-    let mut year = 1970 + days / 366;
-    while days_from_civil(year + 1, 1, 1).is_some_and(|first| first <= days) {
-        year += 1;
-    }
-    let start = |month| days_from_civil(year, month, 1).unwrap_or(0);
-    let month = (1..=12).rev().find(|month| start(*month) <= days).unwrap_or(1);
-    let day = days - start(month) + 1;
+    let (days, rest) = (time.as_secs() / 86_400 + EPOCH, time.as_secs() % 86_400);
+    // 146,097 days are 400 years.
+    let (era, days) = (days / 146_097, days % 146_097);
+    let year = (days - days / 1_460 + days / 36_524 - days / 146_096) / 365;
+    let of_year = days - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = (from_march + 2) % 12 + 1;
+    let year = era * 400 + year + u64::from(month <= 2);
     let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }

@@ -12,7 +12,7 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::provider::Crypto;
 use crate::source::{self, Source};
-use crate::verify::{Side, fitness, fitness_any_time};
+use crate::verify::{Side, own_fitness};
 
 /// A certificate, the intermediate certificates that lead to its CA, and the private key.
 ///
@@ -148,23 +148,14 @@ impl Identity {
         let subject = der::name(parsed.subject());
         let refuse =
             |kind, text: String| Err(Error::caller(kind, format!("the certificate of {source} ({subject}) {text}")));
-        if let Some(bits) = crate::verify::weak_rsa(&parsed) {
-            return refuse(Kind::WeakKey, format!("has an RSA key of {bits} bits"));
-        }
-        let judge = if self.any_time { fitness_any_time } else { fitness };
-        match judge(&parsed, now, side) {
+        match own_fitness(&parsed, now, side, self.any_time) {
             // A certificate that vouches for itself may be what peers have pinned the key of.
-            webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity => Ok(()),
-            webpki::Error::CertExpired { not_after, .. } => {
-                refuse(Kind::Expired, format!("expired on {}", der::date(not_after)))
-            }
-            webpki::Error::CertNotValidYet { not_before, .. } => {
-                refuse(Kind::NotYetValid, format!("is not valid before {}", der::date(not_before)))
-            }
-            webpki::Error::RequiredEkuNotFoundContext(_) => {
+            Ok(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity) => Ok(()),
+            Ok(webpki::Error::RequiredEkuNotFoundContext(_)) => {
                 refuse(Kind::Purpose, format!("is not for a {side} (extended key usage)"))
             }
-            error => refuse(Kind::Malformed, format!("can not be used ({error})")),
+            Ok(error) => refuse(Kind::Malformed, format!("can not be used ({error})")),
+            Err((kind, text)) => refuse(kind, text),
         }
     }
 }

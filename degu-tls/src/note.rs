@@ -1,8 +1,8 @@
 //! What the verifier tells the driver past rustls, which throws a verified path away.
 //!
 //! rustls calls the verifier from inside `process_new_packets`, on the thread that drives the connection. So the verifier
-//! leaves its outcome in a slot of that thread, and whoever drives the connection clears the slot before and empties it
-//! after. A note that gets lost costs a second verification; one of another connection is recognised and not believed
+//! leaves its outcome in a slot of that thread, and [`noted`] clears the slot before and empties it after. A note that
+//! gets lost costs a second verification; one of another connection is recognised and not believed
 //! ([`Judge::finish`](crate::drive::Judge::finish)). Neither can give a peer an identity that is not its own.
 
 use std::cell::Cell;
@@ -11,8 +11,9 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
+/// What the verifier said while a connection was driven.
 #[derive(Clone, Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum Note {
     /// A verifier accepted this peer.
     Accepted { by: u64, peer: Arc<PeerIdentity> },
     /// The peer was refused, for this reason.
@@ -20,13 +21,17 @@ pub(crate) enum Outcome {
 }
 
 thread_local! {
-    static SLOT: Cell<Option<Outcome>> = const { Cell::new(None) };
+    static SLOT: Cell<Option<Note>> = const { Cell::new(None) };
 }
 
-pub(crate) fn leave(outcome: Outcome) {
-    SLOT.set(Some(outcome));
+pub(crate) fn leave(note: Note) {
+    SLOT.set(Some(note));
 }
 
-pub(crate) fn take() -> Option<Outcome> {
-    SLOT.take()
+/// Drives one connection in a way that may make rustls verify a certificate. Returns what the verifier said, too.
+pub(crate) fn noted<T>(drive: impl FnOnce() -> T) -> (T, Option<Note>) {
+    // A handshake of somebody else's, with a configuration of ours, takes no notes.
+    SLOT.set(None);
+    let result = drive();
+    (result, SLOT.take())
 }

@@ -14,7 +14,7 @@ use crate::cas::Cas;
 use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
-use crate::note::{self, Outcome};
+use crate::note::{self, Note};
 use crate::policy::{HTTP_1_1, Live, Options};
 use crate::provider::Crypto;
 use crate::verify::{Side, Store, Trust, Verifier};
@@ -267,7 +267,7 @@ impl ResolvesServerCert for OneKey {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // What a client offers is known here, while it can still be told by an alert.
         if self.require_alpn && hello.alpn().is_none() {
-            note::leave(Outcome::Refused(drive::no_alpn(Side::Client)));
+            note::leave(Note::Refused(drive::no_alpn(Side::Client)));
             return None;
         }
         Some(self.key.clone())

@@ -1,19 +1,16 @@
-//! What drivers rely on: notes that can not be mixed up, sockets that fail, and tokio-rustls.
+//! What drivers rely on: sockets that fail, alerts that are read, handshakes that interleave.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use crate::kit::pipe::{Pipe, client, join, pump, server};
+use crate::kit::pipe::{Pipe, client, join, server};
 use crate::kit::{Cert, Clock, Version};
-use degu_tls::drive::{Noted, Progress, noted};
+use degu_tls::drive::Progress;
 use degu_tls::error::{Blame, Kind};
-use degu_tls::rustls::{AlertDescription, Connection, HandshakeKind, ServerConnection};
+use degu_tls::rustls::AlertDescription;
 use degu_tls::{ClientTls, ServerTls};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// Two kinds of clients for one server.
 struct Site {
@@ -74,111 +71,6 @@ fn blocking_sockets() {
         assert_eq!(handshake.finish().unwrap().1.unwrap().ca(), Some("root"));
         assert_eq!(caller.join().unwrap().as_deref(), Some("host.example"));
     }
-}
-
-/// Drives a bare connection of rustls against a handshake of ours until both are done.
-fn drive(tls: &ClientTls, connection: &mut Connection) -> degu_tls::drive::Note {
-    let (mut near, mut far) = Pipe::pair();
-    let mut handshake = tls.connect(Some("host.example"), "x").unwrap().handshake().unwrap();
-    let mut kept = Default::default();
-    for _ in 0..6 {
-        handshake.advance(&mut near).unwrap();
-        let (result, note) = noted(|| pump(connection, &mut far));
-        result.unwrap();
-        // The flight with the certificate is one of several.
-        if format!("{note:?}") != "Note(None)" {
-            kept = note;
-        }
-    }
-    assert!(!connection.is_handshaking());
-    kept
-}
-
-#[test]
-fn a_note_of_somebody_else_is_not_believed() {
-    for version in Version::BOTH {
-        let site = Site::new(version);
-        let (alice, bob) = (site.root.leaf("alice", &|_| {}), site.root.leaf("bob", &|_| {}));
-        let accept = site.server.accept();
-        let connect = || Connection::from(ServerConnection::new(accept.config.clone()).unwrap());
-        let (mut with_alice, mut with_bob) = (connect(), connect());
-        let of_alice = drive(&site.client(version, &alice), &mut with_alice);
-        let of_bob = drive(&site.client(version, &bob), &mut with_bob);
-        // The wrong note, or none: who it is does not change.
-        for note in [of_bob, Default::default(), of_alice] {
-            let peer = accept.judge.finish(&with_alice, note).unwrap().unwrap();
-            assert_eq!(peer.dns_names().collect::<Vec<_>>(), ["alice.example"]);
-            assert_eq!(peer.ca(), Some("root"));
-        }
-        // Nor is one of another policy, for the same chain.
-        let others = ServerTls::builder(bob.identity()).require_clients(site.root.cas("strangers")).clock(Clock::now());
-        let others = others.build_with(version.provider()).unwrap();
-        let mut connection = Connection::from(ServerConnection::new(others.accept().config).unwrap());
-        let note = drive(
-            &ClientTls::private(site.root.cas("root"))
-                .identity(alice.identity())
-                .without_name_check()
-                .clock(Clock::now())
-                .build_with(version.provider())
-                .unwrap(),
-            &mut connection,
-        );
-        assert_eq!(accept.judge.finish(&with_alice, note).unwrap().unwrap().ca(), Some("root"));
-        // And what is no longer true is not either, without a note.
-        let clock = Clock::now();
-        let builder = ServerTls::builder(bob.identity()).require_clients(site.root.cas("root")).clock(clock.clone());
-        let later = builder.build_with(version.provider()).unwrap().accept();
-        clock.set(crate::kit::NOW + 31 * crate::kit::DAY);
-        assert_eq!(later.judge.finish(&with_alice, Default::default()).unwrap_err().kind(), Kind::Expired);
-    }
-}
-
-#[test]
-fn a_note_spares_a_second_judgement_but_not_that_of_a_resumed_session() {
-    let root = Cert::root("Root");
-    let device = root.leaf("device", &|_| {});
-    let clock = Clock::now();
-    let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
-    let tls = builder.clock(clock.clone()).build_with(Version::Tls12.provider()).unwrap();
-    let accept = tls.accept();
-    let caller = || {
-        let builder = ClientTls::private(root.cas("root")).identity(device.identity()).clock(Clock::now());
-        builder.build_with(Version::Tls12.provider()).unwrap()
-    };
-    let meet = |tls: &ClientTls| {
-        let mut connection = Connection::from(ServerConnection::new(accept.config.clone()).unwrap());
-        let note = drive(tls, &mut connection);
-        (connection, note)
-    };
-    let returning = caller();
-    let (first, note) = meet(&returning);
-    let (again, _) = meet(&returning);
-    let (_, of_another) = meet(&caller());
-    assert_eq!(first.handshake_kind(), Some(HandshakeKind::Full));
-    assert_eq!(again.handshake_kind(), Some(HandshakeKind::Resumed));
-    clock.set(crate::kit::NOW + 31 * crate::kit::DAY);
-    // It was judged when it was sent.
-    assert!(accept.judge.finish(&first, note).unwrap().is_some());
-    // The same chain, the same policy: still only what was true then.
-    assert_eq!(accept.judge.finish(&again, of_another).unwrap_err().kind(), Kind::Expired);
-    assert!(format!("{:?}", accept.judge).starts_with("Judge { peer: Client, "));
-}
-
-#[test]
-fn what_is_not_done_has_no_peer() {
-    let site = Site::new(Version::Tls13);
-    let handshake = site.server.accept().handshake().unwrap();
-    let error = handshake.finish().unwrap_err();
-    assert_eq!((error.kind(), error.blame()), (Kind::Protocol, Blame::Caller));
-    // A connection that has no certificate of the peer, to a judge who wants one.
-    let open = ServerTls::builder(site.root.leaf("host", &|_| {}).identity()).allow_unauthenticated_clients();
-    let open = open.clock(Clock::now()).build().unwrap();
-    let mut connection = Connection::from(ServerConnection::new(open.accept().config).unwrap());
-    let tls = ClientTls::private(site.root.cas("root")).clock(Clock::now()).build().unwrap();
-    let _ = drive(&tls, &mut connection);
-    assert_eq!(open.accept().judge.finish(&connection, Default::default()).unwrap(), None);
-    let error = site.server.accept().judge.finish(&connection, Default::default()).unwrap_err();
-    assert_eq!(error.kind(), Kind::NoCertificate);
 }
 
 /// A socket with a fault.
@@ -262,81 +154,33 @@ fn close_notify_in_the_middle_ends_it() {
     assert_eq!(handshake.advance(&mut near).unwrap_err().kind(), Kind::Closed);
 }
 
-#[tokio::test]
-async fn handshakes_of_tokio_rustls_interleave() {
+#[test]
+fn handshakes_interleave_on_a_thread() {
     for version in Version::BOTH {
         let site = Site::new(version);
         let names = ["alice", "bob", "carol"];
-        let mut servers = Vec::new();
-        let mut clients = Vec::new();
-        for name in names {
-            // Too small for the server's certificate in one go, large enough for the tickets that nobody reads.
-            let (near, far) = tokio::io::duplex(600);
-            let accept = site.server.accept();
-            let acceptor = TlsAcceptor::from(accept.config.clone());
-            servers.push((Noted::new(acceptor.accept(far)), accept.judge, None));
-            let connect =
-                site.client(version, &site.root.leaf(name, &|_| {})).connect(Some("host.example"), "x").unwrap();
-            let connector = TlsConnector::from(connect.config.clone());
-            clients.push((Noted::new(connector.connect(connect.name, near)), connect.judge, None));
-        }
-        let mut cx = Context::from_waker(Waker::noop());
-        while servers.iter().any(|(_, _, done)| done.is_none()) || clients.iter().any(|(_, _, done)| done.is_none()) {
-            // Gives the budget of the task back, without which tokio's sockets are never ready.
-            tokio::task::yield_now().await;
-            for (future, judge, done) in &mut servers {
-                if done.is_none()
-                    && let Poll::Ready((stream, note)) = pin!(&mut *future).poll(&mut cx)
-                {
-                    let stream = stream.unwrap();
-                    *done = Some((judge.finish(stream.get_ref().1, note).unwrap().unwrap(), stream));
-                }
-            }
-            for (future, judge, done) in &mut clients {
-                if done.is_none()
-                    && let Poll::Ready((stream, note)) = pin!(&mut *future).poll(&mut cx)
-                {
-                    let stream = stream.unwrap();
-                    *done = Some((judge.finish(stream.get_ref().1, note).unwrap().unwrap(), stream));
-                }
+        let mut pairs = names.map(|name| {
+            let (mut near, mut far) = Pipe::pair();
+            // Too little for a certificate in one go.
+            (near.at_most, far.at_most) = (600, 600);
+            let tls = site.client(version, &site.root.leaf(name, &|_| {}));
+            let client = tls.connect(Some("host.example"), "x").unwrap().handshake().unwrap();
+            (client, near, site.server.accept().handshake().unwrap(), far)
+        });
+        let mut blocked = true;
+        while blocked {
+            blocked = false;
+            for (client, near, server, far) in &mut pairs {
+                blocked |= client.advance(near).unwrap() == Progress::Blocked;
+                blocked |= server.advance(far).unwrap() == Progress::Blocked;
             }
         }
-        for (name, ((_, _, server), (_, _, client))) in names.iter().zip(servers.iter().zip(&clients)) {
-            let (seen, host) = (&server.as_ref().unwrap().0, &client.as_ref().unwrap().0);
+        for (name, (client, _, server, _)) in names.iter().zip(pairs) {
+            let (seen, host) = (server.finish().unwrap().1.unwrap(), client.finish().unwrap().1.unwrap());
             assert_eq!(seen.dns_names().collect::<Vec<_>>(), [format!("{name}.example")]);
             assert_eq!((seen.ca(), host.ca()), (Some("root"), Some("root")));
         }
     }
-}
-
-#[tokio::test]
-async fn errors_of_tokio_rustls() {
-    let site = Site::new(Version::Tls13);
-    let refused = |name: &str, root: &Cert| {
-        let tls = ClientTls::private(root.cas("root")).clock(Clock::now()).build().unwrap();
-        tls.connect(Some(name), "x").unwrap()
-    };
-    for (connect, kind) in [
-        (refused("other.example", &site.root), Kind::Name),
-        (refused("host.example", &Cert::root("Other")), Kind::UnknownIssuer),
-    ] {
-        let (near, far) = tokio::io::duplex(100);
-        let accept = site.server.accept();
-        let connector = TlsConnector::from(connect.config.clone());
-        let (ours, theirs) = tokio::join!(
-            Noted::new(connector.connect(connect.name.clone(), near)),
-            Noted::new(TlsAcceptor::from(accept.config.clone()).accept(far)),
-        );
-        assert_eq!(connect.judge.io_fault(ours.0.unwrap_err(), ours.1).kind(), kind);
-        assert_eq!(accept.judge.io_fault(theirs.0.unwrap_err(), theirs.1).kind(), Kind::Refused);
-    }
-    let judge = site.server.accept().judge;
-    let fault = |error: io::Error| judge.io_fault(error, Default::default()).kind();
-    assert_eq!(fault(io::ErrorKind::UnexpectedEof.into()), Kind::Closed);
-    assert_eq!(fault(io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof")), Kind::Closed);
-    assert_eq!(fault(io::ErrorKind::ConnectionReset.into()), Kind::Io);
-    let random = degu_tls::rustls::Error::FailedToGetRandomBytes;
-    assert_eq!(fault(io::Error::other(random)), Kind::System);
 }
 
 #[test]
@@ -345,6 +189,5 @@ fn policies_go_to_other_threads() {
     check::<ServerTls>();
     check::<ClientTls>();
     check::<Arc<degu_tls::PeerIdentity>>();
-    check::<degu_tls::drive::Judge>();
     check::<degu_tls::Error>();
 }

@@ -1,10 +1,8 @@
 //! Who the peer is, and what became of a handshake that failed.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use rustls::time_provider::TimeProvider;
 use rustls::{CommonState, HandshakeKind, InvalidMessage};
@@ -13,26 +11,20 @@ use rustls_pki_types::ServerName;
 #[cfg(doc)]
 use super::Handshake;
 use crate::error::{Blame, Error, Kind, alert_name};
-use crate::note::{self, Outcome};
+use crate::note::Note;
 use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
 /// Says who the peer of a connection is, and makes errors of what rustls reports.
-#[derive(Clone)]
-pub struct Judge {
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
     /// None if the peer needs no certificate.
     verifier: Option<Arc<Verifier>>,
     peer: Side,
     name: Option<ServerName<'static>>,
     require_alpn: bool,
     clock: Arc<dyn TimeProvider>,
-}
-
-impl fmt::Debug for Judge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge").field("peer", &self.peer).field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 impl Judge {
@@ -42,7 +34,7 @@ impl Judge {
         name: Option<ServerName<'static>>,
         options: &Options,
     ) -> Self {
-        debug_assert!(verifier.as_ref().is_none_or(|verifier| verifier.peer() == peer));
+        debug_assert!(verifier.as_ref().is_none_or(|verifier| verifier.peer == peer));
         Self { verifier, peer, name, require_alpn: options.require_alpn, clock: options.clock.clone() }
     }
 
@@ -54,7 +46,11 @@ impl Judge {
     /// # Errors
     ///
     /// As for [`Handshake::finish`].
-    pub fn finish(&self, connection: &CommonState, note: Note) -> Result<Option<Arc<PeerIdentity>>, Error> {
+    pub(crate) fn finish(
+        &self,
+        connection: &CommonState,
+        note: Option<Note>,
+    ) -> Result<Option<Arc<PeerIdentity>>, Error> {
         let Some(kind) = connection.handshake_kind().filter(|_| !connection.is_handshaking()) else {
             return Err(Error::caller(Kind::Protocol, "the handshake is not done"));
         };
@@ -65,9 +61,9 @@ impl Judge {
         let Some(chain @ [leaf, intermediates @ ..]) = connection.peer_certificates() else {
             return Err(self.no_certificate());
         };
-        if let Some(Outcome::Accepted { by, peer }) = note.0
+        if let Some(Note::Accepted { by, peer }) = note
             && kind != HandshakeKind::Resumed
-            && by == verifier.id()
+            && by == verifier.id
             && peer.chain() == chain
         {
             return Ok(Some(peer));
@@ -81,9 +77,9 @@ impl Judge {
 
     /// The error for what rustls reports, during the handshake or after it. An alert after it, in place of the first
     /// response, is how a client learns under TLS 1.3 that it was refused.
-    pub fn fault(&self, error: rustls::Error, note: Note) -> Error {
+    pub(crate) fn fault(&self, error: rustls::Error, note: Option<Note>) -> Error {
         use rustls::Error as E;
-        if let Some(Outcome::Refused(refused)) = note.0 {
+        if let Some(Note::Refused(refused)) = note {
             return refused.with_source(error);
         }
         let peer = self.peer;
@@ -112,18 +108,6 @@ impl Judge {
             error => (Kind::Protocol, format!("the {peer} broke the protocol ({error})")),
         };
         Error::peer(kind, what).with_source(error)
-    }
-
-    /// The error for what a driver of another crate reports, which wraps rustls's error.
-    pub fn io_fault(&self, error: io::Error, note: Note) -> Error {
-        if error.kind() == ErrorKind::UnexpectedEof && error.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>())
-        {
-            return self.closed();
-        }
-        match error.downcast::<rustls::Error>() {
-            Ok(error) => self.fault(error, note),
-            Err(error) => self.io(error),
-        }
     }
 
     fn no_certificate(&self) -> Error {
@@ -157,58 +141,4 @@ fn words(name: impl fmt::Debug) -> String {
 
 pub(crate) fn no_alpn(peer: Side) -> Error {
     Error::peer(Kind::Alpn, format!("the {peer} names no application protocol"))
-}
-
-/// What the verifier said while a connection was driven.
-#[derive(Debug, Default)]
-#[must_use]
-pub struct Note(Option<Outcome>);
-
-impl Note {
-    pub(super) fn is_some(&self) -> bool {
-        self.0.is_some()
-    }
-}
-
-/// Does something that may make rustls verify a certificate, and gives what the verifier said beside its result.
-///
-/// It must drive one connection only.
-pub fn noted<T>(drive: impl FnOnce() -> T) -> (T, Note) {
-    // What another connection left, whose driver does not take its notes.
-    drop(note::take());
-    let result = drive();
-    (result, Note(note::take()))
-}
-
-/// A future that drives one handshake; gives what the verifier said beside its result.
-///
-/// The note is taken after every poll, so that handshakes may interleave on a thread and move between threads.
-///
-/// # Cancel safety
-///
-/// That of the inner future.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct Noted<F> {
-    future: F,
-    note: Note,
-}
-
-impl<F: Future + Unpin> Noted<F> {
-    /// Wraps a future.
-    pub fn new(future: F) -> Self {
-        Self { future, note: Note::default() }
-    }
-}
-
-impl<F: Future + Unpin> Future for Noted<F> {
-    type Output = (F::Output, Note);
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (poll, note) = noted(|| Pin::new(&mut self.future).poll(cx));
-        if note.is_some() {
-            self.note = note;
-        }
-        poll.map(|output| (output, std::mem::take(&mut self.note)))
-    }
 }

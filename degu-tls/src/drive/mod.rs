@@ -1,19 +1,15 @@
 //! What a driver needs to make a handshake: no socket, no runtime.
 //!
 //! A driver takes [`ServerTls::accept`](crate::ServerTls::accept) or [`ClientTls::connect`](crate::ClientTls::connect) for
-//! each connection, which is the policy at that moment, and then goes one of two ways.
-//!
-//! - **[`Handshake`]** owns the rustls connection and reads and writes whatever implements [`Read`] and [`Write`]: a
-//!   blocking socket, or a wrapper around `try_read` and `try_write` of a non-blocking one. [`Handshake::advance`] is
-//!   called until it is [`Progress::Done`]; [`Handshake::secure`] then gives a [`Secured`] to read and write octets with,
-//!   and [`Handshake::finish`] the bare connection and the peer.
-//! - **[`Noted`]**, for a handshake that somebody else drives, such as tokio-rustls: the future is wrapped, and what it
-//!   gives goes to [`Judge::finish`] or [`Judge::fault`].
+//! each connection, which is the policy at that moment. [`Handshake`] then owns the rustls connection and reads and writes
+//! whatever implements [`Read`] and [`Write`]: a blocking socket, or a wrapper around `try_read` and `try_write` of a
+//! non-blocking one. [`Handshake::advance`] is called until it is [`Progress::Done`]; [`Handshake::secure`] then gives a
+//! [`Secured`] to read and write octets with, and [`Handshake::finish`] the bare connection and the peer.
 //!
 //! A handshake that fails leaves an alert to be written: [`Handshake::advance`] tries to. To be sure that the peer reads
 //! it, the driver shuts down its writing side and goes on to read for a while before it closes. Under TLS 1.3 a client
-//! is done before the server has judged it: the refusal comes in place of the first response, and [`Judge::fault`]
-//! makes the error of it, too.
+//! is done before the server has judged it: the refusal comes in place of the first response, and [`Secured::read`] makes
+//! the error of it, too.
 //!
 //! ```
 //! use std::io;
@@ -42,19 +38,18 @@ use rustls_pki_types::ServerName;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::Kind;
+use crate::note::{Note, noted};
 use crate::peer::PeerIdentity;
-pub(crate) use judge::no_alpn;
-pub use judge::{Judge, Note, Noted, noted};
+pub(crate) use judge::{Judge, no_alpn};
 pub use secured::Secured;
 
 /// A server's policy for one connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Accept {
-    /// For `rustls::ServerConnection` or an acceptor of another crate.
+    /// For a `rustls::ServerConnection` that is driven without a [`Handshake`]: nothing says who its client is.
     pub config: Arc<ServerConfig>,
-    /// Says who the client is.
-    pub judge: Judge,
+    pub(crate) judge: Judge,
 }
 
 impl Accept {
@@ -66,7 +61,7 @@ impl Accept {
     pub fn handshake(self) -> Result<Handshake, Error> {
         match ServerConnection::new(self.config) {
             Ok(connection) => Ok(Handshake::new(connection.into(), self.judge)),
-            Err(error) => Err(self.judge.fault(error, Note::default())),
+            Err(error) => Err(self.judge.fault(error, None)),
         }
     }
 }
@@ -75,12 +70,11 @@ impl Accept {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connect {
-    /// For `rustls::ClientConnection` or a connector of another crate.
+    /// For a `rustls::ClientConnection` that is driven without a [`Handshake`].
     pub config: Arc<ClientConfig>,
     /// To be given to rustls with it. Where the policy checks no name, it is a stand-in.
     pub name: ServerName<'static>,
-    /// Says who the server is.
-    pub judge: Judge,
+    pub(crate) judge: Judge,
 }
 
 impl Connect {
@@ -92,7 +86,7 @@ impl Connect {
     pub fn handshake(self) -> Result<Handshake, Error> {
         match ClientConnection::new(self.config, self.name) {
             Ok(connection) => Ok(Handshake::new(connection.into(), self.judge)),
-            Err(error) => Err(self.judge.fault(error, Note::default())),
+            Err(error) => Err(self.judge.fault(error, None)),
         }
     }
 }
@@ -111,12 +105,12 @@ pub enum Progress {
 pub struct Handshake {
     connection: Connection,
     judge: Judge,
-    note: Note,
+    note: Option<Note>,
 }
 
 impl Handshake {
     fn new(connection: Connection, judge: Judge) -> Self {
-        Self { connection, judge, note: Note::default() }
+        Self { connection, judge, note: None }
     }
 
     /// Reads and writes until the handshake is done or the socket would block. To be called again after it was
@@ -160,12 +154,11 @@ impl Handshake {
 
     fn process(&mut self, io: &mut impl Write) -> Result<(), Error> {
         let (result, note) = noted(|| self.connection.process_new_packets());
-        if note.is_some() {
-            self.note = note;
-        }
+        // The flight with the certificate is one of several.
+        self.note = note.or(self.note.take());
         result.map(drop).map_err(|error| {
             self.write_alert(io);
-            self.judge.fault(error, std::mem::take(&mut self.note))
+            self.judge.fault(error, self.note.take())
         })
     }
 
@@ -202,3 +195,6 @@ impl Handshake {
         Ok((self.connection, peer))
     }
 }
+
+#[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::Connection;
 
-use super::{Handshake, Judge, Note};
+use super::{Handshake, Judge};
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
@@ -111,6 +111,11 @@ impl Secured {
         self.peer.as_ref()
     }
 
+    /// Returns the connection of rustls, which knows the version, the cipher suite, and whether a session was resumed.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Gives what has come to `take`, which says how much of it it took, and reads once if there is nothing. 0 octets are
     /// the end, of which the peer told (close_notify).
     ///
@@ -130,7 +135,7 @@ impl Secured {
         }
         self.connection.read_tls(io)?;
         if let Err(error) = self.connection.process_new_packets() {
-            self.fault = Some(self.judge.fault(error, Note::default()));
+            self.fault = Some(self.judge.fault(error, None));
         }
         // What there is to say to the peer about what came, as far as it goes.
         let _ = self.flush(io);

@@ -26,11 +26,13 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::error::Error;
-use crate::note;
-use crate::peer::{PeerIdentity, VouchedBy};
+use crate::der;
+use crate::error::{Error, Kind};
+use crate::note::{self, Note};
+use crate::peer::PeerIdentity;
 use crate::pin::SpkiPin;
 use crate::provider::Crypto;
+use refusal::Chain;
 pub(crate) use refusal::{Refusal, kind_of};
 pub(crate) use store::Store;
 
@@ -71,18 +73,41 @@ pub(crate) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side
     }
 }
 
-/// The same at the nearest time at which the certificate is in date.
-pub(crate) fn fitness_any_time(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
-    match fitness(certificate, now, side) {
-        webpki::Error::CertExpired { not_after, .. } => fitness(certificate, not_after, side),
-        webpki::Error::CertNotValidYet { not_before, .. } => fitness(certificate, not_before, side),
-        error => error,
+/// The same for a certificate of our own, which is refused with the text that follows its name. `any_time` judges it at
+/// the nearest time at which it is in date.
+pub(crate) fn own_fitness(
+    certificate: &EndEntityCert<'_>,
+    now: UnixTime,
+    side: Side,
+    any_time: bool,
+) -> Result<webpki::Error, (Kind, String)> {
+    if let Some(bits) = weak_rsa(certificate) {
+        return Err((Kind::WeakKey, format!("has an RSA key of {bits} bits")));
+    }
+    let found = match fitness(certificate, now, side) {
+        webpki::Error::CertExpired { not_after, .. } if any_time => fitness(certificate, not_after, side),
+        webpki::Error::CertNotValidYet { not_before, .. } if any_time => fitness(certificate, not_before, side),
+        found => found,
+    };
+    out_of_date(&found).map_or(Ok(found), Err)
+}
+
+/// The text that follows the name of a certificate that is not in date.
+fn out_of_date(error: &webpki::Error) -> Option<(Kind, String)> {
+    match error {
+        webpki::Error::CertExpired { not_after, .. } => {
+            Some((Kind::Expired, format!("expired on {}", der::date(*not_after))))
+        }
+        webpki::Error::CertNotValidYet { not_before, .. } => {
+            Some((Kind::NotYetValid, format!("is not valid before {}", der::date(*not_before))))
+        }
+        _ => None,
     }
 }
 
 /// The size of an RSA key under 2048 bits, which webpki itself does not refuse in a leaf.
 pub(crate) fn weak_rsa(certificate: &EndEntityCert<'_>) -> Option<usize> {
-    crate::der::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
+    der::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
 }
 
 /// What makes a peer trusted.
@@ -102,11 +127,12 @@ pub(crate) enum Trust {
 pub(crate) struct Verifier {
     trust: Trust,
     /// The side that is judged.
-    peer: Side,
+    pub(crate) peer: Side,
     crypto: Crypto,
     /// The subjects of the CAs, which a server tells its clients.
     hints: Vec<DistinguishedName>,
-    id: u64,
+    /// What tells this verifier from all others.
+    pub(crate) id: u64,
 }
 
 /// Counts verifiers: an address could be given out twice.
@@ -121,8 +147,8 @@ impl Verifier {
         Self { trust, peer, crypto, hints, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Judges a peer by the chain that it sent. Its proof that it holds the key is not part of this: rustls verifies
-    /// that with [`signature12`](Self::signature12) or [`signature13`](Self::signature13).
+    /// Judges a peer by the chain that it sent. Its proof that it holds the key is not part of this: rustls asks for
+    /// that separately (`verify_tls12_signature`, `verify_tls13_signature`).
     ///
     /// `name` is the server's; a client has none.
     pub(crate) fn judge(
@@ -160,7 +186,15 @@ impl Verifier {
                 None
             }
         };
-        Ok(identity(&parsed, spki, ca, leaf, intermediates))
+        Ok(PeerIdentity {
+            ca,
+            spki,
+            dns_names: parsed.valid_dns_names().map(Box::from).collect(),
+            uri_names: parsed.valid_uri_names().map(Box::from).collect(),
+            serial: parsed.serial().into(),
+            subject: parsed.subject().into(),
+            chain: std::iter::once(leaf).chain(intermediates).map(|der| der.clone().into_owned()).collect(),
+        })
     }
 
     /// The text for a refusal: what only this verifier knows of the chain and of the CAs.
@@ -174,7 +208,7 @@ impl Verifier {
             Trust::Private { store, .. } => Some(store),
             _ => None,
         };
-        refusal.explain(self.peer, leaf, intermediates, store)
+        Chain { peer: self.peer, leaf, intermediates, store }.refused(refusal)
     }
 
     /// Judges for rustls, and leaves a note of the outcome for the driver.
@@ -185,67 +219,44 @@ impl Verifier {
         name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        match self.judge(leaf, intermediates, name, now) {
-            Ok(peer) => {
-                note::leave(note::Outcome::Accepted { by: self.id(), peer: Arc::new(peer) });
-                Ok(())
-            }
-            Err(refusal) => {
-                note::leave(note::Outcome::Refused(self.explain(&refusal, leaf, intermediates)));
-                Err(refusal.into_rustls())
-            }
-        }
-    }
-
-    /// What tells this verifier from all others.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// The side that is judged.
-    pub(crate) fn peer(&self) -> Side {
-        self.peer
+        let peer = self.judge(leaf, intermediates, name, now).map_err(|refusal| {
+            note::leave(Note::Refused(self.explain(&refusal, leaf, intermediates)));
+            refusal.into_rustls()
+        })?;
+        note::leave(Note::Accepted { by: self.id, peer: Arc::new(peer) });
+        Ok(())
     }
 
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.crypto.provider.signature_verification_algorithms
     }
-
-    fn signature12(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, self.algorithms())
-    }
-
-    fn signature13(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, self.algorithms())
-    }
 }
 
-fn identity(
-    parsed: &EndEntityCert<'_>,
-    spki: SpkiPin,
-    ca: Option<VouchedBy>,
-    leaf: &CertificateDer<'_>,
-    intermediates: &[CertificateDer<'_>],
-) -> PeerIdentity {
-    PeerIdentity {
-        ca,
-        spki,
-        dns_names: parsed.valid_dns_names().map(Box::from).collect(),
-        uri_names: parsed.valid_uri_names().map(Box::from).collect(),
-        serial: parsed.serial().into(),
-        subject: parsed.subject().into(),
-        chain: std::iter::once(leaf).chain(intermediates).map(|der| der.clone().into_owned()).collect(),
-    }
+/// What both of rustls's traits ask for: that the peer holds the key of its certificate.
+macro_rules! handshake_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            verify_tls12_signature(message, certificate, signature, self.algorithms())
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            verify_tls13_signature(message, certificate, signature, self.algorithms())
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.algorithms().supported_schemes()
+        }
+    };
 }
 
 impl ServerCertVerifier for Verifier {
@@ -260,27 +271,7 @@ impl ServerCertVerifier for Verifier {
         self.judge_and_note(leaf, intermediates, Some(name), now).map(|()| ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms().supported_schemes()
-    }
+    handshake_signatures!();
 }
 
 impl ClientCertVerifier for Verifier {
@@ -297,25 +288,5 @@ impl ClientCertVerifier for Verifier {
         self.judge_and_note(leaf, intermediates, None, now).map(|()| ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature12(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.signature13(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms().supported_schemes()
-    }
+    handshake_signatures!();
 }

@@ -6,7 +6,7 @@ use rustls::{CertificateError, OtherError};
 use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::{EndEntityCert, Error as Pki};
 
-use super::{Side, Store, fitness, weak_rsa};
+use super::{Side, Store, fitness, out_of_date, weak_rsa};
 use crate::der;
 use crate::error::{Error, Kind};
 use crate::pin::SpkiPin;
@@ -53,28 +53,6 @@ impl Refusal {
             #[cfg(feature = "system")]
             Self::System(error) => return error,
         })
-    }
-
-    /// The text that we say.
-    pub(super) fn explain(
-        &self,
-        peer: Side,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        store: Option<&Store>,
-    ) -> Error {
-        let chain = Chain { peer, leaf, intermediates, store };
-        let (kind, what) = match self {
-            Self::Pki(error) => chain.explain(error),
-            Self::WeakKey(bits) => (Kind::WeakKey, format!("{} has an RSA key of {bits} bits", chain.subject())),
-            Self::Pin(pin) => (Kind::Pin, format!("the key of {} is not pinned; its pin is {pin}", chain.subject())),
-            #[cfg(feature = "system")]
-            Self::System(error) => {
-                let (kind, what) = of_system(error);
-                (kind, format!("{} {what}", chain.subject()))
-            }
-        };
-        Error::peer(kind, what)
     }
 }
 
@@ -194,11 +172,11 @@ pub(crate) fn kind_of(error: &CertificateError) -> Kind {
 }
 
 /// What the peer sent, and what it was held against.
-struct Chain<'a> {
-    peer: Side,
-    leaf: &'a CertificateDer<'a>,
-    intermediates: &'a [CertificateDer<'a>],
-    store: Option<&'a Store>,
+pub(super) struct Chain<'a> {
+    pub(super) peer: Side,
+    pub(super) leaf: &'a CertificateDer<'a>,
+    pub(super) intermediates: &'a [CertificateDer<'a>],
+    pub(super) store: Option<&'a Store>,
 }
 
 impl Chain<'_> {
@@ -227,16 +205,29 @@ impl Chain<'_> {
         self.store.map_or("ours", |store| &store.files)
     }
 
+    /// The text that we say.
+    pub(super) fn refused(&self, refusal: &Refusal) -> Error {
+        let (kind, what) = match refusal {
+            Refusal::Pki(error) => self.explain(error),
+            Refusal::WeakKey(bits) => (Kind::WeakKey, format!("{} has an RSA key of {bits} bits", self.subject())),
+            Refusal::Pin(pin) => (Kind::Pin, format!("the key of {} is not pinned; its pin is {pin}", self.subject())),
+            #[cfg(feature = "system")]
+            Refusal::System(error) => {
+                let (kind, what) = of_system(error);
+                (kind, format!("{} {what}", self.subject()))
+            }
+        };
+        Error::peer(kind, what)
+    }
+
     fn explain(&self, error: &Pki) -> (Kind, String) {
+        if let Pki::CertExpired { time, .. } | Pki::CertNotValidYet { time, .. } = error
+            && let Some((kind, text)) = out_of_date(error)
+        {
+            return (kind, format!("{} {text}", self.culprit(error, *time)));
+        }
         let subject = self.subject();
         match error {
-            Pki::CertExpired { time, not_after } => {
-                (Kind::Expired, format!("{} expired on {}", self.culprit(error, *time), der::date(*not_after)))
-            }
-            Pki::CertNotValidYet { time, not_before } => {
-                let culprit = self.culprit(error, *time);
-                (Kind::NotYetValid, format!("{culprit} is not valid before {}", der::date(*not_before)))
-            }
             Pki::InvalidCertValidity => (Kind::Malformed, format!("{subject} ends to be valid before it begins")),
             Pki::CertNotValidForName(context) => {
                 let names: Vec<_> =

@@ -8,7 +8,7 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
-use super::{Refusal, Side, fitness, fitness_any_time, weak_rsa};
+use super::{Refusal, Side, own_fitness};
 use crate::cas::{Ca, Cas};
 use crate::der;
 use crate::error::{Error, Kind};
@@ -135,23 +135,14 @@ fn anchor(ca: &Ca, now: UnixTime, any_time: bool, sha256: Sha256) -> Result<(Tru
     let parsed = EndEntityCert::try_from(&ca.certificate).map_err(malformed)?;
     let subject = der::name(parsed.subject());
     let refuse = |kind, text: String| Err(Error::caller(kind, format!("the CA of {} ({subject}) {text}", ca.source)));
-    if let Some(bits) = weak_rsa(&parsed) {
-        return refuse(Kind::WeakKey, format!("has an RSA key of {bits} bits"));
-    }
     // Which side does not matter: that it is a CA's is found before the extended key usage is looked at.
-    let judge = if any_time { fitness_any_time } else { fitness };
-    match judge(&parsed, now, Side::Server) {
-        webpki::Error::CaUsedAsEndEntity => {}
-        webpki::Error::CertExpired { not_after, .. } => {
-            return refuse(Kind::Expired, format!("expired on {}", der::date(not_after)));
-        }
-        webpki::Error::CertNotValidYet { not_before, .. } => {
-            return refuse(Kind::NotYetValid, format!("is not valid before {}", der::date(not_before)));
-        }
-        webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_) => {
+    match own_fitness(&parsed, now, Side::Server, any_time) {
+        Ok(webpki::Error::CaUsedAsEndEntity) => {}
+        Ok(webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_)) => {
             return refuse(Kind::NotCa, "is not a CA's certificate".into());
         }
-        error => return Err(malformed(error)),
+        Ok(error) => return Err(malformed(error)),
+        Err((kind, text)) => return refuse(kind, text),
     }
     let spki = SpkiPin::from_sha256(sha256.hash(&parsed.subject_public_key_info()));
     Ok((anchor_from_trusted_cert(&ca.certificate).map_err(malformed)?.to_owned(), spki))

@@ -6,7 +6,8 @@ use rustls::{AlertDescription, CertificateError, OtherError};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::Error as Pki;
 
-use super::refusal::{Refusal, kind_of};
+use super::Side;
+use super::refusal::{Chain, Refusal, kind_of};
 use crate::error::Kind;
 
 fn alert(error: Pki) -> AlertDescription {
@@ -107,7 +108,8 @@ fn each_error_has_its_kind() {
             let text = format!("{error:?}");
             // Nothing of the certificate can be read: the text does without.
             let leaf = CertificateDer::from(vec![0]);
-            let found = Refusal::Pki(error).explain(super::Side::Client, &leaf, &[], None);
+            let found = Chain { peer: Side::Client, leaf: &leaf, intermediates: &[], store: None }
+                .refused(&Refusal::Pki(error));
             assert_eq!(found.kind(), wanted, "{text}");
             assert!(
                 found.to_string().contains("the certificate of the client")
@@ -204,7 +206,8 @@ mod system {
         let context = C::InvalidPurposeContext { required: rustls::ExtendedKeyPurpose::ServerAuth, presented: vec![] };
         for error in [C::InvalidPurpose, context] {
             let refusal = Refusal::System(rustls::Error::InvalidCertificate(error));
-            let found = refusal.explain(Side::Server, &CertificateDer::from(vec![0]), &[], None);
+            let leaf = CertificateDer::from(vec![0]);
+            let found = Chain { peer: Side::Server, leaf: &leaf, intermediates: &[], store: None }.refused(&refusal);
             assert_eq!(found.kind(), Kind::Purpose);
             assert!(found.to_string().ends_with("is not for a server (extended key usage)"), "{found}");
         }

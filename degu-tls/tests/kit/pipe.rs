@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use degu_tls::drive::{Handshake, Judge, Progress};
+use degu_tls::drive::{Handshake, Progress, Secured};
 use degu_tls::rustls::{ClientConfig, ClientConnection, Connection, HandshakeKind, ServerConfig, ServerConnection};
 use degu_tls::{ClientTls, Error, PeerIdentity, ServerTls};
 
@@ -71,7 +71,7 @@ impl Write for Pipe {
 
 /// What comes to a handshake.
 pub(crate) enum End {
-    Ours(Box<Handshake>, Judge),
+    Ours(Box<Handshake>),
     /// rustls as it is, with what no policy of ours would do.
     Raw(Box<Connection>),
     /// Octets that are sent at once.
@@ -79,15 +79,12 @@ pub(crate) enum End {
 }
 
 pub(crate) fn server(tls: &ServerTls) -> End {
-    let accept = tls.accept();
-    let judge = accept.judge.clone();
-    End::Ours(Box::new(accept.handshake().unwrap()), judge)
+    End::Ours(Box::new(tls.accept().handshake().unwrap()))
 }
 
 pub(crate) fn client(tls: &ClientTls, name: Option<&str>) -> End {
     let connect = tls.connect(name, "the test's address").unwrap();
-    let judge = connect.judge.clone();
-    End::Ours(Box::new(connect.handshake().unwrap()), judge)
+    End::Ours(Box::new(connect.handshake().unwrap()))
 }
 
 pub(crate) fn raw_server(config: Arc<ServerConfig>) -> End {
@@ -147,7 +144,7 @@ impl Driven {
     fn step(&mut self) {
         let Some(pipe) = &mut self.pipe else { return };
         match self.end.as_mut().expect("is there until it has ended") {
-            End::Ours(handshake, _) if !self.done => match handshake.advance(pipe) {
+            End::Ours(handshake) if !self.done => match handshake.advance(pipe) {
                 Ok(Progress::Blocked) => {}
                 Ok(Progress::Done) => self.done = true,
                 Err(error) => self.fail(error),
@@ -174,13 +171,13 @@ impl Driven {
         }
         let mut pipe = self.pipe.take().expect("not ended");
         match self.end.take().expect("not ended") {
-            End::Ours(handshake, _) if !self.done => panic!("hangs: {handshake:?}"),
-            End::Ours(handshake, judge) => match handshake.finish() {
-                Ok((mut connection, peer)) => {
-                    let kind = connection.handshake_kind().unwrap();
-                    match pump(&mut connection, &mut pipe) {
-                        Ok(()) => Ended::Peer(peer, kind),
-                        Err(error) => Ended::Error(judge.fault(error, Default::default())),
+            End::Ours(handshake) if !self.done => panic!("hangs: {handshake:?}"),
+            End::Ours(handshake) => match handshake.secure() {
+                Ok(mut secured) => {
+                    let kind = secured.connection().handshake_kind().unwrap();
+                    match drain(&mut secured, &mut pipe) {
+                        Ok(()) => Ended::Peer(secured.peer().cloned(), kind),
+                        Err(error) => Ended::Error(error),
                     }
                 }
                 Err(error) => Ended::Error(error),
@@ -191,6 +188,18 @@ impl Driven {
                 let _ = pipe.read_to_end(&mut answer);
                 Ended::Octets(answer)
             }
+        }
+    }
+}
+
+/// Reads all that is there; the error is what the peer says in place of octets.
+pub(crate) fn drain(secured: &mut Secured, pipe: &mut Pipe) -> Result<(), Error> {
+    loop {
+        match secured.read(pipe, <[u8]>::len) {
+            Ok(1..) => {}
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return error.downcast().map_or(Ok(()), Err),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use degu_tls::ClientTls;
-use degu_tls::drive::{Handshake, Judge, Progress};
+use degu_tls::drive::{Handshake, Progress, Secured};
 use degu_tls::error::Kind;
 use degu_tls::rustls::crypto::cipher::{MessageEncrypter, OutboundChunks, OutboundPlainMessage};
 use degu_tls::rustls::{
@@ -14,13 +14,12 @@ use degu_tls::rustls::{
 use super::protocol::{EMS, hello};
 use super::raw::{client_config, server_config};
 use super::{Table, Verdict};
-use crate::kit::pipe::{Pipe, pump};
+use crate::kit::pipe::{Pipe, drain, pump};
 use crate::kit::{Cert, Clock, Version, cryptography};
 
 /// A handshake of ours with a bare peer, whose keys are then taken over, so that it can send what rustls would not.
 struct Taken {
-    ours: Connection,
-    judge: Judge,
+    ours: Secured,
     pipe: Pipe,
     far: Pipe,
     encrypter: Box<dyn MessageEncrypter>,
@@ -28,7 +27,7 @@ struct Taken {
 }
 
 impl Taken {
-    fn new(mut handshake: Handshake, judge: Judge, mut bare: Connection) -> Self {
+    fn new(mut handshake: Handshake, mut bare: Connection) -> Self {
         let (mut pipe, mut far) = Pipe::pair();
         loop {
             let progress = handshake.advance(&mut pipe).unwrap();
@@ -42,7 +41,7 @@ impl Taken {
         let suite = cryptography::cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256;
         let SupportedCipherSuite::Tls12(suite) = suite else { panic!("another version") };
         let encrypter = suite.aead_alg.encrypter(key, iv.as_ref(), &[]);
-        Self { ours: handshake.finish().unwrap().0, judge, pipe, far, encrypter, sequence }
+        Self { ours: handshake.secure().unwrap(), pipe, far, encrypter, sequence }
     }
 
     /// Sends a handshake message, and says what comes of it.
@@ -55,7 +54,7 @@ impl Taken {
         let record = self.encrypter.encrypt(message, self.sequence).unwrap().encode();
         self.sequence += 1;
         std::io::Write::write_all(&mut self.far, &record).unwrap();
-        let result = pump(&mut self.ours, &mut self.pipe);
+        let result = drain(&mut self.ours, &mut self.pipe);
         let mut answer = Vec::new();
         // The pipe would block after what is there.
         let _ = std::io::Read::read_to_end(&mut self.far, &mut answer);
@@ -63,10 +62,7 @@ impl Taken {
         let told = if answer.first() == Some(&21) { "no_renegotiation" } else { "" };
         match result {
             Ok(()) => Verdict { kind: None, we_say: String::new(), peer_is_told: told.into() },
-            Err(error) => {
-                let error = self.judge.fault(error, Default::default());
-                Verdict { kind: Some(error.kind()), we_say: error.to_string(), peer_is_told: String::new() }
-            }
+            Err(error) => Verdict { kind: Some(error.kind()), we_say: error.to_string(), peer_is_told: String::new() },
         }
     }
 }
@@ -85,9 +81,8 @@ pub(crate) fn rows(table: &mut Table) {
         let tls = degu_tls::ServerTls::builder(host.identity()).allow_unauthenticated_clients().clock(Clock::now());
         tls.build_with(Arc::new(provider.clone())).unwrap().accept()
     };
-    let judge = accept.judge.clone();
     let bare = ClientConnection::new(Arc::new(config), "host.example".try_into().unwrap()).unwrap();
-    let mut taken = Taken::new(accept.handshake().unwrap(), judge, bare.into());
+    let mut taken = Taken::new(accept.handshake().unwrap(), bare.into());
     // Without the header of its record.
     let hello = &hello(0x0303, &[0xcc, 0xa9], EMS)[5..];
     table.add_one(SECTION, "that a client begins", None, taken.send(hello));
@@ -95,11 +90,10 @@ pub(crate) fn rows(table: &mut Table) {
 
     let tls = ClientTls::private(root.cas("root")).clock(Clock::now()).build_with(Arc::new(provider)).unwrap();
     let connect = tls.connect(Some("host.example"), "x").unwrap();
-    let judge = connect.judge.clone();
     let mut config = server_config(Version::Tls12, host.chain(), &host.key);
     config.enable_secret_extraction = true;
     let bare = ServerConnection::new(Arc::new(config)).unwrap();
-    let mut taken = Taken::new(connect.handshake().unwrap(), judge, bare.into());
+    let mut taken = Taken::new(connect.handshake().unwrap(), bare.into());
     // A HelloRequest.
     table.add_one(SECTION, "that a server asks for", None, taken.send(&[0, 0, 0, 0]));
     table.add_one(SECTION, "that a server asks for again", Some(Kind::Protocol), taken.send(&[0, 0, 0, 0]));
