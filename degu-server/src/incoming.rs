@@ -7,9 +7,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, RemoteError, Source, Trailers};
+use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, Source, Trailers};
 
-use crate::origin::Origin;
+use crate::body_channel::{BodyError, Reader};
 
 /// The body of a request: a handle on the connection, from which it is read as it comes.
 ///
@@ -40,12 +40,33 @@ use crate::origin::Origin;
 /// # is_an_app(echo);
 /// ```
 pub struct Incoming {
-    origin: Origin,
+    rest: Rest,
     framing: Framing,
+    /// The longest chunk that [`next_chunk`](Self::next_chunk) puts together.
+    max_chunk: usize,
     /// Octets of a length, or of the chunk that is being read, that are still to come.
     left: u64,
     ended: bool,
     kept: Option<Box<Kept>>,
+}
+
+/// Where the rest of a body is.
+enum Rest {
+    /// In memory: it came with its head.
+    Memory(Bytes),
+    /// On its way through the connection.
+    Channel(Reader),
+}
+
+/// A read under way. Dropping it takes back that a part is wanted.
+struct Read<'b>(&'b mut Incoming);
+
+impl Drop for Read<'_> {
+    fn drop(&mut self) {
+        if let Rest::Channel(reader) = &self.0.rest {
+            reader.give_up();
+        }
+    }
 }
 
 /// What is kept for those who read ahead, or chunk by chunk: a handle is moved often, and most need none of it.
@@ -64,40 +85,17 @@ struct Kept {
 /// What is said at the end of most bodies.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
-/// Why the body of a request can not be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BodyError {
-    /// The peer broke the protocol, sent more than was allowed, or closed before the end.
-    ///
-    /// An app that fails with it has the peer answered with the [status](RemoteError::status) of the fault.
-    Peer(RemoteError),
-    /// The exchange is over: its response has been sent, or its connection is gone.
-    Over,
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Peer(error) => write!(f, "the peer sent {error}"),
-            Self::Over => f.write_str("the exchange of this body is over"),
-        }
-    }
-}
-
-impl std::error::Error for BodyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Peer(error) => Some(error),
-            Self::Over => None,
-        }
-    }
-}
-
 impl Incoming {
-    pub(crate) fn new(origin: Origin, framing: Framing) -> Self {
+    /// A body that is in memory.
+    pub(crate) const fn whole(bytes: Bytes, framing: Framing) -> Self {
+        let left = bytes.len() as u64;
+        Self { rest: Rest::Memory(bytes), framing, max_chunk: 0, left, ended: false, kept: None }
+    }
+
+    /// A body that comes through a channel.
+    pub(crate) const fn of_channel(reader: Reader, framing: Framing, max_chunk: usize) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Self { origin, framing, left, ended: false, kept: None }
+        Self { rest: Rest::Channel(reader), framing, max_chunk, left, ended: false, kept: None }
     }
 
     /// How the body is framed, which tells whether there is one and how long it is.
@@ -115,13 +113,8 @@ impl Incoming {
     ///
     /// What was collected is lost when the future is dropped.
     pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, BodyError> {
-        let too_large = |body: &mut Self| body.origin.refuse(Fault::BodyTooLarge);
         if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
-            return Err(too_large(self));
-        }
-        // Most bodies are short, and here with their head.
-        if let Some(rest) = self.take_rest() {
-            return Ok(rest);
+            return Err(self.refuse(Fault::BodyTooLarge));
         }
         let Some(first) = self.next_data().await? else { return Ok(Bytes::new()) };
         let mut all: Option<BytesMut> = None;
@@ -133,17 +126,7 @@ impl Incoming {
             length += data.len();
             all.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data);
         }
-        Err(too_large(self))
-    }
-
-    /// The rest of a length that has been received in full, if nothing of it was read ahead.
-    fn take_rest(&mut self) -> Option<Bytes> {
-        if self.kept.is_some() {
-            return None;
-        }
-        let rest = self.origin.take_rest()?;
-        (self.left, self.ended) = (0, true);
-        Some(rest)
+        Err(self.refuse(Fault::BodyTooLarge))
     }
 
     /// The next data, as it came: at least one octet, or `None` at the end. Where chunks begin and end does not show.
@@ -216,10 +199,17 @@ impl Incoming {
         }
     }
 
+    /// Notes a fault that shows only here. Nothing more of the body is read.
+    fn refuse(&mut self, fault: Fault) -> BodyError {
+        match &self.rest {
+            Rest::Memory(_) => BodyError::Peer(fault.into()),
+            Rest::Channel(reader) => reader.refuse(fault.into()),
+        }
+    }
+
     /// Whether a chunk, or what is left of one, may be put together.
     fn check_chunk(&mut self, size: u64) -> Result<(), BodyError> {
-        let most = self.origin.max_chunk();
-        if size <= most as u64 { Ok(()) } else { Err(self.origin.refuse(Fault::ChunkTooLarge)) }
+        if size <= self.max_chunk as u64 { Ok(()) } else { Err(self.refuse(Fault::ChunkTooLarge)) }
     }
 
     /// The next part, in the form in which parts are sent: what a [`Source`] that passes a body on is made of.
@@ -240,8 +230,8 @@ impl Incoming {
 
     /// What comes next, behind a chunk of which some is here.
     async fn receive(&mut self) -> Result<Option<Part>, BodyError> {
-        let _wanted = self.origin.wanted();
-        poll_fn(|cx| self.poll_next(cx)).await
+        let read = Read(self);
+        poll_fn(|cx| read.0.poll_next(cx)).await
     }
 
     /// Reads until what it keeps for whoever reads the body next takes so many octets of memory, or to the end. What is
@@ -258,15 +248,15 @@ impl Incoming {
     /// Nothing is lost when the future is dropped.
     pub async fn read_ahead(&mut self, octets: usize) -> Result<(), BodyError> {
         // Nothing can be wrong with a length that is here already.
-        if matches!(self.framing, Framing::Length(_)) && self.origin.is_buffered() {
+        if let Rest::Memory(_) = self.rest {
             return Ok(());
         }
-        let _wanted = self.origin.wanted();
-        let mut kept: usize = self.kept().ahead.iter().map(memory_of).sum();
+        let read = Read(self);
+        let mut kept: usize = read.0.kept().ahead.iter().map(memory_of).sum();
         while kept < octets {
-            let Some(part) = poll_fn(|cx| self.origin.poll_part(cx)).await? else { break };
+            let Some(part) = poll_fn(|cx| read.0.rest.poll_part(cx)).await? else { break };
             kept += memory_of(&part);
-            self.kept().ahead.push_back(part);
+            read.0.kept().ahead.push_back(part);
         }
         Ok(())
     }
@@ -308,7 +298,7 @@ impl Incoming {
         }
         let part = match self.kept.as_mut().and_then(|kept| kept.ahead.pop_front()) {
             Some(part) => Some(part),
-            None => ready!(self.origin.poll_part(cx))?,
+            None => ready!(self.rest.poll_part(cx))?,
         };
         Poll::Ready(Ok(self.note(part)))
     }
@@ -324,6 +314,16 @@ impl Incoming {
             }
         }
         part
+    }
+}
+
+impl Rest {
+    fn poll_part(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
+        match self {
+            Self::Memory(bytes) if bytes.is_empty() => Poll::Ready(Ok(None)),
+            Self::Memory(bytes) => Poll::Ready(Ok(Some(Part::Data(std::mem::take(bytes))))),
+            Self::Channel(reader) => reader.poll_part(cx),
+        }
     }
 }
 
@@ -371,9 +371,9 @@ impl From<Incoming> for LocalBody {
         match body.framing {
             Framing::None => Self::none(),
             Framing::Length(_) if body.left == 0 => Self::from(Bytes::new()),
-            Framing::Length(_) => match body.take_rest() {
-                Some(rest) => Self::from(rest),
-                None => Self::from_source(body.left, Box::pin(body)),
+            Framing::Length(_) => match &mut body.rest {
+                Rest::Memory(rest) => Self::from(std::mem::take(rest)),
+                Rest::Channel(_) => Self::from_source(body.left, Box::pin(body)),
             },
             Framing::Chunked | Framing::UntilClose => {
                 if body.left > 0 && body.kept.as_ref().is_none_or(|kept| kept.partial.is_none()) {

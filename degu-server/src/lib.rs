@@ -81,14 +81,16 @@
 //! [`Server::options`] has everything that can be set; [`Server::spawn`] gives a [`Handle`] that shuts down. What is
 //! refused, and how it is answered, is the business of [`degu_wire`], whose [`Limits`] bound it.
 
-mod acceptor;
+mod admission;
 mod app;
 pub mod applib;
 pub mod body;
+mod body_channel;
 mod connection;
 mod credentials;
+mod dispatch;
 mod embedded;
-mod gate;
+mod future;
 mod handle;
 #[cfg(feature = "http")]
 pub mod http;
@@ -97,7 +99,6 @@ pub mod hyper;
 mod incoming;
 mod listen;
 mod options;
-mod origin;
 mod request;
 mod response;
 mod seconds;
@@ -107,15 +108,18 @@ mod session;
 mod simulation;
 mod state;
 mod stats;
+mod stream;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod worker;
+mod worker_state;
 
 pub use app::{App, BoxedApp};
+pub use body_channel::BodyError;
 pub use credentials::{Credentials, own_credentials};
 pub use embedded::EmbeddedServer;
 pub use handle::Handle;
-pub use incoming::{BodyError, Incoming};
+pub use incoming::Incoming;
 pub use listen::Listener;
 pub use options::{ErrorReply, Options};
 pub use request::{OwnedRequest, Request};

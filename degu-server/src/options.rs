@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use degu_wire::{Address, Limits, Method, Spin};
+use degu_wire::{Limits, Method, Spin};
 use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::{App, Listener, Server, Session};
+use crate::session::Session;
+use crate::state::ServerState;
 
 /// What the peer of a fault gets to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub struct Options {
     pub(crate) error_reply: ErrorReply,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) on_connect: Option<OnConnect>,
-    socket_mode: Option<u32>,
+    pub(crate) socket_mode: Option<u32>,
 }
 
 impl Options {
@@ -249,39 +249,6 @@ impl Options {
         self
     }
 
-    /// Binds an address, and listens: see [`Server::bind`].
-    ///
-    /// # Errors
-    ///
-    /// What the system says, with the address in the message.
-    pub fn bind<A: App>(self, address: impl Into<Address>, app: A) -> io::Result<Server<A>> {
-        self.bind_all([address.into()], app)
-    }
-
-    /// Binds several addresses for one server.
-    ///
-    /// # Errors
-    ///
-    /// What the system says, with the address in the message; or there is no address.
-    pub fn bind_all<A: App>(self, addresses: impl IntoIterator<Item = Address>, app: A) -> io::Result<Server<A>> {
-        let listeners: io::Result<Vec<_>> =
-            addresses.into_iter().map(|address| Listener::bind(address, self.socket_mode)).collect();
-        self.listen(listeners?, app)
-    }
-
-    /// Serves on sockets that listen already.
-    ///
-    /// # Errors
-    ///
-    /// There is no socket.
-    pub fn listen<A: App>(self, listeners: impl IntoIterator<Item = Listener>, app: A) -> io::Result<Server<A>> {
-        let listeners: Vec<_> = listeners.into_iter().collect();
-        if listeners.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an address to listen on"));
-        }
-        Ok(Server::new(listeners, self, app))
-    }
-
     pub(crate) fn allows(&self, method: Method<'_>) -> bool {
         match method {
             Method::Extension(name) => self.methods.iter().any(|listed| **listed == *name),
@@ -297,6 +264,16 @@ impl Options {
         #[cfg(not(feature = "tls"))]
         let secure = false;
         secure
+    }
+
+    /// Returns the state of a server with these options.
+    pub(crate) fn state(&self) -> ServerState {
+        ServerState::new(
+            self.workers,
+            self.max_connections,
+            #[cfg(feature = "tls")]
+            self.max_handshakes,
+        )
     }
 
     pub(crate) fn answers_faults(&self) -> bool {

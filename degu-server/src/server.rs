@@ -1,20 +1,18 @@
 //! A server, from its socket to its end.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread;
 
 use degu_wire::Address;
 
-use crate::acceptor::Acceptor;
+use crate::dispatch::Dispatcher;
 use crate::handle::Handle;
 use crate::listen::{Accepting, Listener};
-use crate::state::{Phase, ServerState};
-use crate::worker;
+use crate::state::{BeginOnDrop, Phase};
+use crate::stream::Socket;
+use crate::worker::Worker;
 use crate::{App, Options};
 
 /// A bound and listening server: clients can connect already, and wait until it is served.
@@ -123,14 +121,15 @@ impl<A: App> Server<A> {
     ///
     /// Dropping it is how to stop.
     pub async fn serve_local(self) -> io::Result<()> {
-        let state = Arc::new(ServerState::new(self.options.workers(1)));
-        let _ended = Stop(state.clone(), Phase::Draining);
+        let options = Arc::new(self.options.workers(1));
+        let server = Arc::new(options.state());
+        let _ended = BeginOnDrop(server.clone(), Phase::Draining);
         let sockets = self.listeners.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
         let app = Arc::new(self.app);
         // A task, so that it can finish what it has when this future is dropped.
         let work = tokio::task::spawn_local(async move {
-            let acceptor = |jobs| Ok(Acceptor::new(state.clone(), app.clone(), jobs).run(sockets));
-            worker::work(&state, &app, 0, acceptor).await
+            let worker = Worker { server: server.clone(), options: options.clone(), app: app.clone(), index: 0 };
+            worker.work::<Socket, _>(|queue| Ok(Dispatcher::new(server, options, app, queue).run(sockets))).await
         });
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
@@ -142,16 +141,18 @@ impl<A: App> Server<A> {
     /// A thread could not be started.
     pub fn spawn(self) -> io::Result<Handle> {
         let addresses = self.addresses().cloned().collect();
-        let state = Arc::new(ServerState::new(self.options));
+        let options = Arc::new(self.options);
+        let state = Arc::new(options.state());
         let (listeners, app) = (self.listeners, Arc::new(self.app));
         let (started, start) = std::sync::mpsc::sync_channel(1);
-        let first = state.clone();
+        let server = state.clone();
         let thread = thread::Builder::new().name("degu-0".into()).spawn(move || {
-            let _ended = Stop(first.clone(), Phase::Ended);
-            let ended = worker::run(&first, &app, 0, |jobs| {
+            let _ended = BeginOnDrop(server.clone(), Phase::Ended);
+            let worker = Worker { server: server.clone(), options: options.clone(), app: app.clone(), index: 0 };
+            let ended = worker.run::<Socket, _>(|queue| {
                 let sockets = listeners.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
                 let _ = started.send(Ok(()));
-                Ok(Acceptor::new(first.clone(), app.clone(), jobs).run(sockets))
+                Ok(Dispatcher::new(server.clone(), options, app, queue).run(sockets))
             });
             if let Err(error) = ended {
                 // Where it has started nobody waits for this any more, and there is no error after that.
@@ -167,15 +168,6 @@ impl<A: App> Server<A> {
     }
 }
 
-/// Begins a phase when it is dropped, however that comes about.
-pub(crate) struct Stop(pub(crate) Arc<ServerState>, pub(crate) Phase);
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.begin(self.1);
-    }
-}
-
 impl<A> fmt::Debug for Server<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
@@ -185,14 +177,38 @@ impl<A> fmt::Debug for Server<A> {
     }
 }
 
-/// Which of two futures is ready first: the first, if both are.
-pub(crate) async fn first<A: Future, B: Future>(a: A, b: B) -> Result<A::Output, B::Output> {
-    let (mut a, mut b) = (pin!(a), pin!(b));
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = a.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
+/// A server out of options.
+impl Options {
+    /// Binds an address, and listens: see [`Server::bind`].
+    ///
+    /// # Errors
+    ///
+    /// What the system says, with the address in the message.
+    pub fn bind<A: App>(self, address: impl Into<Address>, app: A) -> io::Result<Server<A>> {
+        self.bind_all([address.into()], app)
+    }
+
+    /// Binds several addresses for one server.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, with the address in the message; or there is no address.
+    pub fn bind_all<A: App>(self, addresses: impl IntoIterator<Item = Address>, app: A) -> io::Result<Server<A>> {
+        let listeners: io::Result<Vec<_>> =
+            addresses.into_iter().map(|address| Listener::bind(address, self.socket_mode)).collect();
+        self.listen(listeners?, app)
+    }
+
+    /// Serves on sockets that listen already.
+    ///
+    /// # Errors
+    ///
+    /// There is no socket.
+    pub fn listen<A: App>(self, listeners: impl IntoIterator<Item = Listener>, app: A) -> io::Result<Server<A>> {
+        let listeners: Vec<_> = listeners.into_iter().collect();
+        if listeners.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an address to listen on"));
         }
-        b.as_mut().poll(cx).map(Err)
-    })
-    .await
+        Ok(Server::new(listeners, self, app))
+    }
 }

@@ -1,11 +1,12 @@
 //! What all threads of a server share.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::{Notify, watch};
 
+use crate::Stats;
 use crate::stats::Counters;
-use crate::{Options, Stats};
 
 /// How far a server is on its way to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +20,17 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// What all threads of a server share, whatever its app.
+/// What all threads of a server share, whatever its app and its options.
 #[derive(Debug)]
 pub(crate) struct ServerState {
-    pub(crate) options: Options,
     /// One for each worker that there may be.
     pub(crate) counters: Box<[Counters]>,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
+    max_connections: usize,
     phase: watch::Sender<Phase>,
-    /// The phase is not the first any more: what every request asks.
-    stopping: AtomicBool,
+    /// [`phase`](Self::phase), for every request to ask without a lock.
+    is_stopping: AtomicBool,
     /// What handshakes need one of each.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
@@ -38,16 +39,16 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(crate) fn new(workers: usize, max_connections: usize, #[cfg(feature = "tls")] max_handshakes: usize) -> Self {
         Self {
-            counters: (0..options.workers).map(|_| Counters::default()).collect(),
+            counters: (0..workers).map(|_| Counters::default()).collect(),
+            max_connections,
             #[cfg(feature = "tls")]
-            handshakes: tokio::sync::Semaphore::new(options.max_handshakes),
-            options,
+            handshakes: tokio::sync::Semaphore::new(max_handshakes),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Running),
-            stopping: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             room: Notify::new(),
         }
     }
@@ -57,12 +58,12 @@ impl ServerState {
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Relaxed)
+        self.is_stopping.load(Relaxed)
     }
 
     /// A phase is never left for an earlier one.
     pub(crate) fn begin(&self, next: Phase) {
-        self.stopping.store(true, Relaxed);
+        self.is_stopping.store(true, Relaxed);
         self.phase.send_if_modified(|phase| {
             let later = (*phase as u8) < (next as u8);
             if later {
@@ -87,14 +88,14 @@ impl ServerState {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.open() >= self.options.max_connections
+        self.open() >= self.max_connections
     }
 
     /// A connection of this worker has ended.
     pub(crate) fn leave(&self, worker: usize) {
         // Only at the cap may somebody be waiting. It is looked at afterwards: whoever finds no room finds it later.
         self.counters[worker].open.fetch_sub(1, Relaxed);
-        if self.open() + 1 >= self.options.max_connections {
+        if self.open() + 1 >= self.max_connections {
             self.room.notify_one();
         }
     }
@@ -106,5 +107,14 @@ impl ServerState {
 
     pub(crate) fn stats(&self) -> Stats {
         Stats::sum(self.accepted.load(Relaxed), self.refused.load(Relaxed), self.counters.iter())
+    }
+}
+
+/// Begins a phase when it is dropped, however that comes about.
+pub(crate) struct BeginOnDrop(pub(crate) Arc<ServerState>, pub(crate) Phase);
+
+impl Drop for BeginOnDrop {
+    fn drop(&mut self) {
+        self.0.begin(self.1);
     }
 }

@@ -1,8 +1,6 @@
 //! Apps made of apps.
 
-mod common;
-
-use common::Running;
+use crate::common::Running;
 use degu_server::applib::{AllowedMethods, Router, Validator};
 use degu_server::{Address, EmbeddedServer, IntoResponse, Method, Request, Response, Session};
 
@@ -44,7 +42,7 @@ fn routers_shift_the_path_and_nest() {
 #[test]
 fn an_embedded_server_ends_with_its_value() {
     let server = EmbeddedServer::start(Address::ABSTRACT, show).unwrap();
-    let mut raw = common::Raw::connect(server.address());
+    let mut raw = crate::common::Raw::connect(server.address());
     raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     raw.expect("HTTP/1.1 200 OK\r\n");
     drop(server);

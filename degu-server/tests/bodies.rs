@@ -1,15 +1,13 @@
 //! Responses out of readers, streams and files, octet by octet: whole ones, and those that are shorter or longer than
 //! their length.
 
-mod common;
-
 use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use common::Running;
+use crate::common::Running;
 use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Part, Request, Response, Session, Trailers, body};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, ReadBuf};
 

@@ -1,11 +1,9 @@
 //! Every bound of a server that has no test of its own elsewhere, reached over a socket.
 
-mod common;
-
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use common::Running;
+use crate::common::Running;
 use degu_server::{
     Address, App, Body, BoxError, Chunk, ErrorReply, Handle, IntoResponse, Options, Request, Response, Server, Session,
 };

@@ -1,8 +1,6 @@
 //! Requests and responses as octets, over every kind of address.
 
-mod common;
-
-use common::{Raw, Running};
+use crate::common::{Raw, Running};
 use degu_server::{
     Address, App, Body, BoxError, Chunk, IntoResponse, Method, Part, Request, Response, Server, Session,
 };

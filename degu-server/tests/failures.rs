@@ -1,11 +1,9 @@
 //! What the peer sees, octet by octet, of apps that fail, panic, or contradict themselves; and that nobody else sees it.
 
-mod common;
-
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use common::Running;
+use crate::common::Running;
 use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Part, Request, Response, Server, Session, Source};
 
 /// Gives these parts, and then fails or ends.

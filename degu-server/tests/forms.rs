@@ -1,10 +1,8 @@
 //! Every form of an app that the documentation shows: it compiles, and it answers.
 
-mod common;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::Running;
+use crate::common::Running;
 use degu_server::{Address, App, BoxError, BoxedApp, IntoResponse, Method, Request, Response, Session};
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";

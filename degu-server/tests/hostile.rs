@@ -1,7 +1,5 @@
 //! Peers, apps and moments that are meant to hurt.
 
-mod common;
-
 use std::cell::Cell;
 use std::future::Future;
 use std::io::{ErrorKind, Write};
@@ -12,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use common::{Raw, Running};
+use crate::common::{Raw, Running};
 use degu_server::{
     Address, App, Body, BodyError, BoxError, Chunk, Incoming, IntoResponse, Limits, Listener, Part, Request, Response,
     Server, Session, Source,

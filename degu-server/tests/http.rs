@@ -1,13 +1,11 @@
 //! Conversions from and to the types of the crates `http` and `http-body`.
 
-mod common;
-
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::common::Running;
 use bytes::Bytes;
-use common::Running;
 use degu_server::http::{HttpBody, from_http, headers_from_http, headers_into_http};
 use degu_server::{
     Address, Body, BoxError, Chunk, Headers, IntoResponse, Part, Request, Response, Session, Source, Trailers,

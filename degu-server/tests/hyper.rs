@@ -1,9 +1,5 @@
 //! Tower services on Degu's sockets.
 
-mod common;
-#[path = "hyper/kit.rs"]
-mod kit;
-
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,15 +7,15 @@ use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::common::Raw;
+use crate::kit::{Serving, Tell, closing};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
-use common::Raw;
 use degu_server::hyper::{Caller, RequestBody, serve};
 use degu_server::{Address, Listener, Options, Server, Session, own_credentials};
 use http_body_util::{BodyExt, StreamBody};
-use kit::{Serving, Tell, closing};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 4\r\n\r\nfine";
@@ -109,7 +105,7 @@ fn deadlines_are_on() {
             scope.spawn(move || {
                 let mut raw = server.connect();
                 raw.send(octets);
-                assert_eq!(kit::order(&raw.rest()), kit::order(&expected), "{octets:?}");
+                assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&expected), "{octets:?}");
             });
         }
         // Of a response that has begun the rest is cut.
@@ -146,7 +142,7 @@ fn a_handler_that_does_not_answer() {
     let server = Serving::new(Server::options().handler_deadline(SECOND), TCP, app());
     let mut raw = server.connect();
     raw.send("GET /never HTTP/1.1\r\nhost: a\r\n\r\n");
-    assert_eq!(kit::order(&raw.rest()), kit::order(&closing("503 Service Unavailable")));
+    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&closing("503 Service Unavailable")));
 }
 
 #[test]
@@ -158,7 +154,7 @@ fn a_handler_that_streams_is_not_late() {
             tokio::time::sleep(Duration::from_secs(4)).await;
             let _ = sender.send(Ok(http_body::Frame::data(Bytes::from("late")))).await;
         }));
-        Body::new(StreamBody::new(kit::Receiving(receiver)))
+        Body::new(StreamBody::new(crate::kit::Receiving(receiver)))
     }
     let options = Server::options().head_deadline(SECOND).idle(SECOND).progress(1024, SECOND);
     let server = Serving::new(options.handler_deadline(SECOND), TCP, Router::new().route("/", get(slow)));
@@ -173,7 +169,7 @@ fn a_response_that_nobody_takes() {
         let (dropped, is_dropped) = mpsc::channel();
         let endless = async move || {
             let _tell = Tell(dropped.clone());
-            Body::new(StreamBody::new(kit::Endless { _tell }))
+            Body::new(StreamBody::new(crate::kit::Endless { _tell }))
         };
         let options = Server::options().progress(1024, SECOND);
         let server = Serving::new(options, address, Router::new().route("/", get(endless)));
@@ -293,7 +289,7 @@ fn bodies_without_an_end_hear_of_a_shutdown() {
             let _ = sender.send(Ok(http_body::Frame::data(Bytes::from("tick")))).await;
             caller.closing().await;
         }));
-        Body::new(StreamBody::new(kit::Receiving(receiver)))
+        Body::new(StreamBody::new(crate::kit::Receiving(receiver)))
     }
     let server = Serving::new(Server::options(), TCP, Router::new().route("/", get(ticks)));
     let mut raw = server.connect();
@@ -306,7 +302,7 @@ fn bodies_without_an_end_hear_of_a_shutdown() {
 #[test]
 fn a_panic_loses_its_own_connection_only() {
     async fn half() -> Body {
-        Body::new(StreamBody::new(kit::Panicking(false)))
+        Body::new(StreamBody::new(crate::kit::Panicking(false)))
     }
     let server = Serving::new(Server::options(), TCP, app().route("/half", get(half)));
     let mut other = server.connect();
@@ -314,7 +310,7 @@ fn a_panic_loses_its_own_connection_only() {
     other.expect(FINE);
     let mut raw = server.connect();
     raw.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(kit::order(&raw.rest()), kit::order(&closing("500 Internal Server Error")));
+    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&closing("500 Internal Server Error")));
     let mut raw = server.connect();
     raw.send("GET /half HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(!raw.end().ends_with("0\r\n\r\n"));
@@ -345,7 +341,7 @@ fn a_service_that_fails_is_answered_for() {
     let server = Serving::new(Server::options(), TCP, Failing);
     let mut raw = server.connect();
     raw.send(GET);
-    assert_eq!(kit::order(&raw.rest()), kit::order(&closing("500 Internal Server Error")));
+    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&closing("500 Internal Server Error")));
 }
 
 #[test]
@@ -354,11 +350,11 @@ fn options_hold_that_are_not_of_the_codec() {
         let server = Serving::new(options, TCP, app());
         let mut raw = server.connect();
         raw.send(octets);
-        kit::order(&raw.rest())
+        crate::kit::order(&raw.rest())
     };
     let put = |method: &str| format!("{method} /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
-    let one = kit::order("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    assert_eq!(refused(&put("PURGE"), Server::options()), kit::order(&closing("501 Not Implemented")));
+    let one = crate::kit::order("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    assert_eq!(refused(&put("PURGE"), Server::options()), crate::kit::order(&closing("501 Not Implemented")));
     assert_eq!(refused(&put("PURGE"), Server::options().methods(["PURGE"])), one);
     let old = "GET / HTTP/1.0\r\n\r\n";
     assert!(refused(old, Server::options()).join("\n").contains("505 HTTP Version Not Supported"));

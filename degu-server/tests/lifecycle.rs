@@ -1,13 +1,11 @@
 //! Binding, the end of a server, and what it counts.
 
-mod common;
-
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{Raw, Running};
+use crate::common::{Raw, Running};
 use degu_server::{Address, Body, Chunk, Fault, Listener, Request, Server, Session};
 use tokio::sync::Notify;
 

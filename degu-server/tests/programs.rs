@@ -1,10 +1,8 @@
 //! The shapes in which users write apps: a type with methods, a feed, an app that fails.
 
-mod common;
-
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::Running;
+use crate::common::Running;
 use degu_server::{
     Address, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Server, Session, own_credentials,
 };

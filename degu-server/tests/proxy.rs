@@ -1,8 +1,6 @@
 //! A server in front of a server.
 
-mod common;
-
-use common::Running;
+use crate::common::Running;
 use degu_client::Client;
 use degu_server::applib::{ProxyApp, Router};
 use degu_server::{Address, BoxError, Headers, IntoResponse, Limits, Request, Response, Server, Session};
@@ -127,8 +125,8 @@ fn large_chunked_bodies_flow_through() {
     let chunk = format!("{:x};n=1\r\n{}\r\n", 100_000, "x".repeat(100_000));
     let mut reader = server.connect();
     let mut writer = match &reader {
-        common::Raw::Tcp(stream) => common::Raw::Tcp(stream.try_clone().unwrap()),
-        common::Raw::Unix(stream) => common::Raw::Unix(stream.try_clone().unwrap()),
+        crate::common::Raw::Tcp(stream) => crate::common::Raw::Tcp(stream.try_clone().unwrap()),
+        crate::common::Raw::Unix(stream) => crate::common::Raw::Unix(stream.try_clone().unwrap()),
     };
     std::thread::scope(|scope| {
         let chunk = &chunk;

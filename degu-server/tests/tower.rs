@@ -1,20 +1,15 @@
 //! Apps as services of tower, in a router of axum on hyper's driver.
 
-mod common;
-#[path = "hyper/kit.rs"]
-#[allow(dead_code, reason = "every test file uses a part of it")]
-mod kit;
-
 use std::sync::mpsc;
 use std::time::Duration;
 
+use crate::kit::{Serving, Tell, closing, order};
 use axum::Router;
 use degu_server::tower::AppService;
 use degu_server::{
     Address, App, Body, BoxError, Chunk, IntoResponse, Limits, Method, Request, Response, Server, Session,
     own_credentials,
 };
-use kit::{Serving, Tell, closing, order};
 
 async fn app(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     Ok(match (request.method(), request.path()) {

@@ -1,11 +1,14 @@
 //! Why a connection ended.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use degu_wire::{BoxError, LocalError, RemoteError};
 
 use super::deadline::Wait;
 use crate::stats::Counters;
+#[cfg(feature = "tls")]
+use crate::stream::HandshakeError;
 
 /// Why a connection ended: what the log and the counters say about it.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl CloseReason {
         match self {
             Self::Peer(error) => Some(error.status()),
             Self::Deadline(Wait::Head | Wait::Body) => Some(408),
-            Self::Deadline(Wait::App) => Some(503),
+            Self::Deadline(Wait::Handler) => Some(503),
             Self::App(_) | Self::Panic | Self::Response(_) | Self::Body(_) => Some(500),
             _ => None,
         }
@@ -52,7 +55,7 @@ impl CloseReason {
 
     /// Whether our own side is at fault.
     pub(crate) const fn is_ours(&self) -> bool {
-        matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::App))
+        matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::Handler))
     }
 
     /// Whether somebody is kept out who may not know why: an operator will be asked.
@@ -86,11 +89,11 @@ impl CloseReason {
             Self::LastResponse => "the last response was sent",
             Self::Unwanted => "refused by on_connect",
             Self::Peer(_) => "the peer broke the protocol",
-            Self::Deadline(Wait::Request) => "idle for too long",
+            Self::Deadline(Wait::Request | Wait::Idle) => "idle for too long",
             Self::Deadline(Wait::Head) => "a head took too long",
             Self::Deadline(Wait::Body) => "a request's body came too slowly",
             Self::Deadline(Wait::Write) => "a response was taken too slowly",
-            Self::Deadline(Wait::App) => "the app took too long",
+            Self::Deadline(Wait::Handler) => "the app took too long",
             #[cfg(feature = "tls")]
             Self::Deadline(Wait::Handshake) => "the handshake took too long",
             #[cfg(feature = "tls")]
@@ -102,6 +105,17 @@ impl CloseReason {
             Self::Body(_) => "the body of a response failed",
             Self::Response(_) => "a response can not be sent",
             Self::Shutdown => "the server stops",
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl From<HandshakeError> for CloseReason {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Tls(error) => Self::Handshake(error),
+            HandshakeError::Io(error) => Self::Gone(Some(error)),
+            HandshakeError::Stopping => Self::Shutdown,
         }
     }
 }
@@ -119,4 +133,9 @@ impl fmt::Display for CloseReason {
             _ => Ok(()),
         }
     }
+}
+
+/// Calls the app, which may panic before there is a future to poll.
+pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| CloseReason::Panic)
 }

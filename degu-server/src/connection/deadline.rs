@@ -1,35 +1,37 @@
-//! Deadlines without timers: a connection says what it waits for, and the sweep counts seconds.
+//! Deadlines without timers: a connection notes what it waits for and since which second, and judges it when it is woken.
 //!
-//! Once a second the sweep looks at every connection of its worker. What a connection waits for in that moment gets the
-//! whole second charged. So nothing is armed, cancelled or asked of a clock when a message comes or goes, and a deadline
-//! is late by at most a second.
-
-use std::cell::Cell;
+//! A worker counts seconds, once for all its connections: see [`Worker`](crate::worker_state::WorkerState). A connection is
+//! charged with the seconds that began while it waited, so a deadline is late by at most a second, and no timer is set and
+//! no clock read when a message comes or goes. The connection publishes the second in which there will be something to
+//! judge, [`due`](Deadline::due), and is woken then.
 
 use crate::options::Deadlines;
 
-/// What a connection waits for.
+/// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Nothing of the peer: the app works.
+    /// Nothing of the peer: the handler works.
     #[default]
-    App,
-    /// Who the peer is.
+    Handler,
+    /// The TLS handshake.
     #[cfg(feature = "tls")]
     Handshake,
-    /// The first octet of a request.
+    /// The first byte of a request, with the buffers of the last one still there.
     Request,
+    /// The first byte of a request, without buffers.
+    Idle,
     /// The rest of a head.
     Head,
-    /// More of a request's body, which the app wants.
+    /// More of a request's body, which the handler wants.
     Body,
-    /// The peer to take what is written.
+    /// Room to write a response.
     Write,
-    /// The peer to close, after we did.
+    /// The peer's end of the connection, after ours.
     Linger,
 }
 
-/// What seconds are charged to. Reading a body and writing a response are one account: a peer has to do something.
+/// The deadlines, each of which seconds are charged to separately. Reading a body and writing a response share one, because
+/// either way the peer has to make progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Account {
     #[default]
@@ -42,120 +44,125 @@ enum Account {
     Linger,
 }
 
-/// How a connection does: told by its task, read by the sweep.
+/// The deadline of what a connection waits for now. All times are seconds as the worker counts them.
 #[derive(Debug, Default)]
-pub(crate) struct Watch {
-    wait: Cell<Wait>,
-    account: Cell<Account>,
-    /// Seconds that were charged.
-    seconds: Cell<u32>,
-    /// Octets that were moved since the seconds began to count.
-    octets: Cell<u64>,
-    expired: Cell<Option<Wait>>,
-    /// The connection waits for a request longer than a second: it may give up what it holds.
-    idle: Cell<bool>,
-    /// Seconds that the handler has taken, while there is one.
-    handler: Cell<Option<u32>>,
-    /// Nothing is read from the peer for now, so that its going away shows only to those who ask.
-    deaf: Cell<bool>,
+pub(crate) struct Deadline {
+    wait: Wait,
+    /// The second in which this wait began.
+    since: u32,
+    account: Account,
+    /// Seconds that were charged to the account before this wait.
+    charged: u32,
+    /// Bytes that were moved since the account began to count.
+    moved: u64,
+    /// The second in which the handler began, while there is one.
+    handler: Option<u32>,
+    /// Nothing is read from the peer for now, so that its disappearance has to be asked for, once a second.
+    is_deaf: bool,
 }
 
-impl Watch {
-    /// An exchange begins or ends: what was charged is forgotten.
-    pub(crate) fn restart(&self) {
-        self.wait.set(Wait::App);
-        self.account.set(Account::None);
-        self.idle.set(false);
+impl Deadline {
+    /// Begins or ends an exchange: what was charged is forgotten.
+    pub(crate) fn restart(&mut self) {
+        (self.wait, self.account, self.charged) = (Wait::Handler, Account::None, 0);
     }
 
-    /// Something has come, which need not be of a request: who may only be waking up has no more time for it.
-    pub(crate) fn stir(&self) {
-        self.wait.set(Wait::App);
-        self.idle.set(false);
+    /// Notes that a handler has begun.
+    pub(crate) const fn begin_handler(&mut self, now: u32) {
+        self.handler = Some(now);
     }
 
-    /// A handler has begun, or has answered.
-    pub(crate) fn handler(&self, works: bool) {
-        self.handler.set(works.then_some(0));
+    /// Notes that the handler has answered.
+    pub(crate) const fn end_handler(&mut self) {
+        self.handler = None;
     }
 
-    /// Whether nothing is read from the peer for now: it has said all it will say, or enough of it waits.
-    pub(crate) fn deaf(&self, deaf: bool) {
-        self.deaf.set(deaf);
+    /// Notes whether nothing is read from the peer for now: its input has ended, or enough of it is buffered.
+    pub(crate) const fn set_deaf(&mut self, is_deaf: bool) {
+        self.is_deaf = is_deaf;
     }
 
-    /// The connection waits for this from now on. What was charged stays if it waits for the same as before, however
-    /// often the app works in between.
-    pub(crate) fn wait(&self, wait: Wait) {
-        self.wait.set(wait);
+    /// Notes what the connection waits for from now on. What was charged stays where it is charged to the same account,
+    /// however often the handler works in between.
+    pub(crate) fn wait(&mut self, wait: Wait, now: u32) {
+        if wait == self.wait {
+            return;
+        }
+        self.charged = self.charged(now);
+        (self.wait, self.since) = (wait, now);
         let account = match wait {
-            Wait::App => return,
+            Wait::Handler => return,
             #[cfg(feature = "tls")]
             Wait::Handshake => Account::Handshake,
-            Wait::Request => Account::Request,
+            Wait::Request | Wait::Idle => Account::Request,
             Wait::Head => Account::Head,
             Wait::Body | Wait::Write => Account::Progress,
             Wait::Linger => Account::Linger,
         };
-        if self.account.replace(account) != account {
-            self.seconds.set(0);
-            self.octets.set(0);
+        if self.account != account {
+            (self.account, self.charged, self.moved) = (account, 0, 0);
         }
     }
 
-    /// So many octets came or went.
-    pub(crate) fn moved(&self, octets: usize) {
-        self.octets.set(self.octets.get() + octets as u64);
+    /// Notes that bytes came or went.
+    pub(crate) const fn moved(&mut self, bytes: usize) {
+        self.moved += bytes as u64;
     }
 
-    /// What has waited too long, if anything has.
-    pub(crate) fn expired(&self) -> Option<Wait> {
-        self.expired.get()
+    /// Returns whether a connection with buffers has waited for a request for a whole second.
+    pub(crate) const fn is_idle(&self, now: u32) -> bool {
+        matches!(self.wait, Wait::Request) && now.saturating_sub(self.since) >= 2
     }
 
-    /// The end has come, and gets a time of its own.
-    pub(crate) fn forgive(&self) {
-        self.expired.set(None);
-        self.handler.set(None);
-        self.restart();
+    /// Returns what has lasted too long, if anything has.
+    pub(crate) fn expired(&mut self, now: u32, deadlines: &Deadlines) -> Option<Wait> {
+        if self.handler.is_some_and(|began| now - began > deadlines.handler) {
+            return Some(Wait::Handler);
+        }
+        let limit = self.limit(deadlines)?;
+        // The first second may have been a moment, so it does not count.
+        if self.charged(now) <= limit {
+            return None;
+        }
+        if self.account == Account::Progress && self.moved >= u64::from(limit) * deadlines.rate {
+            (self.since, self.charged, self.moved) = (now, 0, 0);
+            return None;
+        }
+        Some(self.wait)
     }
 
-    /// Whether the connection has been waiting for a request for a whole second.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.idle.get()
-    }
-
-    /// A second is over: whether the task has something to do about it.
-    pub(crate) fn sweep(&self, deadlines: &Deadlines) -> bool {
-        let wait = self.wait.get();
-        if let Some(seconds) = self.handler.get() {
-            self.handler.set(Some(seconds.saturating_add(1)));
-            if seconds >= deadlines.handler {
-                self.expired.set(Some(Wait::App));
-                return true;
+    /// Returns the first second in which there is something to judge.
+    pub(crate) fn due(&self, deadlines: &Deadlines) -> u32 {
+        let after = |began: u32, limit: u32| began.saturating_add(limit).saturating_add(1);
+        let handler = self.handler.map_or(u32::MAX, |began| after(began, deadlines.handler));
+        let wait = match (self.wait, self.limit(deadlines)) {
+            (Wait::Request, Some(limit)) => {
+                after(self.since, 1).min(after(self.since, limit.saturating_sub(self.charged)))
             }
+            (_, Some(limit)) => after(self.since, limit.saturating_sub(self.charged)),
+            (_, None) if self.is_deaf => after(self.since, 0),
+            (_, None) => u32::MAX,
+        };
+        wait.min(handler)
+    }
+
+    const fn charged(&self, now: u32) -> u32 {
+        match self.wait {
+            Wait::Handler => self.charged,
+            _ => self.charged.saturating_add(now - self.since),
         }
-        let limit = match wait {
-            Wait::App => return self.deaf.get(),
+    }
+
+    const fn limit(&self, deadlines: &Deadlines) -> Option<u32> {
+        Some(match self.wait {
+            Wait::Handler => return None,
             #[cfg(feature = "tls")]
             Wait::Handshake => deadlines.handshake,
-            Wait::Request => deadlines.idle,
+            Wait::Request | Wait::Idle => deadlines.idle,
             Wait::Head => deadlines.head,
             Wait::Body | Wait::Write => deadlines.progress,
             Wait::Linger => deadlines.linger,
-        };
-        let seconds = self.seconds.get().saturating_add(1);
-        self.seconds.set(seconds);
-        // The first second may have been a moment, so it does not count.
-        if seconds > limit {
-            if matches!(wait, Wait::Body | Wait::Write) && self.octets.take() >= u64::from(limit) * deadlines.rate {
-                self.seconds.set(0);
-                return false;
-            }
-            self.expired.set(Some(wait));
-            return true;
-        }
-        wait == Wait::Request && seconds >= 2 && !self.idle.replace(true)
+        })
     }
 }
 
@@ -174,88 +181,99 @@ mod tests {
         handler: 7,
     };
 
-    fn seconds_until_expired(watch: &Watch) -> u32 {
-        (1..100).find(|_| watch.sweep(&DEADLINES) && watch.expired().is_some()).unwrap_or(0)
+    /// Counts seconds from `now` on until the deadline has expired. It must not have anything to judge before it is due.
+    fn expires(deadline: &mut Deadline, now: u32) -> Option<(u32, Wait)> {
+        (now..now + 100).find_map(|now| {
+            let due = deadline.due(&DEADLINES);
+            let expired = deadline.expired(now, &DEADLINES);
+            assert!(expired.is_none() || due <= now, "{expired:?} in {now}, due in {due}");
+            expired.map(|wait| (now, wait))
+        })
     }
 
     #[test]
     fn each_wait_has_its_deadline() {
-        for (wait, seconds) in
-            [(Wait::App, 0), (Wait::Request, 6), (Wait::Head, 4), (Wait::Body, 5), (Wait::Write, 5), (Wait::Linger, 2)]
+        for (wait, seconds) in [(Wait::Request, 6), (Wait::Idle, 6), (Wait::Head, 4), (Wait::Body, 5), (Wait::Write, 5)]
         {
-            let watch = Watch::default();
-            watch.wait(wait);
-            assert_eq!(seconds_until_expired(&watch), seconds, "{wait:?}");
-            assert_eq!(watch.expired(), (seconds > 0).then_some(wait));
+            let mut deadline = Deadline::default();
+            deadline.wait(wait, 10);
+            assert_eq!(expires(&mut deadline, 10), Some((10 + seconds, wait)));
         }
+        let mut deadline = Deadline::default();
+        assert_eq!(expires(&mut deadline, 0), None);
+        deadline.wait(Wait::Linger, 0);
+        assert_eq!(expires(&mut deadline, 0), Some((2, Wait::Linger)));
     }
 
     #[test]
     fn a_head_has_its_time_in_total() {
-        let watch = Watch::default();
-        for _ in 0..3 {
-            watch.wait(Wait::Head);
-            watch.moved(1000);
-            assert!(!watch.sweep(&DEADLINES));
+        let mut deadline = Deadline::default();
+        for now in 0..4 {
+            deadline.wait(Wait::Head, now);
+            deadline.moved(1000);
+            assert_eq!(deadline.expired(now, &DEADLINES), None);
+            deadline.wait(Wait::Handler, now);
+            deadline.wait(Wait::Head, now);
         }
-        watch.wait(Wait::Head);
-        assert!(watch.sweep(&DEADLINES));
+        assert_eq!(deadline.expired(4, &DEADLINES), Some(Wait::Head));
     }
 
     #[test]
-    fn progress_is_octets_over_time() {
-        let watch = Watch::default();
-        for octets in [40, 40, 39] {
+    fn progress_is_bytes_over_time() {
+        let mut deadline = Deadline::default();
+        let mut now = 0;
+        for bytes in [40, 40, 39] {
             for _ in 0..5 {
-                assert_eq!(watch.expired(), None);
-                // The app works in between, which costs the peer nothing.
-                watch.wait(Wait::App);
-                assert!(!watch.sweep(&DEADLINES));
-                watch.wait(Wait::Body);
-                watch.moved(octets / 5 + usize::from(octets == 39));
-                watch.sweep(&DEADLINES);
+                deadline.wait(Wait::Body, now);
+                deadline.moved(bytes / 5 + usize::from(bytes == 39));
+                now += 1;
+                assert_eq!(deadline.expired(now, &DEADLINES), None, "{bytes} bytes, second {now}");
+                // The handler works in between, which costs the peer nothing.
+                deadline.wait(Wait::Handler, now);
+                now += 3;
             }
         }
-        assert_eq!(watch.expired(), None, "8 octets a second, five times, are 40");
-        watch.wait(Wait::Body);
-        assert_eq!(seconds_until_expired(&watch), 5);
+        deadline.wait(Wait::Body, now);
+        assert_eq!(expires(&mut deadline, now), Some((now + 5, Wait::Body)));
     }
 
     #[test]
     fn a_handler_has_its_time_until_it_answers() {
-        let watch = Watch::default();
-        watch.handler(true);
-        assert_eq!(seconds_until_expired(&watch), 8);
-        let watch = Watch::default();
-        watch.handler(true);
-        (0..7).for_each(|_| assert!(!watch.sweep(&DEADLINES)));
-        watch.handler(false);
-        assert_eq!(seconds_until_expired(&watch), 0);
+        let mut deadline = Deadline::default();
+        deadline.begin_handler(3);
+        assert_eq!(expires(&mut deadline, 3), Some((11, Wait::Handler)));
+        deadline.end_handler();
+        assert_eq!(expires(&mut deadline, 3), None);
     }
 
     #[test]
-    fn idleness_is_told_once() {
-        let watch = Watch::default();
-        watch.wait(Wait::Request);
-        assert_eq!([(); 5].map(|()| watch.sweep(&DEADLINES)), [false, true, false, false, false]);
-        assert!(watch.is_idle() && watch.expired().is_none());
-        watch.restart();
-        watch.wait(Wait::Request);
-        assert!(!watch.is_idle() && !watch.sweep(&DEADLINES));
+    fn a_connection_is_idle_after_a_second_and_woken_then() {
+        let mut deadline = Deadline::default();
+        deadline.wait(Wait::Request, 5);
+        assert!(!deadline.is_idle(6) && deadline.is_idle(7));
+        assert_eq!(deadline.due(&DEADLINES), 7);
+        deadline.wait(Wait::Idle, 7);
+        assert_eq!(deadline.due(&DEADLINES), 11);
     }
 
     #[test]
-    fn what_stirs_without_a_request_is_idle_again_soon_and_has_no_more_time() {
-        let watch = Watch::default();
-        for second in 1..=5 {
-            watch.wait(Wait::Request);
-            assert_eq!(watch.sweep(&DEADLINES), second >= 2);
-            assert_eq!(watch.is_idle(), second >= 2);
-            watch.stir();
-            assert!(!watch.is_idle() && watch.expired().is_none());
+    fn input_without_a_request_gives_no_more_time() {
+        let mut deadline = Deadline::default();
+        for now in 0..6 {
+            deadline.wait(Wait::Idle, now);
+            assert_eq!(deadline.expired(now, &DEADLINES), None);
+            // A part of a TLS record, say.
+            deadline.wait(Wait::Handler, now);
+            deadline.wait(Wait::Request, now);
         }
-        watch.wait(Wait::Request);
-        assert!(watch.sweep(&DEADLINES));
-        assert_eq!(watch.expired(), Some(Wait::Request));
+        assert_eq!(deadline.expired(6, &DEADLINES), Some(Wait::Request));
+    }
+
+    #[test]
+    fn a_deaf_connection_is_woken_each_second() {
+        let mut deadline = Deadline::default();
+        assert_eq!(deadline.due(&DEADLINES), u32::MAX);
+        deadline.set_deaf(true);
+        assert_eq!(deadline.due(&DEADLINES), 1);
     }
 }

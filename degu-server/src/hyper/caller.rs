@@ -6,6 +6,7 @@ use std::sync::Arc;
 use degu_wire::Address;
 
 use crate::Credentials;
+use crate::options::Options;
 use crate::state::{Phase, ServerState};
 
 /// What a connection knows of its peer.
@@ -15,6 +16,7 @@ pub(super) struct Origin {
     #[cfg(feature = "tls")]
     pub(super) peer: Option<Arc<degu_tls::PeerIdentity>>,
     pub(super) server: Arc<ServerState>,
+    pub(super) options: Arc<Options>,
 }
 
 /// Who calls: an extension of every request that [`serve`](super::serve) passes to its service. It is what a

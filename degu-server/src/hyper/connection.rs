@@ -15,7 +15,6 @@ use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::ReadBuf;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use tower_service::Service;
@@ -25,11 +24,12 @@ use super::caller::Origin;
 use super::io::Io;
 use super::pulse::{Last, Pulse};
 use super::service::Exchanges;
-use crate::connection::{CloseReason, Socket, Wait};
-use crate::credentials;
+use crate::connection::{CloseReason, Wait};
+use crate::future::first;
 use crate::listen::Accepted;
-use crate::server::first;
+use crate::options::Options;
 use crate::state::{Phase, ServerState};
+use crate::stream::{Socket, Stream, Transport};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// So much is kept of a head or of a body that nobody reads, and of a response that nobody takes.
@@ -42,6 +42,7 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nc
 pub(super) struct Taken {
     accepted: Accepted,
     room: Room,
+    options: Arc<Options>,
     /// A shutdown waits until all of them are dropped.
     alive: mpsc::Sender<Infallible>,
 }
@@ -66,9 +67,14 @@ enum End {
 }
 
 impl Taken {
-    pub(super) fn new(accepted: Accepted, server: Arc<ServerState>, alive: mpsc::Sender<Infallible>) -> Self {
+    pub(super) fn new(
+        accepted: Accepted,
+        server: Arc<ServerState>,
+        options: Arc<Options>,
+        alive: mpsc::Sender<Infallible>,
+    ) -> Self {
         server.counters[0].open.fetch_add(1, Relaxed);
-        Self { accepted, room: Room(server), alive }
+        Self { accepted, room: Room(server), options, alive }
     }
 
     /// Serves the connection until it ends.
@@ -77,33 +83,33 @@ impl Taken {
         S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let Self { accepted: Accepted { fd, address, is_unix }, room: Room(ref server), alive } = self;
-        let credentials = is_unix.then(|| credentials::of_peer(&fd)).flatten();
-        let mut socket = match Socket::new(fd, is_unix) {
-            Ok(socket) => socket,
+        let Self { accepted, room: Room(ref server), options, alive } = self;
+        let (socket, address, credentials) = match Socket::register(accepted) {
+            Ok(registered) => registered,
             Err(error) => return tracing::warn!(%error, "can not wait for a connection"),
         };
+        let mut socket = Stream::new(socket);
         tracing::debug!(peer = %address, "connection opened");
-        let secured = secure(&mut socket, server).await;
+        let secured = secure(&mut socket, server, &options).await;
         let origin = Arc::new(match secured {
             #[cfg(feature = "tls")]
-            Ok(peer) => Origin { address, credentials, peer, server: server.clone() },
+            Ok(peer) => Origin { address, credentials, peer, server: server.clone(), options },
             #[cfg(not(feature = "tls"))]
-            Ok(()) => Origin { address, credentials, server: server.clone() },
+            Ok(()) => Origin { address, credentials, server: server.clone(), options },
             Err(reason) => {
                 match reason.is_refusal() {
                     true => tracing::info!(peer = %address, requests = 0, %reason, "connection ends"),
                     false => tracing::debug!(peer = %address, requests = 0, %reason, "connection ends"),
                 }
                 drop(alive);
-                return linger(socket, server, b"").await;
+                return linger(socket, &options, b"").await;
             }
         });
 
         let pulse = Arc::new(Pulse::default());
         let (end, last) = drive(socket, service, &pulse, &origin).await;
         tracing::debug!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends");
-        let Some(mut socket) = pulse.take_socket() else { return upgraded(&pulse, server).await };
+        let Some(mut socket) = pulse.take_socket() else { return upgraded(&pulse, server, origin.options.grace).await };
         drop(alive);
         let cut = match &end {
             End::Done(Ok(())) => false,
@@ -116,11 +122,11 @@ impl Taken {
             return socket.reset_on_close();
         }
         let word = match end {
-            End::Deadline(Wait::Head | Wait::Body) if !server.options.answers_faults() => return,
+            End::Deadline(Wait::Head | Wait::Body) if !origin.options.answers_faults() => return,
             End::Deadline(Wait::Head | Wait::Body) => TOO_LATE,
             _ => b"",
         };
-        linger(socket, server, word).await;
+        linger(socket, &origin.options, word).await;
     }
 }
 
@@ -137,13 +143,14 @@ impl fmt::Display for End {
 
 /// Makes the handshake, and says who the peer is.
 #[cfg(feature = "tls")]
-async fn secure(socket: &mut Socket, server: &ServerState) -> Result<Option<Arc<degu_tls::PeerIdentity>>, CloseReason> {
-    let Some(tls) = &server.options.tls else { return Ok(None) };
-    // It has a timer, and no account of what is waited for.
-    let time = || Ok(());
-    let stops = || server.is_stopping();
-    let mut handshake = pin!(crate::connection::handshake(socket, tls, &server.handshakes, time, stops));
-    let deadline = Duration::from_secs(server.options.deadlines.handshake.into());
+async fn secure(
+    socket: &mut Stream<Socket>,
+    server: &ServerState,
+    options: &Options,
+) -> Result<Option<Arc<degu_tls::PeerIdentity>>, CloseReason> {
+    let Some(tls) = &options.tls else { return Ok(None) };
+    let mut handshake = pin!(socket.secure(tls, &server.handshakes, || server.is_stopping()));
+    let deadline = Duration::from_secs(options.deadlines.handshake.into());
     let mut late = pin!(sleep(deadline));
     let mut stopping = pin!(server.reached(Phase::Draining));
     let mut stops = false;
@@ -153,33 +160,33 @@ async fn secure(socket: &mut Socket, server: &ServerState) -> Result<Option<Arc<
         if late.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(CloseReason::Deadline(Wait::Handshake)));
         }
-        handshake.as_mut().poll(cx)
+        handshake.as_mut().poll(cx).map_err(CloseReason::from)
     })
     .await
 }
 
 #[cfg(not(feature = "tls"))]
-async fn secure(_: &mut Socket, _: &ServerState) -> Result<(), CloseReason> {
+async fn secure(_: &mut Stream<Socket>, _: &ServerState, _: &Options) -> Result<(), CloseReason> {
     Ok(())
 }
 
 /// Lets hyper serve until there is an end. Afterwards the socket is where the pulse has it.
 ///
 /// Seconds are counted here, a tick for each connection: no message touches a timer.
-async fn drive<S, B>(socket: Socket, service: S, pulse: &Arc<Pulse>, origin: &Arc<Origin>) -> (End, Last)
+async fn drive<S, B>(socket: Stream<Socket>, service: S, pulse: &Arc<Pulse>, origin: &Arc<Origin>) -> (End, Last)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let server = &origin.server;
+    let (server, options) = (&origin.server, &origin.options);
     let io = TokioIo::new(Io::new(socket, pulse.clone()));
     let service = Exchanges::new(service, pulse.clone(), origin.clone());
     let connection = http1::Builder::new()
-        .auto_date_header(server.options.date)
+        .auto_date_header(options.date)
         // Whether the peer is gone for good is looked at by `Io`.
         .half_close(true)
-        .max_headers(server.options.limits.max_fields)
-        .max_header_size(server.options.limits.max_head)
+        .max_headers(options.limits.max_fields)
+        .max_header_size(options.limits.max_head)
         .max_buf_size(BUFFER)
         .serve_connection(io, service)
         .with_upgrades();
@@ -191,13 +198,13 @@ where
     let end = poll_fn(|cx| {
         if grace.is_none() && stopping.as_mut().poll(cx).is_ready() {
             pulse.stop();
-            grace = Some(Box::pin(sleep(server.options.grace)));
+            grace = Some(Box::pin(sleep(options.grace)));
         }
         if grace.as_mut().is_some_and(|grace| grace.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(End::Grace);
         }
         while seconds.poll_tick(cx).is_ready() {
-            if let Some(wait) = pulse.second(&server.options.deadlines) {
+            if let Some(wait) = pulse.second(&options.deadlines) {
                 return Poll::Ready(End::Deadline(wait));
             }
         }
@@ -208,10 +215,10 @@ where
 }
 
 /// The octets are not HTTP any more, and belong to whoever asked for it, until a shutdown's grace is over.
-async fn upgraded(pulse: &Pulse, server: &ServerState) {
+async fn upgraded(pulse: &Pulse, server: &ServerState, grace: Duration) {
     let over = async {
         server.reached(Phase::Draining).await;
-        sleep(server.options.grace).await;
+        sleep(grace).await;
     };
     if first(pulse.gone(), over).await.is_err() {
         pulse.cut();
@@ -220,7 +227,7 @@ async fn upgraded(pulse: &Pulse, server: &ServerState) {
 
 /// Says a last word, and reads and drops what still comes, for a while and up to a bound: a socket that is closed with
 /// input unread takes back what it has sent (RFC 9112 §9.6).
-async fn linger(mut socket: Socket, server: &ServerState, mut word: &[u8]) {
+async fn linger(mut socket: Stream<Socket>, options: &Options, mut word: &[u8]) {
     let mut scratch = [0; 4096];
     let mut left = LINGER;
     let drained = poll_fn(|cx| {
@@ -230,16 +237,13 @@ async fn linger(mut socket: Socket, server: &ServerState, mut word: &[u8]) {
                 Err(_) => return Poll::Ready(()),
             }
         }
-        #[cfg(feature = "tls")]
-        ready!(socket.poll_close(cx));
-        socket.shut_down_writing();
+        ready!(socket.poll_shut_down_writing(cx));
         loop {
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match ready!(socket.poll_read_octets(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() && left > 0 => left = left.saturating_sub(buffer.filled().len()),
+            match ready!(socket.poll_read_slice(cx, &mut scratch)) {
+                Ok(read) if read > 0 && left > 0 => left = left.saturating_sub(read),
                 _ => return Poll::Ready(()),
             }
         }
     });
-    let _ = timeout(Duration::from_secs(server.options.deadlines.linger.into()), drained).await;
+    let _ = timeout(Duration::from_secs(options.deadlines.linger.into()), drained).await;
 }

@@ -8,22 +8,22 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pulse::Pulse;
-use crate::connection::Socket;
+use crate::stream::{Socket, Stream};
 
 /// A socket that tells what becomes of reading and writing. It goes back to the connection's task when it is dropped.
 #[derive(Debug)]
 pub(super) struct Io {
     /// There until the drop.
-    socket: Option<Socket>,
+    socket: Option<Stream<Socket>>,
     pulse: Arc<Pulse>,
 }
 
 impl Io {
-    pub(super) const fn new(socket: Socket, pulse: Arc<Pulse>) -> Self {
+    pub(super) const fn new(socket: Stream<Socket>, pulse: Arc<Pulse>) -> Self {
         Self { socket: Some(socket), pulse }
     }
 
-    fn socket(&mut self) -> io::Result<&mut Socket> {
+    fn socket(&mut self) -> io::Result<&mut Stream<Socket>> {
         if self.pulse.is_cut() {
             return Err(ErrorKind::ConnectionAborted.into());
         }
@@ -44,10 +44,10 @@ impl AsyncRead for Io {
         if self.pulse.rests() {
             self.socket()?.rest()?;
         }
-        let before = buffer.filled().len();
-        match self.socket()?.poll_read_octets(cx, buffer)? {
-            Poll::Ready(()) => {
-                self.pulse.received(buffer.filled().len() - before);
+        match self.socket()?.poll_read_slice(cx, buffer.initialize_unfilled())? {
+            Poll::Ready(read) => {
+                buffer.advance(read);
+                self.pulse.received(read);
                 Poll::Ready(Ok(()))
             }
             // To hyper, the end. The kernel is asked, since the runtime may not have heard yet of what has come.
@@ -86,12 +86,6 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = self.socket()?;
-        #[cfg(feature = "tls")]
-        std::task::ready!(socket.poll_close(cx));
-        #[cfg(not(feature = "tls"))]
-        let _ = cx;
-        socket.shut_down_writing();
-        Poll::Ready(Ok(()))
+        self.socket()?.poll_shut_down_writing(cx).map(Ok)
     }
 }

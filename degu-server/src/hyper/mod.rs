@@ -83,10 +83,10 @@ use tower_service::Service;
 pub use body::RequestBody;
 pub use caller::Caller;
 
-use crate::gate::Gate;
+use crate::admission::Admission;
+use crate::future::first;
 use crate::listen::Accepting;
-use crate::server::{Stop, first};
-use crate::state::{Phase, ServerState};
+use crate::state::{BeginOnDrop, Phase};
 use crate::{Listener, Options};
 
 /// Serves a tower service on a listening socket until `shutdown` ends, and then until what has begun is finished: see the
@@ -126,13 +126,14 @@ where
         let why = "on_connect is for apps on Degu's own workers: let the service look at its Caller";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
     }
-    let state = Arc::new(ServerState::new(options.workers(1)));
-    let _stop = Stop(state.clone(), Phase::Draining);
-    let gate = Gate::new(vec![Accepting::new(listener)?], state.clone());
+    let options = Arc::new(options.workers(1));
+    let state = Arc::new(options.state());
+    let _stop = BeginOnDrop(state.clone(), Phase::Draining);
+    let admission = Admission::new(vec![Accepting::new(listener)?], state.clone(), options.is_secure());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
-    let mut accepting = pin!(gate.run(move |accepted| {
-        let taken = connection::Taken::new(accepted, server.clone(), alive.clone());
+    let mut accepting = pin!(admission.run(move |accepted| {
+        let taken = connection::Taken::new(accepted, server.clone(), options.clone(), alive.clone());
         drop(tokio::spawn(taken.serve(service.clone())));
     }));
     if first(accepting.as_mut(), shutdown).await.is_err() {

@@ -18,20 +18,25 @@ use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
-use crate::connection::{Socket, Wait, Watch};
+use crate::connection::{Deadline, Wait};
 use crate::options::Deadlines;
+use crate::stream::{Socket, Stream};
 
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     state: Mutex<State>,
     /// Where hyper's side puts the socket when it is done with it.
-    returned: Mutex<Option<Socket>>,
+    returned: Mutex<Option<Stream<Socket>>>,
     gone: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    watch: Watch,
+    deadline: Deadline,
+    /// The seconds that were counted.
+    seconds: u32,
+    /// The service has taken too long.
+    is_late: bool,
     /// How many exchanges have begun.
     exchanges: u64,
     /// What is still there of the last one: its future or the body of its response, and the body of its request.
@@ -56,14 +61,15 @@ struct State {
 
 impl State {
     /// Something has changed that says what is waited for.
-    fn note(&self) {
-        self.watch.wait(match self.held > 0 {
+    fn note(&mut self) {
+        let wait = match self.held > 0 {
             _ if self.blocked => Wait::Write,
             true if self.wanted => Wait::Body,
-            true => Wait::App,
+            true => Wait::Handler,
             false if self.begun => Wait::Head,
             false => Wait::Request,
-        });
+        };
+        self.deadline.wait(wait, self.seconds);
     }
 }
 
@@ -87,7 +93,7 @@ impl Pulse {
 
     pub(super) fn received(&self, octets: usize) {
         let mut state = self.lock();
-        state.watch.moved(octets);
+        state.deadline.moved(octets);
         state.begun |= state.held == 0;
     }
 
@@ -106,7 +112,7 @@ impl Pulse {
     pub(super) fn wrote(&self, octets: Option<usize>) {
         let mut state = self.lock();
         state.blocked = octets.is_none();
-        state.watch.moved(octets.unwrap_or(0));
+        state.deadline.moved(octets.unwrap_or(0));
         state.note();
     }
 
@@ -125,7 +131,7 @@ impl Pulse {
         self.lock().cut
     }
 
-    pub(super) fn give_back(&self, socket: Socket) {
+    pub(super) fn give_back(&self, socket: Stream<Socket>) {
         *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
         self.gone.notify_one();
     }
@@ -134,9 +140,10 @@ impl Pulse {
 
     /// A request has come: an exchange is under way until the last hold on it is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Hold {
-        let mut state = self.lock();
-        state.watch.restart();
-        state.watch.handler(true);
+        let state = &mut *self.lock();
+        state.deadline.restart();
+        state.deadline.begin_handler(state.seconds);
+        state.is_late = false;
         state.exchanges += 1;
         (state.held, state.responded, state.wanted) = (1, false, false);
         Hold { pulse: self.clone(), exchange: state.exchanges }
@@ -148,8 +155,11 @@ impl Pulse {
     pub(super) fn second(&self, deadlines: &Deadlines) -> Option<Wait> {
         let mut state = self.lock();
         state.second = true;
-        state.watch.sweep(deadlines);
-        state.watch.expired().filter(|wait| *wait != Wait::App)
+        state.seconds += 1;
+        let now = state.seconds;
+        let expired = state.deadline.expired(now, deadlines);
+        state.is_late = expired == Some(Wait::Handler);
+        expired.filter(|_| !state.is_late)
     }
 
     /// The server stops.
@@ -164,7 +174,7 @@ impl Pulse {
     }
 
     /// The socket, if hyper is done with it. It is not after an upgrade.
-    pub(super) fn take_socket(&self) -> Option<Socket> {
+    pub(super) fn take_socket(&self) -> Option<Stream<Socket>> {
         self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -209,16 +219,13 @@ impl Hold {
 
     /// Whether the service has had its time.
     pub(super) fn is_late(&self) -> bool {
-        self.current().is_some_and(|state| state.watch.expired() == Some(Wait::App))
+        self.current().is_some_and(|state| state.is_late)
     }
 
     /// There is a response. Says whether it is to be the last because the server stops.
     pub(super) fn respond(&self) -> bool {
         let Some(mut state) = self.current() else { return true };
-        if state.watch.expired() == Some(Wait::App) {
-            state.watch.forgive();
-        }
-        state.watch.handler(false);
+        state.deadline.end_handler();
         state.responded = true;
         state.stopping
     }
@@ -243,8 +250,8 @@ impl Drop for Hold {
         if let Some(mut state) = self.current() {
             state.held -= 1;
             if state.held == 0 {
-                state.watch.handler(false);
-                state.watch.restart();
+                state.deadline.end_handler();
+                state.deadline.restart();
                 (state.begun, state.wanted, state.rests) = (false, false, true);
             }
         }

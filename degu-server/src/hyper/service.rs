@@ -43,7 +43,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let hold = self.pulse.begin();
-        let options = &self.origin.server.options;
+        let options = &self.origin.options;
         let refused = match Method::from(request.method().as_str()) {
             _ if request.version() == Version::HTTP_10 && !options.limits.allow_http10 => {
                 Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED)
@@ -107,7 +107,7 @@ where
         };
         this.future.set(None);
         let stopping = hold.respond();
-        let last = stopping || made.is_err() || hold.exchange() >= this.origin.server.options.max_requests;
+        let last = stopping || made.is_err() || hold.exchange() >= this.origin.options.max_requests;
         let mut response = match made {
             Ok(response) => response.map(Some),
             Err(status) => {

@@ -12,42 +12,95 @@ mod peer;
 mod plan;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::fs::File;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use degu_simulation::{Dice, Pipe, Seeds, patiently, pipe, tell};
 use degu_wire::{Address, Spin};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use crate::listen::Accepted;
 use crate::options::ErrorReply;
 use crate::state::{Phase, ServerState};
-use crate::{Handle, Server, worker};
+use crate::stream::Transport;
+use crate::worker::Worker;
+use crate::{Credentials, Handle, Server};
 use app::{Shared, Simulated};
 use peer::{Peer, Weather};
 use plan::{Plan, Stop};
 
-thread_local! {
-    static PIPES: RefCell<HashMap<RawFd, Pipe>> = RefCell::default();
+/// A connection on its way to the worker.
+pub(crate) struct Queued {
+    pipe: Pipe,
+    /// Counts the connections that the worker has taken.
+    registered: Arc<AtomicUsize>,
 }
 
-/// The connection that a descriptor stands for, if it stands for one.
-pub(crate) fn pipe_of(fd: &OwnedFd) -> Option<Pipe> {
-    PIPES.with_borrow_mut(|pipes| pipes.remove(&fd.as_raw_fd()))
-}
+impl Transport for Pipe {
+    type Accepted = Queued;
 
-fn accepted(pipe: Pipe) -> Result<Accepted, String> {
-    let fd = OwnedFd::from(File::open("/dev/null").map_err(|error| error.to_string())?);
-    PIPES.with_borrow_mut(|pipes| pipes.insert(fd.as_raw_fd(), pipe));
-    Ok(Accepted { fd, address: Address::IPV6_LOOPBACK, is_unix: false })
+    fn register(accepted: Queued) -> io::Result<(Self, Address, Option<Credentials>)> {
+        accepted.registered.fetch_add(1, Relaxed);
+        Ok((accepted.pipe, Address::IPV6_LOOPBACK, None))
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_readable(cx)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.poll_read_buffer(cx, buffer)
+    }
+
+    #[cfg(any(feature = "hyper", feature = "tls"))]
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = tokio::io::ReadBuf::new(bytes);
+        tokio::io::AsyncRead::poll_read(Pin::new(self), cx, &mut buffer).map_ok(|()| buffer.filled().len())
+    }
+
+    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut buffer = BytesMut::with_capacity(bytes.len());
+        let read = self.try_read(&mut buffer)?.ok_or(io::ErrorKind::WouldBlock)?;
+        bytes[..read].copy_from_slice(&buffer);
+        Ok(read)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_write_pieces(cx, pieces)
+    }
+
+    #[cfg(feature = "tls")]
+    fn try_write(&mut self, _: &[u8]) -> io::Result<usize> {
+        unreachable!("the simulation has no TLS")
+    }
+
+    fn rest(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_hung_up(&self) -> bool {
+        self.is_hung_up()
+    }
+
+    fn has_input(&self) -> bool {
+        self.has_input()
+    }
+
+    fn shut_down_writing(&self) {
+        self.shut_down_writing();
+    }
+
+    fn reset_on_close(&self) {
+        self.reset_on_close();
+    }
 }
 
 /// No deadline of a run is longer than this.
@@ -81,7 +134,6 @@ fn a_seed_is_a_run() {
 
 /// One run, and a number that stands for it.
 fn simulate(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Result<u64, String> {
-    PIPES.take();
     let mut dice = Dice::new(seed);
     let plan = plan(&mut dice);
     tell(|| format!("{plan:?}"));
@@ -99,19 +151,20 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let options = Server::options().workers(1).error_reply(reply).head_deadline(seconds(2)).idle(seconds(3));
     // Two looks, whatever the clock says.
     let spin = if shared.plan.looks { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
-    let state = Arc::new(ServerState::new(options.progress(2048, seconds(2)).spin(spin)));
+    let options = Arc::new(options.progress(2048, seconds(2)).spin(spin));
+    let state = Arc::new(options.state());
 
     let jobs = Rc::new(RefCell::new(None));
     let beside = beside(state.clone(), jobs.clone());
     let app = Arc::new(Simulated(shared.clone()));
-    let served = state.clone();
-    let work = tokio::task::spawn_local(async move { worker::work(&served, &app, 0, beside).await });
+    let worker = Worker { server: state.clone(), options, app, index: 0 };
+    let work = tokio::task::spawn_local(async move { worker.work::<Pipe, _>(beside).await });
     yield_now().await;
 
     let (peers, began) = (Vec::new(), Instant::now());
     let handle = Some(Handle::new(vec![Address::IPV6_LOOPBACK], state.clone(), std::thread::spawn(|| {})));
-    let (unserved, stopped) = (0, Vec::new());
-    let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, unserved, handle, stopped };
+    let (registered, stopped) = (Arc::default(), Vec::new());
+    let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, registered, handle, stopped };
     world.run().await?;
     world.stop(Stop::Drain);
     world.settle(|_| work.is_finished()).await.map_err(|error| format!("the worker does not end: {error}"))?;
@@ -127,8 +180,8 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
 /// What stands in for the acceptor: it gives away the sender of connections, and takes it back when the server stops.
 fn beside(
     state: Arc<ServerState>,
-    jobs: Rc<RefCell<Option<UnboundedSender<Accepted>>>>,
-) -> impl FnOnce(UnboundedSender<Accepted>) -> std::io::Result<std::pin::Pin<Box<dyn Future<Output = ()>>>> {
+    jobs: Rc<RefCell<Option<UnboundedSender<Queued>>>>,
+) -> impl FnOnce(UnboundedSender<Queued>) -> std::io::Result<std::pin::Pin<Box<dyn Future<Output = ()>>>> {
     move |sender| {
         *jobs.borrow_mut() = Some(sender);
         Ok(Box::pin(async move {
@@ -142,12 +195,12 @@ fn beside(
 struct World<'w> {
     shared: &'w Shared,
     state: &'w ServerState,
-    jobs: Rc<RefCell<Option<UnboundedSender<Accepted>>>>,
+    jobs: Rc<RefCell<Option<UnboundedSender<Queued>>>>,
     peers: Vec<Peer<'w>>,
     dice: Dice,
     began: Instant,
-    /// Connections that the worker never saw.
-    unserved: usize,
+    /// How many connections the worker has taken.
+    registered: Arc<AtomicUsize>,
     /// What the server is stopped with, until it is.
     handle: Option<Handle>,
     /// Who waits for its end.
@@ -170,10 +223,6 @@ impl World<'_> {
                 self.stop(stop);
             }
             yield_now().await;
-            if self.state.phase() == Phase::Aborting {
-                // Descriptors in a queue that is dropped are closed.
-                self.unserved += PIPES.take().len();
-            }
             self.shared.complaint()?;
             let all = self.state.is_stopping() || self.peers.len() == self.shared.plan.callers.len();
             if all && self.peers.iter().all(Peer::is_done) {
@@ -278,7 +327,7 @@ impl World<'_> {
         let (Some(caller), Some(jobs)) = (self.shared.plan.callers.get(number), &*jobs) else { return Ok(false) };
         let (near, far) = pipe(&mut self.dice, caller.transport, caller.most);
         self.state.counters[0].open.fetch_add(1, Relaxed);
-        jobs.send(accepted(near)?).map_err(|_| "the worker is gone")?;
+        jobs.send(Queued { pipe: near, registered: self.registered.clone() }).map_err(|_| "the worker is gone")?;
         self.peers.push(Peer::new(number, caller, far));
         Ok(true)
     }
@@ -289,8 +338,10 @@ impl World<'_> {
         let moved = self.peers.iter().map(|peer| peer.far.moved());
         let (received, sent) = moved.fold((0, 0), |(up, down), moved| (up + moved.0, down + moved.1));
         let requests = self.shared.requests.load(Relaxed);
+        // The others were in the queue when it was dropped.
+        let unserved = self.peers.len() - self.registered.load(Relaxed);
         let (counted, seen) =
-            ((stats.open, stats.requests, stats.received, stats.sent), (self.unserved, requests, received, sent));
+            ((stats.open, stats.requests, stats.received, stats.sent), (unserved, requests, received, sent));
         if counted == seen { Ok(()) } else { Err(format!("{counted:?} were counted for {seen:?}")) }
     }
 }

@@ -9,8 +9,8 @@ use degu_wire::BoxError;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::future::first;
 use crate::http::HttpBody;
-use crate::server::first;
 
 type Passed = Result<Option<Frame<Bytes>>, BoxError>;
 

@@ -68,6 +68,7 @@ pub struct AppService<A> {
 struct Shared<A> {
     app: Arc<A>,
     state: Arc<ServerState>,
+    options: Arc<Options>,
     queues: Vec<UnboundedSender<Job>>,
     turn: AtomicUsize,
 }
@@ -97,9 +98,17 @@ impl<A: App> AppService<A> {
         let workers = options.workers;
         // Whether there must be a Host is for the server around it to say.
         Arc::make_mut(&mut options.limits).allow_missing_host = true;
-        let state = Arc::new(ServerState::new(options));
+        let state = Arc::new(options.state());
         let queues = (0..workers).map(worker::start).collect::<io::Result<_>>()?;
-        Ok(Self { shared: Arc::new(Shared { app: Arc::new(app), state, queues, turn: AtomicUsize::new(0) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                app: Arc::new(app),
+                state,
+                options: Arc::new(options),
+                queues,
+                turn: AtomicUsize::new(0),
+            }),
+        })
     }
 }
 
@@ -121,7 +130,8 @@ where
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let (answer, answered) = oneshot::channel();
         let (app, state) = (self.shared.app.clone(), self.shared.state.clone());
-        let job: Job = Box::new(move || Box::pin(worker::serve(app, state, request, answer)));
+        let options = self.shared.options.clone();
+        let job: Job = Box::new(move || Box::pin(worker::serve(app, state, options, request, answer)));
         let queues = &self.shared.queues;
         // A thread that is gone drops the job, and the future hears of it.
         let _ = queues[self.shared.turn.fetch_add(1, Relaxed) % queues.len()].send(job);

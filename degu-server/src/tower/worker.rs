@@ -2,15 +2,16 @@
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::thread;
 
 use bytes::Buf;
 use degu_wire::machine::{Connection, Content, RequestHead, Server};
-use degu_wire::{Address, BoxError, Framing, LocalBody, Source};
+use degu_wire::{Address, BoxError, Fault, Framing, LocalBody, Source};
 use http::header::{CONNECTION, EXPECT, HOST};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -20,10 +21,11 @@ use tokio::sync::oneshot;
 
 use super::body::{ServiceBody, pass};
 use super::plain;
+use crate::body_channel::{self, Supplier};
+use crate::future::first;
 use crate::http::{HttpBody, reframed};
-use crate::origin::Origin;
+use crate::options::Options;
 use crate::request::components;
-use crate::server::first;
 use crate::state::ServerState;
 use crate::{App, Incoming, IntoResponse, Session};
 
@@ -62,12 +64,13 @@ pub(super) fn start(index: usize) -> io::Result<UnboundedSender<Job>> {
 pub(super) async fn serve<A: App, B>(
     app: Arc<A>,
     state: Arc<ServerState>,
+    options: Arc<Options>,
     request: Request<B>,
     mut answer: oneshot::Sender<Response<ServiceBody>>,
 ) where
     B: Body<Data: Buf, Error: Into<BoxError>> + 'static,
 {
-    let Err(response) = first(answer.closed(), exchange(&*app, &state, request)).await else { return };
+    let Err(response) = first(answer.closed(), exchange(&*app, &state, &options, request)).await else { return };
     let (parts, mut body) = match response {
         Ok(response) => response.into_parts(),
         Err(status) => return drop(answer.send(plain(status))),
@@ -83,6 +86,7 @@ pub(super) async fn serve<A: App, B>(
 async fn exchange<A: App, B>(
     app: &A,
     state: &Arc<ServerState>,
+    options: &Options,
     request: Request<B>,
 ) -> Result<Response<HttpBody>, StatusCode>
 where
@@ -90,8 +94,8 @@ where
 {
     let (mut parts, body) = request.into_parts();
     let body = reframed(&mut parts.headers, body);
-    let head = head(&parts, &body, state)?;
-    if !state.options.allows(head.method()) {
+    let head = head(&parts, &body, options)?;
+    if !options.allows(head.method()) {
         return Err(StatusCode::NOT_IMPLEMENTED);
     }
     let mut session = session(&parts, state);
@@ -99,7 +103,7 @@ where
     if !app.on_connect(&mut session).await {
         return Err(StatusCode::FORBIDDEN);
     }
-    if let Some(on_connect) = &state.options.on_connect
+    if let Some(on_connect) = &options.on_connect
         && !on_connect(&mut session).await
     {
         return Err(StatusCode::FORBIDDEN);
@@ -110,7 +114,9 @@ where
         (Content::Chunked, Some(source)) => (Framing::Chunked, source),
         _ => (Framing::None, nothing()),
     };
-    let body = Incoming::new(Origin::elsewhere(source, state.options.limits.max_chunk), framing);
+    let (supplier, reader) = body_channel::channel();
+    let body = Incoming::of_channel(reader, framing, options.limits.max_chunk);
+    drop(tokio::task::spawn_local(supply(supplier, source)));
     let path = components(head.path());
     let response = app.handle(&mut session, crate::Request::new(&head, &path, body)).await.into_response();
     response.into_http().map_err(|error| {
@@ -123,6 +129,22 @@ where
     })
 }
 
+/// Supplies the parts of a body as they are asked for, until its end or until its reader is gone.
+async fn supply(supplier: Supplier, mut source: Pin<Box<dyn Source>>) {
+    poll_fn(|cx| {
+        while !supplier.is_abandoned() {
+            if !supplier.is_wanted(cx) {
+                return Poll::Pending;
+            }
+            let part = ready!(source.as_mut().poll_part(cx)).transpose();
+            // Whatever its server says about it, there is no more of this body.
+            supplier.supply(part.map_err(|_| Fault::TruncatedBody.into()));
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
 fn nothing() -> Pin<Box<dyn Source>> {
     Box::pin(|_: &mut std::task::Context<'_>| Poll::Ready(None))
 }
@@ -132,7 +154,7 @@ fn status(code: u16) -> StatusCode {
 }
 
 /// The head, read by our own parser.
-fn head(parts: &http::request::Parts, body: &LocalBody, state: &ServerState) -> Result<RequestHead, StatusCode> {
+fn head(parts: &http::request::Parts, body: &LocalBody, options: &Options) -> Result<RequestHead, StatusCode> {
     let uri = &parts.uri;
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let mut text = format!("{} {target} HTTP/1.1\r\n", parts.method).into_bytes();
@@ -158,7 +180,7 @@ fn head(parts: &http::request::Parts, body: &LocalBody, state: &ServerState) -> 
     }
     text.extend_from_slice(framing.as_bytes());
     text.extend_from_slice(b"\r\n");
-    let mut machine = Connection::<Server>::new(state.options.limits.clone());
+    let mut machine = Connection::<Server>::new(options.limits.clone());
     machine.receive_buffer().extend_from_slice(&text);
     match machine.poll_request() {
         Ok(Poll::Ready(Some(head))) => Ok(head),

@@ -1,6 +1,6 @@
-//! The one that accepts, and hands each connection to the worker that has the fewest.
+//! Hands each accepted connection to the worker that has the fewest, and starts workers.
 //!
-//! It is a task of the first worker, so a server of one thread has one thread. SO_REUSEPORT would share the work without
+//! The dispatcher is a task of the first worker, so a server of one thread has one thread. SO_REUSEPORT would share the work without
 //! it, but does not exist for Unix sockets, and on TCP drops the backlog of a socket that is closed.
 
 use std::sync::Arc;
@@ -9,15 +9,17 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::App;
-use crate::gate::Gate;
+use crate::admission::Admission;
 use crate::listen::{Accepted, Accepting};
 use crate::state::ServerState;
-use crate::worker;
+use crate::stream::Socket;
+use crate::worker::Worker;
+use crate::{App, Options};
 
 /// A queue to each worker that has been started.
-pub(crate) struct Acceptor<A> {
+pub(crate) struct Dispatcher<A> {
     state: Arc<ServerState>,
+    options: Arc<Options>,
     app: Arc<A>,
     queues: Vec<UnboundedSender<Accepted>>,
     threads: Vec<JoinHandle<()>>,
@@ -25,14 +27,21 @@ pub(crate) struct Acceptor<A> {
     complete: bool,
 }
 
-impl<A: App> Acceptor<A> {
-    pub(crate) fn new(state: Arc<ServerState>, app: Arc<A>, first_queue: UnboundedSender<Accepted>) -> Self {
-        Self { state, app, queues: vec![first_queue], threads: Vec::new(), complete: false }
+impl<A: App> Dispatcher<A> {
+    pub(crate) fn new(
+        state: Arc<ServerState>,
+        options: Arc<Options>,
+        app: Arc<A>,
+        first_queue: UnboundedSender<Accepted>,
+    ) -> Self {
+        Self { state, options, app, queues: vec![first_queue], threads: Vec::new(), complete: false }
     }
 
     /// Accepts until the server stops; then waits for the threads of the other workers.
     pub(crate) async fn run(mut self, sockets: Vec<Accepting>) {
-        Gate::new(sockets, self.state.clone()).run(|accepted| self.hand_over(accepted)).await;
+        Admission::new(sockets, self.state.clone(), self.options.is_secure())
+            .run(|accepted| self.hand_over(accepted))
+            .await;
         // Without queues the workers finish what they have.
         self.queues.clear();
         let threads = self.threads;
@@ -63,10 +72,11 @@ impl<A: App> Acceptor<A> {
     fn start_worker(&mut self) -> bool {
         let index = self.queues.len();
         let (started, start) = std::sync::mpsc::sync_channel(1);
-        let (state, app) = (self.state.clone(), self.app.clone());
+        let (server, options) = (self.state.clone(), self.options.clone());
+        let worker = Worker { server, options, app: self.app.clone(), index };
         let thread = thread::Builder::new().name(format!("degu-{index}")).spawn(move || {
-            let ended = worker::run(&state, &app, index, |jobs| {
-                let _ = started.send(jobs);
+            let ended = worker.run::<Socket, _>(|queue| {
+                let _ = started.send(queue);
                 Ok(std::future::ready(()))
             });
             if let Err(error) = ended {

@@ -1,4 +1,4 @@
-//! The way in: who accepts connections, and what those hear for whom there is no room.
+//! Accepts connections, up to the cap: those beyond it wait, and are refused if they wait for long.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,8 +13,8 @@ use nix::libc::MSG_NOSIGNAL;
 use socket2::SockRef;
 use tokio::time::timeout;
 
+use crate::future::first;
 use crate::listen::{Accepted, Accepting};
-use crate::server::first;
 use crate::state::{Phase, ServerState};
 
 /// How long accepting rests after an error that is not the fault of the connection, such as no descriptors left.
@@ -25,16 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// The listening sockets of a server, and its cap.
-pub(crate) struct Gate {
+pub(crate) struct Admission {
     sockets: Vec<Accepting>,
     /// Which socket is asked first: each in turn, so that a busy one starves none.
     turn: usize,
     state: Arc<ServerState>,
+    /// Connections are TLS.
+    is_secure: bool,
 }
 
-impl Gate {
-    pub(crate) const fn new(sockets: Vec<Accepting>, state: Arc<ServerState>) -> Self {
-        Self { sockets, turn: 0, state }
+impl Admission {
+    pub(crate) const fn new(sockets: Vec<Accepting>, state: Arc<ServerState>, is_secure: bool) -> Self {
+        Self { sockets, turn: 0, state, is_secure }
     }
 
     /// Accepts until the server stops, and hands every connection over.
@@ -90,7 +92,7 @@ impl Gate {
                 }
                 self.state.accepted.fetch_add(1, Relaxed);
                 self.state.refused.fetch_add(1, Relaxed);
-                refuse(&accepted, self.state.options.is_secure());
+                refuse(&accepted, self.is_secure);
             }
         }
     }

@@ -1,0 +1,236 @@
+//! The channel through which a request's body reaches its reader, part by part.
+//!
+//! A connection's task owns the machine that decodes the body; the reader is the handler, or another task of the same
+//! thread that the handler gave the body to. The reader asks for a part, the connection's task decodes one, puts it into
+//! the slot, and wakes the reader. So a reader that does not ask has nothing decoded for it, and the peer feels the
+//! back-pressure.
+//!
+//! ```text
+//!   Incoming ── wants a part ─▶ ┌ slot ┐ ◀─ supplies one ── the connection's task ◀── machine
+//!            ◀── takes it ───── └──────┘
+//! ```
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use degu_wire::{Part, RemoteError};
+
+/// Why the body of a request can not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// The peer broke the protocol, sent more than was allowed, or closed before the end.
+    ///
+    /// An app that fails with it has the peer answered with the [status](RemoteError::status) of the fault.
+    Peer(RemoteError),
+    /// The exchange is over: its response has been sent, or its connection is gone.
+    Over,
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Peer(error) => write!(f, "the peer sent {error}"),
+            Self::Over => f.write_str("the exchange of this body is over"),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Peer(error) => Some(error),
+            Self::Over => None,
+        }
+    }
+}
+
+/// The channel: shared by the connection's task and the reader, both on one thread.
+#[derive(Debug)]
+pub(crate) struct BodyChannel {
+    state: RefCell<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The next part; `Some(None)` is the end of the body.
+    slot: Option<Option<Part>>,
+    /// A fault of the peer, which the decoder or the reader found.
+    fault: Option<RemoteError>,
+    /// The reader waits for a part.
+    is_wanted: bool,
+    /// No more parts will come.
+    is_closed: bool,
+    /// The body's handle was dropped.
+    is_abandoned: bool,
+    /// The task that supplies parts.
+    supplier: Option<Waker>,
+    /// The reader's task, where that is not the supplier's.
+    reader: Option<Waker>,
+}
+
+/// The end of the channel that supplies parts. Dropping it closes the channel.
+#[derive(Debug)]
+pub(crate) struct Supplier(Rc<BodyChannel>);
+
+/// The end of the channel that reads parts. Dropping it abandons the body.
+#[derive(Debug)]
+pub(crate) struct Reader(Rc<BodyChannel>);
+
+/// Creates a channel.
+pub(crate) fn channel() -> (Supplier, Reader) {
+    let channel = Rc::new(BodyChannel { state: RefCell::default() });
+    (Supplier(channel.clone()), Reader(channel))
+}
+
+impl Supplier {
+    /// Returns whether the reader waits for a part. If it does not, the task is woken when it does.
+    pub(crate) fn is_wanted(&self, cx: &Context<'_>) -> bool {
+        let state = &mut *self.0.state.borrow_mut();
+        if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            state.supplier = Some(cx.waker().clone());
+        }
+        state.is_wanted
+    }
+
+    /// Supplies what the reader waits for: a part, the end of the body, or a fault.
+    pub(crate) fn supply(&self, part: Result<Option<Part>, RemoteError>) {
+        let mut state = self.0.state.borrow_mut();
+        match part {
+            Ok(part) => state.slot = Some(part),
+            Err(fault) => state.fault = Some(fault),
+        }
+        state.is_wanted = false;
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+    }
+
+    /// Returns the fault that the decoder or the reader found.
+    pub(crate) fn fault(&self) -> Option<RemoteError> {
+        self.0.state.borrow().fault
+    }
+
+    /// Returns whether the body's handle was dropped.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.state.borrow().is_abandoned
+    }
+}
+
+impl Drop for Supplier {
+    fn drop(&mut self) {
+        let mut state = self.0.state.borrow_mut();
+        (state.is_closed, state.is_wanted) = (true, false);
+        let reader = state.reader.take();
+        drop(state);
+        wake(reader);
+    }
+}
+
+impl Reader {
+    /// Returns the next part, or `None` at the end of the body.
+    pub(crate) fn poll_part(&self, cx: &Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
+        let mut state = self.0.state.borrow_mut();
+        if let Some(part) = state.slot.take() {
+            return Poll::Ready(Ok(part));
+        }
+        if state.is_closed {
+            return Poll::Ready(Err(BodyError::Over));
+        }
+        if let Some(fault) = state.fault {
+            return Poll::Ready(Err(BodyError::Peer(fault)));
+        }
+        state.is_wanted = true;
+        // The connection's task looks by itself whether a part is wanted, when it has polled the handler.
+        if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            state.reader = Some(cx.waker().clone());
+            let supplier = state.supplier.clone();
+            drop(state);
+            wake(supplier);
+        }
+        Poll::Pending
+    }
+
+    /// Takes back that a part is wanted, so that its absence is not held against the peer.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.0.state.borrow_mut();
+        if std::mem::take(&mut state.is_wanted) {
+            state.reader = None;
+            let supplier = state.supplier.clone();
+            drop(state);
+            wake(supplier);
+        }
+    }
+
+    /// Notes a fault that the reader found. Nothing more is read.
+    pub(crate) fn refuse(&self, fault: RemoteError) -> BodyError {
+        let state = &mut *self.0.state.borrow_mut();
+        if state.is_closed { BodyError::Over } else { BodyError::Peer(*state.fault.get_or_insert(fault)) }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.0.state.borrow_mut();
+        (state.is_abandoned, state.is_wanted) = (true, false);
+        let supplier = state.supplier.take();
+        drop(state);
+        wake(supplier);
+    }
+}
+
+/// Wakes a task, to be called without a borrow of the state: a waker may run code of others.
+fn wake(task: Option<Waker>) {
+    if let Some(task) = task {
+        task.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use degu_wire::Fault;
+
+    use super::*;
+
+    fn data(text: &'static str) -> Option<Part> {
+        Some(Part::Data(text.into()))
+    }
+
+    #[test]
+    fn a_part_is_supplied_when_it_is_wanted() {
+        let cx = &Context::from_waker(Waker::noop());
+        let (supplier, reader) = channel();
+        assert!(!supplier.is_wanted(cx));
+        assert!(reader.poll_part(cx).is_pending() && supplier.is_wanted(cx));
+        supplier.supply(Ok(data("part")));
+        assert!(!supplier.is_wanted(cx));
+        assert!(matches!(reader.poll_part(cx), Poll::Ready(Ok(Some(Part::Data(part)))) if part == "part"));
+        assert!(reader.poll_part(cx).is_pending() && supplier.is_wanted(cx));
+        reader.give_up();
+        assert!(!supplier.is_wanted(cx) && !supplier.is_abandoned());
+    }
+
+    #[test]
+    fn what_was_supplied_outlives_the_supplier() {
+        let cx = &Context::from_waker(Waker::noop());
+        let (supplier, reader) = channel();
+        supplier.supply(Ok(data("part")));
+        drop(supplier);
+        assert!(matches!(reader.poll_part(cx), Poll::Ready(Ok(Some(_)))));
+        assert!(matches!(reader.poll_part(cx), Poll::Ready(Err(BodyError::Over))));
+    }
+
+    #[test]
+    fn faults_of_either_end_are_known_to_both() {
+        let cx = &Context::from_waker(Waker::noop());
+        let (supplier, reader) = channel();
+        let fault = RemoteError::from(Fault::BodyTooLarge);
+        assert_eq!(reader.refuse(fault), BodyError::Peer(fault));
+        assert_eq!(supplier.fault(), Some(fault));
+        assert!(matches!(reader.poll_part(cx), Poll::Ready(Err(BodyError::Peer(_)))));
+        drop(reader);
+        assert!(supplier.is_abandoned());
+    }
+}

@@ -1,0 +1,237 @@
+//! The byte stream of a connection: a transport, with TLS over it or without.
+//!
+//! This is the part that the driver of apps and `hyper::serve` share.
+//!
+//! ```text
+//!   Stream ─▶ Tls, if there is a policy ─▶ Transport: a Socket, or a pipe of the simulation
+//! ```
+
+mod socket;
+#[cfg(feature = "tls")]
+mod tls;
+mod transport;
+
+#[cfg(feature = "tls")]
+use std::future::poll_fn;
+use std::io::{self, ErrorKind, IoSlice};
+#[cfg(feature = "tls")]
+use std::pin::pin;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+
+pub(crate) use socket::Socket;
+pub(crate) use transport::Transport;
+
+/// The byte stream of a connection.
+#[derive(Debug)]
+pub(crate) struct Stream<T: Transport> {
+    transport: T,
+    #[cfg(feature = "tls")]
+    tls: Option<Box<tls::Tls>>,
+}
+
+impl<T: Transport> Stream<T> {
+    pub(crate) const fn new(transport: T) -> Self {
+        Self {
+            transport,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
+    /// Waits until there is input, or its end.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        #[cfg(feature = "tls")]
+        if self.tls.as_mut().is_some_and(|tls| tls.has_input()) {
+            return Poll::Ready(Ok(()));
+        }
+        self.transport.poll_readable(cx)
+    }
+
+    /// Appends input to the buffer. 0 bytes are the end.
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            return tls::pending(tls.read(io, append(buffer)));
+        }
+        self.transport.poll_read(cx, buffer)
+    }
+
+    /// Reads into a slice. 0 bytes are the end.
+    #[cfg(feature = "hyper")]
+    pub(crate) fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            return tls::pending(tls.read(io, |plain| {
+                let fits = plain.len().min(bytes.len());
+                bytes[..fits].copy_from_slice(&plain[..fits]);
+                fits
+            }));
+        }
+        self.transport.poll_read_slice(cx, bytes)
+    }
+
+    /// Appends the input that is here to the buffer, through `scratch`, without waiting. 0 bytes are the end, `None` is
+    /// nothing.
+    pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
+        let read = match &mut self.transport {
+            #[cfg(feature = "tls")]
+            transport if self.tls.is_some() => match &mut self.tls {
+                Some(tls) => tls.read(&mut tls::Now(transport), append(buffer)),
+                None => return Ok(None),
+            },
+            transport => transport.try_read(scratch).inspect(|&read| buffer.extend_from_slice(&scratch[..read])),
+        };
+        match read {
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Writes as much as there is room for.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            return tls::pending(tls.write(io, pieces));
+        }
+        self.transport.poll_write(cx, pieces)
+    }
+
+    /// Goes back to the cheapest way of waiting for input. To be called when a connection becomes idle.
+    pub(crate) fn rest(&mut self) -> io::Result<()> {
+        self.transport.rest()
+    }
+
+    /// Returns whether the peer is gone for good. A half-close does not show here: that peer may still read.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.transport.is_hung_up()
+    }
+
+    /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have heard yet.
+    pub(crate) fn has_input(&mut self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.as_mut().is_some_and(|tls| tls.has_input()) {
+            return true;
+        }
+        self.transport.has_input()
+    }
+
+    /// Half-closes the connection, under TLS with close_notify first: there the end of the transport proves nothing.
+    pub(crate) fn poll_shut_down_writing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            // A peer that is gone has no use for it.
+            if tls::pending(tls.close(io)).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        let _ = cx;
+        self.transport.shut_down_writing();
+        Poll::Ready(())
+    }
+
+    /// Makes closing look like a failure, as far as the transport can.
+    pub(crate) fn reset_on_close(&mut self) {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            tls.is_cut = true;
+        }
+        self.transport.reset_on_close();
+    }
+}
+
+/// Why there is no handshake.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+pub(crate) enum HandshakeError {
+    /// The peer was refused, or refused the server.
+    Tls(degu_tls::Error),
+    /// The socket failed.
+    Io(io::Error),
+    /// The server stops.
+    Stopping,
+}
+
+#[cfg(feature = "tls")]
+impl<T: Transport> Stream<T> {
+    /// Makes the handshake once there is a free turn, and returns who the peer is. The caller bounds its time.
+    ///
+    /// After a failure the transport is left as it is, with the alert written: the connection lingers like any other, so
+    /// that the peer can read it. `stops` says whether the server stops; a peer that has sent nothing is not waited for
+    /// then.
+    pub(crate) async fn secure(
+        &mut self,
+        policy: &degu_tls::ServerTls,
+        turns: &tokio::sync::Semaphore,
+        stops: impl Fn() -> bool,
+    ) -> Result<Option<Arc<degu_tls::PeerIdentity>>, HandshakeError> {
+        use degu_tls::drive::Progress;
+
+        let transport = &mut self.transport;
+        let check = |transport: &T| match stops() && !transport.has_input() {
+            true => Err(HandshakeError::Stopping),
+            false => Ok(()),
+        };
+        // A peer that sends nothing takes no turn.
+        poll_fn(|cx| {
+            check(transport)?;
+            transport.poll_readable(cx).map_err(HandshakeError::Io)
+        })
+        .await?;
+        let mut turn = pin!(turns.acquire());
+        let _turn = poll_fn(|cx| {
+            check(transport)?;
+            turn.as_mut().poll(cx).map(Ok)
+        })
+        .await?;
+        let mut handshake = policy.accept().handshake().map_err(HandshakeError::Tls)?;
+        let done = poll_fn(|cx| {
+            check(transport)?;
+            match handshake.advance(&mut tls::Polled { transport, cx, is_broken: false }) {
+                Ok(Progress::Done) => Poll::Ready(Ok(Ok(()))),
+                Err(error) => Poll::Ready(Ok(Err(error))),
+                // All that had come is read: the rest is not waited for.
+                Ok(Progress::Blocked) if stops() => Poll::Ready(Err(HandshakeError::Stopping)),
+                Ok(Progress::Blocked) => Poll::Pending,
+            }
+        });
+        if let Err(error) = done.await? {
+            poll_fn(|cx| {
+                let io = &mut tls::Polled { transport, cx, is_broken: false };
+                handshake.write_alert(io);
+                if io.is_broken || !handshake.wants_write() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            return Err(HandshakeError::Tls(error));
+        }
+        let secured = handshake.secure().map_err(HandshakeError::Tls)?;
+        let peer = secured.peer().cloned();
+        self.tls = Some(Box::new(tls::Tls::new(secured)));
+        Ok(peer)
+    }
+}
+
+#[cfg(feature = "tls")]
+impl<T: Transport> Drop for Stream<T> {
+    /// Sends close_notify, however the connection ends, as far as the socket takes it.
+    fn drop(&mut self) {
+        if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_cut) {
+            let _ = tls.close(&mut tls::Now(&mut self.transport));
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
+    |bytes| {
+        buffer.extend_from_slice(bytes);
+        bytes.len()
+    }
+}

@@ -1,0 +1,240 @@
+//! A connected socket, waited for as cheaply as its kind allows.
+//!
+//! A readiness that nothing waits for wakes a thread in vain. On a TCP socket the kernel reports room to write only after
+//! a write found none. On a Unix socket it does so for every message that the peer takes, so there a socket is registered
+//! for reading alone, and again for both once a write has found no room.
+
+use std::io::{self, ErrorKind, IoSlice, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use degu_wire::Address;
+use nix::libc::MSG_NOSIGNAL;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
+use tokio::io::unix::AsyncFd;
+#[cfg(any(feature = "hyper", feature = "tls"))]
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
+use tokio::net::TcpStream;
+
+use super::transport::Transport;
+use crate::listen::Accepted;
+use crate::{Credentials, credentials};
+
+/// The number of pieces in one write. Systems refuse more than `IOV_MAX`, which is 1,024 on most.
+const PIECES: usize = 64;
+/// Input of a small message goes through a buffer of this size on the stack: copying it costs less than clearing as much of
+/// the receive buffer as might be filled.
+const SMALL: usize = 4 * 1024;
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixSocket),
+}
+
+/// A connected Unix socket.
+#[derive(Debug)]
+pub(crate) struct UnixSocket {
+    /// `None` after a registration failed: the socket is closed.
+    fd: Option<AsyncFd<OwnedFd>>,
+    /// It is registered for writing too.
+    writes: bool,
+}
+
+impl UnixSocket {
+    fn new(fd: OwnedFd) -> io::Result<Self> {
+        Ok(Self { fd: Some(registered(fd, Interest::READABLE)?), writes: false })
+    }
+
+    fn fd(&self) -> io::Result<&AsyncFd<OwnedFd>> {
+        self.fd.as_ref().ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
+    /// Registers the socket for reading alone, or for both.
+    fn register(&mut self, writes: bool) -> io::Result<()> {
+        if self.writes != writes {
+            let fd = self.fd.take().ok_or(ErrorKind::NotConnected)?.into_inner();
+            let interest = if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            self.fd = Some(registered(fd, interest)?);
+            self.writes = writes;
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let fd = self.fd()?;
+            let mut ready = ready!(fd.poll_read_ready(cx))?;
+            match ready.try_io(|fd| (&*SockRef::from(fd)).read(bytes)) {
+                Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(read) => {
+                    if read.as_ref().is_ok_and(|read| (1..bytes.len()).contains(read)) {
+                        // All that had come was read: the runtime will be told when there is more (epoll(7)).
+                        ready.clear_ready();
+                    }
+                    return Poll::Ready(read);
+                }
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if !self.writes {
+            match send(self.fd()?.as_fd(), pieces) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.register(true)?,
+                sent => return Poll::Ready(sent),
+            }
+        }
+        loop {
+            let mut ready = ready!(self.fd()?.poll_write_ready(cx))?;
+            if let Ok(sent) = ready.try_io(|fd| send(fd.as_fd(), pieces)) {
+                return Poll::Ready(sent);
+            }
+        }
+    }
+}
+
+impl Socket {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Tcp(stream) => Some(stream.as_fd()),
+            Self::Unix(socket) => socket.fd.as_ref().map(AsFd::as_fd),
+        }
+    }
+
+    fn state(&self, interest: PollFlags) -> PollFlags {
+        let Some(fd) = self.fd() else { return PollFlags::POLLHUP };
+        let mut fds = [PollFd::new(fd, interest)];
+        // It fails only for want of memory, in which case nothing is known.
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        fds[0].revents().unwrap_or(PollFlags::empty())
+    }
+}
+
+impl Transport for Socket {
+    type Accepted = Accepted;
+
+    fn register(accepted: Accepted) -> io::Result<(Self, Address, Option<Credentials>)> {
+        let Accepted { fd, address, is_unix } = accepted;
+        Ok(match is_unix {
+            true => {
+                let credentials = credentials::of_peer(&fd);
+                (Self::Unix(UnixSocket::new(fd)?), address, credentials)
+            }
+            false => (Self::Tcp(TcpStream::from_std(fd.into())?), address, None),
+        })
+    }
+
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(socket) => socket.fd()?.poll_read_ready(cx).map_ok(drop),
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let socket = match self {
+            Self::Tcp(stream) => return pin!(stream.read_buf(buffer)).poll(cx),
+            Self::Unix(socket) => socket,
+        };
+        let (at, room) = (buffer.len(), buffer.spare_capacity_mut().len());
+        if room <= 2 * SMALL {
+            let mut small = [0; SMALL];
+            let fits = room.min(SMALL);
+            return socket.poll_read(cx, &mut small[..fits]).map_ok(|read| {
+                buffer.extend_from_slice(&small[..read]);
+                read
+            });
+        }
+        // So much room is there only while a large body arrives.
+        ready!(socket.fd()?.poll_read_ready(cx)).map(drop)?;
+        buffer.resize(at + room, 0);
+        let read = socket.poll_read(cx, &mut buffer[at..]);
+        buffer.truncate(at + if let Poll::Ready(Ok(read)) = read { read } else { 0 });
+        read
+    }
+
+    #[cfg(any(feature = "hyper", feature = "tls"))]
+    fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => {
+                let mut buffer = ReadBuf::new(bytes);
+                Pin::new(stream).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
+            }
+            Self::Unix(socket) => socket.poll_read(cx, bytes),
+        }
+    }
+
+    fn try_read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let fd = self.fd().ok_or(ErrorKind::NotConnected)?;
+        (&*SockRef::from(&fd)).read(bytes)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match (self, pieces) {
+            (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(cx, one),
+            (Self::Tcp(stream), pieces) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            (Self::Unix(socket), pieces) => socket.poll_write(cx, pieces),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        send(self.fd().ok_or(ErrorKind::NotConnected)?, &[IoSlice::new(bytes)])
+    }
+
+    fn rest(&mut self) -> io::Result<()> {
+        if let Self::Unix(socket) = self { socket.register(false) } else { Ok(()) }
+    }
+
+    fn is_hung_up(&self) -> bool {
+        self.state(PollFlags::empty()).intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
+    }
+
+    fn has_input(&self) -> bool {
+        !self.state(PollFlags::POLLIN).is_empty()
+    }
+
+    fn shut_down_writing(&self) {
+        if let Some(fd) = self.fd() {
+            // A peer that is gone has no use for it.
+            let _ = SockRef::from(&fd).shutdown(Shutdown::Write);
+        }
+    }
+
+    fn reset_on_close(&self) {
+        if let Some(fd) = self.fd() {
+            // A Unix socket has no reset: there the end is all that the peer sees.
+            let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "the replacement is unsafe because of types that may replace their descriptor; OwnedFd does not"
+)]
+fn registered(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, interest)
+}
+
+fn send(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let socket = SockRef::from(&fd);
+    loop {
+        let sent = match pieces {
+            [one] => socket.send_with_flags(one, MSG_NOSIGNAL),
+            pieces => socket.send_vectored_with_flags(&pieces[..pieces.len().min(PIECES)], MSG_NOSIGNAL),
+        };
+        if !sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+            return sent;
+        }
+    }
+}

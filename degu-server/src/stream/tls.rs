@@ -1,0 +1,112 @@
+//! TLS over a transport: the two are joined by [`Read`] and [`Write`] that never block.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::task::{Context, Poll};
+
+use degu_tls::drive::Secured;
+
+use super::transport::Transport;
+
+/// A TLS session whose handshake is done.
+#[derive(Debug)]
+pub(super) struct Tls {
+    secured: Secured,
+    /// The connection is reset, so that close_notify must not be sent: the peer would take a part for the whole.
+    pub(super) is_cut: bool,
+}
+
+impl Tls {
+    pub(super) const fn new(secured: Secured) -> Self {
+        Self { secured, is_cut: false }
+    }
+
+    pub(super) fn has_input(&mut self) -> bool {
+        self.secured.has_input()
+    }
+
+    /// Gives plain text to `take`, which returns how much of it it took. 0 bytes are the end.
+    pub(super) fn read(
+        &mut self,
+        io: &mut (impl Read + Write),
+        mut take: impl FnMut(&[u8]) -> usize,
+    ) -> io::Result<usize> {
+        loop {
+            return match self.secured.read(io, &mut take) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                // A request's own framing says whether it came whole.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
+                read => read,
+            };
+        }
+    }
+
+    pub(super) fn write(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.secured.write(io, pieces)
+    }
+
+    /// Sends close_notify.
+    pub(super) fn close(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
+        self.secured.close(io)
+    }
+}
+
+/// Turns `WouldBlock` into `Pending`.
+pub(super) fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+/// A transport within a poll: an operation that would block wakes the task once it would not.
+pub(super) struct Polled<'p, 'cx, T> {
+    pub(super) transport: &'p mut T,
+    pub(super) cx: &'p mut Context<'cx>,
+    /// A write failed.
+    pub(super) is_broken: bool,
+}
+
+impl<T: Transport> Read for Polled<'_, '_, T> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.transport.poll_read_slice(self.cx, bytes) {
+            Poll::Ready(read) => read,
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl<T: Transport> Write for Polled<'_, '_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.transport.poll_write(self.cx, pieces) {
+            Poll::Ready(written) => written.inspect_err(|_| self.is_broken = true),
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A transport without a task that waits for it.
+pub(super) struct Now<'t, T>(pub(super) &'t mut T);
+
+impl<T: Transport> Read for Now<'_, T> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(bytes)
+    }
+}
+
+impl<T: Transport> Write for Now<'_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

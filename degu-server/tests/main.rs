@@ -1,0 +1,23 @@
+//! The integration tests, in one binary: each further one would link the server again.
+
+mod common;
+#[cfg(feature = "hyper")]
+mod kit;
+
+mod applib;
+mod bodies;
+mod bounds;
+mod exchanges;
+mod failures;
+mod forms;
+mod hostile;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "hyper")]
+mod hyper;
+mod lifecycle;
+mod programs;
+#[cfg(feature = "proxy")]
+mod proxy;
+#[cfg(all(feature = "hyper", feature = "tower"))]
+mod tower;
