@@ -54,7 +54,6 @@
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::peer` |
 //! | `proxy` | `applib::ProxyApp`, and with it degu-client |
 //! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that answer with those |
-//! | `tower` | `tower::AppService`: an app as a service of tower, for a router of axum say |
 //! | `hyper` | `hyper::serve`: any tower service, a router of axum say, on these sockets, this TLS and these deadlines |
 //!
 //! # What an operator sees
@@ -109,8 +108,6 @@ mod simulation;
 mod state;
 mod stats;
 mod stream;
-#[cfg(feature = "tower")]
-pub mod tower;
 mod worker;
 mod worker_state;
 

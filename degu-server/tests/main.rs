@@ -19,5 +19,3 @@ mod lifecycle;
 mod programs;
 #[cfg(feature = "proxy")]
 mod proxy;
-#[cfg(all(feature = "hyper", feature = "tower"))]
-mod tower;

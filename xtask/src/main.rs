@@ -39,7 +39,7 @@ usage: cargo xtask COMMAND
 
 /// The features that the tests run with. All features would build two providers of cryptography.
 const FEATURES: &str =
-    "degu-server/hyper,degu-server/proxy,degu-server/tls,degu-server/tower,degu-client/hyper-util,degu-client/tls";
+    "degu-server/hyper,degu-server/proxy,degu-server/tls,degu-client/hyper-util,degu-client/tls";
 
 fn main() -> ExitCode {
     match forget_package().and_then(|()| dispatch(Parser::from_env())) {

@@ -8,7 +8,7 @@ use degu_wire::machine::Content;
 use degu_wire::{BodyOf, BoxError, Chunk, LocalBody, Part, Source};
 use http_body::{Body, Frame, SizeHint};
 
-use super::{into_map, trailers_from_http};
+use super::fields::{into_map, trailers_from_http};
 
 /// A body of ours as the trait `http_body::Body` has it: data, and trailers behind chunks.
 ///
@@ -37,18 +37,6 @@ impl<S: ?Sized> HttpBody<S> {
             (Content::Chunked, Some(source)) => State::Chunks(source),
             _ => State::Ended,
         })
-    }
-
-    /// The octets, if they are at hand.
-    #[cfg(feature = "tower")]
-    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
-        match std::mem::replace(&mut self.0, State::Ended) {
-            State::Bytes(bytes) => Some(bytes),
-            other => {
-                self.0 = other;
-                None
-            }
-        }
     }
 }
 

@@ -29,58 +29,22 @@
 //! Trailers that come behind a length are an error, which cuts the message: they are never dropped.
 
 mod body;
+mod fields;
 
 use std::fmt;
 
-use degu_wire::{BoxError, Headers, LocalBody, LocalError, Source, Trailers, reason_phrase};
+use degu_wire::{BoxError, LocalBody, Source, reason_phrase};
 /// The crate whose types these are.
 pub use http as http_types;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING};
 
 pub use body::{HttpBody, from_http};
+pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{IntoResponse, Request, Response};
 
-/// The fields as a map: their names in lower case, and those of one name together.
-///
-/// # Errors
-///
-/// More than a map can hold, which is 32,768 names.
-pub fn headers_into_http(headers: &Headers) -> Result<HeaderMap, http::Error> {
-    into_map(headers.iter())
-}
-
-/// The fields of a map, each value in a line of its own. Spaces around a value are not a part of it (RFC 9110 §5.5).
-///
-/// # Errors
-///
-/// [`LocalError::HeadTooLarge`] if they are over 65,535 octets together.
-pub fn headers_from_http(headers: &HeaderMap) -> Result<Headers, LocalError> {
-    let mut fields = Headers::new();
-    for (name, value) in headers {
-        fields.append_bytes(name.as_str(), value.as_bytes().trim_ascii())?;
-    }
-    Ok(fields)
-}
-
-fn into_map<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> Result<HeaderMap, http::Error> {
-    let mut map = HeaderMap::new();
-    for (name, value) in fields {
-        map.try_append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value)?)?;
-    }
-    Ok(map)
-}
-
-fn trailers_from_http(trailers: &HeaderMap) -> Result<Trailers, LocalError> {
-    let mut fields = Trailers::new();
-    for (name, value) in trailers {
-        fields.append_bytes(name.as_str(), value.as_bytes().trim_ascii())?;
-    }
-    Ok(fields)
-}
-
 /// How a message with these fields and this body is framed, and without the fields that said so.
-pub(crate) fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
+fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
 {

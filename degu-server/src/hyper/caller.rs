@@ -46,17 +46,6 @@ impl Caller {
         Self { origin, requests }
     }
 
-    /// The same for an app, for one request.
-    #[cfg(feature = "tower")]
-    pub(crate) fn session(&self) -> crate::Session {
-        let Origin { address, credentials, server, .. } = &*self.origin;
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "without TLS there is nothing to add"))]
-        let mut session = crate::Session::new(address.clone(), *credentials, server.clone());
-        #[cfg(feature = "tls")]
-        session.peer.clone_from(&self.origin.peer);
-        session
-    }
-
     /// Where the peer is. A client on a Unix socket has no address unless it bound one: it is [`Address::ABSTRACT`]
     /// then, `unix:@` in text.
     pub fn address(&self) -> &Address {

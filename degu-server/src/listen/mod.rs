@@ -12,10 +12,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 pub(crate) use accept::{Accepted, Accepting};
-use unix::SocketFile;
-
-/// How many connections may wait to be accepted. The kernel reduces it to `net.core.somaxconn`, 4,096 on Linux.
-const BACKLOG: i32 = 4096;
+use unix::{BACKLOG, SocketFile};
 
 /// A listening socket, which was bound here or is inherited from the process's parent.
 ///

@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 use nix::libc::O_NOFOLLOW;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+/// The number of connections that may wait to be accepted, on every kind of socket. The kernel reduces it to
+/// `net.core.somaxconn`, 4,096 on Linux.
+pub(super) const BACKLOG: i32 = 4096;
+
 /// The file of a socket that we bound. Dropping it unlinks the file if it is still that one.
 ///
 /// It has to be dropped before the socket is closed. An open socket holds on to its inode; once it is closed the next
@@ -49,7 +53,7 @@ impl SocketFile {
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
         // Under the lock: a socket that is bound and does not listen yet looks stale.
-        socket.listen(super::BACKLOG)?;
+        socket.listen(BACKLOG)?;
         Ok(file)
     }
 }

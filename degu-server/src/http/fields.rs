@@ -1,0 +1,42 @@
+//! Fields of a head or of trailers, from and to the map of the crate `http`.
+
+use degu_wire::{Headers, LocalError, Trailers};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+/// The fields as a map: their names in lower case, and those of one name together.
+///
+/// # Errors
+///
+/// More than a map can hold, which is 32,768 names.
+pub fn headers_into_http(headers: &Headers) -> Result<HeaderMap, http::Error> {
+    into_map(headers.iter())
+}
+
+/// The fields of a map, each value in a line of its own. Spaces around a value are not a part of it (RFC 9110 §5.5).
+///
+/// # Errors
+///
+/// [`LocalError::HeadTooLarge`] if they are over 65,535 octets together.
+pub fn headers_from_http(headers: &HeaderMap) -> Result<Headers, LocalError> {
+    let mut fields = Headers::new();
+    for (name, value) in headers {
+        fields.append_bytes(name.as_str(), value.as_bytes().trim_ascii())?;
+    }
+    Ok(fields)
+}
+
+pub(super) fn into_map<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> Result<HeaderMap, http::Error> {
+    let mut map = HeaderMap::new();
+    for (name, value) in fields {
+        map.try_append(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_bytes(value)?)?;
+    }
+    Ok(map)
+}
+
+pub(super) fn trailers_from_http(trailers: &HeaderMap) -> Result<Trailers, LocalError> {
+    let mut fields = Trailers::new();
+    for (name, value) in trailers {
+        fields.append_bytes(name.as_str(), value.as_bytes().trim_ascii())?;
+    }
+    Ok(fields)
+}
