@@ -22,13 +22,6 @@ const CRATES: &[&str] = &["degu-wire", "degu-client", "degu-server"];
 
 /// Circles that are still there: a folder, and the nodes of a circle in it, or of a larger one that it is left of.
 const KNOWN: &[(&str, &str)] = &[
-    ("degu-client/src", "blocking client connection exchange incoming link options reader stream timer tls"),
-    (
-        "degu-server/src",
-        "acceptor app connection gate handle incoming options origin request server session state worker",
-    ),
-    ("degu-server/src/connection", "mod.rs pump"),
-    ("degu-server/src/connection", "socket tls"),
     ("degu-server/src/http", "body mod.rs"),
     ("degu-server/src/listen", "mod.rs unix"),
     ("degu-server/src/tower", "mod.rs worker"),
