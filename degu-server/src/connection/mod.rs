@@ -209,7 +209,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         let response = {
             let mut path = Components::new();
             split_path(head.path(), &mut path);
-            let handler = pin!(app.handle(session, Request::new(head, &path, body)));
+            let handler = pin!(caught(|| app.handle(session, Request::new(head, &path, body)))?);
             wire.drive(supplier.as_ref(), handler).await?
         };
         let streamed = answer(&mut wire.machine, supplier.as_ref(), worker, response)?;

@@ -244,6 +244,8 @@ impl<T: Transport> Wire<T> {
                 if !self.machine.is_sending() {
                     return Poll::Ready(Ok(()));
                 }
+                // A source that waits for room is supplied with one part, and nothing more is read for it.
+                self.supply(cx, body);
                 ready!(self.poll_both(cx, body))?;
                 if is_tired {
                     return Poll::Pending;
