@@ -20,13 +20,6 @@ use super::Finding;
 /// The crates whose modules form no circles.
 const CRATES: &[&str] = &["degu-wire", "degu-client", "degu-server"];
 
-/// Circles that are still there: a folder, and the nodes of a circle in it, or of a larger one that it is left of.
-const KNOWN: &[(&str, &str)] = &[
-    ("degu-server/src/http", "body mod.rs"),
-    ("degu-server/src/listen", "mod.rs unix"),
-    ("degu-server/src/tower", "mod.rs worker"),
-];
-
 /// The segments of a path from the root of a crate.
 type Path = Vec<String>;
 
@@ -44,16 +37,14 @@ type Modules = BTreeMap<Path, Module>;
 
 /// Checks the files of all crates; `sources` are their texts by name, from the folder of the workspace.
 pub(super) fn check(sources: &BTreeMap<String, String>) -> Vec<Finding> {
-    let found: Vec<_> = CRATES.iter().flat_map(|name| circles(&format!("{name}/src"), sources)).collect();
-    let is_of = |(folder, nodes): &(String, Vec<String>), known: &(&str, &str)| {
-        folder == known.0 && nodes.iter().all(|node| known.1.split(' ').any(|known| known == node))
-    };
-    let new = found.iter().filter(|circle| !KNOWN.iter().any(|known| is_of(circle, known)));
-    let new = new.map(|(folder, nodes)| (folder.clone(), format!("these import each other: {}", nodes.join(", "))));
-    let gone = KNOWN.iter().filter(|known| !found.iter().any(|circle| is_of(circle, known)));
-    let gone = gone
-        .map(|(folder, nodes)| (format!("{folder} ({nodes})"), "take this circle, which is gone, from KNOWN".into()));
-    new.chain(gone).map(|(file, message)| Finding { file, line: 1, message }).collect()
+    let circles = CRATES.iter().flat_map(|name| circles(&format!("{name}/src"), sources));
+    circles
+        .map(|(file, nodes)| Finding {
+            file,
+            line: 1,
+            message: format!("these import each other: {}", nodes.join(", ")),
+        })
+        .collect()
 }
 
 /// The circles of a crate whose sources are in the folder `src`: the folder of each, and its nodes.
