@@ -39,7 +39,11 @@ fn expected() -> Seen {
 }
 
 fn fields(trailers: Option<&Trailers>) -> Vec<(String, Vec<u8>)> {
-    trailers.into_iter().flat_map(|trailers| trailers.iter()).map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+    trailers
+        .into_iter()
+        .flat_map(|trailers| trailers.iter())
+        .map(|(name, value)| (name.to_owned(), value.to_vec()))
+        .collect()
 }
 
 /// A source of parts at hand.

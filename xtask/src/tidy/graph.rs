@@ -266,11 +266,7 @@ mod tests {
     #[test]
     fn each_rule() {
         let cases: [(&str, &[&str], &str); 7] = [
-            (
-                "degu-wire",
-                &["http"],
-                "degu-wire/Cargo.toml:1: degu-wire depends on bytes alone, not http",
-            ),
+            ("degu-wire", &["http"], "degu-wire/Cargo.toml:1: degu-wire depends on bytes alone, not http"),
             ("degu-tls", &["degu-client"], "degu-tls/Cargo.toml:1: degu-client is not beneath degu-tls"),
             ("degu-client", &["degu-server"], "degu-client/Cargo.toml:1: degu-server is not beneath degu-client"),
             (

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::io::Write;
 
-use degu_wire::{Framing, Method};
 use degu_wire::head::{encode_request, encode_response};
+use degu_wire::{Framing, Method};
 
 use super::{Entry, Result, Run, check};
 
