@@ -18,7 +18,7 @@ use crate::stats::Counters;
 const SPINNING: usize = 4;
 /// The number of connections of a worker that may keep their buffers between two requests: about 11 KiB each.
 pub(crate) const KEPT: usize = 128;
-/// The buffer for reads while spinning. A larger request takes several reads.
+/// The size of the buffer for small reads. A larger request that is found by spinning takes several.
 const SCRATCH: usize = 16 * 1024;
 
 /// What the connections of a worker share.
@@ -195,7 +195,7 @@ impl WorkerState {
         self.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }
 
-    /// Returns the buffer for reads while spinning.
+    /// Returns the buffer through which small reads go.
     pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
         self.scratch.borrow_mut()
     }

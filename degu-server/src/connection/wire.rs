@@ -367,7 +367,9 @@ impl<T: Transport> Wire<T> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
-        let read = ready!(self.stream.poll_read(cx, self.machine.receive_buffer())).map_err(gone)?;
+        let mut scratch = self.place.worker.scratch();
+        let read = ready!(self.stream.poll_read(cx, &mut scratch, self.machine.receive_buffer())).map_err(gone)?;
+        drop(scratch);
         self.received(read);
         Poll::Ready(Ok(read))
     }

@@ -56,7 +56,7 @@ impl Transport for Pipe {
         self.poll_readable(cx)
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, _: &mut [u8], buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         self.poll_read_buffer(cx, buffer)
     }
 

@@ -51,14 +51,19 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_readable(cx)
     }
 
-    /// Appends input to the buffer. 0 bytes are the end.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    /// Appends input to the buffer; a small read may go through `scratch`. 0 bytes are the end.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
             return tls::pending(tls.read(io, append(buffer)));
         }
-        self.transport.poll_read(cx, buffer)
+        self.transport.poll_read(cx, scratch, buffer)
     }
 
     /// Reads into a slice. 0 bytes are the end.

@@ -28,9 +28,6 @@ use crate::{Credentials, credentials};
 
 /// The number of pieces in one write. Systems refuse more than `IOV_MAX`, which is 1,024 on most.
 const PIECES: usize = 64;
-/// Input of a small message goes through a buffer of this size on the stack: copying it costs less than clearing as much of
-/// the receive buffer as might be filled.
-const SMALL: usize = 4 * 1024;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -140,17 +137,21 @@ impl Transport for Socket {
         }
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+        buffer: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
         let socket = match self {
             Self::Tcp(stream) => return pin!(stream.read_buf(buffer)).poll(cx),
             Self::Unix(socket) => socket,
         };
         let (at, room) = (buffer.len(), buffer.spare_capacity_mut().len());
-        if room <= 2 * SMALL {
-            let mut small = [0; SMALL];
-            let fits = room.min(SMALL);
-            return socket.poll_read(cx, &mut small[..fits]).map_ok(|read| {
-                buffer.extend_from_slice(&small[..read]);
+        // Copying a small message costs less than clearing as much of the receive buffer as might be filled.
+        if room <= scratch.len() {
+            return socket.poll_read(cx, &mut scratch[..room]).map_ok(|read| {
+                buffer.extend_from_slice(&scratch[..read]);
                 read
             });
         }

@@ -19,8 +19,9 @@ pub(crate) trait Transport: Sized + 'static {
     /// Waits until there is input, or its end.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Appends input to the buffer, within its spare capacity. 0 bytes are the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
+    /// Appends input to the buffer, within its spare capacity; a small read may go through `scratch`. 0 bytes are the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut [u8], buffer: &mut BytesMut)
+    -> Poll<io::Result<usize>>;
 
     /// Reads into a slice. 0 bytes are the end.
     #[cfg(any(feature = "hyper", feature = "tls"))]
