@@ -237,7 +237,7 @@ impl Options {
     }
 
     /// Asks before the first request of a connection whether it is wanted: by its address, or its credentials. One that
-    /// is not is closed without a word. It comes after the app's own [`on_connect`](App::on_connect), for apps that are
+    /// is not is closed without a word. It comes after the app's own [`on_connect`](crate::App::on_connect), for apps that are
     /// functions. Default: every connection is wanted.
     #[must_use]
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
