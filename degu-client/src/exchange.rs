@@ -252,9 +252,10 @@ impl Exchange {
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// The stream holds nothing back.
+    /// Notes that the stream holds nothing back. A later wait for it has its whole time again.
     pub(crate) fn flushed(&mut self) {
         self.unflushed = false;
+        self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
     /// Sends no more: writing failed, or the server does not read. That is no error, because the server may have answered
