@@ -1,6 +1,6 @@
 //! Where and how to connect, without a socket.
 
-use std::{fmt, future::poll_fn, sync::Arc};
+use std::{fmt, future::poll_fn, marker::PhantomData, sync::Arc};
 
 use degu_wire::Address;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -10,10 +10,10 @@ use crate::dial::dial;
 use crate::driver::Async;
 use crate::error::Error;
 use crate::incoming::reads;
-use crate::link::admit;
+use crate::link::Driver;
 use crate::options::{Base, OptionsOf};
 use crate::stream::Foreign;
-use crate::{Body, Connection, Response};
+use crate::{Body, Connection, Incoming, Response};
 
 /// A server's address and how to talk to it. No socket is open; copies are cheap and may be used by any thread.
 ///
@@ -29,31 +29,42 @@ use crate::{Body, Connection, Response};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
-pub struct Client(pub(crate) Arc<Base>);
+pub struct ClientOf<D: Driver> {
+    pub(crate) base: Arc<Base>,
+    driver: PhantomData<fn() -> D>,
+}
 
-impl Client {
-    /// A client with the default [options](OptionsOf) for the server at `address`. A wildcard address, such as a server
-    /// may say it listens on, means the loopback of its family.
+/// An async [client](ClientOf).
+pub type Client = ClientOf<Async>;
+
+impl<D: Driver> ClientOf<D> {
+    /// Returns a client with the default [options](OptionsOf) for the server at `address`. A wildcard address, such as a
+    /// server may say it listens on, means the loopback of its family.
     pub fn new(address: impl Into<Address>) -> Self {
         Self::options().client(address)
     }
 
-    /// The options, to change some.
-    pub fn options() -> crate::Options {
-        OptionsOf::new()
+    /// Returns the default options, to change some.
+    pub fn options() -> OptionsOf<D> {
+        OptionsOf::default()
     }
 
-    /// Where the server is.
+    pub(crate) fn of(base: Arc<Base>) -> Self {
+        Self { base, driver: PhantomData }
+    }
+
+    /// Returns the address of the server.
     pub fn address(&self) -> &Address {
-        &self.0.address
+        &self.base.address
     }
 
-    /// The Host field that requests have.
+    /// Returns the Host field of the requests.
     pub fn host(&self) -> &str {
-        &self.0.host
+        &self.base.host
     }
+}
 
+impl ClientOf<Async> {
     /// Makes a connection.
     ///
     /// The addresses of a DNS name are tried in the manner of RFC 8305: both families in turn, the next one 250 ms after
@@ -71,9 +82,8 @@ impl Client {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let base = Arc::clone(&self.0);
-        let (stream, address) = dial(&base, |address, stream| admit(&base, address, stream)).await?;
-        Ok(Connection::over(stream, base, address))
+        let (stream, address) = dial(&self.base).await?;
+        Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }
 
@@ -99,7 +109,7 @@ impl ConnectionOf<Async> {
     /// # }
     /// ```
     pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, base: &Client) -> Self {
-        Self::over(Box::new(Foreign(io)), Arc::clone(&base.0), base.address().clone())
+        Self::over(Box::new(Foreign(io)), Arc::clone(&base.base), base.address().clone())
     }
 }
 
@@ -115,15 +125,21 @@ let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ()).
 
 reads!(Async, poll_fn, [async], [.await]);
 
-impl<C: From<Client>> OptionsOf<C> {
+impl<D: Driver> OptionsOf<D> {
     /// Makes a client with these options, for a server at `address`. Nothing is opened.
-    pub fn client(self, address: impl Into<Address>) -> C {
-        Client(Arc::new(Base::new(address.into(), self))).into()
+    pub fn client(self, address: impl Into<Address>) -> ClientOf<D> {
+        ClientOf::of(Arc::new(Base::new(address.into(), self)))
     }
 }
 
-impl fmt::Debug for Client {
+impl<D: Driver> Clone for ClientOf<D> {
+    fn clone(&self) -> Self {
+        Self::of(Arc::clone(&self.base))
+    }
+}
+
+impl<D: Driver> fmt::Debug for ClientOf<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("address", &self.0.address).field("options", &self.0.settings).finish()
+        f.debug_struct("Client").field("address", &self.base.address).field("options", &self.base.settings).finish()
     }
 }

@@ -103,7 +103,7 @@ macro_rules! requests {
                 let link = self.link();
                 link.begin(method.into(), uri, headers, content)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
-                Ok(Response::new(head, link, source))
+                Ok(Response::new(head, Incoming::new(link, source)))
             }
         }
 

@@ -17,7 +17,6 @@ use tower_service::Service;
 use crate::client::Client;
 use crate::dial::dial;
 use crate::error::Error;
-use crate::link::admit;
 use crate::stream::AsyncStream;
 
 /// A connector for hyper-util's pooled client, and for what is built on it: it connects to the address of a [`Client`],
@@ -57,9 +56,9 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let base = Arc::clone(&self.0.0);
+        let base = Arc::clone(&self.0.base);
         Box::pin(async move {
-            let (stream, _) = dial(&base, |address, stream| admit(&base, address, stream)).await?;
+            let (stream, _) = dial(&base).await?;
             Ok(Dialled { stream, received: BytesMut::new() })
         })
     }
@@ -125,6 +124,6 @@ impl Write for Dialled {
 
 impl fmt::Debug for Dialled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stream.fmt(f)
+        f.debug_struct("Dialled").finish_non_exhaustive()
     }
 }

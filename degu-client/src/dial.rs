@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::{Cause, Deadline, Error};
 use crate::options::Base;
-use crate::resolve::{Until, interleave, target, unix_socket};
+use crate::resolve::{Until, admit, interleave, target, unix_socket};
 #[cfg(feature = "tls")]
 use crate::secure::secure;
 use crate::stream::{AsyncStream, Socket};
@@ -17,26 +17,19 @@ use crate::stream::{AsyncStream, Socket};
 /// How long one address of a name may take before the next one is tried beside it (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects, with the handshake that the address needs, and asks `admit` about it.
-pub(crate) async fn dial(
-    base: &Base,
-    admit: impl FnOnce(&Address, &dyn AsyncStream) -> Result<(), Cause>,
-) -> Result<(Box<dyn AsyncStream>, Address), Error> {
+/// Connects, with the handshake that the address needs, and asks `on_connect`.
+pub(crate) async fn dial(base: &Base) -> Result<(Box<dyn AsyncStream>, Address), Error> {
     let until = Until::new(base.settings.connect);
     let address = base.address.to_connect();
-    let dialled = match until.limit {
+    let made = match until.limit {
         None => establish(base, &address).await,
         // The timer may be the first to know that time is over.
         Some(limit) => match timeout(limit, establish(base, &address)).await {
-            Ok(dialled) => dialled,
+            Ok(made) => made,
             Err(_) => Err(Deadline::Connect(limit).into()),
         },
     };
-    dialled
-        .and_then(|(stream, peer)| admit(&peer, &*stream).map(|()| (stream, peer)))
-        // `on_connect` may have taken what was left.
-        .and_then(|connected| until.left().map(|_| connected))
-        .map_err(|cause| Error::connecting(cause, &address))
+    admit(base, &address, until, made)
 }
 
 async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStream>, Address), Cause> {

@@ -6,23 +6,22 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use degu_wire::machine::{Reason, ResponseHead};
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Trailers};
 use futures_core::Stream;
 
-use crate::collect::{Taken, Whole, data_of};
 use crate::driver::Async;
 use crate::error::Error;
 use crate::link::{Driver, Link, SourceOf};
 
-/// A response whose body is still to be read.
+/// A response whose body `B` is still to be read.
 ///
-/// It borrows its connection as long as it is used. The body may be left unread: the connection stays open if the rest has
-/// been received when it is used next, and is closed otherwise.
+/// A [`Response`] borrows its connection as long as it is used. The body may be left unread: the connection stays open if
+/// the rest has been received when it is used next, and is closed otherwise.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct ResponseOf<'c, D: Driver> {
+pub struct ResponseOf<B> {
     /// The status code, from 200 to 999.
     pub status: u16,
     /// The reason phrase, which is for people.
@@ -30,17 +29,15 @@ pub struct ResponseOf<'c, D: Driver> {
     /// The fields.
     pub headers: Headers,
     /// The body.
-    pub body: IncomingOf<'c, D>,
+    pub body: B,
 }
 
 /// A [response](ResponseOf) of the async client.
-pub type Response<'c> = ResponseOf<'c, Async>;
+pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
-impl<'c, D: Driver> ResponseOf<'c, D> {
-    pub(crate) fn new(head: ResponseHead, link: &'c mut Link<D>, source: SourceOf<D::Source>) -> Self {
-        let (status, reason) = (head.status(), head.reason());
-        let body = IncomingOf { link, source, taken: Taken::default() };
-        Self { status, reason, headers: head.into_headers(), body }
+impl<B> ResponseOf<B> {
+    pub(crate) fn new(head: ResponseHead, body: B) -> Self {
+        Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
     }
 
     /// Returns the part of the whole that the body is, if the response says so in a form that can be understood
@@ -64,92 +61,165 @@ impl<'c, D: Driver> ResponseOf<'c, D> {
 pub struct IncomingOf<'c, D: Driver> {
     link: &'c mut Link<D>,
     source: SourceOf<D::Source>,
-    taken: Taken,
+    /// The end was received.
+    ended: bool,
+    /// Data of the current chunk that is still to come, after a piece of it was returned: without end where there are no
+    /// chunks.
+    amid_chunk: u64,
+    /// The beginning of a chunk that is being put together, or of a body without chunks.
+    held: Option<Part>,
+    /// What came with the end of the chunks.
+    last: Option<Box<(ChunkExtensions, Trailers)>>,
 }
 
 /// The [body](IncomingOf) of a response of the async client, which is a stream of the pieces that `next_data` returns, too.
 pub type Incoming<'c> = IncomingOf<'c, Async>;
 
-impl<D: Driver> IncomingOf<'_, D> {
+impl<'c, D: Driver> IncomingOf<'c, D> {
+    pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<D::Source>) -> Self {
+        Self { link, source, ended: false, amid_chunk: 0, held: None, last: None }
+    }
+
     /// Returns how many bytes are still to be read, where the length was announced.
     pub fn remaining(&self) -> Option<u64> {
-        self.link.exchange().remaining().map(|remaining| remaining + self.taken.kept())
+        self.link.exchange().remaining().map(|remaining| remaining + self.held_len())
     }
 
     /// Returns the trailer fields of a chunked body, after its end: none before.
     pub fn trailers(&self) -> Option<&Trailers> {
-        self.taken.last().map(|(_, trailers)| trailers)
+        self.last.as_ref().map(|last| &last.1)
     }
 
     /// Returns the extensions of the last chunk, which has no data, after the end of the body: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
-        self.taken.last().map(|(extensions, _)| extensions)
+        self.last.as_ref().map(|last| &last.0)
+    }
+
+    fn held_len(&self) -> u64 {
+        match &self.held {
+            Some(Part::Chunk { data, .. } | Part::Data(data)) => data.len() as u64,
+            _ => 0,
+        }
     }
 
     pub(crate) fn fail(&mut self, fault: Fault) -> Error {
         self.link.fail(fault)
     }
 
-    /// Polls for the next part, without a note of it.
-    fn poll_raw(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
-        if self.taken.ended {
+    /// Polls for the next part that is received, and notes the end.
+    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+        if self.ended {
             return Poll::Ready(Ok(None));
         }
-        self.link.poll_part(cx, &mut self.source)
+        let part = ready!(self.link.poll_part(cx, &mut self.source))?;
+        match &part {
+            None => self.ended = true,
+            Some(Part::Last { extensions, trailers }) => {
+                self.last = Some(Box::new((extensions.clone(), trailers.clone())));
+            }
+            Some(_) => {}
+        }
+        Poll::Ready(Ok(part))
     }
 
     pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
-        let part = match self.taken.leftover() {
+        let part = match self.held.take() {
             Some(part) => Some(part),
-            None => ready!(self.poll_raw(cx))?,
+            None => ready!(self.poll_received(cx))?,
         };
-        self.taken.note(part.as_ref());
+        match &part {
+            Some(Part::Chunk { size, data, .. }) => self.amid_chunk = size - data.len() as u64,
+            Some(Part::Data(data)) => {
+                self.amid_chunk = self.amid_chunk.checked_sub(data.len() as u64).unwrap_or(u64::MAX);
+            }
+            _ => {}
+        }
         Poll::Ready(Ok(part))
     }
 
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
         loop {
-            let Some(part) = ready!(self.poll_part(cx))? else { return Poll::Ready(Ok(None)) };
-            if let Some(data) = data_of(part) {
-                return Poll::Ready(Ok(Some(data)));
+            match ready!(self.poll_part(cx))? {
+                Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => {
+                    return Poll::Ready(Ok(Some(data)));
+                }
+                Some(_) => {}
+                None => return Poll::Ready(Ok(None)),
             }
         }
     }
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
-        if self.taken.is_amid_chunk() {
+        if self.amid_chunk > 0 {
             return Poll::Ready(Err(self.link.fail(LocalError::State)));
         }
-        let limit = self.link.exchange().max_chunk();
+        let limit = self.link.exchange().max_chunk() as u64;
         loop {
-            let part = ready!(self.poll_raw(cx))?;
-            match self.taken.chunk(part, limit) {
-                Ok(Some(chunk)) => return Poll::Ready(Ok(chunk)),
-                Ok(None) => {}
-                Err(fault) => return Poll::Ready(Err(self.link.fail(fault))),
+            match self.held.take() {
+                Some(Part::Chunk { size, extensions, data }) if data.len() as u64 == size => {
+                    return Poll::Ready(Ok(Some(Chunk { data, extensions })));
+                }
+                Some(Part::Data(data)) if self.ended => return Poll::Ready(Ok(Some(Chunk::new(data)))),
+                None if self.ended => return Poll::Ready(Ok(None)),
+                held => self.held = held,
+            }
+            let part = ready!(self.poll_received(cx))?;
+            match (&mut self.held, part) {
+                (Some(Part::Chunk { data, .. } | Part::Data(data)), Some(Part::Data(piece))) => {
+                    *data = append(data, piece, 0);
+                }
+                (_, Some(Part::Last { .. }) | None) => {}
+                (held, part) => *held = part,
+            }
+            let size = match &self.held {
+                Some(Part::Chunk { size, .. }) => *size,
+                _ => self.held_len(),
+            };
+            if size > limit {
+                return Poll::Ready(Err(self.link.fail(Fault::ChunkTooLarge)));
             }
         }
     }
 
+    /// Reads the whole body into `whole`, which is empty at first.
     pub(crate) fn poll_all(
         &mut self,
         cx: &mut Context<'_>,
         limit: usize,
-        whole: &mut Option<Whole>,
+        whole: &mut Bytes,
     ) -> Poll<Result<Bytes, Error>> {
-        if whole.is_none() {
-            Whole::check(self.remaining(), limit).map_err(|fault| self.link.fail(fault))?;
-            if let Some(rest) = self.taken.is_clear().then(|| self.link.take_rest()).flatten() {
-                return Poll::Ready(Ok(rest));
-            }
+        let room = |whole: &Bytes| (limit - whole.len()) as u64;
+        if self.remaining().is_some_and(|remaining| remaining > room(whole)) {
+            return Poll::Ready(Err(self.link.fail(Fault::BodyTooLarge)));
         }
-        let whole = whole.get_or_insert_with(|| Whole::new(limit));
+        if let Some(rest) = (self.held.is_none() && !self.ended).then(|| self.link.take_rest()).flatten() {
+            return Poll::Ready(Ok(append(whole, rest, 0)));
+        }
         while let Some(data) = ready!(self.poll_data(cx))? {
-            let remaining = self.remaining();
-            whole.push(data, remaining).map_err(|fault| self.link.fail(fault))?;
+            if data.len() as u64 > room(whole) {
+                return Poll::Ready(Err(self.link.fail(Fault::BodyTooLarge)));
+            }
+            *whole = append(whole, data, self.remaining().unwrap_or(0));
         }
-        Poll::Ready(Ok(std::mem::take(whole).finish()))
+        Poll::Ready(Ok(std::mem::take(whole)))
     }
+}
+
+/// Returns the beginning of a body with a further piece, after which `remaining` bytes follow. A body of one piece is not
+/// copied.
+fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
+    if whole.is_empty() {
+        return piece;
+    }
+    let room = piece.len() + remaining as usize;
+    let mut all = std::mem::take(whole).try_into_mut().unwrap_or_else(|shared| {
+        let mut all = BytesMut::with_capacity(shared.len() + room);
+        all.extend_from_slice(&shared);
+        all
+    });
+    all.reserve(room);
+    all.extend_from_slice(&piece);
+    all.freeze()
 }
 
 /// The pieces of `next_data`. After an error there are only errors: a body that failed has no end.
@@ -163,7 +233,7 @@ impl Stream for IncomingOf<'_, Async> {
 
 impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("remaining", &self.remaining()).field("ended", &self.taken.ended).finish()
+        f.debug_struct("Incoming").field("remaining", &self.remaining()).field("ended", &self.ended).finish()
     }
 }
 
@@ -179,7 +249,7 @@ macro_rules! reads {
             /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if there is more: at once where the length is announced.
             /// Whatever else went wrong.
             pub $($async)? fn read_all(mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
-                let mut whole = None;
+                let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_all(cx, limit, &mut whole)) $($await)*
             }
 

@@ -59,7 +59,6 @@
 pub mod blocking;
 pub mod body;
 mod client;
-mod collect;
 mod connection;
 #[cfg(feature = "hyper-util")]
 mod connector;
@@ -85,7 +84,7 @@ mod tls;
 mod transport;
 
 pub use bytes::Bytes;
-pub use client::Client;
+pub use client::{Client, ClientOf};
 pub use connection::{Connection, ConnectionOf};
 #[cfg(feature = "hyper-util")]
 pub use connector::{Connector, Dialled};
@@ -104,4 +103,4 @@ pub use peer::Peer;
 pub use reader::{Reader, ReaderOf};
 
 /// The options of an async [`Client`].
-pub type Options = OptionsOf<Client>;
+pub type Options = OptionsOf<Async>;

@@ -13,12 +13,11 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{Address, Headers, Method, Part, Source, Spinner};
+use degu_wire::{Headers, Method, Part, Source, Spinner};
 
 use crate::error::{Cause, Error};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
-use crate::peer::Peer;
 use crate::transport::{Idle, Transport};
 
 /// The source of a request's body, as long as there is one.
@@ -224,13 +223,4 @@ impl<D: Driver> Link<D> {
         self.close();
         self.exchange.error(cause)
     }
-}
-
-/// Asks `on_connect` about a stream that has just been connected to this address.
-pub(crate) fn admit(base: &Base, address: &Address, stream: &(impl Transport + ?Sized)) -> Result<(), Cause> {
-    let (Some(check), Some(socket)) = (&base.settings.on_connect, stream.socket()) else { return Ok(()) };
-    let peer = Peer::new(address, socket);
-    #[cfg(feature = "tls")]
-    let peer = peer.with_identity(stream.peer().cloned());
-    if check(&peer) { Ok(()) } else { Err(Cause::Refused) }
 }

@@ -9,8 +9,8 @@ use crate::peer::Peer;
 /// How to connect and what to send with every request: made by `Client::options()`, turned into a client by
 /// [`client`](Self::client).
 ///
-/// `C` is the kind of client that comes out, [`Client`](crate::Client) or [`blocking::Client`](crate::blocking::Client); one can be
-/// made into the other at no cost.
+/// `D` is the driver of the client that comes out, a [`Client`](crate::Client) or a
+/// [`blocking::Client`](crate::blocking::Client). One can be made into the other at no cost.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,9 +23,9 @@ use crate::peer::Peer;
 /// # Ok::<(), degu_client::LocalError>(())
 /// ```
 #[must_use]
-pub struct OptionsOf<C> {
+pub struct OptionsOf<D> {
     settings: Settings,
-    client: PhantomData<fn() -> C>,
+    driver: PhantomData<fn() -> D>,
 }
 
 /// What the options say.
@@ -55,26 +55,7 @@ pub(crate) struct Base {
     pub(crate) settings: Settings,
 }
 
-impl<C> OptionsOf<C> {
-    pub(crate) fn new() -> Self {
-        let second = Duration::from_secs(1);
-        let settings = Settings {
-            host: None,
-            headers: Headers::new(),
-            connect: Some(10 * second),
-            head: Some(60 * second),
-            body_idle: Some(60 * second),
-            spin: Spin::Adaptive,
-            limits: Arc::new(Limits::DEFAULT),
-            on_connect: None,
-            #[cfg(feature = "tls")]
-            tls: None,
-            #[cfg(feature = "tls")]
-            server_name: None,
-        };
-        Self { settings, client: PhantomData }
-    }
-
+impl<D> OptionsOf<D> {
     /// The Host field, in place of the one that the address has: the host without its zone, and the port unless it is
     /// 80 (443 under TLS); `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is an error of each
     /// request.
@@ -178,7 +159,7 @@ impl<C> OptionsOf<C> {
 }
 
 #[cfg(feature = "tls")]
-impl<C> OptionsOf<C> {
+impl<D> OptionsOf<D> {
     /// Connects with TLS, by this policy; [`Connection::peer`](crate::Connection::peer) says who answered.
     ///
     /// Where the policy checks the name of the server, that is the name or the IP address that is connected to, or
@@ -214,7 +195,7 @@ impl<C> OptionsOf<C> {
 
 impl Base {
     /// Puts together what the options say and where the server is.
-    pub(crate) fn new<C>(address: Address, options: OptionsOf<C>) -> Self {
+    pub(crate) fn new<D>(address: Address, options: OptionsOf<D>) -> Self {
         let settings = options.settings;
         let host = settings.host.clone();
         let host = host.unwrap_or_else(|| address.host_with_default(settings.default_port()).to_string().into());
@@ -233,19 +214,34 @@ impl Settings {
     }
 }
 
-impl<C> Clone for OptionsOf<C> {
+impl<D> Clone for OptionsOf<D> {
     fn clone(&self) -> Self {
-        Self { settings: self.settings.clone(), client: PhantomData }
+        Self { settings: self.settings.clone(), driver: PhantomData }
     }
 }
 
-impl<C> Default for OptionsOf<C> {
+impl<D> Default for OptionsOf<D> {
     fn default() -> Self {
-        Self::new()
+        let second = Duration::from_secs(1);
+        let settings = Settings {
+            host: None,
+            headers: Headers::new(),
+            connect: Some(10 * second),
+            head: Some(60 * second),
+            body_idle: Some(60 * second),
+            spin: Spin::Adaptive,
+            limits: Arc::new(Limits::DEFAULT),
+            on_connect: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+            #[cfg(feature = "tls")]
+            server_name: None,
+        };
+        Self { settings, driver: PhantomData }
     }
 }
 
-impl<C> fmt::Debug for OptionsOf<C> {
+impl<D> fmt::Debug for OptionsOf<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.settings.fmt(f)
     }

@@ -7,29 +7,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use degu_wire::machine::Reason;
-use degu_wire::{Body, BodyOf, BoxError, ChunkExtensions, Headers, LocalBody, Method, Part, Source};
+use degu_wire::{Body, BodyOf, BoxError, Chunk, Headers, LocalBody, Method, Part, Source};
 
 use crate::connection::{Connection, ConnectionOf};
 use crate::driver::Async;
 use crate::error::Error;
+use crate::incoming::ResponseOf;
 use crate::link::SourceOf;
 
 /// A response that owns its connection until its body has been read: what [`Connection::exchange`] gives.
 ///
 /// `S` is the kind of source that the request's body came from.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct OwnedResponse<S: ?Sized = dyn Source + Send> {
-    /// The status code, from 200 to 999.
-    pub status: u16,
-    /// The reason phrase, which is for people.
-    pub reason: Reason,
-    /// The fields.
-    pub headers: Headers,
-    /// The body.
-    pub body: OwnedIncoming<S>,
-}
+pub type OwnedResponse<S = dyn Source + Send> = ResponseOf<OwnedIncoming<S>>;
 
 /// The body of a response, with the connection that it comes from.
 ///
@@ -90,8 +79,7 @@ impl ConnectionOf<Async> {
             // Nobody will ask for a body that is none, which is what would send the rest.
             incoming.next_part().await?;
         }
-        let (status, reason) = (head.status(), head.reason());
-        Ok(OwnedResponse { status, reason, headers: head.into_headers(), body: incoming })
+        Ok(ResponseOf::new(head, incoming))
     }
 }
 
@@ -128,89 +116,58 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         self.connection
     }
 
-    /// What is sent on, and what it is framed by.
-    fn pass<G: FnOnce(Connection)>(mut self, give_back: G) -> Passed<S, G> {
-        match self.remaining() {
-            Some(0) => {
-                if self.ended && !self.connection.is_closed() {
-                    give_back(self.connection);
-                }
-                Passed::Nothing
+    /// Returns the length of the body, if it is known, and the source of its parts; `None` if there is no body.
+    fn pass<G: FnOnce(Connection)>(mut self, give_back: G) -> Option<(Option<u64>, Passing<S, G>)> {
+        let length = self.remaining();
+        if length == Some(0) {
+            if self.ended && !self.connection.is_closed() {
+                give_back(self.connection);
             }
-            Some(length) => Passed::Length(length, Box::pin(Passing::new(self, give_back))),
-            None => Passed::Chunked(Box::pin(Passing::new(self, give_back))),
+            return None;
         }
+        Some((length, Passing { passing: Some((self, give_back)), lacks_chunks: length.is_none() }))
     }
 }
 
 impl OwnedIncoming {
-    /// The body, to be sent on: length, chunk boundaries, extensions and trailers stay as they are. A body without either
-    /// length or chunks, which ends with its connection, is sent on in chunks.
+    /// Turns the body into one to be sent on: length, chunk boundaries, extensions and trailers stay as they are. A body
+    /// without either length or chunks, which ends with its connection, is sent on in chunks.
     ///
     /// `give_back` gets the connection when the body has come in full, if it can serve another request. The body that is
     /// dropped before closes it.
     pub fn into_body(self, give_back: impl FnOnce(Connection) + Send + 'static) -> Body {
         match self.pass(give_back) {
-            Passed::Nothing => Body::none(),
-            Passed::Length(length, source) => Body::from_source(length, source),
-            Passed::Chunked(source) => Body::from_chunks(source),
+            Some((Some(length), source)) => Body::from_source(length, Box::pin(source)),
+            Some((None, source)) => Body::from_chunks(Box::pin(source)),
+            None => Body::none(),
         }
     }
 }
 
 impl OwnedIncoming<dyn Source> {
-    /// The body, to be sent on by what need not be `Send`: as the other [`into_body`](OwnedIncoming::into_body).
+    /// Turns the body into one to be sent on by what need not be `Send`: as the other
+    /// [`into_body`](OwnedIncoming::into_body).
     pub fn into_body(self, give_back: impl FnOnce(Connection) + 'static) -> LocalBody {
         match self.pass(give_back) {
-            Passed::Nothing => LocalBody::none(),
-            Passed::Length(length, source) => LocalBody::from_source(length, source),
-            Passed::Chunked(source) => LocalBody::from_chunks(source),
+            Some((Some(length), source)) => LocalBody::from_source(length, Box::pin(source)),
+            Some((None, source)) => LocalBody::from_chunks(Box::pin(source)),
+            None => LocalBody::none(),
         }
     }
-}
-
-enum Passed<S: ?Sized, G> {
-    Nothing,
-    Length(u64, Pin<Box<Passing<S, G>>>),
-    Chunked(Pin<Box<Passing<S, G>>>),
 }
 
 /// A response's body as the source of another message.
 struct Passing<S: ?Sized, G> {
     /// Taken at the end.
     passing: Option<(OwnedIncoming<S>, G)>,
-    /// Whether parts must be chunks, and what is left of the current one.
-    chunked: bool,
-    chunk_left: u64,
+    /// No chunk has been received of a body that is sent in chunks: its data comes without, or not at all.
+    lacks_chunks: bool,
 }
 
 impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
-    fn new(mut incoming: OwnedIncoming<S>, give_back: G) -> Self {
-        let chunked = incoming.remaining().is_none();
-        Self { passing: Some((incoming, give_back)), chunked, chunk_left: 0 }
-    }
-
-    /// Data outside of any chunk becomes one.
-    fn framed(&mut self, part: Part) -> Part {
-        match part {
-            Part::Data(data) if self.chunked && self.chunk_left == 0 => {
-                Part::Chunk { size: data.len() as u64, extensions: ChunkExtensions::new(), data }
-            }
-            Part::Data(data) => {
-                self.chunk_left = self.chunk_left.saturating_sub(data.len() as u64);
-                Part::Data(data)
-            }
-            Part::Chunk { size, extensions, data } => {
-                self.chunk_left = size - data.len() as u64;
-                Part::Chunk { size, extensions, data }
-            }
-            last => last,
-        }
-    }
-
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
-        let part = ready!(incoming.poll_part(cx))?;
+        let mut part = ready!(incoming.poll_part(cx))?;
         // Who has got the last part does not come back for the end of it.
         let at_end = part.is_some() && incoming.connection.link().exchange().is_complete();
         if at_end {
@@ -221,7 +178,11 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
         {
             give_back(incoming.connection);
         }
-        Poll::Ready(Ok(part.map(|part| self.framed(part))))
+        match part {
+            Some(Part::Data(data)) if self.lacks_chunks => part = Some(Chunk::new(data).into()),
+            _ => self.lacks_chunks = false,
+        }
+        Poll::Ready(Ok(part))
     }
 }
 

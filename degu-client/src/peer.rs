@@ -1,8 +1,10 @@
-//! Who is at the other end.
+//! The process or the certificate at the other end of a connection.
 
 use std::os::fd::BorrowedFd;
 
 use degu_wire::{Address, Credentials};
+
+use crate::transport::Transport;
 
 /// The server that a new connection leads to: what [`on_connect`](crate::OptionsOf::on_connect) looks at.
 #[derive(Debug)]
@@ -14,21 +16,18 @@ pub struct Peer<'c> {
 }
 
 impl<'c> Peer<'c> {
-    pub(crate) fn new(address: &'c Address, socket: BorrowedFd<'_>) -> Self {
-        Self {
+    /// Returns the peer of a stream that was connected to this address; `None` if there is no socket.
+    pub(crate) fn of(address: &'c Address, stream: &(impl Transport + ?Sized)) -> Option<Self> {
+        let socket = stream.socket()?;
+        Some(Self {
             address,
-            credentials: address.is_unix().then(|| of_peer(socket)).flatten(),
+            credentials: address.is_unix().then(|| credentials_of(socket)).flatten(),
             #[cfg(feature = "tls")]
-            identity: None,
-        }
+            identity: stream.peer().cloned(),
+        })
     }
 
-    #[cfg(feature = "tls")]
-    pub(crate) fn with_identity(self, identity: Option<std::sync::Arc<degu_tls::PeerIdentity>>) -> Self {
-        Self { identity, ..self }
-    }
-
-    /// The address that was connected to: of a DNS name, the one that answered.
+    /// Returns the address that was connected to: of a DNS name, the one that answered.
     pub const fn address(&self) -> &'c Address {
         self.address
     }
@@ -38,7 +37,7 @@ impl<'c> Peer<'c> {
         self.credentials
     }
 
-    /// Whose certificate the server proved to hold the key of, and who vouched for it; `None` without TLS.
+    /// Returns the identity that the server proved, and the CA that vouched for it; `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.identity.as_deref()
@@ -47,12 +46,12 @@ impl<'c> Peer<'c> {
 
 /// Returns the credentials of the peer of a connected Unix socket, where the system has them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn of_peer(socket: BorrowedFd<'_>) -> Option<Credentials> {
+fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
     let peer = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
     Some(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn of_peer(_: BorrowedFd<'_>) -> Option<Credentials> {
+fn credentials_of(_: BorrowedFd<'_>) -> Option<Credentials> {
     None
 }

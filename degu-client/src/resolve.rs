@@ -7,7 +7,10 @@ use degu_wire::{Address, AddressError, AddressFault, SocketName};
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::error::{Cause, Deadline};
+use crate::error::{Cause, Deadline, Error};
+use crate::options::Base;
+use crate::peer::Peer;
+use crate::transport::Transport;
 
 /// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, Cause> {
@@ -21,6 +24,27 @@ pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, Cause> {
 /// Makes a Unix socket, and the address that it is to connect to.
 pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), Cause> {
     Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(name)?))
+}
+
+/// Asks `on_connect` about a connection that was made to this address, unless making it failed.
+pub(crate) fn admit<S: Transport + ?Sized>(
+    base: &Base,
+    address: &Address,
+    until: Until,
+    made: Result<(Box<S>, Address), Cause>,
+) -> Result<(Box<S>, Address), Error> {
+    let admitted = made.and_then(|(stream, answered)| {
+        let peer = Peer::of(&answered, &*stream);
+        if let (Some(check), Some(peer)) = (&base.settings.on_connect, peer)
+            && !check(&peer)
+        {
+            return Err(Cause::Refused);
+        }
+        // `on_connect` may have taken what was left.
+        until.left()?;
+        Ok((stream, answered))
+    });
+    admitted.map_err(|cause| Error::connecting(cause, address))
 }
 
 /// The addresses of a name in the order in which they are tried: the families in turn, the one that the resolver put

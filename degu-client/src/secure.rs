@@ -12,7 +12,7 @@ use degu_tls::drive::{Handshake, Progress};
 use crate::error::Cause;
 use crate::stream::{AsyncStream, Socket};
 use crate::tls::{Direct, Polled, Tls, append, now};
-use crate::transport::Transport;
+use crate::transport::{Transport, uninterrupted};
 
 /// Makes the handshake.
 pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Result<Tls<Socket>, Cause> {
@@ -42,16 +42,6 @@ impl AsyncStream for Tls<Socket> {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::task::ready!(self.poll(cx, |secured, io| secured.close(io).map(|()| 0)))?;
         self.socket.poll_shutdown(cx)
-    }
-}
-
-/// Repeats a read after a record that is not complete, or not for the caller.
-fn uninterrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match read() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            done => return done,
-        }
     }
 }
 

@@ -5,7 +5,6 @@
 //! no room.
 
 use std::{
-    fmt,
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::{Pin, pin},
@@ -16,7 +15,7 @@ use bytes::BytesMut;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 
-use crate::transport::{Idle, Scratch, Transport, check, read, write};
+use crate::transport::{Idle, Scratch, Transport, check, read, some, write};
 
 /// A stream whose calls are pending where they would block.
 pub(crate) trait AsyncStream: Transport {
@@ -37,7 +36,6 @@ pub(crate) trait AsyncStream: Transport {
 }
 
 /// A connected socket, registered with the runtime.
-#[derive(Debug)]
 pub(crate) struct Socket {
     /// `None` after registering it for output failed.
     registered: Option<AsyncFd<OwnedFd>>,
@@ -156,11 +154,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for Foreign<T> {
             [only] => Pin::new(&mut self.0).poll_write(cx, only),
             _ => Pin::new(&mut self.0).poll_write_vectored(cx, pieces),
         };
-        match written {
-            // The stream takes nothing and does not say why.
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            written => written,
-        }
+        written.map(some)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -176,11 +170,5 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for Foreign<T> {
     #[cfg(feature = "hyper-util")]
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-impl<T> fmt::Debug for Foreign<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a stream of the caller's")
     }
 }

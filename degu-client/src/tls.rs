@@ -1,7 +1,6 @@
 //! TLS between a client and its socket: what both drivers' secured streams have in common.
 
 use std::{
-    fmt,
     io::{self, ErrorKind, IoSlice, Read, Write},
     os::fd::BorrowedFd,
     sync::Arc,
@@ -97,12 +96,6 @@ impl<S: Transport> Drop for Tls<S> {
     /// Says that nothing follows, as far as the socket takes it.
     fn drop(&mut self) {
         let _ = self.secured.close(&mut Direct { socket: self.socket.socket(), blocks: false });
-    }
-}
-
-impl<S: Transport> fmt::Debug for Tls<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("socket", &self.socket).field("peer", &self.secured.peer()).finish()
     }
 }
 

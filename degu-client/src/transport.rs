@@ -1,7 +1,6 @@
 //! What both drivers' streams have in common, and the system calls of a socket, each in one place.
 
 use std::{
-    fmt,
     io::{self, IoSlice},
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     task::{Context, Poll},
@@ -13,7 +12,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 
 /// What an async or a blocking connection runs over: a socket, TLS over one, or a stream that the caller brought.
-pub(crate) trait Transport: Send + fmt::Debug {
+pub(crate) trait Transport: Send {
     /// Checks an idle stream for data and for its end, without waiting. What cannot be checked is silent.
     fn check(&mut self) -> io::Result<Idle> {
         Ok(Idle::Silent)
@@ -97,18 +96,16 @@ pub(crate) fn read(socket: impl AsFd, octets: &mut [u8], blocks: bool) -> io::Re
 /// Writes some of these pieces, which are not all empty, without waiting.
 pub(crate) fn write(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     let (socket, flags) = (SockRef::from(&socket), (MsgFlags::MSG_DONTWAIT | NO_SIGNAL).bits());
-    loop {
-        let written = match pieces {
-            [only] => socket.send_with_flags(only, flags),
-            pieces => socket.send_vectored_with_flags(pieces, flags),
-        };
-        match written {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The socket takes nothing and does not say why.
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            written => return written,
-        }
-    }
+    let written = uninterrupted(|| match pieces {
+        [only] => socket.send_with_flags(only, flags),
+        pieces => socket.send_vectored_with_flags(pieces, flags),
+    });
+    some(written)
+}
+
+/// Makes an error of a write of nothing: the stream takes nothing and does not say why.
+pub(crate) fn some(written: io::Result<usize>) -> io::Result<usize> {
+    written.and_then(|octets| if octets == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(octets) })
 }
 
 /// Returns what would block as pending: the caller sees to it that it is woken, or waits by itself.
@@ -125,5 +122,15 @@ pub(crate) fn check(socket: impl AsFd) -> Idle {
         Ok(1..) => Idle::Unsolicited,
         Err(Errno::EAGAIN | Errno::EINTR) => Idle::Silent,
         Ok(0) | Err(_) => Idle::Ended,
+    }
+}
+
+/// Repeats a step after a signal, or after a record of TLS that is not complete or not for the caller.
+pub(crate) fn uninterrupted<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match step() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
     }
 }

@@ -11,20 +11,14 @@ use super::secure::secure;
 use super::stream::{BlockingStream, Socket};
 use crate::error::{Cause, Deadline, Error};
 use crate::options::Base;
-use crate::resolve::{Until, interleave, target, unix_socket};
+use crate::resolve::{Until, admit, interleave, target, unix_socket};
 
-/// Connects, with the handshake that the address needs, and asks `admit` about it.
-pub(super) fn dial(
-    base: &Base,
-    admit: impl FnOnce(&Address, &dyn BlockingStream) -> Result<(), Cause>,
-) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+/// Connects, with the handshake that the address needs, and asks `on_connect`.
+pub(super) fn dial(base: &Base) -> Result<(Box<dyn BlockingStream>, Address), Error> {
     let until = Until::new(base.settings.connect);
     let address = base.address.to_connect();
-    establish(base, &address, until)
-        .and_then(|(stream, peer)| admit(&peer, &*stream).map(|()| (stream, peer)))
-        // `on_connect` may have taken what was left.
-        .and_then(|connected| until.left().map(|_| connected))
-        .map_err(|cause| Error::connecting(cause, &address))
+    let made = establish(base, &address, until);
+    admit(base, &address, until, made)
 }
 
 fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn BlockingStream>, Address), Cause> {

@@ -35,7 +35,6 @@ pub(crate) mod secure;
 pub(crate) mod stream;
 
 use std::{
-    fmt,
     io::{self, BufRead, Read, Write},
     sync::Arc,
 };
@@ -43,25 +42,27 @@ use std::{
 pub use body::Body;
 pub use driver::Blocking;
 
-use crate::Address;
+use crate::client::ClientOf;
 use crate::connection::{ConnectionOf, requests};
 pub use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf, reads};
-use crate::link::admit;
-use crate::options::{Base, OptionsOf};
+use crate::options::OptionsOf;
 use crate::reader::ReaderOf;
 use crate::transport::Scratch;
 use driver::wait;
 use stream::Foreign;
 
-/// The options of a blocking [`Client`].
-pub type Options = OptionsOf<Client>;
+/// A blocking [client](ClientOf).
+pub type Client = ClientOf<Blocking>;
+
+/// The [options](OptionsOf) of a blocking client.
+pub type Options = OptionsOf<Blocking>;
 
 /// A blocking [connection](ConnectionOf).
 pub type Connection = ConnectionOf<Blocking>;
 
 /// A [response](ResponseOf) of the blocking client.
-pub type Response<'c> = ResponseOf<'c, Blocking>;
+pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
 /// The [body](IncomingOf) of a response of the blocking client.
 pub type Incoming<'c> = IncomingOf<'c, Blocking>;
@@ -69,37 +70,7 @@ pub type Incoming<'c> = IncomingOf<'c, Blocking>;
 /// A [reader](ReaderOf) of the blocking client.
 pub type Reader<'c> = ReaderOf<'c, Blocking>;
 
-/// A server's address and how to talk to it, without a runtime: see [`crate::Client`].
-#[derive(Clone)]
-pub struct Client(Arc<Base>);
-
-impl Client {
-    /// A client with the default [options](OptionsOf) for the server at `address`. A wildcard address, such as a server
-    /// may say it listens on, means the loopback of its family.
-    pub fn new(address: impl Into<Address>) -> Self {
-        Self::options().client(address)
-    }
-
-    /// The options, to change some.
-    pub fn options() -> Options {
-        OptionsOf::new()
-    }
-
-    /// Where the server is.
-    pub fn address(&self) -> &Address {
-        &self.0.address
-    }
-
-    #[cfg(test)]
-    pub(crate) fn base(&self) -> &Arc<Base> {
-        &self.0
-    }
-
-    /// The Host field that requests have.
-    pub fn host(&self) -> &str {
-        &self.0.host
-    }
-
+impl ClientOf<Blocking> {
     /// Makes a connection.
     ///
     /// The addresses of a DNS name are tried one after the other, both families in turn, each with an equal share of the
@@ -110,9 +81,8 @@ impl Client {
     ///
     /// The address cannot be used, the system cannot connect to it, the time is over, or `on_connect` refused.
     pub fn connect(&self) -> Result<Connection, Error> {
-        let base = Arc::clone(&self.0);
-        let (stream, address) = dial::dial(&base, |address, stream| admit(&base, address, stream))?;
-        Ok(Connection::over(stream, base, address))
+        let (stream, address) = dial::dial(&self.base)?;
+        Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }
 
@@ -126,7 +96,7 @@ impl ConnectionOf<Blocking> {
     /// comes with a response, not before a request.
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         let stream = Foreign { stream: io, scratch: Scratch::default() };
-        Self::over(Box::new(stream), Arc::clone(&base.0), base.address().clone())
+        Self::over(Box::new(stream), Arc::clone(&base.base), base.address().clone())
     }
 }
 
@@ -170,18 +140,12 @@ impl Read for ReaderOf<'_, Blocking> {
 
 impl From<crate::Client> for Client {
     fn from(client: crate::Client) -> Self {
-        Self(client.0)
+        Self::of(client.base)
     }
 }
 
 impl From<Client> for crate::Client {
     fn from(client: Client) -> Self {
-        Self(client.0)
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::Client::from(self.clone()).fmt(f)
+        Self::of(client.base)
     }
 }

@@ -1,7 +1,6 @@
 //! What a blocking connection reads and writes.
 
 use std::{
-    fmt,
     io::{self, IoSlice, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     task::{Context, Poll},
@@ -12,7 +11,7 @@ use bytes::BytesMut;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
-use crate::transport::{Idle, Scratch, Transport, check, pending, read, write};
+use crate::transport::{Idle, Scratch, Transport, check, pending, read, some, uninterrupted, write};
 
 /// A stream whose reads block where they may.
 pub(crate) trait BlockingStream: Transport {
@@ -30,7 +29,6 @@ pub(crate) trait BlockingStream: Transport {
 }
 
 /// A connected socket.
-#[derive(Debug)]
 pub(crate) struct Socket {
     socket: OwnedFd,
     scratch: Scratch,
@@ -93,11 +91,7 @@ pub(crate) struct Foreign<T> {
 
 impl<T: Read + Write + Send> Transport for Foreign<T> {
     fn poll_write(&mut self, _: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Poll::Ready(match uninterrupted(|| self.stream.write_vectored(pieces)) {
-            // The stream takes nothing and does not say why.
-            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-            written => written,
-        })
+        Poll::Ready(some(uninterrupted(|| self.stream.write_vectored(pieces))))
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -111,20 +105,5 @@ impl<T: Read + Write + Send> BlockingStream for Foreign<T> {
         let octets = uninterrupted(|| self.stream.read(room))?.min(room.len());
         buffer.extend_from_slice(&room[..octets]);
         Ok(octets)
-    }
-}
-
-fn uninterrupted(mut step: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match step() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
-}
-
-impl<T> fmt::Debug for Foreign<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a stream of the caller's")
     }
 }

@@ -50,7 +50,7 @@ fn connect(world: &World, client: &Client) -> Connection {
     let stream = Blocking { pipe: world.connect(), world: world.clone(), idle: 0 };
     let looks = world.moving().plan.looks;
     match looks {
-        true => Connection::over(Box::new(stream), client.base().clone(), client.address().clone()),
+        true => Connection::over(Box::new(stream), client.base.clone(), client.address().clone()),
         false => Connection::new(stream, client),
     }
 }

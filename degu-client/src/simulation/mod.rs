@@ -98,7 +98,7 @@ async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
 fn connection(world: &World, client: &Client) -> Connection {
     let pipe = world.connect();
     match world.moving().plan.looks {
-        true => Connection::over(Box::new(pipe), Arc::clone(&client.0), client.address().clone()),
+        true => Connection::over(Box::new(pipe), Arc::clone(&client.base), client.address().clone()),
         false => Connection::new(pipe, client),
     }
 }

@@ -48,12 +48,12 @@ async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
     let (server, client) = policies();
     let client = Client::options().tls(client).server_name("localhost").client((Ipv4Addr::LOCALHOST, 443));
     let address = client.address();
-    let handshake = || client.0.settings.handshake(address).unwrap().unwrap();
+    let handshake = || client.base.settings.handshake(address).unwrap().unwrap();
     let body = vec![b'x'; 1 << 20];
 
     let (socket, peer) = near(&server);
     let stream = secure(Socket::new(socket).unwrap(), handshake()).await.unwrap();
-    let mut connection = Connection::over(Box::new(stream), Arc::clone(&client.0), address.clone());
+    let mut connection = Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.post("/pay", body.clone()).await.unwrap_err();
     assert!(!error.is_retryable(), "{error}");
     peer.join().unwrap();
@@ -62,7 +62,7 @@ async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
     socket.set_nonblocking(false).unwrap();
     let socket = blocking::stream::Socket::new(socket, None).unwrap();
     let stream = blocking::secure::secure(socket, handshake(), Until::new(None)).unwrap();
-    let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.0), address.clone());
+    let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.post("/pay", body).unwrap_err();
     assert!(!error.is_retryable(), "{error}");
     peer.join().unwrap();

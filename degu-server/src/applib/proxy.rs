@@ -5,9 +5,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::Bytes;
 use degu_client::{Cause, Client, Connection, Error, OwnedResponse};
-use degu_wire::machine::Content;
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
 
 use crate::{App, IntoResponse, Request, Response, Session};
@@ -133,20 +131,7 @@ impl ProxyApp {
                 kept
             }
         };
-        let at_hand = match LocalBody::from(request.body).split() {
-            (Content::None, _) => Ok(None),
-            (Content::Bytes(bytes), _) => Ok(Some(bytes)),
-            (Content::Length(length), Some(source)) => Err(LocalBody::from_source(length, source)),
-            (Content::Chunked, Some(source)) => Err(LocalBody::from_chunks(source)),
-            _ => Err(LocalBody::none()),
-        };
-        let exchanged = match at_hand {
-            Ok(body) => self.exchange(&kept, method, &uri, headers, body).await,
-            Err(body) => match self.client.connect().await {
-                Ok(connection) => connection.exchange(method, &uri, headers, body).await,
-                Err(error) => Err(error),
-            },
-        };
+        let exchanged = self.exchange(&kept, method, &uri, headers, request.body.into()).await;
         let response = match exchanged {
             Ok(response) => response,
             Err(error) => return self.answer_for(error),
@@ -160,23 +145,24 @@ impl ProxyApp {
         Ok(response)
     }
 
-    /// An exchange whose request can be sent again.
+    /// Sends the request over the connection that was kept, if its body can be sent again should that have been closed.
     async fn exchange(
         &self,
         kept: &Kept,
         method: Method<'_>,
         uri: &str,
         headers: Headers,
-        body: Option<Bytes>,
+        body: LocalBody,
     ) -> Result<OwnedResponse<dyn Source>, Error> {
-        let body = || body.clone().map_or(LocalBody::none(), LocalBody::from);
-        if let Some(connection) = kept.take(self.id) {
-            match connection.exchange(method, uri, headers.clone(), body()).await {
+        if let Some(again) = body.try_clone()
+            && let Some(connection) = kept.take(self.id)
+        {
+            match connection.exchange(method, uri, headers.clone(), again).await {
                 Err(error) if error.is_retryable() => {}
                 result => return result,
             }
         }
-        self.client.connect().await?.exchange(method, uri, headers, body()).await
+        self.client.connect().await?.exchange(method, uri, headers, body).await
     }
 
     /// The server behind failed, or what the client sent.

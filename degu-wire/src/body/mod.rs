@@ -202,6 +202,11 @@ impl<S: ?Sized> BodyOf<S> {
         (self.content, self.source)
     }
 
+    /// Returns another body like this one, unless it comes from a source.
+    pub fn try_clone(&self) -> Option<Self> {
+        self.source.is_none().then(|| Self { content: self.content.clone(), source: None })
+    }
+
     /// Returns what a machine is told of the body.
     pub const fn content(&self) -> &Content {
         &self.content
