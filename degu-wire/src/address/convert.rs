@@ -2,21 +2,15 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use super::{Address, AddressError, AddressFault, OwnedZone, Repr};
+use super::{Address, AddressError, AddressFault, Repr};
 
 /// The scope id becomes the zone; the flow label is dropped.
 impl From<SocketAddr> for Address {
-    fn from(address: SocketAddr) -> Self {
-        Self(match address {
-            SocketAddr::V4(address) => Repr::V4(address),
-            SocketAddr::V6(address) => {
-                let zone = match address.scope_id() {
-                    0 => OwnedZone::None,
-                    index => OwnedZone::Index(index),
-                };
-                Repr::V6 { ip: *address.ip(), zone, port: address.port() }
-            }
-        })
+    fn from(mut address: SocketAddr) -> Self {
+        if let SocketAddr::V6(address) = &mut address {
+            address.set_flowinfo(0);
+        }
+        Self(Repr::Ip(address, None))
     }
 }
 
@@ -59,15 +53,8 @@ impl TryFrom<&Address> for SocketAddr {
 
     fn try_from(address: &Address) -> Result<Self, AddressError> {
         match &address.0 {
-            Repr::V4(address) => Ok(Self::V4(*address)),
-            Repr::V6 { ip, zone, port } => {
-                let scope = match zone {
-                    OwnedZone::None => 0,
-                    OwnedZone::Index(index) => *index,
-                    OwnedZone::Name(_) => return Err(AddressFault::ZoneUnresolved.into()),
-                };
-                Ok(Self::V6(SocketAddrV6::new(*ip, *port, 0, scope)))
-            }
+            Repr::Ip(address, None) => Ok(*address),
+            Repr::Ip(_, Some(_)) => Err(AddressFault::ZoneUnresolved.into()),
             Repr::Path(_) | Repr::Abstract(_) | Repr::Name { .. } => Err(AddressFault::NotIp.into()),
         }
     }
@@ -135,7 +122,7 @@ mod unix {
                 #[cfg(not(any(target_os = "linux", target_os = "android")))]
                 Repr::Abstract(Some(_)) => Err(AddressFault::AbstractUnsupported.into()),
                 Repr::Abstract(None) => Err(AddressFault::NotBound.into()),
-                Repr::V4(_) | Repr::V6 { .. } | Repr::Name { .. } => Err(AddressFault::NotUnix.into()),
+                Repr::Ip(..) | Repr::Name { .. } => Err(AddressFault::NotUnix.into()),
             }
         }
     }

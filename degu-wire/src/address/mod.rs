@@ -10,7 +10,7 @@ mod tests;
 mod text;
 
 use alloc::boxed::Box;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 pub use error::{AddressError, AddressFault};
 #[cfg(all(feature = "std", unix))]
@@ -64,12 +64,8 @@ pub struct Address(Repr);
 /// Private, so that a name or a zone in an [`Address`] is known to be well-formed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
-    V4(SocketAddrV4),
-    V6 {
-        ip: Ipv6Addr,
-        zone: OwnedZone,
-        port: u16,
-    },
+    /// The scope id is the zone's index, and the flow label 0. A zone that is a name has the scope id 0.
+    Ip(SocketAddr, Option<Box<str>>),
     Path(Box<[u8]>),
     /// `None`: the kernel chooses.
     Abstract(Option<Box<[u8]>>),
@@ -77,14 +73,6 @@ enum Repr {
         host: Box<str>,
         port: u16,
     },
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum OwnedZone {
-    None,
-    /// Never 0.
-    Index(u32),
-    Name(Box<str>),
 }
 
 /// What an [`Address`] is, for those who open the socket: [`Address::kind`].
@@ -132,13 +120,13 @@ pub enum Zone<'a> {
 
 impl Address {
     /// 127.0.0.1, on a port that the kernel chooses.
-    pub const IPV4_LOOPBACK: Self = Self(Repr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)));
+    pub const IPV4_LOOPBACK: Self = Self::of_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     /// Every IPv4 address of the host, on a port that the kernel chooses.
-    pub const IPV4_ANY: Self = Self(Repr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
+    pub const IPV4_ANY: Self = Self::of_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     /// ::1, on a port that the kernel chooses.
-    pub const IPV6_LOOPBACK: Self = Self(Repr::V6 { ip: Ipv6Addr::LOCALHOST, zone: OwnedZone::None, port: 0 });
+    pub const IPV6_LOOPBACK: Self = Self::of_ip(IpAddr::V6(Ipv6Addr::LOCALHOST));
     /// Every IPv6 address of the host, on a port that the kernel chooses.
-    pub const IPV6_ANY: Self = Self(Repr::V6 { ip: Ipv6Addr::UNSPECIFIED, zone: OwnedZone::None, port: 0 });
+    pub const IPV6_ANY: Self = Self::of_ip(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
     /// A name in the abstract namespace of Linux that the kernel chooses.
     pub const ABSTRACT: Self = Self(Repr::Abstract(None));
 
@@ -151,6 +139,10 @@ impl Address {
     pub const MAX_NAME: usize = 253;
     /// The longest name of an interface, in bytes.
     pub const MAX_ZONE: usize = 15;
+
+    const fn of_ip(ip: IpAddr) -> Self {
+        Self(Repr::Ip(SocketAddr::new(ip, 0), None))
+    }
 
     /// A Unix socket in the file system.
     ///
@@ -198,19 +190,26 @@ impl Address {
     ///
     /// The zone is a name that no interface can have.
     pub fn ipv6(ip: Ipv6Addr, zone: Zone<'_>, port: u16) -> Result<Self, AddressError> {
-        let zone = match zone {
-            Zone::None | Zone::Index(0) => OwnedZone::None,
-            Zone::Index(index) => OwnedZone::Index(index),
-            Zone::Name(name) => OwnedZone::Name(zone_name(name)?.into()),
+        let (index, name) = match zone {
+            Zone::None => (0, None),
+            Zone::Index(index) => (index, None),
+            Zone::Name(name) => (0, Some(zone_name(name)?.into())),
         };
-        Ok(Self(Repr::V6 { ip, zone, port }))
+        Ok(Self(Repr::Ip(SocketAddrV6::new(ip, port, 0, index).into(), name)))
     }
 
     /// What the address is.
     pub fn kind(&self) -> AddressKind<'_> {
         match &self.0 {
-            Repr::V4(address) => AddressKind::V4(*address),
-            Repr::V6 { ip, zone, port } => AddressKind::V6 { ip: *ip, zone: zone.borrow(), port: *port },
+            Repr::Ip(SocketAddr::V4(address), _) => AddressKind::V4(*address),
+            Repr::Ip(SocketAddr::V6(address), name) => {
+                let zone = match (name, address.scope_id()) {
+                    (Some(name), _) => Zone::Name(name),
+                    (None, 0) => Zone::None,
+                    (None, index) => Zone::Index(index),
+                };
+                AddressKind::V6 { ip: *address.ip(), zone, port: address.port() }
+            }
             Repr::Path(path) => AddressKind::Path(path),
             Repr::Abstract(Some(name)) => AddressKind::Abstract(name),
             Repr::Abstract(None) => AddressKind::KernelChosen,
@@ -239,18 +238,13 @@ impl Address {
 
     /// Returns whether this is a wildcard address: `0.0.0.0` or `[::]`, on any port.
     pub const fn is_unspecified(&self) -> bool {
-        match &self.0 {
-            Repr::V4(address) => address.ip().is_unspecified(),
-            Repr::V6 { ip, .. } => ip.is_unspecified(),
-            _ => false,
-        }
+        matches!(&self.0, Repr::Ip(address, _) if address.ip().is_unspecified())
     }
 
     /// The IP address, if it is one.
     pub const fn ip(&self) -> Option<IpAddr> {
         match &self.0 {
-            Repr::V4(address) => Some(IpAddr::V4(*address.ip())),
-            Repr::V6 { ip, .. } => Some(IpAddr::V6(*ip)),
+            Repr::Ip(address, _) => Some(address.ip()),
             _ => None,
         }
     }
@@ -258,8 +252,8 @@ impl Address {
     /// The port; none for a Unix socket.
     pub const fn port(&self) -> Option<u16> {
         match &self.0 {
-            Repr::V4(address) => Some(address.port()),
-            Repr::V6 { port, .. } | Repr::Name { port, .. } => Some(*port),
+            Repr::Ip(address, _) => Some(address.port()),
+            Repr::Name { port, .. } => Some(*port),
             Repr::Path(_) | Repr::Abstract(_) => None,
         }
     }
@@ -274,8 +268,8 @@ impl Address {
     #[must_use]
     pub fn with_port(mut self, new: u16) -> Self {
         match &mut self.0 {
-            Repr::V4(address) => address.set_port(new),
-            Repr::V6 { port, .. } | Repr::Name { port, .. } => *port = new,
+            Repr::Ip(address, _) => address.set_port(new),
+            Repr::Name { port, .. } => *port = new,
             Repr::Path(_) | Repr::Abstract(_) => {}
         }
         self
@@ -303,21 +297,11 @@ impl Address {
     #[must_use]
     pub fn to_connect(&self) -> Self {
         match &self.0 {
-            Repr::V4(address) if address.ip().is_unspecified() => {
-                Self(Repr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, address.port())))
+            Repr::Ip(address, _) if address.ip().is_unspecified() => {
+                let loopback = if address.is_ipv4() { Self::IPV4_LOOPBACK } else { Self::IPV6_LOOPBACK };
+                loopback.with_port(address.port())
             }
-            Repr::V6 { ip, port, .. } if ip.is_unspecified() => Self::IPV6_LOOPBACK.with_port(*port),
             _ => self.clone(),
-        }
-    }
-}
-
-impl OwnedZone {
-    fn borrow(&self) -> Zone<'_> {
-        match self {
-            Self::None => Zone::None,
-            Self::Index(index) => Zone::Index(*index),
-            Self::Name(name) => Zone::Name(name),
         }
     }
 }

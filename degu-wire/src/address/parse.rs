@@ -1,11 +1,10 @@
 //! Text to address. The offset of every error counts from the first byte of what the caller gave.
 
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
-use super::{Address, OwnedZone, Repr, zone_name};
-use super::{AddressError, AddressFault};
+use super::{Address, AddressError, AddressFault, Repr, Zone};
 
 impl FromStr for Address {
     type Err = AddressError;
@@ -97,7 +96,7 @@ fn host(text: &str, port: u16) -> Result<Address, AddressError> {
     let relative = text.strip_suffix('.').unwrap_or(text);
     if is_number(relative.rsplit('.').next().unwrap_or_default()) {
         let ip: Ipv4Addr = text.parse().map_err(|_| AddressFault::Ipv4)?;
-        return Ok(Address(Repr::V4(SocketAddrV4::new(ip, port))));
+        return Ok((ip, port).into());
     }
     name(relative)?;
     let host = text.to_ascii_lowercase();
@@ -143,21 +142,18 @@ fn ipv6(text: &str, port: u16) -> Result<Address, AddressError> {
         None => (text, None),
     };
     let ip: Ipv6Addr = ip.parse().map_err(|_| AddressFault::Ipv6)?;
-    let zone = match zone {
-        Some(zone) => owned_zone(zone).map_err(|error| error.shifted(text.len() - zone.len()))?,
-        None => OwnedZone::None,
-    };
-    Ok(Address(Repr::V6 { ip, zone, port }))
+    let Some(zone) = zone else { return Ok((ip, port).into()) };
+    zoned(ip, zone, port).map_err(|error| error.shifted(text.len() - zone.len()))
 }
 
-fn owned_zone(text: &str) -> Result<OwnedZone, AddressError> {
-    if !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit()) {
-        let index = if text.starts_with('0') { None } else { text.parse().ok() };
-        return Ok(OwnedZone::Index(index.ok_or(AddressFault::Zone)?));
+fn zoned(ip: Ipv6Addr, zone: &str, port: u16) -> Result<Address, AddressError> {
+    if !zone.is_empty() && zone.bytes().all(|octet| octet.is_ascii_digit()) {
+        let index = if zone.starts_with('0') { None } else { zone.parse().ok() };
+        return Address::ipv6(ip, Zone::Index(index.ok_or(AddressFault::Zone)?), port);
     }
-    let octets = decode(text)?;
+    let octets = decode(zone)?;
     let name = core::str::from_utf8(&octets).map_err(|_| AddressFault::Zone)?;
-    Ok(OwnedZone::Name(zone_name(name)?.into()))
+    Address::ipv6(ip, Zone::Name(name), port)
 }
 
 /// Undoes percent-encoding. What is not a control character and not `%` may also stand for itself.
@@ -169,19 +165,16 @@ fn decode(text: &str) -> Result<Vec<u8>, AddressError> {
         rest = tail;
         decoded.push(match *octet {
             b'%' => {
-                let escape = AddressError::at(AddressFault::Escape, at);
-                let [high, low, tail @ ..] = tail else { return Err(escape) };
-                rest = tail;
-                hex(*high).ok_or(escape)? << 4 | hex(*low).ok_or(escape)?
+                let hex = |at: usize| char::from(*tail.get(at)?).to_digit(16);
+                let (Some(high), Some(low)) = (hex(0), hex(1)) else {
+                    return Err(AddressError::at(AddressFault::Escape, at));
+                };
+                rest = &tail[2..];
+                (high << 4 | low) as u8
             }
             control if control.is_ascii_control() => return Err(AddressError::at(AddressFault::Control, at)),
             plain => plain,
         });
     }
     Ok(decoded)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    // At most 15, so that the cast loses nothing.
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }

@@ -1,11 +1,11 @@
 //! From an address to what a socket takes.
 
 use alloc::borrow::Cow;
-use core::net::{SocketAddr, SocketAddrV6};
+use core::net::SocketAddr;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::{Address, AddressError, AddressFault, OwnedZone, Repr};
+use super::{Address, AddressError, AddressFault, Repr};
 
 /// What a socket binds or connects to: [`Address::to_socket`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,15 +47,16 @@ impl Address {
     ) -> Result<SocketName<'_>, E> {
         let fault = |fault: AddressFault| E::from(AddressError::from(fault));
         Ok(match &self.0 {
-            Repr::V4(address) => SocketName::Ip((*address).into()),
-            Repr::V6 { ip, zone, port } => {
-                let zone = match zone {
-                    OwnedZone::None if ip.is_unicast_link_local() => return Err(fault(AddressFault::ZoneMissing)),
-                    OwnedZone::None => 0,
-                    OwnedZone::Index(index) => *index,
-                    OwnedZone::Name(name) => interface_index(name)?,
-                };
-                SocketName::Ip(SocketAddrV6::new(*ip, *port, 0, zone).into())
+            Repr::Ip(address, zone) => {
+                let mut address = *address;
+                if let SocketAddr::V6(address) = &mut address {
+                    if let Some(name) = zone {
+                        address.set_scope_id(interface_index(name)?);
+                    } else if address.scope_id() == 0 && address.ip().is_unicast_link_local() {
+                        return Err(fault(AddressFault::ZoneMissing));
+                    }
+                }
+                SocketName::Ip(address)
             }
             Repr::Path(path) => {
                 self.check()?;

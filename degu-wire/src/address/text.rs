@@ -2,23 +2,18 @@
 
 use core::fmt::{self, Write};
 
-use super::{Address, OwnedZone, Repr};
+use core::net::SocketAddr;
+
+use super::{Address, Repr};
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Repr::V4(address) => write!(f, "{address}"),
-            Repr::V6 { ip, zone, port } => {
-                write!(f, "[{ip}")?;
-                match zone {
-                    OwnedZone::None => {}
-                    OwnedZone::Index(index) => write!(f, "%{index}")?,
-                    OwnedZone::Name(name) => {
-                        f.write_char('%')?;
-                        encode(f, name.as_bytes())?;
-                    }
-                }
-                write!(f, "]:{port}")
+            Repr::Ip(address, None) => write!(f, "{address}"),
+            Repr::Ip(address, Some(zone)) => {
+                write!(f, "[{}%", address.ip())?;
+                encode(f, zone.as_bytes())?;
+                write!(f, "]:{}", address.port())
             }
             Repr::Path(path) => {
                 f.write_str("unix:")?;
@@ -91,8 +86,8 @@ impl Address {
     pub fn host_with_default(&self, default: u16) -> impl fmt::Display {
         fmt::from_fn(move |f| {
             match &self.0 {
-                Repr::V4(address) => write!(f, "{}", address.ip())?,
-                Repr::V6 { ip, .. } => write!(f, "[{ip}]")?,
+                Repr::Ip(SocketAddr::V4(address), _) => write!(f, "{}", address.ip())?,
+                Repr::Ip(SocketAddr::V6(address), _) => write!(f, "[{}]", address.ip())?,
                 Repr::Name { host, .. } => f.write_str(host)?,
                 Repr::Path(_) | Repr::Abstract(_) => f.write_str("localhost")?,
             }
