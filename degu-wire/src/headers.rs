@@ -4,7 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 use core::ops::Deref;
 
-use crate::head::{FieldSpan, is_field_value, is_forbidden_in_trailers, is_token};
+use crate::head::{FieldSpan, Text, is_field_value, is_forbidden_in_trailers, is_token};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
 /// Header fields in their order: one text and the places of names and values in it.
@@ -45,11 +45,6 @@ impl Headers {
 
     pub(crate) const fn received(lines: Arc<Lines>) -> Self {
         Self(Some(lines))
-    }
-
-    /// Returns the text that the fields are a part of.
-    pub(crate) fn text(&self) -> &[u8] {
-        self.parts().0
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {
@@ -267,6 +262,12 @@ impl Write for Writer<'_> {
         }
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
+    }
+}
+
+impl Text for Headers {
+    fn text(&self) -> &[u8] {
+        self.parts().0
     }
 }
 

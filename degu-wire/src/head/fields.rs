@@ -355,11 +355,6 @@ impl<'b> Fields<'b> {
         Self { text, spans }
     }
 
-    /// The bytes that the fields are a part of.
-    pub(super) const fn text(&self) -> &'b [u8] {
-        self.text
-    }
-
     /// How many field lines there are.
     pub const fn len(&self) -> usize {
         self.spans.len()
@@ -380,6 +375,19 @@ impl<'b> Fields<'b> {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'b str, &'b [u8])> + use<'b> {
         let text = self.text;
         self.spans.iter().map(move |span| (span.name(text), span.value(text)))
+    }
+}
+
+/// What a head keeps its fields in, with their text: [`Fields`], or `Headers` where there is an allocator.
+pub trait Text {
+    /// Returns the head, of which the fields are a part.
+    #[doc(hidden)]
+    fn text(&self) -> &[u8];
+}
+
+impl Text for Fields<'_> {
+    fn text(&self) -> &[u8] {
+        self.text
     }
 }
 

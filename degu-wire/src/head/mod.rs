@@ -20,9 +20,9 @@ mod scan;
 mod start_line;
 
 pub use encode::{encode_request, encode_response, encode_trailers};
-pub use fields::{FieldSpan, Fields, parse_trailers};
-pub use request::{RequestHead, parse_request};
-pub use response::{ResponseHead, parse_response};
+pub use fields::{FieldSpan, Fields, Text, parse_trailers};
+pub use request::{RequestHead, RequestHeadOf, parse_request};
+pub use response::{ResponseHead, ResponseHeadOf, parse_response};
 
 pub(crate) use scan::is_token;
 #[cfg(feature = "alloc")]
@@ -30,8 +30,8 @@ pub(crate) use {
     encode::{put_framing, put_request_line, put_status_line},
     fields::{Names, is_forbidden_in_trailers, scan_trailers},
     host::is_host,
-    request::{RequestMeta, scan_request},
-    response::{ResponseMeta, scan_response},
+    request::scan_request,
+    response::scan_response,
     scan::is_field_value,
 };
 

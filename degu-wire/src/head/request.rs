@@ -1,7 +1,9 @@
 //! `request-line = method SP request-target SP HTTP-version` (RFC 9112 §3), and the request head.
 
+use core::fmt;
+
 use super::{
-    fields::{End, FieldSpan, Fields, Part, Semantics, parse_fields},
+    fields::{End, FieldSpan, Fields, Part, Semantics, Text, parse_fields},
     host::is_host,
     scan::{is_target_text, skip_path, skip_target, skip_token},
     start_line::{line_end, version},
@@ -11,12 +13,16 @@ use crate::{Fault, Framing, Limits, Method, RemoteError};
 /// Where a part of a head begins and ends.
 type Span = (u16, u16);
 
-/// A request head that was parsed and checked: views into the caller's bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestHead<'b> {
-    fields: Fields<'b>,
-    meta: RequestMeta,
+/// A request head that was parsed and checked. Its text is the caller's bytes, in which its fields are [`Fields`], or belongs
+/// to the head as [`Headers`](crate::Headers); clones share it.
+#[derive(Clone, Copy)]
+pub struct RequestHeadOf<F> {
+    pub(crate) fields: F,
+    pub(crate) meta: RequestMeta,
 }
+
+/// A request head that is a view into the caller's bytes.
+pub type RequestHead<'b> = RequestHeadOf<Fields<'b>>;
 
 /// What a request head says, in offsets and flags: small enough to keep when the bytes are kept elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +59,8 @@ pub fn parse_request<'b>(
     slots: &'b mut [FieldSpan],
     limits: &Limits,
 ) -> Result<Option<RequestHead<'b>>, RemoteError> {
-    Ok(scan_request(input, slots, limits)?.map(|meta| RequestHead::new(input, slots, meta)))
+    Ok(scan_request(input, slots, limits)?
+        .map(|meta| RequestHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
 /// As [`parse_request`], for those who keep bytes and spans apart.
@@ -202,70 +209,42 @@ pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
         }
 }
 
-impl RequestMeta {
-    pub(crate) fn method(self, text: &[u8]) -> Method<'_> {
-        self.known_method.unwrap_or(Method::Extension(ascii(text, self.method)))
-    }
-
-    pub(crate) fn target(self, text: &[u8]) -> &str {
-        ascii(text, self.target)
-    }
-
-    /// RFC 9112 §3.2.1: an empty path in absolute-form is `/`.
-    pub(crate) fn path(self, text: &[u8]) -> &str {
-        if self.path.0 == self.path.1 { "/" } else { ascii(text, self.path) }
-    }
-
-    pub(crate) fn query(self, text: &[u8]) -> Option<&str> {
-        (self.path.1 < self.target.1).then(|| ascii(text, (self.path.1 + 1, self.target.1)))
-    }
-
-    pub(crate) fn authority(self, text: &[u8]) -> &str {
-        ascii(text, self.authority)
-    }
-}
-
-fn ascii(text: &[u8], (from, to): Span) -> &str {
-    // Methods, targets and authorities were checked to be ASCII, and the offsets are of this text.
-    text.get(from as usize..to as usize).and_then(|part| core::str::from_utf8(part).ok()).unwrap_or_default()
-}
-
-impl<'b> RequestHead<'b> {
-    fn new(input: &'b [u8], slots: &'b [FieldSpan], meta: RequestMeta) -> Self {
-        Self { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }
-    }
-
+impl<F: Text> RequestHeadOf<F> {
     /// The method.
-    pub fn method(&self) -> Method<'b> {
-        self.meta.method(self.fields.text())
+    pub fn method(&self) -> Method<'_> {
+        self.meta.known_method.unwrap_or_else(|| Method::Extension(self.text(self.meta.method)))
     }
 
     /// The request target as it was sent: a path with an optional query, a whole URI, or `*`.
-    pub fn target(&self) -> &'b str {
-        self.meta.target(self.fields.text())
+    pub fn target(&self) -> &str {
+        self.text(self.meta.target)
     }
 
-    /// The path, percent-encoded as it was sent: `/` at least, or `*`.
-    pub fn path(&self) -> &'b str {
-        self.meta.path(self.fields.text())
+    /// The path, percent-encoded as it was sent: `/` at least (RFC 9112 §3.2.1), or `*`.
+    pub fn path(&self) -> &str {
+        if self.meta.path.0 == self.meta.path.1 { "/" } else { self.text(self.meta.path) }
     }
 
     /// What follows the `?`, if there is one.
-    pub fn query(&self) -> Option<&'b str> {
-        self.meta.query(self.fields.text())
+    pub fn query(&self) -> Option<&str> {
+        let (from, to) = (self.meta.path.1, self.meta.target.1);
+        (from < to).then(|| self.text((from + 1, to)))
     }
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3). Empty if
     /// Host is, or where it may be missing.
-    pub fn authority(&self) -> &'b str {
-        self.meta.authority(self.fields.text())
+    pub fn authority(&self) -> &str {
+        self.text(self.meta.authority)
     }
 
-    /// The fields.
-    pub const fn fields(&self) -> Fields<'b> {
-        self.fields
+    fn text(&self, (from, to): Span) -> &str {
+        // Methods, targets and authorities were checked to be ASCII, and the offsets are of this text.
+        let part = self.fields.text().get(from as usize..to as usize);
+        part.and_then(|part| core::str::from_utf8(part).ok()).unwrap_or_default()
     }
+}
 
+impl<F> RequestHeadOf<F> {
     /// Where the body ends.
     pub const fn framing(&self) -> Framing {
         self.meta.framing
@@ -289,5 +268,24 @@ impl<'b> RequestHead<'b> {
     /// Returns whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub const fn expects_continue(&self) -> bool {
         self.meta.expects_continue
+    }
+}
+
+impl<'b> RequestHead<'b> {
+    /// The fields.
+    pub const fn fields(&self) -> Fields<'b> {
+        self.fields
+    }
+}
+
+/// Without the query and the values of the fields: they may be secrets.
+impl<F: Text + fmt::Debug> fmt::Debug for RequestHeadOf<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method())
+            .field("path", &self.path())
+            .field("headers", &self.fields)
+            .field("framing", &self.framing())
+            .finish()
     }
 }

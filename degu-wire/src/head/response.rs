@@ -1,28 +1,33 @@
 //! `status-line = HTTP-version SP status-code SP [ reason-phrase ]` (RFC 9112 §4), and the response head.
 
+use core::fmt;
+
 use super::{
-    fields::{End, FieldSpan, Fields, Part, Semantics, parse_fields},
+    fields::{End, FieldSpan, Fields, Part, Semantics, Text, parse_fields},
     scan::skip_text,
     start_line::{line_end, version},
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
-/// A response head that was parsed and checked: views into the caller's bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct ResponseHead<'b> {
-    fields: Fields<'b>,
-    meta: ResponseMeta,
+/// A response head that was parsed and checked: see [`RequestHeadOf`](super::RequestHeadOf).
+#[derive(Clone, Copy)]
+pub struct ResponseHeadOf<F> {
+    pub(crate) fields: F,
+    pub(crate) meta: ResponseMeta,
 }
+
+/// A response head that is a view into the caller's bytes.
+pub type ResponseHead<'b> = ResponseHeadOf<Fields<'b>>;
 
 /// What a response head says, in offsets and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResponseMeta {
     pub(crate) len: u16,
-    pub(crate) status: u16,
-    pub(crate) reason: (u16, u16),
+    status: u16,
+    reason: (u16, u16),
     pub(crate) fields: u16,
     framing: Framing,
-    pub(crate) http10: bool,
+    http10: bool,
     pub(crate) keep_alive: bool,
 }
 
@@ -116,36 +121,19 @@ fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
     Ok(Some(status))
 }
 
-impl ResponseMeta {
-    /// Where the body ends, which depends on what was asked (RFC 9112 §6.3).
-    pub(crate) fn framing(self, request: Method<'_>) -> Framing {
-        match (self.status, request.known_as()) {
-            (100..=199 | 204 | 304, _) | (_, Method::Head) | (200..=299, Method::Connect) => Framing::None,
-            _ => self.framing,
-        }
-    }
-}
-
-impl<'b> ResponseHead<'b> {
+impl<F> ResponseHeadOf<F> {
     /// The status code, from 100 to 999.
     pub const fn status(&self) -> u16 {
         self.meta.status
     }
 
-    /// The reason phrase, which may be empty and need not be UTF-8.
-    pub fn reason(&self) -> &'b [u8] {
-        self.fields.text().get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
-    }
-
-    /// The fields.
-    pub const fn fields(&self) -> Fields<'b> {
-        self.fields
-    }
-
     /// Where the body ends, given the method of the request (RFC 9112 §6.3). There is none in a response to CONNECT that
     /// opens a tunnel: what follows is not HTTP.
     pub fn framing(&self, request: Method<'_>) -> Framing {
-        self.meta.framing(request)
+        match (self.status(), request.known_as()) {
+            (100..=199 | 204 | 304, _) | (_, Method::Head) | (200..=299, Method::Connect) => Framing::None,
+            _ => self.meta.framing,
+        }
     }
 
     /// Bytes of the head: the body begins here.
@@ -162,5 +150,31 @@ impl<'b> ResponseHead<'b> {
     /// HTTP/1.0.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
+    }
+}
+
+impl<F: Text> ResponseHeadOf<F> {
+    /// The bytes of the reason phrase.
+    pub(crate) fn phrase(&self) -> &[u8] {
+        self.fields.text().get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
+    }
+}
+
+impl<'b> ResponseHead<'b> {
+    /// The reason phrase, which may be empty and need not be UTF-8.
+    pub fn reason(&self) -> &[u8] {
+        self.phrase()
+    }
+
+    /// The fields.
+    pub const fn fields(&self) -> Fields<'b> {
+        self.fields
+    }
+}
+
+/// Without the values of the fields: they may be secrets.
+impl<F: fmt::Debug> fmt::Debug for ResponseHeadOf<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead").field("status", &self.status()).field("headers", &self.fields).finish()
     }
 }

@@ -127,7 +127,7 @@ impl Connection<Client> {
         // Heads are large: each is looked at where it is, and given on from there.
         loop {
             let head = match self.receiver.poll_head(scan_response, |meta| (meta.len, meta.fields)) {
-                Ok(Poll::Ready(meta)) => ResponseHead { meta, headers: self.receiver.headers() },
+                Ok(Poll::Ready(meta)) => ResponseHead { meta, fields: self.receiver.headers() },
                 Ok(Poll::Pending) if !self.receiver.eof => return Ok(Poll::Pending),
                 Ok(Poll::Pending) => return Err(self.fail(Fault::NoResponse.into())),
                 Err(fault) => return Err(self.fail(fault)),
@@ -155,12 +155,12 @@ impl Connection<Client> {
             _ => {}
         }
         let method = if self.role.head { Method::Head } else { Method::Get };
-        let framing = head.meta.framing(method);
+        let framing = head.framing(method);
         if head.status() == 206 {
             self.role.part_left = self.check_part(head, framing)?;
         }
         self.receiver.begin_body(framing);
-        self.role.persistent &= head.meta.keep_alive && framing != Framing::UntilClose;
+        self.role.persistent &= head.keep_alive() && framing != Framing::UntilClose;
         self.role.state = State::Reading;
         Ok(true)
     }
@@ -251,7 +251,7 @@ impl Connection<Client> {
     /// (RFC 9112 §9.5).
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
         let unsent = self.is_sending() || !self.is_flushed();
-        unsent && (response.status() >= 400 || !response.meta.keep_alive || !self.role.continued)
+        unsent && (response.status() >= 400 || !response.keep_alive() || !self.role.continued)
     }
 
     /// Sends no more of the request's body, and nothing that is pending need be written. The connection cannot be used

@@ -91,7 +91,7 @@ impl Connection<Server> {
             stopping: self.role.stopping,
             requests: self.role.requests + 1,
         };
-        Ok(Poll::Ready(Some(RequestHead { meta, headers: self.receiver.headers() })))
+        Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
     }
 
     /// The next part of the request's body; `Ready(None)` at its end. The first call asks a client that waits for it to
