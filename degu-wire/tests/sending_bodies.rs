@@ -1,6 +1,8 @@
 //! What an application can not make the encoders and the machines send in a body: each try is a [`LocalError`], and
 //! nothing of it is written.
 
+use std::task::Poll;
+
 use degu_wire::chunk::{encode_chunk_head, encode_last_chunk};
 use degu_wire::head::encode_trailers;
 use degu_wire::machine::{Client, Connection, Content};
@@ -44,6 +46,19 @@ fn refused(part: Part) {
     assert!(client.is_flushed() && client.is_sending(), "{shown}");
     client.send_part(Chunk::new("x").into()).unwrap();
     assert_eq!(client.pending().concat(), b"1\r\nx\r\n");
+}
+
+#[test]
+fn received_extensions_are_sent_on_in_canonical_form() {
+    let mut from = begin(Content::None);
+    from.receive_buffer().extend_from_slice(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+    from.receive_buffer().extend_from_slice(b"5 ; a =\t\"b c\" ;d\r\nhello\r\n0 ;\te=\"f\"\r\n\r\n");
+    assert!(from.poll_response().unwrap().is_ready());
+    let mut to = begin(Content::Chunked);
+    while let Poll::Ready(Some(part)) = from.poll_part().unwrap() {
+        to.send_part(part).unwrap();
+    }
+    assert_eq!(to.pending().concat(), b"5;a=\"b c\";d\r\nhello\r\n0;e=f\r\n\r\n");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! Owned chunks and their extensions.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
-use core::fmt::{self, Write};
+use alloc::{
+    borrow::Cow,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
 
 use bytes::Bytes;
 
 use crate::LocalError;
-use crate::chunk::{Extension, Extensions, MAX_CHUNK_LINE};
+use crate::chunk::{CRLF, Extension, ExtensionValue, Extensions, MAX_CHUNK_LINE, put_extension};
 
 /// One chunk of a chunked body, whole: its data and what was said about it (RFC 9112 §7.1).
 ///
@@ -58,8 +62,10 @@ impl Chunk {
 
 /// The extensions of one chunk, in the form in which they are sent: `;seq=7;note="a b"`.
 ///
-/// What was received is sent on byte by byte. Reading them costs a walk through the text, and no allocation but for
-/// values with escapes. Equal are those that are the same text: `;a=b` and `;a="b"` mean the same and are not.
+/// There is one form for each meaning: no whitespace around `;` and `=`, which a sender must not generate (RFC 9110
+/// §5.6.3), and quotation marks and backslashes only where they are needed. Received extensions are brought into it, so
+/// that two are equal if they mean the same. Reading them costs a walk through the text, and no allocation except for
+/// values with escapes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChunkExtensions {
     raw: Bytes,
@@ -73,9 +79,16 @@ impl ChunkExtensions {
         Self { raw: Bytes::new(), poisoned: false }
     }
 
-    /// Text that the decoder has checked.
-    pub(crate) const fn checked(raw: Bytes) -> Self {
-        Self { raw, poisoned: false }
+    /// Keeps text that the decoder has checked.
+    pub(crate) fn received(raw: Bytes) -> Self {
+        // Where there is none of these, each value is a token, and stands where it is sent.
+        if !raw.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'"')) {
+            return Self { raw, poisoned: false };
+        }
+        let mut text = Vec::with_capacity(raw.len());
+        let mut extensions = Extensions::from_scanned(&raw).iter();
+        let poisoned = extensions.any(|extension| put_extension(&mut text, extension).is_err());
+        Self { raw: text.into(), poisoned }
     }
 
     /// Returns whether there are none.
@@ -101,53 +114,19 @@ impl ChunkExtensions {
 
     /// Adds an extension, with or without a value: see [`Chunk::with_extension`].
     pub fn push(&mut self, name: &str, value: Option<&dyn fmt::Display>) {
+        let value = value.map(ToString::to_string);
+        let value = value.as_ref().map(|value| ExtensionValue::Plain(value.as_bytes()));
         let mut text = Vec::from(&self.raw[..]);
-        let start = text.len();
-        text.push(b';');
-        text.extend_from_slice(name.as_bytes());
-        if let Some(value) = value {
-            text.push(b'=');
-            let value_start = text.len();
-            // A formatter that fails leaves a shorter value, as it does in any string.
-            let _ = write!(Quoted(&mut text), "{value}");
-            if !crate::head::is_token(&text[value_start..]) {
-                text.insert(value_start, b'"');
-                text.push(b'"');
-            }
-        }
-        // Only a single extension of this very name is what was asked for; a name such as `a;b` would be two.
-        let added = Extensions::parse(&text[start..]).map(|added| added.iter());
-        match added.map(|mut added| (added.next(), added.next())) {
-            Ok((Some(added), None)) if added.name == name => self.raw = text.into(),
-            _ => self.poisoned = true,
-        }
+        self.poisoned |= put_extension(&mut text, Extension { name, value }).is_err();
+        self.raw = text.into();
     }
 
-    /// The text for the line of a chunk of this size.
-    pub(crate) fn encoded(&self, size: u64) -> Result<&[u8], LocalError> {
-        let digits = (u64::BITS - size.leading_zeros()).div_ceil(4).max(1) as usize;
-        if self.poisoned || digits + self.raw.len() + b"\r\n".len() > MAX_CHUNK_LINE {
+    /// The text for the line of a chunk whose size has so many digits.
+    pub(crate) fn encoded(&self, digits: usize) -> Result<&[u8], LocalError> {
+        if self.poisoned || digits + self.raw.len() + CRLF.len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);
         }
         Ok(&self.raw)
-    }
-}
-
-/// Escapes what would end a quoted-string. In a token there is nothing to escape.
-struct Quoted<'t>(&'t mut Vec<u8>);
-
-impl Write for Quoted<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for octet in text.bytes() {
-            if self.0.len() > MAX_CHUNK_LINE {
-                return Err(fmt::Error);
-            }
-            if matches!(octet, b'"' | b'\\') {
-                self.0.push(b'\\');
-            }
-            self.0.push(octet);
-        }
-        Ok(())
     }
 }
 
@@ -194,10 +173,28 @@ mod tests {
         // A digit, `;a=`, the value and CRLF.
         let longest = MAX_CHUNK_LINE - 1 - 3 - 2;
         let chunk = Chunk::new("x").with_extension("a", "v".repeat(longest));
-        assert_eq!(chunk.extensions.encoded(0xf).map(<[u8]>::len), Ok(longest + 3));
-        assert_eq!(chunk.extensions.encoded(0x10), Err(LocalError::ChunkExtension));
+        assert_eq!(chunk.extensions.encoded(1).map(<[u8]>::len), Ok(longest + 3));
+        assert_eq!(chunk.extensions.encoded(2), Err(LocalError::ChunkExtension));
         let chunk = Chunk::new("x").with_extension("a", "v".repeat(longest + 1));
-        assert_eq!(chunk.extensions.encoded(0), Err(LocalError::ChunkExtension));
+        assert_eq!(chunk.extensions.encoded(1), Err(LocalError::ChunkExtension));
+    }
+
+    #[test]
+    fn received_extensions_are_kept_in_the_form_in_which_they_are_sent() {
+        let received = |raw: &'static str| ChunkExtensions::received(Bytes::from_static(raw.as_bytes()));
+        for (raw, kept) in [
+            ("", ""),
+            (";a;b=c", ";a;b=c"),
+            (" ;\ta = b\t; c", ";a=b;c"),
+            (" ; a = \"b c\"", ";a=\"b c\""),
+            (";a=\"b\";c=\"\"", ";a=b;c=\"\""),
+            (";a=\"\\b\\\"\"", ";a=\"b\\\"\""),
+            (";a=\" ; b = c\"", ";a=\" ; b = c\""),
+        ] {
+            assert_eq!(received(raw).encoded(1).unwrap(), kept.as_bytes(), "{raw}");
+            assert_eq!(received(raw), received(kept));
+        }
+        assert_eq!(ChunkExtensions::received(Bytes::from_static(b" ;a=\"\xff\"")).encoded(1).unwrap(), b";a=\"\xff\"");
     }
 
     #[test]

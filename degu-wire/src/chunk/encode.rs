@@ -92,7 +92,7 @@ where
 }
 
 /// `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send
-fn put_extension(sink: &mut SliceSink, extension: Extension<'_>) -> Result<(), LocalError> {
+pub(crate) fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), LocalError> {
     if !is_token(extension.name.as_bytes()) {
         return Err(LocalError::ChunkExtension);
     }
@@ -106,22 +106,16 @@ fn put_extension(sink: &mut SliceSink, extension: Extension<'_>) -> Result<(), L
         }
         Some(value) => {
             sink.put(b"=\"")?;
-            put_quoted(sink, value)?;
+            for octet in value.unescape() {
+                match octet {
+                    b'"' | b'\\' => sink.put(&[b'\\', octet])?,
+                    text if is_text(text) => sink.put(&[text])?,
+                    _ => return Err(LocalError::ChunkExtension),
+                }
+            }
             sink.put(b"\"")
         }
     }
-}
-
-/// `*( qdtext / quoted-pair )`: only what must be escaped is (RFC 9110 §5.6.4).
-fn put_quoted(sink: &mut SliceSink, value: ExtensionValue<'_>) -> Result<(), LocalError> {
-    for octet in value.unescape() {
-        match octet {
-            b'"' | b'\\' => sink.put(&[b'\\', octet])?,
-            text if is_text(text) => sink.put(&[text])?,
-            _ => return Err(LocalError::ChunkExtension),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

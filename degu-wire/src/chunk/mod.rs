@@ -83,3 +83,6 @@ mod scan;
 pub use decode::{Decoder, Event, Step};
 pub use encode::{CRLF, LAST_CHUNK, MAX_CHUNK_LINE, MAX_SIZE_LINE, encode_chunk_head, encode_last_chunk};
 pub use extension::{Extension, ExtensionValue, Extensions, Iter};
+
+#[cfg(feature = "alloc")]
+pub(crate) use encode::put_extension;

@@ -281,5 +281,5 @@ fn take_line(buffer: &mut BytesMut, len: usize, extensions: usize) -> ChunkExten
         return ChunkExtensions::new();
     }
     let end = len - 2;
-    ChunkExtensions::checked(buffer.split_to(len).freeze().slice(end - extensions..end))
+    ChunkExtensions::received(buffer.split_to(len).freeze().slice(end - extensions..end))
 }

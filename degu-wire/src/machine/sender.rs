@@ -99,8 +99,10 @@ impl Sender {
     }
 
     fn put_chunk_line(&mut self, size: u64, extensions: &ChunkExtensions) -> Result<(), LocalError> {
-        let extensions = extensions.encoded(size)?;
-        self.out.put(hexadecimal(size, &mut [0; 16]));
+        let mut room = [0; 16];
+        let size = hexadecimal(size, &mut room);
+        let extensions = extensions.encoded(size.len())?;
+        self.out.put(size);
         self.out.put(extensions);
         self.out.put(b"\r\n");
         Ok(())
