@@ -6,31 +6,11 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::kit::pipe::{Pipe, client, join, server};
-use crate::kit::{Cert, Clock, Version};
+use crate::kit::{Cert, Site, Version};
 use degu_tls::drive::Progress;
 use degu_tls::error::{Blame, Kind};
 use degu_tls::rustls::AlertDescription;
 use degu_tls::{ClientTls, ServerTls};
-
-/// Two kinds of clients for one server.
-struct Site {
-    root: Cert,
-    server: ServerTls,
-}
-
-impl Site {
-    fn new(version: Version) -> Self {
-        let root = Cert::root("Root");
-        let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
-        let server = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
-        Self { root, server }
-    }
-
-    fn client(&self, version: Version, cert: &Cert) -> ClientTls {
-        let builder = ClientTls::private(self.root.cas("root")).identity(cert.identity());
-        builder.clock(Clock::now()).build_with(version.provider()).unwrap()
-    }
-}
 
 #[test]
 fn a_refused_client_reads_why() {

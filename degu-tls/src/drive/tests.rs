@@ -4,32 +4,12 @@
 mod kit;
 
 use kit::pipe::{Pipe, pump};
-use kit::{Cert, Clock, Version};
+use kit::{Cert, Clock, Site, Version};
 use rustls::{Connection, HandshakeKind, ServerConnection};
 
 use crate::error::{Blame, Kind};
 use crate::note::{Note, noted};
 use crate::{ClientTls, ServerTls};
-
-/// Two kinds of clients for one server.
-struct Site {
-    root: Cert,
-    server: ServerTls,
-}
-
-impl Site {
-    fn new(version: Version) -> Self {
-        let root = Cert::root("Root");
-        let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
-        let server = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
-        Self { root, server }
-    }
-
-    fn client(&self, version: Version, cert: &Cert) -> ClientTls {
-        let builder = ClientTls::private(self.root.cas("root")).identity(cert.identity());
-        builder.clock(Clock::now()).build_with(version.provider()).unwrap()
-    }
-}
 
 /// Drives a bare connection of rustls against a handshake of ours until both are done.
 fn drive(tls: &ClientTls, connection: &mut Connection) -> Option<Note> {

@@ -11,7 +11,7 @@ use degu_tls::rustls::crypto::CryptoProvider;
 use degu_tls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use degu_tls::rustls::time_provider::TimeProvider;
 use degu_tls::rustls::{SupportedProtocolVersion, version};
-use degu_tls::{Cas, Identity};
+use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm,
@@ -236,6 +236,26 @@ impl Cert {
 
     pub(crate) fn pem(&self) -> String {
         self.chain().iter().map(|der| pem("CERTIFICATE", der)).collect()
+    }
+}
+
+/// A root, and a server that requires clients of it.
+pub(crate) struct Site {
+    pub(crate) root: Cert,
+    pub(crate) server: ServerTls,
+}
+
+impl Site {
+    pub(crate) fn new(version: Version) -> Self {
+        let root = Cert::root("Root");
+        let builder = ServerTls::builder(root.leaf("host", &|_| {}).identity()).require_clients(root.cas("root"));
+        let server = builder.clock(Clock::now()).build_with(version.provider()).unwrap();
+        Self { root, server }
+    }
+
+    pub(crate) fn client(&self, version: Version, cert: &Cert) -> ClientTls {
+        let builder = ClientTls::private(self.root.cas("root")).identity(cert.identity());
+        builder.clock(Clock::now()).build_with(version.provider()).unwrap()
     }
 }
 
