@@ -1,7 +1,7 @@
 //! The policy of a client.
 
-use std::fmt;
 use std::marker::PhantomData;
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -9,14 +9,14 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
-use rustls_pki_types::{IpAddr, ServerName};
+use rustls_pki_types::{IpAddr, ServerName, UnixTime};
 
 use crate::cas::Cas;
 use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
 use crate::pin::SpkiPin;
-use crate::policy::{HTTP_1_1, Live, Options};
+use crate::policy::{self, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::{Crypto, Sha256};
 use crate::verify::{Side, Store, Trust, Verifier};
 
@@ -50,15 +50,8 @@ use crate::verify::{Side, Store, Trust, Verifier};
 ///
 #[cfg_attr(feature = "system", doc = "[`system`]: Self::system")]
 #[cfg_attr(not(feature = "system"), doc = "[`system`]: crate#cryptography")]
-#[derive(Clone)]
-pub struct ClientTls(Arc<Live<Policy>>);
-
-struct Policy {
-    recipe: Recipe,
-    config: Arc<ClientConfig>,
-    verifier: Arc<Verifier>,
-    sha256: Sha256,
-}
+#[derive(Clone, Debug)]
+pub struct ClientTls(Arc<Live<Recipe>>);
 
 #[derive(Clone, Debug)]
 struct Recipe {
@@ -71,25 +64,15 @@ struct Recipe {
 enum Servers {
     #[cfg(feature = "system")]
     System,
-    Private {
-        cas: Cas,
-        check_name: bool,
-    },
+    Private(Cas),
+    /// The same without the name.
+    Unnamed(Cas),
     Pinned(Vec<SpkiPin>),
 }
 
 impl Servers {
     fn checks_name(&self) -> bool {
-        match self {
-            #[cfg(feature = "system")]
-            Self::System => true,
-            Self::Private { check_name, .. } => *check_name,
-            Self::Pinned(_) => false,
-        }
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other) && self.checks_name() == other.checks_name()
+        !matches!(self, Self::Unnamed(_) | Self::Pinned(_))
     }
 }
 
@@ -119,16 +102,6 @@ impl<T> ClientTlsBuilder<T> {
     }
 }
 
-impl fmt::Debug for ClientTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let policy = self.0.get();
-        f.debug_struct("ClientTls")
-            .field("identity", &policy.recipe.identity)
-            .field("servers", &policy.recipe.trust)
-            .finish_non_exhaustive()
-    }
-}
-
 impl ClientTls {
     /// Trusts what the operating system trusts, as it judges itself: its CAs, its additions and bans, where it can its
     /// revocation. The name is always checked. The peer's identity has no CA.
@@ -139,7 +112,7 @@ impl ClientTls {
 
     /// Trusts servers that one of these CAs vouches for, and no other.
     pub fn private(cas: Cas) -> ClientTlsBuilder<Private> {
-        ClientTlsBuilder::new(Servers::Private { cas, check_name: true })
+        ClientTlsBuilder::new(Servers::Private(cas))
     }
 
     /// Trusts servers that hold one of these keys. Who issued the certificate, for which name and until when does not
@@ -162,9 +135,7 @@ impl ClientTls {
     /// Any of building. Then nothing has changed. What was given in memory can not be read again, and with pins alone
     /// there is nothing to read ([`Kind::Reload`]).
     pub fn reload(&self) -> Result<(), Error> {
-        let recipe = self.0.get().recipe.read_again()?;
-        self.0.set(Arc::new(recipe.build()?));
-        Ok(())
+        self.0.reload()
     }
 
     /// Takes up another policy for new connections, which must trust in the same way: other CAs, pins, identity and
@@ -175,7 +146,7 @@ impl ClientTls {
     /// The other one trusts in another way ([`Kind::Replace`]).
     pub fn replace(&self, next: &Self) -> Result<(), Error> {
         let next = next.0.get();
-        if !next.recipe.trust.is_like(&self.0.get().recipe.trust) {
+        if discriminant(&next.recipe.trust) != discriminant(&self.0.get().recipe.trust) {
             return Err(Error::caller(Kind::Replace, "the two policies trust servers in different ways"));
         }
         self.0.set(next);
@@ -210,10 +181,10 @@ impl ClientTls {
                 return Err(Error::caller(Kind::NameMissing, what));
             }
             (Some(name), Servers::Pinned(_)) if matches!(parsed(name), Ok(ServerName::DnsName(_))) => parsed(name)?,
-            _ => unnamed(policy.sha256, peer),
+            _ => unnamed(policy.crypto.sha256, peer),
         };
         let judge =
-            drive::Judge::new(Some(policy.verifier.clone()), Side::Server, Some(name.clone()), &policy.recipe.options);
+            drive::Judge::new(policy.verifier.clone(), Side::Server, Some(name.clone()), &policy.recipe.options);
         Ok(drive::Connect { config: policy.config.clone(), name, judge })
     }
 }
@@ -229,8 +200,8 @@ impl ClientTlsBuilder<Private> {
     /// Leaves the name of the server unchecked: any certificate for a server that one of the CAs vouched for will do.
     /// No name is sent to the server.
     pub fn without_name_check(mut self) -> Self {
-        if let Servers::Private { check_name, .. } = &mut self.recipe.trust {
-            *check_name = false;
+        if let Servers::Private(cas) = self.recipe.trust {
+            self.recipe.trust = Servers::Unnamed(cas);
         }
         self
     }
@@ -243,32 +214,15 @@ impl<T> ClientTlsBuilder<T> {
         self
     }
 
-    /// Switches TLS 1.2 off. Default: on, with the same strength of ciphers.
-    pub fn tls13_only(mut self) -> Self {
-        self.recipe.options.tls13_only = true;
-        self
-    }
-
-    /// For how many servers sessions are kept in memory for resumption; 0 switches it off. A resumed session's
-    /// certificate is verified again.
-    ///
-    /// Default 256 (rustls: 256, curl: 25, Go: off).
-    pub fn sessions(mut self, count: usize) -> Self {
-        self.recipe.options.sessions = count;
-        self
-    }
-
-    /// Refuses servers that do not agree on `http/1.1` as the application protocol (RFC 7301). Default: one that agrees
-    /// on none is accepted.
-    pub fn require_alpn(mut self) -> Self {
-        self.recipe.options.require_alpn = true;
-        self
-    }
-
-    /// Takes the time from elsewhere than the system's clock, for a device whose clock is not set, or for a test.
-    pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
-        self.recipe.options.clock = clock;
-        self
+    option_methods! {
+        /// Sets for how many servers sessions are kept in memory for resumption; 0 switches it off. A resumed session's
+        /// certificate is verified again.
+        ///
+        /// Default 256 (rustls: 256, curl: 25, Go: off).
+        sessions,
+        /// Refuses servers that do not agree on `http/1.1` as the application protocol (RFC 7301). Default: one that
+        /// agrees on none is accepted.
+        require_alpn
     }
 
     /// Builds the policy with the provider of the features (see the [crate](crate)'s page).
@@ -289,18 +243,22 @@ impl<T> ClientTlsBuilder<T> {
     /// # Errors
     ///
     /// As for `build`, or nothing of the provider is left ([`Kind::Provider`]).
-    pub fn build_with(mut self, provider: Arc<CryptoProvider>) -> Result<ClientTls, Error> {
-        self.recipe.options.provider = Some(provider);
-        Ok(ClientTls(Live::new(self.recipe.build()?)))
+    pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ClientTls, Error> {
+        Ok(ClientTls(Live::new(self.recipe, &provider)?))
     }
 }
 
-impl Recipe {
+impl policy::Recipe for Recipe {
+    type Config = ClientConfig;
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
     fn read_again(&self) -> Result<Self, Error> {
         let trust = match &self.trust {
-            Servers::Private { cas, check_name } => {
-                Servers::Private { cas: cas.read_again()?, check_name: *check_name }
-            }
+            Servers::Private(cas) => Servers::Private(cas.read_again()?),
+            Servers::Unnamed(cas) => Servers::Unnamed(cas.read_again()?),
             Servers::Pinned(_) if self.identity.is_none() => {
                 return Err(Error::caller(Kind::Reload, "pins are given in memory"));
             }
@@ -310,10 +268,8 @@ impl Recipe {
         Ok(Self { trust, identity, options: self.options.clone() })
     }
 
-    fn build(self) -> Result<Policy, Error> {
+    fn build(&self, crypto: &Crypto, now: UnixTime) -> Result<(ClientConfig, Option<Arc<Verifier>>), Error> {
         let options = &self.options;
-        let crypto = Crypto::new(options.provider()?, options.tls13_only)?;
-        let now = options.now()?;
         let trust = match &self.trust {
             #[cfg(feature = "system")]
             Servers::System => {
@@ -323,8 +279,9 @@ impl Recipe {
                         .with_source(error)
                 })?)
             }
-            Servers::Private { cas, check_name } => {
-                Trust::Private { store: Store::new(cas, crypto.sha256, now)?, check_name: *check_name }
+            Servers::Private(cas) | Servers::Unnamed(cas) => {
+                let store = Store::new(cas, crypto.sha256, now)?;
+                Trust::Private { store, check_name: self.trust.checks_name() }
             }
             Servers::Pinned(pins) if pins.is_empty() => {
                 return Err(Error::caller(Kind::NoTrust, "there is no pin"));
@@ -333,13 +290,13 @@ impl Recipe {
         };
         let verifier = Arc::new(Verifier::new(trust, Side::Server, crypto.clone()));
         let builder = ClientConfig::builder_with_details(crypto.provider.clone(), options.clock.clone())
-            .with_protocol_versions(crypto.versions)
+            .with_safe_default_protocol_versions()
             .map_err(|error| Error::caller(Kind::Provider, error.to_string()).with_source(error))?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone());
         let mut config = match &self.identity {
             Some(identity) => {
-                let key = identity.certified(&crypto, Side::Client, now)?;
+                let key = identity.certified(crypto, Side::Client, now)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
             None => builder.with_no_client_auth(),
@@ -350,7 +307,7 @@ impl Recipe {
             0 => Resumption::disabled(),
             count => Resumption::in_memory_sessions(count),
         };
-        config.enable_sni = !matches!(self.trust, Servers::Private { check_name: false, .. });
-        Ok(Policy { config: Arc::new(config), verifier, sha256: crypto.sha256, recipe: self })
+        config.enable_sni = !matches!(self.trust, Servers::Unnamed(_));
+        Ok((config, Some(verifier)))
     }
 }

@@ -92,13 +92,9 @@ impl Error {
 }
 
 impl fmt::Debug for Error {
+    /// What [`explain`](Error::explain) says: `main` prints an error in this form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.0.kind)
-            .field("blame", &self.0.blame)
-            .field("what", &self.0.what)
-            .field("alert", &self.0.alert)
-            .finish_non_exhaustive()
+        f.write_str(&self.explain())
     }
 }
 
@@ -223,46 +219,32 @@ impl fmt::Display for Kind {
 ///
 /// assert_eq!(alert_name(AlertDescription::UnknownCA), "unknown_ca");
 /// ```
-pub const fn alert_name(alert: AlertDescription) -> &'static str {
-    use AlertDescription as A;
-    match alert {
-        A::CloseNotify => "close_notify",
-        A::UnexpectedMessage => "unexpected_message",
-        A::BadRecordMac => "bad_record_mac",
-        A::DecryptionFailed => "decryption_failed",
-        A::RecordOverflow => "record_overflow",
-        A::DecompressionFailure => "decompression_failure",
-        A::HandshakeFailure => "handshake_failure",
-        A::NoCertificate => "no_certificate",
-        A::BadCertificate => "bad_certificate",
-        A::UnsupportedCertificate => "unsupported_certificate",
-        A::CertificateRevoked => "certificate_revoked",
-        A::CertificateExpired => "certificate_expired",
-        A::CertificateUnknown => "certificate_unknown",
-        A::IllegalParameter => "illegal_parameter",
-        A::UnknownCA => "unknown_ca",
-        A::AccessDenied => "access_denied",
-        A::DecodeError => "decode_error",
-        A::DecryptError => "decrypt_error",
-        A::ExportRestriction => "export_restriction",
-        A::ProtocolVersion => "protocol_version",
-        A::InsufficientSecurity => "insufficient_security",
-        A::InternalError => "internal_error",
-        A::InappropriateFallback => "inappropriate_fallback",
-        A::UserCanceled => "user_canceled",
-        A::NoRenegotiation => "no_renegotiation",
-        A::MissingExtension => "missing_extension",
-        A::UnsupportedExtension => "unsupported_extension",
-        A::CertificateUnobtainable => "certificate_unobtainable",
-        A::UnrecognisedName => "unrecognized_name",
-        A::BadCertificateStatusResponse => "bad_certificate_status_response",
-        A::BadCertificateHashValue => "bad_certificate_hash_value",
-        A::UnknownPSKIdentity => "unknown_psk_identity",
-        A::CertificateRequired => "certificate_required",
-        A::NoApplicationProtocol => "no_application_protocol",
-        A::EncryptedClientHelloRequired => "ech_required",
-        _ => "an alert that is not registered",
+pub fn alert_name(alert: AlertDescription) -> String {
+    match (alert, alert.as_str()) {
+        // rustls has names of its own for these.
+        (AlertDescription::UnrecognisedName, _) => "unrecognized_name".into(),
+        (AlertDescription::EncryptedClientHelloRequired, _) => "ech_required".into(),
+        (_, Some(name)) => words(name, '_'),
+        (_, None) => "an alert that is not registered".into(),
     }
+}
+
+/// The words of a name of rustls, such as `UnknownPSKIdentity`, in lower case.
+pub(crate) fn words(name: &str, separator: char) -> String {
+    let mut text = String::new();
+    let mut before = None;
+    let mut characters = name.chars().peekable();
+    while let Some(character) = characters.next() {
+        let begins = |before: char| {
+            !before.is_ascii_uppercase() || characters.peek().is_some_and(|next| next.is_ascii_lowercase())
+        };
+        if character.is_ascii_uppercase() && before.is_some_and(begins) {
+            text.push(separator);
+        }
+        text.push(character.to_ascii_lowercase());
+        before = Some(character);
+    }
+    text
 }
 
 /// What an alert that the peer sent most likely means for our side.
@@ -322,6 +304,7 @@ mod tests {
             .map(alert_name)
             .collect();
         assert_eq!(known.len(), 35);
-        assert!(!known.contains(alert_name(AlertDescription::Unknown(1))));
+        assert!(!known.contains(&alert_name(AlertDescription::Unknown(1))));
+        assert!(known.contains("unknown_psk_identity") && known.contains("unrecognized_name"), "{known:?}");
     }
 }

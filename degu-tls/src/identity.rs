@@ -1,7 +1,7 @@
 //! What we show to a peer: a certificate chain and its key.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
@@ -28,16 +28,11 @@ use crate::verify::{Side, own_fitness};
 /// ```
 #[derive(Clone)]
 pub struct Identity {
-    files: Option<Files>,
+    source: Source,
+    key_source: Source,
     chain: Vec<CertificateDer<'static>>,
     key: Arc<PrivateKeyDer<'static>>,
     any_time: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Files {
-    certificates: PathBuf,
-    key: PathBuf,
 }
 
 impl Identity {
@@ -49,10 +44,10 @@ impl Identity {
     /// A file can not be read ([`Kind::Read`]), has no section of the right kind ([`Kind::Pem`]), an encrypted key
     /// ([`Kind::Key`]), or a certificate that is malformed ([`Kind::Malformed`]).
     pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, Error> {
-        let (certificates, key) = (certificates.as_ref(), key.as_ref());
-        let chain = source::certificates(&source::read(certificates)?, &Source::file(certificates))?;
-        let private = source::key(&source::read(key)?, &Source::file(key))?;
-        Self::new(Some(Files { certificates: certificates.into(), key: key.into() }), chain, private)
+        let (source, key_source) = (Source::file(&certificates), Source::file(&key));
+        let chain = source::certificates(&source::read(certificates.as_ref())?, &source)?;
+        let key = source::key(&source::read(key.as_ref())?, &key_source)?;
+        Self::new(source, key_source, chain, key)
     }
 
     /// The same from PEM texts in memory. A policy with it can be replaced, not reloaded.
@@ -62,8 +57,7 @@ impl Identity {
     /// As for [`from_pem_files`](Self::from_pem_files), but for reading.
     pub fn from_pem(certificates: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self, Error> {
         let chain = source::certificates(certificates.as_ref(), &MEMORY)?;
-        let private = source::key(key.as_ref(), &MEMORY)?;
-        Self::new(None, chain, private)
+        Self::from_der(chain, source::key(key.as_ref(), &MEMORY)?)
     }
 
     /// The same from DER: the own certificate first. A policy with it can be replaced, not reloaded.
@@ -72,25 +66,25 @@ impl Identity {
     ///
     /// There is no certificate ([`Kind::NoCertificate`]), or one is malformed ([`Kind::Malformed`]).
     pub fn from_der(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, Error> {
-        Self::new(None, chain, key)
+        Self::new(MEMORY, MEMORY, chain, key)
     }
 
     fn new(
-        files: Option<Files>,
+        source: Source,
+        key_source: Source,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, Error> {
-        let identity = Self { files, chain, key: Arc::new(key), any_time: false };
-        if identity.chain.is_empty() {
-            return Err(Error::caller(Kind::NoCertificate, format!("{} has no certificate", identity.source())));
+        if chain.is_empty() {
+            return Err(Error::caller(Kind::NoCertificate, format!("{source} has no certificate")));
         }
-        for (index, certificate) in identity.chain.iter().enumerate() {
+        for (index, certificate) in chain.iter().enumerate() {
             if let Err(error) = webpki::EndEntityCert::try_from(certificate) {
-                let what = format!("certificate {} of {} is malformed ({error})", index + 1, identity.source());
+                let what = format!("certificate {} of {source} is malformed ({error})", index + 1);
                 return Err(Error::caller(Kind::Malformed, what).with_source(error));
             }
         }
-        Ok(identity)
+        Ok(Self { source, key_source, chain, key: Arc::new(key), any_time: false })
     }
 
     /// Lets a policy be built although the certificate has expired or is not valid yet: for devices that begin with
@@ -108,46 +102,42 @@ impl Identity {
 
     /// Reads the same files again.
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
-        let Some(files) = &self.files else {
+        let (Source::File(certificates), Source::File(key)) = (&self.source, &self.key_source) else {
             return Err(Error::caller(Kind::Reload, "the identity was given in memory"));
         };
-        let read = Self::from_pem_files(&files.certificates, &files.key)?;
-        Ok(Self { any_time: self.any_time, ..read })
-    }
-
-    fn source(&self) -> Source {
-        self.files.as_ref().map_or(MEMORY, |files| Source::file(&files.certificates))
+        Ok(Self { any_time: self.any_time, ..Self::from_pem_files(certificates, key)? })
     }
 
     /// The key as the provider wants it, after all that is checked at build.
     pub(crate) fn certified(&self, crypto: &Crypto, side: Side, now: UnixTime) -> Result<CertifiedKey, Error> {
-        let source = self.source();
-        self.in_date_and_for(side, now, &source)?;
-        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &crypto.provider).map_err(|error| {
-            let key = self.files.as_ref().map_or(MEMORY, |files| Source::file(&files.key));
-            match error {
+        self.in_date_and_for(side, now)?;
+        let (source, key_source) = (&self.source, &self.key_source);
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &crypto.provider).map_err(
+            |error| match error {
                 rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                    let what = format!("the private key of {key} does not belong to the certificate of {source}");
+                    let what =
+                        format!("the private key of {key_source} does not belong to the certificate of {source}");
                     Error::caller(Kind::KeyMismatch, what)
                 }
                 rustls::Error::InvalidCertificate(CertificateError::BadEncoding) => {
                     Error::caller(Kind::Malformed, format!("the certificate of {source} is malformed"))
                 }
                 error => {
-                    let what = format!("the private key of {key} can not be used ({error})");
+                    let what = format!("the private key of {key_source} can not be used ({error})");
                     Error::caller(Kind::Key, what).with_source(error)
                 }
-            }
-        })
+            },
+        )
     }
 
-    fn in_date_and_for(&self, side: Side, now: UnixTime, source: &Source) -> Result<(), Error> {
+    fn in_date_and_for(&self, side: Side, now: UnixTime) -> Result<(), Error> {
         let leaf = &self.chain[0];
         // Parsed when the identity was made.
         let Ok(parsed) = webpki::EndEntityCert::try_from(leaf) else { return Ok(()) };
         let subject = der::name(parsed.subject());
-        let refuse =
-            |kind, text: String| Err(Error::caller(kind, format!("the certificate of {source} ({subject}) {text}")));
+        let refuse = |kind, text: String| {
+            Err(Error::caller(kind, format!("the certificate of {} ({subject}) {text}", self.source)))
+        };
         match own_fitness(&parsed, now, side, self.any_time) {
             // A certificate that vouches for itself may be what peers have pinned the key of.
             Ok(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity) => Ok(()),
@@ -167,7 +157,7 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = webpki::EndEntityCert::try_from(&self.chain[0]).map(|leaf| der::name(leaf.subject()));
         f.debug_struct("Identity")
-            .field("files", &self.files)
+            .field("source", &format_args!("{}", self.source))
             .field("subject", &subject.unwrap_or_default())
             .field("certificates", &self.chain.len())
             .finish_non_exhaustive()

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as STANDARD;
+
 /// The SHA-256 of a SubjectPublicKeyInfo in DER: a key that is trusted as itself, whoever issued its certificate.
 ///
 /// The text form is that of curl's `--pinnedpubkey` with a slash: `sha256/` and 44 characters of base64. It comes from
@@ -46,52 +49,21 @@ impl fmt::Display for PinError {
 
 impl std::error::Error for PinError {}
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 impl FromStr for SpkiPin {
     type Err = PinError;
 
     /// # Errors
     ///
-    /// The text is not `sha256/` and the base64 of 32 octets, in its one canonical form.
+    /// The text is not `sha256/` and the base64 of 32 bytes, in its one canonical form.
     fn from_str(text: &str) -> Result<Self, PinError> {
-        let digits = text.strip_prefix("sha256/").and_then(|text| text.strip_suffix('=')).ok_or(PinError)?;
-        if digits.len() != 43 {
-            return Err(PinError);
-        }
-        let mut hash = [0; 32];
-        let (mut bits, mut held, mut at) = (0u32, 0, 0);
-        for digit in digits.bytes() {
-            let value = ALPHABET.iter().position(|known| *known == digit).ok_or(PinError)?;
-            bits = bits << 6 | value as u32;
-            held += 6;
-            if held >= 8 {
-                held -= 8;
-                hash[at] = (bits >> held) as u8;
-                at += 1;
-                bits &= (1 << held) - 1;
-            }
-        }
-        // 43 digits are 258 bits: the two that are left over must be zero, or one hash would have four texts.
-        if bits == 0 { Ok(Self(hash)) } else { Err(PinError) }
+        let hash = text.strip_prefix("sha256/").and_then(|digits| STANDARD.decode(digits).ok());
+        hash.and_then(|hash| hash.try_into().ok()).map(Self).ok_or(PinError)
     }
 }
 
 impl fmt::Display for SpkiPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256/")?;
-        for three in self.0.chunks(3) {
-            let bits = three.iter().fold(0, |bits, octet| bits << 8 | u32::from(*octet)) << (8 * (3 - three.len()));
-            for digit in 0..4 {
-                let character = if digit <= three.len() {
-                    char::from(ALPHABET[(bits >> (18 - 6 * digit)) as usize & 63])
-                } else {
-                    '='
-                };
-                write!(f, "{character}")?;
-            }
-        }
-        Ok(())
+        write!(f, "sha256/{}", STANDARD.encode(self.0))
     }
 }
 

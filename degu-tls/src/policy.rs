@@ -1,4 +1,4 @@
-//! What both sides' policies share: options, and the slot that a reload swaps.
+//! What both sides' policies share: options, how a policy is built, and the slot in which a reload swaps it.
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,41 +8,24 @@ use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;
 
 use crate::error::{Blame, Error, Kind};
+use crate::provider::Crypto;
+use crate::verify::Verifier;
 
 /// The one protocol of the application layer (RFC 7301 §6).
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// What a builder collects, apart from who is trusted.
-#[derive(Clone)]
+/// What a builder collects, apart from identities and trust.
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) tls13_only: bool,
     pub(crate) sessions: usize,
     pub(crate) require_alpn: bool,
     pub(crate) clock: Arc<dyn TimeProvider>,
-    /// Set by the build, so that a reload takes the same.
-    pub(crate) provider: Option<Arc<CryptoProvider>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            tls13_only: false,
-            sessions: 256,
-            require_alpn: false,
-            clock: Arc::new(DefaultTimeProvider),
-            provider: None,
-        }
-    }
-}
-
-impl Options {
-    pub(crate) fn now(&self) -> Result<UnixTime, Error> {
-        now(&*self.clock)
-    }
-
-    pub(crate) fn provider(&self) -> Result<&CryptoProvider, Error> {
-        // Both ways to build set it.
-        self.provider.as_deref().ok_or_else(|| Error::caller(Kind::Provider, "there is no cryptography provider"))
+        Self { tls13_only: false, sessions: 256, require_alpn: false, clock: Arc::new(DefaultTimeProvider) }
     }
 }
 
@@ -50,30 +33,91 @@ pub(crate) fn now(clock: &dyn TimeProvider) -> Result<UnixTime, Error> {
     clock.current_time().ok_or_else(|| Error::new(Kind::System, Blame::System, "the current time is not known"))
 }
 
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("tls13_only", &self.tls13_only)
-            .field("sessions", &self.sessions)
-            .field("require_alpn", &self.require_alpn)
-            .finish_non_exhaustive()
+/// The methods of both builders that set [`Options`]. The caller documents those whose meaning depends on the side.
+macro_rules! option_methods {
+    ($(#[$sessions:meta])* sessions, $(#[$require_alpn:meta])* require_alpn) => {
+        /// Switches TLS 1.2 off. Default: on, with the same strength of ciphers.
+        pub fn tls13_only(mut self) -> Self {
+            self.recipe.options.tls13_only = true;
+            self
+        }
+
+        $(#[$sessions])*
+        pub fn sessions(mut self, count: usize) -> Self {
+            self.recipe.options.sessions = count;
+            self
+        }
+
+        $(#[$require_alpn])*
+        pub fn require_alpn(mut self) -> Self {
+            self.recipe.options.require_alpn = true;
+            self
+        }
+
+        /// Takes the time from `clock` instead of the system's clock: for a device whose clock is not set, or for a test.
+        pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
+            self.recipe.options.clock = clock;
+            self
+        }
+    };
+}
+pub(crate) use option_methods;
+
+/// What a builder has collected for one side of a connection.
+pub(crate) trait Recipe: fmt::Debug + Sized {
+    type Config;
+
+    fn options(&self) -> &Options;
+
+    /// Reads all files again.
+    fn read_again(&self) -> Result<Self, Error>;
+
+    /// Returns the configuration for rustls, and what judges the peer unless the peer needs no certificate.
+    fn build(&self, crypto: &Crypto, now: UnixTime) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
+}
+
+/// A recipe and what was built from it.
+pub(crate) struct Policy<R: Recipe> {
+    pub(crate) recipe: R,
+    pub(crate) crypto: Crypto,
+    pub(crate) config: Arc<R::Config>,
+    pub(crate) verifier: Option<Arc<Verifier>>,
+}
+
+impl<R: Recipe> Policy<R> {
+    fn new(recipe: R, crypto: Crypto) -> Result<Self, Error> {
+        let (config, verifier) = recipe.build(&crypto, now(&*recipe.options().clock)?)?;
+        Ok(Self { config: Arc::new(config), verifier, recipe, crypto })
     }
 }
 
-/// A policy that can be swapped while connections are made with it. Who has taken the old one goes on with it.
-pub(crate) struct Live<P>(RwLock<Arc<P>>);
+/// A policy that can be swapped while connections are made with it. A connection keeps the policy that it took.
+pub(crate) struct Live<R: Recipe>(RwLock<Arc<Policy<R>>>);
 
-impl<P> Live<P> {
-    pub(crate) fn new(policy: P) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Arc::new(policy))))
+impl<R: Recipe> Live<R> {
+    pub(crate) fn new(recipe: R, provider: &CryptoProvider) -> Result<Arc<Self>, Error> {
+        let crypto = Crypto::new(provider, recipe.options().tls13_only)?;
+        Ok(Arc::new(Self(RwLock::new(Arc::new(Policy::new(recipe, crypto)?)))))
     }
 
     // Nothing that holds the lock can panic, so that a poisoned one holds a whole policy all the same.
-    pub(crate) fn get(&self) -> Arc<P> {
+    pub(crate) fn get(&self) -> Arc<Policy<R>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set(&self, policy: Arc<P>) {
+    pub(crate) fn set(&self, policy: Arc<Policy<R>>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = policy;
+    }
+
+    pub(crate) fn reload(&self) -> Result<(), Error> {
+        let old = self.get();
+        self.set(Arc::new(Policy::new(old.recipe.read_again()?, old.crypto.clone())?));
+        Ok(())
+    }
+}
+
+impl<R: Recipe> fmt::Debug for Live<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().recipe.fmt(f)
     }
 }

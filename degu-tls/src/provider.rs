@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::crypto::hash::{Hash, HashAlgorithm};
 use rustls::crypto::{CryptoProvider, KeyExchangeAlgorithm};
-use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion, version};
+use rustls::{CipherSuite, SupportedCipherSuite};
 
 use crate::error::{Error, Kind};
 
@@ -32,16 +32,10 @@ const SUITES: &[CipherSuite] = &[
     CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 ];
 
-type Versions = &'static [&'static SupportedProtocolVersion];
-const BOTH: Versions = &[&version::TLS13, &version::TLS12];
-const TLS13: Versions = &[&version::TLS13];
-const TLS12: Versions = &[&version::TLS12];
-
 /// A provider that has passed [`Crypto::new`].
 #[derive(Clone, Debug)]
 pub(crate) struct Crypto {
     pub(crate) provider: Arc<CryptoProvider>,
-    pub(crate) versions: Versions,
     pub(crate) sha256: Sha256,
 }
 
@@ -69,7 +63,7 @@ impl Crypto {
     ///
     /// # Errors
     ///
-    /// None is left for a version that is on, or there is no SHA-256.
+    /// No suite or no group is left, or there is no SHA-256.
     pub(crate) fn new(provider: &CryptoProvider, tls13_only: bool) -> Result<Self, Error> {
         let lacks = |what: &str| Error::caller(Kind::Provider, format!("the cryptography provider has {what}"));
         let mut provider = provider.clone();
@@ -83,16 +77,10 @@ impl Crypto {
         provider.cipher_suites.retain(|suite| {
             SUITES.contains(&suite.suite()) && !(tls13_only && matches!(suite, SupportedCipherSuite::Tls12(_)))
         });
-        let has = |version: &SupportedProtocolVersion| {
-            provider.cipher_suites.iter().any(|suite| suite.version().version == version.version)
-        };
-        let versions = match (has(&version::TLS13), has(&version::TLS12)) {
-            (true, true) => BOTH,
-            (true, false) => TLS13,
-            (false, true) => TLS12,
-            (false, false) => return Err(lacks("no cipher suite with ECDHE and an AEAD")),
-        };
-        Ok(Self { provider: Arc::new(provider), versions, sha256 })
+        if provider.cipher_suites.is_empty() {
+            return Err(lacks("no cipher suite with ECDHE and an AEAD"));
+        }
+        Ok(Self { provider: Arc::new(provider), sha256 })
     }
 }
 
@@ -103,7 +91,8 @@ fn hash_of(suite: &SupportedCipherSuite) -> &'static dyn Hash {
     }
 }
 
-#[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
+#[cfg(test)]
+#[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 mod tests {
     use super::*;
 
@@ -113,7 +102,6 @@ mod tests {
         let crypto = Crypto::new(&provider, false).unwrap();
         assert_eq!(crypto.provider.cipher_suites.len(), 9);
         assert_eq!(crypto.provider.cipher_suites.len(), provider.cipher_suites.len());
-        assert_eq!(crypto.versions.len(), 2);
         assert_eq!(crypto.sha256.hash(b"")[..4], [0xe3, 0xb0, 0xc4, 0x42]);
     }
 
@@ -121,12 +109,12 @@ mod tests {
     fn one_version_only() {
         let provider = by_feature();
         let crypto = Crypto::new(&provider, true).unwrap();
-        assert_eq!(crypto.versions, [&version::TLS13]);
+        assert!(!crypto.provider.cipher_suites.is_empty());
         assert!(crypto.provider.cipher_suites.iter().all(|suite| suite.tls13().is_some()));
 
         let mut old = (*provider).clone();
         old.cipher_suites.retain(|suite| suite.tls13().is_none());
-        assert_eq!(Crypto::new(&old, false).unwrap().versions, [&version::TLS12]);
+        assert!(Crypto::new(&old, false).is_ok());
         let error = Crypto::new(&old, true).unwrap_err();
         assert_eq!(error.kind(), Kind::Provider);
         assert_eq!(error.to_string(), "the cryptography provider has no cipher suite with ECDHE and an AEAD");

@@ -1,21 +1,21 @@
 //! The policy of a server.
 
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
-use rustls::{ServerConfig, server::NoClientAuth};
+use rustls_pki_types::UnixTime;
 
 use crate::cas::Cas;
 use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
 use crate::note::{self, Note};
-use crate::policy::{HTTP_1_1, Live, Options};
+use crate::policy::{self, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::Crypto;
 use crate::verify::{Side, Store, Trust, Verifier};
 
@@ -48,14 +48,8 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// ServerTls::builder(identity).require_clients(cas).allow_unauthenticated_clients().build()
 /// # }
 /// ```
-#[derive(Clone)]
-pub struct ServerTls(Arc<Live<Policy>>);
-
-struct Policy {
-    recipe: Recipe,
-    config: Arc<ServerConfig>,
-    verifier: Option<Arc<Verifier>>,
-}
+#[derive(Clone, Debug)]
+pub struct ServerTls(Arc<Live<Recipe>>);
 
 #[derive(Clone, Debug)]
 struct Recipe {
@@ -78,16 +72,6 @@ pub struct Decided(());
 pub struct ServerTlsBuilder<C> {
     recipe: Recipe,
     choice: PhantomData<C>,
-}
-
-impl fmt::Debug for ServerTls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let policy = self.0.get();
-        f.debug_struct("ServerTls")
-            .field("identity", &policy.recipe.identity)
-            .field("clients", &policy.recipe.clients)
-            .finish_non_exhaustive()
-    }
 }
 
 impl ServerTls {
@@ -113,9 +97,7 @@ impl ServerTls {
     /// certificate and key is such an error. Something that was given in memory can not be read again
     /// ([`Kind::Reload`]).
     pub fn reload(&self) -> Result<(), Error> {
-        let recipe = self.0.get().recipe.read_again()?;
-        self.0.set(Arc::new(recipe.build()?));
-        Ok(())
+        self.0.reload()
     }
 
     /// Takes up another policy for new connections. It may have another identity, other CAs and other options, but
@@ -158,32 +140,15 @@ impl ServerTlsBuilder<Undecided> {
 }
 
 impl<C> ServerTlsBuilder<C> {
-    /// Switches TLS 1.2 off. Default: on, with the same strength of ciphers.
-    pub fn tls13_only(mut self) -> Self {
-        self.recipe.options.tls13_only = true;
-        self
-    }
-
-    /// How many sessions are kept in memory for resumption; 0 switches it off. Every policy and every reload begins
-    /// with none, and a resumed session's certificate is verified again.
-    ///
-    /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two.
-    pub fn sessions(mut self, count: usize) -> Self {
-        self.recipe.options.sessions = count;
-        self
-    }
-
-    /// Refuses clients that do not name `http/1.1` as their application protocol (RFC 7301). Default: one that names
-    /// none is accepted, one that names only others never.
-    pub fn require_alpn(mut self) -> Self {
-        self.recipe.options.require_alpn = true;
-        self
-    }
-
-    /// Takes the time from elsewhere than the system's clock, for a device whose clock is not set, or for a test.
-    pub fn clock(mut self, clock: Arc<dyn TimeProvider>) -> Self {
-        self.recipe.options.clock = clock;
-        self
+    option_methods! {
+        /// Sets how many sessions are kept in memory for resumption; 0 switches it off. Every policy and every reload
+        /// begins with none, and a resumed session's certificate is verified again.
+        ///
+        /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two.
+        sessions,
+        /// Refuses clients that do not name `http/1.1` as their application protocol (RFC 7301). Default: one that names
+        /// none is accepted, one that names only others never.
+        require_alpn
     }
 }
 
@@ -205,13 +170,18 @@ impl ServerTlsBuilder<Decided> {
     /// # Errors
     ///
     /// As for `build`, or nothing of the provider is left ([`Kind::Provider`]).
-    pub fn build_with(mut self, provider: Arc<CryptoProvider>) -> Result<ServerTls, Error> {
-        self.recipe.options.provider = Some(provider);
-        Ok(ServerTls(Live::new(self.recipe.build()?)))
+    pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ServerTls, Error> {
+        Ok(ServerTls(Live::new(self.recipe, &provider)?))
     }
 }
 
-impl Recipe {
+impl policy::Recipe for Recipe {
+    type Config = ServerConfig;
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
     fn read_again(&self) -> Result<Self, Error> {
         Ok(Self {
             identity: self.identity.read_again()?,
@@ -220,11 +190,9 @@ impl Recipe {
         })
     }
 
-    fn build(self) -> Result<Policy, Error> {
+    fn build(&self, crypto: &Crypto, now: UnixTime) -> Result<(ServerConfig, Option<Arc<Verifier>>), Error> {
         let options = &self.options;
-        let crypto = Crypto::new(options.provider()?, options.tls13_only)?;
-        let now = options.now()?;
-        let key = self.identity.certified(&crypto, Side::Server, now)?;
+        let key = self.identity.certified(crypto, Side::Server, now)?;
         let verifier = match &self.clients {
             Some(cas) => {
                 let trust = Trust::Private { store: Store::new(cas, crypto.sha256, now)?, check_name: false };
@@ -233,11 +201,11 @@ impl Recipe {
             None => None,
         };
         let builder = ServerConfig::builder_with_details(crypto.provider.clone(), options.clock.clone())
-            .with_protocol_versions(crypto.versions)
+            .with_safe_default_protocol_versions()
             .map_err(|error| Error::caller(Kind::Provider, error.to_string()).with_source(error))?;
         let builder = match &verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
-            None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
+            None => builder.with_no_client_auth(),
         };
         let mut config =
             builder.with_cert_resolver(Arc::new(OneKey { key: Arc::new(key), require_alpn: options.require_alpn }));
@@ -252,7 +220,7 @@ impl Recipe {
         if options.sessions == 0 {
             config.send_tls13_tickets = 0;
         }
-        Ok(Policy { config: Arc::new(config), verifier, recipe: self })
+        Ok((config, verifier))
     }
 }
 

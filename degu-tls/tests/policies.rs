@@ -97,7 +97,10 @@ fn an_identity() {
     let wanted =
         "the private key of the identity in memory does not belong to the certificate of the identity in memory";
     assert_eq!(folder.said(serve(mixed)), said(Kind::KeyMismatch, wanted));
-    assert_eq!(format!("{:?}", good.identity()), "Identity { files: None, subject: \"CN=host\", certificates: 1, .. }");
+    assert_eq!(
+        format!("{:?}", good.identity()),
+        "Identity { source: the identity in memory, subject: \"CN=host\", certificates: 1, .. }"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustls_pki_types::ServerName;
 
 #[cfg(doc)]
 use super::Handshake;
-use crate::error::{Blame, Error, Kind, alert_name};
+use crate::error::{Blame, Error, Kind, alert_name, words};
 use crate::note::Note;
 use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
@@ -95,9 +95,9 @@ impl Judge {
                 (kind_of(certificate), format!("the {peer} did not prove that it holds its key ({certificate})"))
             }
             E::PeerIncompatible(what) => {
-                (Kind::Incompatible, format!("the {peer} can not come to terms with us: {}", words(what)))
+                (Kind::Incompatible, format!("the {peer} can not come to terms with us: {}", found(what)))
             }
-            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", words(what))),
+            E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", found(what))),
             E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers other application protocols only")),
             E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
@@ -124,18 +124,9 @@ impl Judge {
     }
 }
 
-/// rustls's names for what it found are sentences without spaces.
-fn words(name: impl fmt::Debug) -> String {
-    let name = format!("{name:?}");
-    let mut text = String::new();
-    let mut before = None;
-    for character in name.chars() {
-        if character.is_ascii_uppercase() && before.is_some_and(|before: char| !before.is_ascii_uppercase()) {
-            text.push(' ');
-        }
-        text.push(character.to_ascii_lowercase());
-        before = Some(character);
-    }
+/// What rustls found, whose names are sentences without spaces.
+fn found(name: impl fmt::Debug) -> String {
+    let text = words(&format!("{name:?}"), ' ');
     text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")
 }
 

@@ -59,10 +59,7 @@ impl Accept {
     ///
     /// rustls can not make the connection, for want of random numbers ([`Kind::System`]).
     pub fn handshake(self) -> Result<Handshake, Error> {
-        match ServerConnection::new(self.config) {
-            Ok(connection) => Ok(Handshake::new(connection.into(), self.judge)),
-            Err(error) => Err(self.judge.fault(error, None)),
-        }
+        Handshake::new(ServerConnection::new(self.config), self.judge)
     }
 }
 
@@ -84,10 +81,7 @@ impl Connect {
     ///
     /// rustls can not make the connection, for want of random numbers ([`Kind::System`]).
     pub fn handshake(self) -> Result<Handshake, Error> {
-        match ClientConnection::new(self.config, self.name) {
-            Ok(connection) => Ok(Handshake::new(connection.into(), self.judge)),
-            Err(error) => Err(self.judge.fault(error, None)),
-        }
+        Handshake::new(ClientConnection::new(self.config, self.name), self.judge)
     }
 }
 
@@ -109,8 +103,11 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    fn new(connection: Connection, judge: Judge) -> Self {
-        Self { connection, judge, note: None }
+    fn new(connection: Result<impl Into<Connection>, rustls::Error>, judge: Judge) -> Result<Self, Error> {
+        match connection {
+            Ok(connection) => Ok(Self { connection: connection.into(), judge, note: None }),
+            Err(error) => Err(judge.fault(error, None)),
+        }
     }
 
     /// Reads and writes until the handshake is done or the socket would block. To be called again after it was

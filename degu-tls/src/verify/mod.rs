@@ -129,8 +129,6 @@ pub(crate) struct Verifier {
     /// The side that is judged.
     pub(crate) peer: Side,
     crypto: Crypto,
-    /// The subjects of the CAs, which a server tells its clients.
-    hints: Vec<DistinguishedName>,
     /// What tells this verifier from all others.
     pub(crate) id: u64,
 }
@@ -140,11 +138,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Verifier {
     pub(crate) fn new(trust: Trust, peer: Side, crypto: Crypto) -> Self {
-        let hints = match &trust {
-            Trust::Private { store, .. } => store.subjects(),
-            _ => Vec::new(),
-        };
-        Self { trust, peer, crypto, hints, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self { trust, peer, crypto, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Judges a peer by the chain that it sent. Its proof that it holds the key is not part of this: rustls asks for
@@ -204,11 +198,14 @@ impl Verifier {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
     ) -> Error {
-        let store = match &self.trust {
+        Chain { peer: self.peer, leaf, intermediates, store: self.store() }.refused(refusal)
+    }
+
+    fn store(&self) -> Option<&Store> {
+        match &self.trust {
             Trust::Private { store, .. } => Some(store),
             _ => None,
-        };
-        Chain { peer: self.peer, leaf, intermediates, store }.refused(refusal)
+        }
     }
 
     /// Judges for rustls, and leaves a note of the outcome for the driver.
@@ -276,7 +273,7 @@ impl ServerCertVerifier for Verifier {
 
 impl ClientCertVerifier for Verifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &self.hints
+        self.store().map_or(&[], |store| &store.subjects)
     }
 
     fn verify_client_cert(

@@ -43,7 +43,7 @@ impl Refusal {
     pub(crate) fn into_rustls(self) -> rustls::Error {
         use CertificateError as C;
         rustls::Error::InvalidCertificate(match self {
-            Self::Pki(error) => from_pki(error),
+            Self::Pki(error) => classify(error).1,
             // unsupported_certificate: "a certificate was of an unsupported type".
             Self::WeakKey(_) => C::InvalidPurpose,
             // access_denied: a valid certificate, but access control decided not to proceed.
@@ -56,75 +56,51 @@ impl Refusal {
     }
 }
 
-/// The mapping from webpki's errors to rustls's, whose own is private and sends many to `certificate_unknown`.
-fn from_pki(error: Pki) -> CertificateError {
+/// What webpki's errors are to us and to rustls, whose own mapping is private and sends many to `certificate_unknown`.
+fn classify(error: Pki) -> (Kind, CertificateError) {
     use CertificateError as C;
     match error {
-        Pki::CertExpired { time, not_after } => C::ExpiredContext { time, not_after },
-        Pki::CertNotValidYet { time, not_before } => C::NotValidYetContext { time, not_before },
-        Pki::InvalidCertValidity => C::Expired,
-        Pki::CertNotValidForName(context) => {
-            C::NotValidForNameContext { expected: context.expected, presented: context.presented }
-        }
-        Pki::UnsupportedNameType => C::NotValidForName,
-        Pki::CertRevoked => C::Revoked,
-        Pki::CrlExpired { time, next_update } => C::ExpiredRevocationListContext { time, next_update },
+        Pki::CertExpired { .. } => (Kind::Expired, C::Expired),
+        Pki::CertNotValidYet { .. } => (Kind::NotYetValid, C::NotValidYet),
+        Pki::InvalidCertValidity => (Kind::Malformed, C::Expired),
+        Pki::CertNotValidForName(_) => (Kind::Name, C::NotValidForName),
+        Pki::UnsupportedNameType => (Kind::NameMissing, C::NotValidForName),
+        Pki::CertRevoked => (Kind::Revoked, C::Revoked),
+        Pki::CrlExpired { .. } => (Kind::CrlExpired, C::ExpiredRevocationList),
+        Pki::UnknownRevocationStatus => (Kind::RevocationUnknown, C::UnknownRevocationStatus),
         // The list is ours: whatever is wrong with it, the peer only learns that its status is not known.
-        error if is_crl(&error) => C::UnknownRevocationStatus,
-        Pki::UnknownIssuer | Pki::EndEntityUsedAsCa | Pki::CertDistrusted => C::UnknownIssuer,
-        Pki::InvalidSignatureForPublicKey | Pki::SignatureAlgorithmMismatch => C::BadSignature,
-        Pki::UnsupportedSignatureAlgorithmContext(context) => C::UnsupportedSignatureAlgorithmContext {
-            signature_algorithm_id: context.signature_algorithm_id,
-            supported_algorithms: context.supported_algorithms,
-        },
-        Pki::UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
-            C::UnsupportedSignatureAlgorithmForPublicKeyContext {
-                signature_algorithm_id: context.signature_algorithm_id,
-                public_key_algorithm_id: context.public_key_algorithm_id,
-            }
+        Pki::InvalidCrlNumber
+        | Pki::InvalidCrlSignatureForPublicKey
+        | Pki::IssuerNotCrlSigner
+        | Pki::UnsupportedCrlIssuingDistributionPoint
+        | Pki::UnsupportedCrlVersion
+        | Pki::UnsupportedDeltaCrl
+        | Pki::UnsupportedIndirectCrl
+        | Pki::UnsupportedRevocationReason
+        | Pki::UnsupportedRevocationReasonsPartitioning
+        | Pki::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Pki::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => (Kind::Crl, C::UnknownRevocationStatus),
+        Pki::UnknownIssuer | Pki::EndEntityUsedAsCa | Pki::CertDistrusted => (Kind::UnknownIssuer, C::UnknownIssuer),
+        Pki::InvalidSignatureForPublicKey | Pki::SignatureAlgorithmMismatch => (Kind::Signature, C::BadSignature),
+        Pki::UnsupportedSignatureAlgorithmContext(_) | Pki::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
+            (Kind::Algorithm, C::BadSignature)
         }
-        Pki::RequiredEkuNotFoundContext(_) | Pki::EmptyEkuExtension | Pki::CaUsedAsEndEntity => C::InvalidPurpose,
-        Pki::UnsupportedCriticalExtension => C::UnhandledCriticalExtension,
-        error if is_malformed(&error) => C::BadEncoding,
-        // Constraints, limits, and what webpki may come to find: certificate_unknown.
-        error => C::Other(OtherError(Arc::new(error))),
-    }
-}
-
-/// What is wrong with a revocation list, or with the right to issue it.
-fn is_crl(error: &Pki) -> bool {
-    matches!(
-        error,
-        Pki::UnknownRevocationStatus
-            | Pki::InvalidCrlNumber
-            | Pki::InvalidCrlSignatureForPublicKey
-            | Pki::IssuerNotCrlSigner
-            | Pki::UnsupportedCrlIssuingDistributionPoint
-            | Pki::UnsupportedCrlVersion
-            | Pki::UnsupportedDeltaCrl
-            | Pki::UnsupportedIndirectCrl
-            | Pki::UnsupportedRevocationReason
-            | Pki::UnsupportedRevocationReasonsPartitioning
-            | Pki::UnsupportedCrlSignatureAlgorithmContext(_)
-            | Pki::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
-    )
-}
-
-/// What is no certificate of RFC 5280.
-fn is_malformed(error: &Pki) -> bool {
-    matches!(
-        error,
+        Pki::RequiredEkuNotFoundContext(_) | Pki::EmptyEkuExtension => (Kind::Purpose, C::InvalidPurpose),
+        Pki::CaUsedAsEndEntity => (Kind::CaAsLeaf, C::InvalidPurpose),
+        Pki::UnsupportedCriticalExtension => (Kind::Malformed, C::UnhandledCriticalExtension),
         Pki::BadDer
-            | Pki::BadDerTime
-            | Pki::ExtensionValueInvalid
-            | Pki::InvalidNetworkMaskConstraint
-            | Pki::InvalidSerialNumber
-            | Pki::MalformedDnsIdentifier
-            | Pki::MalformedExtensions
-            | Pki::MalformedNameConstraint
-            | Pki::TrailingData(_)
-            | Pki::UnsupportedCertVersion
-    )
+        | Pki::BadDerTime
+        | Pki::ExtensionValueInvalid
+        | Pki::InvalidNetworkMaskConstraint
+        | Pki::InvalidSerialNumber
+        | Pki::MalformedDnsIdentifier
+        | Pki::MalformedExtensions
+        | Pki::MalformedNameConstraint
+        | Pki::TrailingData(_)
+        | Pki::UnsupportedCertVersion => (Kind::Malformed, C::BadEncoding),
+        // Constraints, limits, and what webpki may come to find: certificate_unknown.
+        error => (Kind::Constraint, C::Other(OtherError(Arc::new(error)))),
+    }
 }
 
 /// The platform's verifier wraps a wrong extended key usage in an error of its own, whose type is private.
@@ -139,12 +115,12 @@ fn is_wrong_usage(error: &CertificateError) -> bool {
 
 #[cfg(feature = "system")]
 fn of_system(error: &rustls::Error) -> (Kind, String) {
-    let rustls::Error::InvalidCertificate(error) = error else {
-        return (Kind::Malformed, format!("is not accepted by the system ({error})"));
-    };
     let kind = match error {
-        error if is_wrong_usage(error) => return (Kind::Purpose, "is not for a server (extended key usage)".into()),
-        error => kind_of(error),
+        rustls::Error::InvalidCertificate(error) if is_wrong_usage(error) => {
+            return (Kind::Purpose, "is not for a server (extended key usage)".into());
+        }
+        rustls::Error::InvalidCertificate(error) => kind_of(error),
+        _ => Kind::Malformed,
     };
     (kind, format!("is not accepted by the system ({error})"))
 }
@@ -190,19 +166,12 @@ impl Chain<'_> {
 
     /// The certificate of the chain that webpki means by this error: it does not say which.
     fn culprit(&self, error: &Pki, time: rustls_pki_types::UnixTime) -> String {
-        let is = |der: &&CertificateDer<'_>| {
-            EndEntityCert::try_from(*der).is_ok_and(|parsed| fitness(&parsed, time, self.peer) == *error)
-        };
-        if is(&self.leaf) {
+        let is = |parsed: &EndEntityCert<'_>| fitness(parsed, time, self.peer) == *error;
+        if EndEntityCert::try_from(self.leaf).is_ok_and(|leaf| is(&leaf)) {
             return self.subject();
         }
-        let found = self.intermediates.iter().find(is).and_then(|der| EndEntityCert::try_from(der).ok());
-        let name = found.map_or_else(|| "unknown".into(), |parsed| der::name(parsed.subject()));
+        let name = self.sent().find(is).map_or_else(|| "unknown".into(), |parsed| der::name(parsed.subject()));
         format!("the certificate of an intermediate CA ({name}) that the {} sent", self.peer)
-    }
-
-    fn files(&self) -> &str {
-        self.store.map_or("ours", |store| &store.files)
     }
 
     /// The text that we say.
@@ -221,100 +190,97 @@ impl Chain<'_> {
     }
 
     fn explain(&self, error: &Pki) -> (Kind, String) {
-        if let Pki::CertExpired { time, .. } | Pki::CertNotValidYet { time, .. } = error
-            && let Some((kind, text)) = out_of_date(error)
-        {
-            return (kind, format!("{} {text}", self.culprit(error, *time)));
-        }
         let subject = self.subject();
-        match error {
-            Pki::InvalidCertValidity => (Kind::Malformed, format!("{subject} ends to be valid before it begins")),
+        let (kind, _) = classify(error.clone());
+        let text = match error {
+            Pki::CertExpired { time, .. } | Pki::CertNotValidYet { time, .. } => {
+                let (_, text) = out_of_date(error).unwrap_or((kind, String::new()));
+                format!("{} {text}", self.culprit(error, *time))
+            }
+            Pki::InvalidCertValidity => format!("{subject} ends to be valid before it begins"),
             Pki::CertNotValidForName(context) => {
                 let names: Vec<_> =
                     context.presented.iter().map(|name| plain(&shown(name, &context.expected))).collect();
                 let names = if names.is_empty() { "no name at all".into() } else { names.join(", ") };
-                let expected = plain(&context.expected.to_str());
-                (Kind::Name, format!("{subject} is not for {expected}; it is for {names}"))
+                format!("{subject} is not for {}; it is for {names}", plain(&context.expected.to_str()))
             }
-            Pki::UnsupportedNameType => (Kind::NameMissing, format!("{subject} can not be checked without a name")),
-            Pki::CertRevoked if self.intermediates.is_empty() => (Kind::Revoked, format!("{subject} was revoked")),
-            Pki::CertRevoked => {
-                (Kind::Revoked, format!("{subject}, or the one of a CA that vouches for it, was revoked"))
-            }
-            Pki::UnknownRevocationStatus => {
-                (Kind::RevocationUnknown, format!("no revocation list tells about {subject} or a CA in its chain"))
-            }
+            Pki::UnsupportedNameType => format!("{subject} can not be checked without a name"),
+            Pki::CertRevoked if self.intermediates.is_empty() => format!("{subject} was revoked"),
+            Pki::CertRevoked => format!("{subject}, or the one of a CA that vouches for it, was revoked"),
+            Pki::UnknownRevocationStatus => format!("no revocation list tells about {subject} or a CA in its chain"),
             Pki::CrlExpired { next_update, .. } => {
                 let date = der::date(*next_update);
-                (Kind::CrlExpired, format!("the revocation list for {subject} or a CA in its chain expired on {date}"))
+                format!("the revocation list for {subject} or a CA in its chain expired on {date}")
             }
-            error if is_crl(error) => {
-                (Kind::Crl, format!("the revocation list for {subject} or a CA in its chain can not be used ({error})"))
+            Pki::CaUsedAsEndEntity => format!("{subject} is a CA's certificate"),
+            Pki::UnsupportedCriticalExtension => {
+                format!("{subject}, or a CA in its chain, has a critical extension that nobody knows")
             }
-            Pki::UnknownIssuer | Pki::CertDistrusted | Pki::EndEntityUsedAsCa => self.unknown_issuer(),
-            Pki::InvalidSignatureForPublicKey | Pki::SignatureAlgorithmMismatch => self.bad_signature(),
-            Pki::UnsupportedSignatureAlgorithmContext(_) | Pki::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
-                (Kind::Algorithm, format!("the chain of {subject} is signed with an algorithm that is not supported"))
-            }
-            Pki::RequiredEkuNotFoundContext(_) | Pki::EmptyEkuExtension => (
-                Kind::Purpose,
-                format!("{subject}, or a CA in its chain, is not for a {} (extended key usage)", self.peer),
-            ),
-            Pki::CaUsedAsEndEntity => (Kind::CaAsLeaf, format!("{subject} is a CA's certificate")),
-            Pki::UnsupportedCriticalExtension => (
-                Kind::Malformed,
-                format!("{subject}, or a CA in its chain, has a critical extension that nobody knows"),
-            ),
-            error if is_malformed(error) => (Kind::Malformed, format!("{subject} or its chain is malformed ({error})")),
-            error => (Kind::Constraint, format!("{subject} is refused by a constraint ({error})")),
-        }
+            error => match kind {
+                Kind::Crl => {
+                    format!("the revocation list for {subject} or a CA in its chain can not be used ({error})")
+                }
+                Kind::UnknownIssuer => return self.unknown_issuer(subject),
+                Kind::Signature => return self.bad_signature(&subject),
+                Kind::Algorithm => format!("the chain of {subject} is signed with an algorithm that is not supported"),
+                Kind::Purpose => {
+                    format!("{subject}, or a CA in its chain, is not for a {} (extended key usage)", self.peer)
+                }
+                Kind::Malformed => format!("{subject} or its chain is malformed ({error})"),
+                _ => format!("{subject} is refused by a constraint ({error})"),
+            },
+        };
+        (kind, text)
+    }
+
+    /// The intermediate certificates that can be parsed.
+    fn sent(&self) -> impl Iterator<Item = EndEntityCert<'_>> {
+        self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok())
     }
 
     /// Wrong CA, missing intermediate and self-signed are one error to webpki.
-    fn unknown_issuer(&self) -> (Kind, String) {
-        let subject = self.subject();
+    fn unknown_issuer(&self, subject: String) -> (Kind, String) {
         let Ok(leaf) = EndEntityCert::try_from(self.leaf) else { return (Kind::UnknownIssuer, subject) };
         if leaf.issuer() == leaf.subject() {
             return (Kind::SelfSigned, format!("{subject} is signed by itself"));
         }
         // Up the names, as far as the peer sent certificates; each is used at most once, so that this ends.
-        let mut sent: Vec<_> = self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok()).collect();
+        let mut sent: Vec<_> = self.sent().collect();
         let mut issuer = leaf.issuer().to_vec();
         while let Some(next) = sent.iter().position(|parsed| parsed.subject() == issuer) {
             issuer = sent.swap_remove(next).issuer().to_vec();
         }
         let name = der::name(&issuer);
-        let files = self.files();
-        if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
-            let text =
-                format!("{subject} leads to {name}, by name one of {files}, but through a certificate that is no CA's");
-            return (Kind::UnknownIssuer, text);
-        }
-        let missing = if issuer == leaf.issuer() && self.intermediates.is_empty() {
-            format!(", and the {} sent no intermediate certificate", self.peer)
+        let files = self.store.map_or("ours", |store| &store.files);
+        let text = if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
+            format!("{subject} leads to {name}, by name one of {files}, but through a certificate that is no CA's")
+        } else if self.intermediates.is_empty() {
+            let peer = self.peer;
+            format!(
+                "{subject} leads to {name}, which is none of {files}, and the {peer} sent no intermediate certificate"
+            )
         } else {
-            String::new()
+            format!("{subject} leads to {name}, which is none of {files}")
         };
-        (Kind::UnknownIssuer, format!("{subject} leads to {name}, which is none of {files}{missing}"))
+        (Kind::UnknownIssuer, text)
     }
 
     /// A weak key, a CA of the same name and a forgery are one error to webpki.
-    fn bad_signature(&self) -> (Kind, String) {
-        let subject = self.subject();
-        let mut sent = self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok());
-        if let Some((bits, name)) = sent.find_map(|parsed| Some((weak_rsa(&parsed)?, der::name(parsed.subject())))) {
-            return (Kind::WeakKey, format!("a CA in the chain of {subject} ({name}) has an RSA key of {bits} bits"));
+    fn bad_signature(&self, subject: &str) -> (Kind, String) {
+        if let Some((bits, ca)) = self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, der::name(parsed.subject()))))
+        {
+            return (Kind::WeakKey, format!("a CA in the chain of {subject} ({ca}) has an RSA key of {bits} bits"));
         }
-        let issuer = EndEntityCert::try_from(self.leaf).ok().map(|leaf| leaf.issuer().to_vec()).unwrap_or_default();
-        match self.store.and_then(|store| store.named(&issuer)) {
+        let leaf = EndEntityCert::try_from(self.leaf).ok();
+        let issuer = leaf.as_ref().map_or(&[][..], |leaf| leaf.issuer());
+        let text = match self.store.and_then(|store| store.named(issuer)) {
             Some(label) => {
-                let name = der::name(&issuer);
-                let text =
-                    format!("{subject} names the CA {label} ({name}) as its issuer, but that CA's key did not sign it");
-                (Kind::Signature, text)
+                let name = der::name(issuer);
+                format!("{subject} names the CA {label} ({name}) as its issuer, but that CA's key did not sign it")
             }
-            None => (Kind::Signature, format!("a signature in the chain of {subject} does not verify")),
-        }
+            None => format!("a signature in the chain of {subject} does not verify"),
+        };
+        (Kind::Signature, text)
     }
 }
 

@@ -20,6 +20,8 @@ use crate::provider::Sha256;
 #[derive(Debug)]
 pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
+    /// Their names in DER, for a server's certificate request (RFC 8446 §4.2.4).
+    pub(super) subjects: Vec<DistinguishedName>,
     /// For each anchor, what the app sees of it.
     labels: Vec<VouchedBy>,
     crls: Vec<CertRevocationList<'static>>,
@@ -37,9 +39,11 @@ impl Store {
         if cas.cas.is_empty() {
             return Err(Error::caller(Kind::NoTrust, "there is no CA to vouch for peers"));
         }
-        let mut store = Self { anchors: Vec::new(), labels: Vec::new(), crls: Vec::new(), files: cas.describe() };
+        let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut store = Self { anchors, subjects, labels, crls, files: cas.describe() };
         for ca in &cas.cas {
             let (anchor, spki) = anchor(ca, now, cas.any_time, sha256)?;
+            store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
             store.anchors.push(anchor);
             store.labels.push(VouchedBy { label: ca.label.clone(), spki });
         }
@@ -55,14 +59,14 @@ impl Store {
             let list = OwnedCertRevocationList::from_der(&crl.der)
                 .map_err(|error| unusable(&format!("can not be used ({error})")).with_source(error))?;
             let (this, next) = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
-            if next <= now {
-                let (source, next) = (crl.source.to_string(), der::date(next));
+            if next <= der::date(now) {
+                let source = crl.source.to_string();
                 tracing::warn!(%source, %next, "revocation list has expired: peers that it is about are refused");
             }
             lists.push((this, CertRevocationList::from(list)));
         }
         // webpki takes the first list that a CA issued: the newest must stand first.
-        lists.sort_by_key(|(this, _)| std::cmp::Reverse(*this));
+        lists.sort_by(|(one, _), (other, _)| other.cmp(one));
         self.crls = lists.into_iter().map(|(_, list)| list).collect();
         if self.crls.is_empty() {
             return Ok(());
@@ -118,11 +122,6 @@ impl Store {
     pub(super) fn named(&self, subject: &[u8]) -> Option<&str> {
         let index = self.anchors.iter().position(|anchor| anchor.subject.as_ref() == subject)?;
         Some(&self.labels[index].label)
-    }
-
-    /// The names of the CAs in DER, for a server's certificate request (RFC 8446 §4.2.4).
-    pub(super) fn subjects(&self) -> Vec<DistinguishedName> {
-        self.anchors.iter().map(|anchor| DistinguishedName::in_sequence(&anchor.subject)).collect()
     }
 }
 

@@ -48,11 +48,11 @@ impl Verdict {
         };
         let peer_is_told = match theirs {
             Ended::Peer(..) | Ended::Raw(Ok(())) => String::new(),
-            Ended::Error(error) => error.alert().map_or_else(String::new, |alert| alert_name(alert).into()),
-            Ended::Raw(Err(rustls::Error::AlertReceived(alert))) => alert_name(alert).into(),
+            Ended::Error(error) => error.alert().map_or_else(String::new, alert_name),
+            Ended::Raw(Err(rustls::Error::AlertReceived(alert))) => alert_name(alert),
             Ended::Raw(Err(error)) => panic!("{error}"),
             Ended::Octets(octets) => match octets[..] {
-                [21, 3, _, 0, 2, 2, alert, ..] => alert_name(alert.into()).into(),
+                [21, 3, _, 0, 2, 2, alert, ..] => alert_name(alert.into()),
                 _ => panic!("{octets:?}"),
             },
         };
