@@ -1,12 +1,9 @@
 //! The contestants, each a client, a server or both, and the pairs that they are measured in.
 
 mod degu;
-mod httparse;
 mod hyper;
 mod raw;
 mod raw_tokio;
-
-pub(crate) use self::httparse::response_head;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -72,7 +69,6 @@ pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "raw-poll", client: Some(raw::polling_client), server: Some(raw::serve_polling), simple: true },
     Contestant { name: "raw-copy", client: Some(raw::client), server: Some(raw::serve_copies), simple: true },
     Contestant { name: "raw-tokio", client: Some(raw_tokio::client), server: Some(raw_tokio::serve), simple: false },
-    Contestant { name: "httparse", client: Some(httparse::client), server: Some(httparse::serve), simple: true },
     Contestant { name: "hyper", client: Some(hyper::client), server: Some(hyper::serve), simple: false },
     Contestant { name: "hyper-flush", client: None, server: Some(hyper::serve_flushing), simple: false },
     Contestant { name: "degu", client: Some(degu::client), server: Some(degu::serve), simple: false },

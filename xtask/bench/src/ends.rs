@@ -29,8 +29,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::contestants::{Client, OFF, Setup, client_runtime, dial, find, response_head};
-use crate::message::{get, response};
+use crate::contestants::{Client, OFF, Setup, client_runtime, dial, find};
+use crate::message::{Get, get};
 use crate::socket::{Stream, connect_tokio};
 use crate::{Result, codec};
 
@@ -256,17 +256,23 @@ async fn hold(setup: &Setup, connections: usize) -> Result<Vec<Stream>> {
     let (tls, mut held) = (setup.connector()?, Vec::new());
     for number in 0..connections {
         let mut stream = connect_tokio(&setup.address, &tls).await?;
-        let (get, mut received) = (get(number), Vec::new());
-        stream.write_all(&get.request).await?;
-        stream.flush().await?;
-        while !received.ends_with(get.target.as_bytes()) {
-            if stream.read_buf(&mut received).await? == 0 {
-                return Err("the server closed a connection".into());
-            }
-        }
+        ask_once(&mut stream, get(number)).await?;
         held.push(stream);
     }
     Ok(held)
+}
+
+/// Makes one request, which is answered with its target, and returns the length of the response's head.
+async fn ask_once(stream: &mut Stream, get: &Get) -> Result<usize> {
+    stream.write_all(&get.request).await?;
+    stream.flush().await?;
+    let mut received = Vec::new();
+    while !received.ends_with(get.target.as_bytes()) {
+        if stream.read_buf(&mut received).await? == 0 {
+            return Err("the server closed a connection".into());
+        }
+    }
+    Ok(received.len() - get.target.len())
 }
 
 /// On each connection so many requests at once, and as soon as all are answered, so many more.
@@ -285,27 +291,21 @@ async fn load(address: &str, connections: usize, depth: usize, time: Duration) -
 }
 
 async fn ask(mut stream: Stream, depth: usize, end: Instant) -> Result<u64> {
-    let (mut buffer, mut requests) = (vec![0; 64 * 1024], Vec::new());
-    let (mut head, mut next) = (response(&[0; 10]).len() - 10, 0);
+    let (mut buffer, mut requests, mut next) = (vec![0; 64 * 1024], Vec::new(), 1);
+    let head = ask_once(&mut stream, get(0)).await?;
     // Once at least, however long the others have kept this one waiting.
-    while next <= depth || Instant::now() < end {
-        // The first response says how long the head of every response is.
-        let first = next == 0;
-        let batch = next..next + if first { 1 } else { depth };
+    while next == 1 || Instant::now() < end {
+        let (batch, mut wanted) = (next..next + depth, 0);
         requests.clear();
-        batch.clone().for_each(|number| requests.extend_from_slice(&get(number).request));
+        for get in batch.clone().map(get) {
+            requests.extend_from_slice(&get.request);
+            wanted += head + get.target.len();
+        }
         stream.write_all(&requests).await?;
-        let (mut received, mut wanted) =
-            (0, batch.clone().map(|number| head + get(number).target.len()).sum::<usize>());
-        while received < wanted {
-            // What came before is not needed once the length is known.
-            let from = if first { received } else { 0 };
-            match stream.read(&mut buffer[from..]).await? {
+        while wanted > 0 {
+            match stream.read(&mut buffer).await? {
                 0 => return Err("the server closed a connection".into()),
-                count => received += count,
-            }
-            if first && let Some((length, body)) = response_head(&buffer[..received])? {
-                (head, wanted) = (length, length + body);
+                count => wanted = wanted.checked_sub(count).ok_or("a longer response than the first")?,
             }
         }
         next = batch.end;

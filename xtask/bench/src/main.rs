@@ -37,6 +37,12 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 ///
 /// SUITES are duo, polling, throughput, stream, connect, tls, idle, counts and wire; all of them when none is named.
 /// docs/benchmark.md says what each measures, and how to read the tables.
+///
+/// duo measures, and counts counts, the way from a request that has been made to a response that has been read to its end.
+/// Paths, fields and bodies are made before the first trip, so the client's figures are those of sending, waiting and reading
+/// (for hyper, also of the request that it wants to own); the server's include a handler that sends the body back. counts
+/// divides the difference of a run of 600 trips and one of 100 by 500, so that what happens once is not in it; there our ends
+/// do not spin.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 pub(crate) struct Options {

@@ -30,7 +30,8 @@ pub(crate) const TRACE: &str = "x-trace";
 /// How many messages there are before the first comes again: a prime, so that nothing of another period lines up.
 const COUNT: usize = 1009;
 
-static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
+/// The POST requests. They are made when the first is asked for, and not while anything is measured.
+pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(1);
     let post = |_| {
         let bits = rng.u32(8..24);

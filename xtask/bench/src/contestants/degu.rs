@@ -1,7 +1,10 @@
 //! Degu: the server on as many workers as it is told, the client on tokio's current-thread runtime, and the blocking client;
 //! all with their default deadlines.
 
+use std::iter::{Cycle, Zip};
 use std::rc::Rc;
+use std::slice::Iter;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use degu_client::{Connection, Headers, Method, blocking};
@@ -10,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::{Client, Dial, PIECE, Ready, Setup, check, client_runtime, large};
 use crate::Result;
-use crate::message::{TRACE, post};
+use crate::message::{POSTS, Post, TRACE};
 
 /// More than any suite opens.
 const CONNECTIONS: usize = 100_000;
@@ -64,18 +67,29 @@ fn options(setup: &Setup) -> Result<(degu_client::Options, degu_client::Address)
     Ok((options, setup.address.parse()?))
 }
 
+/// The fields of each message, made before the first is sent. A connection shares them.
+static FIELDS: LazyLock<Vec<Headers>> = LazyLock::new(|| {
+    let fields = POSTS.iter().map(|post| Headers::try_from([(TRACE, &post.trace)]));
+    fields.collect::<std::result::Result<_, _>>().unwrap_or_else(|error| panic!("{error}"))
+});
+
+/// The messages of a connection.
+type Requests = Cycle<Zip<Iter<'static, Post>, Iter<'static, Headers>>>;
+
+fn requests() -> Requests {
+    POSTS.iter().zip(FIELDS.iter()).cycle()
+}
+
 struct Async {
     // Before the runtime, which has to outlive its sockets.
     connection: Connection,
     runtime: Rc<Runtime>,
-    headers: Headers,
-    next: usize,
+    requests: Requests,
 }
 
 struct Blocking {
     connection: blocking::Connection,
-    headers: Headers,
-    next: usize,
+    requests: Requests,
 }
 
 pub(super) fn client(setup: &Setup) -> Result<Dial> {
@@ -83,24 +97,24 @@ pub(super) fn client(setup: &Setup) -> Result<Dial> {
     let client = options.client(address);
     Ok(Box::new(move || {
         let connection = runtime.block_on(client.connect())?;
-        Ok(Box::new(Async { connection, runtime: Rc::clone(&runtime), headers: Headers::new(), next: 0 }))
+        Ok(Box::new(Async { connection, runtime: Rc::clone(&runtime), requests: requests() }))
     }))
 }
 
 pub(super) fn blocking_client(setup: &Setup) -> Result<Dial> {
     let (options, address) = options(setup)?;
     let client = blocking::Client::from(options.client(address));
-    Ok(Box::new(move || Ok(Box::new(Blocking { connection: client.connect()?, headers: Headers::new(), next: 0 }))))
+    Ok(Box::new(move || Ok(Box::new(Blocking { connection: client.connect()?, requests: requests() }))))
 }
 
-/// A round trip with the next message, with `.await` or without.
-macro_rules! trip {
-    ($connection:expr, $headers:expr, $next:expr, [$($wait:tt)*]) => {{
-        let post = post(*$next);
-        *$next += 1;
-        $headers.set(TRACE, &post.trace)?;
-        let response = $connection.request(Method::Post, &post.path, &*$headers, post.body.as_slice())$($wait)*?;
-        check(response.status, response.body.read_all(LIMIT)$($wait)*?.len(), post.body.len())?;
+/// Round trips with the next messages, with `.await` or without.
+macro_rules! trips {
+    ($connection:expr, $requests:expr, $count:expr, [$($wait:tt)*]) => {{
+        for (post, headers) in $requests.by_ref().take($count as usize) {
+            let response = $connection.request(Method::Post, &post.path, headers, post.body.as_slice())$($wait)*?;
+            check(response.status, response.body.read_all(LIMIT)$($wait)*?.len(), post.body.len())?;
+        }
+        Ok(())
     }};
 }
 
@@ -116,13 +130,8 @@ macro_rules! fetch {
 
 impl Client for Async {
     fn trips(&mut self, count: u64) -> Result {
-        let Self { connection, runtime, headers, next } = self;
-        runtime.block_on(async {
-            for _ in 0..count {
-                trip!(connection, headers, next, [.await]);
-            }
-            Ok(())
-        })
+        let Self { connection, runtime, requests } = self;
+        runtime.block_on(async { trips!(connection, requests, count, [.await]) })
     }
 
     fn fetch(&mut self, target: &str) -> Result<u64> {
@@ -133,10 +142,7 @@ impl Client for Async {
 
 impl Client for Blocking {
     fn trips(&mut self, count: u64) -> Result {
-        for _ in 0..count {
-            trip!(self.connection, &mut self.headers, &mut self.next, []);
-        }
-        Ok(())
+        trips!(self.connection, self.requests, count, [])
     }
 
     fn fetch(&mut self, target: &str) -> Result<u64> {

@@ -1,8 +1,10 @@
 //! hyper, both sides with its own low-level `http1` connections: no pool, no service stack, no `date` field.
 
 use std::convert::Infallible;
+use std::iter::Cycle;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::slice::Iter;
 use std::task::{Context, Poll};
 
 use http_body_util::{BodyExt, Either, Full};
@@ -17,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use super::{Client, Dial, PIECE, Ready, Setup, check, client_runtime, large};
 use crate::Result;
-use crate::message::{TRACE, post};
+use crate::message::{POSTS, Post, TRACE};
 use crate::socket::{Stream, connect_tokio, serve_each};
 
 pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
@@ -70,37 +72,36 @@ impl Body for Pieces {
 }
 
 struct Hyper {
-    requests: client::SendRequest<Full<Bytes>>,
+    sender: client::SendRequest<Full<Bytes>>,
     runtime: Rc<Runtime>,
-    next: usize,
+    posts: Cycle<Iter<'static, Post>>,
 }
 
 pub(super) fn client(setup: &Setup) -> Result<Dial> {
     let (address, tls, runtime) = (setup.address.clone(), setup.connector()?, client_runtime(false)?);
     Ok(Box::new(move || {
-        let requests = runtime.block_on(async {
-            let (requests, connection) = client::handshake(TokioIo::new(connect_tokio(&address, &tls).await?)).await?;
+        let sender = runtime.block_on(async {
+            let (sender, connection) = client::handshake(TokioIo::new(connect_tokio(&address, &tls).await?)).await?;
             tokio::spawn(connection);
-            crate::Result::Ok(requests)
+            crate::Result::Ok(sender)
         })?;
-        Ok(Box::new(Hyper { requests, runtime: Rc::clone(&runtime), next: 0 }))
+        Ok(Box::new(Hyper { sender, runtime: Rc::clone(&runtime), posts: POSTS.iter().cycle() }))
     }))
 }
 
 impl Client for Hyper {
     fn trips(&mut self, count: u64) -> Result {
-        let Self { requests, runtime, next } = self;
+        let Self { sender, runtime, posts } = self;
         runtime.block_on(async {
-            for _ in 0..count {
-                let post = post(*next);
-                *next += 1;
+            for post in posts.by_ref().take(count as usize) {
+                // hyper wants to own the request. One that is put together here costs less than a copy of one made before.
                 let mut request = Request::new(Full::new(Bytes::from_static(&post.body)));
                 *request.method_mut() = Method::POST;
                 *request.uri_mut() = Uri::from_maybe_shared(Bytes::from_static(post.path.as_bytes()))?;
                 request.headers_mut().insert(HOST, HeaderValue::from_static("localhost"));
                 request.headers_mut().insert(HeaderName::from_static(TRACE), HeaderValue::from_static(&post.trace));
-                requests.ready().await?;
-                let response = requests.send_request(request).await?;
+                sender.ready().await?;
+                let response = sender.send_request(request).await?;
                 let status = response.status().as_u16();
                 check(status, response.into_body().collect().await?.to_bytes().len(), post.body.len())?;
             }
@@ -109,11 +110,11 @@ impl Client for Hyper {
     }
 
     fn fetch(&mut self, target: &str) -> Result<u64> {
-        let Self { requests, runtime, .. } = self;
+        let Self { sender, runtime, .. } = self;
         runtime.block_on(async {
             let request = Request::get(target).header(HOST, "localhost").body(Full::default())?;
-            requests.ready().await?;
-            let (mut body, mut received) = (requests.send_request(request).await?.into_body(), 0);
+            sender.ready().await?;
+            let (mut body, mut received) = (sender.send_request(request).await?.into_body(), 0);
             while let Some(frame) = body.frame().await {
                 received += frame?.data_ref().map_or(0, |piece| piece.len() as u64);
             }
@@ -122,8 +123,8 @@ impl Client for Hyper {
     }
 
     fn close(self: Box<Self>) -> Result {
-        let Self { requests, runtime, .. } = *self;
-        drop(requests);
+        let Self { sender, runtime, .. } = *self;
+        drop(sender);
         // The connection is a task of the runtime, which ends once it is polled again.
         runtime.block_on(tokio::task::yield_now());
         Ok(())

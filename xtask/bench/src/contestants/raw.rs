@@ -2,18 +2,20 @@
 //! sleeping; and one buffer copied over and over. No HTTP: both ends know how long each message is.
 
 use std::io::{ErrorKind, Read, Write};
+use std::iter::Cycle;
+use std::slice::Iter;
 use std::thread;
 
 use socket2::Socket;
 
 use super::{Client, Dial, PIECE, Ready, Setup, large};
 use crate::Result;
-use crate::message::post;
+use crate::message::{POSTS, Post};
 use crate::socket::{connect, listen};
 
 struct Raw {
     socket: Socket,
-    next: usize,
+    posts: Cycle<Iter<'static, Post>>,
 }
 
 pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
@@ -30,7 +32,7 @@ fn serve_with(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Result {
     loop {
         let (mut socket, _) = listener.accept()?;
         socket.set_nonblocking(polling)?;
-        for post in (0..).map(post) {
+        for post in POSTS.iter().cycle() {
             if !fill(&mut socket, post.request.len())? {
                 break;
             }
@@ -52,15 +54,13 @@ fn client_with(setup: &Setup, polling: bool) -> Result<Dial> {
     Ok(Box::new(move || {
         let socket = connect(&address)?;
         socket.set_nonblocking(polling)?;
-        Ok(Box::new(Raw { socket, next: 0 }))
+        Ok(Box::new(Raw { socket, posts: POSTS.iter().cycle() }))
     }))
 }
 
 impl Client for Raw {
     fn trips(&mut self, count: u64) -> Result {
-        for _ in 0..count {
-            let post = post(self.next);
-            self.next += 1;
+        for post in self.posts.by_ref().take(count as usize) {
             // One small message is on its way, so the socket's buffer always has room for it.
             self.socket.write_all(&post.request)?;
             if !fill(&mut self.socket, post.response.len())? {

@@ -1,13 +1,15 @@
 //! What a runtime costs, and TLS: the same bytes through tokio, without HTTP.
 
+use std::iter::Cycle;
 use std::rc::Rc;
+use std::slice::Iter;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
 use super::{Client, Dial, Ready, Setup, client_runtime};
 use crate::Result;
-use crate::message::{post, response};
+use crate::message::{POSTS, Post, response};
 use crate::socket::{Stream, connect_tokio, serve_each};
 
 pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
@@ -16,7 +18,7 @@ pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
 
 /// Distinguishes GET and POST, finds where each request ends, and answers all that have arrived in one write.
 async fn answer(mut stream: Stream) -> Result {
-    let (mut input, mut filled, mut next) = (vec![0; 4096], 0, 0);
+    let (mut input, mut filled, mut posts) = (vec![0; 4096], 0, POSTS.iter().cycle().peekable());
     let mut output = Vec::new();
     loop {
         let count = stream.read(&mut input[filled..]).await?;
@@ -28,11 +30,8 @@ async fn answer(mut stream: Stream) -> Result {
         output.clear();
         while let rest @ [method, ..] = &input[taken..filled] {
             if *method == b'P' {
-                let post = post(next);
-                if rest.len() < post.request.len() {
-                    break;
-                }
-                (taken, next) = (taken + post.request.len(), next + 1);
+                let Some(post) = posts.next_if(|post| rest.len() >= post.request.len()) else { break };
+                taken += post.request.len();
                 output.extend_from_slice(&post.response);
             } else {
                 let Some(end) = rest.windows(4).position(|four| four == b"\r\n\r\n") else { break };
@@ -53,25 +52,23 @@ struct RawTokio {
     // Before the runtime, which has to outlive its sockets.
     stream: Stream,
     runtime: Rc<Runtime>,
-    next: usize,
+    posts: Cycle<Iter<'static, Post>>,
 }
 
 pub(super) fn client(setup: &Setup) -> Result<Dial> {
     let (address, tls, runtime) = (setup.address.clone(), setup.connector()?, client_runtime(false)?);
     Ok(Box::new(move || {
         let stream = runtime.block_on(connect_tokio(&address, &tls))?;
-        Ok(Box::new(RawTokio { stream, runtime: Rc::clone(&runtime), next: 0 }))
+        Ok(Box::new(RawTokio { stream, runtime: Rc::clone(&runtime), posts: POSTS.iter().cycle() }))
     }))
 }
 
 impl Client for RawTokio {
     fn trips(&mut self, count: u64) -> Result {
-        let Self { stream, runtime, next } = self;
+        let Self { stream, runtime, posts } = self;
         runtime.block_on(async {
             let mut message = [0; 1024];
-            for _ in 0..count {
-                let post = post(*next);
-                *next += 1;
+            for post in posts.by_ref().take(count as usize) {
                 stream.write_all(&post.request).await?;
                 stream.flush().await?;
                 stream.read_exact(&mut message[..post.response.len()]).await?;

@@ -21,7 +21,6 @@ const PAIRS: &[Pair<'_>] = &[
     ("degu-off", "degu-off"),
     ("degu-blocking-off", "degu-off"),
     ("raw-tokio", "raw-tokio"),
-    ("httparse", "httparse"),
     // Each of our ends with one that is not ours.
     ("degu", "hyper"),
     ("hyper", "degu"),
