@@ -38,11 +38,6 @@ pub(crate) const fn is_token(octet: u8) -> bool {
     TOKEN[octet as usize]
 }
 
-/// Returns whether a byte is whitespace inside a line: SP or HTAB (RFC 9110 §5.6.3 `OWS`, `BWS`).
-pub(crate) const fn is_blank(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t')
-}
-
 /// Returns whether a byte may stand in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
 /// obs-text (RFC 9110 §5.5, §5.6.4). All controls but HTAB are out.
 pub(crate) const fn is_text(octet: u8) -> bool {

@@ -53,12 +53,13 @@ impl From<Fault> for RemoteError {
 
 impl fmt::Display for RemoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.fault.explain())?;
-        if self.offset > 0 {
-            write!(f, " (at octet {})", self.offset)?;
-        }
-        Ok(())
+        write_at(f, self.fault.explain(), self.offset)
     }
+}
+
+/// Writes what is wrong, and where, if that is a single byte.
+pub(crate) fn write_at(f: &mut fmt::Formatter<'_>, fault: &str, offset: u32) -> fmt::Result {
+    if offset > 0 { write!(f, "{fault} (at octet {offset})") } else { f.write_str(fault) }
 }
 
 impl core::error::Error for RemoteError {}

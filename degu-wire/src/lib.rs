@@ -141,18 +141,18 @@ mod status;
 
 #[cfg(all(feature = "std", unix))]
 pub use address::SocketName;
-#[cfg(feature = "alloc")]
-pub use address::{Address, AddressError, AddressFault, AddressKind, Zone};
-#[cfg(feature = "alloc")]
-pub use body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source};
 pub use credentials::Credentials;
 pub use error::{Fault, LocalError, RemoteError};
 pub use framing::Framing;
-#[cfg(feature = "alloc")]
-pub use headers::{Headers, Trailers};
 pub use limits::Limits;
 pub use method::Method;
 pub use range::{ByteRange, ContentRange, RangeError};
 #[cfg(feature = "spin")]
 pub use spin::{Spin, Spinner, Step};
 pub use status::reason_phrase;
+#[cfg(feature = "alloc")]
+pub use {
+    address::{Address, AddressError, AddressFault, AddressKind, Zone},
+    body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source},
+    headers::{Headers, Trailers},
+};

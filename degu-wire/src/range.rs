@@ -31,17 +31,10 @@ pub struct ByteRange(Spec);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Spec {
-    /// `start < stop`
-    FromTo {
-        start: u64,
-        stop: u64,
-    },
-    From {
-        start: u64,
-    },
-    Suffix {
-        len: u64,
-    },
+    /// Where it starts, and where it stops, which is behind that.
+    FromTo(u64, u64),
+    From(u64),
+    Suffix(u64),
 }
 
 impl ByteRange {
@@ -51,40 +44,40 @@ impl ByteRange {
     ///
     /// [`RangeError::Empty`] unless `start < stop`: a range in text has at least one byte.
     pub const fn new(start: u64, stop: u64) -> Result<Self, RangeError> {
-        if start < stop { Ok(Self(Spec::FromTo { start, stop })) } else { Err(RangeError::Empty) }
+        if start < stop { Ok(Self(Spec::FromTo(start, stop))) } else { Err(RangeError::Empty) }
     }
 
     /// The bytes from `start` to the end.
     pub const fn starting_at(start: u64) -> Self {
-        Self(Spec::From { start })
+        Self(Spec::From(start))
     }
 
     /// The last `len` bytes. None at all is a range in text, but one that no server can satisfy.
     pub const fn suffix(len: u64) -> Self {
-        Self(Spec::Suffix { len })
+        Self(Spec::Suffix(len))
     }
 
     /// The first byte, unless the range counts from the end.
     pub const fn start(self) -> Option<u64> {
         match self.0 {
-            Spec::FromTo { start, .. } | Spec::From { start } => Some(start),
-            Spec::Suffix { .. } => None,
+            Spec::FromTo(start, _) | Spec::From(start) => Some(start),
+            Spec::Suffix(_) => None,
         }
     }
 
     /// The first byte after the range, if it is given.
     pub const fn stop(self) -> Option<u64> {
         match self.0 {
-            Spec::FromTo { stop, .. } => Some(stop),
-            Spec::From { .. } | Spec::Suffix { .. } => None,
+            Spec::FromTo(_, stop) => Some(stop),
+            Spec::From(_) | Spec::Suffix(_) => None,
         }
     }
 
     /// The number of bytes counted from the end, if the range does.
     pub const fn suffix_len(self) -> Option<u64> {
         match self.0 {
-            Spec::Suffix { len } => Some(len),
-            Spec::FromTo { .. } | Spec::From { .. } => None,
+            Spec::Suffix(len) => Some(len),
+            Spec::FromTo(..) | Spec::From(_) => None,
         }
     }
 
@@ -92,9 +85,9 @@ impl ByteRange {
     /// off. `None` if no byte is in the range (416, RFC 9110 §15.5.17); so always for an empty representation.
     pub fn resolve(self, total: u64) -> Option<Range<u64>> {
         let range = match self.0 {
-            Spec::FromTo { start, stop } => start..stop.min(total),
-            Spec::From { start } => start..total,
-            Spec::Suffix { len } => total.saturating_sub(len)..total,
+            Spec::FromTo(start, stop) => start..stop.min(total),
+            Spec::From(start) => start..total,
+            Spec::Suffix(len) => total.saturating_sub(len)..total,
         };
         (!range.is_empty()).then_some(range)
     }
@@ -137,19 +130,10 @@ impl FromStr for ByteRange {
 impl fmt::Display for ByteRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Spec::FromTo { start, stop } => write!(f, "bytes={start}-{}", stop - 1),
-            Spec::From { start } => write!(f, "bytes={start}-"),
-            Spec::Suffix { len } => write!(f, "bytes=-{len}"),
+            Spec::FromTo(start, stop) => write!(f, "bytes={start}-{}", stop - 1),
+            Spec::From(start) => write!(f, "bytes={start}-"),
+            Spec::Suffix(len) => write!(f, "bytes=-{len}"),
         }
-    }
-}
-
-/// [`ByteRange::new`].
-impl TryFrom<Range<u64>> for ByteRange {
-    type Error = RangeError;
-
-    fn try_from(range: Range<u64>) -> Result<Self, RangeError> {
-        Self::new(range.start, range.end)
     }
 }
 

@@ -110,7 +110,7 @@ mod unix {
             if let AddressKind::Path(path) = address.kind() && path.len() <= 103 {
                 let socket = SocketAddr::try_from(&address).unwrap();
                 prop_assert_eq!(socket.as_pathname(), address.as_path());
-                prop_assert_eq!(Address::try_from(socket), Ok(address));
+                prop_assert_eq!(Address::try_from(&socket), Ok(address));
             }
         }
     }
@@ -141,7 +141,7 @@ mod unix {
     #[test]
     fn a_socket_without_a_name_has_no_address() {
         let (socket, _peer) = UnixStream::pair().unwrap();
-        assert_eq!(Address::try_from(socket.local_addr().unwrap()), Err(AddressFault::Unnamed.into()));
+        assert_eq!(Address::try_from(&socket.local_addr().unwrap()), Err(AddressFault::Unnamed.into()));
         assert_eq!(SocketAddr::try_from(&Address::ABSTRACT).unwrap_err().fault, AddressFault::NotBound);
         assert_eq!(SocketAddr::try_from(&Address::IPV4_ANY).unwrap_err().fault, AddressFault::NotUnix);
     }

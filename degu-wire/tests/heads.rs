@@ -4,7 +4,7 @@ use core::task::Poll;
 
 use crate::corpus::{self, Case, escaped};
 use degu_wire::head::{FieldSpan, encode_request, parse_request, parse_response, parse_trailers};
-use degu_wire::machine::{Client, Connection, Content, Server};
+use degu_wire::machine::{Awaits, Client, Connection, Content, Server};
 use degu_wire::{Fault, Framing, Headers, Limits, Method, RemoteError};
 
 /// What comes out of a head, in the manner of the corpora. `None`: more is needed.
@@ -82,7 +82,7 @@ fn what_was_read_before_changes_nothing() {
     for first in &requests {
         let mut server = Connection::<Server>::new(case.limits());
         let alone = next_request(&mut server, &mut [first.as_slice()].into_iter());
-        if server.is_receiving() || !server.is_persistent() || server.requests() == 0 || !server.buffered().is_empty() {
+        if server.awaits() != Awaits::Nothing || !server.is_persistent() || !server.buffered().is_empty() {
             continue;
         }
         for second in &requests {

@@ -55,7 +55,7 @@ fn machines_and_heads_show_no_secrets() {
 fn reasons_are_text_where_they_can_be() {
     let (_, head) = client(b"HTTP/1.1 200 Fine \xc3\xa9\r\n\r\n");
     let reason = head.reason();
-    assert!(reason == "Fine é" && reason == *"Fine é" && reason != "Fine" && reason != *"Fine");
+    assert!(reason == "Fine é" && reason != "Fine");
     assert_eq!((format!("{reason}"), format!("{reason:?}")), ("Fine é".to_owned(), "\"Fine é\"".to_owned()));
     assert_eq!(reason, Reason::from(String::from("Fine é")));
     let (_, head) = client(b"HTTP/1.1 200 \xff\r\n\r\n");
@@ -91,7 +91,6 @@ fn an_exchange_that_is_under_way_lets_none_begin() {
     assert!(matches!(server.poll_request(), Ok(Poll::Pending)));
     server.send_part(Part::Data("x".into())).unwrap();
     request(&mut server);
-    assert_eq!(server.requests(), 2);
 
     let (mut client, _) = client(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel");
     assert!(matches!(client.poll_response(), Ok(Poll::Pending)), "it was given already");

@@ -56,7 +56,7 @@ impl Accepting {
             }
             Socket::Unix(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;
-                let address = SocketAddr::from(peer).try_into().unwrap_or(Address::ABSTRACT);
+                let address = (&SocketAddr::from(peer)).try_into().unwrap_or(Address::ABSTRACT);
                 Accepted { fd: stream.into_std()?.into(), address, is_unix: true }
             }
         }))

@@ -90,14 +90,6 @@ mod unix {
         }
     }
 
-    impl TryFrom<SocketAddr> for Address {
-        type Error = AddressError;
-
-        fn try_from(address: SocketAddr) -> Result<Self, AddressError> {
-            (&address).try_into()
-        }
-    }
-
     /// The address of a Unix socket as the system takes it.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::error::explained;
+use crate::error::{explained, write_at};
 
 /// An address that cannot be: what is wrong with it, and where.
 ///
@@ -98,11 +98,7 @@ impl From<AddressFault> for AddressError {
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.fault.explain())?;
-        if self.offset > 0 {
-            write!(f, " (at octet {})", self.offset)?;
-        }
-        Ok(())
+        write_at(f, self.fault.explain(), self.offset)
     }
 }
 

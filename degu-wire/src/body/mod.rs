@@ -207,11 +207,6 @@ impl<S: ?Sized> BodyOf<S> {
         self.source.is_none().then(|| Self { content: self.content.clone(), source: None })
     }
 
-    /// Returns what a machine is told of the body.
-    pub const fn content(&self) -> &Content {
-        &self.content
-    }
-
     /// Returns the number of bytes, if it is known.
     pub fn length(&self) -> Option<u64> {
         match self.content.framing() {

@@ -1,7 +1,6 @@
 //! Chunk extensions as they were received, and one by one.
 
 use super::scan::Scanner;
-use crate::abnf::is_token;
 use crate::{Fault, RemoteError};
 
 /// The extensions of one chunk, well-formed, in the order they were sent (RFC 9112 §7.1.1).
@@ -84,20 +83,11 @@ impl Eq for Extensions<'_> {}
 
 impl core::fmt::Debug for Extensions<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self).finish()
+        f.debug_list().entries(*self).finish()
     }
 }
 
 impl<'i> IntoIterator for Extensions<'i> {
-    type Item = Extension<'i>;
-    type IntoIter = Iter<'i>;
-
-    fn into_iter(self) -> Iter<'i> {
-        self.iter()
-    }
-}
-
-impl<'i> IntoIterator for &Extensions<'i> {
     type Item = Extension<'i>;
     type IntoIter = Iter<'i>;
 
@@ -116,75 +106,32 @@ pub struct Iter<'i> {
 impl<'i> Iterator for Iter<'i> {
     type Item = Extension<'i>;
 
-    #[inline]
     fn next(&mut self) -> Option<Extension<'i>> {
-        // Most lines have one, so the end comes as often as an extension does.
-        if self.rest.is_empty() { None } else { self.read() }
-    }
-}
-
-impl<'i> Iter<'i> {
-    fn read(&mut self) -> Option<Extension<'i>> {
-        // The text has been scanned, so each `?` here is taken at its end only.
-        let text = skip_blanks(self.rest).strip_prefix(b";")?;
-        let (name, mut rest) = split_token(skip_blanks(text));
-        let name = core::str::from_utf8(name).ok()?;
-        let mut value = None;
-        if let [b'=', after @ ..] = skip_blanks(rest) {
-            let after = skip_blanks(after);
-            let read = match after {
-                [b'"', quoted @ ..] => split_quoted(quoted)?,
-                _ => {
-                    let (token, rest) = split_token(after);
-                    (ExtensionValue::Plain(token), rest)
-                }
-            };
-            value = Some(read.0);
-            rest = read.1;
-        }
+        // The text has been scanned, so that each byte is where the grammar has it.
+        let text = self.rest.trim_ascii_start().strip_prefix(b";")?;
+        let (mut is_quoted, mut is_escaped) = (false, false);
+        let end = text.iter().position(|&byte| {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'"' => is_quoted = !is_quoted,
+                b'\\' => is_escaped = true,
+                _ => {}
+            }
+            byte == b';' && !is_quoted
+        });
+        let (extension, rest) = text.split_at(end.unwrap_or(text.len()));
         self.rest = rest;
+        let mut halves = extension.splitn(2, |&byte| byte == b'=').map(<[u8]>::trim_ascii);
+        let name = core::str::from_utf8(halves.next()?).ok()?;
+        let value = halves.next().map(|value| match value {
+            [b'"', quoted @ .., b'"'] if quoted.contains(&b'\\') => ExtensionValue::Escaped(quoted),
+            [b'"', plain @ .., b'"'] | plain => ExtensionValue::Plain(plain),
+        });
         Some(Extension { name, value })
     }
 }
 
 impl core::iter::FusedIterator for Iter<'_> {}
-
-/// `BWS`, of which there is hardly ever any. No other byte of the text between tokens is as low as SP.
-fn skip_blanks(mut text: &[u8]) -> &[u8] {
-    while let [octet, rest @ ..] = text
-        && *octet <= b' '
-    {
-        text = rest;
-    }
-    text
-}
-
-/// `token`
-fn split_token(text: &[u8]) -> (&[u8], &[u8]) {
-    let mut end = 0;
-    while end < text.len() && is_token(text[end]) {
-        end += 1;
-    }
-    (&text[..end], &text[end..])
-}
-
-/// `*( qdtext / quoted-pair ) DQUOTE`
-fn split_quoted(text: &[u8]) -> Option<(ExtensionValue<'_>, &[u8])> {
-    let mut at = 0;
-    let mut is_plain = true;
-    loop {
-        match text.get(at)? {
-            b'"' => break,
-            b'\\' => {
-                is_plain = false;
-                at += 2;
-            }
-            _ => at += 1,
-        }
-    }
-    let (octets, rest) = (&text[..at], &text[at + 1..]);
-    Some((if is_plain { ExtensionValue::Plain(octets) } else { ExtensionValue::Escaped(octets) }, rest))
-}
 
 /// One chunk extension: a name, and a value if it has one.
 ///
@@ -220,12 +167,6 @@ impl<'i, V: AsRef<[u8]> + ?Sized> From<(&'i str, &'i V)> for Extension<'i> {
 impl<'i> From<(&'i str, Option<&'i [u8]>)> for Extension<'i> {
     fn from((name, value): (&'i str, Option<&'i [u8]>)) -> Self {
         Self { name, value: value.map(ExtensionValue::Plain) }
-    }
-}
-
-impl<'i> From<&Extension<'i>> for Extension<'i> {
-    fn from(extension: &Extension<'i>) -> Self {
-        *extension
     }
 }
 
@@ -378,6 +319,6 @@ mod tests {
         assert_eq!(extensions.find("a"), Some(Extension::from(("a", "1"))));
         assert_eq!(extensions.find("A"), Some(Extension::from(("A", &b"4"[..]))));
         assert_eq!(extensions.find("c"), None);
-        assert_eq!((&extensions).into_iter().count(), 4);
+        assert_eq!(extensions.iter().count(), 4);
     }
 }

@@ -79,7 +79,7 @@ static CLASS: [u8; 256] = {
             b'=' => 4,
             b'"' => 5,
             b'\\' => 6,
-            blank if abnf::is_blank(blank) => 1,
+            b' ' | b'\t' => 1,
             token if abnf::is_token(token) => 2,
             text if abnf::is_text(text) => 7,
             _ => 0,

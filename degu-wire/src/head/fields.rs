@@ -290,26 +290,11 @@ fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> 
 /// Fields that a recipient must know before the body: framing, routing, authentication, and how to read the content
 /// (RFC 9110 §6.5.1).
 pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
+    #[rustfmt::skip]
     const FORBIDDEN: [&[u8]; 19] = [
-        b"authorization",
-        b"connection",
-        b"content-encoding",
-        b"content-length",
-        b"content-range",
-        b"content-type",
-        b"cookie",
-        b"expect",
-        b"host",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"range",
-        b"set-cookie",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-        b"www-authenticate",
+        b"authorization", b"connection", b"content-encoding", b"content-length", b"content-range", b"content-type", b"cookie",
+        b"expect", b"host", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"range", b"set-cookie", b"te",
+        b"trailer", b"transfer-encoding", b"upgrade", b"www-authenticate",
     ];
     FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }

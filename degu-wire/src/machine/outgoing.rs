@@ -54,10 +54,14 @@ impl Outgoing {
 
     #[inline]
     pub(super) fn sent(&mut self, octets: usize) {
-        if self.large.is_empty() {
-            self.small_sent(octets);
-        } else {
-            self.large_sent(octets);
+        let mut octets = self.small_sent(octets);
+        while let Some(large) = self.large.front_mut().filter(|_| octets > 0) {
+            let most = octets.min(large.data.len());
+            large.data.advance(most);
+            if large.data.is_empty() {
+                self.large.pop_front();
+            }
+            octets = self.small_sent(octets - most);
         }
         if self.is_flushed() {
             self.small.clear();
@@ -84,18 +88,6 @@ impl Outgoing {
         let small = octets.min(end - self.sent);
         self.sent += small;
         octets - small
-    }
-
-    fn large_sent(&mut self, octets: usize) {
-        let mut octets = self.small_sent(octets);
-        while let Some(large) = self.large.front_mut().filter(|_| octets > 0) {
-            let most = octets.min(large.data.len());
-            large.data.advance(most);
-            if large.data.is_empty() {
-                self.large.pop_front();
-            }
-            octets = self.small_sent(octets - most);
-        }
     }
 
     /// Gives up the buffers where nothing is in them.

@@ -28,7 +28,6 @@ pub struct Server {
     continue_pending: bool,
     /// This exchange, or the next, is the last.
     stopping: bool,
-    requests: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +88,6 @@ impl Connection<Server> {
             persistent: meta.keep_alive && !self.role.stopping,
             continue_pending: meta.expects_continue && self.is_receiving(),
             stopping: self.role.stopping,
-            requests: self.role.requests + 1,
         };
         Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
     }
@@ -254,11 +252,6 @@ impl Connection<Server> {
     /// Returns whether the connection goes on after this exchange, as far as is known now.
     pub fn is_persistent(&self) -> bool {
         self.role.persistent && !self.role.stopping && self.role.state != State::Closed
-    }
-
-    /// How many requests have been received, the one under way included.
-    pub fn requests(&self) -> u64 {
-        self.role.requests
     }
 
     fn end_exchange(&mut self) {
