@@ -46,9 +46,9 @@ impl Handle {
     /// within [`Options::shutdown_grace`](crate::Options::shutdown_grace) is cut. Then the address is free.
     ///
     /// A response counts as done when the system has taken all of it, which delivers it also after the process has ended.
-    /// To a peer that goes on sending then, a body say that nobody read, it may be cut all the same: what comes for a
-    /// socket that is closed takes back what has not arrived (RFC 9112 §9.6). A running server reads on for a while after
-    /// its last word; a shutdown does not wait for that.
+    /// To a peer that is still sending then, for example a body that the handler did not read, the response may be lost
+    /// all the same: what arrives at a closed socket takes back what the peer has not read (RFC 9112 §9.6). A running
+    /// server reads on for up to 30 s after its last response; a shutdown does not wait for that.
     ///
     /// # Cancel safety
     ///

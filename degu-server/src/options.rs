@@ -35,6 +35,7 @@ pub(crate) struct Deadlines {
     /// The window of time in which a body or a response has to get on, and how many octets a second that means.
     pub(crate) progress: u32,
     pub(crate) rate: u64,
+    /// The window of time in which a peer that still sends after the last response has to get on, at the same rate.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
 }
@@ -88,7 +89,8 @@ impl Options {
                 idle: 75,
                 progress: 20,
                 rate: 1024,
-                linger: 2,
+                // As nginx has it (`lingering_timeout`).
+                linger: 5,
                 handler: u32::MAX,
             },
             #[cfg(feature = "tls")]

@@ -108,6 +108,7 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::connection::LINGER_IN_ALL;
     use crate::listen::Accepted;
     use crate::stream::Socket;
     use crate::worker_state::KEPT;
@@ -151,6 +152,34 @@ mod tests {
                     assert_eq!(worker.busy(), kept, "round {round}, connection {served}");
                 }
             }
+        });
+    }
+
+    /// How many seconds a connection lasts whose peer has had its last response and sends so many bytes each second.
+    async fn lingers(worker: &Rc<WorkerState>, bytes: usize) -> u32 {
+        let mut peer = connect(worker, 1);
+        peer.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        peer.read_to_end(&mut Vec::new()).await.unwrap();
+        let began = worker.seconds();
+        while !worker.is_empty() {
+            let _ = peer.write_all(&vec![b'x'; bytes]).await;
+            worker.count_second();
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        }
+        worker.seconds() - began
+    }
+
+    #[test]
+    fn what_follows_the_last_response_is_read_within_bounds_of_time_and_rate() {
+        on_worker(async |worker| {
+            // The first second may have been a moment.
+            let window = worker.options.deadlines.linger + 1;
+            assert_eq!(lingers(worker, 0).await, window);
+            assert_eq!(lingers(worker, 100).await, window);
+            assert_eq!(lingers(worker, 2000).await, LINGER_IN_ALL);
+            assert_eq!(lingers(worker, 100_000).await, LINGER_IN_ALL);
         });
     }
 

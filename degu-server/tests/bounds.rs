@@ -157,12 +157,6 @@ fn what_is_read_behind_the_last_word() {
     while server.handle().stats().open > 0 {
         std::thread::yield_now();
     }
-    // One that says more and more is not listened to. What the kernel takes without the server is a few MiB.
-    let mut talker = server.connect();
-    talker.send("GET / HTTP/1.1\r\n\r\n");
-    let more = "x".repeat(1 << 16);
-    let taken = (0..1 << 14).take_while(|_| talker.try_send(&more)).count();
-    assert!(taken < 1 << 10, "{taken} times 64 KiB");
 }
 
 fn deadlines(handle: &Handle) -> u64 {

@@ -7,6 +7,7 @@ mod kit;
 mod applib;
 mod bodies;
 mod bounds;
+mod early_answers;
 mod exchanges;
 mod failures;
 mod forms;

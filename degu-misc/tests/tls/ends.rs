@@ -332,3 +332,22 @@ fn a_request_that_has_come_is_answered_during_a_shutdown() {
         }
     }
 }
+
+#[test]
+fn an_early_answer_is_read_by_a_client_that_sends_all_first() {
+    async fn limited(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+        Ok(request.body.read_all(64 * 1024).await?.into_response())
+    }
+    let pki = TempPki::new();
+    let server = serve(one_thread(), &pki.server_tls(), limited);
+    for size in [400 << 10, 1 << 20, 5 << 20, 32 << 20] {
+        let mut bare = Bare::connect(server.address(), &pki.client_tls());
+        bare.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"));
+        for _ in 0..size / 16384 {
+            bare.send([b'a'; 16384]);
+        }
+        let (answer, end) = bare.rest();
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{size}: {answer:?}");
+        assert_eq!(end, End::Told);
+    }
+}

@@ -30,8 +30,12 @@ pub(crate) enum Wait {
     Linger,
 }
 
+/// The number of seconds for which input is read and dropped after the last response, however fast it comes. nginx does so
+/// for as long (`lingering_time`).
+pub(crate) const LINGER_IN_ALL: u32 = 30;
+
 /// The deadlines, each of which seconds are charged to separately. Reading a body and writing a response share one, because
-/// either way the peer has to make progress.
+/// either way the peer has to make progress. A peer that still sends after the last response has to as well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Account {
     #[default]
@@ -124,7 +128,8 @@ impl Deadline {
         if self.charged(now) <= limit {
             return None;
         }
-        if self.account == Account::Progress && self.moved >= u64::from(limit) * deadlines.rate {
+        let is_moving = self.moved >= u64::from(limit) * deadlines.rate;
+        if matches!(self.account, Account::Progress | Account::Linger) && is_moving {
             (self.since, self.charged, self.moved) = (now, 0, 0);
             return None;
         }

@@ -31,13 +31,15 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use degu_wire::machine::{Connection as Machine, Content, RequestHead, Server};
-use degu_wire::{BoxError, Fault, RemoteError, Source, Spinner};
+use degu_wire::{BoxError, Fault, Method, RemoteError, Source, Spinner};
 use tokio::task::yield_now;
 
 pub(crate) use close::CloseReason;
 use close::caught;
 #[cfg(feature = "hyper")]
 pub(crate) use deadline::Deadline;
+#[cfg(any(feature = "hyper", test))]
+pub(crate) use deadline::LINGER_IN_ALL;
 pub(crate) use deadline::Wait;
 
 use crate::body_channel::{BodyError, Supplier};
@@ -212,7 +214,8 @@ impl<T: Transport, A: App> Connection<T, A> {
             let handler = pin!(caught(|| app.handle(session, Request::new(head, &path, body)))?);
             wire.drive(supplier.as_ref(), handler).await?
         };
-        let streamed = answer(&mut wire.machine, supplier.as_ref(), worker, response)?;
+        let is_head = head.method() == Method::Head;
+        let streamed = answer(&mut wire.machine, is_head, supplier.as_ref(), worker, response)?;
         wire.deadline.end_handler();
         if let Some(Streamed { source, is_chunked }) = streamed {
             wire.is_unframed = is_chunked && head.is_http10();
@@ -257,8 +260,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write), _) => return Ok(()),
             // Nothing is written into a response that has begun.
             (_, Some(status)) if !is_silent => drop(wire.machine.refuse(status)),
-            (CloseReason::Peer(_) | CloseReason::Deadline(_), _) => wire.machine.cut(),
-            _ => {}
+            _ => wire.machine.cut(),
         }
         wire.deadline.end_handler();
         wire.deadline.restart();
@@ -277,6 +279,7 @@ impl<T: Transport, A: App> Connection<T, A> {
 /// Writes the app's response into the machine: all of it but a body that comes from a source, which it returns.
 fn answer(
     machine: &mut Machine<Server>,
+    is_head: bool,
     request_body: Option<&Supplier>,
     worker: &WorkerState,
     mut response: Response,
@@ -288,6 +291,8 @@ fn answer(
     }
     let Response { status, reason, headers, body, .. } = response;
     let (content, source) = body.split();
+    // A source that is not sent is dropped before it is decided what becomes of the request's body, which it may be.
+    let source = source.filter(|_| !is_head && !matches!(content, Content::Length(0)));
     let is_chunked = matches!(content, Content::Chunked);
     // Asked as late as possible: a shutdown may have begun while the app worked.
     if worker.is_stopping() {
@@ -302,7 +307,7 @@ fn answer(
     }
     let date = worker.date();
     machine.respond(status, reason.as_str(), &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
-    Ok(source.filter(|_| machine.is_sending()).map(|source| Streamed { source, is_chunked }))
+    Ok(source.map(|source| Streamed { source, is_chunked }))
 }
 
 /// Returns the fault of the peer that an app failed with: that of a body that was in memory is known to the app alone.

@@ -12,7 +12,7 @@ use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
 use super::close::{CloseReason, caught};
-use super::deadline::{Deadline, Wait};
+use super::deadline::{Deadline, LINGER_IN_ALL, Wait};
 use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
 use crate::stream::{Stream, Transport};
@@ -21,8 +21,6 @@ use crate::worker_state::{Place, WorkerState};
 /// The number of bytes that are read ahead of a handler that does not ask for them, so that the end of a connection shows
 /// while the handler works.
 const READ_AHEAD: usize = 64 * 1024;
-/// The number of bytes that are read and dropped after the last response.
-const LINGER: usize = 256 * 1024;
 
 /// A stream and the machine that it feeds.
 ///
@@ -183,9 +181,23 @@ impl<T: Transport> Wire<T> {
     pub(super) async fn flush(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check()?;
-            self.poll_flush(cx)
+            loop {
+                let flushed = self.poll_flush(cx)?;
+                if flushed.is_ready() || self.is_eof || !self.discards(None) {
+                    return flushed.map(Ok);
+                }
+                ready!(self.poll_discard(cx))?;
+            }
         })
         .await
+    }
+
+    /// Returns whether nothing that the peer still sends will be understood: the request was answered before its end, its
+    /// body has no reader, and the connection ends with the response. A peer may send all of its request before it reads.
+    fn discards(&self, body: Option<&Supplier>) -> bool {
+        !self.machine.is_persistent()
+            && matches!(self.machine.awaits(), Awaits::Body | Awaits::Nothing)
+            && body.is_none_or(Supplier::is_abandoned)
     }
 
     /// Returns the body of a request whose head has just been read: all of it, if it is in memory, or the end of a channel
@@ -301,28 +313,27 @@ impl<T: Transport> Wire<T> {
         }
     }
 
-    /// Half-closes the connection, then reads and drops what still comes, within bounds of time and size, so that the peer
-    /// gets to read the last response: closing a socket with unread input takes back what was sent (RFC 9112 §9.6).
+    /// Half-closes the connection, then reads and drops what still comes, so that the peer gets to read the last response:
+    /// closing a socket with unread input takes back what was sent (RFC 9112 §9.6). A peer that sends all of its request
+    /// first may send much. It is bounded by a rate and by [`LINGER_IN_ALL`], and nothing of it is kept.
     pub(super) async fn linger(&mut self) -> Moved {
+        self.machine.release_buffers();
+        let end = self.place.worker.seconds() + LINGER_IN_ALL;
         poll_fn(|cx| {
             self.check()?;
             self.wait(Wait::Linger);
             self.stream.poll_shut_down_writing(cx).map(Ok::<_, CloseReason>)
         })
         .await?;
-        let mut limit = LINGER;
-        while !self.is_eof {
-            let read = poll_fn(|cx| {
+        poll_fn(|cx| {
+            while !self.is_eof && self.place.worker.seconds() < end {
                 self.check()?;
-                self.wait(Wait::Linger);
-                self.poll_read(cx)
-            })
-            .await?;
-            self.machine.receive_buffer().clear();
-            let Some(left) = limit.checked_sub(read) else { break };
-            limit = left;
-        }
-        Ok(())
+                let read = ready!(self.poll_discard(cx))?;
+                self.deadline.moved(read);
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     /// Moves bytes both ways while the handler or the response's source waits: writes what is pending, and reads what is
@@ -333,9 +344,10 @@ impl<T: Transport> Wire<T> {
         let is_flushed = self.poll_flush(cx)?.is_ready();
         let mut has_moved = !had_room && self.wants_output();
         let is_wanted = body.is_some_and(|body| body.is_wanted(cx));
-        let reads = !self.is_eof && (is_wanted || self.machine.buffered().len() < READ_AHEAD);
+        let discards = self.machine.has_responded() && self.discards(body);
+        let reads = !self.is_eof && (is_wanted || discards || self.machine.buffered().len() < READ_AHEAD);
         if reads {
-            has_moved |= self.poll_read(cx)?.is_ready();
+            has_moved |= if discards { self.poll_discard(cx)? } else { self.poll_read(cx)? }.is_ready();
         } else if self.stream.is_hung_up() {
             // A peer that has half-closed still reads; one that is gone does not.
             return Poll::Ready(Err(CloseReason::Gone(None)));
@@ -371,6 +383,14 @@ impl<T: Transport> Wire<T> {
         let read = ready!(self.stream.poll_read(cx, &mut scratch, self.machine.receive_buffer())).map_err(gone)?;
         drop(scratch);
         self.received(read);
+        Poll::Ready(Ok(read))
+    }
+
+    /// Reads and drops what has come.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
+        let read = ready!(self.stream.poll_read_slice(cx, &mut self.place.worker.scratch())).map_err(gone)?;
+        self.is_eof |= read == 0;
+        self.received += read as u64;
         Poll::Ready(Ok(read))
     }
 

@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tower_service::Service;
 
 use super::body::RequestBody;
@@ -24,7 +24,7 @@ use super::caller::Origin;
 use super::io::Io;
 use super::pulse::{Last, Pulse};
 use super::service::Exchanges;
-use crate::connection::{CloseReason, Wait};
+use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
 use crate::future::first;
 use crate::listen::Accepted;
 use crate::options::Options;
@@ -34,8 +34,6 @@ use crate::stream::{Socket, Stream, Transport};
 const SECOND: Duration = Duration::from_secs(1);
 /// So much is kept of a head or of a body that nobody reads, and of a response that nobody takes.
 const BUFFER: usize = 64 * 1024;
-/// How much is read and dropped after our last word.
-const LINGER: usize = 256 * 1024;
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// A connection that was accepted, and takes room for one.
@@ -225,25 +223,37 @@ async fn upgraded(pulse: &Pulse, server: &ServerState, grace: Duration) {
     }
 }
 
-/// Says a last word, and reads and drops what still comes, for a while and up to a bound: a socket that is closed with
+/// Says a last word, and reads and drops what still comes, within bounds of time and rate: a socket that is closed with
 /// input unread takes back what it has sent (RFC 9112 §9.6).
 async fn linger(mut socket: Stream<Socket>, options: &Options, mut word: &[u8]) {
     let mut scratch = [0; 4096];
-    let mut left = LINGER;
-    let drained = poll_fn(|cx| {
+    let (mut deadline, mut now) = (Deadline::default(), 0);
+    deadline.wait(Wait::Linger, now);
+    let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
+    let mut is_shut_down = false;
+    poll_fn(|cx| {
+        while seconds.poll_tick(cx).is_ready() {
+            now += 1;
+            if now > LINGER_IN_ALL || deadline.expired(now, &options.deadlines).is_some() {
+                return Poll::Ready(());
+            }
+        }
         while !word.is_empty() {
             match ready!(socket.poll_write(cx, &[IoSlice::new(word)])) {
                 Ok(written) => word = &word[written..],
                 Err(_) => return Poll::Ready(()),
             }
         }
-        ready!(socket.poll_shut_down_writing(cx));
+        if !is_shut_down {
+            ready!(socket.poll_shut_down_writing(cx));
+            is_shut_down = true;
+        }
         loop {
             match ready!(socket.poll_read_slice(cx, &mut scratch)) {
-                Ok(read) if read > 0 && left > 0 => left = left.saturating_sub(read),
+                Ok(read) if read > 0 => deadline.moved(read),
                 _ => return Poll::Ready(()),
             }
         }
-    });
-    let _ = timeout(Duration::from_secs(options.deadlines.linger.into()), drained).await;
+    })
+    .await;
 }

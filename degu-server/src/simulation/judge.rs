@@ -73,7 +73,7 @@ impl Peer<'_> {
             || weather.draining
             || weather.late
             || self.caller.has_trouble(number, |what| match what {
-                What::Garbage(_) => weather.silent || end == End::Reset && self.excess > 200_000,
+                What::Garbage(_) => weather.silent,
                 _ => true,
             });
         match excused {

@@ -60,7 +60,6 @@ impl Transport for Pipe {
         self.poll_read_buffer(cx, buffer)
     }
 
-    #[cfg(any(feature = "hyper", feature = "tls"))]
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = tokio::io::ReadBuf::new(bytes);
         tokio::io::AsyncRead::poll_read(Pin::new(self), cx, &mut buffer).map_ok(|()| buffer.filled().len())

@@ -45,8 +45,6 @@ pub(super) struct Peer<'p> {
     pub(super) said_close: bool,
     /// A request is not sent to its end, because its response says that nobody reads it.
     pub(super) abandons: bool,
-    /// Octets that were sent after something went wrong.
-    pub(super) excess: usize,
     limits: std::sync::Arc<Limits>,
 }
 
@@ -77,7 +75,6 @@ impl<'p> Peer<'p> {
             read: 0,
             said_close: false,
             abandons: false,
-            excess: 0,
             limits: std::sync::Arc::new(Limits::DEFAULT),
         }
     }
@@ -205,9 +202,6 @@ impl<'p> Peer<'p> {
         let sent = self.far.send(&pending[..dice.portion(most)]);
         open.machine.transmitted(sent);
         open.sent += sent;
-        if self.said_close {
-            self.excess += sent;
-        }
         let at_end = !open.machine.is_sending() && open.machine.is_flushed();
         match trouble {
             Some(trouble) if (at_end || sent == until) && !self.had_trouble => {

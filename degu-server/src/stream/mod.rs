@@ -67,7 +67,6 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Reads into a slice. 0 bytes are the end.
-    #[cfg(feature = "hyper")]
     pub(crate) fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {

@@ -17,9 +17,7 @@ use nix::libc::MSG_NOSIGNAL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
-#[cfg(any(feature = "hyper", feature = "tls"))]
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::io::{AsyncReadExt, AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::transport::Transport;
@@ -163,7 +161,6 @@ impl Transport for Socket {
         read
     }
 
-    #[cfg(any(feature = "hyper", feature = "tls"))]
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(stream) => {

@@ -24,7 +24,6 @@ pub(crate) trait Transport: Sized + 'static {
     -> Poll<io::Result<usize>>;
 
     /// Reads into a slice. 0 bytes are the end.
-    #[cfg(any(feature = "hyper", feature = "tls"))]
     fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>>;
 
     /// Reads without waiting and without the runtime's knowledge. 0 bytes are the end, `WouldBlock` is nothing.
