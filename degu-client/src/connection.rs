@@ -134,9 +134,9 @@ macro_rules! requests {
                 range: impl Into<crate::ByteRange>,
             ) -> Result<Response<'_>, crate::Error> {
                 let range = range.into();
-                let mut response = self.request(crate::Method::Get, uri, [("range", range)], ()) $($await)* ?;
+                let response = self.request(crate::Method::Get, uri, [("range", range)], ()) $($await)* ?;
                 if response.status == 206 && !crate::exchange::is_part_of(range, response.content_range()) {
-                    return Err(response.body.fail(crate::Fault::ContentRange));
+                    return Err(response.body.link.fail(crate::Fault::ContentRange));
                 }
                 Ok(response)
             }

@@ -10,8 +10,6 @@ use tokio::time::{sleep, timeout};
 use crate::error::{Cause, Deadline, Error};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
-#[cfg(feature = "tls")]
-use crate::secure::secure;
 use crate::stream::{AsyncStream, Socket};
 
 /// How long one address of a name may take before the next one is tried beside it (RFC 8305 §5).
@@ -33,25 +31,23 @@ pub(crate) async fn dial(base: &Base) -> Result<(Box<dyn AsyncStream>, Address),
 }
 
 async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStream>, Address), Cause> {
-    #[cfg(feature = "tls")]
-    if let Some(handshake) = base.settings.handshake(address)? {
-        let (socket, peer) = open(address).await?;
-        return Ok((Box::new(secure(socket, handshake).await?), peer));
-    }
+    #[cfg(not(feature = "tls"))]
     let _ = base;
-    let (socket, peer) = open(address).await?;
-    Ok((Box::new(socket), peer))
-}
-
-async fn open(address: &Address) -> Result<(Socket, Address), Cause> {
-    Ok(match target(address)? {
+    #[cfg(feature = "tls")]
+    let handshake = base.settings.handshake(address)?;
+    let (socket, answered) = match target(address)? {
         SocketName::Ip(ip) => (Socket::new(tcp(ip).await?.into_std()?)?, address.clone()),
         SocketName::Unix(name) => (unix(&name).await?, address.clone()),
         SocketName::Dns { host, port } => {
             let (stream, ip) = first(interleave(lookup_host((host, port)).await?)).await?;
             (Socket::new(stream.into_std()?)?, ip.into())
         }
-    })
+    };
+    #[cfg(feature = "tls")]
+    if let Some(handshake) = handshake {
+        return Ok((Box::new(crate::tls::secure(socket, handshake).await?), answered));
+    }
+    Ok((Box::new(socket), answered))
 }
 
 async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {

@@ -83,11 +83,14 @@ impl Line<'_, Async> {
                     return Poll::Pending;
                 }
             }
-            if let Some(read) = self.stream.try_read(self.exchange.receive_buffer()).transpose() {
-                self.driver.spins = false;
-                self.spinner.found(|| epoch.elapsed());
-                self.spinner.message();
-                return Poll::Ready(Ok(Some(read)));
+            match self.stream.read(self.exchange.receive_buffer(), false) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                read => {
+                    self.driver.spins = false;
+                    self.spinner.found(|| epoch.elapsed());
+                    self.spinner.message();
+                    return Poll::Ready(Ok(Some(read)));
+                }
             }
         }
         self.driver.spins = false;

@@ -36,8 +36,10 @@ use degu_wire::{Address, AddressError, BoxError, Fault, LocalError, RemoteError}
 /// }
 /// ```
 // In a box, since every result of an exchange has room for one.
+#[derive(Debug)]
 pub struct Error(Box<Failure>);
 
+#[derive(Debug)]
 struct Failure {
     cause: Cause,
     doing: Doing,
@@ -143,53 +145,35 @@ impl Error {
 
     /// What the server did wrong, if that is what happened.
     pub const fn remote(&self) -> Option<RemoteError> {
-        match self.0.cause {
-            Cause::Remote(error) => Some(error),
-            _ => None,
-        }
+        if let Cause::Remote(error) = self.0.cause { Some(error) } else { None }
     }
 
     /// What the caller did wrong, if that is what happened.
     pub const fn local(&self) -> Option<LocalError> {
-        match self.0.cause {
-            Cause::Local(error) => Some(error),
-            _ => None,
-        }
+        if let Cause::Local(error) = self.0.cause { Some(error) } else { None }
     }
 
     /// What TLS has to say, if that is what went wrong.
     #[cfg(feature = "tls")]
     pub const fn tls(&self) -> Option<&degu_tls::Error> {
-        match &self.0.cause {
-            Cause::Tls(error) => Some(error),
-            _ => None,
-        }
+        if let Cause::Tls(error) = &self.0.cause { Some(error) } else { None }
     }
 
     /// The deadline that passed, if that is what happened.
     pub const fn timeout(&self) -> Option<Deadline> {
-        match self.0.cause {
-            Cause::Timeout(deadline) => Some(deadline),
-            _ => None,
-        }
+        if let Cause::Timeout(deadline) = self.0.cause { Some(deadline) } else { None }
     }
 }
 
-impl Doing {
-    /// What was being done, in a clause.
-    pub const fn explain(self) -> &'static str {
-        match self {
+/// A clause: "while connecting".
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Connecting => "while connecting",
             Self::Requesting => "before or while the request was sent",
             Self::AwaitingResponse => "while the response was awaited",
             Self::ReadingBody => "while the response's body was read",
-        }
-    }
-}
-
-impl fmt::Display for Doing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.explain())
+        })
     }
 }
 
@@ -218,18 +202,6 @@ impl fmt::Display for Cause {
             Self::Refused => f.write_str("on_connect refused the server"),
             Self::Closed => f.write_str("the connection is closed"),
         }
-    }
-}
-
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { cause, doing, retryable, address } = &*self.0;
-        f.debug_struct("Error")
-            .field("cause", cause)
-            .field("doing", doing)
-            .field("retryable", retryable)
-            .field("address", address)
-            .finish()
     }
 }
 
@@ -292,13 +264,7 @@ impl From<Fault> for Cause {
     }
 }
 
-impl From<nix::errno::Errno> for Cause {
-    fn from(errno: nix::errno::Errno) -> Self {
-        Self::System(errno.into())
-    }
-}
-
-/// What made the headers of a request impossible.
+/// For headers that cannot be made of what the caller gave.
 impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
         Self::new(error, Doing::Requesting)

@@ -45,7 +45,7 @@ const TURN: usize = 1024 * 1024;
 /// One end of a connection without its stream: see the [module](self).
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    machine: machine::Connection<machine::Client>,
+    pub(crate) machine: machine::Connection<machine::Client>,
     pub(crate) base: Arc<Base>,
     /// Whether the sources of bodies block, so that all before is sent first.
     sources_block: bool,
@@ -350,14 +350,9 @@ impl Exchange {
             && let Ok(Poll::Ready(_)) = self.poll_part()
         {}
         if self.is_open() {
-            self.close();
+            self.machine.close();
             self.phase = Phase::Ended;
         }
-    }
-
-    /// Ends the connection.
-    pub(crate) fn close(&mut self) {
-        self.machine.close();
     }
 
     /// Reports whether the exchange has ended in order.
@@ -380,36 +375,20 @@ impl Exchange {
         !self.machine.is_sending() && self.machine.is_flushed() && !self.unflushed
     }
 
-    /// Reports whether the source of the request's body is still needed.
-    pub(crate) fn needs_source(&self) -> bool {
-        self.machine.is_sending()
-    }
-
     /// Reports whether another request can be sent.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.broken && self.machine.is_reusable()
     }
 
-    /// Returns how many bytes of the response's body have not been given yet, where the length is known.
-    pub(crate) fn remaining(&self) -> Option<u64> {
-        self.machine.body_remaining()
-    }
-
-    /// Returns the largest chunk that is put together.
-    pub(crate) fn max_chunk(&self) -> usize {
-        self.machine.limits().max_chunk
-    }
-
     /// Returns what is waited for when nothing moves; `None` is the request's body, whose source is the caller's.
     fn waits_for(&self) -> Option<Wait> {
-        if self.is_sent() {
-            return Some(if self.phase == Phase::Head { Wait::Head } else { Wait::Body });
-        }
-        match self.machine.is_flushed() && !self.unflushed {
-            false => Some(Wait::Send),
-            true if !self.machine.may_send_body() => Some(Wait::Continue),
-            true => None,
-        }
+        Some(match self.phase {
+            Phase::Head if self.is_sent() => Wait::Head,
+            _ if self.is_sent() => Wait::Body,
+            _ if !self.machine.is_flushed() || self.unflushed => Wait::Send,
+            _ if !self.machine.may_send_body() => Wait::Continue,
+            _ => return None,
+        })
     }
 
     /// Returns how long that may take.

@@ -59,7 +59,7 @@ impl<B> ResponseOf<B> {
 ///
 /// Nothing is lost when the future of a `next_…` method of the async client is dropped.
 pub struct IncomingOf<'c, D: Driver> {
-    link: &'c mut Link<D>,
+    pub(crate) link: &'c mut Link<D>,
     source: SourceOf<D::Source>,
     /// The end was received.
     ended: bool,
@@ -82,7 +82,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
 
     /// Returns how many bytes are still to be read, where the length was announced.
     pub fn remaining(&self) -> Option<u64> {
-        self.link.exchange().remaining().map(|remaining| remaining + self.held_len())
+        self.link.exchange().machine.body_remaining().map(|remaining| remaining + self.held_len())
     }
 
     /// Returns the trailer fields of a chunked body, after its end: none before.
@@ -100,10 +100,6 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
             Some(Part::Chunk { data, .. } | Part::Data(data)) => data.len() as u64,
             _ => 0,
         }
-    }
-
-    pub(crate) fn fail(&mut self, fault: Fault) -> Error {
-        self.link.fail(fault)
     }
 
     /// Polls for the next part that is received, and notes the end.
@@ -153,7 +149,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         if self.amid_chunk > 0 {
             return Poll::Ready(Err(self.link.fail(LocalError::State)));
         }
-        let limit = self.link.exchange().max_chunk() as u64;
+        let limit = self.link.exchange().machine.limits().max_chunk as u64;
         loop {
             match self.held.take() {
                 Some(Part::Chunk { size, extensions, data }) if data.len() as u64 == size => {

@@ -73,8 +73,6 @@ mod owned;
 mod peer;
 mod reader;
 mod resolve;
-#[cfg(feature = "tls")]
-mod secure;
 #[cfg(test)]
 mod simulation;
 mod stream;

@@ -71,7 +71,7 @@ impl<D: Driver> Line<'_, D> {
                     Some(Poll::Ready(part)) => {
                         let part = part.transpose().map_err(|error| self.exchange.error(error))?;
                         self.exchange.send_part(part)?;
-                        source.take_if(|_| !self.exchange.needs_source());
+                        source.take_if(|_| !self.exchange.machine.is_sending());
                     }
                     _ => self.exchange.stuck().source = true,
                 },
@@ -206,7 +206,7 @@ impl<D: Driver> Link<D> {
     }
 
     pub(crate) fn close(&mut self) {
-        self.exchange.close();
+        self.exchange.machine.close();
         self.stream = None;
     }
 

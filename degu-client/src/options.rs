@@ -29,7 +29,7 @@ pub struct OptionsOf<D> {
 }
 
 /// What the options say.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
     host: Option<Box<str>>,
     pub(crate) headers: Headers,
@@ -224,18 +224,10 @@ impl<D> Default for OptionsOf<D> {
     fn default() -> Self {
         let second = Duration::from_secs(1);
         let settings = Settings {
-            host: None,
-            headers: Headers::new(),
             connect: Some(10 * second),
             head: Some(60 * second),
             body_idle: Some(60 * second),
-            spin: Spin::Adaptive,
-            limits: Arc::new(Limits::DEFAULT),
-            on_connect: None,
-            #[cfg(feature = "tls")]
-            tls: None,
-            #[cfg(feature = "tls")]
-            server_name: None,
+            ..Settings::default()
         };
         Self { settings, driver: PhantomData }
     }

@@ -108,7 +108,7 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
 
     /// How many octets are still to be read, where the length was announced.
     pub fn remaining(&mut self) -> Option<u64> {
-        self.connection.link().exchange().remaining()
+        self.connection.link().exchange().machine.body_remaining()
     }
 
     /// The connection back. If the body was not read to its end and has not come in full, it is closed.

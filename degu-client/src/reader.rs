@@ -29,7 +29,8 @@ use crate::link::Driver;
 /// ```
 pub struct ReaderOf<'c, D: Driver> {
     body: IncomingOf<'c, D>,
-    piece: Bytes,
+    /// What was read ahead; nothing at the end.
+    pub(crate) piece: Bytes,
 }
 
 /// A [reader](ReaderOf) of the async client.
@@ -55,25 +56,16 @@ impl<'c, D: Driver> ReaderOf<'c, D> {
         }
         Poll::Ready(Ok(()))
     }
-
-    /// Returns what was read ahead; nothing at the end.
-    pub(crate) fn piece(&self) -> &[u8] {
-        &self.piece
-    }
-
-    pub(crate) fn advance(&mut self, octets: usize) {
-        self.piece.advance(octets);
-    }
 }
 
 impl AsyncBufRead for ReaderOf<'_, Async> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        this.poll_ahead(cx).map_ok(|()| this.piece())
+        this.poll_ahead(cx).map_ok(|()| &this.piece[..])
     }
 
     fn consume(self: Pin<&mut Self>, octets: usize) {
-        self.get_mut().advance(octets);
+        self.get_mut().piece.advance(octets);
     }
 }
 
@@ -81,9 +73,8 @@ impl AsyncRead for ReaderOf<'_, Async> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_ahead(cx))?;
-        let octets = this.piece().len().min(buffer.remaining());
-        buffer.put_slice(&this.piece()[..octets]);
-        this.advance(octets);
+        let octets = this.piece.len().min(buffer.remaining());
+        buffer.put_slice(&this.piece.split_to(octets));
         Poll::Ready(Ok(()))
     }
 }

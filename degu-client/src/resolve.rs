@@ -14,7 +14,7 @@ use crate::transport::Transport;
 
 /// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, Cause> {
-    match address.to_socket(|name| Ok::<_, Cause>(if_nametoindex(name)?))? {
+    match address.to_socket(|name| if_nametoindex(name).map_err(|errno| Cause::System(errno.into())))? {
         // The kernel chooses a name when a server binds.
         SocketName::Unix(name) if name.is_empty() => Err(AddressError::from(AddressFault::NotBound).into()),
         target => Ok(target),

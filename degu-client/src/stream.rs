@@ -22,14 +22,6 @@ pub(crate) trait AsyncStream: Transport {
     /// Appends what was received; 0 bytes are the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
 
-    /// Appends what was received, past the runtime and without a wake-up; `None` is nothing. A stream of the caller's can
-    /// only be waited for.
-    ///
-    /// The runtime hears of changes alone, and keeps those that it has heard of, so that at worst it reads in vain later.
-    fn try_read(&mut self, _: &mut BytesMut) -> io::Result<Option<usize>> {
-        Ok(None)
-    }
-
     /// Ends what is written.
     #[cfg(feature = "hyper-util")]
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -97,6 +89,13 @@ impl Transport for Socket {
         self.registered.as_ref().map(AsFd::as_fd)
     }
 
+    fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
+        let room = self.scratch.room(buffer);
+        let octets = read(registered(&self.registered)?, room, blocks)?;
+        buffer.extend_from_slice(&room[..octets]);
+        Ok(octets)
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         match write(registered(&self.registered)?, pieces) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -126,18 +125,6 @@ impl AsyncStream for Socket {
         Poll::Ready(Ok(octets))
     }
 
-    fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
-        let room = self.scratch.room(buffer);
-        match read(registered(&self.registered)?, room, false) {
-            Ok(octets) => {
-                buffer.extend_from_slice(&room[..octets]);
-                Ok(Some(octets))
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     #[cfg(feature = "hyper-util")]
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let socket = registered(&self.registered)?;
@@ -149,6 +136,10 @@ impl AsyncStream for Socket {
 pub(crate) struct Foreign<T>(pub(crate) T);
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for Foreign<T> {
+    fn read(&mut self, _: &mut BytesMut, _: bool) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = match pieces {
             [only] => Pin::new(&mut self.0).poll_write(cx, only),

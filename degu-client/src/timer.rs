@@ -5,7 +5,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use tokio::runtime::{Handle, Id};
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -14,8 +13,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The runtime whose timer it is, where there may be several.
-    runtime: Option<Id>,
     /// The task that it is known to wake.
     task: Option<Waker>,
 }
@@ -25,10 +22,7 @@ impl Timer {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant, moves: bool) -> Poll<()> {
         if moves {
             // The timer of another runtime goes off only while that one runs, and panics when it has ended.
-            let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
-            if self.runtime != runtime {
-                (self.sleep, self.runtime) = (None, runtime);
-            }
+            self.sleep = None;
         }
         let deadline = Instant::from_std(deadline);
         // Nearly always it is armed already, which to say again would cost more than all else here.

@@ -1,20 +1,25 @@
-//! TLS between a client and its socket: what both drivers' secured streams have in common.
+//! TLS between a client and its socket, async or blocking: the handshake, and the bytes inside of it.
 
 use std::{
+    future::poll_fn,
     io::{self, ErrorKind, IoSlice, Read, Write},
     os::fd::BorrowedFd,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::BytesMut;
 use degu_tls::PeerIdentity;
-use degu_tls::drive::{Handshake, Secured};
+use degu_tls::drive::{Handshake, Progress, Secured};
 use degu_wire::{Address, AddressKind, Zone};
 
+use crate::blocking::stream::{self as blocking, BlockingStream};
 use crate::error::Cause;
 use crate::options::Settings;
-use crate::transport::{Idle, Transport, pending, read, write};
+use crate::resolve::Until;
+use crate::stream::{AsyncStream, Socket};
+use crate::transport::{Idle, Transport, pending, read, uninterrupted, write};
 
 impl Settings {
     /// Returns the handshake with a server at this address, which has not begun; none without TLS.
@@ -33,18 +38,13 @@ impl Settings {
 
 /// A socket whose handshake is done. Reading differs by driver.
 pub(crate) struct Tls<S: Transport> {
-    pub(crate) socket: S,
-    pub(crate) secured: Secured,
+    socket: S,
+    secured: Secured,
 }
 
 impl<S: Transport> Tls<S> {
-    /// Ends the handshake.
-    pub(crate) fn new(socket: S, handshake: Handshake) -> Result<Self, Cause> {
-        Ok(Self { socket, secured: handshake.secure()? })
-    }
-
     /// Takes a step that writes as the socket does.
-    pub(crate) fn poll(
+    fn poll(
         &mut self,
         cx: &mut Context<'_>,
         step: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<usize>,
@@ -56,27 +56,28 @@ impl<S: Transport> Tls<S> {
 impl<S: Transport> Transport for Tls<S> {
     /// Records that carry no data, such as session tickets, are processed, and are silence.
     fn check(&mut self) -> io::Result<Idle> {
-        loop {
-            let mut found = 0;
-            let read = self.secured.read(&mut Direct { socket: self.socket.socket(), blocks: false }, |octets| {
+        let mut found = 0;
+        let mut io = Direct { socket: self.socket.socket(), blocks: false };
+        let read = uninterrupted(|| {
+            self.secured.read(&mut io, |octets| {
                 found = octets.len();
                 0
-            });
-            return match read {
-                Ok(_) if found > 0 => Ok(Idle::Unsolicited),
-                Ok(_) => Ok(Idle::Ended),
-                Err(error) => match error.kind() {
-                    ErrorKind::Interrupted => continue,
-                    ErrorKind::WouldBlock => Ok(Idle::Silent),
-                    ErrorKind::InvalidData => Err(error),
-                    _ => Ok(Idle::Ended),
-                },
-            };
+            })
+        });
+        match read {
+            Ok(_) if found > 0 => Ok(Idle::Unsolicited),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Idle::Silent),
+            Err(error) if error.kind() == ErrorKind::InvalidData => Err(error),
+            _ => Ok(Idle::Ended),
         }
     }
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         self.socket.socket()
+    }
+
+    fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
+        self.secured.read(&mut Direct { socket: self.socket.socket(), blocks }, append(buffer))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -99,10 +100,53 @@ impl<S: Transport> Drop for Tls<S> {
     }
 }
 
+/// Makes the handshake over an async socket.
+pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Result<Tls<Socket>, Cause> {
+    poll_fn(|cx| match handshake.advance(&mut Polled { socket: &mut socket, cx }) {
+        Ok(Progress::Blocked) => Poll::Pending,
+        Ok(Progress::Done) => Poll::Ready(Ok(())),
+        Err(error) => Poll::Ready(Err(error)),
+    })
+    .await?;
+    Ok(Tls { socket, secured: handshake.secure()? })
+}
+
+impl AsyncStream for Tls<Socket> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        self.poll(cx, |secured, io| uninterrupted(|| secured.read(io, append(buffer))))
+    }
+
+    #[cfg(feature = "hyper-util")]
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.poll(cx, |secured, io| secured.close(io).map(|()| 0)))?;
+        self.socket.poll_shutdown(cx)
+    }
+}
+
+/// Makes the handshake over a blocking socket.
+pub(crate) fn secure_blocking(
+    mut socket: blocking::Socket,
+    mut handshake: Handshake,
+    until: Until,
+) -> Result<Tls<blocking::Socket>, Cause> {
+    while handshake.advance(&mut Direct { socket: socket.socket(), blocks: false })? == Progress::Blocked {
+        let writes = handshake.wants_write();
+        socket.wait(!writes, writes, until.left()?)?;
+    }
+    Ok(Tls { socket, secured: handshake.secure()? })
+}
+
+impl BlockingStream for Tls<blocking::Socket> {
+    fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
+        // The socket knows nothing of an end or a fault that came with the bytes before it.
+        if reads && self.secured.has_input() { Ok(true) } else { self.socket.wait(reads, writes, limit) }
+    }
+}
+
 /// A socket that is read and written past the runtime. Reading waits if it `blocks`; writing never does.
-pub(crate) struct Direct<'s> {
-    pub(crate) socket: Option<BorrowedFd<'s>>,
-    pub(crate) blocks: bool,
+struct Direct<'s> {
+    socket: Option<BorrowedFd<'s>>,
+    blocks: bool,
 }
 
 impl Read for Direct<'_> {
@@ -122,13 +166,13 @@ impl Write for Direct<'_> {
 }
 
 /// A socket within a poll: what would block wakes the task when it does no more.
-pub(crate) struct Polled<'p, 'cx, S> {
-    pub(crate) socket: &'p mut S,
-    pub(crate) cx: &'p mut Context<'cx>,
+struct Polled<'p, 'cx, S> {
+    socket: &'p mut S,
+    cx: &'p mut Context<'cx>,
 }
 
 /// Returns what is pending as an error, for TLS.
-pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
     match polled {
         Poll::Ready(done) => done,
         Poll::Pending => Err(ErrorKind::WouldBlock.into()),
@@ -149,10 +193,19 @@ impl<S: Transport> Write for Polled<'_, '_, S> {
     }
 }
 
+impl Read for Polled<'_, '_, Socket> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        now(self.socket.poll_recv(self.cx, octets))
+    }
+}
+
 /// Takes all that was decrypted.
-pub(crate) fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
+fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
     |octets| {
         buffer.extend_from_slice(octets);
         octets.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,14 @@ pub(crate) trait Transport: Send {
         self.socket().is_some()
     }
 
+    /// Appends what was received, past a runtime; 0 bytes are the end. It waits for the first of them if it `blocks`, as long
+    /// as the socket's own timeout allows. Under TLS a single read of the socket is
+    /// [`Interrupted`](io::ErrorKind::Interrupted) after a record that is not complete, or not for the caller, so that the
+    /// caller can look at the clock.
+    ///
+    /// A stream of the caller's always blocks; an async one cannot be read like this, and never has anything.
+    fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize>;
+
     /// Writes some of these pieces, which are not all empty. Pending where a socket has no room.
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 

@@ -10,6 +10,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use degu_wire::{BoxError, LocalBody, Part};
 
+use crate::transport::uninterrupted;
+
 /// How much is read from a reader at once.
 const PIECE: usize = 64 * 1024;
 
@@ -46,12 +48,7 @@ impl Body {
         let source = move |_: &mut Context<'_>| {
             let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
             buffer.resize(want, 0);
-            let octets = loop {
-                match reader.read(&mut buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => break read?.min(want),
-                }
-            };
+            let octets = uninterrupted(|| reader.read(&mut buffer))?.min(want);
             left -= octets as u64;
             Poll::Ready((octets > 0).then(|| Ok(Part::Data(buffer.split_to(octets).freeze()))))
         };

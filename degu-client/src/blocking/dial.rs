@@ -6,8 +6,6 @@ use std::{
 
 use degu_wire::{Address, SocketName};
 
-#[cfg(feature = "tls")]
-use super::secure::secure;
 use super::stream::{BlockingStream, Socket};
 use crate::error::{Cause, Deadline, Error};
 use crate::options::Base;
@@ -22,26 +20,24 @@ pub(super) fn dial(base: &Base) -> Result<(Box<dyn BlockingStream>, Address), Er
 }
 
 fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn BlockingStream>, Address), Cause> {
-    // The shortest deadline bounds each read.
-    let timeout = [base.settings.head, base.settings.body_idle].into_iter().flatten().min();
     #[cfg(feature = "tls")]
-    if let Some(handshake) = base.settings.handshake(address)? {
-        let (socket, peer) = open(address, until)?;
-        return Ok((Box::new(secure(Socket::new(socket, timeout)?, handshake, until)?), peer));
-    }
-    let (socket, peer) = open(address, until)?;
-    Ok((Box::new(Socket::new(socket, timeout)?), peer))
-}
-
-fn open(address: &Address, until: Until) -> Result<(OwnedFd, Address), Cause> {
-    Ok(match target(address)? {
+    let handshake = base.settings.handshake(address)?;
+    let (socket, answered): (OwnedFd, _) = match target(address)? {
         SocketName::Ip(ip) => (tcp(ip, until, 1)?.into(), address.clone()),
         SocketName::Unix(name) => (unix(&name, until)?.into(), address.clone()),
         SocketName::Dns { host, port } => {
             let (stream, ip) = first(&interleave((host, port).to_socket_addrs()?), until)?;
             (stream.into(), ip.into())
         }
-    })
+    };
+    // The shortest deadline bounds each read.
+    let timeout = [base.settings.head, base.settings.body_idle].into_iter().flatten().min();
+    let socket = Socket::new(socket, timeout)?;
+    #[cfg(feature = "tls")]
+    if let Some(handshake) = handshake {
+        return Ok((Box::new(crate::tls::secure_blocking(socket, handshake, until)?), answered));
+    }
+    Ok((Box::new(socket), answered))
 }
 
 /// `share` says for how many attempts the time that is left must do.

@@ -30,8 +30,6 @@
 mod body;
 mod dial;
 mod driver;
-#[cfg(feature = "tls")]
-pub(crate) mod secure;
 pub(crate) mod stream;
 
 use std::{
@@ -40,6 +38,7 @@ use std::{
 };
 
 pub use body::Body;
+use bytes::Buf;
 pub use driver::Blocking;
 
 use crate::client::ClientOf;
@@ -122,11 +121,11 @@ reads!(Blocking, wait, [], []);
 impl BufRead for ReaderOf<'_, Blocking> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         wait(|cx| self.poll_ahead(cx))?;
-        Ok(self.piece())
+        Ok(&self.piece)
     }
 
     fn consume(&mut self, octets: usize) {
-        self.advance(octets);
+        self.piece.advance(octets);
     }
 }
 

@@ -15,12 +15,6 @@ use crate::transport::{Idle, Scratch, Transport, check, pending, read, some, uni
 
 /// A stream whose reads block where they may.
 pub(crate) trait BlockingStream: Transport {
-    /// Appends what was received; 0 bytes are the end. It waits for the first of them if it `blocks`, as long as the
-    /// socket's own timeout allows. A stream of the caller's always blocks.
-    ///
-    /// After [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted) the caller looks at the clock.
-    fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize>;
-
     /// Waits until there is something to read, or room for writing. Returns whether the time was enough. A stream of the
     /// caller's cannot be waited for.
     fn wait(&mut self, _reads: bool, _writes: bool, _limit: Option<Duration>) -> io::Result<bool> {
@@ -57,16 +51,16 @@ impl Transport for Socket {
     fn poll_write(&mut self, _: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         pending(write(&self.socket, pieces))
     }
-}
 
-impl BlockingStream for Socket {
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
         let room = self.scratch.room(buffer);
         let octets = read(&self.socket, room, blocks)?;
         buffer.extend_from_slice(&room[..octets]);
         Ok(octets)
     }
+}
 
+impl BlockingStream for Socket {
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
         let mut interest = PollFlags::empty();
         interest.set(PollFlags::POLLIN, reads);
@@ -97,9 +91,7 @@ impl<T: Read + Write + Send> Transport for Foreign<T> {
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.stream.flush())
     }
-}
 
-impl<T: Read + Write + Send> BlockingStream for Foreign<T> {
     fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
         let room = self.scratch.room(buffer);
         let octets = uninterrupted(|| self.stream.read(room))?.min(room.len());
@@ -107,3 +99,5 @@ impl<T: Read + Write + Send> BlockingStream for Foreign<T> {
         Ok(octets)
     }
 }
+
+impl<T: Read + Write + Send> BlockingStream for Foreign<T> {}

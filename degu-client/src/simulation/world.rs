@@ -140,6 +140,10 @@ impl Transport for Pipe {
         true
     }
 
+    fn read(&mut self, _: &mut BytesMut, _: bool) -> io::Result<usize> {
+        Err(ErrorKind::WouldBlock.into())
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_write_pieces(cx, pieces)
     }
@@ -206,12 +210,6 @@ impl Transport for Blocking {
         true
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.pipe.poll_write_pieces(cx, pieces)
-    }
-}
-
-impl BlockingStream for Blocking {
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
         match blocks {
             true => self.wait(|pipe, cx| pipe.poll_read_buffer(cx, buffer)),
@@ -222,6 +220,12 @@ impl BlockingStream for Blocking {
         }
     }
 
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.pipe.poll_write_pieces(cx, pieces)
+    }
+}
+
+impl BlockingStream for Blocking {
     fn wait(&mut self, _: bool, _: bool, _: Option<Duration>) -> io::Result<bool> {
         // It may be over for nothing.
         let mut waits = true;

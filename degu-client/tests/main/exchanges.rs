@@ -1,6 +1,35 @@
 //! Both drivers against a server that says exactly what it is told to: `exchanges/suite.rs` and `exchanges/unasked.rs`, once for
 //! each.
 
+use std::sync::mpsc;
+
+use crate::common::{Kind, Server};
+
+/// Starts a server that answers so many requests, sends `unasked` when the function is called, or its end if that is
+/// empty, and takes no more requests.
+fn unasked_after(kind: Kind, answers: usize, unasked: &'static str) -> (Server, impl FnOnce()) {
+    let (go, when) = mpsc::channel();
+    let (done, came) = mpsc::channel();
+    let server = Server::once(kind, move |wire| {
+        for _ in 0..answers {
+            let body = if wire.head().starts_with("HEAD") { "" } else { "ok" };
+            wire.send(&format!("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{body}"));
+        }
+        when.recv().unwrap();
+        match unasked {
+            "" => wire.shut(),
+            _ => wire.send(unasked),
+        }
+        done.send(()).unwrap();
+        assert!(matches!(std::io::Read::read(wire, &mut [0]), Ok(0) | Err(_)), "no more requests");
+    });
+    let send = move || {
+        go.send(()).unwrap();
+        came.recv().unwrap();
+    };
+    (server, send)
+}
+
 mod asynchronous {
     use degu_client::{Body, Client};
 
@@ -49,6 +78,8 @@ mod asynchronous {
 }
 
 mod blocking {
+    use std::sync::mpsc;
+
     use degu_client::blocking::{Body, Client};
 
     macro_rules! wait {
@@ -81,25 +112,12 @@ mod blocking {
     #[test]
     fn what_comes_unasked_is_noticed_in_a_row_of_requests() {
         const ROW: usize = 40;
-        let (go, when) = mpsc::channel();
-        let (done, came) = mpsc::channel();
-        let (_server, mut connection) = connect!(Kind::Path, move |wire| {
-            for _ in 0..ROW {
-                wire.head();
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-            }
-            when.recv().unwrap();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
-            done.send(()).unwrap();
-            assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no more requests");
-        });
+        let (server, send) = super::unasked_after(Kind::Path, ROW, EVIL);
+        let mut connection = Client::new(&server.address).connect().unwrap();
         for _ in 0..ROW {
             assert_eq!(connection.get("/").unwrap().body.read_all(2).unwrap(), "ok");
         }
-        go.send(()).unwrap();
-        came.recv().unwrap();
-        // Within that time of an answer nobody looks.
-        std::thread::sleep(std::time::Duration::from_micros(5));
+        send();
         let error = connection.post("/pay", ()).unwrap_err();
         assert!(error.is_retryable() && connection.is_closed(), "{error}");
     }

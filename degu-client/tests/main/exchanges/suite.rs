@@ -1,6 +1,6 @@
 // One suite for both drivers. The module that includes it says what `wait!`, `case!`, `chunks` and `octets` are.
 
-use std::{io::Read, io::Write, sync::mpsc, time::Duration};
+use std::{io::Read, io::Write, time::Duration};
 
 use degu_client::{ByteRange, Cause, Chunk, ContentRange, Deadline, Fault, LocalError, Method, Part, Trailers};
 

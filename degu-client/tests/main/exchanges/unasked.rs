@@ -1,25 +1,15 @@
 // What nobody asked for is no answer: a part of the suite, whose macros and imports it shares.
 
+const EVIL: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+
 case! {
     fn what_comes_unasked_closes_the_connection() {
-        for unasked in ["HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", "\n", ""] {
+        for unasked in [EVIL, "\n", ""] {
             for kind in KINDS {
-                let (go, when) = mpsc::channel();
-                let (done, came) = mpsc::channel();
-                let (_server, mut connection) = connect!(kind, move |wire| {
-                    wire.head();
-                    wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-                    when.recv().unwrap();
-                    match unasked {
-                        "" => wire.shut(),
-                        _ => wire.send(unasked),
-                    }
-                    done.send(()).unwrap();
-                    assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no second request");
-                });
+                let (server, send) = super::unasked_after(kind, 1, unasked);
+                let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
                 assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
-                go.send(()).unwrap();
-                came.recv().unwrap();
+                send();
                 let error = wait!(connection.post("/", "a")).unwrap_err();
                 assert!(error.is_retryable() && connection.is_closed(), "{error}");
                 assert_eq!(error.remote().is_some(), !unasked.is_empty());
@@ -32,21 +22,11 @@ case! {
     fn what_came_unasked_before_an_end_was_noticed_is_not_an_answer() {
         // More than once, since it is about who is fast.
         for _ in 0..20 {
-            let (go, when) = mpsc::channel();
-            let (done, came) = mpsc::channel();
-            let server = Server::once(Kind::Path, move |wire| {
-                wire.head();
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-                when.recv().unwrap();
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
-                done.send(()).unwrap();
-                assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no second request");
-            });
+            let (server, send) = super::unasked_after(Kind::Path, 1, EVIL);
             let client = Client::options().spin(degu_client::Spin::Off).client(&server.address);
             let mut connection = wait!(client.connect()).unwrap();
             let response = wait!(connection.get("/")).unwrap();
-            go.send(()).unwrap();
-            came.recv().unwrap();
+            send();
             assert_eq!(wait!(response.body.read_all(2)).unwrap(), "ok");
             let error = wait!(connection.post("/", ())).unwrap_err();
             assert!(error.is_retryable() && connection.is_closed(), "{error}");
@@ -79,26 +59,13 @@ case! {
 case! {
     fn a_row_of_requests_does_not_hide_what_came_behind_an_answer_to_head() {
         const ROW: usize = 40;
-        let (go, when) = mpsc::channel();
-        let (done, came) = mpsc::channel();
-        let (_server, mut connection) = connect!(Kind::Path, move |wire| {
-            for _ in 0..ROW {
-                wire.head();
-                wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-            }
-            wire.head();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n");
-            when.recv().unwrap();
-            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil");
-            done.send(()).unwrap();
-            assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "no more requests");
-        });
+        let (server, send) = super::unasked_after(Kind::Path, ROW + 1, EVIL);
+        let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
         for _ in 0..ROW {
             assert_eq!(wait!(wait!(connection.get("/")).unwrap().body.read_all(2)).unwrap(), "ok");
         }
         assert_eq!(wait!(connection.head("/")).unwrap().status, 200);
-        go.send(()).unwrap();
-        came.recv().unwrap();
+        send();
         let error = wait!(connection.get("/")).unwrap_err();
         assert!(error.is_retryable() && connection.is_closed(), "{error}");
     }
