@@ -62,8 +62,6 @@ pub(crate) struct Exchange {
     broken: bool,
     /// The stream has taken bytes since it was last flushed.
     unflushed: bool,
-    /// A body in memory that is sent when the server asks for it.
-    later: Option<Bytes>,
     /// The wait under way, and its end.
     wait: Option<(Wait, Option<Instant>)>,
     stuck: Stuck,
@@ -129,7 +127,6 @@ impl Exchange {
             unread: false,
             broken: false,
             unflushed: false,
-            later: None,
             wait: None,
             stuck: Stuck::default(),
             turn: 0,
@@ -167,15 +164,6 @@ impl Exchange {
                 &merged
             }
         };
-        // A body in memory goes out with its head, unless the server is asked first whether it wants it.
-        let content = match content {
-            Content::Bytes(bytes) if headers.contains("expect") => {
-                let length = bytes.len() as u64;
-                self.later = Some(bytes);
-                Content::Length(length)
-            }
-            content => content,
-        };
         self.machine.request(method, uri, &self.base.host, headers, content)?;
         self.phase = Phase::Head;
         self.wait = None;
@@ -183,25 +171,25 @@ impl Exchange {
     }
 
     /// Returns what the driver does next.
-    pub(crate) fn want(&mut self) -> Result<Want, Error> {
+    pub(crate) fn want(&self) -> Want {
         let is_sent = self.is_sent();
         if !is_sent && self.turn < TURN {
-            let takes_part = !self.stuck.source && self.takes_part()?;
+            let takes_part = !self.stuck.source && self.takes_part();
             let writes = !self.stuck.write && (!self.machine.is_flushed() || self.unflushed);
             match (takes_part, writes) {
-                (true, false) => return Ok(Want::Source),
-                (true, true) if !self.sources_block => return Ok(Want::Source),
-                (_, true) => return Ok(Want::Write),
+                (true, false) => return Want::Source,
+                (true, true) if !self.sources_block => return Want::Source,
+                (_, true) => return Want::Write,
                 (false, false) => {}
             }
         }
-        Ok(match self.phase {
+        match self.phase {
             _ if self.unread => Want::Give,
             Phase::Head | Phase::Body if !self.stuck.read => Want::Read,
             Phase::Rest | Phase::Ended if is_sent => Want::Give,
             _ if self.turn >= TURN => Want::Yield,
             _ => Want::Wait,
-        })
+        }
     }
 
     /// Notes that this could not be done at once.
@@ -214,15 +202,9 @@ impl Exchange {
         (self.stuck, self.turn) = (Stuck::default(), 0);
     }
 
-    /// Reports whether a part of the request's body may be sent. A body in memory is sent here.
-    fn takes_part(&mut self) -> Result<bool, Error> {
-        if !self.machine.is_sending() || !self.machine.may_send_body() {
-            return Ok(false);
-        }
-        if let Some(bytes) = self.later.take() {
-            self.send_part(Some(Part::Data(bytes)))?;
-        }
-        Ok(self.machine.is_sending() && self.machine.has_room())
+    /// Returns whether a part of the request's body may be sent.
+    fn takes_part(&self) -> bool {
+        self.machine.is_sending() && self.machine.may_send_body() && self.machine.has_room()
     }
 
     /// Sends the next part of the request's body, or ends it.
@@ -261,7 +243,7 @@ impl Exchange {
     /// Sends no more: writing failed, or the server does not read. That is no error, because the server may have answered
     /// before it closed.
     pub(crate) fn stop_sending(&mut self) {
-        (self.broken, self.unflushed, self.later) = (true, false, None);
+        (self.broken, self.unflushed) = (true, false);
         self.machine.abandon_request_body();
         let unsent = self.machine.pending().octets();
         self.machine.transmitted(unsent);

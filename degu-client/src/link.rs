@@ -66,7 +66,7 @@ impl<D: Driver> Line<'_, D> {
     ) -> Poll<Result<T, Error>> {
         self.exchange.retry();
         loop {
-            match self.exchange.want()? {
+            match self.exchange.want() {
                 Want::Source => match source.as_mut().map(|source| source.as_mut().poll_part(cx)) {
                     Some(Poll::Ready(part)) => {
                         let part = part.transpose().map_err(|error| self.exchange.error(error))?;

@@ -116,6 +116,10 @@ impl Incoming {
         if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
             return Err(self.refuse(Fault::BodyTooLarge));
         }
+        if let Rest::Memory(whole) = &mut self.rest {
+            (self.left, self.ended) = (0, true);
+            return Ok(std::mem::take(whole));
+        }
         let Some(first) = self.next_data().await? else { return Ok(Bytes::new()) };
         let mut all: Option<BytesMut> = None;
         let mut length = first.len();

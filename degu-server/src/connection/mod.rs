@@ -306,7 +306,7 @@ fn answer(
         _ => machine.abandon_request_body(DRAIN as u64),
     }
     let date = worker.date();
-    machine.respond(status, reason.as_str(), &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
+    machine.respond(status, reason, &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
     Ok(source.map(|source| Streamed { source, is_chunked }))
 }
 

@@ -11,7 +11,7 @@ use super::receiver::Receiver;
 use super::sender::{Sender, put_field, put_headers};
 use crate::body::{Content, Part};
 use crate::framing::Framing;
-use crate::head::{is_host, put_request_line, scan_response};
+use crate::head::{Names, is_host, put_request_line, scan_response};
 use crate::headers::Headers;
 use crate::{ContentRange, Fault, Limits, LocalError, Method, RemoteError};
 
@@ -49,8 +49,9 @@ impl Connection<Client> {
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
-    /// Begins an exchange: writes the request's head, and its body if it is at hand. Otherwise
-    /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body) follow.
+    /// Begins an exchange: writes the request's head, and its body if it is in memory. Otherwise
+    /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body) follow. A body in memory is withheld until
+    /// [`may_send_body`](Self::may_send_body) where the headers have `expect: 100-continue`.
     ///
     /// `host` becomes the Host field if the headers have none. Framing is written here; `content-length`,
     /// `transfer-encoding` and `connection: close` among the headers are understood, so that a proxy can pass them on,
@@ -86,25 +87,23 @@ impl Connection<Client> {
         if !is_host(host_field.unwrap_or(host.as_bytes())) {
             return Err(LocalError::FieldValue);
         }
-        let (mut close, mut waits) = (false, false);
-        self.sender.message(content, framing, |out| {
+        let said = self.sender.message(content, framing, |out| {
             put_request_line(out, method, target)?;
             if host_field.is_none() {
                 put_field(out, b"host", host.as_bytes());
             }
             let said = put_headers(out, headers, framing, false)?;
-            (close, waits) = (said.close, said.expects_continue);
-            if close {
+            if said.close {
                 put_field(out, b"connection", b"close");
             }
-            Ok(())
+            Ok(said)
         })?;
         self.role = Client {
             state: State::Waiting,
             head: method == Method::Head,
-            ranged: headers.contains("range"),
-            persistent: !close,
-            continued: !(waits && self.is_sending()),
+            ranged: said.names.has(Names::RANGE),
+            persistent: !said.close,
+            continued: !(said.expects_continue && self.is_sending()),
             ..Client::default()
         };
         Ok(())
@@ -149,7 +148,9 @@ impl Connection<Client> {
                 if self.role.interim > self.limits().max_interim {
                     return Err(Fault::TooManyInterim.into());
                 }
-                self.role.continued |= status == 100;
+                if status == 100 {
+                    self.send_body_anyway();
+                }
                 return Ok(false);
             }
             _ => {}
@@ -244,6 +245,7 @@ impl Connection<Client> {
     /// (RFC 9110 §10.1.1).
     pub fn send_body_anyway(&mut self) {
         self.role.continued = true;
+        self.sender.release();
     }
 
     /// Returns whether the final response has come while the request is still being sent, be it that its last bytes are
@@ -259,6 +261,7 @@ impl Connection<Client> {
     pub fn abandon_request_body(&mut self) {
         if self.is_sending() || !self.is_flushed() {
             self.sender.body = Framing::None;
+            self.sender.withheld = None;
             self.role.persistent = false;
         }
     }

@@ -65,6 +65,12 @@ impl Reason {
     }
 }
 
+impl AsRef<[u8]> for Reason {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl From<&'static str> for Reason {
     fn from(phrase: &'static str) -> Self {
         Self(Bytes::from_static(phrase.as_bytes()))

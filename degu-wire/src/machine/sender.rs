@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::outgoing::Outgoing;
 use crate::abnf::{decimal, hexadecimal};
 use crate::body::{ChunkExtensions, Content, Part};
@@ -18,13 +20,16 @@ pub(super) struct Sender {
     pub(super) body: Framing,
     /// Of a chunked body: data that is left of the current chunk.
     chunk_left: u64,
+    /// A body in memory that is sent after `100 Continue`.
+    pub(super) withheld: Option<Bytes>,
 }
 
-/// What the fields of the application say about the connection.
-#[derive(Clone, Copy, Debug)]
+/// What the fields of the application say.
+#[derive(Clone, Copy)]
 pub(super) struct Said {
+    /// The fields among them that mean something to the codec.
+    pub(super) names: Names,
     pub(super) close: bool,
-    pub(super) date: bool,
     pub(super) expects_continue: bool,
 }
 
@@ -34,8 +39,8 @@ impl Sender {
         &mut self,
         content: Content,
         framing: Framing,
-        head: impl FnOnce(&mut Vec<u8>) -> Result<(), LocalError>,
-    ) -> Result<(), LocalError> {
+        head: impl FnOnce(&mut Vec<u8>) -> Result<Said, LocalError>,
+    ) -> Result<Said, LocalError> {
         let out = &mut self.out.small;
         let start = out.len();
         let mut result = head(out);
@@ -43,20 +48,24 @@ impl Sender {
         if out.len() - start > Limits::MAX_HEAD {
             result = result.and(Err(LocalError::HeadTooLarge));
         }
-        if result.is_err() {
-            out.truncate(start);
-            return result;
-        }
+        let said = result.inspect_err(|_| out.truncate(start))?;
         self.chunk_left = 0;
-        self.body = match (framing, content) {
-            (Framing::Length(_), Content::Bytes(bytes)) => {
-                self.out.put_data(bytes);
-                Framing::None
+        self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
+        if let (Framing::Length(_), Content::Bytes(bytes)) = (self.body, content) {
+            self.withheld = Some(bytes);
+            if !said.expects_continue {
+                self.release();
             }
-            (Framing::Length(0), _) => Framing::None,
-            (framing, _) => framing,
-        };
-        Ok(())
+        }
+        Ok(said)
+    }
+
+    /// Sends the body that was withheld until the peer says that it wants it, if there is one.
+    pub(super) fn release(&mut self) {
+        if let Some(bytes) = self.withheld.take() {
+            self.out.put_data(bytes);
+            self.body = Framing::None;
+        }
     }
 
     pub(super) fn send_part(&mut self, part: Part) -> Result<(), LocalError> {
@@ -137,16 +146,14 @@ pub(super) fn put_headers(
     framing: Framing,
     describes: bool,
 ) -> Result<Said, LocalError> {
-    let mut said = Said { close: false, date: false, expects_continue: false };
+    let mut said = Said { names: Names::OTHER, close: false, expects_continue: false };
     let mut described = false;
-    let mut seen = Names::OTHER;
     for (name, value) in headers.lines() {
         let field = Names::of(name);
-        if !seen.add(field) {
+        if !said.names.add(field) {
             return Err(LocalError::FieldNotAllowed);
         }
         match field {
-            Names::DATE => said.date = true,
             Names::EXPECT => said.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
             Names::CONNECTION => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {

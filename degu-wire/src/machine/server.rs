@@ -8,10 +8,10 @@ use bytes::Bytes;
 use super::connection::Connection;
 use super::head::RequestHead;
 use super::receiver::Receiver;
-use super::sender::{Sender, put_field, put_headers};
+use super::sender::{Said, Sender, put_field, put_headers};
 use crate::body::{Content, Part};
 use crate::framing::Framing;
-use crate::head::{put_status_line, scan_request};
+use crate::head::{Names, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, Method, RemoteError, reason_phrase};
 
@@ -155,7 +155,7 @@ impl Connection<Server> {
     pub fn respond(
         &mut self,
         status: u16,
-        reason: &str,
+        reason: impl AsRef<[u8]>,
         headers: &Headers,
         content: Content,
         date: Option<&str>,
@@ -183,16 +183,17 @@ impl Connection<Server> {
         let mut persistent = role.persistent && !role.stopping && !role.continue_pending;
         let body = if role.head { Framing::None } else { framing };
         self.sender.message(content, body, |out| {
-            put_status_line(out, status, reason.as_bytes())?;
+            put_status_line(out, status, reason.as_ref())?;
             let said = put_headers(out, headers, framing, describes)?;
             persistent &= !said.close;
-            if let Some(date) = date.filter(|_| !said.date) {
+            if let Some(date) = date.filter(|_| !said.names.has(Names::DATE)) {
                 put_field(out, b"date", date.as_bytes());
             }
             if !persistent {
                 put_field(out, b"connection", b"close");
             }
-            Ok(())
+            // In a response the field means nothing.
+            Ok(Said { expects_continue: false, ..said })
         })?;
         role.persistent = persistent;
         role.state = State::Responding;
