@@ -193,7 +193,8 @@ impl Address {
         let (index, name) = match zone {
             Zone::None => (0, None),
             Zone::Index(index) => (index, None),
-            Zone::Name(name) => (0, Some(zone_name(name)?.into())),
+            Zone::Name(name) if is_interface(name) => (0, Some(name.into())),
+            Zone::Name(_) => return Err(AddressFault::Zone.into()),
         };
         Ok(Self(Repr::Ip(SocketAddrV6::new(ip, port, 0, index).into(), name)))
     }
@@ -225,9 +226,12 @@ impl Address {
     /// The path is empty, has a NUL inside, or more than [`MAX_PATH`](Self::MAX_PATH) bytes; the offset counts in the
     /// path.
     pub fn check(&self) -> Result<(), AddressError> {
-        match &self.0 {
-            Repr::Path(path) => check_path(path),
-            _ => Ok(()),
+        let Repr::Path(path) = &self.0 else { return Ok(()) };
+        match path.iter().position(|&byte| byte == 0) {
+            _ if path.is_empty() => Err(AddressFault::PathEmpty.into()),
+            Some(at) => Err(AddressError::at(AddressFault::PathNul, at)),
+            None if path.len() > Self::MAX_PATH => Err(AddressError::at(AddressFault::PathTooLong, Self::MAX_PATH)),
+            None => Ok(()),
         }
     }
 
@@ -306,28 +310,8 @@ impl Address {
     }
 }
 
-/// Checks the name of an interface.
-fn zone_name(name: &str) -> Result<&str, AddressError> {
+/// Returns whether an interface may have this name, which tells it from an index.
+fn is_interface(name: &str) -> bool {
     let forbidden = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
-    if name.is_empty()
-        || name.len() > Address::MAX_ZONE
-        || name.contains(forbidden)
-        || name.bytes().all(|octet| octet.is_ascii_digit())
-    {
-        return Err(AddressFault::Zone.into());
-    }
-    Ok(name)
-}
-
-/// Checks the path of a Unix socket.
-fn check_path(path: &[u8]) -> Result<(), AddressError> {
-    if path.is_empty() {
-        Err(AddressFault::PathEmpty.into())
-    } else if let Some(at) = path.iter().position(|&octet| octet == 0) {
-        Err(AddressError::at(AddressFault::PathNul, at))
-    } else if path.len() > Address::MAX_PATH {
-        Err(AddressError::at(AddressFault::PathTooLong, Address::MAX_PATH))
-    } else {
-        Ok(())
-    }
+    name.len() <= Address::MAX_ZONE && !name.contains(forbidden) && !name.bytes().all(|byte| byte.is_ascii_digit())
 }

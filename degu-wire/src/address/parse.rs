@@ -33,7 +33,7 @@ impl FromStr for Address {
         }
         let digits = rest.strip_prefix(':').ok_or(AddressError::at(AddressFault::PortMissing, end))?;
         let port = port(digits).ok_or(AddressError::at(AddressFault::Port, end + 1))?;
-        host(head, port)
+        Self::from_host(head, port)
     }
 }
 
@@ -58,7 +58,23 @@ impl Address {
     ///
     /// The host is neither; the offset counts in `host`.
     pub fn from_host(host: &str, port: u16) -> Result<Self, AddressError> {
-        self::host(host, port)
+        if let Some(inner) = host.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').ok_or(AddressError::at(AddressFault::Brackets, host.len()))?;
+            return ipv6(inner, port).map_err(|error| error.shifted(1));
+        }
+        if host.contains(':') {
+            return ipv6(host, port);
+        }
+        let relative = host.strip_suffix('.').unwrap_or(host);
+        if is_number(relative.rsplit('.').next().unwrap_or_default()) {
+            let ip: Ipv4Addr = host.parse().map_err(|_| AddressFault::Ipv4)?;
+            return Ok((ip, port).into());
+        }
+        name(relative)?;
+        match host.to_ascii_lowercase() {
+            host if host == "unix" => Err(AddressFault::HostReserved.into()),
+            host => Ok(Self(Repr::Name { host: host.into(), port })),
+        }
     }
 }
 
@@ -82,28 +98,6 @@ fn unix(text: &str) -> Result<Address, AddressError> {
         AddressFault::PathNul => AddressError::at(error.fault, text.find("%00").unwrap_or(0)),
         _ => error.fault.into(),
     })
-}
-
-/// A host, in brackets or not.
-fn host(text: &str, port: u16) -> Result<Address, AddressError> {
-    if let Some(inner) = text.strip_prefix('[') {
-        let inner = inner.strip_suffix(']').ok_or(AddressError::at(AddressFault::Brackets, text.len()))?;
-        return ipv6(inner, port).map_err(|error| error.shifted(1));
-    }
-    if text.contains(':') {
-        return ipv6(text, port);
-    }
-    let relative = text.strip_suffix('.').unwrap_or(text);
-    if is_number(relative.rsplit('.').next().unwrap_or_default()) {
-        let ip: Ipv4Addr = text.parse().map_err(|_| AddressFault::Ipv4)?;
-        return Ok((ip, port).into());
-    }
-    name(relative)?;
-    let host = text.to_ascii_lowercase();
-    if host == "unix" {
-        return Err(AddressFault::HostReserved.into());
-    }
-    Ok(Address(Repr::Name { host: host.into(), port }))
 }
 
 /// Returns whether resolvers would take a last label for a part of an IPv4 address: decimal, octal or hexadecimal.

@@ -104,11 +104,10 @@ impl ChunkExtensions {
 
     /// The value of the first extension of this name: see [`Chunk::extension`].
     pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
-        let Extension { value, .. } = self.as_extensions().find(name)?;
-        let Some(value) = value else { return Some(Cow::Borrowed("")) };
-        match value.as_token_or_plain() {
-            Some(plain) => core::str::from_utf8(plain).ok().map(Cow::Borrowed),
-            None => String::from_utf8(value.unescape().collect()).ok().map(Cow::Owned),
+        match self.as_extensions().find(name)?.value {
+            None => Some(Cow::Borrowed("")),
+            Some(ExtensionValue::Plain(plain)) => core::str::from_utf8(plain).ok().map(Cow::Borrowed),
+            Some(escaped) => String::from_utf8(escaped.unescape().collect()).ok().map(Cow::Owned),
         }
     }
 
