@@ -131,13 +131,15 @@ explained! {
         /// A request has no Host (RFC 9112 §3.2).
         HostMissing "a request without Host",
         /// Host is not `uri-host [":" port]` (RFC 9112 §3.2).
-        Host "a malformed Host",
+        Host "a malformed Host (send a name or an IP address, with an optional port; over a Unix socket `localhost` or an empty value)",
         /// Content-Length is not `1*DIGIT` of at most 64 bits (RFC 9112 §6.3).
         ContentLength "a malformed Content-Length",
         /// Content-Length and Transfer-Encoding in one head (RFC 9112 §6.3).
         LengthAndCoding "both Content-Length and Transfer-Encoding",
-        /// A transfer coding that is not `chunked` (RFC 9112 §6.1).
+        /// An unknown transfer coding before a final `chunked` (RFC 9112 §6.1).
         TransferCoding "a transfer coding that is not implemented",
+        /// Transfer-Encoding is not a list of codings that ends in `chunked`, or has it twice (RFC 9112 §6.3).
+        FinalCoding "a Transfer-Encoding that is malformed, or that does not end in its only `chunked`",
         /// Transfer-Encoding in a message of HTTP/1.0, or in a response that has no body (RFC 9112 §6.1).
         TransferEncoding "Transfer-Encoding where it is not allowed",
         /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).

@@ -4,7 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 use core::ops::Deref;
 
-use crate::head::{FieldSpan, Text, is_field_value, is_forbidden_in_trailers, is_token};
+use crate::head::{FieldSpan, Text, is_field_value, is_forbidden_in_trailers, is_token, zone};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
 /// Header fields in their order: one text and the places of names and values in it.
@@ -218,6 +218,19 @@ impl Lines {
         };
         let spans = self.spans.iter().map(place).collect();
         Self { text, spans }
+    }
+
+    /// Removes the zone from the value of Host, and from the authority, if it is that value.
+    pub(crate) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
+        let text = &mut self.text;
+        let Some(host) = self.spans.iter_mut().find(|span| span.is_named(text, "host")) else { return };
+        let Some(zone) = zone(host.value(text)) else { return };
+        let (start, end) = (usize::from(host.value), usize::from(host.value_end));
+        text.copy_within(start + zone.end..end, start + zone.start);
+        host.value_end -= zone.len() as u16;
+        if authority.0 == host.value {
+            authority.1 = host.value_end;
+        }
     }
 
     fn remove(&mut self, name: &str) -> bool {

@@ -86,10 +86,10 @@
 //! | a token as field name; values of visible bytes, obs-text, spaces and tabs, the whitespace around them trimmed | a CR or LF that is not CRLF, NUL and other controls, folded lines, a space before the colon, an empty name | RFC 9112 §2.2, §5; RFC 9110 §5.5 |
 //! | any token as method | CONNECT in authority-form (501) | RFC 9110 §9.1; RFC 9112 §3.2.3 |
 //! | a path, percent-encoded as sent, `//` included; an http(s) URI, whose authority stands in place of Host; `*` for OPTIONS | a fragment, controls, non-ASCII, userinfo, anything relative | RFC 9112 §3.2; RFC 9110 §4.2.4 |
-//! | Host: empty, or a name, IPv4 or bracketed IPv6 address with an optional port | none, two, or one with userinfo, path, zone, comma, space or non-ASCII | RFC 9112 §3.2; RFC 3986 §3.2.2 |
+//! | Host: empty, or a name, IPv4 or bracketed IPv6 address with an optional port | none, two, or one with userinfo, path, comma, space or non-ASCII | RFC 9112 §3.2; RFC 3986 §3.2.2 |
 //! | lists in several lines | twice: Host, Content-Length, Transfer-Encoding, Content-Type, Authorization, Range, Content-Range, Expect | RFC 9110 §5.3 |
 //! | Content-Length: `1*DIGIT` up to 64 bits | signs, lists, spaces, overflow; together with Transfer-Encoding | RFC 9112 §6.3 |
-//! | Transfer-Encoding: `chunked` | other codings (501), more than one, with HTTP/1.0 | RFC 9112 §6.1 |
+//! | Transfer-Encoding: `chunked` | other codings before it (501), anything in which it is not the last one, with HTTP/1.0 | RFC 9112 §6.1, §6.3 |
 //! | chunk sizes of 1 to 16 digits, every form of extension | lines over 4 KiB, extensions over their budget | RFC 9112 §7.1 |
 //! | trailer fields | those that decide framing, routing, authentication or how content is read | RFC 9110 §6.5.1 |
 //! | up to 8 empty lines before a request | a byte that begins no message, at once | RFC 9112 §2.2 |
@@ -97,10 +97,27 @@
 //! | `Expect: 100-continue` | other expectations (417) | RFC 9110 §10.1.1 |
 //! | responses: 1xx read over, a bounded number of times; no reason phrase, with or without its space | 101, controls in a reason | RFC 9112 §4; RFC 9110 §15.2 |
 //!
-//! Deviations from what RFC 9112 lets a recipient do, and why: a LF alone never ends a line (§2.2 permits it; intermediaries
-//! disagree about it), a Content-Length that is repeated with the same value is refused (§6.3 permits to merge them), a
-//! chunk line is not padded with spaces (no rule has it), and the space before an absent reason phrase may be missing (§4
-//! demands it; many servers leave it out, and nothing else can be meant).
+//! # Where it deviates from the standards
+//!
+//! | element | the standard | here | because |
+//! | --- | --- | --- | --- |
+//! | line ends | a LF alone may be taken for one (RFC 9112 §2.2) | only CRLF ends a line | intermediaries disagree about it |
+//! | request target | a path and a query of `pchar` (RFC 3986 §3.3) | any visible ASCII but `#` | peers send `[`, `|` and a `%` that encodes nothing, and none of them ends the target |
+//! | absolute-form | any URI | `http` and `https`, with a host | nothing else can be served |
+//! | CONNECT | authority-form (RFC 9112 §3.2.3) | 501, whatever the target is; with a path it is for the server to refuse | no tunnel is built here |
+//! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two fields that were joined look like it |
+//! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | there is none |
+//! | Host | a port behind an empty name | refused | it names nobody (RFC 9110 §4.2.1) |
+//! | Host | no zone (RFC 6874 §4) | a zone in brackets, behind `%` or `%25`, is read; the server's machine removes it, and none is sent | Node and aiohttp send the one that they were given |
+//! | Content-Length | equal values may be merged (RFC 9112 §6.3) | once | a proxy in front may have taken another |
+//! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | readers disagree about it |
+//! | Transfer-Encoding | codings with parameters (RFC 9112 §7) | no parameters | no registered coding has any |
+//! | chunk size | `1*HEXDIG` (RFC 9112 §7.1) | at most 16 digits | it must fit into 64 bits |
+//! | field value | controls other than CR, LF and NUL may be kept (RFC 9110 §5.5) | HTAB alone | logs and terminals act on them |
+//! | status line | a space before an absent reason phrase (RFC 9112 §4) | it may be missing | many servers leave it out, and nothing else can be meant |
+//!
+//! All request lines, field lines, chunk lines, and values of Transfer-Encoding and Host up to a length, over an alphabet
+//! with a byte of each class, are compared with a second implementation that has this table and nothing else of this crate.
 //!
 //! # What it never does
 //!

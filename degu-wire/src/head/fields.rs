@@ -4,8 +4,8 @@
 //! ([`Semantics`]), so that no field is looked up afterwards to find out where a message ends.
 
 use super::{
-    host::is_host,
-    scan::{skip_text, skip_token},
+    host::{is_host, zone},
+    scan::{is_token, skip_text, skip_token},
 };
 use crate::abnf::decimal;
 use crate::{Fault, Framing, Limits, RemoteError};
@@ -107,6 +107,8 @@ pub(super) struct Semantics {
     pub(super) expects_continue: bool,
     /// The value of Host, as offsets.
     pub(super) host: (u16, u16),
+    /// There is a zone in it.
+    pub(super) has_zone: bool,
 }
 
 impl Semantics {
@@ -138,8 +140,15 @@ impl Semantics {
             return Err(RemoteError::at(Fault::Repeated, at));
         }
         match field {
-            Names::HOST if !is_host(value) => return refuse(Fault::Host),
-            Names::HOST => self.host = (value_at as u16, (value_at + value.len()) as u16),
+            Names::HOST => {
+                if !is_host(value) {
+                    self.has_zone = zone(value).is_some();
+                    if !self.has_zone {
+                        return refuse(Fault::Host);
+                    }
+                }
+                self.host = (value_at as u16, (value_at + value.len()) as u16);
+            }
             // A server ignores it in a request of HTTP/1.0 (RFC 9110 §10.1.1); in a response it has no meaning.
             Names::EXPECT if part == (Part::Request { http10: false }) => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
@@ -163,11 +172,25 @@ impl Semantics {
                 return Err(RemoteError::at(Fault::TransferEncoding, at));
             }
             Names::TRANSFER_ENCODING if !value.eq_ignore_ascii_case(b"chunked") => {
-                return refuse(Fault::TransferCoding);
+                return refuse(coding_fault(value));
             }
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// What is wrong with a Transfer-Encoding that is not `chunked` alone. Only before a final `chunked`, which frames the body,
+/// can other codings be unknown and nothing worse (RFC 9112 §6.1, §6.3).
+#[cold]
+fn coding_fault(value: &[u8]) -> Fault {
+    let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+    let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    let ends_chunked = codings.next_back().is_some_and(is_chunked);
+    if ends_chunked && codings.all(|coding| is_token(coding) && !is_chunked(coding)) {
+        Fault::TransferCoding
+    } else {
+        Fault::FinalCoding
     }
 }
 

@@ -1,11 +1,11 @@
 //! The value of Host: `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2).
 
-use core::net::Ipv6Addr;
+use core::{net::Ipv6Addr, ops::Range};
 
 /// Returns whether the text is empty or a host with an optional port.
 ///
-/// Refused beyond what is plainly malformed: userinfo, zones (RFC 6874 never sends them) and IPvFuture, which nobody
-/// serves. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.
+/// Refused beyond what is plainly malformed: userinfo, zones (see [`zone`]), a port without a host, and IPvFuture, which
+/// nobody serves. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.
 pub(crate) fn is_host(text: &[u8]) -> bool {
     let end = reg_name_end(text);
     match text.get(end) {
@@ -17,6 +17,18 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
         }
         Some(_) => false,
     }
+}
+
+/// Returns where the zone of an IPv6 address lies, from its `%` on, if the text has one and is a host without it.
+///
+/// The grammar of Host has no zone, but Node and aiohttp send the one that they were given. It means something on their
+/// own host only (RFC 6874 §4), so that the machine of the server removes it. Both spellings are read, `%` and `%25`.
+pub(crate) fn zone(text: &[u8]) -> Option<Range<usize>> {
+    let from = text.iter().position(|&byte| byte == b'%')?;
+    let to = from + text[from..].iter().position(|&byte| byte == b']')?;
+    let name = &text[from + 1..to];
+    let is_zone = !name.is_empty() && reg_name_end(name) == name.len();
+    (is_zone && is_ipv6(text[..from].strip_prefix(b"[")?) && is_port(&text[to + 1..])).then_some(from..to)
 }
 
 /// `[ ":" port ]`
@@ -59,7 +71,7 @@ fn is_ipv6(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_host;
+    use super::{is_host, zone};
 
     #[test]
     fn hosts() {
@@ -103,6 +115,28 @@ mod tests {
         ];
         for text in bad {
             assert!(!is_host(text.as_bytes()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn zones() {
+        for (text, expected) in [
+            ("[fe80::1%eth0]", Some(8..13)),
+            ("[fe80::1%25eth0]:80", Some(8..15)),
+            ("[::%3]:", Some(3..5)),
+            ("[::1%a%2Fb]", Some(4..10)),
+            ("[fe80::1]:80", None),
+            ("[fe80::1%]", None),
+            ("[fe80::1%e,0]", None),
+            ("[fe80::1%eth%0]", None),
+            ("[fe80::1%eth0]x", None),
+            ("[fe80::1%eth0", None),
+            ("[fe80::1]%25:80", None),
+            ("[fe80%eth0]", None),
+            ("fe80::1%eth0", None),
+            ("%41]", None),
+        ] {
+            assert_eq!(zone(text.as_bytes()), expected, "{text:?}");
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) use scan::is_token;
 pub(crate) use {
     encode::{put_framing, put_request_line, put_status_line},
     fields::{Names, is_forbidden_in_trailers, scan_trailers},
-    host::is_host,
+    host::{is_host, zone},
     request::scan_request,
     response::scan_response,
     scan::is_field_value,

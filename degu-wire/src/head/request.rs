@@ -32,7 +32,9 @@ pub(crate) struct RequestMeta {
     target: Span,
     /// The path within the target. The query follows it, with its `?`, or nothing.
     path: Span,
-    authority: Span,
+    pub(crate) authority: Span,
+    /// The value of Host has a zone.
+    pub(crate) has_zone: bool,
     pub(crate) fields: u16,
     pub(crate) framing: Framing,
     pub(crate) http10: bool,
@@ -142,6 +144,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         target: (target as u16, target_end as u16),
         path: (path as u16, offset(behind_path) as u16),
         authority: if authority.1 > 0 { authority } else { semantics.host },
+        has_zone: semantics.has_zone,
         fields: fields as u16,
         framing,
         http10,
@@ -233,6 +236,9 @@ impl<F: Text> RequestHeadOf<F> {
 
     /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3). Empty if
     /// Host is, or where it may be missing.
+    ///
+    /// A client may have sent the zone of its IPv6 address in Host, which means nothing to others. It is a part of the
+    /// authority here only where the text is the caller's: a machine removes it, from the field too.
     pub fn authority(&self) -> &str {
         self.text(self.meta.authority)
     }

@@ -107,6 +107,14 @@ impl Receiver {
         self.head.clone().map_or_else(Headers::new, Headers::received)
     }
 
+    /// Removes the zone from the Host field of the last head, which nobody has yet.
+    #[cold]
+    pub(super) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
+        if let Some(lines) = self.head.as_mut().and_then(Arc::get_mut) {
+            lines.remove_zone(authority);
+        }
+    }
+
     /// Parses a head when there is a chance: with the first bytes of it, when its end has come, and when nothing more
     /// will. A dripped head is searched once and parsed twice, so that what is wrong with it may be found as late as at
     /// its end.

@@ -73,13 +73,16 @@ impl Connection<Server> {
             State::Closed => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
-        let Poll::Ready(meta) = self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields))? else {
+        let Poll::Ready(mut meta) = self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields))? else {
             if !self.receiver.eof {
                 return Ok(Poll::Pending);
             }
             self.role.state = State::Closed;
             return Ok(Poll::Ready(None));
         };
+        if meta.has_zone {
+            self.receiver.remove_zone(&mut meta.authority);
+        }
         self.receiver.begin_body(meta.framing);
         self.role = Server {
             state: State::Requested,
