@@ -9,6 +9,9 @@ use rustix::io::Errno;
 
 use crate::content::{Chunks, Sum, octets};
 
+/// The longest body with which a server gives its reason for a refusal.
+const REASON: u64 = 200;
+
 /// A request, and what must come of it.
 #[derive(Debug)]
 pub(crate) struct Ask {
@@ -68,7 +71,7 @@ pub(crate) struct Answer {
 pub(crate) enum Verdict {
     /// As expected.
     Right,
-    /// The server refused it, with a status that says so and without a body.
+    /// The server refused it, with a status that says so and at most a line that names the reason.
     Refused(u16),
     /// An error that says so.
     Failed(String),
@@ -171,7 +174,7 @@ impl Expected {
             Verdict::Left
         } else if (answer.status, answer.sum) == (self.status, self.sum) {
             Verdict::Right
-        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.octets == 0 {
+        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.octets <= REASON {
             Verdict::Refused(answer.status)
         } else {
             Verdict::Wrong(format!("{answer:?} instead of {self:?}"))
@@ -246,9 +249,11 @@ mod tests {
     fn verdicts() {
         let expected = Expected { status: 200, sum: Sum::of(b"abc") };
         assert_eq!(expected.judge(Ok(answer(200, b"abc"))), Verdict::Right);
-        assert_eq!(expected.judge(Ok(answer(408, b""))), Verdict::Refused(408));
+        for reason in [&b""[..], b"head-deadline"] {
+            assert_eq!(expected.judge(Ok(answer(408, reason))), Verdict::Refused(408));
+        }
         assert_eq!(expected.judge(Ok(answer(200, b"abd").leave())), Verdict::Left);
-        for wrong in [answer(200, b"abd"), answer(200, b"ab"), answer(204, b""), answer(400, b"abc")] {
+        for wrong in [answer(200, b"abd"), answer(200, b"ab"), answer(204, b""), answer(400, &[b'x'; 201])] {
             assert!(matches!(expected.judge(Ok(wrong)), Verdict::Wrong(_)));
         }
     }

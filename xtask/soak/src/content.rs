@@ -9,7 +9,7 @@ use fastrand::Rng;
 /// A sum over octets, in which it matters where a chunk ends and what its extensions say.
 ///
 /// FNV-1a: every octet changes it, in whatever pieces they come.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
 
 impl Sum {
@@ -43,12 +43,6 @@ impl Sum {
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
-    }
-}
-
-impl fmt::Debug for Sum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

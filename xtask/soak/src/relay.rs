@@ -3,8 +3,8 @@
 //! Both ends have real sockets, so that they see what a bad network or a peer that dies would show them. Every connection has a
 //! plan of its own, which the seed and its number decide, and two threads, one for each direction.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use degu_client::Address;
 use fastrand::Rng;
-use socket2::Socket;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::Result;
-use crate::socket::{connect, listen};
 use crate::tally::FAULTS;
 use crate::target::{Kind, Target};
 use crate::work::World;
@@ -62,7 +61,11 @@ struct Plan {
 impl Relay {
     /// Listens on an address of this kind, for connections to the server at `server`; and says where.
     pub(crate) fn bind(folder: &Path, kind: Kind, target: Target, server: &Address) -> Result<(Self, Address)> {
-        let (listener, address) = listen(&kind.address(folder, &format!("{}-relay", target.name()))?)?;
+        let wanted = kind.address(folder, &format!("{}-relay", target.name()))?;
+        let (listener, address) = socket(&wanted)?;
+        listener.bind(&address)?;
+        listener.listen(1024)?;
+        let address = listener.local_addr()?.as_socket().map_or(wanted, Address::from);
         let number = (target as u64) << 40 | (kind as u64) << 36;
         Ok((Self { listener, target, server: server.clone(), number }, address))
     }
@@ -76,7 +79,9 @@ impl Relay {
                 continue;
             };
             // One that cannot be passed on is closed.
-            let Ok(server) = connect(&self.server) else { continue };
+            let connect =
+                || socket(&self.server).and_then(|(socket, address)| socket.connect(&address).map(|()| socket));
+            let Ok(server) = connect() else { continue };
             world.tally.add(self.target.name(), "connections", 1);
             alive.fetch_add(1, Relaxed);
             let (world, alive) = (world.clone(), alive.clone());
@@ -92,6 +97,19 @@ impl Relay {
             });
         }
     }
+}
+
+/// A socket of the kind of an address, and the address as the system takes it.
+fn socket(address: &Address) -> io::Result<(Socket, SockAddr)> {
+    let address = match (SocketAddr::try_from(address), address.to_string().strip_prefix("unix:")) {
+        (Ok(address), _) => address.into(),
+        (Err(_), path) => SockAddr::unix(path.unwrap_or_default().replacen('@', "\0", 1))?,
+    };
+    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
+    if address.domain() != Domain::UNIX {
+        socket.set_tcp_nodelay(true)?;
+    }
+    Ok((socket, address))
 }
 
 impl Plan {

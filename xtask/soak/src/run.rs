@@ -1,7 +1,6 @@
-//! The order of a run: start, warm up, look what is held when nothing goes on, go on, and look again.
+//! The order of a run: start, warm up, look what is held when no exchange is under way, go on, and look again.
 
 use std::io::{self, IsTerminal};
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
@@ -9,41 +8,44 @@ use std::time::{Duration, Instant};
 
 use degu_client::{Client, Options, blocking};
 use degu_misc::TempPki;
-use degu_tls::ClientTls;
+use degu_tls::{ClientTls, ServerTls};
 use tokio::runtime::{self, Runtime};
 
-use crate::control::Control;
 use crate::ends::{Async, Blocking, at_once};
-use crate::process::Held;
+use crate::held::Held;
 use crate::relay::Relay;
+use crate::serve::{self, Served};
 use crate::tally::Tally;
 use crate::target::{Kind, Target};
 use crate::verdict::Outcome;
 use crate::work::{Role, World, work};
-use crate::{HEAP, Result, mischief, raw};
+use crate::{Result, mischief};
 
-/// How long it may take until nothing goes on any more.
+/// How long it may take until every connection is closed.
 const QUIET: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(time: Duration, seed: u64) -> Result {
     println!("seed {seed}, {} s", time.as_secs());
     let pki = TempPki::new();
-    let server = Control::start(pki.folder(), &Target::ALL)?;
-    let soak = Soak::new(&pki, &server, seed)?;
+    let tls = serve::tls(pki.folder())?;
+    let servers = serve::start(pki.folder(), &tls)?;
+    let soak = Soak::new(&pki, &tls, &servers, seed)?;
     let begin = Instant::now();
     // Long enough for everything that is made once and kept.
     soak.phase(0, (time / 6).clamp(Duration::from_secs(1), Duration::from_secs(60)), begin)?;
     let warm = soak.quiet()?;
     soak.phase(1, time.saturating_sub(begin.elapsed()), begin)?;
     let end = soak.quiet()?;
-    let outcome = Outcome { world: &soak.world, report: server.report()?, warm, end, time: begin.elapsed() };
-    outcome.conclude()
+    Outcome { world: &soak.world, servers: &servers, warm, end, time: begin.elapsed() }.conclude()?;
+    servers.into_iter().for_each(|served| served.handle.shutdown_blocking());
+    Ok(())
 }
 
 /// What a run is made of.
 struct Soak<'r> {
     pki: &'r TempPki,
-    server: &'r Control,
+    tls: &'r ServerTls,
+    servers: &'r [Served],
     world: Arc<World>,
     runtime: Runtime,
     /// Connections of the relays.
@@ -51,13 +53,12 @@ struct Soak<'r> {
 }
 
 impl<'r> Soak<'r> {
-    fn new(pki: &'r TempPki, server: &'r Control, seed: u64) -> Result<Self> {
+    fn new(pki: &'r TempPki, tls: &'r ServerTls, servers: &'r [Served], seed: u64) -> Result<Self> {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let tls = pki.client_tls();
-        let (mut near, mut far, mut relays) = (Vec::new(), Vec::new(), Vec::new());
-        for target in Target::ALL {
-            for (kind, address) in Kind::ALL.into_iter().zip(server.addresses(target)) {
-                let options = options(target, &tls);
+        let (client_tls, mut near, mut far, mut relays) = (pki.client_tls(), Vec::new(), Vec::new(), Vec::new());
+        for &Served { target, ref handle, .. } in servers {
+            for (kind, address) in Kind::ALL.into_iter().zip(handle.addresses()) {
+                let options = options(target, &client_tls);
                 near.push((target, options.clone().client(address)));
                 if target.is_faulty() {
                     let (relay, before) = Relay::bind(pki.folder(), kind, target, address)?;
@@ -66,14 +67,13 @@ impl<'r> Soak<'r> {
                 }
             }
         }
-        let (tally, stopping) = (Tally::default(), Default::default());
-        let world = Arc::new(World { seed, tally, near, far, stopping });
+        let world = Arc::new(World { seed, tally: Tally::default(), near, far, stopping: Default::default() });
         let relayed = Arc::new(AtomicU64::new(0));
         for relay in relays {
             let (world, relayed) = (world.clone(), relayed.clone());
             thread::spawn(move || relay.run(&world, &relayed));
         }
-        Ok(Self { pki, server, world, runtime, relayed })
+        Ok(Self { pki, tls, servers, world, runtime, relayed })
     }
 
     /// Everything at once, for so long.
@@ -93,12 +93,8 @@ impl<'r> Soak<'r> {
                 let number = number();
                 scope.spawn(move || at_once(work::<Blocking>(world, role, number)));
             }
-            for _ in 0..2 {
-                let number = number();
-                scope.spawn(move || raw::work(world, number));
-            }
             let number = number();
-            scope.spawn(move || mischief::work(world, self.server, self.pki, number));
+            scope.spawn(move || mischief::work(world, self.tls, self.pki, number));
             while Instant::now() < end && world.tally.wrongs() == 0 {
                 thread::sleep((end - Instant::now()).min(Duration::from_millis(500)));
                 if io::stderr().is_terminal() {
@@ -121,33 +117,26 @@ impl<'r> Soak<'r> {
         Ok(())
     }
 
-    /// What both sides hold when nothing goes on any more.
-    fn quiet(&self) -> Result<[Held; 2]> {
-        self.settle()?;
-        let tasks = self.tasks()?;
-        self.settle()?;
-        let heap = self.server.report()?["heap"];
-        let server = Held { heap, tasks, ..Held::of(self.server.id())? };
-        let tasks = self.runtime.metrics().num_alive_tasks() as u64;
-        let client = Held { heap: HEAP.current_usage() as u64, tasks, ..Held::of(process::id())? };
-        Ok([server, client])
+    /// What is held once every connection is closed.
+    fn quiet(&self) -> Result<Held> {
+        self.settle();
+        let tasks = self.tasks()? + self.runtime.metrics().num_alive_tasks() as u64;
+        self.settle();
+        Held::now(tasks)
     }
 
     /// Waits until every connection is closed.
-    fn settle(&self) -> Result {
+    fn settle(&self) {
         let begin = Instant::now();
         loop {
-            let report = self.server.report()?;
-            let open: u64 = Target::ALL.iter().map(|target| report[&format!("{}.open", target.name())]).sum();
+            let open: usize = self.servers.iter().map(|served| served.handle.stats().open).sum();
             let relayed = self.relayed.load(Relaxed);
             if open == 0 && relayed == 0 {
-                return Ok(());
+                return;
             }
             if begin.elapsed() > QUIET {
-                self.world
-                    .tally
-                    .wrong(format!("{open} connections of the server and {relayed} relayed ones do not end"));
-                return Ok(());
+                let what = format!("{open} connections of the servers and {relayed} relayed ones do not end");
+                return self.world.tally.wrong(what);
             }
             thread::sleep(Duration::from_millis(20));
         }

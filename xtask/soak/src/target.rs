@@ -32,10 +32,6 @@ impl Target {
         }
     }
 
-    pub(crate) fn find(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|target| target.name() == name).ok_or_else(|| format!("no target {name}").into())
-    }
-
     pub(crate) const fn is_secure(self) -> bool {
         matches!(self, Self::DirectTls | Self::FaultyTls)
     }
