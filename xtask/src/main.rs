@@ -27,7 +27,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test [ARGS]                       all tests of the crates; ARGS go to `cargo test`
-  tidy                              the house rules, from the sources and from `cargo metadata`
+  tidy                              the house rules, from the sources and from `cargo tree`
   no-std                            links and runs the codec without std
   fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each

@@ -1,8 +1,8 @@
 //! `cargo xtask tidy`: the house rules that neither rustc nor clippy checks.
 //!
 //! Most of them are invariants of absence: what a crate does not depend on, which modules do not import each other. (What
-//! degu-wire does not call is in its `clippy.toml`.) Each rule is a function over texts or over the graph of crates that
-//! returns its [`Finding`]s, and is tested on made-up input.
+//! degu-wire does not call is in its `clippy.toml`.) Each rule is a function that returns its [`Finding`]s. Those
+//! over texts are tested on made-up input.
 
 mod circles;
 mod graph;
@@ -15,7 +15,6 @@ use lexopt::Parser;
 use xshell::{Shell, cmd};
 
 use crate::Result;
-use graph::Graph;
 use named::Known;
 
 /// The longest source file, in lines. A longer one is two.
@@ -40,8 +39,7 @@ impl fmt::Display for Finding {
 
 pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     crate::no_more(arguments)?;
-    let metadata = cmd!(shell, "cargo metadata --format-version 1 --all-features").quiet().read()?;
-    let mut findings = Graph::from_json(&metadata)?.check();
+    let mut findings = graph::check(shell)?;
 
     // What git tracks or would track: no build results, and no files of an editor.
     let files = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
