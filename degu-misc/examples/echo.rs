@@ -1,21 +1,33 @@
 //! A server that answers every request with the body it received, chunks with their boundaries, extensions and trailers.
 //!
-//! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log]
+//! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] [--hyper] [--log]
 //!     [--tls-cert FILE --tls-key FILE [--tls-clients CA]]`
+//!
+//! With `--silent` every answer is one chunk and then waits forever, as a feed without news does. With `--hyper` the same is
+//! served by `degu_server::hyper::serve`, which does not keep chunks and their extensions.
 //!
 //! Up to 64 KiB of a body are read before the answer begins, so that a fault in them gets its status; what is beyond
 //! streams through. The first line of output is `listening on ADDRESS`. SIGINT and SIGTERM end the server cleanly.
 
+use std::convert::Infallible;
 use std::io::{self, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use degu_server::{Address, App, BoxError, IntoResponse, Request, Response, Server, Session};
+use axum::Router;
+use axum::body::{Body as AxumBody, Bytes};
+use axum::extract::Request as AxumRequest;
+use degu_server::{
+    Address, App, Body, BoxError, Chunk, IntoResponse, Listener, Options, Request, Response, Server, Session,
+};
+use hyper::body::Frame;
 use lexopt::{Arg, ValueExt};
 
 #[cfg(feature = "tls")]
 mod tls;
 
-const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body] [--log] \
-                     [--tls-cert FILE --tls-key FILE [--tls-clients CA]]";
+const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] \
+                     [--hyper] [--log] [--tls-cert FILE --tls-key FILE [--tls-clients CA]]";
 
 /// So much of a body is read before its answer begins.
 const READ_FIRST: usize = 64 * 1024;
@@ -29,9 +41,47 @@ async fn ignore(_: &mut Session, _: Request<'_>) -> Response {
     (200, "OK", "ignored").into_response()
 }
 
+/// The first and only chunk of a silent answer.
+const NEWS: &str = "no news\n";
+
+async fn silent(_: &mut Session, _: Request<'_>) -> Response {
+    let feed = Body::unfold(false, async |has_begun| {
+        if has_begun {
+            std::future::pending::<()>().await;
+        }
+        Some((Chunk::new(NEWS), true))
+    });
+    (200, "OK", feed).into_response()
+}
+
+/// A silent answer for hyper.
+struct Silent {
+    has_begun: bool,
+}
+
+impl hyper::body::Body for Silent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match std::mem::replace(&mut self.has_begun, true) {
+            false => Poll::Ready(Some(Ok(Frame::data(NEWS.into())))),
+            true => Poll::Pending,
+        }
+    }
+}
+
+/// How requests are answered.
+#[derive(Clone, Copy)]
+enum Mode {
+    Echo,
+    Ignore,
+    Silent,
+}
+
 fn main() -> Result<(), BoxError> {
     let mut options = Server::options();
-    let (mut address, mut ignores_body) = (None, false);
+    let (mut address, mut mode, mut on_hyper) = (None, Mode::Echo, false);
     #[cfg(feature = "tls")]
     let mut files = tls::Files::default();
     let mut arguments = lexopt::Parser::from_env();
@@ -41,7 +91,9 @@ fn main() -> Result<(), BoxError> {
             Arg::Long("max-connections") => options = options.max_connections(arguments.value()?.parse()?),
             Arg::Long("http10") => options = options.allow_http10(true),
             Arg::Long("date") => options = options.date(true),
-            Arg::Long("ignore-body") => ignores_body = true,
+            Arg::Long("ignore-body") => mode = Mode::Ignore,
+            Arg::Long("silent") => mode = Mode::Silent,
+            Arg::Long("hyper") => on_hyper = true,
             Arg::Long("log") => tracing_subscriber::fmt().with_writer(io::stderr).init(),
             #[cfg(feature = "tls")]
             Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
@@ -57,21 +109,42 @@ fn main() -> Result<(), BoxError> {
         options = options.tls(policy);
     }
     let address = address.ok_or(USAGE)?;
-    match ignores_body {
-        true => serve(options.bind(address, ignore)?),
-        false => serve(options.bind(address, echo)?),
+    match mode {
+        _ if on_hyper => serve_on_hyper(address, options, mode),
+        Mode::Echo => serve(options.bind(address, echo)?),
+        Mode::Ignore => serve(options.bind(address, ignore)?),
+        Mode::Silent => serve(options.bind(address, silent)?),
     }
 }
 
 /// Serves until a signal says to stop, and then until every request is answered.
 #[tokio::main(flavor = "current_thread")]
 async fn serve<A: App>(server: Server<A>) -> Result<(), BoxError> {
-    writeln!(io::stdout(), "listening on {}", server.address())?;
-    io::stdout().flush()?;
+    listening_on(server.address())?;
     let handle = server.spawn()?;
     stop_signal().await?;
     handle.shutdown().await;
     Ok(())
+}
+
+/// Does the same with hyper as the server's HTTP.
+#[tokio::main]
+async fn serve_on_hyper(address: Address, options: Options, mode: Mode) -> Result<(), BoxError> {
+    let answer = async move |request: AxumRequest| match mode {
+        Mode::Echo => request.into_body(),
+        Mode::Ignore => AxumBody::from("ignored"),
+        Mode::Silent => AxumBody::new(Silent { has_begun: false }),
+    };
+    let listener = Listener::bind(address, None)?;
+    listening_on(listener.address())?;
+    let stop = async { drop(stop_signal().await) };
+    degu_server::hyper::serve(listener, options, Router::new().fallback(answer), stop).await?;
+    Ok(())
+}
+
+fn listening_on(address: &Address) -> io::Result<()> {
+    writeln!(io::stdout(), "listening on {address}")?;
+    io::stdout().flush()
 }
 
 #[cfg(unix)]

@@ -1,6 +1,9 @@
 //! The examples as programs: what others probe us with must keep its command line.
 
-use std::{io::Write, process::Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use crate::common::{Serving, program};
 
@@ -68,6 +71,32 @@ fn drive_reports_a_line_of_json_for_each_line() {
         assert_eq!(lines[2]["ok"], false);
     }
     echo.stop("INT");
+}
+
+#[test]
+fn readers_of_a_silent_feed_make_room_when_they_close() {
+    fn ask(address: &str) -> (TcpStream, String) {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        let mut reader = BufReader::new(&stream);
+        // All of it, since closing a socket with input unread would be a reset.
+        while !answer.ends_with("no news\n") && reader.read_line(&mut answer).unwrap_or(0) > 0 {}
+        (stream, answer)
+    }
+    for on_hyper in [&[][..], &["--hyper"]] {
+        let mut echo = program("echo");
+        echo.args(["127.0.0.1:0", "--silent", "--max-connections", "3"]).args(on_hyper);
+        let echo = Serving::start(&mut echo);
+        let readers: Vec<_> = (0..3).map(|_| ask(&echo.address)).collect();
+        assert!(readers.iter().all(|(_, answer)| answer.starts_with("HTTP/1.1 200 OK\r\n")));
+        drop(readers);
+        let end = Instant::now() + Duration::from_secs(20);
+        // At the cap a newcomer is refused after two seconds.
+        while !ask(&echo.address).1.starts_with("HTTP/1.1 200 OK\r\n") {
+            assert!(Instant::now() < end, "{on_hyper:?}: the readers are still there");
+        }
+    }
 }
 
 #[cfg(feature = "tls")]

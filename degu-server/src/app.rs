@@ -93,7 +93,8 @@ pub trait App: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when the peer goes away, when a deadline of the connection is over, and at the end of a
-    /// shutdown's grace.
+    /// shutdown's grace. A peer that closes a TCP connection is found to be away after
+    /// [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default; one that closes a Unix socket, at once.
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response;
 }
 

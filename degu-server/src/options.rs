@@ -38,6 +38,7 @@ pub(crate) struct Deadlines {
     /// The window of time in which a peer that still sends after the last response has to get on, at the same rate.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
+    pub(crate) half_close: u32,
 }
 
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
@@ -92,6 +93,7 @@ impl Options {
                 // As nginx has it (`lingering_timeout`).
                 linger: 5,
                 handler: u32::MAX,
+                half_close: 3,
             },
             #[cfg(feature = "tls")]
             tls: None,
@@ -156,6 +158,24 @@ impl Options {
     #[must_use]
     pub fn handler_deadline(mut self, deadline: Option<Duration>) -> Self {
         self.deadlines.handler = seconds(deadline);
+        self
+    }
+
+    /// Sets how long an exchange goes on without a byte either way after the client has ended its side of a TCP connection,
+    /// by FIN or, under TLS, by close_notify. Then the handler and the response's body are dropped, and the connection is
+    /// closed without a word.
+    ///
+    /// A client that closes its socket sends nothing else, so that it cannot be told from one that has half-closed the
+    /// connection and reads on, as `nc -N` does: without a limit, every feed that a client leaves would keep its connection.
+    /// Time in which the client is waited for to take a response does not count: that is what [`progress`](Self::progress) is
+    /// for. On a Unix socket a close shows at once and a half-close has no limit, and a reset ends an exchange on every kind
+    /// of socket.
+    ///
+    /// Default: 3 s (hyper drops the request at once). Raise it for clients that half-close and wait longer than that for
+    /// an answer. `None` waits forever.
+    #[must_use]
+    pub fn half_close_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.deadlines.half_close = seconds(timeout);
         self
     }
 

@@ -203,12 +203,13 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// There is no socket.
+    /// There is no socket, or what the system says of one.
     pub fn listen<A: App>(self, listeners: impl IntoIterator<Item = Listener>, app: A) -> io::Result<Server<A>> {
         let listeners: Vec<_> = listeners.into_iter().collect();
         if listeners.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an address to listen on"));
         }
+        listeners.iter().try_for_each(|listener| listener.detect_dead_peers(&self.deadlines))?;
         Ok(Server::new(listeners, self, app))
     }
 }

@@ -11,6 +11,7 @@ mod early_answers;
 mod exchanges;
 mod failures;
 mod forms;
+mod gone;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;

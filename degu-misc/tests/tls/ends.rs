@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use degu_client::{Client, Fault, blocking};
 use degu_misc::TempPki;
 use degu_server::{Address, Body, BoxError, Chunk, Handle, IntoResponse, Request, Response, Session};
 
-use super::kit::{Bare, CLIENT, End, REQUEST, SECOND, Version, both, client, one_thread, run, serve, who};
+use super::kit::{Bare, CLIENT, End, PATIENCE, REQUEST, SECOND, Version, both, client, one_thread, run, serve, who};
 
 /// A server that answers one request of each client with `response`, and ends the connection with or without a
 /// close_notify.
@@ -166,6 +166,86 @@ fn a_client_that_ends_its_side_still_gets_its_answer() {
         bare.socket.shutdown(Shutdown::Write).unwrap();
         assert_eq!(bare.rest(), (SAID.to_owned(), End::Told), "{version:?}, {notify}");
     }
+}
+
+/// Tells that a handler has been dropped.
+struct Tell(Sender<()>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// How a client of TLS goes away.
+#[derive(Clone, Copy, Debug)]
+enum Leave {
+    /// With close_notify and FIN.
+    Close,
+    /// With FIN alone, as many clients do.
+    Fin,
+    /// With close_notify, and the socket stays open.
+    Notify,
+    Reset,
+}
+
+/// Lets clients go away in every way from handlers that wait.
+fn clients_leave(pki: &TempPki, address: &Address, begun: &Receiver<()>, dropped: &Receiver<()>) {
+    let ways = [Leave::Close, Leave::Fin, Leave::Notify, Leave::Reset];
+    let mut open = Vec::new();
+    for (version, leave) in Version::BOTH.into_iter().flat_map(|version| ways.map(|leave| (version, leave))) {
+        let mut bare = Bare::connect(address, &version.client_tls(pki));
+        bare.send(REQUEST);
+        begun.recv_timeout(PATIENCE.unwrap()).unwrap();
+        if matches!(leave, Leave::Close | Leave::Notify) {
+            bare.close();
+        }
+        match leave {
+            Leave::Close | Leave::Fin => bare.socket.shutdown(Shutdown::Write).unwrap(),
+            Leave::Notify => {}
+            Leave::Reset => {
+                socket2::SockRef::from(&bare.socket).set_linger(Some(Duration::ZERO)).unwrap();
+                continue;
+            }
+        }
+        open.push(bare);
+    }
+    for number in 0..8 {
+        dropped.recv_timeout(PATIENCE.unwrap()).unwrap_or_else(|_| panic!("{number} of 8 have been dropped"));
+    }
+}
+
+#[test]
+fn a_client_that_closes_is_noticed_while_the_app_waits() {
+    let pki = TempPki::new();
+    let ((begin, begun), (told, dropped)) = (channel(), channel());
+    let app = async move |_: &mut Session, _: Request<'_>| {
+        begin.send(()).unwrap();
+        let _tell = Tell(told.clone());
+        std::future::pending::<&str>().await
+    };
+    let server = serve(one_thread().half_close_timeout(SECOND), &pki.server_tls(), app);
+    clients_leave(&pki, server.address(), &begun, &dropped);
+}
+
+#[test]
+fn a_client_that_closes_is_noticed_while_a_service_waits() {
+    let pki = TempPki::new();
+    let ((begin, begun), (told, dropped)) = (channel(), channel());
+    let service = axum::Router::new().fallback(async move || {
+        begin.send(()).unwrap();
+        let _tell = Tell(told.clone());
+        std::future::pending::<&str>().await
+    });
+    let listener = degu_server::Listener::bind(Address::IPV6_LOOPBACK, None).unwrap();
+    let address = listener.address().clone();
+    let options = one_thread().half_close_timeout(SECOND).tls(pki.server_tls());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let serving = std::thread::spawn(|| run(degu_server::hyper::serve(listener, options, service, stopped)));
+    clients_leave(&pki, &address, &begun, &dropped);
+    drop(stop);
+    serving.join().unwrap().unwrap();
 }
 
 #[test]

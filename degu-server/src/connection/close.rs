@@ -73,7 +73,7 @@ impl CloseReason {
     pub(super) fn count(&self, counters: &Counters) {
         match self {
             Self::Peer(error) => counters.add_fault(error.fault),
-            Self::Gone(_) => counters.add_gone(),
+            Self::Gone(_) | Self::Deadline(Wait::HalfClosed) => counters.add_gone(),
             Self::Deadline(_) => counters.add_deadline(),
             #[cfg(feature = "tls")]
             Self::Handshake(_) => counters.add_handshake_failure(),
@@ -99,6 +99,7 @@ impl CloseReason {
             #[cfg(feature = "tls")]
             Self::Handshake(_) => "the handshake failed",
             Self::Deadline(Wait::Linger) => "the peer did not close",
+            Self::Deadline(Wait::HalfClosed) => "the peer ended its side, and no byte moved for half_close_timeout",
             Self::Gone(_) => "the peer is gone",
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",

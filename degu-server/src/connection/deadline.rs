@@ -28,6 +28,8 @@ pub(crate) enum Wait {
     Write,
     /// The peer's end of the connection, after ours.
     Linger,
+    /// Any byte, after the peer has ended its side: it may have closed its socket.
+    HalfClosed,
 }
 
 /// The number of seconds for which input is read and dropped after the last response, however fast it comes. nginx does so
@@ -63,12 +65,15 @@ pub(crate) struct Deadline {
     handler: Option<u32>,
     /// Nothing is read from the peer for now, so that its disappearance has to be asked for, once a second.
     is_deaf: bool,
+    /// The second in which the last byte moved, or the peer's end was noticed, while the peer may have closed its socket.
+    half_closed: Option<u32>,
 }
 
 impl Deadline {
     /// Begins or ends an exchange: what was charged is forgotten.
     pub(crate) fn restart(&mut self) {
         (self.wait, self.account, self.charged) = (Wait::Handler, Account::None, 0);
+        self.half_closed = None;
     }
 
     /// Notes that a handler has begun.
@@ -86,6 +91,11 @@ impl Deadline {
         self.is_deaf = is_deaf;
     }
 
+    /// Notes that the peer has ended its side, which over TCP is all that shows of a peer that closes its socket.
+    pub(crate) fn half_close(&mut self, now: u32) {
+        self.half_closed.get_or_insert(now);
+    }
+
     /// Notes what the connection waits for from now on. What was charged stays where it is charged to the same account,
     /// however often the handler works in between.
     pub(crate) fn wait(&mut self, wait: Wait, now: u32) {
@@ -95,7 +105,7 @@ impl Deadline {
         self.charged = self.charged(now);
         (self.wait, self.since) = (wait, now);
         let account = match wait {
-            Wait::Handler => return,
+            Wait::Handler | Wait::HalfClosed => return,
             #[cfg(feature = "tls")]
             Wait::Handshake => Account::Handshake,
             Wait::Request | Wait::Idle => Account::Request,
@@ -109,8 +119,11 @@ impl Deadline {
     }
 
     /// Notes that bytes came or went.
-    pub(crate) const fn moved(&mut self, bytes: usize) {
+    pub(crate) const fn moved(&mut self, bytes: usize, now: u32) {
         self.moved += bytes as u64;
+        if let Some(since) = &mut self.half_closed {
+            *since = now;
+        }
     }
 
     /// Returns whether a connection with buffers has waited for a request for a whole second.
@@ -122,6 +135,11 @@ impl Deadline {
     pub(crate) fn expired(&mut self, now: u32, deadlines: &Deadlines) -> Option<Wait> {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
+        }
+        // A peer that has closed its socket blocks no write, so that one that does is held to its progress instead.
+        let is_still = self.half_closed.is_some_and(|since| now - since > deadlines.half_close);
+        if is_still && self.wait == Wait::Handler {
+            return Some(Wait::HalfClosed);
         }
         let limit = self.limit(deadlines)?;
         // The first second may have been a moment, so it does not count.
@@ -160,7 +178,7 @@ impl Deadline {
 
     const fn limit(&self, deadlines: &Deadlines) -> Option<u32> {
         Some(match self.wait {
-            Wait::Handler => return None,
+            Wait::Handler | Wait::HalfClosed => return None,
             #[cfg(feature = "tls")]
             Wait::Handshake => deadlines.handshake,
             Wait::Request | Wait::Idle => deadlines.idle,
@@ -184,6 +202,7 @@ mod tests {
         rate: 10,
         linger: 1,
         handler: 7,
+        half_close: 2,
     };
 
     /// Counts seconds from `now` on until the deadline has expired. It must not have anything to judge before it is due.
@@ -215,7 +234,7 @@ mod tests {
         let mut deadline = Deadline::default();
         for now in 0..4 {
             deadline.wait(Wait::Head, now);
-            deadline.moved(1000);
+            deadline.moved(1000, now);
             assert_eq!(deadline.expired(now, &DEADLINES), None);
             deadline.wait(Wait::Handler, now);
             deadline.wait(Wait::Head, now);
@@ -230,7 +249,7 @@ mod tests {
         for bytes in [40, 40, 39] {
             for _ in 0..5 {
                 deadline.wait(Wait::Body, now);
-                deadline.moved(bytes / 5 + usize::from(bytes == 39));
+                deadline.moved(bytes / 5 + usize::from(bytes == 39), now);
                 now += 1;
                 assert_eq!(deadline.expired(now, &DEADLINES), None, "{bytes} bytes, second {now}");
                 // The handler works in between, which costs the peer nothing.
@@ -272,6 +291,23 @@ mod tests {
             deadline.wait(Wait::Request, now);
         }
         assert_eq!(deadline.expired(6, &DEADLINES), Some(Wait::Request));
+    }
+
+    #[test]
+    fn a_half_closed_peer_has_its_time_from_the_last_byte_on() {
+        let mut deadline = Deadline::default();
+        deadline.set_deaf(true);
+        deadline.half_close(3);
+        deadline.half_close(4);
+        assert_eq!(deadline.expired(5, &DEADLINES), None);
+        deadline.moved(1, 5);
+        assert_eq!(expires(&mut deadline, 5), Some((8, Wait::HalfClosed)));
+
+        // One that takes a response slowly has not closed its socket.
+        deadline.wait(Wait::Write, 8);
+        assert_eq!(expires(&mut deadline, 8), Some((13, Wait::Write)));
+        deadline.restart();
+        assert_eq!(expires(&mut deadline, 13), None);
     }
 
     #[test]

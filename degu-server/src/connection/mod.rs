@@ -257,7 +257,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         }
         let is_silent = !wire.place.worker.options.answers_faults() && !reason.is_ours();
         match (reason, reason.status()) {
-            (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write), _) => return Ok(()),
+            (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed), _) => return Ok(()),
             // Nothing is written into a response that has begun.
             (_, Some(status)) if !is_silent => drop(wire.machine.refuse(status)),
             _ => wire.machine.cut(),

@@ -15,7 +15,7 @@ use super::close::{CloseReason, caught};
 use super::deadline::{Deadline, LINGER_IN_ALL, Wait};
 use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
-use crate::stream::{Stream, Transport};
+use crate::stream::{PeerState, Stream, Transport};
 use crate::worker_state::{Place, WorkerState};
 
 /// The number of bytes that are read ahead of a handler that does not ask for them, so that the end of a connection shows
@@ -329,7 +329,7 @@ impl<T: Transport> Wire<T> {
             while !self.is_eof && self.place.worker.seconds() < end {
                 self.check()?;
                 let read = ready!(self.poll_discard(cx))?;
-                self.deadline.moved(read);
+                self.deadline.moved(read, self.place.worker.seconds());
             }
             Poll::Ready(Ok(()))
         })
@@ -348,9 +348,12 @@ impl<T: Transport> Wire<T> {
         let reads = !self.is_eof && (is_wanted || discards || self.machine.buffered().len() < READ_AHEAD);
         if reads {
             has_moved |= if discards { self.poll_discard(cx)? } else { self.poll_read(cx)? }.is_ready();
-        } else if self.stream.is_hung_up() {
-            // A peer that has half-closed still reads; one that is gone does not.
-            return Poll::Ready(Err(CloseReason::Gone(None)));
+        } else {
+            match self.stream.peer(self.is_eof) {
+                PeerState::Present => {}
+                PeerState::HalfClosed => self.deadline.half_close(self.place.worker.seconds()),
+                PeerState::Gone => return Poll::Ready(Err(CloseReason::Gone(None))),
+            }
         }
         self.deadline.set_deaf(!reads);
         self.wait(match () {
@@ -373,7 +376,7 @@ impl<T: Transport> Wire<T> {
             };
             self.machine.transmitted(written);
             self.sent += written as u64;
-            self.deadline.moved(written);
+            self.deadline.moved(written, self.place.worker.seconds());
         }
         Poll::Ready(Ok(()))
     }
@@ -401,6 +404,6 @@ impl<T: Transport> Wire<T> {
             self.machine.receive_eof();
         }
         self.received += read as u64;
-        self.deadline.moved(read);
+        self.deadline.moved(read, self.place.worker.seconds());
     }
 }

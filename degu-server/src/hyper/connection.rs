@@ -113,7 +113,7 @@ impl Taken {
             End::Done(Ok(())) => false,
             // hyper has answered.
             End::Done(Err(error)) => !error.is_parse(),
-            End::Deadline(wait) => *wait == Wait::Write || last.amid_output,
+            End::Deadline(wait) => matches!(wait, Wait::Write | Wait::HalfClosed) || last.amid_output,
             End::Grace => last.under_way,
         };
         if cut {
@@ -250,7 +250,7 @@ async fn linger(mut socket: Stream<Socket>, options: &Options, mut word: &[u8]) 
         }
         loop {
             match ready!(socket.poll_read_slice(cx, &mut scratch)) {
-                Ok(read) if read > 0 => deadline.moved(read),
+                Ok(read) if read > 0 => deadline.moved(read, now),
                 _ => return Poll::Ready(()),
             }
         }

@@ -42,14 +42,16 @@
 //! | [`progress`](Options::progress) | a body that the service polls | 408; cut, if the response has begun |
 //! | [`progress`](Options::progress) | a response, while the peer does not take it | cut |
 //! | [`handler_deadline`](Options::handler_deadline) | the service, until its response begins | 503, and the future is dropped |
+//! | [`half_close_timeout`](Options::half_close_timeout) | an exchange whose peer has ended its side | cut |
 //! | [`shutdown_grace`](Options::shutdown_grace) | all of a shutdown, connections after an upgrade included | cut |
 //!
 //! Octets that hyper reads together with the request before them belong to that one: a head that begins there, behind a
 //! pipelined request, is held to `idle` and not to `head_deadline`, and a shutdown does not wait for it.
 //!
 //! A service that fails or panics is answered for with 500, one whose body does with a cut; either loses its connection
-//! and no other. A peer that is gone for good cancels its handler within a second; one that has only said its last word
-//! does not.
+//! and no other. A peer that closes a Unix socket or resets a TCP connection cancels its handler at once, or within a second
+//! if input has come that is not read yet. One that ends its side of a TCP connection, which is what closing looks like
+//! there, has [`half_close_timeout`](Options::half_close_timeout) for the answer.
 //!
 //! # What is hyper's
 //!
@@ -98,7 +100,7 @@ use crate::{Listener, Options};
 ///
 /// # Errors
 ///
-/// The socket could not be registered with the runtime, or `options` has an `on_connect`
+/// The socket could not be registered with the runtime or set up, or `options` has an `on_connect`
 /// ([`InvalidInput`](std::io::ErrorKind::InvalidInput)).
 ///
 /// # Panics
@@ -126,6 +128,7 @@ where
         let why = "on_connect is for apps on Degu's own workers: let the service look at its Caller";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
     }
+    listener.detect_dead_peers(&options.deadlines)?;
     let options = Arc::new(options.workers(1));
     let state = Arc::new(options.state());
     let _stop = BeginOnDrop(state.clone(), Phase::Draining);

@@ -93,7 +93,8 @@ impl Pulse {
 
     pub(super) fn received(&self, octets: usize) {
         let mut state = self.lock();
-        state.deadline.moved(octets);
+        let now = state.seconds;
+        state.deadline.moved(octets, now);
         state.begun |= state.held == 0;
     }
 
@@ -112,7 +113,8 @@ impl Pulse {
     pub(super) fn wrote(&self, octets: Option<usize>) {
         let mut state = self.lock();
         state.blocked = octets.is_none();
-        state.deadline.moved(octets.unwrap_or(0));
+        let now = state.seconds;
+        state.deadline.moved(octets.unwrap_or(0), now);
         state.note();
     }
 
@@ -121,10 +123,21 @@ impl Pulse {
         std::mem::take(&mut self.lock().rests)
     }
 
-    /// Whether to look if the peer is still there, which is asked once a second during an exchange.
+    /// Returns whether an exchange is under way.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.lock().held > 0
+    }
+
+    /// Returns whether to ask if the peer is still there, which is so once a second.
     pub(super) fn looks(&self) -> bool {
+        std::mem::take(&mut self.lock().second)
+    }
+
+    /// Notes that the peer has ended its side: it may have closed its socket.
+    pub(super) fn half_close(&self) {
         let mut state = self.lock();
-        std::mem::take(&mut state.second) && state.held > 0
+        let now = state.seconds;
+        state.deadline.half_close(now);
     }
 
     pub(super) fn is_cut(&self) -> bool {

@@ -5,14 +5,21 @@ mod unix;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use degu_wire::{Address, AddressError, AddressFault, SocketName};
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{getsockopt, sockopt};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
 pub(crate) use accept::{Accepted, Accepting};
 use unix::{BACKLOG, SocketFile};
+
+use crate::options::Deadlines;
+
+/// After 30 s of silence a peer is asked whether it is there, and has 45 s for the answer.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(3);
 
 /// A listening socket, which was bound here or is inherited from the process's parent.
 ///
@@ -89,6 +96,26 @@ impl Listener {
         Ok(Self { file, socket, address })
     }
 
+    /// Lets the kernel find out which peers are gone without a word, their cable pulled say, for all TCP connections that are
+    /// accepted from here: they inherit what is set on this socket.
+    ///
+    /// Keepalive probes find the idle ones. The user timeout is for those to which something is on its way; it counts the
+    /// time in which a peer that is there has no room too, so that it must not be shorter than what [`Deadlines`] allow a
+    /// write: two windows, each of which may be late by a second.
+    pub(crate) fn detect_dead_peers(&self, deadlines: &Deadlines) -> io::Result<()> {
+        if self.address.is_unix() {
+            return Ok(());
+        }
+        self.socket.set_tcp_keepalive(&KEEPALIVE)?;
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        if deadlines.progress < u32::MAX {
+            let timeout = Duration::from_secs(2 * (u64::from(deadlines.progress) + 1));
+            self.socket.set_tcp_user_timeout(Some(timeout))?;
+        }
+        let _ = deadlines;
+        Ok(())
+    }
+
     /// Returns the address that the kernel bound, with the port or the name that it chose.
     pub const fn address(&self) -> &Address {
         &self.address
@@ -124,4 +151,23 @@ fn address_of(address: &SockAddr) -> Option<Address> {
 
 fn invalid(fault: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_connections_notice_a_pulled_cable() {
+        let options = crate::Server::options().progress(1024, Some(Duration::from_secs(60)));
+        let listener = Listener::bind(Address::IPV4_LOOPBACK, None).unwrap();
+        listener.detect_dead_peers(&options.deadlines).unwrap();
+        let address = std::net::SocketAddr::try_from(listener.address()).unwrap();
+        let _peer = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = listener.socket.accept().unwrap();
+        assert!(accepted.keepalive().unwrap());
+        assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+        #[cfg(any(target_os = "android", target_os = "linux"))]
+        assert_eq!(accepted.tcp_user_timeout().unwrap(), Some(Duration::from_secs(122)));
+    }
 }

@@ -13,6 +13,7 @@ mod plan;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
+#[cfg(any(feature = "hyper", feature = "tls"))]
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 
 use crate::options::ErrorReply;
 use crate::state::{Phase, ServerState};
-use crate::stream::Transport;
+use crate::stream::{PeerState, Transport};
 use crate::worker::Worker;
 use crate::{Credentials, Handle, Server};
 use app::{Shared, Simulated};
@@ -85,8 +86,12 @@ impl Transport for Pipe {
         Ok(())
     }
 
-    fn is_hung_up(&self) -> bool {
-        self.is_hung_up()
+    fn peer(&self, is_eof: bool) -> PeerState {
+        match self.is_hung_up() {
+            true => PeerState::Gone,
+            false if self.has_half_closed(is_eof) => PeerState::HalfClosed,
+            false => PeerState::Present,
+        }
     }
 
     fn has_input(&self) -> bool {

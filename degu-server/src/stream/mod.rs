@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 
 pub(crate) use socket::Socket;
-pub(crate) use transport::Transport;
+pub(crate) use transport::{PeerState, Transport};
 
 /// The byte stream of a connection.
 #[derive(Debug)]
@@ -112,9 +112,9 @@ impl<T: Transport> Stream<T> {
         self.transport.rest()
     }
 
-    /// Returns whether the peer is gone for good. A half-close does not show here: that peer may still read.
-    pub(crate) fn is_hung_up(&self) -> bool {
-        self.transport.is_hung_up()
+    /// Returns what is known of the peer. `is_eof` says that the end of its input has been read, under TLS close_notify.
+    pub(crate) fn peer(&self, is_eof: bool) -> PeerState {
+        self.transport.peer(is_eof)
     }
 
     /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have heard yet.

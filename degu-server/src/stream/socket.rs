@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -20,7 +20,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::transport::Transport;
+use super::transport::{PeerState, Transport};
 use crate::listen::Accepted;
 use crate::{Credentials, credentials};
 
@@ -193,8 +193,14 @@ impl Transport for Socket {
         if let Self::Unix(socket) = self { socket.register(false) } else { Ok(()) }
     }
 
-    fn is_hung_up(&self) -> bool {
-        self.state(PollFlags::empty()).intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
+    fn peer(&self, is_eof: bool) -> PeerState {
+        if self.state(PollFlags::empty()).intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
+            return PeerState::Gone;
+        }
+        match self {
+            Self::Tcp(stream) if is_eof || has_ended(stream) => PeerState::HalfClosed,
+            _ => PeerState::Present,
+        }
     }
 
     fn has_input(&self) -> bool {
@@ -214,6 +220,12 @@ impl Transport for Socket {
             let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
         }
     }
+}
+
+/// Returns whether the end of the peer's input has arrived, read or not. The runtime remembers that from the event.
+fn has_ended(stream: &TcpStream) -> bool {
+    let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
+    matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
 }
 
 #[expect(

@@ -8,6 +8,17 @@ use degu_wire::Address;
 
 use crate::Credentials;
 
+/// What is known of the peer of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerState {
+    /// It reads. On a Unix socket it may have half-closed the connection.
+    Present,
+    /// It has ended its side of a TCP connection. One that has closed its socket looks the same as one that still reads.
+    HalfClosed,
+    /// It has closed a Unix socket, or reset a TCP connection.
+    Gone,
+}
+
 /// A connected, non-blocking byte stream: a [`Socket`](super::Socket) in production, a pipe in memory in the simulation.
 pub(crate) trait Transport: Sized + 'static {
     /// An accepted connection on its way to its worker's thread.
@@ -41,8 +52,8 @@ pub(crate) trait Transport: Sized + 'static {
     /// Goes back to the cheapest way of waiting for input. Called when a connection becomes idle.
     fn rest(&mut self) -> io::Result<()>;
 
-    /// Returns whether the peer is gone for good. A half-close does not show here: that peer may still read.
-    fn is_hung_up(&self) -> bool;
+    /// Returns what is known of the peer. `is_eof` says that the end of its input has been read.
+    fn peer(&self, is_eof: bool) -> PeerState;
 
     /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have heard yet.
     fn has_input(&self) -> bool;

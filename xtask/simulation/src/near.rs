@@ -82,6 +82,12 @@ impl Pipe {
         state.is_broken() || state.up.ended.is_some() && state.down.ends.is_some()
     }
 
+    /// Whether the peer has ended its side of a TCP connection; `is_eof` says that the end has been read.
+    pub fn has_half_closed(&self, is_eof: bool) -> bool {
+        let state = self.state();
+        state.transport == Transport::Tcp && (is_eof || state.up.ended.is_some())
+    }
+
     /// Says that nothing more will be written.
     pub fn shut_down_writing(&self) {
         self.state().down.ends.get_or_insert(End::Finished);
