@@ -116,6 +116,7 @@ impl Peer<'_> {
             // It came before its request had gone out: what is left goes on behind it.
             if self.writes {
                 let mut octets = Vec::new();
+                open.machine.send_body_anyway();
                 while open.machine.is_sending() {
                     let sent = match open.parts.pop_front() {
                         Some(part) => open.machine.send_part(part),

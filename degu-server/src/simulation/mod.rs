@@ -13,7 +13,6 @@ mod plan;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-#[cfg(any(feature = "hyper", feature = "tls"))]
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
