@@ -68,7 +68,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// The file can not be read ([`Kind::Read`]), or has no certificate ([`Kind::Pem`]).
+    /// The file cannot be read ([`Kind::Read`]), or has no certificate ([`Kind::Pem`]).
     pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::new().with_pem_file(path)
     }
@@ -78,7 +78,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// The folder or a file can not be read ([`Kind::Read`]), a file has no certificate ([`Kind::Pem`]), or there is no
+    /// The folder or a file cannot be read ([`Kind::Read`]), a file has no certificate ([`Kind::Pem`]), or there is no
     /// file ([`Kind::NoTrust`]).
     pub fn from_pem_dir(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::new().with_pem_dir(path)
@@ -140,7 +140,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// The file can not be read ([`Kind::Read`]), or has no list ([`Kind::Pem`]).
+    /// The file cannot be read ([`Kind::Read`]), or has no list ([`Kind::Pem`]).
     pub fn with_crl_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let source = Source::file(&path);
         let lists = source::crls(&source::read(path.as_ref())?, &source)?;

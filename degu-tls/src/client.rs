@@ -35,7 +35,7 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// new connections.
 ///
 /// To leave the name unchecked is for peers that have none, such as two devices on a link, where every certificate of
-/// the CA is as good as any other. With the system's CAs that would trust everybody, so that it can not be said:
+/// the CA is as good as any other. With the system's CAs that would trust everybody, so that it cannot be said:
 ///
 /// ```compile_fail,E0599
 /// degu_tls::ClientTls::system().without_name_check();
@@ -132,7 +132,7 @@ impl ClientTls {
     ///
     /// # Errors
     ///
-    /// Any of building. Then nothing has changed. What was given in memory can not be read again, and with pins alone
+    /// Any of building. Then nothing has changed. What was given in memory cannot be read again, and with pins alone
     /// there is nothing to read ([`Kind::Reload`]).
     pub fn reload(&self) -> Result<(), Error> {
         self.0.reload()
@@ -275,7 +275,7 @@ impl policy::Recipe for Recipe {
             Servers::System => {
                 let verifier = rustls_platform_verifier::Verifier::new(crypto.provider.clone());
                 Trust::System(verifier.map_err(|error| {
-                    Error::caller(Kind::NoTrust, format!("the system's CAs can not be used ({error})"))
+                    Error::caller(Kind::NoTrust, format!("the system's CAs cannot be used ({error})"))
                         .with_source(error)
                 })?)
             }

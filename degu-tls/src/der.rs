@@ -23,13 +23,11 @@ impl<'a> Reader<'a> {
         let [tag, length, rest @ ..] = self.0 else { return None };
         let (length, rest) = match *length {
             short @ 0..=0x7f => (usize::from(short), rest),
-            // Four octets of length are more than a certificate or a list ever needs.
+            // Four bytes of length are more than a certificate or a list ever needs.
             long @ 0x81..=0x84 => {
-                let (octets, rest) = rest.split_at_checked(usize::from(long - 0x80))?;
+                let (bytes, rest) = rest.split_at_checked(usize::from(long - 0x80))?;
                 (
-                    octets
-                        .iter()
-                        .try_fold(0usize, |sum, octet| sum.checked_mul(256)?.checked_add(usize::from(*octet)))?,
+                    bytes.iter().try_fold(0usize, |sum, byte| sum.checked_mul(256)?.checked_add(usize::from(*byte)))?,
                     rest,
                 )
             }
@@ -64,7 +62,7 @@ pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
     }
     let key = spki.take(BIT_STRING)?.strip_prefix(&[0])?;
     let modulus = Reader(Reader(key).take(SEQUENCE)?).take(INTEGER)?;
-    let zeros = modulus.iter().take_while(|octet| **octet == 0).count();
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
     let first = modulus.get(zeros)?;
     Some((modulus.len() - zeros) * 8 - first.leading_zeros() as usize)
 }

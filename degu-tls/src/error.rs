@@ -18,7 +18,7 @@ use rustls::AlertDescription;
 ///
 /// let error: Error = Cas::from_pem_file("no/such/clients.pem").unwrap_err();
 /// assert_eq!((error.kind(), error.blame()), (Kind::Read, Blame::System));
-/// assert!(error.to_string().starts_with("no/such/clients.pem can not be read: "));
+/// assert!(error.to_string().starts_with("no/such/clients.pem cannot be read: "));
 /// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
@@ -39,7 +39,7 @@ pub enum Blame {
     Peer,
     /// Our caller: a file with the wrong content, a choice that is missing.
     Caller,
-    /// The system: a file that can not be read, a connection that broke.
+    /// The system: a file that cannot be read, a connection that broke.
     System,
 }
 
@@ -132,13 +132,13 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A file or folder can not be read.
+    /// A file or folder cannot be read.
     Read "check the path and who may read it",
     /// A PEM file has no section of the right kind, or a malformed one.
     Pem "the file must have PEM sections (`-----BEGIN …-----`) of the right kind",
     /// A certificate that is not DER of X.509 version 3, or that has an extension nobody knows and that is critical.
     Malformed "it must be X.509 version 3 (RFC 5280)",
-    /// A private key that the provider can not use.
+    /// A private key that the provider cannot use.
     Key "it must be PKCS #8, PKCS #1 or SEC 1, unencrypted, for ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
     /// The private key is not the certificate's.
     KeyMismatch "give the key that the certificate was issued for: a renewal may have written only one of the two",
@@ -158,14 +158,14 @@ kinds! {
     NoTrust "give at least one",
     /// A CA without a revocation list, beside CAs that have one.
     CrlMissing "give a list of every CA, or of none",
-    /// A revocation list that can not be used: malformed, a delta, indirect, or with a signature that does not verify.
+    /// A revocation list that cannot be used: malformed, a delta, indirect, or with a signature that does not verify.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
     /// A revocation list is past its next update.
     CrlExpired "fetch the current list and reload",
     /// No revocation list tells about a certificate of the chain.
     RevocationUnknown "give the list of the CA that issued it; once there is a list, the whole chain is checked",
     /// A certificate of the chain was revoked.
-    Revoked "it can not be used any more: issue another one",
+    Revoked "it cannot be used any more: issue another one",
     /// Nothing leads from the certificate to a CA that we trust.
     UnknownIssuer "add the CA, or let the peer send the intermediate certificates in its PEM file",
     /// The certificate vouches for itself.
@@ -202,7 +202,7 @@ kinds! {
     Closed "the peer, or something between, gave up without saying why: see the peer's log",
     /// The connection broke.
     Io "",
-    /// The time or random numbers can not be had.
+    /// The time or random numbers cannot be had.
     System "",
 }
 
@@ -253,7 +253,7 @@ const fn alert_advice(alert: AlertDescription) -> &'static str {
     match alert {
         A::UnknownCA => {
             "the peer does not trust the CA of our certificate, misses an intermediate certificate in our PEM file, or \
-             can not tell whether it was revoked"
+             cannot tell whether it was revoked"
         }
         A::CertificateExpired => "our certificate has expired or is not valid yet, by the clock of the peer",
         A::CertificateRevoked => "our certificate was revoked",

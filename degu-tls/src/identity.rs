@@ -41,7 +41,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// A file can not be read ([`Kind::Read`]), has no section of the right kind ([`Kind::Pem`]), an encrypted key
+    /// A file cannot be read ([`Kind::Read`]), has no section of the right kind ([`Kind::Pem`]), an encrypted key
     /// ([`Kind::Key`]), or a certificate that is malformed ([`Kind::Malformed`]).
     pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, Error> {
         let (source, key_source) = (Source::file(&certificates), Source::file(&key));
@@ -123,7 +123,7 @@ impl Identity {
                     Error::caller(Kind::Malformed, format!("the certificate of {source} is malformed"))
                 }
                 error => {
-                    let what = format!("the private key of {key_source} can not be used ({error})");
+                    let what = format!("the private key of {key_source} cannot be used ({error})");
                     Error::caller(Kind::Key, what).with_source(error)
                 }
             },
@@ -144,7 +144,7 @@ impl Identity {
             Ok(webpki::Error::RequiredEkuNotFoundContext(_)) => {
                 refuse(Kind::Purpose, format!("is not for a {side} (extended key usage)"))
             }
-            Ok(error) => refuse(Kind::Malformed, format!("can not be used ({error})")),
+            Ok(error) => refuse(Kind::Malformed, format!("cannot be used ({error})")),
             Err((kind, text)) => refuse(kind, text),
         }
     }

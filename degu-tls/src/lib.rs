@@ -1,7 +1,7 @@
 //! TLS policy over rustls and webpki: who may call, who vouched for the caller, and what to say when it is refused.
 //!
 //! Two policies, [`ServerTls`] and [`ClientTls`], are built from an [`Identity`] (a certificate with its key) and [`Cas`]
-//! (the authorities that vouch for peers). A connection made with them has a [`PeerIdentity`]; one that can not be made
+//! (the authorities that vouch for peers). A connection made with them has a [`PeerIdentity`]; one that cannot be made
 //! has an [`Error`] that names the file or the certificate and says what to do. The sockets and HTTP are the business of
 //! degu-server and degu-client, which come in through [`drive`].
 //!
@@ -17,7 +17,7 @@
 //!     Ok((server, client))
 //! }
 //! # let error = policies().unwrap_err();
-//! # assert!(error.explain().starts_with("device.pem can not be read: "));
+//! # assert!(error.explain().starts_with("device.pem cannot be read: "));
 //! ```
 //!
 //! # What is verified

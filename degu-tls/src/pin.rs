@@ -26,12 +26,12 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 pub struct SpkiPin([u8; 32]);
 
 impl SpkiPin {
-    /// From the 32 octets of the hash.
+    /// From the 32 bytes of the hash.
     pub const fn from_sha256(hash: [u8; 32]) -> Self {
         Self(hash)
     }
 
-    /// The 32 octets of the hash.
+    /// The 32 bytes of the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -97,7 +97,7 @@ mod tests {
             "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
             "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuF=",
             "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFUU=",
-            // The same octets with a bit set behind them.
+            // The same bytes with a bit set behind them.
             "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFV=",
             // The alphabet of URLs.
             "sha256/47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=",

@@ -94,7 +94,7 @@ impl ServerTls {
     /// # Errors
     ///
     /// Any of building. Then nothing has changed, and the policy from before goes on; a half-written pair of
-    /// certificate and key is such an error. Something that was given in memory can not be read again
+    /// certificate and key is such an error. Something that was given in memory cannot be read again
     /// ([`Kind::Reload`]).
     pub fn reload(&self) -> Result<(), Error> {
         self.0.reload()

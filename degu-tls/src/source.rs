@@ -38,7 +38,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    Error::new(Kind::Read, Blame::System, format!("{} can not be read: {error}", path.display())).with_source(error)
+    Error::new(Kind::Read, Blame::System, format!("{} cannot be read: {error}", path.display())).with_source(error)
 }
 
 /// All certificates of a PEM text, in order; at least one.
@@ -63,15 +63,15 @@ pub(crate) fn key(pem: &[u8], source: &Source) -> Result<PrivateKeyDer<'static>,
 }
 
 /// All revocation lists of a PEM text, or the one that DER is.
-pub(crate) fn crls(octets: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     // DER begins with SEQUENCE; a PEM text may begin with anything but hardly with `0` and a control character.
-    if octets.first() == Some(&0x30) && octets.get(1).is_some_and(|length| *length >= 0x80) {
-        return Ok(vec![CertificateRevocationListDer::from(octets.to_vec())]);
+    if bytes.first() == Some(&0x30) && bytes.get(1).is_some_and(|length| *length >= 0x80) {
+        return Ok(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
     }
-    let crls = CertificateRevocationListDer::pem_slice_iter(octets).collect::<Result<Vec<_>, _>>();
+    let crls = CertificateRevocationListDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>();
     let crls = crls.map_err(|error| malformed(source, &error))?;
     if crls.is_empty() {
-        return Err(nothing(octets, source, "revocation list"));
+        return Err(nothing(bytes, source, "revocation list"));
     }
     Ok(crls)
 }

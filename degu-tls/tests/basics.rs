@@ -86,7 +86,7 @@ fn a_pin_is_what_the_peer_identity_says() {
 }
 
 #[test]
-fn one_octet_at_a_time() {
+fn one_byte_at_a_time() {
     // RUSTSEC-2024-0399: a fragmented ClientHello.
     let root = Cert::root("Root");
     let host = root.leaf("host", &|_| {});

@@ -27,7 +27,7 @@ fn a_refused_client_reads_why() {
         assert_eq!(
             error.explain(),
             "the server refused us: unknown_ca; the peer does not trust the CA of our certificate, misses an \
-             intermediate certificate in our PEM file, or can not tell whether it was revoked"
+             intermediate certificate in our PEM file, or cannot tell whether it was revoked"
         );
     }
 }
@@ -71,11 +71,11 @@ impl Read for Faulty<'_> {
 }
 
 impl Write for Faulty<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.write.take() {
             Some(io::ErrorKind::WriteZero) => Ok(0),
             Some(kind) => Err(kind.into()),
-            None => self.inner.write(octets),
+            None => self.inner.write(bytes),
         }
     }
 

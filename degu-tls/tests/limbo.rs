@@ -63,7 +63,7 @@ impl Case {
             let builder = ClientTls::private(cas);
             let builder = if self.name.is_some() { builder } else { builder.without_name_check() };
             let tls = builder.clock(clock).build().map_err(|error| error.to_string())?;
-            // A name that can not be asked for can not be connected to.
+            // A name that cannot be asked for cannot be connected to.
             tls.connect(self.name.as_deref(), "x").map_err(|error| error.to_string())?;
             let config = raw::server_config(version, self.chain.clone(), &key);
             join(client(&tls, self.name.as_deref()), raw_server(Arc::new(config))).0

@@ -62,7 +62,7 @@ fn an_identity() {
     let (cert, key) = (folder.path("cert.pem"), folder.path("key.pem"));
     let missing = Identity::from_pem_files(folder.path("no.pem"), &key).unwrap_err();
     assert_eq!((missing.kind(), missing.blame()), (Kind::Read, Blame::System));
-    assert!(missing.to_string().contains("/no.pem can not be read: "), "{missing}");
+    assert!(missing.to_string().contains("/no.pem cannot be read: "), "{missing}");
     assert!(std::error::Error::source(&missing).unwrap().is::<std::io::Error>());
     assert_eq!(Identity::from_pem_files(&cert, folder.path("no.pem")).unwrap_err().kind(), Kind::Read);
     assert_eq!(
@@ -88,7 +88,7 @@ fn an_identity() {
     folder.write("key.pem", pem("PRIVATE KEY", b"no key"));
     let (kind, text) = folder.said(serve(Identity::from_pem_files(&cert, &key).unwrap()));
     assert_eq!(kind, Kind::Key);
-    assert!(text.starts_with("the private key of key.pem can not be used ("), "{text}");
+    assert!(text.starts_with("the private key of key.pem cannot be used ("), "{text}");
     // One file may hold both.
     let both = folder.write("both.pem", good.key.pem() + &good.pem());
     assert!(serve(Identity::from_pem_files(&both, &both).unwrap()).is_ok());
@@ -281,14 +281,14 @@ fn revocation_lists() {
     let broken = folder.write("broken.crl", pem("X509 CRL", b"\x30\x01\x02"));
     let (kind, text) = folder.said(call(cas().with_crl_file(broken).unwrap()));
     assert_eq!(kind, Kind::Crl);
-    assert!(text.starts_with("the revocation list of broken.crl can not be used ("), "{text}");
+    assert!(text.starts_with("the revocation list of broken.crl cannot be used ("), "{text}");
 
     let twin = Cert::root("One");
     let twins = Cas::new().add("a", one.der.clone()).add("b", twin.der.clone());
     assert!(call(twins.clone()).is_ok());
     assert_eq!(
         folder.said(call(twins.with_crl(one.crl(&[], NOW + DAY)).with_crl(twin.crl(&[], NOW + DAY)))),
-        said(Kind::Crl, "two of the CAs of a, b have one name (CN=One): their revocation lists can not be told apart")
+        said(Kind::Crl, "two of the CAs of a, b have one name (CN=One): their revocation lists cannot be told apart")
     );
     // The same certificate twice is no such twin.
     let same = Cas::new().add("a", one.der.clone()).add("b", one.der.clone());

@@ -1,4 +1,4 @@
-//! Octets over a connection whose handshake is done: what comes through, and what an end and a fault are.
+//! Bytes over a connection whose handshake is done: what comes through, and what an end and a fault are.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
@@ -8,7 +8,7 @@ use degu_tls::drive::{Progress, Secured};
 use degu_tls::error::Kind;
 use degu_tls::{ClientTls, ServerTls};
 
-/// One side, with its end of the pipe, which takes so many octets and then would block.
+/// One side, with its end of the pipe, which takes so many bytes and then would block.
 struct End {
     secured: Secured,
     pipe: Pipe,
@@ -48,19 +48,19 @@ fn pair(version: Version) -> (End, End) {
 struct Narrow<'e>(&'e mut Pipe, &'e mut usize, &'e mut usize);
 
 impl Read for Narrow<'_> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.read(octets)
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
     }
 }
 
 impl Write for Narrow<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let fits = octets.len().min(*self.1);
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let fits = bytes.len().min(*self.1);
         if fits == 0 {
             return Err(ErrorKind::WouldBlock.into());
         }
         (*self.1, *self.2) = (*self.1 - fits, *self.2 + 1);
-        self.0.write(&octets[..fits])
+        self.0.write(&bytes[..fits])
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -77,13 +77,13 @@ impl End {
         self.secured.close(&mut Narrow(&mut self.pipe, &mut self.room, &mut self.writes))
     }
 
-    /// At most so many octets.
+    /// At most so many bytes.
     fn read(&mut self, most: usize) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         let mut io = Narrow(&mut self.pipe, &mut self.room, &mut self.writes);
-        let read = self.secured.read(&mut io, |octets| {
-            let fits = octets.len().min(most - all.len());
-            all.extend_from_slice(&octets[..fits]);
+        let read = self.secured.read(&mut io, |bytes| {
+            let fits = bytes.len().min(most - all.len());
+            all.extend_from_slice(&bytes[..fits]);
             fits
         })?;
         assert_eq!(read, all.len());
@@ -95,8 +95,8 @@ impl End {
         let mut all = Vec::new();
         loop {
             match self.read(usize::MAX) {
-                Ok(octets) if octets.is_empty() => return (all, None),
-                Ok(octets) => all.extend(octets),
+                Ok(bytes) if bytes.is_empty() => return (all, None),
+                Ok(bytes) => all.extend(bytes),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return (all, Some(error.kind())),
             }
@@ -110,7 +110,7 @@ fn tls_error(error: io::Error) -> Kind {
 }
 
 #[test]
-fn octets_go_both_ways() {
+fn bytes_go_both_ways() {
     for version in Version::BOTH {
         let (mut client, mut server) = pair(version);
         assert_eq!(client.secured.peer().unwrap().ca(), Some("root"));
@@ -230,7 +230,7 @@ fn a_record_that_is_not_whole_interrupts() {
 }
 
 #[test]
-fn octets_before_a_fault_are_given_first() {
+fn bytes_before_a_fault_are_given_first() {
     for version in Version::BOTH {
         let (mut client, mut server) = pair(version);
         client.write([b"in order", b"", b""]).unwrap();

@@ -95,7 +95,7 @@ impl Judge {
                 (kind_of(certificate), format!("the {peer} did not prove that it holds its key ({certificate})"))
             }
             E::PeerIncompatible(what) => {
-                (Kind::Incompatible, format!("the {peer} can not come to terms with us: {}", found(what)))
+                (Kind::Incompatible, format!("the {peer} cannot come to terms with us: {}", found(what)))
             }
             E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", found(what))),
             E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers other application protocols only")),

@@ -4,7 +4,7 @@
 //! each connection, which is the policy at that moment. [`Handshake`] then owns the rustls connection and reads and writes
 //! whatever implements [`Read`] and [`Write`]: a blocking socket, or a wrapper around `try_read` and `try_write` of a
 //! non-blocking one. [`Handshake::advance`] is called until it is [`Progress::Done`]; [`Handshake::secure`] then gives a
-//! [`Secured`] to read and write octets with, and [`Handshake::finish`] the bare connection and the peer.
+//! [`Secured`] to read and write bytes with, and [`Handshake::finish`] the bare connection and the peer.
 //!
 //! A handshake that fails leaves an alert to be written: [`Handshake::advance`] tries to. To be sure that the peer reads
 //! it, the driver shuts down its writing side and goes on to read for a while before it closes. Under TLS 1.3 a client
@@ -57,7 +57,7 @@ impl Accept {
     ///
     /// # Errors
     ///
-    /// rustls can not make the connection, for want of random numbers ([`Kind::System`]).
+    /// rustls cannot make the connection, for want of random numbers ([`Kind::System`]).
     pub fn handshake(self) -> Result<Handshake, Error> {
         Handshake::new(ServerConnection::new(self.config), self.judge)
     }
@@ -79,7 +79,7 @@ impl Connect {
     ///
     /// # Errors
     ///
-    /// rustls can not make the connection, for want of random numbers ([`Kind::System`]).
+    /// rustls cannot make the connection, for want of random numbers ([`Kind::System`]).
     pub fn handshake(self) -> Result<Handshake, Error> {
         Handshake::new(ClientConnection::new(self.config, self.name), self.judge)
     }

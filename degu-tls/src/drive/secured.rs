@@ -1,4 +1,4 @@
-//! Octets over a connection whose handshake is done.
+//! Bytes over a connection whose handshake is done.
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
@@ -10,14 +10,14 @@ use super::{Handshake, Judge};
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
-/// So many octets are encrypted and written together: four records.
+/// So many bytes are encrypted and written together: four records.
 const ROOM: usize = 64 * 1024;
 /// So many where the socket takes less than it is given, so that what it took shows soon.
 const LITTLE: usize = 4 * 1024;
 /// Of so many pieces: as many as a connection of degu-wire gives at once.
 const PIECES: usize = 17;
 
-/// A connection whose handshake is done: octets in, octets out, over whatever implements [`Read`] and [`Write`].
+/// A connection whose handshake is done: bytes in, bytes out, over whatever implements [`Read`] and [`Write`].
 ///
 /// It suits blocking sockets, and wrappers of those that do not block: the socket's errors come through, of which
 /// [`ErrorKind::WouldBlock`] means to wait for the socket and call again.
@@ -38,9 +38,9 @@ const PIECES: usize = 17;
 /// fn read_to_end(secured: &mut Secured, socket: &mut UnixStream) -> io::Result<String> {
 ///     let mut text = String::new();
 ///     loop {
-///         let read = secured.read(socket, |octets| {
-///             text += &String::from_utf8_lossy(octets);
-///             octets.len()
+///         let read = secured.read(socket, |bytes| {
+///             text += &String::from_utf8_lossy(bytes);
+///             bytes.len()
 ///         });
 ///         match read {
 ///             Ok(0) => return Ok(text),
@@ -84,16 +84,16 @@ pub struct Secured {
     connection: Connection,
     judge: Judge,
     peer: Option<Arc<PeerIdentity>>,
-    /// What was wrong with input behind octets that were given first.
+    /// What was wrong with input behind bytes that were given first.
     fault: Option<Error>,
-    /// Octets that were encrypted, and whose caller has not heard of it yet.
+    /// Bytes that were encrypted, and whose caller has not heard of it yet.
     accepted: usize,
     /// How many to encrypt at once.
     room: usize,
 }
 
 impl Handshake {
-    /// The connection for octets, and who is at its other end.
+    /// The connection for bytes, and who is at its other end.
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl Secured {
         &self.connection
     }
 
-    /// Gives what has come to `take`, which says how much of it it took, and reads once if there is nothing. 0 octets are
+    /// Gives what has come to `take`, which says how much of it it took, and reads once if there is nothing. 0 bytes are
     /// the end, of which the peer told (close_notify).
     ///
     /// # Errors
@@ -127,8 +127,8 @@ impl Secured {
     /// - An [`Error`] inside of [`ErrorKind::InvalidData`]: the peer refuses us, or breaks the protocol.
     /// - What the socket says.
     pub fn read(&mut self, io: &mut (impl Read + Write), mut take: impl FnMut(&[u8]) -> usize) -> io::Result<usize> {
-        if let Some(octets) = self.take(&mut take)? {
-            return Ok(octets);
+        if let Some(bytes) = self.take(&mut take)? {
+            return Ok(bytes);
         }
         if let Some(fault) = &self.fault {
             return Err(io::Error::new(ErrorKind::InvalidData, fault.clone()));
@@ -140,7 +140,7 @@ impl Secured {
         // What there is to say to the peer about what came, as far as it goes.
         let _ = self.flush(io);
         match (self.take(&mut take)?, &self.fault) {
-            (Some(octets), _) => Ok(octets),
+            (Some(bytes), _) => Ok(bytes),
             (None, Some(fault)) => Err(io::Error::new(ErrorKind::InvalidData, fault.clone())),
             (None, None) => Err(ErrorKind::Interrupted.into()),
         }
@@ -151,7 +151,7 @@ impl Secured {
         let mut total = 0;
         loop {
             let (found, taken) = match reader.fill_buf() {
-                Ok(octets) => (octets.len(), take(octets).min(octets.len())),
+                Ok(bytes) => (bytes.len(), take(bytes).min(bytes.len())),
                 Err(_) if total > 0 => return Ok(Some(total)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 // After a fault the end is no news.
@@ -166,20 +166,20 @@ impl Secured {
         }
     }
 
-    /// Whether octets are here that were not given yet, or the end: [`read`](Self::read) will not read.
+    /// Whether bytes are here that were not given yet, or the end: [`read`](Self::read) will not read.
     pub fn has_input(&mut self) -> bool {
         self.fault.is_some()
             || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Writes some of the pieces, and says how many octets. All of those have been given to the socket.
+    /// Writes some of the pieces, and says how many bytes. All of those have been given to the socket.
     ///
     /// It takes the first 17 that are not empty, and of those at most 64 KiB, less where the socket takes little; none
     /// only where all are empty.
     ///
     /// # Errors
     ///
-    /// What the socket says. After [`ErrorKind::WouldBlock`] the octets must come again, others may follow them: they
+    /// What the socket says. After [`ErrorKind::WouldBlock`] the bytes must come again, others may follow them: they
     /// are encrypted already.
     pub fn write(&mut self, io: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush(io)?;

@@ -1,4 +1,4 @@
-//! Notes of the verifier that can not be mixed up.
+//! Notes of the verifier that cannot be mixed up.
 
 #[path = "../../tests/kit/mod.rs"]
 mod kit;

@@ -204,7 +204,7 @@ impl Chain<'_> {
                 let names = if names.is_empty() { "no name at all".into() } else { names.join(", ") };
                 format!("{subject} is not for {}; it is for {names}", plain(&context.expected.to_str()))
             }
-            Pki::UnsupportedNameType => format!("{subject} can not be checked without a name"),
+            Pki::UnsupportedNameType => format!("{subject} cannot be checked without a name"),
             Pki::CertRevoked if self.intermediates.is_empty() => format!("{subject} was revoked"),
             Pki::CertRevoked => format!("{subject}, or the one of a CA that vouches for it, was revoked"),
             Pki::UnknownRevocationStatus => format!("no revocation list tells about {subject} or a CA in its chain"),
@@ -218,7 +218,7 @@ impl Chain<'_> {
             }
             error => match kind {
                 Kind::Crl => {
-                    format!("the revocation list for {subject} or a CA in its chain can not be used ({error})")
+                    format!("the revocation list for {subject} or a CA in its chain cannot be used ({error})")
                 }
                 Kind::UnknownIssuer => return self.unknown_issuer(subject),
                 Kind::Signature => return self.bad_signature(&subject),

@@ -34,7 +34,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// There is no CA; one is malformed, not a CA's, weak, or out of date; a list can not be used, or one is missing.
+    /// There is no CA; one is malformed, not a CA's, weak, or out of date; a list cannot be used, or one is missing.
     pub(crate) fn new(cas: &Cas, sha256: Sha256, now: UnixTime) -> Result<Self, Error> {
         if cas.cas.is_empty() {
             return Err(Error::caller(Kind::NoTrust, "there is no CA to vouch for peers"));
@@ -57,7 +57,7 @@ impl Store {
             let unusable =
                 |text: &str| Error::caller(Kind::Crl, format!("the revocation list of {} {text}", crl.source));
             let list = OwnedCertRevocationList::from_der(&crl.der)
-                .map_err(|error| unusable(&format!("can not be used ({error})")).with_source(error))?;
+                .map_err(|error| unusable(&format!("cannot be used ({error})")).with_source(error))?;
             let (this, next) = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
             if next <= der::date(now) {
                 let source = crl.source.to_string();
@@ -84,7 +84,7 @@ impl Store {
             if self.anchors.iter().any(|other| same_name(&other)) {
                 let name = der::name(&anchor.subject);
                 let what = format!(
-                    "two of {} have one name ({name}): their revocation lists can not be told apart",
+                    "two of {} have one name ({name}): their revocation lists cannot be told apart",
                     self.files
                 );
                 return Err(Error::caller(Kind::Crl, what));

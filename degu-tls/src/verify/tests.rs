@@ -1,4 +1,4 @@
-//! What a handshake can not reach: the mapping of errors that webpki may give, and the system's verifier.
+//! What a handshake cannot reach: the mapping of errors that webpki may give, and the system's verifier.
 
 use std::sync::Arc;
 

@@ -70,9 +70,9 @@ impl Key {
     }
 
     pub(crate) fn rsa(bits: usize) -> Self {
-        let octets = bits.div_ceil(8);
-        let mut modulus = vec![0xc5; octets];
-        modulus[0] = 0xff >> (octets * 8 - bits);
+        let bytes = bits.div_ceil(8);
+        let mut modulus = vec![0xc5; bytes];
+        modulus[0] = 0xff >> (bytes * 8 - bits);
         if modulus[0] >= 0x80 {
             modulus.insert(0, 0);
         }
@@ -274,7 +274,7 @@ pub(crate) fn pem(kind: &str, der: &[u8]) -> String {
     let mut text = format!("-----BEGIN {kind}-----\n");
     for line in der.chunks(48) {
         for three in line.chunks(3) {
-            let bits = three.iter().fold(0u32, |bits, octet| bits << 8 | u32::from(*octet)) << (8 * (3 - three.len()));
+            let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
             for digit in 0..4 {
                 text.push(if digit <= three.len() {
                     DIGITS[(bits >> (18 - 6 * digit)) as usize & 63].into()

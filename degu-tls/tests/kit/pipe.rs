@@ -12,7 +12,7 @@ use degu_tls::{ClientTls, Error, PeerIdentity, ServerTls};
 
 #[derive(Default)]
 struct Half {
-    octets: VecDeque<u8>,
+    bytes: VecDeque<u8>,
     closed: bool,
 }
 
@@ -20,7 +20,7 @@ struct Half {
 pub(crate) struct Pipe {
     incoming: Rc<RefCell<Half>>,
     outgoing: Rc<RefCell<Half>>,
-    /// The most octets that one read gives.
+    /// The most bytes that one read gives.
     pub(crate) at_most: usize,
 }
 
@@ -49,19 +49,19 @@ impl Drop for Pipe {
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut half = self.incoming.borrow_mut();
-        if half.octets.is_empty() {
+        if half.bytes.is_empty() {
             return if half.closed { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
         let most = self.at_most.min(buffer.len());
-        half.octets.read(&mut buffer[..most])
+        half.bytes.read(&mut buffer[..most])
     }
 }
 
 impl Write for Pipe {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut half = self.outgoing.borrow_mut();
-        half.octets.extend(octets);
-        Ok(octets.len())
+        half.bytes.extend(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -74,8 +74,8 @@ pub(crate) enum End {
     Ours(Box<Handshake>),
     /// rustls as it is, with what no policy of ours would do.
     Raw(Box<Connection>),
-    /// Octets that are sent at once.
-    Octets(Vec<u8>),
+    /// Bytes that are sent at once.
+    Bytes(Vec<u8>),
 }
 
 pub(crate) fn server(tls: &ServerTls) -> End {
@@ -103,7 +103,7 @@ pub(crate) enum Ended {
     /// Of rustls as it is.
     Raw(Result<(), degu_tls::rustls::Error>),
     /// What came back.
-    Octets(Vec<u8>),
+    Bytes(Vec<u8>),
 }
 
 impl Ended {
@@ -157,9 +157,9 @@ impl Driven {
                     self.pipe = None;
                 }
             },
-            End::Octets(octets) => {
-                pipe.write_all(octets).unwrap();
-                octets.clear();
+            End::Bytes(bytes) => {
+                pipe.write_all(bytes).unwrap();
+                bytes.clear();
             }
         }
     }
@@ -183,16 +183,16 @@ impl Driven {
                 Err(error) => Ended::Error(error),
             },
             End::Raw(mut connection) => Ended::Raw(pump(&mut connection, &mut pipe)),
-            End::Octets(_) => {
+            End::Bytes(_) => {
                 let mut answer = Vec::new();
                 let _ = pipe.read_to_end(&mut answer);
-                Ended::Octets(answer)
+                Ended::Bytes(answer)
             }
         }
     }
 }
 
-/// Reads all that is there; the error is what the peer says in place of octets.
+/// Reads all that is there; the error is what the peer says in place of bytes.
 pub(crate) fn drain(secured: &mut Secured, pipe: &mut Pipe) -> Result<(), Error> {
     loop {
         match secured.read(pipe, <[u8]>::len) {
@@ -228,7 +228,7 @@ pub(crate) fn join(client: End, server: End) -> (Ended, Ended) {
     join_slowly(client, server, usize::MAX)
 }
 
-/// The same, with so many octets a read.
+/// The same, with so many bytes a read.
 pub(crate) fn join_slowly(client: End, server: End, at_most: usize) -> (Ended, Ended) {
     let (mut near, mut far) = Pipe::pair();
     (near.at_most, far.at_most) = (at_most, at_most);

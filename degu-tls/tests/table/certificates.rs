@@ -319,7 +319,7 @@ fn constrained(constraints: NameConstraints) -> Cert {
     Cert::root_with("Root", Key::new(), &|params| params.name_constraints = Some(constraints.clone()))
 }
 
-/// The certificate with every occurrence of some octets replaced by as many others.
+/// The certificate with every occurrence of some bytes replaced by as many others.
 fn patched(der: &CertificateDer<'_>, from: &[u8], to: &[u8]) -> CertificateDer<'static> {
     assert_eq!(from.len(), to.len());
     let mut der = der.to_vec();

@@ -51,9 +51,9 @@ impl Verdict {
             Ended::Error(error) => error.alert().map_or_else(String::new, alert_name),
             Ended::Raw(Err(rustls::Error::AlertReceived(alert))) => alert_name(alert),
             Ended::Raw(Err(error)) => panic!("{error}"),
-            Ended::Octets(octets) => match octets[..] {
+            Ended::Bytes(bytes) => match bytes[..] {
                 [21, 3, _, 0, 2, 2, alert, ..] => alert_name(alert.into()),
-                _ => panic!("{octets:?}"),
+                _ => panic!("{bytes:?}"),
             },
         };
         Self { kind, we_say, peer_is_told }

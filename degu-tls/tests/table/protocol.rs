@@ -51,8 +51,8 @@ pub(crate) fn rows(table: &mut Table) {
     table.add(CLIENT, "no ALPN", None, |version| alpn(version, &[], false));
     table.add(CLIENT, "no ALPN, where it is required", Some(Kind::Alpn), |version| alpn(version, &[], true));
 
-    let octets = |version: Version, octets: Vec<u8>| {
-        let (theirs, ours) = join(End::Octets(octets), server(&open(version, &host)));
+    let bytes = |version: Version, bytes: Vec<u8>| {
+        let (theirs, ours) = join(End::Bytes(bytes), server(&open(version, &host)));
         Verdict::of(ours, theirs)
     };
     table.add_one(CLIENT, "TLS 1.2 alone, where it is off", Some(Kind::Incompatible), {
@@ -64,8 +64,8 @@ pub(crate) fn rows(table: &mut Table) {
         Verdict::of(ours, theirs)
     });
     let good = [0xc0, 0x2b, 0xc0, 0x2f];
-    table.add(CLIENT, "TLS 1.1 alone", Some(Kind::Incompatible), |version| octets(version, hello(0x0302, &good, EMS)));
-    table.add(CLIENT, "SSL 3.0 alone", Some(Kind::Incompatible), |version| octets(version, hello(0x0300, &good, EMS)));
+    table.add(CLIENT, "TLS 1.1 alone", Some(Kind::Incompatible), |version| bytes(version, hello(0x0302, &good, EMS)));
+    table.add(CLIENT, "SSL 3.0 alone", Some(Kind::Incompatible), |version| bytes(version, hello(0x0300, &good, EMS)));
     let bad = [
         ("RC4 alone (TLS 1.2)", [0x00, 0x05, 0xc0, 0x11]),
         ("CBC alone (TLS 1.2)", [0xc0, 0x09, 0xc0, 0x13]),
@@ -74,12 +74,12 @@ pub(crate) fn rows(table: &mut Table) {
         ("no encryption and export grade alone (TLS 1.2)", [0x00, 0x02, 0x00, 0x08]),
     ];
     for (name, suites) in bad {
-        table.add_one(CLIENT, name, Some(Kind::Incompatible), octets(Version::Tls12, hello(0x0303, &suites, EMS)));
+        table.add_one(CLIENT, name, Some(Kind::Incompatible), bytes(Version::Tls12, hello(0x0303, &suites, EMS)));
     }
-    let without = octets(Version::Tls12, hello(0x0303, &good, &[]));
+    let without = bytes(Version::Tls12, hello(0x0303, &good, &[]));
     table.add_one(CLIENT, "no extended master secret (TLS 1.2)", Some(Kind::Incompatible), without);
     table.add(CLIENT, "an HTTP request in clear text", Some(Kind::Protocol), |version| {
-        octets(version, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec())
+        bytes(version, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec())
     });
     table.add(CLIENT, "an alert in place of a greeting", Some(Kind::Refused), |version| {
         let accept = open(version, &host).accept();
@@ -94,13 +94,13 @@ pub(crate) fn rows(table: &mut Table) {
         Verdict { kind: Some(error.kind()), we_say: error.to_string(), peer_is_told: String::new() }
     });
 
-    let answer = |version: Version, octets: Vec<u8>| {
-        let (ours, theirs) = join(client(&trusting(version), Some("host.example")), End::Octets(octets));
+    let answer = |version: Version, bytes: Vec<u8>| {
+        let (ours, theirs) = join(client(&trusting(version), Some("host.example")), End::Bytes(bytes));
         match theirs {
             // The greeting comes before the alert.
-            crate::kit::pipe::Ended::Octets(all) => {
+            crate::kit::pipe::Ended::Bytes(all) => {
                 let alert = all[all.len() - 7..].to_vec();
-                Verdict::of(ours, crate::kit::pipe::Ended::Octets(alert))
+                Verdict::of(ours, crate::kit::pipe::Ended::Bytes(alert))
             }
             other => panic!("{other:?}"),
         }
@@ -153,10 +153,10 @@ pub(crate) const EMS: &[u8] = &[0, 23, 0, 0];
 
 fn record(kind: u8, message: &[u8]) -> Vec<u8> {
     let length = message.len() + 4;
-    let mut octets = vec![22, 3, 1, (length >> 8) as u8, length as u8];
-    octets.extend([kind, 0, (message.len() >> 8) as u8, message.len() as u8]);
-    octets.extend(message);
-    octets
+    let mut bytes = vec![22, 3, 1, (length >> 8) as u8, length as u8];
+    bytes.extend([kind, 0, (message.len() >> 8) as u8, message.len() as u8]);
+    bytes.extend(message);
+    bytes
 }
 
 /// A ClientHello without supported_versions (RFC 5246 §7.4.1.2).
@@ -188,7 +188,7 @@ fn server_hello(version: u16, suite: [u8; 2]) -> Vec<u8> {
     record(2, &message)
 }
 
-/// A socket that gives some octets, then ends, and takes everything.
+/// A socket that gives some bytes, then ends, and takes everything.
 struct Scripted(Vec<u8>, usize);
 
 impl std::io::Read for Scripted {
@@ -200,8 +200,8 @@ impl std::io::Read for Scripted {
 }
 
 impl std::io::Write for Scripted {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        Ok(octets.len())
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
