@@ -32,7 +32,10 @@ async fn main() -> Result<(), BoxError> {
     loop {
         tokio::select! {
             _ = hangup.recv() => match tls.reload() {
-                Ok(()) => eprintln!("new certificate in use"),
+                Ok(warnings) => {
+                    eprintln!("new certificate in use");
+                    warnings.iter().for_each(|warning| eprintln!("warning: {}", warning.explain()));
+                }
                 Err(error) => eprintln!("still the old certificate: {error}"),
             },
             _ = terminate.recv() => break,

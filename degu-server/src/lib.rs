@@ -100,6 +100,8 @@ mod listen;
 mod options;
 mod request;
 mod response;
+#[cfg(feature = "tls")]
+mod revocation;
 mod seconds;
 mod server;
 mod session;

@@ -67,6 +67,8 @@ pub struct Options {
     pub(crate) tls: Option<degu_tls::ServerTls>,
     #[cfg(feature = "tls")]
     pub(crate) max_handshakes: usize,
+    #[cfg(feature = "tls")]
+    pub(crate) close_revoked: bool,
     pub(crate) grace: Duration,
     pub(crate) spin: Spin,
     pub(crate) workers: usize,
@@ -99,6 +101,8 @@ impl Options {
             tls: None,
             #[cfg(feature = "tls")]
             max_handshakes: 256,
+            #[cfg(feature = "tls")]
+            close_revoked: true,
             grace: Duration::from_secs(30),
             spin: Spin::Adaptive,
             workers: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
@@ -347,6 +351,16 @@ impl Options {
     #[must_use]
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// Closes an open connection within two seconds after [`reload`](degu_tls::ServerTls::reload) or
+    /// [`replace`](degu_tls::ServerTls::replace) if a revocation list names a certificate of its client. An exchange under
+    /// way, or a tunnel, is cut. Default: on; the other case is a client that was revoked and keeps its connection for days.
+    #[must_use]
+    #[cfg(feature = "tls")]
+    pub fn close_revoked(mut self, close: bool) -> Self {
+        self.close_revoked = close;
         self
     }
 }

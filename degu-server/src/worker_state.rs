@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
+#[cfg(feature = "tls")]
+use degu_wire::Address;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::options::Options;
+#[cfg(feature = "tls")]
+use crate::revocation::{REVOKED, Vetted};
 use crate::state::ServerState;
 use crate::stats::Counters;
 
@@ -48,12 +52,20 @@ pub(crate) struct WorkerState {
 pub(crate) struct Alarm {
     due: Cell<u32>,
     task: OnceCell<Waker>,
+    /// The peer, if its certificate can be revoked, and its address.
+    #[cfg(feature = "tls")]
+    vetted: OnceCell<Box<(Vetted, Address)>>,
 }
 
 impl Alarm {
     /// Returns an alarm that is not set.
     pub(crate) const fn new() -> Self {
-        Self { due: Cell::new(u32::MAX), task: OnceCell::new() }
+        Self {
+            due: Cell::new(u32::MAX),
+            task: OnceCell::new(),
+            #[cfg(feature = "tls")]
+            vetted: OnceCell::new(),
+        }
     }
 
     /// Names the task to wake. A task has the same waker for as long as it lives.
@@ -69,6 +81,12 @@ impl Alarm {
     /// Returns the second from which on the task is woken.
     pub(crate) const fn due(&self) -> u32 {
         self.due.get()
+    }
+
+    /// Ends the connection once this peer is revoked.
+    #[cfg(feature = "tls")]
+    pub(crate) fn watch(&self, peer: Vetted, address: &Address) {
+        let _ = self.vetted.set(Box::new((peer, address.clone())));
     }
 
     fn wake(&self) {
@@ -176,6 +194,21 @@ impl WorkerState {
         self.seconds.set(now);
         self.set_date();
         self.connections.borrow().values().filter(|(alarm, _)| alarm.due() <= now).for_each(|(alarm, _)| alarm.wake());
+        #[cfg(feature = "tls")]
+        self.end_revoked();
+    }
+
+    /// Drops the connections whose peer's certificate was revoked by a reload.
+    #[cfg(feature = "tls")]
+    fn end_revoked(&self) {
+        for (alarm, task) in self.connections.borrow().values() {
+            if let Some((peer, address)) = alarm.vetted.get().map(|vetted| &**vetted)
+                && peer.is_revoked()
+            {
+                tracing::info!(peer = %address, reason = REVOKED, "connection ends");
+                task.abort();
+            }
+        }
     }
 
     /// Makes the text of `date` anew.

@@ -14,11 +14,13 @@ use crate::source::{self, Source};
 /// certificate revocation lists.
 ///
 /// Several CAs can share a label (a file with the old and the new one), so that a label is a kind of peer and not a key.
+/// One that has expired, is not valid yet or cannot be used is left out with a [warning](crate::ServerTls::warnings) when a
+/// policy is built or reloaded; that none is left is an error.
 ///
 /// **Revocation**: without any list, nothing is checked. With one, the whole chain of every peer is checked, an unknown
 /// status is refused, and so is a list past its next update; that a CA has no list beside others that have one is an
-/// error at build. An expired list is no error at build, since a device must boot to fetch a newer one: it is logged,
-/// and refuses peers. Of several lists of one CA, the newest counts.
+/// error at build. An expired list is no error at build, since a device must boot to fetch a newer one: it is a warning,
+/// and the list refuses peers. Of several lists of one CA, the newest counts.
 ///
 /// ```no_run
 /// use degu_tls::Cas;

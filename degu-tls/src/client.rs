@@ -128,14 +128,24 @@ impl ClientTls {
     }
 
     /// Reads the same files again: CAs, revocation lists, certificate and key; and the system's CAs, where they are
-    /// files. If all of it is right, it holds for new connections. Sessions from before are not resumed.
+    /// files. If they can be used, they hold for new connections, and the [warnings](Self::warnings) are returned. Sessions
+    /// from before are not resumed.
     ///
     /// # Errors
     ///
     /// Any of building. Then nothing has changed. What was given in memory cannot be read again, and with pins alone
     /// there is nothing to read ([`Kind::Reload`]).
-    pub fn reload(&self) -> Result<(), Error> {
+    pub fn reload(&self) -> Result<Vec<Error>, Error> {
         self.0.reload()
+    }
+
+    /// Returns the warnings of the last build or reload: what was left out, or will refuse peers. Each was logged, too.
+    ///
+    /// A CA that has expired, is not valid yet or cannot be used is left out as long as another one is left. An expired
+    /// revocation list stays and refuses the peers that it is about. An expired intermediate certificate of the identity
+    /// is sent all the same.
+    pub fn warnings(&self) -> Vec<Error> {
+        self.0.get().warnings.clone()
     }
 
     /// Takes up another policy for new connections, which must trust in the same way: other CAs, pins, identity and
@@ -229,8 +239,8 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// There is no CA or no pin; a CA's certificate is malformed, out of date, weak or no CA's, or has no revocation
-    /// list beside others; the identity's key is not its certificate's, or that is out of date, weak or not for a
+    /// There is no pin; no CA can be used, because their certificates are malformed, out of date, weak or no CA's, or one has
+    /// no revocation list beside others; the identity's key is not its certificate's, or that is out of date, weak or not for a
     /// client; the system has no CAs. The error names the file.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ClientTls, Error> {
@@ -268,7 +278,12 @@ impl policy::Recipe for Recipe {
         Ok(Self { trust, identity, options: self.options.clone() })
     }
 
-    fn build(&self, crypto: &Crypto, now: UnixTime) -> Result<(ClientConfig, Option<Arc<Verifier>>), Error> {
+    fn build(
+        &self,
+        crypto: &Crypto,
+        now: UnixTime,
+        warnings: &mut Vec<Error>,
+    ) -> Result<(ClientConfig, Option<Arc<Verifier>>), Error> {
         let options = &self.options;
         let trust = match &self.trust {
             #[cfg(feature = "system")]
@@ -280,7 +295,7 @@ impl policy::Recipe for Recipe {
                 })?)
             }
             Servers::Private(cas) | Servers::Unnamed(cas) => {
-                let store = Store::new(cas, crypto.sha256, now)?;
+                let store = Store::new(cas, crypto, now, warnings)?;
                 Trust::Private { store, check_name: self.trust.checks_name() }
             }
             Servers::Pinned(pins) if pins.is_empty() => {
@@ -296,7 +311,7 @@ impl policy::Recipe for Recipe {
             .with_custom_certificate_verifier(verifier.clone());
         let mut config = match &self.identity {
             Some(identity) => {
-                let key = identity.certified(crypto, Side::Client, now)?;
+                let key = identity.certified(crypto, Side::Client, now, warnings)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
             None => builder.with_no_client_auth(),

@@ -5,12 +5,12 @@
 
 use rustls_pki_types::UnixTime;
 
-const INTEGER: u8 = 0x02;
+pub(crate) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-const OID: u8 = 0x06;
+pub(crate) const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
+pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
 /// Reads one element after the other.
@@ -50,11 +50,50 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The bits of the modulus, if a SubjectPublicKeyInfo holds an RSA key (RFC 8017 §A.1, RFC 4055 §1.2).
+/// Returns the tag and the content of the first element within the SEQUENCE that a file in DER is.
+pub(crate) fn first_element(file: &[u8]) -> Option<(u8, &[u8])> {
+    Reader(Reader(file).take(SEQUENCE)?).any()
+}
+
+/// Returns the content of the subject of a certificate of any version.
+pub(crate) fn subject(certificate: &[u8]) -> Option<&[u8]> {
+    let mut fields = Reader(Reader(Reader(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
+    let _version = fields.take(0xa0);
+    let _serial = fields.take(INTEGER)?;
+    for _ in ["signature", "issuer", "validity"] {
+        fields.take(SEQUENCE)?;
+    }
+    fields.take(SEQUENCE)
+}
+
+// 1.2.840.113549.1.1.1 rsaEncryption and 1.2.840.113549.1.1.10 id-RSASSA-PSS.
+const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+
+/// Returns the content of the AlgorithmIdentifier of a SubjectPublicKeyInfo.
+pub(crate) fn algorithm(spki: &[u8]) -> Option<&[u8]> {
+    Reader(Reader(spki).take(SEQUENCE)?).take(SEQUENCE)
+}
+
+/// Returns the name of the kind of key that a SubjectPublicKeyInfo holds.
+pub(crate) fn key_kind(spki: &[u8]) -> &'static str {
+    const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+    let mut algorithm = Reader(algorithm(spki).unwrap_or_default());
+    match (algorithm.take(OID), algorithm.take(OID)) {
+        (Some(RSA), _) => "RSA",
+        (Some(PSS), _) => "RSA-PSS",
+        (Some([0x2b, 0x65, 0x70]), _) => "Ed25519",
+        (Some([0x2b, 0x65, 0x71]), _) => "Ed448",
+        (Some(EC), Some([0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07])) => "P-256",
+        (Some(EC), Some([0x2b, 0x81, 0x04, 0x00, 0x22])) => "P-384",
+        (Some(EC), Some([0x2b, 0x81, 0x04, 0x00, 0x23])) => "P-521",
+        (Some(EC), _) => "an elliptic curve without a common name",
+        _ => "a kind without a common name",
+    }
+}
+
+/// Returns the bits of the modulus, if a SubjectPublicKeyInfo holds an RSA key (RFC 8017 §A.1, RFC 4055 §1.2).
 pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
-    // 1.2.840.113549.1.1.1 rsaEncryption and 1.2.840.113549.1.1.10 id-RSASSA-PSS.
-    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-    const PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
     let mut spki = Reader(Reader(spki).take(SEQUENCE)?);
     let algorithm = Reader(spki.take(SEQUENCE)?).take(OID)?;
     if algorithm != RSA && algorithm != PSS {

@@ -12,7 +12,7 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::provider::Crypto;
 use crate::source::{self, Source};
-use crate::verify::{Side, own_fitness};
+use crate::verify::{Side, own_fitness, parse};
 
 /// A certificate, the intermediate certificates that lead to its CA, and the private key.
 ///
@@ -79,10 +79,7 @@ impl Identity {
             return Err(Error::caller(Kind::NoCertificate, format!("{source} has no certificate")));
         }
         for (index, certificate) in chain.iter().enumerate() {
-            if let Err(error) = webpki::EndEntityCert::try_from(certificate) {
-                let what = format!("certificate {} of {source} is malformed ({error})", index + 1);
-                return Err(Error::caller(Kind::Malformed, what).with_source(error));
-            }
+            parse(certificate, &format!("certificate {} of {source}", index + 1))?;
         }
         Ok(Self { source, key_source, chain, key: Arc::new(key), any_time: false })
     }
@@ -108,10 +105,38 @@ impl Identity {
         Ok(Self { any_time: self.any_time, ..Self::from_pem_files(certificates, key)? })
     }
 
-    /// The key as the provider wants it, after all that is checked at build.
-    pub(crate) fn certified(&self, crypto: &Crypto, side: Side, now: UnixTime) -> Result<CertifiedKey, Error> {
-        self.in_date_and_for(side, now)?;
+    /// Returns the key as the provider wants it, after all that is checked at build.
+    pub(crate) fn certified(
+        &self,
+        crypto: &Crypto,
+        side: Side,
+        now: UnixTime,
+        warnings: &mut Vec<Error>,
+    ) -> Result<CertifiedKey, Error> {
         let (source, key_source) = (&self.source, &self.key_source);
+        let mut spki = None;
+        for (index, certificate) in self.chain.iter().enumerate() {
+            let parsed = parse(certificate, &format!("certificate {} of {source}", index + 1))?;
+            let what = format!("the certificate of {source} ({})", der::name(parsed.subject()));
+            let found = own_fitness(&parsed, &what, now, side, self.any_time);
+            if index > 0 {
+                // What peers make of the rest of the chain is theirs to say.
+                warnings.extend(found.err());
+                continue;
+            }
+            spki = Some(parsed.subject_public_key_info());
+            match found? {
+                // A certificate that vouches for itself may be what peers have pinned the key of.
+                webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity => {}
+                webpki::Error::RequiredEkuNotFoundContext(_) => {
+                    return Err(Error::caller(
+                        Kind::Purpose,
+                        format!("{what} is not for a {side} (extended key usage)"),
+                    ));
+                }
+                error => return Err(Error::caller(Kind::Malformed, format!("{what} cannot be used ({error})"))),
+            }
+        }
         CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &crypto.provider).map_err(
             |error| match error {
                 rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
@@ -123,30 +148,19 @@ impl Identity {
                     Error::caller(Kind::Malformed, format!("the certificate of {source} is malformed"))
                 }
                 error => {
-                    let what = format!("the private key of {key_source} cannot be used ({error})");
+                    let kind = spki.map_or("", |spki| der::key_kind(&spki));
+                    let what = match kind {
+                        "RSA" | "P-256" | "P-384" | "Ed25519" => {
+                            format!("the private key of {key_source} cannot be used ({error})")
+                        }
+                        kind => format!(
+                            "the private key of {key_source} is {kind}, which the cryptography provider does not know"
+                        ),
+                    };
                     Error::caller(Kind::Key, what).with_source(error)
                 }
             },
         )
-    }
-
-    fn in_date_and_for(&self, side: Side, now: UnixTime) -> Result<(), Error> {
-        let leaf = &self.chain[0];
-        // Parsed when the identity was made.
-        let Ok(parsed) = webpki::EndEntityCert::try_from(leaf) else { return Ok(()) };
-        let subject = der::name(parsed.subject());
-        let refuse = |kind, text: String| {
-            Err(Error::caller(kind, format!("the certificate of {} ({subject}) {text}", self.source)))
-        };
-        match own_fitness(&parsed, now, side, self.any_time) {
-            // A certificate that vouches for itself may be what peers have pinned the key of.
-            Ok(webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity) => Ok(()),
-            Ok(webpki::Error::RequiredEkuNotFoundContext(_)) => {
-                refuse(Kind::Purpose, format!("is not for a {side} (extended key usage)"))
-            }
-            Ok(error) => refuse(Kind::Malformed, format!("cannot be used ({error})")),
-            Err((kind, text)) => refuse(kind, text),
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What both sides' policies share: options, how a policy is built, and the slot in which a reload swaps it.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::CryptoProvider;
@@ -72,8 +74,14 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
     /// Reads all files again.
     fn read_again(&self) -> Result<Self, Error>;
 
-    /// Returns the configuration for rustls, and what judges the peer unless the peer needs no certificate.
-    fn build(&self, crypto: &Crypto, now: UnixTime) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
+    /// Returns the configuration for rustls, and what judges the peer unless the peer needs no certificate. Adds what the
+    /// caller should know although it is no error.
+    fn build(
+        &self,
+        crypto: &Crypto,
+        now: UnixTime,
+        warnings: &mut Vec<Error>,
+    ) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
 }
 
 /// A recipe and what was built from it.
@@ -82,37 +90,53 @@ pub(crate) struct Policy<R: Recipe> {
     pub(crate) crypto: Crypto,
     pub(crate) config: Arc<R::Config>,
     pub(crate) verifier: Option<Arc<Verifier>>,
+    pub(crate) warnings: Vec<Error>,
 }
 
 impl<R: Recipe> Policy<R> {
     fn new(recipe: R, crypto: Crypto) -> Result<Self, Error> {
-        let (config, verifier) = recipe.build(&crypto, now(&*recipe.options().clock)?)?;
-        Ok(Self { config: Arc::new(config), verifier, recipe, crypto })
+        let mut warnings = Vec::new();
+        let (config, verifier) = recipe.build(&crypto, now(&*recipe.options().clock)?, &mut warnings)?;
+        for warning in &warnings {
+            tracing::warn!("{}", warning.explain());
+        }
+        Ok(Self { config: Arc::new(config), verifier, recipe, crypto, warnings })
     }
 }
 
 /// A policy that can be swapped while connections are made with it. A connection keeps the policy that it took.
-pub(crate) struct Live<R: Recipe>(RwLock<Arc<Policy<R>>>);
+pub(crate) struct Live<R: Recipe> {
+    policy: RwLock<Arc<Policy<R>>>,
+    changes: AtomicU64,
+}
 
 impl<R: Recipe> Live<R> {
     pub(crate) fn new(recipe: R, provider: &CryptoProvider) -> Result<Arc<Self>, Error> {
         let crypto = Crypto::new(provider, recipe.options().tls13_only)?;
-        Ok(Arc::new(Self(RwLock::new(Arc::new(Policy::new(recipe, crypto)?)))))
+        let policy = RwLock::new(Arc::new(Policy::new(recipe, crypto)?));
+        Ok(Arc::new(Self { policy, changes: AtomicU64::new(0) }))
     }
 
     // Nothing that holds the lock can panic, so that a poisoned one holds a whole policy all the same.
     pub(crate) fn get(&self) -> Arc<Policy<R>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set(&self, policy: Arc<Policy<R>>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = policy;
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = policy;
+        self.changes.fetch_add(1, Release);
     }
 
-    pub(crate) fn reload(&self) -> Result<(), Error> {
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Acquire)
+    }
+
+    pub(crate) fn reload(&self) -> Result<Vec<Error>, Error> {
         let old = self.get();
-        self.set(Arc::new(Policy::new(old.recipe.read_again()?, old.crypto.clone())?));
-        Ok(())
+        let policy = Policy::new(old.recipe.read_again()?, old.crypto.clone())?;
+        let warnings = policy.warnings.clone();
+        self.set(Arc::new(policy));
+        Ok(warnings)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
 use crate::note::{self, Note};
+use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::Crypto;
 use crate::verify::{Side, Store, Trust, Verifier};
@@ -88,16 +89,26 @@ impl ServerTls {
         self.0.get().verifier.is_some()
     }
 
-    /// Reads the same files again: certificate, key, CAs, revocation lists. If all of it is right, it holds for new
-    /// connections; those that are open go on as they are. Sessions from before are not resumed.
+    /// Reads the same files again: certificate, key, CAs, revocation lists. If they can be used, they hold for new
+    /// connections, and the [warnings](Self::warnings) are returned. Open connections go on, but degu-server closes those
+    /// whose peer has been revoked. Sessions from before are not resumed.
     ///
     /// # Errors
     ///
     /// Any of building. Then nothing has changed, and the policy from before goes on; a half-written pair of
     /// certificate and key is such an error. Something that was given in memory cannot be read again
     /// ([`Kind::Reload`]).
-    pub fn reload(&self) -> Result<(), Error> {
+    pub fn reload(&self) -> Result<Vec<Error>, Error> {
         self.0.reload()
+    }
+
+    /// Returns the warnings of the last build or reload: what was left out, or will refuse peers. Each was logged, too.
+    ///
+    /// A CA that has expired, is not valid yet or cannot be used is left out as long as another one is left. An expired
+    /// revocation list stays and refuses the peers that it is about. An expired intermediate certificate of the identity
+    /// is sent all the same.
+    pub fn warnings(&self) -> Vec<Error> {
+        self.0.get().warnings.clone()
     }
 
     /// Takes up another policy for new connections. It may have another identity, other CAs and other options, but
@@ -114,6 +125,18 @@ impl ServerTls {
         }
         self.0.set(next);
         Ok(())
+    }
+
+    /// Counts the reloads and replacements. A driver compares it to learn that revocation lists may have changed.
+    pub fn changes(&self) -> u64 {
+        self.0.changes()
+    }
+
+    /// Returns whether a revocation list of now names a certificate that this peer sent when it was accepted.
+    ///
+    /// degu-server asks this about every open connection after a reload, and closes those whose peer was revoked.
+    pub fn revokes(&self, peer: &PeerIdentity) -> bool {
+        self.0.get().verifier.as_ref().is_some_and(|verifier| verifier.revokes(peer))
     }
 
     /// The policy as it is now, for a driver to accept one connection with.
@@ -157,8 +180,8 @@ impl ServerTlsBuilder<Decided> {
     ///
     /// # Errors
     ///
-    /// The key is not the certificate's; a certificate is malformed, out of date, weak, or for something else; there is
-    /// no CA, or one without a revocation list beside others. The error names the file.
+    /// The key is not the certificate's; a certificate is malformed, out of date, weak, or for something else; no CA can be
+    /// used, or one has no revocation list beside others. The error names the file.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ServerTls, Error> {
         self.build_with(crate::provider::by_feature())
@@ -190,12 +213,17 @@ impl policy::Recipe for Recipe {
         })
     }
 
-    fn build(&self, crypto: &Crypto, now: UnixTime) -> Result<(ServerConfig, Option<Arc<Verifier>>), Error> {
+    fn build(
+        &self,
+        crypto: &Crypto,
+        now: UnixTime,
+        warnings: &mut Vec<Error>,
+    ) -> Result<(ServerConfig, Option<Arc<Verifier>>), Error> {
         let options = &self.options;
-        let key = self.identity.certified(crypto, Side::Server, now)?;
+        let key = self.identity.certified(crypto, Side::Server, now, warnings)?;
         let verifier = match &self.clients {
             Some(cas) => {
-                let trust = Trust::Private { store: Store::new(cas, crypto.sha256, now)?, check_name: false };
+                let trust = Trust::Private { store: Store::new(cas, crypto, now, warnings)?, check_name: false };
                 Some(Arc::new(Verifier::new(trust, Side::Client, crypto.clone())))
             }
             None => None,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::pem::{self, PemObject, SectionKind};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
+use crate::der;
 use crate::error::{Blame, Error, Kind};
 
 /// What to name in an error, and what to read again on a reload.
@@ -41,39 +42,92 @@ pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::new(Kind::Read, Blame::System, format!("{} cannot be read: {error}", path.display())).with_source(error)
 }
 
-/// All certificates of a PEM text, in order; at least one.
-pub(crate) fn certificates(pem: &[u8], source: &Source) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| malformed(source, &error))?;
-    if certificates.is_empty() {
-        return Err(nothing(pem, source, "certificate"));
-    }
-    Ok(certificates)
+/// Returns all certificates of a PEM text, in order; at least one.
+pub(crate) fn certificates(bytes: &[u8], source: &Source) -> Result<Vec<CertificateDer<'static>>, Error> {
+    sections(bytes, source, "certificate")
 }
 
-/// The first private key of a PEM text.
-pub(crate) fn key(pem: &[u8], source: &Source) -> Result<PrivateKeyDer<'static>, Error> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        pem::Error::NoItemsFound if find(pem, b"ENCRYPTED PRIVATE KEY") || find(pem, b"Proc-Type: 4,ENCRYPTED") => {
-            Error::caller(Kind::Key, format!("the private key of {source} is encrypted"))
+/// Returns the first private key of a PEM text.
+pub(crate) fn key(bytes: &[u8], source: &Source) -> Result<PrivateKeyDer<'static>, Error> {
+    sections(bytes, source, "private key").map(|mut keys| keys.swap_remove(0))
+}
+
+/// Returns all revocation lists of a PEM text, or the one that DER is.
+pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    match der::first_element(bytes) {
+        Some((der::INTEGER | der::OID, _)) => sections(bytes, source, "revocation list"),
+        _ if is_der(bytes) => Ok(vec![bytes.to_vec().into()]),
+        _ => sections(bytes, source, "revocation list"),
+    }
+}
+
+/// Returns the sections of one kind, at least one.
+fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result<Vec<T>, Error> {
+    if let Some(text) = foreign(bytes, wanted) {
+        return Err(Error::caller(Kind::Pem, format!("{source} {text}")));
+    }
+    let error = match T::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>() {
+        Ok(sections) if !sections.is_empty() => return Ok(sections),
+        Ok(_) => nothing(bytes, source, wanted),
+        Err(error) => malformed(source, &error),
+    };
+    // The parser knows neither kind of encrypted key: the older one has header fields, which are not base64.
+    if find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || find(bytes, b"Proc-Type: 4,ENCRYPTED") {
+        let what = "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.key`";
+        return Err(Error::caller(Kind::Key, format!("the private key of {source} {what}")));
+    }
+    Err(error)
+}
+
+/// Forms that other tools write. The parser skips what it does not know, so that a section would be missing without notice.
+const FOREIGN: [(&[u8], &str); 6] = [
+    (
+        b"\xef\xbb\xbf-----BEGIN ",
+        "has a byte order mark before a PEM section: save it as ASCII, or as UTF-8 without a byte order mark",
+    ),
+    (b"\xff\xfe-\0-\0", "is UTF-16 text: save it as ASCII, or as UTF-8 without a byte order mark"),
+    (b"\xfe\xff\0-\0-", "is UTF-16 text: save it as ASCII, or as UTF-8 without a byte order mark"),
+    (
+        b"-----BEGIN TRUSTED CERTIFICATE-----",
+        "has a section TRUSTED CERTIFICATE, which only OpenSSL reads: convert it with `openssl x509 -in FILE -out FILE.pem`",
+    ),
+    (
+        b"-----BEGIN PKCS7-----",
+        "has a section PKCS7: convert it with `openssl pkcs7 -print_certs -in FILE -out FILE.pem`",
+    ),
+    (
+        b"-----BEGIN OPENSSH PRIVATE KEY-----",
+        "has a private key in the form of OpenSSH: convert it with `ssh-keygen -p -N '' -m PEM -f FILE`",
+    ),
+];
+
+/// Returns what the bytes are and what to do, if they are in a form that other tools write and that cannot be read here.
+fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
+    if !is_der(bytes) {
+        return FOREIGN.iter().find(|(mark, _)| find(bytes, mark)).map(|(_, text)| *text);
+    }
+    Some(match der::first_element(bytes) {
+        Some((der::INTEGER, [3])) => PKCS12,
+        // The form of BER that Java and Windows write.
+        None if bytes.starts_with(b"\x30\x80\x02\x01\x03") => PKCS12,
+        Some((der::INTEGER, _)) => {
+            "is a private key in DER, not PEM: convert it with `openssl pkey -inform der -in FILE -out FILE.pem`"
         }
-        pem::Error::NoItemsFound => nothing(pem, source, "private key"),
-        error => malformed(source, &error),
+        Some((der::OID, _)) => {
+            "is PKCS #7, not PEM: convert it with `openssl pkcs7 -inform der -print_certs -in FILE -out FILE.pem`"
+        }
+        _ if wanted == "private key" => {
+            "is DER, not PEM: convert it with `openssl pkey -inform der -in FILE -out FILE.pem`"
+        }
+        _ => "is DER, not PEM: convert it with `openssl x509 -inform der -in FILE -out FILE.pem`",
     })
 }
 
-/// All revocation lists of a PEM text, or the one that DER is.
-pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
-    // DER begins with SEQUENCE; a PEM text may begin with anything but hardly with `0` and a control character.
-    if bytes.first() == Some(&0x30) && bytes.get(1).is_some_and(|length| *length >= 0x80) {
-        return Ok(vec![CertificateRevocationListDer::from(bytes.to_vec())]);
-    }
-    let crls = CertificateRevocationListDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>();
-    let crls = crls.map_err(|error| malformed(source, &error))?;
-    if crls.is_empty() {
-        return Err(nothing(bytes, source, "revocation list"));
-    }
-    Ok(crls)
+const PKCS12: &str = "is PKCS #12, not PEM: convert it with `openssl pkcs12 -in FILE -nodes -out FILE.pem`";
+
+/// A text could begin with `0`, but hardly with the long form of a length after it, or with an INTEGER of one byte.
+fn is_der(bytes: &[u8]) -> bool {
+    matches!(bytes, [der::SEQUENCE, 0x80..=0xff, ..] | [der::SEQUENCE, _, der::INTEGER, 1, ..])
 }
 
 fn malformed(source: &Source, error: &pem::Error) -> Error {
@@ -88,8 +142,7 @@ fn malformed(source: &Source, error: &pem::Error) -> Error {
 }
 
 fn nothing(pem: &[u8], source: &Source, wanted: &str) -> Error {
-    let mut rest = pem;
-    let found = match pem::from_buf(&mut rest) {
+    let found = match pem::from_buf(&mut &*pem) {
         Ok(Some((SectionKind::Certificate, _))) => ", but a certificate",
         Ok(Some((SectionKind::Crl, _))) => ", but a revocation list",
         Ok(Some((SectionKind::Csr, _))) => ", but a certificate signing request",
@@ -112,6 +165,8 @@ mod tests {
     use super::*;
 
     const SOURCE: Source = Source::Memory("the file");
+    const ENCRYPTED: &str =
+        "the private key of the file is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.key`";
 
     #[test]
     fn what_a_pem_file_can_lack() {
@@ -144,7 +199,14 @@ mod tests {
             ),
             (
                 text(key(secret.replace("PRIVATE", "ENCRYPTED PRIVATE").as_bytes(), &SOURCE).unwrap_err()),
-                (Kind::Key, "the private key of the file is encrypted"),
+                (Kind::Key, ENCRYPTED),
+            ),
+            (
+                text(
+                    key(secret.replace("MAA=", "Proc-Type: 4,ENCRYPTED\nDEK-Info: X,00\n\nMAA=").as_bytes(), &SOURCE)
+                        .unwrap_err(),
+                ),
+                (Kind::Key, ENCRYPTED),
             ),
             (
                 text(crls(certificate.as_bytes(), &SOURCE).unwrap_err()),
@@ -170,5 +232,49 @@ mod tests {
         assert_eq!(crls(crl.repeat(2).as_bytes(), &SOURCE).unwrap().len(), 2);
         assert_eq!(crls(&[0x30, 0x80, 1], &SOURCE).unwrap()[0].as_ref(), [0x30, 0x80, 1]);
         assert!(key(secret.as_bytes(), &SOURCE).is_ok());
+    }
+
+    #[test]
+    fn a_form_of_another_tool_is_named_with_the_command_that_converts_it() {
+        let pem = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        let section = |kind| format!("-----BEGIN {kind}-----\nMAA=\n-----END {kind}-----\n").into_bytes();
+        let utf16 =
+            |pem: &[u8]| [&[0xff, 0xfe][..], &pem.iter().flat_map(|byte| [*byte, 0]).collect::<Vec<_>>()].concat();
+        for (bytes, wanted) in [
+            // PFX { version 3, .. }, also in the form of indefinite length.
+            (
+                b"\x30\x82\0\x07\x02\x01\x03\x30\x02\x05\0".to_vec(),
+                "is PKCS #12, not PEM: convert it with `openssl pkcs12 ",
+            ),
+            (b"\x30\x80\x02\x01\x03\x30\x80".to_vec(), "is PKCS #12, not PEM: convert it with `openssl pkcs12 "),
+            (b"\x30\x82\0\x04\x30\x02\x05\0".to_vec(), "is DER, not PEM: convert it with `openssl x509 -inform der "),
+            (b"\x30\x82\x03\xff\x30".to_vec(), "is DER, not PEM: convert it with `openssl x509 -inform der "),
+            (
+                b"\x30\x05\x02\x01\x01\x04\0".to_vec(),
+                "is a private key in DER, not PEM: convert it with `openssl pkey ",
+            ),
+            (
+                b"\x30\x81\x04\x06\x02\x2a\x03".to_vec(),
+                "is PKCS #7, not PEM: convert it with `openssl pkcs7 -inform der ",
+            ),
+            (section("PKCS7"), "has a section PKCS7: convert it with `openssl pkcs7 -print_certs "),
+            (section("TRUSTED CERTIFICATE"), "has a section TRUSTED CERTIFICATE, which only OpenSSL reads: convert it"),
+            (
+                [&pem[..], &section("TRUSTED CERTIFICATE")].concat(),
+                "has a section TRUSTED CERTIFICATE, which only OpenSSL",
+            ),
+            (section("OPENSSH PRIVATE KEY"), "has a private key in the form of OpenSSH: convert it with `ssh-keygen "),
+            ([b"\xef\xbb\xbf", &pem[..]].concat(), "has a byte order mark before a PEM section: save it as ASCII"),
+            ([&pem[..], b"\xef\xbb\xbf", pem].concat(), "has a byte order mark before a PEM section: save it as ASCII"),
+            (utf16(pem), "is UTF-16 text: save it as ASCII"),
+        ] {
+            let error = certificates(&bytes, &SOURCE).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("the file {wanted}")), "{error}");
+            assert_eq!(error.kind(), Kind::Pem);
+        }
+        let error = key(b"\x30\x82\0\x04\x30\x02\x05\0", &SOURCE).unwrap_err();
+        assert!(error.to_string().starts_with("the file is DER, not PEM: convert it with `openssl pkey "), "{error}");
+        let error = crls(b"\x30\x05\x02\x01\x01\x04\0", &SOURCE).unwrap_err();
+        assert!(error.to_string().starts_with("the file is a private key in DER"), "{error}");
     }
 }

@@ -26,6 +26,11 @@ fn a_revocation_list_that_has_expired_is_told_of() {
     assert_eq!(build(NOW + 1), "");
     for (until, date) in [(NOW, "2026-11-22 12:00:00 UTC"), (NOW - DAY, "2026-11-21 12:00:00 UTC")] {
         let text = build(until);
-        assert!(text.contains("WARN") && text.contains("revocation list has expired") && text.contains(date), "{text}");
+        assert!(
+            text.contains("WARN")
+                && text.contains("the revocation list of the revocation list in memory (CN=Root) has expired")
+                && text.contains(date),
+            "{text}"
+        );
     }
 }

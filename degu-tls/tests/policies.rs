@@ -207,6 +207,91 @@ fn cas() {
 }
 
 #[test]
+fn a_bundle_survives_its_worst_member() {
+    let folder = Folder::new();
+    let root = Cert::root("New");
+    let old = Cert::root_with("Old", Key::new(), &|params| params.not_after = at(NOW - DAY));
+    let early = Cert::root_with("Early", Key::new(), &|params| params.not_before = at(NOW + DAY));
+    let weak = Cert::root_with("Weak", Key::rsa(1024), &|_| {});
+    let leaf = root.leaf("leaf", &|_| {});
+    let all = [&old, &early, &weak, &leaf, &root].map(|cert| pem("CERTIFICATE", &cert.der)).concat();
+    let cas = Cas::from_pem_file(folder.write("roll.pem", all)).unwrap();
+    let tls = call(cas.clone()).unwrap();
+    let texts = tls.warnings().into_iter().map(|warning| folder.said::<()>(Err(warning))).collect::<Vec<_>>();
+    assert_eq!(
+        texts,
+        [
+            said(Kind::Expired, "the CA of roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"),
+            said(Kind::NotYetValid, "the CA of roll.pem (CN=Early) is not valid before 2026-11-23 12:00:00 UTC"),
+            said(Kind::WeakKey, "the CA of roll.pem (CN=Weak) has an RSA key of 1024 bits"),
+            said(Kind::NotCa, "the CA of roll.pem (CN=leaf) is not a CA's certificate"),
+        ]
+    );
+    // The one that is left vouches; what the old one issued is refused, and the refusal says why.
+    let meet = |host: &Cert| join(client(&tls, Some("host.example")), server(&serve(host.identity()).unwrap())).0;
+    assert_eq!(meet(&root.leaf("host", &|_| {})).peer().0.unwrap().ca(), Some("roll"));
+    assert_eq!(
+        folder.said::<()>(Err(meet(&old.leaf("host", &|_| {})).error())),
+        said(
+            Kind::UnknownIssuer,
+            "the certificate of the server (CN=host) leads to CN=Old, which was left out of the CAs of roll.pem: the CA of \
+             roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
+        )
+    );
+    // A CA that was left out needs no revocation list.
+    assert!(call(cas.with_crl(root.crl(&[], NOW + DAY))).is_ok());
+}
+
+#[test]
+fn an_expired_intermediate_of_an_identity_is_warned_about() {
+    let folder = Folder::new();
+    let old = Cert::root("Root").intermediate("Middle", &|params| params.not_after = at(NOW - DAY));
+    let tls = serve(folder.identity(&old.leaf("host", &|_| {})).unwrap()).unwrap();
+    let warnings = tls.warnings().into_iter().map(|warning| folder.said::<()>(Err(warning))).collect::<Vec<_>>();
+    let wanted = "the certificate of cert.pem (CN=Middle) expired on 2026-11-21 12:00:00 UTC";
+    assert_eq!(warnings, [said(Kind::Expired, wanted)]);
+}
+
+/// Certificates that signed themselves, with their keys, valid from 2026-11-29 for a hundred years: `openssl req -x509`
+/// with `-newkey ec -pkeyopt ec_paramgen_curve:P-521`, `ed448` and `rsa-pss`, and `openssl x509 -req` for version 1.
+#[test]
+fn what_openssl_makes_and_the_provider_does_not_know() {
+    let ring = || degu_tls::rustls::crypto::ring::default_provider().into();
+    let clock = || Clock::new(NOW + 30 * DAY);
+    let folder = Folder::new();
+    for (kind, text) in [
+        ("P-521", include_str!("files/p521.pem")),
+        ("Ed448", include_str!("files/ed448.pem")),
+        ("RSA-PSS", include_str!("files/pss.pem")),
+    ] {
+        let file = folder.write("file.pem", text);
+        let own = Identity::from_pem_files(&file, &file).unwrap();
+        let own = ServerTls::builder(own).allow_unauthenticated_clients().clock(clock()).build_with(ring());
+        let wanted = format!("the private key of file.pem is {kind}, which the cryptography provider does not know");
+        assert_eq!(folder.said(own), said(Kind::Key, &wanted));
+        let cas = ClientTls::private(Cas::from_pem_file(&file).unwrap()).clock(clock()).build_with(ring());
+        let (found, text) = folder.said(cas);
+        assert_eq!(found, Kind::Algorithm);
+        assert!(
+            text.ends_with(&format!(") has a key ({kind}) that the cryptography provider does not know")),
+            "{text}"
+        );
+    }
+    let old = folder.write("v1.pem", include_str!("files/v1.pem"));
+    let wanted = "(CN=v1) is X.509 version 1 or 2, which cannot say what it is for: issue it as version 3 \
+                  (`openssl x509 -req` does with `-extfile`)";
+    let own = Identity::from_pem_files(&old, &old).unwrap_err();
+    assert_eq!(own.kind(), Kind::Pem, "the key is missing, which is said first");
+    let key = folder.write("key.pem", Key::new().pem());
+    assert_eq!(
+        folder.said(Identity::from_pem_files(&old, key)),
+        said(Kind::Malformed, &format!("certificate 1 of v1.pem {wanted}"))
+    );
+    let cas = ClientTls::private(Cas::from_pem_file(&old).unwrap()).clock(clock()).build();
+    assert_eq!(folder.said(cas), said(Kind::Malformed, &format!("a certificate of v1.pem {wanted}")));
+}
+
+#[test]
 fn a_ca_that_expired_is_an_anchor_if_that_was_asked_for() {
     let root = Cert::root_with("Old", Key::new(), &|params| params.not_after = at(NOW - DAY));
     let host = root.leaf("host", &|_| {});

@@ -108,6 +108,50 @@ fn a_new_list_and_new_cas_on_both_sides() {
 }
 
 #[test]
+fn a_reload_warns_about_a_list_that_locks_everybody_out() {
+    let site = Site::new();
+    assert!(site.server.reload().unwrap().is_empty());
+    site.write("root.crl", pem("X509 CRL", &site.root.crl_issued(&[], NOW - DAY, NOW - 1)));
+    let warnings = site.server.reload().unwrap();
+    assert_eq!(warnings.iter().map(degu_tls::Error::kind).collect::<Vec<_>>(), [Kind::CrlExpired]);
+    let text = warnings[0].explain();
+    assert!(
+        text.contains("root.crl (CN=Root) has expired: the next was due on 2026-11-22 11:59:59 UTC; fetch"),
+        "{text}"
+    );
+    assert_eq!(site.server.warnings().len(), 1);
+    assert_eq!(site.join().1.error().kind(), Kind::CrlExpired);
+    // A newer list next to it takes its place, and is not warned about.
+    let both = [site.root.crl_issued(&[], NOW - DAY, NOW - 1), site.root.crl_issued(&[], NOW - 1, NOW + DAY)];
+    site.write("root.crl", both.map(|list| pem("X509 CRL", &list)).concat());
+    assert!(site.server.reload().unwrap().is_empty());
+    assert!(site.server.warnings().is_empty() && site.join().1.peer().0.is_some());
+}
+
+#[test]
+fn a_peer_that_was_accepted_is_known_to_be_revoked_after_a_reload() {
+    let site = Site::new();
+    let peer = site.join().1.peer().0.unwrap();
+    let before = site.server.changes();
+    assert!(!site.server.revokes(&peer));
+    site.write("root.crl", pem("X509 CRL", &site.root.crl(&[&site.root.leaf("other", &|_| {})], NOW + DAY)));
+    site.server.reload().unwrap();
+    assert!(!site.server.revokes(&peer));
+    // A list that has expired by now names it all the same.
+    site.write("root.crl", pem("X509 CRL", &site.root.crl(&[&site.device], NOW - 1)));
+    site.server.reload().unwrap();
+    assert!(site.server.revokes(&peer));
+    assert_eq!(site.server.changes(), before + 2);
+    // The same serial number of another CA is another certificate.
+    let others = Cert::root("Others");
+    let cas = site.root.cas("root").add("others", others.der.clone());
+    let cas = cas.with_crl(site.root.crl(&[], NOW + DAY)).with_crl(others.crl(&[&site.device], NOW + DAY));
+    let next = ServerTls::builder(site.root.leaf("host", &|_| {}).identity()).require_clients(cas);
+    site.server.replace(&next.clock(Clock::now()).build().unwrap()).unwrap();
+    assert!(!site.server.revokes(&peer));
+}
+
+#[test]
 fn a_folder_is_read_again() {
     let site = Site::new();
     let cas = site.path("cas");

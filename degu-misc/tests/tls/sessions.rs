@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use degu_client::Client;
 use degu_misc::{Leaf, TempPki, TempSSLServer};
-use degu_server::Address;
+use degu_server::{Address, Listener, Method, Request, Server, Session};
 use degu_tls::error::Kind;
 use degu_tls::rustls::HandshakeKind;
 use degu_tls::rustls::pki_types::UnixTime;
@@ -15,7 +15,7 @@ use degu_tls::rustls::time_provider::TimeProvider;
 use degu_tls::{Cas, ClientTls, ServerTls};
 
 use super::assert_refused;
-use super::kit::{Bare, CLIENT, End, REQUEST, Version, both, client, one_thread, serve, until, who};
+use super::kit::{Bare, CLIENT, End, REQUEST, Version, both, client, one_thread, run, serve, until, who};
 
 /// The last hour of the certificates of a [`TempPki`].
 const LAST_HOUR: u64 = 32_503_680_000 - 3_600;
@@ -130,7 +130,8 @@ fn a_server_that_has_expired_since_is_not_talked_to() {
 fn who_was_revoked_since_is_refused_after_the_reload() {
     for version in Version::BOTH {
         let pki = TempPki::new();
-        let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, who);
+        let options = Server::options().close_revoked(false);
+        let server = TempSSLServer::with_options(&pki, options, Address::IPV6_LOOPBACK, who);
         let client = server.client_with(version.client_tls(&pki));
         let mut kept = degu_client::blocking::Client::from(client.clone()).connect().unwrap();
         for answer in both(&client) {
@@ -142,7 +143,7 @@ fn who_was_revoked_since_is_refused_after_the_reload() {
         for refused in both(&client) {
             assert_refused(refused, "certificate_revoked");
         }
-        assert_eq!(kept.get("/").unwrap().body.read_all(100).unwrap(), CLIENT, "only new connections are judged");
+        assert_eq!(kept.get("/").unwrap().body.read_all(100).unwrap(), CLIENT, "open connections are left alone");
 
         // The other way round.
         let pki = TempPki::new();
@@ -157,6 +158,58 @@ fn who_was_revoked_since_is_refused_after_the_reload() {
             assert_eq!(error.tls().map(degu_tls::Error::kind), Some(Kind::Revoked), "{error}");
         }
     }
+}
+
+/// One exchange on a connection that stays.
+fn exchange(bare: &mut Bare) {
+    bare.send(REQUEST);
+    bare.read_until("\r\n\r\nok");
+}
+
+/// Revokes one of two clients, whose connections then end: the idle one and the one whose request is not answered.
+fn one_of_two_clients_is_revoked(server: &Address, policy: &ServerTls, pki: &TempPki) {
+    let mut stays = Bare::connect(server, &pki.client_tls());
+    exchange(&mut stays);
+    pki.renew(Leaf::Client);
+    let (mut idle, mut waits) = (Bare::connect(server, &pki.client_tls()), Bare::connect(server, &pki.client_tls()));
+    exchange(&mut idle);
+    exchange(&mut waits);
+    waits.send(REQUEST.replace("GET", "PUT"));
+    pki.revoke(Leaf::Client);
+    assert!(policy.reload().unwrap().is_empty());
+    assert_eq!(idle.rest(), (String::new(), End::Told));
+    assert_eq!(waits.rest().0, "");
+    exchange(&mut stays);
+}
+
+#[test]
+fn an_open_connection_ends_when_its_client_is_revoked() {
+    async fn app(_: &mut Session, request: Request<'_>) -> &'static str {
+        if request.method() == Method::Put {
+            std::future::pending::<()>().await;
+        }
+        "ok"
+    }
+    let pki = TempPki::new();
+    let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, app);
+    one_of_two_clients_is_revoked(server.address(), server.tls(), &pki);
+}
+
+#[test]
+fn an_open_connection_of_hyper_ends_when_its_client_is_revoked() {
+    use axum::routing::get;
+
+    let (pki, listener) = (TempPki::new(), Listener::bind(Address::IPV6_LOOPBACK, None).unwrap());
+    let (tls, address) = (pki.server_tls(), listener.address().clone());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let router = axum::Router::new().route("/", get(async || "ok").put(std::future::pending::<()>));
+    let options = Server::options().tls(tls.clone()).shutdown_grace(Duration::ZERO);
+    let server = std::thread::spawn(move || {
+        run(degu_server::hyper::serve(listener, options, router, async { drop(stopped.await) }))
+    });
+    one_of_two_clients_is_revoked(&address, &tls, &pki);
+    drop(stop);
+    server.join().unwrap().unwrap();
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(crate) use deadline::Wait;
 
 use crate::body_channel::{BodyError, Supplier};
 use crate::request::{Components, split_path};
+#[cfg(feature = "tls")]
+use crate::revocation::Vetted;
 use crate::stream::Transport;
 use crate::worker_state::{Place, WorkerState};
 use crate::{App, Request, Response, Session};
@@ -124,6 +126,7 @@ impl<T: Transport, A: App> Connection<T, A> {
     async fn secure(&mut self) -> Result<(), CloseReason> {
         let worker = self.worker().clone();
         let Some(policy) = &worker.options.tls else { return Ok(()) };
+        let changes = policy.changes();
         self.wire.wait(Wait::Handshake);
         let Wire { stream, deadline, place, .. } = &mut self.wire;
         let mut handshake = pin!(stream.secure(policy, &worker.server.handshakes, || worker.is_stopping()));
@@ -134,6 +137,9 @@ impl<T: Transport, A: App> Connection<T, A> {
         .await?;
         place.alarm.set(u32::MAX);
         deadline.restart();
+        if let Some(vetted) = Vetted::new(&worker.options, peer.as_ref(), changes) {
+            place.alarm.watch(vetted, self.session.address());
+        }
         self.session.peer = peer;
         Ok(())
     }

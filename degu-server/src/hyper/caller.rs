@@ -15,8 +15,20 @@ pub(super) struct Origin {
     pub(super) credentials: Option<Credentials>,
     #[cfg(feature = "tls")]
     pub(super) peer: Option<Arc<degu_tls::PeerIdentity>>,
+    #[cfg(feature = "tls")]
+    pub(super) vetted: Option<crate::revocation::Vetted>,
     pub(super) server: Arc<ServerState>,
     pub(super) options: Arc<Options>,
+}
+
+impl Origin {
+    /// Returns whether the peer's certificate was revoked since the last call.
+    pub(super) fn is_revoked(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.vetted.as_ref().is_some_and(crate::revocation::Vetted::is_revoked);
+        #[cfg(not(feature = "tls"))]
+        false
+    }
 }
 
 /// Who calls: an extension of every request that [`serve`](super::serve) passes to its service. It is what a

@@ -28,6 +28,8 @@ use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
 use crate::future::first;
 use crate::listen::Accepted;
 use crate::options::Options;
+#[cfg(feature = "tls")]
+use crate::revocation::Vetted;
 use crate::state::{Phase, ServerState};
 use crate::stream::{Socket, Stream, Transport};
 
@@ -62,6 +64,8 @@ enum End {
     Deadline(Wait),
     /// A shutdown's grace is over.
     Grace,
+    /// The peer's certificate was revoked.
+    Revoked,
 }
 
 impl Taken {
@@ -91,7 +95,7 @@ impl Taken {
         let secured = secure(&mut socket, server, &options).await;
         let origin = Arc::new(match secured {
             #[cfg(feature = "tls")]
-            Ok(peer) => Origin { address, credentials, peer, server: server.clone(), options },
+            Ok((peer, vetted)) => Origin { address, credentials, peer, vetted, server: server.clone(), options },
             #[cfg(not(feature = "tls"))]
             Ok(()) => Origin { address, credentials, server: server.clone(), options },
             Err(reason) => {
@@ -106,15 +110,20 @@ impl Taken {
 
         let pulse = Arc::new(Pulse::default());
         let (end, last) = drive(socket, service, &pulse, &origin).await;
-        tracing::debug!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends");
-        let Some(mut socket) = pulse.take_socket() else { return upgraded(&pulse, server, origin.options.grace).await };
+        match end {
+            End::Revoked => {
+                tracing::info!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends");
+            }
+            _ => tracing::debug!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends"),
+        }
+        let Some(mut socket) = pulse.take_socket() else { return upgraded(&pulse, &origin).await };
         drop(alive);
         let cut = match &end {
             End::Done(Ok(())) => false,
             // hyper has answered.
             End::Done(Err(error)) => !error.is_parse(),
             End::Deadline(wait) => matches!(wait, Wait::Write | Wait::HalfClosed) || last.amid_output,
-            End::Grace => last.under_way,
+            End::Grace | End::Revoked => last.under_way,
         };
         if cut {
             return socket.reset_on_close();
@@ -135,24 +144,26 @@ impl fmt::Display for End {
             Self::Done(Err(error)) => error.fmt(f),
             Self::Deadline(wait) => CloseReason::Deadline(*wait).fmt(f),
             Self::Grace => CloseReason::Shutdown.fmt(f),
+            Self::Revoked => f.write_str("the certificate of the client was revoked"),
         }
     }
 }
 
+/// Who the peer is, and what tells that its certificate was revoked.
+#[cfg(feature = "tls")]
+type Peer = (Option<Arc<degu_tls::PeerIdentity>>, Option<Vetted>);
+
 /// Makes the handshake, and says who the peer is.
 #[cfg(feature = "tls")]
-async fn secure(
-    socket: &mut Stream<Socket>,
-    server: &ServerState,
-    options: &Options,
-) -> Result<Option<Arc<degu_tls::PeerIdentity>>, CloseReason> {
-    let Some(tls) = &options.tls else { return Ok(None) };
+async fn secure(socket: &mut Stream<Socket>, server: &ServerState, options: &Options) -> Result<Peer, CloseReason> {
+    let Some(tls) = &options.tls else { return Ok((None, None)) };
+    let changes = tls.changes();
     let mut handshake = pin!(socket.secure(tls, &server.handshakes, || server.is_stopping()));
     let deadline = Duration::from_secs(options.deadlines.handshake.into());
     let mut late = pin!(sleep(deadline));
     let mut stopping = pin!(server.reached(Phase::Draining));
     let mut stops = false;
-    poll_fn(|cx| {
+    let peer = poll_fn(|cx| {
         // It wakes the handshake, which looks once more whether the peer has said something.
         stops = stops || stopping.as_mut().poll(cx).is_ready();
         if late.as_mut().poll(cx).is_ready() {
@@ -160,7 +171,9 @@ async fn secure(
         }
         handshake.as_mut().poll(cx).map_err(CloseReason::from)
     })
-    .await
+    .await?;
+    let vetted = Vetted::new(options, peer.as_ref(), changes);
+    Ok((peer, vetted))
 }
 
 #[cfg(not(feature = "tls"))]
@@ -205,6 +218,9 @@ where
             if let Some(wait) = pulse.second(&options.deadlines) {
                 return Poll::Ready(End::Deadline(wait));
             }
+            if origin.is_revoked() {
+                return Poll::Ready(End::Revoked);
+            }
         }
         connection.as_mut().poll(cx).map(End::Done)
     })
@@ -212,13 +228,18 @@ where
     (end, pulse.last())
 }
 
-/// The octets are not HTTP any more, and belong to whoever asked for it, until a shutdown's grace is over.
-async fn upgraded(pulse: &Pulse, server: &ServerState, grace: Duration) {
+/// The bytes are not HTTP any more, and belong to the service, until a shutdown's grace is over or the peer is revoked.
+async fn upgraded(pulse: &Pulse, origin: &Origin) {
     let over = async {
-        server.reached(Phase::Draining).await;
-        sleep(grace).await;
+        origin.server.reached(Phase::Draining).await;
+        sleep(origin.options.grace).await;
     };
-    if first(pulse.gone(), over).await.is_err() {
+    let revoked = async {
+        while !origin.is_revoked() {
+            sleep(SECOND).await;
+        }
+    };
+    if first(pulse.gone(), first(over, revoked)).await.is_err() {
         pulse.cut();
     }
 }

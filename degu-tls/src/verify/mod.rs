@@ -73,23 +73,42 @@ pub(crate) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side
     }
 }
 
-/// The same for a certificate of our own, which is refused with the text that follows its name. `any_time` judges it at
+/// Parses a certificate of our own. `what` is what an error calls it, such as `certificate 2 of chain.pem`.
+pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEntityCert<'a>, Error> {
+    EndEntityCert::try_from(der).map_err(|error| {
+        let subject = der::subject(der).map(der::name).unwrap_or_default();
+        let text = match error {
+            webpki::Error::UnsupportedCertVersion => format!(
+                "{what} ({subject}) is X.509 version 1 or 2, which cannot say what it is for: issue it as version 3 \
+                 (`openssl x509 -req` does with `-extfile`)"
+            ),
+            _ => format!("{what} is malformed ({error})"),
+        };
+        Error::caller(Kind::Malformed, text).with_source(error)
+    })
+}
+
+/// The same for a certificate of our own, which must be in date and have a key that is not weak. `any_time` judges it at
 /// the nearest time at which it is in date.
 pub(crate) fn own_fitness(
     certificate: &EndEntityCert<'_>,
+    what: &str,
     now: UnixTime,
     side: Side,
     any_time: bool,
-) -> Result<webpki::Error, (Kind, String)> {
+) -> Result<webpki::Error, Error> {
     if let Some(bits) = weak_rsa(certificate) {
-        return Err((Kind::WeakKey, format!("has an RSA key of {bits} bits")));
+        return Err(Error::caller(Kind::WeakKey, format!("{what} has an RSA key of {bits} bits")));
     }
     let found = match fitness(certificate, now, side) {
         webpki::Error::CertExpired { not_after, .. } if any_time => fitness(certificate, not_after, side),
         webpki::Error::CertNotValidYet { not_before, .. } if any_time => fitness(certificate, not_before, side),
         found => found,
     };
-    out_of_date(&found).map_or(Ok(found), Err)
+    match out_of_date(&found) {
+        Some((kind, text)) => Err(Error::caller(kind, format!("{what} {text}"))),
+        None => Ok(found),
+    }
 }
 
 /// The text that follows the name of a certificate that is not in date.
@@ -189,6 +208,15 @@ impl Verifier {
             subject: parsed.subject().into(),
             chain: std::iter::once(leaf).chain(intermediates).map(|der| der.clone().into_owned()).collect(),
         })
+    }
+
+    /// Returns whether a revocation list names a certificate that a peer sent. It does not look at the lists' dates or
+    /// signatures: a peer that was accepted before is not to stay because its list could not be used for others.
+    pub(crate) fn revokes(&self, peer: &PeerIdentity) -> bool {
+        let revokes = |der| {
+            EndEntityCert::try_from(der).is_ok_and(|parsed| self.store().is_some_and(|store| store.revokes(&parsed)))
+        };
+        peer.chain().iter().any(revokes)
     }
 
     /// The text for a refusal: what only this verifier knows of the chain and of the CAs.

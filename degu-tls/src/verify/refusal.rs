@@ -252,7 +252,9 @@ impl Chain<'_> {
         }
         let name = der::name(&issuer);
         let files = self.store.map_or("ours", |store| &store.files);
-        let text = if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
+        let text = if let Some(why) = self.store.and_then(|store| store.left_out(&issuer)) {
+            format!("{subject} leads to {name}, which was left out of {files}: {why}")
+        } else if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
             format!("{subject} leads to {name}, by name one of {files}, but through a certificate that is no CA's")
         } else if self.intermediates.is_empty() {
             let peer = self.peer;

@@ -8,13 +8,14 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
-use super::{Refusal, Side, own_fitness};
+use super::{Refusal, Side, own_fitness, parse};
 use crate::cas::{Ca, Cas};
 use crate::der;
 use crate::error::{Error, Kind};
 use crate::peer::VouchedBy;
 use crate::pin::SpkiPin;
-use crate::provider::Sha256;
+use crate::provider::Crypto;
+use crate::source::Source;
 
 /// Anchors and revocation lists.
 #[derive(Debug)]
@@ -25,68 +26,93 @@ pub(crate) struct Store {
     /// For each anchor, what the app sees of it.
     labels: Vec<VouchedBy>,
     crls: Vec<CertRevocationList<'static>>,
+    /// The CAs that cannot be used: their subject in DER, and why.
+    left_out: Vec<(Box<[u8]>, Error)>,
     /// Where the CAs come from, for texts.
     pub(super) files: String,
 }
 
 impl Store {
-    /// Checks every CA and every list.
+    /// Checks every CA and every list. A CA that cannot be used is left out with a warning, so that a file may hold the
+    /// CA of yesterday and that of tomorrow.
     ///
     /// # Errors
     ///
-    /// There is no CA; one is malformed, not a CA's, weak, or out of date; a list cannot be used, or one is missing.
-    pub(crate) fn new(cas: &Cas, sha256: Sha256, now: UnixTime) -> Result<Self, Error> {
-        if cas.cas.is_empty() {
-            return Err(Error::caller(Kind::NoTrust, "there is no CA to vouch for peers"));
-        }
+    /// No CA is left; a list cannot be used, or is missing.
+    pub(crate) fn new(cas: &Cas, crypto: &Crypto, now: UnixTime, warnings: &mut Vec<Error>) -> Result<Self, Error> {
         let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut store = Self { anchors, subjects, labels, crls, files: cas.describe() };
+        let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: cas.describe() };
+        let mut kept = Vec::new();
         for ca in &cas.cas {
-            let (anchor, spki) = anchor(ca, now, cas.any_time, sha256)?;
-            store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
-            store.anchors.push(anchor);
-            store.labels.push(VouchedBy { label: ca.label.clone(), spki });
+            match anchor(ca, now, cas.any_time, crypto) {
+                Ok((anchor, spki)) => {
+                    store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
+                    store.anchors.push(anchor);
+                    store.labels.push(VouchedBy { label: ca.label.clone(), spki });
+                    kept.push(&ca.source);
+                }
+                Err(error) => {
+                    let subject = der::subject(&ca.certificate).unwrap_or_default();
+                    store.left_out.push((subject.into(), error));
+                }
+            }
         }
-        store.add_crls(cas, now)?;
+        if store.anchors.is_empty() {
+            let first = store.left_out.into_iter().next().map(|(_, error)| error);
+            return Err(first.unwrap_or_else(|| Error::caller(Kind::NoTrust, "there is no CA to vouch for peers")));
+        }
+        warnings.extend(store.left_out.iter().map(|(_, error)| error.clone()));
+        store.add_crls(cas, &kept, now, warnings)?;
         Ok(store)
     }
 
-    fn add_crls(&mut self, cas: &Cas, now: UnixTime) -> Result<(), Error> {
+    /// Takes up the lists; `sources` says where each anchor comes from.
+    fn add_crls(
+        &mut self,
+        cas: &Cas,
+        sources: &[&Source],
+        now: UnixTime,
+        warnings: &mut Vec<Error>,
+    ) -> Result<(), Error> {
         let mut lists = Vec::new();
         for crl in &cas.crls {
             let unusable =
                 |text: &str| Error::caller(Kind::Crl, format!("the revocation list of {} {text}", crl.source));
             let list = OwnedCertRevocationList::from_der(&crl.der)
                 .map_err(|error| unusable(&format!("cannot be used ({error})")).with_source(error))?;
-            let (this, next) = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
-            if next <= der::date(now) {
-                let source = crl.source.to_string();
-                tracing::warn!(%source, %next, "revocation list has expired: peers that it is about are refused");
-            }
-            lists.push((this, CertRevocationList::from(list)));
+            let updates = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
+            lists.push((updates, &crl.source, CertRevocationList::from(list)));
         }
         // webpki takes the first list that a CA issued: the newest must stand first.
-        lists.sort_by(|(one, _), (other, _)| other.cmp(one));
-        self.crls = lists.into_iter().map(|(_, list)| list).collect();
+        lists.sort_by(|((one, _), ..), ((other, _), ..)| other.cmp(one));
+        for ((_, next), source, list) in lists {
+            if self.crls.iter().any(|newer| newer.issuer() == list.issuer()) {
+                continue;
+            }
+            if next <= der::date(now) {
+                let name = der::name(list.issuer());
+                let what = format!("the revocation list of {source} ({name}) has expired: the next was due on {next}");
+                warnings.push(Error::caller(Kind::CrlExpired, what));
+            }
+            self.crls.push(list);
+        }
         if self.crls.is_empty() {
             return Ok(());
         }
-        for (ca, anchor) in cas.cas.iter().zip(&self.anchors) {
+        for (anchor, source) in self.anchors.iter().zip(sources) {
+            let name = der::name(&anchor.subject);
             if !self.crls.iter().any(|crl| crl.issuer() == anchor.subject.as_ref()) {
-                let name = der::name(&anchor.subject);
-                let what = format!("{} ({name}) has no revocation list, and other CAs have one", ca.source);
+                let what = format!("{source} ({name}) has no revocation list, and other CAs have one");
                 return Err(Error::caller(Kind::CrlMissing, what));
             }
             // A list names its issuer, not its issuer's key: webpki would check it with the wrong one.
-            let same_name = |other: &&TrustAnchor<'_>| {
+            let is_twin = |other: &TrustAnchor<'_>| {
                 other.subject == anchor.subject && other.subject_public_key_info != anchor.subject_public_key_info
             };
-            if self.anchors.iter().any(|other| same_name(&other)) {
-                let name = der::name(&anchor.subject);
-                let what = format!(
-                    "two of {} have one name ({name}): their revocation lists cannot be told apart",
-                    self.files
-                );
+            if self.anchors.iter().any(is_twin) {
+                let files = &self.files;
+                let what =
+                    format!("two of {files} have one name ({name}): their revocation lists cannot be told apart");
                 return Err(Error::caller(Kind::Crl, what));
             }
         }
@@ -123,26 +149,38 @@ impl Store {
         let index = self.anchors.iter().position(|anchor| anchor.subject.as_ref() == subject)?;
         Some(&self.labels[index].label)
     }
+    /// Returns why a CA of this name was left out.
+    pub(super) fn left_out(&self, subject: &[u8]) -> Option<&Error> {
+        self.left_out.iter().find_map(|(name, why)| (**name == *subject).then_some(why))
+    }
+
+    /// Returns whether a list names this certificate.
+    pub(super) fn revokes(&self, certificate: &EndEntityCert<'_>) -> bool {
+        let of_issuer = |crl: &&CertRevocationList<'_>| crl.issuer() == certificate.issuer();
+        self.crls.iter().find(of_issuer).is_some_and(|crl| matches!(crl.find_serial(certificate.serial()), Ok(Some(_))))
+    }
 }
 
 /// Checks a CA's certificate: webpki takes any certificate as an anchor, an expired one or a leaf as well.
-fn anchor(ca: &Ca, now: UnixTime, any_time: bool, sha256: Sha256) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
-    let malformed = |error: webpki::Error| {
-        Error::caller(Kind::Malformed, format!("a certificate of {} is malformed ({error})", ca.source))
-            .with_source(error)
-    };
-    let parsed = EndEntityCert::try_from(&ca.certificate).map_err(malformed)?;
-    let subject = der::name(parsed.subject());
-    let refuse = |kind, text: String| Err(Error::caller(kind, format!("the CA of {} ({subject}) {text}", ca.source)));
+fn anchor(ca: &Ca, now: UnixTime, any_time: bool, crypto: &Crypto) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
+    let parsed = parse(&ca.certificate, &format!("a certificate of {}", ca.source))?;
+    let what = format!("the CA of {} ({})", ca.source, der::name(parsed.subject()));
+    let refuse = |kind, text: String| Err(Error::caller(kind, format!("{what} {text}")));
     // Which side does not matter: that it is a CA's is found before the extended key usage is looked at.
-    match own_fitness(&parsed, now, Side::Server, any_time) {
-        Ok(webpki::Error::CaUsedAsEndEntity) => {}
-        Ok(webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_)) => {
+    match own_fitness(&parsed, &what, now, Side::Server, any_time)? {
+        webpki::Error::CaUsedAsEndEntity => {}
+        webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_) => {
             return refuse(Kind::NotCa, "is not a CA's certificate".into());
         }
-        Ok(error) => return Err(malformed(error)),
-        Err((kind, text)) => return refuse(kind, text),
+        error => return refuse(Kind::Malformed, format!("is malformed ({error})")),
     }
-    let spki = SpkiPin::from_sha256(sha256.hash(&parsed.subject_public_key_info()));
-    Ok((anchor_from_trusted_cert(&ca.certificate).map_err(malformed)?.to_owned(), spki))
+    let spki = parsed.subject_public_key_info();
+    let mut known = crypto.provider.signature_verification_algorithms.all.iter();
+    if !known.any(|known| Some(known.public_key_alg_id().as_ref()) == der::algorithm(&spki)) {
+        let kind = der::key_kind(&spki);
+        return refuse(Kind::Algorithm, format!("has a key ({kind}) that the cryptography provider does not know"));
+    }
+    let malformed = |error| Error::caller(Kind::Malformed, format!("{what} is malformed ({error})"));
+    let anchor = anchor_from_trusted_cert(&ca.certificate).map_err(malformed)?.to_owned();
+    Ok((anchor, SpkiPin::from_sha256(crypto.sha256.hash(&spki))))
 }

@@ -18,7 +18,7 @@ pub(crate) fn work(world: &World, tls: &ServerTls, pki: &TempPki, number: u64) {
     while !world.is_stopping() {
         let (fault, done) = if rng.bool() {
             pki.renew(Leaf::Server);
-            ("certificates renewed", tls.reload().map_err(Into::into))
+            ("certificates renewed", tls.reload().map(drop).map_err(Into::into))
         } else {
             ("no descriptors left", starve(rng.u64(..4), Duration::from_millis(rng.u64(50..800))))
         };

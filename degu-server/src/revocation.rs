@@ -1,0 +1,34 @@
+//! Peers whose certificate is revoked while their connection is open.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use degu_tls::{PeerIdentity, ServerTls};
+
+use crate::options::Options;
+
+/// Why the connection ends, for the log.
+pub(crate) const REVOKED: &str = "the certificate of the client was revoked";
+
+/// A peer that was accepted by its certificate, and is asked about again whenever the policy has changed.
+#[derive(Debug)]
+pub(crate) struct Vetted {
+    policy: ServerTls,
+    identity: Arc<PeerIdentity>,
+    /// The number of changes of the policy after which the peer was last judged.
+    changes: AtomicU64,
+}
+
+impl Vetted {
+    /// Returns `None` for a connection that no revocation ends. `changes` was read before the handshake began.
+    pub(crate) fn new(options: &Options, identity: Option<&Arc<PeerIdentity>>, changes: u64) -> Option<Self> {
+        let (policy, identity) = (options.tls.clone()?, identity?.clone());
+        options.close_revoked.then_some(Self { policy, identity, changes: changes.into() })
+    }
+
+    /// Returns whether a change of the policy since the last call has revoked the peer's certificate.
+    pub(crate) fn is_revoked(&self) -> bool {
+        let changes = self.policy.changes();
+        self.changes.swap(changes, Relaxed) != changes && self.policy.revokes(&self.identity)
+    }
+}
