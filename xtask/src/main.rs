@@ -4,9 +4,7 @@
 //! `.ci/run`, which calls these. What `bench`, `interop`, `soak` and `netns` run are workspaces of their own, which are
 //! built when they are called.
 
-mod child;
 mod fuzz;
-mod interop;
 mod tidy;
 
 use std::env;
@@ -92,7 +90,7 @@ fn dispatch(mut arguments: Parser) -> Result {
         }
         "tidy" => tidy::run(&shell, arguments),
         "fuzz" => fuzz::run(&shell, arguments),
-        "interop" => interop::run(&shell, arguments),
+        "interop" => start("interop", &[], arguments.raw_args()?),
         // Were std linked, its panic handler would be a second one next to the program's own, and rustc would refuse that.
         "no-std" => no_more(arguments).and_then(|()| start("no-std", &["--release"], [""; 0])),
         "netns" => netns(arguments),
@@ -134,7 +132,7 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// The folder of build results, which the workspaces of the commands share.
-pub(crate) fn target() -> PathBuf {
+fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
@@ -153,7 +151,7 @@ fn start<A: AsRef<OsStr>>(folder: &str, options: &[&str], arguments: impl IntoIt
 }
 
 /// Builds the programs of a command, and returns the folder that they are in.
-pub(crate) fn build(folder: &str) -> Result<PathBuf> {
+fn build(folder: &str) -> Result<PathBuf> {
     let status = cargo("build", folder).status()?;
     if status.success() { Ok(target().join("debug")) } else { Err(format!("{folder} does not build").into()) }
 }

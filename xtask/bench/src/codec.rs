@@ -5,7 +5,6 @@ use std::hint::black_box;
 use std::mem::MaybeUninit;
 use std::time::{Duration, Instant};
 
-use degu_wire::chunk::{Decoder, Event};
 use degu_wire::head::{self, FieldSpan};
 use degu_wire::{Framing, Limits, Method};
 
@@ -23,8 +22,6 @@ pub(crate) const ALL: &[(&str, &str, fn() -> Run)] = &[
     ("parse a browser's request head", "httparse", || httparse_request(|_| BROWSER_REQUEST)),
     ("parse a response head", "degu", degu_response),
     ("parse a response head", "httparse", httparse_response),
-    ("parse a chunk line", "degu", degu_line),
-    ("parse a chunk line", "httparse", httparse_line),
     ("encode a request head", "degu", || encode(degu_encode)),
     ("encode a request head", "plain copy", || encode(copied)),
 ];
@@ -105,34 +102,6 @@ fn httparse_response() -> Run {
         let status = config.parse_response_with_uninit_headers(&mut response, &post.response, &mut headers)?;
         black_box(&response);
         check(status == httparse::Status::Complete(head_len(post)))
-    })
-}
-
-/// Lines of chunks with an extension.
-fn lines() -> Vec<Vec<u8>> {
-    (1..500).map(|size| format!("{size:x};seq={size}\r\n").into_bytes()).collect()
-}
-
-fn degu_line() -> Run {
-    let (decoder, lines) = (Decoder::new(&Limits::DEFAULT), lines());
-    Box::new(move |number| {
-        // A copy, because the decoder wants data next. In a body it is made once.
-        let mut decoder = decoder;
-        let step = decoder.decode(black_box(&lines[number % lines.len()]))?;
-        let Some(Event::Chunk { size, extensions }) = step.event else { return Err("no chunk".into()) };
-        check(black_box(size) > 0 && black_box(extensions).into_iter().count() == 1)
-    })
-}
-
-/// Skips the extension.
-fn httparse_line() -> Run {
-    let lines = lines();
-    Box::new(move |number| {
-        let line = black_box(&lines[number % lines.len()]);
-        match httparse::parse_chunk_size(line) {
-            Ok(httparse::Status::Complete((length, size))) => check(black_box(size) > 0 && length == line.len()),
-            _ => Err("no chunk".into()),
-        }
     })
 }
 

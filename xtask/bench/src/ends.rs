@@ -4,7 +4,7 @@
 //! ```text
 //! pki                           makes certificates, prints `listening on FOLDER`
 //! serve CONTESTANT ADDRESS      serves connections, on --threads
-//! client CONTESTANT ADDRESS     prints `TRIPS NANOSECONDS`; with --trips makes so many and no more, --pause rests after each
+//! client CONTESTANT ADDRESS     prints `TRIPS NANOSECONDS`; with --trips makes so many and no more
 //! paced CONTESTANT ADDRESS      one trip every 10 ms, prints `1 NANOSECONDS`: what 99 of 100 trips stay within
 //! connect CONTESTANT ADDRESS    prints `CONNECTIONS NANOSECONDS`, from --threads at once
 //! fetch CONTESTANT ADDRESS TARGET     prints `BYTES NANOSECONDS`; /length/N and /chunks/N are N times 64 KiB
@@ -34,9 +34,6 @@ use crate::message::{Get, get};
 use crate::socket::{Stream, connect_tokio};
 use crate::{Result, codec};
 
-/// How long a client rests between trips that are to find the server asleep.
-const PAUSE: Duration = Duration::from_millis(2);
-
 /// How long a paced client rests before each trip.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -54,8 +51,6 @@ pub(crate) struct End {
     millis: u64,
     #[arg(long)]
     trips: Option<u64>,
-    #[arg(long)]
-    pause: bool,
     /// The folder of certificates, for TLS.
     #[arg(long)]
     pki: Option<PathBuf>,
@@ -120,7 +115,10 @@ pub(crate) fn run(end: &End) -> Result {
         ["client", name, address] => {
             let mut client = dial(name, &setup(name, address))?()?;
             let figures = match end.trips {
-                Some(trips) => few(&mut *client, trips, end.pause)?,
+                Some(trips) => {
+                    client.trips(trips)?;
+                    (trips, Duration::ZERO)
+                }
                 None => measure(|count| client.trips(count), time)?,
             };
             client.close()?;
@@ -189,18 +187,6 @@ fn measure(mut run: impl FnMut(u64) -> Result, time: Duration) -> Result<(u64, D
         times += batch;
     }
     Ok((times, start.elapsed()))
-}
-
-/// So many trips and no more, for a counter of instructions or calls.
-fn few(client: &mut dyn Client, trips: u64, pause: bool) -> Result<(u64, Duration)> {
-    let start = Instant::now();
-    for _ in 0..if pause { trips } else { 1 } {
-        client.trips(if pause { 1 } else { trips })?;
-        if pause {
-            thread::sleep(PAUSE);
-        }
-    }
-    Ok((trips, start.elapsed()))
 }
 
 /// What 99 of 100 trips stay within.

@@ -6,7 +6,7 @@
 //! `ends.rs` says. Needs Linux.
 
 mod chart;
-#[path = "../../src/child.rs"]
+#[path = "../../interop/src/child.rs"]
 mod child;
 mod codec;
 mod contestants;

@@ -130,6 +130,13 @@ impl Group {
 }
 
 impl Report {
+    /// Adds what another part of the suite has measured.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.groups.extend(other.groups);
+        self.notes.extend(other.notes);
+        self.failures += other.failures;
+    }
+
     /// A table for each group. Ratios are the entry's figure by the reference's; `before` is an earlier run.
     pub(crate) fn table(&self, before: Option<&Self>) -> String {
         let mut text = format!("\n{}: {}\n", self.suite, self.about);

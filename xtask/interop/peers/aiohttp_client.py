@@ -1,4 +1,4 @@
-"""aiohttp's client: `aiohttp_client.py ADDRESS` performs the exchanges with degu-interop-server."""
+"""aiohttp's client: `aiohttp_client.py ADDRESS` performs the exchanges with our server."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""aiohttp's server: `aiohttp_server.py ADDRESS` serves what degu-interop-server does."""
+"""aiohttp's server: `aiohttp_server.py ADDRESS` serves what our server does."""
 
 import asyncio
 import socket

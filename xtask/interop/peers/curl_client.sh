@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# curl: `curl_client.sh FILES ADDRESS` performs the exchanges with degu-interop-server.
+# curl: `curl_client.sh FILES ADDRESS` performs the exchanges with our server.
 files=$1 address=$2 connections=()
 case $address in
   unix:@*) connections=(--abstract-unix-socket "${address#unix:@}") host=localhost ;;

@@ -1,4 +1,4 @@
-"""The client of Degu 0.18: `degu_client.py ADDRESS` performs the exchanges with degu-interop-server."""
+"""The client of Degu 0.18: `degu_client.py ADDRESS` performs the exchanges with our server."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The server of Degu 0.18: `degu_server.py ADDRESS` serves what degu-interop-server does."""
+"""The server of Degu 0.18: `degu_server.py ADDRESS` serves what our server does."""
 
 import sys
 import threading

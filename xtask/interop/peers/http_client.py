@@ -1,4 +1,4 @@
-"""Python's http.client: `http_client.py ADDRESS` performs the exchanges with degu-interop-server."""
+"""Python's http.client: `http_client.py ADDRESS` performs the exchanges with our server."""
 
 import http.client
 import socket

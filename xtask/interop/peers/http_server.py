@@ -1,4 +1,4 @@
-"""Python's http.server: `http_server.py ADDRESS` serves what degu-interop-server does, over HTTP/1.1; `http_server.py
+"""Python's http.server: `http_server.py ADDRESS` serves what our server does, over HTTP/1.1; `http_server.py
 --files FOLDER ADDRESS` serves the files of a folder as `python3 -m http.server` does, over HTTP/1.0."""
 
 import functools

@@ -1,4 +1,4 @@
-// Node's http: `node_client.mjs ADDRESS` performs the exchanges with degu-interop-server.
+// Node's http: `node_client.mjs ADDRESS` performs the exchanges with our server.
 
 import assert from 'node:assert/strict';
 import http from 'node:http';

@@ -1,4 +1,4 @@
-// Node's http: `node_server.mjs ADDRESS` serves what degu-interop-server does.
+// Node's http: `node_server.mjs ADDRESS` serves what our server does.
 
 import http from 'node:http';
 

@@ -1,4 +1,4 @@
-"""requests: `requests_client.py ADDRESS` performs the exchanges with degu-interop-server. Over Unix sockets it is
+"""requests: `requests_client.py ADDRESS` performs the exchanges with our server. Over Unix sockets it is
 requests-unixsocket that connects."""
 
 import socket

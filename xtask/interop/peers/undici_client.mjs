@@ -1,4 +1,4 @@
-// undici: `undici_client.mjs FOLDER ADDRESS` performs the exchanges with degu-interop-server, by the undici in a folder.
+// undici: `undici_client.mjs FOLDER ADDRESS` performs the exchanges with our server, by the undici in a folder.
 
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';

@@ -1,19 +1,19 @@
-//! The exchanges, in the order of the matrix.
+//! The exchanges, in the order of the matrix's columns, as our client performs them.
 
-use degu_client::{BoxError, Chunk, Headers, Method};
+use degu_client::{BoxError, Chunk, Client, Headers, Method};
 
-use crate::Traits;
-use crate::ends::{Content, End, Whole};
+use crate::ends::{Async, Blocking, Content, End, Whole};
+use crate::matrix::Outcome;
 
-type Exchange = fn(&mut dyn End, Traits) -> Result<(), BoxError>;
+type Exchange = fn(&mut dyn End, &Traits) -> Result<(), BoxError>;
 
 /// Every exchange with its name.
-pub(crate) const ALL: &[(&str, Exchange)] = &[
+pub(crate) const ALL: [(&str, Exchange); 10] = [
     ("get", get),
     ("head", head),
     ("post", post),
     ("chunked", chunked),
-    ("large", large),
+    ("large", large_bodies),
     ("keep-alive", keep_alive),
     ("close", close),
     ("404", missing),
@@ -21,33 +21,66 @@ pub(crate) const ALL: &[(&str, Exchange)] = &[
     ("extensions", extensions),
 ];
 
+/// What is known of a server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traits {
+    /// It has only files, and refuses POST.
+    pub(crate) files: bool,
+    /// It closes after each response.
+    pub(crate) http10: bool,
+    /// It passes on to ours, and is to keep that connection.
+    pub(crate) proxied: bool,
+    /// Exchanges that are not tried, and why.
+    pub(crate) skipped: &'static [(&'static str, &'static str)],
+}
+
+/// Performs all exchanges with the server at an address.
+pub(crate) fn perform(address: &str, blocking: bool, traits: &Traits) -> Result<Vec<Outcome>, BoxError> {
+    let client = Client::new(address.parse::<degu_client::Address>()?);
+    let mut end: Box<dyn End> = if blocking { Box::new(Blocking::new(client)) } else { Box::new(Async::new(client)?) };
+    let outcome = |(name, exchange): (&str, Exchange)| {
+        if let Some((_, why)) = traits.skipped.iter().find(|(skipped, _)| *skipped == name) {
+            return Outcome::Skipped((*why).into());
+        }
+        // A connection of its own for each: what one leaves is not to spoil the next.
+        end.disconnect();
+        exchange(end.as_mut(), traits).map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Ok)
+    };
+    Ok(ALL.into_iter().map(outcome).collect())
+}
+
+/// The body of `/large`: 1 MiB, in which the byte at `n` is `n % 251`.
+pub(crate) fn large() -> Vec<u8> {
+    // Every value is below 251.
+    (0..1_usize << 20).map(|n| (n % 251) as u8).collect()
+}
+
 const HELLO: &[u8] = b"hello, world";
 
-fn get(end: &mut dyn End, _: Traits) -> Result<(), BoxError> {
+fn get(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
     let whole = ask(end, Method::Get, "/hello", Content::Nothing)?;
     same("body", &whole.body(), HELLO)
 }
 
-fn head(end: &mut dyn End, _: Traits) -> Result<(), BoxError> {
+fn head(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
     let whole = ask(end, Method::Head, "/hello", Content::Nothing)?;
     same("body", &whole.body(), b"")?;
     let length = whole.headers.get("content-length");
     wanted(length == Some("12"), || format!("content-length is {length:?}"))
 }
 
-fn post(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
+fn post(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
     echo(end, traits, Content::Octets(b"some text".into()), b"some text")
 }
 
-fn chunked(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
+fn chunked(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
     let chunks = ["some", " ", "text"].map(Chunk::new);
     echo(end, traits, Content::Chunks(chunks.into()), b"some text")
 }
 
 /// 1 MiB in, and where the server echoes, 1 MiB out, by length and in chunks.
-fn large(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
-    // Every value is below 251.
-    let octets: Vec<u8> = (0..1_usize << 20).map(|n| (n % 251) as u8).collect();
+fn large_bodies(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
+    let octets = large();
     let whole = ask(end, Method::Get, "/large", Content::Nothing)?;
     same("body", &whole.body(), &octets)?;
     if traits.files {
@@ -59,7 +92,7 @@ fn large(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
 }
 
 /// Exchanges of several kinds on one connection.
-fn keep_alive(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
+fn keep_alive(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
     let round: [(_, Exchange); 4] = [("GET", get), ("HEAD", head), ("a 404", missing), ("POST", post)];
     for (name, exchange) in round.iter().cycle().take(12) {
         exchange(end, traits)?;
@@ -72,19 +105,19 @@ fn keep_alive(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn close(end: &mut dyn End, _: Traits) -> Result<(), BoxError> {
+fn close(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
     let headers = Headers::try_from([("connection", "close")])?;
     let whole = end.perform(Method::Get, "/hello", &headers, Content::Nothing)?;
     same("body", &whole.body(), HELLO)?;
     wanted(!end.is_open(), || "the connection is open".into())
 }
 
-fn missing(end: &mut dyn End, _: Traits) -> Result<(), BoxError> {
+fn missing(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
     let whole = end.perform(Method::Get, "/missing", &Headers::new(), Content::Nothing)?;
     wanted(whole.status == 404, || format!("status {}", whole.status))
 }
 
-fn chunks(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
+fn chunks(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
     let whole = ask(end, Method::Get, "/chunks", Content::Nothing)?;
     same("body", &whole.body(), b"onetwothree")?;
     wanted(whole.headers.contains("transfer-encoding"), || "the body is not chunked".into())?;
@@ -92,7 +125,7 @@ fn chunks(end: &mut dyn End, traits: Traits) -> Result<(), BoxError> {
 }
 
 /// Boundaries and extensions in both directions.
-fn extensions(end: &mut dyn End, _: Traits) -> Result<(), BoxError> {
+fn extensions(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
     let numbered = |words: &[&'static str]| -> Vec<Chunk> {
         words.iter().zip(1..).map(|(&word, n)| Chunk::new(word).with_extension("n", n)).collect()
     };
@@ -104,7 +137,7 @@ fn extensions(end: &mut dyn End, _: Traits) -> Result<(), BoxError> {
 }
 
 /// Posts, and wants the same back, or from a server of files a refusal.
-fn echo(end: &mut dyn End, traits: Traits, content: Content, octets: &[u8]) -> Result<(), BoxError> {
+fn echo(end: &mut dyn End, traits: &Traits, content: Content, octets: &[u8]) -> Result<(), BoxError> {
     if traits.files {
         let whole = end.perform(Method::Post, "/hello", &Headers::new(), content)?;
         return wanted(matches!(whole.status, 405 | 501), || format!("status {}", whole.status));

@@ -36,9 +36,7 @@ pub(super) fn run_tls(stage: &Stage<'_>) -> Result<Report> {
     let trips = plan::run("tls", stage.options.rounds(), &conditions, &[("", Unit::Microseconds)], |at, pair| {
         Ok(vec![trip(stage, &placements[at], PAIRS[pair], "ipv6", true, time)?])
     });
-    report.groups.extend(trips.groups);
-    report.notes.extend(trips.notes);
-    report.failures += trips.failures;
+    report.add(trips);
     report.about =
         "mutual TLS over ::1, ring, P-256: full handshakes with one POST request each, and round trips over one \
                     connection"

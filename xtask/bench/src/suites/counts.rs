@@ -54,8 +54,7 @@ const COUNTERS: [Counter; 3] = [
     Counter {
         name: "system calls",
         tool: "strace",
-        // Not those in which a client rests.
-        options: &["-f", "-c", "-e", "trace=!clock_nanosleep,nanosleep", "-o", "FILE"],
+        options: &["-f", "-c", "-o", "FILE"],
         count: |said| said.lines().find(|line| line.ends_with(" total"))?.split_whitespace().nth(3)?.parse().ok(),
     },
 ];
@@ -90,22 +89,18 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             continue;
         }
         for (side, all) in [("client", CLIENTS), ("server", SERVERS)] {
-            // System calls also 2 ms apart, so that each trip finds the other end asleep.
-            for pause in [false, true].into_iter().take(if counter.tool == "strace" { 2 } else { 1 }) {
-                let apart = if pause { ", 2 ms apart" } else { "" };
-                let all = if stage.options.quick { &all[2..] } else { all };
-                conditions.push(Condition {
-                    name: format!("{}, {side}{apart}", counter.name),
-                    contestants: all.iter().map(|&name| name.to_owned()).collect(),
-                    references: vec!["hyper"],
-                });
-                what.push((number, side == "server", pause));
-            }
+            let all = if stage.options.quick { &all[2..] } else { all };
+            conditions.push(Condition {
+                name: format!("{}, {side}", counter.name),
+                contestants: all.iter().map(|&name| name.to_owned()).collect(),
+                references: vec!["hyper"],
+            });
+            what.push((number, side == "server"));
         }
     }
     let mut report = plan::run("counts", 1, &conditions, &[("", Unit::Count)], |condition, contestant| {
-        let ((counter, server, pause), name) = (what[condition], &conditions[condition].contestants[contestant]);
-        Ok(vec![difference(|trips| trips_of(stage, counter, server, name, trips, pause))?])
+        let ((counter, server), name) = (what[condition], &conditions[condition].contestants[contestant]);
+        Ok(vec![difference(|trips| trips_of(stage, counter, server, name, trips))?])
     });
     report.notes.extend(notes);
     report.about = format!(
@@ -116,12 +111,11 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
 }
 
 /// Runs both ends, one of them under the tool, and returns its count.
-fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, name: &str, trips: u64, pause: bool) -> Result<u64> {
+fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, name: &str, trips: u64) -> Result<u64> {
     let (address, trips) = (stage.address("unix"), format!("--trips={trips}"));
     let (server_name, client_name) = if server { (name, PEER) } else { (PEER, name) };
     let serve = ["serve", server_name, &address];
-    let mut ask = vec!["client", client_name, &address, &trips];
-    ask.extend(pause.then_some("--pause"));
+    let ask = ["client", client_name, &address, &trips];
     let words = |words: &[&str]| ["end"].iter().chain(words).map(|&word| word.to_owned()).collect::<Vec<_>>();
     if !server {
         let _server = Server::start(&stage.program, &words(&serve))?;

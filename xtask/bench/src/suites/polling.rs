@@ -38,9 +38,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     // Each takes so long.
     let few = stage.options.rounds().min(3);
     for other in [neighbour(stage, few)?, rarely(stage, few)?] {
-        report.groups.extend(other.groups);
-        report.notes.extend(other.notes);
-        report.failures += other.failures;
+        report.add(other);
     }
     report.about =
         "the time of a sequential round trip by that of the same pair without spinning; and what the spinning of \

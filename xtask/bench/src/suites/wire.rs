@@ -44,9 +44,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             };
             Ok(vec![difference(counted)?])
         });
-        report.groups.extend(counted.groups);
-        report.notes.extend(counted.notes);
-        report.failures += counted.failures;
+        report.add(counted);
     } else {
         report.notes.push("no instructions, because valgrind is not installed".into());
     }

@@ -13,12 +13,11 @@
 mod client;
 mod server;
 
+use std::env;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
-
-use lexopt::{Arg, Parser, ValueExt};
 
 /// What every part of this program returns: a fault is printed and ends the process.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -29,7 +28,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 const USAGE: &str = "usage: degu-netns server ADDRESS | exchanges ADDRESS | stall WAY CLIENT ADDRESS | last ADDRESS";
 
 fn main() -> ExitCode {
-    match dispatch(Parser::from_env()) {
+    match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("degu-netns: {error}");
@@ -38,14 +37,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(mut arguments: Parser) -> Result {
-    let mut words = Vec::new();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Value(word) => words.push(word.string()?),
-            other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
-        }
-    }
+fn run() -> Result {
+    let words: Vec<String> = env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["server", address] => server::run(address.parse()?),
         ["exchanges", address] => client::exchanges(address.parse()?),

@@ -4,33 +4,68 @@
 //! of each is a cell of a matrix. An exchange that fails is an error; a peer that is not on this machine is left out, and
 //! the matrix says so. Everything happens on loopback, on Unix sockets in a temporary folder, and on abstract sockets.
 //!
-//! Our ends and the scripts that the peers run are in `xtask/interop`.
+//! | file | its job |
+//! | --- | --- |
+//! | `main.rs`, `matrix.rs` | the peers and the options; what came of the exchanges, as tables |
+//! | `exchanges.rs`, `ends.rs`, `server.rs` | the exchanges; both of our clients; our server |
+//! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers that need a configuration, which the page about deployment has |
+//! | `scripted.rs` | peers that run a script of `peers/` |
+//! | `peer.rs`, `child.rs` | what these share: addresses, configurations, versions; processes |
 
+mod child;
+mod ends;
+mod exchanges;
 mod haproxy;
 mod matrix;
 mod nginx;
 mod peer;
 mod scripted;
+mod server;
 mod systemd;
 
-use std::path::Path;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use lexopt::{Arg, Parser};
+use clap::Parser;
 use xshell::{Shell, cmd};
 
-use crate::Result;
 use matrix::Matrix;
 use peer::{Bench, version};
 use scripted::run as run_script;
 
-const USAGE: &str = "\
-usage: cargo xtask interop [OPTIONS]
+/// The result of every part of this program: the error is printed, and the exit code is 1.
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-options
-  --install   installs the peers that are missing, with apt-get (as root), pip and npm (into target/interop); needs the
-              network
-  --list      the peers, and whether they are there
-  --write     puts the matrix into docs/interop.md and a shorter one into README.md, if it is whole";
+/// Our client and server with those of others, as a matrix.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask interop")]
+struct Options {
+    /// Installs the peers that are missing, with apt-get (as root), pip and npm (into target/interop); needs the network.
+    #[arg(long)]
+    install: bool,
+    /// Lists the peers, and whether they are there.
+    #[arg(long)]
+    list: bool,
+    /// Puts the matrix into docs/interop.md and a shorter one into README.md, if it is whole.
+    #[arg(long)]
+    write: bool,
+    /// Only serves, on the socket that is the standard input.
+    #[arg(long, hide = true)]
+    activated: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = if options.activated { server::serve_stdin() } else { run(&options) };
+    done.map_or_else(
+        |error| {
+            eprintln!("degu-interop: {error}");
+            ExitCode::FAILURE
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
 
 /// A kind of peer: its name, whether it can run here, and what it does.
 struct Kind {
@@ -97,17 +132,10 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
-    let (mut install, mut list, mut writes) = (false, false, false);
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Long("install") => install = true,
-            Arg::Long("list") => list = true,
-            Arg::Long("write") => writes = true,
-            other => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
-        }
-    }
-    if install {
+fn run(options: &Options) -> Result {
+    let shell = &Shell::new()?;
+    shell.change_dir(root());
+    if options.install {
         for kind in KINDS {
             if let Err(missing) = (kind.find)(shell) {
                 println!("{}: {missing}: installing it", kind.name);
@@ -116,13 +144,10 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
             }
         }
     }
-    if list {
-        for kind in KINDS {
-            match (kind.find)(shell) {
-                Ok(version) => println!("{}: {version}", kind.name),
-                Err(missing) => println!("{}: {missing}", kind.name),
-            }
-        }
+    if options.list {
+        KINDS
+            .iter()
+            .for_each(|kind| println!("{}: {}", kind.name, (kind.find)(shell).unwrap_or_else(|missing| missing)));
         return Ok(());
     }
     let folder = shell.create_temp_dir()?;
@@ -141,11 +166,21 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     }
     print!("{matrix}\n{}", matrix.condensed());
     match matrix.failed() {
-        0 if writes && !matrix.is_whole() => Err("nothing is written, since peers are missing".into()),
-        0 if writes => write(shell, &matrix),
+        0 if options.write && !matrix.is_whole() => Err("nothing is written, since peers are missing".into()),
+        0 if options.write => write(shell, &matrix),
         0 => Ok(()),
         failed => Err(format!("{failed} exchanges failed").into()),
     }
+}
+
+/// The folder of Degu's workspace.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The folder of build results.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// Puts the matrix where it is shown.

@@ -2,18 +2,19 @@
 
 use xshell::Shell;
 
-use super::matrix::Matrix;
-use super::peer::{Bench, Where, documented, free_port, put, tied, version, wait_for};
 use crate::Result;
 use crate::child::{START, Server};
+use crate::exchanges::Traits;
+use crate::matrix::Matrix;
+use crate::peer::{Bench, Where, documented, free_port, put, tied, version, wait_for};
 
-pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
+pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     version(shell, PROGRAM, "-v")
 }
 
 const PROGRAM: &str = "/usr/sbin/haproxy";
 
-pub(super) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Result {
+pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Result {
     let (first, second) = (bench.address(Where::Unix, "app-1"), bench.address(Where::Unix, "app-2"));
     let (proxy, proxy_unix) = (free_port()?, bench.address(Where::Unix, "haproxy"));
     // What it calls a Unix socket.
@@ -35,7 +36,8 @@ pub(super) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     wait_for(&proxy, "/health", 200)?;
     for address in [&proxy, &proxy_unix] {
         let server = format!("HAProxy {haproxy} before Degu");
-        bench.perform(&server, address, &["--proxied", "--skip", "extensions=HAProxy drops them"], matrix);
+        let skipped = &[("extensions", "HAProxy drops them")];
+        bench.perform(&server, address, &Traits { proxied: true, skipped, ..Traits::default() }, matrix)?;
     }
 
     let other = bench.serve(&second)?;

@@ -3,19 +3,20 @@
 
 use xshell::Shell;
 
-use super::matrix::Matrix;
-use super::peer::{Bench, Where, documented, free_port, put, tied, version};
-use crate::Result;
 use crate::child::{START, Server};
+use crate::exchanges::Traits;
+use crate::matrix::Matrix;
+use crate::peer::{Bench, Where, documented, free_port, put, tied, version};
+use crate::{Result, server};
 
-pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
+pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     // Debian has it in /usr/sbin, where not everybody's shell looks.
     version(shell, PROGRAM, "-v")
 }
 
 const PROGRAM: &str = "/usr/sbin/nginx";
 
-pub(super) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result {
+pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result {
     bench.shell.write_file(bench.files().join("chunks"), "onetwothree")?;
     let ours = bench.serve(&bench.address(Where::Unix, "behind-nginx"))?;
     let (files, proxy) = (free_port()?, free_port()?);
@@ -38,18 +39,17 @@ pub(super) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     // Once it has chosen how to wait for events, it listens.
     let _nginx = Server::start_within(&shell, &line, START, |line| line.contains("event method").then(String::new))?;
 
+    let traits = Traits { files: true, skipped: &[("extensions", "nginx sends none")], ..Traits::default() };
     for address in [&files, &files_unix] {
-        let server = format!("nginx {nginx}, files");
-        bench.perform(&server, address, &["--files", "--skip", "extensions=nginx sends none"], matrix);
+        bench.perform(&format!("nginx {nginx}, files"), address, &traits, matrix)?;
     }
     for (kind, behind) in [(Where::Ipv4, &files), (Where::Unix, &files_unix)] {
-        let ours = bench.serve_with(&["--proxy", behind], &bench.address(kind, "before-nginx"))?;
-        let server = format!("ProxyApp before nginx {nginx}");
-        bench.perform(&server, ours.address(), &["--files", "--skip", "extensions=nginx sends none"], matrix);
+        let ours = server::start_proxy(&bench.address(kind, "before-nginx"), behind)?;
+        bench.perform(&format!("ProxyApp before nginx {nginx}"), &ours.address().to_string(), &traits, matrix)?;
     }
+    let traits = Traits { proxied: true, skipped: &[("extensions", "nginx drops them")], ..Traits::default() };
     for address in [&proxy, &proxy_unix] {
-        let server = format!("nginx {nginx} before Degu");
-        bench.perform(&server, address, &["--proxied", "--skip", "extensions=nginx drops them"], matrix);
+        bench.perform(&format!("nginx {nginx} before Degu"), address, &traits, matrix)?;
     }
     Ok(())
 }

@@ -1,32 +1,36 @@
 //! systemd: the units of the page about deployment, as it reads them, and our server on a socket that systemd made.
 
+use std::env;
+
 use xshell::{Shell, cmd};
 
-use super::matrix::Matrix;
-use super::peer::{Bench, Where, documented, free_port, put, tied, version};
 use crate::Result;
 use crate::child::{START, Server};
+use crate::exchanges::Traits;
+use crate::matrix::Matrix;
+use crate::peer::{Bench, Where, documented, free_port, put, tied, version};
 
-pub(super) fn find(shell: &Shell) -> std::result::Result<String, String> {
+pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     version(shell, PROGRAM, "--version")?;
     version(shell, "systemd-analyze", "--version")
 }
 
 const PROGRAM: &str = "systemd-socket-activate";
 
-pub(super) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Result {
+pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Result {
     let exposure = read_units(bench)?;
     matrix.note(&format!("systemd {systemd}: app.socket and app.service are in order; exposure {exposure}"));
 
-    let server = bench.server().display().to_string();
+    // Ours is this program again.
+    let program = env::current_exe()?.display().to_string();
     for kind in [Where::Ipv4, Where::Unix] {
         let address = if matches!(kind, Where::Ipv4) { free_port()? } else { bench.address(kind, "of-systemd") };
         let socket = address.strip_prefix("unix:").unwrap_or(&address);
         // As `StandardInput=socket` does, it makes the socket the standard input.
-        let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {server} --activated"));
+        let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {program} --activated"));
         let _ours =
             Server::start_within(&shell, &line, START, |line| line.starts_with("Listening on").then(String::new))?;
-        bench.perform(&format!("Degu by systemd {systemd}"), &address, &[], matrix);
+        bench.perform(&format!("Degu by systemd {systemd}"), &address, &Traits::default(), matrix)?;
     }
     Ok(())
 }
@@ -38,7 +42,7 @@ fn read_units(bench: &Bench<'_>) -> Result<String> {
     let (socket, service) = (folder.join("app.socket"), folder.join("app.service"));
     shell.write_file(&socket, documented(shell, "ini", 0)?)?;
     // It wants a program to be there.
-    let program = bench.server().display().to_string();
+    let program = env::current_exe()?.display().to_string();
     shell.write_file(&service, put(&documented(shell, "ini", 1)?, "/usr/local/bin/app", &program)?)?;
     let said = cmd!(shell, "systemd-analyze verify --man=no {socket} {service}").quiet().read_stderr()?;
     // It also reads units of the machine, which are none of ours.

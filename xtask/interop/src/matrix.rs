@@ -1,14 +1,14 @@
 //! What came of each exchange, as a table that reads well as it is and as Markdown.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-/// The exchanges, in the order of the columns. `xtask/interop` performs them.
-pub(super) const EXCHANGES: [&str; 10] =
-    ["get", "head", "post", "chunked", "large", "keep-alive", "close", "404", "chunks", "extensions"];
+use comfy_table::{Table, presets};
+
+use crate::exchanges::ALL;
 
 /// What came of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Ok,
     /// With what was wrong.
     Failed(String),
@@ -39,7 +39,7 @@ impl Row {
 
 /// All of it.
 #[derive(Debug, Default)]
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     rows: Vec<Row>,
     /// What is no exchange: peers that do not work or are missing, and what else was shown.
     notes: Vec<String>,
@@ -48,8 +48,8 @@ pub(super) struct Matrix {
 }
 
 impl Matrix {
-    /// Adds a row, and says so, since a run takes a while. The outcomes have the order of [`EXCHANGES`].
-    pub(super) fn add(&mut self, client: &str, server: &str, address: &str, outcomes: Vec<Outcome>) {
+    /// Adds a row, and says so, since a run takes a while. The outcomes have the order of [`ALL`].
+    pub(crate) fn add(&mut self, client: &str, server: &str, address: &str, outcomes: Vec<Outcome>) {
         let kind = kind_of(address);
         let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
         eprintln!("{client} to {server}, {kind}: {}", if failed == 0 { "ok" } else { "FAILED" });
@@ -57,36 +57,36 @@ impl Matrix {
     }
 
     /// Notes something that was shown and is no exchange.
-    pub(super) fn note(&mut self, what: &str) {
+    pub(crate) fn note(&mut self, what: &str) {
         eprintln!("{what}");
         self.notes.push(what.into());
     }
 
     /// Notes that a peer is missing.
-    pub(super) fn leave_out(&mut self, peer: &str, why: &str) {
+    pub(crate) fn leave_out(&mut self, peer: &str, why: &str) {
         self.left_out += 1;
         self.notes.push(format!("{peer} is left out: {why} (cargo xtask interop --install)"));
     }
 
     /// Notes that a peer is there but does not work.
-    pub(super) fn break_off(&mut self, peer: &str, error: &dyn fmt::Display) {
+    pub(crate) fn break_off(&mut self, peer: &str, error: &dyn fmt::Display) {
         self.broken_off += 1;
         self.notes.push(format!("{peer} FAILED: {error}"));
     }
 
     /// How many exchanges failed. A peer that does not work is one.
-    pub(super) fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         let outcomes = self.rows.iter().flat_map(|row| &row.outcomes);
         self.broken_off + outcomes.filter(|outcome| matches!(outcome, Outcome::Failed(_))).count()
     }
 
     /// Whether something failed or was left out.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.failed() == 0 && self.left_out == 0
     }
 
     /// A line for each peer: over which addresses its exchanges succeed, and how many of them it can perform.
-    pub(super) fn condensed(&self) -> String {
+    pub(crate) fn condensed(&self) -> String {
         const KINDS: [&str; 4] = ["IPv4", "IPv6", "Unix", "abstract"];
         let head = ["peer", "as"].into_iter().chain(KINDS).chain(["exchanges"]).map(str::to_owned).collect();
         let mut lines: Vec<Vec<String>> = vec![head];
@@ -108,24 +108,24 @@ impl Matrix {
                 |row: &Row| row.outcomes.iter().filter(|tried| !matches!(tried, Outcome::Skipped(_))).count();
             let most = self.rows.iter().filter(of).map(performed).max().unwrap_or(0);
             let cells = [row.peer(), row.role()].into_iter().chain(KINDS.map(over)).map(str::to_owned);
-            lines.push(cells.chain([format!("{most} of {}", EXCHANGES.len())]).collect());
+            lines.push(cells.chain([format!("{most} of {}", ALL.len())]).collect());
         }
-        table(&lines)
+        table(lines.into_iter())
     }
 
     /// What failed, and why exchanges were skipped, each said once.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for row in &self.rows {
-            for (exchange, outcome) in EXCHANGES.iter().zip(&row.outcomes) {
+            for (exchange, outcome) in names().zip(&row.outcomes) {
                 let note = match outcome {
                     Outcome::Ok => continue,
                     Outcome::Failed(what) => {
                         format!("{} to {}, {}, {exchange} FAILED: {what}", row.client, row.server, row.address)
                     }
                     Outcome::Skipped(why) => {
-                        let same = EXCHANGES.iter().zip(&row.outcomes).filter(|(_, other)| *other == outcome);
-                        let same: Vec<_> = same.map(|(exchange, _)| *exchange).collect();
+                        let same = names().zip(&row.outcomes).filter(|(_, other)| *other == outcome);
+                        let same: Vec<_> = same.map(|(exchange, _)| exchange).collect();
                         format!("{}, {}: {why}", row.peer(), same.join(", "))
                     }
                 };
@@ -139,29 +139,16 @@ impl Matrix {
     }
 }
 
-/// Cells as the lines of a table whose columns are as wide as they need to be; the first row is its head.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| rows.iter().map(|cells| cells[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for (number, cells) in rows.iter().enumerate() {
-        // Writing to a string does not fail.
-        for (cell, width) in cells.iter().zip(&widths) {
-            let _ = write!(text, "| {cell:width$} ");
-        }
-        text.push_str("|\n");
-        if number == 0 {
-            let line: String = widths.iter().map(|width| format!(" {:-<width$} |", "")).collect();
-            let _ = writeln!(text, "|{line}");
-        }
-    }
-    text
+/// Cells as the lines of a table; the first row is its head.
+fn table(mut rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN).set_header(rows.next().unwrap_or_default()).add_rows(rows);
+    format!("{table}\n")
 }
 
 /// The outcomes that a program printed, a line each: `NAME ok`, `NAME failed WHAT` or `NAME skipped WHY`.
-pub(super) fn outcomes(printed: &str) -> Vec<Outcome> {
-    let outcome = |exchange: &&str| {
+pub(crate) fn outcomes(printed: &str) -> Vec<Outcome> {
+    let outcome = |exchange: &str| {
         let line = printed.lines().find_map(|line| line.strip_prefix(exchange)?.strip_prefix(' '));
         let (word, rest) = line.map_or(("", ""), |line| line.split_once(' ').unwrap_or((line, "")));
         match word {
@@ -171,7 +158,12 @@ pub(super) fn outcomes(printed: &str) -> Vec<Outcome> {
             _ => Outcome::Failed("nothing was said of it".into()),
         }
     };
-    EXCHANGES.iter().map(outcome).collect()
+    names().map(outcome).collect()
+}
+
+/// The names of the exchanges.
+fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(name, _)| *name)
 }
 
 /// The kind of an address in Degu's form.
@@ -186,7 +178,7 @@ fn kind_of(address: &str) -> &'static str {
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["client", "server", "address"].iter().chain(&EXCHANGES).map(ToString::to_string).collect();
+        let head = ["client", "server", "address"].into_iter().chain(names()).map(str::to_owned).collect();
         let rows = self.rows.iter().map(|row| {
             let ends = [&row.client, &row.server, &row.address].map(String::clone);
             let cells = row.outcomes.iter().map(|outcome| match outcome {
@@ -196,7 +188,7 @@ impl fmt::Display for Matrix {
             });
             ends.into_iter().chain(cells.map(str::to_owned)).collect()
         });
-        f.write_str(&table(&[vec![head], rows.collect()].concat()))?;
+        f.write_str(&table([head].into_iter().chain(rows)))?;
         let notes = self.notes();
         if !notes.is_empty() {
             writeln!(f)?;
@@ -212,7 +204,7 @@ mod tests {
     #[test]
     fn lines_become_outcomes() {
         let outcomes = outcomes("get ok\n404 failed status 200\nclose skipped it has none\nnoise\nhead what\n");
-        assert_eq!(outcomes.len(), EXCHANGES.len());
+        assert_eq!(outcomes.len(), ALL.len());
         assert_eq!(outcomes[0], Outcome::Ok);
         assert_eq!(outcomes[1], Outcome::Failed("nothing was said of it".into()));
         assert_eq!(outcomes[6], Outcome::Skipped("it has none".into()));
@@ -228,14 +220,14 @@ mod tests {
     #[test]
     fn a_table_and_its_notes() {
         let mut matrix = Matrix::default();
-        matrix.add("a", "b", "[::1]:5", outcomes(&EXCHANGES.map(|name| format!("{name} ok\n")).concat()));
+        matrix.add("a", "b", "[::1]:5", outcomes(&names().map(|name| format!("{name} ok\n")).collect::<String>()));
         assert_eq!(matrix.failed(), 0);
         let mut some = vec![Outcome::Ok; 8];
         some.extend([Outcome::Failed("why".into()), Outcome::Skipped("not there".into())]);
         matrix.add("a", "c", "unix:@x", some);
         matrix.leave_out("d", "there is no d");
         let mut none = vec![Outcome::Skipped("never".into()); 2];
-        none.resize(EXCHANGES.len(), Outcome::Ok);
+        none.resize(ALL.len(), Outcome::Ok);
         matrix.add("Degu, async", "e", "unix:/x", none);
         matrix.break_off("f", &"it ended");
         assert_eq!(matrix.failed(), 2);
@@ -250,7 +242,7 @@ mod tests {
     #[test]
     fn a_line_for_each_peer() {
         let mut matrix = Matrix::default();
-        let ok = vec![Outcome::Ok; EXCHANGES.len()];
+        let ok = vec![Outcome::Ok; ALL.len()];
         let mut some = ok.clone();
         some[9] = Outcome::Skipped("never".into());
         for client in ["Degu, async", "Degu, blocking"] {
@@ -261,7 +253,7 @@ mod tests {
         matrix.add("a", "Degu", "unix:@x", ok);
         let expected = "\
             | peer | as     | IPv4 | IPv6 | Unix   | abstract | exchanges |\n\
-            | ---- | ------ | ---- | ---- | ------ | -------- | --------- |\n\
+            |------|--------|------|------|--------|----------|-----------|\n\
             | a    | server | -    | ok   | FAILED | -        | 9 of 10   |\n\
             | a    | client | -    | -    | -      | ok       | 10 of 10  |\n";
         assert_eq!(matrix.condensed(), expected);

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use degu_server::{Handle, Limits};
 use xshell::{Shell, cmd};
 
-use super::matrix::{EXCHANGES, Matrix, Outcome, outcomes};
-use crate::Result;
-use crate::child::{self, Server};
+use crate::exchanges::{self, ALL, Traits, large};
+use crate::matrix::{Matrix, Outcome, outcomes};
+use crate::{Result, child, root, server, target};
 
 /// How long all exchanges of a row may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A kind of address to listen on.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Where {
+pub(crate) enum Where {
     Ipv4,
     Ipv6,
     Unix,
@@ -26,30 +27,27 @@ pub(super) enum Where {
 
 impl Where {
     /// All that every peer with sockets of its own can use.
-    pub(super) const ALL: &[Self] = &[Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
+    pub(crate) const ALL: &[Self] = &[Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
 }
 
 /// Where a run happens.
 #[derive(Debug)]
-pub(super) struct Bench<'s> {
-    pub(super) shell: &'s Shell,
+pub(crate) struct Bench<'s> {
+    pub(crate) shell: &'s Shell,
     /// Gone after the run.
-    pub(super) folder: &'s Path,
-    client: PathBuf,
-    server: PathBuf,
+    pub(crate) folder: &'s Path,
 }
 
 impl<'s> Bench<'s> {
-    /// Builds our ends, and writes the files that servers of files are to serve.
-    pub(super) fn new(shell: &'s Shell, folder: &'s Path) -> Result<Self> {
-        let built = crate::build("interop")?;
+    /// Writes the files that servers of files are to serve.
+    pub(crate) fn new(shell: &'s Shell, folder: &'s Path) -> Result<Self> {
         shell.write_file(folder.join("files/hello"), "hello, world")?;
         shell.write_file(folder.join("files/large"), large())?;
-        Ok(Self { shell, folder, client: built.join("degu-interop-client"), server: built.join("degu-interop-server") })
+        Ok(Self { shell, folder })
     }
 
     /// An address of this kind that nothing listens on; `name` tells those of different peers apart.
-    pub(super) fn address(&self, kind: Where, name: &str) -> String {
+    pub(crate) fn address(&self, kind: Where, name: &str) -> String {
         match kind {
             Where::Ipv4 => "127.0.0.1:0".into(),
             Where::Ipv6 => "[::1]:0".into(),
@@ -61,38 +59,29 @@ impl<'s> Bench<'s> {
         }
     }
 
-    /// The program of our server.
-    pub(super) fn server(&self) -> &Path {
-        &self.server
-    }
-
     /// The files that [`new`](Self::new) wrote.
-    pub(super) fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         self.folder.join("files")
     }
 
     /// Our server, on an address.
-    pub(super) fn serve(&self, address: &str) -> Result<Server> {
-        self.serve_with(&[], address)
-    }
-
-    pub(super) fn serve_with(&self, options: &[&str], address: &str) -> Result<Server> {
-        Server::start(&self.server, &words(&[options, &[address]].concat()))
+    pub(crate) fn serve(&self, address: &str) -> Result<Handle> {
+        server::start(address, Limits::DEFAULT)
     }
 
     /// Performs all exchanges with both of our clients, and adds a row for each.
-    pub(super) fn perform(&self, server: &str, address: &str, options: &[&str], matrix: &mut Matrix) {
-        for (client, driver) in [("Degu, async", &[][..]), ("Degu, blocking", &["--blocking"])] {
-            let outcomes = self.exchanges(&self.client, &[driver, options, &[address]].concat());
-            matrix.add(client, server, address, outcomes);
+    pub(crate) fn perform(&self, server: &str, address: &str, traits: &Traits, matrix: &mut Matrix) -> Result {
+        for (client, blocking) in [("Degu, async", false), ("Degu, blocking", true)] {
+            matrix.add(client, server, address, exchanges::perform(address, blocking, traits)?);
         }
+        Ok(())
     }
 
     /// Runs a program that performs all exchanges and prints what came of each.
-    pub(super) fn exchanges(&self, program: &Path, arguments: &[&str]) -> Vec<Outcome> {
-        match child::run(program, &words(arguments), LIMIT) {
+    pub(crate) fn exchanges(&self, program: &Path, arguments: &[String]) -> Vec<Outcome> {
+        match child::run(program, arguments, LIMIT) {
             Ok(printed) => outcomes(&printed),
-            Err(error) => vec![Outcome::Failed(last_line(&error.to_string())); EXCHANGES.len()],
+            Err(error) => vec![Outcome::Failed(last_line(&error.to_string())); ALL.len()],
         }
     }
 }
@@ -102,7 +91,7 @@ impl<'s> Bench<'s> {
 /// # Errors
 ///
 /// There is no such block.
-pub(super) fn documented(shell: &Shell, language: &str, number: usize) -> Result<String> {
+pub(crate) fn documented(shell: &Shell, language: &str, number: usize) -> Result<String> {
     const PAGE: &str = "docs/deployment.md";
     block(&shell.read_file(PAGE)?, language, number).ok_or_else(|| format!("{PAGE} has no {language} any more").into())
 }
@@ -119,7 +108,7 @@ fn block(page: &str, language: &str, number: usize) -> Option<String> {
 /// # Errors
 ///
 /// It does not stand there: then nothing would be replaced, and something else would be tried than is meant.
-pub(super) fn put(config: &str, place: &str, text: &str) -> Result<String> {
+pub(crate) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     if !config.contains(place) {
         return Err(format!("{place:?} is not in the configuration").into());
     }
@@ -128,7 +117,7 @@ pub(super) fn put(config: &str, place: &str, text: &str) -> Result<String> {
 
 /// An address on the loopback whose port is free: for servers that cannot say which one they got. Another process may
 /// take it in between; then the run fails, and says so.
-pub(super) fn free_port() -> Result<String> {
+pub(crate) fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
@@ -137,7 +126,7 @@ pub(super) fn free_port() -> Result<String> {
 /// # Errors
 ///
 /// It did not.
-pub(super) fn wait_for(address: &str, target: &str, status: u16) -> Result {
+pub(crate) fn wait_for(address: &str, target: &str, status: u16) -> Result {
     let begun = Instant::now();
     loop {
         match ask(address, target) {
@@ -162,30 +151,19 @@ fn ask(address: &str, target: &str) -> Result<u16> {
 }
 
 /// Where what a command installs is: in the target folder, since it is nothing of ours.
-pub(super) fn installed(name: &str) -> PathBuf {
-    crate::target().join("interop").join(name)
+pub(crate) fn installed(name: &str) -> PathBuf {
+    target().join("interop").join(name)
 }
 
 /// A program that the kernel ends when this process is gone, for those that do not look at their stdin; what it says on
 /// stderr is read with the rest. `line` is a line of the shell.
-pub(super) fn tied(line: &str) -> (PathBuf, Vec<String>) {
-    ("/bin/sh".into(), words(&["-c", &format!("exec setpriv --pdeathsig KILL {line} 2>&1")]))
+pub(crate) fn tied(line: &str) -> (PathBuf, Vec<String>) {
+    ("/bin/sh".into(), vec!["-c".into(), format!("exec setpriv --pdeathsig KILL {line} 2>&1")])
 }
 
 /// A script of `xtask/interop/peers`.
-pub(super) fn script(name: &str) -> String {
-    crate::root().join("xtask/interop/peers").join(name).display().to_string()
-}
-
-/// The body of `/large`: 1 MiB, in which the octet at `n` is `n % 251`.
-fn large() -> Vec<u8> {
-    // Every value is below 251.
-    (0..1_usize << 20).map(|n| (n % 251) as u8).collect()
-}
-
-/// Arguments as processes are started with.
-pub(super) fn words(arguments: &[&str]) -> Vec<String> {
-    arguments.iter().map(|&argument| argument.to_owned()).collect()
+pub(crate) fn script(name: &str) -> String {
+    root().join("xtask/interop/peers").join(name).display().to_string()
 }
 
 /// The line that says what happened, after what is only a trace.
@@ -199,7 +177,7 @@ fn last_line(text: &str) -> String {
 /// # Errors
 ///
 /// The program is not there, as a message.
-pub(super) fn version(shell: &Shell, program: &str, option: &str) -> std::result::Result<String, String> {
+pub(crate) fn version(shell: &Shell, program: &str, option: &str) -> std::result::Result<String, String> {
     let missing = |_| format!("there is no {program} here");
     let output = cmd!(shell, "{program} {option}").quiet().ignore_status().output().map_err(missing)?;
     // nginx and some Pythons write it to stderr.

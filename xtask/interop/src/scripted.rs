@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use degu_server::Limits;
 use xshell::{Shell, cmd};
 
-use super::matrix::Matrix;
-use super::peer::{Bench, Where, installed, script, version};
-use crate::Result;
 use crate::child::Server;
+use crate::exchanges::Traits;
+use crate::matrix::Matrix;
+use crate::peer::{Bench, Where, installed, script, version};
+use crate::{Result, server};
 
 /// A part of a peer, and so rows of the matrix.
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Without its version.
     name: &'static str,
     /// A script of `xtask/interop/peers` with its arguments; the address follows. `FILES` and `INSTALLED` are folders.
@@ -20,10 +22,11 @@ pub(super) struct Part {
 }
 
 enum Role {
-    /// With these options of our client.
-    Server(&'static [&'static str]),
-    /// With these options of our server.
-    Client(&'static [&'static str]),
+    Server(Traits),
+    /// Asked by a client that may leave Host out.
+    Client {
+        without_host: bool,
+    },
 }
 
 /// Node pads the names of abstract sockets to the full length.
@@ -33,54 +36,58 @@ const fn server(
     name: &'static str,
     script: &'static [&'static str],
     kinds: &'static [Where],
-    options: &'static [&'static str],
+    skipped: &'static [(&'static str, &'static str)],
 ) -> Part {
-    Part { name, script, kinds, role: Role::Server(options) }
+    let traits = Traits { files: false, http10: false, proxied: false, skipped };
+    Part { name, script, kinds, role: Role::Server(traits) }
 }
 
 const fn client(name: &'static str, script: &'static [&'static str], kinds: &'static [Where]) -> Part {
-    Part { name, script, kinds, role: Role::Client(&[]) }
+    Part { name, script, kinds, role: Role::Client { without_host: false } }
 }
 
-pub(super) const PYTHON: &[Part] = &[
-    server(
-        "http.server, files",
-        &["http_server.py", "--files", "FILES"],
-        &[Where::Ipv4, Where::Unix],
-        &[
-            "--files",
-            "--http10",
-            "--skip=keep-alive=HTTP/1.0 closes",
-            "--skip=chunks=HTTP/1.0 has no chunks",
-            "--skip=extensions=HTTP/1.0 has no chunks",
-        ],
-    ),
+pub(crate) const PYTHON: &[Part] = &[
+    Part {
+        name: "http.server, files",
+        script: &["http_server.py", "--files", "FILES"],
+        kinds: &[Where::Ipv4, Where::Unix],
+        role: Role::Server(Traits {
+            files: true,
+            http10: true,
+            proxied: false,
+            skipped: &[
+                ("keep-alive", "HTTP/1.0 closes"),
+                ("chunks", "HTTP/1.0 has no chunks"),
+                ("extensions", "HTTP/1.0 has no chunks"),
+            ],
+        }),
+    },
     server(
         "http.server",
         &["http_server.py"],
         Where::ALL,
-        &["--skip=extensions=http.server leaves chunks to the handler"],
+        &[("extensions", "http.server leaves chunks to the handler")],
     ),
     client("http.client", &["http_client.py"], Where::ALL),
 ];
-pub(super) const REQUESTS: &[Part] = &[client("requests", &["requests_client.py"], Where::ALL)];
-pub(super) const AIOHTTP: &[Part] = &[
-    server("aiohttp", &["aiohttp_server.py"], Where::ALL, &["--skip=extensions=aiohttp drops them"]),
+pub(crate) const REQUESTS: &[Part] = &[client("requests", &["requests_client.py"], Where::ALL)];
+pub(crate) const AIOHTTP: &[Part] = &[
+    server("aiohttp", &["aiohttp_server.py"], Where::ALL, &[("extensions", "aiohttp drops them")]),
     client("aiohttp", &["aiohttp_client.py"], Where::ALL),
 ];
-pub(super) const NODE: &[Part] = &[
-    server("Node", &["node_server.mjs"], NODE_KINDS, &["--skip=extensions=Node drops them"]),
+pub(crate) const NODE: &[Part] = &[
+    server("Node", &["node_server.mjs"], NODE_KINDS, &[("extensions", "Node drops them")]),
     client("Node", &["node_client.mjs"], NODE_KINDS),
 ];
-pub(super) const UNDICI: &[Part] = &[client("undici", &["undici_client.mjs", "INSTALLED"], NODE_KINDS)];
-pub(super) const DEGU_018: &[Part] = &[
+pub(crate) const UNDICI: &[Part] = &[client("undici", &["undici_client.mjs", "INSTALLED"], NODE_KINDS)];
+pub(crate) const DEGU_018: &[Part] = &[
     server("Degu", &["degu_server.py"], Where::ALL, &[]),
     // It sends no Host over a Unix socket.
-    Part { role: Role::Client(&["--allow-missing-host"]), ..client("Degu", &["degu_client.py"], Where::ALL) },
+    Part { role: Role::Client { without_host: true }, ..client("Degu", &["degu_client.py"], Where::ALL) },
 ];
-pub(super) const CURL: &[Part] = &[client("curl", &["curl_client.sh", "FILES"], Where::ALL)];
+pub(crate) const CURL: &[Part] = &[client("curl", &["curl_client.sh", "FILES"], Where::ALL)];
 
-pub(super) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &str, matrix: &mut Matrix) -> Result {
+pub(crate) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &str, matrix: &mut Matrix) -> Result {
     for (number, part) in parts.iter().enumerate() {
         let name = match part.name.split_once(", ") {
             Some((name, what)) => format!("{name} {version}, {what}"),
@@ -94,15 +101,17 @@ pub(super) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
         }));
         for &kind in part.kinds {
             let address = bench.address(kind, &format!("{}-{number}", part.script[0]));
-            match part.role {
-                Role::Server(options) => {
+            match &part.role {
+                Role::Server(traits) => {
                     let server = Server::start(program, &[&words[..], &[address]].concat())?;
-                    bench.perform(&name, server.address(), options, matrix);
+                    bench.perform(&name, server.address(), traits, matrix)?;
                 }
-                Role::Client(options) => {
-                    let ours = bench.serve_with(options, &address)?;
-                    let words: Vec<&str> = words.iter().map(String::as_str).chain([ours.address()]).collect();
-                    matrix.add(&name, "Degu", ours.address(), bench.exchanges(program, &words));
+                &Role::Client { without_host } => {
+                    let limits = Limits { allow_missing_host: without_host, ..Limits::DEFAULT };
+                    let ours = server::start(&address, limits)?;
+                    let address = ours.address().to_string();
+                    let words = [&words[..], std::slice::from_ref(&address)].concat();
+                    matrix.add(&name, "Degu", &address, bench.exchanges(program, &words));
                 }
             }
         }
@@ -111,11 +120,11 @@ pub(super) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
 }
 
 /// The Python of an environment of its own, with what PyPI has.
-pub(super) fn environment() -> PathBuf {
+pub(crate) fn environment() -> PathBuf {
     installed("python/bin/python3")
 }
 
-pub(super) fn install_python(shell: &Shell, packages: &[&str]) -> Result {
+pub(crate) fn install_python(shell: &Shell, packages: &[&str]) -> Result {
     let (folder, program) = (installed("python"), environment());
     if !shell.path_exists(&program) {
         cmd!(shell, "python3 -m venv {folder}").run()?;
@@ -124,31 +133,31 @@ pub(super) fn install_python(shell: &Shell, packages: &[&str]) -> Result {
 }
 
 /// The version of a module of Python, once this code has imported it.
-pub(super) fn find_python(shell: &Shell, program: &Path, code: &str) -> std::result::Result<String, String> {
+pub(crate) fn find_python(shell: &Shell, program: &Path, code: &str) -> std::result::Result<String, String> {
     let version = cmd!(shell, "{program} -c {code}").quiet().ignore_stderr().read();
     version.map_err(|_| "it is not installed".into())
 }
 
-pub(super) fn find_undici(shell: &Shell) -> std::result::Result<String, String> {
+pub(crate) fn find_undici(shell: &Shell) -> std::result::Result<String, String> {
     let package = shell.read_file(installed("node/node_modules/undici/package.json"));
     let package = package.map_err(|_| "it is not installed")?;
     let package: serde_json::Value = serde_json::from_str(&package).map_err(|error| error.to_string())?;
     package["version"].as_str().map(str::to_owned).ok_or_else(|| "its package has no version".into())
 }
 
-pub(super) fn install_undici(shell: &Shell) -> Result {
+pub(crate) fn install_undici(shell: &Shell) -> Result {
     let folder = installed("node");
     shell.create_dir(&folder)?;
     Ok(cmd!(shell, "npm install --silent --no-audit --no-fund --no-package-lock --prefix {folder} undici").run()?)
 }
 
 /// The Python that has Degu 0.18, the original.
-pub(super) fn degu_018() -> PathBuf {
+pub(crate) fn degu_018() -> PathBuf {
     installed("degu-0.18/bin/python3")
 }
 
 /// Degu 0.18 builds under CPython 3.6 alone, which pyenv may have.
-pub(super) fn install_degu_018(shell: &Shell) -> Result {
+pub(crate) fn install_degu_018(shell: &Shell) -> Result {
     let versions = std::env::home_dir().unwrap_or_default().join(".pyenv/versions");
     let of_pyenv = shell.read_dir(versions).unwrap_or_default().into_iter();
     let is_36 = |folder: &PathBuf| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("3.6."));
