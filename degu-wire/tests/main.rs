@@ -28,3 +28,4 @@ mod sending;
 mod sending_bodies;
 #[cfg(feature = "alloc")]
 mod vocabulary;
+mod worlds;

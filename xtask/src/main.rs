@@ -27,6 +27,7 @@ usage: cargo xtask COMMAND
   test [ARGS]                       all tests of the crates; ARGS go to `cargo test`
   tidy                              the house rules, from the sources and from `cargo tree`
   no-std                            links and runs the codec without std
+  worlds                            every short text of the grammar, by the codec and by a second implementation; minutes
   fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
        [--skip-if-missing]          without the tools for it: say so, and call it a success
@@ -89,6 +90,10 @@ fn dispatch(mut arguments: Parser) -> Result {
             Ok(cmd!(shell, "cargo test --features {features} {arguments...}").run()?)
         }
         "tidy" => tidy::run(&shell, arguments),
+        "worlds" => no_more(arguments).and_then(|()| {
+            let worlds = ["--test", "main", "worlds::", "--", "--include-ignored", "--nocapture"];
+            Ok(cmd!(shell, "cargo test --release --package degu-wire {worlds...}").run()?)
+        }),
         "fuzz" => fuzz::run(&shell, arguments),
         "interop" => start("interop", &[], arguments.raw_args()?),
         // Were std linked, its panic handler would be a second one next to the program's own, and rustc would refuse that.
