@@ -1,4 +1,5 @@
-//! Accepts connections, up to the cap: those beyond it wait, and are refused if they wait for long.
+//! Accepts connections, up to the cap. For one beyond it an idle one is closed; only where all are busy it waits, and is
+//! refused after a while.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,7 +20,9 @@ use crate::state::{Phase, ServerState};
 
 /// How long accepting rests after an error that is not the fault of the connection, such as no descriptors left.
 const REST: Duration = Duration::from_millis(250);
-/// How long those who connect wait for room before they are refused.
+/// How long a connection that can be spared has to make room before the next one is asked.
+const TURN: Duration = Duration::from_millis(50);
+/// How long a newcomer waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What those who are refused hear.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
@@ -29,6 +32,8 @@ pub(crate) struct Admission {
     sockets: Vec<Accepting>,
     /// Which socket is asked first: each in turn, so that a busy one starves none.
     turn: usize,
+    /// A connection that was accepted, and for which there may be no room.
+    newcomer: Option<Accepted>,
     state: Arc<ServerState>,
     /// Connections are TLS.
     is_secure: bool,
@@ -36,7 +41,7 @@ pub(crate) struct Admission {
 
 impl Admission {
     pub(crate) const fn new(sockets: Vec<Accepting>, state: Arc<ServerState>, is_secure: bool) -> Self {
-        Self { sockets, turn: 0, state, is_secure }
+        Self { sockets, turn: 0, newcomer: None, state, is_secure }
     }
 
     /// Accepts until the server stops, and hands every connection over.
@@ -46,22 +51,20 @@ impl Admission {
         self.sockets.iter_mut().for_each(Accepting::unlink);
         // Those who connected before are served, or at least hear of it.
         while self.state.phase() == Phase::Draining
-            && let Some(accepted) = self.waiting()
+            && let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting())
         {
-            self.let_in(accepted, &mut hand_over);
+            self.let_in(newcomer, &mut hand_over);
         }
     }
 
     async fn accept(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         let mut failing = false;
         loop {
-            while self.state.is_full() {
-                self.wait_for_room(hand_over).await;
-            }
             match self.next().await {
                 Ok(accepted) => {
                     failing = false;
-                    self.let_in(accepted, hand_over);
+                    self.newcomer = Some(accepted);
+                    self.admit(hand_over).await;
                 }
                 // Its client gave up, which is no reason to rest.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
@@ -81,19 +84,33 @@ impl Admission {
         hand_over(accepted);
     }
 
-    /// At the cap: those who connect wait in the backlog for a while, and are refused then.
-    async fn wait_for_room(&mut self, hand_over: &mut impl FnMut(Accepted)) {
-        let waited = timeout(PATIENCE, self.state.room()).await;
-        if waited.is_err() && self.state.is_full() {
-            while let Some(accepted) = self.waiting() {
-                // Somebody may have left while others were refused.
-                if !self.state.is_full() {
-                    return self.let_in(accepted, hand_over);
-                }
-                self.state.accepted.fetch_add(1, Relaxed);
-                self.state.refused.fetch_add(1, Relaxed);
-                refuse(&accepted, self.is_secure);
+    /// Hands the newcomer over once there is room for it. If none is made in time it is refused, and with it those in the
+    /// backlog, who would wait in vain one after the other.
+    async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
+        if self.state.is_full() {
+            let _ = timeout(PATIENCE, self.make_room()).await;
+        }
+        while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
+            // Another connection may have left while others were refused.
+            if !self.state.is_full() {
+                return self.let_in(newcomer, hand_over);
             }
+            self.state.accepted.fetch_add(1, Relaxed);
+            self.state.refused.fetch_add(1, Relaxed);
+            refuse(&newcomer, self.is_secure);
+        }
+    }
+
+    /// Waits until there is room. Asks the connections that can be spared for it, one after the other; if all are busy,
+    /// it looks again in a moment.
+    async fn make_room(&self) {
+        loop {
+            let room = self.state.room();
+            if !self.state.is_full() {
+                return;
+            }
+            self.state.ask_for_room();
+            let _ = timeout(TURN, room).await;
         }
     }
 

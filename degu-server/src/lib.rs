@@ -81,6 +81,7 @@
 //! refused, and how it is answered, is the business of [`degu_wire`], whose [`Limits`] bound it.
 
 mod admission;
+mod alarm;
 mod app;
 pub mod applib;
 pub mod body;

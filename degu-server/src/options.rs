@@ -183,8 +183,10 @@ impl Options {
         self
     }
 
-    /// How many connections may be open at once, at least one. At the cap those who connect wait in the backlog for up
-    /// to two seconds, and are answered with 503 then, or closed under TLS. Default: 1,024, or what the limit of
+    /// Sets how many connections may be open at once, at least one. At the cap a connection is closed to make room for each
+    /// new one: first one that has had its last response, then one that has not sent a request, then the one that has been
+    /// idle longest and has sent nothing since. Only where all are busy a new one waits, for up to two seconds; then it
+    /// gets 503, or is closed under TLS. Default: 1,024, or what the limit of
     /// descriptors leaves if that is less: 64 under it, or half of it if it is very low, so that the app can still open
     /// files.
     #[must_use]

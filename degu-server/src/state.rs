@@ -1,11 +1,15 @@
 //! What all threads of a server share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
 
 use crate::Stats;
+use crate::alarm::Alarm;
 use crate::stats::Counters;
 
 /// How far a server is on its way to the end.
@@ -20,11 +24,16 @@ pub(crate) enum Phase {
     Ended,
 }
 
+/// Open connections: how to wake and how to abort each.
+pub(crate) type Connections = BTreeMap<u64, (Arc<Alarm>, Option<AbortHandle>)>;
+
 /// What all threads of a server share, whatever its app and its options.
 #[derive(Debug)]
 pub(crate) struct ServerState {
     /// One for each worker that there may be.
     pub(crate) counters: Box<[Counters]>,
+    /// The open connections of each worker, by their number.
+    connections: Box<[Mutex<Connections>]>,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
     max_connections: usize,
@@ -34,7 +43,7 @@ pub(crate) struct ServerState {
     /// What handshakes need one of each.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
-    /// A connection has ended, and somebody may care because there were too many.
+    /// There may be room again where there was none.
     room: Notify,
 }
 
@@ -42,6 +51,7 @@ impl ServerState {
     pub(crate) fn new(workers: usize, max_connections: usize, #[cfg(feature = "tls")] max_handshakes: usize) -> Self {
         Self {
             counters: (0..workers).map(|_| Counters::default()).collect(),
+            connections: (0..workers).map(|_| Mutex::default()).collect(),
             max_connections,
             #[cfg(feature = "tls")]
             handshakes: tokio::sync::Semaphore::new(max_handshakes),
@@ -91,18 +101,43 @@ impl ServerState {
         self.open() >= self.max_connections
     }
 
-    /// A connection of this worker has ended.
+    /// Returns the open connections of a worker.
+    pub(crate) fn connections(&self, worker: usize) -> MutexGuard<'_, Connections> {
+        // Nothing panics under the lock.
+        self.connections[worker].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a connection of this worker has ended.
     pub(crate) fn leave(&self, worker: usize) {
-        // Only at the cap may somebody be waiting. It is looked at afterwards: whoever finds no room finds it later.
         self.counters[worker].open.fetch_sub(1, Relaxed);
-        if self.open() + 1 >= self.max_connections {
-            self.room.notify_one();
+        self.notify_room(1);
+    }
+
+    /// Wakes whoever waits for room, which may be so only where the server is full without `left` connections that have
+    /// just ended. Called as well when a connection that was asked to leave has come nearer to its end, or does not leave.
+    pub(crate) fn notify_room(&self, left: usize) {
+        // It is looked at afterwards: whoever finds no room finds it later.
+        if self.open() + left >= self.max_connections {
+            self.room.notify_waiters();
         }
     }
 
-    /// Ends when a connection has ended at the cap.
-    pub(crate) async fn room(&self) {
-        self.room.notified().await;
+    /// Asks the connection that can best be spared to leave, if there is one.
+    pub(crate) fn ask_for_room(&self) {
+        let ranks = self.counters.iter().enumerate().filter_map(|(worker, counters)| {
+            let second = counters.second();
+            let connections = self.connections(worker);
+            let ranks = connections.values().filter_map(|(alarm, _)| Some((alarm.rank(second)?, alarm)));
+            ranks.min_by_key(|(rank, _)| *rank).map(|(rank, alarm)| (rank, alarm.clone()))
+        });
+        if let Some((_, alarm)) = ranks.min_by_key(|(rank, _)| *rank) {
+            alarm.ask();
+        }
+    }
+
+    /// Ends when there may be room, or another connection may be asked for it: whatever happens from this call on counts.
+    pub(crate) fn room(&self) -> Notified<'_> {
+        self.room.notified()
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -1,7 +1,7 @@
 //! What a server counts.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use degu_wire::Fault;
 
@@ -12,6 +12,8 @@ use degu_wire::Fault;
 pub(crate) struct Counters {
     /// Connections that were handed to the worker and have not ended: also written by the acceptor.
     pub(crate) open: AtomicUsize,
+    /// The seconds that the worker has counted.
+    second: AtomicU32,
     requests: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
@@ -37,6 +39,15 @@ impl fmt::Debug for Faults {
 }
 
 impl Counters {
+    /// Returns the seconds that the worker has counted.
+    pub(crate) fn second(&self) -> u32 {
+        self.second.load(Relaxed)
+    }
+
+    pub(crate) fn set_second(&self, second: u32) {
+        self.second.store(second, Relaxed);
+    }
+
     /// A request, and what came and went since the last one.
     pub(crate) fn add_request(&self, received: u64, sent: u64) {
         add(&self.requests, 1);

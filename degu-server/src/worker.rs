@@ -116,7 +116,8 @@ mod tests {
 
     /// Runs this on the thread of a worker without a sweep, whose connections do not look for requests.
     fn on_worker(test: impl AsyncFnOnce(&Rc<WorkerState>)) {
-        let options = Arc::new(Server::options().workers(1).spin(Spin::Off));
+        // The cap of one connection lets a connection make room that is asked to.
+        let options = Arc::new(Server::options().workers(1).max_connections(1).spin(Spin::Off));
         let worker = Rc::new(WorkerState::new(Arc::new(options.state()), options, 0));
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
         runtime.unwrap().block_on(test(&worker));
@@ -152,6 +153,28 @@ mod tests {
                     assert_eq!(worker.busy(), kept, "round {round}, connection {served}");
                 }
             }
+        });
+    }
+
+    #[test]
+    fn a_connection_whose_request_has_come_does_not_make_room() {
+        on_worker(async |worker| {
+            let mut peer = connect(worker, 1);
+            exchange(&mut peer).await;
+            let ask = || worker.server.connections(0)[&1].0.ask();
+            let leaves_others = async || {
+                while worker.busy() > 0 {
+                    worker.changed().await;
+                }
+            };
+            // The request is in the kernel, and the connection has not been told yet.
+            peer.try_write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            ask();
+            let mut response = [0; 42];
+            peer.read_exact(&mut response).await.unwrap();
+            ask();
+            leaves_others().await;
+            assert_eq!(peer.read_to_end(&mut Vec::new()).await.unwrap(), 0);
         });
     }
 

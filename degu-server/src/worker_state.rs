@@ -1,10 +1,10 @@
 //! What the connections of a worker share: the list of them, the seconds, and the counters.
 
-use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
+#[cfg(feature = "tls")]
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Waker;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 #[cfg(feature = "tls")]
@@ -12,10 +12,11 @@ use degu_wire::Address;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::alarm::{Alarm, Spare};
 use crate::options::Options;
 #[cfg(feature = "tls")]
 use crate::revocation::{REVOKED, Vetted};
-use crate::state::ServerState;
+use crate::state::{Connections, ServerState};
 use crate::stats::Counters;
 
 /// Where more connections than this are busy none of them spins for its next request.
@@ -31,9 +32,12 @@ pub(crate) struct WorkerState {
     pub(crate) options: Arc<Options>,
     pub(crate) server: Arc<ServerState>,
     index: usize,
-    /// Every open connection, by its number.
-    connections: RefCell<BTreeMap<u64, (Rc<Alarm>, AbortHandle)>>,
-    /// How many of them only wait for the peer to close.
+    /// The peers whose certificate can be revoked, with their address, by the number of their connection.
+    #[cfg(feature = "tls")]
+    vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
+    /// How many connections have begun to wait for a request.
+    turn: Cell<u32>,
+    /// How many connections only wait for the peer to close.
     lingering: Cell<usize>,
     /// A first connection has come, or one has gone.
     changed: Notify,
@@ -47,79 +51,67 @@ pub(crate) struct WorkerState {
     began: Instant,
 }
 
-/// What the worker knows of a connection: when to wake it. The connection judges by itself what is to be done then.
-#[derive(Debug)]
-pub(crate) struct Alarm {
-    due: Cell<u32>,
-    task: OnceCell<Waker>,
-    /// The peer, if its certificate can be revoked, and its address.
-    #[cfg(feature = "tls")]
-    vetted: OnceCell<Box<(Vetted, Address)>>,
-}
-
-impl Alarm {
-    /// Returns an alarm that is not set.
-    pub(crate) const fn new() -> Self {
-        Self {
-            due: Cell::new(u32::MAX),
-            task: OnceCell::new(),
-            #[cfg(feature = "tls")]
-            vetted: OnceCell::new(),
-        }
-    }
-
-    /// Names the task to wake. A task has the same waker for as long as it lives.
-    pub(crate) fn set_task(&self, task: &Waker) {
-        let _ = self.task.set(task.clone());
-    }
-
-    /// Sets the second from which on the task is woken.
-    pub(crate) fn set(&self, due: u32) {
-        self.due.set(due);
-    }
-
-    /// Returns the second from which on the task is woken.
-    pub(crate) const fn due(&self) -> u32 {
-        self.due.get()
-    }
-
-    /// Ends the connection once this peer is revoked.
-    #[cfg(feature = "tls")]
-    pub(crate) fn watch(&self, peer: Vetted, address: &Address) {
-        let _ = self.vetted.set(Box::new((peer, address.clone())));
-    }
-
-    fn wake(&self) {
-        if let Some(task) = self.task.get() {
-            task.wake_by_ref();
-        }
-    }
-}
-
 /// A connection's place in its worker, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
-    pub(crate) alarm: Rc<Alarm>,
+    pub(crate) alarm: Arc<Alarm>,
     number: u64,
-    lingers: bool,
+    /// What the connection can be spared for while it waits.
+    spare: Spare,
 }
 
 impl Place {
-    /// Notes that the connection has had its last word: a shutdown need not wait for it.
+    /// Ends the connection once this peer is revoked.
+    #[cfg(feature = "tls")]
+    pub(crate) fn watch(&self, peer: Vetted, address: &Address) {
+        self.worker.vetted.borrow_mut().insert(self.number, (peer, address.clone()));
+    }
+
+    /// Notes that a request has come.
+    pub(crate) const fn begin_request(&mut self) {
+        self.spare = Spare::Idle;
+    }
+
+    /// Notes that the connection has had its last response: a shutdown need not wait for it, and it leaves first if there is
+    /// no room.
     pub(crate) fn linger(&mut self) {
-        if !std::mem::replace(&mut self.lingers, true) {
+        self.alarm.work();
+        if std::mem::replace(&mut self.spare, Spare::Done) != Spare::Done {
             self.worker.lingering.set(self.worker.lingering.get() + 1);
             self.worker.changed.notify_waiters();
         }
+        self.rest();
+        self.worker.server.notify_room(0);
+    }
+
+    /// Notes that the connection can be spared from now on, unless it could be before.
+    pub(crate) fn rest(&self) {
+        if !self.alarm.rests() {
+            let turn = self.worker.turn.get().wrapping_add(1);
+            self.worker.turn.set(turn);
+            self.alarm.rest(self.spare, self.worker.seconds(), turn);
+        }
+    }
+
+    /// Returns whether the connection is asked to make room for another, and there still is none.
+    pub(crate) fn is_asked_for_room(&self) -> bool {
+        self.alarm.is_asked() && self.alarm.rests() && self.worker.server.is_full()
+    }
+
+    /// Returns whether the connection has had its last response.
+    pub(crate) fn lingers(&self) -> bool {
+        self.spare == Spare::Done
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let worker = &self.worker;
-        worker.connections.borrow_mut().remove(&self.number);
-        if self.lingers {
+        #[cfg(feature = "tls")]
+        worker.vetted.borrow_mut().remove(&self.number);
+        worker.connections().remove(&self.number);
+        if self.lingers() {
             worker.lingering.set(worker.lingering.get() - 1);
         }
         worker.leave();
@@ -133,7 +125,9 @@ impl WorkerState {
             options,
             server,
             index,
-            connections: RefCell::default(),
+            #[cfg(feature = "tls")]
+            vetted: RefCell::default(),
+            turn: Cell::new(0),
             lingering: Cell::new(0),
             changed: Notify::new(),
             busy: Cell::new(0),
@@ -146,12 +140,21 @@ impl WorkerState {
 
     /// Returns the place of a new connection: the one whose task is [added](Self::add) next.
     pub(crate) fn place(self: &Rc<Self>, number: u64) -> Place {
-        Place { worker: self.clone(), alarm: Rc::new(Alarm::new()), number, lingers: false }
+        Place {
+            worker: self.clone(),
+            alarm: Arc::new(Alarm::new(self.options.is_secure())),
+            number,
+            spare: Spare::Fresh,
+        }
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.server.connections(self.index)
     }
 
     /// Adds the task of a new connection.
-    pub(crate) fn add(&self, number: u64, alarm: Rc<Alarm>, task: AbortHandle) {
-        self.connections.borrow_mut().insert(number, (alarm, task));
+    pub(crate) fn add(&self, number: u64, alarm: Arc<Alarm>, task: AbortHandle) {
+        self.connections().insert(number, (alarm, Some(task)));
         self.changed.notify_waiters();
     }
 
@@ -161,7 +164,7 @@ impl WorkerState {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.connections.borrow().is_empty()
+        self.connections().is_empty()
     }
 
     /// Waits until a connection has come or gone.
@@ -171,20 +174,21 @@ impl WorkerState {
 
     /// Waits until no connection is left but those that linger.
     pub(crate) async fn drained(&self) {
-        while self.connections.borrow().len() > self.lingering.get() {
+        while self.connections().len() > self.lingering.get() {
             self.changed().await;
         }
     }
 
     /// Wakes every connection, so that it sees that the server is stopping.
     pub(crate) fn wake_all(&self) {
-        self.connections.borrow().values().for_each(|(alarm, _)| alarm.wake());
+        self.connections().values().for_each(|(alarm, _)| alarm.wake());
     }
 
     /// Drops every connection as it is.
     pub(crate) fn abort_all(&self) {
-        for (_, task) in self.connections.take().into_values() {
-            task.abort();
+        let connections = std::mem::take(&mut *self.connections());
+        for (_, task) in connections.into_values() {
+            task.inspect(AbortHandle::abort);
         }
     }
 
@@ -192,8 +196,9 @@ impl WorkerState {
     pub(crate) fn count_second(&self) {
         let now = self.seconds.get() + 1;
         self.seconds.set(now);
+        self.counters().set_second(now);
         self.set_date();
-        self.connections.borrow().values().filter(|(alarm, _)| alarm.due() <= now).for_each(|(alarm, _)| alarm.wake());
+        self.connections().values().filter(|(alarm, _)| alarm.due() <= now).for_each(|(alarm, _)| alarm.wake());
         #[cfg(feature = "tls")]
         self.end_revoked();
     }
@@ -201,12 +206,12 @@ impl WorkerState {
     /// Drops the connections whose peer's certificate was revoked by a reload.
     #[cfg(feature = "tls")]
     fn end_revoked(&self) {
-        for (alarm, task) in self.connections.borrow().values() {
-            if let Some((peer, address)) = alarm.vetted.get().map(|vetted| &**vetted)
-                && peer.is_revoked()
-            {
+        for (number, (peer, address)) in &*self.vetted.borrow() {
+            if peer.is_revoked() {
                 tracing::info!(peer = %address, reason = REVOKED, "connection ends");
-                task.abort();
+                if let Some((_, Some(task))) = self.connections().get(number) {
+                    task.abort();
+                }
             }
         }
     }

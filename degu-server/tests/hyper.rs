@@ -181,23 +181,6 @@ fn a_response_that_nobody_takes() {
 }
 
 #[test]
-fn connections_beyond_the_cap_wait_for_room() {
-    let server = Serving::new(Server::options().max_connections(2), TCP, fine());
-    let (mut a, mut b, mut c) = (server.connect(), server.connect(), server.connect());
-    for raw in [&mut a, &mut b] {
-        raw.send(GET);
-        raw.expect(FINE);
-    }
-    c.send(GET);
-    drop(a);
-    c.expect(FINE);
-    let mut d = server.connect();
-    d.send(GET);
-    // Nobody leaves, and after a while it hears that there is no room.
-    assert_eq!(d.rest(), "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-}
-
-#[test]
 fn a_shutdown_under_load_answers_what_has_begun() {
     let folder = tempfile::tempdir().unwrap();
     for address in [TCP, Address::unix(folder.path().join("socket"))] {

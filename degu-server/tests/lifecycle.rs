@@ -232,30 +232,6 @@ fn a_peer_that_goes_away_cancels_its_handler_and_its_body() {
 }
 
 #[test]
-fn connections_beyond_the_cap_wait_for_room() {
-    let server = Running::with(Server::options().workers(2).max_connections(2), Address::IPV6_LOOPBACK, fine);
-    let (mut a, mut b, mut c) = (server.connect(), server.connect(), server.connect());
-    for raw in [&mut a, &mut b] {
-        raw.send(GET);
-        raw.expect(FINE);
-    }
-    c.send(GET);
-    drop(a);
-    c.expect(FINE);
-    let mut d = server.connect();
-    d.send(GET);
-    // Nobody leaves, and after a while it hears that there is no room.
-    assert_eq!(d.rest(), "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    drop(b);
-    while server.handle().stats().open > 1 {
-        std::thread::yield_now();
-    }
-    let mut e = server.connect();
-    e.send(GET);
-    e.expect(FINE);
-}
-
-#[test]
 fn a_connection_may_have_a_number_of_requests() {
     let server = Running::with(Server::options().max_requests(Some(2)), Address::IPV6_LOOPBACK, fine);
     assert_eq!(server.ask(GET.repeat(3)), format!("{FINE}{LAST}"));

@@ -21,3 +21,4 @@ mod lifecycle;
 mod programs;
 #[cfg(feature = "proxy")]
 mod proxy;
+mod room;

@@ -39,6 +39,8 @@ pub(crate) enum CloseReason {
     Response(LocalError),
     /// The server stops.
     Shutdown,
+    /// There are too many connections, and this one is idle.
+    Room,
 }
 
 impl CloseReason {
@@ -106,6 +108,7 @@ impl CloseReason {
             Self::Body(_) => "the body of a response failed",
             Self::Response(_) => "a response can not be sent",
             Self::Shutdown => "the server stops",
+            Self::Room => "idle, and closed to make room for another connection",
         }
     }
 }

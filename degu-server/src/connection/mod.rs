@@ -129,16 +129,19 @@ impl<T: Transport, A: App> Connection<T, A> {
         let changes = policy.changes();
         self.wire.wait(Wait::Handshake);
         let Wire { stream, deadline, place, .. } = &mut self.wire;
+        place.rest();
         let mut handshake = pin!(stream.secure(policy, &worker.server.handshakes, || worker.is_stopping()));
         let peer = poll_fn(|cx| match deadline.expired(worker.seconds(), &worker.options.deadlines) {
             Some(wait) => Poll::Ready(Err(CloseReason::Deadline(wait))),
+            None if place.is_asked_for_room() => Poll::Ready(Err(CloseReason::Room)),
             None => handshake.as_mut().poll(cx).map_err(CloseReason::from),
         })
         .await?;
+        place.alarm.work();
         place.alarm.set(u32::MAX);
         deadline.restart();
         if let Some(vetted) = Vetted::new(&worker.options, peer.as_ref(), changes) {
-            place.alarm.watch(vetted, self.session.address());
+            place.watch(vetted, self.session.address());
         }
         self.session.peer = peer;
         Ok(())
@@ -204,6 +207,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
         session.requests += 1;
+        wire.place.begin_request();
         if session.requests >= worker.options.max_requests {
             wire.machine.stop();
         }
@@ -332,8 +336,8 @@ fn fault_of(error: &BoxError) -> Option<RemoteError> {
 mod tests {
     use super::*;
     use crate::IntoResponse;
+    use crate::alarm::Alarm;
     use crate::stream::{Socket, Stream};
-    use crate::worker_state::Alarm;
 
     /// What an idle connection is made of. The parts that only exchanges need are in a box, which an idle one has not.
     #[test]

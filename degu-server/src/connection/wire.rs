@@ -75,6 +75,11 @@ impl<T: Transport> Wire<T> {
         let Place { worker, alarm, .. } = &self.place;
         self.deadline.wait(wait, worker.seconds());
         alarm.set(self.deadline.due(&worker.options.deadlines));
+        match wait {
+            Wait::Request | Wait::Idle => self.place.rest(),
+            Wait::Linger => {}
+            _ => alarm.work(),
+        }
     }
 
     /// Judges the deadline, where there is something to judge.
@@ -82,6 +87,13 @@ impl<T: Transport> Wire<T> {
         let Place { worker, alarm, .. } = &self.place;
         if worker.seconds() < alarm.due() {
             return Ok(());
+        }
+        if self.place.is_asked_for_room() {
+            // A peer that has said something since is answered, and another connection asked.
+            if self.place.lingers() || self.machine.buffered().is_empty() && !self.stream.has_input() {
+                return Err(CloseReason::Room);
+            }
+            worker.server.notify_room(0);
         }
         let expired = self.deadline.expired(worker.seconds(), &worker.options.deadlines);
         alarm.set(self.deadline.due(&worker.options.deadlines));

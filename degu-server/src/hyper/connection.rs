@@ -22,8 +22,9 @@ use tower_service::Service;
 use super::body::RequestBody;
 use super::caller::Origin;
 use super::io::Io;
-use super::pulse::{Last, Pulse};
+use super::pulse::{Last, Pulse, rest};
 use super::service::Exchanges;
+use crate::alarm::{Alarm, Spare};
 use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
 use crate::future::first;
 use crate::listen::Accepted;
@@ -48,11 +49,26 @@ pub(super) struct Taken {
 }
 
 /// Room for a connection, until it is dropped.
-struct Room(Arc<ServerState>);
+struct Room {
+    server: Arc<ServerState>,
+    alarm: Arc<Alarm>,
+    number: u64,
+}
+
+impl Room {
+    /// Returns whether the connection is asked to make room for another, and there still is none.
+    fn is_asked_for(&self) -> bool {
+        self.alarm.is_asked() && {
+            self.alarm.set(u32::MAX);
+            self.server.is_full()
+        }
+    }
+}
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.0.leave(0);
+        self.server.connections(0).remove(&self.number);
+        self.server.leave(0);
     }
 }
 
@@ -71,12 +87,15 @@ enum End {
 impl Taken {
     pub(super) fn new(
         accepted: Accepted,
+        number: u64,
         server: Arc<ServerState>,
         options: Arc<Options>,
         alive: mpsc::Sender<Infallible>,
     ) -> Self {
         server.counters[0].open.fetch_add(1, Relaxed);
-        Self { accepted, room: Room(server), options, alive }
+        let alarm = Arc::new(Alarm::new(options.is_secure()));
+        server.connections(0).insert(number, (alarm.clone(), None));
+        Self { accepted, room: Room { server, alarm, number }, options, alive }
     }
 
     /// Serves the connection until it ends.
@@ -85,14 +104,20 @@ impl Taken {
         S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
-        let Self { accepted, room: Room(ref server), options, alive } = self;
+        let Self { accepted, room, options, alive } = self;
+        let server = &room.server;
+        poll_fn(|cx| {
+            room.alarm.set_task(cx.waker());
+            Poll::Ready(())
+        })
+        .await;
         let (socket, address, credentials) = match Socket::register(accepted) {
             Ok(registered) => registered,
             Err(error) => return tracing::warn!(%error, "can not wait for a connection"),
         };
         let mut socket = Stream::new(socket);
         tracing::debug!(peer = %address, "connection opened");
-        let secured = secure(&mut socket, server, &options).await;
+        let secured = secure(&mut socket, &room, &options).await;
         let origin = Arc::new(match secured {
             #[cfg(feature = "tls")]
             Ok((peer, vetted)) => Origin { address, credentials, peer, vetted, server: server.clone(), options },
@@ -104,12 +129,12 @@ impl Taken {
                     false => tracing::debug!(peer = %address, requests = 0, %reason, "connection ends"),
                 }
                 drop(alive);
-                return linger(socket, &options, b"").await;
+                return linger(socket, &room, &options, b"").await;
             }
         });
 
-        let pulse = Arc::new(Pulse::default());
-        let (end, last) = drive(socket, service, &pulse, &origin).await;
+        let pulse = Arc::new(Pulse::new(room.alarm.clone()));
+        let (end, last) = drive(socket, service, &pulse, &room, &origin).await;
         match end {
             End::Revoked => {
                 tracing::info!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends");
@@ -133,14 +158,14 @@ impl Taken {
             End::Deadline(Wait::Head | Wait::Body) => TOO_LATE,
             _ => b"",
         };
-        linger(socket, &origin.options, word).await;
+        linger(socket, &room, &origin.options, word).await;
     }
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done(Ok(())) => f.write_str("the client closed, or the last response was sent"),
+            Self::Done(Ok(())) => f.write_str("the client closed, the last response was sent, or room was needed"),
             Self::Done(Err(error)) => error.fmt(f),
             Self::Deadline(wait) => CloseReason::Deadline(*wait).fmt(f),
             Self::Grace => CloseReason::Shutdown.fmt(f),
@@ -155,9 +180,11 @@ type Peer = (Option<Arc<degu_tls::PeerIdentity>>, Option<Vetted>);
 
 /// Makes the handshake, and says who the peer is.
 #[cfg(feature = "tls")]
-async fn secure(socket: &mut Stream<Socket>, server: &ServerState, options: &Options) -> Result<Peer, CloseReason> {
+async fn secure(socket: &mut Stream<Socket>, room: &Room, options: &Options) -> Result<Peer, CloseReason> {
     let Some(tls) = &options.tls else { return Ok((None, None)) };
     let changes = tls.changes();
+    rest(&room.alarm, Spare::Fresh);
+    let server = &room.server;
     let mut handshake = pin!(socket.secure(tls, &server.handshakes, || server.is_stopping()));
     let deadline = Duration::from_secs(options.deadlines.handshake.into());
     let mut late = pin!(sleep(deadline));
@@ -169,6 +196,9 @@ async fn secure(socket: &mut Stream<Socket>, server: &ServerState, options: &Opt
         if late.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(CloseReason::Deadline(Wait::Handshake)));
         }
+        if room.is_asked_for() {
+            return Poll::Ready(Err(CloseReason::Room));
+        }
         handshake.as_mut().poll(cx).map_err(CloseReason::from)
     })
     .await?;
@@ -177,14 +207,20 @@ async fn secure(socket: &mut Stream<Socket>, server: &ServerState, options: &Opt
 }
 
 #[cfg(not(feature = "tls"))]
-async fn secure(_: &mut Stream<Socket>, _: &ServerState, _: &Options) -> Result<(), CloseReason> {
+async fn secure(_: &mut Stream<Socket>, _: &Room, _: &Options) -> Result<(), CloseReason> {
     Ok(())
 }
 
 /// Lets hyper serve until there is an end. Afterwards the socket is where the pulse has it.
 ///
 /// Seconds are counted here, a tick for each connection: no message touches a timer.
-async fn drive<S, B>(socket: Stream<Socket>, service: S, pulse: &Arc<Pulse>, origin: &Arc<Origin>) -> (End, Last)
+async fn drive<S, B>(
+    socket: Stream<Socket>,
+    service: S,
+    pulse: &Arc<Pulse>,
+    room: &Room,
+    origin: &Arc<Origin>,
+) -> (End, Last)
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
@@ -210,6 +246,9 @@ where
         if grace.is_none() && stopping.as_mut().poll(cx).is_ready() {
             pulse.stop();
             grace = Some(Box::pin(sleep(options.grace)));
+        }
+        if room.is_asked_for() {
+            pulse.leave();
         }
         if grace.as_mut().is_some_and(|grace| grace.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(End::Grace);
@@ -246,13 +285,19 @@ async fn upgraded(pulse: &Pulse, origin: &Origin) {
 
 /// Says a last word, and reads and drops what still comes, within bounds of time and rate: a socket that is closed with
 /// input unread takes back what it has sent (RFC 9112 §9.6).
-async fn linger(mut socket: Stream<Socket>, options: &Options, mut word: &[u8]) {
+async fn linger(mut socket: Stream<Socket>, room: &Room, options: &Options, mut word: &[u8]) {
+    room.alarm.work();
+    rest(&room.alarm, Spare::Done);
+    room.server.notify_room(0);
     let mut scratch = [0; 4096];
     let (mut deadline, mut now) = (Deadline::default(), 0);
     deadline.wait(Wait::Linger, now);
     let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
     let mut is_shut_down = false;
     poll_fn(|cx| {
+        if room.is_asked_for() {
+            return Poll::Ready(());
+        }
         while seconds.poll_tick(cx).is_ready() {
             now += 1;
             if now > LINGER_IN_ALL || deadline.expired(now, &options.deadlines).is_some() {

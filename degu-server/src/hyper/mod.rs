@@ -135,8 +135,10 @@ where
     let admission = Admission::new(vec![Accepting::new(listener)?], state.clone(), options.is_secure());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
+    let mut number = 0;
     let mut accepting = pin!(admission.run(move |accepted| {
-        let taken = connection::Taken::new(accepted, server.clone(), options.clone(), alive.clone());
+        number += 1;
+        let taken = connection::Taken::new(accepted, number, server.clone(), options.clone(), alive.clone());
         drop(tokio::spawn(taken.serve(service.clone())));
     }));
     if first(accepting.as_mut(), shutdown).await.is_err() {

@@ -13,17 +13,23 @@
 //!
 //! The bodies of an exchange may be polled in any task, so a lock is taken: for a few instructions, and hardly ever by two.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
+use crate::alarm::{Alarm, Spare};
 use crate::connection::{Deadline, Wait};
 use crate::options::Deadlines;
 use crate::stream::{Socket, Stream};
 
-#[derive(Debug, Default)]
+/// How many connections have begun to wait for a request.
+static TURN: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Debug)]
 pub(super) struct Pulse {
+    alarm: Arc<Alarm>,
     state: Mutex<State>,
     /// Where hyper's side puts the socket when it is done with it.
     returned: Mutex<Option<Stream<Socket>>>,
@@ -54,6 +60,8 @@ struct State {
     /// A second is over, and nobody has asked since whether the peer is still there.
     second: bool,
     stopping: bool,
+    /// The connection is asked to make room for another.
+    leaving: bool,
     cut: bool,
     /// Who reads after an upgrade, when nobody else is woken.
     reader: Option<Waker>,
@@ -61,7 +69,7 @@ struct State {
 
 impl State {
     /// Something has changed that says what is waited for.
-    fn note(&mut self) {
+    fn note(&mut self, alarm: &Alarm) {
         let wait = match self.held > 0 {
             _ if self.blocked => Wait::Write,
             true if self.wanted => Wait::Body,
@@ -70,6 +78,11 @@ impl State {
             false => Wait::Request,
         };
         self.deadline.wait(wait, self.seconds);
+        match (wait, self.exchanges) {
+            (Wait::Request, 0) => rest(alarm, Spare::Fresh),
+            (Wait::Request, _) => rest(alarm, Spare::Idle),
+            _ => alarm.work(),
+        }
     }
 }
 
@@ -83,7 +96,18 @@ pub(super) struct Last {
     pub(super) requests: u64,
 }
 
+/// Notes that a connection can be spared from now on, unless it could be before.
+pub(super) fn rest(alarm: &Alarm, spare: Spare) {
+    if !alarm.rests() {
+        alarm.rest(spare, 0, TURN.fetch_add(1, Relaxed));
+    }
+}
+
 impl Pulse {
+    pub(super) fn new(alarm: Arc<Alarm>) -> Self {
+        Self { alarm, state: Mutex::default(), returned: Mutex::default(), gone: Notify::new() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -98,15 +122,15 @@ impl Pulse {
         state.begun |= state.held == 0;
     }
 
-    /// A read found nothing. `true` if it is not worth waiting: the server stops, and no request has begun.
+    /// A read found nothing. `true` if it is not worth waiting: the server stops, or needs room, and no request has begun.
     pub(super) fn starves(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         match &mut state.reader {
             Some(reader) => reader.clone_from(cx.waker()),
             reader => *reader = Some(cx.waker().clone()),
         }
-        state.note();
-        state.stopping && state.held == 0 && !state.begun
+        state.note(&self.alarm);
+        (state.stopping || state.leaving) && state.held == 0 && !state.begun
     }
 
     /// A write took so many octets, or found no room for any.
@@ -115,7 +139,7 @@ impl Pulse {
         state.blocked = octets.is_none();
         let now = state.seconds;
         state.deadline.moved(octets.unwrap_or(0), now);
-        state.note();
+        state.note(&self.alarm);
     }
 
     /// Whether the socket may go back to waiting for input alone, which is said once after each exchange.
@@ -159,6 +183,8 @@ impl Pulse {
         state.is_late = false;
         state.exchanges += 1;
         (state.held, state.responded, state.wanted) = (1, false, false);
+        state.leaving = false;
+        self.alarm.work();
         Hold { pulse: self.clone(), exchange: state.exchanges }
     }
 
@@ -178,6 +204,12 @@ impl Pulse {
     /// The server stops.
     pub(super) fn stop(&self) {
         self.lock().stopping = true;
+    }
+
+    /// The connection is asked to make room for another, which it does unless a request has begun.
+    pub(super) fn leave(&self) {
+        let mut state = self.lock();
+        state.leaving = state.held == 0;
     }
 
     pub(super) fn last(&self) -> Last {
@@ -226,7 +258,7 @@ impl Hold {
             && state.wanted != wanted
         {
             state.wanted = wanted;
-            state.note();
+            state.note(&self.pulse.alarm);
         }
     }
 

@@ -1,0 +1,136 @@
+//! What becomes of a newcomer when as many connections are open as may be.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{Raw, Running};
+#[cfg(feature = "hyper")]
+use crate::kit::Serving;
+use degu_server::{Address, Request, Server, Session};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const NEVER: &str = "GET /never HTTP/1.1\r\nHost: a\r\n\r\n";
+const TCP: Address = Address::IPV6_LOOPBACK;
+const CAP: usize = 8;
+
+async fn app(_: &mut Session, request: Request<'_>) -> &'static str {
+    match request.path() {
+        ["never"] => std::future::pending().await,
+        _ => "fine",
+    }
+}
+
+/// Both drivers, each with this cap, on TCP and on a Unix socket.
+fn with_both(workers: usize, cap: usize, test: impl Fn(&dyn Fn() -> Raw)) {
+    for address in [TCP, Address::ABSTRACT] {
+        let server = Running::with(Server::options().workers(workers).max_connections(cap), address.clone(), app);
+        test(&|| server.connect());
+        #[cfg(feature = "hyper")]
+        {
+            let never = axum::routing::get(std::future::pending::<()>);
+            let app = axum::Router::new().route("/", axum::routing::get(async || "fine")).route("/never", never);
+            let server = Serving::new(Server::options().max_connections(cap), address, app);
+            test(&|| server.connect());
+        }
+    }
+}
+
+fn ask(raw: &mut Raw) {
+    raw.send(GET);
+    assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+    raw.expect("fine");
+}
+
+/// Waits until a silent connection may be closed: its request could be on its way before.
+fn wait_for_grace() {
+    std::thread::sleep(Duration::from_millis(150));
+}
+
+#[test]
+fn the_connections_that_have_been_idle_longest_make_room() {
+    with_both(1, CAP, |connect| {
+        let mut held: Vec<_> = (0..CAP).map(|_| connect()).collect();
+        held.iter_mut().for_each(ask);
+        // The first one is not idle for the longest time any more, but for the shortest.
+        ask(&mut held[0]);
+        let began = Instant::now();
+        let mut newcomers: Vec<_> = (1..CAP).map(|_| connect()).collect();
+        newcomers.iter_mut().for_each(ask);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        let mut first = held.remove(0);
+        held.iter_mut().for_each(|raw| assert_eq!(raw.rest(), ""));
+        ask(&mut first);
+        newcomers.iter_mut().for_each(ask);
+    });
+}
+
+#[test]
+fn a_connection_without_a_request_makes_room_first() {
+    with_both(1, CAP, |connect| {
+        let mut held: Vec<_> = (1..CAP).map(|_| connect()).collect();
+        held.iter_mut().for_each(ask);
+        let mut silent = connect();
+        wait_for_grace();
+        let mut newcomer = connect();
+        ask(&mut newcomer);
+        assert_eq!(silent.rest(), "");
+        held.iter_mut().for_each(ask);
+    });
+}
+
+#[test]
+fn a_connection_that_has_had_its_last_response_makes_room_first() {
+    with_both(1, CAP, |connect| {
+        let mut held: Vec<_> = (1..CAP).map(|_| connect()).collect();
+        held.iter_mut().for_each(ask);
+        let mut refused = connect();
+        refused.send("GET /\r\n\r\n");
+        assert!(refused.rest().starts_with("HTTP/1.1 400 "));
+        // The end is sent a moment before the connection is known to have come to it.
+        std::thread::sleep(Duration::from_millis(50));
+        let mut newcomer = connect();
+        ask(&mut newcomer);
+        held.iter_mut().for_each(ask);
+        ask(&mut newcomer);
+    });
+}
+
+#[test]
+fn where_all_are_busy_a_newcomer_waits_and_is_refused_then() {
+    with_both(1, 2, |connect| {
+        let (mut a, mut b) = (connect(), connect());
+        ask(&mut a);
+        b.send(NEVER);
+        let mut c = connect();
+        ask(&mut c);
+        assert_eq!(a.rest(), "");
+        c.send(NEVER);
+        // The request of the other connection is under way then, too.
+        let mut d = connect();
+        d.send(GET);
+        assert_eq!(d.rest(), "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        // One that has just come may be refused with it, but not once there is room.
+        b.reset();
+        let is_answered = || {
+            std::thread::sleep(Duration::from_millis(100));
+            let mut e = connect();
+            e.send(GET);
+            e.response_head().is_some_and(|head| head.starts_with("HTTP/1.1 200 OK\r\n"))
+        };
+        assert!((0..3).any(|_| is_answered()));
+    });
+}
+
+#[test]
+fn many_newcomers_at_once_are_all_answered_in_a_moment() {
+    with_both(2, 64, |connect| {
+        let mut held: Vec<_> = (0..64).map(|_| connect()).collect();
+        held.iter_mut().for_each(ask);
+        let began = Instant::now();
+        let mut newcomers: Vec<_> = (0..30).map(|_| connect()).collect();
+        newcomers.iter_mut().for_each(|raw| raw.send(GET));
+        for raw in &mut newcomers {
+            assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+        }
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    });
+}
