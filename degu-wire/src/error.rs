@@ -233,6 +233,8 @@ explained! {
         BodyTooShort "the body ended before the length that it announced",
         /// A chunk has more or fewer bytes than its announced size.
         ChunkLength "a chunk has more or fewer octets than its size",
+        /// The request did not offer this protocol, so the connection cannot switch to it (RFC 9110 §7.8).
+        NotOffered "the request did not offer to switch to this protocol",
         /// The buffer of the caller is too small for what is to be encoded.
         BufferTooSmall "the buffer is too small for what is encoded",
         /// The call is not possible in this state of the connection.

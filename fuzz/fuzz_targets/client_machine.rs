@@ -15,6 +15,7 @@ enum Operation {
     Receive(u8),
     Eof,
     Request(u8, Head),
+    Upgrade(Head),
     Response,
     Part,
     Abandon,
@@ -48,9 +49,15 @@ fuzz_target!(|input: &[u8]| {
                 requests += usize::from(result.is_ok());
                 unchanged(&client, &before, result);
             }
+            Operation::Upgrade(head) => {
+                let before = client.pending().concat();
+                let result = client.upgrade(Method::Get, "/a", "a", &head.headers(), "tcp", head.content());
+                requests += usize::from(result.is_ok());
+                unchanged(&client, &before, result);
+            }
             Operation::Response => match client.poll_response() {
                 Ok(Poll::Ready(head)) => {
-                    assert!(head.status() >= 200);
+                    assert!(head.status() >= 200 || head.status() == 101 && client.has_switched());
                     responses += 1;
                     assert!(responses <= requests);
                     let _ = client.stops_sending(&head);

@@ -20,6 +20,7 @@ enum Operation {
     Continue,
     Abandon(u16),
     Respond(Head),
+    Switch(Head),
     Send(Piece),
     Transmit(u16),
     Refuse(u16),
@@ -32,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
     let (mut wire, operations) = split::<Operation>(input);
     let limits = Limits { max_head: 4096, max_trailers: 4096, allow_http10: true, ..Limits::DEFAULT };
     let mut server = Connection::<Server>::new(limits);
-    let (mut sent, mut methods, mut finals, mut cut) = (Vec::new(), Vec::new(), 0, None);
+    let (mut sent, mut methods, mut finals, mut cut, mut last) = (Vec::new(), Vec::new(), 0, None, None);
     for operation in operations {
         match operation {
             Operation::Receive(most) => {
@@ -42,7 +43,10 @@ fuzz_target!(|input: &[u8]| {
             }
             Operation::Eof => server.receive_eof(),
             Operation::Request => match server.poll_request() {
-                Ok(Poll::Ready(Some(head))) => methods.push(head.method().as_str().to_owned()),
+                Ok(Poll::Ready(Some(head))) => {
+                    methods.push(head.method().as_str().to_owned());
+                    last = Some(head);
+                }
                 Ok(Poll::Ready(None)) => {}
                 Ok(Poll::Pending) if !server.has_responded() && !server.is_receiving() => {
                     assert!(server.buffered().len() < limits.max_head || methods.len() > finals);
@@ -60,6 +64,17 @@ fuzz_target!(|input: &[u8]| {
                 let before = server.pending().concat();
                 let result = server.respond(head.status, &head.text, &head.headers(), head.content(), Some("now"));
                 finals += usize::from(result.is_ok());
+                unchanged(&server, &before, result);
+            }
+            Operation::Switch(head) => {
+                let Some(request) = &last else { continue };
+                let before = server.pending().concat();
+                let result = server.switch(request, "tcp", &head.headers());
+                if result.is_ok() {
+                    assert!(request.offers("tcp") && server.has_switched());
+                    finals += 1;
+                    cut = Some(server.pending().concat());
+                }
                 unchanged(&server, &before, result);
             }
             Operation::Send(piece) => send(&mut server, &piece),

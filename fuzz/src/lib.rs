@@ -51,7 +51,7 @@ impl Head {
     /// The fields that can be set.
     pub fn headers(&self) -> Headers {
         let names =
-            ["x", "content-length", "transfer-encoding", "connection", "host", "expect", "date", "content-type", ""];
+            ["x", "content-length", "transfer-encoding", "connection", "host", "expect", "date", "upgrade", "content-type", ""];
         let values = ["5", "0", "chunked", "close", "100-continue", "a"];
         let mut headers = Headers::new();
         for (pick, value) in &self.fields {
@@ -157,7 +157,10 @@ pub fn read_responses(mut wire: &[u8], methods: &[String]) -> usize {
         assert_eq!(other.parse(wire), Ok(httparse::Status::Complete(head.head_len())));
         assert_eq!(other.code, Some(head.status()));
         wire = &wire[head.head_len()..];
-        if head.status() >= 200 {
+        if head.status() == 101 {
+            assert!(wire.is_empty(), "nothing is written after a switch");
+            responses += 1;
+        } else if head.status() >= 200 {
             // A request that could not be read has no method, and is answered without a body.
             let method = methods.get(responses).map_or(Method::Get, |method| Method::from(method.as_str()));
             wire = behind_body(wire, head.framing(method));

@@ -64,9 +64,10 @@ impl Names {
     pub(crate) const CONTENT_RANGE: Self = Self(1 << 5);
     pub(crate) const AUTHORIZATION: Self = Self(1 << 6);
     pub(crate) const RANGE: Self = Self(1 << 7);
-    /// This one and the next may stand in several lines.
+    /// From here on, those that may stand in several lines.
     pub(crate) const CONNECTION: Self = Self(1 << 8);
     pub(crate) const DATE: Self = Self(1 << 9);
+    pub(crate) const UPGRADE: Self = Self(1 << 10);
 
     /// Returns the bit of a field.
     #[inline(always)]
@@ -76,6 +77,7 @@ impl Names {
             4 if is(name, b"date") => Self::DATE,
             5 if is(name, b"range") => Self::RANGE,
             6 if is(name, b"expect") => Self::EXPECT,
+            7 if is(name, b"upgrade") => Self::UPGRADE,
             10 if is(name, b"connection") => Self::CONNECTION,
             12 if is(name, b"content-type") => Self::CONTENT_TYPE,
             13 if is(name, b"authorization") => Self::AUTHORIZATION,
@@ -92,7 +94,7 @@ impl Names {
 
     /// Adds a field; `false` if it may stand only once and is there already.
     pub(crate) const fn add(&mut self, name: Self) -> bool {
-        let repeated = self.0 & name.0 & !(Self::CONNECTION.0 | Self::DATE.0) != 0;
+        let repeated = self.0 & name.0 & (Self::CONNECTION.0 - 1) != 0;
         self.0 |= name.0;
         !repeated
     }
@@ -201,9 +203,12 @@ fn coding_fault(value: &[u8]) -> Fault {
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
     let Some(name) = name.first_chunk::<N>() else { return false };
-    if N == 4 {
-        let word = |text: &[u8; N]| text.first_chunk().map(|four| u32::from_le_bytes(*four));
-        return word(name).map(|word| word | CASE as u32) == word(lower);
+    if N < 8 {
+        let words = |text: &[u8; N]| {
+            let (first, last) = (text.first_chunk::<4>()?, text.last_chunk::<4>()?);
+            Some((u32::from_le_bytes(*first), u32::from_le_bytes(*last)))
+        };
+        return words(name).map(|(first, last)| (first | CASE as u32, last | CASE as u32)) == words(lower);
     }
     let words = |text: &[u8; N]| {
         let (first, last) = (text.first_chunk::<8>()?, text.last_chunk::<8>()?);

@@ -30,6 +30,8 @@ pub struct Client {
     /// The server said to go on, or the request did not ask.
     continued: bool,
     interim: usize,
+    /// The fields of a request that offered another protocol.
+    offered: Option<Headers>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,8 @@ enum State {
     /// A request was sent, at least its head, and no final response has come.
     Waiting,
     Reading,
+    /// The connection speaks another protocol.
+    Switched,
     Closed,
 }
 
@@ -69,6 +73,65 @@ impl Connection<Client> {
         headers: &Headers,
         content: Content,
     ) -> Result<(), LocalError> {
+        self.begin(method, target, host, headers, content, false)
+    }
+
+    /// Begins an exchange whose request offers to go on in another protocol (RFC 9110 §7.8). A response with status 101
+    /// accepts: the connection has then [switched](Self::has_switched). Every other response declines, and is read as usual.
+    ///
+    /// `connection` and `upgrade` are written here.
+    ///
+    /// ```
+    /// use core::task::Poll;
+    /// use degu_wire::machine::{Client, Connection, Content};
+    /// use degu_wire::{Headers, Limits, Method};
+    ///
+    /// let mut client = Connection::<Client>::new(Limits::default());
+    /// client.upgrade(Method::Post, "/containers/1/attach", "localhost", &Headers::new(), "tcp", Content::None)?;
+    /// client.transmitted(client.pending().octets());
+    ///
+    /// let received = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nfirst bytes";
+    /// client.receive_buffer().extend_from_slice(received);
+    /// let Poll::Ready(response) = client.poll_response()? else { panic!("the head is there") };
+    /// assert!(response.status() == 101 && client.has_switched());
+    /// assert_eq!(client.take_buffered(), "first bytes");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`request`](Self::request); [`LocalError::FieldValue`] where `protocol` is empty or several.
+    pub fn upgrade(
+        &mut self,
+        method: Method<'_>,
+        target: &str,
+        host: &str,
+        headers: &Headers,
+        protocol: &str,
+        content: Content,
+    ) -> Result<(), LocalError> {
+        if protocol.is_empty() || protocol.contains(',') {
+            return Err(LocalError::FieldValue);
+        }
+        if headers.contains("upgrade") {
+            return Err(LocalError::FieldNotAllowed);
+        }
+        let mut headers = headers.clone();
+        headers.append("upgrade", protocol)?;
+        self.begin(method, target, host, &headers, content, true)?;
+        self.role.offered = Some(headers);
+        Ok(())
+    }
+
+    fn begin(
+        &mut self,
+        method: Method<'_>,
+        target: &str,
+        host: &str,
+        headers: &Headers,
+        content: Content,
+        offers: bool,
+    ) -> Result<(), LocalError> {
         if !self.is_reusable() {
             return Err(LocalError::State);
         }
@@ -93,6 +156,9 @@ impl Connection<Client> {
                 put_field(out, b"host", host.as_bytes());
             }
             let said = put_headers(out, headers, framing, false)?;
+            if said.names.has(Names::UPGRADE) && !offers {
+                return Err(LocalError::FieldNotAllowed);
+            }
             if said.close {
                 put_field(out, b"connection", b"close");
             }
@@ -121,7 +187,7 @@ impl Connection<Client> {
         match self.role.state {
             State::Waiting => {}
             State::Closed => return Err(self.receiver.fault.unwrap_or(Fault::NoResponse.into())),
-            State::Idle | State::Reading => return Ok(Poll::Pending),
+            State::Idle | State::Reading | State::Switched => return Ok(Poll::Pending),
         }
         // Heads are large: each is looked at where it is, and given on from there.
         loop {
@@ -142,6 +208,10 @@ impl Connection<Client> {
     /// Notes what a head says. Returns whether it is that of the final response.
     fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
         match head.status() {
+            101 if self.accepts_offer(head) => {
+                (self.role.state, self.role.persistent) = (State::Switched, false);
+                return Ok(true);
+            }
             101 => return Err(Fault::UnexpectedUpgrade.into()),
             status @ 100..=199 => {
                 self.role.interim += 1;
@@ -164,6 +234,18 @@ impl Connection<Client> {
         self.role.persistent &= head.keep_alive() && framing != Framing::UntilClose;
         self.role.state = State::Reading;
         Ok(true)
+    }
+
+    /// Returns whether a 101 names the protocol that was offered, after the whole of the request.
+    fn accepts_offer(&self, head: &ResponseHead) -> bool {
+        let Some(offered) = &self.role.offered else { return false };
+        let mut protocols = head.headers().get_all("upgrade").map(core::str::from_utf8);
+        let (Some(Ok(protocol)), None) = (protocols.next(), protocols.next()) else { return false };
+        !head.is_http10()
+            && !self.is_sending()
+            && self.is_flushed()
+            && head.headers().has_member("connection", "upgrade")
+            && offered.has_member("upgrade", protocol)
     }
 
     /// Nothing more can be understood.
@@ -277,11 +359,17 @@ impl Connection<Client> {
             && self.buffered().is_empty()
     }
 
+    /// Returns whether the server has accepted an [offer](Self::upgrade): what has been [received](Self::take_buffered), and
+    /// what comes and goes from now on, is of the new protocol.
+    pub fn has_switched(&self) -> bool {
+        self.role.state == State::Switched
+    }
+
     /// Returns whether the connection is over: no request can follow, whatever is still read.
     pub fn is_closed(&self) -> bool {
         match self.role.state {
             State::Closed => true,
-            State::Waiting => false,
+            State::Waiting | State::Switched => false,
             State::Idle => !self.is_reusable(),
             State::Reading => !self.is_sending() && !self.is_receiving() && !self.is_reusable(),
         }

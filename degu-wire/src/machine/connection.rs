@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::outgoing::Pending;
 use super::receiver::Receiver;
@@ -42,6 +42,11 @@ impl<R> Connection<R> {
     /// What has been received and not been understood yet.
     pub fn buffered(&self) -> &[u8] {
         &self.receiver.buffer
+    }
+
+    /// Takes what has been received and not been understood yet: after a switch, the first bytes of the new protocol.
+    pub fn take_buffered(&mut self) -> Bytes {
+        core::mem::take(&mut self.receiver.buffer).freeze()
     }
 
     /// The peer will send no more bytes.

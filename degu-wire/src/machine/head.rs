@@ -19,6 +19,15 @@ impl RequestHead {
     pub const fn headers(&self) -> &Headers {
         &self.fields
     }
+
+    /// Returns whether the client offers to go on in this protocol (RFC 9110 §7.8): `websocket`, or `tcp`, for example. Names
+    /// compare without case. A client of HTTP/1.0 offers none.
+    pub fn offers(&self, protocol: &str) -> bool {
+        !self.is_http10()
+            && !protocol.is_empty()
+            && self.fields.has_member("connection", "upgrade")
+            && self.fields.has_member("upgrade", protocol)
+    }
 }
 
 impl ResponseHead {

@@ -32,6 +32,9 @@
 //!       Closed                                          Closed
 //! ```
 //!
+//! A client may offer another protocol with its request, and the server may accept with 101 (RFC 9110 §7.8): see
+//! [`Connection::upgrade`] and [`Connection::switch`]. Both machines are then done.
+//!
 //! Two machines joined in memory:
 //!
 //! ```

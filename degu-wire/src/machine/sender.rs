@@ -137,7 +137,8 @@ impl Sender {
     }
 }
 
-/// Writes the fields of the application and the framing field, and notes what they say. Framing fields that say what the
+/// Writes the fields of the application, the framing field, and `connection: upgrade` where there is an Upgrade, and notes
+/// what they say. Framing fields that say what the
 /// body is, as those of a response that is passed on do, are not written twice; others are refused. Where the message has
 /// no body only because the request asked for none (`describes`), they are written as they are.
 pub(super) fn put_headers(
@@ -184,6 +185,10 @@ pub(super) fn put_headers(
             _ => {}
         }
         put_field(out, name, value);
+    }
+    if said.names.has(Names::UPGRADE) {
+        // RFC 9110 §7.8.
+        put_field(out, b"connection", b"upgrade");
     }
     if !described {
         put_framing(out, framing)?;

@@ -37,6 +37,8 @@ enum State {
     /// A request was given, and no final response has begun.
     Requested,
     Responding,
+    /// The connection speaks another protocol.
+    Switched,
     Closed,
 }
 
@@ -70,7 +72,7 @@ impl Connection<Server> {
         self.end_exchange();
         match self.role.state {
             State::Idle => {}
-            State::Closed => return Ok(Poll::Ready(None)),
+            State::Closed | State::Switched => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
         let Poll::Ready(mut meta) = self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields))? else {
@@ -203,6 +205,41 @@ impl Connection<Server> {
         Ok(())
     }
 
+    /// Switches to another protocol (RFC 9110 §7.8): answers the request with 101, and takes no further one. What has been
+    /// [received](Self::take_buffered) and what comes from now on is of the new protocol.
+    ///
+    /// `connection` and `upgrade` are written here; `headers` are further fields.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::NotOffered`] where the request did not offer this protocol, [`LocalError::State`] where its body has not
+    /// been read to the end, or a response has begun, and what cannot be sent. Nothing has been written, and the request can
+    /// still be answered.
+    pub fn switch(&mut self, request: &RequestHead, protocol: &str, headers: &Headers) -> Result<(), LocalError> {
+        if self.role.state != State::Requested || self.is_receiving() {
+            return Err(LocalError::State);
+        }
+        if !request.offers(protocol) {
+            return Err(LocalError::NotOffered);
+        }
+        if headers.contains("upgrade") {
+            return Err(LocalError::FieldNotAllowed);
+        }
+        let mut headers = headers.clone();
+        headers.append("upgrade", protocol)?;
+        self.sender.message(Content::None, Framing::None, |out| {
+            put_status_line(out, 101, reason_phrase(101).as_bytes())?;
+            put_headers(out, &headers, Framing::None, false)
+        })?;
+        (self.role.state, self.role.persistent) = (State::Switched, false);
+        Ok(())
+    }
+
+    /// Returns whether the connection has [switched](Self::switch) to another protocol.
+    pub fn has_switched(&self) -> bool {
+        self.role.state == State::Switched
+    }
+
     /// Ends the connection because something cannot be answered as it should: with a bare response of this status if
     /// no final response has begun, and without a word otherwise. Gives whether there is one to write.
     ///
@@ -242,7 +279,7 @@ impl Connection<Server> {
         match self.role.state {
             State::Idle if self.receiver.head_begun() => Awaits::Head,
             State::Idle => Awaits::Request,
-            State::Closed => Awaits::Nothing,
+            State::Closed | State::Switched => Awaits::Nothing,
             _ if self.is_receiving() => Awaits::Body,
             _ => Awaits::Nothing,
         }

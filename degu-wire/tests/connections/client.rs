@@ -1,5 +1,6 @@
 //! A client's end. Each option `send` is a request, sent when a phase begins and the connection can take one: method,
-//! target, and `bytes TEXT`, `length TEXT` or `chunked TEXT` for a body, `expect` and `close` for fields.
+//! target, and `bytes TEXT`, `length TEXT` or `chunked TEXT` for a body, `expect` and `close` for fields, and
+//! `offers PROTOCOL` for an upgrade.
 
 use core::task::Poll;
 
@@ -60,6 +61,7 @@ impl End for Client {
 
     fn lines(&mut self) -> Vec<String> {
         let state = match (self.connection.is_reusable(), self.connection.is_closed()) {
+            (false, false) if self.connection.has_switched() => "switched",
             (true, false) => "reusable",
             (false, true) => "closed",
             (false, false) => "busy",
@@ -74,6 +76,7 @@ impl Client {
         let words: Vec<&str> = request.split(' ').collect();
         let mut headers = Headers::new();
         let mut content = Content::None;
+        let mut offer = None;
         let mut rest = words[2..].iter().copied();
         while let Some(word) = rest.next() {
             let mut text = || rest.next().expect("a text").to_owned();
@@ -90,10 +93,15 @@ impl Client {
                 }
                 "expect" => headers.set("expect", "100-continue").unwrap(),
                 "close" => headers.set("connection", "close").unwrap(),
+                "offers" => offer = Some(text()),
                 other => panic!("no such word: {other}"),
             }
         }
-        self.connection.request(Method::from(words[0]), words[1], "a", &headers, content).unwrap();
+        let (method, target) = (Method::from(words[0]), words[1]);
+        match offer {
+            Some(protocol) => self.connection.upgrade(method, target, "a", &headers, &protocol, content).unwrap(),
+            None => self.connection.request(method, target, "a", &headers, content).unwrap(),
+        }
         self.waits = true;
     }
 
@@ -119,6 +127,9 @@ impl Client {
                 self.log.line("done");
                 self.reads = false;
             }
+        }
+        if self.connection.has_switched() {
+            self.log.data.extend(self.connection.take_buffered());
         }
         if self.connection.is_sending()
             && self.connection.may_send_body()

@@ -3,7 +3,7 @@
 use core::task::Poll;
 
 use degu_wire::machine::{Connection, Content, RequestHead, Server as Role};
-use degu_wire::{Framing, Headers, Part, RemoteError};
+use degu_wire::{Framing, Headers, LocalError, Part, RemoteError};
 
 use super::{End, Log};
 use crate::corpus::Case;
@@ -14,6 +14,8 @@ pub(super) struct Server {
     drain: u64,
     stage: Stage,
     body: Vec<u8>,
+    /// The request that an answer `switch` accepts the offer of.
+    head: Option<RequestHead>,
     log: Log,
 }
 
@@ -40,7 +42,7 @@ impl End for Server {
         }
         let connection = Connection::<Role>::new(case.limits());
         let drain = case.option("drain").map_or(0, |drain| drain.parse().expect("a number"));
-        Self { connection, answers, drain, stage: Stage::Head, body: Vec::new(), log: Log::default() }
+        Self { connection, answers, drain, stage: Stage::Head, body: Vec::new(), head: None, log: Log::default() }
     }
 
     fn receive(&mut self, octets: &[u8]) {
@@ -53,11 +55,17 @@ impl End for Server {
 
     fn turn(&mut self) {
         while let Ok(Poll::Ready(())) = self.step().inspect_err(|&error| self.fail(error)) {}
+        if self.connection.has_switched() {
+            self.log.data.extend(self.connection.take_buffered());
+        }
         self.log.transmit(&mut self.connection);
     }
 
     fn lines(&mut self) -> Vec<String> {
-        let state = format!("awaits {:?}", self.connection.awaits());
+        let state = match self.connection.has_switched() {
+            true => "switched".to_owned(),
+            false => format!("awaits {:?}", self.connection.awaits()),
+        };
         self.log.take(state)
     }
 }
@@ -108,6 +116,7 @@ impl Server {
         };
         self.log.line(format!("request {} {}{framing}", head.method(), head.target()));
         self.body.clear();
+        self.head = Some(head.clone());
         match self.answers.last().expect("at least one")[0].as_str() {
             "early" => {
                 self.connection.abandon_request_body(self.drain);
@@ -142,6 +151,15 @@ impl Server {
         let mut headers = Headers::new();
         let (status, reason, content) = match words[..] {
             ["echo"] => (200, "OK", Content::Bytes(body.into())),
+            ["switch", protocol] => {
+                let head = self.head.take().expect("a request");
+                match self.connection.switch(&head, protocol, &headers) {
+                    Ok(()) => return,
+                    Err(error) => assert_eq!(error, LocalError::NotOffered),
+                }
+                headers.set("upgrade", protocol).unwrap();
+                (426, "x", Content::None)
+            }
             ["close"] => {
                 headers.set("connection", "close").unwrap();
                 (200, "OK", Content::Bytes(body.into()))
