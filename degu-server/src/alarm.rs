@@ -6,9 +6,11 @@
 
 use std::cmp::Reverse;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
+
+use portable_atomic::AtomicU64;
 
 /// So long a new connection may send nothing and is not spared: its request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);

@@ -1,9 +1,10 @@
 //! Peers whose certificate is revoked while their connection is open.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use degu_tls::{PeerIdentity, ServerTls};
+use portable_atomic::AtomicU64;
 
 use crate::options::Options;
 

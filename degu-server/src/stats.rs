@@ -1,9 +1,10 @@
 //! What a server counts.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use degu_wire::Fault;
+use portable_atomic::AtomicU64;
 
 /// The counters of one worker, which alone writes them: so adding is a load and a store, and no two cores fight for a
 /// line of the cache.

@@ -1,10 +1,10 @@
 //! What both sides' policies share: options, how a policy is built, and the slot in which a reload swaps it.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use portable_atomic::AtomicU64;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use degu_client::{Cause, Client, Connection, Error, OwnedResponse};
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
+use portable_atomic::AtomicU64;
 
 use crate::{App, IntoResponse, Request, Response, Session};
 
