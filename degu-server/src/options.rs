@@ -41,6 +41,16 @@ pub(crate) struct Deadlines {
     pub(crate) half_close: u32,
 }
 
+/// How listening sockets are made.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SocketOptions {
+    /// The mode of a Unix socket's file.
+    pub(crate) mode: Option<u32>,
+    /// The owner of a Unix socket's file, in the form that chown(1) takes.
+    pub(crate) owner: Option<String>,
+    pub(crate) ipv6_only: bool,
+}
+
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
 
 /// How a server is to be: options come before the socket.
@@ -78,7 +88,7 @@ pub struct Options {
     pub(crate) error_reply: ErrorReply,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) on_connect: Option<OnConnect>,
-    pub(crate) socket_mode: Option<u32>,
+    pub(crate) socket: SocketOptions,
 }
 
 impl Options {
@@ -112,7 +122,7 @@ impl Options {
             error_reply: ErrorReply::Minimal,
             methods: Vec::new(),
             on_connect: None,
-            socket_mode: None,
+            socket: SocketOptions::default(),
         }
     }
 
@@ -260,7 +270,26 @@ impl Options {
     /// mode counts too. Default: as the process' umask has it.
     #[must_use]
     pub fn socket_mode(mut self, mode: u32) -> Self {
-        self.socket_mode = Some(mode);
+        self.socket.mode = Some(mode);
+        self
+    }
+
+    /// Gives a Unix socket's file to a user or a group, before anyone can connect: `user`, `user:group` or `:group`, each a
+    /// name or a number, as chown(1) takes them. `":www-data"` with the [mode](Self::socket_mode) `0o660` lets in a proxy
+    /// of that group. Only root can give a file to another user; a process can give it to any group that it is in.
+    /// Default: the user and group of the process.
+    #[must_use]
+    pub fn socket_owner(mut self, owner: impl Into<String>) -> Self {
+        self.socket.owner = Some(owner.into());
+        self
+    }
+
+    /// Lets a socket on `[::]` take clients of IPv6 alone. Default: off, so that it takes those of IPv4 too, whose address is
+    /// then `[::ffff:192.0.2.1]`, whatever `net.ipv6.bindv6only` says. To bind `0.0.0.0` and `[::]` to the same port, switch
+    /// it on.
+    #[must_use]
+    pub fn ipv6_only(mut self, only: bool) -> Self {
+        self.socket.ipv6_only = only;
         self
     }
 
@@ -393,7 +422,7 @@ impl fmt::Debug for Options {
             .field("date", &self.date)
             .field("error_reply", &self.error_reply)
             .field("methods", &self.methods)
-            .field("socket_mode", &self.socket_mode)
+            .field("socket", &self.socket)
             .finish_non_exhaustive()
     }
 }

@@ -51,14 +51,19 @@ impl Server<()> {
 impl<A: App> Server<A> {
     /// Binds an address, and listens.
     ///
-    /// The port 0 and [`Address::ABSTRACT`] leave the choice to the kernel: [`address`](Self::address) says what it was.
-    /// The file of a Unix socket is replaced if nobody listens behind it, and unlinked when the server is shut down or dropped. While it is
-    /// bound and unlinked, a file of the same name with `.lock` at its end stands beside it.
+    /// The port 0 and [`Address::ABSTRACT`] leave the choice to the kernel: [`address`](Self::address) says what it was. The
+    /// name `localhost` stands for 127.0.0.1 and `[::1]`, as far as the machine has both; `[::]` takes IPv4 clients too,
+    /// unless [`ipv6_only`](Options::ipv6_only) is set.
+    ///
+    /// The file of a Unix socket is replaced if no server listens on it, and unlinked when the server is shut down or dropped.
+    /// While it is bound and unlinked, a file of the same name with `.lock` at its end is locked next to it, where the file
+    /// system has locks.
     ///
     /// # Errors
     ///
     /// What the system says, with the address in the message: the address is in use, or is not one of this machine, or
-    /// the process may not use it. A DNS name can not be bound.
+    /// the process may not use it; another process holds the lock on a Unix socket's file for over a second; a stale file
+    /// cannot be removed. No other DNS name than `localhost` can be bound.
     pub fn bind(address: impl Into<Address>, app: A) -> io::Result<Self> {
         Options::new().bind(address, app)
     }
@@ -73,8 +78,8 @@ impl<A: App> Server<A> {
     }
 
     /// Every address, as the kernel bound them.
-    pub fn addresses(&self) -> impl ExactSizeIterator<Item = &Address> {
-        self.listeners.iter().map(Listener::address)
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listeners.iter().flat_map(Listener::addresses)
     }
 
     /// Serves until the process ends, on threads of its own; the calling thread waits.
@@ -124,7 +129,7 @@ impl<A: App> Server<A> {
         let options = Arc::new(self.options.workers(1));
         let server = Arc::new(options.state());
         let _ended = BeginOnDrop(server.clone(), Phase::Draining);
-        let sockets = self.listeners.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
+        let sockets = Accepting::register(self.listeners)?;
         let app = Arc::new(self.app);
         // A task, so that it can finish what it has when this future is dropped.
         let work = tokio::task::spawn_local(async move {
@@ -150,7 +155,7 @@ impl<A: App> Server<A> {
             let _ended = BeginOnDrop(server.clone(), Phase::Ended);
             let worker = Worker { server: server.clone(), options: options.clone(), app: app.clone(), index: 0 };
             let ended = worker.run::<Socket, _>(|queue| {
-                let sockets = listeners.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
+                let sockets = Accepting::register(listeners)?;
                 let _ = started.send(Ok(()));
                 Ok(Dispatcher::new(server.clone(), options, app, queue).run(sockets))
             });
@@ -194,9 +199,18 @@ impl Options {
     ///
     /// What the system says, with the address in the message; or there is no address.
     pub fn bind_all<A: App>(self, addresses: impl IntoIterator<Item = Address>, app: A) -> io::Result<Server<A>> {
-        let listeners: io::Result<Vec<_>> =
-            addresses.into_iter().map(|address| Listener::bind(address, self.socket_mode)).collect();
-        self.listen(listeners?, app)
+        let listeners = addresses.into_iter().map(|address| self.listener(address)).collect::<io::Result<Vec<_>>>()?;
+        self.listen(listeners, app)
+    }
+
+    /// Binds an address, and listens, for [`listen`](Self::listen) or `hyper::serve`. Of the options, those of sockets hold:
+    /// [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and [`ipv6_only`](Self::ipv6_only).
+    ///
+    /// # Errors
+    ///
+    /// What the system says, with the address in the message.
+    pub fn listener(&self, address: impl Into<Address>) -> io::Result<Listener> {
+        Listener::bind_with(&address.into(), &self.socket)
     }
 
     /// Serves on sockets that listen already.

@@ -65,11 +65,126 @@ fn what_can_not_be_bound_is_said() {
         (Address::from_host("example.org", 80).unwrap(), "example.org:80"),
         ("[fe80::1%nosuch]:80".parse().unwrap(), "nosuch"),
         ("[fe80::1]:80".parse().unwrap(), "needs its zone"),
-        (Address::unix("/no/such/folder/socket"), "/no/such/folder"),
+        (Address::unix("/no/such/folder/socket"), ": the folder /no/such/folder does not exist"),
         (Address::unix("x".repeat(200)), "xxx"),
     ] {
         let error = Server::bind(address, fine).unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[test]
+fn a_lock_that_somebody_else_holds_delays_neither_start_nor_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, lock) = (folder.path().join("socket"), folder.path().join("socket.lock"));
+    let server = Running::new(Address::unix(&path), fine);
+    let held = std::fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    let error = Server::bind(Address::unix(&path), fine).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    let text = error.to_string();
+    assert!(text.contains("cannot lock the lock file /") && text.contains("socket.lock of user "), "{text}");
+    server.shut_down();
+    assert!(path.exists(), "without the lock the file may be that of a successor");
+    drop(held);
+    drop(Running::new(Address::unix(&path), fine));
+    assert!(!path.exists() && !lock.exists());
+}
+
+#[test]
+fn a_pipe_in_place_of_the_lock_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("socket.lock");
+    assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+    let error = Server::bind(Address::unix(folder.path().join("socket")), fine).unwrap_err();
+    assert!(error.to_string().contains("cannot open the lock file /"), "{error}");
+}
+
+/// Binds a path as another user: of this thread alone.
+#[cfg(target_os = "linux")]
+fn bind_as_nobody(path: &std::path::Path) -> String {
+    let bind = || {
+        nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65_534));
+        Server::bind(Address::unix(path), fine).unwrap_err().to_string()
+    };
+    std::thread::scope(|scope| scope.spawn(bind).join().unwrap())
+}
+
+/// Needs root, which alone can be somebody else.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stale_socket_of_another_user_is_named_with_its_owner() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
+    let path = folder.path().join("socket");
+    drop(UnixListener::bind(&path).unwrap());
+    for (mode, wanted) in
+        [(0o777, "cannot remove the stale socket "), (0o755, "cannot tell whether a server listens on ")]
+    {
+        set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let text = bind_as_nobody(&path);
+        let wanted = format!("{wanted}{}, which belongs to user root (0): ", path.display());
+        assert!(text.contains(&wanted), "{text}");
+    }
+}
+
+#[test]
+fn a_socket_has_its_owner_and_mode_when_it_listens() {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let (user, group) = match nix::unistd::geteuid().is_root() {
+        true => (65_534, 65_533),
+        false => (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
+    };
+    let options = || Server::options().socket_mode(0o660);
+    let listener = options().socket_owner(format!("{user}:{group}")).listener(Address::unix(&path)).unwrap();
+    let found = std::fs::metadata(&path).unwrap();
+    assert_eq!((found.uid(), found.gid(), found.mode() & 0o777), (user, group, 0o660));
+    drop(listener);
+    assert!(!path.exists());
+
+    let error = options().socket_owner(":no-such-group").bind(Address::unix(&path), fine).unwrap_err();
+    assert!(error.to_string().contains("socket: there is no group no-such-group"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn localhost_is_both_loopback_addresses() {
+    let server = Running::new("localhost:0".parse().unwrap(), fine);
+    let addresses: Vec<_> = server.handle().addresses().iter().collect();
+    let port = addresses[0].port().unwrap();
+    assert_eq!(addresses, [&Address::IPV4_LOOPBACK.with_port(port), &Address::IPV6_LOOPBACK.with_port(port)]);
+    for address in addresses {
+        let mut raw = Raw::connect(address);
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+    drop(server);
+    // A port that is taken in one of the two families is taken, and nothing is left bound.
+    let taken = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let error = Server::bind(Address::from_host("localhost", port).unwrap(), fine).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("cannot listen on localhost:{port}: ::1: ")), "{error}");
+    drop(taken);
+    drop(Running::new(Address::from_host("localhost", port).unwrap(), fine));
+}
+
+#[test]
+fn the_ipv6_wildcard_takes_ipv4_clients_unless_told_otherwise() {
+    for only in [false, true] {
+        let server = Running::with(Server::options().ipv6_only(only), Address::IPV6_ANY, fine);
+        let port = server.address.port().unwrap();
+        assert_eq!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err(), only);
+        assert!(std::net::TcpStream::connect(("::1", port)).is_ok());
     }
 }
 

@@ -65,6 +65,8 @@ fn every_fault_of_an_address_has_a_text() {
     let faults = [
         Empty,
         PortMissing,
+        HostMissing,
+        Scheme,
         Port,
         Brackets,
         Ipv4,

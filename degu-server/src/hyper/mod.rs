@@ -61,8 +61,8 @@
 //! - **Reason phrases, chunk boundaries and extensions**, which its types have no place for.
 //!
 //! What can not be here: [`on_connect`](Options::on_connect), whose futures are not `Send`. [`serve`] refuses it, so that
-//! nobody is let in by mistake; look at the [`Caller`] in the service. [`workers`](Options::workers) and
-//! [`socket_mode`](Options::socket_mode) have no meaning: the runtime has the threads, and [`Listener::bind`] takes the mode.
+//! nobody is let in by mistake; look at the [`Caller`] in the service. [`workers`](Options::workers) has
+//! no meaning, because the runtime has the threads. [`Options::listener`] binds with the options of sockets.
 
 mod body;
 mod caller;
@@ -132,7 +132,7 @@ where
     let options = Arc::new(options.workers(1));
     let state = Arc::new(options.state());
     let _stop = BeginOnDrop(state.clone(), Phase::Draining);
-    let admission = Admission::new(vec![Accepting::new(listener)?], state.clone(), options.is_secure());
+    let admission = Admission::new(Accepting::register([listener])?, state.clone(), options.is_secure());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
     let mut number = 0;

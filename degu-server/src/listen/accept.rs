@@ -9,7 +9,7 @@ use degu_wire::Address;
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{Listener, SocketFile, address_of};
+use super::{Bound, Listener, SocketFile, address_of};
 
 /// A connection on its way to its worker. Its socket does not block, and belongs to no runtime yet.
 #[derive(Debug)]
@@ -34,13 +34,17 @@ enum Socket {
 }
 
 impl Accepting {
-    /// Registers a listener. Must be called within the runtime.
-    pub(crate) fn new(listener: Listener) -> io::Result<Self> {
-        let socket = match listener.address.is_unix() {
-            true => Socket::Unix(UnixListener::from_std(listener.socket.into())?),
-            false => Socket::Tcp(TcpListener::from_std(listener.socket.into())?),
+    /// Registers the sockets of listeners. Must be called within the runtime.
+    pub(crate) fn register(listeners: impl IntoIterator<Item = Listener>) -> io::Result<Vec<Self>> {
+        listeners.into_iter().flat_map(|listener| listener.sockets).map(Self::new).collect()
+    }
+
+    fn new(bound: Bound) -> io::Result<Self> {
+        let socket = match bound.address.is_unix() {
+            true => Socket::Unix(UnixListener::from_std(bound.socket.into())?),
+            false => Socket::Tcp(TcpListener::from_std(bound.socket.into())?),
         };
-        Ok(Self { file: listener.file, socket })
+        Ok(Self { file: bound.file, socket })
     }
 
     /// Unlinks the file of a Unix socket, so that no further client finds it. Those that have connected are accepted.

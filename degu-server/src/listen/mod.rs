@@ -3,11 +3,14 @@
 mod accept;
 mod unix;
 
+use std::ffi::OsStr;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use degu_wire::{Address, AddressError, AddressFault, SocketName};
+use nix::libc::EAFNOSUPPORT;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
@@ -15,11 +18,14 @@ use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 pub(crate) use accept::{Accepted, Accepting};
 use unix::{BACKLOG, SocketFile};
 
-use crate::options::Deadlines;
+use crate::options::{Deadlines, SocketOptions};
 
 /// After 30 s of silence a peer is asked whether it is there, and has 45 s for the answer.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(3);
+
+/// How often another port is tried if `localhost` gets one from the kernel that is taken in the other family.
+const TRIES: u32 = 16;
 
 /// A listening socket, which was bound here or is inherited from the process's parent.
 ///
@@ -37,6 +43,13 @@ const KEEPALIVE: TcpKeepalive =
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    /// One socket, or for `localhost` up to two.
+    sockets: Vec<Bound>,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+struct Bound {
     /// Unlinks the file of a Unix socket when it is dropped. It must be dropped before the socket: see [`SocketFile`].
     file: Option<SocketFile>,
     socket: Socket,
@@ -45,43 +58,115 @@ pub struct Listener {
 
 impl Listener {
     /// Binds an address, and listens: see [`Server::bind`](crate::Server::bind). `mode` is the mode of a Unix socket's
-    /// file; other kinds of address ignore it.
+    /// file; other kinds of address ignore it. [`Options::listener`](crate::Options::listener) has more to choose.
     ///
     /// # Errors
     ///
     /// What the system says, with the address in the message.
     pub fn bind(address: impl Into<Address>, mode: Option<u32>) -> io::Result<Self> {
-        let address = address.into();
-        Self::bind_to(&address, mode)
-            .map_err(|error| io::Error::new(error.kind(), format!("can not listen on {address}: {error}")))
+        Self::bind_with(&address.into(), &SocketOptions { mode, ..SocketOptions::default() })
     }
 
-    fn bind_to(address: &Address, mode: Option<u32>) -> io::Result<Self> {
-        let mut file = None;
-        let socket = match address.to_socket(|name| Ok::<_, io::Error>(if_nametoindex(name)?))? {
-            SocketName::Ip(ip) => {
-                let socket = Socket::new(Domain::for_address(ip), Type::STREAM, None)?;
-                // Otherwise connections in TIME-WAIT of a server that has just ended would hold the address.
-                socket.set_reuse_address(true)?;
-                socket.bind(&ip.into())?;
-                socket.listen(BACKLOG)?;
-                socket
+    pub(crate) fn bind_with(address: &Address, options: &SocketOptions) -> io::Result<Self> {
+        match Bound::all(address, options) {
+            Ok(sockets) => Ok(Self { sockets }),
+            Err(error) => Err(io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))),
+        }
+    }
+
+    /// Lets the kernel find out which peers are gone without a word, their cable pulled say, for all TCP connections that are
+    /// accepted from here: they inherit what is set on this socket.
+    ///
+    /// Keepalive probes find the idle ones. The user timeout is for those to which something is on its way; it counts the
+    /// time in which a peer that is there has no room too, so that it must not be shorter than what [`Deadlines`] allow a
+    /// write: two windows, each of which may be late by a second.
+    pub(crate) fn detect_dead_peers(&self, deadlines: &Deadlines) -> io::Result<()> {
+        for Bound { socket, .. } in self.sockets.iter().filter(|bound| !bound.address.is_unix()) {
+            socket.set_tcp_keepalive(&KEEPALIVE)?;
+            #[cfg(any(target_os = "android", target_os = "linux"))]
+            if deadlines.progress < u32::MAX {
+                let timeout = Duration::from_secs(2 * (u64::from(deadlines.progress) + 1));
+                socket.set_tcp_user_timeout(Some(timeout))?;
             }
-            SocketName::Unix(name) => {
-                let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-                if let Some(path) = address.as_path() {
-                    file = Some(SocketFile::listen(&socket, path, mode)?);
-                } else {
-                    socket.bind(&SockAddr::unix(name)?)?;
-                    socket.listen(BACKLOG)?;
-                }
-                socket
-            }
-            SocketName::Dns { .. } => {
-                return Err(invalid("a server binds an IP address or a Unix socket, not a DNS name"));
-            }
+            let _ = deadlines;
+        }
+        Ok(())
+    }
+
+    /// Returns the address that the kernel bound, with the port or the name that it chose; of `localhost` the first one.
+    pub fn address(&self) -> &Address {
+        &self.sockets[0].address
+    }
+
+    /// Returns every address that the kernel bound: `localhost` has one for IPv4 and one for IPv6.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.sockets.iter().map(|bound| &bound.address)
+    }
+}
+
+impl Bound {
+    /// Binds the sockets of an address: one at least.
+    fn all(address: &Address, options: &SocketOptions) -> io::Result<Vec<Self>> {
+        let bound = match address.to_socket(|name| Ok::<_, io::Error>(if_nametoindex(name)?))? {
+            SocketName::Ip(ip) => Self::ip(ip, options),
+            SocketName::Unix(name) => Self::unix(address, &name, options),
+            SocketName::Dns { host: "localhost" | "localhost.", port } => return Self::localhost(port, options),
+            SocketName::Dns { .. } => Err(invalid(
+                "a server binds an IP address, `localhost` or a Unix socket, not a DNS name; `[::]` and `0.0.0.0` are \
+                 every address of this machine",
+            )),
         };
-        Self::new(socket, file)
+        Ok(vec![bound?])
+    }
+
+    fn ip(ip: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(ip), Type::STREAM, None)?;
+        // Otherwise connections in TIME-WAIT of a server that has just ended would hold the address.
+        socket.set_reuse_address(true)?;
+        if ip.is_ipv6() {
+            // The default is the administrator's (`net.ipv6.bindv6only`), and `[::]` is not to mean two things.
+            socket.set_only_v6(options.ipv6_only)?;
+        }
+        socket.bind(&ip.into())?;
+        socket.listen(BACKLOG)?;
+        Self::new(socket, None)
+    }
+
+    fn unix(address: &Address, name: &OsStr, options: &SocketOptions) -> io::Result<Self> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let Some(path) = address.as_path() else {
+            socket.bind(&SockAddr::unix(name)?)?;
+            socket.listen(BACKLOG)?;
+            return Self::new(socket, None);
+        };
+        let file = SocketFile::listen(&socket, path, options)?;
+        Self::new(socket, Some(file))
+    }
+
+    /// Binds the loopback addresses of both families, as far as the machine has them, to one port.
+    fn localhost(port: u16, options: &SocketOptions) -> io::Result<Vec<Self>> {
+        let mut tries = 0;
+        'again: loop {
+            let (mut bound, mut absent) = (Vec::<Self>::new(), None);
+            for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+                let port = bound.first().and_then(|first| first.address.port()).unwrap_or(port);
+                match Self::ip((ip, port).into(), options) {
+                    Ok(socket) => bound.push(socket),
+                    Err(error) if is_absent(&error) => absent = Some(error),
+                    // The port that the kernel chose in the first family is taken in the second.
+                    Err(error) if !bound.is_empty() && error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {
+                        tries += 1;
+                        continue 'again;
+                    }
+                    Err(error) => return Err(io::Error::new(error.kind(), format!("{ip}: {error}"))),
+                }
+            }
+            return if bound.is_empty() {
+                Err(absent.unwrap_or_else(|| invalid("no loopback address")))
+            } else {
+                Ok(bound)
+            };
+        }
     }
 
     fn new(socket: Socket, file: Option<SocketFile>) -> io::Result<Self> {
@@ -94,31 +179,6 @@ impl Listener {
         }
         let address = address_of(&address).ok_or(AddressError::from(AddressFault::Unnamed))?;
         Ok(Self { file, socket, address })
-    }
-
-    /// Lets the kernel find out which peers are gone without a word, their cable pulled say, for all TCP connections that are
-    /// accepted from here: they inherit what is set on this socket.
-    ///
-    /// Keepalive probes find the idle ones. The user timeout is for those to which something is on its way; it counts the
-    /// time in which a peer that is there has no room too, so that it must not be shorter than what [`Deadlines`] allow a
-    /// write: two windows, each of which may be late by a second.
-    pub(crate) fn detect_dead_peers(&self, deadlines: &Deadlines) -> io::Result<()> {
-        if self.address.is_unix() {
-            return Ok(());
-        }
-        self.socket.set_tcp_keepalive(&KEEPALIVE)?;
-        #[cfg(any(target_os = "android", target_os = "linux"))]
-        if deadlines.progress < u32::MAX {
-            let timeout = Duration::from_secs(2 * (u64::from(deadlines.progress) + 1));
-            self.socket.set_tcp_user_timeout(Some(timeout))?;
-        }
-        let _ = deadlines;
-        Ok(())
-    }
-
-    /// Returns the address that the kernel bound, with the port or the name that it chose.
-    pub const fn address(&self) -> &Address {
-        &self.address
     }
 }
 
@@ -136,8 +196,13 @@ impl TryFrom<OwnedFd> for Listener {
         if socket.r#type()? != Type::STREAM || !getsockopt(&socket, sockopt::AcceptConn)? {
             return Err(invalid("the descriptor is not a stream socket that listens"));
         }
-        Self::new(socket, None)
+        Ok(Self { sockets: vec![Bound::new(socket, None)?] })
     }
+}
+
+/// Returns whether the machine has no such address, or not even its family.
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
 /// Returns the address of one end of a socket; `None` for a Unix socket without a name, as most clients' are.
@@ -164,7 +229,7 @@ mod tests {
         listener.detect_dead_peers(&options.deadlines).unwrap();
         let address = std::net::SocketAddr::try_from(listener.address()).unwrap();
         let _peer = std::net::TcpStream::connect(address).unwrap();
-        let (accepted, _) = listener.socket.accept().unwrap();
+        let (accepted, _) = listener.sockets[0].socket.accept().unwrap();
         assert!(accepted.keepalive().unwrap());
         assert_eq!(accepted.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
         #[cfg(any(target_os = "android", target_os = "linux"))]

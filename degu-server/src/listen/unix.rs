@@ -3,15 +3,29 @@
 //! A socket's file outlives the process that made it, so a server that starts finds either a live server behind it or
 //! nobody. Only connecting tells, and between looking and unlinking another server may start: the three steps (probe,
 //! unlink, bind) are made under a lock on a file beside the socket, which every server here takes.
+//!
+//! Another user may hold that lock, in a folder that both can write to. Nothing here waits for longer than a second.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use nix::libc::O_NOFOLLOW;
+use nix::libc::{ENOLCK, O_NOFOLLOW, O_NONBLOCK};
+use nix::unistd::{Group, Uid, User};
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::options::SocketOptions;
+
+/// How long a start waits for the lock. Its holder needs it for a few system calls.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a shutdown waits for it, on a thread that has connections to serve.
+const BRIEFLY: Duration = Duration::from_millis(100);
+/// How long it waits between two attempts.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The number of connections that may wait to be accepted, on every kind of socket. The kernel reduces it to
 /// `net.core.somaxconn`, 4,096 on Linux.
@@ -35,12 +49,18 @@ fn id_of(metadata: &Metadata) -> FileId {
 }
 
 impl SocketFile {
-    /// Binds the socket to a path, sets the file's mode while nobody can connect yet, and listens.
-    pub(super) fn listen(socket: &Socket, path: &Path, mode: Option<u32>) -> io::Result<Self> {
+    /// Binds the socket to a path, sets the file's owner and mode while nobody can connect yet, and listens.
+    pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
+        let owner = options.owner.as_deref().map(ids).transpose()?;
         // Declared before the lock, so dropped after it: dropping the file takes the lock.
         let file;
-        let _lock = Lock::take(path)?;
+        let _lock = Lock::take(path, PATIENCE).map_err(|error| match (error.kind(), path.parent()) {
+            (io::ErrorKind::NotFound, Some(folder)) => {
+                io::Error::new(error.kind(), format!("the folder {} does not exist", folder.display()))
+            }
+            _ => error,
+        })?;
         match fs::symlink_metadata(path) {
             Ok(found) => remove_stale(path, &found, &address)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -49,7 +69,14 @@ impl SocketFile {
         socket.bind(&address)?;
         // Unlinking is done from wherever the process is by then.
         file = Self { id: id_of(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
-        if let Some(mode) = mode {
+        if let Some((user, group)) = owner {
+            // It drops no rights: a socket that is bound and does not listen refuses everybody.
+            lchown(path, user, group).map_err(|error| {
+                let owner = options.owner.as_deref().unwrap_or_default();
+                io::Error::new(error.kind(), format!("cannot give the socket to {owner}: {error}"))
+            })?;
+        }
+        if let Some(mode) = options.mode {
             fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
         // Under the lock: a socket that is bound and does not listen yet looks stale.
@@ -62,7 +89,7 @@ impl Drop for SocketFile {
     fn drop(&mut self) {
         // Without the lock a server that starts in this moment could lose its file, so better leave ours: it is stale,
         // and the next one replaces it.
-        let Ok(_lock) = Lock::take(&self.path) else { return };
+        let Ok(_lock) = Lock::take(&self.path, BRIEFLY) else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|found| id_of(&found) == self.id) {
             let _ = fs::remove_file(&self.path);
         }
@@ -74,43 +101,101 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
     if !found.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "the file exists and is no socket"));
     }
+    let of_owner = |what: &str, error: &io::Error| {
+        let (path, owner) = (path.display(), user(found.uid()));
+        io::Error::new(error.kind(), format!("{what} {path}, which belongs to {owner}: {error}"))
+    };
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     probe.set_nonblocking(true)?;
     match probe.connect(address) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| of_owner("cannot remove the stale socket", &error))
+        }
         // A server whose backlog is full (EAGAIN) is a server too. So is one that refuses us by the file's mode.
-        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            Err(of_owner("cannot tell whether a server listens on", &error))
+        }
         _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "a server is listening there already")),
     }
 }
 
-/// An exclusive lock on `<path>.lock`, which exists only while it is held.
+/// The name of a user for a message.
+fn user(id: u32) -> String {
+    match User::from_uid(Uid::from_raw(id)) {
+        Ok(Some(user)) => format!("user {} ({id})", user.name),
+        _ => format!("user {id}"),
+    }
+}
+
+/// Returns the ids of `user`, `user:group` or `:group`, each a name or a number.
+fn ids(owner: &str) -> io::Result<(Option<u32>, Option<u32>)> {
+    let (user, group) = owner.split_once(':').unwrap_or((owner, ""));
+    let id = |kind: &str, name: &str, known: fn(&str) -> nix::Result<Option<u32>>| match name.parse() {
+        Ok(id) => Ok(Some(id)),
+        Err(_) if name.is_empty() => Ok(None),
+        Err(_) => known(name)?
+            .map(Some)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, format!("there is no {kind} {name}"))),
+    };
+    let user = id("user", user, |name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw())))?;
+    let group = id("group", group, |name| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw())))?;
+    Ok((user, group))
+}
+
+/// An exclusive lock on `<path>.lock`, which exists only while it is held. Where the file system has no locks it is not
+/// locked: then two servers that start at the same time may both believe that they are the first.
 struct Lock {
     path: PathBuf,
     file: File,
 }
 
 impl Lock {
-    fn take(socket: &Path) -> io::Result<Self> {
+    /// Takes the lock, or gives up.
+    fn take(socket: &Path, patience: Duration) -> io::Result<Self> {
         let mut path = socket.as_os_str().as_bytes().to_vec();
         path.extend_from_slice(b".lock");
         let path = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
+        let failed = |what: &str, error: io::Error| {
+            let owner = fs::symlink_metadata(&path)
+                .map_or_else(|_| String::new(), |found| format!(" of {}", user(found.uid())));
+            io::Error::new(error.kind(), format!("{what} the lock file {}{owner}: {error}", path.display()))
+        };
+        let deadline = Instant::now() + patience;
         loop {
             let file = OpenOptions::new()
                 .write(true)
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                .custom_flags(O_NOFOLLOW)
-                .open(&path)?;
-            file.lock()?;
-            // Whoever held it before has unlinked it; then somebody else may hold the lock on its successor.
-            let current = fs::symlink_metadata(&path).ok();
-            if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current))) {
-                return Ok(Self { path, file });
+                // Opening a pipe that stands in its place would wait for a reader.
+                .custom_flags(O_NOFOLLOW | O_NONBLOCK)
+                .open(&path)
+                .map_err(|error| failed("cannot open", error))?;
+            match file.try_lock() {
+                Ok(()) => {
+                    // Whoever held it before has unlinked it; then somebody else may hold the lock on its successor.
+                    let current = fs::symlink_metadata(&path).ok();
+                    if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current)))
+                    {
+                        return Ok(Self { path, file });
+                    }
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(Self { path, file }),
+                Err(TryLockError::Error(error)) => return Err(failed("cannot lock", error)),
             }
+            if Instant::now() >= deadline {
+                let held = io::Error::new(io::ErrorKind::TimedOut, "another process holds it");
+                return Err(failed("cannot lock", held));
+            }
+            sleep(PAUSE);
         }
     }
+}
+
+/// Returns whether a file system has no locks, as some over a network have none.
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK)
 }
 
 impl Drop for Lock {
@@ -119,5 +204,29 @@ impl Drop for Lock {
         if self.file.metadata().is_ok_and(|found| found.len() == 0) {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_read_as_chown_reads_them() {
+        assert_eq!(ids("0").unwrap(), (Some(0), None));
+        assert_eq!(ids("root:33").unwrap(), (Some(0), Some(33)));
+        assert_eq!(ids(":0").unwrap(), (None, Some(0)));
+        assert_eq!(ids("").unwrap(), (None, None));
+        assert_eq!(ids("no-such-user").unwrap_err().to_string(), "there is no user no-such-user");
+        assert_eq!(ids("0:no-such-group").unwrap_err().to_string(), "there is no group no-such-group");
+        assert_eq!(user(0), "user root (0)");
+        assert_eq!(user(u32::MAX - 7), "user 4294967288");
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_known_by_its_errors() {
+        use nix::libc::{EACCES, ENOSYS, EOPNOTSUPP};
+        let has_none = |code| has_no_locks(&io::Error::from_raw_os_error(code));
+        assert!(has_none(ENOLCK) && has_none(ENOSYS) && has_none(EOPNOTSUPP) && !has_none(EACCES));
     }
 }

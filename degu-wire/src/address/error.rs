@@ -29,10 +29,14 @@ explained! {
         Empty "the address is empty",
         /// There is no `:` and port after the host.
         PortMissing "the port is missing: an address is `host:port`, `unix:/path` or `unix:@name`",
+        /// There is a port alone, or a `*` before it.
+        HostMissing "the host is missing: write `[::]:PORT` for every address of this machine, `0.0.0.0:PORT` for IPv4 alone, or `localhost:PORT`",
+        /// The text is a URI, or has a scheme other than `unix:`.
+        Scheme "an address has no scheme and no path: write `host:port`, or `unix:/path` for a Unix socket",
         /// The port is not a decimal number of 16 bits.
         Port "the port is not a number from 0 to 65535",
         /// An IPv6 address without brackets, or without the closing one.
-        Brackets "an IPv6 address stands in brackets before its port, and there is no scheme but `unix:`",
+        Brackets "an IPv6 address stands in brackets before its port, as in `[::1]:80`",
         /// A host whose last label is a number, and that is not four decimal numbers from 0 to 255.
         Ipv4 "an IPv4 address is four decimal numbers from 0 to 255",
         /// What stands in brackets is not an IPv6 address (RFC 4291 §2.2).

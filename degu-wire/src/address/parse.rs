@@ -21,6 +21,13 @@ impl FromStr for Address {
         if let Some(rest) = text.strip_prefix("unix:") {
             return unix(rest).map_err(|error| error.shifted("unix:".len()));
         }
+        // `http://host:80`, `http+unix://%2Frun%2Fx.sock`.
+        if let Some(at) = text.find("://") {
+            return Err(AddressError::at(AddressFault::Scheme, at));
+        }
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(AddressFault::HostMissing.into());
+        }
         let end = if text.starts_with('[') {
             // A `]` in a zone is percent-encoded, so that the first one closes.
             text.find(']').ok_or(AddressError::at(AddressFault::Brackets, text.len()))? + 1
@@ -28,6 +35,9 @@ impl FromStr for Address {
             text.rfind(':').ok_or(AddressError::at(AddressFault::PortMissing, text.len()))?
         };
         let (head, rest) = text.split_at(end);
+        if matches!(head, "" | "*") {
+            return Err(AddressFault::HostMissing.into());
+        }
         if !head.starts_with('[') && head.contains(':') {
             return Err(AddressFault::Brackets.into());
         }
