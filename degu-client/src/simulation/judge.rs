@@ -1,6 +1,6 @@
 //! What came of an exchange, and whether it may.
 
-use degu_simulation::{Alive, Dice, Gates, Kind, Message, Seen, Slow};
+use degu_simulation::{Alive, Dice, Gates, Kind, Message, Seen, Slow, SlowEnd};
 use degu_wire::{Body, Headers};
 
 use super::plan::{Afterwards, Exchange, Plan, Reading, What};
@@ -56,7 +56,8 @@ pub(super) fn body(exchange: &Exchange, gates: &Gates, alive: &Alive) -> Body {
     let Message { kind, .. } = exchange.request;
     let source = || {
         let dice = Dice::new(exchange.seed ^ 1);
-        Box::pin(Slow::new(exchange.request.parts(), exchange.fails, gates, alive, dice))
+        let end = exchange.fails.map_or(SlowEnd::Whole, SlowEnd::Fails);
+        Box::pin(Slow::new(exchange.request.parts(), end, gates, alive, dice))
     };
     match kind {
         Kind::None => Body::none(),

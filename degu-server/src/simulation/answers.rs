@@ -18,6 +18,14 @@ impl Peer<'_> {
         if self.is_stubborn() {
             return Ok(false);
         }
+        let has_come = self.far.received() > 0 || self.read > 0;
+        let reading = self.caller.trouble.filter(|trouble| trouble.what.is_about_reading() && !self.had_trouble);
+        let reading = reading.filter(|trouble| trouble.at == self.answered && has_come);
+        let until = reading.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(self.read));
+        if let (Some(trouble), 0) = (reading, until) {
+            self.make(trouble.what);
+            return Ok(true);
+        }
         if self.far.received() == 0 {
             let Some(end) = self.far.ended() else { return Ok(false) };
             tell(|| format!("{}: {end:?} after {} answers", self.number, self.answered));
@@ -28,17 +36,7 @@ impl Peer<'_> {
             }
             return Ok(true);
         }
-        let mut most = dice.portion(self.far.received());
-        let reading = self.caller.trouble.filter(|trouble| trouble.what.is_about_reading() && !self.had_trouble);
-        if let Some(trouble) = reading.filter(|trouble| trouble.at == self.answered) {
-            let until = trouble.after.saturating_sub(self.read);
-            most = most.min(until);
-            if most == 0 {
-                self.make(trouble.what);
-                return Ok(true);
-            }
-        }
-        let octets = self.far.receive(most);
+        let octets = self.far.receive(dice.portion(self.far.received()).min(until));
         self.read += octets.len();
         let Some(open) = self.open.front_mut() else {
             return Err(format!(
@@ -154,7 +152,7 @@ impl Peer<'_> {
             open.seen.is(message, true).map_err(|error| format!("the body of response {number}: {error}"))?;
         }
         self.answered += 1;
-        self.read = 0;
+        self.read = rest.len();
         if self.abandons {
             self.said_close = true;
             self.far.finish();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use degu_simulation::{Alive, Dice, Gates, Kind, Seen, Slow, patiently};
+use degu_simulation::{Alive, Dice, Gates, Kind, Seen, Slow, SlowEnd, patiently};
 use degu_wire::{BoxError, LocalBody};
 
 use super::plan::{Answer, Exchange, Plan, Reading};
@@ -103,9 +103,10 @@ async fn answer(
     body: Option<Incoming>,
     dice: &mut Dice,
 ) -> Result<Response, BoxError> {
-    let (status, message, fails) = match &exchange.answer {
-        Answer::Message(status, message) => (*status, message, None),
-        Answer::Breaks(message, left) => (200, message, Some(*left)),
+    let (status, message, end) = match &exchange.answer {
+        Answer::Message(status, message) => (*status, message, SlowEnd::Whole),
+        Answer::Breaks(message, left) => (200, message, SlowEnd::Fails(*left)),
+        Answer::Waits(message) if message.kind == Kind::Chunked => (200, message, SlowEnd::Waits),
         Answer::Echo(ahead) => {
             let Some(mut body) = body else { return Err("there is nothing to echo".into()) };
             body.read_ahead(*ahead).await?;
@@ -113,9 +114,9 @@ async fn answer(
         }
         Answer::Error => return Err("this app fails".into()),
         Answer::Panic => std::panic::resume_unwind(Box::new("this app panics")),
-        Answer::Waits => std::future::pending().await,
+        Answer::Waits(_) => std::future::pending().await,
     };
-    let source = || Box::pin(Slow::new(message.parts(), fails, &shared.gates, &shared.alive, dice.clone()));
+    let source = || Box::pin(Slow::new(message.parts(), end, &shared.gates, &shared.alive, dice.clone()));
     let body = match message.kind {
         Kind::None => LocalBody::none(),
         Kind::Bytes => LocalBody::from(message.data()),

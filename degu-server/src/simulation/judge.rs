@@ -57,7 +57,9 @@ impl Peer<'_> {
                 }
             }
             let excused = weather.late || self.caller.has_trouble(number, |_| true);
-            if let Answer::Breaks(message, _) | Answer::Message(_, message) = &self.caller.exchanges[number].answer {
+            if let Answer::Breaks(message, _) | Answer::Message(_, message) | Answer::Waits(message) =
+                &self.caller.exchanges[number].answer
+            {
                 open.seen.is_beginning_of(message, true)?;
             }
             return if breaks || excused { Ok(()) } else { Err(format!("response {number} was cut: {end:?}")) };

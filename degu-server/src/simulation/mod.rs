@@ -154,7 +154,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let options = Server::options().workers(1).error_reply(reply).head_deadline(seconds(2)).idle(seconds(3));
     // Two looks, whatever the clock says.
     let spin = if shared.plan.looks { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
-    let options = Arc::new(options.progress(2048, seconds(2)).spin(spin));
+    let options = Arc::new(options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin));
     let state = Arc::new(options.state());
 
     let jobs = Rc::new(RefCell::new(None));

@@ -131,8 +131,8 @@ pub(super) enum Answer {
     Breaks(Message, usize),
     Error,
     Panic,
-    /// Waits until it is dropped.
-    Waits,
+    /// Waits until it is dropped: behind these chunks, or before the response where they are no chunks.
+    Waits(Message),
 }
 
 /// What is no request.
@@ -181,21 +181,40 @@ impl Caller {
             let at = dice.below(count);
             let after = if dice.one_in(2) { dice.below(40) } else { dice.length(200_000) };
             let what = if waits {
-                *dice.pick(&[What::Stall, What::Stall, What::StallReading, What::Finish, What::Close])
+                let stalls = [What::Stall, What::Stall, What::StallReading];
+                let leaves = [What::Finish, What::Close, What::CloseReading];
+                *dice.pick(&[stalls, leaves].concat())
             } else {
-                match dice.below(6) {
+                match dice.below(8) {
                     0 => What::Finish,
                     1 => What::Reset,
                     2 => What::CloseReading,
                     3 => What::ResetReading,
+                    4 => What::Close,
                     _ => What::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
                 }
             };
             trouble = Some(Trouble { at, after, what });
-            if what == What::Reset && dice.one_in(2) {
-                // Somebody waits who will never answer, and is to be dropped.
-                (exchanges[at].answer, exchanges[at].expects) = (Answer::Waits, false);
-                trouble = Some(Trouble { at, after: dice.below(100), what });
+            // Time has to pass where a peer that closes shows by FIN, as one that half-closes does, and behind unread input.
+            let is_noticed = match what {
+                What::Reset => true,
+                What::Close => waits || transport == Transport::Unix,
+                What::Finish => waits && transport == Transport::Tcp,
+                What::CloseReading | What::ResetReading => waits,
+                _ => false,
+            };
+            if is_noticed && dice.one_in(2) {
+                // The app waits for something that never comes, and is to be dropped.
+                let is_fit = |message: &Message| message.kind == Kind::Chunked || !what.is_about_reading();
+                let message = std::iter::repeat_with(|| Message::random(dice, most)).find(is_fit);
+                exchanges[at].answer = message.map_or(Answer::Error, Answer::Waits);
+                exchanges[at].expects = false;
+                if exchanges[at].method == Method::Head {
+                    // Its response would be whole with its head.
+                    exchanges[at].method = Method::Get;
+                }
+                // Before the end of the request's head, or of the response's.
+                trouble = Some(Trouble { at, after: dice.below(60), what });
             }
         }
         let leaves = match stays {

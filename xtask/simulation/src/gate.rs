@@ -91,7 +91,18 @@ impl Drop for Guard {
     }
 }
 
-/// A body that comes as it likes: it waits at gates between its parts, and may fail before its end.
+/// How a [`Slow`] body ends.
+#[derive(Clone, Copy, Debug)]
+pub enum SlowEnd {
+    /// After its last part.
+    Whole,
+    /// By an error, when so many parts are left.
+    Fails(usize),
+    /// Not at all: it waits behind its data.
+    Waits,
+}
+
+/// A body that comes as it likes: it waits at gates between its parts, and need not come to its end.
 pub struct Slow {
     parts: VecDeque<Part>,
     gates: Gates,
@@ -99,17 +110,16 @@ pub struct Slow {
     /// One part in so many is waited for.
     waits: usize,
     pause: Option<Pause>,
-    /// It fails when so many parts are left.
-    fails: Option<usize>,
+    end: SlowEnd,
     ended: bool,
     _guard: Guard,
 }
 
 impl Slow {
-    /// These parts, one in four of which is waited for; it fails when `fails` parts are left.
-    pub fn new(parts: VecDeque<Part>, fails: Option<usize>, gates: &Gates, alive: &Alive, dice: Dice) -> Self {
+    /// These parts, one in four of which is waited for.
+    pub fn new(parts: VecDeque<Part>, end: SlowEnd, gates: &Gates, alive: &Alive, dice: Dice) -> Self {
         let gates = gates.clone();
-        Self { parts, gates, dice, waits: 4, pause: None, fails, ended: false, _guard: alive.enter() }
+        Self { parts, gates, dice, waits: 4, pause: None, end, ended: false, _guard: alive.enter() }
     }
 }
 
@@ -126,9 +136,13 @@ impl Source for Slow {
             }
             this.pause = None;
         }
-        if this.fails == Some(this.parts.len()) {
-            this.ended = true;
-            return Poll::Ready(Some(Err("this body fails".into())));
+        match this.end {
+            SlowEnd::Fails(left) if left == this.parts.len() => {
+                this.ended = true;
+                return Poll::Ready(Some(Err("this body fails".into())));
+            }
+            SlowEnd::Waits if matches!(this.parts.front(), None | Some(Part::Last { .. })) => return Poll::Pending,
+            _ => {}
         }
         let part = this.parts.pop_front();
         this.ended = part.is_none();
@@ -138,6 +152,6 @@ impl Source for Slow {
 
 impl fmt::Debug for Slow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slow").field("parts", &self.parts.len()).field("fails", &self.fails).finish_non_exhaustive()
+        f.debug_struct("Slow").field("parts", &self.parts.len()).field("end", &self.end).finish_non_exhaustive()
     }
 }

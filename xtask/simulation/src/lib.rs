@@ -23,7 +23,7 @@ mod pipe;
 mod seeds;
 
 pub use dice::Dice;
-pub use gate::{Alive, Gates, Guard, Pause, Slow};
+pub use gate::{Alive, Gates, Guard, Pause, Slow, SlowEnd};
 pub use message::{Kind, Message, Piece, Seen};
 pub use patience::{Woken, patiently};
 pub use pipe::{End, Far, Pipe, Transport, pipe};
