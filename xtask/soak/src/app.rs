@@ -9,6 +9,7 @@
 //! | `POST /early` | 413, without a look at the body |
 //! | `GET /fail`, `GET /panic` | nothing: the app fails, or panics |
 //! | `GET /endless` | chunks until the client goes away |
+//! | `GET /silent` | one chunk, and then nothing until the client goes away, which over TCP shows by FIN alone |
 //! | `GET /tasks` | how many tasks the worker has |
 
 use std::panic::panic_any;
@@ -81,6 +82,7 @@ async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) ->
         (Method::Get, ["fail"]) => return Err("as asked".into()),
         (Method::Get, ["panic"]) => panic_any(AsAsked),
         (Method::Get, ["endless"]) => (200, "OK", endless(seen)).into_response(),
+        (Method::Get, ["silent"]) => (200, "OK", silent(seen)).into_response(),
         (Method::Get, ["tasks"]) => {
             (200, "OK", tokio::runtime::Handle::current().metrics().num_alive_tasks().to_string()).into_response()
         }
@@ -97,5 +99,14 @@ fn endless(seen: &Seen) -> Body {
     Body::unfold(Alive::new(seen), |alive| async move {
         tokio::time::sleep(Duration::from_millis(1)).await;
         Some((Chunk::new(vec![b'.'; 4096]), alive))
+    })
+}
+
+fn silent(seen: &Seen) -> Body {
+    Body::unfold((Alive::new(seen), false), |(alive, has_begun)| async move {
+        if has_begun {
+            std::future::pending::<()>().await;
+        }
+        Some((Chunk::new("."), (alive, true)))
     })
 }

@@ -117,7 +117,9 @@ impl Ask {
         if rng.bool() {
             return Self { manner: Manner::Cancel(Duration::from_micros(rng.u64(..5000))), ..Self::any(rng) };
         }
-        let ask = match rng.u32(..3) {
+        let ask = match rng.u32(..4) {
+            // All that there is of it, so that the client closes with nothing unread.
+            3 => return Self { manner: Manner::Leave(1), ..Self::status(Method::Get, "/silent", 200) },
             0 => Self::status(Method::Get, "/endless", 200),
             1 => Self::make(Method::Get, rng.u64(..), 512 * 1024),
             _ => Self::echo(octets(rng.u64(..), 256 * 1024)),
