@@ -59,6 +59,18 @@ fn requests_and_answers_pass_with_what_is_theirs() {
 }
 
 #[test]
+fn what_a_sender_must_not_generate_is_not_passed_on() {
+    let behind = Running::new(Address::ABSTRACT, echo);
+    let server = front(&behind.address);
+    let mut raw = server.connect();
+    let padded = "5 ; seq =\t1 ;note = \"a b\"\r\nhello\r\n0 ; end\r\n\r\n";
+    raw.send(format!("PUT /api HTTP/1.1\r\nHost: [fe80::1%eth0]:80\r\nTransfer-Encoding: chunked\r\n\r\n{padded}"));
+    raw.expect("HTTP/1.1 200 Fine\r\nx-target: /\r\nx-host: [fe80::1]:80\r\nx-requests: 1\r\n");
+    raw.expect("got-x-forwarded-for: from the proxy\r\ntransfer-encoding: chunked\r\n\r\n");
+    raw.expect("5;seq=1;note=\"a b\"\r\nhello\r\n0;end\r\n\r\n");
+}
+
+#[test]
 fn requests_say_through_whom_they_came() {
     let behind = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| {
         let lines = request.headers().get_all("via").map(|line| String::from_utf8_lossy(line));
