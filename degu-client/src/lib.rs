@@ -44,6 +44,8 @@
 //!   part. What is read without an error is whole.
 //! - Data that nobody asked for closes the connection, and does not become an answer: the socket is checked before every
 //!   request. What arrives after that check cannot be told from the answer.
+//! - What devices send against the rules is read where it cannot change the end of a response: a folded field, a space before
+//!   a colon, blanks after a chunk size, a field twice. Where it can, the response is an error.
 //! - After any error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent again.
 //! - An exchange is full duplex: the response is given as soon as its head has come, and the request's body goes on being
 //!   sent while the response is read. Sending stops where the server says that it does not read: with a 4xx or 5xx status

@@ -1,4 +1,4 @@
-//! TLS between a client and its socket, async or blocking: the handshake, and the bytes inside of it.
+//! TLS between a client and its socket. The blocking driver's handshake is in `blocking/secure.rs`.
 
 use std::{
     future::poll_fn,
@@ -6,7 +6,6 @@ use std::{
     os::fd::BorrowedFd,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::BytesMut;
@@ -14,10 +13,8 @@ use degu_tls::PeerIdentity;
 use degu_tls::drive::{Handshake, Progress, Secured};
 use degu_wire::{Address, AddressKind, Zone};
 
-use crate::blocking::stream::{self as blocking, BlockingStream};
 use crate::error::Cause;
 use crate::options::Settings;
-use crate::resolve::Until;
 use crate::stream::{AsyncStream, Socket};
 use crate::transport::{Idle, Transport, pending, read, uninterrupted, write};
 
@@ -38,8 +35,8 @@ impl Settings {
 
 /// A socket whose handshake is done. Reading differs by driver.
 pub(crate) struct Tls<S: Transport> {
-    socket: S,
-    secured: Secured,
+    pub(crate) socket: S,
+    pub(crate) secured: Secured,
 }
 
 impl<S: Transport> Tls<S> {
@@ -100,7 +97,7 @@ impl<S: Transport> Drop for Tls<S> {
     }
 }
 
-/// Makes the handshake over an async socket.
+/// Makes the handshake over the socket.
 pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Result<Tls<Socket>, Cause> {
     poll_fn(|cx| match handshake.advance(&mut Polled { socket: &mut socket, cx }) {
         Ok(Progress::Blocked) => Poll::Pending,
@@ -123,30 +120,10 @@ impl AsyncStream for Tls<Socket> {
     }
 }
 
-/// Makes the handshake over a blocking socket.
-pub(crate) fn secure_blocking(
-    mut socket: blocking::Socket,
-    mut handshake: Handshake,
-    until: Until,
-) -> Result<Tls<blocking::Socket>, Cause> {
-    while handshake.advance(&mut Direct { socket: socket.socket(), blocks: false })? == Progress::Blocked {
-        let writes = handshake.wants_write();
-        socket.wait(!writes, writes, until.left()?)?;
-    }
-    Ok(Tls { socket, secured: handshake.secure()? })
-}
-
-impl BlockingStream for Tls<blocking::Socket> {
-    fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
-        // The socket knows nothing of an end or a fault that came with the bytes before it.
-        if reads && self.secured.has_input() { Ok(true) } else { self.socket.wait(reads, writes, limit) }
-    }
-}
-
 /// A socket that is read and written past the runtime. Reading waits if it `blocks`; writing never does.
-struct Direct<'s> {
-    socket: Option<BorrowedFd<'s>>,
-    blocks: bool,
+pub(crate) struct Direct<'s> {
+    pub(crate) socket: Option<BorrowedFd<'s>>,
+    pub(crate) blocks: bool,
 }
 
 impl Read for Direct<'_> {

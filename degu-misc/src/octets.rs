@@ -1,6 +1,6 @@
 //! Requests and fields as octets.
 
-use degu_wire::head::{FieldSpan, parse_response};
+use degu_wire::head::{FieldSpan, parse_request};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Fault, Headers, Limits, LocalError, Method, RemoteError};
 
@@ -61,11 +61,12 @@ where
 /// What is wrong with them, the offset counted from the first octet: a malformed field, a last line without its CRLF, or
 /// an empty line, behind which nothing would be read ([`Fault::LineEnd`]).
 pub fn parse_headers(octets: &[u8]) -> Result<Headers, RemoteError> {
-    // The head of some response: then every field is judged as one of a head.
-    const START: &[u8] = b"HTTP/1.1 200 OK\r\n";
+    // The head of some request: then every field is judged as one of a head.
+    const START: &[u8] = b"GET / HTTP/1.1\r\n";
     let text = [START, octets, b"\r\n"].concat();
     let mut slots = [FieldSpan::EMPTY; 128];
-    let parsed = parse_response(&text, &mut slots, &Limits::DEFAULT)
+    let limits = Limits { allow_missing_host: true, ..Limits::DEFAULT };
+    let parsed = parse_request(&text, &mut slots, &limits)
         .map_err(|error| RemoteError::at(error.fault, (error.offset as usize).saturating_sub(START.len())))?;
     let head = match parsed {
         Some(head) if head.head_len() == text.len() => head,

@@ -176,6 +176,24 @@ fn a_server_behind_that_goes_and_comes_is_noticed() {
     raw.expect("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n");
 }
 
+/// Starts a server behind that gives these answers, each to a request on a connection of its own.
+fn answering(answers: &[&str]) -> (tempfile::TempDir, Address, std::thread::JoinHandle<()>) {
+    use std::io::{BufRead, BufReader, Write};
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("behind");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let answers: Vec<String> = answers.iter().map(|answer| format!("HTTP/1.1 {answer}")).collect();
+    let behind = std::thread::spawn(move || {
+        for answer in answers {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            assert!((&mut stream).lines().any(|line| line.unwrap().is_empty()), "a request");
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (folder, Address::unix(path), behind)
+}
+
 #[test]
 fn answers_without_a_body_come_through_whatever_length_they_say() {
     use std::io::{BufRead, BufReader, Write};
@@ -202,6 +220,37 @@ fn answers_without_a_body_come_through_whatever_length_they_say() {
         raw.expect(&format!("HTTP/1.1 {expected}"));
     }
     behind.join().unwrap();
+}
+
+#[test]
+fn responses_of_devices_are_passed_on_strictly() {
+    const BAD: &str = "502 Bad Gateway\r\ncontent-length: 0\r\n\r\n";
+    let answers = [
+        (
+            "200 OK\r\nServer : lwIP\r\nX-Policy: a;\r\n\t b\r\nContent-Length: 2\r\n\r\nok",
+            "200 OK\r\nServer: lwIP\r\nX-Policy: a; b\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        (
+            "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2   \r\nok\r\n0  \r\n\r\n",
+            "200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        ),
+        ("204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n", "204 No Content\r\n\r\n"),
+        (
+            "200 OK\r\nContent-Type: a/b\r\ncontent-type: a/b\r\nX: y\r\nX: y\r\nContent-Length: 2\r\n\r\nok",
+            "200 OK\r\nContent-Type: a/b\r\nX: y\r\nX: y\r\ncontent-length: 2\r\n\r\nok",
+        ),
+        ("200 OK\r\nContent-Type: a/b\r\nContent-Type: a/c\r\nContent-Length: 2\r\n\r\nok", BAD),
+        ("200 OK\r\nContent-Length : 2\r\n\r\nok", BAD),
+        ("200 OK\r\nConnection: keep-alive,\r\n close\r\nContent-Length: 2\r\n\r\nok", BAD),
+    ];
+    let (_folder, behind, thread) = answering(&answers.map(|(answer, _)| answer));
+    let server = front(&behind);
+    let mut raw = server.connect();
+    for (_, expected) in answers {
+        raw.send("GET /api HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw.expect(&format!("HTTP/1.1 {expected}"));
+    }
+    thread.join().unwrap();
 }
 
 #[test]

@@ -79,7 +79,8 @@
 //!
 //! # The grammar
 //!
-//! One, without switches for lenience; the two that widen it are in [`Limits`].
+//! One, without switches for lenience; the two that widen it are in [`Limits`]. What it accepts in responses alone is in the
+//! last rows.
 //!
 //! | accepted | refused | by |
 //! | --- | --- | --- |
@@ -96,6 +97,9 @@
 //! | HTTP/1.1, 1.2 to 1.9 as 1.1, 1.0 requests with a switch, 1.0 responses | HTTP/0.9, 2.0 and its preface (505) | RFC 9112 §2.3 |
 //! | `Expect: 100-continue` | other expectations (417) | RFC 9110 §10.1.1 |
 //! | responses: 1xx read over, a bounded number of times; no reason phrase, with or without its space | 101, controls in a reason | RFC 9112 §4; RFC 9110 §15.2 |
+//! | responses: a folded value, each fold as one space; blanks before a colon, skipped | either in Content-Length, Transfer-Encoding, Connection, Content-Range, Upgrade, and in trailers | RFC 9112 §5.1, §5.2 |
+//! | responses: fields twice that must be unique | Content-Length, Transfer-Encoding or Content-Range twice | RFC 9110 §5.3 |
+//! | responses: blanks between a chunk size and the end of its line; 204 with Transfer-Encoding, after which the connection ends | blanks after an extension; Transfer-Encoding in 1xx | RFC 9112 §6.1, §7.1 |
 //!
 //! # Where it deviates from the standards
 //!
@@ -115,6 +119,9 @@
 //! | chunk size | `1*HEXDIG` (RFC 9112 §7.1) | at most 16 digits | it must fit into 64 bits |
 //! | field value | controls other than CR, LF and NUL may be kept (RFC 9110 §5.5) | HTAB alone | logs and terminals act on them |
 //! | status line | a space before an absent reason phrase (RFC 9112 §4) | it may be missing | many servers leave it out, and nothing else can be meant |
+//! | field value of a response | a folded value is read (RFC 9112 §5.2), and so are blanks before a colon (§5.1) | refused in Content-Length, Transfer-Encoding, Connection, Content-Range and Upgrade | a reader that overlooks the field would find another end |
+//! | chunk size of a response | no blanks behind it (RFC 9112 §7.1) | blanks before the end of the line are skipped | some servers write it in a field of fixed width |
+//! | fields of a response | a field once that is no list (RFC 9110 §5.3) | several times, but for Content-Length, Transfer-Encoding and Content-Range | devices repeat Content-Type, and it frames nothing |
 //!
 //! All request lines, field lines, chunk lines, and values of Transfer-Encoding and Host up to a length, over an alphabet
 //! with a byte of each class, are compared with a second implementation that has this table and nothing else of this crate.

@@ -188,7 +188,8 @@ fn next_request(server: &mut Connection<Server>, pieces: &mut dyn Iterator<Item 
 
 fn response(case: &Case, input: &[u8]) -> Outcome {
     let mut slots = [FieldSpan::EMPTY; 200];
-    let head = match parse_response(input, &mut slots, &case.limits()) {
+    let mut copy = input.to_vec();
+    let head = match parse_response(&mut copy, &mut slots, &case.limits()) {
         Ok(head) => head?,
         Err(error) => return Some(vec![fault(error)]),
     };
@@ -326,8 +327,8 @@ fn a_field_is_known_by_every_octet_of_its_name_and_in_any_case() {
         parse_request(input.as_bytes(), &mut [FieldSpan::EMPTY; 4], &Limits::DEFAULT).map(|head| head.is_some())
     };
     let response = |name: &str, value: &str, other: &str| {
-        let input = format!("HTTP/1.1 200 OK\r\n{name}: {value}\r\n{other}: {value}\r\n\r\n");
-        parse_response(input.as_bytes(), &mut [FieldSpan::EMPTY; 4], &Limits::DEFAULT).map(|head| head.is_some())
+        let mut input = format!("HTTP/1.1 200 OK\r\n{name}: {value}\r\n{other}: {value}\r\n\r\n").into_bytes();
+        parse_response(&mut input, &mut [FieldSpan::EMPTY; 4], &Limits::DEFAULT).map(|head| head.is_some())
     };
     for (name, value) in SINGLE {
         for at in 0..name.len() {
@@ -345,7 +346,8 @@ fn a_field_is_known_by_every_octet_of_its_name_and_in_any_case() {
                 assert!(sent.is_ok(), "{other}");
             }
         }
-        let expected = if name == "host" { Ok(true) } else { Err(Fault::Repeated) };
+        let is_unique = ["content-length", "transfer-encoding", "content-range"].contains(&name);
+        let expected = if is_unique { Err(Fault::Repeated) } else { Ok(true) };
         assert_eq!(response(name, value, &name.to_uppercase()).map_err(|error| error.fault), expected, "{name}");
     }
 }
@@ -368,9 +370,9 @@ fn only_connection_closes() {
 #[test]
 fn a_method_decides_whether_its_response_has_a_body() {
     let framing = |status: u16, method: &str| {
-        let input = format!("HTTP/1.1 {status} x\r\nContent-Length: 5\r\n\r\n");
+        let mut input = format!("HTTP/1.1 {status} x\r\nContent-Length: 5\r\n\r\n").into_bytes();
         let mut slots = [FieldSpan::EMPTY; 4];
-        let head = parse_response(input.as_bytes(), &mut slots, &Limits::DEFAULT).unwrap().unwrap();
+        let head = parse_response(&mut input, &mut slots, &Limits::DEFAULT).unwrap().unwrap();
         assert_eq!(head.framing(Method::from(method)), head.framing(Method::Extension(method)));
         head.framing(Method::from(method))
     };

@@ -28,9 +28,12 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    if let Ok(Some(head)) = parse_response(input, &mut slots, &limits) {
+    // Folded lines are rewritten first, which httparse then gets, too.
+    let mut wire = input.to_vec();
+    let _ = parse_response(&mut wire, &mut slots, &limits);
+    if let Ok(Some(head)) = parse_response(&mut wire.clone(), &mut slots, &limits) {
         let mut other = httparse::Response::new(&mut fields);
-        let parsed = other.parse(input);
+        let parsed = other.parse(&wire);
         if !(parsed == Err(httparse::Error::Version) && is_later(input)) {
             assert_eq!(parsed, Ok(httparse::Status::Complete(head.head_len())));
             assert_eq!(other.code, Some(head.status()));

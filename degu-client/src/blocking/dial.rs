@@ -35,7 +35,7 @@ fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn Bl
     let socket = Socket::new(socket, timeout)?;
     #[cfg(feature = "tls")]
     if let Some(handshake) = handshake {
-        return Ok((Box::new(crate::tls::secure_blocking(socket, handshake, until)?), answered));
+        return Ok((Box::new(super::secure::secure(socket, handshake, until)?), answered));
     }
     Ok((Box::new(socket), answered))
 }

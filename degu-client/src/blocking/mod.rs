@@ -30,6 +30,8 @@
 mod body;
 mod dial;
 mod driver;
+#[cfg(feature = "tls")]
+pub(crate) mod secure;
 pub(crate) mod stream;
 
 use std::{

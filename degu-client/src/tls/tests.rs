@@ -61,7 +61,7 @@ async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
     let (socket, peer) = near(&server);
     socket.set_nonblocking(false).unwrap();
     let socket = blocking::stream::Socket::new(socket, None).unwrap();
-    let stream = secure_blocking(socket, handshake(), Until::new(None)).unwrap();
+    let stream = blocking::secure::secure(socket, handshake(), Until::new(None)).unwrap();
     let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.post("/pay", body).unwrap_err();
     assert!(!error.is_retryable(), "{error}");

@@ -1,5 +1,5 @@
-//! Both drivers against a server that says exactly what it is told to: `exchanges/suite.rs` and `exchanges/unasked.rs`, once for
-//! each.
+//! Both drivers against a server that says exactly what it is told to: `exchanges/suite.rs` and the files
+//! next to it, once for each.
 
 use std::sync::mpsc;
 
@@ -75,6 +75,7 @@ mod asynchronous {
 
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
+    include!("exchanges/devices.rs");
 }
 
 mod blocking {
@@ -108,6 +109,7 @@ mod blocking {
 
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
+    include!("exchanges/devices.rs");
 
     #[test]
     fn what_comes_unasked_is_noticed_in_a_row_of_requests() {

@@ -340,7 +340,7 @@ async fn poll_until(told: &mpsc::Receiver<()>, mut future: Pin<&mut impl Future>
 #[test]
 fn errors_say_in_a_line_what_happened_and_by_whose_fault() {
     let server = Server::new(Kind::Path, |accept| {
-        for said in ["HTTP/1.1 200 OK\r\na : b\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", ""] {
+        for said in ["HTTP/1.1 200 OK\r\na(: b\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nab", ""] {
             let mut wire = accept.next();
             wire.head();
             wire.send(said);

@@ -26,6 +26,10 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// in place of `-`, and such a `content_length` is dropped too: behind CGI, WSGI and their kin both are one variable.
 /// `host` stays what the client sent. A `content-length` in a 204 is dropped, which must have none (RFC 9110 §8.6).
 ///
+/// What the client of this crate reads leniently is written strictly: a folded field as one line, a chunk size without the blanks
+/// after it. A field that must be unique, `content-type` for example, is passed on once if the server repeats it with the same
+/// value. With two values nobody knows which one counts: the response is 502.
+///
 /// Requests say in `via` through whom they came (RFC 9110 §7.6.3): a line is added with the version in which this side
 /// got them and a pseudonym, `1.1 degu` or what [`with_pseudonym`](Self::with_pseudonym) says. Responses say
 /// nothing of it, which is left to a gateway.
@@ -59,6 +63,9 @@ pub struct ProxyApp {
 
 /// What a request gets that is over 65,535 octets with what a proxy adds to it.
 const TOO_LARGE: (u16, &str) = (431, "Request Header Fields Too Large");
+
+/// What is returned in place of a response that cannot be passed on.
+const BAD_GATEWAY: (u16, &str) = (502, "Bad Gateway");
 
 /// The connections that a session keeps, each with the proxy that it belongs to.
 #[derive(Clone, Default)]
@@ -139,7 +146,13 @@ impl ProxyApp {
         };
         let (id, status, reason) = (self.id, response.status, response.reason);
         // Some servers write a length into a 204, which must have none (RFC 9110 §8.6).
-        let headers = end_to_end(&response.headers, |name| status == 204 && is(name, "content-length"))?;
+        let headers = match end_to_end(&response.headers, |name| status == 204 && is(name, "content-length")) {
+            Ok(headers) => headers,
+            Err(error) => {
+                tracing::warn!(behind = %self.client.address(), %error, "cannot forward the response");
+                return Ok((BAD_GATEWAY.0, BAD_GATEWAY.1, ()).into_response());
+            }
+        };
         let body = response.body.into_body(move |connection| kept.put(id, connection));
         let mut response = Response::new(status, reason, body);
         response.headers = headers;
@@ -174,9 +187,9 @@ impl ProxyApp {
             Cause::Timeout(_) => (504, "Gateway Timeout"),
             // It came in a shorter form, and nobody behind was asked.
             Cause::Local(LocalError::HeadTooLarge) => TOO_LARGE,
-            _ => (502, "Bad Gateway"),
+            _ => BAD_GATEWAY,
         };
-        tracing::warn!(behind = %self.client.address(), %error, "a request can not be passed on");
+        tracing::warn!(behind = %self.client.address(), %error, "cannot forward the request");
         Ok((status, reason, ()).into_response())
     }
 }
@@ -215,16 +228,27 @@ fn is_received_by(text: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_token) && port.bytes().all(|octet| octet.is_ascii_digit())
 }
 
-/// The fields that are of the message and not of the connection, but for those that `drops` names (RFC 9110 §7.6.1).
+/// Returns the fields that are of the message and not of the connection, but for those that `drops` names (RFC 9110 §7.6.1).
+/// A unique field is in them once; with two values it is an error.
 fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers, LocalError> {
     const OF_THE_CONNECTION: [&str; 6] =
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+    // What our server sends once at most, and a client may receive several times.
+    const UNIQUE: [&str; 5] = ["authorization", "content-type", "expect", "host", "range"];
     let mut kept = Headers::new();
     for (name, value) in headers.iter() {
         let of_the_connection = OF_THE_CONNECTION.iter().any(|listed| is(name, listed));
         let disguised = is(name, "content-length") && name.contains('_');
-        if !of_the_connection && !disguised && !headers.has_member("connection", name) && !drops(name) {
-            kept.append_bytes(name, value)?;
+        if of_the_connection || disguised || headers.has_member("connection", name) || drops(name) {
+            continue;
+        }
+        match kept.get_bytes(name) {
+            Some(first) if UNIQUE.iter().any(|unique| unique.eq_ignore_ascii_case(name)) => {
+                if first != value {
+                    return Err(LocalError::FieldNotAllowed);
+                }
+            }
+            _ => kept.append_bytes(name, value)?,
         }
     }
     Ok(kept)

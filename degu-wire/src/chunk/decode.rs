@@ -53,6 +53,8 @@ pub struct Decoder {
     /// Bytes of extensions that the next chunk may have: the balance of the budget, and what is free. Never below
     /// `free`.
     allowed: u64,
+    /// Whether blanks may stand between a size and the end of its line.
+    padded: bool,
 }
 
 /// How far a chunk line has come that is cut behind its size.
@@ -159,7 +161,25 @@ impl Decoder {
             place: Place { size: 0, digits: 0, seen: 0, scanner: Scanner::START },
             free: limits.free_extension as u64,
             allowed: (limits.free_extension as u64).saturating_add(limits.extension_budget as u64),
+            padded: false,
         }
+    }
+
+    /// Returns the decoder for the body of a response, where blanks may follow a size that has no extensions: some servers
+    /// write sizes in a field of fixed width. They are not given.
+    ///
+    /// ```
+    /// use degu_wire::{Limits, chunk};
+    ///
+    /// let mut decoder = chunk::Decoder::new(&Limits::DEFAULT).of_response();
+    /// let step = decoder.decode(b"5   \r\n")?;
+    /// assert_eq!(step.event, Some(chunk::Event::Chunk { size: 5, extensions: chunk::Extensions::EMPTY }));
+    /// # Ok::<(), degu_wire::RemoteError>(())
+    /// ```
+    #[must_use]
+    pub const fn of_response(mut self) -> Self {
+        self.padded = true;
+        self
     }
 
     /// Reads the next event from the front of `input`.
@@ -273,11 +293,13 @@ impl Decoder {
             // Not beyond `at`, so it fits.
             return Err(RemoteError::at(Fault::ExtensionBudget, digits + self.allowed as usize));
         }
+        let is_padding = || self.padded && line[digits..at].iter().all(|octet| matches!(octet, b' ' | b'\t'));
         match line.get(at..).unwrap_or_default() {
-            [b'\r', rest @ ..] if place.scanner.is_complete() => match rest {
+            [b'\r', rest @ ..] if place.scanner.is_complete() || is_padding() => match rest {
                 [b'\n', ..] => {
                     self.allowed -= length.saturating_sub(self.free);
-                    return Ok(self.begin(place.size, &line[digits..at], before + at));
+                    let extensions = if place.scanner.is_complete() { digits..at } else { at..at };
+                    return Ok(self.begin(place.size, &line[extensions], before + at));
                 }
                 [] => {}
                 _ => return Err(RemoteError::at(Fault::LineEnd, at + 1)),

@@ -68,6 +68,8 @@ impl Names {
     pub(crate) const CONNECTION: Self = Self(1 << 8);
     pub(crate) const DATE: Self = Self(1 << 9);
     pub(crate) const UPGRADE: Self = Self(1 << 10);
+    /// Those that say where a response ends. Of the others a client may get several, as from many a device.
+    const UNIQUE_IN_RESPONSES: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0 | Self::CONTENT_RANGE.0);
 
     /// Returns the bit of a field.
     #[inline(always)]
@@ -138,7 +140,8 @@ impl Semantics {
         if field == Names::OTHER || (field == Names::HOST && matches!(part, Part::Response { .. })) {
             return Ok(());
         }
-        if !self.seen.add(field) {
+        let may_repeat = matches!(part, Part::Response { .. }) && !Names::UNIQUE_IN_RESPONSES.has(field);
+        if !self.seen.add(field) && !may_repeat {
             return Err(RemoteError::at(Fault::Repeated, at));
         }
         match field {

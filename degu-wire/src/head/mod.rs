@@ -31,7 +31,7 @@ pub(crate) use {
     fields::{Names, is_forbidden_in_trailers, scan_trailers},
     host::{is_host, zone},
     request::scan_request,
-    response::scan_response,
+    response::{rewrite_response, scan_response},
     scan::is_field_value,
 };
 

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::{
     fields::{End, FieldSpan, Fields, Part, Semantics, Text, parse_fields},
-    scan::skip_text,
+    scan::{is_text, skip_text, skip_token},
     start_line::{line_end, version},
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
@@ -34,22 +34,137 @@ pub(crate) struct ResponseMeta {
 /// Parses a response head from the front of `input`, interim ones included.
 ///
 /// `None` means that the bytes are the beginning of a head and more are needed. Everything else is as for
-/// [`parse_request`](super::parse_request). One deviation from RFC 9112 §4: the space before an absent reason phrase may
-/// be missing, as many servers leave it out and nothing else can be meant.
+/// [`parse_request`](super::parse_request), except for what servers do wrong that cannot change where a message ends:
+///
+/// - The space before an absent reason phrase may be missing (RFC 9112 §4).
+/// - A folded field line is read as if each fold were one space (RFC 9112 §5.2), and blanks between a field's name and the
+///   colon are skipped (RFC 9112 §5.1). Such a line is rewritten in `input`, at the same length, and parsed again. Content-Length,
+///   Transfer-Encoding, Connection, Content-Range and Upgrade are refused in this form.
+/// - Fields may be repeated that must be unique, except for Content-Length, Transfer-Encoding and Content-Range.
+/// - A 204 may have Transfer-Encoding, which means nothing there: the connection cannot be used after it.
 ///
 /// # Errors
 ///
 /// What the peer did wrong.
+///
+/// ```
+/// use degu_wire::{Limits, head::{FieldSpan, parse_response}};
+///
+/// let mut input = *b"HTTP/1.1 200 OK\r\nServer : one\r\n two\r\n\r\n";
+/// let mut slots = [FieldSpan::EMPTY; 16];
+/// let head = parse_response(&mut input, &mut slots, &Limits::DEFAULT)?.unwrap();
+/// assert_eq!(head.fields().get("server"), Some(&b"one two"[..]));
+/// # Ok::<(), degu_wire::RemoteError>(())
+/// ```
 pub fn parse_response<'b>(
-    input: &'b [u8],
+    input: &'b mut [u8],
     slots: &'b mut [FieldSpan],
     limits: &Limits,
 ) -> Result<Option<ResponseHead<'b>>, RemoteError> {
-    Ok(scan_response(input, slots, limits)?
-        .map(|meta| ResponseHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
+    let meta = loop {
+        match scan_response(input, slots, limits) {
+            Err(fault) => match rewrite_response(input, limits, fault)? {
+                true => {}
+                false => return Ok(None),
+            },
+            Ok(None) => return Ok(None),
+            Ok(Some(meta)) => break meta,
+        }
+    };
+    Ok(Some(ResponseHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
-/// As [`parse_response`], for those who keep bytes and spans apart.
+/// Rewrites the line that a scan stopped at with this fault, if it is folded or has blanks before its colon. Returns whether
+/// the head can be scanned again, or more bytes are needed. Each line is rewritten once or twice, so that a head is scanned
+/// at most twice as often as it has lines.
+#[cold]
+pub(crate) fn rewrite_response(input: &mut [u8], limits: &Limits, fault: RemoteError) -> Result<bool, RemoteError> {
+    let len = input.len();
+    let max = limits.max_head.min(Limits::MAX_HEAD);
+    let head = &mut input[..len.min(max)];
+    let rewritten = match fault.fault {
+        Fault::ObsFold => unfold(head, fault)?,
+        Fault::FieldName => close_gap(head, fault)?,
+        _ => return Err(fault),
+    };
+    if !rewritten && len >= max { Err(Fault::HeadTooLarge.into()) } else { Ok(rewritten) }
+}
+
+/// Replaces each fold of a line by one space, and fills the line up with spaces at its end, where they mean nothing. The
+/// first continuation begins where the fault is.
+fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
+    let fold = fault.offset as usize - 2;
+    let Some(start) = head[..fold].windows(2).rposition(|pair| pair == b"\r\n").map(|at| at + 2) else {
+        // It continues the status line.
+        return Err(fault);
+    };
+    if is_strict(&head[start..fold]) {
+        return Err(fault);
+    }
+    // The line ends with the first CRLF that no blank follows.
+    let mut end = fold;
+    loop {
+        match &head[end..] {
+            [b'\r', b'\n', next, ..] if !is_blank(*next) => break,
+            [b'\r', b'\n', _, ..] => end += 2,
+            [b'\r', b'\n'] | [b'\r'] | [] => return Ok(false),
+            [b'\r' | b'\n', ..] => return Err(RemoteError::at(Fault::LineEnd, end)),
+            [octet, ..] if is_text(&[*octet]) => end += 1,
+            _ => return Err(RemoteError::at(Fault::FieldValue, end)),
+        }
+    }
+    let (mut from, mut to) = (fold, fold);
+    while from < end {
+        if head[from..].starts_with(b"\r\n") {
+            while is_blank(head[to - 1]) {
+                to -= 1;
+            }
+            from += 2;
+            while from < end && is_blank(head[from]) {
+                from += 1;
+            }
+            head[to] = b' ';
+        } else {
+            head[to] = head[from];
+            from += 1;
+        }
+        to += 1;
+    }
+    head[to..end].fill(b' ');
+    Ok(true)
+}
+
+/// Exchanges the blanks between a name and its colon with the colon: behind it they mean nothing. They begin where the fault
+/// is.
+fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
+    let gap = fault.offset as usize;
+    let len = head[gap..].iter().take_while(|&&octet| is_blank(octet)).count();
+    let start = head[..gap].iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
+    if len == 0 || is_strict(&head[start..gap]) {
+        return Err(fault);
+    }
+    match head.get(gap + len) {
+        Some(b':') => {
+            head.swap(gap, gap + len);
+            Ok(true)
+        }
+        Some(_) => Err(RemoteError::at(Fault::FieldName, gap + len)),
+        None => Ok(false),
+    }
+}
+
+/// Returns whether a line is of a field that decides where a message ends, or what the connection is used for.
+fn is_strict(line: &[u8]) -> bool {
+    const STRICT: [&[u8]; 5] = [b"content-length", b"transfer-encoding", b"connection", b"content-range", b"upgrade"];
+    let name = &line[..line.len() - skip_token(line).len()];
+    STRICT.iter().any(|strict| name.eq_ignore_ascii_case(strict))
+}
+
+const fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
+}
+
+/// As [`parse_response`], for those who keep bytes and spans apart, and call [`rewrite_response`] by themselves.
 #[inline]
 pub(crate) fn scan_response(
     input: &[u8],
@@ -90,8 +205,9 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         End::At { end, fields } => (end, fields),
     };
     let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
-    // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code.
-    if framing == Framing::Chunked && (status < 200 || status == 204) {
+    // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code. What follows a 204 that has one cannot be told.
+    let codes_nothing = framing == Framing::Chunked && (status < 200 || status == 204);
+    if codes_nothing && status < 200 {
         return Err(Fault::TransferEncoding.into());
     }
     Ok(Some(ResponseMeta {
@@ -101,7 +217,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         fields: fields as u16,
         framing,
         http10,
-        keep_alive: !http10 && !semantics.close,
+        keep_alive: !http10 && !semantics.close && !codes_nothing,
     }))
 }
 

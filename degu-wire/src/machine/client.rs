@@ -11,7 +11,7 @@ use super::receiver::Receiver;
 use super::sender::{Sender, put_field, put_headers};
 use crate::body::{Content, Part};
 use crate::framing::Framing;
-use crate::head::{Names, is_host, put_request_line, scan_response};
+use crate::head::{Names, is_host, put_request_line, rewrite_response, scan_response};
 use crate::headers::Headers;
 use crate::{ContentRange, Fault, Limits, LocalError, Method, RemoteError};
 
@@ -191,7 +191,7 @@ impl Connection<Client> {
         }
         // Heads are large: each is looked at where it is, and given on from there.
         loop {
-            let head = match self.receiver.poll_head(scan_response, |meta| (meta.len, meta.fields)) {
+            let head = match self.receiver.poll_head(scan_response, |meta| (meta.len, meta.fields), rewrite_response) {
                 Ok(Poll::Ready(meta)) => ResponseHead { meta, fields: self.receiver.headers() },
                 Ok(Poll::Pending) if !self.receiver.eof => return Ok(Poll::Pending),
                 Ok(Poll::Pending) => return Err(self.fail(Fault::NoResponse.into())),
@@ -230,7 +230,7 @@ impl Connection<Client> {
         if head.status() == 206 {
             self.role.part_left = self.check_part(head, framing)?;
         }
-        self.receiver.begin_body(framing);
+        self.receiver.begin_body(framing, true);
         self.role.persistent &= head.keep_alive() && framing != Framing::UntilClose;
         self.role.state = State::Reading;
         Ok(true)

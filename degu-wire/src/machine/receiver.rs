@@ -19,6 +19,9 @@ const MOST_READ: usize = 256 * 1024;
 /// Less room than this is not worth a read.
 const LEAST_READ: usize = 2 * 1024;
 
+/// Changes a head that could not be parsed, in place. Returns whether it can be parsed again, or more bytes are needed.
+type Rewrite = fn(&mut [u8], &Limits, RemoteError) -> Result<bool, RemoteError>;
+
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
@@ -86,9 +89,10 @@ impl Receiver {
     }
 
     /// Begins the body that follows a head.
-    pub(super) fn begin_body(&mut self, framing: Framing) {
+    pub(super) fn begin_body(&mut self, framing: Framing, of_response: bool) {
         if framing == Framing::Chunked {
-            self.decoder = chunk::Decoder::new(&self.limits);
+            let decoder = chunk::Decoder::new(&self.limits);
+            self.decoder = if of_response { decoder.of_response() } else { decoder };
         }
         self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
     }
@@ -122,6 +126,7 @@ impl Receiver {
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
         extent: impl Fn(&M) -> (u16, u16),
+        rewrite: Rewrite,
     ) -> Result<Poll<M>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -135,7 +140,7 @@ impl Receiver {
             || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
             || self.may_end_head();
         if worth_parsing && !self.buffer.is_empty() {
-            match self.take_head(scan, extent) {
+            match self.take_head(scan, extent, rewrite) {
                 Ok(None) => {}
                 Ok(Some(meta)) => return Ok(Poll::Ready(meta)),
                 Err(fault) => return Err(*self.fault.insert(fault)),
@@ -153,6 +158,7 @@ impl Receiver {
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
         extent: impl Fn(&M) -> (u16, u16),
+        rewrite: Rewrite,
     ) -> Result<Option<M>, RemoteError> {
         let head = self.head.get_or_insert_default();
         let lines = match Arc::get_mut(head) {
@@ -164,7 +170,13 @@ impl Receiver {
             }
         };
         let scan = |text: &[u8], slots: &mut [FieldSpan]| scan(text, slots, &self.limits);
-        let meta = lines.parse(&self.buffer, self.limits.max_fields, scan, &extent)?;
+        let meta = loop {
+            match lines.parse(&self.buffer, self.limits.max_fields, scan, &extent) {
+                Err(fault) if rewrite(&mut self.buffer, &self.limits, fault)? => {}
+                Err(_) => return Ok(None),
+                Ok(meta) => break meta,
+            }
+        };
         if let Some(meta) = &meta {
             self.buffer.advance(extent(meta).0.into());
             self.searched = 0;

@@ -75,7 +75,9 @@ impl Connection<Server> {
             State::Closed | State::Switched => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
-        let Poll::Ready(mut meta) = self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields))? else {
+        let scanned =
+            self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields), |_, _, fault| Err(fault))?;
+        let Poll::Ready(mut meta) = scanned else {
             if !self.receiver.eof {
                 return Ok(Poll::Pending);
             }
@@ -85,7 +87,7 @@ impl Connection<Server> {
         if meta.has_zone {
             self.receiver.remove_zone(&mut meta.authority);
         }
-        self.receiver.begin_body(meta.framing);
+        self.receiver.begin_body(meta.framing, false);
         self.role = Server {
             state: State::Requested,
             head: meta.known_method == Some(Method::Head),

@@ -1,0 +1,27 @@
+//! TLS over a blocking socket: the handshake, and the wait for what is inside of it.
+
+use std::{io, time::Duration};
+
+use degu_tls::drive::{Handshake, Progress};
+
+use super::stream::{BlockingStream, Socket};
+use crate::error::Cause;
+use crate::resolve::Until;
+use crate::tls::{Direct, Tls};
+use crate::transport::Transport;
+
+/// Makes the handshake over the socket.
+pub(crate) fn secure(mut socket: Socket, mut handshake: Handshake, until: Until) -> Result<Tls<Socket>, Cause> {
+    while handshake.advance(&mut Direct { socket: socket.socket(), blocks: false })? == Progress::Blocked {
+        let writes = handshake.wants_write();
+        socket.wait(!writes, writes, until.left()?)?;
+    }
+    Ok(Tls { socket, secured: handshake.secure()? })
+}
+
+impl BlockingStream for Tls<Socket> {
+    fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
+        // The socket knows nothing of an end or a fault that came with the bytes before it.
+        if reads && self.secured.has_input() { Ok(true) } else { self.socket.wait(reads, writes, limit) }
+    }
+}
