@@ -10,17 +10,15 @@ use std::time::Duration;
 pub(crate) enum Seconds {
     #[cfg(target_os = "linux")]
     Kernel(timerfd::Timer),
-    /// The runtime's timer: on other systems, where no descriptor is left, and in the simulation, which has a clock of
-    /// its own.
+    /// The timer of the runtime.
     Runtime,
 }
 
 impl Seconds {
-    pub(crate) fn new() -> Self {
+    /// Returns the kernel's seconds, or those of the runtime on other systems and where no descriptor is left.
+    pub(crate) fn of_kernel() -> Self {
         #[cfg(target_os = "linux")]
-        if !cfg!(test)
-            && let Ok(timer) = timerfd::Timer::new()
-        {
+        if let Ok(timer) = timerfd::Timer::new() {
             return Self::Kernel(timer);
         }
         Self::Runtime
@@ -74,5 +72,27 @@ mod timerfd {
                 }
             }
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// The runtime has no timer, so that only the kernel's can wake it.
+    #[test]
+    fn a_second_of_the_kernel_takes_a_second() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let mut began = std::time::Instant::now();
+        runtime.block_on(async {
+            let mut seconds = Seconds::of_kernel();
+            for _ in 0..2 {
+                seconds.next().await;
+                let took = began.elapsed();
+                assert!(took >= Duration::from_secs(1), "{took:?}");
+                began += took;
+            }
+            assert!(matches!(seconds, Seconds::Kernel(_)));
+        });
     }
 }

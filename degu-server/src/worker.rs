@@ -45,7 +45,7 @@ impl<A: App> Worker<A> {
         let state = Rc::new(WorkerState::new(self.server.clone(), self.options.clone(), self.index));
         let (sender, queue) = unbounded_channel();
         let beside = tokio::task::spawn_local(beside(sender)?);
-        let seconds = tokio::task::spawn_local(count_seconds(state.clone()));
+        let seconds = tokio::task::spawn_local(count_seconds(state.clone(), T::seconds()));
         let _ = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue)).await;
         seconds.abort();
         state.abort_all();
@@ -84,9 +84,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
 }
 
 /// Counts seconds, as long as there are connections.
-async fn count_seconds(state: Rc<WorkerState>) {
-    // Kept without connections too: otherwise a worker's descriptors were one fewer up to a second after its last one.
-    let mut seconds = Seconds::new();
+async fn count_seconds(state: Rc<WorkerState>, mut seconds: Seconds) {
     loop {
         while state.is_empty() {
             state.changed().await;

@@ -29,6 +29,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::options::ErrorReply;
+use crate::seconds::Seconds;
 use crate::state::{Phase, ServerState};
 use crate::stream::{PeerState, Transport};
 use crate::worker::Worker;
@@ -46,6 +47,11 @@ pub(crate) struct Queued {
 
 impl Transport for Pipe {
     type Accepted = Queued;
+
+    /// The clock of the simulation is that of its runtime.
+    fn seconds() -> Seconds {
+        Seconds::Runtime
+    }
 
     fn register(accepted: Queued) -> io::Result<(Self, Address, Option<Credentials>)> {
         accepted.registered.fetch_add(1, Relaxed);

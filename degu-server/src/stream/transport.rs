@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use degu_wire::Address;
 
 use crate::Credentials;
+use crate::seconds::Seconds;
 
 /// What is known of the peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,12 @@ pub(crate) enum PeerState {
 pub(crate) trait Transport: Sized + 'static {
     /// An accepted connection on its way to its worker's thread.
     type Accepted: Send + 'static;
+
+    /// Returns what counts the seconds of a worker with such connections. It holds a descriptor for as long as the worker
+    /// lives, so that the number of those does not depend on whether there are connections.
+    fn seconds() -> Seconds {
+        Seconds::of_kernel()
+    }
 
     /// Registers the connection with the runtime of this thread. Returns who the peer is, too.
     fn register(accepted: Self::Accepted) -> io::Result<(Self, Address, Option<Credentials>)>;
