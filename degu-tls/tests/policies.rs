@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::kit::pipe::{client, join, server};
-use crate::kit::{Cert, Clock, DAY, Key, NOW, Version, at, pem};
+use crate::kit::{Cert, Clock, DAY, Key, NOW, Version, at, crl_point, pem};
 use degu_tls::error::{Blame, Kind};
 use degu_tls::{Cas, ClientTls, Error, Identity, ServerTls};
 use rcgen::{ExtendedKeyUsagePurpose as Usage, IsCa};
@@ -392,6 +392,21 @@ fn the_newest_list_counts() {
             join(client(&call(cas).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
         assert_eq!(at_client.error().kind(), Kind::Revoked);
     }
+}
+
+#[test]
+fn lists_of_one_ca_for_different_certificates_all_count() {
+    let root = Cert::root("Root");
+    let (a, b) = ("http://ca.example/a.crl", "http://ca.example/b.crl");
+    let host = root.leaf("host", &|params| params.crl_distribution_points = vec![crl_point(b)]);
+    let meet = |revoked: &[&Cert]| {
+        let newer = root.crl_for(Some(a), &[], NOW - DAY, NOW + DAY);
+        let older = root.crl_for(Some(b), revoked, NOW - 2 * DAY, NOW + DAY);
+        let tls = call(root.cas("root").with_crl(newer).with_crl(older)).unwrap();
+        join(client(&tls, Some("host.example")), server(&serve(host.identity()).unwrap())).0
+    };
+    assert_eq!(meet(&[]).peer().0.unwrap().leaf(), &host.der);
+    assert_eq!(meet(&[&host]).error().kind(), Kind::Revoked);
 }
 
 #[test]

@@ -86,7 +86,12 @@ impl Store {
         // webpki takes the first list that a CA issued: the newest must stand first.
         lists.sort_by(|((one, _), ..), ((other, _), ..)| other.cmp(one));
         for ((_, next), source, list) in lists {
-            if self.crls.iter().any(|newer| newer.issuer() == list.issuer()) {
+            // A CA may have several lists, each for some of its certificates.
+            let replaces = |newer: &CertRevocationList<'_>| {
+                newer.issuer() == list.issuer()
+                    && newer.issuing_distribution_point() == list.issuing_distribution_point()
+            };
+            if self.crls.iter().any(replaces) {
                 continue;
             }
             if next <= der::date(now) {
@@ -149,6 +154,7 @@ impl Store {
         let index = self.anchors.iter().position(|anchor| anchor.subject.as_ref() == subject)?;
         Some(&self.labels[index].label)
     }
+
     /// Returns why a CA of this name was left out.
     pub(super) fn left_out(&self, subject: &[u8]) -> Option<&Error> {
         self.left_out.iter().find_map(|(name, why)| (**name == *subject).then_some(why))
@@ -157,7 +163,7 @@ impl Store {
     /// Returns whether a list names this certificate.
     pub(super) fn revokes(&self, certificate: &EndEntityCert<'_>) -> bool {
         let of_issuer = |crl: &&CertRevocationList<'_>| crl.issuer() == certificate.issuer();
-        self.crls.iter().find(of_issuer).is_some_and(|crl| matches!(crl.find_serial(certificate.serial()), Ok(Some(_))))
+        self.crls.iter().filter(of_issuer).any(|crl| matches!(crl.find_serial(certificate.serial()), Ok(Some(_))))
     }
 }
 

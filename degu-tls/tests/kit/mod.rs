@@ -13,9 +13,9 @@ use degu_tls::rustls::time_provider::TimeProvider;
 use degu_tls::rustls::{SupportedProtocolVersion, version};
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm,
-    SigningKey,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CrlIssuingDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm, SigningKey,
 };
 use time::OffsetDateTime;
 
@@ -201,6 +201,17 @@ impl Cert {
     }
 
     pub(crate) fn crl_issued(&self, revoked: &[&Cert], this_update: u64, next_update: u64) -> Vec<u8> {
+        self.crl_for(None, revoked, this_update, next_update)
+    }
+
+    /// A list for the certificates with this distribution point.
+    pub(crate) fn crl_for(
+        &self,
+        point: Option<&str>,
+        revoked: &[&Cert],
+        this_update: u64,
+        next_update: u64,
+    ) -> Vec<u8> {
         let revoked = revoked.iter().map(|cert| RevokedCertParams {
             serial_number: cert.params.serial_number.clone().expect("leaf() sets a serial number"),
             revocation_time: at(NOW - DAY),
@@ -211,7 +222,8 @@ impl Cert {
             this_update: at(this_update),
             next_update: at(next_update),
             crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
+            issuing_distribution_point: point
+                .map(|uri| CrlIssuingDistributionPoint { distribution_point: crl_point(uri), scope: None }),
             revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::PreSpecified(vec![1, 2, 3, 4]),
         };
@@ -257,6 +269,10 @@ impl Site {
         let builder = ClientTls::private(self.root.cas("root")).identity(cert.identity());
         builder.clock(Clock::now()).build_with(version.provider()).unwrap()
     }
+}
+
+pub(crate) fn crl_point(uri: &str) -> CrlDistributionPoint {
+    CrlDistributionPoint { uris: vec![uri.into()] }
 }
 
 pub(crate) fn leaf_params(name: &str, edit: Edit<'_>) -> CertificateParams {
