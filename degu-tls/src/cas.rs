@@ -1,4 +1,4 @@
-//! The certificate authorities that vouch for peers, and their revocation lists.
+//! The certificate authorities that vouch for peers, and their revocation lists: as files or memory give them, unchecked.
 
 use std::fmt;
 use std::fs;
@@ -34,14 +34,14 @@ use crate::source::{self, Source};
 /// ```
 #[derive(Clone, Default)]
 pub struct Cas {
-    /// What was asked for, in order: a reload does it again.
+    /// The calls that added something, in order. A reload repeats them.
     steps: Vec<Step>,
     pub(crate) cas: Vec<Ca>,
     pub(crate) crls: Vec<Crl>,
     pub(crate) any_time: bool,
 }
 
-/// How a file or a folder was read; `None` for what was given in memory.
+/// A call that read a file or a folder; `None` for one that was given a value in memory.
 type Step = Option<(fn(Cas, &Path) -> Result<Cas, Error>, PathBuf)>;
 
 #[derive(Clone)]
@@ -61,7 +61,7 @@ const MEMORY: Source = Source::Memory("the CAs in memory");
 const CRL_MEMORY: Source = Source::Memory("the revocation list in memory");
 
 impl Cas {
-    /// No CA yet: at least one must be added before a policy is built.
+    /// Returns an empty value. At least one CA must be added before a policy is built.
     pub fn new() -> Self {
         Self::default()
     }
@@ -167,7 +167,7 @@ impl Cas {
         self
     }
 
-    /// The labels, in order, one for each CA's certificate.
+    /// Returns the labels, in order, one for each CA's certificate.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = &str> {
         self.cas.iter().map(|ca| &*ca.label)
     }
@@ -181,7 +181,7 @@ impl Cas {
         Ok(())
     }
 
-    /// Does again all that was asked for.
+    /// Repeats all calls, so that changed files take effect.
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let mut again = Self { any_time: self.any_time, ..Self::default() };
         for step in &self.steps {
@@ -193,7 +193,7 @@ impl Cas {
         Ok(again)
     }
 
-    /// Where they come from, for a text: `the CAs of operators.pem, machines.pem`.
+    /// Returns where the CAs come from, for a text: `the CAs of operators.pem, machines.pem`.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<String> = Vec::new();
         for ca in &self.cas {
@@ -214,7 +214,7 @@ impl Cas {
 }
 
 impl fmt::Debug for Cas {
-    /// The labels; the certificates would be pages of numbers.
+    /// Shows the labels; the certificates would be pages of numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let labels: Vec<_> = self.labels().collect();
         f.debug_struct("Cas").field("labels", &labels).field("crls", &self.crls.len()).finish_non_exhaustive()

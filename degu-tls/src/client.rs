@@ -1,4 +1,4 @@
-//! The policy of a client.
+//! The policy of a client: which servers it trusts, and what it shows to them.
 
 use std::marker::PhantomData;
 use std::mem::discriminant;
@@ -20,7 +20,7 @@ use crate::policy::{self, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::{Crypto, Sha256};
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// Which servers a client trusts, and how it proves itself.
+/// A client's TLS policy: which servers it trusts, and how it proves who it is.
 ///
 /// There are four ways, and none without verification:
 ///
@@ -65,7 +65,7 @@ enum Servers {
     #[cfg(feature = "system")]
     System,
     Private(Cas),
-    /// The same without the name.
+    /// Private CAs, without a check of the name.
     Unnamed(Cas),
     Pinned(Vec<SpkiPin>),
 }
@@ -76,15 +76,15 @@ impl Servers {
     }
 }
 
-/// Servers are trusted as the operating system trusts them.
+/// Marks a [`ClientTlsBuilder`] that trusts servers as the operating system does.
 #[derive(Clone, Copy, Debug)]
 pub struct System(());
 
-/// Servers are trusted if private CAs vouch for them.
+/// Marks a [`ClientTlsBuilder`] that trusts servers for which private CAs vouch.
 #[derive(Clone, Copy, Debug)]
 pub struct Private(());
 
-/// Servers are trusted by their keys.
+/// Marks a [`ClientTlsBuilder`] that trusts servers by their keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Pinned(());
 
@@ -122,7 +122,7 @@ impl ClientTls {
         ClientTlsBuilder::new(Servers::Pinned(pins.into_iter().collect()))
     }
 
-    /// Whether the name of the server is checked. Never changes.
+    /// Returns whether the name of the server is checked. It never changes.
     pub fn checks_name(&self) -> bool {
         self.0.get().recipe.trust.checks_name()
     }
@@ -163,7 +163,7 @@ impl ClientTls {
         Ok(())
     }
 
-    /// The policy as it is now, for a driver to make one connection with.
+    /// Returns the current policy, for a driver to make one connection with.
     ///
     /// `name` is the DNS name or IP address (without a zone) that the caller connects to, or that it set in its place;
     /// `None` where there is none, as for a Unix socket or an address with a zone. `peer` is the whole address as text:
@@ -199,8 +199,8 @@ impl ClientTls {
     }
 }
 
-/// A stand-in that is never checked and never sent: rustls wants a name as the key of its cache of sessions, and puts no
-/// address into SNI (RFC 6066 §3).
+/// Returns a stand-in for a name, which is never checked and never sent: rustls wants a name as the key of its cache of
+/// sessions, and puts no address into SNI (RFC 6066 §3).
 fn unnamed(sha256: Sha256, peer: &str) -> ServerName<'static> {
     let hash = sha256.hash(peer.as_bytes());
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| hash[i]))))

@@ -1,7 +1,8 @@
-//! The little of DER that texts and the choice of a revocation list need; whether a peer is trusted never hangs on it.
+//! A reader of DER for texts, for the choice of a revocation list, and to recognise files. No decision to trust a peer
+//! depends on it.
 //!
-//! Everything read here has been parsed by webpki before, which is strict. So this reader only walks: what it does not
-//! understand is `None`, and the text says less.
+//! Certificates and lists were parsed by webpki before, which is strict. So this reader only walks: it returns `None` for
+//! what it does not understand, and the text says less.
 
 use rustls_pki_types::UnixTime;
 
@@ -13,12 +14,12 @@ const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
-/// Reads one element after the other.
+/// The rest of an input, of which one element after the other is read.
 #[derive(Clone, Copy)]
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The next element: its tag and its content.
+    /// Reads the next element, and returns its tag and its content.
     fn any(&mut self) -> Option<(u8, &'a [u8])> {
         let [tag, length, rest @ ..] = self.0 else { return None };
         let (length, rest) = match *length {
@@ -38,7 +39,7 @@ impl<'a> Reader<'a> {
         Some((*tag, content))
     }
 
-    /// The content of the next element, if it has this tag; otherwise nothing is consumed.
+    /// Reads the next element if it has this tag, and returns its content. Otherwise nothing is consumed.
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let mut ahead = *self;
         let (found, content) = ahead.any()?;
@@ -106,7 +107,7 @@ pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
     Some((modulus.len() - zeros) * 8 - first.leading_zeros() as usize)
 }
 
-/// A distinguished name as text, such as `CN=device-7, O=Example`; at most 160 characters, all of them printable.
+/// Returns a distinguished name as text, such as `CN=device-7, O=Example`: at most 160 characters, all of them printable.
 pub(crate) fn name(contents: &[u8]) -> String {
     let mut text = String::new();
     let mut sets = Reader(contents);
@@ -131,7 +132,8 @@ pub(crate) fn name(contents: &[u8]) -> String {
 
 const LONGEST: usize = 160;
 
-/// What may stand in a log line: a bidirectional override is no control character to Rust, but is to a terminal.
+/// Replaces a character that must not stand in a log line. A bidirectional override is no control character to Rust, but it
+/// is to a terminal.
 pub(crate) fn printable(character: char) -> char {
     match character {
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
@@ -140,7 +142,7 @@ pub(crate) fn printable(character: char) -> char {
     }
 }
 
-/// The short name of an attribute type (RFC 4519 §2).
+/// Returns the short name of an attribute type (RFC 4519 §2).
 fn attribute(oid: &[u8]) -> &'static str {
     match oid {
         [0x55, 0x04, 0x03] => "CN",
@@ -156,8 +158,8 @@ fn attribute(oid: &[u8]) -> &'static str {
     }
 }
 
-/// When a revocation list was issued and when the next one is due (RFC 5280 §5.1.2.4 and §5.1.2.5), in the form of
-/// [`date`], which sorts by time.
+/// Returns when a revocation list was issued and when the next one is due (RFC 5280 §5.1.2.4 and §5.1.2.5), in the form
+/// of [`date`], which sorts by time.
 pub(crate) fn crl_updates(crl: &[u8]) -> Option<(String, String)> {
     let mut list = Reader(Reader(Reader(crl).take(SEQUENCE)?).take(SEQUENCE)?);
     let _version = list.take(INTEGER);
@@ -166,7 +168,7 @@ pub(crate) fn crl_updates(crl: &[u8]) -> Option<(String, String)> {
     Some((time(&mut list)?, time(&mut list)?))
 }
 
-/// UTCTime or GeneralizedTime, in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC.
+/// Reads a UTCTime or GeneralizedTime in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC.
 fn time(reader: &mut Reader<'_>) -> Option<String> {
     let (tag, content) = reader.any()?;
     let century: &[u8] = match (tag, content.first()?) {
@@ -184,10 +186,10 @@ fn time(reader: &mut Reader<'_>) -> Option<String> {
     Some(format!("{}-{}-{} {}:{}:{} UTC", &day[..4], &day[4..6], &day[6..], &clock[..2], &clock[2..4], &clock[4..]))
 }
 
-/// Days from 0000-03-01 to 1970-01-01.
+/// The days from 0000-03-01 to 1970-01-01.
 const EPOCH: u64 = 719_468;
 
-/// A time as text, such as `2026-11-22 07:45:33 UTC` (Howard Hinnant's `civil_from_days`).
+/// Returns a time as text, such as `2026-11-22 07:45:33 UTC` (Howard Hinnant's `civil_from_days`).
 pub(crate) fn date(time: UnixTime) -> String {
     let (days, rest) = (time.as_secs() / 86_400 + EPOCH, time.as_secs() % 86_400);
     // 146,097 days are 400 years.

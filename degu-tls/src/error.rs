@@ -1,4 +1,4 @@
-//! One error type: what is wrong, by whose fault, what to do, and the alert that crossed the wire.
+//! The error type: what is wrong, whose fault it is, what to do, and the alert that crossed the wire.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::AlertDescription;
 
-/// Why a policy could not be built, or why a handshake failed.
+/// The reason why a policy could not be built, or why a handshake failed; or a warning, where that was no reason.
 ///
 /// [`Display`](fmt::Display) says what is wrong, with the names of files, CAs and certificates; [`explain`](Self::explain)
 /// adds what to do about it. What comes from the peer's certificate is shortened and escaped, so that both can go into
@@ -32,7 +32,7 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// By whose fault.
+/// The party whose fault an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Blame {
     /// The peer: its certificate, or what it did in the handshake.
@@ -66,22 +66,22 @@ impl Error {
         self
     }
 
-    /// What is wrong, for a `match`.
+    /// Returns what is wrong, for a `match`.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// By whose fault.
+    /// Returns whose fault it is.
     pub fn blame(&self) -> Blame {
         self.0.blame
     }
 
-    /// The alert that the peer sent, if it is the peer that refused us ([`Kind::Refused`]).
+    /// Returns the alert that the peer sent, if the peer refused us ([`Kind::Refused`]).
     pub fn alert(&self) -> Option<AlertDescription> {
         self.0.alert
     }
 
-    /// What is wrong and what to do about it, in a sentence for a person.
+    /// Returns what is wrong and what to do about it, in a sentence for a person.
     pub fn explain(&self) -> String {
         let advice = match self.0.alert {
             Some(alert) => alert_advice(alert),
@@ -92,7 +92,7 @@ impl Error {
 }
 
 impl fmt::Debug for Error {
-    /// What [`explain`](Error::explain) says: `main` prints an error in this form.
+    /// Writes what [`explain`](Error::explain) returns, because `main` prints an error in this form.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.explain())
     }
@@ -112,7 +112,7 @@ impl StdError for Error {
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $name:ident $advice:literal,)*) => {
-        /// What is wrong. [`Error::blame`] says whether a certificate is ours or the peer's.
+        /// The kind of an [`Error`]. [`Error::blame`] tells whether a certificate is ours or the peer's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind {
@@ -123,7 +123,7 @@ macro_rules! kinds {
             /// Every kind, for tables and metrics.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// What to do, in a clause that follows a semicolon. Empty where nothing can be done but to try again.
+            /// Returns what to do, as a clause that follows a semicolon. It is empty where all that helps is to try again.
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)* }
             }
@@ -212,7 +212,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The name of an alert as RFC 8446 §6 and RFC 5246 §7.2 write it, such as `unknown_ca`.
+/// Returns the name of an alert as RFC 8446 §6 and RFC 5246 §7.2 write it, such as `unknown_ca`.
 ///
 /// ```
 /// use degu_tls::{error::alert_name, rustls::AlertDescription};
@@ -229,7 +229,7 @@ pub fn alert_name(alert: AlertDescription) -> String {
     }
 }
 
-/// The words of a name of rustls, such as `UnknownPSKIdentity`, in lower case.
+/// Returns the words of a name of rustls, such as `UnknownPSKIdentity`, in lower case.
 pub(crate) fn words(name: &str, separator: char) -> String {
     let mut text = String::new();
     let mut before = None;
@@ -247,7 +247,7 @@ pub(crate) fn words(name: &str, separator: char) -> String {
     text
 }
 
-/// What an alert that the peer sent most likely means for our side.
+/// Returns what an alert that the peer sent most likely means for our side.
 const fn alert_advice(alert: AlertDescription) -> &'static str {
     use AlertDescription as A;
     match alert {

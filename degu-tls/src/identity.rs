@@ -1,4 +1,4 @@
-//! What we show to a peer: a certificate chain and its key.
+//! The identity that we show to peers: a certificate chain and its key.
 
 use std::fmt;
 use std::path::Path;
@@ -50,7 +50,7 @@ impl Identity {
         Self::new(source, key_source, chain, key)
     }
 
-    /// The same from PEM texts in memory. A policy with it can be replaced, not reloaded.
+    /// Reads the same from PEM texts in memory. A policy with it can be replaced, not reloaded.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Identity {
         Self::from_der(chain, source::key(key.as_ref(), &MEMORY)?)
     }
 
-    /// The same from DER: the own certificate first. A policy with it can be replaced, not reloaded.
+    /// Takes the same in DER, the own certificate first. A policy with it can be replaced, not reloaded.
     ///
     /// # Errors
     ///
@@ -92,7 +92,7 @@ impl Identity {
         self
     }
 
-    /// The certificates, the own one first.
+    /// Returns the certificates, the own one first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }

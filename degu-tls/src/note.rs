@@ -1,4 +1,4 @@
-//! What the verifier tells the driver past rustls, which throws a verified path away.
+//! The slot in which the verifier leaves its verdict for the driver, because rustls throws a verified path away.
 //!
 //! rustls calls the verifier from inside `process_new_packets`, on the thread that drives the connection. So the verifier
 //! leaves its outcome in a slot of that thread, and [`noted`] clears the slot before and empties it after. A note that
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
-/// What the verifier said while a connection was driven.
+/// The verdict of a verifier while a connection was driven.
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
     /// A verifier accepted this peer.

@@ -1,4 +1,4 @@
-//! Who is at the other end.
+//! The identity of a peer.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use rustls_pki_types::CertificateDer;
 
 use crate::SpkiPin;
 
-/// The certificate that the peer proved to hold the key of, and who vouched for it.
+/// The certificate whose key the peer proved to hold, and the CA that vouched for it.
 ///
 /// It is parsed once, when the handshake is done; none of its accessors fails. There is no common name among them, on
 /// purpose: what identifies a peer is a subjectAltName or the key, and the CA that vouched for it.
@@ -30,7 +30,7 @@ pub struct PeerIdentity {
     pub(crate) uri_names: Box<[Box<str>]>,
     pub(crate) serial: Box<[u8]>,
     pub(crate) subject: Box<[u8]>,
-    /// As the peer sent it, the leaf first; never empty.
+    /// The chain that the peer sent, the leaf first; never empty.
     pub(crate) chain: Box<[CertificateDer<'static>]>,
 }
 
@@ -42,55 +42,58 @@ pub(crate) struct VouchedBy {
 }
 
 impl PeerIdentity {
-    /// The label of the CA that vouched for the peer: the stem of the file that it came from, or what
+    /// Returns the label of the CA that vouched for the peer: the stem of the file that it came from, or what
     /// [`Cas::add`](crate::Cas::add) was given. `None` if the peer was verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)
     }
 
-    /// The SHA-256 of that CA's SubjectPublicKeyInfo, which stays the same when the CA's certificate is renewed or its
-    /// file is renamed.
+    /// Returns the SHA-256 of that CA's SubjectPublicKeyInfo, which stays the same when the CA's certificate is renewed or
+    /// its file is renamed.
     pub fn ca_spki_sha256(&self) -> Option<[u8; 32]> {
         self.ca.as_ref().map(|ca| *ca.spki.as_bytes())
     }
 
-    /// The SHA-256 of the peer's own SubjectPublicKeyInfo, which stays the same when its certificate is renewed for the
-    /// same key.
+    /// Returns the SHA-256 of the peer's own SubjectPublicKeyInfo, which stays the same when its certificate is renewed for
+    /// the same key.
     pub fn spki_sha256(&self) -> [u8; 32] {
         *self.spki.as_bytes()
     }
 
-    /// The same as a pin, to be written down or compared.
+    /// Returns the same as a pin, to be written down or compared.
     pub fn pin(&self) -> SpkiPin {
         self.spki
     }
 
-    /// The DNS names among the subjectAltNames, in order; `*.example.com` as it stands. What is no DNS name is left out.
+    /// Returns the DNS names among the subjectAltNames, in order; `*.example.com` as it stands. Names that are no DNS names
+    /// are left out.
     pub fn dns_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.dns_names.iter().map(|name| &**name)
     }
 
-    /// The URIs among the subjectAltNames, in order, as they stand: nothing but UTF-8 is promised.
+    /// Returns the URIs among the subjectAltNames, in order, as they stand: nothing but UTF-8 is promised.
     pub fn uri_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.uri_names.iter().map(|name| &**name)
     }
 
-    /// The serial number as the certificate has it: big-endian, two's complement. Unique only together with its issuer.
+    /// Returns the serial number as the certificate has it: big-endian, two's complement. It is unique only together with
+    /// its issuer.
     pub fn serial(&self) -> &[u8] {
         &self.serial
     }
 
-    /// The content of the subject in DER, without its outer SEQUENCE; empty where the names stand in subjectAltName.
+    /// Returns the content of the subject in DER, without its outer SEQUENCE; empty where the names stand in
+    /// subjectAltName.
     pub fn subject_der(&self) -> &[u8] {
         &self.subject
     }
 
-    /// The peer's own certificate.
+    /// Returns the peer's own certificate.
     pub fn leaf(&self) -> &CertificateDer<'static> {
         &self.chain[0]
     }
 
-    /// All certificates that the peer sent, its own first. Only the own one is known to be verified: the path to
+    /// Returns all certificates that the peer sent, its own first. Only its own is known to be verified: the path to
     /// [`ca`](Self::ca) may use fewer of the others, in another order.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain

@@ -26,18 +26,18 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 pub struct SpkiPin([u8; 32]);
 
 impl SpkiPin {
-    /// From the 32 bytes of the hash.
+    /// Makes a pin of the 32 bytes of the hash.
     pub const fn from_sha256(hash: [u8; 32]) -> Self {
         Self(hash)
     }
 
-    /// The 32 bytes of the hash.
+    /// Returns the 32 bytes of the hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// The text is no pin: it must be `sha256/` and 44 characters of base64 with padding (RFC 4648 §4).
+/// The error for a text that is no pin: it must be `sha256/` and 44 characters of base64 with padding (RFC 4648 §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PinError;
 

@@ -1,4 +1,4 @@
-//! What both sides' policies share: options, how a policy is built, and the slot in which a reload swaps it.
+//! The parts that both sides' policies share: options, the build, and the slot in which a reload swaps a policy.
 
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -16,7 +16,7 @@ use crate::verify::Verifier;
 /// The one protocol of the application layer (RFC 7301 §6).
 pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
 
-/// What a builder collects, apart from identities and trust.
+/// The options of a builder, apart from identities and trust.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) tls13_only: bool,
@@ -65,7 +65,7 @@ macro_rules! option_methods {
 }
 pub(crate) use option_methods;
 
-/// What a builder has collected for one side of a connection.
+/// All that a builder has collected for one side of a connection.
 pub(crate) trait Recipe: fmt::Debug + Sized {
     type Config;
 

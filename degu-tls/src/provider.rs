@@ -1,4 +1,4 @@
-//! Which cryptography: a provider by feature or by parameter, cut down to what Degu speaks.
+//! The cryptography provider, chosen by feature or by parameter, cut down to what Degu speaks.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use rustls::{CipherSuite, SupportedCipherSuite};
 
 use crate::error::{Error, Kind};
 
-/// The provider of the features: aws-lc-rs if it is on, otherwise ring. The process default is neither read nor set.
+/// Returns the provider of the features: aws-lc-rs if it is on, otherwise ring. The process default is neither read nor set.
 #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
 pub(crate) fn by_feature() -> Arc<CryptoProvider> {
     #[cfg(feature = "aws-lc-rs")]
@@ -18,7 +18,7 @@ pub(crate) fn by_feature() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// ECDHE with an AEAD of a full tag, by name: a provider may bring suites that nobody has thought of here.
+/// The suites with ECDHE and an AEAD of a full tag, by name, because a provider may bring suites unknown here.
 const SUITES: &[CipherSuite] = &[
     CipherSuite::TLS13_AES_256_GCM_SHA384,
     CipherSuite::TLS13_AES_128_GCM_SHA256,

@@ -1,4 +1,4 @@
-//! The policy of a server.
+//! The policy of a server: what it shows to clients, and which clients it accepts.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::policy::{self, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::Crypto;
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// How a server proves itself, and who may call it.
+/// A server's TLS policy: how it proves who it is, and which clients it accepts.
 ///
 /// TLS 1.3 and 1.2, with ECDHE and an AEAD; no renegotiation, no compression, no early data. A clone is the same policy:
 /// what [`reload`](Self::reload) and [`replace`](Self::replace) change, all clones see, for new connections.
@@ -59,11 +59,11 @@ struct Recipe {
     options: Options,
 }
 
-/// The choice about clients has not been made.
+/// Marks a [`ServerTlsBuilder`] whose choice about clients has not been made.
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided(());
 
-/// The choice about clients has been made.
+/// Marks a [`ServerTlsBuilder`] whose choice about clients has been made.
 #[derive(Clone, Copy, Debug)]
 pub struct Decided(());
 
@@ -84,7 +84,7 @@ impl ServerTls {
         }
     }
 
-    /// Whether every client has a certificate that one of the [`Cas`] vouches for. Never changes.
+    /// Returns whether every client must have a certificate for which one of the [`Cas`] vouches. It never changes.
     pub fn requires_clients(&self) -> bool {
         self.0.get().verifier.is_some()
     }
@@ -139,7 +139,7 @@ impl ServerTls {
         self.0.get().verifier.as_ref().is_some_and(|verifier| verifier.revokes(peer))
     }
 
-    /// The policy as it is now, for a driver to accept one connection with.
+    /// Returns the current policy, for a driver to accept one connection with.
     pub fn accept(&self) -> drive::Accept {
         let policy = self.0.get();
         let options = &policy.recipe.options;
@@ -149,14 +149,14 @@ impl ServerTls {
 }
 
 impl ServerTlsBuilder<Undecided> {
-    /// Every client must show a certificate that one of these CAs vouches for, and prove that it holds the key. The
+    /// Requires of every client a certificate for which one of these CAs vouches, and the proof that it holds the key. The
     /// name in it is not compared with anything: see [`PeerIdentity`](crate::PeerIdentity).
     pub fn require_clients(mut self, cas: Cas) -> ServerTlsBuilder<Decided> {
         self.recipe.clients = Some(cas);
         ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
     }
 
-    /// Anyone may call. No certificate is asked for, and there is no peer identity.
+    /// Accepts every client. No certificate is asked for, and there is no peer identity.
     pub fn allow_unauthenticated_clients(self) -> ServerTlsBuilder<Decided> {
         ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
     }
@@ -252,7 +252,7 @@ impl policy::Recipe for Recipe {
     }
 }
 
-/// The one certificate, whatever name is asked for.
+/// A resolver that gives the one certificate, whatever name is asked for.
 #[derive(Debug)]
 struct OneKey {
     key: Arc<CertifiedKey>,

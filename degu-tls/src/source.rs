@@ -1,4 +1,4 @@
-//! Where certificates, keys and lists come from, and how PEM becomes DER.
+//! Files of certificates, keys and lists: reading them, from PEM to DER, and naming what is none of these.
 
 use std::fmt;
 use std::fs;
@@ -10,11 +10,11 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use crate::der;
 use crate::error::{Blame, Error, Kind};
 
-/// What to name in an error, and what to read again on a reload.
+/// The origin of certificates or a key: what an error names, and what a reload reads again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
-    /// Given by the program; the text says as what.
+    /// A value that the program gave; the text is for errors.
     Memory(&'static str),
 }
 
@@ -79,7 +79,8 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
     Err(error)
 }
 
-/// Forms that other tools write. The parser skips what it does not know, so that a section would be missing without notice.
+/// The marks of forms that other tools write. The parser skips what it does not know, so that a section would be missing
+/// without notice.
 const FOREIGN: [(&[u8], &str); 6] = [
     (
         b"\xef\xbb\xbf-----BEGIN ",
@@ -125,7 +126,8 @@ fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
 
 const PKCS12: &str = "is PKCS #12, not PEM: convert it with `openssl pkcs12 -in FILE -nodes -out FILE.pem`";
 
-/// A text could begin with `0`, but hardly with the long form of a length after it, or with an INTEGER of one byte.
+/// Returns whether the bytes begin as DER does. A text could begin with `0`, but hardly with the long form of a length after
+/// it, or with an INTEGER of one byte.
 fn is_der(bytes: &[u8]) -> bool {
     matches!(bytes, [der::SEQUENCE, 0x80..=0xff, ..] | [der::SEQUENCE, _, der::INTEGER, 1, ..])
 }

@@ -1,4 +1,4 @@
-//! Who the peer is, and what became of a handshake that failed.
+//! The end of a handshake: the peer's identity, or the error.
 
 use std::fmt;
 use std::io;
@@ -16,10 +16,10 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
-/// Says who the peer of a connection is, and makes errors of what rustls reports.
+/// What one connection needs to identify its peer, and to make errors of what rustls reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
-    /// None if the peer needs no certificate.
+    /// `None` if the peer needs no certificate.
     verifier: Option<Arc<Verifier>>,
     peer: Side,
     name: Option<ServerName<'static>>,
@@ -38,7 +38,7 @@ impl Judge {
         Self { verifier, peer, name, require_alpn: options.require_alpn, clock: options.clock.clone() }
     }
 
-    /// Who the peer is, once the handshake is done; `None` if the policy asks for no certificate.
+    /// Returns the peer's identity when the handshake is done; `None` if the policy asks for no certificate.
     ///
     /// rustls asks no verifier about a resumed session: its certificate is judged again here, at the time of now. So is
     /// one whose note is missing or is not of this policy and this chain.
@@ -75,8 +75,8 @@ impl Judge {
         }
     }
 
-    /// The error for what rustls reports, during the handshake or after it. An alert after it, in place of the first
-    /// response, is how a client learns under TLS 1.3 that it was refused.
+    /// Returns the error for what rustls reports, during the handshake or after it. Under TLS 1.3 a client learns that it was
+    /// refused by an alert after its handshake, in place of the first response.
     pub(crate) fn fault(&self, error: rustls::Error, note: Option<Note>) -> Error {
         use rustls::Error as E;
         if let Some(Note::Refused(refused)) = note {
@@ -124,7 +124,7 @@ impl Judge {
     }
 }
 
-/// What rustls found, whose names are sentences without spaces.
+/// Returns the words of what rustls found, whose names are sentences without spaces.
 fn found(name: impl fmt::Debug) -> String {
     let text = words(&format!("{name:?}"), ' ');
     text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")

@@ -1,4 +1,4 @@
-//! What a driver needs to make a handshake: no socket, no runtime.
+//! Handshakes and the bytes after them, for drivers: without a socket, without a runtime.
 //!
 //! A driver takes [`ServerTls::accept`](crate::ServerTls::accept) or [`ClientTls::connect`](crate::ClientTls::connect) for
 //! each connection, which is the policy at that moment. [`Handshake`] then owns the rustls connection and reads and writes
@@ -47,13 +47,14 @@ pub use secured::Secured;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Accept {
-    /// For a `rustls::ServerConnection` that is driven without a [`Handshake`]: nothing says who its client is.
+    /// The configuration for a `rustls::ServerConnection` that is driven without a [`Handshake`]. Its client is not
+    /// identified.
     pub config: Arc<ServerConfig>,
     pub(crate) judge: Judge,
 }
 
 impl Accept {
-    /// A handshake that has not begun.
+    /// Returns a handshake that has not begun.
     ///
     /// # Errors
     ///
@@ -67,15 +68,15 @@ impl Accept {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connect {
-    /// For a `rustls::ClientConnection` that is driven without a [`Handshake`].
+    /// The configuration for a `rustls::ClientConnection` that is driven without a [`Handshake`].
     pub config: Arc<ClientConfig>,
-    /// To be given to rustls with it. Where the policy checks no name, it is a stand-in.
+    /// The name to give to rustls with it. Where the policy checks no name, it is a stand-in.
     pub name: ServerName<'static>,
     pub(crate) judge: Judge,
 }
 
 impl Connect {
-    /// A handshake that has not begun.
+    /// Returns a handshake that has not begun.
     ///
     /// # Errors
     ///
@@ -85,7 +86,7 @@ impl Connect {
     }
 }
 
-/// Whether there is more to do.
+/// The state of a handshake after [`Handshake::advance`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The handshake is done, and all of it was written.
@@ -159,7 +160,8 @@ impl Handshake {
         })
     }
 
-    /// A peer that refuses us sends an alert and closes: our writing fails, but what it said can be read.
+    /// Returns the error for a write that failed. A peer that refuses us sends an alert and closes, so that the alert can
+    /// still be read.
     fn why(&mut self, io: &mut (impl Read + Write), error: io::Error) -> Error {
         while matches!(self.connection.read_tls(io), Ok(1..)) {
             if let Err(said) = self.process(io) {
@@ -176,12 +178,12 @@ impl Handshake {
         let _ = io.flush();
     }
 
-    /// Whether the socket must become writable before there is progress; otherwise it must become readable.
+    /// Returns whether the socket must become writable before there is progress. Otherwise it must become readable.
     pub fn wants_write(&self) -> bool {
         self.connection.wants_write()
     }
 
-    /// The connection, and who is at its other end; `None` if the policy asks for no certificate.
+    /// Returns the connection and the peer's identity, which is `None` if the policy asks for no certificate.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Bytes over a connection whose handshake is done.
+//! Reading and writing over a connection whose handshake is done.
 
 use std::fmt;
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
@@ -10,11 +10,11 @@ use super::{Handshake, Judge};
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
-/// So many bytes are encrypted and written together: four records.
+/// The number of bytes that are encrypted and written together: four records.
 const ROOM: usize = 64 * 1024;
-/// So many where the socket takes less than it is given, so that what it took shows soon.
+/// The same where the socket takes less than it is given, so that the caller soon hears what it took.
 const LITTLE: usize = 4 * 1024;
-/// Of so many pieces: as many as a connection of degu-wire gives at once.
+/// The number of pieces that are encrypted together: as many as a connection of degu-wire gives at once.
 const PIECES: usize = 17;
 
 /// A connection whose handshake is done: bytes in, bytes out, over whatever implements [`Read`] and [`Write`].
@@ -84,16 +84,16 @@ pub struct Secured {
     connection: Connection,
     judge: Judge,
     peer: Option<Arc<PeerIdentity>>,
-    /// What was wrong with input behind bytes that were given first.
+    /// The fault of input that follows bytes which were given to the caller first.
     fault: Option<Error>,
-    /// Bytes that were encrypted, and whose caller has not heard of it yet.
+    /// The number of bytes that were encrypted and not yet reported to the caller.
     accepted: usize,
-    /// How many to encrypt at once.
+    /// The number of bytes to encrypt at once.
     room: usize,
 }
 
 impl Handshake {
-    /// The connection for bytes, and who is at its other end.
+    /// Returns the connection for bytes, which knows the peer's identity.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Handshake {
 }
 
 impl Secured {
-    /// Who is at the other end; `None` if the policy asks for no certificate.
+    /// Returns the peer's identity; `None` if the policy asks for no certificate.
     pub const fn peer(&self) -> Option<&Arc<PeerIdentity>> {
         self.peer.as_ref()
     }
@@ -116,8 +116,8 @@ impl Secured {
         &self.connection
     }
 
-    /// Gives what has come to `take`, which says how much of it it took, and reads once if there is nothing. 0 bytes are
-    /// the end, of which the peer told (close_notify).
+    /// Gives received bytes to `take`, which returns how many it took, and reads from the socket once if there are none.
+    /// Returns 0 at the end that the peer announced (close_notify).
     ///
     /// # Errors
     ///
@@ -166,13 +166,14 @@ impl Secured {
         }
     }
 
-    /// Whether bytes are here that were not given yet, or the end: [`read`](Self::read) will not read.
+    /// Returns whether received bytes or the end are still to be given, so that [`read`](Self::read) will not read from the
+    /// socket.
     pub fn has_input(&mut self) -> bool {
         self.fault.is_some()
             || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Writes some of the pieces, and says how many bytes. All of those have been given to the socket.
+    /// Writes some of the pieces, and returns how many bytes. All of those have been given to the socket.
     ///
     /// It takes the first 17 that are not empty, and of those at most 64 KiB, less where the socket takes little; none
     /// only where all are empty.

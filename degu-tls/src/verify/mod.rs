@@ -1,4 +1,4 @@
-//! The one routine that judges peers: rustls asks it during a handshake, we ask it again after a resumption.
+//! The verifier, the one routine that judges peers: rustls asks it during a handshake, we ask it again after a resumption.
 //!
 //! These are the most security-critical lines of the project. What they decide and what webpki decides is compared with
 //! RFC 5280 section by section in [`rfc5280`](crate::rfc5280).
@@ -10,6 +10,7 @@
 //!                                                                 └── PeerIdentity or Refusal
 //! ```
 
+mod fitness;
 mod refusal;
 mod store;
 #[cfg(test)]
@@ -27,12 +28,13 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::der;
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::note::{self, Note};
 use crate::peer::PeerIdentity;
 use crate::pin::SpkiPin;
 use crate::provider::Crypto;
+use fitness::weak_rsa;
+pub(crate) use fitness::{own_fitness, parse};
 use refusal::Chain;
 pub(crate) use refusal::{Refusal, kind_of};
 pub(crate) use store::Store;
@@ -62,82 +64,14 @@ impl fmt::Display for Side {
     }
 }
 
-/// What a certificate is fit for, apart from who issued it: webpki says so when it is given no anchor.
-///
-/// The order of its checks makes the answer: the validity first, then whether it is a CA's (`CaUsedAsEndEntity`), then
-/// the extended key usage. A certificate that passes all of them ends as `UnknownIssuer`.
-pub(crate) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
-    match certificate.verify_for_usage(&[], &[], &[], now, side.usage(), None, None) {
-        Err(error) => error,
-        // Without an anchor there is no path.
-        Ok(_) => webpki::Error::UnknownIssuer,
-    }
-}
-
-/// Parses a certificate of our own. `what` is what an error calls it, such as `certificate 2 of chain.pem`.
-pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEntityCert<'a>, Error> {
-    EndEntityCert::try_from(der).map_err(|error| {
-        let subject = der::subject(der).map(der::name).unwrap_or_default();
-        let text = match error {
-            webpki::Error::UnsupportedCertVersion => format!(
-                "{what} ({subject}) is X.509 version 1 or 2, which cannot say what it is for: issue it as version 3 \
-                 (`openssl x509 -req` does with `-extfile`)"
-            ),
-            _ => format!("{what} is malformed ({error})"),
-        };
-        Error::caller(Kind::Malformed, text).with_source(error)
-    })
-}
-
-/// The same for a certificate of our own, which must be in date and have a key that is not weak. `any_time` judges it at
-/// the nearest time at which it is in date.
-pub(crate) fn own_fitness(
-    certificate: &EndEntityCert<'_>,
-    what: &str,
-    now: UnixTime,
-    side: Side,
-    any_time: bool,
-) -> Result<webpki::Error, Error> {
-    if let Some(bits) = weak_rsa(certificate) {
-        return Err(Error::caller(Kind::WeakKey, format!("{what} has an RSA key of {bits} bits")));
-    }
-    let found = match fitness(certificate, now, side) {
-        webpki::Error::CertExpired { not_after, .. } if any_time => fitness(certificate, not_after, side),
-        webpki::Error::CertNotValidYet { not_before, .. } if any_time => fitness(certificate, not_before, side),
-        found => found,
-    };
-    match out_of_date(&found) {
-        Some((kind, text)) => Err(Error::caller(kind, format!("{what} {text}"))),
-        None => Ok(found),
-    }
-}
-
-/// The text that follows the name of a certificate that is not in date.
-fn out_of_date(error: &webpki::Error) -> Option<(Kind, String)> {
-    match error {
-        webpki::Error::CertExpired { not_after, .. } => {
-            Some((Kind::Expired, format!("expired on {}", der::date(*not_after))))
-        }
-        webpki::Error::CertNotValidYet { not_before, .. } => {
-            Some((Kind::NotYetValid, format!("is not valid before {}", der::date(*not_before))))
-        }
-        _ => None,
-    }
-}
-
-/// The size of an RSA key under 2048 bits, which webpki itself does not refuse in a leaf.
-pub(crate) fn weak_rsa(certificate: &EndEntityCert<'_>) -> Option<usize> {
-    der::rsa_bits(&certificate.subject_public_key_info()).filter(|bits| *bits < 2048)
-}
-
-/// What makes a peer trusted.
+/// The reason to trust a peer.
 #[derive(Debug)]
 pub(crate) enum Trust {
     /// A chain to one of these CAs; for a server, the name too unless it was switched off.
     Private { store: Store, check_name: bool },
     /// One of these keys.
     Pinned(Vec<SpkiPin>),
-    /// Whatever the operating system trusts.
+    /// The operating system's own judgement.
     #[cfg(feature = "system")]
     System(rustls_platform_verifier::Verifier),
 }
@@ -149,11 +83,11 @@ pub(crate) struct Verifier {
     /// The side that is judged.
     pub(crate) peer: Side,
     crypto: Crypto,
-    /// What tells this verifier from all others.
+    /// The number of this verifier, which no other has.
     pub(crate) id: u64,
 }
 
-/// Counts verifiers: an address could be given out twice.
+/// The number of the next verifier. An address in memory could be given out twice.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Verifier {
@@ -220,7 +154,7 @@ impl Verifier {
         peer.chain().iter().any(revokes)
     }
 
-    /// The text for a refusal: what only this verifier knows of the chain and of the CAs.
+    /// Returns the error for a refusal, with what only this verifier knows of the chain and of the CAs.
     pub(crate) fn explain(
         &self,
         refusal: &Refusal,
@@ -258,7 +192,7 @@ impl Verifier {
     }
 }
 
-/// What both of rustls's traits ask for: that the peer holds the key of its certificate.
+/// The methods of both of rustls's traits that check the proof that the peer holds the key of its certificate.
 macro_rules! handshake_signatures {
     () => {
         fn verify_tls12_signature(

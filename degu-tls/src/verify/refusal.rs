@@ -1,4 +1,4 @@
-//! Why a peer is refused: the alert that it is told, and the text that we say.
+//! Refusals: from what webpki finds to the alert for the peer and to the text of our error.
 
 use std::sync::Arc;
 
@@ -6,21 +6,22 @@ use rustls::{CertificateError, OtherError};
 use rustls_pki_types::{CertificateDer, ServerName};
 use webpki::{EndEntityCert, Error as Pki};
 
-use super::{Side, Store, fitness, out_of_date, weak_rsa};
+use super::fitness::{fitness, out_of_date, weak_rsa};
+use super::{Side, Store};
 use crate::der;
 use crate::error::{Error, Kind};
 use crate::pin::SpkiPin;
 
-/// What the routine found.
+/// The verifier's reason to refuse a peer.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// By webpki's judgement.
+    /// An error of webpki.
     Pki(Pki),
     /// An RSA key of so many bits.
     WeakKey(usize),
     /// A key that is not pinned.
     Pin(SpkiPin),
-    /// By the judgement of the platform.
+    /// An error of the platform's verifier.
     #[cfg(feature = "system")]
     System(rustls::Error),
 }
@@ -39,7 +40,7 @@ impl From<rustls::Error> for Refusal {
 }
 
 impl Refusal {
-    /// The error for rustls, from which the alert to the peer follows.
+    /// Returns the error for rustls, from which the alert to the peer follows.
     pub(crate) fn into_rustls(self) -> rustls::Error {
         use CertificateError as C;
         rustls::Error::InvalidCertificate(match self {
@@ -56,7 +57,8 @@ impl Refusal {
     }
 }
 
-/// What webpki's errors are to us and to rustls, whose own mapping is private and sends many to `certificate_unknown`.
+/// Returns our kind of a webpki error, and the error for rustls. rustls's own mapping is private, and makes
+/// `certificate_unknown` of many.
 fn classify(error: Pki) -> (Kind, CertificateError) {
     use CertificateError as C;
     match error {
@@ -103,7 +105,7 @@ fn classify(error: Pki) -> (Kind, CertificateError) {
     }
 }
 
-/// The platform's verifier wraps a wrong extended key usage in an error of its own, whose type is private.
+/// Returns whether the platform means a wrong extended key usage. It wraps that in an error of its own, whose type is private.
 #[cfg(feature = "system")]
 fn is_wrong_usage(error: &CertificateError) -> bool {
     match error {
@@ -125,7 +127,7 @@ fn of_system(error: &rustls::Error) -> (Kind, String) {
     (kind, format!("is not accepted by the system ({error})"))
 }
 
-/// The kind of an error that rustls or the platform found.
+/// Returns our kind of an error that rustls or the platform found.
 pub(crate) fn kind_of(error: &CertificateError) -> Kind {
     use CertificateError as C;
     match error {
@@ -147,7 +149,7 @@ pub(crate) fn kind_of(error: &CertificateError) -> Kind {
     }
 }
 
-/// What the peer sent, and what it was held against.
+/// The chain that a peer sent, and the CAs that it was held against.
 pub(super) struct Chain<'a> {
     pub(super) peer: Side,
     pub(super) leaf: &'a CertificateDer<'a>,
@@ -156,7 +158,7 @@ pub(super) struct Chain<'a> {
 }
 
 impl Chain<'_> {
-    /// `the certificate of the client (CN=device-7)`
+    /// Returns a text such as `the certificate of the client (CN=device-7)`.
     fn subject(&self) -> String {
         match EndEntityCert::try_from(self.leaf) {
             Ok(leaf) => format!("the certificate of the {} ({})", self.peer, der::name(leaf.subject())),
@@ -164,7 +166,7 @@ impl Chain<'_> {
         }
     }
 
-    /// The certificate of the chain that webpki means by this error: it does not say which.
+    /// Returns a text for the certificate of the chain that webpki means by this error. It does not say which.
     fn culprit(&self, error: &Pki, time: rustls_pki_types::UnixTime) -> String {
         let is = |parsed: &EndEntityCert<'_>| fitness(parsed, time, self.peer) == *error;
         if EndEntityCert::try_from(self.leaf).is_ok_and(|leaf| is(&leaf)) {
@@ -174,7 +176,7 @@ impl Chain<'_> {
         format!("the certificate of an intermediate CA ({name}) that the {} sent", self.peer)
     }
 
-    /// The text that we say.
+    /// Returns the error for a refusal.
     pub(super) fn refused(&self, refusal: &Refusal) -> Error {
         let (kind, what) = match refusal {
             Refusal::Pki(error) => self.explain(error),
@@ -233,12 +235,12 @@ impl Chain<'_> {
         (kind, text)
     }
 
-    /// The intermediate certificates that can be parsed.
+    /// Returns the intermediate certificates that can be parsed.
     fn sent(&self) -> impl Iterator<Item = EndEntityCert<'_>> {
         self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok())
     }
 
-    /// Wrong CA, missing intermediate and self-signed are one error to webpki.
+    /// Tells apart a wrong CA, a missing intermediate certificate and a self-signed one, which are one error to webpki.
     fn unknown_issuer(&self, subject: String) -> (Kind, String) {
         let Ok(leaf) = EndEntityCert::try_from(self.leaf) else { return (Kind::UnknownIssuer, subject) };
         if leaf.issuer() == leaf.subject() {
@@ -267,7 +269,7 @@ impl Chain<'_> {
         (Kind::UnknownIssuer, text)
     }
 
-    /// A weak key, a CA of the same name and a forgery are one error to webpki.
+    /// Tells apart a weak key, a CA of the same name and a forgery, which are one error to webpki.
     fn bad_signature(&self, subject: &str) -> (Kind, String) {
         if let Some((bits, ca)) = self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, der::name(parsed.subject()))))
         {
@@ -286,7 +288,7 @@ impl Chain<'_> {
     }
 }
 
-/// webpki gives a name as `DnsName("host.example")`, `IpAddress(192.0.2.1)` and so on.
+/// Returns the name within a text of webpki such as `DnsName("host.example")` or `IpAddress(192.0.2.1)`.
 fn shown(name: &str, expected: &ServerName<'_>) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let inner = inner.unwrap_or(name).trim_matches('"');
@@ -295,7 +297,7 @@ fn shown(name: &str, expected: &ServerName<'_>) -> String {
     if mistaken { format!("{inner} as a DNS name") } else { inner.into() }
 }
 
-/// A name of the peer, for a log.
+/// Returns a name that the peer sent in a form that is safe to log.
 fn plain(name: &str) -> String {
     name.chars().take(80).map(der::printable).collect()
 }

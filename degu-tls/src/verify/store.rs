@@ -1,4 +1,4 @@
-//! CAs that passed the checks at build, and the call into webpki.
+//! The CAs and revocation lists of a policy, checked at build, and the call into webpki.
 
 use rustls::DistinguishedName;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -8,7 +8,8 @@ use webpki::{
     RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
-use super::{Refusal, Side, own_fitness, parse};
+use super::fitness::{own_fitness, parse};
+use super::{Refusal, Side};
 use crate::cas::{Ca, Cas};
 use crate::der;
 use crate::error::{Error, Kind};
@@ -17,18 +18,18 @@ use crate::pin::SpkiPin;
 use crate::provider::Crypto;
 use crate::source::Source;
 
-/// Anchors and revocation lists.
+/// The anchors and revocation lists of a policy.
 #[derive(Debug)]
 pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
     /// Their names in DER, for a server's certificate request (RFC 8446 §4.2.4).
     pub(super) subjects: Vec<DistinguishedName>,
-    /// For each anchor, what the app sees of it.
+    /// What the app sees of each anchor.
     labels: Vec<VouchedBy>,
     crls: Vec<CertRevocationList<'static>>,
     /// The CAs that cannot be used: their subject in DER, and why.
     left_out: Vec<(Box<[u8]>, Error)>,
-    /// Where the CAs come from, for texts.
+    /// The origin of the CAs, for texts.
     pub(super) files: String,
 }
 
@@ -124,7 +125,7 @@ impl Store {
         Ok(())
     }
 
-    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and says whose it is.
+    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and returns what the app sees of that anchor.
     pub(super) fn verify(
         &self,
         leaf: &EndEntityCert<'_>,
@@ -149,7 +150,7 @@ impl Store {
         index.map(|index| self.labels[index].clone()).ok_or(Refusal::Pki(webpki::Error::UnknownIssuer))
     }
 
-    /// The label of an anchor of this name.
+    /// Returns the label of an anchor of this name.
     pub(super) fn named(&self, subject: &[u8]) -> Option<&str> {
         let index = self.anchors.iter().position(|anchor| anchor.subject.as_ref() == subject)?;
         Some(&self.labels[index].label)
