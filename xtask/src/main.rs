@@ -8,12 +8,12 @@ mod fuzz;
 mod tidy;
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use lexopt::{Arg, Parser, ValueExt};
-use xshell::{Shell, cmd};
+use xshell::Shell;
 
 /// A message for the caller of the command.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -40,35 +40,13 @@ usage: cargo xtask COMMAND
 const FEATURES: &str = "degu-server/hyper,degu-server/proxy,degu-server/tls,degu-client/hyper-util,degu-client/tls";
 
 fn main() -> ExitCode {
-    match forget_package().and_then(|()| dispatch(Parser::from_env())) {
+    match dispatch(Parser::from_env()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-/// Starts this program again without the variables in which cargo describes the package that it runs. Build scripts look at
-/// them (ring's does), so a cargo that is started from here would build everything above them again.
-fn forget_package() -> Result {
-    let is_told = |name: &OsString| {
-        let name = name.to_string_lossy();
-        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-    };
-    let told: Vec<OsString> = env::vars_os().map(|(name, _)| name).filter(is_told).collect();
-    if told.is_empty() {
-        return Ok(());
-    }
-    let mut again = Command::new(env::current_exe()?);
-    again.args(env::args_os().skip(1));
-    for name in &told {
-        again.env_remove(name);
-    }
-    #[cfg(unix)]
-    return Err(std::os::unix::process::CommandExt::exec(&mut again).into());
-    #[cfg(not(unix))]
-    Ok(())
 }
 
 fn dispatch(mut arguments: Parser) -> Result {
@@ -84,15 +62,11 @@ fn dispatch(mut arguments: Parser) -> Result {
     let shell = Shell::new()?;
     shell.change_dir(root());
     match command.as_str() {
-        "test" => {
-            let arguments = arguments.raw_args()?;
-            let features = FEATURES;
-            Ok(cmd!(shell, "cargo test --features {features} {arguments...}").run()?)
-        }
+        "test" => run(cargo("test").args(["--features", FEATURES]).args(arguments.raw_args()?).current_dir(root())),
         "tidy" => tidy::run(&shell, arguments),
         "worlds" => no_more(arguments).and_then(|()| {
             let worlds = ["--test", "main", "worlds::", "--", "--include-ignored", "--nocapture"];
-            Ok(cmd!(shell, "cargo test --release --package degu-wire {worlds...}").run()?)
+            run(cargo("test").args(["--release", "--package", "degu-wire"]).args(worlds).current_dir(root()))
         }),
         "fuzz" => fuzz::run(&shell, arguments),
         "interop" => start("interop", &[], arguments.raw_args()?),
@@ -126,8 +100,7 @@ fn netns(mut arguments: Parser) -> Result {
         return if skip { Ok(()) } else { Err("this machine or this user can have none".into()) };
     };
     let program = build("soak")?.join("degu-netns");
-    let status = unshare(user).arg(root().join("xtask/soak/src/netns/hosts.sh")).arg(program).status()?;
-    if status.success() { Ok(()) } else { Err(format!("netns: {status}").into()) }
+    run(unshare(user).arg(root().join("xtask/soak/src/netns/hosts.sh")).arg(program))
 }
 
 /// The folder of the workspace.
@@ -141,24 +114,41 @@ fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A cargo command on the workspace of a command, which is in `xtask/FOLDER`.
-fn cargo(command: &str, folder: &str) -> Command {
+/// A cargo command, without the variables in which cargo describes this package. Build scripts look at them (ring's does), so
+/// that everything above them would be built again.
+fn cargo(command: &str) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args([command, "--quiet", "--manifest-path"]).arg(root().join("xtask").join(folder).join("Cargo.toml"));
+    cargo.arg(command);
+    for (name, _) in env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|told| name.to_string_lossy().starts_with(told)) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// A cargo command on the workspace of a command, which is in `xtask/FOLDER`.
+fn cargo_in(folder: &str, command: &str) -> Command {
+    let mut cargo = cargo(command);
+    cargo.args(["--quiet", "--manifest-path"]).arg(root().join("xtask").join(folder).join("Cargo.toml"));
     cargo.arg("--target-dir").arg(target());
     cargo
 }
 
 /// Builds the program of a command and runs it here, with these arguments.
 fn start<A: AsRef<OsStr>>(folder: &str, options: &[&str], arguments: impl IntoIterator<Item = A>) -> Result {
-    let status = cargo("run", folder).args(options).arg("--").args(arguments).status()?;
-    if status.success() { Ok(()) } else { Err(format!("{folder}: {status}").into()) }
+    run(cargo_in(folder, "run").args(options).arg("--").args(arguments))
 }
 
 /// Builds the programs of a command, and returns the folder that they are in.
 fn build(folder: &str) -> Result<PathBuf> {
-    let status = cargo("build", folder).status()?;
-    if status.success() { Ok(target().join("debug")) } else { Err(format!("{folder} does not build").into()) }
+    run(&mut cargo_in(folder, "build"))?;
+    Ok(target().join("debug"))
+}
+
+fn run(command: &mut Command) -> Result {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", command.get_program().display()).into()) }
 }
 
 /// Refuses what is left of a command line.

@@ -17,7 +17,7 @@ const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Requests a second over 64 connections", "throughput", "64 connections: ", "second"),
     ("Requests for a second of CPU, 64 connections", "throughput", "64 connections: ", "CPU time a request"),
     ("Requests a second, 64 connections, 16 deep", "throughput", "64 connections, 16 deep: ", "second"),
-    ("Idle connections in the same memory", "idle", "", "connections: memory of each"),
+    ("Idle connections in the same memory", "idle", "", "0 connections"),
 ];
 
 /// The contestants that are shown, in this order, and as what.

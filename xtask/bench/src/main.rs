@@ -72,9 +72,6 @@ pub(crate) struct Options {
     /// duo: this kind of address; otherwise all.
     #[arg(long, value_parser = ["unix", "abstract", "ipv4", "ipv6"])]
     address: Option<String>,
-    /// duo: with a busy loop on every core.
-    #[arg(long)]
-    load: bool,
     /// duo: these contestants and the references only; may be repeated.
     #[arg(long, value_name = "CLIENT:SERVER")]
     pair: Vec<String>,

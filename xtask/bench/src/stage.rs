@@ -131,29 +131,7 @@ impl<'o> Stage<'o> {
 /// The contestant that is not one of this program's.
 pub(crate) const NGINX: &str = "nginx";
 
-/// Set up as its documentation advises for speed, as far as it matters here.
-const CONFIG: &str = "
-daemon off;
-worker_processes WORKERS;
-worker_rlimit_nofile 30000;
-pid FOLDER/pid;
-error_log stderr notice;
-events { worker_connections 12000; }
-http {
-  access_log off;
-  tcp_nopush on;
-  keepalive_requests 1000000000;
-  client_body_temp_path FOLDER/body;
-  proxy_temp_path FOLDER/proxy;
-  fastcgi_temp_path FOLDER/fastcgi;
-  uwsgi_temp_path FOLDER/uwsgi;
-  scgi_temp_path FOLDER/scgi;
-  server {
-    listen ADDRESS backlog=4096;
-    location / { return 200 $request_uri; }
-  }
-}
-";
+const CONFIG: &str = include_str!("../nginx.conf");
 
 /// Whether a program of others is there.
 pub(crate) fn is_there(program: &str) -> bool {

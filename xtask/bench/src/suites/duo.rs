@@ -45,12 +45,12 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             pairs.push(pair.split_once(':').ok_or("--pair takes CLIENT:SERVER")?);
         }
     }
-    let (mut places, loaded) = (Vec::new(), if options.load { ", loaded" } else { "" });
+    let mut places = Vec::new();
     for (name, kind, quick) in ADDRESSES {
         if options.address.as_deref().map_or(quick || !options.quick, |wanted| wanted == kind) {
             for at in machine::placements()? {
                 if options.placement.as_deref().is_none_or(|wanted| wanted == at.name) {
-                    places.push((format!("{name}, {}{loaded}", at.name), kind, at));
+                    places.push((format!("{name}, {}", at.name), kind, at));
                 }
             }
         }
@@ -61,7 +61,6 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         references: REFERENCES.to_vec(),
     };
     let conditions: Vec<Condition> = places.iter().map(condition).collect();
-    let _busy = if options.load { stage.busy()? } else { Vec::new() };
     let (rounds, time) = (options.rounds(), stage.time(Duration::from_millis(300)));
     let report = plan::run("duo", rounds, &conditions, &[("", Unit::Microseconds)], |place, pair| {
         let (_, kind, at) = &places[place];

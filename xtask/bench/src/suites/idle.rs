@@ -3,10 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::each;
 use crate::Result;
 use crate::machine;
-use crate::plan::{self, Condition, Figure};
+use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
 use crate::stage::{End, NGINX, Stage, is_nginx_there};
 
@@ -19,12 +18,6 @@ const CONNECTIONS: [usize; 2] = [10_000, 2000];
 /// A server may give back within this time what it needs no longer: ours does so once a connection has been idle for a
 /// second, which it checks once a second.
 const SETTLE: Duration = Duration::from_millis(2400);
-
-const FIGURES: [Figure; 3] = [
-    ("memory of each", Unit::Kibibytes),
-    ("a round trip next to them", Unit::Microseconds),
-    ("that by a round trip before they were there", Unit::Times),
-];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let counts = CONNECTIONS.map(|count| if stage.options.quick { count / 10 } else { count });
@@ -40,14 +33,11 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         }
     };
     let conditions = [false, true].map(condition);
-    let report = plan::run("idle", rounds, &conditions, &FIGURES, |number, contestant| {
+    let report = plan::run("idle", rounds, &conditions, &[("", Unit::Kibibytes)], |number, contestant| {
         measure(stage, &conditions[number].contestants[contestant], counts[number], number == 1)
     });
-    let about =
-        "resident memory of the server in user space for each connection over ::1 that waits after one request; one \
-                 thread; and round trips over another connection, both ends on one core"
-            .into();
-    Ok(Report { about, ..report })
+    let about = "resident memory of the server in user space for each connection over ::1 that waits after one request; one thread";
+    Ok(Report { about: about.into(), ..report })
 }
 
 fn measure(stage: &Stage<'_>, server: &str, connections: usize, tls: bool) -> Result<Vec<f64>> {
@@ -57,18 +47,10 @@ fn measure(stage: &Stage<'_>, server: &str, connections: usize, tls: bool) -> Re
         let more = [format!("--connections={connections}")];
         stage.start(&["hold", server.address()], End { tls, more: &more, ..End::default() })
     };
-    let trip = || -> Result<f64> {
-        // A load of one connection is as good a client, and nginx answers it too; but it has no TLS.
-        let words: &[&str] = if tls { &["client", "raw-tokio"] } else { &["load"] };
-        let time = stage.time(Duration::from_millis(200));
-        Ok(each(stage.measure(&[words, &[server.address()]].concat(), End { cores, tls, ..End::default() }, time)?))
-    };
     let _first = hold(FIRST)?;
-    let (before, trip_before) = (settled(server.id())?, trip()?);
+    let before = settled(server.id())?;
     let _held = hold(connections)?;
-    // They are idle once they have settled, and not when they have just been answered.
-    let (after, trip_next_to) = (settled(server.id())?, trip()?);
-    Ok(vec![after.saturating_sub(before) as f64 / connections as f64, trip_next_to, trip_next_to / trip_before])
+    Ok(vec![settled(server.id())?.saturating_sub(before) as f64 / connections as f64])
 }
 
 /// The memory of a process once it has given back what it needs no longer: the least within a time.

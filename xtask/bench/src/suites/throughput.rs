@@ -16,9 +16,8 @@ const WARM_UP: Duration = Duration::from_millis(50);
 const LOADS: [(usize, usize, bool); 5] =
     [(64, 1, true), (64, 16, true), (1, 1, false), (16, 1, false), (256, 1, false)];
 
-/// Each on a thread for each core; after a comma, on one thread.
-const CONTESTANTS: [&str; 7] =
-    ["raw-tokio", "hyper", "hyper-flush", "degu", "hyper, 1 thread", "degu, 1 thread", NGINX];
+/// Each on a thread for each core.
+const CONTESTANTS: [&str; 5] = ["raw-tokio", "hyper", "hyper-flush", "degu", NGINX];
 
 const FIGURES: [Figure; 2] =
     [("requests a second", Unit::PerSecond), ("server's CPU time a request", Unit::Microseconds)];
@@ -31,7 +30,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             // Without pipelining the option changes nothing.
             "hyper-flush" => depth > 1,
             NGINX => nginx,
-            name => !name.contains(',') || !quick && at.server.len() > 1,
+            _ => true,
         };
         Condition {
             name: format!(
@@ -45,12 +44,8 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let conditions: Vec<Condition> = loads.iter().map(condition).collect();
     let time = stage.time(Duration::from_secs(1));
     let mut report = plan::run("throughput", stage.options.rounds(), &conditions, &FIGURES, |number, contestant| {
-        let (program, one) = match conditions[number].contestants[contestant].split_once(',') {
-            Some((program, _)) => (program, true),
-            None => (conditions[number].contestants[contestant].as_str(), false),
-        };
-        let threads = if one { 1 } else { at.server.len() };
-        let server = stage.serve(program, "ipv6", End { cores: &at.server, threads, ..End::default() })?;
+        let end = End { cores: &at.server, threads: at.server.len(), ..End::default() };
+        let server = stage.serve(&conditions[number].contestants[contestant], "ipv6", end)?;
         load(stage, &at, server.address(), loads[number], WARM_UP)?;
         let before = machine::cpu_time(server.id())?;
         let (requests, took) = load(stage, &at, server.address(), loads[number], time)?;
