@@ -1,6 +1,4 @@
-//! Both clients behind one interface, so that each exchange is written once.
-
-use std::io;
+//! Either of our clients, behind one interface, so that each exchange is written once.
 
 use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, blocking};
 use tokio::runtime::{Builder, Runtime};
@@ -13,8 +11,8 @@ const LIMIT: usize = 4 << 20;
 pub(crate) enum Content {
     /// None.
     Nothing,
-    /// Octets with a content-length.
-    Octets(Vec<u8>),
+    /// Bytes with a content-length.
+    Bytes(Vec<u8>),
     /// Chunks.
     Chunks(Vec<Chunk>),
 }
@@ -34,49 +32,6 @@ impl Whole {
     }
 }
 
-/// A client with at most one connection.
-pub(crate) trait End {
-    /// Performs an exchange on the open connection, or on a new one.
-    fn perform(
-        &mut self,
-        method: Method<'_>,
-        target: &str,
-        headers: &Headers,
-        body: Content,
-    ) -> Result<Whole, BoxError>;
-
-    /// Whether the last connection can be used for another exchange.
-    fn is_open(&self) -> bool;
-
-    /// Gives the connection up.
-    fn disconnect(&mut self);
-}
-
-/// The blocking client.
-pub(crate) struct Blocking {
-    client: blocking::Client,
-    connection: Option<blocking::Connection>,
-}
-
-/// The async client, on a runtime of its own.
-pub(crate) struct Async {
-    runtime: Runtime,
-    client: Client,
-    connection: Option<Connection>,
-}
-
-impl Blocking {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client: client.into(), connection: None }
-    }
-}
-
-impl Async {
-    pub(crate) fn new(client: Client) -> io::Result<Self> {
-        Ok(Self { runtime: Builder::new_current_thread().enable_all().build()?, client, connection: None })
-    }
-}
-
 /// An exchange of either client, with `.await` or without. A response that is not chunked has pieces for chunks.
 macro_rules! exchange {
     ($client:expr, $slot:expr, [$method:expr, $target:expr, $headers:expr, $body:expr], [$($wait:tt)*]) => {{
@@ -87,14 +42,14 @@ macro_rules! exchange {
         let mut response = connection.request($method, $target, $headers, $body)$($wait)*?;
         let (status, headers) = (response.status, response.headers.clone());
         let is_chunked = headers.contains("transfer-encoding");
-        let (mut chunks, mut octets) = (Vec::new(), 0);
+        let (mut chunks, mut length) = (Vec::new(), 0);
         while let Some(chunk) = match is_chunked {
             true => response.body.next_chunk()$($wait)*?,
             false => response.body.next_data()$($wait)*?.map(Chunk::new),
         } {
-            octets += chunk.data.len();
+            length += chunk.data.len();
             chunks.push(chunk);
-            if octets > LIMIT {
+            if length > LIMIT {
                 return Err(format!("a body of more than {LIMIT} bytes").into());
             }
         }
@@ -102,57 +57,69 @@ macro_rules! exchange {
     }};
 }
 
-impl End for Blocking {
-    fn perform(
-        &mut self,
-        method: Method<'_>,
-        target: &str,
-        headers: &Headers,
-        body: Content,
-    ) -> Result<Whole, BoxError> {
-        let body = match body {
-            Content::Nothing => blocking::Body::from(()),
-            Content::Octets(octets) => octets.into(),
-            Content::Chunks(chunks) => blocking::Body::from_chunks(chunks),
-        };
-        exchange!(self.client, self.connection, [method, target, headers, body], [])
-    }
-
-    fn is_open(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
-    }
-
-    fn disconnect(&mut self) {
-        self.connection = None;
-    }
+/// A client with at most one connection.
+pub(crate) enum End {
+    Blocking(blocking::Client, Option<blocking::Connection>),
+    /// On a runtime of its own.
+    Async(Runtime, Client, Option<Connection>),
 }
 
-impl End for Async {
-    fn perform(
+impl End {
+    pub(crate) fn new(client: Client, blocking: bool) -> Result<Self, BoxError> {
+        Ok(if blocking {
+            Self::Blocking(client.into(), None)
+        } else {
+            Self::Async(Builder::new_current_thread().enable_all().build()?, client, None)
+        })
+    }
+
+    /// Performs an exchange on the open connection, or on a new one.
+    pub(crate) fn perform(
         &mut self,
         method: Method<'_>,
         target: &str,
         headers: &Headers,
         body: Content,
     ) -> Result<Whole, BoxError> {
-        let body = match body {
-            Content::Nothing => Body::none(),
-            Content::Octets(octets) => octets.into(),
-            Content::Chunks(chunks) => {
-                Body::unfold(chunks.into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) })
+        match self {
+            Self::Blocking(client, connection) => {
+                let body = match body {
+                    Content::Nothing => blocking::Body::from(()),
+                    Content::Bytes(bytes) => bytes.into(),
+                    Content::Chunks(chunks) => blocking::Body::from_chunks(chunks),
+                };
+                exchange!(client, connection, [method, target, headers, body], [])
             }
-        };
-        let Self { runtime, client, connection } = self;
-        runtime.block_on(async { exchange!(client, connection, [method, target, headers, body], [.await]) })
+            Self::Async(runtime, client, connection) => {
+                let body = match body {
+                    Content::Nothing => Body::none(),
+                    Content::Bytes(bytes) => bytes.into(),
+                    Content::Chunks(chunks) => {
+                        Body::unfold(chunks.into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) })
+                    }
+                };
+                runtime.block_on(async { exchange!(client, connection, [method, target, headers, body], [.await]) })
+            }
+        }
     }
 
-    fn is_open(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| !connection.is_closed())
+    /// Returns whether the last connection can be used for another exchange.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Self::Blocking(_, connection) => connection.as_ref().is_some_and(|connection| !connection.is_closed()),
+            Self::Async(_, _, connection) => connection.as_ref().is_some_and(|connection| !connection.is_closed()),
+        }
     }
 
-    fn disconnect(&mut self) {
-        // A socket of tokio is given up where its runtime is.
-        let _entered = self.runtime.enter();
-        self.connection = None;
+    /// Closes the connection.
+    pub(crate) fn disconnect(&mut self) {
+        match self {
+            Self::Blocking(_, connection) => *connection = None,
+            Self::Async(runtime, _, connection) => {
+                // A socket of tokio is closed where its runtime is.
+                let _entered = runtime.enter();
+                *connection = None;
+            }
+        }
     }
 }

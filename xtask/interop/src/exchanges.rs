@@ -2,10 +2,10 @@
 
 use degu_client::{BoxError, Chunk, Client, Headers, Method};
 
-use crate::ends::{Async, Blocking, Content, End, Whole};
+use crate::ends::{Content, End, Whole};
 use crate::matrix::Outcome;
 
-type Exchange = fn(&mut dyn End, &Traits) -> Result<(), BoxError>;
+type Exchange = fn(&mut End, &Traits) -> Result<(), BoxError>;
 
 /// Every exchange with its name.
 pub(crate) const ALL: [(&str, Exchange); 10] = [
@@ -36,15 +36,14 @@ pub(crate) struct Traits {
 
 /// Performs all exchanges with the server at an address.
 pub(crate) fn perform(address: &str, blocking: bool, traits: &Traits) -> Result<Vec<Outcome>, BoxError> {
-    let client = Client::new(address.parse::<degu_client::Address>()?);
-    let mut end: Box<dyn End> = if blocking { Box::new(Blocking::new(client)) } else { Box::new(Async::new(client)?) };
+    let mut end = End::new(Client::new(address.parse::<degu_client::Address>()?), blocking)?;
     let outcome = |(name, exchange): (&str, Exchange)| {
         if let Some((_, why)) = traits.skipped.iter().find(|(skipped, _)| *skipped == name) {
             return Outcome::Skipped((*why).into());
         }
         // A connection of its own for each: what one leaves is not to spoil the next.
         end.disconnect();
-        exchange(end.as_mut(), traits).map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Ok)
+        exchange(&mut end, traits).map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Ok)
     };
     Ok(ALL.into_iter().map(outcome).collect())
 }
@@ -57,42 +56,42 @@ pub(crate) fn large() -> Vec<u8> {
 
 const HELLO: &[u8] = b"hello, world";
 
-fn get(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
+fn get(end: &mut End, _: &Traits) -> Result<(), BoxError> {
     let whole = ask(end, Method::Get, "/hello", Content::Nothing)?;
     same("body", &whole.body(), HELLO)
 }
 
-fn head(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
+fn head(end: &mut End, _: &Traits) -> Result<(), BoxError> {
     let whole = ask(end, Method::Head, "/hello", Content::Nothing)?;
     same("body", &whole.body(), b"")?;
     let length = whole.headers.get("content-length");
     wanted(length == Some("12"), || format!("content-length is {length:?}"))
 }
 
-fn post(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
-    echo(end, traits, Content::Octets(b"some text".into()), b"some text")
+fn post(end: &mut End, traits: &Traits) -> Result<(), BoxError> {
+    echo(end, traits, Content::Bytes(b"some text".into()), b"some text")
 }
 
-fn chunked(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
+fn chunked(end: &mut End, traits: &Traits) -> Result<(), BoxError> {
     let chunks = ["some", " ", "text"].map(Chunk::new);
     echo(end, traits, Content::Chunks(chunks.into()), b"some text")
 }
 
 /// 1 MiB in, and where the server echoes, 1 MiB out, by length and in chunks.
-fn large_bodies(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
-    let octets = large();
+fn large_bodies(end: &mut End, traits: &Traits) -> Result<(), BoxError> {
+    let bytes = large();
     let whole = ask(end, Method::Get, "/large", Content::Nothing)?;
-    same("body", &whole.body(), &octets)?;
+    same("body", &whole.body(), &bytes)?;
     if traits.files {
         return Ok(());
     }
-    echo(end, traits, Content::Octets(octets.clone()), &octets)?;
-    let chunks = octets.chunks(60_000).map(|data| Chunk::new(data.to_vec())).collect();
-    echo(end, traits, Content::Chunks(chunks), &octets)
+    echo(end, traits, Content::Bytes(bytes.clone()), &bytes)?;
+    let chunks = bytes.chunks(60_000).map(|data| Chunk::new(data.to_vec())).collect();
+    echo(end, traits, Content::Chunks(chunks), &bytes)
 }
 
 /// Exchanges of several kinds on one connection.
-fn keep_alive(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
+fn keep_alive(end: &mut End, traits: &Traits) -> Result<(), BoxError> {
     let round: [(_, Exchange); 4] = [("GET", get), ("HEAD", head), ("a 404", missing), ("POST", post)];
     for (name, exchange) in round.iter().cycle().take(12) {
         exchange(end, traits)?;
@@ -105,19 +104,19 @@ fn keep_alive(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn close(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
+fn close(end: &mut End, _: &Traits) -> Result<(), BoxError> {
     let headers = Headers::try_from([("connection", "close")])?;
     let whole = end.perform(Method::Get, "/hello", &headers, Content::Nothing)?;
     same("body", &whole.body(), HELLO)?;
     wanted(!end.is_open(), || "the connection is open".into())
 }
 
-fn missing(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
+fn missing(end: &mut End, _: &Traits) -> Result<(), BoxError> {
     let whole = end.perform(Method::Get, "/missing", &Headers::new(), Content::Nothing)?;
     wanted(whole.status == 404, || format!("status {}", whole.status))
 }
 
-fn chunks(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
+fn chunks(end: &mut End, traits: &Traits) -> Result<(), BoxError> {
     let whole = ask(end, Method::Get, "/chunks", Content::Nothing)?;
     same("body", &whole.body(), b"onetwothree")?;
     wanted(whole.headers.contains("transfer-encoding"), || "the body is not chunked".into())?;
@@ -125,7 +124,7 @@ fn chunks(end: &mut dyn End, traits: &Traits) -> Result<(), BoxError> {
 }
 
 /// Boundaries and extensions in both directions.
-fn extensions(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
+fn extensions(end: &mut End, _: &Traits) -> Result<(), BoxError> {
     let numbered = |words: &[&'static str]| -> Vec<Chunk> {
         words.iter().zip(1..).map(|(&word, n)| Chunk::new(word).with_extension("n", n)).collect()
     };
@@ -137,25 +136,25 @@ fn extensions(end: &mut dyn End, _: &Traits) -> Result<(), BoxError> {
 }
 
 /// Posts, and wants the same back, or from a server of files a refusal.
-fn echo(end: &mut dyn End, traits: &Traits, content: Content, octets: &[u8]) -> Result<(), BoxError> {
+fn echo(end: &mut End, traits: &Traits, content: Content, bytes: &[u8]) -> Result<(), BoxError> {
     if traits.files {
         let whole = end.perform(Method::Post, "/hello", &Headers::new(), content)?;
         return wanted(matches!(whole.status, 405 | 501), || format!("status {}", whole.status));
     }
-    same("body", &ask(end, Method::Post, "/echo", content)?.body(), octets)
+    same("body", &ask(end, Method::Post, "/echo", content)?.body(), bytes)
 }
 
 /// An exchange that succeeds.
-fn ask(end: &mut dyn End, method: Method<'_>, target: &str, content: Content) -> Result<Whole, BoxError> {
+fn ask(end: &mut End, method: Method<'_>, target: &str, content: Content) -> Result<Whole, BoxError> {
     let whole = end.perform(method, target, &Headers::new(), content)?;
     wanted(whole.status == 200, || format!("status {}", whole.status))?;
     Ok(whole)
 }
 
 fn same(what: &str, is: &[u8], should: &[u8]) -> Result<(), BoxError> {
-    let show = |octets: &[u8]| match octets.len() {
-        0..=40 => octets.escape_ascii().to_string(),
-        length => format!("{length} octets"),
+    let show = |bytes: &[u8]| match bytes.len() {
+        0..=40 => bytes.escape_ascii().to_string(),
+        length => format!("{length} bytes"),
     };
     wanted(is == should, || format!("{what} is {:?} instead of {:?}", show(is), show(should)))
 }

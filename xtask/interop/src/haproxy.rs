@@ -1,4 +1,5 @@
-//! HAProxy in front of two copies of our server, which it checks, with the configuration of the page about deployment.
+//! HAProxy in front of two copies of our server, which it checks, with the configuration of the page about deployment; and in
+//! front of one that it checks with the request that it makes by default.
 
 use xshell::Shell;
 
@@ -23,17 +24,24 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     let config = documented(bench.shell, "haproxy", 0)?;
     let config = put(&config, "unix@/run/app-1.sock", &unix(&first))?;
     let config = put(&config, "unix@/run/app-2.sock", &unix(&second))?;
-    let config = put(&config, "bind :80", &format!("bind {proxy}\n    bind {}", unix(&proxy_unix)))?;
+    let mut config = put(&config, "bind :80", &format!("bind {proxy}\n    bind {}", unix(&proxy_unix)))?;
+    let plain = free_port()?;
+    // `OPTIONS / HTTP/1.0`, without Host. Neither 404 nor 505 passes.
+    config += &format!("\nlisten plain\n    bind {plain}\n    option httpchk\n    server app {} check\n", unix(&first));
     let file = bench.folder.join("haproxy.cfg");
     bench.shell.write_file(&file, config)?;
     let (shell, line) = tied(&format!("{PROGRAM} -db -f {}", file.display()));
-    // It listens before it checks; and neither of our servers is there yet.
-    let _haproxy =
-        Server::start_within(&shell, &line, START, |line| line.contains("no server available").then(String::new))?;
+    // It listens before it checks, and takes every server for good until then. Neither of ours is there yet, so that the one of
+    // `listen plain` can only come up by a check that it passes.
+    let is_down = |line: &str| (line.contains("'plain'") && line.contains("no server available")).then(String::new);
+    let _haproxy = Server::start_within(&shell, &line, START, is_down)?;
     wait_for(&proxy, "/health", 503)?;
+    wait_for(&plain, "/hello", 503)?;
 
     let ours = bench.serve(&first)?;
     wait_for(&proxy, "/health", 200)?;
+    wait_for(&plain, "/hello", 200)?;
+    matrix.note(&format!("HAProxy {haproxy}, its default check: passed"));
     for address in [&proxy, &proxy_unix] {
         let server = format!("HAProxy {haproxy} before Degu");
         let skipped = &[("extensions", "HAProxy drops them")];

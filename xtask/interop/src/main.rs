@@ -9,6 +9,7 @@
 //! | `main.rs`, `matrix.rs` | the peers and the options; what came of the exchanges, as tables |
 //! | `exchanges.rs`, `ends.rs`, `server.rs` | the exchanges; both of our clients; our server |
 //! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers that need a configuration, which the page about deployment has |
+//! | `http10.rs` | clients that speak HTTP/1.0 |
 //! | `scripted.rs` | peers that run a script of `peers/` |
 //! | `peer.rs`, `child.rs` | what these share: addresses, configurations, versions; processes |
 
@@ -16,6 +17,7 @@ mod child;
 mod ends;
 mod exchanges;
 mod haproxy;
+mod http10;
 mod matrix;
 mod nginx;
 mod peer;
@@ -79,6 +81,13 @@ struct Kind {
 const KINDS: &[Kind] = &[
     Kind { name: "nginx", find: nginx::find, run: nginx::run, install: |shell| apt(shell, "nginx-light") },
     Kind { name: "HAProxy", find: haproxy::find, run: haproxy::run, install: |shell| apt(shell, "haproxy") },
+    Kind { name: "ab", find: http10::find_ab, run: http10::run_ab, install: |shell| apt(shell, "apache2-utils") },
+    Kind {
+        name: "MicroPython's requests",
+        find: |_| Ok("written here".into()),
+        run: http10::run_micropython,
+        install: |_| Ok(()),
+    },
     Kind { name: "systemd", find: systemd::find, run: systemd::run, install: |shell| apt(shell, "systemd") },
     Kind {
         name: "Python",

@@ -1,5 +1,6 @@
 //! nginx, as a server of files, alone and behind our proxy, and as a proxy in front of our server, which it reaches over a
-//! Unix socket that it keeps open. The configuration of the proxy is the one of the page about deployment.
+//! Unix socket that it keeps open. The configuration of the proxy is the one of the page about deployment. And as a proxy with
+//! `proxy_pass` alone, which speaks HTTP/1.0 and closes after each request.
 
 use xshell::Shell;
 
@@ -19,7 +20,7 @@ const PROGRAM: &str = "/usr/sbin/nginx";
 pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result {
     bench.shell.write_file(bench.files().join("chunks"), "onetwothree")?;
     let ours = bench.serve(&bench.address(Where::Unix, "behind-nginx"))?;
-    let (files, proxy) = (free_port()?, free_port()?);
+    let (files, proxy, plain) = (free_port()?, free_port()?, free_port()?);
     let (files_unix, proxy_unix) =
         (bench.address(Where::Unix, "nginx-files"), bench.address(Where::Unix, "nginx-proxy"));
 
@@ -32,6 +33,8 @@ pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     let config = AROUND
         .replace("FOLDER", &folder.display().to_string())
         .replace("ROOT", &bench.files().display().to_string())
+        .replace("PLAIN", &plain)
+        .replace("OURS", &ours.address().to_string())
         .replace("FILES_ON", &format!("listen {files}; listen {files_unix};"));
     let file = folder.join("nginx.conf");
     bench.shell.write_file(&file, config)?;
@@ -51,29 +54,10 @@ pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     for address in [&proxy, &proxy_unix] {
         bench.perform(&format!("nginx {nginx} before Degu"), address, &traits, matrix)?;
     }
+    let traits = Traits { proxied: false, ..traits };
+    bench.perform(&format!("nginx {nginx}, plain, before Degu"), &plain, &traits, matrix)?;
     Ok(())
 }
 
-/// What Debian has around the configuration of a site, as far as it matters, and a site of files. One process, in the
-/// foreground, so that it is gone when it is killed. Server side includes are what makes nginx send a file in chunks.
-const AROUND: &str = "
-daemon off;
-master_process off;
-pid FOLDER/pid;
-error_log stderr notice;
-events { worker_connections 64; }
-http {
-  access_log off;
-  client_body_temp_path FOLDER/body;
-  proxy_temp_path FOLDER/proxy;
-  fastcgi_temp_path FOLDER/fastcgi;
-  uwsgi_temp_path FOLDER/uwsgi;
-  scgi_temp_path FOLDER/scgi;
-  server {
-    FILES_ON
-    root ROOT;
-    location = /chunks { ssi on; ssi_types *; }
-  }
-  include FOLDER/app.conf;
-}
-";
+/// A site of files, the shortest proxy, and the configuration of the page about deployment.
+const AROUND: &str = include_str!("../nginx.conf");

@@ -2,6 +2,7 @@
 //!
 //! | target | answer |
 //! | --- | --- |
+//! | `/` | nothing, with 200, whatever the method: HAProxy's default check asks `OPTIONS /` |
 //! | `/hello` | `hello, world` |
 //! | `/large` | 1 MiB, in which the byte at `n` is `n % 251` |
 //! | `/echo` | the request's body, chunks with their boundaries and extensions |
@@ -28,6 +29,7 @@ const READ_FIRST: usize = 4 << 20;
 
 async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BoxError> {
     Ok(match (request.method(), request.path()) {
+        (_, []) => (200, "OK", "").into_response(),
         (Method::Get | Method::Head, ["hello"]) => (200, "OK", "hello, world").into_response(),
         (Method::Get | Method::Head, ["large"]) => (200, "OK", large()).into_response(),
         (Method::Get, ["chunks"]) => (200, "OK", chunks()).into_response(),
