@@ -73,7 +73,7 @@
 //!
 //! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. It
 //! writes nothing into a response that has begun: what fails later cuts the connection. It moves no connection between
-//! threads, and needs no runtime of the program's. It speaks no HTTP/2, and upgrades nothing.
+//! threads, and needs no runtime of the program's. It speaks no HTTP/2.
 //!
 //! # Where the rest is
 //!
@@ -111,6 +111,8 @@ mod simulation;
 mod state;
 mod stats;
 mod stream;
+mod tunnel;
+mod upgrade;
 mod worker;
 mod worker_state;
 
@@ -127,6 +129,8 @@ pub use response::{IntoResponse, Response};
 pub use server::Server;
 pub use session::Session;
 pub use stats::Stats;
+pub use tunnel::Tunnel;
+pub use upgrade::Offer;
 
 pub use bytes::Bytes;
 pub use degu_wire::machine::Reason;

@@ -39,6 +39,7 @@ pub(crate) struct Deadlines {
     pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
+    pub(crate) tunnel: u32,
 }
 
 /// How listening sockets are made.
@@ -106,6 +107,7 @@ impl Options {
                 linger: 5,
                 handler: u32::MAX,
                 half_close: 3,
+                tunnel: u32::MAX,
             },
             #[cfg(feature = "tls")]
             tls: None,
@@ -190,6 +192,15 @@ impl Options {
     #[must_use]
     pub fn half_close_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.deadlines.half_close = seconds(timeout);
+        self
+    }
+
+    /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may go without a byte either
+    /// way. Then its handler is dropped, and the connection is closed as after a failure. Default: `None`, because a terminal
+    /// may well be silent for hours.
+    #[must_use]
+    pub fn tunnel_idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.deadlines.tunnel = seconds(timeout);
         self
     }
 

@@ -7,6 +7,7 @@ use degu_wire::{Headers, Method};
 use smallvec::SmallVec;
 
 use crate::Incoming;
+use crate::upgrade::Offer;
 
 /// The components of a path: as many as nearly every path has, without an allocation.
 pub(crate) type Components<'r> = SmallVec<[&'r str; 8]>;
@@ -91,6 +92,12 @@ impl<'r> Request<'r> {
     /// The header fields.
     pub fn headers(&self) -> &'r Headers {
         self.head.headers()
+    }
+
+    /// Returns the client's offer to go on in this protocol (RFC 9110 §7.8), `websocket` or `tcp` for example, or `None` if it
+    /// made none. Names compare without case. A client of HTTP/1.0 makes no offer.
+    pub fn upgrade(&self, protocol: &str) -> Option<Offer> {
+        self.head.offers(protocol).then(|| Offer::new(protocol))
     }
 
     /// Whether it came in HTTP/1.0: what it means is the same.

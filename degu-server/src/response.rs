@@ -6,6 +6,8 @@ use bytes::Bytes;
 use degu_wire::machine::Reason;
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, reason_phrase};
 
+use crate::tunnel::Switch;
+
 /// An answer: status, reason, headers and body.
 ///
 /// The framing fields (`content-length`, `transfer-encoding`) and `connection` are written by the server, out of the body
@@ -30,12 +32,14 @@ pub struct Response {
     /// The body.
     pub body: LocalBody,
     failure: Option<BoxError>,
+    /// With status 101: the protocol to go on in, and its handler.
+    pub(crate) switch: Option<Box<Switch>>,
 }
 
 impl Response {
     /// An answer without fields.
     pub fn new(status: u16, reason: impl Into<Reason>, body: impl Into<LocalBody>) -> Self {
-        Self { status, reason: reason.into(), headers: Headers::new(), body: body.into(), failure: None }
+        Self { status, reason: reason.into(), headers: Headers::new(), body: body.into(), failure: None, switch: None }
     }
 
     /// An app that failed. The peer gets 500, or what the request itself deserves if reading it was what failed, with

@@ -13,6 +13,7 @@ use portable_atomic::AtomicU64;
 pub(crate) struct Counters {
     /// Connections that were handed to the worker and have not ended: also written by the acceptor.
     pub(crate) open: AtomicUsize,
+    pub(crate) tunnels: AtomicUsize,
     /// The seconds that the worker has counted.
     second: AtomicU32,
     requests: AtomicU64,
@@ -60,6 +61,12 @@ impl Counters {
         add(&self.sent, sent);
     }
 
+    /// Counts a tunnel until the guard is dropped.
+    pub(crate) fn open_tunnel(&self) -> OpenTunnel<'_> {
+        self.tunnels.fetch_add(1, Relaxed);
+        OpenTunnel(&self.tunnels)
+    }
+
     pub(crate) fn add_deadline(&self) {
         add(&self.deadlines, 1);
     }
@@ -82,6 +89,15 @@ impl Counters {
         if let Some(counter) = place.and_then(|place| self.faults.0.get(place)) {
             add(counter, 1);
         }
+    }
+}
+
+/// As long as it lives a tunnel is counted.
+pub(crate) struct OpenTunnel<'c>(&'c AtomicUsize);
+
+impl Drop for OpenTunnel<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -111,6 +127,8 @@ fn add(counter: &AtomicU64, more: u64) {
 pub struct Stats {
     /// Connections that are open now.
     pub open: usize,
+    /// Those of them that have switched to another protocol.
+    pub tunnels: usize,
     /// Connections that were accepted, those included that were refused afterwards.
     pub accepted: u64,
     /// Connections that were refused because too many were open.
@@ -136,6 +154,7 @@ impl Stats {
     pub(crate) fn sum<'c>(accepted: u64, refused: u64, workers: impl Iterator<Item = &'c Counters>) -> Self {
         let none = Self {
             open: 0,
+            tunnels: 0,
             accepted,
             refused,
             requests: 0,
@@ -149,6 +168,7 @@ impl Stats {
         };
         workers.fold(none, |mut sum, worker| {
             sum.open += worker.open.load(Relaxed);
+            sum.tunnels += worker.tunnels.load(Relaxed);
             for (sum, counter) in [
                 (&mut sum.requests, &worker.requests),
                 (&mut sum.received, &worker.received),
@@ -177,6 +197,7 @@ impl fmt::Debug for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stats")
             .field("open", &self.open)
+            .field("tunnels", &self.tunnels)
             .field("accepted", &self.accepted)
             .field("refused", &self.refused)
             .field("requests", &self.requests)

@@ -22,3 +22,4 @@ mod programs;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod room;
+mod tunnel;

@@ -41,6 +41,8 @@ pub(crate) enum CloseReason {
     Shutdown,
     /// There are too many connections, and this one is idle.
     Room,
+    /// The handler of the protocol that the connection switched to has returned.
+    Tunnel,
 }
 
 impl CloseReason {
@@ -102,6 +104,7 @@ impl CloseReason {
             Self::Handshake(_) => "the handshake failed",
             Self::Deadline(Wait::Linger) => "the peer did not close",
             Self::Deadline(Wait::HalfClosed) => "the peer ended its side, and no byte moved for half_close_timeout",
+            Self::Deadline(Wait::Tunnel) => "no byte went through a tunnel for tunnel_idle_timeout",
             Self::Gone(_) => "the peer is gone",
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",
@@ -109,6 +112,7 @@ impl CloseReason {
             Self::Response(_) => "a response can not be sent",
             Self::Shutdown => "the server stops",
             Self::Room => "idle, and closed to make room for another connection",
+            Self::Tunnel => "the tunnel's handler has returned",
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) enum Wait {
     Linger,
     /// Any byte, after the peer has ended its side: it may have closed its socket.
     HalfClosed,
+    /// Any byte of another protocol, either way.
+    Tunnel,
 }
 
 /// The number of seconds for which input is read and dropped after the last response, however fast it comes. nginx does so
@@ -48,6 +50,7 @@ enum Account {
     Head,
     Progress,
     Linger,
+    Tunnel,
 }
 
 /// The deadline of what a connection waits for now. All times are seconds as the worker counts them.
@@ -112,6 +115,7 @@ impl Deadline {
             Wait::Head => Account::Head,
             Wait::Body | Wait::Write => Account::Progress,
             Wait::Linger => Account::Linger,
+            Wait::Tunnel => Account::Tunnel,
         };
         if self.account != account {
             (self.account, self.charged, self.moved) = (account, 0, 0);
@@ -185,6 +189,7 @@ impl Deadline {
             Wait::Head => deadlines.head,
             Wait::Body | Wait::Write => deadlines.progress,
             Wait::Linger => deadlines.linger,
+            Wait::Tunnel => deadlines.tunnel,
         })
     }
 }
@@ -203,6 +208,7 @@ mod tests {
         linger: 1,
         handler: 7,
         half_close: 2,
+        tunnel: 6,
     };
 
     /// Counts seconds from `now` on until the deadline has expired. It must not have anything to judge before it is due.
@@ -227,6 +233,17 @@ mod tests {
         assert_eq!(expires(&mut deadline, 0), None);
         deadline.wait(Wait::Linger, 0);
         assert_eq!(expires(&mut deadline, 0), Some((2, Wait::Linger)));
+    }
+
+    #[test]
+    fn a_tunnel_has_its_time_again_after_each_byte() {
+        let mut deadline = Deadline::default();
+        for now in [0, 5, 10] {
+            deadline.restart();
+            deadline.wait(Wait::Tunnel, now);
+            assert_eq!(deadline.expired(now + 6, &DEADLINES), None);
+        }
+        assert_eq!(expires(&mut deadline, 10), Some((17, Wait::Tunnel)));
     }
 
     #[test]

@@ -47,17 +47,24 @@ use crate::request::{Components, split_path};
 #[cfg(feature = "tls")]
 use crate::revocation::Vetted;
 use crate::stream::Transport;
+use crate::tunnel::{Switch, Traffic, Tunnel};
 use crate::worker_state::{Place, WorkerState};
 use crate::{App, Request, Response, Session};
-use wire::Wire;
-
-/// The number of bytes of an unread request body that are read and dropped to keep the connection.
-const DRAIN: usize = 64 * 1024;
+use wire::{DRAIN, Wire};
 
 /// A response's body that comes from a source.
 struct Streamed {
     source: Pin<Box<dyn Source>>,
     is_chunked: bool,
+}
+
+/// The way on of a connection that was busy.
+enum Next {
+    /// Requests pause.
+    Rest,
+    /// A request was answered with another protocol.
+    Tunnel(Box<Switch>),
+    End(CloseReason),
 }
 
 /// A connection that is served by an app.
@@ -114,10 +121,11 @@ impl<T: Transport, A: App> Connection<T, A> {
         }
         loop {
             self.wire.readable().await?;
-            if let Some(reason) = Box::pin(self.busy()).await? {
-                return Ok(reason);
+            match Box::pin(self.busy()).await? {
+                Next::Rest => self.wire.rest()?,
+                Next::Tunnel(switch) => return Box::pin(self.tunnel(switch)).await,
+                Next::End(reason) => return Ok(reason),
             }
-            self.wire.rest()?;
         }
     }
 
@@ -160,8 +168,8 @@ impl<T: Transport, A: App> Connection<T, A> {
         }
     }
 
-    /// Serves requests as long as they keep coming. Returns `None` when they pause.
-    async fn busy(&mut self) -> Result<Option<CloseReason>, CloseReason> {
+    /// Serves requests as long as they keep coming.
+    async fn busy(&mut self) -> Result<Next, CloseReason> {
         let worker = self.worker().clone();
         let _busy = worker.make_busy();
         let mut spinner = Spinner::new(worker.options.spin);
@@ -170,7 +178,9 @@ impl<T: Transport, A: App> Connection<T, A> {
         loop {
             match self.wire.machine.poll_request() {
                 Ok(Poll::Ready(Some(head))) => {
-                    self.exchange(&head, &worker).await?;
+                    if let Some(switch) = self.exchange(&head, &worker).await? {
+                        return Ok(Next::Tunnel(switch));
+                    }
                     spins = true;
                     if spinner.message() {
                         // A peer that sends hundreds of requests at once is not alone.
@@ -179,12 +189,12 @@ impl<T: Transport, A: App> Connection<T, A> {
                         self.wire.check()?;
                     }
                 }
-                Ok(Poll::Ready(None)) => return Ok(Some(self.end())),
+                Ok(Poll::Ready(None)) => return Ok(Next::End(self.end())),
                 Err(fault) => return Err(CloseReason::Peer(fault)),
                 Ok(Poll::Pending) => {
                     let found = spins && self.wire.spin(&worker, &mut spinner).await?;
                     if !found && !self.wire.more(&worker, &mut spinner).await? {
-                        return Ok(None);
+                        return Ok(Next::Rest);
                     }
                 }
             }
@@ -200,8 +210,9 @@ impl<T: Transport, A: App> Connection<T, A> {
         }
     }
 
-    /// Passes one request to the app, and sends its response.
-    async fn exchange(&mut self, head: &RequestHead, worker: &WorkerState) -> Result<(), CloseReason> {
+    /// Passes one request to the app, and sends its response. Returns what is to follow a response that switches to another
+    /// protocol.
+    async fn exchange(&mut self, head: &RequestHead, worker: &WorkerState) -> Result<Option<Box<Switch>>, CloseReason> {
         let Self { wire, session, app } = self;
         if !worker.options.allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
@@ -218,12 +229,16 @@ impl<T: Transport, A: App> Connection<T, A> {
         wire.wait(Wait::Handler);
 
         let (body, supplier) = wire.incoming(head.framing());
-        let response = {
+        let mut response = {
             let mut path = Components::new();
             split_path(head.path(), &mut path);
             let handler = pin!(caught(|| app.handle(session, Request::new(head, &path, body)))?);
             wire.drive(supplier.as_ref(), handler).await?
         };
+        if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
+            drop(supplier);
+            return Box::pin(wire.switch(head, &switch.protocol, &response.headers)).await.map(|()| Some(switch));
+        }
         let is_head = head.method() == Method::Head;
         let streamed = answer(&mut wire.machine, is_head, supplier.as_ref(), worker, response)?;
         wire.deadline.end_handler();
@@ -243,7 +258,48 @@ impl<T: Transport, A: App> Connection<T, A> {
             return Err(CloseReason::LastResponse);
         }
         // Responses to pipelined requests are collected and written together, up to a bound.
-        if !wire.machine.has_room() { wire.flush().await } else { Ok(()) }
+        if !wire.machine.has_room() {
+            wire.flush().await?;
+        }
+        Ok(None)
+    }
+
+    /// Runs the handler of another protocol, without the buffers of HTTP and without its deadlines.
+    async fn tunnel(&mut self, switch: Box<Switch>) -> Result<CloseReason, CloseReason> {
+        let Self { wire, session, .. } = self;
+        let Wire { stream, machine, deadline, place, is_unframed, .. } = wire;
+        let (worker, alarm) = (&place.worker, &place.alarm);
+        let first = machine.take_buffered();
+        machine.release_buffers();
+        // A handler that fails, or is dropped, has not said all.
+        *is_unframed = true;
+        let _open = worker.counters().open_tunnel();
+        let traffic = Traffic::default();
+        let mut handler = caught(|| (*switch).handle(session, Tunnel::new(stream, first, &traffic)))?;
+        deadline.restart();
+        let done = poll_fn(|cx| {
+            let done = caught(|| handler.as_mut().poll(cx));
+            let (received, sent) = (traffic.received.take(), traffic.sent.take());
+            if received + sent > 0 {
+                worker.counters().add_octets(received, sent);
+                deadline.restart();
+            }
+            deadline.wait(Wait::Tunnel, worker.seconds());
+            let expired = deadline.expired(worker.seconds(), &worker.options.deadlines);
+            alarm.set(deadline.due(&worker.options.deadlines));
+            match done {
+                Ok(Poll::Pending) => {
+                    expired.map_or(Poll::Pending, |wait| Poll::Ready(Err(CloseReason::Deadline(wait))))
+                }
+                Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+                Err(panicked) => Poll::Ready(Err(panicked)),
+            }
+        })
+        .await?;
+        drop(handler);
+        done.map_err(|error| if traffic.is_broken.get() { CloseReason::Gone(None) } else { CloseReason::App(error) })?;
+        *is_unframed = false;
+        Ok(CloseReason::Tunnel)
     }
 
     /// Logs and counts the end of the connection.

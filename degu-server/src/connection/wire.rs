@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use degu_wire::machine::{Awaits, Connection, Server};
-use degu_wire::{Framing, Part, Source, Spinner, Step};
+use degu_wire::machine::{Awaits, Connection, RequestHead, Server};
+use degu_wire::{Fault, Framing, Headers, Part, Source, Spinner, Step};
 use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
@@ -18,6 +18,8 @@ use crate::body_channel::{Supplier, channel};
 use crate::stream::{PeerState, Stream, Transport};
 use crate::worker_state::{Place, WorkerState};
 
+/// The number of bytes of an unread request body that are read and dropped to keep the connection.
+pub(super) const DRAIN: usize = 64 * 1024;
 /// The number of bytes that are read ahead of a handler that does not ask for them, so that the end of a connection shows
 /// while the handler works.
 const READ_AHEAD: usize = 64 * 1024;
@@ -32,7 +34,7 @@ pub(super) struct Wire<T: Transport> {
     pub(super) deadline: Deadline,
     pub(super) place: Place,
     is_eof: bool,
-    /// A response is under way that only the end of the connection ends.
+    /// A response, or another protocol, is under way that only the end of the connection ends.
     pub(super) is_unframed: bool,
     /// Bytes that have not been counted yet.
     received: u64,
@@ -300,6 +302,16 @@ impl<T: Transport> Wire<T> {
             None => self.machine.finish_body(),
         };
         sent.map_err(CloseReason::Response)
+    }
+
+    /// Reads and drops the rest of a request's body, and sends the response that switches to another protocol.
+    pub(super) async fn switch(&mut self, head: &RequestHead, protocol: &str, headers: &Headers) -> Moved {
+        if self.machine.is_receiving() && !self.drain(DRAIN).await? {
+            return Err(CloseReason::Peer(Fault::BodyTooLarge.into()));
+        }
+        self.machine.switch(head, protocol, headers).map_err(CloseReason::Response)?;
+        self.deadline.end_handler();
+        self.flush().await
     }
 
     /// Reads and drops the rest of a request's body, up to `limit` bytes. Returns whether its end has come.

@@ -107,6 +107,28 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_write(cx, pieces)
     }
 
+    /// Writes as much as there is room for. Under TLS, takes what it has encrypted, even where it has not gone out: other
+    /// bytes may follow, and [`poll_flush`](Self::poll_flush) has to.
+    pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            return tls::pending(tls.accept(io, pieces));
+        }
+        self.transport.poll_write(cx, pieces)
+    }
+
+    /// Sends what was accepted.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            return tls::pending(tls.flush(io));
+        }
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
     /// Goes back to the cheapest way of waiting for input. To be called when a connection becomes idle.
     pub(crate) fn rest(&mut self) -> io::Result<()> {
         self.transport.rest()

@@ -44,6 +44,21 @@ impl Tls {
         self.secured.write(io, pieces)
     }
 
+    /// Writes, or at least encrypts: what it has taken need not come again, and goes out with a flush.
+    pub(super) fn accept(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self.secured.write(io, pieces) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => match self.secured.take_accepted() {
+                0 => Err(error),
+                accepted => Ok(accepted),
+            },
+            written => written,
+        }
+    }
+
+    pub(super) fn flush(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
+        self.secured.flush(io)
+    }
+
     /// Sends close_notify.
     pub(super) fn close(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
         self.secured.close(io)

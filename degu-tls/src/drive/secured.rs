@@ -202,6 +202,12 @@ impl Secured {
         Ok(std::mem::take(&mut self.accepted))
     }
 
+    /// Takes note that the bytes of a write that ended with [`ErrorKind::WouldBlock`] will not come again, and says how many
+    /// of them are encrypted already: [`flush`](Self::flush) sends them.
+    pub const fn take_accepted(&mut self) -> usize {
+        std::mem::replace(&mut self.accepted, 0)
+    }
+
     /// Writes what rustls holds.
     ///
     /// # Errors

@@ -1,0 +1,192 @@
+//! The byte stream of a connection that has switched to another protocol (RFC 9110 §7.8), and its handler.
+//!
+//! ```text
+//!   Request::upgrade("tcp") ─▶ Offer ── accept(headers, handler) ─▶ Response with status 101
+//!                                                                      │ the connection's task sends it,
+//!                                                                      ▼ gives up the buffers of HTTP, and runs
+//!                                                                   handler(session, Tunnel)
+//! ```
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use degu_wire::BoxError;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::poll_proceed;
+
+use crate::Session;
+use crate::stream::{Stream, Transport};
+
+/// An accepted offer, on its way from the app to the connection.
+pub(crate) struct Switch {
+    pub(crate) protocol: Box<str>,
+    handler: Box<dyn Handler>,
+}
+
+type Handling<'t> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + 't>>;
+
+trait Handler {
+    fn handle<'t>(self: Box<Self>, session: &'t mut Session, tunnel: Tunnel<'t>) -> Handling<'t>;
+}
+
+impl<H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static> Handler for H {
+    fn handle<'t>(self: Box<Self>, session: &'t mut Session, tunnel: Tunnel<'t>) -> Handling<'t> {
+        Box::pin(async move { self(session, tunnel).await })
+    }
+}
+
+impl Switch {
+    pub(crate) fn new<H>(protocol: Box<str>, handler: H) -> Self
+    where
+        H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static,
+    {
+        Self { protocol, handler: Box::new(handler) }
+    }
+
+    /// Calls the handler.
+    pub(crate) fn handle<'t>(self, session: &'t mut Session, tunnel: Tunnel<'t>) -> Handling<'t> {
+        self.handler.handle(session, tunnel)
+    }
+}
+
+impl fmt::Debug for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switch").field("protocol", &self.protocol).finish_non_exhaustive()
+    }
+}
+
+/// The byte stream of a connection that has switched to another protocol. It begins with what the client sent after its
+/// request.
+///
+/// Shutting it down half-closes the connection: the client sees the end and can go on sending. `tokio::io::split` makes two
+/// halves of it. Where it is read or written all the time, it lets the worker's other connections have their turn.
+///
+/// # Cancel safety
+///
+/// A read or a write that is dropped has moved nothing. Under TLS a flush sends what earlier writes have encrypted.
+pub struct Tunnel<'t> {
+    stream: &'t mut dyn ByteStream,
+    first: Bytes,
+    traffic: &'t Traffic,
+}
+
+/// What has gone through a tunnel since it was last asked.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) received: Cell<u64>,
+    pub(crate) sent: Cell<u64>,
+    /// The stream has failed: an error of the handler is then the peer's disappearance.
+    pub(crate) is_broken: Cell<bool>,
+}
+
+impl<'t> Tunnel<'t> {
+    pub(crate) fn new<T: Transport>(stream: &'t mut Stream<T>, first: Bytes, traffic: &'t Traffic) -> Self {
+        Self { stream, first, traffic }
+    }
+
+    /// Notes that bytes were moved, or why not.
+    fn count<N>(&self, moved: Poll<io::Result<N>>, count: impl FnOnce(&N)) -> Poll<io::Result<N>> {
+        match &moved {
+            Poll::Ready(Ok(moved)) => count(moved),
+            Poll::Ready(Err(_)) => self.traffic.is_broken.set(true),
+            Poll::Pending => {}
+        }
+        moved
+    }
+}
+
+/// The operations of a tunnel, on a stream over any transport.
+trait ByteStream {
+    fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl<T: Transport> ByteStream for Stream<T> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read_slice(cx, bytes)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_accept(cx, pieces)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_shut_down_writing(cx)
+    }
+}
+
+impl AsyncRead for Tunnel<'_> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.first.is_empty() {
+            let fits = this.first.len().min(buffer.remaining());
+            buffer.put_slice(&this.first[..fits]);
+            this.first.advance(fits);
+            return Poll::Ready(Ok(()));
+        }
+        if buffer.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        // A peer that always has something to say must not keep the thread for itself.
+        let turn = ready!(poll_proceed(cx));
+        let read = this.stream.poll_read(cx, buffer.initialize_unfilled());
+        let received = &this.traffic.received;
+        let read = ready!(this.count(read, |&read| received.set(received.get() + read as u64)))?;
+        turn.made_progress();
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if pieces.iter().all(|piece| piece.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        let turn = ready!(poll_proceed(cx));
+        let written = this.stream.poll_write(cx, pieces);
+        let sent = &this.traffic.sent;
+        let written = ready!(this.count(written, |&written| sent.set(sent.get() + written as u64)));
+        turn.made_progress();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = this.stream.poll_flush(cx);
+        this.count(flushed, |()| {})
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().stream.poll_shutdown(cx).map(Ok)
+    }
+}
+
+impl fmt::Debug for Tunnel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tunnel").field("first", &self.first.len()).finish_non_exhaustive()
+    }
+}

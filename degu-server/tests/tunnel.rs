@@ -1,0 +1,272 @@
+//! Connections that switch to another protocol.
+
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use degu_server::{Address, Body, BoxError, IntoResponse, Request, Response, Server, Session, Tunnel};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
+
+use crate::common::{Raw, Running};
+
+const ATTACH: &str = "POST /attach HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nx-kind: raw\r\nupgrade: tcp\r\nconnection: upgrade\r\n\r\n";
+const DECLINED: &str =
+    "HTTP/1.1 426 Upgrade Required\r\nupgrade: tcp\r\nconnection: upgrade\r\ncontent-length: 0\r\n\r\n";
+
+fn kinds() -> (tempfile::TempDir, [Address; 4]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Address::unix(folder.path().join("s").to_str().unwrap());
+    (folder, [Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK, path, Address::ABSTRACT])
+}
+
+/// Sends back what comes, until its end; then says goodbye.
+async fn echo(_: &mut Session, tunnel: Tunnel<'_>) -> Result<(), BoxError> {
+    let (mut from, mut to) = split(tunnel);
+    copy(&mut from, &mut to).await?;
+    to.write_all(b"bye").await?;
+    Ok(())
+}
+
+/// Handlers by the path of their request.
+async fn app(_: &mut Session, request: Request<'_>) -> Response {
+    let (kind, path) = ([("x-kind", "raw")], request.path());
+    match (request.upgrade("tcp"), path) {
+        (Some(offer), ["attach"]) => offer.accept(kind, echo),
+        (Some(offer), ["fail"]) => offer.accept(kind, async |_: &mut Session, mut tunnel: Tunnel<'_>| {
+            tunnel.write_all(b"half of").await?;
+            Err("no more".into())
+        }),
+        (Some(offer), ["panic"]) => offer.accept(kind, async |_: &mut Session, _: Tunnel<'_>| panic!("on purpose")),
+        (Some(offer), ["closing"]) => offer.accept(kind, async |session: &mut Session, mut tunnel: Tunnel<'_>| {
+            session.closing().await;
+            tunnel.write_all(b"closing").await?;
+            Ok(())
+        }),
+        (Some(offer), ["wait"]) => offer.accept(kind, async |_: &mut Session, _: Tunnel<'_>| {
+            std::future::pending::<()>().await;
+            Ok(())
+        }),
+        (Some(offer), ["bad"]) => offer.accept([("content-length", "5")], echo),
+        (_, ["hello"]) => "hello".into_response(),
+        _ => (426, "Upgrade Required", [("upgrade", "tcp")], ()).into_response(),
+    }
+}
+
+fn attach(path: &str) -> String {
+    ATTACH.replace("/attach", path)
+}
+
+#[test]
+fn bytes_go_both_ways_until_either_side_ends() {
+    let (_folder, kinds) = kinds();
+    for address in kinds {
+        let server = Running::new(address, app);
+        let mut raw = server.connect();
+        raw.send(format!("{ATTACH}first"));
+        raw.expect(SWITCHED);
+        raw.expect("first");
+        assert_eq!(server.handle().stats().tunnels, 1);
+        raw.send("second");
+        raw.expect("second");
+        raw.shut_down_writing();
+        assert_eq!(raw.rest(), "bye");
+    }
+}
+
+#[test]
+fn all_of_the_request_is_read_before_the_switch() {
+    let server = Running::new(Address::IPV4_LOOPBACK, app);
+    let request = ATTACH.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+    let mut raw = server.connect();
+    raw.send(&request);
+    raw.expect("HTTP/1.1 100 Continue\r\n\r\n");
+    raw.send("bodyGET / HTTP/1.1\r\n");
+    raw.expect(SWITCHED);
+    raw.expect("GET / HTTP/1.1\r\n");
+
+    // A chunked one, and pieces of the new protocol.
+    let request = ATTACH.replace("\r\n\r\n", "\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let mut raw = server.connect();
+    raw.send(format!("{request}3\r\nabc\r\n0\r\n\r\n0\r\n\r\n"));
+    raw.expect(SWITCHED);
+    raw.expect("0\r\n\r\n");
+}
+
+#[test]
+fn a_request_of_which_too_much_is_left_is_refused() {
+    let server = Running::new(Address::IPV4_LOOPBACK, app);
+    let mut raw = server.connect();
+    raw.send(ATTACH.replace("\r\n\r\n", "\r\nContent-Length: 100000\r\n\r\n"));
+    raw.send(vec![b'x'; 100_000]);
+    assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 413 "));
+}
+
+#[test]
+fn what_was_not_offered_is_declined_and_the_connection_goes_on() {
+    let server = Running::with(Server::options().workers(1).allow_http10(true), Address::IPV4_LOOPBACK, app);
+    let mut raw = server.connect();
+    for request in [
+        attach("/attach").replace("Upgrade: tcp", "Upgrade: websocket"),
+        attach("/attach").replace("Connection: Upgrade\r\n", ""),
+        attach("/attach").replace("Upgrade: tcp\r\n", ""),
+    ] {
+        raw.send(request);
+        raw.expect(DECLINED);
+    }
+    raw.send(attach("/attach").replace("Upgrade: tcp", "Upgrade: h2c, TCP"));
+    raw.expect(SWITCHED);
+
+    assert!(server.ask(attach("/attach").replace("HTTP/1.1", "HTTP/1.0")).contains(" 426 "));
+}
+
+#[test]
+fn a_switch_that_cannot_be_sent_is_a_failure_of_the_app() {
+    let server = Running::new(Address::IPV4_LOOPBACK, app);
+    assert!(server.ask(attach("/bad")).starts_with("HTTP/1.1 500 "));
+    // The status alone is no switch.
+    let server = Running::new(Address::IPV4_LOOPBACK, async |_: &mut Session, _: Request<'_>| (101, "x", Body::none()));
+    assert!(server.ask(ATTACH).starts_with("HTTP/1.1 500 "));
+}
+
+#[test]
+fn a_handler_that_fails_or_panics_resets_its_own_connection_alone() {
+    let server = Running::new(Address::IPV4_LOOPBACK, app);
+    let mut other = server.connect();
+    other.send(ATTACH);
+    other.expect(SWITCHED);
+    for path in ["/fail", "/panic"] {
+        let mut raw = server.connect();
+        raw.send(attach(path));
+        raw.expect(SWITCHED);
+        let mut buffer = [0; 64];
+        let end = std::iter::repeat_with(|| raw.read_some(&mut buffer)).find(|read| !matches!(read, Ok(1..))).unwrap();
+        assert!(end.is_err(), "{path} looks like a whole stream");
+    }
+    other.send("still here");
+    other.expect("still here");
+    let stats = server.handle().stats();
+    assert_eq!((stats.failures, stats.tunnels), (2, 1));
+}
+
+#[test]
+fn a_peer_that_goes_away_is_no_failure_of_the_app() {
+    let server = Running::new(Address::IPV4_LOOPBACK, app);
+    let mut raw = server.connect();
+    raw.send(ATTACH);
+    raw.expect(SWITCHED);
+    raw.reset();
+    let begun = Instant::now();
+    while server.handle().stats().open > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the tunnel outlives its peer");
+        thread::yield_now();
+    }
+    let stats = server.handle().stats();
+    assert_eq!((stats.gone, stats.failures, stats.tunnels), (1, 0, 0));
+}
+
+#[test]
+fn a_shutdown_tells_tunnels_and_waits_for_them() {
+    let server = Running::with(Server::options().workers(2), Address::IPV4_LOOPBACK, app);
+    let mut tunnels: Vec<Raw> = (0..10).map(|_| server.connect()).collect();
+    for tunnel in &mut tunnels {
+        tunnel.send(attach("/closing"));
+        tunnel.expect(SWITCHED);
+    }
+    let (done, is_done) = channel();
+    thread::spawn(move || {
+        server.shut_down();
+        let _ = done.send(());
+    });
+    for mut tunnel in tunnels {
+        assert_eq!(tunnel.rest(), "closing");
+    }
+    is_done.recv_timeout(Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn a_tunnel_that_does_not_end_is_cut_after_the_grace() {
+    let options = Server::options().workers(1).shutdown_grace(Duration::from_millis(100));
+    let server = Running::with(options, Address::IPV4_LOOPBACK, app);
+    let mut raw = server.connect();
+    raw.send(attach("/wait"));
+    raw.expect(SWITCHED);
+    server.shut_down();
+    assert!(raw.read_some(&mut [0]).is_err(), "it looks like a whole stream");
+}
+
+#[test]
+fn a_silent_tunnel_ends_with_its_timeout_and_one_that_moves_does_not() {
+    let options = Server::options().workers(1).tunnel_idle_timeout(Some(Duration::from_secs(1)));
+    let server = Running::with(options, Address::IPV4_LOOPBACK, app);
+    let (mut silent, mut moving) = (server.connect(), server.connect());
+    for raw in [&mut silent, &mut moving] {
+        raw.send(ATTACH);
+        raw.expect(SWITCHED);
+    }
+    let ends = thread::spawn(move || silent.read_some(&mut [0]).is_err());
+    while !ends.is_finished() {
+        moving.send("tick");
+        moving.expect("tick");
+    }
+    assert!(ends.join().unwrap(), "it looks like a whole stream");
+    assert_eq!(server.handle().stats().deadlines, 1);
+}
+
+#[test]
+fn a_busy_tunnel_lets_other_connections_have_their_turn() {
+    /// Never waits: it writes as fast as the peer reads.
+    async fn flood(_: &mut Session, mut tunnel: Tunnel<'_>) -> Result<(), BoxError> {
+        loop {
+            tunnel.write_all(&[b'x'; 64 * 1024]).await?;
+        }
+    }
+    let server = Running::new(Address::ABSTRACT, async |session: &mut Session, request: Request<'_>| {
+        match request.upgrade("flood") {
+            Some(offer) => offer.accept((), flood),
+            None => app(session, request).await,
+        }
+    });
+    let mut busy = server.connect();
+    busy.send(ATTACH.replace("Upgrade: tcp", "Upgrade: flood"));
+    busy.response_head();
+    let reader = busy.another();
+    let reads = thread::spawn(move || {
+        let (mut reader, mut buffer) = (reader, vec![0; 256 * 1024]);
+        while matches!(reader.read_some(&mut buffer), Ok(1..)) {}
+    });
+    for _ in 0..20 {
+        let mut raw = server.connect();
+        raw.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+    }
+    drop(server);
+    reads.join().unwrap();
+}
+
+#[test]
+fn a_tunnel_in_pieces_loses_nothing() {
+    let server = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| {
+        let Some(offer) = request.upgrade("sum") else { return 404_u16.to_string().into_response() };
+        offer.accept((), async |_: &mut Session, mut tunnel: Tunnel<'_>| {
+            let mut sum = 0_u64;
+            let mut pieces = [0; 7];
+            loop {
+                match tunnel.read(&mut pieces).await? {
+                    0 => break,
+                    count => sum += pieces[..count].iter().map(|&byte| u64::from(byte)).sum::<u64>(),
+                }
+            }
+            tunnel.write_all(sum.to_string().as_bytes()).await?;
+            Ok(())
+        })
+    });
+    let all: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+    let (first, rest) = all.split_at(1000);
+    let mut raw = server.connect();
+    raw.send([ATTACH.replace("tcp", "sum").as_bytes(), first].concat());
+    raw.response_head();
+    rest.chunks(777).for_each(|piece| raw.send(piece));
+    raw.shut_down_writing();
+    assert_eq!(raw.rest(), all.iter().map(|&byte| u64::from(byte)).sum::<u64>().to_string());
+}
