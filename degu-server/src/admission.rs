@@ -2,8 +2,7 @@
 //! refused after a while.
 
 use std::future::poll_fn;
-use std::io;
-use std::mem::MaybeUninit;
+use std::io::{self, Read};
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,8 +23,8 @@ const REST: Duration = Duration::from_millis(250);
 const TURN: Duration = Duration::from_millis(50);
 /// How long a newcomer waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What those who are refused hear.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+/// The text of the response to those who are refused.
+const REFUSAL: &str = "Service Unavailable: all connections are busy\n";
 
 /// The listening sockets of a server, and its cap.
 pub(crate) struct Admission {
@@ -97,6 +96,9 @@ impl Admission {
             }
             self.state.accepted.fetch_add(1, Relaxed);
             self.state.refused.fetch_add(1, Relaxed);
+            if let Some(held_back) = self.state.may_log() {
+                tracing::info!(peer = %newcomer.address, held_back, "connection refused: all connections are busy");
+            }
             refuse(&newcomer, self.is_secure);
         }
     }
@@ -135,10 +137,17 @@ impl Admission {
 /// answer off.
 fn refuse(accepted: &Accepted, secure: bool) {
     let socket = SockRef::from(&accepted.fd);
-    let _ = socket.recv(&mut [MaybeUninit::uninit(); 4096]);
+    let mut input = [0; 4096];
+    let read = (&*socket).read(&mut input).unwrap_or(0);
     // Under TLS there is no session yet to answer in.
     if !secure {
-        let _ = socket.send_with_flags(REFUSAL, MSG_NOSIGNAL);
+        let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
+        let (length, text) = (REFUSAL.len(), if is_head { "" } else { REFUSAL });
+        let response = format!(
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{text}"
+        );
+        let _ = socket.send_with_flags(response.as_bytes(), MSG_NOSIGNAL);
     }
     let _ = socket.shutdown(Shutdown::Write);
 }

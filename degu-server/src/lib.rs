@@ -63,17 +63,22 @@
 //! | level | message | fields |
 //! | --- | --- | --- |
 //! | `DEBUG` | connection opened | `peer`: its address |
-//! | `DEBUG`; `INFO` where a TLS handshake was refused, `ERROR` where the app is at fault | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error |
+//! | `INFO` where the peer was refused, `ERROR` where the app is at fault, otherwise `DEBUG` | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error; of a fault also `fault` and `offset` |
+//! | `INFO` | connection refused: all connections are busy | `peer` |
 //! | `WARN` | can not accept connections for now | `error`, such as no descriptors left; once until it is over |
 //! | `WARN` | can not wait for a connection | `error` of the runtime; the connection is closed |
 //! | `WARN` | can not start another worker | `error`; those that run take its connections |
 //! | `WARN` | a request can not be passed on | `behind`: the proxy's target, `error` |
 //!
+//! Of the lines at `INFO` ten are written at once, and one each second after that: `held_back` says how many were not. The
+//! others are written at `DEBUG`.
+//!
 //! # What it never does
 //!
-//! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. It
-//! writes nothing into a response that has begun: what fails later cuts the connection. It moves no connection between
-//! threads, and needs no runtime of the program's. It speaks no HTTP/2.
+//! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. (The
+//! responses that it makes by itself have a line of text, and its content-type.) It writes nothing into a response that has
+//! begun: what fails later cuts the connection. It moves no connection between threads, and needs no runtime of the
+//! program's. It speaks no HTTP/2.
 //!
 //! # Where the rest is
 //!
@@ -98,6 +103,7 @@ pub mod http;
 pub mod hyper;
 mod incoming;
 mod listen;
+mod log_limit;
 mod options;
 mod request;
 mod response;

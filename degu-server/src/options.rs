@@ -17,8 +17,8 @@ use crate::state::ServerState;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorReply {
-    /// The status that the fault deserves, without a body: a client's developer sees what went wrong, and a stranger
-    /// learns nothing that he could not find out anyway.
+    /// The status of the fault, and a line of text that names the rule that was broken, with nothing of the request in it:
+    /// a client's developer sees what went wrong, and a stranger learns nothing new. There is no text for HEAD.
     #[default]
     Minimal,
     /// Nothing: the connection is closed. Degu 0.18 does so.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use portable_atomic::AtomicU64;
 use tokio::sync::futures::Notified;
@@ -11,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use crate::Stats;
 use crate::alarm::Alarm;
+use crate::log_limit::LogLimit;
 use crate::stats::Counters;
 
 /// How far a server is on its way to the end.
@@ -44,6 +46,8 @@ pub(crate) struct ServerState {
     /// What handshakes need one of each.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
+    /// For lines about peers that were refused.
+    log_limit: Mutex<LogLimit>,
     /// There may be room again where there was none.
     room: Notify,
 }
@@ -60,6 +64,7 @@ impl ServerState {
             refused: AtomicU64::new(0),
             phase: watch::Sender::new(Phase::Running),
             is_stopping: AtomicBool::new(false),
+            log_limit: Mutex::new(LogLimit::new(Instant::now())),
             room: Notify::new(),
         }
     }
@@ -139,6 +144,11 @@ impl ServerState {
     /// Ends when there may be room, or another connection may be asked for it: whatever happens from this call on counts.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
+    }
+
+    /// Returns whether a line about a peer that was refused may be written, and how many were held back since the last one.
+    pub(crate) fn may_log(&self) -> Option<u64> {
+        self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }
 
     pub(crate) fn stats(&self) -> Stats {

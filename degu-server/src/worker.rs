@@ -176,6 +176,47 @@ mod tests {
         });
     }
 
+    /// Where a test has its log written.
+    #[derive(Clone, Default)]
+    struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_logged_with_fault_offset_and_peer_and_a_flood_of_them_is_not() {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
+        tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), || {
+            on_worker(async |worker| {
+                for number in 0..100 {
+                    let mut peer = connect(worker, number);
+                    peer.write_all(b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n").await.unwrap();
+                    let mut response = String::new();
+                    peer.read_to_string(&mut response).await.unwrap();
+                    assert!(response.contains("\r\n\r\nBad Request: a malformed Host"), "{response}");
+                }
+            });
+        });
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<_> = log.lines().collect();
+        assert!((10..15).contains(&lines.len()), "{log}");
+        for part in
+            ["INFO", "connection ends", "peer=unix:/unnamed", "requests=0", "fault=Host", "offset=22", "malformed"]
+        {
+            assert!(lines[0].contains(part), "{part}: {}", lines[0]);
+        }
+    }
+
     /// How many seconds a connection lasts whose peer has had its last response and sends so many bytes each second.
     async fn lingers(worker: &Rc<WorkerState>, bytes: usize) -> u32 {
         let mut peer = connect(worker, 1);

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use crate::common::Running;
+use crate::common::{Running, refusal};
 use degu_server::{
     Address, App, Body, BoxError, Chunk, ErrorReply, Handle, IntoResponse, Options, Request, Response, Server, Session,
 };
@@ -28,14 +28,10 @@ fn stalled(server: &Running, octets: &str) -> String {
     raw.rest()
 }
 
-fn closing(status: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
-
 #[test]
 fn a_head_that_does_not_end() {
     let server = server(Server::options().head_deadline(SECOND));
-    assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost:"), closing("408 Request Timeout"));
+    assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost:"), refusal("408 Request Timeout", "a head took too long"));
 }
 
 #[test]
@@ -50,7 +46,7 @@ fn a_connection_without_a_request() {
 fn a_body_that_does_not_get_on() {
     let server = server(Server::options().progress(1024, SECOND));
     let request = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
-    assert_eq!(stalled(&server, request), closing("408 Request Timeout"));
+    assert_eq!(stalled(&server, request), refusal("408 Request Timeout", "a request's body came too slowly"));
 }
 
 /// This app answers, whatever time it takes, although nothing comes of the body.
@@ -116,7 +112,7 @@ fn what_is_read_ahead_is_counted_with_what_it_takes_to_keep_it() {
 fn a_handler_that_does_not_answer() {
     let server = server(Server::options().handler_deadline(SECOND));
     let request = "GET /never HTTP/1.1\r\nhost: a\r\n\r\n";
-    assert_eq!(stalled(&server, request), closing("503 Service Unavailable"));
+    assert_eq!(stalled(&server, request), refusal("503 Service Unavailable", "the app took too long"));
 }
 
 #[test]
@@ -153,7 +149,7 @@ fn what_is_read_behind_the_last_word() {
     // A peer that says no more is not waited for.
     let mut silent = server.connect();
     silent.send("GET / HTTP/1.1\r\n\r\n");
-    assert_eq!(silent.rest(), closing("400 Bad Request"));
+    assert_eq!(silent.rest(), refusal("400 Bad Request", "a request without Host"));
     while server.handle().stats().open > 0 {
         std::thread::yield_now();
     }
@@ -179,9 +175,9 @@ fn methods_that_are_not_listed() {
     let server = server(Server::options().methods(["PURGE"]));
     for (method, expected) in [
         ("PURGE", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned()),
-        ("purge", closing("501 Not Implemented")),
-        ("PROPFIND", closing("501 Not Implemented")),
-        ("TRACE", closing("501 Not Implemented")),
+        ("purge", refusal("501 Not Implemented", "a method that is not implemented")),
+        ("PROPFIND", refusal("501 Not Implemented", "a method that is not implemented")),
+        ("TRACE", refusal("501 Not Implemented", "a method that is not implemented")),
     ] {
         assert_eq!(server.ask(format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n")), expected, "{method}");
     }

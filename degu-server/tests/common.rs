@@ -54,6 +54,21 @@ impl Drop for Running {
     }
 }
 
+/// A response that the server makes by itself, and after which it closes: its status, and the text behind the phrase.
+pub(crate) fn refusal(status: &str, why: &str) -> String {
+    let (_, phrase) = status.split_once(' ').unwrap();
+    let text = format!("{phrase}: {why}\n");
+    let length = text.len();
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{text}"
+    )
+}
+
+/// The same for an app that has failed.
+pub(crate) fn failed() -> String {
+    refusal("500 Internal Server Error", "the server failed")
+}
+
 pub(crate) enum Raw {
     Tcp(TcpStream),
     Unix(UnixStream),

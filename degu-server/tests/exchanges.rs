@@ -1,6 +1,6 @@
 //! Requests and responses as octets, over every kind of address.
 
-use crate::common::{Raw, Running};
+use crate::common::{Raw, Running, refusal};
 use degu_server::{
     Address, App, Body, BoxError, Chunk, IntoResponse, Method, Part, Request, Response, Server, Session,
 };
@@ -54,7 +54,7 @@ fn methods_and_statuses_without_bodies() {
     );
     assert_eq!(
         server.ask("PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n"),
-        "HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        refusal("501 Not Implemented", "a method that is not implemented")
     );
 }
 
@@ -161,20 +161,35 @@ fn pipelined_requests_are_answered_in_order() {
 #[test]
 fn faults_get_their_status_and_the_connection_ends() {
     let server = Running::new(Address::IPV6_LOOPBACK, echo);
-    for (octets, status) in [
-        ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request"),
-        ("GET / HTTP/1.0\r\nHost: a\r\n\r\n", "505 HTTP Version Not Supported"),
-        ("\x16\x03\x01", "400 Bad Request"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n", "417 Expectation Failed"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "400 Bad Request"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfour", "400 Bad Request"),
+    for (octets, status, why) in [
+        ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request", "a request without Host"),
+        (
+            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+            "505 HTTP Version Not Supported",
+            "an HTTP version that is not supported (at octet 6)",
+        ),
+        ("\x16\x03\x01", "400 Bad Request", "octets that begin no HTTP message"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n",
+            "417 Expectation Failed",
+            "an expectation that can not be met (at octet 33)",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+            "400 Bad Request",
+            "a malformed chunk size",
+        ),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfour",
+            "400 Bad Request",
+            "only a part of a body before it closed",
+        ),
     ] {
-        assert_eq!(
-            server.ask(octets),
-            format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"),
-            "{octets:?}"
-        );
+        assert_eq!(server.ask(octets), refusal(status, why), "{octets:?}");
     }
+    // The text is not sent to HEAD, also where the method of the request was not understood yet.
+    let refused = server.ask("HEAD / HTTP/1.1\r\n\r\n");
+    assert!(refused.ends_with("\r\ncontent-length: 36\r\nconnection: close\r\n\r\n"), "{refused}");
 }
 
 #[test]

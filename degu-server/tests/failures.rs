@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::common::Running;
+use crate::common::{Running, failed, refusal};
 use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Part, Request, Response, Server, Session, Source};
 
 /// Gives these parts, and then fails or ends.
@@ -63,7 +63,6 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
 }
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\n";
-const FAILED: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 #[test]
 fn what_fails_before_the_head_gets_500_and_what_fails_after_it_is_cut() {
@@ -71,14 +70,14 @@ fn what_fails_before_the_head_gets_500_and_what_fails_after_it_is_cut() {
         let server = Running::new(address, app);
         let mut bystander = server.connect();
         for (path, expected) in [
-            ("panic", FAILED.to_string()),
-            ("panic-later", FAILED.to_string()),
-            ("error", FAILED.to_string()),
-            ("header", FAILED.to_string()),
-            ("status", FAILED.to_string()),
-            ("reason", FAILED.to_string()),
-            ("no-content", FAILED.to_string()),
-            ("length", FAILED.to_string()),
+            ("panic", failed()),
+            ("panic-later", failed()),
+            ("error", failed()),
+            ("header", failed()),
+            ("status", failed()),
+            ("reason", failed()),
+            ("no-content", failed()),
+            ("length", failed()),
             ("short", format!("{HEAD}content-length: 10\r\n\r\nseven !")),
             ("long", format!("{HEAD}content-length: 10\r\n\r\nseven ")),
             ("broken", format!("{HEAD}content-length: 10\r\n\r\nseven ")),
@@ -100,13 +99,11 @@ fn responses_before_the_failure_arrive() {
     let server = Running::new(Address::IPV6_LOOPBACK, app);
     assert_eq!(
         server.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /error HTTP/1.1\r\nHost: a\r\n\r\n"),
-        format!("{HEAD}content-length: 4\r\n\r\nfine{FAILED}")
+        format!("{HEAD}content-length: 4\r\n\r\nfine{}", failed())
     );
     assert_eq!(
         server.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
-        format!(
-            "{HEAD}content-length: 4\r\n\r\nfineHTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-        )
+        format!("{HEAD}content-length: 4\r\n\r\nfine{}", refusal("400 Bad Request", "a request without Host"))
     );
 }
 

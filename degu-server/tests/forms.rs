@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::common::Running;
+use crate::common::{Running, failed};
 use degu_server::{Address, App, BoxError, BoxedApp, IntoResponse, Method, Request, Response, Session};
 
 const OK: &str = "HTTP/1.1 200 OK\r\n";
@@ -52,7 +52,7 @@ async fn opaque(_: &mut Session, request: Request<'_>) -> impl IntoResponse + us
 fn named_functions() {
     answers(response, &format!("{OK}x-name: b\r\ncontent-length: 4\r\n\r\ntext"));
     answers(result, &ok("0 octets"));
-    answers(failure, "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    answers(failure, &failed());
     answers(text, &ok("text"));
     answers(nothing, &ok(""));
     answers(tuple, "HTTP/1.1 201 Created\r\ncontent-length: 4\r\n\r\nmade");

@@ -10,7 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::common::{Raw, Running};
+use crate::common::{Raw, Running, failed};
 use degu_server::{
     Address, App, Body, BodyError, BoxError, Chunk, Incoming, IntoResponse, Limits, Listener, Part, Request, Response,
     Server, Session, Source,
@@ -19,7 +19,6 @@ use degu_server::{
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
 const LAST: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nfine";
-const FAILED: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const TCP: Address = Address::IPV6_LOOPBACK;
 
 async fn fine(_: &mut Session, _: Request<'_>) -> &'static str {
@@ -267,7 +266,7 @@ impl App for Eager {
 fn an_app_that_panics_before_it_is_polled_is_answered_for() {
     let server = Running::new(TCP, Eager);
     let bad = "GET /?bad HTTP/1.1\r\nHost: a\r\n\r\n";
-    assert_eq!(server.ask([GET, bad, GET].concat()), [FINE, FAILED].concat());
+    assert_eq!(server.ask([GET, bad, GET].concat()), [FINE, &failed()].concat());
     assert_eq!(server.ask(GET), FINE);
 }
 

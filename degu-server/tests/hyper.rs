@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::common::Raw;
+use crate::common::{Raw, refusal};
 use crate::kit::{Serving, Tell, closing};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
@@ -97,9 +97,12 @@ fn deadlines_are_on() {
         for (octets, expected) in [
             ("", String::new()),
             (GET, FINE.to_owned()),
-            ("GET / HTTP/1.1\r\nhost:", closing("408 Request Timeout")),
-            ("\r\n", closing("408 Request Timeout")),
-            ("POST /whole HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf", closing("408 Request Timeout")),
+            ("GET / HTTP/1.1\r\nhost:", refusal("408 Request Timeout", "the request came too slowly")),
+            ("\r\n", refusal("408 Request Timeout", "the request came too slowly")),
+            (
+                "POST /whole HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf",
+                refusal("408 Request Timeout", "the request came too slowly"),
+            ),
         ] {
             let server = &server;
             scope.spawn(move || {
@@ -131,7 +134,10 @@ fn deadlines_are_on() {
                 });
                 let answer = raw.end();
                 done.store(true, Ordering::Relaxed);
-                assert!(answer.is_empty() || answer == closing("408 Request Timeout"), "{answer}");
+                assert!(
+                    answer.is_empty() || answer == refusal("408 Request Timeout", "the request came too slowly"),
+                    "{answer}"
+                );
             });
         });
     });

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::common::Running;
+use crate::common::{Running, failed, refusal};
 use degu_server::{
     Address, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Server, Session, own_credentials,
 };
@@ -92,11 +92,10 @@ fn an_app_that_fails_is_answered_for() {
         Ok((200, "OK", String::from_utf8(text.to_vec())?.to_uppercase()).into_response())
     };
     let server = Running::new(Address::IPV6_LOOPBACK, shout);
-    let refused = |status| format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     for (body, answer) in [
         (&b"hello"[..], "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHELLO".to_string()),
-        (b"\xff", refused("500 Internal Server Error")),
-        (b"longer than eight", refused("413 Content Too Large")),
+        (b"\xff", failed()),
+        (b"longer than eight", refusal("413 Content Too Large", "a body over the limit")),
     ] {
         let mut octets = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
         octets.extend_from_slice(body);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Raw, Running};
+use crate::common::{Raw, Running, refusal};
 #[cfg(feature = "hyper")]
 use crate::kit::Serving;
 use degu_server::{Address, Request, Server, Session};
@@ -107,7 +107,7 @@ fn where_all_are_busy_a_newcomer_waits_and_is_refused_then() {
         // The request of the other connection is under way then, too.
         let mut d = connect();
         d.send(GET);
-        assert_eq!(d.rest(), "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        assert_eq!(d.rest(), refusal("503 Service Unavailable", "all connections are busy"));
         // One that has just come may be refused with it, but not once there is room.
         b.reset();
         let is_answered = || {

@@ -28,11 +28,27 @@ fn a_bad_head_stays_bad() {
     assert_eq!(error, RemoteError::at(Fault::FieldName, 20));
     server.receive_buffer().extend_from_slice(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(server.poll_request().unwrap_err(), error);
-    assert!(server.refuse(error.status()));
-    assert!(server.pending().concat().starts_with(b"HTTP/1.1 400 Bad Request\r\n"));
+    assert!(server.refuse(error.status(), "a text\n"));
+    let refusal = "HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 7\r\nconnection: close\r\n\r\na text\n";
+    assert_eq!(server.pending().concat(), refusal.as_bytes());
     assert!(matches!(server.poll_request(), Ok(Poll::Ready(None))));
-    assert!(!server.refuse(400), "one answer is enough");
+    assert!(!server.refuse(400, ""), "one answer is enough");
     assert_eq!(server.awaits(), Awaits::Nothing);
+}
+
+#[test]
+fn the_text_of_a_refusal_is_not_sent_to_head() {
+    for request in [
+        "HEA",
+        "HEAD / HTTP/1.1\r\n\r\n",
+        "\r\nHEAD / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let mut server = server(request.as_bytes());
+        let _ = server.poll_request();
+        assert!(server.refuse(400, "a text\n"));
+        assert!(server.pending().concat().ends_with(b"content-length: 7\r\nconnection: close\r\n\r\n"), "{request:?}");
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use degu_wire::{BoxError, LocalError, RemoteError};
+use degu_wire::{Address, BoxError, LocalError, RemoteError, reason_phrase};
+use tracing::field;
 
 use super::deadline::Wait;
+use crate::state::ServerState;
 use crate::stats::Counters;
 #[cfg(feature = "tls")]
 use crate::stream::HandshakeError;
@@ -62,15 +64,41 @@ impl CloseReason {
         matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::Handler))
     }
 
-    /// Whether somebody is kept out who may not know why: an operator will be asked.
-    pub(crate) fn is_refusal(&self) -> bool {
-        #[cfg(feature = "tls")]
-        if let Self::Handshake(error) = self {
-            use degu_tls::error::Kind;
-            // Nobody was refused who only looked whether there is a server.
-            return !matches!(error.kind(), Kind::Closed | Kind::Io);
+    /// Returns the text that goes with the [status](Self::status): which rule was broken, without a byte of the peer, and
+    /// nothing of what failed on our own side.
+    pub(super) fn text(&self, status: u16) -> String {
+        let phrase = reason_phrase(status);
+        match self {
+            Self::Peer(error) => format!("{phrase}: {error}\n"),
+            Self::Deadline(_) => format!("{phrase}: {}\n", self.explain()),
+            _ => format!("{phrase}: the server failed\n"),
         }
-        false
+    }
+
+    /// Returns whether the peer was refused and may not know why, so that an operator will be asked.
+    fn is_refusal(&self) -> bool {
+        match self {
+            // No peer was refused that only looked whether there is a server.
+            #[cfg(feature = "tls")]
+            Self::Handshake(error) => {
+                !matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io)
+            }
+            _ => self.status().is_some(),
+        }
+    }
+
+    /// Logs the end of a connection.
+    pub(crate) fn log(&self, server: &ServerState, peer: &Address, requests: u64) {
+        if self.is_ours() {
+            return tracing::error!(%peer, requests, reason = %self, "connection ends");
+        }
+        let Some(held_back) = self.is_refusal().then(|| server.may_log()).flatten() else {
+            return tracing::debug!(%peer, requests, reason = %self, "connection ends");
+        };
+        let error = if let Self::Peer(error) = self { Some(error) } else { None };
+        let fault = error.map(|error| field::debug(error.fault));
+        let offset = error.map(|error| error.offset);
+        tracing::info!(%peer, requests, reason = %self, fault, offset, held_back, "connection ends");
     }
 
     /// Adds it to what the server counts.

@@ -105,7 +105,8 @@ impl<T: Transport, A: App> Connection<T, A> {
         let reason = match self.run().await {
             Ok(reason) | Err(reason) => reason,
         };
-        self.log(&reason);
+        reason.count(self.worker().counters());
+        reason.log(&self.worker().server, self.session.address(), self.session.requests);
         // In a box for its time, as below. How it goes is of no interest any more.
         let _ = Box::pin(self.finish(&reason)).await;
     }
@@ -302,19 +303,6 @@ impl<T: Transport, A: App> Connection<T, A> {
         Ok(CloseReason::Tunnel)
     }
 
-    /// Logs and counts the end of the connection.
-    fn log(&self, reason: &CloseReason) {
-        reason.count(self.worker().counters());
-        let (peer, requests) = (self.session.address(), self.session.requests);
-        if reason.is_ours() {
-            tracing::error!(%peer, requests, %reason, "connection ends");
-        } else if reason.is_refusal() {
-            tracing::info!(%peer, requests, %reason, "connection ends");
-        } else {
-            tracing::debug!(%peer, requests, %reason, "connection ends");
-        }
-    }
-
     /// Writes the error that the peer is owed, if it is, and what is pending of earlier responses; then closes.
     async fn finish(&mut self, reason: &CloseReason) -> Result<(), CloseReason> {
         let wire = &mut self.wire;
@@ -325,7 +313,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         match (reason, reason.status()) {
             (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed), _) => return Ok(()),
             // Nothing is written into a response that has begun.
-            (_, Some(status)) if !is_silent => drop(wire.machine.refuse(status)),
+            (_, Some(status)) if !is_silent => drop(wire.machine.refuse(status, &reason.text(status))),
             _ => wire.machine.cut(),
         }
         wire.deadline.end_handler();

@@ -37,7 +37,8 @@ use crate::stream::{Socket, Stream, Transport};
 const SECOND: Duration = Duration::from_secs(1);
 /// So much is kept of a head or of a body that nobody reads, and of a response that nobody takes.
 const BUFFER: usize = 64 * 1024;
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 45\r\n\
+    connection: close\r\n\r\nRequest Timeout: the request came too slowly\n";
 
 /// A connection that was accepted, and takes room for one.
 pub(super) struct Taken {
@@ -124,10 +125,7 @@ impl Taken {
             #[cfg(not(feature = "tls"))]
             Ok(()) => Origin { address, credentials, server: server.clone(), options },
             Err(reason) => {
-                match reason.is_refusal() {
-                    true => tracing::info!(peer = %address, requests = 0, %reason, "connection ends"),
-                    false => tracing::debug!(peer = %address, requests = 0, %reason, "connection ends"),
-                }
+                reason.log(server, &address, 0);
                 drop(alive);
                 return linger(socket, &room, &options, b"").await;
             }
@@ -135,11 +133,16 @@ impl Taken {
 
         let pulse = Arc::new(Pulse::new(room.alarm.clone()));
         let (end, last) = drive(socket, service, &pulse, &room, &origin).await;
-        match end {
-            End::Revoked => {
-                tracing::info!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends");
-            }
-            _ => tracing::debug!(peer = %origin.address, requests = last.requests, reason = %end, "connection ends"),
+        let (peer, requests) = (&origin.address, last.requests);
+        let held_back = match &end {
+            End::Done(Err(error)) if error.is_parse() => server.may_log(),
+            _ => None,
+        };
+        match (&end, held_back) {
+            (End::Deadline(wait), _) => CloseReason::Deadline(*wait).log(server, peer, requests),
+            (End::Revoked, _) => tracing::info!(%peer, requests, reason = %end, "connection ends"),
+            (_, Some(held_back)) => tracing::info!(%peer, requests, reason = %end, held_back, "connection ends"),
+            _ => tracing::debug!(%peer, requests, reason = %end, "connection ends"),
         }
         let Some(mut socket) = pulse.take_socket() else { return upgraded(&pulse, &origin).await };
         drop(alive);

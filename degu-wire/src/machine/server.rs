@@ -11,7 +11,7 @@ use super::receiver::Receiver;
 use super::sender::{Said, Sender, put_field, put_headers};
 use crate::body::{Content, Part};
 use crate::framing::Framing;
-use crate::head::{Names, put_status_line, scan_request};
+use crate::head::{Names, put_framing, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, Method, RemoteError, reason_phrase};
 
@@ -242,19 +242,36 @@ impl Connection<Server> {
         self.role.state == State::Switched
     }
 
-    /// Ends the connection because something cannot be answered as it should: with a bare response of this status if
-    /// no final response has begun, and without a word otherwise. Gives whether there is one to write.
+    /// Ends the connection because something cannot be answered as it should: with a response of this status whose body is
+    /// `text`, if no final response has begun, and without a word otherwise. Returns whether there is one to write. The text
+    /// is not sent to a client whose request is HEAD.
     ///
     /// Whatever had been received is dropped; nothing more will be understood.
-    pub fn refuse(&mut self, status: u16) -> bool {
+    pub fn refuse(&mut self, status: u16, text: &str) -> bool {
+        let is_head = match self.role.state {
+            State::Requested => self.role.head,
+            // A head with a fault, or of which too little has come, has not been taken off the buffer.
+            _ => {
+                let begun = self.receiver.buffer.trim_ascii_start();
+                begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun)
+            }
+        };
         let can_answer = matches!(self.role.state, State::Idle | State::Requested) && (200..=999).contains(&status);
         self.cut();
         if can_answer {
-            // A status in range and a phrase of our own are always written.
-            let mut head = alloc::vec::Vec::with_capacity(96);
-            let _ = put_status_line(&mut head, status, reason_phrase(status).as_bytes());
-            head.extend_from_slice(b"content-length: 0\r\nconnection: close\r\n\r\n");
-            self.sender.out.put(&head);
+            // A status in range, a phrase of our own and a length are always written.
+            let mut message = alloc::vec::Vec::with_capacity(128 + text.len());
+            let _ = put_status_line(&mut message, status, reason_phrase(status).as_bytes());
+            if !text.is_empty() {
+                put_field(&mut message, b"content-type", b"text/plain");
+            }
+            let _ = put_framing(&mut message, Framing::Length(text.len() as u64));
+            put_field(&mut message, b"connection", b"close");
+            message.extend_from_slice(b"\r\n");
+            if !is_head {
+                message.extend_from_slice(text.as_bytes());
+            }
+            self.sender.out.put(&message);
         }
         can_answer
     }

@@ -1,0 +1,61 @@
+//! A limit on the log lines that peers can cause.
+
+use std::time::{Duration, Instant};
+
+/// So many lines pass at once.
+const BURST: u32 = 10;
+/// One more passes after each of these.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Decides which lines are written: ten at once, and one each second after that.
+#[derive(Debug)]
+pub(crate) struct LogLimit {
+    left: u32,
+    /// Since when the lines that are left are counted.
+    since: Instant,
+    held_back: u64,
+}
+
+impl LogLimit {
+    pub(crate) const fn new(now: Instant) -> Self {
+        Self { left: BURST, since: now, held_back: 0 }
+    }
+
+    /// Returns how many lines were held back since the last one, or `None` if this one is held back.
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
+        while self.left < BURST && now.duration_since(self.since) >= PAUSE {
+            self.left += 1;
+            self.since += PAUSE;
+        }
+        if self.left == BURST {
+            self.since = now;
+        }
+        let Some(left) = self.left.checked_sub(1) else {
+            self.held_back += 1;
+            return None;
+        };
+        self.left = left;
+        Some(std::mem::take(&mut self.held_back))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_ten_passes_and_one_line_each_second_after_it() {
+        let start = Instant::now();
+        let mut limit = LogLimit::new(start);
+        let mut passed = |milliseconds, lines: usize| {
+            let now = start + Duration::from_millis(milliseconds);
+            (0..lines).filter_map(|_| limit.pass(now)).collect::<Vec<_>>()
+        };
+        assert_eq!(passed(5_000, 100), [0; 10]);
+        assert_eq!(passed(5_900, 5), []);
+        assert_eq!(passed(6_000, 5), [95]);
+        assert_eq!(passed(8_500, 5), [4, 0]);
+        assert_eq!(passed(9_000, 1), [3]);
+        assert_eq!(passed(100_000, 11), [0; 10]);
+    }
+}
