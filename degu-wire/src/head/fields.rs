@@ -223,13 +223,8 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     }
 }
 
-/// How a pass over field lines ended.
-pub(super) enum End {
-    /// The input ends inside a line.
-    Partial,
-    /// The empty line was found: bytes up to its end, and how many fields there are.
-    At { end: usize, fields: usize },
-}
+/// Where field lines end, behind their empty line, and how many there are; `None` if the input ends before that.
+type End = Option<(usize, usize)>;
 
 /// Parses field lines from `at`, which is not beyond the input, to the empty line. In trailers the end of the input stands
 /// for the empty line, which the chunk decoder has taken off.
@@ -250,7 +245,7 @@ pub(super) fn parse_fields(
         let mut value = match behind_name {
             [b':', value @ ..] if name_len > 0 => value,
             [b'\r', b'\n', rest @ ..] if name_len == 0 && part != Part::Trailers => {
-                return Ok(End::At { end: offset(rest), fields });
+                return Ok(Some((offset(rest), fields)));
             }
             _ => return no_field(offset(line), offset(behind_name), behind_name, fields, part),
         };
@@ -296,7 +291,7 @@ pub(super) fn parse_fields(
 #[inline(never)]
 fn no_value(at: usize, rest: &[u8]) -> Result<End, RemoteError> {
     match rest {
-        [] | [b'\r'] => Ok(End::Partial),
+        [] | [b'\r'] => Ok(None),
         [b'\r' | b'\n', ..] => Err(RemoteError::at(Fault::LineEnd, at)),
         _ => Err(RemoteError::at(Fault::FieldValue, at)),
     }
@@ -308,9 +303,9 @@ fn no_value(at: usize, rest: &[u8]) -> Result<End, RemoteError> {
 fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> Result<End, RemoteError> {
     let refuse = |fault| Err(RemoteError::at(fault, at));
     match rest {
-        [] if part == Part::Trailers && at == start => Ok(End::At { end: at, fields }),
-        [] => Ok(End::Partial),
-        [b'\r'] if at == start && part != Part::Trailers => Ok(End::Partial),
+        [] if part == Part::Trailers && at == start => Ok(Some((at, fields))),
+        [] => Ok(None),
+        [b'\r'] if at == start && part != Part::Trailers => Ok(None),
         [b'\r', ..] if at == start && part != Part::Trailers => refuse(Fault::LineEnd),
         [b'\n', ..] => refuse(Fault::LineEnd),
         [b' ' | b'\t', ..] if at == start => refuse(Fault::ObsFold),
@@ -352,11 +347,9 @@ pub(crate) fn scan_trailers(section: &[u8], slots: &mut [FieldSpan], limits: &Li
         return Err(Fault::TrailersTooLarge.into());
     }
     let room = slots.len().min(limits.max_trailer_fields);
-    match parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Part::Trailers)? {
-        End::At { fields, .. } => Ok(fields),
-        // The decoder gives whole lines; anything else was not its section.
-        End::Partial => Err(Fault::LineEnd.into()),
-    }
+    let end = parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Part::Trailers)?;
+    // The decoder gives whole lines; anything else was not its section.
+    end.map(|(_, fields)| fields).ok_or(Fault::LineEnd.into())
 }
 
 /// The fields of a head or a trailer section that was parsed: views into the caller's bytes and storage.

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{
-    fields::{End, FieldSpan, Fields, Part, Semantics, Text, parse_fields},
+    fields::{FieldSpan, Fields, Part, Semantics, Text, parse_fields},
     scan::{is_text, skip_text, skip_token},
     start_line::{line_end, version},
 };
@@ -200,10 +200,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
     };
     let Some(at) = line_end(input, line_ends, Fault::Reason)? else { return Ok(None) };
     let mut semantics = Semantics::default();
-    let (end, fields) = match parse_fields(input, at, slots, &mut semantics, Part::Response { http10 })? {
-        End::Partial => return Ok(None),
-        End::At { end, fields } => (end, fields),
-    };
+    let part = Part::Response { http10 };
+    let Some((end, fields)) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(None) };
     let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
     // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code. What follows a 204 that has one cannot be told.
     let codes_nothing = framing == Framing::Chunked && (status < 200 || status == 204);
