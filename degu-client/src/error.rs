@@ -2,12 +2,13 @@
 
 use std::{convert::Infallible, fmt, io, time::Duration};
 
-use degu_wire::{Address, AddressError, BoxError, Fault, LocalError, RemoteError};
+use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, RemoteError};
 
 /// An exchange that failed, or a connection that could not be made.
 ///
 /// It says [whose fault](Cause) it is, [what was being done](Doing), and whether the request [may be sent
-/// again](Self::is_retryable). The connection is closed after it, whatever it was.
+/// again](Self::is_retryable). The connection is closed after it, unless the request was refused before anything of it was
+/// written ([`Cause::Local`] while [`Doing::Requesting`]): then it is as it was.
 ///
 /// # Sending again
 ///
@@ -46,6 +47,8 @@ struct Failure {
     retryable: bool,
     /// Where a connection could not be made to.
     address: Option<Address>,
+    /// The field that was refused.
+    field: Option<Box<str>>,
 }
 
 /// Whose fault an [`Error`] is.
@@ -105,7 +108,7 @@ pub enum Deadline {
 impl Error {
     #[cold]
     pub(crate) fn new(cause: impl Into<Cause>, doing: Doing) -> Self {
-        Self(Box::new(Failure { cause: cause.into(), doing, retryable: false, address: None }))
+        Self(Box::new(Failure { cause: cause.into(), doing, retryable: false, address: None, field: None }))
     }
 
     pub(crate) fn connecting(cause: impl Into<Cause>, address: &Address) -> Self {
@@ -117,6 +120,17 @@ impl Error {
     pub(crate) fn retryable(mut self, retryable: bool) -> Self {
         self.0.retryable = retryable;
         self
+    }
+
+    /// Notes the field because of which the request was refused.
+    pub(crate) fn of_field(mut self, name: Option<&str>) -> Self {
+        self.0.field = name.map(Into::into);
+        self
+    }
+
+    /// Returns the name of the field because of which the request was refused, if that is what happened.
+    pub fn field(&self) -> Option<&str> {
+        self.0.field.as_deref()
     }
 
     /// The address to which a connection could not be made, if that is what happened.
@@ -192,7 +206,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Remote(error) => write!(f, "the server sent {error}"),
-            Self::Local(error) => write!(f, "the request can not be sent: {error}"),
+            Self::Local(error) => write!(f, "the request cannot be sent: {error}"),
             Self::Body(error) => write!(f, "the request's body failed: {error}"),
             Self::Address(error) => write!(f, "the address can not be used: {error}"),
             Self::System(error) => write!(f, "the system reports: {error}"),
@@ -208,8 +222,13 @@ impl fmt::Display for Cause {
 /// One line: what happened, by whose fault, and what was being done.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.0.cause, self.0.doing)?;
-        self.0.address.as_ref().map_or(Ok(()), |address| write!(f, " to {address}"))
+        let Failure { cause, doing, address, field, .. } = &*self.0;
+        match (cause, field) {
+            (Cause::Local(rule), Some(name)) => write!(f, "the request cannot be sent: field {name:?}: {rule}")?,
+            _ => cause.fmt(f)?,
+        }
+        write!(f, ", {doing}")?;
+        address.as_ref().map_or(Ok(()), |address| write!(f, " to {address}"))
     }
 }
 
@@ -268,6 +287,13 @@ impl From<Fault> for Cause {
 impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
         Self::new(error, Doing::Requesting)
+    }
+}
+
+/// For headers that cannot be made of what the caller gave, by the field that is wrong.
+impl From<FieldError> for Error {
+    fn from(error: FieldError) -> Self {
+        Self::from(error.rule()).of_field(Some(error.name()))
     }
 }
 

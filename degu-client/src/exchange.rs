@@ -164,7 +164,17 @@ impl Exchange {
                 &merged
             }
         };
-        self.machine.request(method, uri, &self.base.host, headers, content)?;
+        let framing = content.framing();
+        self.machine.request(method, uri, &self.base.host, headers, content).map_err(|rule| {
+            use LocalError::{ContentLength, FieldNotAllowed, FieldRepeated, FieldValue};
+            let field = machine::Connection::refused_field(method, headers, framing);
+            match rule {
+                FieldNotAllowed | FieldRepeated | ContentLength => Error::from(rule).of_field(field),
+                // Headers have been checked but for Host, which may be that of the options.
+                FieldValue => Error::from(rule).of_field(Some("host")),
+                _ => rule.into(),
+            }
+        })?;
         self.phase = Phase::Head;
         self.wait = None;
         Ok(())

@@ -46,7 +46,9 @@
 //!   request. What arrives after that check cannot be told from the answer.
 //! - What devices send against the rules is read where it cannot change the end of a response: a folded field, a space before
 //!   a colon, blanks after a chunk size, a field twice. Where it can, the response is an error.
-//! - After any error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent again.
+//! - A request that cannot be sent is refused before anything of it is written. The error names the field and the rule, and
+//!   the connection is as it was.
+//! - After any other error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent again.
 //! - An exchange is full duplex: the response is given as soon as its head has come, and the request's body goes on being
 //!   sent while the response is read. Sending stops where the server says that it does not read: with a 4xx or 5xx status
 //!   or `connection: close` (RFC 9112 §9.5).
@@ -91,8 +93,8 @@ pub use connector::{Connector, Dialled};
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Credentials, Fault, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError, RemoteError,
-    Source, Spin, Trailers, Zone,
+    ContentRange, Credentials, Fault, FieldError, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError,
+    RemoteError, Source, Spin, Trailers, Zone,
 };
 pub use driver::Async;
 pub use error::{Cause, Deadline, Doing, Error};

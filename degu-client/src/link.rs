@@ -137,12 +137,16 @@ impl<D: Driver> Link<D> {
         content: Content,
     ) -> Result<(), Error> {
         self.settle();
-        let begun = headers.try_into().map_err(Into::into).and_then(|headers| {
-            // The machine knows that a connection is closed.
-            let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
-            self.exchange.begin(idle, method, uri, &headers, content)
-        });
-        begun.inspect_err(|_| self.close())
+        let headers = headers.try_into().map_err(Into::into)?;
+        // The machine knows that a connection is closed.
+        let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
+        let begun = self.exchange.begin(idle, method, uri, &headers, content);
+        // Of a request that was refused nothing was written.
+        begun.inspect_err(|error| {
+            if error.local().is_none() {
+                self.close();
+            }
+        })
     }
 
     /// Polls for the head of the response.

@@ -216,9 +216,11 @@ explained! {
         FieldValue "a field value has a control character or whitespace at an end",
         /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 octets",
-        /// A field that may not stand twice, or one that the library writes itself and that says something else: where the
-        /// body ends, or what becomes of the connection.
-        FieldNotAllowed "a field twice that may stand once, or one for framing or the connection, which the library writes itself",
+        /// A field that must be unique is there twice (RFC 9110 §5.3).
+        FieldRepeated "the field must be unique, and is there twice",
+        /// A field that the library writes itself, and that says something else: where the body ends, or what becomes of the
+        /// connection.
+        FieldNotAllowed "the library writes this field itself: those for framing, and connection but for close and keep-alive",
         /// Content-Length was set to something that the body is not.
         ContentLength "content-length differs from the length of the body",
         /// A field that may not stand in trailers (RFC 9110 §6.5.1).

@@ -1,6 +1,6 @@
 //! Owned header and trailer fields.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 use core::ops::Deref;
 
@@ -314,20 +314,69 @@ impl From<&Headers> for Headers {
 }
 
 impl<V: fmt::Display, const N: usize> TryFrom<[(&str, V); N]> for Headers {
-    type Error = LocalError;
+    type Error = FieldError;
 
-    fn try_from(fields: [(&str, V); N]) -> Result<Self, LocalError> {
+    fn try_from(fields: [(&str, V); N]) -> Result<Self, FieldError> {
         Self::try_from(&fields[..])
     }
 }
 
 impl<V: fmt::Display> TryFrom<&[(&str, V)]> for Headers {
-    type Error = LocalError;
+    type Error = FieldError;
 
-    fn try_from(fields: &[(&str, V)]) -> Result<Self, LocalError> {
+    fn try_from(fields: &[(&str, V)]) -> Result<Self, FieldError> {
         let mut headers = Self::new();
-        fields.iter().try_for_each(|(name, value)| headers.append(name, value))?;
+        for (name, value) in fields {
+            headers.append(name, value).map_err(|rule| FieldError { name: (*name).into(), rule })?;
+        }
         Ok(headers)
+    }
+}
+
+/// A field that cannot be sent: its name, and the rule that it breaks.
+///
+/// ```
+/// use degu_wire::{Headers, LocalError};
+///
+/// let error = Headers::try_from([("accept", "*/*"), ("x-note", "two\nlines")]).unwrap_err();
+/// assert_eq!((error.name(), error.rule()), ("x-note", LocalError::FieldValue));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldError {
+    name: Box<str>,
+    rule: LocalError,
+}
+
+impl FieldError {
+    /// Returns the name of the field, which may be what is wrong.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the rule that the field breaks.
+    pub const fn rule(&self) -> LocalError {
+        self.rule
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "field {:?}: {}", self.name, self.rule)
+    }
+}
+
+impl core::error::Error for FieldError {}
+
+impl From<FieldError> for LocalError {
+    fn from(error: FieldError) -> Self {
+        error.rule
+    }
+}
+
+/// So that conversions which cannot fail stand next to those that can.
+impl From<core::convert::Infallible> for FieldError {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
     }
 }
 

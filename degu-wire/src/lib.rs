@@ -178,5 +178,5 @@ pub use status::reason_phrase;
 pub use {
     address::{Address, AddressError, AddressFault, AddressKind, Zone},
     body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source},
-    headers::{Headers, Trailers},
+    headers::{FieldError, Headers, Trailers},
 };

@@ -44,6 +44,7 @@ fn every_error_of_ours_has_a_text() {
         FieldName,
         FieldValue,
         HeadTooLarge,
+        FieldRepeated,
         FieldNotAllowed,
         ContentLength,
         TrailerForbidden,

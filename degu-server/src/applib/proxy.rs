@@ -245,7 +245,7 @@ fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers
         match kept.get_bytes(name) {
             Some(first) if UNIQUE.iter().any(|unique| unique.eq_ignore_ascii_case(name)) => {
                 if first != value {
-                    return Err(LocalError::FieldNotAllowed);
+                    return Err(LocalError::FieldRepeated);
                 }
             }
             _ => kept.append_bytes(name, value)?,

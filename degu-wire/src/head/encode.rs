@@ -122,8 +122,11 @@ fn put_fields<'f, V: AsRef<[u8]>>(
     let mut seen = Names::OTHER;
     for (name, value) in fields {
         let field = Names::of(name.as_bytes());
-        if !seen.add(field) || matches!(field, Names::CONTENT_LENGTH | Names::TRANSFER_ENCODING) {
+        if matches!(field, Names::CONTENT_LENGTH | Names::TRANSFER_ENCODING) {
             return Err(LocalError::FieldNotAllowed);
+        }
+        if !seen.add(field) {
+            return Err(LocalError::FieldRepeated);
         }
         if field == Names::HOST && !is_host(value.as_ref()) {
             return Err(LocalError::FieldValue);

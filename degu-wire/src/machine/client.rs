@@ -1,6 +1,6 @@
 //! The client's role.
 
-use alloc::sync::Arc;
+use alloc::{sync::Arc, vec::Vec};
 use core::task::Poll;
 
 use bytes::Bytes;
@@ -141,11 +141,7 @@ impl Connection<Client> {
         if method == Method::Trace && !matches!(content, Content::None) {
             return Err(LocalError::BodyNotAllowed);
         }
-        let framing = match content.framing() {
-            // RFC 9110 §8.6: said aloud where content was to be expected.
-            Framing::None if method.expects_content() => Framing::Length(0),
-            framing => framing,
-        };
+        let framing = announced(method, content.framing());
         let host_field = headers.get_bytes("host");
         if !is_host(host_field.unwrap_or(host.as_bytes())) {
             return Err(LocalError::FieldValue);
@@ -155,7 +151,7 @@ impl Connection<Client> {
             if host_field.is_none() {
                 put_field(out, b"host", host.as_bytes());
             }
-            let said = put_headers(out, headers, framing, false)?;
+            let said = put_headers(out, headers.lines(), framing, false)?;
             if said.names.has(Names::UPGRADE) && !offers {
                 return Err(LocalError::FieldNotAllowed);
             }
@@ -173,6 +169,28 @@ impl Connection<Client> {
             ..Client::default()
         };
         Ok(())
+    }
+
+    /// Returns the name of the field because of which [`request`](Self::request) refuses these, or `None` if that is not because
+    /// of a field: for an error that tells what to mend. `framing` is that of the body.
+    ///
+    /// ```
+    /// use degu_wire::{Framing, Headers, Method, machine::{Client, Connection}};
+    ///
+    /// let headers = Headers::try_from([("accept", "*/*"), ("connection", "upgrade")])?;
+    /// let refused = Connection::<Client>::refused_field(Method::Get, &headers, Framing::None);
+    /// assert_eq!(refused, Some("connection"));
+    /// # Ok::<(), degu_wire::FieldError>(())
+    /// ```
+    pub fn refused_field<'h>(method: Method<'_>, headers: &'h Headers, framing: Framing) -> Option<&'h str> {
+        let framing = announced(method.known_as(), framing);
+        let mut last = None;
+        let lines = headers.lines().inspect(|(name, _)| last = Some(*name));
+        match put_headers(&mut Vec::new(), lines, framing, false) {
+            Err(_) => core::str::from_utf8(last?).ok(),
+            Ok(said) if said.names.has(Names::UPGRADE) => Some("upgrade"),
+            Ok(_) => headers.get_bytes("host").filter(|host| !is_host(host)).map(|_| "host"),
+        }
     }
 
     /// The head of the final response. Interim responses are read over; `100 Continue` is noted.
@@ -380,5 +398,13 @@ impl Connection<Client> {
         self.role.state = State::Closed;
         self.sender = Sender::default();
         self.receiver.discard_all();
+    }
+}
+
+/// Returns how a request says where its body ends. RFC 9110 §8.6: that there is none is said where content was to be expected.
+fn announced(method: Method<'_>, framing: Framing) -> Framing {
+    match framing {
+        Framing::None if method.expects_content() => Framing::Length(0),
+        framing => framing,
     }
 }

@@ -9,7 +9,6 @@ use crate::abnf::{decimal, hexadecimal};
 use crate::body::{ChunkExtensions, Content, Part};
 use crate::framing::Framing;
 use crate::head::{Names, put_framing};
-use crate::headers::Headers;
 use crate::{Limits, LocalError};
 
 /// What has been sent and not been written, and how much of a body is still to be sent.
@@ -141,18 +140,18 @@ impl Sender {
 /// what they say. Framing fields that say what the
 /// body is, as those of a response that is passed on do, are not written twice; others are refused. Where the message has
 /// no body only because the request asked for none (`describes`), they are written as they are.
-pub(super) fn put_headers(
+pub(super) fn put_headers<'h>(
     out: &mut Vec<u8>,
-    headers: &Headers,
+    lines: impl Iterator<Item = (&'h [u8], &'h [u8])>,
     framing: Framing,
     describes: bool,
 ) -> Result<Said, LocalError> {
     let mut said = Said { names: Names::OTHER, close: false, expects_continue: false };
     let mut described = false;
-    for (name, value) in headers.lines() {
+    for (name, value) in lines {
         let field = Names::of(name);
         if !said.names.add(field) {
-            return Err(LocalError::FieldNotAllowed);
+            return Err(LocalError::FieldRepeated);
         }
         match field {
             Names::EXPECT => said.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),

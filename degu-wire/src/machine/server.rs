@@ -191,7 +191,7 @@ impl Connection<Server> {
         let body = if role.head { Framing::None } else { framing };
         self.sender.message(content, body, |out| {
             put_status_line(out, status, reason.as_ref())?;
-            let said = put_headers(out, headers, framing, describes)?;
+            let said = put_headers(out, headers.lines(), framing, describes)?;
             persistent &= !said.close;
             if let Some(date) = date.filter(|_| !said.names.has(Names::DATE)) {
                 put_field(out, b"date", date.as_bytes());
@@ -231,7 +231,7 @@ impl Connection<Server> {
         headers.append("upgrade", protocol)?;
         self.sender.message(Content::None, Framing::None, |out| {
             put_status_line(out, 101, reason_phrase(101).as_bytes())?;
-            put_headers(out, &headers, Framing::None, false)
+            put_headers(out, headers.lines(), Framing::None, false)
         })?;
         (self.role.state, self.role.persistent) = (State::Switched, false);
         Ok(())

@@ -286,20 +286,62 @@ case! {
 }
 
 case! {
-    fn what_can_not_be_sent() {
-        for (method, uri, headers, fault) in [
-            (Method::Get, "/a b", ("a", "1"), LocalError::Target),
-            (Method::Extension("A B"), "/", ("a", "1"), LocalError::Method),
-            (Method::Get, "/", ("a", "1\r\nb: 2"), LocalError::FieldValue),
-            (Method::Get, "/", ("a b", "1"), LocalError::FieldName),
-        ] {
-            let (_server, mut connection) = connect!(Kind::Path, |wire| {
-                assert!(matches!(wire.read(&mut [0]), Ok(0) | Err(_)), "nothing is sent");
+    fn a_request_that_is_refused_here_costs_nothing_and_names_the_field() {
+        use LocalError::{BodyNotAllowed, ContentLength, FieldName, FieldNotAllowed, FieldRepeated, FieldValue, HeadTooLarge};
+        let long = "x".repeat(70_000);
+        let cases: [(_, _, &[(&str, &str)], _, _, _); 16] = [
+            (Method::Get, "/a b", &[("a", "1")], "", LocalError::Target, None),
+            (Method::Extension("A B"), "/", &[("a", "1")], "", LocalError::Method, None),
+            (Method::Trace, "/", &[], "body", BodyNotAllowed, None),
+            (Method::Get, "/", &[("a", "1"), ("b", "1\nc: 2")], "", FieldValue, Some("b")),
+            (Method::Get, "/", &[("b", "1\r\nc: 2")], "", FieldValue, Some("b")),
+            (Method::Get, "/", &[("b", "\0")], "", FieldValue, Some("b")),
+            (Method::Get, "/", &[("b", " 1")], "", FieldValue, Some("b")),
+            (Method::Get, "/", &[("a b", "1")], "", FieldName, Some("a b")),
+            (Method::Get, "/", &[("a", &long)], "", HeadTooLarge, Some("a")),
+            (Method::Get, "/", &[("a", "1"), ("host", "a/b")], "", FieldValue, Some("host")),
+            (Method::Get, "/", &[("a", "1"), ("connection", "upgrade")], "", FieldNotAllowed, Some("connection")),
+            (Method::Get, "/", &[("upgrade", "tcp")], "", FieldNotAllowed, Some("upgrade")),
+            (Method::Put, "/", &[("transfer-encoding", "chunked")], "body", FieldNotAllowed, Some("transfer-encoding")),
+            (Method::Put, "/", &[("content-length", "5")], "body", ContentLength, Some("content-length")),
+            (Method::Post, "/", &[("content-length", "0"), ("connection", "te")], "", FieldNotAllowed, Some("connection")),
+            (Method::Get, "/", &[("range", "a"), ("Range", "a")], "", FieldRepeated, Some("Range")),
+        ];
+        for kind in KINDS {
+            let (_server, mut connection) = connect!(kind, |wire| {
+                for _ in 0..2 {
+                    assert!(wire.head().starts_with("GET /good HTTP/1.1\r\n"), "nothing of the others is sent");
+                    wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+                }
+                wire.expect_end();
             });
-            let error = wait!(connection.request(method, uri, [headers], ())).unwrap_err();
-            assert_eq!(error.local(), Some(fault));
-            assert!(connection.is_closed());
+            // On a connection that is new, and on one that was used.
+            for _ in 0..2 {
+                for (method, uri, headers, body, rule, field) in cases {
+                    let error = match body {
+                        "" => wait!(connection.request(method, uri, headers, ())).unwrap_err(),
+                        body => wait!(connection.request(method, uri, headers, body)).unwrap_err(),
+                    };
+                    assert_eq!((error.local(), error.field()), (Some(rule), field));
+                    assert!(!error.is_retryable() && !connection.is_closed());
+                    let named = field.map_or(String::new(), |name| format!("field {name:?}: "));
+                    let text = format!("the request cannot be sent: {named}{rule}, before or while the request was sent");
+                    assert_eq!(error.to_string(), text);
+                }
+                assert_eq!(wait!(wait!(connection.get("/good")).unwrap().body.read_all(2)).unwrap(), "ok");
+            }
         }
+    }
+}
+
+case! {
+    fn a_host_of_the_options_that_is_none_is_named() {
+        let server = Server::once(Kind::Path, |wire| wire.expect_end());
+        let client = Client::options().host("a b").client(&server.address);
+        let mut connection = wait!(client.connect()).unwrap();
+        let error = wait!(connection.get("/")).unwrap_err();
+        assert_eq!((error.local(), error.field()), (Some(LocalError::FieldValue), Some("host")));
+        assert!(!connection.is_closed());
     }
 }
 
