@@ -1,4 +1,4 @@
-//! An exchange: what is asked, how the answer is read, and what it has to be.
+//! An exchange: its request, how the response is read, and which response is right.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use degu_client::{Cause, Chunk, Error, Headers, Method, Trailers};
 use fastrand::Rng;
 use rustix::io::Errno;
 
-use crate::content::{Chunks, Sum, octets};
+use crate::content::{Chunks, Sum, random};
 
 /// The longest body with which a server gives its reason for a refusal.
 const REASON: u64 = 200;
 
-/// A request, and what must come of it.
+/// A request and its right response.
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) method: Method<'static>,
@@ -20,7 +20,7 @@ pub(crate) struct Ask {
     pub(crate) content: Content,
     pub(crate) manner: Manner,
     pub(crate) expected: Expected,
-    /// How many octets `/sum` is sent: 0 for all other targets.
+    /// How many bytes `/sum` is sent: 0 for all other targets.
     pub(crate) summed: u64,
 }
 
@@ -28,21 +28,21 @@ pub(crate) struct Ask {
 #[derive(Debug)]
 pub(crate) enum Content {
     Nothing,
-    /// At hand.
-    Octets(Bytes),
+    /// In memory.
+    Bytes(Bytes),
     /// Of known length, piece by piece.
     Streamed(Bytes),
     /// With a pause before each part.
     Chunks(Chunks, Duration),
 }
 
-/// How the answer is waited for and read.
+/// How the client waits for the response and reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     Whole,
     /// With a pause before each part.
     Slow(Duration),
-    /// Not beyond so many octets.
+    /// Not beyond so many bytes.
     Leave(u64),
     /// Not longer than this: the future is dropped, wherever it is. Of clients that have futures.
     Cancel(Duration),
@@ -55,18 +55,18 @@ pub(crate) struct Expected {
     pub(crate) sum: Sum,
 }
 
-/// What came of an exchange.
+/// The response of an exchange, as far as it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     status: u16,
     pub(crate) is_chunked: bool,
     sum: Sum,
-    pub(crate) octets: u64,
+    pub(crate) bytes: u64,
     /// It was not read to its end.
     left: bool,
 }
 
-/// What to think of it.
+/// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// As expected.
@@ -93,9 +93,9 @@ impl Ask {
         let large = rng.usize(large / 2..=large);
         let pause = Duration::from_millis(rng.u64(1..20));
         match rng.u32(..100) {
-            0..40 => Self::echo(octets(seed, small)),
-            40..50 => Self::sum(Content::Octets(octets(seed, small))),
-            50..56 => Self::echo(octets(seed, large)),
+            0..40 => Self::echo(random(seed, small)),
+            40..50 => Self::sum(Content::Bytes(random(seed, small))),
+            50..56 => Self::echo(random(seed, large)),
             56..62 => Self::make(Method::Get, seed, large),
             62..66 => Self::make(Method::Head, seed, small),
             66..75 => Self::echo_chunks(Chunks::of(seed), Duration::ZERO),
@@ -103,12 +103,12 @@ impl Ask {
             83..86 => Self::echo_chunks(Chunks::of(seed), pause),
             86..89 => Self { manner: Manner::Slow(pause), ..Self::make(Method::Get, seed, large) },
             89..91 => {
-                Self { content: Content::Octets(octets(seed, large)), ..Self::status(Method::Post, "/early", 413) }
+                Self { content: Content::Bytes(random(seed, large)), ..Self::status(Method::Post, "/early", 413) }
             }
             91..93 => Self::status(Method::Get, "/fail", 500),
             93..94 => Self::status(Method::Get, "/panic", 500),
             94..97 => Self::sum(Content::Chunks(Chunks::of(seed), Duration::ZERO)),
-            _ => Self::sum(Content::Streamed(octets(seed, large))),
+            _ => Self::sum(Content::Streamed(random(seed, large))),
         }
     }
 
@@ -122,14 +122,14 @@ impl Ask {
             3 => return Self { manner: Manner::Leave(1), ..Self::status(Method::Get, "/silent", 200) },
             0 => Self::status(Method::Get, "/endless", 200),
             1 => Self::make(Method::Get, rng.u64(..), 512 * 1024),
-            _ => Self::echo(octets(rng.u64(..), 256 * 1024)),
+            _ => Self::echo(random(rng.u64(..), 256 * 1024)),
         };
         Self { manner: Manner::Leave(rng.u64(..256 * 1024)), ..ask }
     }
 
     fn echo(body: Bytes) -> Self {
         let expected = Expected { status: 200, sum: Sum::of(&body) };
-        Self { content: Content::Octets(body), expected, ..Self::status(Method::Post, "/echo", 200) }
+        Self { content: Content::Bytes(body), expected, ..Self::status(Method::Post, "/echo", 200) }
     }
 
     fn echo_chunks(chunks: Chunks, pause: Duration) -> Self {
@@ -140,7 +140,7 @@ impl Ask {
     fn sum(content: Content) -> Self {
         let (sum, summed) = match &content {
             Content::Nothing => (Sum::EMPTY, 0),
-            Content::Octets(body) | Content::Streamed(body) => (Sum::of(body), body.len() as u64),
+            Content::Bytes(body) | Content::Streamed(body) => (Sum::of(body), body.len() as u64),
             Content::Chunks(chunks, _) => (chunks.data_sum(), chunks.length()),
         };
         let expected = Expected { status: 200, sum: Sum::of(sum.to_string().as_bytes()) };
@@ -148,7 +148,7 @@ impl Ask {
     }
 
     fn make(method: Method<'static>, seed: u64, length: usize) -> Self {
-        let sum = if method == Method::Head { Sum::EMPTY } else { Sum::of(&octets(seed, length)) };
+        let sum = if method == Method::Head { Sum::EMPTY } else { Sum::of(&random(seed, length)) };
         let expected = Expected { status: 200, sum };
         Self { expected, ..Self::status(method, &format!("/make/{seed}/{length}"), 200) }
     }
@@ -166,7 +166,7 @@ impl Ask {
 }
 
 impl Expected {
-    /// What to think of what came.
+    /// Compares a response with the right one.
     pub(crate) fn judge(self, outcome: Result<Answer, Error>) -> Verdict {
         let answer = match outcome {
             Ok(answer) => answer,
@@ -176,7 +176,7 @@ impl Expected {
             Verdict::Left
         } else if (answer.status, answer.sum) == (self.status, self.sum) {
             Verdict::Right
-        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.octets <= REASON {
+        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.bytes <= REASON {
             Verdict::Refused(answer.status)
         } else {
             Verdict::Wrong(format!("{answer:?} instead of {self:?}"))
@@ -197,22 +197,22 @@ impl Verdict {
 impl Answer {
     pub(crate) fn of(status: u16, headers: &Headers) -> Self {
         let is_chunked = headers.contains("transfer-encoding");
-        Self { status, is_chunked, sum: Sum::EMPTY, octets: 0, left: false }
+        Self { status, is_chunked, sum: Sum::EMPTY, bytes: 0, left: false }
     }
 
     /// One that was not waited for.
     pub(crate) const fn given_up() -> Self {
-        Self { status: 0, is_chunked: false, sum: Sum::EMPTY, octets: 0, left: true }
+        Self { status: 0, is_chunked: false, sum: Sum::EMPTY, bytes: 0, left: true }
     }
 
     pub(crate) fn add(&mut self, data: &[u8]) {
         self.sum.add(data);
-        self.octets += data.len() as u64;
+        self.bytes += data.len() as u64;
     }
 
     pub(crate) fn add_chunk(&mut self, chunk: &Chunk) {
         self.sum.add_chunk(chunk);
-        self.octets += chunk.data.len() as u64;
+        self.bytes += chunk.data.len() as u64;
     }
 
     /// All has come.
@@ -231,9 +231,9 @@ impl Answer {
 }
 
 impl Manner {
-    /// Whether it is enough after so many octets.
-    pub(crate) const fn is_enough(self, octets: u64) -> bool {
-        matches!(self, Self::Leave(most) if octets >= most)
+    /// Returns whether so many bytes of the response are enough.
+    pub(crate) const fn is_enough(self, bytes: u64) -> bool {
+        matches!(self, Self::Leave(most) if bytes >= most)
     }
 }
 
