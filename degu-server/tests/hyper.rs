@@ -231,6 +231,18 @@ fn a_shutdown_under_load_answers_what_has_begun() {
 }
 
 #[test]
+fn localhost_is_both_loopback_addresses() {
+    let server = Serving::new(Server::options(), "localhost:0".parse().unwrap(), fine());
+    let port = server.address.port().unwrap();
+    for address in [Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK] {
+        let mut raw = Raw::connect(&address.with_port(port));
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+    server.shut_down();
+}
+
+#[test]
 fn a_shutdown_closes_who_waits_and_waits_for_a_head_that_has_begun() {
     for address in [TCP, Address::ABSTRACT] {
         let server = Serving::new(Server::options(), address, fine());
