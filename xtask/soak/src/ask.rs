@@ -52,7 +52,8 @@ pub(crate) enum Manner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) status: u16,
-    pub(crate) sum: Sum,
+    /// `None`: the body is the server's own, and gives the reason of an error.
+    pub(crate) sum: Option<Sum>,
 }
 
 /// The response of an exchange, as far as it was read.
@@ -105,8 +106,8 @@ impl Ask {
             89..91 => {
                 Self { content: Content::Bytes(random(seed, large)), ..Self::status(Method::Post, "/early", 413) }
             }
-            91..93 => Self::status(Method::Get, "/fail", 500),
-            93..94 => Self::status(Method::Get, "/panic", 500),
+            91..93 => Self::failure("/fail"),
+            93..94 => Self::failure("/panic"),
             94..97 => Self::sum(Content::Chunks(Chunks::of(seed), Duration::ZERO)),
             _ => Self::sum(Content::Streamed(random(seed, large))),
         }
@@ -128,12 +129,12 @@ impl Ask {
     }
 
     fn echo(body: Bytes) -> Self {
-        let expected = Expected { status: 200, sum: Sum::of(&body) };
+        let expected = Expected { status: 200, sum: Some(Sum::of(&body)) };
         Self { content: Content::Bytes(body), expected, ..Self::status(Method::Post, "/echo", 200) }
     }
 
     fn echo_chunks(chunks: Chunks, pause: Duration) -> Self {
-        let expected = Expected { status: 200, sum: chunks.sum() };
+        let expected = Expected { status: 200, sum: Some(chunks.sum()) };
         Self { content: Content::Chunks(chunks, pause), expected, ..Self::status(Method::Post, "/echo", 200) }
     }
 
@@ -143,23 +144,27 @@ impl Ask {
             Content::Bytes(body) | Content::Streamed(body) => (Sum::of(body), body.len() as u64),
             Content::Chunks(chunks, _) => (chunks.data_sum(), chunks.length()),
         };
-        let expected = Expected { status: 200, sum: Sum::of(sum.to_string().as_bytes()) };
+        let expected = Expected { status: 200, sum: Some(Sum::of(sum.to_string().as_bytes())) };
         Self { content, summed, expected, ..Self::status(Method::Post, "/sum", 200) }
     }
 
     fn make(method: Method<'static>, seed: u64, length: usize) -> Self {
         let sum = if method == Method::Head { Sum::EMPTY } else { Sum::of(&random(seed, length)) };
-        let expected = Expected { status: 200, sum };
+        let expected = Expected { status: 200, sum: Some(sum) };
         Self { expected, ..Self::status(method, &format!("/make/{seed}/{length}"), 200) }
     }
 
     fn chunks(seed: u64) -> Self {
-        let expected = Expected { status: 200, sum: Chunks::of(seed).sum() };
+        let expected = Expected { status: 200, sum: Some(Chunks::of(seed).sum()) };
         Self { expected, ..Self::status(Method::Get, &format!("/chunks/{seed}"), 200) }
     }
 
+    fn failure(target: &str) -> Self {
+        Self { expected: Expected { status: 500, sum: None }, ..Self::status(Method::Get, target, 500) }
+    }
+
     fn status(method: Method<'static>, target: &str, status: u16) -> Self {
-        let expected = Expected { status, sum: Sum::EMPTY };
+        let expected = Expected { status, sum: Some(Sum::EMPTY) };
         let (content, manner) = (Content::Nothing, Manner::Whole);
         Self { method, target: target.to_owned(), content, manner, expected, summed: 0 }
     }
@@ -174,7 +179,7 @@ impl Expected {
         };
         if answer.left {
             Verdict::Left
-        } else if (answer.status, answer.sum) == (self.status, self.sum) {
+        } else if answer.status == self.status && self.sum.map_or(answer.bytes <= REASON, |sum| sum == answer.sum) {
             Verdict::Right
         } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.bytes <= REASON {
             Verdict::Refused(answer.status)
@@ -249,12 +254,15 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let expected = Expected { status: 200, sum: Sum::of(b"abc") };
+        let expected = Expected { status: 200, sum: Some(Sum::of(b"abc")) };
         assert_eq!(expected.judge(Ok(answer(200, b"abc"))), Verdict::Right);
         for reason in [&b""[..], b"head-deadline"] {
             assert_eq!(expected.judge(Ok(answer(408, reason))), Verdict::Refused(408));
         }
         assert_eq!(expected.judge(Ok(answer(200, b"abd").leave())), Verdict::Left);
+        let failure = Expected { status: 500, sum: None };
+        assert_eq!(failure.judge(Ok(answer(500, b"the handler failed"))), Verdict::Right);
+        assert!(matches!(failure.judge(Ok(answer(200, b""))), Verdict::Wrong(_)));
         for wrong in [answer(200, b"abd"), answer(200, b"ab"), answer(204, b""), answer(400, &[b'x'; 201])] {
             assert!(matches!(expected.judge(Ok(wrong)), Verdict::Wrong(_)));
         }
