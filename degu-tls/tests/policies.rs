@@ -238,6 +238,8 @@ fn a_bundle_survives_its_worst_member() {
              roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
         )
     );
+    // Garbage is no CA of yesterday.
+    assert_eq!(folder.said(call(cas.clone().add("x", vec![1, 2, 3]))).0, Kind::Malformed);
     // A CA that was left out needs no revocation list.
     assert!(call(cas.with_crl(root.crl(&[], NOW + DAY))).is_ok());
 }

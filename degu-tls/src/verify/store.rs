@@ -39,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// No CA is left; a list cannot be used, or is missing.
+    /// One is no certificate at all, or no CA is left; a list cannot be used, or is missing.
     pub(crate) fn new(cas: &Cas, crypto: &Crypto, now: UnixTime, warnings: &mut Vec<Error>) -> Result<Self, Error> {
         let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: cas.describe() };
@@ -52,10 +52,11 @@ impl Store {
                     store.labels.push(VouchedBy { label: ca.label.clone(), spki });
                     kept.push(&ca.source);
                 }
-                Err(error) => {
-                    let subject = der::subject(&ca.certificate).unwrap_or_default();
-                    store.left_out.push((subject.into(), error));
-                }
+                Err(error) => match der::subject(&ca.certificate) {
+                    Some(subject) => store.left_out.push((subject.into(), error)),
+                    // What is no certificate at all is a mistake in the file, and not an old or a foreign CA.
+                    None => return Err(error),
+                },
             }
         }
         if store.anchors.is_empty() {
