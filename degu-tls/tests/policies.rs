@@ -256,6 +256,7 @@ fn an_expired_intermediate_of_an_identity_is_warned_about() {
 
 /// Certificates that signed themselves, with their keys, valid from 2026-11-29 for a hundred years: `openssl req -x509`
 /// with `-newkey ec -pkeyopt ec_paramgen_curve:P-521`, `ed448` and `rsa-pss`, and `openssl x509 -req` for version 1.
+#[cfg(feature = "ring")]
 #[test]
 fn what_openssl_makes_and_the_provider_does_not_know() {
     let ring = || degu_tls::rustls::crypto::ring::default_provider().into();
