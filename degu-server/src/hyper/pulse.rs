@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 
 use crate::alarm::{Alarm, Spare};
 use crate::connection::{Deadline, Wait};
-use crate::options::Deadlines;
+use crate::options::{Deadlines, Progress};
 use crate::stream::{Socket, Stream};
 
 /// How many connections have begun to wait for a request.
@@ -259,6 +259,13 @@ impl Hold {
         {
             state.wanted = wanted;
             state.note(&self.pulse.alarm);
+        }
+    }
+
+    /// Says how slowly the body of the request may come.
+    pub(super) fn set_progress(&self, progress: Progress) {
+        if let Some(mut state) = self.current() {
+            state.deadline.set_body_progress(Some(progress));
         }
     }
 
