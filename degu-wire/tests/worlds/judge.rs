@@ -1,7 +1,7 @@
 //! The codec's view of an input: what it reads, in the words of the [`reference`](super::reference).
 
 use degu_wire::chunk::{Decoder, Event, Extensions, encode_chunk_head, encode_last_chunk};
-use degu_wire::head::{FieldSpan, Fields, RequestHead, parse_request, parse_trailers};
+use degu_wire::head::{FieldSpan, Fields, RequestHead, parse_request, parse_response, parse_trailers};
 use degu_wire::{Framing, Limits};
 
 use super::Verdict;
@@ -46,29 +46,39 @@ pub(super) fn trailer_line(input: &[u8]) -> Verdict {
 }
 
 fn last_field(fields: Fields) -> String {
-    let (name, value) = fields.iter().last().expect("there is a field");
-    format!("{name}: {}", escaped(value))
+    fields.iter().last().map_or("no field".to_owned(), |(name, value)| format!("{name}: {}", escaped(value)))
+}
+
+pub(super) fn response_field_line(input: &[u8]) -> Verdict {
+    let mut slots = [FieldSpan::EMPTY; 4];
+    match parse_response(&mut input.to_vec(), &mut slots, &LIMITS) {
+        Err(error) => Err(error.status()),
+        Ok(Some(head)) => Ok(last_field(head.fields())),
+        Ok(None) => Ok("more is needed".to_owned()),
+    }
+}
+
+pub(super) fn chunk_line(input: &[u8]) -> Verdict {
+    chunk(Decoder::new(&LIMITS), input)
+}
+
+pub(super) fn response_chunk_line(input: &[u8]) -> Verdict {
+    chunk(Decoder::new(&LIMITS).of_response(), input)
 }
 
 /// What is read is also written, and read again as the same.
-pub(super) fn chunk_line(input: &[u8]) -> Verdict {
-    let event = |line: &[u8]| -> Result<_, u16> {
-        match Decoder::new(&LIMITS).decode(line).map_err(|error| error.status())?.event {
-            Some(Event::Chunk { size, extensions }) => Ok((size, say(extensions))),
-            Some(Event::LastChunk { extensions }) => Ok((0, say(extensions))),
-            event => Ok((u64::MAX, format!("{event:?}"))),
-        }
-    };
-    let found = event(input)?;
-    let end = input.iter().position(|byte| !byte.is_ascii_hexdigit()).expect("the size ends");
-    let extensions = Extensions::parse(&input[end..input.len() - 2]).expect("the decoder has taken them");
+fn chunk(mut decoder: Decoder, input: &[u8]) -> Verdict {
     let mut line = [0; 128];
-    let length = match found.0 {
-        0 => encode_last_chunk(&mut line, extensions),
-        size => encode_chunk_head(&mut line, size, extensions),
+    let (size, extensions, length) = match decoder.decode(input).map_err(|error| error.status())?.event {
+        Some(Event::Chunk { size, extensions }) => (size, extensions, encode_chunk_head(&mut line, size, extensions)),
+        Some(Event::LastChunk { extensions }) => (0, extensions, encode_last_chunk(&mut line, extensions)),
+        event => return Ok(format!("{event:?}")),
     };
-    assert_eq!(event(&line[..length.expect("what was read can be sent")]), Ok(found.clone()));
-    Ok(format!("{}{}", found.0, found.1))
+    let again =
+        Decoder::new(&LIMITS).decode(&line[..length.expect("what was read can be sent")]).map(|step| step.event);
+    let expected = if size == 0 { Event::LastChunk { extensions } } else { Event::Chunk { size, extensions } };
+    assert_eq!(again, Ok(Some(expected)));
+    Ok(format!("{size}{}", say(extensions)))
 }
 
 fn say(extensions: Extensions) -> String {

@@ -32,7 +32,7 @@ struct World {
 const CLASSES_OF_FIELDS: &[&[u8]] =
     &[b"a", b":", b"-", b" ", b"\"", b"\t", b"\x80", b"\0", b"1", b"\x7f", b"Z", b"\r", b"(", b"\n"];
 
-const WORLDS: [World; 10] = [
+const WORLDS: [World; 12] = [
     World {
         name: "request lines",
         around: [b"", b"\r\nHost: a\r\n\r\n"],
@@ -81,6 +81,24 @@ const WORLDS: [World; 10] = [
         judge: judge::trailer_line,
         reference: reference::field_line,
         lengths: [4, 7],
+    },
+    World {
+        name: "field lines of responses",
+        around: [b"HTTP/1.1 200 OK\r\n", b"\r\n\r\n"],
+        alphabet: &[
+            b"a", b":", b" ", b"\r\n ", b"upgrade", b"\t", b"\"", b"\x80", b"\0", b"(", b"\r", b"Upgrade", b"\n",
+        ],
+        judge: judge::response_field_line,
+        reference: reference::response_field_line,
+        lengths: [4, 7],
+    },
+    World {
+        name: "chunk lines of responses",
+        around: [b"", b"\r\n"],
+        alphabet: &[b"0", b" ", b";", b"a", b"\t", b"g", b"=", b"\"", b"\0", b";g=\""],
+        judge: judge::response_chunk_line,
+        reference: reference::response_chunk_line,
+        lengths: [5, 8],
     },
     World {
         name: "chunk lines",

@@ -56,6 +56,12 @@ rules! {
         let blank = r"[\t ]*";
         format!(r"[0-9A-Fa-f]{{1,16}}(?:{blank};{blank}{TCHAR}+(?:{blank}={blank}(?:{TCHAR}+|{quoted}))?)*")
     };
+    /// A chunk line of a response that is padded. Deviation: blanks behind a size.
+    PADDED_CHUNK_LINE = r"[0-9A-Fa-f]{1,16}[\t ]+";
+    /// A field line of a response: blanks before the colon (RFC 9112 §5.1), and `obs-fold` (RFC 9112 §5.2)
+    RESPONSE_FIELD_LINE = format!(r"{TCHAR}+[\t ]*:(?:[\t -~\x80-\xff]|\r\n[\t ])*");
+    /// A field that is not read with them. Deviation: there are some.
+    STRICT_FIELD = r"(?i:Content-Length|Transfer-Encoding|Connection|Content-Range|Upgrade)[\t ]*:.*";
     /// `1#transfer-coding` (RFC 9112 §6.1). Deviations: no empty elements, no parameters.
     CODINGS = format!(r"{TCHAR}+(?:[\t ]*,[\t ]*{TCHAR}+)*");
     /// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2, §3.2.3). Deviations: no IPvFuture, a zone, no port behind an
@@ -129,12 +135,52 @@ pub(super) fn field_line(line: &[u8]) -> Verdict {
     Ok(format!("{}: {}", escaped(name), escaped(trimmed(&value[1..]))))
 }
 
+pub(super) fn response_field_line(line: &[u8]) -> Verdict {
+    // An empty line ends the head, whatever follows.
+    if line.starts_with(b"\r\n") {
+        return Ok("no field".to_owned());
+    }
+    if STRICT_FIELD.matches(line) {
+        return field_line(line);
+    }
+    if !RESPONSE_FIELD_LINE.matches(line) {
+        return Err(400);
+    }
+    let (name, value) = line.split_at(line.iter().position(|&byte| byte == b':').expect("there is a colon"));
+    // RFC 9112 §5.2: each fold is one or more spaces. Here a run of them is one.
+    let mut unfolded = Vec::new();
+    let mut rest = &value[1..];
+    while let [byte, behind @ ..] = rest {
+        if rest.starts_with(b"\r\n") {
+            unfolded.truncate(trimmed_end(&unfolded).len());
+            unfolded.push(b' ');
+            rest = trimmed(&rest[2..]);
+        } else {
+            unfolded.push(*byte);
+            rest = behind;
+        }
+    }
+    Ok(format!("{}: {}", escaped(trimmed_end(name)), escaped(trimmed(&unfolded))))
+}
+
+/// A text without the whitespace at its end.
+fn trimmed_end(mut text: &[u8]) -> &[u8] {
+    while let [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
 /// A text without the whitespace around it.
 fn trimmed(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
         text = rest;
     }
     text
+}
+
+pub(super) fn response_chunk_line(line: &[u8]) -> Verdict {
+    chunk_line(if PADDED_CHUNK_LINE.matches(line) { trimmed(line) } else { line })
 }
 
 pub(super) fn chunk_line(line: &[u8]) -> Verdict {
