@@ -43,6 +43,9 @@ pub(crate) enum CloseReason {
     Shutdown,
     /// There are too many connections, and this one is idle.
     Room,
+    /// The certificate of the peer was revoked.
+    #[cfg(feature = "hyper")]
+    Revoked,
     /// The handler of the protocol that the connection switched to has returned.
     Tunnel,
 }
@@ -83,6 +86,8 @@ impl CloseReason {
             Self::Handshake(error) => {
                 !matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io)
             }
+            #[cfg(feature = "hyper")]
+            Self::Revoked => true,
             _ => self.status().is_some(),
         }
     }
@@ -140,6 +145,8 @@ impl CloseReason {
             Self::Response(_) => "a response can not be sent",
             Self::Shutdown => "the server stops",
             Self::Room => "idle, and closed to make room for another connection",
+            #[cfg(feature = "hyper")]
+            Self::Revoked => "the certificate of the client was revoked",
             Self::Tunnel => "the tunnel's handler has returned",
         }
     }

@@ -1,4 +1,4 @@
-//! The octets of a connection, as hyper reads and writes them.
+//! The bytes of a connection, as hyper reads and writes them.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -8,46 +8,74 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::connection::Room;
 use super::pulse::Pulse;
 use crate::stream::{PeerState, Socket, Stream};
 
-/// The number of bytes that are read ahead of hyper.
+/// The number of bytes that are read ahead of hyper, and that are read and dropped at a time.
 const READ_AHEAD: usize = 4096;
+/// What a peer hears whose request took too long. hyper answers only to what it has read.
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 45\r\n\
+    connection: close\r\n\r\nRequest Timeout: the request came too slowly\n";
 
-/// A socket that tells what becomes of reading and writing. It goes back to the connection's task when it is dropped.
+/// A stream that tells what becomes of reading and writing, and notices that the peer goes away.
+///
+/// Fields are dropped in this order: the socket is closed before the connection gives up its room.
 #[derive(Debug)]
 pub(super) struct Io {
-    /// There until the drop.
-    socket: Option<Stream<Socket>>,
+    pub(super) stream: Stream<Socket>,
     pulse: Arc<Pulse>,
+    room: Room,
     /// Input that arrived while the service worked, so that the peer's end shows.
     ahead: BytesMut,
     /// The end of the input has been read.
     is_eof: bool,
+    /// The second in which the kernel was last asked for the peer.
+    asked: u32,
+    /// Once the connection ends, what is still to be written.
+    last: Option<&'static [u8]>,
+    is_shut_down: bool,
 }
 
 impl Io {
-    pub(super) fn new(socket: Stream<Socket>, pulse: Arc<Pulse>) -> Self {
-        Self { socket: Some(socket), pulse, ahead: BytesMut::new(), is_eof: false }
+    pub(super) fn new(stream: Stream<Socket>, pulse: Arc<Pulse>, room: Room) -> Self {
+        let ahead = BytesMut::new();
+        Self { stream, pulse, room, ahead, is_eof: false, asked: 0, last: None, is_shut_down: false }
     }
 
-    fn socket(&mut self) -> io::Result<&mut Stream<Socket>> {
-        if self.pulse.is_cut() {
-            return Err(ErrorKind::ConnectionAborted.into());
+    /// Writes a last word and half-closes the connection, then reads and drops what still comes: a socket that is closed with
+    /// input unread takes back what it has sent (RFC 9112 §9.6). The connection's task bounds its time and rate.
+    pub(super) fn poll_end(&mut self, word: &'static [u8], cx: &mut Context<'_>) -> Poll<()> {
+        if self.room.linger() {
+            self.pulse.linger();
         }
-        self.socket.as_mut().ok_or_else(|| ErrorKind::NotConnected.into())
+        let last = self.last.get_or_insert(word);
+        while !last.is_empty() {
+            match ready!(self.stream.poll_write(cx, &[IoSlice::new(last)])) {
+                Ok(written) => *last = &last[written..],
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        if !self.is_shut_down {
+            ready!(self.stream.poll_shut_down_writing(cx));
+            self.is_shut_down = true;
+        }
+        loop {
+            match ready!(self.stream.poll_read_slice(cx, &mut [0; READ_AHEAD])) {
+                Ok(read) if read > 0 => self.pulse.received(read),
+                _ => return Poll::Ready(()),
+            }
+        }
     }
-}
 
-impl Io {
     /// Reads some input, unless that has been done.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_eof || !self.ahead.is_empty() {
             return Poll::Pending;
         }
-        ready!(self.socket()?.poll_readable(cx))?;
+        ready!(self.stream.poll_readable(cx))?;
         let mut bytes = [0; READ_AHEAD];
-        let read = ready!(self.socket()?.poll_read_slice(cx, &mut bytes))?;
+        let read = ready!(self.stream.poll_read_slice(cx, &mut bytes))?;
         self.ahead.extend_from_slice(&bytes[..read]);
         self.is_eof = read == 0;
         Poll::Ready(Ok(()))
@@ -56,16 +84,19 @@ impl Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        if let Some(socket) = self.socket.take() {
-            self.pulse.give_back(socket);
+        // A peer must not take a part of a response for the whole.
+        if self.pulse.leave_io() && self.last.is_none() {
+            self.stream.reset_on_close();
         }
     }
 }
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.pulse.rests() {
-            self.socket()?.rest()?;
+        let look = self.pulse.look()?;
+        if look.is_late {
+            // What still comes is dropped, and not for hyper.
+            return Poll::Pending;
         }
         if !self.ahead.is_empty() {
             let fits = self.ahead.len().min(buffer.remaining());
@@ -73,7 +104,10 @@ impl AsyncRead for Io {
             self.pulse.received(fits);
             return Poll::Ready(Ok(()));
         }
-        match self.socket()?.poll_read_slice(cx, buffer.initialize_unfilled())? {
+        if !look.is_under_way {
+            self.stream.rest()?;
+        }
+        match self.stream.poll_read_slice(cx, buffer.initialize_unfilled())? {
             Poll::Ready(read) => {
                 buffer.advance(read);
                 self.is_eof = read == 0;
@@ -81,15 +115,15 @@ impl AsyncRead for Io {
                 Poll::Ready(Ok(()))
             }
             // To hyper, the end. The kernel is asked, since the runtime may not have heard yet of what has come.
-            Poll::Pending if self.pulse.starves(cx) && !self.socket()?.has_input() => Poll::Ready(Ok(())),
+            Poll::Pending if self.pulse.starves(cx) && !self.stream.has_input() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
 impl AsyncWrite for Io {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(octets)])
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -97,8 +131,9 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.socket()?.poll_write(cx, pieces)?;
-        self.pulse.wrote(if let Poll::Ready(octets) = written { Some(octets) } else { None });
+        self.pulse.look()?;
+        let written = self.stream.poll_write(cx, pieces)?;
+        self.pulse.wrote(if let Poll::Ready(bytes) = written { Some(bytes) } else { None });
         written.map(Ok)
     }
 
@@ -106,24 +141,29 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Notices that the peer goes away: there is nothing to flush, but it is what hyper does whenever it is polled, and it
-    /// reads nothing while a service works. So some input is read here; behind that the kernel is asked, once a second.
+    /// Notices that the peer goes away, or is late: there is nothing to flush, but it is what hyper does whenever it is polled,
+    /// and it reads nothing while a service works. So some input is read here; behind that the kernel is asked, once a second.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.pulse.is_under_way() {
-            let has_read = self.poll_read_ahead(cx)?.is_ready();
-            if self.pulse.looks() || has_read {
-                let is_eof = self.is_eof;
-                match self.socket()?.peer(is_eof) {
-                    PeerState::Present => {}
-                    PeerState::HalfClosed => self.pulse.half_close(),
-                    PeerState::Gone => return Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
-                }
+        let look = self.pulse.look()?;
+        if look.is_late {
+            ready!(self.poll_end(TOO_LATE, cx));
+            return Poll::Ready(Err(ErrorKind::TimedOut.into()));
+        }
+        if look.is_under_way && (self.poll_read_ahead(cx)?.is_ready() || self.asked != look.second) {
+            self.asked = look.second;
+            match self.stream.peer(self.is_eof) {
+                PeerState::Present => {}
+                PeerState::HalfClosed => self.pulse.half_close(),
+                PeerState::Gone => return Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
             }
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket()?.poll_shut_down_writing(cx).map(Ok)
+        match self.pulse.is_upgraded() {
+            true => self.stream.poll_shut_down_writing(cx).map(Ok),
+            false => self.poll_end(b"", cx).map(Ok),
+        }
     }
 }

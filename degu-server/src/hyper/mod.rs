@@ -73,17 +73,20 @@ mod service;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use degu_wire::BoxError;
 use http_body::Body;
 use hyper::{Request, Response};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tower_service::Service;
 
 pub use body::RequestBody;
 pub use caller::Caller;
+
+use connection::Room;
 
 use crate::admission::Admission;
 use crate::future::first;
@@ -135,16 +138,28 @@ where
     let admission = Admission::new(Accepting::register([listener])?, state.clone(), options.is_secure());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
-    let mut number = 0;
-    let mut accepting = pin!(admission.run(move |accepted| {
-        number += 1;
-        let taken = connection::Taken::new(accepted, number, server.clone(), options.clone(), alive.clone());
-        drop(tokio::spawn(taken.serve(service.clone())));
-    }));
-    if first(accepting.as_mut(), shutdown).await.is_err() {
-        state.begin(Phase::Draining);
+    // A task, so that it can finish what it has when this future is dropped.
+    let mut work = tokio::spawn(async move {
+        let grace = options.grace;
+        let (state, mut number) = (server.clone(), 0);
+        let accepting = admission.run(move |accepted| {
+            number += 1;
+            let room = Room::take(server.clone(), &options, number, alive.clone());
+            drop(tokio::spawn(connection::serve(accepted, room, options.clone(), service.clone())));
+        });
         accepting.await;
-    }
-    gone.recv().await;
-    Ok(())
+        if timeout(grace, gone.recv()).await.is_err() {
+            state.begin(Phase::Aborting);
+            // Soon, but for the bytes of an upgrade that the service holds on to.
+            let _ = timeout(Duration::from_secs(1), gone.recv()).await;
+        }
+    });
+    let ended = match first(&mut work, shutdown).await {
+        Ok(ended) => ended,
+        Err(()) => {
+            state.begin(Phase::Draining);
+            work.await
+        }
+    };
+    ended.map_err(std::io::Error::other)
 }

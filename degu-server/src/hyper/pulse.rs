@@ -1,39 +1,46 @@
-//! What the parts of one connection tell each other: its octets, its exchanges, and the task that counts seconds.
+//! What a connection waits for: its bytes, its exchanges and its task each note what they see of that.
 //!
-//! hyper owns the octets and calls the service, so that none of the three sees what the others do. Together they know
-//! what a connection waits for, which is what a deadline is about:
+//! hyper owns the bytes and calls the service, so that none of the three sees what the others do. Together they know
+//! what a deadline is about:
 //!
 //! | an exchange is under way | and | it waits for |
 //! | --- | --- | --- |
 //! | no | nothing has come | a request |
-//! | no | octets have come | the rest of a head |
+//! | no | bytes have come | the rest of a head |
 //! | yes | the service polls a body that has nothing | more of the body |
 //! | yes | it does not | the service: nobody is late but itself |
 //! | either | a write found no room | the peer to take what is written |
 //!
 //! The bodies of an exchange may be polled in any task, so a lock is taken: for a few instructions, and hardly ever by two.
 
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use hyper::StatusCode;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::alarm::{Alarm, Spare};
-use crate::connection::{Deadline, Wait};
-use crate::options::{Deadlines, Progress};
-use crate::stream::{Socket, Stream};
+use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
+use crate::options::Options;
+use crate::state::{Phase, ServerState};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// How many connections have begun to wait for a request.
 static TURN: AtomicU32 = AtomicU32::new(0);
 
+/// What a connection waits for.
 #[derive(Debug)]
 pub(super) struct Pulse {
+    server: Arc<ServerState>,
+    options: Arc<Options>,
     alarm: Arc<Alarm>,
     state: Mutex<State>,
-    /// Where hyper's side puts the socket when it is done with it.
-    returned: Mutex<Option<Stream<Socket>>>,
-    gone: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -41,40 +48,53 @@ struct State {
     deadline: Deadline,
     /// The seconds that were counted.
     seconds: u32,
-    /// The service has taken too long.
-    is_late: bool,
-    /// How many exchanges have begun.
+    /// What has lasted too long, and is answered by hyper's side: see [`Pulse::second`].
+    late: Option<Wait>,
+    /// The number of exchanges that have begun.
     exchanges: u64,
-    /// What is still there of the last one: its future or the body of its response, and the body of its request.
+    /// The number of parts of the last one that still exist: its future or its response's body, and its request's body.
     held: u32,
     /// The head of its response was made.
-    responded: bool,
+    has_responded: bool,
     /// The body of its request is waited for.
-    wanted: bool,
-    /// Octets of a head have come.
-    begun: bool,
+    is_wanted: bool,
+    /// Bytes of a head have come.
+    has_begun: bool,
     /// A write found no room.
-    blocked: bool,
-    /// The socket may go back to waiting for input alone.
-    rests: bool,
-    /// A second is over, and nobody has asked since whether the peer is still there.
-    second: bool,
-    stopping: bool,
-    /// The connection is asked to make room for another.
-    leaving: bool,
-    cut: bool,
-    /// Who reads after an upgrade, when nobody else is woken.
+    is_blocked: bool,
+    /// No request is waited for any more: the connection has been idle for too long, or is to make room for another.
+    leaves: bool,
+    /// The second in which the last byte was sent.
+    lingers: Option<u32>,
+    /// The bytes are not HTTP any more.
+    is_upgraded: bool,
+    /// After an upgrade, reading and writing are errors.
+    is_cut: bool,
+    is_gone: bool,
+    /// The task that reads, to be woken after an upgrade.
     reader: Option<Waker>,
 }
 
+/// What [`Io`](super::io::Io) has to know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    pub(super) is_under_way: bool,
+    /// The request came too slowly, and its peer is to be told.
+    pub(super) is_late: bool,
+    pub(super) second: u32,
+}
+
 impl State {
-    /// Something has changed that says what is waited for.
+    /// Notes what is waited for, after something of it has changed.
     fn note(&mut self, alarm: &Alarm) {
+        if self.lingers.is_some() || self.is_upgraded {
+            return;
+        }
         let wait = match self.held > 0 {
-            _ if self.blocked => Wait::Write,
-            true if self.wanted => Wait::Body,
+            _ if self.is_blocked => Wait::Write,
+            true if self.is_wanted => Wait::Body,
             true => Wait::Handler,
-            false if self.begun => Wait::Head,
+            false if self.has_begun => Wait::Head,
             false => Wait::Request,
         };
         self.deadline.wait(wait, self.seconds);
@@ -84,16 +104,10 @@ impl State {
             _ => alarm.work(),
         }
     }
-}
 
-/// What was the case when a connection ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Last {
-    /// An exchange was under way.
-    pub(super) under_way: bool,
-    /// Some of its response may have gone out, or some of an earlier one may not.
-    pub(super) amid_output: bool,
-    pub(super) requests: u64,
+    fn moved(&mut self, bytes: usize) {
+        self.deadline.moved(bytes, self.seconds);
+    }
 }
 
 /// Notes that a connection can be spared from now on, unless it could be before.
@@ -103,58 +117,38 @@ pub(super) fn rest(alarm: &Alarm, spare: Spare) {
     }
 }
 
+/// What the bytes note.
 impl Pulse {
-    pub(super) fn new(alarm: Arc<Alarm>) -> Self {
-        Self { alarm, state: Mutex::default(), returned: Mutex::default(), gone: Notify::new() }
+    pub(super) fn look(&self) -> io::Result<Look> {
+        let state = self.lock();
+        if state.is_cut {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        let is_under_way = state.held > 0;
+        let is_late = matches!(state.late, Some(Wait::Head | Wait::Body));
+        Ok(Look { is_under_way, is_late, second: state.seconds })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    // For the octets.
-
-    pub(super) fn received(&self, octets: usize) {
+    pub(super) fn received(&self, bytes: usize) {
         let mut state = self.lock();
-        let now = state.seconds;
-        state.deadline.moved(octets, now);
-        state.begun |= state.held == 0;
+        state.moved(bytes);
+        state.has_begun |= state.held == 0;
     }
 
-    /// A read found nothing. `true` if it is not worth waiting: the server stops, or needs room, and no request has begun.
+    /// Notes that a read found nothing. Returns whether it is not worth waiting: no request has begun, and none is waited for.
     pub(super) fn starves(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
-        match &mut state.reader {
-            Some(reader) => reader.clone_from(cx.waker()),
-            reader => *reader = Some(cx.waker().clone()),
-        }
+        state.reader = Some(cx.waker().clone());
         state.note(&self.alarm);
-        (state.stopping || state.leaving) && state.held == 0 && !state.begun
+        (self.server.is_stopping() || state.leaves) && state.held == 0 && !state.has_begun && !state.is_upgraded
     }
 
-    /// A write took so many octets, or found no room for any.
-    pub(super) fn wrote(&self, octets: Option<usize>) {
+    /// Notes that a write took so many bytes, or found no room for any.
+    pub(super) fn wrote(&self, bytes: Option<usize>) {
         let mut state = self.lock();
-        state.blocked = octets.is_none();
-        let now = state.seconds;
-        state.deadline.moved(octets.unwrap_or(0), now);
+        state.is_blocked = bytes.is_none();
+        state.moved(bytes.unwrap_or(0));
         state.note(&self.alarm);
-    }
-
-    /// Whether the socket may go back to waiting for input alone, which is said once after each exchange.
-    pub(super) fn rests(&self) -> bool {
-        std::mem::take(&mut self.lock().rests)
-    }
-
-    /// Returns whether an exchange is under way.
-    pub(super) fn is_under_way(&self) -> bool {
-        self.lock().held > 0
-    }
-
-    /// Returns whether to ask if the peer is still there, which is so once a second.
-    pub(super) fn looks(&self) -> bool {
-        std::mem::take(&mut self.lock().second)
     }
 
     /// Notes that the peer has ended its side: it may have closed its socket.
@@ -164,82 +158,165 @@ impl Pulse {
         state.deadline.half_close(now);
     }
 
-    pub(super) fn is_cut(&self) -> bool {
-        self.lock().cut
-    }
-
-    pub(super) fn give_back(&self, socket: Stream<Socket>) {
-        *self.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
-        self.gone.notify_one();
-    }
-
-    // For the exchanges.
-
-    /// A request has come: an exchange is under way until the last hold on it is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> Hold {
-        let state = &mut *self.lock();
-        state.deadline.restart();
-        state.deadline.begin_handler(state.seconds);
-        state.is_late = false;
-        state.exchanges += 1;
-        (state.held, state.responded, state.wanted) = (1, false, false);
-        state.leaving = false;
-        self.alarm.work();
-        Hold { pulse: self.clone(), exchange: state.exchanges }
-    }
-
-    // For the task.
-
-    /// A second is over. Says what has waited too long; the service's own lateness is answered where it is called.
-    pub(super) fn second(&self, deadlines: &Deadlines) -> Option<Wait> {
+    /// Notes that the connection has ended, and that only the peer's end is waited for.
+    pub(super) fn linger(&self) {
         let mut state = self.lock();
-        state.second = true;
+        let now = state.seconds;
+        state.lingers = Some(now);
+        state.deadline.end_handler();
+        state.deadline.restart();
+        state.deadline.wait(Wait::Linger, now);
+    }
+
+    /// Notes that the bytes have been given up. Returns whether some of a response may have gone out, and not all of it.
+    pub(super) fn leave_io(&self) -> bool {
+        let mut state = self.lock();
+        state.is_gone = true;
+        !state.is_upgraded && (state.is_blocked || state.held > 0 && state.has_responded)
+    }
+}
+
+/// What the task asks and notes.
+impl Pulse {
+    pub(super) fn new(server: Arc<ServerState>, options: Arc<Options>, alarm: Arc<Alarm>) -> Self {
+        Self { server, options, alarm, state: Mutex::default() }
+    }
+
+    /// Polls a part of the connection's life until it is done, or until something ends it. This has the only timer of a
+    /// connection, which counts seconds.
+    pub(super) async fn watch<F: Future>(
+        &self,
+        part: F,
+        is_revoked: impl Fn() -> bool,
+    ) -> Result<F::Output, CloseReason> {
+        let mut part = pin!(part);
+        let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut draining = pin!(self.server.reached(Phase::Draining));
+        let mut aborting = pin!(self.server.reached(Phase::Aborting));
+        let mut is_draining = false;
+        let ended = poll_fn(|cx| {
+            self.alarm.set_task(cx.waker());
+            // It wakes the task; whether the server stops is asked where it matters.
+            is_draining = is_draining || draining.as_mut().poll(cx).is_ready();
+            if aborting.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(CloseReason::Shutdown));
+            }
+            if self.alarm.is_asked() && self.makes_room() {
+                return Poll::Ready(Err(CloseReason::Room));
+            }
+            while seconds.poll_tick(cx).is_ready() {
+                if let Some(wait) = self.second() {
+                    return Poll::Ready(Err(CloseReason::Deadline(wait)));
+                }
+                if is_revoked() {
+                    return Poll::Ready(Err(CloseReason::Revoked));
+                }
+            }
+            part.as_mut().poll(cx).map(Ok)
+        })
+        .await;
+        // What was late may have been answered, so that it has ended as usual.
+        self.lock().late.take().map_or(ended, |wait| Err(CloseReason::Deadline(wait)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn begin_handshake(&self) {
+        self.lock().deadline.wait(Wait::Handshake, 0);
+        rest(&self.alarm, Spare::Fresh);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn end_handshake(&self) {
+        self.lock().deadline.restart();
+    }
+
+    /// Counts a second. Returns what has lasted too long, if that ends the connection at once.
+    ///
+    /// A service that is late is answered for where it is called. A request that is late before its response has begun is
+    /// answered where bytes are written, and a connection that has been idle ends where they are read.
+    fn second(&self) -> Option<Wait> {
+        let mut state = self.lock();
         state.seconds += 1;
         let now = state.seconds;
-        let expired = state.deadline.expired(now, deadlines);
-        state.is_late = expired == Some(Wait::Handler);
-        expired.filter(|_| !state.is_late)
+        if state.is_upgraded {
+            return None;
+        }
+        if state.lingers.is_some_and(|since| now - since > LINGER_IN_ALL) {
+            return Some(Wait::Linger);
+        }
+        let wait = state.deadline.expired(now, &self.options.deadlines)?;
+        let is_answered = match wait {
+            Wait::Handler | Wait::Request => true,
+            Wait::Head => self.options.answers_faults(),
+            Wait::Body => self.options.answers_faults() && !state.has_responded,
+            _ => false,
+        };
+        if !is_answered {
+            return Some(wait);
+        }
+        state.leaves |= wait == Wait::Request;
+        state.late = Some(wait);
+        None
     }
 
-    /// The server stops.
-    pub(super) fn stop(&self) {
-        self.lock().stopping = true;
-    }
-
-    /// The connection is asked to make room for another, which it does unless a request has begun.
-    pub(super) fn leave(&self) {
+    /// Makes room for another connection, where there still is none and no request has begun. Returns whether the connection can
+    /// be dropped as it is.
+    fn makes_room(&self) -> bool {
+        self.alarm.set(u32::MAX);
         let mut state = self.lock();
-        state.leaving = state.held == 0;
+        let is_needed = self.server.is_full();
+        state.leaves = is_needed && state.held == 0;
+        is_needed && (state.lingers.is_some() || state.exchanges == 0 && state.reader.is_none())
     }
 
-    pub(super) fn last(&self) -> Last {
-        let state = self.lock();
-        let under_way = state.held > 0;
-        Last { under_way, amid_output: state.blocked || under_way && state.responded, requests: state.exchanges }
+    /// Returns how many requests have come.
+    pub(super) fn requests(&self) -> u64 {
+        self.lock().exchanges
     }
 
-    /// The socket, if hyper is done with it. It is not after an upgrade.
-    pub(super) fn take_socket(&self) -> Option<Stream<Socket>> {
-        self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.lock().is_upgraded
     }
 
-    /// Ends when the socket has been given back.
-    pub(super) async fn gone(&self) {
-        self.gone.notified().await;
+    /// Returns whether the bytes have been given up.
+    pub(super) fn is_gone(&self) -> bool {
+        self.lock().is_gone
     }
 
     /// Ends reading and writing after an upgrade.
     pub(super) fn cut(&self) {
         let mut state = self.lock();
-        state.cut = true;
-        if let Some(reader) = state.reader.take() {
-            drop(state);
+        state.is_cut = true;
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
             reader.wake();
         }
     }
 }
 
-/// As long as one of them is there, an exchange is under way.
+/// What the exchanges note.
+impl Pulse {
+    /// Notes that a request has come: an exchange is under way until the last hold on it is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Hold {
+        let state = &mut *self.lock();
+        state.deadline.restart();
+        state.deadline.begin_handler(state.seconds);
+        state.exchanges += 1;
+        (state.held, state.has_responded, state.is_wanted) = (1, false, false);
+        (state.late, state.leaves) = (None, false);
+        self.alarm.work();
+        Hold { pulse: self.clone(), exchange: state.exchanges }
+    }
+}
+
+/// A hold on an exchange, which is under way as long as there is one.
 #[derive(Debug)]
 pub(super) struct Hold {
     pulse: Arc<Pulse>,
@@ -247,42 +324,36 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Which exchange of its connection this is, counted from 1.
+    /// Returns the number of the exchange on its connection, counted from 1.
     pub(super) const fn exchange(&self) -> u64 {
         self.exchange
     }
 
-    /// The body of the request is waited for, or is not any more.
-    pub(super) fn wants(&self, wanted: bool) {
+    /// Notes whether the body of the request is waited for.
+    pub(super) fn wants(&self, is_wanted: bool) {
         if let Some(mut state) = self.current()
-            && state.wanted != wanted
+            && state.is_wanted != is_wanted
         {
-            state.wanted = wanted;
+            state.is_wanted = is_wanted;
             state.note(&self.pulse.alarm);
         }
     }
 
-    /// Says how slowly the body of the request may come.
-    pub(super) fn set_progress(&self, progress: Progress) {
+    /// Returns what is late, if an answer of the service is of no use any more.
+    pub(super) fn late(&self) -> Option<Wait> {
+        self.current()?.late
+    }
+
+    /// Notes that there is a response.
+    pub(super) fn respond(&self, status: StatusCode) {
         if let Some(mut state) = self.current() {
-            state.deadline.set_body_progress(Some(progress));
+            state.deadline.end_handler();
+            state.has_responded = true;
+            state.is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
         }
     }
 
-    /// Whether the service has had its time.
-    pub(super) fn is_late(&self) -> bool {
-        self.current().is_some_and(|state| state.is_late)
-    }
-
-    /// There is a response. Says whether it is to be the last because the server stops.
-    pub(super) fn respond(&self) -> bool {
-        let Some(mut state) = self.current() else { return true };
-        state.deadline.end_handler();
-        state.responded = true;
-        state.stopping
-    }
-
-    /// `None` if another exchange has begun since: this one's request was kept beyond its end.
+    /// Returns `None` if another exchange has begun since: this one's request was kept beyond its end.
     fn current(&self) -> Option<MutexGuard<'_, State>> {
         Some(self.pulse.lock()).filter(|state| state.exchanges == self.exchange)
     }
@@ -301,10 +372,10 @@ impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(mut state) = self.current() {
             state.held -= 1;
-            if state.held == 0 {
+            if state.held == 0 && state.lingers.is_none() {
                 state.deadline.end_handler();
                 state.deadline.restart();
-                (state.begun, state.wanted, state.rests) = (false, false, true);
+                (state.has_begun, state.is_wanted) = (false, false);
             }
         }
     }

@@ -1,23 +1,24 @@
 //! Between hyper and the service: what every request gets, and what is answered for a service that does not answer.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
-use degu_wire::{BoxError, Method};
+use degu_wire::{Address, BoxError, Method};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response, StatusCode, Version};
-use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
-use pin_project_lite::pin_project;
+use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
 use super::body::{RequestBody, ResponseBody};
 use super::caller::{Caller, Origin};
 use super::pulse::{Hold, Pulse};
+use crate::connection::Wait;
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
@@ -34,93 +35,80 @@ impl<S> Exchanges<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Exchanges<S>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>> + Clone,
-    B: Body,
+    S: Service<Request<RequestBody>, Response = Response<B>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: Body + Send + 'static,
 {
     type Response = Response<ResponseBody<B>>;
     type Error = Infallible;
-    type Future = Responding<TowerToHyperServiceFuture<S, Request<RequestBody>>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let hold = self.pulse.begin();
-        let options = &self.origin.options;
-        let refused = match Method::from(request.method().as_str()) {
-            _ if request.version() == Version::HTTP_10 && !options.limits.allow_http10 => {
-                Some(StatusCode::HTTP_VERSION_NOT_SUPPORTED)
+        let (hold, origin) = (self.pulse.begin(), self.origin.clone());
+        request.extensions_mut().insert(Caller::new(origin.clone(), hold.exchange()));
+        let future = match Method::from(request.method().as_str()) {
+            _ if request.version() == Version::HTTP_10 && !origin.options.limits.allow_http10 => {
+                Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED)
             }
-            method if !options.allows(method) => Some(StatusCode::NOT_IMPLEMENTED),
-            _ => None,
+            method if !origin.options.allows(method) => Err(StatusCode::NOT_IMPLEMENTED),
+            _ => {
+                let request = request.map(|body| RequestBody::new(body, &hold));
+                Ok(hyper::service::Service::call(&self.service, request))
+            }
         };
-        request.extensions_mut().insert(Caller::new(self.origin.clone(), hold.exchange()));
-        let future = refused.is_none().then(|| {
-            let request = request.map(|body| RequestBody::new(body, &hold));
-            hyper::service::Service::call(&self.service, request)
-        });
-        Responding { future, refused, hold: Some(hold), origin: self.origin.clone() }
+        Box::pin(async move {
+            let made = match future {
+                Ok(future) => answer(future, &hold, &origin.address).await,
+                Err(status) => Err(status),
+            };
+            let is_last = made.is_err() || hold.exchange() >= origin.options.max_requests;
+            let mut response = match made {
+                Ok(response) => response.map(Some),
+                Err(status) => {
+                    let mut response = Response::new(None);
+                    *response.status_mut() = status;
+                    response
+                }
+            };
+            hold.respond(response.status());
+            let is_last = is_last || origin.server.is_stopping();
+            if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| ResponseBody::new(body, hold)))
+        })
     }
 }
 
-pin_project! {
-    /// A response on its way: the service's, or one in its place.
-    pub(super) struct Responding<F> {
-        // Dropped where it has failed or is late.
-        #[pin]
-        future: Option<F>,
-        refused: Option<StatusCode>,
-        // There until the response is.
-        hold: Option<Hold>,
-        origin: Arc<Origin>,
-    }
-}
-
-impl<F, B, E> Future for Responding<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<Response<ResponseBody<B>>, Infallible>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let Some(hold) = this.hold.as_ref() else { return Poll::Pending };
-        let peer = &this.origin.address;
-        let late = hold.is_late().then_some(StatusCode::SERVICE_UNAVAILABLE);
-        let made = match (this.refused.or(late), this.future.as_mut().as_pin_mut()) {
-            (None, Some(future)) => match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(Ok(response))) => Ok(response),
-                Ok(Poll::Ready(Err(error))) => {
-                    tracing::error!(%peer, error = %error.into(), "the service failed");
-                    Err(StatusCode::INTERNAL_SERVER_ERROR)
-                }
-                Err(_) => {
-                    tracing::error!(%peer, "the service panicked");
-                    Err(StatusCode::INTERNAL_SERVER_ERROR)
-                }
-            },
-            (status, _) => {
-                if late.is_some() {
-                    tracing::error!(%peer, "the service took too long");
-                }
-                Err(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
-            }
-        };
-        this.future.set(None);
-        let stopping = hold.respond();
-        let last = stopping || made.is_err() || hold.exchange() >= this.origin.options.max_requests;
-        let mut response = match made {
-            Ok(response) => response.map(Some),
-            Err(status) => {
-                let mut response = Response::new(None);
-                *response.status_mut() = status;
-                response
-            }
-        };
-        if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+/// Polls the future of the service until it answers, fails, panics or is late: but for the first, a status stands in.
+async fn answer<B, E: Into<BoxError>>(
+    future: impl Future<Output = Result<Response<B>, E>>,
+    hold: &Hold,
+    peer: &Address,
+) -> Result<Response<B>, StatusCode> {
+    let mut future = pin!(Some(future));
+    poll_fn(|cx| {
+        let late = hold.late();
+        if late.is_some() {
+            future.set(None);
         }
-        // Taken a few lines above, too.
-        let Some(hold) = this.hold.take() else { return Poll::Pending };
-        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, hold))))
-    }
+        let Some(future) = future.as_mut().as_pin_mut() else {
+            // A peer that is late itself is answered without hyper, which ends the connection then.
+            let is_ours = late == Some(Wait::Handler);
+            return if is_ours { Err(StatusCode::SERVICE_UNAVAILABLE).into() } else { Poll::Pending };
+        };
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(polled) => polled.map_err(|error| {
+                tracing::error!(%peer, error = %error.into(), "the service failed");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }),
+            Err(_) => {
+                tracing::error!(%peer, "the service panicked");
+                Err(StatusCode::INTERNAL_SERVER_ERROR).into()
+            }
+        }
+    })
+    .await
 }

@@ -1,4 +1,4 @@
-//! Starts processes, waits for them within a bound, and ends them when they are dropped.
+//! The processes of a command: started, waited for within a bound, and never left behind.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -158,12 +158,12 @@ fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
 
 /// All that comes out of a pipe, trimmed.
 fn read(pipe: Option<impl Read>) -> String {
-    let mut bytes = Vec::new();
+    let mut octets = Vec::new();
     if let Some(mut pipe) = pipe {
         // What was read before an error is all there is.
-        let _ = pipe.read_to_end(&mut bytes);
+        let _ = pipe.read_to_end(&mut octets);
     }
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    String::from_utf8_lossy(&octets).trim().to_owned()
 }
 
 #[cfg(test)]
