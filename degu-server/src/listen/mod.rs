@@ -143,29 +143,34 @@ impl Bound {
         Self::new(socket, Some(file))
     }
 
-    /// Binds the loopback addresses of both families, as far as the machine has them, to one port.
+    /// Binds both loopback addresses to one port, which the kernel may choose.
     fn localhost(port: u16, options: &SocketOptions) -> io::Result<Vec<Self>> {
-        let mut tries = 0;
-        'again: loop {
-            let (mut bound, mut absent) = (Vec::<Self>::new(), None);
-            for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
-                let port = bound.first().and_then(|first| first.address.port()).unwrap_or(port);
-                match Self::ip((ip, port).into(), options) {
-                    Ok(socket) => bound.push(socket),
-                    Err(error) if is_absent(&error) => absent = Some(error),
-                    // The port that the kernel chose in the first family is taken in the second.
-                    Err(error) if !bound.is_empty() && error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {
-                        tries += 1;
-                        continue 'again;
-                    }
-                    Err(error) => return Err(io::Error::new(error.kind(), format!("{ip}: {error}"))),
-                }
+        for _ in 1..TRIES {
+            match Self::loopbacks(port, options) {
+                // The port that it chose in one family is taken in the other.
+                Err(error) if port == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+                bound => return bound,
             }
-            return if bound.is_empty() {
-                Err(absent.unwrap_or_else(|| invalid("no loopback address")))
-            } else {
-                Ok(bound)
-            };
+        }
+        Self::loopbacks(port, options)
+    }
+
+    /// Binds those loopback addresses that the machine has.
+    fn loopbacks(mut port: u16, options: &SocketOptions) -> io::Result<Vec<Self>> {
+        let (mut bound, mut absent) = (Vec::new(), None);
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            match Self::ip((ip, port).into(), options) {
+                Ok(socket) => {
+                    port = socket.address.port().unwrap_or(port);
+                    bound.push(socket);
+                }
+                Err(error) if is_absent(&error) => absent = Some(error),
+                Err(error) => return Err(io::Error::new(error.kind(), format!("{ip}: {error}"))),
+            }
+        }
+        match absent {
+            Some(error) if bound.is_empty() => Err(error),
+            _ => Ok(bound),
         }
     }
 
