@@ -17,6 +17,8 @@ use std::task::{Context, Poll, Waker};
 
 use degu_wire::{Part, RemoteError};
 
+use crate::options::Progress;
+
 /// Why the body of a request can not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,6 +67,8 @@ struct State {
     is_closed: bool,
     /// The body's handle was dropped.
     is_abandoned: bool,
+    /// How slowly the body may come, if the reader has said so.
+    progress: Option<Progress>,
     /// The task that supplies parts.
     supplier: Option<Waker>,
     /// The reader's task, where that is not the supplier's.
@@ -106,6 +110,11 @@ impl Supplier {
         let reader = state.reader.take();
         drop(state);
         wake(reader);
+    }
+
+    /// Returns how slowly the body may come, if the reader has said so.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.0.state.borrow().progress
     }
 
     /// Returns the fault that the decoder or the reader found.
@@ -162,6 +171,11 @@ impl Reader {
             drop(state);
             wake(supplier);
         }
+    }
+
+    /// Says how slowly the body may come.
+    pub(crate) fn set_progress(&self, progress: Progress) {
+        self.0.state.borrow_mut().progress = Some(progress);
     }
 
     /// Notes a fault that the reader found. Nothing more is read.

@@ -5,11 +5,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, Source, Trailers};
 
 use crate::body_channel::{BodyError, Reader};
+use crate::options::Progress;
 
 /// The body of a request: a handle on the connection, from which it is read as it comes.
 ///
@@ -101,6 +103,43 @@ impl Incoming {
     /// How the body is framed, which tells whether there is one and how long it is.
     pub const fn framing(&self) -> Framing {
         self.framing
+    }
+
+    /// Sets how slowly the rest of this body may come, in place of [`Options::progress`](crate::Options::progress): `bytes`
+    /// in every `window`, where only time counts in which the body is waited for. A body that is slower gets 408. `None` is
+    /// no limit. It holds for this request alone, and not for its response.
+    ///
+    /// A handler says so before it reads, or middleware for every request of a route:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use degu_server::{App, BodyError, Request, Session, applib::Router};
+    ///
+    /// /// Lets devices send a short line a minute.
+    /// fn slow(inner: impl App) -> impl App {
+    ///     async move |session: &mut Session, mut request: Request<'_>| {
+    ///         request.body.set_progress(1, Some(Duration::from_secs(150)));
+    ///         inner.handle(session, request).await
+    ///     }
+    /// }
+    ///
+    /// async fn telemetry(_: &mut Session, mut request: Request<'_>) -> Result<String, BodyError> {
+    ///     let mut chunks = 0;
+    ///     while let Some(_) = request.body.next_chunk().await? {
+    ///         chunks += 1;
+    ///     }
+    ///     Ok(format!("{chunks} lines\n"))
+    /// }
+    ///
+    /// let app = Router::new().mount("telemetry", slow(telemetry));
+    /// # fn is_an_app(_: impl App) {}
+    /// # is_an_app(app);
+    /// ```
+    pub fn set_progress(&mut self, bytes: u64, window: Option<Duration>) {
+        if let Rest::Channel(reader) = &self.rest {
+            reader.set_progress(Progress::new(bytes, window));
+        }
     }
 
     /// The rest of the body, up to `limit` octets.
@@ -257,8 +296,10 @@ impl Incoming {
         }
         let read = Read(self);
         let mut kept: usize = read.0.kept().ahead.iter().map(memory_of).sum();
-        while kept < octets {
-            let Some(part) = poll_fn(|cx| read.0.rest.poll_part(cx)).await? else { break };
+        while kept < octets
+            && let Rest::Channel(reader) = &read.0.rest
+        {
+            let Some(part) = poll_fn(|cx| reader.poll_part(cx)).await? else { break };
             kept += memory_of(&part);
             read.0.kept().ahead.push_back(part);
         }
@@ -300,9 +341,11 @@ impl Incoming {
         if self.ended {
             return Poll::Ready(Ok(None));
         }
-        let part = match self.kept.as_mut().and_then(|kept| kept.ahead.pop_front()) {
-            Some(part) => Some(part),
-            None => ready!(self.rest.poll_part(cx))?,
+        let ahead = self.kept.as_mut().and_then(|kept| kept.ahead.pop_front());
+        let part = match &mut self.rest {
+            _ if ahead.is_some() => ahead,
+            Rest::Memory(bytes) => (!bytes.is_empty()).then(|| Part::Data(std::mem::take(bytes))),
+            Rest::Channel(reader) => ready!(reader.poll_part(cx))?,
         };
         Poll::Ready(Ok(self.note(part)))
     }
@@ -318,16 +361,6 @@ impl Incoming {
             }
         }
         part
-    }
-}
-
-impl Rest {
-    fn poll_part(&mut self, cx: &Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
-        match self {
-            Self::Memory(bytes) if bytes.is_empty() => Poll::Ready(Ok(None)),
-            Self::Memory(bytes) => Poll::Ready(Ok(Some(Part::Data(std::mem::take(bytes))))),
-            Self::Channel(reader) => reader.poll_part(cx),
-        }
     }
 }
 

@@ -25,6 +25,19 @@ pub enum ErrorReply {
     Silent,
 }
 
+/// How slowly a body or a response may get on: so many bytes in every window of so many seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) bytes: u64,
+    pub(crate) window: u32,
+}
+
+impl Progress {
+    pub(crate) fn new(bytes: u64, window: Option<Duration>) -> Self {
+        Self { bytes, window: seconds(window) }
+    }
+}
+
 /// The deadlines in seconds, as the sweep counts them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
@@ -32,10 +45,8 @@ pub(crate) struct Deadlines {
     pub(crate) handshake: u32,
     pub(crate) head: u32,
     pub(crate) idle: u32,
-    /// The window of time in which a body or a response has to get on, and how many octets a second that means.
-    pub(crate) progress: u32,
-    pub(crate) rate: u64,
-    /// The window of time in which a peer that still sends after the last response has to get on, at the same rate.
+    pub(crate) progress: Progress,
+    /// The window of time in which a peer that still sends after the last response has to get on.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
@@ -101,8 +112,7 @@ impl Options {
                 handshake: 10,
                 head: 10,
                 idle: 75,
-                progress: 20,
-                rate: 1024,
+                progress: Progress { bytes: 20 * 1024, window: 20 },
                 // As nginx has it (`lingering_timeout`).
                 linger: 5,
                 handler: u32::MAX,
@@ -162,10 +172,11 @@ impl Options {
     /// counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Windows follow
     /// each other, so a peer that falls silent after enough in one is found out at the end of the next: two windows later
     /// at most, each late by up to a second. Default: 20 KiB in 20 s, which is slower than any line that is alive, and bounds what a stalled peer costs.
+    ///
+    /// A handler can set another pace for the body of its request: [`Incoming::set_progress`](crate::Incoming::set_progress).
     #[must_use]
     pub fn progress(mut self, octets: u64, window: Option<Duration>) -> Self {
-        self.deadlines.progress = seconds(window);
-        self.deadlines.rate = octets.div_ceil(u64::from(self.deadlines.progress.max(1)));
+        self.deadlines.progress = Progress::new(octets, window);
         self
     }
 

@@ -81,8 +81,14 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
         ["chunks"] => {
             let mut trailers = Trailers::new();
             trailers.append("x-sum", 2)?;
-            let parts: [Part; 3] =
-                [Chunk::new("one").with_extension("seq", 1).into(), Chunk::new("two").into(), trailers.into()];
+            // An empty chunk is none.
+            let parts: [Part; 5] = [
+                Chunk::new("").into(),
+                Chunk::new("one").with_extension("seq", 1).into(),
+                Chunk::new("").into(),
+                Chunk::new("two").into(),
+                trailers.into(),
+            ];
             body::from_chunks(slow(parts.into_iter().map(Ok::<_, BoxError>).collect::<Vec<_>>()))
         }
         ["chunks", "fails"] => body::from_chunks(slow([Ok(Chunk::new("one")), Err("the disk is on fire")])),

@@ -49,6 +49,24 @@ fn a_body_that_does_not_get_on() {
     assert_eq!(stalled(&server, request), refusal("408 Request Timeout", "a request's body came too slowly"));
 }
 
+#[test]
+fn a_body_whose_handler_lets_it_come_slowly() {
+    let slow = async |_: &mut Session, mut request: Request<'_>| {
+        request.body.set_progress(2, Some(Duration::from_secs(3)));
+        Ok::<_, BoxError>(request.body.read_all(1024).await?)
+    };
+    let server = Running::with(Server::options().workers(1).progress(1024, SECOND), Address::IPV6_LOOPBACK, slow);
+    let mut raw = server.connect();
+    raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\n");
+    for part in ["sl", "ow", "ly"] {
+        std::thread::sleep(Duration::from_millis(2500));
+        raw.send(part);
+    }
+    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nslowly");
+    let request = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nh";
+    assert_eq!(stalled(&server, request), refusal("408 Request Timeout", "a request's body came too slowly"));
+}
+
 /// This app answers, whatever time it takes, although nothing comes of the body.
 fn answers_without_a_body(app: impl App) {
     let options = Server::options().workers(1).progress(1024, SECOND);

@@ -143,6 +143,39 @@ fn deadlines_are_on() {
     });
 }
 
+/// A layer that lets bodies come slowly.
+#[derive(Clone)]
+struct Slow(Router);
+
+impl tower_service::Service<Request<RequestBody>> for Slow {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = axum::routing::future::RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        tower_service::Service::<Request<RequestBody>>::poll_ready(&mut self.0, cx)
+    }
+
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        request.body_mut().set_progress(2, Some(Duration::from_secs(3)));
+        self.0.call(request)
+    }
+}
+
+#[test]
+fn a_body_that_a_layer_lets_come_slowly() {
+    let slow = Slow(app());
+    let server = Serving::new(Server::options().progress(1024, SECOND), TCP, slow);
+    let mut raw = server.connect();
+    raw.send("POST /whole HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n");
+    for part in ["sl", "ow"] {
+        std::thread::sleep(Duration::from_millis(2500));
+        raw.send(part);
+    }
+    assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
+    raw.expect("slow");
+}
+
 #[test]
 fn a_handler_that_does_not_answer() {
     let server = Serving::new(Server::options().handler_deadline(SECOND), TCP, app());
@@ -228,6 +261,18 @@ fn a_shutdown_under_load_answers_what_has_begun() {
         });
         assert_eq!(answered.load(Ordering::SeqCst), begun.load(Ordering::SeqCst), "each request, and none by half");
     }
+}
+
+#[test]
+fn localhost_is_both_loopback_addresses() {
+    let server = Serving::new(Server::options(), "localhost:0".parse().unwrap(), fine());
+    let port = server.address.port().unwrap();
+    for address in [Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK] {
+        let mut raw = Raw::connect(&address.with_port(port));
+        raw.send(GET);
+        raw.expect(FINE);
+    }
+    server.shut_down();
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::source::{self, Source};
 ///
 /// Several CAs can share a label (a file with the old and the new one), so that a label is a kind of peer and not a key.
 /// One that has expired, is not valid yet or cannot be used is left out with a [warning](crate::ServerTls::warnings) when a
-/// policy is built or reloaded; that none is left is an error.
+/// policy is built or reloaded; that none is left is an error, and so is something that is no certificate at all.
 ///
 /// **Revocation**: without any list, nothing is checked. With one, the whole chain of every peer is checked, an unknown
 /// status is refused, and so is a list past its next update; that a CA has no list beside others that have one is an

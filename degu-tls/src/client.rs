@@ -9,15 +9,15 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::SingleCertAndKey;
 use rustls::time_provider::TimeProvider;
-use rustls_pki_types::{IpAddr, ServerName, UnixTime};
+use rustls_pki_types::{IpAddr, ServerName};
 
 use crate::cas::Cas;
 use crate::drive;
 use crate::error::{Error, Kind};
 use crate::identity::Identity;
 use crate::pin::SpkiPin;
-use crate::policy::{self, HTTP_1_1, Live, Options, option_methods};
-use crate::provider::{Crypto, Sha256};
+use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
+use crate::provider::Sha256;
 use crate::verify::{Side, Store, Trust, Verifier};
 
 /// A client's TLS policy: which servers it trusts, and how it proves who it is.
@@ -278,24 +278,19 @@ impl policy::Recipe for Recipe {
         Ok(Self { trust, identity, options: self.options.clone() })
     }
 
-    fn build(
-        &self,
-        crypto: &Crypto,
-        now: UnixTime,
-        warnings: &mut Vec<Error>,
-    ) -> Result<(ClientConfig, Option<Arc<Verifier>>), Error> {
+    fn build(&self, build: &mut Build) -> Result<(ClientConfig, Option<Arc<Verifier>>), Error> {
         let options = &self.options;
         let trust = match &self.trust {
             #[cfg(feature = "system")]
             Servers::System => {
-                let verifier = rustls_platform_verifier::Verifier::new(crypto.provider.clone());
+                let verifier = rustls_platform_verifier::Verifier::new(build.crypto.provider.clone());
                 Trust::System(verifier.map_err(|error| {
                     Error::caller(Kind::NoTrust, format!("the system's CAs cannot be used ({error})"))
                         .with_source(error)
                 })?)
             }
             Servers::Private(cas) | Servers::Unnamed(cas) => {
-                let store = Store::new(cas, crypto, now, warnings)?;
+                let store = Store::new(cas, build)?;
                 Trust::Private { store, check_name: self.trust.checks_name() }
             }
             Servers::Pinned(pins) if pins.is_empty() => {
@@ -303,15 +298,15 @@ impl policy::Recipe for Recipe {
             }
             Servers::Pinned(pins) => Trust::Pinned(pins.clone()),
         };
-        let verifier = Arc::new(Verifier::new(trust, Side::Server, crypto.clone()));
-        let builder = ClientConfig::builder_with_details(crypto.provider.clone(), options.clock.clone())
+        let verifier = Arc::new(Verifier::new(trust, Side::Server, build.crypto.clone()));
+        let builder = ClientConfig::builder_with_details(build.crypto.provider.clone(), options.clock.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::caller(Kind::Provider, error.to_string()).with_source(error))?
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone());
         let mut config = match &self.identity {
             Some(identity) => {
-                let key = identity.certified(crypto, Side::Client, now, warnings)?;
+                let key = identity.certified(Side::Client, build)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
             None => builder.with_no_client_auth(),

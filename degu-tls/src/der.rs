@@ -22,15 +22,12 @@ impl<'a> Reader<'a> {
     /// Reads the next element, and returns its tag and its content.
     fn any(&mut self) -> Option<(u8, &'a [u8])> {
         let [tag, length, rest @ ..] = self.0 else { return None };
-        let (length, rest) = match *length {
-            short @ 0..=0x7f => (usize::from(short), rest),
+        let (length, rest) = match usize::from(*length) {
+            short @ 0..=0x7f => (short, rest),
             // Four bytes of length are more than a certificate or a list ever needs.
             long @ 0x81..=0x84 => {
-                let (bytes, rest) = rest.split_at_checked(usize::from(long - 0x80))?;
-                (
-                    bytes.iter().try_fold(0usize, |sum, byte| sum.checked_mul(256)?.checked_add(usize::from(*byte)))?,
-                    rest,
-                )
+                let (bytes, rest) = rest.split_at_checked(long - 0x80)?;
+                (bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
             }
             _ => return None,
         };

@@ -28,6 +28,8 @@ struct Inner {
     kind: Kind,
     blame: Blame,
     what: String,
+    /// The text says what to do, better than the kind can.
+    has_advice: bool,
     alert: Option<AlertDescription>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -45,7 +47,7 @@ pub enum Blame {
 
 impl Error {
     pub(crate) fn new(kind: Kind, blame: Blame, what: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, blame, what: what.into(), alert: None, source: None }))
+        Self(Box::new(Inner { kind, blame, what: what.into(), has_advice: false, alert: None, source: None }))
     }
 
     pub(crate) fn peer(kind: Kind, what: impl Into<String>) -> Self {
@@ -54,6 +56,13 @@ impl Error {
 
     pub(crate) fn caller(kind: Kind, what: impl Into<String>) -> Self {
         Self::new(kind, Blame::Caller, what)
+    }
+
+    /// Makes an error whose text says what to do.
+    pub(crate) fn advised(kind: Kind, what: impl Into<String>) -> Self {
+        let mut error = Self::caller(kind, what);
+        error.0.has_advice = true;
+        error
     }
 
     pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -85,6 +94,7 @@ impl Error {
     pub fn explain(&self) -> String {
         let advice = match self.0.alert {
             Some(alert) => alert_advice(alert),
+            None if self.0.has_advice => "",
             None => self.0.kind.advice(),
         };
         if advice.is_empty() { self.0.what.clone() } else { format!("{}; {advice}", self.0.what) }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, InconsistentKeys};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::der;
 use crate::error::{Error, Kind};
-use crate::provider::Crypto;
+use crate::policy::Build;
 use crate::source::{self, Source};
 use crate::verify::{Side, own_fitness, parse};
 
@@ -106,22 +106,16 @@ impl Identity {
     }
 
     /// Returns the key as the provider wants it, after all that is checked at build.
-    pub(crate) fn certified(
-        &self,
-        crypto: &Crypto,
-        side: Side,
-        now: UnixTime,
-        warnings: &mut Vec<Error>,
-    ) -> Result<CertifiedKey, Error> {
+    pub(crate) fn certified(&self, side: Side, build: &mut Build) -> Result<CertifiedKey, Error> {
         let (source, key_source) = (&self.source, &self.key_source);
         let mut spki = None;
         for (index, certificate) in self.chain.iter().enumerate() {
             let parsed = parse(certificate, &format!("certificate {} of {source}", index + 1))?;
             let what = format!("the certificate of {source} ({})", der::name(parsed.subject()));
-            let found = own_fitness(&parsed, &what, now, side, self.any_time);
+            let found = own_fitness(&parsed, &what, build.now, side, self.any_time);
             if index > 0 {
                 // What peers make of the rest of the chain is theirs to say.
-                warnings.extend(found.err());
+                build.warnings.extend(found.err());
                 continue;
             }
             spki = Some(parsed.subject_public_key_info());
@@ -137,8 +131,8 @@ impl Identity {
                 error => return Err(Error::caller(Kind::Malformed, format!("{what} cannot be used ({error})"))),
             }
         }
-        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &crypto.provider).map_err(
-            |error| match error {
+        CertifiedKey::from_der(self.chain.clone(), self.key.clone_key(), &build.crypto.provider).map_err(|error| {
+            match error {
                 rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                     let what =
                         format!("the private key of {key_source} does not belong to the certificate of {source}");
@@ -159,8 +153,8 @@ impl Identity {
                     };
                     Error::caller(Kind::Key, what).with_source(error)
                 }
-            },
-        )
+            }
+        })
     }
 }
 

@@ -74,14 +74,15 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
     /// Reads all files again.
     fn read_again(&self) -> Result<Self, Error>;
 
-    /// Returns the configuration for rustls, and what judges the peer unless the peer needs no certificate. Adds what the
-    /// caller should know although it is no error.
-    fn build(
-        &self,
-        crypto: &Crypto,
-        now: UnixTime,
-        warnings: &mut Vec<Error>,
-    ) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
+    /// Returns the configuration for rustls, and what judges the peer unless the peer needs no certificate.
+    fn build(&self, build: &mut Build) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
+}
+
+/// The circumstances of a build, and what the caller should know although it is no error.
+pub(crate) struct Build {
+    pub(crate) crypto: Crypto,
+    pub(crate) now: UnixTime,
+    pub(crate) warnings: Vec<Error>,
 }
 
 /// A recipe and what was built from it.
@@ -95,8 +96,9 @@ pub(crate) struct Policy<R: Recipe> {
 
 impl<R: Recipe> Policy<R> {
     fn new(recipe: R, crypto: Crypto) -> Result<Self, Error> {
-        let mut warnings = Vec::new();
-        let (config, verifier) = recipe.build(&crypto, now(&*recipe.options().clock)?, &mut warnings)?;
+        let mut build = Build { crypto, now: now(&*recipe.options().clock)?, warnings: Vec::new() };
+        let (config, verifier) = recipe.build(&mut build)?;
+        let Build { crypto, warnings, .. } = build;
         for warning in &warnings {
             tracing::warn!("{}", warning.explain());
         }

@@ -8,7 +8,6 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
-use rustls_pki_types::UnixTime;
 
 use crate::cas::Cas;
 use crate::drive;
@@ -16,8 +15,7 @@ use crate::error::{Error, Kind};
 use crate::identity::Identity;
 use crate::note::{self, Note};
 use crate::peer::PeerIdentity;
-use crate::policy::{self, HTTP_1_1, Live, Options, option_methods};
-use crate::provider::Crypto;
+use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
 use crate::verify::{Side, Store, Trust, Verifier};
 
 /// A server's TLS policy: how it proves who it is, and which clients it accepts.
@@ -213,22 +211,17 @@ impl policy::Recipe for Recipe {
         })
     }
 
-    fn build(
-        &self,
-        crypto: &Crypto,
-        now: UnixTime,
-        warnings: &mut Vec<Error>,
-    ) -> Result<(ServerConfig, Option<Arc<Verifier>>), Error> {
+    fn build(&self, build: &mut Build) -> Result<(ServerConfig, Option<Arc<Verifier>>), Error> {
         let options = &self.options;
-        let key = self.identity.certified(crypto, Side::Server, now, warnings)?;
+        let key = self.identity.certified(Side::Server, build)?;
         let verifier = match &self.clients {
             Some(cas) => {
-                let trust = Trust::Private { store: Store::new(cas, crypto, now, warnings)?, check_name: false };
-                Some(Arc::new(Verifier::new(trust, Side::Client, crypto.clone())))
+                let trust = Trust::Private { store: Store::new(cas, build)?, check_name: false };
+                Some(Arc::new(Verifier::new(trust, Side::Client, build.crypto.clone())))
             }
             None => None,
         };
-        let builder = ServerConfig::builder_with_details(crypto.provider.clone(), options.clock.clone())
+        let builder = ServerConfig::builder_with_details(build.crypto.provider.clone(), options.clock.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::caller(Kind::Provider, error.to_string()).with_source(error))?;
         let builder = match &verifier {

@@ -64,7 +64,7 @@ pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevoc
 /// Returns the sections of one kind, at least one.
 fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result<Vec<T>, Error> {
     if let Some(text) = foreign(bytes, wanted) {
-        return Err(Error::caller(Kind::Pem, format!("{source} {text}")));
+        return Err(Error::advised(Kind::Pem, format!("{source} {text}")));
     }
     let error = match T::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>() {
         Ok(sections) if !sections.is_empty() => return Ok(sections),
@@ -74,7 +74,7 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
     // The parser knows neither kind of encrypted key: the older one has header fields, which are not base64.
     if find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || find(bytes, b"Proc-Type: 4,ENCRYPTED") {
         let what = "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.key`";
-        return Err(Error::caller(Kind::Key, format!("the private key of {source} {what}")));
+        return Err(Error::advised(Kind::Key, format!("the private key of {source} {what}")));
     }
     Err(error)
 }
@@ -272,7 +272,7 @@ mod tests {
         ] {
             let error = certificates(&bytes, &SOURCE).unwrap_err();
             assert!(error.to_string().starts_with(&format!("the file {wanted}")), "{error}");
-            assert_eq!(error.kind(), Kind::Pem);
+            assert_eq!((error.kind(), error.explain()), (Kind::Pem, error.to_string()));
         }
         let error = key(b"\x30\x82\0\x04\x30\x02\x05\0", &SOURCE).unwrap_err();
         assert!(error.to_string().starts_with("the file is DER, not PEM: convert it with `openssl pkey "), "{error}");

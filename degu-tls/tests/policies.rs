@@ -238,6 +238,8 @@ fn a_bundle_survives_its_worst_member() {
              roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
         )
     );
+    // Garbage is no CA of yesterday.
+    assert_eq!(folder.said(call(cas.clone().add("x", vec![1, 2, 3]))).0, Kind::Malformed);
     // A CA that was left out needs no revocation list.
     assert!(call(cas.with_crl(root.crl(&[], NOW + DAY))).is_ok());
 }
@@ -254,6 +256,7 @@ fn an_expired_intermediate_of_an_identity_is_warned_about() {
 
 /// Certificates that signed themselves, with their keys, valid from 2026-11-29 for a hundred years: `openssl req -x509`
 /// with `-newkey ec -pkeyopt ec_paramgen_curve:P-521`, `ed448` and `rsa-pss`, and `openssl x509 -req` for version 1.
+#[cfg(feature = "ring")]
 #[test]
 fn what_openssl_makes_and_the_provider_does_not_know() {
     let ring = || degu_tls::rustls::crypto::ring::default_provider().into();

@@ -115,7 +115,11 @@ fn bodies_are_as_long_as_they_were_announced() {
     let mut chunked = begin(Content::Chunked);
     assert_eq!(chunked.send_part(data("a")), Err(LocalError::ChunkLength), "data without a chunk");
     assert_eq!(chunked.send_part(data("")), Ok(()));
-    assert_eq!(chunked.send_part(chunk(0, "")), Err(LocalError::ChunkLength), "that would end the body");
+    let before = chunked.pending().concat();
+    assert_eq!(chunked.send_part(chunk(0, "")), Ok(()), "on the wire it would end the body");
+    assert_eq!(chunked.pending().concat(), before);
+    let said = Chunk::new("").with_extension("a", "b").into();
+    assert_eq!(chunked.send_part(said), Err(LocalError::ChunkLength), "that would end the body, and must not be lost");
     assert_eq!(chunked.send_part(chunk(1, "ab")), Err(LocalError::ChunkLength));
     chunked.send_part(chunk(3, "a")).unwrap();
     assert_eq!(chunked.send_part(chunk(1, "b")), Err(LocalError::ChunkLength), "the chunk before is not whole");

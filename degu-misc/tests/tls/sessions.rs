@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use degu_client::Client;
 use degu_misc::{Leaf, TempPki, TempSSLServer};
-use degu_server::{Address, Listener, Method, Request, Server, Session};
+use degu_server::{Address, IntoResponse, Listener, Method, Request, Response, Server, Session, Tunnel};
 use degu_tls::error::Kind;
 use degu_tls::rustls::HandshakeKind;
 use degu_tls::rustls::pki_types::UnixTime;
@@ -193,6 +193,27 @@ fn an_open_connection_ends_when_its_client_is_revoked() {
     let pki = TempPki::new();
     let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, app);
     one_of_two_clients_is_revoked(server.address(), server.tls(), &pki);
+}
+
+#[test]
+fn a_tunnel_ends_when_its_client_is_revoked() {
+    async fn app(_: &mut Session, request: Request<'_>) -> Response {
+        let wait = async |_: &mut Session, _: Tunnel<'_>| {
+            std::future::pending::<()>().await;
+            Ok(())
+        };
+        request
+            .upgrade("raw")
+            .map_or_else(|| "no tunnel".into_response(), |offer| offer.accept([("x-kind", "raw")], wait))
+    }
+    let pki = TempPki::new();
+    let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, app);
+    let mut tunnel = Bare::connect(server.address(), &pki.client_tls());
+    tunnel.send(REQUEST.replace("\r\n\r\n", "\r\nconnection: upgrade\r\nupgrade: raw\r\n\r\n"));
+    assert!(tunnel.read_until("\r\n\r\n").starts_with("HTTP/1.1 101 "));
+    pki.revoke(Leaf::Client);
+    server.tls().reload().unwrap();
+    assert_eq!(tunnel.rest().0, "");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! no clock read when a message comes or goes. The connection publishes the second in which there will be something to
 //! judge, [`due`](Deadline::due), and is woken then.
 
-use crate::options::Deadlines;
+use crate::options::{Deadlines, Progress};
 
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,9 +37,12 @@ pub(crate) enum Wait {
 /// The number of seconds for which input is read and dropped after the last response, however fast it comes. nginx does so
 /// for as long (`lingering_time`).
 pub(crate) const LINGER_IN_ALL: u32 = 30;
+/// The number of bytes that have to come in each window of that time.
+const LINGER_BYTES: u64 = 5 * 1024;
 
 /// The deadlines, each of which seconds are charged to separately. Reading a body and writing a response share one, because
-/// either way the peer has to make progress. A peer that still sends after the last response has to as well.
+/// either way the peer has to make progress; so has a peer that still sends after the last response. A body that has a pace of its
+/// own is charged for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Account {
     #[default]
@@ -49,6 +52,7 @@ enum Account {
     Request,
     Head,
     Progress,
+    SlowBody,
     Linger,
     Tunnel,
 }
@@ -66,6 +70,8 @@ pub(crate) struct Deadline {
     moved: u64,
     /// The second in which the handler began, while there is one.
     handler: Option<u32>,
+    /// How slowly the request's body may come, if its reader has said so.
+    body: Option<Progress>,
     /// Nothing is read from the peer for now, so that its disappearance has to be asked for, once a second.
     is_deaf: bool,
     /// The second in which the last byte moved, or the peer's end was noticed, while the peer may have closed its socket.
@@ -76,7 +82,12 @@ impl Deadline {
     /// Begins or ends an exchange: what was charged is forgotten.
     pub(crate) fn restart(&mut self) {
         (self.wait, self.account, self.charged) = (Wait::Handler, Account::None, 0);
-        self.half_closed = None;
+        (self.half_closed, self.body) = (None, None);
+    }
+
+    /// Notes how slowly the request's body may come, if its reader has said so.
+    pub(crate) const fn set_body_progress(&mut self, progress: Option<Progress>) {
+        self.body = progress;
     }
 
     /// Notes that a handler has begun.
@@ -113,6 +124,7 @@ impl Deadline {
             Wait::Handshake => Account::Handshake,
             Wait::Request | Wait::Idle => Account::Request,
             Wait::Head => Account::Head,
+            Wait::Body if self.body.is_some() => Account::SlowBody,
             Wait::Body | Wait::Write => Account::Progress,
             Wait::Linger => Account::Linger,
             Wait::Tunnel => Account::Tunnel,
@@ -150,8 +162,13 @@ impl Deadline {
         if self.charged(now) <= limit {
             return None;
         }
-        let is_moving = self.moved >= u64::from(limit) * deadlines.rate;
-        if matches!(self.account, Account::Progress | Account::Linger) && is_moving {
+        let least = match self.account {
+            Account::Progress => deadlines.progress.bytes,
+            Account::SlowBody => self.body.unwrap_or(deadlines.progress).bytes,
+            Account::Linger => LINGER_BYTES,
+            _ => u64::MAX,
+        };
+        if self.moved >= least {
             (self.since, self.charged, self.moved) = (now, 0, 0);
             return None;
         }
@@ -187,7 +204,11 @@ impl Deadline {
             Wait::Handshake => deadlines.handshake,
             Wait::Request | Wait::Idle => deadlines.idle,
             Wait::Head => deadlines.head,
-            Wait::Body | Wait::Write => deadlines.progress,
+            Wait::Body => match self.body {
+                Some(progress) => progress.window,
+                None => deadlines.progress.window,
+            },
+            Wait::Write => deadlines.progress.window,
             Wait::Linger => deadlines.linger,
             Wait::Tunnel => deadlines.tunnel,
         })
@@ -203,8 +224,7 @@ mod tests {
         handshake: 2,
         idle: 5,
         head: 3,
-        progress: 4,
-        rate: 10,
+        progress: Progress { bytes: 40, window: 4 },
         linger: 1,
         handler: 7,
         half_close: 2,
@@ -276,6 +296,23 @@ mod tests {
         }
         deadline.wait(Wait::Body, now);
         assert_eq!(expires(&mut deadline, now), Some((now + 5, Wait::Body)));
+    }
+
+    #[test]
+    fn a_body_with_a_pace_of_its_own_is_held_to_that() {
+        let mut deadline = Deadline::default();
+        deadline.set_body_progress(Some(Progress { bytes: 2, window: 9 }));
+        deadline.wait(Wait::Body, 0);
+        deadline.moved(2, 0);
+        assert_eq!(expires(&mut deadline, 0), Some((20, Wait::Body)));
+        // Its slowness is not held against the response.
+        deadline.wait(Wait::Write, 20);
+        assert_eq!(expires(&mut deadline, 20), Some((25, Wait::Write)));
+        // The next body is held to the server's.
+        deadline.restart();
+        deadline.wait(Wait::Body, 25);
+        deadline.moved(2, 25);
+        assert_eq!(expires(&mut deadline, 25), Some((30, Wait::Body)));
     }
 
     #[test]

@@ -380,6 +380,9 @@ impl<T: Transport> Wire<T> {
             }
         }
         self.deadline.set_deaf(!reads);
+        if let Some(body) = body.filter(|_| is_wanted) {
+            self.deadline.set_body_progress(body.progress());
+        }
         self.wait(match () {
             () if !is_flushed => Wait::Write,
             () if is_wanted => Wait::Body,

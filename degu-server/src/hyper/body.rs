@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use degu_wire::BoxError;
@@ -11,6 +12,7 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 
 use super::pulse::Hold;
+use crate::options::Progress;
 
 /// The body of a request, as hyper reads it: data as it comes, and trailers.
 ///
@@ -33,6 +35,14 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
+    /// Sets how slowly the rest of this body may come, in place of [`Options::progress`](crate::Options::progress): see
+    /// [`Incoming::set_progress`](crate::Incoming::set_progress). A layer around a router sees the body as this type.
+    pub fn set_progress(&mut self, bytes: u64, window: Option<Duration>) {
+        if let Some(hold) = &self.hold {
+            hold.set_progress(Progress::new(bytes, window));
+        }
+    }
+
     pub(super) fn new(body: Incoming, hold: &Hold) -> Self {
         let hold = (!body.is_end_stream()).then(|| hold.clone());
         Self { body, hold }

@@ -26,7 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::alarm::{Alarm, Spare};
 use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
-use crate::options::Options;
+use crate::options::{Options, Progress};
 use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -336,6 +336,13 @@ impl Hold {
         {
             state.is_wanted = is_wanted;
             state.note(&self.pulse.alarm);
+        }
+    }
+
+    /// Notes how slowly the body of the request may come.
+    pub(super) fn set_progress(&self, progress: Progress) {
+        if let Some(mut state) = self.current() {
+            state.deadline.set_body_progress(Some(progress));
         }
     }
 

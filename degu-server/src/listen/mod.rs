@@ -84,8 +84,8 @@ impl Listener {
         for Bound { socket, .. } in self.sockets.iter().filter(|bound| !bound.address.is_unix()) {
             socket.set_tcp_keepalive(&KEEPALIVE)?;
             #[cfg(any(target_os = "android", target_os = "linux"))]
-            if deadlines.progress < u32::MAX {
-                let timeout = Duration::from_secs(2 * (u64::from(deadlines.progress) + 1));
+            if deadlines.progress.window < u32::MAX {
+                let timeout = Duration::from_secs(2 * (u64::from(deadlines.progress.window) + 1));
                 socket.set_tcp_user_timeout(Some(timeout))?;
             }
             let _ = deadlines;

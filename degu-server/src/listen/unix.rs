@@ -103,7 +103,10 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
     }
     let of_owner = |what: &str, error: &io::Error| {
         let (path, owner) = (path.display(), user(found.uid()));
-        io::Error::new(error.kind(), format!("{what} {path}, which belongs to {owner}: {error}"))
+        io::Error::new(
+            error.kind(),
+            format!("{what} {path}, which belongs to {owner}: {error}; remove it as that user if no server uses it"),
+        )
     };
     let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     probe.set_nonblocking(true)?;
@@ -185,7 +188,10 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(failed("cannot lock", error)),
             }
             if Instant::now() >= deadline {
-                let held = io::Error::new(io::ErrorKind::TimedOut, "another process holds it");
+                let held = io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "another process holds it; if that is no server, remove the file",
+                );
                 return Err(failed("cannot lock", held));
             }
             sleep(PAUSE);

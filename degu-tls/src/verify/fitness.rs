@@ -23,14 +23,17 @@ pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side
 pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEntityCert<'a>, Error> {
     EndEntityCert::try_from(der).map_err(|error| {
         let subject = der::subject(der).map(der::name).unwrap_or_default();
-        let text = match error {
-            webpki::Error::UnsupportedCertVersion => format!(
-                "{what} ({subject}) is X.509 version 1 or 2, which cannot say what it is for: issue it as version 3 \
-                 (`openssl x509 -req` does with `-extfile`)"
+        let refused = match error {
+            webpki::Error::UnsupportedCertVersion => Error::advised(
+                Kind::Malformed,
+                format!(
+                    "{what} ({subject}) is X.509 version 1 or 2, which cannot say what it is for: issue it as version 3 \
+                     (`openssl x509 -req` does with `-extfile`)"
+                ),
             ),
-            _ => format!("{what} is malformed ({error})"),
+            _ => Error::caller(Kind::Malformed, format!("{what} is malformed ({error})")),
         };
-        Error::caller(Kind::Malformed, text).with_source(error)
+        refused.with_source(error)
     })
 }
 

@@ -15,7 +15,7 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::peer::VouchedBy;
 use crate::pin::SpkiPin;
-use crate::provider::Crypto;
+use crate::policy::Build;
 use crate::source::Source;
 
 /// The anchors and revocation lists of a policy.
@@ -39,42 +39,37 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// No CA is left; a list cannot be used, or is missing.
-    pub(crate) fn new(cas: &Cas, crypto: &Crypto, now: UnixTime, warnings: &mut Vec<Error>) -> Result<Self, Error> {
+    /// One is no certificate at all, or no CA is left; a list cannot be used, or is missing.
+    pub(crate) fn new(cas: &Cas, build: &mut Build) -> Result<Self, Error> {
         let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: cas.describe() };
         let mut kept = Vec::new();
         for ca in &cas.cas {
-            match anchor(ca, now, cas.any_time, crypto) {
+            match anchor(ca, cas.any_time, build) {
                 Ok((anchor, spki)) => {
                     store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
                     store.anchors.push(anchor);
                     store.labels.push(VouchedBy { label: ca.label.clone(), spki });
                     kept.push(&ca.source);
                 }
-                Err(error) => {
-                    let subject = der::subject(&ca.certificate).unwrap_or_default();
-                    store.left_out.push((subject.into(), error));
-                }
+                Err(error) => match der::subject(&ca.certificate) {
+                    Some(subject) => store.left_out.push((subject.into(), error)),
+                    // What is no certificate at all is a mistake in the file, and not an old or a foreign CA.
+                    None => return Err(error),
+                },
             }
         }
         if store.anchors.is_empty() {
             let first = store.left_out.into_iter().next().map(|(_, error)| error);
             return Err(first.unwrap_or_else(|| Error::caller(Kind::NoTrust, "there is no CA to vouch for peers")));
         }
-        warnings.extend(store.left_out.iter().map(|(_, error)| error.clone()));
-        store.add_crls(cas, &kept, now, warnings)?;
+        build.warnings.extend(store.left_out.iter().map(|(_, error)| error.clone()));
+        store.add_crls(cas, &kept, build)?;
         Ok(store)
     }
 
     /// Takes up the lists; `sources` says where each anchor comes from.
-    fn add_crls(
-        &mut self,
-        cas: &Cas,
-        sources: &[&Source],
-        now: UnixTime,
-        warnings: &mut Vec<Error>,
-    ) -> Result<(), Error> {
+    fn add_crls(&mut self, cas: &Cas, sources: &[&Source], build: &mut Build) -> Result<(), Error> {
         let mut lists = Vec::new();
         for crl in &cas.crls {
             let unusable =
@@ -95,10 +90,10 @@ impl Store {
             if self.crls.iter().any(replaces) {
                 continue;
             }
-            if next <= der::date(now) {
+            if next <= der::date(build.now) {
                 let name = der::name(list.issuer());
                 let what = format!("the revocation list of {source} ({name}) has expired: the next was due on {next}");
-                warnings.push(Error::caller(Kind::CrlExpired, what));
+                build.warnings.push(Error::caller(Kind::CrlExpired, what));
             }
             self.crls.push(list);
         }
@@ -169,12 +164,12 @@ impl Store {
 }
 
 /// Checks a CA's certificate: webpki takes any certificate as an anchor, an expired one or a leaf as well.
-fn anchor(ca: &Ca, now: UnixTime, any_time: bool, crypto: &Crypto) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
+fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
     let parsed = parse(&ca.certificate, &format!("a certificate of {}", ca.source))?;
     let what = format!("the CA of {} ({})", ca.source, der::name(parsed.subject()));
     let refuse = |kind, text: String| Err(Error::caller(kind, format!("{what} {text}")));
     // Which side does not matter: that it is a CA's is found before the extended key usage is looked at.
-    match own_fitness(&parsed, &what, now, Side::Server, any_time)? {
+    match own_fitness(&parsed, &what, build.now, Side::Server, any_time)? {
         webpki::Error::CaUsedAsEndEntity => {}
         webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_) => {
             return refuse(Kind::NotCa, "is not a CA's certificate".into());
@@ -182,12 +177,12 @@ fn anchor(ca: &Ca, now: UnixTime, any_time: bool, crypto: &Crypto) -> Result<(Tr
         error => return refuse(Kind::Malformed, format!("is malformed ({error})")),
     }
     let spki = parsed.subject_public_key_info();
-    let mut known = crypto.provider.signature_verification_algorithms.all.iter();
+    let mut known = build.crypto.provider.signature_verification_algorithms.all.iter();
     if !known.any(|known| Some(known.public_key_alg_id().as_ref()) == der::algorithm(&spki)) {
         let kind = der::key_kind(&spki);
         return refuse(Kind::Algorithm, format!("has a key ({kind}) that the cryptography provider does not know"));
     }
     let malformed = |error| Error::caller(Kind::Malformed, format!("{what} is malformed ({error})"));
     let anchor = anchor_from_trusted_cert(&ca.certificate).map_err(malformed)?.to_owned();
-    Ok((anchor, SpkiPin::from_sha256(crypto.sha256.hash(&spki))))
+    Ok((anchor, SpkiPin::from_sha256(build.crypto.sha256.hash(&spki))))
 }

@@ -82,6 +82,9 @@ impl Sender {
                 }
             }
             (Framing::Chunked, _) if self.chunk_left > 0 => return Err(LocalError::ChunkLength),
+            // Nothing is sent for it: on the wire it would be the last chunk.
+            (Framing::Chunked, Part::Chunk { size: 0, extensions, data })
+                if extensions.is_empty() && data.is_empty() => {}
             (Framing::Chunked, Part::Chunk { size, extensions, data }) => {
                 let left = size.checked_sub(data.len() as u64).filter(|_| size > 0).ok_or(LocalError::ChunkLength)?;
                 self.put_chunk_line(size, &extensions)?;

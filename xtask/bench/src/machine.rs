@@ -9,7 +9,7 @@ use crate::Result;
 /// Where the two ends of a connection run: the cores of client and server, none for unpinned.
 #[derive(Clone, Debug)]
 pub(crate) struct Placement {
-    /// `same`: both on one core, where nobody has to be woken. `apart`: each on a core of its own. `free`: unpinned.
+    /// `same`: both on one core, so that no core has to be woken. `apart`: each on a core of its own. `free`: unpinned.
     pub(crate) name: &'static str,
     pub(crate) client: Vec<usize>,
     pub(crate) server: Vec<usize>,

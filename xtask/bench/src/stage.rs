@@ -133,13 +133,13 @@ pub(crate) const NGINX: &str = "nginx";
 
 const CONFIG: &str = include_str!("../nginx.conf");
 
-/// Whether a program of others is there.
+/// Returns whether a program is installed.
 pub(crate) fn is_there(program: &str) -> bool {
     let option = if program.ends_with(NGINX) { "-v" } else { "--version" };
     Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
 }
 
-/// Whether nginx is there, with what pins it to cores. Debian has it where not every shell looks.
+/// Returns whether nginx is installed, and `taskset` to pin it to cores. Debian has nginx where not every shell looks.
 pub(crate) fn is_nginx_there() -> bool {
     is_there("/usr/sbin/nginx") && is_there("taskset")
 }

@@ -1,4 +1,4 @@
-//! The processes of a command: started, waited for within a bound, and never left behind.
+//! Starts processes, waits for them within a bound, and ends them when they are dropped.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -158,12 +158,12 @@ fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
 
 /// All that comes out of a pipe, trimmed.
 fn read(pipe: Option<impl Read>) -> String {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
         // What was read before an error is all there is.
-        let _ = pipe.read_to_end(&mut octets);
+        let _ = pipe.read_to_end(&mut bytes);
     }
-    String::from_utf8_lossy(&octets).trim().to_owned()
+    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 #[cfg(test)]

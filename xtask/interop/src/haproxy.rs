@@ -1,5 +1,7 @@
-//! HAProxy in front of two copies of our server, which it checks, with the configuration of the page about deployment; and in
-//! front of one that it checks with the request that it makes by default.
+//! HAProxy in front of our server, which it checks.
+//!
+//! The page about deployment configures it for two copies of the server. A third proxy checks one of them with the request that
+//! HAProxy makes by default.
 
 use xshell::Shell;
 

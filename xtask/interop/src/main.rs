@@ -33,8 +33,8 @@ use clap::Parser;
 use xshell::{Shell, cmd};
 
 use matrix::Matrix;
-use peer::{Bench, version};
-use scripted::run as run_script;
+use peer::{Bench, installed, version};
+use scripted::{find_python, python, run as run_script};
 
 /// The result of every part of this program: the error is printed, and the exit code is 1.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -69,75 +69,54 @@ fn main() -> ExitCode {
     )
 }
 
-/// A kind of peer: its name, whether it can run here, and what it does.
+/// A kind of peer: its name, whether it is here, and what it does.
 struct Kind {
     name: &'static str,
-    /// The version, or why the peer is missing.
+    /// Returns the version, or why the peer is missing.
     find: fn(&Shell) -> std::result::Result<String, String>,
     run: fn(&Bench<'_>, &str, &mut Matrix) -> Result,
-    install: fn(&Shell) -> Result,
 }
 
 const KINDS: &[Kind] = &[
-    Kind { name: "nginx", find: nginx::find, run: nginx::run, install: |shell| apt(shell, "nginx-light") },
-    Kind { name: "HAProxy", find: haproxy::find, run: haproxy::run, install: |shell| apt(shell, "haproxy") },
-    Kind { name: "ab", find: http10::find_ab, run: http10::run_ab, install: |shell| apt(shell, "apache2-utils") },
-    Kind {
-        name: "MicroPython's requests",
-        find: |_| Ok("written here".into()),
-        run: http10::run_micropython,
-        install: |_| Ok(()),
-    },
-    Kind { name: "systemd", find: systemd::find, run: systemd::run, install: |shell| apt(shell, "systemd") },
+    Kind { name: "nginx", find: nginx::find, run: nginx::run },
+    Kind { name: "HAProxy", find: haproxy::find, run: haproxy::run },
+    Kind { name: "ab", find: http10::find_ab, run: http10::run_ab },
+    Kind { name: "MicroPython's requests", find: |_| Ok("written here".into()), run: http10::run_micropython },
+    Kind { name: "systemd", find: systemd::find, run: systemd::run },
     Kind {
         name: "Python",
         find: |shell| version(shell, "python3", "--version"),
         run: |bench, version, matrix| run_script(bench, Path::new("python3"), scripted::PYTHON, version, matrix),
-        install: |shell| apt(shell, "python3"),
     },
     Kind {
         name: "requests",
-        find: |shell| {
-            let code = "import requests_unixsocket, requests; print(requests.__version__)";
-            scripted::find_python(shell, &scripted::environment(), code)
-        },
-        run: |bench, version, matrix| run_script(bench, &scripted::environment(), scripted::REQUESTS, version, matrix),
-        install: |shell| scripted::install_python(shell, &["requests", "requests-unixsocket"]),
+        find: |shell| find_python(shell, "python", "import requests_unixsocket, requests as found"),
+        run: |bench, version, matrix| run_script(bench, &python("python"), scripted::REQUESTS, version, matrix),
     },
     Kind {
         name: "aiohttp",
-        find: |shell| {
-            scripted::find_python(shell, &scripted::environment(), "import aiohttp; print(aiohttp.__version__)")
-        },
-        run: |bench, version, matrix| run_script(bench, &scripted::environment(), scripted::AIOHTTP, version, matrix),
-        install: |shell| scripted::install_python(shell, &["aiohttp"]),
+        find: |shell| find_python(shell, "python", "import aiohttp as found"),
+        run: |bench, version, matrix| run_script(bench, &python("python"), scripted::AIOHTTP, version, matrix),
     },
     Kind {
         name: "Node",
         find: |shell| version(shell, "node", "--version"),
         run: |bench, version, matrix| run_script(bench, Path::new("node"), scripted::NODE, version, matrix),
-        install: |shell| apt(shell, "nodejs"),
     },
     Kind {
         name: "undici",
         find: scripted::find_undici,
         run: |bench, version, matrix| run_script(bench, Path::new("node"), scripted::UNDICI, version, matrix),
-        install: scripted::install_undici,
     },
     Kind {
         name: "Degu 0.18",
-        find: |shell| {
-            let code = "import degu, degu.base; print(degu.__version__)";
-            scripted::find_python(shell, &scripted::degu_018(), code)
-        },
-        run: |bench, version, matrix| run_script(bench, &scripted::degu_018(), scripted::DEGU_018, version, matrix),
-        install: scripted::install_degu_018,
+        find: |shell| find_python(shell, "degu-0.18", "import degu.base, degu as found"),
+        run: |bench, version, matrix| run_script(bench, &python("degu-0.18"), scripted::DEGU_018, version, matrix),
     },
     Kind {
         name: "curl",
         find: |shell| version(shell, "curl", "--version"),
         run: |bench, version, matrix| run_script(bench, Path::new("bash"), scripted::CURL, version, matrix),
-        install: |shell| apt(shell, "curl"),
     },
 ];
 
@@ -145,13 +124,8 @@ fn run(options: &Options) -> Result {
     let shell = &Shell::new()?;
     shell.change_dir(root());
     if options.install {
-        for kind in KINDS {
-            if let Err(missing) = (kind.find)(shell) {
-                println!("{}: {missing}: installing it", kind.name);
-                // What cannot be installed is left out as what is missing is.
-                (kind.install)(shell).unwrap_or_else(|error| println!("{}: cannot be installed: {error}", kind.name));
-            }
-        }
+        let (script, folder) = (root().join("xtask/interop/install.sh"), installed(""));
+        cmd!(shell, "{script} {folder}").run()?;
     }
     if options.list {
         KINDS
@@ -208,13 +182,6 @@ fn show(page: &str, text: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     Some(format!("{before}{BEGIN}\n{text}\n{END}{after}"))
-}
-
-/// Installs a package of Debian. Its services are not started: in runlevel 1 none is.
-fn apt(shell: &Shell, package: &str) -> Result {
-    let _runlevel = shell.push_env("RUNLEVEL", "1");
-    let _frontend = shell.push_env("DEBIAN_FRONTEND", "noninteractive");
-    Ok(cmd!(shell, "apt-get install --yes --no-install-recommends {package}").ignore_stdout().run()?)
 }
 
 #[cfg(test)]

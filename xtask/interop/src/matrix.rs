@@ -1,4 +1,4 @@
-//! What came of each exchange, as a table that reads well as it is and as Markdown.
+//! The outcomes of all exchanges, as Markdown tables.
 
 use std::fmt;
 
@@ -80,7 +80,7 @@ impl Matrix {
         self.broken_off + outcomes.filter(|outcome| matches!(outcome, Outcome::Failed(_))).count()
     }
 
-    /// Whether something failed or was left out.
+    /// Returns whether every peer was there and every exchange succeeded.
     pub(crate) fn is_whole(&self) -> bool {
         self.failed() == 0 && self.left_out == 0
     }

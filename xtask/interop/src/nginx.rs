@@ -1,6 +1,7 @@
-//! nginx, as a server of files, alone and behind our proxy, and as a proxy in front of our server, which it reaches over a
-//! Unix socket that it keeps open. The configuration of the proxy is the one of the page about deployment. And as a proxy with
-//! `proxy_pass` alone, which speaks HTTP/1.0 and closes after each request.
+//! nginx, as a server of files and as a proxy in front of our server.
+//!
+//! The files are asked for directly and through our proxy. nginx reaches our server over a Unix socket: as the page about
+//! deployment configures it, which keeps connections; and with `proxy_pass` alone, which speaks HTTP/1.0 and keeps none.
 
 use xshell::Shell;
 

@@ -8,7 +8,7 @@ use xshell::{Shell, cmd};
 use crate::child::Server;
 use crate::exchanges::Traits;
 use crate::matrix::Matrix;
-use crate::peer::{Bench, Where, installed, script, version};
+use crate::peer::{Bench, Where, installed, script};
 use crate::{Result, server};
 
 /// A part of a peer, and so rows of the matrix.
@@ -119,21 +119,14 @@ pub(crate) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
     Ok(())
 }
 
-/// The Python of an environment of its own, with what PyPI has.
-pub(crate) fn environment() -> PathBuf {
-    installed("python/bin/python3")
+/// The Python of an environment of its own, which has packages of PyPI.
+pub(crate) fn python(environment: &str) -> PathBuf {
+    installed(environment).join("bin/python3")
 }
 
-pub(crate) fn install_python(shell: &Shell, packages: &[&str]) -> Result {
-    let (folder, program) = (installed("python"), environment());
-    if !shell.path_exists(&program) {
-        cmd!(shell, "python3 -m venv {folder}").run()?;
-    }
-    Ok(cmd!(shell, "{program} -m pip install --quiet {packages...}").run()?)
-}
-
-/// The version of a module of Python, once this code has imported it.
-pub(crate) fn find_python(shell: &Shell, program: &Path, code: &str) -> std::result::Result<String, String> {
+/// Finds the version of what this code imports as `found` in an environment.
+pub(crate) fn find_python(shell: &Shell, environment: &str, code: &str) -> std::result::Result<String, String> {
+    let (program, code) = (python(environment), format!("{code}; print(found.__version__)"));
     let version = cmd!(shell, "{program} -c {code}").quiet().ignore_stderr().read();
     version.map_err(|_| "it is not installed".into())
 }
@@ -143,29 +136,4 @@ pub(crate) fn find_undici(shell: &Shell) -> std::result::Result<String, String> 
     let package = package.map_err(|_| "it is not installed")?;
     let package: serde_json::Value = serde_json::from_str(&package).map_err(|error| error.to_string())?;
     package["version"].as_str().map(str::to_owned).ok_or_else(|| "its package has no version".into())
-}
-
-pub(crate) fn install_undici(shell: &Shell) -> Result {
-    let folder = installed("node");
-    shell.create_dir(&folder)?;
-    Ok(cmd!(shell, "npm install --silent --no-audit --no-fund --no-package-lock --prefix {folder} undici").run()?)
-}
-
-/// The Python that has Degu 0.18, the original.
-pub(crate) fn degu_018() -> PathBuf {
-    installed("degu-0.18/bin/python3")
-}
-
-/// Degu 0.18 builds under CPython 3.6 alone, which pyenv may have.
-pub(crate) fn install_degu_018(shell: &Shell) -> Result {
-    let versions = std::env::home_dir().unwrap_or_default().join(".pyenv/versions");
-    let of_pyenv = shell.read_dir(versions).unwrap_or_default().into_iter();
-    let is_36 = |folder: &PathBuf| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("3.6."));
-    let candidates =
-        of_pyenv.filter(is_36).map(|folder| folder.join("bin/python3")).chain([PathBuf::from("python3.6")]);
-    let runs = |python: &PathBuf| version(shell, &python.display().to_string(), "--version").is_ok();
-    let python = candidates.into_iter().find(runs).ok_or("there is no CPython 3.6, which Degu 0.18 needs")?;
-    let (folder, program) = (installed("degu-0.18"), degu_018());
-    cmd!(shell, "{python} -m venv {folder}").run()?;
-    Ok(cmd!(shell, "{program} -m pip install --quiet --no-deps --no-binary :all: degu==0.18.0").run()?)
 }

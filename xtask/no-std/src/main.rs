@@ -21,7 +21,7 @@ fn answer(input: &[u8], output: &mut [u8]) -> Option<usize> {
     head::encode_response(output, status, "", [("server", "none")], Framing::Length(0)).ok()
 }
 
-// The C runtime's entry point; without std nobody else provides it.
+// The C runtime's entry point; without std no other crate provides it.
 #[unsafe(no_mangle)]
 pub extern "C" fn main() -> i32 {
     let mut output = [0; 64];

@@ -3,8 +3,8 @@
 //! | target | answer |
 //! | --- | --- |
 //! | `POST /echo` | the request's body as it comes, with its chunks, extensions and trailers |
-//! | `POST /sum` | the sum of the request's octets |
-//! | `GET /make/SEED/LENGTH` | the octets of a number |
+//! | `POST /sum` | the sum of the request's bytes |
+//! | `GET /make/SEED/LENGTH` | the bytes of a number |
 //! | `GET /chunks/SEED` | the chunks of a number |
 //! | `POST /early` | 413, without a look at the body |
 //! | `GET /fail`, `GET /panic` | nothing: the app fails, or panics |
@@ -20,15 +20,15 @@ use std::time::Duration;
 
 use degu_server::{App, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Session};
 
-use crate::content::{Chunks, Sum, octets};
+use crate::content::{Chunks, Sum, random};
 
 /// What the app of one server sees.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// Requests that reached it.
     pub(crate) requests: AtomicU64,
-    /// Octets that `/sum` was sent, in bodies that came whole.
-    pub(crate) octets: AtomicU64,
+    /// Bytes that `/sum` was sent, in bodies that came whole.
+    pub(crate) bytes: AtomicU64,
     /// Handlers, connections and bodies without an end that are alive.
     pub(crate) alive: Arc<AtomicI64>,
 }
@@ -66,16 +66,16 @@ async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) ->
     Ok(match (request.method(), request.path()) {
         (Method::Post, ["echo"]) => (200, "OK", request.body).into_response(),
         (Method::Post, ["sum"]) => {
-            let (mut sum, mut octets) = (Sum::EMPTY, 0);
+            let (mut sum, mut bytes) = (Sum::EMPTY, 0);
             while let Some(data) = request.body.next_data().await? {
                 sum.add(&data);
-                octets += data.len() as u64;
+                bytes += data.len() as u64;
             }
-            seen.octets.fetch_add(octets, Relaxed);
+            seen.bytes.fetch_add(bytes, Relaxed);
             (200, "OK", sum.to_string()).into_response()
         }
         (Method::Get | Method::Head, ["make", seed, length]) => {
-            (200, "OK", octets(seed.parse()?, length.parse()?)).into_response()
+            (200, "OK", random(seed.parse()?, length.parse()?)).into_response()
         }
         (Method::Get, ["chunks", seed]) => (200, "OK", chunks(seed.parse()?)).into_response(),
         (Method::Post, ["early"]) => (413, "Content Too Large", ()).into_response(),

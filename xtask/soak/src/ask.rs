@@ -1,4 +1,4 @@
-//! An exchange: what is asked, how the answer is read, and what it has to be.
+//! An exchange: its request, how the response is read, and which response is right.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use degu_client::{Cause, Chunk, Error, Headers, Method, Trailers};
 use fastrand::Rng;
 use rustix::io::Errno;
 
-use crate::content::{Chunks, Sum, octets};
+use crate::content::{Chunks, Sum, random};
 
 /// The longest body with which a server gives its reason for a refusal.
 const REASON: u64 = 200;
 
-/// A request, and what must come of it.
+/// A request and its right response.
 #[derive(Debug)]
 pub(crate) struct Ask {
     pub(crate) method: Method<'static>,
@@ -20,7 +20,7 @@ pub(crate) struct Ask {
     pub(crate) content: Content,
     pub(crate) manner: Manner,
     pub(crate) expected: Expected,
-    /// How many octets `/sum` is sent: 0 for all other targets.
+    /// How many bytes `/sum` is sent: 0 for all other targets.
     pub(crate) summed: u64,
 }
 
@@ -28,21 +28,21 @@ pub(crate) struct Ask {
 #[derive(Debug)]
 pub(crate) enum Content {
     Nothing,
-    /// At hand.
-    Octets(Bytes),
+    /// In memory.
+    Bytes(Bytes),
     /// Of known length, piece by piece.
     Streamed(Bytes),
     /// With a pause before each part.
     Chunks(Chunks, Duration),
 }
 
-/// How the answer is waited for and read.
+/// How the client waits for the response and reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     Whole,
     /// With a pause before each part.
     Slow(Duration),
-    /// Not beyond so many octets.
+    /// Not beyond so many bytes.
     Leave(u64),
     /// Not longer than this: the future is dropped, wherever it is. Of clients that have futures.
     Cancel(Duration),
@@ -52,21 +52,22 @@ pub(crate) enum Manner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) status: u16,
-    pub(crate) sum: Sum,
+    /// `None`: the body is the server's own, and gives the reason of an error.
+    pub(crate) sum: Option<Sum>,
 }
 
-/// What came of an exchange.
+/// The response of an exchange, as far as it was read.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     status: u16,
     pub(crate) is_chunked: bool,
     sum: Sum,
-    pub(crate) octets: u64,
+    pub(crate) bytes: u64,
     /// It was not read to its end.
     left: bool,
 }
 
-/// What to think of it.
+/// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// As expected.
@@ -93,9 +94,9 @@ impl Ask {
         let large = rng.usize(large / 2..=large);
         let pause = Duration::from_millis(rng.u64(1..20));
         match rng.u32(..100) {
-            0..40 => Self::echo(octets(seed, small)),
-            40..50 => Self::sum(Content::Octets(octets(seed, small))),
-            50..56 => Self::echo(octets(seed, large)),
+            0..40 => Self::echo(random(seed, small)),
+            40..50 => Self::sum(Content::Bytes(random(seed, small))),
+            50..56 => Self::echo(random(seed, large)),
             56..62 => Self::make(Method::Get, seed, large),
             62..66 => Self::make(Method::Head, seed, small),
             66..75 => Self::echo_chunks(Chunks::of(seed), Duration::ZERO),
@@ -103,12 +104,12 @@ impl Ask {
             83..86 => Self::echo_chunks(Chunks::of(seed), pause),
             86..89 => Self { manner: Manner::Slow(pause), ..Self::make(Method::Get, seed, large) },
             89..91 => {
-                Self { content: Content::Octets(octets(seed, large)), ..Self::status(Method::Post, "/early", 413) }
+                Self { content: Content::Bytes(random(seed, large)), ..Self::status(Method::Post, "/early", 413) }
             }
-            91..93 => Self::status(Method::Get, "/fail", 500),
-            93..94 => Self::status(Method::Get, "/panic", 500),
+            91..93 => Self::failure("/fail"),
+            93..94 => Self::failure("/panic"),
             94..97 => Self::sum(Content::Chunks(Chunks::of(seed), Duration::ZERO)),
-            _ => Self::sum(Content::Streamed(octets(seed, large))),
+            _ => Self::sum(Content::Streamed(random(seed, large))),
         }
     }
 
@@ -122,51 +123,55 @@ impl Ask {
             3 => return Self { manner: Manner::Leave(1), ..Self::status(Method::Get, "/silent", 200) },
             0 => Self::status(Method::Get, "/endless", 200),
             1 => Self::make(Method::Get, rng.u64(..), 512 * 1024),
-            _ => Self::echo(octets(rng.u64(..), 256 * 1024)),
+            _ => Self::echo(random(rng.u64(..), 256 * 1024)),
         };
         Self { manner: Manner::Leave(rng.u64(..256 * 1024)), ..ask }
     }
 
     fn echo(body: Bytes) -> Self {
-        let expected = Expected { status: 200, sum: Sum::of(&body) };
-        Self { content: Content::Octets(body), expected, ..Self::status(Method::Post, "/echo", 200) }
+        let expected = Expected { status: 200, sum: Some(Sum::of(&body)) };
+        Self { content: Content::Bytes(body), expected, ..Self::status(Method::Post, "/echo", 200) }
     }
 
     fn echo_chunks(chunks: Chunks, pause: Duration) -> Self {
-        let expected = Expected { status: 200, sum: chunks.sum() };
+        let expected = Expected { status: 200, sum: Some(chunks.sum()) };
         Self { content: Content::Chunks(chunks, pause), expected, ..Self::status(Method::Post, "/echo", 200) }
     }
 
     fn sum(content: Content) -> Self {
         let (sum, summed) = match &content {
             Content::Nothing => (Sum::EMPTY, 0),
-            Content::Octets(body) | Content::Streamed(body) => (Sum::of(body), body.len() as u64),
+            Content::Bytes(body) | Content::Streamed(body) => (Sum::of(body), body.len() as u64),
             Content::Chunks(chunks, _) => (chunks.data_sum(), chunks.length()),
         };
-        let expected = Expected { status: 200, sum: Sum::of(sum.to_string().as_bytes()) };
+        let expected = Expected { status: 200, sum: Some(Sum::of(sum.to_string().as_bytes())) };
         Self { content, summed, expected, ..Self::status(Method::Post, "/sum", 200) }
     }
 
     fn make(method: Method<'static>, seed: u64, length: usize) -> Self {
-        let sum = if method == Method::Head { Sum::EMPTY } else { Sum::of(&octets(seed, length)) };
-        let expected = Expected { status: 200, sum };
+        let sum = if method == Method::Head { Sum::EMPTY } else { Sum::of(&random(seed, length)) };
+        let expected = Expected { status: 200, sum: Some(sum) };
         Self { expected, ..Self::status(method, &format!("/make/{seed}/{length}"), 200) }
     }
 
     fn chunks(seed: u64) -> Self {
-        let expected = Expected { status: 200, sum: Chunks::of(seed).sum() };
+        let expected = Expected { status: 200, sum: Some(Chunks::of(seed).sum()) };
         Self { expected, ..Self::status(Method::Get, &format!("/chunks/{seed}"), 200) }
     }
 
+    fn failure(target: &str) -> Self {
+        Self { expected: Expected { status: 500, sum: None }, ..Self::status(Method::Get, target, 500) }
+    }
+
     fn status(method: Method<'static>, target: &str, status: u16) -> Self {
-        let expected = Expected { status, sum: Sum::EMPTY };
+        let expected = Expected { status, sum: Some(Sum::EMPTY) };
         let (content, manner) = (Content::Nothing, Manner::Whole);
         Self { method, target: target.to_owned(), content, manner, expected, summed: 0 }
     }
 }
 
 impl Expected {
-    /// What to think of what came.
+    /// Compares a response with the right one.
     pub(crate) fn judge(self, outcome: Result<Answer, Error>) -> Verdict {
         let answer = match outcome {
             Ok(answer) => answer,
@@ -174,9 +179,9 @@ impl Expected {
         };
         if answer.left {
             Verdict::Left
-        } else if (answer.status, answer.sum) == (self.status, self.sum) {
+        } else if answer.status == self.status && self.sum.map_or(answer.bytes <= REASON, |sum| sum == answer.sum) {
             Verdict::Right
-        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.octets <= REASON {
+        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.bytes <= REASON {
             Verdict::Refused(answer.status)
         } else {
             Verdict::Wrong(format!("{answer:?} instead of {self:?}"))
@@ -197,22 +202,22 @@ impl Verdict {
 impl Answer {
     pub(crate) fn of(status: u16, headers: &Headers) -> Self {
         let is_chunked = headers.contains("transfer-encoding");
-        Self { status, is_chunked, sum: Sum::EMPTY, octets: 0, left: false }
+        Self { status, is_chunked, sum: Sum::EMPTY, bytes: 0, left: false }
     }
 
     /// One that was not waited for.
     pub(crate) const fn given_up() -> Self {
-        Self { status: 0, is_chunked: false, sum: Sum::EMPTY, octets: 0, left: true }
+        Self { status: 0, is_chunked: false, sum: Sum::EMPTY, bytes: 0, left: true }
     }
 
     pub(crate) fn add(&mut self, data: &[u8]) {
         self.sum.add(data);
-        self.octets += data.len() as u64;
+        self.bytes += data.len() as u64;
     }
 
     pub(crate) fn add_chunk(&mut self, chunk: &Chunk) {
         self.sum.add_chunk(chunk);
-        self.octets += chunk.data.len() as u64;
+        self.bytes += chunk.data.len() as u64;
     }
 
     /// All has come.
@@ -231,9 +236,9 @@ impl Answer {
 }
 
 impl Manner {
-    /// Whether it is enough after so many octets.
-    pub(crate) const fn is_enough(self, octets: u64) -> bool {
-        matches!(self, Self::Leave(most) if octets >= most)
+    /// Returns whether so many bytes of the response are enough.
+    pub(crate) const fn is_enough(self, bytes: u64) -> bool {
+        matches!(self, Self::Leave(most) if bytes >= most)
     }
 }
 
@@ -249,12 +254,15 @@ mod tests {
 
     #[test]
     fn verdicts() {
-        let expected = Expected { status: 200, sum: Sum::of(b"abc") };
+        let expected = Expected { status: 200, sum: Some(Sum::of(b"abc")) };
         assert_eq!(expected.judge(Ok(answer(200, b"abc"))), Verdict::Right);
         for reason in [&b""[..], b"head-deadline"] {
             assert_eq!(expected.judge(Ok(answer(408, reason))), Verdict::Refused(408));
         }
         assert_eq!(expected.judge(Ok(answer(200, b"abd").leave())), Verdict::Left);
+        let failure = Expected { status: 500, sum: None };
+        assert_eq!(failure.judge(Ok(answer(500, b"the handler failed"))), Verdict::Right);
+        assert!(matches!(failure.judge(Ok(answer(200, b""))), Verdict::Wrong(_)));
         for wrong in [answer(200, b"abd"), answer(200, b"ab"), answer(204, b""), answer(400, &[b'x'; 201])] {
             assert!(matches!(expected.judge(Ok(wrong)), Verdict::Wrong(_)));
         }

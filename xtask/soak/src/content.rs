@@ -6,24 +6,24 @@ use bytes::Bytes;
 use degu_client::{Chunk, Part, Trailers};
 use fastrand::Rng;
 
-/// A sum over octets, in which it matters where a chunk ends and what its extensions say.
+/// A sum over bytes, in which it matters where a chunk ends and what its extensions say.
 ///
-/// FNV-1a: every octet changes it, in whatever pieces they come.
+/// FNV-1a: every byte changes it, in whatever pieces they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
 
 impl Sum {
     pub(crate) const EMPTY: Self = Self(0xcbf2_9ce4_8422_2325);
 
-    pub(crate) fn of(octets: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut sum = Self::EMPTY;
-        sum.add(octets);
+        sum.add(bytes);
         sum
     }
 
-    pub(crate) fn add(&mut self, octets: &[u8]) {
-        for octet in octets {
-            self.0 = (self.0 ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3);
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
@@ -46,11 +46,11 @@ impl fmt::Display for Sum {
     }
 }
 
-/// The octets of a number.
-pub(crate) fn octets(seed: u64, length: usize) -> Bytes {
-    let mut octets = vec![0; length];
-    Rng::with_seed(seed).fill(&mut octets);
-    octets.into()
+/// The bytes of a number.
+pub(crate) fn random(seed: u64, length: usize) -> Bytes {
+    let mut bytes = vec![0; length];
+    Rng::with_seed(seed).fill(&mut bytes);
+    bytes.into()
 }
 
 /// The chunks of a number, with extensions, and trailers at the end.
@@ -65,7 +65,7 @@ impl Chunks {
         let mut rng = Rng::with_seed(seed);
         let chunks = (0..rng.u32(1..20)).map(|n| {
             let length = if rng.u8(..) < 20 { rng.usize(1..64 * 1024) } else { rng.usize(1..600) };
-            let chunk = Chunk::new(octets(rng.u64(..), length));
+            let chunk = Chunk::new(random(rng.u64(..), length));
             match rng.u32(..4) {
                 0 => chunk,
                 1 => chunk.with_flag("last").with_extension("n", n),
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sum_knows_octets_boundaries_and_extensions() {
+    fn a_sum_knows_bytes_boundaries_and_extensions() {
         let mut pieces = Sum::EMPTY;
         pieces.add(b"ab");
         pieces.add(b"c");
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn the_same_number_gives_the_same() {
-        assert_eq!(octets(7, 100), octets(7, 100));
-        assert_ne!(octets(7, 100), octets(8, 100));
+        assert_eq!(random(7, 100), random(7, 100));
+        assert_ne!(random(7, 100), random(8, 100));
         assert_eq!(Chunks::of(7).sum(), Chunks::of(7).sum());
         assert_ne!(Chunks::of(7).sum(), Chunks::of(8).sum());
     }

@@ -1,4 +1,4 @@
-//! Both clients behind one interface. The blocking one has futures that never wait, so that there is one way to work.
+//! Both clients with one interface. The blocking client's futures never wait, so that workers are written once.
 
 use std::future::Future;
 use std::io::Cursor;
@@ -33,7 +33,7 @@ macro_rules! exchange {
     ($connection:expr, $ask:expr, $body:expr, $sleep:path, [$($wait:tt)*]) => {{
         let response = $connection.request($ask.method, &$ask.target, (), $body)$($wait)*?;
         let (mut answer, mut body) = (Answer::of(response.status, &response.headers), response.body);
-        while !$ask.manner.is_enough(answer.octets) {
+        while !$ask.manner.is_enough(answer.bytes) {
             let more = match answer.is_chunked {
                 true => body.next_chunk()$($wait)*?.map(|chunk| answer.add_chunk(&chunk)),
                 false => body.next_data()$($wait)*?.map(|data| answer.add(&data)),
@@ -56,10 +56,10 @@ impl Async {
     async fn exchange(&mut self, ask: Ask) -> Result<Answer, Error> {
         let body = match ask.content {
             Content::Nothing => Body::none(),
-            Content::Octets(octets) => octets.into(),
-            Content::Streamed(octets) => {
-                let length = octets.len() as u64;
-                let mut pieces = pieces(octets).map(Part::Data);
+            Content::Bytes(bytes) => bytes.into(),
+            Content::Streamed(bytes) => {
+                let length = bytes.len() as u64;
+                let mut pieces = pieces(bytes).map(Part::Data);
                 Body::from_source(length, Box::pin(move |_: &mut Context<'_>| Poll::Ready(pieces.next().map(Ok))))
             }
             Content::Chunks(chunks, pause) => Body::from_chunks(Box::pin(paced(chunks.into_parts(), pause))),
@@ -102,9 +102,9 @@ fn paced(parts: Vec<Part>, pause: Duration) -> impl FnMut(&mut Context<'_>) -> P
     }
 }
 
-fn pieces(mut octets: Bytes) -> impl Iterator<Item = Bytes> {
+fn pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
     std::iter::from_fn(move || {
-        let piece = octets.split_to(octets.len().min(PIECE));
+        let piece = bytes.split_to(bytes.len().min(PIECE));
         (!piece.is_empty()).then_some(piece)
     })
 }
@@ -116,8 +116,8 @@ impl Blocking {
     fn exchange(&mut self, ask: Ask) -> Result<Answer, Error> {
         let body = match ask.content {
             Content::Nothing => blocking::Body::none(),
-            Content::Octets(octets) => octets.into(),
-            Content::Streamed(octets) => blocking::Body::from_reader(octets.len() as u64, Cursor::new(octets)),
+            Content::Bytes(bytes) => bytes.into(),
+            Content::Streamed(bytes) => blocking::Body::from_reader(bytes.len() as u64, Cursor::new(bytes)),
             Content::Chunks(chunks, pause) => {
                 blocking::Body::from_chunks(chunks.into_parts().into_iter().inspect(move |_| thread::sleep(pause)))
             }

@@ -74,7 +74,7 @@ impl Relay {
     pub(crate) fn run(self, world: &Arc<World>, alive: &Arc<AtomicU64>) {
         for number in self.number.. {
             let Ok((client, _)) = self.listener.accept() else {
-                // No descriptors left: those who connect wait.
+                // No descriptors are left. Clients that connect wait in the backlog.
                 thread::sleep(Duration::from_millis(20));
                 continue;
             };
@@ -133,7 +133,7 @@ impl Plan {
             34..36 => Fault::Stall,
             _ => return plan,
         };
-        // In the first head, in the first bodies, or far behind.
+        // In the first head, in the first bodies, or long after them.
         let most = [100, 5_000, 500_000][rng.usize(..3)];
         plan.fault = Some((rng.u64(..most), fault));
         plan

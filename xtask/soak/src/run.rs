@@ -163,7 +163,7 @@ impl<'r> Soak<'r> {
     }
 }
 
-/// Those who talk to faulty peers do not wait as long as others, so that a run sees many of them.
+/// Clients of faulty servers do not wait as long as others, so that a run sees many faults.
 fn options(target: Target, tls: &ClientTls) -> Options {
     let mut options = Client::options().spin(target.spin());
     if target.is_faulty() {

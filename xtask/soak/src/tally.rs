@@ -31,7 +31,7 @@ impl Tally {
         counts.get(&(subject, name.into())).copied().unwrap_or_default()
     }
 
-    /// The sum over all subjects of what has one of these names.
+    /// Returns the sum of the counts that have one of these names, over all subjects.
     pub(crate) fn sum(&self, names: &[&str]) -> u64 {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().filter(|((_, name), _)| names.contains(&name.as_ref())).map(|(_, count)| count).sum()

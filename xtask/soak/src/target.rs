@@ -10,7 +10,7 @@ use crate::Result;
 /// A server, by what its clients may expect of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Nothing stands in between and nobody misbehaves: every exchange succeeds, and both sides count the same.
+    /// Clients reach it directly and misbehave never: every exchange succeeds, and both sides count the same.
     Direct,
     /// As `Direct`, under mutual TLS.
     DirectTls,
@@ -45,7 +45,7 @@ impl Target {
         }
     }
 
-    /// Whether an exchange that fails is nothing to wonder about.
+    /// Returns whether exchanges may fail.
     pub(crate) const fn is_faulty(self) -> bool {
         matches!(self, Self::Faulty | Self::FaultyTls)
     }
@@ -63,7 +63,7 @@ pub(crate) enum Kind {
 impl Kind {
     pub(crate) const ALL: [Self; 4] = [Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
 
-    /// An address of this kind to listen on. The folder's name tells runs apart, and `name` those who listen.
+    /// An address of this kind to listen on. The folder's name tells runs apart, and `name` listeners.
     pub(crate) fn address(self, folder: &Path, name: &str) -> Result<Address> {
         let run = folder.file_name().unwrap_or_default().to_string_lossy();
         Ok(match self {

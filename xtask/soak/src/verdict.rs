@@ -33,8 +33,8 @@ impl Outcome<'_> {
         let tally = &self.world.tally;
         self.servers.iter().for_each(|served| self.compare(served));
         println!("\n{}", tally.lines().join("\n"));
-        let (exchanges, octets) = (self.world.exchanges(), tally.sum(&["octets"]) >> 20);
-        println!("\n{exchanges} exchanges and {octets} MiB of bodies known to be right, in {} s", self.time.as_secs());
+        let (exchanges, bytes) = (self.world.exchanges(), tally.sum(&["bytes"]) >> 20);
+        println!("\n{exchanges} exchanges and {bytes} MiB of bodies known to be right, in {} s", self.time.as_secs());
         println!("warm: {:?}\nat the end: {:?}", self.warm, self.end);
         leaks(self.warm, self.end).into_iter().for_each(|what| tally.wrong(what));
         match tally.wrongs() {
@@ -47,7 +47,7 @@ impl Outcome<'_> {
     fn compare(&self, served: &Served) {
         let (tally, target, stats) = (&self.world.tally, served.target, served.handle.stats());
         let count = |name: &'static str| tally.get(target.name(), name);
-        let (seen, summed) = (served.seen.requests.load(Relaxed), served.seen.octets.load(Relaxed));
+        let (seen, summed) = (served.seen.requests.load(Relaxed), served.seen.bytes.load(Relaxed));
         let mut expected = vec![
             ("accepted", stats.accepted, count("connections")),
             ("refused", stats.refused, 0),
@@ -69,7 +69,7 @@ impl Outcome<'_> {
         } else {
             expected.extend([
                 ("requests", stats.requests, count("attempts")),
-                ("octets", summed, count("summed")),
+                ("bytes", summed, count("summed")),
                 ("deadlines", stats.deadlines, 0),
                 ("failures", stats.failures, count("failures")),
                 ("faults", stats.faults().map(|(_, count)| count).sum(), 0),

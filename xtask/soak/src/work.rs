@@ -1,4 +1,4 @@
-//! Who asks what of whom: workers, each with a plan of its own that its number and the seed decide.
+//! Workers: which client asks which server for what. The seed and a worker's number decide its plan.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -114,12 +114,12 @@ async fn perform<E: End>(world: &World, role: Role, target: Target, connection: 
     let tally = &world.tally;
     tally.add(target.name(), "attempts", 1);
     let outcome = connection.perform(ask).await;
-    let octets = outcome.as_ref().map_or(0, |answer| answer.octets);
+    let bytes = outcome.as_ref().map_or(0, |answer| answer.bytes);
     let verdict = expected.judge(outcome);
     match verdict {
         Verdict::Right => {
             tally.add(target.name(), "summed", summed);
-            tally.add("all", "octets", summed + octets);
+            tally.add("all", "bytes", summed + bytes);
             tally.add(target.name(), "failures", u64::from(expected.status == 500));
         }
         Verdict::Left if matches!(manner, Manner::Cancel(_)) => tally.add(FAULTS, "exchanges cancelled", 1),

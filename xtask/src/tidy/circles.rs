@@ -228,7 +228,7 @@ fn absolute(at: &Path, path: &[String], children: &[&String]) -> Option<Path> {
     }
 }
 
-/// Calls `each` with the name and the path of every leaf of what begins as `a::{b, c::d as e}`. Returns what is behind it.
+/// Calls `each` with the name and the path of every leaf of what begins as `a::{b, c::d as e}`. Returns the text after it.
 fn tree_of<'t>(text: &'t str, prefix: &Path, each: &mut dyn FnMut(String, Path)) -> &'t str {
     let text = text.trim_start();
     if let Some(mut inside) = text.strip_prefix('{') {

@@ -29,7 +29,7 @@ impl Known {
             }
         } else if file.starts_with("degu-wire/tests/corpus/") && CORPORA.contains(&stem) {
             let names = text.lines().filter_map(|line| line.strip_prefix("= "));
-            // Where a rule comes from stands behind the name.
+            // The section that a rule comes from stands after the name.
             let names = names.map(|name| name.split_once(" (RFC").map_or(name, |(name, _)| name));
             self.cases.extend(names.map(|name| match stem {
                 "connections" => name.to_owned(),

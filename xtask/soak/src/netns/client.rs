@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{PATIENCE, Result, say};
 
-/// The octets of the large exchange: many packets, so that loss and reordering get hold of some.
+/// The bytes of the large exchange: many packets, so that loss and reordering get hold of some.
 const LARGE: usize = 256 * 1024;
 
 /// Exchanges of each kind with either client, with `.await` or without.
@@ -87,16 +87,16 @@ fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// When octets got on for the last time.
+/// When bytes got on for the last time.
 #[derive(Clone, Default)]
 struct Moved(Arc<Mutex<Option<Instant>>>);
 
 impl Moved {
-    /// Now. The first time, whoever started this process is told.
+    /// Notes that bytes have moved, and the first time says so on stdout.
     fn note(&self) {
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(Instant::now());
         if before.is_none() {
-            // Nobody else would miss it.
+            // A parent that has closed the pipe is not waiting for it.
             let _ = say("begun");
         }
     }
@@ -110,14 +110,14 @@ impl Moved {
     }
 
     fn conclude(&self, result: std::result::Result<(), Error>) -> Result {
-        let Err(error) = result else { return Err("an end of what has none".into()) };
+        let Err(error) = result else { return Err("a body without an end has ended".into()) };
         let moved = self.0.lock().unwrap_or_else(PoisonError::into_inner).ok_or_else(|| error.to_string())?;
         say(&format!("{} {error}", moved.elapsed().as_millis()))
     }
 }
 
 fn same(is: &[u8], should: &[u8]) -> Result {
-    if is == should { Ok(()) } else { Err(format!("{} octets came, not those that were meant", is.len()).into()) }
+    if is == should { Ok(()) } else { Err(format!("{} bytes came, not those that were meant", is.len()).into()) }
 }
 
 fn same_chunk(is: Option<Chunk>, should: &Chunk) -> Result {

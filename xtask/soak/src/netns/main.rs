@@ -7,7 +7,7 @@
 //! degu-netns last ADDRESS                 prints how such exchanges ended for the server
 //! ```
 //!
-//! `WAY` is `upload` or `download`, `CLIENT` is `async` or `blocking`. The milliseconds are those from the last octet that
+//! `WAY` is `upload` or `download`, `CLIENT` is `async` or `blocking`. The milliseconds are those from the last byte that
 //! got on to the error.
 
 mod client;
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// What every part of this program returns: a fault is printed and ends the process.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How long either end waits for octets. `cargo xtask netns` knows it too.
+/// How long either end waits for bytes. `cargo xtask netns` knows it too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 const USAGE: &str = "usage: degu-netns server ADDRESS | exchanges ADDRESS | stall WAY CLIENT ADDRESS | last ADDRESS";
@@ -49,7 +49,7 @@ fn run() -> Result {
     }
 }
 
-/// Says a line to whoever started this process, at once.
+/// Writes a line to stdout and flushes it.
 pub(crate) fn say(line: &str) -> Result {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;

@@ -6,7 +6,7 @@
 //! | `POST /echo` | the request's body, as it comes |
 //! | `POST /upload` | nothing, once the body has come |
 //! | `GET /download` | chunks without an end |
-//! | `GET /last` | a line for each of these two that is over: which, and how many milliseconds after its last octet |
+//! | `GET /last` | a line for each of these two that is over: which, and how many milliseconds after its last byte |
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +49,7 @@ pub(crate) fn run(address: Address) -> Result {
     let options = Server::options().workers(1).progress(1024, Some(PATIENCE)).shutdown_grace(PATIENCE);
     let server = options.bind(address, app)?.spawn()?;
     say(&format!("listening on {}", server.address()))?;
-    // What is written to it means nothing; its end means that nobody needs the server any more.
+    // The parent closes it when it needs the server no more.
     io::stdin().lock().read_to_end(&mut Vec::new())?;
     server.shutdown_blocking();
     Ok(())

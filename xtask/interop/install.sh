@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs the peers of `cargo xtask interop` that are missing: Debian's packages with apt-get, as root, and what PyPI and npm
+# have into a folder. Needs the network.
+#
+# usage: install.sh FOLDER
+folder=$1
+failed=()
+
+# Installs a package of Debian unless there is its program.
+debian() {
+  if ! PATH=$PATH:/usr/sbin command -v "$1" >/dev/null; then
+    # Its services are not started: in runlevel 1 none is.
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$2" >/dev/null || failed+=("$2")
+  fi
+}
+
+# Installs packages of PyPI into a folder of their own, for this Python.
+python() {
+  local python=$1 into=$folder/$2
+  shift 2
+  { [ -e "$into" ] || "$python" -m venv "$into"; } && "$into/bin/python3" -m pip install --quiet "$@" || failed+=("${@: -1}")
+}
+
+debian nginx nginx-light
+debian haproxy haproxy
+debian ab apache2-utils
+debian systemd-socket-activate systemd
+debian python3 python3
+debian node nodejs
+debian npm npm
+debian curl curl
+python python3 python requests requests-unixsocket aiohttp
+mkdir -p "$folder/node"
+npm install --silent --no-audit --no-fund --no-package-lock --prefix "$folder/node" undici || failed+=(undici)
+# The original Degu builds under CPython 3.6 alone, which pyenv may have.
+python36=$(ls -d ~/.pyenv/versions/3.6.*/bin/python3 2>/dev/null | tail -n 1)
+python "${python36:-python3.6}" degu-0.18 --no-deps --no-binary :all: degu==0.18.0
+
+if [ ${#failed[@]} -gt 0 ]; then echo "not installed: ${failed[*]}"; fi
