@@ -53,6 +53,20 @@ impl<D: Driver> ClientOf<D> {
         Self { base, driver: PhantomData }
     }
 
+    /// Returns the options of this client, to make another one of them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use degu_client::{Address, Client};
+    ///
+    /// let client = Client::options().host("example.org").client(Address::unix("/run/app.sock"));
+    /// let patient = client.to_options().head_timeout(Some(Duration::from_secs(300))).client(client.address());
+    /// assert_eq!(patient.host(), "example.org");
+    /// ```
+    pub fn to_options(&self) -> OptionsOf<D> {
+        OptionsOf::of(self.base.settings.clone())
+    }
+
     /// Returns the address of the server.
     pub fn address(&self) -> &Address {
         &self.base.address

@@ -62,6 +62,8 @@ pub(crate) struct Exchange {
     broken: bool,
     /// The stream has taken bytes since it was last flushed.
     unflushed: bool,
+    /// How long the response's body may stand still.
+    pub(crate) body_idle: Option<Duration>,
     /// The wait under way, and its end.
     wait: Option<(Wait, Option<Instant>)>,
     stuck: Stuck,
@@ -127,6 +129,7 @@ impl Exchange {
             unread: false,
             broken: false,
             unflushed: false,
+            body_idle: None,
             wait: None,
             stuck: Stuck::default(),
             turn: 0,
@@ -143,6 +146,7 @@ impl Exchange {
         content: Content,
     ) -> Result<(), Error> {
         self.phase = Phase::Requesting;
+        self.body_idle = self.base.settings.body_idle;
         (self.sent, self.heard, self.unread, self.idempotent) = (false, false, false, method.is_idempotent());
         match idle.map_err(|error| self.error(error))? {
             Idle::Silent => {}
@@ -388,7 +392,8 @@ impl Exchange {
         match wait {
             Wait::Continue => Some(CONTINUE),
             Wait::Head => self.base.settings.head,
-            Wait::Send | Wait::Body => self.base.settings.body_idle,
+            Wait::Send => self.base.settings.body_idle,
+            Wait::Body => self.body_idle,
         }
     }
 

@@ -222,6 +222,10 @@ impl<D: Driver> Link<D> {
         &self.exchange
     }
 
+    pub(crate) fn exchange_mut(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+
     /// Closes the connection because of what was found in what was read.
     pub(crate) fn fail(&mut self, cause: impl Into<Cause>) -> Error {
         self.close();

@@ -56,6 +56,10 @@ pub(crate) struct Base {
 }
 
 impl<D> OptionsOf<D> {
+    pub(crate) fn of(settings: Settings) -> Self {
+        Self { settings, driver: PhantomData }
+    }
+
     /// The Host field, in place of the one that the address has: the host without its zone, and the port unless it is
     /// 80 (443 under TLS); `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is an error of each
     /// request.
@@ -216,7 +220,7 @@ impl Settings {
 
 impl<D> Clone for OptionsOf<D> {
     fn clone(&self) -> Self {
-        Self { settings: self.settings.clone(), driver: PhantomData }
+        Self::of(self.settings.clone())
     }
 }
 
@@ -229,7 +233,7 @@ impl<D> Default for OptionsOf<D> {
             body_idle: Some(60 * second),
             ..Settings::default()
         };
-        Self { settings, driver: PhantomData }
+        Self::of(settings)
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use degu_wire::{Body, BodyOf, BoxError, Chunk, Headers, LocalBody, Method, Part, Source};
@@ -106,7 +107,13 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         poll_fn(|cx| self.poll_part(cx)).await
     }
 
-    /// How many octets are still to be read, where the length was announced.
+    /// Sets how long the rest of the body may stand still, in place of [`body_idle`](crate::OptionsOf::body_idle): `None` for
+    /// a feed that may be silent for long.
+    pub fn set_body_idle(&mut self, limit: Option<Duration>) {
+        self.connection.link().exchange_mut().body_idle = limit;
+    }
+
+    /// Returns how many bytes are still to be read, where the length was announced.
     pub fn remaining(&mut self) -> Option<u64> {
         self.connection.link().exchange().machine.body_remaining()
     }

@@ -6,12 +6,13 @@
 //! line of output is `listening on ADDRESS`.
 
 use degu_client::Client;
-use degu_server::{Address, BoxError, Headers, Server, Session, applib::ProxyApp};
+use degu_server::applib::{ProxyApp, set_forwarded_for};
+use degu_server::{Address, BoxError, Headers, Server, Session};
 use degu_tls::{Identity, ServerTls};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn forwarded(session: &Session, headers: &mut Headers) -> Result<(), BoxError> {
-    headers.set("x-forwarded-for", session.address())?;
+    set_forwarded_for(session, headers)?;
     Ok(headers.set("x-forwarded-proto", "https")?)
 }
 

@@ -1,9 +1,14 @@
 //! A server in front of a server.
 
-use crate::common::{Running, refusal};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use crate::common::{Raw, Running, refusal};
 use degu_client::Client;
-use degu_server::applib::{ProxyApp, Router};
-use degu_server::{Address, BoxError, Headers, IntoResponse, Limits, Request, Response, Server, Session};
+use degu_server::applib::{ProxyApp, Router, set_forwarded_for};
+use degu_server::{
+    Address, Body, BoxError, Chunk, Headers, IntoResponse, Limits, Part, Request, Response, Server, Session,
+};
 
 async fn echo(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     request.body.read_ahead(1024).await?;
@@ -137,8 +142,8 @@ fn large_chunked_bodies_flow_through() {
     let chunk = format!("{:x};n=1\r\n{}\r\n", 100_000, "x".repeat(100_000));
     let mut reader = server.connect();
     let mut writer = match &reader {
-        crate::common::Raw::Tcp(stream) => crate::common::Raw::Tcp(stream.try_clone().unwrap()),
-        crate::common::Raw::Unix(stream) => crate::common::Raw::Unix(stream.try_clone().unwrap()),
+        Raw::Tcp(stream) => Raw::Tcp(stream.try_clone().unwrap()),
+        Raw::Unix(stream) => Raw::Unix(stream.try_clone().unwrap()),
     };
     std::thread::scope(|scope| {
         let chunk = &chunk;
@@ -251,6 +256,126 @@ fn responses_of_devices_are_passed_on_strictly() {
         raw.expect(&format!("HTTP/1.1 {expected}"));
     }
     thread.join().unwrap();
+}
+
+/// Answers after a pause, with a body that pauses, or both of its bytes at once.
+async fn slow(_: &mut Session, request: Request<'_>) -> Response {
+    const PAUSE: Duration = Duration::from_millis(400);
+    let pausing = |n: u8| async move {
+        if n == 1 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        (n < 2).then(|| (Chunk::new("x"), n + 1))
+    };
+    match request.target() {
+        "/head" => {
+            tokio::time::sleep(PAUSE).await;
+            "late".into_response()
+        }
+        "/feed" => Response::new(200, "OK", Body::unfold(0, pausing)),
+        _ => {
+            let (mut left, mut pause) = (2, Box::pin(tokio::time::sleep(PAUSE)));
+            let data = move |cx: &mut Context<'_>| {
+                if left == 1 {
+                    ready!(pause.as_mut().poll(cx));
+                }
+                left -= 1;
+                Poll::Ready(Some(Ok::<_, BoxError>(Part::Data("x".into()))))
+            };
+            Response::new(200, "OK", Body::from_source(2, Box::pin(data)))
+        }
+    }
+}
+
+#[test]
+fn deadlines_are_options_of_the_proxy_and_a_feed_has_none() {
+    const SHORT: Option<Duration> = Some(Duration::from_millis(100));
+    let behind = Running::new(Address::ABSTRACT, slow);
+    let ask = |proxy: ProxyApp, target: &str| {
+        let front = Running::new(Address::ABSTRACT, proxy);
+        front.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+    };
+    let proxy = || ProxyApp::new(Client::new(&behind.address));
+    // That of the client can be shorter, and longer.
+    let hasty = || ProxyApp::new(Client::options().head_timeout(SHORT).body_idle(SHORT).client(&behind.address));
+    for (proxy, answer) in [
+        (proxy(), "200 OK\r\n"),
+        (proxy().with_head_timeout(SHORT), "504 Gateway Timeout\r\n"),
+        (hasty(), "504 Gateway Timeout\r\n"),
+        (hasty().with_head_timeout(None), "200 OK\r\n"),
+    ] {
+        let found = ask(proxy, "/head");
+        assert!(found.starts_with(&format!("HTTP/1.1 {answer}")), "{found}");
+    }
+    for (proxy, whole) in [
+        (proxy(), true),
+        (proxy().with_body_timeout(SHORT), false),
+        (hasty(), false),
+        (hasty().with_body_timeout(None), true),
+    ] {
+        let found = ask(proxy, "/length");
+        let body = if whole { "xx" } else { "x" };
+        assert!(found.starts_with("HTTP/1.1 200 OK\r\n") && found.ends_with(&format!("\r\n\r\n{body}")), "{found}");
+    }
+    for proxy in [proxy(), proxy().with_body_timeout(SHORT), hasty()] {
+        let found = ask(proxy, "/feed");
+        assert!(found.ends_with("\r\n\r\n1\r\nx\r\n1\r\nx\r\n0\r\n\r\n"), "{found}");
+    }
+    // Nobody listens there, and a socket whose backlog is full keeps its client waiting.
+    let full = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full");
+    full.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    full.listen(0).unwrap();
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&socket2::SockAddr::unix(&path).unwrap());
+            socket
+        })
+        .collect();
+    let found = ask(ProxyApp::new(Client::new(Address::unix(&path))).with_connect_timeout(SHORT), "/");
+    assert!(found.starts_with("HTTP/1.1 504 "), "{found}");
+    drop(waiting);
+}
+
+#[test]
+fn x_forwarded_for_is_an_ip_address_and_nothing_from_outside() {
+    let behind = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| {
+        let fields = request.headers().iter().filter(|(name, _)| name.to_lowercase().contains("forwarded"));
+        fields.map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value))).collect::<Vec<_>>().join(" ")
+    });
+    // The same without a proxy, whose fields are dropped before.
+    let alone = async |session: &mut Session, request: Request<'_>| {
+        let mut headers = request.headers().clone();
+        set_forwarded_for(session, &mut headers)?;
+        headers.remove("host");
+        headers.remove("connection");
+        let fields = headers.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
+        Ok::<_, BoxError>((200, "OK", fields.collect::<Vec<_>>().join(" ")).into_response())
+    };
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nForwarded: for=x\r\nX-Forwarded-For: 10.0.0.1\r\n\
+                   x_forwarded_for: y\r\nX-Forwarded-Host: z\r\nx-forwarded_port: 1\r\n\r\n";
+    for (listen, expected) in [
+        (Address::IPV4_LOOPBACK, "x-forwarded-for=127.0.0.1"),
+        (Address::IPV6_LOOPBACK, "x-forwarded-for=::1"),
+        (Address::IPV6_ANY, "x-forwarded-for=127.0.0.1"),
+        (Address::ABSTRACT, ""),
+    ] {
+        let proxy = ProxyApp::new(Client::new(&behind.address)).with_request_headers(set_forwarded_for);
+        for front in [Running::new(listen.clone(), proxy), Running::new(listen.clone(), alone)] {
+            let address = match front.address.port() {
+                // Over IPv4, which an IPv6 socket shows as ::ffff:127.0.0.1.
+                Some(port) if listen == Address::IPV6_ANY => Address::IPV4_LOOPBACK.with_port(port),
+                _ => front.address.clone(),
+            };
+            let mut raw = Raw::connect(&address);
+            raw.send(request);
+            let answer = raw.rest();
+            assert_eq!(answer.split_once("\r\n\r\n").unwrap().1, expected, "{listen}");
+        }
+    }
 }
 
 #[test]

@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use degu_client::{Cause, Client, Connection, Error, OwnedResponse};
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
 use portable_atomic::AtomicU64;
 
+use super::forwarded::{is, is_forwarded};
 use crate::{App, IntoResponse, Request, Response, Session};
 
 type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync>;
@@ -22,7 +24,8 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
 /// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
 /// side has answered. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
-/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set. A name counts as the same with `_`
+/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set, and
+/// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` rightly. A name counts as the same with `_`
 /// in place of `-`, and such a `content_length` is dropped too: behind CGI, WSGI and their kin both are one variable.
 /// `host` stays what the client sent. A `content-length` in a 204 is dropped, which must have none (RFC 9110 §8.6).
 ///
@@ -36,22 +39,37 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// The path behind is the path of the request without its mount.
 ///
+/// # Deadlines
+///
+/// | waits for | default | set by | then |
+/// | --- | --- | --- | --- |
+/// | a connection to the server behind | 10 s | [`with_connect_timeout`](Self::with_connect_timeout) | 504 |
+/// | the head of its response, from the end of the request | 60 s | [`with_head_timeout`](Self::with_head_timeout): more for a long poll | 504 |
+/// | room for the next bytes of a request, or the next bytes of a response whose length is known | 60 s | [`with_body_timeout`](Self::with_body_timeout) | 504, or a response that is cut |
+/// | the next bytes of a response without a length, such as a feed | no limit | | |
+///
+/// A response without a length lives as long as its client reads it: the server ends it when the client has gone, or takes
+/// nothing of it for longer than [`Options::progress`](crate::Options::progress) allows. The defaults are those of the
+/// [`Client`] that the proxy is made of.
+///
+/// # Failures
+///
 /// A server behind that can not be reached is answered for with 502, one that is too slow with 504; a request that is
 /// over 65,535 octets with what is added to it, which limits over the default may let in, with 431. A request is sent a
 /// second time only if the connection had been kept, its server can not have acted on it, and all of its body is at hand;
 /// a body that streams goes over a new connection.
 ///
 /// ```no_run
+/// use std::time::Duration;
+///
 /// use degu_client::Client;
-/// use degu_server::{Address, BoxError, Headers, Server, Session, applib::ProxyApp};
+/// use degu_server::{Address, Server, applib::{ProxyApp, set_forwarded_for}};
 ///
-/// fn forwarded(session: &Session, headers: &mut Headers) -> Result<(), BoxError> {
-///     Ok(headers.set("x-forwarded-for", session.address())?)
-/// }
-///
-/// let proxy = ProxyApp::new(Client::new(Address::unix("/run/app.sock"))).with_request_headers(forwarded);
+/// let proxy = ProxyApp::new(Client::new(Address::unix("/run/app.sock")))
+///     .with_request_headers(set_forwarded_for)
+///     .with_head_timeout(Some(Duration::from_secs(120)));
 /// Server::bind("[::]:8080".parse::<Address>()?, proxy)?.serve_forever()?;
-/// # Ok::<(), BoxError>(())
+/// # Ok::<(), degu_server::BoxError>(())
 /// ```
 pub struct ProxyApp {
     client: Client,
@@ -113,10 +131,42 @@ impl ProxyApp {
         self
     }
 
+    /// Sets how long it may take to connect to the server behind: looking its name up, every address of it, and the handshake.
+    /// Then the request is answered with 504.
+    ///
+    /// Default: what the client's options say, which is 10 s if they say nothing.
+    #[must_use]
+    pub fn with_connect_timeout(self, limit: Option<Duration>) -> Self {
+        self.with_client_options(|options| options.connect_timeout(limit))
+    }
+
+    /// Sets how long the server behind may take to answer, from the end of the request to the end of the response's head. Then
+    /// the request is answered with 504. A long poll needs more than its interval, or `None`: the wait ends all the same when the
+    /// client goes away.
+    ///
+    /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s for each read).
+    #[must_use]
+    pub fn with_head_timeout(self, limit: Option<Duration>) -> Self {
+        self.with_client_options(|options| options.head_timeout(limit))
+    }
+
+    /// Sets how long a body may stand still at the server behind: a request while that server takes nothing of it, and a
+    /// response whose length is known while nothing of it arrives. A response without a length has no such limit.
+    ///
+    /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s).
+    #[must_use]
+    pub fn with_body_timeout(self, limit: Option<Duration>) -> Self {
+        self.with_client_options(|options| options.body_idle(limit))
+    }
+
+    fn with_client_options(mut self, change: impl FnOnce(degu_client::Options) -> degu_client::Options) -> Self {
+        self.client = change(self.client.to_options()).client(self.client.address());
+        self
+    }
+
     fn request_headers(&self, session: &Session, request: &Request<'_>) -> Result<Headers, BoxError> {
-        let mut headers = end_to_end(request.headers(), |name| {
-            is(name, "expect") || is(name, "host") || is(name, "forwarded") || starts_with(name, "x-forwarded-")
-        })?;
+        let mut headers =
+            end_to_end(request.headers(), |name| is(name, "expect") || is(name, "host") || is_forwarded(name))?;
         if !request.authority().is_empty() {
             headers.set("host", request.authority())?;
         }
@@ -140,10 +190,14 @@ impl ProxyApp {
             }
         };
         let exchanged = self.exchange(&kept, method, &uri, headers, request.body.into()).await;
-        let response = match exchanged {
+        let mut response = match exchanged {
             Ok(response) => response,
             Err(error) => return self.answer_for(error),
         };
+        if response.body.remaining().is_none() {
+            // It may be a feed, which ends with its reader.
+            response.body.set_body_idle(None);
+        }
         let (id, status, reason) = (self.id, response.status, response.reason);
         // Some servers write a length into a 204, which must have none (RFC 9110 §8.6).
         let headers = match end_to_end(&response.headers, |name| status == 204 && is(name, "content-length")) {
@@ -209,16 +263,6 @@ impl fmt::Debug for ProxyApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProxyApp").field("client", &self.client).finish_non_exhaustive()
     }
-}
-
-/// Whether a server behind may take the name for the other one, which is in lower case.
-fn is(name: &str, other: &str) -> bool {
-    let folded = name.bytes().map(|octet| if octet == b'_' { b'-' } else { octet.to_ascii_lowercase() });
-    folded.eq(other.bytes())
-}
-
-fn starts_with(name: &str, prefix: &str) -> bool {
-    name.get(..prefix.len()).is_some_and(|start| is(start, prefix))
 }
 
 /// A pseudonym as `via` has it: a token, and the port if it is the name of a host (RFC 9110 §7.6.3).
