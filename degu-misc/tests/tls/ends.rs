@@ -249,6 +249,23 @@ fn a_client_that_closes_is_noticed_while_a_service_waits() {
 }
 
 #[test]
+fn a_large_body_reaches_hyper_whole() {
+    let pki = TempPki::new();
+    let service = axum::Router::new().fallback(async |body: axum::body::Bytes| body);
+    let listener = degu_server::Listener::bind(Address::IPV6_LOOPBACK, None).unwrap();
+    let client = blocking::Client::options().tls(pki.client_tls()).server_name("localhost").client(listener.address());
+    let options = one_thread().tls(pki.server_tls());
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let stopped = async { drop(stopped.await) };
+    let serving = std::thread::spawn(|| run(degu_server::hyper::serve(listener, options, service, stopped)));
+    let body: Vec<u8> = (0..1_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let mut connection = client.connect().unwrap();
+    assert!(connection.put("/", body.clone()).unwrap().body.read_all(body.len()).unwrap() == body);
+    drop((connection, stop));
+    serving.join().unwrap().unwrap();
+}
+
+#[test]
 fn a_request_that_ends_in_its_body_is_not_whole() {
     let pki = TempPki::new();
     let server = serve(one_thread(), &pki.server_tls(), app);

@@ -71,9 +71,12 @@ impl<T: Transport> Stream<T> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            let mut filled = 0;
+            // There may be several pieces, of a record each.
             return tls::pending(tls.read(io, |plain| {
-                let fits = plain.len().min(bytes.len());
-                bytes[..fits].copy_from_slice(&plain[..fits]);
+                let fits = plain.len().min(bytes.len() - filled);
+                bytes[filled..filled + fits].copy_from_slice(&plain[..fits]);
+                filled += fits;
                 fits
             }));
         }
