@@ -13,7 +13,7 @@ use crate::incoming::reads;
 use crate::link::Driver;
 use crate::options::{Base, OptionsOf};
 use crate::stream::Foreign;
-use crate::{Body, Connection, Incoming, Response};
+use crate::{Body, Connection, Incoming, Response, Upgrade};
 
 /// A server's address and how to talk to it. No socket is open; copies are cheap and may be used by any thread.
 ///
@@ -133,6 +133,19 @@ use degu_client::{Body, Connection, Method};
 # async fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
 let response = connection.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\").await?;
 let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ()).await?;
+# Ok(())
+# }
+```", "```no_run
+use degu_client::{BoxError, Connection, Method, Upgrade};
+
+# async fn example(connection: &mut Connection) -> Result<(), BoxError> {
+match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\", \"tcp\", (), ()).await? {
+    Upgrade::Switched { tunnel, .. } => {
+        let (mut from, mut to) = tokio::io::split(tunnel);
+        tokio::io::copy(&mut from, &mut to).await?;
+    }
+    Upgrade::Declined(response) => eprintln!(\"declined with {}\", response.status),
+}
 # Ok(())
 # }
 ```");

@@ -78,7 +78,7 @@ impl<D: Driver> fmt::Debug for ConnectionOf<D> {
 /// Writes the requests of a connection: of the async client with `async` and `.await`, of the blocking one with nothing in
 /// their place.
 macro_rules! requests {
-    ($driver:ty, $body:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
+    ($driver:ty, $body:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal, $upgrade:literal) => {
         impl crate::connection::ConnectionOf<$driver> {
             /// Sends a request, and returns the response as soon as its head has been received.
             ///
@@ -102,9 +102,42 @@ macro_rules! requests {
             ) -> Result<Response<'_>, crate::Error> {
                 let (content, mut source) = degu_wire::BodyOf::from(body.into()).split();
                 let link = self.link();
-                link.begin(method.into(), uri, headers, content)?;
+                link.begin(method.into(), uri, headers, content, None)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
                 Ok(Response::new(head, Incoming::new(link, source)))
+            }
+
+            /// Sends a request that offers to go on in another protocol (RFC 9110 §7.8), `websocket` or `tcp` for example, and
+            /// returns the server's answer as soon as its head has been received.
+            ///
+            /// `connection` and `upgrade` are written here; everything else is as for [`request`](Self::request). An offer that
+            /// was accepted takes the stream out of the connection, which is closed then.
+            ///
+            #[doc = $upgrade]
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request), and [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for a 101
+            /// that names another protocol, or that comes before the request has been sent whole.
+            pub $($async)? fn upgrade<'m>(
+                &mut self,
+                method: impl Into<crate::Method<'m>>,
+                uri: &str,
+                protocol: &str,
+                headers: impl TryInto<crate::Headers, Error: Into<crate::Error>>,
+                body: impl Into<$body>,
+            ) -> Result<Upgrade<'_>, crate::Error> {
+                let (content, mut source) = degu_wire::BodyOf::from(body.into()).split();
+                let link = self.link();
+                link.begin(method.into(), uri, headers, content, Some(protocol))?;
+                let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
+                Ok(match link.take_switched() {
+                    Some((stream, first)) => Upgrade::Switched {
+                        response: crate::ResponseOf::new(head, ()),
+                        tunnel: crate::TunnelOf::new(stream, first),
+                    },
+                    None => Upgrade::Declined(Response::new(head, Incoming::new(link, source))),
+                })
             }
         }
 

@@ -136,7 +136,8 @@ impl Exchange {
         }
     }
 
-    /// Begins an exchange on a stream that was checked with this result: writes the request into the machine.
+    /// Begins an exchange on a stream that was checked with this result: writes the request into the machine. It may offer
+    /// to go on in another protocol.
     pub(crate) fn begin(
         &mut self,
         idle: io::Result<Idle>,
@@ -144,6 +145,7 @@ impl Exchange {
         uri: &str,
         headers: &Headers,
         content: Content,
+        protocol: Option<&str>,
     ) -> Result<(), Error> {
         self.phase = Phase::Requesting;
         self.body_idle = self.base.settings.body_idle;
@@ -168,14 +170,18 @@ impl Exchange {
                 &merged
             }
         };
-        let framing = content.framing();
-        self.machine.request(method, uri, &self.base.host, headers, content).map_err(|rule| {
+        let (framing, host) = (content.framing(), &self.base.host);
+        let begun = match protocol {
+            Some(protocol) => self.machine.upgrade(method, uri, host, headers, protocol, content),
+            None => self.machine.request(method, uri, host, headers, content),
+        };
+        begun.map_err(|rule| {
             use LocalError::{ContentLength, FieldNotAllowed, FieldRepeated, FieldValue};
             let field = machine::Connection::refused_field(method, headers, framing);
             match rule {
                 FieldNotAllowed | FieldRepeated | ContentLength => Error::from(rule).of_field(field),
-                // Headers have been checked but for Host, which may be that of the options.
-                FieldValue => Error::from(rule).of_field(Some("host")),
+                // Headers have been checked but for the protocol, and for Host, which may be that of the options.
+                FieldValue => Error::from(rule).of_field(Some(protocol.map_or("host", |_| "upgrade"))),
                 _ => rule.into(),
             }
         })?;

@@ -84,6 +84,7 @@ mod timer;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod tunnel;
 
 pub use bytes::Bytes;
 pub use client::{Client, ClientOf};
@@ -103,6 +104,7 @@ pub use options::OptionsOf;
 pub use owned::{OwnedIncoming, OwnedResponse};
 pub use peer::Peer;
 pub use reader::{Reader, ReaderOf};
+pub use tunnel::{Tunnel, TunnelOf, Upgrade, UpgradeOf};
 
 /// The options of an async [`Client`].
 pub type Options = OptionsOf<Async>;

@@ -128,19 +128,20 @@ impl<D: Driver> Link<D> {
         Self { stream: Some(stream), exchange, spinner, driver: D::default() }
     }
 
-    /// Checks that the stream is idle, and begins a request.
+    /// Checks that the stream is idle, and begins a request, which may offer to go on in another protocol.
     pub(crate) fn begin(
         &mut self,
         method: Method<'_>,
         uri: &str,
         headers: impl TryInto<Headers, Error: Into<Error>>,
         content: Content,
+        protocol: Option<&str>,
     ) -> Result<(), Error> {
         self.settle();
         let headers = headers.try_into().map_err(Into::into)?;
         // The machine knows that a connection is closed.
         let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
-        let begun = self.exchange.begin(idle, method, uri, &headers, content);
+        let begun = self.exchange.begin(idle, method, uri, &headers, content, protocol);
         // Of a request that was refused nothing was written.
         begun.inspect_err(|error| {
             if error.local().is_none() {
@@ -203,8 +204,19 @@ impl<D: Driver> Link<D> {
         }
     }
 
+    /// Takes the stream, and what was received of the new protocol, of a connection that has switched. It is closed then.
+    pub(crate) fn take_switched(&mut self) -> Option<(Box<D::Stream>, Bytes)> {
+        if !self.exchange.machine.has_switched() {
+            return None;
+        }
+        let first = self.exchange.machine.take_buffered();
+        let stream = self.stream.take()?;
+        self.close();
+        Some((stream, first))
+    }
+
     fn close_if_over(&mut self) {
-        if !self.exchange.is_open() && !self.exchange.is_reusable() {
+        if !self.exchange.is_open() && !self.exchange.is_reusable() && !self.exchange.machine.has_switched() {
             self.close();
         }
     }

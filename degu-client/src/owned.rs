@@ -73,7 +73,7 @@ impl ConnectionOf<Async> {
         body: BodyOf<S>,
     ) -> Result<OwnedResponse<S>, Error> {
         let (content, source) = body.split();
-        self.link().begin(method.into(), uri, headers, content)?;
+        self.link().begin(method.into(), uri, headers, content, None)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
         let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
         if incoming.remaining() == Some(0) {

@@ -21,10 +21,6 @@ use crate::transport::{Idle, Scratch, Transport, check, read, some, write};
 pub(crate) trait AsyncStream: Transport {
     /// Appends what was received; 0 bytes are the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
-
-    /// Ends what is written.
-    #[cfg(feature = "hyper-util")]
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
 /// A connected socket, registered with the runtime.
@@ -124,12 +120,6 @@ impl AsyncStream for Socket {
         buffer.extend_from_slice(&room[..octets]);
         Poll::Ready(Ok(octets))
     }
-
-    #[cfg(feature = "hyper-util")]
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let socket = registered(&self.registered)?;
-        Poll::Ready(socket2::SockRef::from(socket.get_ref()).shutdown(std::net::Shutdown::Write))
-    }
 }
 
 /// A stream that the caller brought.
@@ -151,15 +141,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for Foreign<T> {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_flush(cx)
     }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for Foreign<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         pin!(self.0.read_buf(buffer)).poll(cx)
-    }
-
-    #[cfg(feature = "hyper-util")]
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }

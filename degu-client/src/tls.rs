@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
     os::fd::BorrowedFd,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::BytesMut;
@@ -41,11 +41,11 @@ pub(crate) struct Tls<S: Transport> {
 
 impl<S: Transport> Tls<S> {
     /// Takes a step that writes as the socket does.
-    fn poll(
+    fn poll<D>(
         &mut self,
         cx: &mut Context<'_>,
-        step: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
+        step: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<D>,
+    ) -> Poll<io::Result<D>> {
         pending(step(&mut self.secured, &mut Polled { socket: &mut self.socket, cx }))
     }
 }
@@ -81,6 +81,25 @@ impl<S: Transport> Transport for Tls<S> {
         self.poll(cx, |secured, io| secured.write(io, pieces))
     }
 
+    fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.poll_write(cx, pieces) {
+            Poll::Pending => match self.secured.take_accepted() {
+                0 => Poll::Pending,
+                accepted => Poll::Ready(Ok(accepted)),
+            },
+            written => written,
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll(cx, |secured, io| secured.flush(io))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll(cx, |secured, io| secured.close(io)))?;
+        self.socket.poll_shutdown(cx)
+    }
+
     fn has_records(&self) -> bool {
         true
     }
@@ -111,12 +130,6 @@ pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Resu
 impl AsyncStream for Tls<Socket> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         self.poll(cx, |secured, io| uninterrupted(|| secured.read(io, append(buffer))))
-    }
-
-    #[cfg(feature = "hyper-util")]
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        std::task::ready!(self.poll(cx, |secured, io| secured.close(io).map(|()| 0)))?;
-        self.socket.poll_shutdown(cx)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IoSlice},
+    net::Shutdown,
     os::fd::{AsFd, AsRawFd, BorrowedFd},
     task::{Context, Poll},
 };
@@ -40,9 +41,21 @@ pub(crate) trait Transport: Send {
     /// Writes some of these pieces, which are not all empty. Pending where a socket has no room.
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
+    /// Writes some of these pieces. Under TLS, takes what it has encrypted, even where it has not gone out: other bytes may
+    /// follow, and [`poll_flush`](Self::poll_flush) has to.
+    fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, pieces)
+    }
+
     /// Passes on what the stream itself holds back. A socket holds nothing back.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+
+    /// Half-closes the stream, under TLS with close_notify first.
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(socket) = self.socket() else { return Poll::Ready(Err(io::ErrorKind::Unsupported.into())) };
+        Poll::Ready(SockRef::from(&socket).shutdown(Shutdown::Write))
     }
 
     /// Reports whether what is written goes out in records, some of which may be out when a write fails or waits.

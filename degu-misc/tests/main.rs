@@ -17,3 +17,5 @@ mod shout;
 mod tls;
 #[cfg(all(feature = "tls", target_os = "linux"))]
 mod tls_programs;
+#[cfg(unix)]
+mod tunnels;

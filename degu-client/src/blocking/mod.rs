@@ -33,6 +33,7 @@ mod driver;
 #[cfg(feature = "tls")]
 pub(crate) mod secure;
 pub(crate) mod stream;
+mod tunnel;
 
 use std::{
     io::{self, BufRead, Read, Write},
@@ -50,8 +51,10 @@ use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::reader::ReaderOf;
 use crate::transport::Scratch;
+use crate::tunnel::{TunnelOf, UpgradeOf};
 use driver::wait;
 use stream::Foreign;
+pub use tunnel::{ReadHalf, WriteHalf};
 
 /// A blocking [client](ClientOf).
 pub type Client = ClientOf<Blocking>;
@@ -67,6 +70,12 @@ pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
 /// The [body](IncomingOf) of a response of the blocking client.
 pub type Incoming<'c> = IncomingOf<'c, Blocking>;
+
+/// The [answer](UpgradeOf) to an offer of the blocking client.
+pub type Upgrade<'c> = UpgradeOf<'c, Blocking>;
+
+/// The [byte stream](TunnelOf) of a blocking connection that has switched to another protocol.
+pub type Tunnel = TunnelOf<Blocking>;
 
 /// A [reader](ReaderOf) of the blocking client.
 pub type Reader<'c> = ReaderOf<'c, Blocking>;
@@ -113,6 +122,23 @@ use degu_client::{Method, blocking::Connection};
 # fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
 let response = connection.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\")?;
 let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ())?;
+# Ok(())
+# }
+```",
+    "```no_run
+use std::io::{copy, stdin, stdout};
+
+use degu_client::{BoxError, Method, blocking::{Connection, Upgrade}};
+
+# fn example(connection: &mut Connection) -> Result<(), BoxError> {
+match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\", \"tcp\", (), ())? {
+    Upgrade::Switched { tunnel, .. } => {
+        let (mut from, mut to) = tunnel.split()?;
+        let input = std::thread::spawn(move || copy(&mut stdin(), &mut to).and_then(|_| to.shutdown_write()));
+        copy(&mut from, &mut stdout())?;
+    }
+    Upgrade::Declined(response) => eprintln!(\"declined with {}\", response.status),
+}
 # Ok(())
 # }
 ```"

@@ -62,18 +62,23 @@ impl Transport for Socket {
 
 impl BlockingStream for Socket {
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
-        let mut interest = PollFlags::empty();
-        interest.set(PollFlags::POLLIN, reads);
-        interest.set(PollFlags::POLLOUT, writes);
-        // In whole milliseconds, and not too early. Longer than the clock goes is forever.
-        let limit = limit.map(|limit| limit.saturating_add(Duration::from_micros(999)));
-        let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok()).unwrap_or(PollTimeout::NONE);
-        match poll(&mut [PollFd::new(self.socket.as_fd(), interest)], limit) {
-            Ok(ready) => Ok(ready > 0),
-            // The caller looks at the clock and comes back.
-            Err(nix::errno::Errno::EINTR) => Ok(true),
-            Err(error) => Err(error.into()),
-        }
+        wait(&self.socket, reads, writes, limit)
+    }
+}
+
+/// Waits until a socket has something to read, or room for writing. Returns whether the time was enough.
+pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
+    let mut interest = PollFlags::empty();
+    interest.set(PollFlags::POLLIN, reads);
+    interest.set(PollFlags::POLLOUT, writes);
+    // In whole milliseconds, and not too early. Longer than the clock goes is forever.
+    let limit = limit.map(|limit| limit.saturating_add(Duration::from_micros(999)));
+    let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok()).unwrap_or(PollTimeout::NONE);
+    match poll(&mut [PollFd::new(socket.as_fd(), interest)], limit) {
+        Ok(ready) => Ok(ready > 0),
+        // The caller looks at the clock and comes back.
+        Err(nix::errno::Errno::EINTR) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -161,12 +161,6 @@ impl AsyncStream for Pipe {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         self.poll_read_buffer(cx, buffer)
     }
-
-    #[cfg(feature = "hyper-util")]
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shut_down_writing();
-        Poll::Ready(Ok(()))
-    }
 }
 
 /// A stream that blocks: while it waits everything else moves.

@@ -9,4 +9,5 @@ mod kinds;
 mod owned;
 mod signals;
 mod truncation;
+mod upgrade;
 mod views;

@@ -1,0 +1,191 @@
+//! The blocking byte stream of a connection that has switched to another protocol, and its halves for two threads.
+
+use std::{
+    fmt,
+    io::{self, IoSlice, Read, Write},
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::BytesMut;
+
+use super::driver::Blocking;
+use super::stream::{BlockingStream, wait};
+use crate::transport::pending;
+use crate::tunnel::{MOST_PIECES, MOST_READ, TunnelOf};
+
+type Stream = dyn BlockingStream;
+
+impl TunnelOf<Blocking> {
+    /// Half-closes the connection, under TLS with close_notify: the server sees the end, and can go on sending.
+    ///
+    /// # Errors
+    ///
+    /// What the system reports, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
+    /// brought.
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        self.until_ready(false, |stream, cx| stream.poll_shutdown(cx))
+    }
+
+    /// Splits the tunnel into halves, for two threads. Under TLS too: neither half waits while the other does.
+    ///
+    /// # Errors
+    ///
+    /// What the system reports, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
+    /// brought, a read of which would keep the writing half waiting.
+    pub fn split(self) -> io::Result<(ReadHalf, WriteHalf)> {
+        let socket = self.stream.socket().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
+        let shared = Arc::new(Shared { socket, stream: Mutex::new(self.stream) });
+        Ok((ReadHalf { shared: shared.clone(), received: self.received }, WriteHalf { shared }))
+    }
+
+    /// Repeats a step until it need not wait.
+    fn until_ready<T>(
+        &mut self,
+        reads: bool,
+        mut step: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        loop {
+            match step(&mut *self.stream, &mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(done) => return done,
+                Poll::Pending => self.stream.wait(reads, !reads, None)?,
+            };
+        }
+    }
+}
+
+/// Reads what is there. A stream of the caller's waits for it, and has its own ideas of time.
+fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<usize>> {
+    received.reserve(MOST_READ);
+    match stream.read(received, false) {
+        Err(error) if !stream.is_socket() => Poll::Ready(Err(error)),
+        read => pending(read),
+    }
+}
+
+fn poll_write(stream: &mut Stream, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    match pieces.iter().all(|piece| piece.is_empty()) {
+        true => Poll::Ready(Ok(0)),
+        false => stream.poll_write(cx, &pieces[..pieces.len().min(MOST_PIECES)]),
+    }
+}
+
+/// Gives what was received.
+fn take(received: &mut BytesMut, bytes: &mut [u8]) -> usize {
+    let fits = received.len().min(bytes.len());
+    bytes[..fits].copy_from_slice(&received.split_to(fits));
+    fits
+}
+
+impl Read for TunnelOf<Blocking> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.received.is_empty() && !bytes.is_empty() {
+            let mut received = std::mem::take(&mut self.received);
+            self.until_ready(true, |stream, _| poll_read(stream, &mut received))?;
+            self.received = received;
+        }
+        Ok(take(&mut self.received, bytes))
+    }
+}
+
+impl Write for TunnelOf<Blocking> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.until_ready(false, |stream, cx| poll_write(stream, cx, pieces))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.until_ready(false, |stream, cx| stream.poll_flush(cx))
+    }
+}
+
+/// What the halves of a tunnel share. It is locked for a step, and not while a half waits.
+struct Shared {
+    /// The socket once more, to wait for.
+    socket: OwnedFd,
+    stream: Mutex<Box<Stream>>,
+}
+
+impl Shared {
+    fn stream(&self) -> MutexGuard<'_, Box<Stream>> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Repeats a step until it need not wait.
+    fn until_ready<T>(
+        &self,
+        reads: bool,
+        mut step: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        loop {
+            let polled = step(&mut **self.stream(), &mut Context::from_waker(Waker::noop()));
+            match polled {
+                Poll::Ready(done) => return done,
+                Poll::Pending => wait(&self.socket, reads, !reads, None)?,
+            };
+        }
+    }
+}
+
+/// The half of a blocking [`Tunnel`](super::Tunnel) that reads.
+pub struct ReadHalf {
+    shared: Arc<Shared>,
+    received: BytesMut,
+}
+
+/// The half of a blocking [`Tunnel`](super::Tunnel) that writes. The connection is closed when both halves have been
+/// dropped: dropping this one alone does not half-close it.
+pub struct WriteHalf {
+    shared: Arc<Shared>,
+}
+
+impl WriteHalf {
+    /// Half-closes the connection: as [`Tunnel::shutdown_write`](TunnelOf::shutdown_write).
+    ///
+    /// # Errors
+    ///
+    /// What the system reports.
+    pub fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shared.until_ready(false, |stream, cx| stream.poll_shutdown(cx))
+    }
+}
+
+impl Read for ReadHalf {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let Self { shared, received } = self;
+        if received.is_empty() && !bytes.is_empty() {
+            shared.until_ready(true, |stream, _| poll_read(stream, received))?;
+        }
+        Ok(take(received, bytes))
+    }
+}
+
+impl Write for WriteHalf {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.shared.until_ready(false, |stream, cx| poll_write(stream, cx, pieces))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.shared.until_ready(false, |stream, cx| stream.poll_flush(cx))
+    }
+}
+
+impl fmt::Debug for ReadHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadHalf").field("received", &self.received.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for WriteHalf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteHalf").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,154 @@
+//! A terminal: offers to switch protocols, then copies stdin to the tunnel and the tunnel to stdout.
+//!
+//! `attach [--blocking] [-X METHOD] [--token TOKEN] [--data TEXT] [--tls-ca FILE [--tls-cert FILE --tls-key FILE]
+//!     [--tls-no-name]] ADDRESS TARGET`
+//!
+//! The end of stdin half-closes the connection; output goes on until the server ends. Exit code 0 after that, 2 where the
+//! server declines, with its status line on stderr, and 1 after any fault. The method is POST and the protocol `tcp`, as
+//! Docker and Podman have it for `/containers/NAME/attach?stream=1&stdin=1&stdout=1`.
+
+use std::{
+    io::{self, copy},
+    process::ExitCode,
+    thread,
+};
+
+use degu_client::{Address, BoxError, Client, Method, Reason, Upgrade, blocking};
+use lexopt::{Arg, ValueExt};
+use tokio::io::AsyncWriteExt;
+
+#[cfg(feature = "tls")]
+mod tls;
+
+const USAGE: &str = "usage: attach [--blocking] [-X METHOD] [--token TOKEN] [--data TEXT] [--tls-ca FILE [--tls-cert FILE \
+                     --tls-key FILE] [--tls-no-name]] ADDRESS TARGET";
+
+/// The exit code where the server declines.
+const DECLINED: u8 = 2;
+
+struct Options {
+    blocking: bool,
+    method: String,
+    token: String,
+    data: Option<String>,
+    address: Address,
+    target: String,
+    #[cfg(feature = "tls")]
+    files: tls::Files,
+}
+
+impl Options {
+    fn from_arguments() -> Result<Self, BoxError> {
+        let (mut blocking, mut method, mut token, mut data) = (false, "POST".to_owned(), "tcp".to_owned(), None);
+        let (mut address, mut target) = (None, None);
+        #[cfg(feature = "tls")]
+        let mut files = tls::Files::default();
+        let mut arguments = lexopt::Parser::from_env();
+        while let Some(argument) = arguments.next()? {
+            match argument {
+                Arg::Long("blocking") => blocking = true,
+                Arg::Short('X') => method = arguments.value()?.string()?,
+                Arg::Long("token") => token = arguments.value()?.string()?,
+                Arg::Long("data") => data = Some(arguments.value()?.string()?),
+                Arg::Value(value) if address.is_none() => address = Some(value.parse()?),
+                Arg::Value(value) if target.is_none() => target = Some(value.string()?),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-ca") => files.ca = Some(arguments.value()?.into()),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-key") => files.key = Some(arguments.value()?.into()),
+                #[cfg(feature = "tls")]
+                Arg::Long("tls-no-name") => files.no_name = true,
+                other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
+            }
+        }
+        let (Some(address), Some(target)) = (address, target) else { return Err(USAGE.into()) };
+        Ok(Self {
+            blocking,
+            method,
+            token,
+            data,
+            address,
+            target,
+            #[cfg(feature = "tls")]
+            files,
+        })
+    }
+
+    fn client(&self) -> Result<Client, BoxError> {
+        let options = Client::options();
+        #[cfg(feature = "tls")]
+        let options = match self.files.client()? {
+            Some(policy) => options.tls(policy),
+            None => options,
+        };
+        Ok(options.client(&self.address))
+    }
+
+    fn method(&self) -> Method<'_> {
+        Method::from(self.method.as_str())
+    }
+}
+
+fn declined(status: u16, reason: &Reason) -> ExitCode {
+    eprintln!("{status} {reason}");
+    DECLINED.into()
+}
+
+fn attach_blocking(options: &Options) -> Result<ExitCode, BoxError> {
+    let mut connection = blocking::Client::from(options.client()?).connect()?;
+    let body = options.data.clone().map_or(blocking::Body::none(), Into::into);
+    match connection.upgrade(options.method(), &options.target, &options.token, (), body)? {
+        blocking::Upgrade::Switched { tunnel, .. } => {
+            let (mut from, mut to) = tunnel.split()?;
+            // Not joined: a terminal may give nothing more when the server has ended.
+            thread::spawn(move || copy(&mut io::stdin(), &mut to).and_then(|_| to.shutdown_write()));
+            copy(&mut from, &mut io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        blocking::Upgrade::Declined(response) => Ok(declined(response.status, &response.reason)),
+    }
+}
+
+async fn attach(options: &Options) -> Result<ExitCode, BoxError> {
+    let mut connection = options.client()?.connect().await?;
+    let body = options.data.clone().map_or(degu_client::Body::none(), Into::into);
+    match connection.upgrade(options.method(), &options.target, &options.token, (), body).await? {
+        Upgrade::Switched { tunnel, .. } => {
+            let (mut from, mut to) = tokio::io::split(tunnel);
+            let input = async {
+                tokio::io::copy(&mut tokio::io::stdin(), &mut to).await?;
+                to.shutdown().await?;
+                // The end of input is not the end.
+                std::future::pending::<io::Result<()>>().await
+            };
+            let mut stdout = tokio::io::stdout();
+            tokio::select! {
+                output = tokio::io::copy(&mut from, &mut stdout) => drop(output?),
+                failed = input => failed?,
+            }
+            stdout.flush().await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Upgrade::Declined(response) => Ok(declined(response.status, &response.reason)),
+    }
+}
+
+fn main() -> ExitCode {
+    let run = || {
+        let options = Options::from_arguments()?;
+        if options.blocking {
+            return attach_blocking(&options);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let done = runtime.block_on(attach(&options));
+        // A thread of the runtime may still wait for stdin.
+        runtime.shutdown_background();
+        done
+    };
+    run().unwrap_or_else(|error: BoxError| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}

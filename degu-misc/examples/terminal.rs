@@ -1,0 +1,82 @@
+//! A server that switches protocols: `terminal [--tls-cert FILE --tls-key FILE [--tls-clients CA]] ADDRESS`
+//!
+//! `POST /attach` with an offer of `tcp` echoes until the client half-closes, then sends `bye` and ends. `GET /socket` with an
+//! offer of `websocket` echoes messages, by tokio-tungstenite. It prints `listening on ADDRESS` first.
+
+use degu_server::{Address, BoxError, IntoResponse, Method, Request, Response, Server, Session, Tunnel};
+use futures_util::{SinkExt, StreamExt};
+use lexopt::{Arg, ValueExt};
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error, handshake::derive_accept_key, protocol::Role},
+};
+
+#[cfg(feature = "tls")]
+mod tls;
+
+const USAGE: &str = "usage: terminal [--tls-cert FILE --tls-key FILE [--tls-clients CA]] ADDRESS";
+
+async fn echo(_: &mut Session, tunnel: Tunnel<'_>) -> Result<(), BoxError> {
+    let (mut from, mut to) = tokio::io::split(tunnel);
+    tokio::io::copy(&mut from, &mut to).await?;
+    to.write_all(b"bye").await?;
+    Ok(to.flush().await?)
+}
+
+async fn echo_messages(_: &mut Session, tunnel: Tunnel<'_>) -> Result<(), BoxError> {
+    let mut socket = WebSocketStream::from_raw_socket(tunnel, Role::Server, None).await;
+    while let Some(message) = socket.next().await {
+        match message {
+            Ok(message) if message.is_text() || message.is_binary() => socket.send(message).await?,
+            // Pings and the closing handshake are the library's.
+            Ok(_) => {}
+            Err(Error::ConnectionClosed) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+async fn app(_: &mut Session, request: Request<'_>) -> Response {
+    match (request.method(), request.path()) {
+        (Method::Post, ["attach"]) => match request.upgrade("tcp") {
+            Some(offer) => offer.accept((), echo),
+            None => (426, "Upgrade Required", [("upgrade", "tcp")], ()).into_response(),
+        },
+        (Method::Get, ["socket"]) => match (request.upgrade("websocket"), request.headers().get("sec-websocket-key")) {
+            (Some(offer), Some(key)) => {
+                offer.accept([("sec-websocket-accept", derive_accept_key(key.as_bytes()))], echo_messages)
+            }
+            _ => (426, "Upgrade Required", [("upgrade", "websocket")], ()).into_response(),
+        },
+        (_, ["attach" | "socket"]) => (405, "Method Not Allowed", ()).into_response(),
+        _ => (404, "Not Found", ()).into_response(),
+    }
+}
+
+fn main() -> Result<(), BoxError> {
+    let (mut address, mut options) = (None, Server::options());
+    #[cfg(feature = "tls")]
+    let mut files = tls::Files::default();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-cert") => files.cert = Some(arguments.value()?.into()),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-key") => files.key = Some(arguments.value()?.into()),
+            #[cfg(feature = "tls")]
+            Arg::Long("tls-clients") => files.clients = Some(arguments.value()?.into()),
+            Arg::Value(value) if address.is_none() => address = Some(value.parse::<Address>()?),
+            other => return Err(format!("{}\n{USAGE}", other.unexpected()).into()),
+        }
+    }
+    #[cfg(feature = "tls")]
+    if let Some(policy) = files.server()? {
+        options = options.tls(policy);
+    }
+    let server = options.bind(address.ok_or(USAGE)?, app)?;
+    println!("listening on {}", server.address());
+    Ok(server.serve_forever()?)
+}
