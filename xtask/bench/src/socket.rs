@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 
-use rustls_pki_types::ServerName;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::Result;
 use crate::contestants::{Ready, Setup};
