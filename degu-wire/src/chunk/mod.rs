@@ -5,7 +5,8 @@
 //!
 //! # The grammar
 //!
-//! RFC 9112 §7.1, with nothing added and nothing left unbounded:
+//! RFC 9112 §7.1, with nothing left unbounded. Its deviations are in the [table](crate#where-it-deviates-from-the-standards)
+//! of the crate.
 //!
 //! ```text
 //! chunked-body    = *chunk last-chunk trailer-section CRLF
@@ -25,8 +26,8 @@
 //! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one behind start lines and field
 //!   lines, not behind chunk lines: whoever does it there reads another body than others on the way. So it is refused
 //!   in trailers too, as it is in heads.
-//! - Whitespace stands around `;` and `=` only. A space between the size and CRLF, with which some senders pad, is
-//!   refused: no rule has it.
+//! - Whitespace stands around `;` and `=` only, and is never written (RFC 9110 §5.6.3). Between a size and CRLF no rule has
+//!   it, but some servers pad with it: [`Decoder::of_response`] skips it there, and requests are refused.
 //! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) bytes. RFC 9112 §7.1.1 says that a server
 //!   "ought to limit the total length of chunk extensions received in a request to an amount reasonable for the
 //!   services provided": a chunk has [`free_extension`](crate::Limits::free_extension) bytes free, which lets a feed
