@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 /// How much is read from a reader at once.
 const PIECE: usize = 64 * 1024;
 
-/// So many octets from a reader, for a content-length. A reader that has fewer fails the request; what it has beyond them
-/// is not read.
+/// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer fails the request; what
+/// it has beyond them is not read.
 ///
 /// ```
 /// let zeros = degu_client::body::from_reader(1 << 30, tokio::io::repeat(0));
@@ -34,7 +34,7 @@ pub fn from_reader(length: u64, reader: impl AsyncRead + Send + 'static) -> Body
     Body::from_source(length, Box::pin(source))
 }
 
-/// The rest of a file, as long as it is now.
+/// Returns a body of the rest of a file, as long as it is now.
 ///
 /// ```no_run
 /// # async fn example(connection: &mut degu_client::Connection) -> Result<(), Box<dyn std::error::Error>> {
@@ -46,13 +46,13 @@ pub fn from_reader(length: u64, reader: impl AsyncRead + Send + 'static) -> Body
 ///
 /// # Errors
 ///
-/// The length or the position of the file can not be found out.
+/// The length or the position of the file cannot be found out.
 pub async fn from_file(mut file: File) -> io::Result<Body> {
     let length = file.metadata().await?.len().saturating_sub(file.stream_position().await?);
     Ok(from_reader(length, file))
 }
 
-/// So many octets from a stream of pieces, for a content-length. Fewer fail the request, and so does a
+/// Returns a body of so many bytes from a stream of pieces, for a content-length. Fewer fail the request, and so does a
 /// piece that goes beyond them; when the length is reached, the stream is not asked for more.
 pub fn from_stream<E: Into<BoxError>>(
     length: u64,
@@ -63,7 +63,7 @@ pub fn from_stream<E: Into<BoxError>>(
     Body::from_source(length, Box::pin(source))
 }
 
-/// Chunks out of a stream, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
+/// Returns a body of chunks out of a stream, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
 ///
 /// Trailers alone are a part too; with extensions of the last chunk they are a [`Part::Last`].
 ///

@@ -40,7 +40,7 @@ use crate::stream::AsyncStream;
 pub struct Connector(Client);
 
 impl Connector {
-    /// A connector to the client's address.
+    /// Returns a connector to the client's address.
     pub const fn new(client: Client) -> Self {
         Self(client)
     }

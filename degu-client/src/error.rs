@@ -12,7 +12,7 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 ///
 /// # Sending again
 ///
-/// A server may close a connection that is idle at any time, also while the next request is on its way. Who keeps
+/// A server may close a connection that is idle at any time, also while the next request is on its way. A caller that keeps
 /// connections sends such a request again, once, on a new one:
 ///
 /// ```no_run
@@ -51,21 +51,21 @@ struct Failure {
     field: Option<Box<str>>,
 }
 
-/// Whose fault an [`Error`] is.
+/// The party at fault for an [`Error`], and what happened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Cause {
     /// The server broke the protocol, or a limit of ours.
     Remote(RemoteError),
-    /// The caller asked for something that can not be sent.
+    /// The caller asked for something that cannot be sent.
     Local(LocalError),
     /// The body of the request failed: what its source says.
     Body(BoxError),
-    /// The address can not be used.
+    /// The address cannot be used.
     Address(AddressError),
     /// The system: sockets, name lookup, interfaces.
     System(io::Error),
-    /// TLS: one side refused the other, which an alert may say only in place of the response; or the policy can not be
+    /// TLS: one side refused the other, which an alert may say only in place of the response; or the policy cannot be
     /// applied to this address. [`alert`](degu_tls::Error::alert) is what the server said.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
@@ -77,7 +77,7 @@ pub enum Cause {
     Closed,
 }
 
-/// What was being done when an [`Error`] came up.
+/// The phase in which an [`Error`] came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Doing {
@@ -133,47 +133,47 @@ impl Error {
         self.0.field.as_deref()
     }
 
-    /// The address to which a connection could not be made, if that is what happened.
+    /// Returns the address to which a connection could not be made, if that is what happened.
     pub fn address(&self) -> Option<&Address> {
         self.0.address.as_ref()
     }
 
-    /// Whose fault it is.
+    /// Returns whose fault it is.
     pub const fn cause(&self) -> &Cause {
         &self.0.cause
     }
 
-    /// What was being done.
+    /// Returns what was being done.
     pub const fn doing(&self) -> Doing {
         self.0.doing
     }
 
-    /// Whether the request may be sent again, on a new connection, without harm: the connection ended before an octet of a
-    /// response came, and either no octet of the request had gone out, so that it was not acted on, or the method is
-    /// idempotent, so that it may be acted on twice (RFC 9110 §9.2.2).
+    /// Returns whether the request may be sent again, on a new connection, without harm: the connection ended before
+    /// a byte of a response came, and either no byte of the request had gone out, so that it was not acted on, or the
+    /// method is idempotent, so that it may be acted on twice (RFC 9110 §9.2.2).
     ///
     /// `false` for a connection that could not be made, since there was no request.
     pub const fn is_retryable(&self) -> bool {
         self.0.retryable
     }
 
-    /// What the server did wrong, if that is what happened.
+    /// Returns what the server did wrong, if that is what happened.
     pub const fn remote(&self) -> Option<RemoteError> {
         if let Cause::Remote(error) = self.0.cause { Some(error) } else { None }
     }
 
-    /// What the caller did wrong, if that is what happened.
+    /// Returns what the caller did wrong, if that is what happened.
     pub const fn local(&self) -> Option<LocalError> {
         if let Cause::Local(error) = self.0.cause { Some(error) } else { None }
     }
 
-    /// What TLS has to say, if that is what went wrong.
+    /// Returns the error of TLS, if that is what went wrong.
     #[cfg(feature = "tls")]
     pub const fn tls(&self) -> Option<&degu_tls::Error> {
         if let Cause::Tls(error) = &self.0.cause { Some(error) } else { None }
     }
 
-    /// The deadline that passed, if that is what happened.
+    /// Returns the deadline that passed, if that is what happened.
     pub const fn timeout(&self) -> Option<Deadline> {
         if let Cause::Timeout(deadline) = self.0.cause { Some(deadline) } else { None }
     }
@@ -208,7 +208,7 @@ impl fmt::Display for Cause {
             Self::Remote(error) => write!(f, "the server sent {error}"),
             Self::Local(error) => write!(f, "the request cannot be sent: {error}"),
             Self::Body(error) => write!(f, "the request's body failed: {error}"),
-            Self::Address(error) => write!(f, "the address can not be used: {error}"),
+            Self::Address(error) => write!(f, "the address cannot be used: {error}"),
             Self::System(error) => write!(f, "the system reports: {error}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => f.write_str(&error.explain()),
@@ -297,7 +297,7 @@ impl From<FieldError> for Error {
     }
 }
 
-/// Headers that are headers already can not fail to become some.
+/// Headers that are headers already cannot fail to become some.
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}

@@ -6,7 +6,7 @@ use degu_wire::{Address, Headers, Limits, LocalError, Spin};
 
 use crate::peer::Peer;
 
-/// How to connect and what to send with every request: made by `Client::options()`, turned into a client by
+/// Options of a client: how to connect, and what to send with every request. They are made by `Client::options()` and turned into a client by
 /// [`client`](Self::client).
 ///
 /// `D` is the driver of the client that comes out, a [`Client`](crate::Client) or a
@@ -60,7 +60,7 @@ impl<D> OptionsOf<D> {
         Self { settings, driver: PhantomData }
     }
 
-    /// The Host field, in place of the one that the address has: the host without its zone, and the port unless it is
+    /// Sets the Host field, in place of the one that the address has: the host without its zone, and the port unless it is
     /// 80 (443 under TLS); `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is an error of each
     /// request.
     pub fn host(mut self, host: impl Into<String>) -> Self {
@@ -68,7 +68,7 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// The Authorization field of every request (RFC 9110 §11.6.2), such as `Bearer …`.
+    /// Sets the Authorization field of every request (RFC 9110 §11.6.2), such as `Bearer …`.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl<D> OptionsOf<D> {
         self.header("authorization", credentials)
     }
 
-    /// A field of every request, in place of any that was set with this name. A request that sets the field itself sends
+    /// Sets a field of every request, in place of any that was set with this name. A request that sets the field itself sends
     /// its own instead.
     ///
     /// # Errors
@@ -88,20 +88,20 @@ impl<D> OptionsOf<D> {
         Ok(self)
     }
 
-    /// The fields of every request, in place of all that were set.
+    /// Sets the fields of every request, in place of all that were set.
     pub fn headers(mut self, headers: Headers) -> Self {
         self.settings.headers = headers;
         self
     }
 
-    /// Without the fields of this name that were set.
+    /// Removes the fields of this name that were set.
     pub fn without_header(mut self, name: &str) -> Self {
         self.settings.headers.remove(name);
         self
     }
 
-    /// How long it may take to make a connection, in total: looking the name up, every address of it, `on_connect`. A
-    /// blocking client can not interrupt the system's look-up, and notices behind it.
+    /// Sets how long it may take to make a connection, in total: looking the name up, every address of it, `on_connect`. A
+    /// blocking client cannot interrupt the system's look-up, and notices only after it.
     ///
     /// Default 10 s (curl: 5 minutes, Go: 30 s in its default transport). `None` leaves it to the system.
     pub fn connect_timeout(mut self, limit: Option<Duration>) -> Self {
@@ -109,7 +109,7 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// How long the server may take to answer, in total: from the end of the request to the end of the response's head,
+    /// Sets how long the server may take to answer, in total: from the end of the request to the end of the response's head,
     /// however many reads that takes.
     ///
     /// Default 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
@@ -128,8 +128,8 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// How long a body may stand still: the response's while its next octets are awaited, and the request's while the
-    /// server takes nothing of it. Octets that are framing do not count as progress. A request's body that waits for its
+    /// Sets how long a body may stand still: the response's while its next bytes are awaited, and the request's while the
+    /// server takes nothing of it. Bytes that are framing do not count as progress. A request's body that waits for its
     /// own source is not held against the server.
     ///
     /// Default 60 s (nginx's proxy: 60 s). `None` for feeds that may be silent for long.
@@ -138,15 +138,16 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// How much the server may send, and in how many pieces.
+    /// Sets how much the server may send, and in how many pieces.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = Arc::new(limits);
         self
     }
 
-    /// Called with every new connection, before its first request; `false` closes it, and connecting fails.
+    /// Sets a function that is called with every new connection, before its first request. If it returns `false` the connection is closed,
+    /// and connecting fails.
     ///
-    /// For looking at who answered: over a Unix socket, whether the process is the one that is meant; under TLS, which CA
+    /// It checks the server: over a Unix socket, whether the process is the one that is meant; under TLS, which CA
     /// vouched for it (`peer.identity()`).
     ///
     /// ```
@@ -189,7 +190,7 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// The name or IP address that the server's certificate must be for, in place of the one of the address. Needed where
+    /// Sets the name or IP address that the server's certificate must be for, in place of the one of the address. Needed where
     /// the policy checks the name and the address has none: Unix sockets, and addresses with a zone.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.settings.server_name = Some(name.into().into());

@@ -31,8 +31,8 @@ pub struct OwnedIncoming<S: ?Sized = dyn Source + Send> {
 }
 
 impl ConnectionOf<Async> {
-    /// Sends a request as [`request`](Self::request) does, in an exchange that owns the connection: for those who can not
-    /// borrow it, since the response outlives them.
+    /// Sends a request as [`request`](Self::request) does, in an exchange that owns the connection: for a caller that
+    /// cannot borrow it, because the response outlives that caller.
     ///
     /// The body may also be a [`LocalBody`], whose source is not `Send`; the future is not `Send` either then.
     ///
@@ -94,7 +94,7 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         Poll::Ready(Ok(part))
     }
 
-    /// The next part as it comes: see [`Incoming::next_part`](crate::Incoming::next_part).
+    /// Reads the next part as it is received: see [`Incoming::next_part`](crate::Incoming::next_part).
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         self.connection.link().exchange().machine.body_remaining()
     }
 
-    /// The connection back. If the body was not read to its end and has not come in full, it is closed.
+    /// Returns the connection. If the body was not read to its end and has not come in full, it is closed.
     pub fn into_connection(self) -> Connection {
         self.connection
     }
@@ -175,7 +175,7 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
         let mut part = ready!(incoming.poll_part(cx))?;
-        // Who has got the last part does not come back for the end of it.
+        // A sender that has got the last part does not ask for the end.
         let at_end = part.is_some() && incoming.connection.link().exchange().is_complete();
         if at_end {
             let _ = incoming.poll_part(cx)?;

@@ -25,7 +25,7 @@ pub(crate) trait Transport: Send {
     }
 
     /// Reports whether the stream is as a socket: it can be checked, read and waited for without blocking, and holds nothing
-    /// back. A stream that the caller brought can not.
+    /// back. A stream that the caller brought cannot.
     fn is_socket(&self) -> bool {
         self.socket().is_some()
     }

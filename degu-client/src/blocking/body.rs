@@ -36,12 +36,12 @@ const PIECE: usize = 64 * 1024;
 pub struct Body(LocalBody);
 
 impl Body {
-    /// No body.
+    /// Returns no body.
     pub const fn none() -> Self {
         Self(LocalBody::none())
     }
 
-    /// A body of so many bytes from a reader, for a content-length. A reader that has fewer fails the request; what it has
+    /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer fails the request; what it has
     /// beyond them is not read.
     pub fn from_reader(length: u64, reader: impl Read + 'static) -> Self {
         let (mut reader, mut left, mut buffer) = (Box::new(reader), length, BytesMut::new());
@@ -55,7 +55,7 @@ impl Body {
         Self(LocalBody::from_source(length, Box::pin(source)))
     }
 
-    /// The rest of a file, as long as it is now.
+    /// Returns a body of the rest of a file, as long as it is now.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl Body {
         Ok(Self::from_reader(length, file))
     }
 
-    /// Chunks, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
+    /// Returns a body of chunks, and at the end maybe [trailers](crate::Trailers): anything that is a [`Part`].
     ///
     /// ```
     /// use degu_client::{Chunk, Part, Trailers, blocking::Body};
@@ -80,7 +80,7 @@ impl Body {
         Self::try_from_chunks(parts.into_iter().map(|part| Ok::<Part, BoxError>(part.into())))
     }
 
-    /// Chunks that may fail: the request is then cut, and the server sees that it was.
+    /// Returns a body of chunks that may fail: the request is then cut, and the server sees that it was.
     pub fn try_from_chunks<P: Into<Part>, E: Into<BoxError>>(
         parts: impl IntoIterator<Item = Result<P, E>, IntoIter: 'static>,
     ) -> Self {

@@ -31,7 +31,7 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// What the client of this crate reads leniently is written strictly: a folded field as one line, a chunk size without the blanks
 /// after it. A field that must be unique, `content-type` for example, is passed on once if the server repeats it with the same
-/// value. With two values nobody knows which one counts: the response is 502.
+/// value. With two values the response is 502, because each reader might take another one.
 ///
 /// Requests say in `via` through whom they came (RFC 9110 §7.6.3): a line is added with the version in which this side
 /// got them and a pseudonym, `1.1 degu` or what [`with_pseudonym`](Self::with_pseudonym) says. Responses say
@@ -54,9 +54,9 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// # Failures
 ///
-/// A server behind that can not be reached is answered for with 502, one that is too slow with 504; a request that is
-/// over 65,535 octets with what is added to it, which limits over the default may let in, with 431. A request is sent a
-/// second time only if the connection had been kept, its server can not have acted on it, and all of its body is at hand;
+/// A server behind that cannot be reached is answered for with 502, one that is too slow with 504; a request that is
+/// over 65,535 bytes with what is added to it, which limits over the default may let in, with 431. A request is sent a
+/// second time only if the connection had been kept, its server cannot have acted on it, and all of its body is in memory;
 /// a body that streams goes over a new connection.
 ///
 /// ```no_run
@@ -79,7 +79,7 @@ pub struct ProxyApp {
     id: u64,
 }
 
-/// What a request gets that is over 65,535 octets with what a proxy adds to it.
+/// The response to a request that is over 65,535 bytes with what a proxy adds to it.
 const TOO_LARGE: (u16, &str) = (431, "Request Header Fields Too Large");
 
 /// What is returned in place of a response that cannot be passed on.
@@ -102,25 +102,25 @@ impl Kept {
 }
 
 impl ProxyApp {
-    /// Passes requests on to where this client goes.
+    /// Returns a proxy that passes requests on to the server of this client.
     pub fn new(client: Client) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self { client, pseudonym: "degu".into(), set_headers: None, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// What `via` calls this proxy: a name of its own, or its host with an optional port. Default: `degu`.
+    /// Sets what `via` calls this proxy: a name of its own, or its host with an optional port. Default: `degu`.
     ///
     /// # Panics
     ///
     /// If it is neither: a token of RFC 9110 §5.6.2, with or without a port.
     #[must_use]
     pub fn with_pseudonym(mut self, pseudonym: &str) -> Self {
-        assert!(is_received_by(pseudonym), "{pseudonym:?} can not stand in `via`");
+        assert!(is_received_by(pseudonym), "{pseudonym:?} cannot stand in `via`");
         self.pseudonym = pseudonym.into();
         self
     }
 
-    /// Has the last word on the fields of every request that is passed on. An error is the proxy's failure, 500, unless it is
+    /// Sets a function that has the last word on the fields of every request that is passed on. An error is the proxy's failure, 500, unless it is
     /// [`LocalError::HeadTooLarge`], 431.
     #[must_use]
     pub fn with_request_headers(
