@@ -7,7 +7,7 @@ use degu_simulation::{Dice, Kind, Seeds, Seen, tell};
 use degu_wire::{Address, BoxError, Spin};
 
 use super::judge::{Before, Outcome, headers, judge, judge_requests};
-use super::plan::{Afterwards, Exchange, Plan, Reading};
+use super::plan::{Afterwards, Exchange, Piece, Plan, Reading};
 use super::world::{Blocking, World};
 use crate::Error;
 use crate::blocking::{Body, Client, Connection, Incoming};
@@ -132,19 +132,12 @@ fn read(mut body: Incoming<'_>, exchange: &Exchange, seen: &mut Seen, dice: &mut
     let mut pieces = 0;
     while left > 0 {
         left -= 1;
-        let how = match exchange.reading {
-            Reading::Data => 0,
-            Reading::Chunks => 1,
-            // After a piece of a chunk there is no whole one.
-            Reading::Mixed if pieces == 0 => dice.below(3),
-            Reading::Mixed => 2 * dice.below(2),
-            _ => 2,
-        };
-        pieces += usize::from(how != 1);
+        let how = exchange.reading.next(pieces, dice);
+        pieces += usize::from(how != Piece::Chunk);
         let more = match how {
-            0 => body.next_data()?.map(|data| seen.data.extend_from_slice(&data)),
-            1 => body.next_chunk()?.map(|chunk| seen.chunk(&chunk)),
-            _ => body.next_part()?.map(|part| seen.part(&part)),
+            Piece::Data => body.next_data()?.map(|data| seen.data.extend_from_slice(&data)),
+            Piece::Chunk => body.next_chunk()?.map(|chunk| seen.chunk(&chunk)),
+            Piece::Part => body.next_part()?.map(|part| seen.part(&part)),
         };
         if more.is_none() {
             seen.end(body.last_extensions(), body.trailers());

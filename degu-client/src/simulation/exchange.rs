@@ -9,7 +9,7 @@ use degu_wire::{Body, Part, Source};
 use tokio::io::AsyncReadExt;
 
 use super::judge::{Outcome, body, headers};
-use super::plan::{Exchange, Reading};
+use super::plan::{Exchange, Piece, Reading};
 use super::world::World;
 use crate::{Connection, Error, Incoming};
 
@@ -81,23 +81,18 @@ async fn read(
         left -= 1;
         let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(3) } else { usize::MAX };
         let late = dice.one_in(2);
-        let how = match exchange.reading {
-            Reading::Data => 0,
-            Reading::Chunks => 1,
-            // After a piece of a chunk there is no whole one.
-            Reading::Mixed if pieces == 0 => dice.below(3),
-            Reading::Mixed => 2 * dice.below(2),
-            _ => 2,
-        };
-        pieces += usize::from(how != 1);
+        let how = exchange.reading.next(pieces, dice);
+        pieces += usize::from(how != Piece::Chunk);
         let more = match how {
-            0 => patiently(polls, late, body.next_data())
+            Piece::Data => patiently(polls, late, body.next_data())
                 .await
                 .map(|data| Ok(data?.map(|data| seen.data.extend_from_slice(&data)))),
-            1 => {
+            Piece::Chunk => {
                 patiently(polls, late, body.next_chunk()).await.map(|chunk| Ok(chunk?.map(|chunk| seen.chunk(&chunk))))
             }
-            _ => patiently(polls, late, body.next_part()).await.map(|part| Ok(part?.map(|part| seen.part(&part)))),
+            Piece::Part => {
+                patiently(polls, late, body.next_part()).await.map(|part| Ok(part?.map(|part| seen.part(&part))))
+            }
         };
         match more {
             Some(Ok(Some(()))) => {}

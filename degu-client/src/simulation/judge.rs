@@ -1,9 +1,9 @@
 //! What came of an exchange, and whether it may.
 
-use degu_simulation::{Alive, Dice, Gates, Kind, Message, Seen, Slow, SlowEnd};
+use degu_simulation::{Alive, Dice, Fault, Gates, Kind, Message, Seen, Slow, SlowEnd};
 use degu_wire::{Body, Headers};
 
-use super::plan::{Afterwards, Exchange, Plan, Reading, What};
+use super::plan::{Afterwards, Exchange, Plan, Reading};
 use super::world::World;
 use crate::Error;
 
@@ -90,7 +90,7 @@ pub(super) fn judge(
 ) -> Result<bool, String> {
     let exchange = &plan.exchanges[number];
     let body = exchange.body();
-    let garbage = exchange.trouble.is_some_and(|trouble| matches!(trouble.what, What::Garbage(_)));
+    let garbage = exchange.trouble.is_some_and(|trouble| matches!(trouble.fault, Fault::Garbage(_)));
     match outcome {
         Outcome::Response { number: named, status, seen, whole } => {
             let is_ours = named.as_deref() == Some(&*number.to_string()) && *status == exchange.status;

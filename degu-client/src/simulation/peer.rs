@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Poll;
 
-use degu_simulation::{Dice, Far, Seen, tell};
+use degu_simulation::{Dice, Far, Fault, Seen, tell};
 use degu_wire::machine::{Connection, Content, Server};
 use degu_wire::{Headers, Limits, Part};
 
-use super::plan::{Afterwards, Exchange, Plan, Serving, What};
+use super::plan::{Afterwards, Exchange, Plan, Serving};
 
 /// One end of a connection, whose other end is the client's.
 pub(super) struct Peer {
@@ -120,13 +120,13 @@ impl Peer {
         self.sent += sent;
         match trouble {
             Some(trouble) if sent == until || all && self.out.is_empty() => {
-                tell(|| format!("the server: {:?}", trouble.what));
+                tell(|| format!("the server: {:?}", trouble.fault));
                 self.broken = true;
-                match trouble.what {
-                    What::Close => self.close(),
-                    What::Reset => self.reset(),
-                    What::Garbage(octets) => self.out = octets.to_vec().into(),
-                    What::Stall => self.writes = false,
+                match trouble.fault {
+                    Fault::Close => self.close(),
+                    Fault::Reset => self.reset(),
+                    Fault::Garbage(octets) => self.out = octets.to_vec().into(),
+                    Fault::Finish | Fault::Stall => self.writes = false,
                 }
                 true
             }

@@ -1,6 +1,6 @@
 //! What is to happen in a run: what is asked, how the server answers, how the answer is read, and what goes wrong.
 
-use degu_simulation::{Dice, Kind, Message, Transport};
+use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
 use degu_wire::Method;
 
 /// The exchanges of a run, one after the other.
@@ -34,6 +34,7 @@ pub(super) struct Exchange {
     pub(super) until_close: bool,
     pub(super) interim: usize,
     pub(super) serving: Serving,
+    /// What the server does instead of sending the response.
     pub(super) trouble: Option<Trouble>,
     /// What the server does when the exchange is over.
     pub(super) afterwards: Afterwards,
@@ -55,22 +56,6 @@ pub(super) enum Serving {
     Early,
     /// At once, and reads no more.
     Instead,
-}
-
-/// What breaks, after so many octets of the response, or at its end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Trouble {
-    pub(super) after: usize,
-    pub(super) what: What,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    Close,
-    Reset,
-    /// In place of the response.
-    Garbage(&'static [u8]),
-    Stall,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +86,28 @@ pub(super) enum Reading {
     Owned,
 }
 
+impl Reading {
+    /// Returns how the next piece is read after so many: as data, as a whole chunk, or as a part.
+    pub(super) fn next(self, pieces: usize, dice: &mut Dice) -> Piece {
+        match self {
+            Self::Data => Piece::Data,
+            Self::Chunks => Piece::Chunk,
+            // After a piece of a chunk there is no whole one.
+            Self::Mixed if pieces == 0 => *dice.pick(&[Piece::Data, Piece::Chunk, Piece::Part]),
+            Self::Mixed => *dice.pick(&[Piece::Data, Piece::Part]),
+            _ => Piece::Part,
+        }
+    }
+}
+
+/// A way to read the next piece of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Data,
+    Chunk,
+    Part,
+}
+
 const GARBAGE: &[&[u8]] = &[
     b"\x00\x01\x02\r\n\r\n",
     b"HTTP/1.1 20 OK\r\n\r\n",
@@ -114,7 +121,8 @@ impl Plan {
     pub(super) fn random(dice: &mut Dice, waits: bool) -> Self {
         let most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
         let looks = dice.one_in(2);
-        let exchanges = (0..1 + dice.below(6)).map(|_| Exchange::random(dice, most, looks, waits)).collect();
+        let exchanges =
+            (0..1 + dice.below(6)).map(|number| Exchange::random(dice, number, most, looks, waits)).collect();
         let transport = *dice.pick(&[Transport::Tcp, Transport::Unix]);
         Self { exchanges, transport, most, looks, nudges: dice.one_in(2), waits }
     }
@@ -137,7 +145,7 @@ impl Plan {
 }
 
 impl Exchange {
-    fn random(dice: &mut Dice, most: usize, looks: bool, waits: bool) -> Self {
+    fn random(dice: &mut Dice, number: usize, most: usize, looks: bool, waits: bool) -> Self {
         let method = *dice.pick(&[Method::Get, Method::Put, Method::Post, Method::Post, Method::Head]);
         let request = match method {
             Method::Get | Method::Head => Message::none(),
@@ -152,15 +160,17 @@ impl Exchange {
         let until_close = response.kind != Kind::None && method != Method::Head && dice.one_in(12);
         let mut trouble = None;
         if dice.one_in(if waits { 2 } else { 6 }) {
-            let after = if dice.one_in(2) { dice.below(60) } else { dice.length(200_000) };
-            trouble = Some(match dice.below(3) {
-                _ if waits => Trouble { after, what: What::Stall },
-                0 => Trouble { after, what: What::Close },
-                1 => Trouble { after, what: What::Reset },
+            let fault = match dice.below(3) {
+                _ if waits => Fault::Stall,
+                0 => Fault::Close,
+                1 => Fault::Reset,
                 // What follows the head of a response to HEAD is none of its body.
-                _ if method == Method::Head => Trouble { after: 0, what: What::Garbage(GARBAGE[dice.below(4)]) },
-                _ => Trouble { after: 0, what: What::Garbage(GARBAGE[dice.below(GARBAGE.len())]) },
-            });
+                _ if method == Method::Head => Fault::Garbage(GARBAGE[dice.below(4)]),
+                _ => Fault::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
+            };
+            let planned = Trouble::sending(number, fault, dice);
+            let after = if matches!(fault, Fault::Garbage(_)) { 0 } else { planned.after };
+            trouble = Some(Trouble { after, ..planned });
         }
         let afterwards = match dice.below(14) {
             0 => Afterwards::Closes,

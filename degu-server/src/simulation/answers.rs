@@ -2,11 +2,11 @@
 
 use std::task::Poll;
 
-use degu_simulation::{Dice, tell};
+use degu_simulation::{Dice, Fault, Trouble, tell};
 use degu_wire::Method;
 
 use super::peer::{Head, Peer, Weather};
-use super::plan::{Answer, Leave, What};
+use super::plan::{Answer, Leave};
 
 impl Peer<'_> {
     pub(super) fn read(&mut self, dice: &mut Dice, weather: Weather) -> Result<bool, String> {
@@ -19,11 +19,11 @@ impl Peer<'_> {
             return Ok(false);
         }
         let has_come = self.far.received() > 0 || self.read > 0;
-        let reading = self.caller.trouble.filter(|trouble| trouble.what.is_about_reading() && !self.had_trouble);
+        let reading = self.caller.trouble.filter(|trouble| trouble.is_reading && !self.had_trouble);
         let reading = reading.filter(|trouble| trouble.at == self.answered && has_come);
         let until = reading.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(self.read));
         if let (Some(trouble), 0) = (reading, until) {
-            self.make(trouble.what);
+            self.make(trouble);
             return Ok(true);
         }
         if self.far.received() == 0 {
@@ -125,10 +125,10 @@ impl Peer<'_> {
                     open.machine.transmitted(open.machine.pending().concat().len());
                 }
                 octets.extend(open.machine.pending().concat());
-                let trouble = self.caller.trouble.filter(|t| t.at == number && !t.what.is_about_reading());
-                if trouble.is_some() && !self.had_trouble {
+                let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && !trouble.is_reading);
+                if let Some(trouble) = trouble.filter(|_| !self.had_trouble) {
                     // What goes wrong with it goes wrong now.
-                    self.make(What::Finish);
+                    self.make(Trouble { fault: Fault::Finish, ..trouble });
                 } else {
                     self.raw.extend(octets);
                 }

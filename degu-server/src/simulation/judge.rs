@@ -2,10 +2,10 @@
 
 use std::task::Poll;
 
-use degu_simulation::End;
+use degu_simulation::{End, Fault};
 
 use super::peer::{Peer, Weather};
-use super::plan::{Answer, Exchange, What};
+use super::plan::{Answer, Exchange};
 
 impl Peer<'_> {
     fn exchange(&self, number: usize) -> Option<&Exchange> {
@@ -26,10 +26,10 @@ impl Peer<'_> {
         let Some(exchange) = self.exchange(number) else { return Err(format!("response {number} to nothing")) };
         let failed = matches!(exchange.answer, Answer::Error | Answer::Panic) && status == 500;
         let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && self.had_trouble);
-        let excused = match trouble.map(|trouble| trouble.what) {
-            Some(What::Garbage(_)) => matches!(status, 400..=599) && !weather.silent,
-            Some(What::Finish) => status == 400 && !weather.silent,
-            Some(What::Stall) => status == 408 && weather.late && !weather.silent,
+        let excused = match trouble.map(|trouble| trouble.fault) {
+            Some(Fault::Garbage(_)) => matches!(status, 400..=599) && !weather.silent,
+            Some(Fault::Finish) => status == 400 && !weather.silent,
+            Some(Fault::Stall) => status == 408 && weather.late && !weather.silent,
             _ => false,
         };
         match failed || excused {
@@ -74,8 +74,8 @@ impl Peer<'_> {
             || refused_before
             || weather.draining
             || weather.late
-            || self.caller.has_trouble(number, |what| match what {
-                What::Garbage(_) => weather.silent,
+            || self.caller.has_trouble(number, |fault| match fault {
+                Fault::Garbage(_) => weather.silent,
                 _ => true,
             });
         match excused {

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use degu_simulation::{Dice, Far, Seen, tell};
+use degu_simulation::{Dice, Far, Fault, Seen, Trouble, tell};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Headers, Limits, Method, Part};
 
-use super::plan::{Caller, Leave, What};
+use super::plan::{Caller, Leave};
 
 /// A request that has been begun, and not been answered in full.
 pub(super) struct Open {
@@ -158,7 +158,7 @@ impl<'p> Peer<'p> {
         let number = self.begun;
         self.begun += 1;
         let trouble = self.caller.trouble.filter(|trouble| trouble.at == number);
-        if let Some(What::Garbage(octets)) = trouble.map(|trouble| trouble.what) {
+        if let Some(Fault::Garbage(octets)) = trouble.map(|trouble| trouble.fault) {
             tell(|| format!("{}: sends garbage as {number}", self.number));
             machine.request(Method::Get, "/", "a", &Headers::new(), Content::None).map_err(|e| e.to_string())?;
             machine.transmitted(machine.pending().concat().len());
@@ -196,7 +196,7 @@ impl<'p> Peer<'p> {
             sent.map_err(|error| format!("the plan is wrong: {error}"))?;
         }
         let pending = open.machine.pending().concat();
-        let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && !trouble.what.is_about_reading());
+        let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && !trouble.is_reading);
         let until = trouble.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(open.sent));
         let most = pending.len().min(until);
         let sent = self.far.send(&pending[..dice.portion(most)]);
@@ -205,25 +205,25 @@ impl<'p> Peer<'p> {
         let at_end = !open.machine.is_sending() && open.machine.is_flushed();
         match trouble {
             Some(trouble) if (at_end || sent == until) && !self.had_trouble => {
-                self.make(trouble.what);
+                self.make(trouble);
                 Ok(true)
             }
             _ => Ok(sent > 0),
         }
     }
 
-    pub(super) fn make(&mut self, what: What) {
-        tell(|| format!("{}: {what:?}", self.number));
+    pub(super) fn make(&mut self, trouble: Trouble) {
+        tell(|| format!("{}: {trouble:?}", self.number));
         self.had_trouble = true;
-        match what {
-            What::Finish => self.far.finish(),
-            What::Close | What::CloseReading => self.close(),
-            What::Reset | What::ResetReading => {
+        match trouble.fault {
+            Fault::Finish => self.far.finish(),
+            Fault::Close => self.close(),
+            Fault::Reset => {
                 (self.reads, self.over) = (false, true);
                 self.far.reset();
             }
-            What::StallReading => self.reads = false,
-            What::Stall | What::Garbage(_) => {}
+            Fault::Stall => self.reads &= !trouble.is_reading,
+            Fault::Garbage(_) => {}
         }
         self.writes = false;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use degu_simulation::{Dice, Kind, Message, Transport};
+use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
 use degu_wire::Method;
 
 /// The connections of a run, and how it ends.
@@ -50,39 +50,6 @@ pub(super) enum Leave {
     Finish,
     /// Nothing, even when the server has ended it.
     Stay,
-}
-
-/// What goes wrong, and when.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Trouble {
-    /// With which exchange.
-    pub(super) at: usize,
-    /// After how many octets of it, or at its end: of the request or, for what is about reading, of the response.
-    pub(super) after: usize,
-    pub(super) what: What,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    /// Says that nothing follows, and reads on.
-    Finish,
-    Close,
-    Reset,
-    /// Sends nothing more.
-    Stall,
-    /// Sends this in place of the request.
-    Garbage(&'static [u8]),
-    CloseReading,
-    ResetReading,
-    /// Takes nothing more.
-    StallReading,
-}
-
-impl What {
-    /// Whether it shows in what is read, and not in what is sent.
-    pub(super) fn is_about_reading(self) -> bool {
-        matches!(self, Self::CloseReading | Self::ResetReading | Self::StallReading)
-    }
 }
 
 /// A request, and what is made of it.
@@ -178,44 +145,41 @@ impl Caller {
         let mut exchanges: Vec<_> = (0..count).map(|_| Exchange::random(dice, most)).collect();
         let mut trouble = None;
         if waits || dice.one_in(3) {
-            let at = dice.below(count);
-            let after = if dice.one_in(2) { dice.below(40) } else { dice.length(200_000) };
-            let what = if waits {
-                let stalls = [What::Stall, What::Stall, What::StallReading];
-                let leaves = [What::Finish, What::Close, What::CloseReading];
-                *dice.pick(&[stalls, leaves].concat())
-            } else {
-                match dice.below(8) {
-                    0 => What::Finish,
-                    1 => What::Reset,
-                    2 => What::CloseReading,
-                    3 => What::ResetReading,
-                    4 => What::Close,
-                    _ => What::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
-                }
+            let fault = match dice.below(if waits { 6 } else { 8 }) {
+                0 | 1 if waits => Fault::Stall,
+                2 if waits => Fault::Finish,
+                3 if waits => Fault::Close,
+                0 => Fault::Finish,
+                1 => Fault::Reset,
+                2 | 4 => Fault::Close,
+                3 => Fault::Reset,
+                _ if waits => *dice.pick(&[Fault::Stall, Fault::Close]),
+                _ => Fault::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
             };
-            trouble = Some(Trouble { at, after, what });
+            let mut planned = Trouble::sending(dice.below(count), fault, dice);
+            planned.is_reading = matches!(fault, Fault::Close | Fault::Reset | Fault::Stall) && dice.one_in(3);
             // Time has to pass where a peer that closes shows by FIN, as one that half-closes does, and behind unread input.
-            let is_noticed = match what {
-                What::Reset => true,
-                What::Close => waits || transport == Transport::Unix,
-                What::Finish => waits && transport == Transport::Tcp,
-                What::CloseReading | What::ResetReading => waits,
-                _ => false,
+            let is_noticed = match fault {
+                Fault::Reset => waits || !planned.is_reading,
+                Fault::Close => waits || transport == Transport::Unix && !planned.is_reading,
+                Fault::Finish => waits && transport == Transport::Tcp,
+                Fault::Stall | Fault::Garbage(_) => false,
             };
             if is_noticed && dice.one_in(2) {
                 // The app waits for something that never comes, and is to be dropped.
-                let is_fit = |message: &Message| message.kind == Kind::Chunked || !what.is_about_reading();
+                let is_fit = |message: &Message| message.kind == Kind::Chunked || !planned.is_reading;
                 let message = std::iter::repeat_with(|| Message::random(dice, most)).find(is_fit);
-                exchanges[at].answer = message.map_or(Answer::Error, Answer::Waits);
-                exchanges[at].expects = false;
-                if exchanges[at].method == Method::Head {
+                let exchange = &mut exchanges[planned.at];
+                exchange.answer = message.map_or(Answer::Error, Answer::Waits);
+                exchange.expects = false;
+                if exchange.method == Method::Head {
                     // Its response would be whole with its head.
-                    exchanges[at].method = Method::Get;
+                    exchange.method = Method::Get;
                 }
                 // Before the end of the request's head, or of the response's.
-                trouble = Some(Trouble { at, after: dice.below(60), what });
+                planned.after = dice.below(60);
             }
+            trouble = Some(planned);
         }
         let leaves = match stays {
             true => *dice.pick(&[Leave::Close, Leave::Finish, Leave::Stay]),
@@ -227,8 +191,8 @@ impl Caller {
     }
 
     /// Whether the peer does this when it is at this exchange, or has done it before.
-    pub(super) fn has_trouble(&self, exchange: usize, what: impl Fn(What) -> bool) -> bool {
-        self.trouble.is_some_and(|trouble| trouble.at <= exchange && what(trouble.what))
+    pub(super) fn has_trouble(&self, exchange: usize, fault: impl Fn(Fault) -> bool) -> bool {
+        self.trouble.is_some_and(|trouble| trouble.at <= exchange && fault(trouble.fault))
     }
 }
 

@@ -21,6 +21,7 @@ mod near;
 mod patience;
 mod pipe;
 mod seeds;
+mod trouble;
 
 pub use dice::Dice;
 pub use gate::{Alive, Gates, Guard, Pause, Slow, SlowEnd};
@@ -28,3 +29,4 @@ pub use message::{Kind, Message, Piece, Seen};
 pub use patience::{Woken, patiently};
 pub use pipe::{End, Far, Pipe, Transport, pipe};
 pub use seeds::{Seeds, tell, told};
+pub use trouble::{Fault, Trouble};
