@@ -82,7 +82,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
 
     /// Returns how many bytes are still to be read, where the length was announced.
     pub fn remaining(&self) -> Option<u64> {
-        self.link.exchange().machine.body_remaining().map(|remaining| remaining + self.held_len())
+        self.link.exchange.machine.body_remaining().map(|remaining| remaining + self.held_len())
     }
 
     /// Returns the trailer fields of a chunked body, after its end: none before.
@@ -149,7 +149,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         if self.amid_chunk > 0 {
             return Poll::Ready(Err(self.link.fail(LocalError::State)));
         }
-        let limit = self.link.exchange().machine.limits().max_chunk as u64;
+        let limit = self.link.exchange.machine.limits().max_chunk as u64;
         loop {
             match self.held.take() {
                 Some(Part::Chunk { size, extensions, data }) if data.len() as u64 == size => {

@@ -116,7 +116,7 @@ impl<D: Driver> Line<'_, D> {
 /// The stream, until it is closed, and the exchange.
 pub(crate) struct Link<D: Driver> {
     stream: Option<Box<D::Stream>>,
-    exchange: Exchange,
+    pub(crate) exchange: Exchange,
     spinner: Spinner,
     driver: D,
 }
@@ -228,14 +228,6 @@ impl<D: Driver> Link<D> {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.stream.is_none()
-    }
-
-    pub(crate) fn exchange(&self) -> &Exchange {
-        &self.exchange
-    }
-
-    pub(crate) fn exchange_mut(&mut self) -> &mut Exchange {
-        &mut self.exchange
     }
 
     /// Closes the connection because of what was found in what was read.

@@ -110,12 +110,12 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
     /// Sets how long the rest of the body may stand still, in place of [`body_idle`](crate::OptionsOf::body_idle): `None` for
     /// a feed that may be silent for long.
     pub fn set_body_idle(&mut self, limit: Option<Duration>) {
-        self.connection.link().exchange_mut().body_idle = limit;
+        self.connection.link().exchange.body_idle = limit;
     }
 
     /// Returns how many bytes are still to be read, where the length was announced.
     pub fn remaining(&mut self) -> Option<u64> {
-        self.connection.link().exchange().machine.body_remaining()
+        self.connection.link().exchange.machine.body_remaining()
     }
 
     /// Returns the connection. If the body was not read to its end and has not come in full, it is closed.
@@ -176,7 +176,7 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
         let mut part = ready!(incoming.poll_part(cx))?;
         // A sender that has got the last part does not ask for the end.
-        let at_end = part.is_some() && incoming.connection.link().exchange().is_complete();
+        let at_end = part.is_some() && incoming.connection.link().exchange.is_complete();
         if at_end {
             let _ = incoming.poll_part(cx)?;
         }
