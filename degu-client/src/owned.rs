@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use degu_wire::machine::ResponseHead;
 use degu_wire::{Body, BodyOf, BoxError, Chunk, Headers, LocalBody, Method, Part, Source};
 
 use crate::connection::{Connection, ConnectionOf};
@@ -15,6 +16,7 @@ use crate::driver::Async;
 use crate::error::Error;
 use crate::incoming::ResponseOf;
 use crate::link::SourceOf;
+use crate::tunnel::{Tunnel, UpgradeOf};
 
 /// A response that owns its connection until its body has been read: what [`Connection::exchange`] gives.
 ///
@@ -66,25 +68,68 @@ impl ConnectionOf<Async> {
     ///
     /// As [`request`](Self::request).
     pub async fn exchange<'m, S: Source + ?Sized>(
-        mut self,
+        self,
         method: impl Into<Method<'m>>,
         uri: &str,
         headers: impl TryInto<Headers, Error: Into<Error>>,
         body: BodyOf<S>,
     ) -> Result<OwnedResponse<S>, Error> {
+        let (head, mut incoming) = self.begin(method.into(), uri, None, headers, body).await?;
+        incoming.send_rest().await?;
+        Ok(ResponseOf::new(head, incoming))
+    }
+
+    /// Sends a request that offers to go on in another protocol as [`upgrade`](Self::upgrade) does, in an exchange that owns
+    /// the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`upgrade`](Self::upgrade).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection.
+    pub async fn exchange_upgrade<'m, S: Source + ?Sized>(
+        self,
+        method: impl Into<Method<'m>>,
+        uri: &str,
+        protocol: &str,
+        headers: impl TryInto<Headers, Error: Into<Error>>,
+        body: BodyOf<S>,
+    ) -> Result<UpgradeOf<Tunnel, OwnedIncoming<S>>, Error> {
+        let (head, mut incoming) = self.begin(method.into(), uri, Some(protocol), headers, body).await?;
+        if let Some((stream, first)) = incoming.connection.link().take_switched() {
+            return Ok(UpgradeOf::Switched { response: ResponseOf::new(head, ()), tunnel: Tunnel::new(stream, first) });
+        }
+        incoming.send_rest().await?;
+        Ok(UpgradeOf::Declined(ResponseOf::new(head, incoming)))
+    }
+
+    async fn begin<S: Source + ?Sized>(
+        mut self,
+        method: Method<'_>,
+        uri: &str,
+        protocol: Option<&str>,
+        headers: impl TryInto<Headers, Error: Into<Error>>,
+        body: BodyOf<S>,
+    ) -> Result<(ResponseHead, OwnedIncoming<S>), Error> {
         let (content, source) = body.split();
-        self.link().begin(method.into(), uri, headers, content, None)?;
+        self.link().begin(method, uri, headers, content, protocol)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
         let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
-        if incoming.remaining() == Some(0) {
-            // Nobody will ask for a body that is none, which is what would send the rest.
-            incoming.next_part().await?;
-        }
-        Ok(ResponseOf::new(head, incoming))
+        Ok((head, incoming))
     }
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
+    /// Sends the rest of the request where the response has no body: nobody would ask for that, which is what sends it.
+    async fn send_rest(&mut self) -> Result<(), Error> {
+        if self.remaining() == Some(0) {
+            self.next_part().await?;
+        }
+        Ok(())
+    }
+
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));

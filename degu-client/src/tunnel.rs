@@ -12,25 +12,25 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::driver::Async;
-use crate::incoming::{IncomingOf, ResponseOf};
+use crate::incoming::{Incoming, ResponseOf};
 use crate::link::Driver;
 
 /// The answer to an offer to go on in another protocol, as `upgrade` of a [connection](crate::ConnectionOf) returns it.
 #[derive(Debug)]
-pub enum UpgradeOf<'c, D: Driver> {
+pub enum UpgradeOf<T, B> {
     /// The server has accepted: the connection speaks the new protocol now, and can carry no further request.
     Switched {
         /// The response, with status 101 and without a body.
         response: ResponseOf<()>,
         /// The byte stream.
-        tunnel: TunnelOf<D>,
+        tunnel: T,
     },
     /// The server has declined with this response. The connection goes on as after any other.
-    Declined(ResponseOf<IncomingOf<'c, D>>),
+    Declined(ResponseOf<B>),
 }
 
 /// The [answer](UpgradeOf) to an offer of an async client.
-pub type Upgrade<'c> = UpgradeOf<'c, Async>;
+pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The byte stream of a connection that has switched to another protocol. It begins with what the server sent after its 101.
 ///

@@ -35,6 +35,11 @@ impl Offer {
         Self { protocol: protocol.into() }
     }
 
+    /// Returns the name of the protocol, as the app asked for it.
+    pub fn protocol(&self) -> &str {
+        &self.protocol
+    }
+
     /// Returns the response that accepts: status 101, these further header fields, and the handler of the new protocol.
     /// `connection` and `upgrade` are written by the server. What is left of the request's body is read and dropped first, up
     /// to 64 KiB; where there is more, the answer is 413.

@@ -270,3 +270,141 @@ fn a_tunnel_in_pieces_loses_nothing() {
     raw.shut_down_writing();
     assert_eq!(raw.rest(), all.iter().map(|&byte| u64::from(byte)).sum::<u64>().to_string());
 }
+
+/// A proxy in front of servers that switch protocols.
+#[cfg(feature = "proxy")]
+mod through_a_proxy {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, Sender};
+
+    use degu_client::Client;
+    use degu_server::applib::ProxyApp;
+
+    use super::*;
+
+    fn front(behind: &Address) -> Running {
+        Running::new(Address::IPV6_LOOPBACK, ProxyApp::new(Client::new(behind)).with_tunnels(["websocket", "tcp"]))
+    }
+
+    /// A server behind that says `accept` when it is told to, then what comes, and then ends.
+    fn scripted(accept: &'static str) -> (Address, Sender<()>, Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::from(listener.local_addr().unwrap());
+        let ((go, goes), (heard, hears)) = (channel(), channel());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (mut stream, mut head) = (stream.unwrap(), Vec::new());
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    head.push(byte[0]);
+                }
+                heard.send(String::from_utf8(head).unwrap()).unwrap();
+                let Ok(()) = goes.recv() else { return };
+                // What came before the answer would be of the new protocol.
+                stream.set_nonblocking(true).unwrap();
+                let early = stream.read(&mut [0; 64]).map_err(|error| error.kind());
+                heard.send(format!("{early:?}")).unwrap();
+                stream.set_nonblocking(false).unwrap();
+                stream.write_all(accept.as_bytes()).unwrap();
+                let mut rest = String::new();
+                let _ = stream.read_to_string(&mut rest);
+                heard.send(rest).unwrap();
+            }
+        });
+        (address, go, hears)
+    }
+
+    #[test]
+    fn both_directions_and_half_closes_pass() {
+        let behind = Running::new(Address::ABSTRACT, app);
+        let front = front(&behind.address);
+        let mut raw = front.connect();
+        raw.send(format!("{ATTACH}first"));
+        raw.expect(SWITCHED);
+        raw.expect("first");
+        raw.send(vec![b'x'; 100_000]);
+        raw.expect(&"x".repeat(100_000));
+        raw.shut_down_writing();
+        assert_eq!(raw.rest(), "bye");
+        let begun = Instant::now();
+        while front.handle().stats().open + behind.handle().stats().open > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", front.handle().stats());
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_tunnel_that_is_cut_behind_is_cut_in_front() {
+        let behind = Running::new(Address::IPV4_LOOPBACK, app);
+        let front = front(&behind.address);
+        let mut raw = front.connect();
+        raw.send(attach("/fail"));
+        raw.expect(SWITCHED);
+        let mut buffer = [0; 64];
+        let end = std::iter::repeat_with(|| raw.read_some(&mut buffer)).find(|read| !matches!(read, Ok(1..))).unwrap();
+        assert!(end.is_err(), "it looks like a whole stream");
+    }
+
+    #[test]
+    fn what_the_server_behind_declines_is_declined() {
+        let behind = Running::new(Address::ABSTRACT, app);
+        let front = front(&behind.address);
+        let mut raw = front.connect();
+        raw.send(attach("/nothing"));
+        raw.expect("HTTP/1.1 426 Upgrade Required\r\n");
+        raw.response_head();
+        // Offered, and answered with something else: the connection goes on.
+        raw.send(attach("/hello"));
+        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+    }
+
+    #[test]
+    fn a_protocol_that_is_not_listed_is_not_offered() {
+        let (behind, go, hears) = scripted("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n");
+        let front = front(&behind);
+        let mut raw = front.connect();
+        raw.send(
+            ATTACH
+                .replace("Upgrade: tcp", "Upgrade: h2c")
+                .replace("Connection: Upgrade", "Connection: Upgrade, HTTP2-Settings"),
+        );
+        let head = hears.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(!head.to_ascii_lowercase().contains("upgrade"), "{head}");
+        go.send(()).unwrap();
+        assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 502 "));
+    }
+
+    #[test]
+    fn no_byte_of_the_new_protocol_goes_on_before_the_answer() {
+        let (behind, go, hears) = scripted("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
+        let front = front(&behind);
+        let mut raw = front.connect();
+        raw.send(format!("{ATTACH}early"));
+        let head = hears.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(head.contains("upgrade: tcp\r\nconnection: upgrade\r\n"), "{head}");
+        go.send(()).unwrap();
+        assert_eq!(hears.recv_timeout(Duration::from_secs(20)).unwrap(), "Err(WouldBlock)");
+        raw.response_head();
+        raw.shut_down_writing();
+        assert_eq!(hears.recv_timeout(Duration::from_secs(20)).unwrap(), "early");
+    }
+
+    #[test]
+    fn an_answer_that_names_another_protocol_is_a_bad_gateway() {
+        let (behind, go, hears) = scripted("HTTP/1.1 101 x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+        let front = front(&behind);
+        let mut raw = front.connect();
+        raw.send(ATTACH);
+        hears.recv_timeout(Duration::from_secs(20)).unwrap();
+        go.send(()).unwrap();
+        assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 502 "));
+    }
+
+    #[test]
+    #[should_panic(expected = "h2c cannot be passed on")]
+    fn h2c_cannot_be_listed() {
+        let _ = ProxyApp::new(Client::new(Address::ABSTRACT)).with_tunnels(["H2C"]);
+    }
+}

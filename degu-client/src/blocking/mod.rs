@@ -72,7 +72,7 @@ pub type Response<'c> = ResponseOf<Incoming<'c>>;
 pub type Incoming<'c> = IncomingOf<'c, Blocking>;
 
 /// The [answer](UpgradeOf) to an offer of the blocking client.
-pub type Upgrade<'c> = UpgradeOf<'c, Blocking>;
+pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of a blocking connection that has switched to another protocol.
 pub type Tunnel = TunnelOf<Blocking>;

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use degu_client::{Cause, Client, Connection, Error, OwnedResponse};
+use degu_client::{Cause, Client, Connection, Error, OwnedIncoming, OwnedResponse, UpgradeOf};
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
 use portable_atomic::AtomicU64;
 
 use super::forwarded::{is, is_forwarded};
-use crate::{App, IntoResponse, Request, Response, Session};
+use crate::{App, IntoResponse, Request, Response, Session, Tunnel};
 
 type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync>;
 
@@ -23,7 +23,7 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
 /// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
-/// side has answered. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
+/// side has answered. [`with_tunnels`](Self::with_tunnels) passes on offers to switch to another protocol. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
 /// likes: [`with_request_headers`](Self::with_request_headers) is where they are set, and
 /// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` rightly. A name counts as the same with `_`
 /// in place of `-`, and such a `content_length` is dropped too: behind CGI, WSGI and their kin both are one variable.
@@ -75,6 +75,8 @@ pub struct ProxyApp {
     client: Client,
     pseudonym: Box<str>,
     set_headers: Option<SetHeaders>,
+    /// The protocols to which a connection may switch.
+    tunnels: Vec<Box<str>>,
     /// Which of the connections that a session keeps is for this proxy.
     id: u64,
 }
@@ -105,7 +107,13 @@ impl ProxyApp {
     /// Returns a proxy that passes requests on to the server of this client.
     pub fn new(client: Client) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Self { client, pseudonym: "degu".into(), set_headers: None, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+        Self {
+            client,
+            pseudonym: "degu".into(),
+            set_headers: None,
+            tunnels: Vec::new(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     /// Sets what `via` calls this proxy: a name of its own, or its host with an optional port. Default: `degu`.
@@ -128,6 +136,23 @@ impl ProxyApp {
         set: impl Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync + 'static,
     ) -> Self {
         self.set_headers = Some(Box::new(set));
+        self
+    }
+
+    /// Passes on offers to switch to these protocols, `["websocket", "tcp"]` for example, in this order where a client offers
+    /// several (RFC 9110 §7.8). Default: none.
+    ///
+    /// The server behind decides: the client gets 101 when that server has answered with it, and no byte of the new protocol
+    /// goes on before. Then both directions are passed on, half-closes too, until both have ended; a fault on one side resets
+    /// the other. Every offer goes over a connection of its own.
+    ///
+    /// # Panics
+    ///
+    /// With `h2c`: a client could then send requests past this side's grammar and rules.
+    #[must_use]
+    pub fn with_tunnels<P: Into<Box<str>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
+        self.tunnels = protocols.into_iter().map(Into::into).collect();
+        assert!(self.tunnels.iter().all(|protocol| !protocol.eq_ignore_ascii_case("h2c")), "h2c cannot be passed on");
         self
     }
 
@@ -181,6 +206,7 @@ impl ProxyApp {
     async fn pass(&self, session: &mut Session, request: Request<'_>) -> Result<Response, BoxError> {
         let headers = self.request_headers(session, &request)?;
         let (method, uri) = (request.method(), uri_behind(&request));
+        let offer = self.tunnels.iter().find_map(|protocol| request.upgrade(protocol));
         let kept = match session.get::<Kept>() {
             Some(kept) => kept.clone(),
             None => {
@@ -189,10 +215,22 @@ impl ProxyApp {
                 kept
             }
         };
-        let exchanged = self.exchange(&kept, method, &uri, headers, request.body.into()).await;
-        let mut response = match exchanged {
-            Ok(response) => response,
-            Err(error) => return self.answer_for(error),
+        let body = request.body.into();
+        let exchanged = match &offer {
+            Some(offer) => self.offer(offer.protocol(), method, &uri, headers, body).await,
+            None => self.exchange(&kept, method, &uri, headers, body).await.map(UpgradeOf::Declined),
+        };
+        let mut response = match (exchanged, offer) {
+            (Ok(UpgradeOf::Declined(response)), _) => response,
+            (Ok(UpgradeOf::Switched { response, tunnel }), Some(offer)) => {
+                return Ok(match end_to_end(&response.headers, |name| is(name, "content-length")) {
+                    Ok(headers) => offer.accept(headers, pass_on(tunnel)),
+                    Err(error) => self.bad_response(error),
+                });
+            }
+            // The client of this crate takes no 101 for an answer where nothing was offered.
+            (Ok(UpgradeOf::Switched { .. }), None) => return Ok(self.bad_response(LocalError::NotOffered)),
+            (Err(error), _) => return self.answer_for(error),
         };
         if response.body.remaining().is_none() {
             // It may be a feed, which ends with its reader.
@@ -202,10 +240,7 @@ impl ProxyApp {
         // Some servers write a length into a 204, which must have none (RFC 9110 §8.6).
         let headers = match end_to_end(&response.headers, |name| status == 204 && is(name, "content-length")) {
             Ok(headers) => headers,
-            Err(error) => {
-                tracing::warn!(behind = %self.client.address(), %error, "cannot forward the response");
-                return Ok((BAD_GATEWAY.0, BAD_GATEWAY.1, ()).into_response());
-            }
+            Err(error) => return Ok(self.bad_response(error)),
         };
         let body = response.body.into_body(move |connection| kept.put(id, connection));
         let mut response = Response::new(status, reason, body);
@@ -231,6 +266,24 @@ impl ProxyApp {
             }
         }
         self.client.connect().await?.exchange(method, uri, headers, body).await
+    }
+
+    /// Sends a request that offers another protocol, over a connection of its own.
+    async fn offer(
+        &self,
+        protocol: &str,
+        method: Method<'_>,
+        uri: &str,
+        headers: Headers,
+        body: LocalBody,
+    ) -> Result<UpgradeOf<degu_client::Tunnel, OwnedIncoming<dyn Source>>, Error> {
+        self.client.connect().await?.exchange_upgrade(method, uri, protocol, headers, body).await
+    }
+
+    /// The response of the server behind cannot be passed on.
+    fn bad_response(&self, error: LocalError) -> Response {
+        tracing::warn!(behind = %self.client.address(), %error, "cannot forward the response");
+        (BAD_GATEWAY.0, BAD_GATEWAY.1, ()).into_response()
     }
 
     /// The server behind failed, or what the client sent.
@@ -262,6 +315,14 @@ impl App for ProxyApp {
 impl fmt::Debug for ProxyApp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProxyApp").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// Returns the handler that joins a client's tunnel and that of the server behind.
+fn pass_on(mut behind: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> {
+    async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
+        tokio::io::copy_bidirectional(&mut tunnel, &mut behind).await?;
+        Ok(())
     }
 }
 
