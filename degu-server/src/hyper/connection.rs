@@ -2,10 +2,8 @@
 //!
 //! The task polls what the connection does now: the handshake, then hyper. [`Pulse::watch`] ends that when it lasts too long.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 
 use degu_wire::BoxError;
@@ -13,15 +11,14 @@ use http_body::Body;
 use hyper::server::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::sync::mpsc;
 use tower_service::Service;
 
 use super::body::RequestBody;
 use super::caller::Origin;
 use super::io::Io;
 use super::pulse::Pulse;
+use super::room::Room;
 use super::service::Exchanges;
-use crate::alarm::{Alarm, Spare};
 use crate::connection::CloseReason;
 use crate::listen::Accepted;
 use crate::options::Options;
@@ -32,49 +29,6 @@ use crate::stream::{Socket, Stream, Transport};
 
 /// The number of bytes that are kept of a head or of a body that nobody reads, and of a response that the peer does not take.
 const BUFFER: usize = 64 * 1024;
-
-/// Room for a connection, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Room {
-    pub(super) server: Arc<ServerState>,
-    alarm: Arc<Alarm>,
-    number: u64,
-    /// A shutdown waits until all of them are dropped.
-    alive: Option<mpsc::Sender<Infallible>>,
-}
-
-impl Room {
-    pub(super) fn take(
-        server: Arc<ServerState>,
-        options: &Options,
-        number: u64,
-        alive: mpsc::Sender<Infallible>,
-    ) -> Self {
-        server.counters[0].open.fetch_add(1, Relaxed);
-        let alarm = Arc::new(Alarm::new(options.is_secure()));
-        server.connections(0).insert(number, (alarm.clone(), None));
-        Self { server, alarm, number, alive: Some(alive) }
-    }
-
-    /// Notes that the last byte has been sent: a shutdown does not wait for the peer to close, and the connection makes room
-    /// before others do. Returns whether that is news.
-    pub(super) fn linger(&mut self) -> bool {
-        let is_news = self.alive.take().is_some();
-        if is_news {
-            self.alarm.work();
-            super::pulse::rest(&self.alarm, Spare::Done);
-            self.server.notify_room(0);
-        }
-        is_news
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.server.connections(0).remove(&self.number);
-        self.server.leave(0);
-    }
-}
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<S, B>(accepted: Accepted, room: Room, options: Arc<Options>, service: S)

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::Room;
 use super::pulse::Pulse;
+use super::room::Room;
 use crate::stream::{PeerState, Socket, Stream};
 
 /// The number of bytes that are read ahead of hyper, and that are read and dropped at a time.

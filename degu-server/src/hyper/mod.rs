@@ -69,6 +69,7 @@ mod caller;
 mod connection;
 mod io;
 mod pulse;
+mod room;
 mod service;
 
 use std::convert::Infallible;
@@ -86,7 +87,7 @@ use tower_service::Service;
 pub use body::RequestBody;
 pub use caller::Caller;
 
-use connection::Room;
+use room::Room;
 
 use crate::admission::Admission;
 use crate::future::first;
