@@ -89,6 +89,7 @@ fn main() -> Result<(), BoxError> {
         match argument {
             Arg::Value(value) if address.is_none() => address = Some(value.parse::<Address>()?),
             Arg::Long("max-connections") => options = options.max_connections(arguments.value()?.parse()?),
+            // It is the default.
             Arg::Long("http10") => options = options.allow_http10(true),
             Arg::Long("date") => options = options.date(true),
             Arg::Long("ignore-body") => mode = Mode::Ignore,

@@ -145,7 +145,13 @@ impl Options {
         self
     }
 
-    /// Serves clients of HTTP/1.0 too, without chunks, and closes after each response. Default: they get 505.
+    /// Sets whether requests of HTTP/1.0 are served: without chunks and without `100 Continue`, over a connection that is kept
+    /// only where the client asks for it and the length of the response is known. They need no Host, so that an app that
+    /// checks the [authority](crate::Request::authority) of a request has to refuse an empty one. A body of unknown length
+    /// ends with the connection; one that is cut ends with a reset over TCP and without close_notify under TLS, but a Unix
+    /// socket has nothing of the kind. Where this is off, a request of HTTP/1.0 gets 505.
+    ///
+    /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests as they come.
     #[must_use]
     pub fn allow_http10(mut self, allow: bool) -> Self {
         Arc::make_mut(&mut self.limits).allow_http10 = allow;

@@ -73,7 +73,8 @@ impl<'r> Request<'r> {
         self.head.target()
     }
 
-    /// The host and port that the request is for: of the target if it is a whole URI, otherwise of Host.
+    /// The host and port that the request is for: of the target if it is a whole URI, otherwise of Host. Empty if Host is,
+    /// or if a request of HTTP/1.0 has none.
     pub fn authority(&self) -> &'r str {
         self.head.authority()
     }

@@ -163,11 +163,6 @@ fn faults_get_their_status_and_the_connection_ends() {
     let server = Running::new(Address::IPV6_LOOPBACK, echo);
     for (octets, status, why) in [
         ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request", "a request without Host"),
-        (
-            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
-            "505 HTTP Version Not Supported",
-            "an HTTP version that is not supported (at octet 6)",
-        ),
         ("\x16\x03\x01", "400 Bad Request", "octets that begin no HTTP message"),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n",

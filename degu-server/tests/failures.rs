@@ -109,7 +109,7 @@ fn responses_before_the_failure_arrive() {
 
 #[test]
 fn a_body_without_framing_that_fails_does_not_look_whole() {
-    let server = Running::with(Server::options().workers(1).allow_http10(true), Address::IPV6_LOOPBACK, app);
+    let server = Running::with(Server::options().workers(1), Address::IPV6_LOOPBACK, app);
     let mut raw = server.connect();
     raw.send("GET /broken-chunks HTTP/1.0\r\n\r\n");
     let mut buffer = [0; 1024];

@@ -242,7 +242,7 @@ fn a_body_without_framing_that_is_aborted_does_not_look_whole() {
             Some((Chunk::new("some"), false))
         })
     };
-    let server = Running::with(Server::options().workers(1).allow_http10(true), TCP, app);
+    let server = Running::with(Server::options().workers(1), TCP, app);
     let mut raw = server.connect();
     raw.send("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
     raw.response_head().unwrap();

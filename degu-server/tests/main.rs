@@ -15,6 +15,7 @@ mod gone;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
+mod http10;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod lifecycle;

@@ -91,7 +91,7 @@ fn requests_say_through_whom_they_came() {
         .mount("one", to(&behind.address))
         .mount("two", to(&first.address).with_pseudonym("front.example:443"))
         .mount("none", to(&behind.address).with_request_headers(hides));
-    let front = Running::with(Server::options().workers(1).allow_http10(true), Address::IPV6_LOOPBACK, app);
+    let front = Running::with(Server::options().workers(1), Address::IPV6_LOOPBACK, app);
     for (line, fields, via) in [
         ("/one HTTP/1.1", "", "1.1 degu"),
         ("/one HTTP/1.1", "Via: 1.0 fred, 2 (b)\r\nVia: 1.1 c\r\n", "1.0 fred, 2 (b); 1.1 c; 1.1 degu"),

@@ -104,7 +104,7 @@ fn a_request_of_which_too_much_is_left_is_refused() {
 
 #[test]
 fn what_was_not_offered_is_declined_and_the_connection_goes_on() {
-    let server = Running::with(Server::options().workers(1).allow_http10(true), Address::IPV4_LOOPBACK, app);
+    let server = Running::with(Server::options().workers(1), Address::IPV4_LOOPBACK, app);
     let mut raw = server.connect();
     for request in [
         attach("/attach").replace("Upgrade: tcp", "Upgrade: websocket"),

@@ -94,7 +94,7 @@
 //! | chunk sizes of 1 to 16 digits, every form of extension | lines over 4 KiB, extensions over their budget | RFC 9112 §7.1 |
 //! | trailer fields | those that decide framing, routing, authentication or how content is read | RFC 9110 §6.5.1 |
 //! | up to 8 empty lines before a request | a byte that begins no message, at once | RFC 9112 §2.2 |
-//! | HTTP/1.1, 1.2 to 1.9 as 1.1, 1.0 requests with a switch, 1.0 responses | HTTP/0.9, 2.0 and its preface (505) | RFC 9112 §2.3 |
+//! | HTTP/1.1, 1.2 to 1.9 as 1.1, 1.0 (unless switched off) | HTTP/0.9, 2.0 and its preface (505) | RFC 9112 §2.3 |
 //! | `Expect: 100-continue` | other expectations (417) | RFC 9110 §10.1.1 |
 //! | responses: 1xx read over, a bounded number of times; no reason phrase, with or without its space | 101, controls in a reason | RFC 9112 §4; RFC 9110 §15.2 |
 //! | responses: a folded value, each fold as one space; blanks before a colon, skipped | either in Content-Length, Transfer-Encoding, Connection, Content-Range, Upgrade, and in trailers | RFC 9112 §5.1, §5.2 |

@@ -57,8 +57,11 @@ pub struct Limits {
     ///
     /// Default 16 (Go: bounded by the head's size, curl: unbounded).
     pub max_interim: usize,
-    /// Requests of HTTP/1.0 are served, without chunked responses, and their connections closed. Off by default: such
-    /// a request is answered with 505.
+    /// Requests of HTTP/1.0 are served: without chunks and without interim responses, over a connection that is kept only
+    /// where the client asks for it and the length of the response is known, and with or without Host. Where this is off,
+    /// such a request is answered with 505.
+    ///
+    /// Default on, because nginx, `ab`, HAProxy's health checks and MicroPython send them as they come.
     pub allow_http10: bool,
     /// A request without Host is served. Off by default, since RFC 9112 §3.2 demands 400; on for Degu 0.18 clients
     /// over Unix sockets, which send none.
@@ -80,7 +83,7 @@ impl Limits {
         max_trailers: 16 * 1024,
         max_trailer_fields: 64,
         max_interim: 16,
-        allow_http10: false,
+        allow_http10: true,
         allow_missing_host: false,
     };
 }

@@ -106,7 +106,7 @@ fn a_server_says_close_notify_however_it_ends() {
 }
 
 fn says_close_notify(pki: &TempPki, version: Version) {
-    let options = || one_thread().allow_http10(true);
+    let options = one_thread;
     let nothing: fn(Handle) = drop;
     let abort: fn(Handle) = |server| {
         server.abort();
@@ -143,7 +143,7 @@ fn says_close_notify(pki: &TempPki, version: Version) {
 #[test]
 fn a_server_that_fails_in_a_body_without_end_does_not_say_that_it_is_one() {
     let pki = TempPki::new();
-    let server = serve(one_thread().allow_http10(true), &pki.server_tls(), app);
+    let server = serve(one_thread(), &pki.server_tls(), app);
     for version in Version::BOTH {
         let mut bare = Bare::connect(server.address(), &version.client_tls(&pki));
         bare.send("GET /broken HTTP/1.0\r\n\r\n");

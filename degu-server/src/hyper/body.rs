@@ -102,12 +102,17 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let Some(body) = self.project().body.as_pin_mut() else { return Poll::Ready(None) };
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
         // A panic is an error, which cuts the response; the runtime is spared it.
-        match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
+        let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
+        };
+        if let Poll::Ready(Some(Err(_))) = polled {
+            this.hold.fail();
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -56,6 +56,8 @@ struct State {
     held: u32,
     /// The head of its response was made.
     has_responded: bool,
+    /// The body of its response failed, so that the response is cut.
+    has_failed: bool,
     /// The body of its request is waited for.
     is_wanted: bool,
     /// Bytes of a head have come.
@@ -172,7 +174,7 @@ impl Pulse {
     pub(super) fn leave_io(&self) -> bool {
         let mut state = self.lock();
         state.is_gone = true;
-        !state.is_upgraded && (state.is_blocked || state.held > 0 && state.has_responded)
+        !state.is_upgraded && (state.is_blocked || state.has_failed || state.held > 0 && state.has_responded)
     }
 }
 
@@ -357,6 +359,13 @@ impl Hold {
             state.deadline.end_handler();
             state.has_responded = true;
             state.is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
+        }
+    }
+
+    /// Notes that the body of the response failed.
+    pub(super) fn fail(&self) {
+        if let Some(mut state) = self.current() {
+            state.has_failed = true;
         }
     }
 

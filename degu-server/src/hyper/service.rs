@@ -10,7 +10,7 @@ use std::task::Poll;
 use degu_wire::{Address, BoxError, Method};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
@@ -47,11 +47,10 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let (hold, origin) = (self.pulse.begin(), self.origin.clone());
+        let is_http10 = request.version() == Version::HTTP_10;
         request.extensions_mut().insert(Caller::new(origin.clone(), hold.exchange()));
         let future = match Method::from(request.method().as_str()) {
-            _ if request.version() == Version::HTTP_10 && !origin.options.limits.allow_http10 => {
-                Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED)
-            }
+            _ if is_http10 && !origin.options.limits.allow_http10 => Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
             method if !origin.options.allows(method) => Err(StatusCode::NOT_IMPLEMENTED),
             _ => {
                 let request = request.map(|body| RequestBody::new(body, &hold));
@@ -63,7 +62,12 @@ where
                 Ok(future) => answer(future, &hold, &origin.address).await,
                 Err(status) => Err(status),
             };
-            let is_last = made.is_err() || hold.exchange() >= origin.options.max_requests;
+            // A body without a length ends with the connection then, which hyper does not say.
+            let is_unframed = |response: &Response<B>| {
+                response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH)
+            };
+            let is_last = made.as_ref().map_or(true, |response| is_http10 && is_unframed(response))
+                || hold.exchange() >= origin.options.max_requests;
             let mut response = match made {
                 Ok(response) => response.map(Some),
                 Err(status) => {
@@ -76,6 +80,10 @@ where
             let is_last = is_last || origin.server.is_stopping();
             if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                if is_http10 {
+                    // Otherwise hyper adds `keep-alive`, which this client has asked for.
+                    *response.version_mut() = Version::HTTP_10;
+                }
             }
             Ok(response.map(|body| ResponseBody::new(body, hold)))
         })

@@ -108,6 +108,8 @@ pub(super) struct Semantics {
     seen: Names,
     content_length: u64,
     pub(super) close: bool,
+    /// A request of HTTP/1.0 asks that the connection persists.
+    pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
     /// The value of Host, as offsets.
     pub(super) host: (u16, u16),
@@ -161,10 +163,13 @@ impl Semantics {
                 }
                 self.expects_continue = true;
             }
-            // RFC 9112 §9.6. `keep-alive` changes nothing: HTTP/1.1 persists, and HTTP/1.0 does not here.
+            // RFC 9112 §9.3, §9.6. HTTP/1.1 persists without being asked.
             Names::CONNECTION => {
-                let mut options = value.split(|&byte| byte == b',');
-                self.close |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |=
+                        part == (Part::Request { http10: true }) && option.eq_ignore_ascii_case(b"keep-alive");
+                }
             }
             Names::CONTENT_LENGTH => match decimal(value) {
                 Some(length) => self.content_length = length,

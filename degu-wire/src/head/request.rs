@@ -146,7 +146,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         fields: fields as u16,
         framing,
         http10,
-        keep_alive: !http10 && !semantics.close,
+        keep_alive: (!http10 || semantics.keep_alive) && !semantics.close,
         expects_continue: semantics.expects_continue,
         known_method: Method::known(&input[method..method_end]),
     }))
@@ -264,7 +264,8 @@ impl<F> RequestHeadOf<F> {
         self.meta.http10
     }
 
-    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). Never with HTTP/1.0.
+    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3): with
+    /// HTTP/1.0 only where it says so.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }

@@ -188,6 +188,7 @@ impl Connection<Server> {
         let describes = status == 304 || (self.role.head && matches!(content, Content::None) && status != 204);
         let role = &mut self.role;
         let mut persistent = role.persistent && !role.stopping && !role.continue_pending;
+        persistent &= framing != Framing::UntilClose;
         let body = if role.head { Framing::None } else { framing };
         self.sender.message(content, body, |out| {
             put_status_line(out, status, reason.as_ref())?;
@@ -198,6 +199,9 @@ impl Connection<Server> {
             }
             if !persistent {
                 put_field(out, b"connection", b"close");
+            } else if role.http10 {
+                // The client asked for it, and takes silence for a no.
+                put_field(out, b"connection", b"keep-alive");
             }
             // In a response the field means nothing.
             Ok(Said { expects_continue: false, ..said })
