@@ -50,8 +50,18 @@ enum Body {
 impl Head {
     /// The fields that can be set.
     pub fn headers(&self) -> Headers {
-        let names =
-            ["x", "content-length", "transfer-encoding", "connection", "host", "expect", "date", "upgrade", "content-type", ""];
+        let names = [
+            "x",
+            "content-length",
+            "transfer-encoding",
+            "connection",
+            "host",
+            "expect",
+            "date",
+            "upgrade",
+            "content-type",
+            "",
+        ];
         let values = ["5", "0", "chunked", "close", "100-continue", "a"];
         let mut headers = Headers::new();
         for (pick, value) in &self.fields {
