@@ -21,8 +21,8 @@ impl LogLimit {
         Self { left: BURST, since: now, held_back: 0 }
     }
 
-    /// Returns how many lines were held back since the last one, or `None` if this one is held back.
-    pub(crate) fn pass(&mut self, now: Instant) -> Option<u64> {
+    /// Returns how many lines were held back since the last one, if any were; `None` if this one is held back.
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         while self.left < BURST && now.duration_since(self.since) >= PAUSE {
             self.left += 1;
             self.since += PAUSE;
@@ -35,7 +35,8 @@ impl LogLimit {
             return None;
         };
         self.left = left;
-        Some(std::mem::take(&mut self.held_back))
+        let held_back = std::mem::take(&mut self.held_back);
+        Some((held_back > 0).then_some(held_back))
     }
 }
 
@@ -51,11 +52,11 @@ mod tests {
             let now = start + Duration::from_millis(milliseconds);
             (0..lines).filter_map(|_| limit.pass(now)).collect::<Vec<_>>()
         };
-        assert_eq!(passed(5_000, 100), [0; 10]);
+        assert_eq!(passed(5_000, 100), [None; 10]);
         assert_eq!(passed(5_900, 5), []);
-        assert_eq!(passed(6_000, 5), [95]);
-        assert_eq!(passed(8_500, 5), [4, 0]);
-        assert_eq!(passed(9_000, 1), [3]);
-        assert_eq!(passed(100_000, 11), [0; 10]);
+        assert_eq!(passed(6_000, 5), [Some(95)]);
+        assert_eq!(passed(8_500, 5), [Some(4), None]);
+        assert_eq!(passed(9_000, 1), [Some(3)]);
+        assert_eq!(passed(100_000, 11), [None; 10]);
     }
 }

@@ -146,8 +146,8 @@ impl ServerState {
         self.room.notified()
     }
 
-    /// Returns whether a line about a peer that was refused may be written, and how many were held back since the last one.
-    pub(crate) fn may_log(&self) -> Option<u64> {
+    /// Returns whether a line about a peer that was refused may be written, and how many were held back since the last one, if any were.
+    pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }
 
