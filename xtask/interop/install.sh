@@ -29,9 +29,12 @@ debian python3 python3
 debian node nodejs
 debian npm npm
 debian curl curl
-python python3 python requests requests-unixsocket aiohttp
+debian podman podman
+debian runc runc
+debian busybox busybox-static
+python python3 python requests requests-unixsocket aiohttp websockets
 mkdir -p "$folder/node"
-npm install --silent --no-audit --no-fund --no-package-lock --prefix "$folder/node" undici || failed+=(undici)
+npm install --silent --no-audit --no-fund --no-package-lock --prefix "$folder/node" undici ws || failed+=(undici ws)
 # The original Degu builds under CPython 3.6 alone, which pyenv may have.
 python36=$(ls -d ~/.pyenv/versions/3.6.*/bin/python3 2>/dev/null | tail -n 1)
 python "${python36:-python3.6}" degu-0.18 --no-deps --no-binary :all: degu==0.18.0

@@ -1,6 +1,10 @@
 //! Either of our clients, behind one interface, so that each exchange is written once.
 
-use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, blocking};
+use std::io::{BufRead, Read, Write};
+use std::thread;
+
+use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, Upgrade, blocking};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
 /// No body of an exchange is longer.
@@ -30,6 +34,15 @@ impl Whole {
     pub(crate) fn body(&self) -> Vec<u8> {
         self.chunks.iter().flat_map(|chunk| chunk.data.iter().copied()).collect()
     }
+}
+
+/// The answer to an offer to switch protocols.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    /// What came through the tunnel.
+    pub(crate) output: Vec<u8>,
 }
 
 /// An exchange of either client, with `.await` or without. A response that is not chunked has pieces for chunks.
@@ -100,6 +113,85 @@ impl End {
                 };
                 runtime.block_on(async { exchange!(client, connection, [method, target, headers, body], [.await]) })
             }
+        }
+    }
+
+    /// Posts an offer of `tcp` on a new connection, and if it is accepted sends the input and reads the output meanwhile. With
+    /// `wanted` that many bytes are read, and the tunnel is closed; without, it is half-closed after the input, and read to
+    /// its end.
+    pub(crate) fn switch(
+        &mut self,
+        target: &str,
+        headers: &Headers,
+        body: Vec<u8>,
+        input: &[u8],
+        wanted: Option<usize>,
+    ) -> Result<Switch, BoxError> {
+        self.disconnect();
+        let limit = wanted.unwrap_or(LIMIT) as u64;
+        let mut output = Vec::new();
+        match self {
+            Self::Blocking(client, connection) => {
+                let connection = connection.insert(client.connect()?);
+                match connection.upgrade(Method::Post, target, "tcp", headers.clone(), body)? {
+                    blocking::Upgrade::Switched { response, tunnel } => {
+                        let (from, mut to) = tunnel.split()?;
+                        thread::scope(|scope| {
+                            let writer = scope.spawn(move || {
+                                to.write_all(input)?;
+                                if wanted.is_none() { to.shutdown_write() } else { to.flush() }
+                            });
+                            from.take(limit).read_to_end(&mut output)?;
+                            writer.join().map_err(|_| "the writing thread panicked")?.map_err(BoxError::from)
+                        })?;
+                        Ok(Switch { status: response.status, headers: response.headers, output })
+                    }
+                    blocking::Upgrade::Declined(response) => {
+                        Ok(Switch { status: response.status, headers: response.headers.clone(), output })
+                    }
+                }
+            }
+            Self::Async(runtime, client, connection) => runtime.block_on(async {
+                let connection = connection.insert(client.connect().await?);
+                match connection.upgrade(Method::Post, target, "tcp", headers.clone(), body).await? {
+                    Upgrade::Switched { response, tunnel } => {
+                        let (from, mut to) = tokio::io::split(tunnel);
+                        let mut from = from.take(limit);
+                        let write = async {
+                            to.write_all(input).await?;
+                            if wanted.is_none() { to.shutdown().await } else { to.flush().await }
+                        };
+                        tokio::try_join!(write, from.read_to_end(&mut output))?;
+                        Ok(Switch { status: response.status, headers: response.headers, output })
+                    }
+                    Upgrade::Declined(response) => {
+                        Ok(Switch { status: response.status, headers: response.headers.clone(), output })
+                    }
+                }
+            }),
+        }
+    }
+
+    /// Reads the lines of a body as they arrive, on a new connection, until one is the last.
+    pub(crate) fn lines(&mut self, target: &str, mut is_last: impl FnMut(&str) -> bool) -> Result<(), BoxError> {
+        const CUT: &str = "the body ended";
+        self.disconnect();
+        match self {
+            Self::Blocking(client, connection) => {
+                let lines = connection.insert(client.connect()?).get(target)?.body.into_reader().lines();
+                for line in lines {
+                    if is_last(&line?) {
+                        return Ok(());
+                    }
+                }
+                Err(CUT.into())
+            }
+            Self::Async(runtime, client, connection) => runtime.block_on(async {
+                let connection = connection.insert(client.connect().await?);
+                let mut lines = connection.get(target).await?.body.into_reader().lines();
+                while !is_last(&lines.next_line().await?.ok_or(CUT)?) {}
+                Ok(())
+            }),
         }
     }
 

@@ -151,7 +151,7 @@ fn ask(end: &mut End, method: Method<'_>, target: &str, content: Content) -> Res
     Ok(whole)
 }
 
-fn same(what: &str, is: &[u8], should: &[u8]) -> Result<(), BoxError> {
+pub(crate) fn same(what: &str, is: &[u8], should: &[u8]) -> Result<(), BoxError> {
     let show = |bytes: &[u8]| match bytes.len() {
         0..=40 => bytes.escape_ascii().to_string(),
         length => format!("{length} bytes"),
@@ -166,6 +166,6 @@ fn same_chunks(are: &[Chunk], should: &[Chunk]) -> Result<(), BoxError> {
     wanted(show(are) == show(should), || format!("chunks are {:?} instead of {:?}", show(are), show(should)))
 }
 
-fn wanted(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), BoxError> {
+pub(crate) fn wanted(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), BoxError> {
     if holds { Ok(()) } else { Err(otherwise().into()) }
 }

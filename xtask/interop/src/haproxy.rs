@@ -5,11 +5,11 @@
 
 use xshell::Shell;
 
-use crate::Result;
 use crate::child::{START, Server};
 use crate::exchanges::Traits;
 use crate::matrix::Matrix;
 use crate::peer::{Bench, Where, documented, free_port, put, tied, version, wait_for};
+use crate::{Result, tunnel, websocket};
 
 pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     version(shell, PROGRAM, "-v")
@@ -30,6 +30,11 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     let plain = free_port()?;
     // `OPTIONS / HTTP/1.0`, without Host. Neither 404 nor 505 passes.
     config += &format!("\nlisten plain\n    bind {plain}\n    option httpchk\n    server app {} check\n", unix(&first));
+    let terminal = tunnel::terminal(bench, &bench.address(Where::Unix, "terminal-behind-haproxy"))?;
+    let (tunnels, tunnels_unix) = (free_port()?, bench.address(Where::Unix, "haproxy-tunnels"));
+    let deployed = documented(bench.shell, "haproxy", 1)?;
+    let deployed = put(&deployed, "unix@/run/terminal.sock", &unix(terminal.address()))?;
+    config += &put(&deployed, "bind :80", &format!("bind {tunnels}\n    bind {}", unix(&tunnels_unix)))?;
     let file = bench.folder.join("haproxy.cfg");
     bench.shell.write_file(&file, config)?;
     let (shell, line) = tied(&format!("{PROGRAM} -db -f {}", file.display()));
@@ -48,6 +53,11 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
         let server = format!("HAProxy {haproxy} before Degu");
         let skipped = &[("extensions", "HAProxy drops them")];
         bench.perform(&server, address, &Traits { proxied: true, skipped, ..Traits::default() }, matrix)?;
+    }
+
+    for address in [&tunnels, &tunnels_unix] {
+        tunnel::perform(&format!("HAProxy {haproxy} before terminal"), address, None, matrix)?;
+        websocket::perform(&format!("HAProxy {haproxy} before terminal, WebSocket"), address, matrix)?;
     }
 
     let other = bench.serve(&second)?;

@@ -10,11 +10,13 @@
 //! | `exchanges.rs`, `ends.rs`, `server.rs` | the exchanges; both of our clients; our server |
 //! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers that need a configuration, which the page about deployment has |
 //! | `http10.rs` | clients that speak HTTP/1.0 |
+//! | `tunnel.rs`, `websocket.rs`, `engine.rs`, `steps.rs` | peers that switch protocols: the example `terminal` behind proxies, WebSocket, container engines; a bound for each exchange |
 //! | `scripted.rs` | peers that run a script of `peers/` |
 //! | `peer.rs`, `child.rs` | what these share: addresses, configurations, versions; processes |
 
 mod child;
 mod ends;
+mod engine;
 mod exchanges;
 mod haproxy;
 mod http10;
@@ -23,7 +25,10 @@ mod nginx;
 mod peer;
 mod scripted;
 mod server;
+mod steps;
 mod systemd;
+mod tunnel;
+mod websocket;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -34,7 +39,7 @@ use xshell::{Shell, cmd};
 
 use matrix::Matrix;
 use peer::{Bench, installed, version};
-use scripted::{find_python, python, run as run_script};
+use scripted::{find_node_package, find_python, python, run as run_script};
 
 /// The result of every part of this program: the error is printed, and the exit code is 1.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -82,6 +87,7 @@ const KINDS: &[Kind] = &[
     Kind { name: "HAProxy", find: haproxy::find, run: haproxy::run },
     Kind { name: "ab", find: http10::find_ab, run: http10::run_ab },
     Kind { name: "MicroPython's requests", find: |_| Ok("written here".into()), run: http10::run_micropython },
+    Kind { name: "Podman", find: engine::find_podman, run: engine::run_podman },
     Kind { name: "systemd", find: systemd::find, run: systemd::run },
     Kind {
         name: "Python",
@@ -105,9 +111,15 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         name: "undici",
-        find: scripted::find_undici,
+        find: |shell| find_node_package(shell, "undici"),
         run: |bench, version, matrix| run_script(bench, Path::new("node"), scripted::UNDICI, version, matrix),
     },
+    Kind {
+        name: "websockets",
+        find: |shell| find_python(shell, "python", "import websockets as found"),
+        run: websocket::run_python,
+    },
+    Kind { name: "ws", find: websocket::find_node, run: websocket::run_node },
     Kind {
         name: "Degu 0.18",
         find: |shell| find_python(shell, "degu-0.18", "import degu.base, degu as found"),

@@ -22,6 +22,9 @@ struct Row {
     client: String,
     server: String,
     address: String,
+    /// The names of the exchanges.
+    columns: Vec<&'static str>,
+    /// One for each column.
     outcomes: Vec<Outcome>,
 }
 
@@ -48,12 +51,26 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// Adds a row, and says so, since a run takes a while. The outcomes have the order of [`ALL`].
+    /// Adds a row of the exchanges of HTTP. The outcomes have the order of [`ALL`].
     pub(crate) fn add(&mut self, client: &str, server: &str, address: &str, outcomes: Vec<Outcome>) {
+        self.add_row(names().collect(), client, server, address, outcomes);
+    }
+
+    /// Adds a row of other exchanges, and reports it on stderr, since a run takes a while. Rows with the same columns are
+    /// one table.
+    pub(crate) fn add_row(
+        &mut self,
+        columns: Vec<&'static str>,
+        client: &str,
+        server: &str,
+        address: &str,
+        outcomes: Vec<Outcome>,
+    ) {
         let kind = kind_of(address);
         let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
         eprintln!("{client} to {server}, {kind}: {}", if failed == 0 { "ok" } else { "FAILED" });
-        self.rows.push(Row { client: client.into(), server: server.into(), address: kind.into(), outcomes });
+        let (client, server, address) = (client.into(), server.into(), kind.into());
+        self.rows.push(Row { client, server, address, columns, outcomes });
     }
 
     /// Notes something that was shown and is no exchange.
@@ -108,7 +125,7 @@ impl Matrix {
                 |row: &Row| row.outcomes.iter().filter(|tried| !matches!(tried, Outcome::Skipped(_))).count();
             let most = self.rows.iter().filter(of).map(performed).max().unwrap_or(0);
             let cells = [row.peer(), row.role()].into_iter().chain(KINDS.map(over)).map(str::to_owned);
-            lines.push(cells.chain([format!("{most} of {}", ALL.len())]).collect());
+            lines.push(cells.chain([format!("{most} of {}", row.columns.len())]).collect());
         }
         table(lines.into_iter())
     }
@@ -117,15 +134,15 @@ impl Matrix {
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for row in &self.rows {
-            for (exchange, outcome) in names().zip(&row.outcomes) {
+            for (exchange, outcome) in row.columns.iter().zip(&row.outcomes) {
                 let note = match outcome {
                     Outcome::Ok => continue,
                     Outcome::Failed(what) => {
                         format!("{} to {}, {}, {exchange} FAILED: {what}", row.client, row.server, row.address)
                     }
                     Outcome::Skipped(why) => {
-                        let same = names().zip(&row.outcomes).filter(|(_, other)| *other == outcome);
-                        let same: Vec<_> = same.map(|(exchange, _)| exchange).collect();
+                        let same = row.columns.iter().zip(&row.outcomes).filter(|(_, other)| *other == outcome);
+                        let same: Vec<_> = same.map(|(exchange, _)| *exchange).collect();
                         format!("{}, {}: {why}", row.peer(), same.join(", "))
                     }
                 };
@@ -146,8 +163,9 @@ fn table(mut rows: impl Iterator<Item = Vec<String>>) -> String {
     format!("{table}\n")
 }
 
-/// The outcomes that a program printed, a line each: `NAME ok`, `NAME failed WHAT` or `NAME skipped WHY`.
-pub(crate) fn outcomes(printed: &str) -> Vec<Outcome> {
+/// Returns the outcomes that a program printed for these columns, a line each: `NAME ok`, `NAME failed WHAT` or `NAME skipped
+/// WHY`.
+pub(crate) fn outcomes(columns: &[&'static str], printed: &str) -> Vec<Outcome> {
     let outcome = |exchange: &str| {
         let line = printed.lines().find_map(|line| line.strip_prefix(exchange)?.strip_prefix(' '));
         let (word, rest) = line.map_or(("", ""), |line| line.split_once(' ').unwrap_or((line, "")));
@@ -158,11 +176,11 @@ pub(crate) fn outcomes(printed: &str) -> Vec<Outcome> {
             _ => Outcome::Failed("nothing was said of it".into()),
         }
     };
-    names().map(outcome).collect()
+    columns.iter().copied().map(outcome).collect()
 }
 
-/// The names of the exchanges.
-fn names() -> impl Iterator<Item = &'static str> {
+/// Returns the names of the exchanges of HTTP.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
 }
 
@@ -178,17 +196,27 @@ fn kind_of(address: &str) -> &'static str {
 
 impl fmt::Display for Matrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["client", "server", "address"].into_iter().chain(names()).map(str::to_owned).collect();
-        let rows = self.rows.iter().map(|row| {
-            let ends = [&row.client, &row.server, &row.address].map(String::clone);
-            let cells = row.outcomes.iter().map(|outcome| match outcome {
-                Outcome::Ok => "ok",
-                Outcome::Failed(_) => "FAILED",
-                Outcome::Skipped(_) => "-",
+        let mut tables: Vec<&[&str]> = Vec::new();
+        for columns in self.rows.iter().map(|row| &row.columns[..]) {
+            if tables.contains(&columns) {
+                continue;
+            }
+            if !tables.is_empty() {
+                writeln!(f)?;
+            }
+            tables.push(columns);
+            let head = ["client", "server", "address"].iter().chain(columns).map(|&name| name.to_owned()).collect();
+            let rows = self.rows.iter().filter(|row| row.columns == columns).map(|row| {
+                let ends = [&row.client, &row.server, &row.address].map(String::clone);
+                let cells = row.outcomes.iter().map(|outcome| match outcome {
+                    Outcome::Ok => "ok",
+                    Outcome::Failed(_) => "FAILED",
+                    Outcome::Skipped(_) => "-",
+                });
+                ends.into_iter().chain(cells.map(str::to_owned)).collect()
             });
-            ends.into_iter().chain(cells.map(str::to_owned)).collect()
-        });
-        f.write_str(&table([head].into_iter().chain(rows)))?;
+            f.write_str(&table([head].into_iter().chain(rows)))?;
+        }
         let notes = self.notes();
         if !notes.is_empty() {
             writeln!(f)?;
@@ -201,9 +229,13 @@ impl fmt::Display for Matrix {
 mod tests {
     use super::*;
 
+    fn http(printed: &str) -> Vec<Outcome> {
+        outcomes(&names().collect::<Vec<_>>(), printed)
+    }
+
     #[test]
     fn lines_become_outcomes() {
-        let outcomes = outcomes("get ok\n404 failed status 200\nclose skipped it has none\nnoise\nhead what\n");
+        let outcomes = http("get ok\n404 failed status 200\nclose skipped it has none\nnoise\nhead what\n");
         assert_eq!(outcomes.len(), ALL.len());
         assert_eq!(outcomes[0], Outcome::Ok);
         assert_eq!(outcomes[1], Outcome::Failed("nothing was said of it".into()));
@@ -213,14 +245,14 @@ mod tests {
 
     #[test]
     fn chunked_and_chunks_are_told_apart() {
-        let outcomes = outcomes("chunks ok\nchunked failed x\n");
+        let outcomes = http("chunks ok\nchunked failed x\n");
         assert_eq!((&outcomes[3], &outcomes[8]), (&Outcome::Failed("x".into()), &Outcome::Ok));
     }
 
     #[test]
     fn a_table_and_its_notes() {
         let mut matrix = Matrix::default();
-        matrix.add("a", "b", "[::1]:5", outcomes(&names().map(|name| format!("{name} ok\n")).collect::<String>()));
+        matrix.add("a", "b", "[::1]:5", http(&names().map(|name| format!("{name} ok\n")).collect::<String>()));
         assert_eq!(matrix.failed(), 0);
         let mut some = vec![Outcome::Ok; 8];
         some.extend([Outcome::Failed("why".into()), Outcome::Skipped("not there".into())]);
@@ -258,6 +290,27 @@ mod tests {
             | a    | client | -    | -    | -      | ok       | 10 of 10  |\n";
         assert_eq!(matrix.condensed(), expected);
         assert!(!matrix.is_whole());
+    }
+
+    #[test]
+    fn rows_of_the_same_columns_are_one_table() {
+        let mut matrix = Matrix::default();
+        let (some, others) = (vec!["x"], vec!["y", "z"]);
+        matrix.add_row(some.clone(), "a", "b", "[::1]:5", vec![Outcome::Ok]);
+        matrix.add_row(others, "a", "c", "[::1]:5", vec![Outcome::Ok, Outcome::Failed("why".into())]);
+        matrix.add_row(some, "a", "d", "[::1]:5", vec![Outcome::Ok]);
+        let expected = "\
+            | client | server | address | x  |\n\
+            |--------|--------|---------|----|\n\
+            | a      | b      | IPv6    | ok |\n\
+            | a      | d      | IPv6    | ok |\n\
+            \n\
+            | client | server | address | y  | z      |\n\
+            |--------|--------|---------|----|--------|\n\
+            | a      | c      | IPv6    | ok | FAILED |\n\
+            \n\
+            - a to c, IPv6, z FAILED: why\n";
+        assert_eq!(matrix.to_string(), expected);
     }
 
     #[test]

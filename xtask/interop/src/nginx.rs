@@ -9,7 +9,7 @@ use crate::child::{START, Server};
 use crate::exchanges::Traits;
 use crate::matrix::Matrix;
 use crate::peer::{Bench, Where, documented, free_port, put, tied, version};
-use crate::{Result, server};
+use crate::{Result, server, tunnel, websocket};
 
 pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     // Debian has it in /usr/sbin, where not everybody's shell looks.
@@ -31,6 +31,12 @@ pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     let deployed = put(&deployed, "server unix:/run/app.sock;", &format!("server {};", ours.address()))?;
     let deployed = put(&deployed, "listen 80;", &format!("listen {proxy}; listen {proxy_unix};"))?;
     bench.shell.write_file(folder.join("app.conf"), deployed)?;
+    let terminal = tunnel::terminal(bench, &bench.address(Where::Unix, "terminal-behind-nginx"))?;
+    let (tunnels, tunnels_unix) = (free_port()?, bench.address(Where::Unix, "nginx-tunnels"));
+    let deployed = documented(bench.shell, "nginx", 1)?;
+    let deployed = put(&deployed, "server unix:/run/terminal.sock;", &format!("server {};", terminal.address()))?;
+    let deployed = put(&deployed, "listen 80;", &format!("listen {tunnels}; listen {tunnels_unix};"))?;
+    bench.shell.write_file(folder.join("terminal.conf"), deployed)?;
     let config = AROUND
         .replace("FOLDER", &folder.display().to_string())
         .replace("ROOT", &bench.files().display().to_string())
@@ -57,8 +63,16 @@ pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     }
     let traits = Traits { proxied: false, ..traits };
     bench.perform(&format!("nginx {nginx}, plain, before Degu"), &plain, &traits, matrix)?;
+    for address in [&tunnels, &tunnels_unix] {
+        tunnel::perform(&format!("nginx {nginx} before terminal"), address, Some(CLOSES), matrix)?;
+        websocket::perform(&format!("nginx {nginx} before terminal, WebSocket"), address, matrix)?;
+    }
     Ok(())
 }
+
+/// Why a tunnel through it is not half-closed.
+const CLOSES: &str =
+    "nginx closes a tunnel both ways when the client half-closes it, and drops what is still on its way";
 
 /// A site of files, the shortest proxy, and the configuration of the page about deployment.
 const AROUND: &str = include_str!("../nginx.conf");

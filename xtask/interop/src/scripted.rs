@@ -7,7 +7,7 @@ use xshell::{Shell, cmd};
 
 use crate::child::Server;
 use crate::exchanges::Traits;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, names};
 use crate::peer::{Bench, Where, installed, script};
 use crate::{Result, server};
 
@@ -30,7 +30,7 @@ enum Role {
 }
 
 /// Node pads the names of abstract sockets to the full length.
-const NODE_KINDS: &[Where] = &[Where::Ipv4, Where::Ipv6, Where::Unix];
+pub(crate) const NODE_KINDS: &[Where] = &[Where::Ipv4, Where::Ipv6, Where::Unix];
 
 const fn server(
     name: &'static str,
@@ -96,7 +96,7 @@ pub(crate) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
         let mut words = vec![script(part.script[0])];
         words.extend(part.script[1..].iter().map(|word| match *word {
             "FILES" => bench.files().display().to_string(),
-            "INSTALLED" => installed("node").display().to_string(),
+            "INSTALLED" => installed_node(),
             word => word.to_owned(),
         }));
         for &kind in part.kinds {
@@ -111,7 +111,8 @@ pub(crate) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
                     let ours = server::start(&address, limits)?;
                     let address = ours.address().to_string();
                     let words = [&words[..], std::slice::from_ref(&address)].concat();
-                    matrix.add(&name, "Degu", &address, bench.exchanges(program, &words));
+                    let columns: Vec<_> = names().collect();
+                    matrix.add(&name, "Degu", &address, bench.exchanges(&columns, program, &words));
                 }
             }
         }
@@ -131,8 +132,14 @@ pub(crate) fn find_python(shell: &Shell, environment: &str, code: &str) -> std::
     version.map_err(|_| "it is not installed".into())
 }
 
-pub(crate) fn find_undici(shell: &Shell) -> std::result::Result<String, String> {
-    let package = shell.read_file(installed("node/node_modules/undici/package.json"));
+/// Where packages of npm are.
+pub(crate) fn installed_node() -> String {
+    installed("node").display().to_string()
+}
+
+/// Finds the version of a package of npm.
+pub(crate) fn find_node_package(shell: &Shell, name: &str) -> std::result::Result<String, String> {
+    let package = shell.read_file(installed(&format!("node/node_modules/{name}/package.json")));
     let package = package.map_err(|_| "it is not installed")?;
     let package: serde_json::Value = serde_json::from_str(&package).map_err(|error| error.to_string())?;
     package["version"].as_str().map(str::to_owned).ok_or_else(|| "its package has no version".into())
