@@ -8,7 +8,7 @@ use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::BytesMut;
@@ -29,6 +29,8 @@ pub(crate) struct Socket {
     registered: Option<AsyncFd<OwnedFd>>,
     /// It is registered for output, too.
     writes: bool,
+    /// The task that waits for input, which may be another one than writes: registering anew forgets it.
+    reader: Option<Waker>,
     scratch: Scratch,
 }
 
@@ -36,13 +38,16 @@ impl Socket {
     /// Registers a connected socket that does not block.
     pub(crate) fn new(socket: impl Into<OwnedFd>) -> io::Result<Self> {
         let registered = register(socket.into(), Interest::READABLE)?;
-        Ok(Self { registered: Some(registered), writes: false, scratch: Scratch::default() })
+        Ok(Self { registered: Some(registered), writes: false, reader: None, scratch: Scratch::default() })
     }
 
     /// Reads what was received.
-    #[cfg(feature = "tls")]
-    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<usize>> {
-        poll_recv(registered(&self.registered)?, cx, octets)
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<usize>> {
+        let received = poll_recv(registered(&self.registered)?, cx, octets);
+        if received.is_pending() && !self.writes {
+            self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        }
+        received
     }
 }
 
@@ -103,6 +108,7 @@ impl Transport for Socket {
             let interest = Interest::READABLE | Interest::WRITABLE;
             self.registered = Some(register(registered.into_inner(), interest)?);
             self.writes = true;
+            self.reader.take().inspect(Waker::wake_by_ref);
         }
         loop {
             let mut ready = ready!(registered(&self.registered)?.poll_write_ready(cx))?;
@@ -115,10 +121,14 @@ impl Transport for Socket {
 
 impl AsyncStream for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let room = self.scratch.room(buffer);
-        let octets = ready!(poll_recv(registered(&self.registered)?, cx, room))?;
-        buffer.extend_from_slice(&room[..octets]);
-        Poll::Ready(Ok(octets))
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let room = scratch.room(buffer);
+        let received = self.poll_recv(cx, room);
+        if let Poll::Ready(Ok(octets)) = received {
+            buffer.extend_from_slice(&room[..octets]);
+        }
+        self.scratch = scratch;
+        received
     }
 }
 

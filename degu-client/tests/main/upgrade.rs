@@ -3,9 +3,11 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::thread;
+use std::time::Duration;
 
 use degu_client::{Cause, Client, Fault, LocalError, Method, Upgrade, blocking};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use crate::common::{Kind, Server, Wire};
 
@@ -102,6 +104,33 @@ async fn an_async_tunnel_is_a_stream_that_half_closes() {
         read.unwrap();
         assert!(rest == sent);
         assert!(connection.is_closed());
+    }
+}
+
+#[tokio::test]
+async fn halves_of_an_async_tunnel_do_not_take_each_others_wakers() {
+    const ALL: usize = 4_000_000;
+    for kind in KINDS {
+        let server = Server::once(kind, |wire| {
+            offered(wire);
+            wire.send(ACCEPT);
+            wire.read_to_end(&mut Vec::new()).unwrap();
+            wire.send("done");
+        });
+        let mut connection = Client::new(&server.address).connect().await.unwrap();
+        let upgrade = connection.upgrade(Method::Post, "/attach", "tcp", (), ()).await.unwrap();
+        let Upgrade::Switched { tunnel, .. } = upgrade else { panic!("{upgrade:?}") };
+        let (mut from, mut to) = tokio::io::split(tunnel);
+        let reads = tokio::spawn(async move {
+            let mut read = String::new();
+            from.read_to_string(&mut read).await.unwrap();
+            read
+        });
+        // The task of the reader waits before the writer finds no room.
+        tokio::task::yield_now().await;
+        to.write_all(&vec![b'x'; ALL]).await.unwrap();
+        to.shutdown().await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(20), reads).await.expect("the reader is woken").unwrap(), "done");
     }
 }
 
