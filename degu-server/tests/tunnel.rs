@@ -1,5 +1,7 @@
 //! Connections that switch to another protocol.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -242,6 +244,38 @@ fn a_busy_tunnel_lets_other_connections_have_their_turn() {
     }
     drop(server);
     reads.join().unwrap();
+}
+
+#[test]
+fn a_reader_is_woken_while_a_write_finds_no_room() {
+    let (_folder, kinds) = kinds();
+    for address in kinds {
+        let (tell, told) = channel();
+        let server = Running::new(address, async move |_: &mut Session, request: Request<'_>| {
+            let (tell, offer) = (tell.clone(), request.upgrade("tcp").unwrap());
+            offer.accept((), async move |_: &mut Session, tunnel: Tunnel<'_>| {
+                let (mut from, mut to) = split(tunnel);
+                let mut reads = pin!(async { from.read_u8().await.unwrap() });
+                let mut writes = pin!(async { to.write_all(&vec![b'x'; 8_000_000]).await.unwrap() });
+                let read = poll_fn(|cx| {
+                    // The reader waits before the writer.
+                    let read = reads.as_mut().poll(cx);
+                    if read.is_pending() && writes.as_mut().poll(cx).is_pending() {
+                        tell.send(0).unwrap();
+                    }
+                    read
+                });
+                tell.send(read.await)?;
+                Ok(())
+            })
+        });
+        let mut raw = server.connect();
+        raw.send(ATTACH);
+        raw.response_head();
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(0));
+        raw.send("y");
+        while told.recv_timeout(Duration::from_secs(20)).expect("the reader is woken") != b'y' {}
+    }
 }
 
 #[test]

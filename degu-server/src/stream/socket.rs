@@ -41,11 +41,13 @@ pub(crate) struct UnixSocket {
     fd: Option<AsyncFd<OwnedFd>>,
     /// It is registered for writing too.
     writes: bool,
+    /// Whoever waits for input, who may be another than writes: registering for both forgets it.
+    reader: Option<Waker>,
 }
 
 impl UnixSocket {
     fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { fd: Some(registered(fd, Interest::READABLE)?), writes: false })
+        Ok(Self { fd: Some(registered(fd, Interest::READABLE)?), writes: false, reader: None })
     }
 
     fn fd(&self) -> io::Result<&AsyncFd<OwnedFd>> {
@@ -59,14 +61,34 @@ impl UnixSocket {
             let interest = if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             self.fd = Some(registered(fd, interest)?);
             self.writes = writes;
+            self.reader.take().inspect(Waker::wake_by_ref);
         }
         Ok(())
     }
 
+    /// Waits until there is input, or its end.
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let readable = self.fd()?.poll_read_ready(cx).map_ok(drop);
+        if readable.is_pending() {
+            self.awaits_input(cx);
+        }
+        readable
+    }
+
+    /// Remembers who waits for input, until the socket is registered for both.
+    fn awaits_input(&mut self, cx: &Context<'_>) {
+        if !self.writes {
+            self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        }
+    }
+
     fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            let fd = self.fd()?;
-            let mut ready = ready!(fd.poll_read_ready(cx))?;
+            let Poll::Ready(ready) = self.fd()?.poll_read_ready(cx) else {
+                self.awaits_input(cx);
+                return Poll::Pending;
+            };
+            let mut ready = ready?;
             match ready.try_io(|fd| (&*SockRef::from(fd)).read(bytes)) {
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(read) => {
@@ -131,7 +153,7 @@ impl Transport for Socket {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx),
-            Self::Unix(socket) => socket.fd()?.poll_read_ready(cx).map_ok(drop),
+            Self::Unix(socket) => socket.poll_readable(cx),
         }
     }
 
@@ -154,7 +176,7 @@ impl Transport for Socket {
             });
         }
         // So much room is there only while a large body arrives.
-        ready!(socket.fd()?.poll_read_ready(cx)).map(drop)?;
+        ready!(socket.poll_readable(cx))?;
         buffer.resize(at + room, 0);
         let read = socket.poll_read(cx, &mut buffer[at..]);
         buffer.truncate(at + if let Poll::Ready(Ok(read)) = read { read } else { 0 });
