@@ -129,7 +129,8 @@ pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Resu
 
 impl AsyncStream for Tls<Socket> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        self.poll(cx, |secured, io| uninterrupted(|| secured.read(io, append(buffer))))
+        let io = &mut Reading(Polled { socket: &mut self.socket, cx });
+        pending(uninterrupted(|| self.secured.read(io, append(buffer))))
     }
 }
 
@@ -186,6 +187,26 @@ impl<S: Transport> Write for Polled<'_, '_, S> {
 impl Read for Polled<'_, '_, Socket> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
         now(self.socket.poll_recv(self.cx, octets))
+    }
+}
+
+/// A socket within a poll that reads: what TLS has to say meanwhile goes out as far as there is room. To wait for room is for
+/// those who write, since the runtime wakes only one for it.
+struct Reading<'p, 'cx>(Polled<'p, 'cx, Socket>);
+
+impl Read for Reading<'_, '_> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        self.0.read(octets)
+    }
+}
+
+impl Write for Reading<'_, '_> {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        Direct { socket: self.0.socket.socket(), blocks: false }.write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

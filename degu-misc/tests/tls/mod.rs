@@ -8,6 +8,7 @@ mod mixed;
 mod others;
 mod reload;
 mod sessions;
+mod tunnels;
 
 use degu_client::{Cause, Client, Error, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};

@@ -60,7 +60,7 @@ impl<T: Transport> Stream<T> {
     ) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            let io = &mut tls::Reading { transport: &mut self.transport, cx };
             return tls::pending(tls.read(io, append(buffer)));
         }
         self.transport.poll_read(cx, scratch, buffer)
@@ -70,7 +70,7 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            let io = &mut tls::Reading { transport: &mut self.transport, cx };
             let mut filled = 0;
             // There may be several pieces, of a record each.
             return tls::pending(tls.read(io, |plain| {

@@ -107,6 +107,32 @@ impl<T: Transport> Write for Polled<'_, '_, T> {
     }
 }
 
+/// A transport within a poll that reads: what TLS has to say meanwhile goes out as far as there is room. To wait for room is
+/// for those who write, since a transport wakes only one for it.
+pub(super) struct Reading<'p, 'cx, T> {
+    pub(super) transport: &'p mut T,
+    pub(super) cx: &'p mut Context<'cx>,
+}
+
+impl<T: Transport> Read for Reading<'_, '_, T> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.transport.poll_read_slice(self.cx, bytes) {
+            Poll::Ready(read) => read,
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+impl<T: Transport> Write for Reading<'_, '_, T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.transport.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A transport without a task that waits for it.
 pub(super) struct Now<'t, T>(pub(super) &'t mut T);
 
