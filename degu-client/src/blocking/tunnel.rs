@@ -12,7 +12,7 @@ use bytes::BytesMut;
 
 use super::driver::Blocking;
 use super::stream::{BlockingStream, wait};
-use crate::transport::pending;
+use crate::transport::{pending, uninterrupted};
 use crate::tunnel::{MOST_PIECES, MOST_READ, TunnelOf};
 
 type Stream = dyn BlockingStream;
@@ -58,7 +58,8 @@ impl TunnelOf<Blocking> {
 /// Reads what is there. A stream of the caller's waits for it, and has its own ideas of time.
 fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<usize>> {
     received.reserve(MOST_READ);
-    match stream.read(received, false) {
+    // Under TLS a record may have come in part.
+    match uninterrupted(|| stream.read(received, false)) {
         Err(error) if !stream.is_socket() => Poll::Ready(Err(error)),
         read => pending(read),
     }
