@@ -10,6 +10,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::poll_proceed;
 
 use crate::driver::Async;
 use crate::incoming::{Incoming, ResponseOf};
@@ -36,6 +37,9 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 ///
 /// The deadlines of requests do not apply to it. An async tunnel implements `AsyncRead` and `AsyncWrite`, a blocking one
 /// `Read` and `Write`. Dropping it closes the connection.
+///
+/// Under TLS the server has to tell of its end by close_notify. An end without is an error,
+/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): whoever cut the connection may have been somebody else.
 ///
 /// # Cancel safety
 ///
@@ -99,8 +103,13 @@ impl AsyncWrite for TunnelOf<Async> {
         if pieces.iter().all(|piece| piece.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        let pieces = &pieces[..pieces.len().min(MOST_PIECES)];
-        self.get_mut().stream.poll_accept(cx, pieces)
+        // A socket that always has room must not keep the thread for itself.
+        let turn = ready!(poll_proceed(cx));
+        let written = self.get_mut().stream.poll_accept(cx, &pieces[..pieces.len().min(MOST_PIECES)]);
+        if written.is_ready() {
+            turn.made_progress();
+        }
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -65,6 +65,9 @@ impl fmt::Debug for Switch {
 /// Shutting it down half-closes the connection: the client sees the end and can go on sending. `tokio::io::split` makes two
 /// halves of it. Where it is read or written all the time, it lets the worker's other connections have their turn.
 ///
+/// Under TLS the client has to tell of its end by close_notify. An end without is an error,
+/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): whoever cut the connection may have been somebody else.
+///
 /// # Cancel safety
 ///
 /// A read or a write that is dropped has moved nothing. Under TLS a flush sends what earlier writes have encrypted.
@@ -109,7 +112,7 @@ trait ByteStream {
 
 impl<T: Transport> ByteStream for Stream<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_slice(cx, bytes)
+        self.poll_read_tunnel(cx, bytes)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {

@@ -83,6 +83,17 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_read_slice(cx, bytes)
     }
 
+    /// Reads another protocol into a slice, which is not empty. 0 bytes are the end. Under TLS the peer has to tell of it: there
+    /// may be nothing else that says whether all has come.
+    pub(crate) fn poll_read_tunnel(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        let read = self.poll_read_slice(cx, bytes);
+        #[cfg(feature = "tls")]
+        if matches!(read, Poll::Ready(Ok(0))) && self.tls.as_ref().is_some_and(|tls| tls.is_truncated) {
+            return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+        }
+        read
+    }
+
     /// Appends the input that is here to the buffer, through `scratch`, without waiting. 0 bytes are the end, `None` is
     /// nothing.
     pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {

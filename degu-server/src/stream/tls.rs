@@ -13,11 +13,13 @@ pub(super) struct Tls {
     secured: Secured,
     /// The connection is reset, so that close_notify must not be sent: the peer would take a part for the whole.
     pub(super) is_cut: bool,
+    /// The input has ended without close_notify: whoever cut it may have been somebody else.
+    pub(super) is_truncated: bool,
 }
 
 impl Tls {
     pub(super) const fn new(secured: Secured) -> Self {
-        Self { secured, is_cut: false }
+        Self { secured, is_cut: false, is_truncated: false }
     }
 
     pub(super) fn has_input(&mut self) -> bool {
@@ -34,7 +36,10 @@ impl Tls {
             return match self.secured.read(io, &mut take) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // A request's own framing says whether it came whole.
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    self.is_truncated = true;
+                    Ok(0)
+                }
                 read => read,
             };
         }
