@@ -16,6 +16,7 @@ use axum::{Extension, Router};
 use degu_server::hyper::{Caller, RequestBody, serve};
 use degu_server::{Address, Listener, Options, Server, Session, own_credentials};
 use http_body_util::{BodyExt, StreamBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 4\r\n\r\nfine";
@@ -482,4 +483,48 @@ async fn bodies_are_read_as_those_of_hyper() {
     fn is_a_body<B: http_body::Body<Data = Bytes, Error = hyper::Error> + Send + Sync + 'static>() {}
     is_a_body::<RequestBody>();
     assert_eq!(Body::from("x").collect().await.unwrap().to_bytes(), "x");
+}
+
+#[test]
+fn halves_of_an_upgrade_do_not_take_each_others_wakers() {
+    const ALL: usize = 24_000_000;
+    let (tell, told) = mpsc::channel();
+    let upgrade = move |mut request: Request<Body>| {
+        let (tell, upgrade) = (tell.clone(), hyper::upgrade::on(&mut request));
+        tokio::spawn(async move {
+            let io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+            let (mut from, mut to) = tokio::io::split(io);
+            let writes = tokio::spawn(async move { to.write_all(&vec![b'x'; ALL]).await });
+            loop {
+                let read = from.read_u8().await;
+                tell.send(read.as_ref().ok().copied()).unwrap();
+                if read.is_err() {
+                    break;
+                }
+            }
+            writes.await.unwrap().unwrap();
+            // The request is kept to the end.
+            drop(request);
+        });
+        let switching = Response::builder().status(101);
+        let switching = switching.header("connection", "upgrade").header("upgrade", "tcp").body(Body::empty()).unwrap();
+        std::future::ready(switching)
+    };
+    for address in [TCP, Address::ABSTRACT] {
+        let server = Serving::new(Server::options(), address, Router::new().route("/", get(upgrade.clone())));
+        let mut raw = server.connect();
+        raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n");
+        raw.response_head();
+        for _ in 0..3 {
+            raw.send("y");
+            assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(Some(b'y')), "the reader is woken");
+        }
+        let mut all = 0;
+        let mut buffer = vec![0; 64 * 1024];
+        while all < ALL {
+            all += raw.read_some(&mut buffer).expect("the writer is woken");
+        }
+        raw.shut_down_writing();
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(None));
+    }
 }

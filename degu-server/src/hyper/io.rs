@@ -104,10 +104,15 @@ impl AsyncRead for Io {
             self.pulse.received(fits);
             return Poll::Ready(Ok(()));
         }
-        if !look.is_under_way {
+        if !look.is_under_way && !look.is_upgraded {
             self.stream.rest()?;
         }
-        match self.stream.poll_read_slice(cx, buffer.initialize_unfilled())? {
+        let bytes = buffer.initialize_unfilled();
+        let read = match look.is_upgraded {
+            true => self.stream.poll_read_tunnel(cx, bytes)?,
+            false => self.stream.poll_read_slice(cx, bytes)?,
+        };
+        match read {
             Poll::Ready(read) => {
                 buffer.advance(read);
                 self.is_eof = read == 0;
@@ -131,8 +136,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.pulse.look()?;
-        let written = self.stream.poll_write(cx, pieces)?;
+        let written = match self.pulse.look()?.is_upgraded {
+            true => self.stream.poll_accept(cx, pieces)?,
+            false => self.stream.poll_write(cx, pieces)?,
+        };
         self.pulse.wrote(if let Poll::Ready(bytes) = written { Some(bytes) } else { None });
         written.map(Ok)
     }
@@ -141,10 +148,14 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Notices that the peer goes away, or is late: there is nothing to flush, but it is what hyper does whenever it is polled,
-    /// and it reads nothing while a service works. So some input is read here; behind that the kernel is asked, once a second.
+    /// Notices that the peer goes away, or is late: there is nothing of HTTP to flush, but it is what hyper does whenever it is
+    /// polled, and it reads nothing while a service works. So some input is read here; behind that the kernel is asked, once a
+    /// second.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let look = self.pulse.look()?;
+        if look.is_upgraded {
+            return self.stream.poll_flush(cx);
+        }
         if look.is_late {
             ready!(self.poll_end(TOO_LATE, cx));
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));

@@ -83,6 +83,7 @@ pub(super) struct Look {
     pub(super) is_under_way: bool,
     /// The request came too slowly, and its peer is to be told.
     pub(super) is_late: bool,
+    pub(super) is_upgraded: bool,
     pub(super) second: u32,
 }
 
@@ -128,7 +129,7 @@ impl Pulse {
         }
         let is_under_way = state.held > 0;
         let is_late = matches!(state.late, Some(Wait::Head | Wait::Body));
-        Ok(Look { is_under_way, is_late, second: state.seconds })
+        Ok(Look { is_under_way, is_late, is_upgraded: state.is_upgraded, second: state.seconds })
     }
 
     pub(super) fn received(&self, bytes: usize) {
