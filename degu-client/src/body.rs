@@ -1,6 +1,6 @@
 //! Request bodies out of files, readers and streams, for the async client.
 //!
-//! Octets at hand and chunks out of an async function need none of this: see [`Body`].
+//! Bytes at hand and chunks out of an async function need none of this: see [`Body`].
 
 use std::io;
 use std::pin::pin;

@@ -3,7 +3,7 @@
 //! `systemd-socket-activate -l 127.0.0.1:8080 activation`
 //!
 //! The manager leaves `LISTEN_FDS` sockets from descriptor 3 on, and says in `LISTEN_PID` whom they are for. Safe code
-//! can not own a descriptor by its number alone. A copy of it can be asked for, from this very process, with
+//! cannot own a descriptor by its number alone. A copy of it can be asked for, from this very process, with
 //! `pidfd_getfd` (Linux 5.6), which costs no dependency; the numbers from 3 on stay open until the process ends, as they do
 //! with the manager. Where the kernel is older or a sandbox forbids the call, set `StandardInput=socket` in the unit:
 //! without `LISTEN_FDS`, the standard input is taken. The first line of output is `listening on ADDRESS`, for each address.

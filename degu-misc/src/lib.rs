@@ -18,7 +18,7 @@
 //! ```
 //!
 //! `TempSSLServer` does the same under TLS, with certificates of a `TempPki`. [`mkuri`], [`mkreq`], [`parse_headers`] and
-//! [`format_headers`] make and read the octets that go over the wire, for tests that speak to a socket themselves.
+//! [`format_headers`] make and read the bytes that go over the wire, for tests that speak to a socket themselves.
 //!
 //! # Features
 //!

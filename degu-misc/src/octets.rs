@@ -1,4 +1,4 @@
-//! Requests and fields as octets.
+//! Requests and fields as bytes.
 
 use degu_wire::head::{FieldSpan, parse_request};
 use degu_wire::machine::{Client, Connection, Content};
@@ -20,7 +20,7 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
     uri
 }
 
-/// A request in the octets in which it is sent: Host is `localhost` unless the headers have one, and the body, if there
+/// A request in the bytes in which it is sent: Host is `localhost` unless the headers have one, and the body, if there
 /// is one, has its length.
 ///
 /// ```
@@ -35,7 +35,7 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
 ///
 /// # Errors
 ///
-/// What can not be sent: to send it all the same, write the octets down.
+/// What cannot be sent: to send it all the same, write the bytes down.
 pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
 where
     H: TryInto<Headers>,
@@ -48,7 +48,7 @@ where
     Ok(connection.pending().concat())
 }
 
-/// Fields out of their octets: lines that each end with CRLF, without an empty line.
+/// Fields out of their bytes: lines that each end with CRLF, without an empty line.
 ///
 /// ```
 /// let headers = degu_misc::parse_headers(b"Accept: */*\r\nx-n: 1\r\n")?;
@@ -58,7 +58,7 @@ where
 ///
 /// # Errors
 ///
-/// What is wrong with them, the offset counted from the first octet: a malformed field, a last line without its CRLF, or
+/// What is wrong with them, the offset counted from the first byte: a malformed field, a last line without its CRLF, or
 /// an empty line, behind which nothing would be read ([`Fault::LineEnd`]).
 pub fn parse_headers(octets: &[u8]) -> Result<Headers, RemoteError> {
     // The head of some request: then every field is judged as one of a head.

@@ -29,7 +29,7 @@ use tempfile::TempDir;
 ///
 /// # Panics
 ///
-/// Every method does, if the folder can not be written or read: in a test there is nothing else to do about it.
+/// Every method does, if the folder cannot be written or read: in a test there is nothing else to do about it.
 #[derive(Debug)]
 pub struct TempPki {
     folder: TempDir,

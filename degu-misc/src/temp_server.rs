@@ -18,7 +18,7 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// If the address can not be bound: in a test there is nothing else to do about it.
+    /// If the address cannot be bound: in a test there is nothing else to do about it.
     pub fn new(address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(Server::options().workers(1), address, app)
     }
@@ -27,7 +27,7 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// If the address can not be bound.
+    /// If the address cannot be bound.
     pub fn with_options(options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let address = address.into();
         let started = options.bind(address.clone(), app).and_then(Server::spawn);

@@ -35,7 +35,7 @@ impl TempSSLServer {
     ///
     /// # Panics
     ///
-    /// If the address can not be bound: in a test there is nothing else to do about it.
+    /// If the address cannot be bound: in a test there is nothing else to do about it.
     pub fn new(pki: &TempPki, address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(pki, Server::options().workers(1), address, app)
     }
@@ -44,7 +44,7 @@ impl TempSSLServer {
     ///
     /// # Panics
     ///
-    /// If the address can not be bound.
+    /// If the address cannot be bound.
     pub fn with_options(pki: &TempPki, options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let tls = pki.server_tls();
         let server = TempServer::with_options(options.tls(tls.clone()), address, app);

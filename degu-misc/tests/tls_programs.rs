@@ -26,7 +26,7 @@ fn link_local() -> Option<String> {
         let &[address, index, _, "20", _, _] = &fields[..] else { return None };
         let address = Ipv6Addr::from(u128::from_str_radix(address, 16).ok()?);
         let index = u32::from_str_radix(index, 16).ok()?;
-        // One that is not in use yet, or whose interface is down, can not be bound.
+        // One that is not in use yet, or whose interface is down, cannot be bound.
         TcpListener::bind(SocketAddrV6::new(address, 0, 0, index)).ok()?;
         Some(format!("[{address}%{index}]:0"))
     })

@@ -70,7 +70,7 @@ impl Admission {
                 Err(error) => {
                     // It may go on for long: one line for all of it.
                     if !std::mem::replace(&mut failing, true) {
-                        tracing::warn!(%error, "can not accept connections for now");
+                        tracing::warn!(%error, "cannot accept connections for now");
                     }
                     tokio::time::sleep(REST).await;
                 }

@@ -76,7 +76,7 @@ impl Alarm {
         }
     }
 
-    /// Notes that the connection can not be spared.
+    /// Notes that the connection cannot be spared.
     pub(crate) fn work(&self) {
         self.rest.store(0, Relaxed);
     }
@@ -93,7 +93,7 @@ impl Alarm {
         self.rest.load(Relaxed) != 0
     }
 
-    /// Returns the connection's rank in this second of its worker, unless it can not be spared or is asked already.
+    /// Returns the connection's rank in this second of its worker, unless it cannot be spared or is asked already.
     pub(crate) fn rank(&self, second: u32) -> Option<Rank> {
         let rest = self.rest.load(Relaxed);
         let (spare, since, turn) = (rest >> 62, (rest >> 32) as u32 & 0x3fff_ffff, rest as u32);

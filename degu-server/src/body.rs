@@ -1,6 +1,6 @@
 //! Response bodies out of files, readers and streams, none of which need be `Send`.
 //!
-//! Octets at hand and chunks out of an async function need none of this: see [`Body`].
+//! Bytes at hand and chunks out of an async function need none of this: see [`Body`].
 
 use std::io;
 use std::pin::pin;
@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 /// How much is read from a reader at once.
 const PIECE: usize = 64 * 1024;
 
-/// So many octets from a reader, for a content-length. A reader that has fewer cuts the response, and what the peer
+/// So many bytes from a reader, for a content-length. A reader that has fewer cuts the response, and what the peer
 /// gets does not look whole; what it has beyond them is not read.
 ///
 /// ```
@@ -49,13 +49,13 @@ pub fn from_reader(length: u64, reader: impl AsyncRead + 'static) -> Body {
 ///
 /// # Errors
 ///
-/// The length or the position of the file can not be found out.
+/// The length or the position of the file cannot be found out.
 pub async fn from_file(mut file: File) -> io::Result<Body> {
     let length = file.metadata().await?.len().saturating_sub(file.stream_position().await?);
     Ok(from_reader(length, file))
 }
 
-/// So many octets from a stream of pieces, for a content-length. Fewer cut the response, and so does a
+/// So many bytes from a stream of pieces, for a content-length. Fewer cut the response, and so does a
 /// piece that goes beyond them; when the length is reached, the stream is not asked for more.
 pub fn from_stream<E: Into<BoxError>>(length: u64, pieces: impl Stream<Item = Result<Bytes, E>> + 'static) -> Body {
     let mut pieces = Box::pin(pieces);

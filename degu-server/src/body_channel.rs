@@ -19,7 +19,7 @@ use degu_wire::{Part, RemoteError};
 
 use crate::options::Progress;
 
-/// Why the body of a request can not be read.
+/// Why the body of a request cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {

@@ -80,7 +80,7 @@ impl<A: App> Dispatcher<A> {
                 Ok(std::future::ready(()))
             });
             if let Err(error) = ended {
-                tracing::warn!(%error, "can not start another worker");
+                tracing::warn!(%error, "cannot start another worker");
             }
         });
         match (thread, start.recv()) {

@@ -46,7 +46,7 @@ pub struct Incoming {
     framing: Framing,
     /// The longest chunk that [`next_chunk`](Self::next_chunk) puts together.
     max_chunk: usize,
-    /// Octets of a length, or of the chunk that is being read, that are still to come.
+    /// Bytes of a length, or of the chunk that is being read, that are still to come.
     left: u64,
     ended: bool,
     kept: Option<Box<Kept>>,
@@ -142,7 +142,7 @@ impl Incoming {
         }
     }
 
-    /// The rest of the body, up to `limit` octets.
+    /// The rest of the body, up to `limit` bytes.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Incoming {
         Err(self.refuse(Fault::BodyTooLarge))
     }
 
-    /// The next data, as it came: at least one octet, or `None` at the end. Where chunks begin and end does not show.
+    /// The next data, as it came: at least one byte, or `None` at the end. Where chunks begin and end does not show.
     ///
     /// # Errors
     ///
@@ -277,10 +277,10 @@ impl Incoming {
         poll_fn(|cx| read.0.poll_next(cx)).await
     }
 
-    /// Reads until what it keeps for whoever reads the body next takes so many octets of memory, or to the end. What is
+    /// Reads until what it keeps for whoever reads the body next takes so many bytes of memory, or to the end. What is
     /// wrong with that much of the body shows here, while the response can still say so.
     ///
-    /// A chunk takes some 80 octets beside its data and its extensions, so that of many small ones fewer are read.
+    /// A chunk takes some 80 bytes beside its data and its extensions, so that of many small ones fewer are read.
     ///
     /// # Errors
     ///
@@ -289,14 +289,14 @@ impl Incoming {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn read_ahead(&mut self, octets: usize) -> Result<(), BodyError> {
+    pub async fn read_ahead(&mut self, bytes: usize) -> Result<(), BodyError> {
         // Nothing can be wrong with a length that is here already.
         if let Rest::Memory(_) = self.rest {
             return Ok(());
         }
         let read = Read(self);
         let mut kept: usize = read.0.kept().ahead.iter().map(memory_of).sum();
-        while kept < octets
+        while kept < bytes
             && let Rest::Channel(reader) = &read.0.rest
         {
             let Some(part) = poll_fn(|cx| reader.poll_part(cx)).await? else { break };
@@ -364,7 +364,7 @@ impl Incoming {
     }
 }
 
-/// What a part takes while it is kept: itself, what it shares of the octets that were received, and what was said of it.
+/// What a part takes while it is kept: itself, what it shares of the bytes that were received, and what was said of it.
 fn memory_of(part: &Part) -> usize {
     let said = match part {
         Part::Chunk { extensions, .. } => extensions.as_extensions().as_bytes().len(),
@@ -402,7 +402,7 @@ impl Source for Incoming {
 }
 
 /// The body as it comes, or what is left of it, to be sent on with the same framing. A short one that is here already is
-/// sent as octets at hand.
+/// sent as bytes at hand.
 impl From<Incoming> for LocalBody {
     fn from(mut body: Incoming) -> Self {
         match body.framing {

@@ -65,10 +65,10 @@
 //! | `DEBUG` | connection opened | `peer`: its address |
 //! | `INFO` where the peer was refused, `ERROR` where the app is at fault, otherwise `DEBUG` | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error; of a fault also `fault` and `offset` |
 //! | `INFO` | connection refused: all connections are busy | `peer` |
-//! | `WARN` | can not accept connections for now | `error`, such as no descriptors left; once until it is over |
-//! | `WARN` | can not wait for a connection | `error` of the runtime; the connection is closed |
-//! | `WARN` | can not start another worker | `error`; those that run take its connections |
-//! | `WARN` | a request can not be passed on | `behind`: the proxy's target, `error` |
+//! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; once until it is over |
+//! | `WARN` | cannot wait for a connection | `error` of the runtime; the connection is closed |
+//! | `WARN` | cannot start another worker | `error`; those that run take its connections |
+//! | `WARN` | a request cannot be passed on | `behind`: the proxy's target, `error` |
 //!
 //! Of the lines at `INFO` ten are written at once, and one each second after that: `held_back` says how many were not. The
 //! others are written at `DEBUG`.

@@ -158,7 +158,7 @@ impl Options {
         self
     }
 
-    /// The time for a whole head, from its first octet: not for a read, since a client that drips an octet now and then
+    /// The time for a whole head, from its first byte: not for a read, since a client that drips a byte now and then
     /// would never be late. Then it gets 408. Default: 10 s, in which the slowest link delivers 32 KiB.
     #[must_use]
     pub fn head_deadline(mut self, deadline: Option<Duration>) -> Self {
@@ -174,15 +174,15 @@ impl Options {
         self
     }
 
-    /// How slowly a request's body may come, and a response may be taken: `octets` in every `window`, where only time
+    /// How slowly a request's body may come, and a response may be taken: `bytes` in every `window`, where only time
     /// counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Windows follow
     /// each other, so a peer that falls silent after enough in one is found out at the end of the next: two windows later
     /// at most, each late by up to a second. Default: 20 KiB in 20 s, which is slower than any line that is alive, and bounds what a stalled peer costs.
     ///
     /// A handler can set another pace for the body of its request: [`Incoming::set_progress`](crate::Incoming::set_progress).
     #[must_use]
-    pub fn progress(mut self, octets: u64, window: Option<Duration>) -> Self {
-        self.deadlines.progress = Progress::new(octets, window);
+    pub fn progress(mut self, bytes: u64, window: Option<Duration>) -> Self {
+        self.deadlines.progress = Progress::new(bytes, window);
         self
     }
 
@@ -285,7 +285,7 @@ impl Options {
     }
 
     /// Lets requests with these methods reach the app, in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS.
-    /// All others get 501. CONNECT and TRACE can not be listed: both are about the connection, which is not the app's.
+    /// All others get 501. CONNECT and TRACE cannot be listed: both are about the connection, which is not the app's.
     ///
     /// Default: none, so that an app need not think of methods that it has never heard of.
     #[must_use]

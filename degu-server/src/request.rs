@@ -24,7 +24,7 @@ pub(crate) type Components<'r> = SmallVec<[&'r str; 8]>;
 ///     Ok(match (request.method(), request.path()) {
 ///         (Method::Put, ["notes", name]) => {
 ///             let text = request.body.read_all(64 * 1024).await?;
-///             (200, "OK", format!("{} octets for {name}", text.len())).into_response()
+///             (200, "OK", format!("{} bytes for {name}", text.len())).into_response()
 ///         }
 ///         _ => (404, "Not Found", ()).into_response(),
 ///     })
@@ -107,7 +107,7 @@ impl<'r> Request<'r> {
         self.head.is_http10()
     }
 
-    /// The head and the body in one value that borrows nothing, for a task of its own. The head shares the octets that
+    /// The head and the body in one value that borrows nothing, for a task of its own. The head shares the bytes that
     /// were received.
     pub fn into_owned(self) -> OwnedRequest {
         OwnedRequest { head: self.head.clone(), shifted: self.shifted, body: self.body }
@@ -185,7 +185,7 @@ pub(crate) fn components(path: &str) -> Components<'_> {
 /// Appends the components of a path, to what lies where it stays: they are large to move.
 pub(crate) fn split_path<'p>(path: &'p str, components: &mut Components<'p>) {
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
-    // A search for an octet: components are too short for the machinery of a search for a character.
+    // A search for a byte: components are too short for the machinery of a search for a character.
     while let Some(end) = rest.bytes().position(|octet| octet == b'/') {
         components.push(&rest[..end]);
         rest = &rest[end + 1..];

@@ -82,7 +82,7 @@ impl fmt::Debug for Response {
 
 /// What an app may return.
 ///
-/// A [`Response`]; the tuples `(status, reason, body)` and `(status, reason, headers, body)`; text or octets, for 200 OK
+/// A [`Response`]; the tuples `(status, reason, body)` and `(status, reason, headers, body)`; text or bytes, for 200 OK
 /// with that body; `()`, for 200 OK without one; and a `Result` of any of these, whose error means that the
 /// [app failed](Response::failed).
 pub trait IntoResponse {
@@ -103,7 +103,7 @@ impl<R: Into<Reason>, B: Into<LocalBody>> IntoResponse for (u16, R, B) {
     }
 }
 
-/// Headers that can not be sent are a failure of the app.
+/// Headers that cannot be sent are a failure of the app.
 impl<R: Into<Reason>, H: TryInto<Headers, Error: Into<BoxError>>, B: Into<LocalBody>> IntoResponse for (u16, R, H, B) {
     fn into_response(self) -> Response {
         let (status, reason, headers, body) = self;

@@ -135,15 +135,15 @@ pub struct Stats {
     pub refused: u64,
     /// Requests that reached the app.
     pub requests: u64,
-    /// Octets that were received. Those of a connection count when its next request comes, and when it ends.
+    /// Bytes that were received. Those of a connection count when its next request comes, and when it ends.
     pub received: u64,
-    /// Octets that were sent, counted as those that were received.
+    /// Bytes that were sent, counted as those that were received.
     pub sent: u64,
     /// Connections that ended because the peer, or the app, was too slow.
     pub deadlines: u64,
     /// Connections whose peer went away in the middle of an exchange.
     pub gone: u64,
-    /// Connections that ended because the app failed, panicked, or answered with what can not be sent.
+    /// Connections that ended because the app failed, panicked, or answered with what cannot be sent.
     pub failures: u64,
     /// TLS handshakes that failed: the peer was refused, refused us, or could not come to terms with us.
     pub handshake_failures: u64,

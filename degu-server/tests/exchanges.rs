@@ -163,11 +163,11 @@ fn faults_get_their_status_and_the_connection_ends() {
     let server = Running::new(Address::IPV6_LOOPBACK, echo);
     for (octets, status, why) in [
         ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request", "a request without Host"),
-        ("\x16\x03\x01", "400 Bad Request", "octets that begin no HTTP message"),
+        ("\x16\x03\x01", "400 Bad Request", "bytes that do not begin an HTTP message"),
         (
             "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n",
             "417 Expectation Failed",
-            "an expectation that can not be met (at octet 33)",
+            "an expectation that cannot be met (at byte 33)",
         ),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",

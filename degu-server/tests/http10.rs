@@ -119,7 +119,7 @@ fn a_request_without_host_has_no_authority() {
 #[test]
 fn where_it_is_off_it_gets_505() {
     let server = Running::with(Server::options().workers(1).allow_http10(false), TCP, app);
-    let why = "an HTTP version that is not supported (at octet 6)";
+    let why = "an HTTP version that is not supported (at byte 6)";
     let refused = server.ask("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
     assert_eq!(refused, refusal("505 HTTP Version Not Supported", why));
 }

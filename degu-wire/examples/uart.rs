@@ -157,7 +157,7 @@ fn receive<U: Read>(uart: &mut U, memory: &mut Memory, len: &mut usize) -> Resul
     Ok(read)
 }
 
-/// A line that gives seven octets at a time, as the FIFO of a UART does, and remembers what was written.
+/// A line that gives seven bytes at a time, as the FIFO of a UART does, and remembers what was written.
 struct Line {
     input: &'static [u8],
     output: Vec<u8>,
@@ -198,7 +198,7 @@ fn main() {
     let Ok(()) = serve(&mut line, &mut Memory::new());
 
     let output = String::from_utf8_lossy(&line.output);
-    println!("{output}\n\nall of it in {} octets of memory", size_of::<Memory>());
+    println!("{output}\n\nall of it in {} bytes of memory", size_of::<Memory>());
     for expected in ["204 No Content", "hello", "good, bye", "400 Bad Request"] {
         assert!(output.contains(expected), "{expected:?} was not answered");
     }

@@ -59,7 +59,7 @@ impl fmt::Display for RemoteError {
 
 /// Writes what is wrong, and where, if that is a single byte.
 pub(crate) fn write_at(f: &mut fmt::Formatter<'_>, fault: &str, offset: u32) -> fmt::Result {
-    if offset > 0 { write!(f, "{fault} (at octet {offset})") } else { f.write_str(fault) }
+    if offset > 0 { write!(f, "{fault} (at byte {offset})") } else { f.write_str(fault) }
 }
 
 impl core::error::Error for RemoteError {}
@@ -75,7 +75,7 @@ macro_rules! explained {
         }
 
         impl $name {
-            /// All of them, for tables and metrics.
+            /// All variants, for tables and metrics.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// Returns what is wrong, and what to do about it.
@@ -119,15 +119,15 @@ explained! {
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
         /// Bytes before a request that are neither a method nor an empty line (RFC 9112 §2.2).
-        LeadingOctets "octets that begin no HTTP message",
+        LeadingOctets "bytes that do not begin an HTTP message",
         /// A field name is empty, or has a byte that is not of a token, such as a space before the colon (RFC 9112 §5.1).
         FieldName "a malformed field name",
         /// A field value has a control character (RFC 9110 §5.5).
         FieldValue "a field value with a control character",
         /// A field line is folded (RFC 9112 §5.2).
         ObsFold "a folded field line",
-        /// A field that may stand only once is repeated.
-        Repeated "a field twice that may stand once",
+        /// A field that must be unique is there twice (RFC 9110 §5.3).
+        Repeated "a field twice that must be unique",
         /// A request has no Host (RFC 9112 §3.2).
         HostMissing "a request without Host",
         /// Host is not `uri-host [":" port]` (RFC 9112 §3.2).
@@ -143,7 +143,7 @@ explained! {
         /// Transfer-Encoding in a message of HTTP/1.0, or in a response that has no body (RFC 9112 §6.1).
         TransferEncoding "Transfer-Encoding where it is not allowed",
         /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
-        Expectation "an expectation that can not be met",
+        Expectation "an expectation that cannot be met",
         /// The head is longer than `Limits::max_head` (RFC 6585 §5).
         HeadTooLarge "a head over the limit",
         /// More fields than `Limits::max_fields` (RFC 6585 §5).
@@ -173,13 +173,14 @@ explained! {
         /// The connection ended instead of a response: not one byte of it came.
         NoResponse "nothing before it closed",
         /// Bytes on a connection that is between two exchanges, or after the end of its last one.
-        UnaskedOctets "octets that nobody asked for",
+        UnaskedOctets "unsolicited bytes",
         /// More interim responses than `Limits::max_interim`.
         TooManyInterim "more interim responses than the limit",
-        /// 101 Switching Protocols, which nobody asked for (RFC 9110 §15.2.2).
-        UnexpectedUpgrade "101 although no upgrade was asked for",
-        /// 206 Partial Content, which nobody asked for (RFC 9110 §15.3.7).
-        UnexpectedPartial "206 although no range was asked for",
+        /// 101 Switching Protocols without an offer, before the request was sent whole, or for another protocol than the one that was
+        /// offered (RFC 9110 §7.8).
+        UnexpectedUpgrade "101 that accepts no protocol that was offered",
+        /// 206 Partial Content for a request without a range (RFC 9110 §15.3.7).
+        UnexpectedPartial "206 although no range was requested",
         /// The Content-Range of a 206 is missing, malformed, or says another length than the body has (RFC 9110 §14.4).
         ContentRange "a 206 whose Content-Range is missing, malformed, or not the length of its body",
     }
@@ -200,9 +201,9 @@ impl Fault {
 }
 
 explained! {
-    /// Our own side asked for something that cannot be sent. Nothing of what was refused has been written.
+    /// The caller asked for something that cannot be sent. Nothing of what was refused has been written.
     pub enum LocalError {
-        /// The method is not a token (RFC 9110 §9.1), or is CONNECT, for which nobody here builds a tunnel.
+        /// The method is not a token (RFC 9110 §9.1), or is CONNECT, which the codec does not implement.
         Method "the method is not a token, or is CONNECT, which is not implemented",
         /// The request target is not in a form of RFC 9112 §3.2, or has a byte that is not visible ASCII.
         Target "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
@@ -215,7 +216,7 @@ explained! {
         /// A field value has a control character, or whitespace around it (RFC 9110 §5.5).
         FieldValue "a field value has a control character or whitespace at an end",
         /// The fields together do not fit into a head (65,535 bytes).
-        HeadTooLarge "the head is over 65,535 octets",
+        HeadTooLarge "the head is over 65,535 bytes",
         /// A field that must be unique is there twice (RFC 9110 §5.3).
         FieldRepeated "the field must be unique, and is there twice",
         /// A field that the library writes itself, and that says something else: where the body ends, or what becomes of the
@@ -230,11 +231,11 @@ explained! {
         /// A body with this status or method, which have none (RFC 9112 §6.3).
         BodyNotAllowed "this status or method allows no body",
         /// The body has more bytes than it announced.
-        BodyTooLong "the body has more octets than it announced",
+        BodyTooLong "the body has more bytes than it announced",
         /// The body ended before the length that it announced.
         BodyTooShort "the body ended before the length that it announced",
         /// A chunk has more or fewer bytes than its announced size.
-        ChunkLength "a chunk has more or fewer octets than its size",
+        ChunkLength "a chunk has more or fewer bytes than its size",
         /// The request did not offer this protocol, so the connection cannot switch to it (RFC 9110 §7.8).
         NotOffered "the request did not offer to switch to this protocol",
         /// The buffer of the caller is too small for what is to be encoded.
@@ -246,7 +247,7 @@ explained! {
 
 impl core::error::Error for LocalError {}
 
-/// So that conversions which cannot fail stand beside those that can.
+/// Lets conversions that cannot fail stand next to those that can.
 impl From<core::convert::Infallible> for LocalError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}

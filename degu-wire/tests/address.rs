@@ -150,6 +150,6 @@ mod unix {
     fn an_error_becomes_one_of_the_system() {
         let error = std::io::Error::from("unix:".parse::<Address>().unwrap_err());
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
-        assert_eq!(error.to_string(), "the path of the Unix socket is empty (at octet 5)");
+        assert_eq!(error.to_string(), "the path of the Unix socket is empty (at byte 5)");
     }
 }

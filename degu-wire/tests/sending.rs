@@ -1,4 +1,4 @@
-//! What an application can not make the encoders and the machines send in a head: each try is a [`LocalError`], and nothing of it
+//! What an application cannot make the encoders and the machines send in a head: each try is a [`LocalError`], and nothing of it
 //! is written.
 
 use core::task::Poll;

@@ -1,4 +1,4 @@
-//! What an application can not make the encoders and the machines send in a body: each try is a [`LocalError`], and
+//! What an application cannot make the encoders and the machines send in a body: each try is a [`LocalError`], and
 //! nothing of it is written.
 
 use std::task::Poll;
@@ -38,7 +38,7 @@ fn extensions_are_tokens_with_values_without_controls() {
     refused(Chunk::new("x").with_extension("a", "y".repeat(4096)).into());
 }
 
-/// Sends a chunk that can not be, and then one that can.
+/// Sends a chunk that cannot be, and then one that can.
 fn refused(part: Part) {
     let mut client = begin(Content::Chunked);
     let shown = format!("{part:?}");

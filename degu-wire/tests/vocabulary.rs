@@ -29,7 +29,7 @@ fn every_fault_has_a_text_and_a_status() {
         assert!(!reason_phrase(fault.status()).is_empty());
         let error: &dyn Error = &RemoteError::new(fault);
         assert_eq!(error.to_string(), fault.to_string());
-        assert_eq!(RemoteError::at(fault, 7).to_string(), format!("{} (at octet 7)", fault.explain()));
+        assert_eq!(RemoteError::at(fault, 7).to_string(), format!("{} (at byte 7)", fault.explain()));
     }
 }
 
@@ -195,10 +195,10 @@ fn bodies_know_their_length_and_do_not_show_their_content() {
     let bodies: [(Body, _, _); 7] = [
         (().into(), Some(0), "no body"),
         (Body::default(), Some(0), "no body"),
-        ("hello".into(), Some(5), "5 octets"),
-        (String::from("hello!").into(), Some(6), "6 octets"),
-        (b"".into(), Some(0), "0 octets"),
-        (Body::from_source(7, source()), Some(7), "7 octets from a source"),
+        ("hello".into(), Some(5), "5 bytes"),
+        (String::from("hello!").into(), Some(6), "6 bytes"),
+        (b"".into(), Some(0), "0 bytes"),
+        (Body::from_source(7, source()), Some(7), "7 bytes from a source"),
         (Body::from_chunks(source()), None, "chunks from a source"),
     ];
     for (body, length, shown) in bodies {

@@ -142,7 +142,7 @@ pub fn read_requests(mut wire: &[u8]) -> usize {
     while !wire.is_empty() {
         let mut slots = [FieldSpan::EMPTY; FIELDS];
         let head = match parse_request(wire, &mut slots, &WIDE) {
-            // It is for the server to say that it can not do what was asked.
+            // It is for the server to say that it cannot do what was asked.
             Err(error) if error.fault == Fault::Expectation => return requests + 1,
             head => head.expect("what is sent can be read").expect("heads are written whole"),
         };

@@ -357,7 +357,7 @@ fn errors_say_in_a_line_what_happened_and_by_whose_fault() {
     assert_eq!(
         lines,
         [
-            "the server sent a malformed field name (at octet 18), while the response was awaited",
+            "the server sent a malformed field name (at byte 18), while the response was awaited",
             "the server sent only a part of a body before it closed, while the response's body was read",
             "the server sent nothing before it closed, while the response was awaited",
             "the request cannot be sent: the request target must be an absolute path, an http(s) URI or `*`, in visible \

@@ -1,4 +1,4 @@
-//! What a response owes that its type can not say.
+//! What a response owes that its type cannot say.
 
 use std::fmt;
 

@@ -37,7 +37,7 @@ pub(crate) enum CloseReason {
     Panic,
     /// The app's body failed, after the head of its response had gone out.
     Body(BoxError),
-    /// The app's response can not be sent.
+    /// The app's response cannot be sent.
     Response(LocalError),
     /// The server stops.
     Shutdown,
@@ -142,7 +142,7 @@ impl CloseReason {
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",
             Self::Body(_) => "the body of a response failed",
-            Self::Response(_) => "a response can not be sent",
+            Self::Response(_) => "a response cannot be sent",
             Self::Shutdown => "the server stops",
             Self::Room => "idle, and closed to make room for another connection",
             #[cfg(feature = "hyper")]

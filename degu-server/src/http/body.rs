@@ -46,7 +46,7 @@ impl<S: Source + ?Sized> Body for HttpBody<S> {
 
     /// # Errors
     ///
-    /// What its source says, or it gave fewer or more octets than its length.
+    /// What its source says, or it gave fewer or more bytes than its length.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = self.0.poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -126,7 +126,7 @@ where
     }
     let mut body = Box::pin(body);
     let mut left = length;
-    // Behind the last octets of a length nobody asks any more: they wait until it is known that no trailers follow.
+    // Behind the last bytes of a length nobody asks any more: they wait until it is known that no trailers follow.
     let mut held: Option<Bytes> = None;
     let mut ended = false;
     let source = move |cx: &mut Context<'_>| {

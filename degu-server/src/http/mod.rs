@@ -57,7 +57,7 @@ where
 impl<'r> Request<'r> {
     /// The request in the types of the crate `http`, with what has been shifted to the mount back in its path.
     ///
-    /// Its body belongs to this connection and can not cross threads.
+    /// Its body belongs to this connection and cannot cross threads.
     ///
     /// # Errors
     ///
@@ -78,7 +78,7 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// The [failure](Self::failure) of the app, or a status or a field that can not be sent.
+    /// The [failure](Self::failure) of the app, or a status or a field that cannot be sent.
     pub fn into_http(mut self) -> Result<http::Response<HttpBody>, BoxError> {
         if let Some(failure) = self.take_failure() {
             return Err(failure);
@@ -89,7 +89,7 @@ impl Response {
     }
 }
 
-/// A response whose fields can not be sent is a failure of the app. What its headers say of the connection is left out, but
+/// A response whose fields cannot be sent is a failure of the app. What its headers say of the connection is left out, but
 /// for `close`.
 impl<B> IntoResponse for http::Response<B>
 where

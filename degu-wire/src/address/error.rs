@@ -11,7 +11,7 @@ use crate::error::{explained, write_at};
 ///
 /// let error = "127.0.0.1:http".parse::<Address>().unwrap_err();
 /// assert_eq!((error.fault, error.offset), (AddressFault::Port, 10));
-/// assert_eq!(error.to_string(), "the port is not a number from 0 to 65535 (at octet 10)");
+/// assert_eq!(error.to_string(), "the port is not a number from 0 to 65535 (at byte 10)");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -46,9 +46,9 @@ explained! {
         /// A host name has a character that is not a letter, a digit, a hyphen, an underscore or a dot.
         HostCharacter "a host name has a character that is not a letter, digit, hyphen, underscore or dot",
         /// A label of a host name is empty, over 63 bytes, or has a hyphen at an end.
-        HostLabel "a label of a host name is empty, over 63 octets, or has a hyphen at an end",
+        HostLabel "a label of a host name is empty, over 63 bytes, or has a hyphen at an end",
         /// A host name is over 253 bytes.
-        HostTooLong "the host name is over 253 octets",
+        HostTooLong "the host name is over 253 bytes",
         /// The host name `unix`, which would read as a Unix socket.
         HostReserved "the host name `unix` is written `unix.`, to tell it from a Unix socket",
         /// The path of a Unix socket is empty.
@@ -56,11 +56,11 @@ explained! {
         /// The path of a Unix socket has a NUL.
         PathNul "the path of the Unix socket has a NUL",
         /// The path of a Unix socket is over what the system has room for: 107 bytes on Linux.
-        PathTooLong "the path of the Unix socket is longer than the system takes (107 octets on Linux)",
+        PathTooLong "the path of the Unix socket is longer than the system takes (107 bytes on Linux)",
         /// An abstract name is empty.
         AbstractEmpty "the abstract name is empty: the kernel's choice is `Address::ABSTRACT`",
         /// An abstract name is over 107 bytes.
-        AbstractTooLong "the abstract name is over 107 octets",
+        AbstractTooLong "the abstract name is over 107 bytes",
         /// `%` is not followed by two hexadecimal digits.
         Escape "`%` is not followed by two hexadecimal digits",
         /// A control character that is not percent-encoded.

@@ -258,6 +258,6 @@ fn socket_addresses_convert() {
 #[test]
 fn every_message_is_a_clause_and_shows_where() {
     let error = "a..b:80".parse::<Address>().unwrap_err();
-    assert_eq!(error.to_string(), format!("{} (at octet 2)", Fault::HostLabel));
+    assert_eq!(error.to_string(), format!("{} (at byte 2)", Fault::HostLabel));
     assert_eq!(AddressError::from(Fault::Empty).to_string(), "the address is empty");
 }

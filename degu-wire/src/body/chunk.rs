@@ -139,7 +139,7 @@ impl fmt::Display for ChunkExtensions {
 impl fmt::Debug for ChunkExtensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.poisoned {
-            true => f.write_str("ChunkExtensions(can not be sent)"),
+            true => f.write_str("ChunkExtensions(cannot be sent)"),
             false => self.as_extensions().fmt(f),
         }
     }

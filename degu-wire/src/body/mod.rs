@@ -159,8 +159,8 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("no body"),
-            Self::Bytes(bytes) => write!(f, "{} octets", bytes.len()),
-            Self::Length(length) => write!(f, "{length} octets from a source"),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            Self::Length(length) => write!(f, "{length} bytes from a source"),
             Self::Chunked => f.write_str("chunks from a source"),
         }
     }

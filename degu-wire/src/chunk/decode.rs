@@ -31,7 +31,7 @@ const MAX_DIGITS: usize = 16;
 ///         Some(Event::Data(data)) => body.extend_from_slice(data),
 ///         Some(Event::LastChunk { .. }) => {}
 ///         Some(Event::End { trailers }) => assert_eq!(trailers, b"Digest: x\r\n"),
-///         None => unreachable!("more octets would be read from the connection here"),
+///         None => unreachable!("more bytes would be read from the connection here"),
 ///     }
 /// }
 /// assert_eq!(body, b"hello");
