@@ -21,7 +21,7 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RemoteError {
-    /// What is wrong.
+    /// The fault.
     pub fault: Fault,
     /// The offset of the offending byte, counted from the first byte of the element that was being read (the head,
     /// the chunk line, the trailer section); 0 where no single byte is at fault.
@@ -29,17 +29,17 @@ pub struct RemoteError {
 }
 
 impl RemoteError {
-    /// A fault that no single byte stands for.
+    /// Returns a fault that no single byte stands for.
     pub const fn new(fault: Fault) -> Self {
         Self { fault, offset: 0 }
     }
 
-    /// A fault at a byte of the element that is being read.
+    /// Returns a fault at a byte of the element that is being read.
     pub const fn at(fault: Fault, offset: usize) -> Self {
         Self { fault, offset: offset as u32 }
     }
 
-    /// The status a server answers this with: 400, or what [`Fault`] says.
+    /// Returns the status a server answers this with: 400, or what [`Fault`] says.
     pub const fn status(self) -> u16 {
         self.fault.status()
     }
@@ -96,13 +96,14 @@ macro_rules! explained {
 pub(crate) use explained;
 
 explained! {
-    /// What a peer can do wrong. Each text is a clause that follows "the peer sent" or stands alone in a log line.
+    /// The faults of a peer. Each text is a clause that follows "the peer sent" or stands alone in a log line.
     pub enum Fault {
         /// The method is empty or has a byte that is not of a token (RFC 9110 §9.1).
         Method "a method that is not a token",
         /// A method that this server does not implement (RFC 9110 §9.1).
         MethodNotImplemented "a method that is not implemented",
-        /// The request target is empty, relative, in authority-form, or has a byte that is not visible ASCII (RFC 9112 §3.2).
+        /// The request target is empty, relative, in authority-form, or has a byte that is not visible ASCII (RFC 9112
+        /// §3.2).
         Target "a malformed request target",
         /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
         TargetFragment "a request target with a fragment",
@@ -176,8 +177,8 @@ explained! {
         UnaskedOctets "unsolicited bytes",
         /// More interim responses than `Limits::max_interim`.
         TooManyInterim "more interim responses than the limit",
-        /// 101 Switching Protocols without an offer, before the request was sent whole, or for another protocol than the one that was
-        /// offered (RFC 9110 §7.8).
+        /// 101 Switching Protocols without an offer, before the request was sent whole, or for another protocol than
+        /// the one that was offered (RFC 9110 §7.8).
         UnexpectedUpgrade "101 that accepts no protocol that was offered",
         /// 206 Partial Content for a request without a range (RFC 9110 §15.3.7).
         UnexpectedPartial "206 although no range was requested",

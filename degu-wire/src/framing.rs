@@ -1,6 +1,6 @@
 //! Where a message's body ends.
 
-/// How the end of a body is found (RFC 9112 §6.3).
+/// The way in which the end of a body is found (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Framing {
     /// There is no body, and no field that describes one.

@@ -38,7 +38,7 @@ pub(crate) struct Lines {
 }
 
 impl Headers {
-    /// No fields.
+    /// Returns headers without a field.
     pub const fn new() -> Self {
         Self(None)
     }
@@ -51,7 +51,7 @@ impl Headers {
         self.0.as_ref().map_or((&[], &[]), |lines| (&lines.text, &lines.spans))
     }
 
-    /// How many field lines there are.
+    /// Returns how many field lines there are.
     pub fn len(&self) -> usize {
         self.parts().1.len()
     }
@@ -67,17 +67,17 @@ impl Headers {
         self.get_bytes(name).is_some()
     }
 
-    /// The first value of this name, if it is UTF-8.
+    /// Returns the first value of this name, if it is UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
         core::str::from_utf8(self.get_bytes(name)?).ok()
     }
 
-    /// The first value of this name, as bytes.
+    /// Returns the first value of this name, as bytes.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
         self.get_all(name).next()
     }
 
-    /// Every value of this name, in their order.
+    /// Returns the values of this name, in their order.
     pub fn get_all<'h>(&'h self, name: &str) -> impl Iterator<Item = &'h [u8]> {
         let (text, spans) = self.parts();
         spans.iter().filter(move |span| span.is_named(text, name)).map(move |span| span.value(text))
@@ -97,7 +97,7 @@ impl Headers {
             .any(|found| found.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
     }
 
-    /// All fields, as they were sent or set.
+    /// Returns all fields, as they were sent or set.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &[u8])> + Clone {
         let (text, spans) = self.parts();
         spans.iter().map(move |span| (span.name(text), span.value(text)))
@@ -159,7 +159,7 @@ impl Headers {
         Ok((lines, span))
     }
 
-    /// The fields to change: a copy where they are shared.
+    /// Returns the fields to change: a copy where they are shared.
     fn own(&mut self) -> &mut Lines {
         let lines = self.0.get_or_insert_default();
         if Arc::get_mut(lines).is_none() {
@@ -373,7 +373,7 @@ impl From<FieldError> for LocalError {
     }
 }
 
-/// So that conversions which cannot fail stand next to those that can.
+/// Lets conversions that cannot fail stand next to those that can.
 impl From<core::convert::Infallible> for FieldError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}
@@ -387,7 +387,7 @@ impl From<core::convert::Infallible> for FieldError {
 pub struct Trailers(Headers);
 
 impl Trailers {
-    /// No trailer fields.
+    /// Returns trailers without a field.
     pub const fn new() -> Self {
         Self(Headers::new())
     }

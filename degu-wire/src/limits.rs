@@ -1,6 +1,6 @@
 //! Every bound of the codec, with its default and what others use.
 
-/// How much a peer may send, and the two switches that widen the grammar.
+/// The bounds of what a peer may send, and the two switches that widen the grammar.
 ///
 /// All sizes are in bytes. A limit that is exceeded is a [`RemoteError`](crate::RemoteError) that names it; nothing is
 /// truncated. The struct is plain data: take the default and change what differs. Later versions may have more fields, so
@@ -34,8 +34,8 @@ pub struct Limits {
     ///
     /// Default 128: a sequence number or a hash on every chunk costs nothing, for as long as the feed lives.
     pub free_extension: usize,
-    /// What a whole body may spend on extensions above [`free_extension`](Self::free_extension) a chunk. Every byte
-    /// of chunk data adds one to it, so that extensions can never be most of what is sent.
+    /// The bytes that a whole body may spend on extensions above [`free_extension`](Self::free_extension) a chunk.
+    /// Every byte of chunk data adds one to it, so that extensions can never be most of what is sent.
     ///
     /// Default 16 KiB (Go: 16 KiB of overhead in a body, Node: 16 KiB of extensions a chunk).
     pub extension_budget: usize,

@@ -41,7 +41,7 @@ pub enum Method<'a> {
 }
 
 impl<'a> Method<'a> {
-    /// The method as it is sent.
+    /// Returns the method as it is sent.
     pub const fn as_str(self) -> &'a str {
         match self {
             Self::Get => "GET",
@@ -57,7 +57,7 @@ impl<'a> Method<'a> {
         }
     }
 
-    /// The method of this name, if it has a variant of its own.
+    /// Returns the method of this name, if it has a variant of its own.
     pub(crate) const fn known(name: &[u8]) -> Option<Method<'static>> {
         Some(match name {
             b"GET" => Method::Get,
@@ -73,7 +73,7 @@ impl<'a> Method<'a> {
         })
     }
 
-    /// The same method, as the variant of its own that it has.
+    /// Returns the same method, as the variant of its own that it has.
     #[inline]
     pub(crate) fn known_as(self) -> Self {
         if let Self::Extension(name) = self { Self::from(name) } else { self }

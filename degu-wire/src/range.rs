@@ -31,14 +31,14 @@ pub struct ByteRange(Spec);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Spec {
-    /// Where it starts, and where it stops, which is behind that.
+    /// The first byte, and the byte after the last.
     FromTo(u64, u64),
     From(u64),
     Suffix(u64),
 }
 
 impl ByteRange {
-    /// The bytes from `start` to before `stop`.
+    /// Returns the bytes from `start` to before `stop`.
     ///
     /// # Errors
     ///
@@ -47,17 +47,17 @@ impl ByteRange {
         if start < stop { Ok(Self(Spec::FromTo(start, stop))) } else { Err(RangeError::Empty) }
     }
 
-    /// The bytes from `start` to the end.
+    /// Returns the bytes from `start` to the end.
     pub const fn starting_at(start: u64) -> Self {
         Self(Spec::From(start))
     }
 
-    /// The last `len` bytes. None at all is a range in text, but one that no server can satisfy.
+    /// Returns the last `len` bytes. None at all is a range in text, but one that no server can satisfy.
     pub const fn suffix(len: u64) -> Self {
         Self(Spec::Suffix(len))
     }
 
-    /// The first byte, unless the range counts from the end.
+    /// Returns the first byte, unless the range counts from the end.
     pub const fn start(self) -> Option<u64> {
         match self.0 {
             Spec::FromTo(start, _) | Spec::From(start) => Some(start),
@@ -65,7 +65,7 @@ impl ByteRange {
         }
     }
 
-    /// The first byte after the range, if it is given.
+    /// Returns the first byte after the range, if it is given.
     pub const fn stop(self) -> Option<u64> {
         match self.0 {
             Spec::FromTo(_, stop) => Some(stop),
@@ -73,7 +73,7 @@ impl ByteRange {
         }
     }
 
-    /// The number of bytes counted from the end, if the range does.
+    /// Returns the number of bytes counted from the end, if the range does.
     pub const fn suffix_len(self) -> Option<u64> {
         match self.0 {
             Spec::Suffix(len) => Some(len),
@@ -81,7 +81,7 @@ impl ByteRange {
         }
     }
 
-    /// The bytes of a representation of `total` bytes that are meant, never none: what goes beyond its end is cut
+    /// Returns the bytes of a representation of `total` bytes that are meant, never none: what goes beyond its end is cut
     /// off. `None` if no byte is in the range (416, RFC 9110 §15.5.17); so always for an empty representation.
     pub fn resolve(self, total: u64) -> Option<Range<u64>> {
         let range = match self.0 {
@@ -92,7 +92,7 @@ impl ByteRange {
         (!range.is_empty()).then_some(range)
     }
 
-    /// What a server answers for a representation of `total` bytes: the Content-Range of a 206, or if the range can
+    /// Returns the answer of a server for a representation of `total` bytes: the Content-Range of a 206, or if the range can
     /// not be satisfied, that of a 416.
     pub fn content_range(self, total: u64) -> ContentRange {
         let part = self.resolve(total).map(|part| (part.start, part.end));
@@ -169,7 +169,7 @@ pub struct ContentRange {
 }
 
 impl ContentRange {
-    /// The bytes from `start` to before `stop`, of `total` or an unknown number.
+    /// Returns the bytes from `start` to before `stop`, of `total` or an unknown number.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ impl ContentRange {
         }
     }
 
-    /// No part of `total` bytes: what was asked for is not in them.
+    /// Returns the answer that no part of `total` bytes was meant.
     pub const fn unsatisfied(total: u64) -> Self {
         Self { part: None, total: Some(total) }
     }
@@ -241,7 +241,7 @@ impl fmt::Display for ContentRange {
 }
 
 explained! {
-    /// What is wrong with a range.
+    /// The faults of a range.
     pub enum RangeError {
         /// The unit is not `bytes`.
         Unit "the range unit is not `bytes`",
@@ -260,7 +260,7 @@ explained! {
 
 impl core::error::Error for RangeError {}
 
-/// What follows `bytes` and the separator.
+/// Returns what follows `bytes` and the separator.
 fn unit(value: &[u8], separator: u8) -> Result<&[u8], RangeError> {
     let (unit, rest) = split(value, separator).ok_or(RangeError::Syntax)?;
     if unit.eq_ignore_ascii_case(b"bytes") { Ok(rest) } else { Err(RangeError::Unit) }
@@ -271,13 +271,13 @@ fn split(octets: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     Some((&octets[..at], &octets[at + 1..]))
 }
 
-/// `1*DIGIT`
+/// Parses `1*DIGIT`.
 fn number(digits: &[u8]) -> Result<u64, RangeError> {
     let overflows = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     decimal(digits).ok_or(if overflows { RangeError::Overflow } else { RangeError::Syntax })
 }
 
-/// The number after that of a last byte.
+/// Returns the number after that of a last byte.
 fn after(last: &[u8]) -> Result<u64, RangeError> {
     number(last)?.checked_add(1).ok_or(RangeError::Overflow)
 }

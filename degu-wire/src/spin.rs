@@ -45,7 +45,8 @@ const FRUITLESS_LEVEL: u8 = 8;
 /// The back-off that contention reaches: 2¹³ - 1 waits, so that a lost time slice of some milliseconds in each is little.
 const CONTENDED_LEVEL: u8 = 13;
 
-/// How a driver waits for its next message: an option of the server and of both clients. Affects latency and CPU time only.
+/// The way in which a driver waits for its next message: an option of the server and of both clients. Affects latency
+/// and CPU time only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spin {

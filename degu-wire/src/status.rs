@@ -1,6 +1,6 @@
 //! Reason phrases.
 
-/// The reason phrase that RFC 9110 §15, RFC 6585 or RFC 8297 gives a status code; empty for others.
+/// Returns the reason phrase that RFC 9110 §15, RFC 6585 or RFC 8297 gives a status code; empty for others.
 ///
 /// ```
 /// assert_eq!(degu_wire::reason_phrase(404), "Not Found");

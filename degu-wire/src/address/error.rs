@@ -16,14 +16,14 @@ use crate::error::{explained, write_at};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AddressError {
-    /// What is wrong.
+    /// The fault.
     pub fault: AddressFault,
     /// The offset of the offending byte in what was given; 0 where no single byte is at fault.
     pub offset: u32,
 }
 
 explained! {
-    /// What can be wrong with an address.
+    /// The faults that an address can have.
     pub enum AddressFault {
         /// The text is empty.
         Empty "the address is empty",
@@ -39,7 +39,7 @@ explained! {
         Brackets "an IPv6 address stands in brackets before its port, as in `[::1]:80`",
         /// A host whose last label is a number, and that is not four decimal numbers from 0 to 255.
         Ipv4 "an IPv4 address is four decimal numbers from 0 to 255",
-        /// What stands in brackets is not an IPv6 address (RFC 4291 §2.2).
+        /// The text in brackets is not an IPv6 address (RFC 4291 §2.2).
         Ipv6 "the brackets hold no IPv6 address",
         /// The zone is neither an index of 32 bits, from 1 and without leading zeros, nor the name of an interface.
         Zone "the zone is neither the index nor the name of an interface",
@@ -83,12 +83,12 @@ explained! {
 }
 
 impl AddressError {
-    /// A fault at a byte. An offset past 32 bits is only ever that of an absurd input.
+    /// Returns a fault at a byte. An offset past 32 bits is only ever that of an absurd input.
     pub(super) fn at(fault: AddressFault, offset: usize) -> Self {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }
 
-    /// The same error in a text in which what was looked at begins `octets` later.
+    /// Returns the same error in a text in which the element that was parsed begins `octets` later.
     pub(super) fn shifted(self, octets: usize) -> Self {
         Self::at(self.fault, octets.saturating_add(self.offset as usize))
     }
@@ -108,7 +108,7 @@ impl fmt::Display for AddressError {
 
 impl core::error::Error for AddressError {}
 
-/// What a `bind` or `connect` of an unusable address reports.
+/// Converts to the error that `bind` or `connect` of an unusable address reports.
 #[cfg(feature = "std")]
 impl From<AddressError> for std::io::Error {
     fn from(error: AddressError) -> Self {

@@ -75,7 +75,7 @@ enum Repr {
     },
 }
 
-/// What an [`Address`] is, for those who open the socket: [`Address::kind`].
+/// The kinds of an [`Address`], for code that opens the socket: [`Address::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AddressKind<'a> {
@@ -144,7 +144,7 @@ impl Address {
         Self(Repr::Ip(SocketAddr::new(ip, 0), None))
     }
 
-    /// A Unix socket in the file system.
+    /// Returns the address of a Unix socket in the file system.
     ///
     /// The path is taken as it is. One that no socket can have is an error when the address is used, or at once by
     /// [`check`](Self::check): so a path put together at run time needs no second `?` on its way into a `bind`.
@@ -160,7 +160,7 @@ impl Address {
         Self(Repr::Path(path.as_ref().as_os_str().as_bytes().into()))
     }
 
-    /// A Unix socket in the file system, by the bytes of its path, where there is no `Path`.
+    /// Returns the address of a Unix socket in the file system, by the bytes of its path, where there is no `Path`.
     ///
     /// # Errors
     ///
@@ -170,7 +170,7 @@ impl Address {
         address.check().map(|()| address)
     }
 
-    /// A Unix socket in the abstract namespace of Linux. The name may hold any byte, NUL included.
+    /// Returns the address of a Unix socket in the abstract namespace of Linux. The name may hold any byte, NUL included.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Address {
         }
     }
 
-    /// An IPv6 address with a zone.
+    /// Returns the address of an IPv6 address with a zone.
     ///
     /// # Errors
     ///
@@ -199,7 +199,7 @@ impl Address {
         Ok(Self(Repr::Ip(SocketAddrV6::new(ip, port, 0, index).into(), name)))
     }
 
-    /// What the address is.
+    /// Returns the kind of the address.
     pub fn kind(&self) -> AddressKind<'_> {
         match &self.0 {
             Repr::Ip(SocketAddr::V4(address), _) => AddressKind::V4(*address),
@@ -245,7 +245,7 @@ impl Address {
         matches!(&self.0, Repr::Ip(address, _) if address.ip().is_unspecified())
     }
 
-    /// The IP address, if it is one.
+    /// Returns the IP address, if it is one.
     pub const fn ip(&self) -> Option<IpAddr> {
         match &self.0 {
             Repr::Ip(address, _) => Some(address.ip()),
@@ -253,7 +253,7 @@ impl Address {
         }
     }
 
-    /// The port; none for a Unix socket.
+    /// Returns the port; none for a Unix socket.
     pub const fn port(&self) -> Option<u16> {
         match &self.0 {
             Repr::Ip(address, _) => Some(address.port()),
@@ -262,7 +262,7 @@ impl Address {
         }
     }
 
-    /// The same address on another port. A Unix socket has none and stays as it is.
+    /// Returns the same address on another port. A Unix socket has none and stays as it is.
     ///
     /// ```
     /// use degu_wire::Address;
@@ -279,7 +279,7 @@ impl Address {
         self
     }
 
-    /// The path of a Unix socket, if it has one.
+    /// Returns the path of a Unix socket, if it has one.
     #[cfg(all(feature = "std", unix))]
     pub fn as_path(&self) -> Option<&std::path::Path> {
         use std::os::unix::ffi::OsStrExt;
@@ -289,8 +289,8 @@ impl Address {
         }
     }
 
-    /// Where a client goes that was given the address of a server: a wildcard address becomes the loopback of its
-    /// family, every other address stays what it is.
+    /// Returns the address that a client of a server at this address connects to: a wildcard address becomes the
+    /// loopback of its family, every other address stays what it is.
     ///
     /// ```
     /// use degu_wire::Address;

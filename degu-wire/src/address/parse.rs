@@ -48,8 +48,8 @@ impl FromStr for Address {
 }
 
 impl Address {
-    /// A host and a port. An IPv4 or IPv6 address, in or without brackets and with a zone if it has one, makes an IP
-    /// address; everything else is a DNS name.
+    /// Returns the address of a host and a port. An IPv4 or IPv6 address, in or without brackets and with a zone if it
+    /// has one, makes an IP address; everything else is a DNS name.
     ///
     /// A name is made of labels of 1 to 63 letters, digits, hyphens and underscores, without a hyphen at their ends
     /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 bytes in all, and may end with a dot. Names
@@ -88,12 +88,12 @@ impl Address {
     }
 }
 
-/// `1*DIGIT`: `u16::from_str` alone would take a sign.
+/// Parses `1*DIGIT`: `u16::from_str` alone would take a sign.
 fn port(digits: &str) -> Option<u16> {
     if digits.bytes().all(|octet| octet.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// What follows `unix:`.
+/// Parses what follows `unix:`.
 fn unix(text: &str) -> Result<Address, AddressError> {
     if let Some(name) = text.strip_prefix('@') {
         return match name {
@@ -139,7 +139,7 @@ fn name(name: &str) -> Result<(), AddressError> {
     Ok(())
 }
 
-/// An IPv6 address without brackets, with its zone.
+/// Parses an IPv6 address without brackets, with its zone.
 fn ipv6(text: &str, port: u16) -> Result<Address, AddressError> {
     let (ip, zone) = match text.split_once('%') {
         Some((ip, zone)) => (ip, Some(zone)),

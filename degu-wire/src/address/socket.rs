@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Address, AddressError, AddressFault, Repr};
 
-/// What a socket binds or connects to: [`Address::to_socket`].
+/// The name that a socket binds or connects to: [`Address::to_socket`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketName<'a> {
     /// An IP address, with the index of its zone, and a port.

@@ -56,9 +56,9 @@ fn encode(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
 }
 
 impl Address {
-    /// The value of the Host field of a request over plain HTTP to this address (RFC 9110 §7.2): the host, without the
-    /// zone, which means nothing to anybody else (RFC 6874 §4), and the port unless it is 80. `localhost` for a Unix
-    /// socket, since an empty one is refused by many servers.
+    /// Returns the value of the Host field of a request over plain HTTP to this address (RFC 9110 §7.2): the host,
+    /// without the zone, which means nothing to anybody else (RFC 6874 §4), and the port unless it is 80. `localhost`
+    /// for a Unix socket, since an empty one is refused by many servers.
     ///
     /// ```
     /// use degu_wire::Address;
@@ -73,7 +73,7 @@ impl Address {
         self.host_with_default(80)
     }
 
-    /// The value of the Host field for a scheme with another default port: 443 over TLS (RFC 9110 §4.2.2).
+    /// Returns the value of the Host field for a scheme with another default port: 443 over TLS (RFC 9110 §4.2.2).
     ///
     /// ```
     /// use degu_wire::Address;

@@ -30,12 +30,12 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// A chunk without extensions.
+    /// Returns a chunk without extensions.
     pub fn new(data: impl Into<Bytes>) -> Self {
         Self { data: data.into(), extensions: ChunkExtensions::new() }
     }
 
-    /// The chunk with one more extension. A value that is not a token is sent as a quoted-string.
+    /// Returns the chunk with one more extension. A value that is not a token is sent as a quoted-string.
     ///
     /// A name that is not a token, or a value with a control character, is remembered, and sending the chunk fails with
     /// [`LocalError::ChunkExtension`]: nothing else is sent in its place.
@@ -45,15 +45,15 @@ impl Chunk {
         self
     }
 
-    /// The chunk with one more extension that is a name alone: `;last`. A name that is not a token is remembered as in
-    /// [`with_extension`](Self::with_extension).
+    /// Returns the chunk with one more extension that is a name alone: `;last`. A name that is not a token is
+    /// remembered as in [`with_extension`](Self::with_extension).
     #[must_use]
     pub fn with_flag(mut self, name: &str) -> Self {
         self.extensions.push(name, None);
         self
     }
 
-    /// The value of the first extension of this name: empty if it has none, `None` if there is no such extension or
+    /// Returns the value of the first extension of this name: empty if it has none, `None` if there is no such extension or
     /// its value is not UTF-8.
     pub fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
         self.extensions.get(name)
@@ -74,7 +74,7 @@ pub struct ChunkExtensions {
 }
 
 impl ChunkExtensions {
-    /// No extensions.
+    /// Returns no extensions.
     pub const fn new() -> Self {
         Self { raw: Bytes::new(), poisoned: false }
     }
@@ -96,13 +96,13 @@ impl ChunkExtensions {
         self.raw.is_empty() && !self.poisoned
     }
 
-    /// The extensions, to look at: see [`Extensions::iter`].
+    /// Returns the extensions, to look at: see [`Extensions::iter`].
     pub fn as_extensions(&self) -> Extensions<'_> {
         // Every text that gets here was checked.
         Extensions::from_scanned(&self.raw)
     }
 
-    /// The value of the first extension of this name: see [`Chunk::extension`].
+    /// Returns the value of the first extension of this name: see [`Chunk::extension`].
     pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.as_extensions().find(name)?.value {
             None => Some(Cow::Borrowed("")),
@@ -120,7 +120,7 @@ impl ChunkExtensions {
         self.raw = text.into();
     }
 
-    /// The text for the line of a chunk whose size has so many digits.
+    /// Returns the text for the line of a chunk whose size has so many digits.
     pub(crate) fn encoded(&self, digits: usize) -> Result<&[u8], LocalError> {
         if self.poisoned || digits + self.raw.len() + CRLF.len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);

@@ -28,9 +28,9 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 pub enum Part {
     /// A chunk begins.
     Chunk {
-        /// How many bytes of data the chunk has, all in all: never zero.
+        /// The number of bytes of data that the whole chunk has: never zero.
         size: u64,
-        /// What was said about it.
+        /// The extensions of the chunk.
         extensions: ChunkExtensions,
         /// The first of its data: anything from nothing to the whole.
         data: Bytes,
@@ -64,14 +64,14 @@ impl From<Trailers> for Part {
     }
 }
 
-/// Where the parts of a body come from: a stream of them, polled by the connection that sends it.
+/// The source of a body's parts: a stream of them, polled by the connection that sends it.
 ///
 /// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so that a slow
 /// reader slows the source. Parts that it has at once are collected, up to 448 KiB or eight of over 4 KiB, and written
 /// together; when it says [`Poll::Pending`] what there is goes out. It is dropped when it has ended, when it fails, and as
 /// soon as the connection is gone.
 pub trait Source {
-    /// The next part, or the end.
+    /// Returns the next part, or the end.
     ///
     /// # Errors
     ///
@@ -129,7 +129,7 @@ pub type Body = BodyOf<dyn Source + Send>;
 /// A body whose source need not be `Send`: what a server sends, whose connections never leave their thread.
 pub type LocalBody = BodyOf<dyn Source>;
 
-/// What a message that is sent has for a body, as far as its head must know.
+/// The body of a message that is sent, as far as its head must know.
 #[derive(Clone)]
 pub enum Content {
     /// No body.
@@ -167,12 +167,13 @@ impl fmt::Debug for Content {
 }
 
 impl<S: ?Sized> BodyOf<S> {
-    /// No body.
+    /// Returns no body.
     pub const fn none() -> Self {
         Self { content: Content::None, source: None }
     }
 
-    /// So many bytes from a source, for a content-length. More or fewer are an error, and the message is cut.
+    /// Returns a body of so many bytes from a source, for a content-length. More or fewer are an error, and the message
+    /// is cut.
     pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
         Self { content: Content::Length(length), source: Some(source) }
     }
@@ -223,7 +224,7 @@ impl<S: ?Sized> BodyOf<S> {
 }
 
 impl Body {
-    /// A chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
+    /// Returns a chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
     /// `None` at the end. It has no trailers: those are a [`Part::Last`] of a [`Source`].
     ///
     /// # Cancel safety
@@ -240,7 +241,7 @@ impl Body {
 }
 
 impl LocalBody {
-    /// A chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
+    /// Returns a chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
     /// `None` at the end.
     ///
     /// # Cancel safety

@@ -53,23 +53,23 @@ pub struct Decoder {
     /// Bytes of extensions that the next chunk may have: the balance of the budget, and what is free. Never below
     /// `free`.
     allowed: u64,
-    /// Whether blanks may stand between a size and the end of its line.
+    /// Blanks may stand between a size and the end of its line.
     padded: bool,
 }
 
-/// How far a chunk line has come that is cut behind its size.
+/// The place in a chunk line that is cut after its size.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     size: u64,
-    /// How many digits the size has.
+    /// The number of digits of the size.
     digits: u8,
-    /// How many bytes of the line have been found good.
+    /// The number of bytes of the line that have been checked.
     seen: u16,
-    /// Where in the extensions that is.
+    /// The place in the extensions.
     scanner: Scanner,
 }
 
-/// What comes next in the input.
+/// The element that comes next in the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
     /// A chunk line, of which at most digits have been seen.
@@ -78,15 +78,15 @@ enum State {
     LineEnd,
     /// Data of a chunk.
     Data,
-    /// The CRLF behind the data, and then a chunk line.
+    /// The CRLF after the data, and then a chunk line.
     DataEnd,
     /// The trailer section.
     Trailers,
-    /// What does not belong to the body.
+    /// Bytes that do not belong to the body.
     Done,
 }
 
-/// What [`Decoder::decode`] found at the front of its input.
+/// The result of [`Decoder::decode`]: what it found at the front of its input.
 ///
 /// ```
 /// use degu_wire::{Limits, chunk};
@@ -97,10 +97,10 @@ enum State {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step<'i> {
-    /// How many bytes the decoder is done with: the caller drops them from the front of its buffer. May be above 0
+    /// The number of bytes that the decoder is done with: the caller drops them from the front of its buffer. May be above 0
     /// without an event.
     pub consumed: usize,
-    /// What has been read. `None` when more bytes are needed than the input has, and once the body has ended.
+    /// The event that was read. `None` when more bytes are needed than the input has, and once the body has ended.
     pub event: Option<Event<'i>>,
 }
 
@@ -123,16 +123,16 @@ pub struct Step<'i> {
 pub enum Event<'i> {
     /// A chunk begins.
     Chunk {
-        /// How many bytes of data it has: at least one.
+        /// The number of bytes of its data: at least one.
         size: u64,
-        /// What was sent with it.
+        /// The extensions that were sent with it.
         extensions: Extensions<'i>,
     },
     /// Data of the chunk that began last, as much as the input had: never empty, never beyond the chunk.
     Data(&'i [u8]),
     /// The chunk of size 0, which ends the data.
     LastChunk {
-        /// What was sent with it.
+        /// The extensions that were sent with it.
         extensions: Extensions<'i>,
     },
     /// The end of the body.
@@ -144,7 +144,7 @@ pub enum Event<'i> {
 }
 
 impl Decoder {
-    /// A decoder for one body, under the bounds for chunks and trailers in `limits`.
+    /// Returns a decoder for one body, under the bounds for chunks and trailers in `limits`.
     ///
     /// [`max_chunk_line`](Limits::max_chunk_line) is never less than [`MAX_SIZE_LINE`](super::MAX_SIZE_LINE): a line
     /// without extensions is always short enough. So is a trailer section without fields, whatever
@@ -222,7 +222,7 @@ impl Decoder {
         matches!(self.state, State::Done)
     }
 
-    /// How many bytes of the current chunk's data have not been given yet: 0 between chunks.
+    /// Returns how many bytes of the current chunk's data have not been given yet: 0 between chunks.
     pub const fn chunk_remaining(&self) -> u64 {
         match self.state {
             State::Data => self.remaining,
@@ -230,7 +230,7 @@ impl Decoder {
         }
     }
 
-    /// `chunk-data = 1*OCTET`
+    /// Reads `chunk-data = 1*OCTET`.
     fn data<'i>(&mut self, input: &'i [u8]) -> Step<'i> {
         // A size beyond `usize` is more than any input has.
         let length = usize::try_from(self.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
@@ -244,7 +244,7 @@ impl Decoder {
         Step { consumed: length, event: Some(Event::Data(&input[..length])) }
     }
 
-    /// `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
+    /// Reads `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
     fn line<'i>(&mut self, line: &'i [u8], before: usize) -> Result<Step<'i>, RemoteError> {
         // A line that was cut in its digits is read from its front again: that is at most sixteen bytes.
         let front = &line[..line.len().min(MAX_DIGITS + 1)];
@@ -282,7 +282,7 @@ impl Decoder {
         self.line_end(line, before, Place { size, digits, seen, scanner: Scanner::START })
     }
 
-    /// `[ chunk-ext ] CRLF`
+    /// Reads `[ chunk-ext ] CRLF`.
     #[cold]
     fn line_end<'i>(&mut self, line: &'i [u8], before: usize, mut place: Place) -> Result<Step<'i>, RemoteError> {
         let line = &line[..line.len().min(usize::from(self.max_line))];
@@ -333,7 +333,7 @@ impl Decoder {
         Step { consumed: read + CRLF.len(), event: Some(event) }
     }
 
-    /// `trailer-section = *( field-line CRLF )`, and the CRLF that ends the body
+    /// Reads `trailer-section = *( field-line CRLF )`, and the CRLF that ends the body.
     fn trailers<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, RemoteError> {
         let max = usize::from(self.max_trailers);
         let section = &input[..input.len().min(max)];

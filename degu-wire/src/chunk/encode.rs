@@ -6,7 +6,7 @@ use crate::abnf::{hexadecimal, is_text};
 use crate::head::is_token;
 use crate::sink::{Sink, SliceSink};
 
-/// What ends each line, and the data of each chunk.
+/// The end of each line, and of each chunk's data.
 pub const CRLF: &[u8; 2] = b"\r\n";
 
 /// The end of a body without extensions and trailers: the last chunk and the empty trailer section.
@@ -91,7 +91,7 @@ where
     Ok(sink.len())
 }
 
-/// `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send
+/// Writes `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send.
 pub(crate) fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> Result<(), LocalError> {
     if !is_token(extension.name.as_bytes()) {
         return Err(LocalError::ChunkExtension);

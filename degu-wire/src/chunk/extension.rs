@@ -56,17 +56,17 @@ impl<'i> Extensions<'i> {
         self.raw.is_empty()
     }
 
-    /// The bytes as they were sent, from the first `;` (or the whitespace before it) up to the CRLF.
+    /// Returns the bytes as they were sent, from the first `;` (or the whitespace before it) up to the CRLF.
     pub const fn as_bytes(&self) -> &'i [u8] {
         self.raw
     }
 
-    /// The extensions in the order they were sent. A name may come more than once.
+    /// Returns the extensions in the order they were sent. A name may come more than once.
     pub const fn iter(&self) -> Iter<'i> {
         Iter { rest: self.raw }
     }
 
-    /// The first extension of this name. Names are compared byte by byte: RFC 9112 does not say that case is
+    /// Returns the first extension of this name. Names are compared byte by byte: RFC 9112 does not say that case is
     /// ignored.
     pub fn find(&self, name: &str) -> Option<Extension<'i>> {
         self.iter().find(|extension| extension.name == name)
@@ -99,7 +99,7 @@ impl<'i> IntoIterator for Extensions<'i> {
 /// The iterator over [`Extensions`].
 #[derive(Clone, Debug)]
 pub struct Iter<'i> {
-    /// What has not been read yet: empty, or from the whitespace before a `;` on.
+    /// The text that has not been read yet: empty, or from the whitespace before a `;` on.
     rest: &'i [u8],
 }
 
@@ -185,7 +185,7 @@ impl<'i> From<(&'i str, Option<&'i [u8]>)> for Extension<'i> {
 pub enum ExtensionValue<'i> {
     /// The bytes of the value: a token, or a quoted-string in which nothing is escaped, without its quotes.
     Plain(&'i [u8]),
-    /// What stands between the quotes of a quoted-string that has quoted-pairs, which are a backslash and a byte that
+    /// The text between the quotes of a quoted-string that has quoted-pairs, which are a backslash and a byte that
     /// stands for itself.
     Escaped(&'i [u8]),
 }

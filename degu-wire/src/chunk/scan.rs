@@ -5,7 +5,7 @@
 
 use crate::abnf;
 
-/// Where in `chunk-ext` the scanner is. The numbers are offsets of rows in [`NEXT`].
+/// The place of the scanner in `chunk-ext`. The numbers are offsets of rows in [`NEXT`].
 ///
 /// ```text
 ///   chunk-ext      = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )

@@ -10,7 +10,7 @@ use super::{
 use crate::abnf::decimal;
 use crate::{Fault, Framing, Limits, RemoteError};
 
-/// Where a field lies in its head: four offsets, eight bytes. Storage for them belongs to the caller.
+/// The place of a field in its head: four offsets, eight bytes. Storage for them belongs to the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldSpan {
     pub(crate) name: u16,
@@ -102,7 +102,7 @@ impl Names {
     }
 }
 
-/// What the fields of a head say about framing, routing and persistence.
+/// The meaning of a head's fields for framing, routing and persistence.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Semantics {
     seen: Names,
@@ -190,8 +190,8 @@ impl Semantics {
     }
 }
 
-/// What is wrong with a Transfer-Encoding that is not `chunked` alone. Only before a final `chunked`, which frames the body,
-/// can other codings be unknown and nothing worse (RFC 9112 §6.1, §6.3).
+/// Returns what is wrong with a Transfer-Encoding that is not `chunked` alone. Only before a final `chunked`, which
+/// frames the body, can other codings be unknown and nothing worse (RFC 9112 §6.1, §6.3).
 #[cold]
 fn coding_fault(value: &[u8]) -> Fault {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
@@ -228,7 +228,7 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     }
 }
 
-/// Where field lines end, behind their empty line, and how many there are; `None` if the input ends before that.
+/// The end of field lines, after their empty line, and their number; `None` if the input ends before that.
 type End = Option<(usize, usize)>;
 
 /// Parses field lines from `at`, which is not beyond the input, to the empty line. In trailers the end of the input stands
@@ -291,7 +291,7 @@ pub(super) fn parse_fields(
     }
 }
 
-/// A value that is not followed by CRLF at `at`, where `rest` begins.
+/// Returns the end or the fault for a value that is not followed by CRLF at `at`, where `rest` begins.
 #[cold]
 #[inline(never)]
 fn no_value(at: usize, rest: &[u8]) -> Result<End, RemoteError> {
@@ -302,7 +302,8 @@ fn no_value(at: usize, rest: &[u8]) -> Result<End, RemoteError> {
     }
 }
 
-/// A line that begins at `start` with no `token ":"`: a part of the last line, or a fault at `at`, where `rest` begins.
+/// Returns the end or the fault for a line that begins at `start` with no `token ":"`: a part of the last line, or a
+/// fault at `at`, where `rest` begins.
 #[cold]
 #[inline(never)]
 fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> Result<End, RemoteError> {
@@ -318,8 +319,8 @@ fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> 
     }
 }
 
-/// Fields that a recipient must know before the body: framing, routing, authentication, and how to read the content
-/// (RFC 9110 §6.5.1).
+/// Returns whether a field is one that a recipient must know before the body: framing, routing, authentication, and how
+/// to read the content (RFC 9110 §6.5.1).
 pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
     #[rustfmt::skip]
     const FORBIDDEN: [&[u8]; 19] = [
@@ -369,7 +370,7 @@ impl<'b> Fields<'b> {
         Self { text, spans }
     }
 
-    /// How many field lines there are.
+    /// Returns how many field lines there are.
     pub const fn len(&self) -> usize {
         self.spans.len()
     }
@@ -379,7 +380,7 @@ impl<'b> Fields<'b> {
         self.spans.is_empty()
     }
 
-    /// The first value of a name, case ignored.
+    /// Returns the first value of a name, case ignored.
     pub fn get(&self, name: &str) -> Option<&'b [u8]> {
         let (text, mut spans) = (self.text, self.spans.iter());
         spans.find(|span| span.is_named(text, name)).map(|span| span.value(text))
@@ -392,7 +393,7 @@ impl<'b> Fields<'b> {
     }
 }
 
-/// What a head keeps its fields in, with their text: [`Fields`], or `Headers` where there is an allocator.
+/// The storage of a head's fields with their text: [`Fields`], or `Headers` where there is an allocator.
 pub trait Text {
     /// Returns the head, of which the fields are a part.
     #[doc(hidden)]

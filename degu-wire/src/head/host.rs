@@ -31,7 +31,7 @@ pub(crate) fn zone(text: &[u8]) -> Option<Range<usize>> {
     (is_zone && is_ipv6(text[..from].strip_prefix(b"[")?) && is_port(&text[to + 1..])).then_some(from..to)
 }
 
-/// `[ ":" port ]`
+/// Returns whether the text is `[ ":" port ]`.
 fn is_port(text: &[u8]) -> bool {
     match text.split_first() {
         None => true,
@@ -40,8 +40,8 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// Where a reg-name ends: `*( unreserved / pct-encoded / sub-delims )`, the comma left out, since it is what two joined
-/// Host fields look like. An IPv4 address is a reg-name too.
+/// Returns where a reg-name ends: `*( unreserved / pct-encoded / sub-delims )`, the comma left out, since it is what
+/// two joined Host fields look like. An IPv4 address is a reg-name too.
 fn reg_name_end(text: &[u8]) -> usize {
     let mut end = 0;
     loop {

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
-/// Where a part of a head begins and ends.
+/// The beginning and the end of a part of a head.
 type Span = (u16, u16);
 
-/// A request head that was parsed and checked. Its text is the caller's bytes, in which its fields are [`Fields`], or belongs
-/// to the head as [`Headers`](crate::Headers); clones share it.
+/// A request head that was parsed and checked. Its text is the caller's bytes, in which its fields are [`Fields`], or
+/// belongs to the head as [`Headers`](crate::Headers); clones share it.
 #[derive(Clone, Copy)]
 pub struct RequestHeadOf<F> {
     pub(crate) fields: F,
@@ -24,7 +24,7 @@ pub struct RequestHeadOf<F> {
 /// A request head that is a view into the caller's bytes.
 pub type RequestHead<'b> = RequestHeadOf<Fields<'b>>;
 
-/// What a request head says, in offsets and flags: small enough to keep when the bytes are kept elsewhere.
+/// The content of a request head, in offsets and flags: small enough to keep when the bytes are kept elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestMeta {
     pub(crate) len: u16,
@@ -65,7 +65,7 @@ pub fn parse_request<'b>(
         .map(|meta| RequestHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
-/// As [`parse_request`], for those who keep bytes and spans apart.
+/// Parses as [`parse_request`] does, for callers that keep bytes and spans apart.
 #[inline]
 pub(crate) fn scan_request(
     input: &[u8],
@@ -152,7 +152,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     }))
 }
 
-/// Empty lines before a request line (RFC 9112 §2.2): where the line begins, or `None` for more bytes.
+/// Skips empty lines before a request line (RFC 9112 §2.2). Returns where the line begins, or `None` for more bytes.
 #[cold]
 fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteError> {
     let mut at = 0;
@@ -166,8 +166,8 @@ fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteEr
     Ok(Some(at))
 }
 
-/// Checks a target that is no path: absolute-form, `*`, or something that is refused. Returns the authority of absolute-form,
-/// and where the path begins.
+/// Checks a target that is no path: absolute-form, `*`, or something that is refused. Returns the authority of
+/// absolute-form, and where the path begins.
 #[cold]
 fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usize), RemoteError> {
     let refuse = |fault| Err(RemoteError::at(fault, start));
@@ -211,29 +211,29 @@ pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
 }
 
 impl<F: Text> RequestHeadOf<F> {
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> Method<'_> {
         self.meta.known_method.unwrap_or_else(|| Method::Extension(self.text(self.meta.method)))
     }
 
-    /// The request target as it was sent: a path with an optional query, a whole URI, or `*`.
+    /// Returns the request target as it was sent: a path with an optional query, a whole URI, or `*`.
     pub fn target(&self) -> &str {
         self.text(self.meta.target)
     }
 
-    /// The path, percent-encoded as it was sent: `/` at least (RFC 9112 §3.2.1), or `*`.
+    /// Returns the path, percent-encoded as it was sent: `/` at least (RFC 9112 §3.2.1), or `*`.
     pub fn path(&self) -> &str {
         if self.meta.path.0 == self.meta.path.1 { "/" } else { self.text(self.meta.path) }
     }
 
-    /// What follows the `?`, if there is one.
+    /// Returns what follows the `?`, if there is one.
     pub fn query(&self) -> Option<&str> {
         let (from, to) = (self.meta.path.1, self.meta.target.1);
         (from < to).then(|| self.text((from + 1, to)))
     }
 
-    /// The authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112 §3.3). Empty if
-    /// Host is, or where it may be missing.
+    /// Returns the authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112
+    /// §3.3). Empty if Host is, or where it may be missing.
     ///
     /// A client may have sent the zone of its IPv6 address in Host, which means nothing to others. It is a part of the
     /// authority here only where the text is the caller's: a machine removes it, from the field too.
@@ -249,12 +249,12 @@ impl<F: Text> RequestHeadOf<F> {
 }
 
 impl<F> RequestHeadOf<F> {
-    /// Where the body ends.
+    /// Returns where the body ends.
     pub const fn framing(&self) -> Framing {
         self.meta.framing
     }
 
-    /// Bytes of the head, empty lines before it included: the body, or the next request, begins here.
+    /// Returns the number of bytes of the head, empty lines before it included: the body, or the next request, begins here.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }
@@ -277,7 +277,7 @@ impl<F> RequestHeadOf<F> {
 }
 
 impl<'b> RequestHead<'b> {
-    /// The fields.
+    /// Returns the fields.
     pub const fn fields(&self) -> Fields<'b> {
         self.fields
     }

@@ -19,7 +19,7 @@ pub struct ResponseHeadOf<F> {
 /// A response head that is a view into the caller's bytes.
 pub type ResponseHead<'b> = ResponseHeadOf<Fields<'b>>;
 
-/// What a response head says, in offsets and flags.
+/// The content of a response head, in offsets and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResponseMeta {
     pub(crate) len: u16,
@@ -164,7 +164,7 @@ const fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t')
 }
 
-/// As [`parse_response`], for those who keep bytes and spans apart, and call [`rewrite_response`] by themselves.
+/// Parses as [`parse_response`] does, for callers that keep bytes and spans apart, and call [`rewrite_response`] themselves.
 #[inline]
 pub(crate) fn scan_response(
     input: &[u8],
@@ -236,13 +236,13 @@ fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
 }
 
 impl<F> ResponseHeadOf<F> {
-    /// The status code, from 100 to 999.
+    /// Returns the status code, from 100 to 999.
     pub const fn status(&self) -> u16 {
         self.meta.status
     }
 
-    /// Where the body ends, given the method of the request (RFC 9112 §6.3). There is none in a response to CONNECT that
-    /// opens a tunnel: what follows is not HTTP.
+    /// Returns where the body ends, given the method of the request (RFC 9112 §6.3). There is none in a response to
+    /// CONNECT that opens a tunnel: what follows is not HTTP.
     pub fn framing(&self, request: Method<'_>) -> Framing {
         match (self.status(), request.known_as()) {
             (100..=199 | 204 | 304, _) | (_, Method::Head) | (200..=299, Method::Connect) => Framing::None,
@@ -250,7 +250,7 @@ impl<F> ResponseHeadOf<F> {
         }
     }
 
-    /// Bytes of the head: the body begins here.
+    /// Returns the number of bytes of the head: the body begins here.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }
@@ -268,19 +268,19 @@ impl<F> ResponseHeadOf<F> {
 }
 
 impl<F: Text> ResponseHeadOf<F> {
-    /// The bytes of the reason phrase.
+    /// Returns the bytes of the reason phrase.
     pub(crate) fn phrase(&self) -> &[u8] {
         self.fields.text().get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
     }
 }
 
 impl<'b> ResponseHead<'b> {
-    /// The reason phrase, which may be empty and need not be UTF-8.
+    /// Returns the reason phrase, which may be empty and need not be UTF-8.
     pub fn reason(&self) -> &[u8] {
         self.phrase()
     }
 
-    /// The fields.
+    /// Returns the fields.
     pub const fn fields(&self) -> Fields<'b> {
         self.fields
     }

@@ -20,13 +20,13 @@ const fn lanes_equal(word: u64, octet: u8) -> u64 {
     lanes_below(word ^ (ONES * octet as u64), 1)
 }
 
-/// The first eight bytes, if there are so many.
+/// Returns the first eight bytes, if there are so many.
 #[inline(always)]
 fn first_word(input: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(*input.first_chunk::<8>()?))
 }
 
-/// How many bytes stand before the lowest lane that is set: at most seven.
+/// Returns how many bytes stand before the lowest lane that is set: at most seven.
 #[inline(always)]
 const fn octets_before(lanes: u64) -> usize {
     (lanes.trailing_zeros() / 8) as usize & 7
@@ -91,7 +91,7 @@ scanner! {
     skip_target, stops_target, |word| lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
 }
 
-/// The lanes that hold neither a letter nor a hyphen, which is what most names are made of.
+/// Returns the lanes that hold neither a letter nor a hyphen, which is what most names are made of.
 const fn lanes_not_of_a_name(word: u64) -> u64 {
     let lower = word | (ONES * 0x20);
     let no_letter = !lower.wrapping_add(ONES * (0x80 - b'a' as u64)) | lower.wrapping_add(ONES * (0x7f - b'z' as u64));

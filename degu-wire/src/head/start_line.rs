@@ -2,8 +2,8 @@
 
 use crate::{Fault, RemoteError};
 
-/// `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at `at`, which is not beyond the input: the minor version of 1.x,
-/// or `None` for more bytes.
+/// Parses `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at `at`, which is not beyond the input: the minor
+/// version of 1.x, or `None` for more bytes.
 #[inline(always)]
 pub(super) fn version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
     match input[at..] {
@@ -26,7 +26,7 @@ fn no_version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
     Err(RemoteError::at(Fault::VersionNotSupported, at))
 }
 
-/// CRLF at `at`: the offset after it, or `None` for more bytes. Another byte than CR is `fault`.
+/// Parses CRLF at `at`. Returns the offset after it, or `None` for more bytes. Another byte than CR is `fault`.
 #[inline(always)]
 pub(super) fn line_end(input: &[u8], at: usize, fault: Fault) -> Result<Option<usize>, RemoteError> {
     match (input.get(at), input.get(at + 1)) {

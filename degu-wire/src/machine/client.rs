@@ -47,7 +47,7 @@ enum State {
 }
 
 impl Connection<Client> {
-    /// A connection on which nothing has been sent. Those that have the same limits can share them.
+    /// Returns a connection on which nothing has been sent. Those that have the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let role = Client { persistent: true, continued: true, ..Client::default() };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
@@ -171,8 +171,8 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns the name of the field because of which [`request`](Self::request) refuses these, or `None` if that is not because
-    /// of a field: for an error that tells what to mend. `framing` is that of the body.
+    /// Returns the name of the field because of which [`request`](Self::request) refuses these, or `None` if that is
+    /// not because of a field: for an error that tells what to mend. `framing` is that of the body.
     ///
     /// ```
     /// use degu_wire::{Framing, Headers, Method, machine::{Client, Connection}};
@@ -193,7 +193,7 @@ impl Connection<Client> {
         }
     }
 
-    /// The head of the final response. Interim responses are read over; `100 Continue` is noted.
+    /// Returns the head of the final response. Interim responses are read over; `100 Continue` is noted.
     ///
     /// A response may come while the request's body is still being sent: see [`stops_sending`](Self::stops_sending).
     ///
@@ -266,7 +266,7 @@ impl Connection<Client> {
             && offered.has_member("upgrade", protocol)
     }
 
-    /// Nothing more can be understood.
+    /// Closes the machine after a fault, because nothing more can be understood.
     #[cold]
     fn fail(&mut self, fault: RemoteError) -> RemoteError {
         self.receiver.fault.get_or_insert(fault);
@@ -274,7 +274,7 @@ impl Connection<Client> {
         fault
     }
 
-    /// The next part of the response's body; `Ready(None)` at its end.
+    /// Returns the next part of the response's body; `Ready(None)` at its end.
     ///
     /// # Errors
     ///
@@ -291,7 +291,7 @@ impl Connection<Client> {
         Ok(part)
     }
 
-    /// The rest of a body of known length, if it is not empty and all of it is here: at once what
+    /// Returns the rest of a body of known length, if it is not empty and all of it is here: at once what
     /// [`poll_part`](Self::poll_part) gives in a part and an end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         if self.role.state == State::Reading { self.receiver.take_rest() } else { None }
@@ -341,7 +341,7 @@ impl Connection<Client> {
         self.role.continued
     }
 
-    /// The request asked for `100 Continue`, and it has not come in time: the body may be sent without it
+    /// Lets the body be sent although `100 Continue` was asked for and has not come in time
     /// (RFC 9110 §10.1.1).
     pub fn send_body_anyway(&mut self) {
         self.role.continued = true;
@@ -401,7 +401,8 @@ impl Connection<Client> {
     }
 }
 
-/// Returns how a request says where its body ends. RFC 9110 §8.6: that there is none is said where content was to be expected.
+/// Returns how a request says where its body ends. RFC 9110 §8.6: that there is none is said where content was to be
+/// expected.
 fn announced(method: Method<'_>, framing: Framing) -> Framing {
     match framing {
         Framing::None if method.expects_content() => Framing::Length(0),

@@ -18,7 +18,7 @@ pub struct Connection<R> {
     pub(super) role: R,
 }
 
-/// How much waits to be read and to be written, and nothing of what it is: it may be secrets.
+/// Shows how much waits to be read and to be written, and nothing of its content, which may be secret.
 impl<R> fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
@@ -29,17 +29,18 @@ impl<R> fmt::Debug for Connection<R> {
 }
 
 impl<R> Connection<R> {
-    /// The bounds under which this end reads.
+    /// Returns the bounds under which this end reads.
     pub fn limits(&self) -> &Limits {
         &self.receiver.limits
     }
 
-    /// Where received bytes go: append to it. There is room for at least 2 KiB, and more while a large body comes in.
+    /// Returns the buffer to which received bytes are appended. There is room for at least 2 KiB, and more while a
+    /// large body comes in.
     pub fn receive_buffer(&mut self) -> &mut BytesMut {
         self.receiver.buffer()
     }
 
-    /// What has been received and not been understood yet.
+    /// Returns what has been received and not been understood yet.
     pub fn buffered(&self) -> &[u8] {
         &self.receiver.buffer
     }
@@ -49,18 +50,19 @@ impl<R> Connection<R> {
         core::mem::take(&mut self.receiver.buffer).freeze()
     }
 
-    /// The peer will send no more bytes.
+    /// Notes that the peer will send no more bytes.
     pub fn receive_eof(&mut self) {
         self.receiver.eof = true;
     }
 
-    /// What waits to be written, in order; what of it was written is told to [`transmitted`](Self::transmitted).
+    /// Returns what waits to be written, in order. The caller notes with [`transmitted`](Self::transmitted) what it has
+    /// written.
     #[inline]
     pub fn pending(&self) -> Pending<'_> {
         self.sender.out.pending()
     }
 
-    /// So many bytes of what was pending have been written.
+    /// Notes that so many bytes of what was pending have been written.
     pub fn transmitted(&mut self, octets: usize) {
         self.sender.out.sent(octets);
     }
@@ -70,10 +72,10 @@ impl<R> Connection<R> {
         self.sender.out.is_flushed()
     }
 
-    /// Returns whether another part may be given to [`send_part`](Self::send_part) before what is pending is written. It may while
-    /// less than 64 KiB waits of heads and parts of up to 4 KiB; and where there are longer parts, while there are fewer
-    /// than eight of them, and less than 448 KiB waits in all. The last one may go beyond. Parts that are given in spite of
-    /// it are collected, without a bound.
+    /// Returns whether another part may be given to [`send_part`](Self::send_part) before what is pending is written.
+    /// It may while less than 64 KiB waits of heads and parts of up to 4 KiB; and where there are longer parts, while
+    /// there are fewer than eight of them, and less than 448 KiB waits in all. The last one may go beyond. Parts that
+    /// are given in spite of it are collected, without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.out.has_room()
     }
@@ -88,7 +90,7 @@ impl<R> Connection<R> {
         self.receiver.body != Framing::None
     }
 
-    /// Bytes of the peer's body that have not been given yet: `None` where only its end will tell.
+    /// Returns the number of bytes of the peer's body that have not been given yet: `None` where only its end will tell.
     pub fn body_remaining(&self) -> Option<u64> {
         self.receiver.body_remaining()
     }
@@ -104,7 +106,7 @@ impl<R> Connection<R> {
         self.sender.send_part(part)
     }
 
-    /// Our message's body ends here. After the announced length, or a [`Part::Last`], nothing is left to do.
+    /// Ends our message's body. After the announced length, or a [`Part::Last`], nothing is left to do.
     ///
     /// # Errors
     ///

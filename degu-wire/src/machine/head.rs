@@ -15,13 +15,13 @@ pub type RequestHead = RequestHeadOf<Headers>;
 pub type ResponseHead = ResponseHeadOf<Headers>;
 
 impl RequestHead {
-    /// The fields.
+    /// Returns the fields.
     pub const fn headers(&self) -> &Headers {
         &self.fields
     }
 
-    /// Returns whether the client offers to go on in this protocol (RFC 9110 §7.8): `websocket`, or `tcp`, for example. Names
-    /// compare without case. A client of HTTP/1.0 offers none.
+    /// Returns whether the client offers to go on in this protocol (RFC 9110 §7.8): `websocket`, or `tcp`, for example.
+    /// Names compare without case. A client of HTTP/1.0 offers none.
     pub fn offers(&self, protocol: &str) -> bool {
         !self.is_http10()
             && !protocol.is_empty()
@@ -31,7 +31,7 @@ impl RequestHead {
 }
 
 impl ResponseHead {
-    /// The reason phrase.
+    /// Returns the reason phrase.
     pub fn reason(&self) -> Reason {
         // Most responses say what the registry does, of which there need be no copy.
         match reason_phrase(self.status()) {
@@ -40,12 +40,12 @@ impl ResponseHead {
         }
     }
 
-    /// The fields.
+    /// Returns the fields.
     pub const fn headers(&self) -> &Headers {
         &self.fields
     }
 
-    /// The fields, to keep.
+    /// Returns the fields, to keep.
     pub fn into_headers(self) -> Headers {
         self.fields
     }

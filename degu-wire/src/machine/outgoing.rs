@@ -17,11 +17,11 @@ const ENOUGH_LARGE: usize = 448 * 1024;
 /// Nor more large parts than this.
 const MOST_LARGE: usize = 8;
 
-/// What waits to be written: small things in one buffer, and large data that stands between them.
+/// Bytes that wait to be written: small pieces in one buffer, and large data that stands between them.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) small: Vec<u8>,
-    /// How much of `small` has been written.
+    /// The number of bytes of `small` that have been written.
     sent: usize,
     large: VecDeque<Large>,
 }
@@ -29,7 +29,7 @@ pub(super) struct Outgoing {
 /// Large data, and where it stands.
 #[derive(Debug)]
 struct Large {
-    /// How much of what is small goes before it.
+    /// The number of small bytes that go before it.
     behind: usize,
     data: Bytes,
 }
@@ -72,7 +72,7 @@ impl Outgoing {
         }
     }
 
-    /// What is small must not pile up where a peer that reads slowly always leaves something.
+    /// Drops small bytes that were sent: they must not pile up where a peer that reads slowly always leaves some.
     fn forget_sent(&mut self) {
         self.small.drain(..self.sent);
         for large in &mut self.large {
@@ -110,22 +110,22 @@ impl Outgoing {
     }
 }
 
-/// What waits to be written: its pieces in order, none of them empty.
+/// Bytes that wait to be written: pieces in order, none of them empty.
 ///
 /// Small things are together in one piece; data that is large is not copied there, and is a piece of its own.
 #[derive(Clone)]
 pub struct Pending<'c> {
     /// The rest of what is small.
     small: &'c [u8],
-    /// How much of it was before that.
+    /// The number of bytes before that.
     passed: usize,
     large: vec_deque::Iter<'c, Large>,
-    /// What stands behind the small things that were given last.
+    /// The piece after the small bytes that were given last.
     next: Option<&'c [u8]>,
 }
 
 impl<'c> Pending<'c> {
-    /// All of it, if that is one piece, as small messages are.
+    /// Returns all bytes, if they are one piece, as those of small messages are.
     #[inline]
     pub fn only(&self) -> Option<&'c [u8]> {
         if self.large.len() == 0 && self.next.is_none() {
@@ -135,12 +135,12 @@ impl<'c> Pending<'c> {
         pieces.next().filter(|_| pieces.next().is_none())
     }
 
-    /// How many bytes it has.
+    /// Returns the number of bytes.
     pub fn octets(&self) -> usize {
         self.clone().fold(0, |octets, piece| octets.saturating_add(piece.len()))
     }
 
-    /// All of it in one piece, for tests and for those to whom a copy is nothing.
+    /// Returns a copy of all bytes in one piece, for tests and for callers to which a copy costs little.
     pub fn concat(self) -> Vec<u8> {
         let mut octets = Vec::with_capacity(self.octets());
         self.for_each(|piece| octets.extend_from_slice(piece));
@@ -180,7 +180,7 @@ impl<'c> Pending<'c> {
     }
 }
 
-/// How much it is, and nothing of what it is: it may be secrets.
+/// Shows the number of bytes, and nothing of their content, which may be secret.
 impl fmt::Debug for Pending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending").field("octets", &self.octets()).finish_non_exhaustive()

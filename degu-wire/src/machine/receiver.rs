@@ -12,7 +12,7 @@ use crate::head::{FieldSpan, find_head_end, scan_trailers};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
-/// What is asked of the reader at first, and again at each message: a head and a small body.
+/// The room for a read at first, and again at each message: a head and a small body.
 const FIRST_READ: usize = 8 * 1024;
 /// Reads grow to this while a body fills them.
 const MOST_READ: usize = 256 * 1024;
@@ -28,17 +28,17 @@ pub(super) struct Receiver {
     /// The last head, whose storage the next one uses when nobody else has it any more.
     head: Option<Arc<Lines>>,
     pub(super) limits: Arc<Limits>,
-    /// What is left of the body: [`Framing::None`] once its end has been given.
+    /// The rest of the body: [`Framing::None`] once its end has been given.
     pub(super) body: Framing,
     /// Of a chunked body: where in it we are, and the last chunk's extensions until the trailers have come.
     decoder: chunk::Decoder,
     last: ChunkExtensions,
-    /// How many bytes at the front were searched for the end of a head.
+    /// The number of bytes at the front that were searched for the end of a head.
     searched: usize,
     read_size: usize,
     /// The peer sends no more.
     pub(super) eof: bool,
-    /// What ended the reading. Each later call gets it again, so that a body that broke never seems to end.
+    /// The fault that ended the reading. Each later call returns it again, so that a body that broke never seems to end.
     pub(super) fault: Option<RemoteError>,
 }
 
@@ -58,7 +58,7 @@ impl Receiver {
         }
     }
 
-    /// The buffer with room at its end.
+    /// Returns the buffer with room at its end.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         let room = self.buffer.capacity() - self.buffer.len();
         if room == 0 && self.body != Framing::None {
@@ -97,7 +97,7 @@ impl Receiver {
         self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
     }
 
-    /// Nothing more of this body is wanted, and nothing of the connection can be understood after it.
+    /// Drops the rest of this body and all that follows, which cannot be understood.
     pub(super) fn discard_all(&mut self) {
         if self.body != Framing::None {
             self.fault.get_or_insert(Fault::TruncatedBody.into());
@@ -185,8 +185,8 @@ impl Receiver {
         Ok(meta)
     }
 
-    /// Returns whether what has come since the last look ends a head: an empty line, or the LF without CR of a peer that ends
-    /// none of its lines otherwise, and would be left waiting.
+    /// Returns whether what has come since the last look ends a head: an empty line, or the LF without CR of a peer
+    /// that ends none of its lines otherwise, and would be left waiting.
     fn may_end_head(&self) -> bool {
         let from = self.searched.saturating_sub(1);
         let bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
@@ -198,7 +198,7 @@ impl Receiver {
         self.buffer.iter().any(|octet| !matches!(octet, b'\r' | b'\n'))
     }
 
-    /// The next part of the body; `Ready(None)` at its end, `Pending` where more bytes are needed.
+    /// Returns the next part of the body; `Ready(None)` at its end, `Pending` where more bytes are needed.
     pub(super) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -208,7 +208,7 @@ impl Receiver {
         result
     }
 
-    /// The rest of a body of known length, if all of it is here and it is not empty.
+    /// Returns the rest of a body of known length, if all of it is here and it is not empty.
     pub(super) fn take_rest(&mut self) -> Option<Bytes> {
         let Framing::Length(remaining) = self.body else { return None };
         let len = usize::try_from(remaining).ok().filter(|&len| len <= self.buffer.len() && self.fault.is_none())?;

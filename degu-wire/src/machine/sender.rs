@@ -11,11 +11,11 @@ use crate::framing::Framing;
 use crate::head::{Names, put_framing};
 use crate::{Limits, LocalError};
 
-/// What has been sent and not been written, and how much of a body is still to be sent.
+/// The sending half: bytes that were sent and not written yet, and the rest of a body.
 #[derive(Debug, Default)]
 pub(super) struct Sender {
     pub(super) out: Outgoing,
-    /// What is left of our message's body: [`Framing::None`] at its end.
+    /// The rest of our message's body: [`Framing::None`] at its end.
     pub(super) body: Framing,
     /// Of a chunked body: data that is left of the current chunk.
     chunk_left: u64,
@@ -23,7 +23,7 @@ pub(super) struct Sender {
     pub(super) withheld: Option<Bytes>,
 }
 
-/// What the fields of the application say.
+/// The meaning of the application's fields.
 #[derive(Clone, Copy)]
 pub(super) struct Said {
     /// The fields among them that mean something to the codec.

@@ -42,7 +42,7 @@ enum State {
     Closed,
 }
 
-/// What a server's connection waits for, which decides the deadline.
+/// The event that a server's connection waits for, which decides the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaits {
     /// A request of which nothing has come.
@@ -56,14 +56,14 @@ pub enum Awaits {
 }
 
 impl Connection<Server> {
-    /// A connection on which nothing has been received. Those that have the same limits can share them.
+    /// Returns a connection on which nothing has been received. Those that have the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let role = Server { persistent: true, ..Server::default() };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
-    /// The next request. `Ready(None)`: there will be none, because the client closed between two requests or the last
-    /// response said so. `Pending`: more bytes are needed, or the exchange before is not finished.
+    /// Returns the next request. `Ready(None)`: there will be none, because the client closed between two requests or
+    /// the last response said so. `Pending`: more bytes are needed, or the exchange before is not finished.
     ///
     /// # Errors
     ///
@@ -99,8 +99,8 @@ impl Connection<Server> {
         Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
     }
 
-    /// The next part of the request's body; `Ready(None)` at its end. The first call asks a client that waits for it to
-    /// go on (RFC 9110 §10.1.1).
+    /// Returns the next part of the request's body; `Ready(None)` at its end. The first call asks a client that waits
+    /// for it to go on (RFC 9110 §10.1.1).
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Connection<Server> {
         result
     }
 
-    /// The rest of a body of known length, if it is not empty and all of it is here: at once what
+    /// Returns the rest of a body of known length, if it is not empty and all of it is here: at once what
     /// [`poll_part`](Self::poll_part) gives in a part and an end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.receiver.take_rest();
@@ -134,9 +134,9 @@ impl Connection<Server> {
         }
     }
 
-    /// Nobody will read the rest of the request's body. If it is longer than `drain` bytes, or of unknown length and
-    /// not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped after the
-    /// response.
+    /// Notes that nobody will read the rest of the request's body. If it is longer than `drain` bytes, or of unknown
+    /// length and not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped
+    /// after the response.
     pub fn abandon_request_body(&mut self, drain: u64) {
         let buffered = self.receiver.buffer.len() as u64;
         let short = match self.receiver.body_remaining() {
@@ -218,9 +218,9 @@ impl Connection<Server> {
     ///
     /// # Errors
     ///
-    /// [`LocalError::NotOffered`] where the request did not offer this protocol, [`LocalError::State`] where its body has not
-    /// been read to the end, or a response has begun, and what cannot be sent. Nothing has been written, and the request can
-    /// still be answered.
+    /// [`LocalError::NotOffered`] where the request did not offer this protocol, [`LocalError::State`] where its body
+    /// has not been read to the end, or a response has begun, and what cannot be sent. Nothing has been written, and
+    /// the request can still be answered.
     pub fn switch(&mut self, request: &RequestHead, protocol: &str, headers: &Headers) -> Result<(), LocalError> {
         if self.role.state != State::Requested || self.is_receiving() {
             return Err(LocalError::State);
@@ -297,7 +297,7 @@ impl Connection<Server> {
         }
     }
 
-    /// What the connection waits for.
+    /// Returns the event that the connection waits for.
     pub fn awaits(&self) -> Awaits {
         match self.role.state {
             State::Idle if self.receiver.head_begun() => Awaits::Head,
