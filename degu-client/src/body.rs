@@ -1,6 +1,6 @@
 //! Request bodies out of files, readers and streams, for the async client.
 //!
-//! Bytes at hand and chunks out of an async function need none of this: see [`Body`].
+//! Bytes in memory and chunks out of an async function need none of this: see [`Body`].
 
 use std::io;
 use std::pin::pin;
@@ -12,7 +12,7 @@ use futures_core::Stream;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 
-/// How much is read from a reader at once.
+/// The number of bytes that are read from a reader at once.
 const PIECE: usize = 64 * 1024;
 
 /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer fails the request; what

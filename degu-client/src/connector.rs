@@ -67,7 +67,7 @@ impl Service<Uri> for Connector {
 /// A connection that a [`Connector`] has made: bytes, and nothing of HTTP.
 pub struct Dialled {
     stream: Box<dyn AsyncStream>,
-    /// What was received and not taken yet.
+    /// Bytes that were received and not taken yet.
     received: BytesMut,
 }
 

@@ -12,7 +12,7 @@ use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
 use crate::stream::{AsyncStream, Socket};
 
-/// How long one address of a name may take before the next one is tried beside it (RFC 8305 §5).
+/// The time that one address of a name may take before the next one is tried in parallel (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, with the handshake that the address needs, and asks `on_connect`.
@@ -56,7 +56,7 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The first of these that can be connected to, each begun a little after the one before.
+/// Connects to the first of these addresses that accepts; each attempt begins a little after the one before.
 async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let mut addresses = addresses.into_iter();
     let mut attempts = JoinSet::new();

@@ -21,7 +21,7 @@ pub struct Async {
     timer: Timer,
     /// The wait for a head that was polled last spins.
     spins: bool,
-    /// Where the spinner's clock begins.
+    /// The start of the spinner's clock.
     epoch: Instant,
 }
 
@@ -97,7 +97,7 @@ impl Line<'_, Async> {
         Poll::Ready(Ok(None))
     }
 
-    /// Ready when the deadline of the wait under way has passed: with an error, or with another thing to try.
+    /// Waits until the deadline of the wait under way has passed: returns an error, or what else to try.
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.exchange.deadline() else { return Poll::Pending };
         // A socket belongs to the runtime that it was made in; a stream of the caller's may be used in another.

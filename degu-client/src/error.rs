@@ -45,7 +45,7 @@ struct Failure {
     cause: Cause,
     doing: Doing,
     retryable: bool,
-    /// Where a connection could not be made to.
+    /// The address to which a connection could not be made.
     address: Option<Address>,
     /// The field that was refused.
     field: Option<Box<str>>,
@@ -283,14 +283,14 @@ impl From<Fault> for Cause {
     }
 }
 
-/// For headers that cannot be made of what the caller gave.
+/// Converts the error of headers that the caller gave.
 impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
         Self::new(error, Doing::Requesting)
     }
 }
 
-/// For headers that cannot be made of what the caller gave, by the field that is wrong.
+/// Converts the error of headers that the caller gave, with the field that is wrong.
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Self {
         Self::from(error.rule()).of_field(Some(error.name()))
@@ -304,7 +304,7 @@ impl From<Infallible> for Error {
     }
 }
 
-/// For the views of a body as a reader.
+/// Converts the error for the views of a body as a reader.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.cause() {

@@ -47,7 +47,7 @@ const TURN: usize = 1024 * 1024;
 pub(crate) struct Exchange {
     pub(crate) machine: machine::Connection<machine::Client>,
     pub(crate) base: Arc<Base>,
-    /// Whether the sources of bodies block, so that all before is sent first.
+    /// The sources of bodies block, so that all before them is sent first.
     sources_block: bool,
     clock: fn() -> Instant,
     phase: Phase,
@@ -62,12 +62,12 @@ pub(crate) struct Exchange {
     broken: bool,
     /// The stream has taken bytes since it was last flushed.
     unflushed: bool,
-    /// How long the response's body may stand still.
+    /// The time for which the response's body may stand still.
     pub(crate) body_idle: Option<Duration>,
     /// The wait under way, and its end.
     wait: Option<(Wait, Option<Instant>)>,
     stuck: Stuck,
-    /// How many bytes were written in this turn.
+    /// The number of bytes that were written in this turn.
     turn: usize,
 }
 
@@ -83,7 +83,7 @@ enum Phase {
     Ended,
 }
 
-/// What a driver does next.
+/// The step that a driver takes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
     Source,
@@ -94,7 +94,7 @@ pub(crate) enum Want {
     Wait,
 }
 
-/// What could not be done at once.
+/// The steps that could not be taken at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Stuck {
     pub(crate) source: bool,
@@ -102,12 +102,12 @@ pub(crate) struct Stuck {
     pub(crate) read: bool,
 }
 
-/// What is waited for, which decides how long.
+/// The event that is waited for, which decides how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     /// `100 Continue`.
     Continue,
-    /// That the server takes more of the request.
+    /// Room to send more of the request.
     Send,
     /// The head of the response.
     Head,
@@ -246,7 +246,7 @@ impl Exchange {
         Some(self.machine.pending())
     }
 
-    /// So many bytes of what is pending have been written, to a stream that may hold them back.
+    /// Notes that so many bytes of what is pending have been written, to a stream that may hold them back.
     pub(crate) fn transmitted(&mut self, octets: usize, holds_back: bool) {
         (self.sent, self.unflushed) = (true, holds_back);
         self.turn += octets;
@@ -273,7 +273,7 @@ impl Exchange {
         self.machine.receive_buffer()
     }
 
-    /// So many bytes were read; none are the end.
+    /// Notes that so many bytes were read; 0 are the end.
     pub(crate) fn received(&mut self, octets: usize) {
         self.unread = true;
         match octets {
@@ -305,7 +305,7 @@ impl Exchange {
         Ok(Some(given))
     }
 
-    /// The head of the final response.
+    /// Returns the head of the final response.
     pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
         let head = self.machine.poll_response().map_err(|error| self.error(error))?;
         if let Poll::Ready(head) = &head {
@@ -320,7 +320,7 @@ impl Exchange {
         Ok(head)
     }
 
-    /// The next part of the response's body. Its end comes when the request has been sent, too.
+    /// Returns the next part of the response's body. Its end is returned when the request has been sent, too.
     pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
         if self.phase == Phase::Body {
             match self.machine.poll_part().map_err(|error| self.error(error))? {
@@ -432,7 +432,7 @@ impl Exchange {
         }
     }
 
-    /// The deadline has passed: an error, or a body that is sent without `100 Continue`.
+    /// Acts on a deadline that has passed: returns an error, or lets the body be sent without `100 Continue`.
     pub(crate) fn expired(&mut self) -> Result<(), Error> {
         let Some(wait) = self.waits_for() else { return Ok(()) };
         let limit = self.limit(wait).unwrap_or_default();
@@ -446,7 +446,7 @@ impl Exchange {
         }
     }
 
-    /// What is being done now, for an error.
+    /// Returns the current phase, for an error.
     fn doing(&self) -> Doing {
         match self.phase {
             Phase::Requesting => Doing::Requesting,
@@ -455,7 +455,7 @@ impl Exchange {
         }
     }
 
-    /// Makes an error of what is being done now.
+    /// Returns an error with this cause, in the current phase.
     pub(crate) fn error(&self, cause: impl Into<Cause>) -> Error {
         let cause = cause.into();
         let ended = match &cause {

@@ -68,7 +68,7 @@ pub struct IncomingOf<'c, D: Driver> {
     amid_chunk: u64,
     /// The beginning of a chunk that is being put together, or of a body without chunks.
     held: Option<Part>,
-    /// What came with the end of the chunks.
+    /// The extensions and trailers that came with the end of the chunks.
     last: Option<Box<(ChunkExtensions, Trailers)>>,
 }
 

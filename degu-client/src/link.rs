@@ -23,19 +23,19 @@ use crate::transport::{Idle, Transport};
 /// The source of a request's body, as long as there is one.
 pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 
-/// What an exchange is asked for: its head or its next part.
+/// The question to an exchange: for its head or its next part.
 pub(crate) type Step<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
 
-/// How bytes move: with a task that is woken, or with a thread that blocks.
+/// The way in which bytes move: with a task that is woken, or with a thread that blocks.
 pub(crate) trait Driver: Default + fmt::Debug + Sized {
-    /// What the connection runs over.
+    /// The stream that the connection runs over.
     type Stream: Transport + ?Sized;
-    /// Where a request's body comes from.
+    /// The source of a request's body.
     type Source: Source + ?Sized;
-    /// Whether such a source blocks, so that all before is sent first.
+    /// Such a source blocks, so that all before it is sent first.
     const SOURCES_BLOCK: bool;
 
-    /// The driver's clock.
+    /// Returns the driver's clock.
     fn now() -> Instant;
 
     /// Reads into the exchange's buffer. Pending where nothing was received.
@@ -48,7 +48,7 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 }
 
-/// What a driver works with.
+/// The parts of a link that a driver works with.
 pub(crate) struct Line<'l, D: Driver> {
     pub(crate) stream: &'l mut D::Stream,
     pub(crate) exchange: &'l mut Exchange,

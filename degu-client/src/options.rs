@@ -6,8 +6,8 @@ use degu_wire::{Address, Headers, Limits, LocalError, Spin};
 
 use crate::peer::Peer;
 
-/// Options of a client: how to connect, and what to send with every request. They are made by `Client::options()` and turned into a client by
-/// [`client`](Self::client).
+/// Options of a client: how to connect, and what to send with every request. They are made by `Client::options()` and
+/// turned into a client by [`client`](Self::client).
 ///
 /// `D` is the driver of the client that comes out, a [`Client`](crate::Client) or a
 /// [`blocking::Client`](crate::blocking::Client). One can be made into the other at no cost.
@@ -28,7 +28,7 @@ pub struct OptionsOf<D> {
     driver: PhantomData<fn() -> D>,
 }
 
-/// What the options say.
+/// The values of the options.
 #[derive(Clone, Default)]
 pub(crate) struct Settings {
     host: Option<Box<str>>,
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
 
 pub(crate) type OnConnect = Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>;
 
-/// Where a client goes and how: shared by its copies and its connections.
+/// The address and the settings of a client, shared by its copies and its connections.
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) address: Address,
@@ -60,9 +60,9 @@ impl<D> OptionsOf<D> {
         Self { settings, driver: PhantomData }
     }
 
-    /// Sets the Host field, in place of the one that the address has: the host without its zone, and the port unless it is
-    /// 80 (443 under TLS); `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is an error of each
-    /// request.
+    /// Sets the Host field, in place of the one that the address has: the host without its zone, and the port unless it
+    /// is 80 (443 under TLS); `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is
+    /// an error of each request.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.settings.host = Some(host.into().into());
         self
@@ -77,8 +77,8 @@ impl<D> OptionsOf<D> {
         self.header("authorization", credentials)
     }
 
-    /// Sets a field of every request, in place of any that was set with this name. A request that sets the field itself sends
-    /// its own instead.
+    /// Sets a field of every request, in place of any that was set with this name. A request that sets the field itself
+    /// sends its own instead.
     ///
     /// # Errors
     ///
@@ -144,8 +144,8 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets a function that is called with every new connection, before its first request. If it returns `false` the connection is closed,
-    /// and connecting fails.
+    /// Sets a function that is called with every new connection, before its first request. If it returns `false` the
+    /// connection is closed, and connecting fails.
     ///
     /// It checks the server: over a Unix socket, whether the process is the one that is meant; under TLS, which CA
     /// vouched for it (`peer.identity()`).
@@ -190,8 +190,8 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets the name or IP address that the server's certificate must be for, in place of the one of the address. Needed where
-    /// the policy checks the name and the address has none: Unix sockets, and addresses with a zone.
+    /// Sets the name or IP address that the server's certificate must be for, in place of the one of the address.
+    /// Needed where the policy checks the name and the address has none: Unix sockets, and addresses with a zone.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.settings.server_name = Some(name.into().into());
         self
@@ -209,7 +209,7 @@ impl Base {
 }
 
 impl Settings {
-    /// The port that Host leaves out.
+    /// Returns the port that Host leaves out.
     fn default_port(&self) -> u16 {
         #[cfg(feature = "tls")]
         if self.tls.is_some() {

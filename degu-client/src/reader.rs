@@ -29,7 +29,7 @@ use crate::link::Driver;
 /// ```
 pub struct ReaderOf<'c, D: Driver> {
     body: IncomingOf<'c, D>,
-    /// What was read ahead; nothing at the end.
+    /// Bytes that were read ahead; none at the end.
     pub(crate) piece: Bytes,
 }
 

@@ -47,8 +47,8 @@ pub(crate) fn admit<S: Transport + ?Sized>(
     admitted.map_err(|cause| Error::connecting(cause, address))
 }
 
-/// The addresses of a name in the order in which they are tried: the families in turn, the one that the resolver put
-/// first first (RFC 8305 §4), so that a family without a route costs one attempt.
+/// Returns the addresses of a name in the order in which they are tried: the families in turn, beginning with that of
+/// the first address that the resolver returned (RFC 8305 §4), so that a family without a route costs one attempt.
 pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for address in found {
@@ -73,7 +73,7 @@ impl Until {
         Self { limit, start: Instant::now() }
     }
 
-    /// What is left: `None` without a limit, an error when nothing is.
+    /// Returns the time that is left: `None` without a limit, an error when none is.
     pub(crate) fn left(&self) -> Result<Option<std::time::Duration>, Cause> {
         let Some(limit) = self.limit else { return Ok(None) };
         match limit.checked_sub(self.start.elapsed()) {

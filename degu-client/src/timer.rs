@@ -18,7 +18,7 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    /// Ready when the deadline has passed. A connection that `moves` may be used in another runtime than before.
+    /// Waits until the deadline has passed. A connection that `moves` may be used in another runtime than before.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant, moves: bool) -> Poll<()> {
         if moves {
             // The timer of another runtime goes off only while that one runs, and panics when it has ended.

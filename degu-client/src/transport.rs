@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 
-/// What an async or a blocking connection runs over: a socket, TLS over one, or a stream that the caller brought.
+/// The stream that an async or a blocking connection runs over: a socket, TLS over one, or a stream that the caller brought.
 pub(crate) trait Transport: Send {
     /// Checks an idle stream for data and for its end, without waiting. What cannot be checked is silent.
     fn check(&mut self) -> io::Result<Idle> {
@@ -30,10 +30,10 @@ pub(crate) trait Transport: Send {
         self.socket().is_some()
     }
 
-    /// Appends what was received, past a runtime; 0 bytes are the end. It waits for the first of them if it `blocks`, as long
-    /// as the socket's own timeout allows. Under TLS a single read of the socket is
-    /// [`Interrupted`](io::ErrorKind::Interrupted) after a record that is not complete, or not for the caller, so that the
-    /// caller can look at the clock.
+    /// Appends what was received, past a runtime; 0 bytes are the end. It waits for the first of them if it `blocks`,
+    /// as long as the socket's own timeout allows. Under TLS a single read of the socket is
+    /// [`Interrupted`](io::ErrorKind::Interrupted) after a record that is not complete, or not for the caller, so that
+    /// the caller can look at the clock.
     ///
     /// A stream of the caller's always blocks; an async one cannot be read like this, and never has anything.
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize>;
@@ -70,7 +70,7 @@ pub(crate) trait Transport: Send {
     }
 }
 
-/// What was found on a stream on which nothing should come.
+/// The result of a check of a stream on which nothing should come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
     Silent,
@@ -80,7 +80,8 @@ pub(crate) enum Idle {
     Ended,
 }
 
-/// Where a socket is read to before the bytes are appended to the receive buffer, whose free room is not initialized.
+/// The buffer that a socket is read into before the bytes are appended to the receive buffer, whose free room is not
+/// initialized.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Box<[u8]>);
 
@@ -101,7 +102,7 @@ impl Scratch {
 
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
-/// Where the flag is missing, Rust's runtime ignores SIGPIPE.
+/// No flag, where the system has none: Rust's runtime ignores SIGPIPE.
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 

@@ -43,10 +43,11 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped has moved nothing. Under TLS a flush sends what earlier writes have encrypted.
+/// A read or a write that is dropped before it is done has moved nothing. Under TLS a flush sends what earlier writes
+/// have encrypted.
 pub struct TunnelOf<D: Driver> {
     pub(crate) stream: Box<D::Stream>,
-    /// Received, and not read yet.
+    /// Bytes that were received and not read yet.
     pub(crate) received: BytesMut,
 }
 

@@ -12,7 +12,7 @@ use degu_wire::{BoxError, LocalBody, Part};
 
 use crate::transport::uninterrupted;
 
-/// How much is read from a reader at once.
+/// The number of bytes that are read from a reader at once.
 const PIECE: usize = 64 * 1024;
 
 /// A body to send: none, bytes in memory, a reader of known length, or chunks out of an iterator.
@@ -41,8 +41,8 @@ impl Body {
         Self(LocalBody::none())
     }
 
-    /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer fails the request; what it has
-    /// beyond them is not read.
+    /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer fails the request;
+    /// what it has beyond them is not read.
     pub fn from_reader(length: u64, reader: impl Read + 'static) -> Self {
         let (mut reader, mut left, mut buffer) = (Box::new(reader), length, BytesMut::new());
         let source = move |_: &mut Context<'_>| {

@@ -40,7 +40,7 @@ fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn Bl
     Ok((Box::new(socket), answered))
 }
 
-/// `share` says for how many attempts the time that is left must do.
+/// Connects to an IP address. `share` says for how many attempts the time that is left must do.
 fn tcp(address: SocketAddr, until: Until, share: u32) -> Result<TcpStream, Cause> {
     let connected = match until.left()? {
         Some(left) => TcpStream::connect_timeout(&address, (left / share).max(std::time::Duration::from_millis(1))),
@@ -51,7 +51,7 @@ fn tcp(address: SocketAddr, until: Until, share: u32) -> Result<TcpStream, Cause
     Ok(stream)
 }
 
-/// The first of these that can be connected to.
+/// Connects to the first of these addresses that accepts.
 fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAddr), Cause> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address").into();
     for (share, &address) in (1..=addresses.len() as u32).rev().zip(addresses) {
@@ -76,7 +76,7 @@ fn unix(name: &OsStr, until: Until) -> Result<UnixStream, Cause> {
     }
 }
 
-/// A socket that gave up because its time was over.
+/// Returns the cause of a failed call of a socket, which may be that its time was over.
 fn late(error: io::Error, until: Until) -> Cause {
     match (error.kind(), until.limit) {
         (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, Some(limit)) => Deadline::Connect(limit).into(),

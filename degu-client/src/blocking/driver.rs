@@ -16,7 +16,7 @@ use crate::link::{Driver, Line};
 /// The blocking driver, which a connection of the blocking client has.
 #[derive(Debug)]
 pub struct Blocking {
-    /// Where the spinner's clock begins.
+    /// The start of the spinner's clock.
     epoch: Instant,
 }
 

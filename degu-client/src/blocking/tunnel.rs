@@ -55,7 +55,7 @@ impl TunnelOf<Blocking> {
     }
 }
 
-/// Reads what is there. A stream of the caller's waits for it, and has its own ideas of time.
+/// Reads what has come. A stream that the caller brought blocks until something comes, with a timeout of its own if any.
 fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<usize>> {
     received.reserve(MOST_READ);
     // Under TLS a record may have come in part.
@@ -72,7 +72,7 @@ fn poll_write(stream: &mut Stream, cx: &mut Context<'_>, pieces: &[IoSlice<'_>])
     }
 }
 
-/// Gives what was received.
+/// Moves what was received into `bytes`.
 fn take(received: &mut BytesMut, bytes: &mut [u8]) -> usize {
     let fits = received.len().min(bytes.len());
     bytes[..fits].copy_from_slice(&received.split_to(fits));
@@ -104,9 +104,9 @@ impl Write for TunnelOf<Blocking> {
     }
 }
 
-/// What the halves of a tunnel share. It is locked for a step, and not while a half waits.
+/// The state that the halves of a tunnel share. It is locked for a step, and not while a half waits.
 struct Shared {
-    /// The socket once more, to wait for.
+    /// A second descriptor of the socket, to wait on without the lock.
     socket: OwnedFd,
     stream: Mutex<Box<Stream>>,
 }
