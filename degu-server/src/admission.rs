@@ -1,5 +1,5 @@
-//! Accepts connections, up to the cap. For one beyond it an idle one is closed; only where all are busy it waits, and is
-//! refused after a while.
+//! Accepts connections, up to the cap. At the cap an idle connection is closed for each new one. Only where all are
+//! busy the new one waits, and is refused after a while.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -17,13 +17,13 @@ use crate::future::first;
 use crate::listen::{Accepted, Accepting};
 use crate::state::{Phase, ServerState};
 
-/// How long accepting rests after an error that is not the fault of the connection, such as no descriptors left.
+/// The pause after an error of accepting that is not the fault of the connection, such as no descriptors left.
 const REST: Duration = Duration::from_millis(250);
-/// How long a connection that can be spared has to make room before the next one is asked.
+/// The time that a connection that can be spared has to make room before the next one is asked.
 const TURN: Duration = Duration::from_millis(50);
-/// How long a newcomer waits for room before it is refused.
+/// The time that a newcomer waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The text of the response to those who are refused.
+/// The text of the response to a client that is refused.
 const REFUSAL: &str = "Service Unavailable: all connections are busy\n";
 
 /// The listening sockets of a server, and its cap.
@@ -48,7 +48,7 @@ impl Admission {
         let stopping = self.state.reached(Phase::Draining);
         let _ = first(stopping, self.accept(&mut hand_over)).await;
         self.sockets.iter_mut().for_each(Accepting::unlink);
-        // Those who connected before are served, or at least hear of it.
+        // Clients that connected before are served, or at least told.
         while self.state.phase() == Phase::Draining
             && let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting())
         {
@@ -83,8 +83,8 @@ impl Admission {
         hand_over(accepted);
     }
 
-    /// Hands the newcomer over once there is room for it. If none is made in time it is refused, and with it those in the
-    /// backlog, who would wait in vain one after the other.
+    /// Hands the newcomer over once there is room for it. If there is none in time it is refused, and with it all in the
+    /// backlog, which would wait in vain one after the other.
     async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             let _ = timeout(PATIENCE, self.make_room()).await;
@@ -103,8 +103,8 @@ impl Admission {
         }
     }
 
-    /// Waits until there is room. Asks the connections that can be spared for it, one after the other; if all are busy,
-    /// it looks again in a moment.
+    /// Waits until there is room. Asks the connections that can be spared, one after the other; if all are busy, it checks
+    /// again after [`TURN`].
     async fn make_room(&self) {
         loop {
             let room = self.state.room();
@@ -116,7 +116,7 @@ impl Admission {
         }
     }
 
-    /// The next connection of any socket.
+    /// Accepts the next connection of any socket.
     async fn next(&mut self) -> io::Result<Accepted> {
         let count = self.sockets.len();
         self.turn = (self.turn + 1) % count.max(1);
@@ -127,7 +127,7 @@ impl Admission {
         .await
     }
 
-    /// A connection that waits already, if there is one.
+    /// Accepts a connection that waits in a backlog, if there is one.
     fn waiting(&self) -> Option<Accepted> {
         self.sockets.iter().find_map(|socket| socket.accept_now().ok())
     }

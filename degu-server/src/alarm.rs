@@ -1,8 +1,8 @@
-//! What others know of a connection: when to wake it, and whether it can be spared.
+//! The part of a connection that other tasks see: when to wake it, and whether it can be spared.
 //!
-//! A connection belongs to its task. Two others look at it from outside: its worker wakes it when a deadline may be over,
-//! and whoever accepts connections asks one to leave when there are too many. Both only wake the task, which judges by
-//! itself what is to be done.
+//! A connection belongs to its task. Two others look at it from outside: its worker wakes it when a deadline may have
+//! passed, and the acceptor asks one to leave when there are too many. Both only wake the task, which decides what is
+//! to be done.
 
 use std::cmp::Reverse;
 use std::sync::OnceLock;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use portable_atomic::AtomicU64;
 
-/// So long a new connection may send nothing and is not spared: its request may be on its way.
+/// The time for which a new connection may send nothing and is not spared: its request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);
 /// The same for a connection that begins with a handshake, which takes several round trips.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
-/// Why a connection can be spared; the first of these leave first.
+/// The reason for which a connection can be spared; the first of these leave first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spare {
     /// Its last response has been sent.
@@ -31,7 +31,7 @@ pub(crate) enum Spare {
 /// The place of a connection among those that can be spared: why, for how many seconds, and since which turn of its worker.
 pub(crate) type Rank = (u64, Reverse<u32>, u32);
 
-/// What others know of a connection.
+/// The state of a connection that other tasks see.
 #[derive(Debug)]
 pub(crate) struct Alarm {
     /// The second from which on the task is woken; 0 if it is asked to leave.
@@ -81,7 +81,7 @@ impl Alarm {
         self.rest.store(0, Relaxed);
     }
 
-    /// Notes that the connection can be spared from this second and turn on, unless it can be already.
+    /// Notes that the connection can be spared from this second and turn on, unless it could be before.
     pub(crate) fn rest(&self, spare: Spare, second: u32, turn: u32) {
         if !self.rests() {
             self.rest.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
@@ -93,7 +93,7 @@ impl Alarm {
         self.rest.load(Relaxed) != 0
     }
 
-    /// Returns the connection's rank in this second of its worker, unless it cannot be spared or is asked already.
+    /// Returns the connection's rank in this second of its worker, or `None` if it cannot be spared or has been asked.
     pub(crate) fn rank(&self, second: u32) -> Option<Rank> {
         let rest = self.rest.load(Relaxed);
         let (spare, since, turn) = (rest >> 62, (rest >> 32) as u32 & 0x3fff_ffff, rest as u32);

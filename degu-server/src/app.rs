@@ -78,7 +78,8 @@ use crate::{IntoResponse, Request, Response, Session};
 /// into `tokio::task::spawn_blocking`, and what is to go on beside the request into `tokio::task::spawn_local`.
 #[allow(async_fn_in_trait, reason = "the futures of an app need not be `Send`: there is no bound to express")]
 pub trait App: Send + Sync + 'static {
-    /// Called once for each connection, before its first request. `false` closes it without a word.
+    /// Decides whether a connection is served: called once for each, before its first request. `false` closes it without a
+    /// response.
     ///
     /// # Cancel safety
     ///
@@ -141,7 +142,7 @@ impl<A: App> DynApp for A {
 pub struct BoxedApp(Box<dyn DynApp>);
 
 impl BoxedApp {
-    /// The app, behind a pointer.
+    /// Returns the app behind a pointer.
     pub fn new(app: impl App) -> Self {
         Self(Box::new(app))
     }

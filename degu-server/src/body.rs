@@ -1,6 +1,6 @@
 //! Response bodies out of files, readers and streams, none of which need be `Send`.
 //!
-//! Bytes at hand and chunks out of an async function need none of this: see [`Body`].
+//! Bytes in memory and chunks out of an async function need none of this: see [`Body`].
 
 use std::io;
 use std::pin::pin;
@@ -12,11 +12,11 @@ use futures_core::Stream;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 
-/// How much is read from a reader at once.
+/// The number of bytes that are read from a reader at once.
 const PIECE: usize = 64 * 1024;
 
-/// So many bytes from a reader, for a content-length. A reader that has fewer cuts the response, and what the peer
-/// gets does not look whole; what it has beyond them is not read.
+/// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the response, and
+/// what the peer gets does not look whole; what it has beyond them is not read.
 ///
 /// ```
 /// let zeros = degu_server::body::from_reader(1 << 30, tokio::io::repeat(0));
@@ -34,7 +34,7 @@ pub fn from_reader(length: u64, reader: impl AsyncRead + 'static) -> Body {
     Body::from_source(length, Box::pin(source))
 }
 
-/// The rest of a file, as long as it is now.
+/// Returns a body of the rest of a file, as long as it is now.
 ///
 /// ```
 /// use degu_server::{BoxError, IntoResponse, Request, Response, Session, body};
@@ -55,7 +55,7 @@ pub async fn from_file(mut file: File) -> io::Result<Body> {
     Ok(from_reader(length, file))
 }
 
-/// So many bytes from a stream of pieces, for a content-length. Fewer cut the response, and so does a
+/// Returns a body of so many bytes from a stream of pieces, for a content-length. Fewer cut the response, and so does a
 /// piece that goes beyond them; when the length is reached, the stream is not asked for more.
 pub fn from_stream<E: Into<BoxError>>(length: u64, pieces: impl Stream<Item = Result<Bytes, E>> + 'static) -> Body {
     let mut pieces = Box::pin(pieces);

@@ -19,7 +19,7 @@ use degu_wire::{Part, RemoteError};
 
 use crate::options::Progress;
 
-/// Why the body of a request cannot be read.
+/// The reason for which the body of a request cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyError {
@@ -67,7 +67,7 @@ struct State {
     is_closed: bool,
     /// The body's handle was dropped.
     is_abandoned: bool,
-    /// How slowly the body may come, if the reader has said so.
+    /// The pace of the body, if the reader has set one.
     progress: Option<Progress>,
     /// The task that supplies parts.
     supplier: Option<Waker>,
@@ -112,7 +112,7 @@ impl Supplier {
         wake(reader);
     }
 
-    /// Returns how slowly the body may come, if the reader has said so.
+    /// Returns the pace of the body, if the reader has set one.
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.0.state.borrow().progress
     }
@@ -173,7 +173,7 @@ impl Reader {
         }
     }
 
-    /// Says how slowly the body may come.
+    /// Sets the pace of the body.
     pub(crate) fn set_progress(&self, progress: Progress) {
         self.0.state.borrow_mut().progress = Some(progress);
     }

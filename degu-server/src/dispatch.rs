@@ -1,7 +1,7 @@
 //! Hands each accepted connection to the worker that has the fewest, and starts workers.
 //!
-//! The dispatcher is a task of the first worker, so a server of one thread has one thread. SO_REUSEPORT would share the work without
-//! it, but does not exist for Unix sockets, and on TCP drops the backlog of a socket that is closed.
+//! The dispatcher is a task of the first worker, so a server of one thread has one thread. SO_REUSEPORT would share the
+//! work without it, but does not exist for Unix sockets, and on TCP drops the backlog of a socket that is closed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -68,7 +68,8 @@ impl<A: App> Dispatcher<A> {
         }
     }
 
-    /// One more worker, if the system allows it: those that are there do without otherwise.
+    /// Starts one more worker, if the system allows it, and returns whether it did. Otherwise the others take all
+    /// connections.
     fn start_worker(&mut self) -> bool {
         let index = self.queues.len();
         let (started, start) = std::sync::mpsc::sync_channel(1);

@@ -36,7 +36,7 @@ impl EmbeddedServer {
         Self::with_options(Server::options(), address, app)
     }
 
-    /// As [`start`](Self::start), with options.
+    /// Starts a server as [`start`](Self::start) does, with options.
     ///
     /// # Errors
     ///

@@ -26,17 +26,17 @@ impl Handle {
         Self { addresses, state, thread: Some(thread), detached: false }
     }
 
-    /// The address, as the kernel bound it; the first one, if there are several.
+    /// Returns the address, as the kernel bound it; the first one, if there are several.
     pub fn address(&self) -> &Address {
         &self.addresses[0]
     }
 
-    /// Every address, as the kernel bound them.
+    /// Returns every address, as the kernel bound them.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
-    /// What the server has counted.
+    /// Returns what the server has counted.
     pub fn stats(&self) -> Stats {
         self.state.stats()
     }
@@ -58,7 +58,7 @@ impl Handle {
         self.ended().await;
     }
 
-    /// As [`shutdown`](Self::shutdown), on a thread that may block.
+    /// Shuts down as [`shutdown`](Self::shutdown) does, on a thread that may block.
     pub fn shutdown_blocking(self) {
         self.state.begin(Phase::Draining);
         self.wait();

@@ -52,7 +52,7 @@ pub struct Incoming {
     kept: Option<Box<Kept>>,
 }
 
-/// Where the rest of a body is.
+/// The place of the rest of a body.
 enum Rest {
     /// In memory: it came with its head.
     Memory(Bytes),
@@ -71,7 +71,7 @@ impl Drop for Read<'_> {
     }
 }
 
-/// What is kept for those who read ahead, or chunk by chunk: a handle is moved often, and most need none of it.
+/// State for reading ahead and chunk by chunk, in a box: a handle is moved often, and most need none of it.
 #[derive(Default)]
 struct Kept {
     /// Parts that were read ahead.
@@ -80,27 +80,27 @@ struct Kept {
     partial: Option<(ChunkExtensions, BytesMut)>,
     /// The body was made a source in the middle of a chunk.
     mid_chunk: bool,
-    /// What was said at the end, if anything was.
+    /// The extensions and trailers at the end, if there were any.
     last: Option<(ChunkExtensions, Trailers)>,
 }
 
-/// What is said at the end of most bodies.
+/// The extensions and trailers at the end of most bodies: none.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl Incoming {
-    /// A body that is in memory.
+    /// Returns a body that is in memory.
     pub(crate) const fn whole(bytes: Bytes, framing: Framing) -> Self {
         let left = bytes.len() as u64;
         Self { rest: Rest::Memory(bytes), framing, max_chunk: 0, left, ended: false, kept: None }
     }
 
-    /// A body that comes through a channel.
+    /// Returns a body that comes through a channel.
     pub(crate) const fn of_channel(reader: Reader, framing: Framing, max_chunk: usize) -> Self {
         let left = if let Framing::Length(length) = framing { length } else { 0 };
         Self { rest: Rest::Channel(reader), framing, max_chunk, left, ended: false, kept: None }
     }
 
-    /// How the body is framed, which tells whether there is one and how long it is.
+    /// Returns how the body is framed, which tells whether there is one and how long it is.
     pub const fn framing(&self) -> Framing {
         self.framing
     }
@@ -142,7 +142,7 @@ impl Incoming {
         }
     }
 
-    /// The rest of the body, up to `limit` bytes.
+    /// Reads the rest of the body, up to `limit` bytes.
     ///
     /// # Errors
     ///
@@ -172,7 +172,7 @@ impl Incoming {
         Err(self.refuse(Fault::BodyTooLarge))
     }
 
-    /// The next data, as it came: at least one byte, or `None` at the end. Where chunks begin and end does not show.
+    /// Reads the next data, as it came: at least one byte, or `None` at the end. The bounds of chunks do not show.
     ///
     /// # Errors
     ///
@@ -199,8 +199,8 @@ impl Incoming {
         }
     }
 
-    /// The next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data comes,
-    /// without extensions; the client gives such a body as one chunk.
+    /// Reads the next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data
+    /// comes, without extensions; the client gives such a body as one chunk.
     ///
     /// # Errors
     ///
@@ -250,12 +250,12 @@ impl Incoming {
         }
     }
 
-    /// Whether a chunk, or what is left of one, may be put together.
+    /// Checks that a chunk, or what is left of one, may be put together.
     fn check_chunk(&mut self, size: u64) -> Result<(), BodyError> {
         if size <= self.max_chunk as u64 { Ok(()) } else { Err(self.refuse(Fault::ChunkTooLarge)) }
     }
 
-    /// The next part, in the form in which parts are sent: what a [`Source`] that passes a body on is made of.
+    /// Reads the next part, in the form in which parts are sent, for a [`Source`] that passes a body on.
     ///
     /// # Errors
     ///
@@ -271,16 +271,16 @@ impl Incoming {
         }
     }
 
-    /// What comes next, behind a chunk of which some is here.
+    /// Reads the next part, after a chunk of which some is here.
     async fn receive(&mut self) -> Result<Option<Part>, BodyError> {
         let read = Read(self);
         poll_fn(|cx| read.0.poll_next(cx)).await
     }
 
-    /// Reads until what it keeps for whoever reads the body next takes so many bytes of memory, or to the end. What is
-    /// wrong with that much of the body shows here, while the response can still say so.
+    /// Reads ahead until the parts that it keeps take so many bytes of memory, or to the end. Later reads return them.
+    /// A fault in that much of the body shows here, while the response can still say so.
     ///
-    /// A chunk takes some 80 bytes beside its data and its extensions, so that of many small ones fewer are read.
+    /// A chunk takes some 80 bytes next to its data and its extensions, so that of many small ones fewer are read.
     ///
     /// # Errors
     ///
@@ -306,17 +306,17 @@ impl Incoming {
         Ok(())
     }
 
-    /// The trailer fields, once the body has been read to its end: none before.
+    /// Returns the trailer fields, once the body has been read to its end: none before.
     pub fn trailers(&self) -> Option<&Trailers> {
         self.last().map(|(_, trailers)| trailers)
     }
 
-    /// The extensions of the last chunk, the one without data, once the body has been read to its end: none before.
+    /// Returns the extensions of the last chunk, the one without data, once the body has been read to its end: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
         self.last().map(|(extensions, _)| extensions)
     }
 
-    /// The beginning of a chunk that was to be given whole, and is given as it is.
+    /// Takes the beginning of a chunk that was to be given whole, and is given as it is.
     fn take_partial(&mut self) -> Option<Part> {
         let (extensions, data) = self.take_chunk()?;
         Some(Part::Chunk { size: data.len() as u64 + self.left, extensions, data: data.freeze() })
@@ -326,12 +326,12 @@ impl Incoming {
         self.kept.get_or_insert_default()
     }
 
-    /// What is here of a chunk that is being put together.
+    /// Takes what is here of a chunk that is being put together.
     fn take_chunk(&mut self) -> Option<(ChunkExtensions, BytesMut)> {
         self.kept.as_mut()?.partial.take()
     }
 
-    /// What was said at the end, once it was read.
+    /// Returns the extensions and trailers at the end, once it was read.
     fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
         let last = self.kept.as_ref().and_then(|kept| kept.last.as_ref());
         last.or_else(|| self.ended.then_some(&NOTHING))
@@ -364,7 +364,8 @@ impl Incoming {
     }
 }
 
-/// What a part takes while it is kept: itself, what it shares of the bytes that were received, and what was said of it.
+/// Returns the memory that a part takes while it is kept: its own, what it shares of the bytes that were received, and its
+/// extensions.
 fn memory_of(part: &Part) -> usize {
     let said = match part {
         Part::Chunk { extensions, .. } => extensions.as_extensions().as_bytes().len(),
@@ -402,7 +403,7 @@ impl Source for Incoming {
 }
 
 /// The body as it comes, or what is left of it, to be sent on with the same framing. A short one that is here already is
-/// sent as bytes at hand.
+/// sent as bytes in memory.
 impl From<Incoming> for LocalBody {
     fn from(mut body: Incoming) -> Self {
         match body.framing {

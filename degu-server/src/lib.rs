@@ -1,6 +1,6 @@
-//! An HTTP/1.1 server as the native call between processes and between devices.
+//! An HTTP/1.1 server for programs that talk to each other: over Unix sockets on one machine, or over TLS between known devices.
 //!
-//! One address value says where: IPv4, IPv6 with a zone, the path of a Unix socket, an abstract name. An [`App`] is an
+//! One address value says where it listens: IPv4, IPv6 with a zone, the path of a Unix socket, an abstract name. An [`App`] is an
 //! async function from a [`Session`] and a [`Request`] to a [`Response`]; its futures need not be `Send`, because the
 //! server has threads of its own and a connection never leaves its thread.
 //!
@@ -54,36 +54,39 @@
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::peer` |
 //! | `proxy` | `applib::ProxyApp`, and with it degu-client |
 //! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that answer with those |
-//! | `hyper` | `hyper::serve`: any tower service, a router of axum say, on these sockets, this TLS and these deadlines |
+//! | `hyper` | `hyper::serve`: any tower service, a router of axum for example, on these sockets, this TLS and these deadlines |
 //!
 //! # What an operator sees
 //!
-//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request: that is middleware's to do.
+//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request: middleware can do that.
 //!
 //! | level | message | fields |
 //! | --- | --- | --- |
 //! | `DEBUG` | connection opened | `peer`: its address |
 //! | `INFO` where the peer was refused, `ERROR` where the app is at fault, otherwise `DEBUG` | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error; of a fault also `fault` and `offset` |
+//! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
 //! | `INFO` | connection refused: all connections are busy | `peer` |
 //! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; once until it is over |
 //! | `WARN` | cannot wait for a connection | `error` of the runtime; the connection is closed |
 //! | `WARN` | cannot start another worker | `error`; those that run take its connections |
-//! | `WARN` | a request cannot be passed on | `behind`: the proxy's target, `error` |
+//! | `WARN` | cannot forward the request; cannot forward the response | `behind`: the proxy's target, `error` |
+//! | `WARN` | a warning of the TLS policy, in full | |
 //!
-//! Of the lines at `INFO` ten are written at once, and one each second after that: `held_back` says how many were not. The
-//! others are written at `DEBUG`.
+//! Of the lines at `INFO` about refused peers ten are written at once, and one each second after that: `held_back` says how many
+//! were not. The others are written at `DEBUG`.
 //!
 //! # What it never does
 //!
 //! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. (The
 //! responses that it makes by itself have a line of text, and its content-type.) It writes nothing into a response that has
-//! begun: what fails later cuts the connection. It moves no connection between threads, and needs no runtime of the
-//! program's. It speaks no HTTP/2.
+//! begun: what fails later cuts the connection. It moves no connection between threads, and needs no runtime of
+//! the program. It speaks no HTTP/2.
 //!
 //! # Where the rest is
 //!
-//! [`Server::options`] has everything that can be set; [`Server::spawn`] gives a [`Handle`] that shuts down. What is
-//! refused, and how it is answered, is the business of [`degu_wire`], whose [`Limits`] bound it.
+//! [`Server::options`] has everything that can be set; [`Server::spawn`] returns a [`Handle`] that shuts down. What is
+//! refused, and how it is answered, is decided in [`degu_wire`], whose [`Limits`] bound it. [`Request::upgrade`] begins a switch
+//! to another protocol.
 
 mod admission;
 mod alarm;

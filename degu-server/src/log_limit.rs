@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// So many lines pass at once.
+/// The number of lines that pass at once.
 const BURST: u32 = 10;
 /// One more passes after each of these.
 const PAUSE: Duration = Duration::from_secs(1);

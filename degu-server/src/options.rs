@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use crate::session::Session;
 use crate::state::ServerState;
 
-/// What the peer of a fault gets to see.
+/// The response that the peer gets for its fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorReply {
@@ -25,7 +25,7 @@ pub enum ErrorReply {
     Silent,
 }
 
-/// How slowly a body or a response may get on: so many bytes in every window of so many seconds.
+/// The least pace of a body or of a response: so many bytes in every window of so many seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) bytes: u64,
@@ -53,7 +53,7 @@ pub(crate) struct Deadlines {
     pub(crate) tunnel: u32,
 }
 
-/// How listening sockets are made.
+/// The options of listening sockets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SocketOptions {
     /// The mode of a Unix socket's file.
@@ -65,7 +65,7 @@ pub(crate) struct SocketOptions {
 
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
 
-/// How a server is to be: options come before the socket.
+/// The options of a server, which come before its socket.
 ///
 /// The defaults are meant to be left alone on a server that strangers can reach. Deadlines are kept by a sweep once a
 /// second, so they are late by up to a second; they are rounded up to whole seconds.
@@ -138,18 +138,18 @@ impl Options {
         }
     }
 
-    /// The bounds of what is read, and the switches of the grammar. Default: [`Limits::DEFAULT`].
+    /// Sets the bounds of what is read, and the switches of the grammar. Default: [`Limits::DEFAULT`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Arc::new(limits);
         self
     }
 
-    /// Sets whether requests of HTTP/1.0 are served: without chunks and without `100 Continue`, over a connection that is kept
-    /// only where the client asks for it and the length of the response is known. They need no Host, so that an app that
-    /// checks the [authority](crate::Request::authority) of a request has to refuse an empty one. A body of unknown length
-    /// ends with the connection; one that is cut ends with a reset over TCP and without close_notify under TLS, but a Unix
-    /// socket has nothing of the kind. Where this is off, a request of HTTP/1.0 gets 505.
+    /// Sets whether requests of HTTP/1.0 are served: without chunks and without `100 Continue`, over a connection that
+    /// is kept only where the client asks for it and the length of the response is known. They need no Host, so that an
+    /// app that checks the [authority](crate::Request::authority) of a request has to refuse an empty one. A body of
+    /// unknown length ends with the connection; one that is cut ends with a reset over TCP and without close_notify
+    /// under TLS, but a Unix socket has nothing of the kind. Where this is off, a request of HTTP/1.0 gets 505.
     ///
     /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests as they come.
     #[must_use]
@@ -158,7 +158,7 @@ impl Options {
         self
     }
 
-    /// The time for a whole head, from its first byte: not for a read, since a client that drips a byte now and then
+    /// Sets the time for a whole head, from its first byte: not for a read, because a client that drips a byte now and then
     /// would never be late. Then it gets 408. Default: 10 s, in which the slowest link delivers 32 KiB.
     #[must_use]
     pub fn head_deadline(mut self, deadline: Option<Duration>) -> Self {
@@ -166,27 +166,29 @@ impl Options {
         self
     }
 
-    /// How long a connection may wait for its first or next request. Then it is closed without a word. Default: 75 s, as
-    /// nginx has it.
+    /// Sets how long a connection may wait for its first or next request. Then it is closed without a response.
+    /// Default: 75 s, as nginx has it.
     #[must_use]
     pub fn idle(mut self, deadline: Option<Duration>) -> Self {
         self.deadlines.idle = seconds(deadline);
         self
     }
 
-    /// How slowly a request's body may come, and a response may be taken: `bytes` in every `window`, where only time
-    /// counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Windows follow
-    /// each other, so a peer that falls silent after enough in one is found out at the end of the next: two windows later
-    /// at most, each late by up to a second. Default: 20 KiB in 20 s, which is slower than any line that is alive, and bounds what a stalled peer costs.
+    /// Sets how slowly a request's body may come, and a response may be taken: `bytes` in every `window`, where only
+    /// time counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Windows follow
+    /// each other, so a peer that falls silent after enough in one is found out at the end of the next: two windows
+    /// later at most, each late by up to a second. Default: 20 KiB in 20 s, which is slower than any line that is
+    /// alive, and bounds what a stalled peer costs.
     ///
-    /// A handler can set another pace for the body of its request: [`Incoming::set_progress`](crate::Incoming::set_progress).
+    /// A handler can set another pace for the body of its request:
+    /// [`Incoming::set_progress`](crate::Incoming::set_progress).
     #[must_use]
     pub fn progress(mut self, bytes: u64, window: Option<Duration>) -> Self {
         self.deadlines.progress = Progress::new(bytes, window);
         self
     }
 
-    /// How long a handler may take for one request, waiting for the body included, until its response begins. Then the
+    /// Sets how long a handler may take for one request, waiting for the body included, until its response begins. Then the
     /// peer gets 503 and the handler's future is dropped. Default: none, since a request may well wait for an event.
     #[must_use]
     pub fn handler_deadline(mut self, deadline: Option<Duration>) -> Self {
@@ -199,10 +201,10 @@ impl Options {
     /// closed without a word.
     ///
     /// A client that closes its socket sends nothing else, so that it cannot be told from one that has half-closed the
-    /// connection and reads on, as `nc -N` does: without a limit, every feed that a client leaves would keep its connection.
-    /// Time in which the client is waited for to take a response does not count: that is what [`progress`](Self::progress) is
-    /// for. On a Unix socket a close shows at once and a half-close has no limit, and a reset ends an exchange on every kind
-    /// of socket.
+    /// connection and reads on, as `nc -N` does: without a limit, every feed that a client leaves would keep its
+    /// connection. Time in which the client is waited for to take a response does not count: that is what
+    /// [`progress`](Self::progress) is for. On a Unix socket a close shows at once and a half-close has no limit, and a
+    /// reset ends an exchange on every kind of socket.
     ///
     /// Default: 3 s (hyper drops the request at once). Raise it for clients that half-close and wait longer than that for
     /// an answer. `None` waits forever.
@@ -212,9 +214,9 @@ impl Options {
         self
     }
 
-    /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may go without a byte either
-    /// way. Then its handler is dropped, and the connection is closed as after a failure. Default: `None`, because a terminal
-    /// may well be silent for hours.
+    /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may go without a
+    /// byte either way. Then its handler is dropped, and the connection is closed as after a failure. Default: `None`,
+    /// because a terminal may well be silent for hours.
     #[must_use]
     pub fn tunnel_idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.deadlines.tunnel = seconds(timeout);
@@ -233,7 +235,7 @@ impl Options {
         self
     }
 
-    /// After how many requests a connection is closed, at least one. Default: `None`, since connections are dear and
+    /// Sets after how many requests a connection is closed, at least one. Default: `None`, because connections are dear and
     /// requests are not; set it where a balancer is to spread clients anew.
     #[must_use]
     pub fn max_requests(mut self, requests: Option<u64>) -> Self {
@@ -241,7 +243,7 @@ impl Options {
         self
     }
 
-    /// How long a graceful shutdown waits for exchanges under way before it cuts them. Default: 30 s, within what
+    /// Sets how long a graceful shutdown waits for exchanges under way before it cuts them. Default: 30 s, within what
     /// service managers wait before they kill.
     #[must_use]
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
@@ -249,7 +251,7 @@ impl Options {
         self
     }
 
-    /// How many threads serve connections, at least one. The first starts with the server, the others with its first
+    /// Sets how many threads serve connections, at least one. The first starts with the server, the others with its first
     /// connection. Default: one for each core, and at most four, since HTTP is rarely what a machine is busy with.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
@@ -277,7 +279,7 @@ impl Options {
         self
     }
 
-    /// What the peer of a fault gets to see. Default: [`ErrorReply::Minimal`].
+    /// Sets what the peer gets for its fault. Default: [`ErrorReply::Minimal`].
     #[must_use]
     pub fn error_reply(mut self, reply: ErrorReply) -> Self {
         self.error_reply = reply;
@@ -294,7 +296,7 @@ impl Options {
         self
     }
 
-    /// The mode of a Unix socket's file, set before anyone can connect: `0o600` lets in this user only. The folder's
+    /// Sets the mode of a Unix socket's file before anyone can connect: `0o600` lets in this user only. The folder's
     /// mode counts too. Default: as the process' umask has it.
     #[must_use]
     pub fn socket_mode(mut self, mode: u32) -> Self {
@@ -312,9 +314,9 @@ impl Options {
         self
     }
 
-    /// Lets a socket on `[::]` take clients of IPv6 alone. Default: off, so that it takes those of IPv4 too, whose address is
-    /// then `[::ffff:192.0.2.1]`, whatever `net.ipv6.bindv6only` says. To bind `0.0.0.0` and `[::]` to the same port, switch
-    /// it on.
+    /// Lets a socket on `[::]` take clients of IPv6 alone. Default: off, so that it takes those of IPv4 too, whose
+    /// address is then `[::ffff:192.0.2.1]`, whatever `net.ipv6.bindv6only` says. To bind `0.0.0.0` and `[::]` to the
+    /// same port, switch it on.
     #[must_use]
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.socket.ipv6_only = only;
@@ -322,8 +324,8 @@ impl Options {
     }
 
     /// Asks before the first request of a connection whether it is wanted: by its address, or its credentials. One that
-    /// is not is closed without a word. It comes after the app's own [`on_connect`](crate::App::on_connect), for apps that are
-    /// functions. Default: every connection is wanted.
+    /// is not is closed without a word. It comes after the app's own [`on_connect`](crate::App::on_connect), for apps
+    /// that are functions. Default: every connection is wanted.
     #[must_use]
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
         let wanted = std::sync::Arc::new(wanted);
@@ -342,7 +344,7 @@ impl Options {
         }
     }
 
-    /// Whether connections are TLS.
+    /// Returns whether connections are TLS.
     pub(crate) fn is_secure(&self) -> bool {
         #[cfg(feature = "tls")]
         let secure = self.tls.is_some();
@@ -396,7 +398,7 @@ impl Options {
         self
     }
 
-    /// How long a handshake may take, from the accepted connection on, with the wait for its turn
+    /// Sets how long a handshake may take, from the accepted connection on, with the wait for its turn
     /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none).
     #[must_use]
     pub fn handshake_deadline(mut self, deadline: Option<Duration>) -> Self {
@@ -404,7 +406,7 @@ impl Options {
         self
     }
 
-    /// How many handshakes may be under way at once in the whole server, at least one; others wait for their turn. Who
+    /// Sets how many handshakes may be under way at once in the whole server, at least one; others wait for their turn. Who
     /// connects and says nothing takes none. Default: 256, a quarter of the connections: what strangers can make the
     /// server hold is bounded by this, and those who are known keep the rest.
     #[must_use]
@@ -430,7 +432,7 @@ fn connections_by_descriptors() -> usize {
     limit.saturating_sub(64).max(limit / 2).clamp(1, 1024)
 }
 
-/// No deadline is one that never comes.
+/// Returns a deadline in whole seconds; `None` is one that never comes.
 fn seconds(deadline: Option<Duration>) -> u32 {
     let Some(deadline) = deadline else { return u32::MAX };
     let whole = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);

@@ -45,18 +45,19 @@ impl<'r> Request<'r> {
         Self { head, components, shifted: 0, body }
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> Method<'r> {
         self.head.method()
     }
 
-    /// The components of the path that are still to be routed by: `/` has none, `/a/b` has `["a", "b"]`, and `/a/` has
-    /// `["a", ""]`, which is another resource than `/a`. `*` has none. Percent-encoding is left as it was sent.
+    /// Returns the components of the path that are still to be routed by: `/` has none, `/a/b` has `["a", "b"]`, and
+    /// `/a/` has `["a", ""]`, which is another resource than `/a`. `*` has none. Percent-encoding is left as it was
+    /// sent.
     pub fn path(&self) -> &'r [&'r str] {
         &self.components[self.shifted..]
     }
 
-    /// The components that were shifted off the path on the way here.
+    /// Returns the components that were shifted off the path on the way here.
     pub fn mount(&self) -> &'r [&'r str] {
         &self.components[..self.shifted]
     }
@@ -68,47 +69,47 @@ impl<'r> Request<'r> {
         Some(first)
     }
 
-    /// The request target as it was sent: a path with an optional query, a whole URI, or `*`.
+    /// Returns the request target as it was sent: a path with an optional query, a whole URI, or `*`.
     pub fn target(&self) -> &'r str {
         self.head.target()
     }
 
-    /// The host and port that the request is for: of the target if it is a whole URI, otherwise of Host. Empty if Host is,
-    /// or if a request of HTTP/1.0 has none.
+    /// Returns the host and port that the request is for: of the target if it is a whole URI, otherwise of Host. Empty
+    /// if Host is, or if a request of HTTP/1.0 has none.
     pub fn authority(&self) -> &'r str {
         self.head.authority()
     }
 
-    /// What follows the `?`, as it was sent.
+    /// Returns what follows the `?`, as it was sent.
     pub fn query(&self) -> Option<&'r str> {
         self.head.query()
     }
 
-    /// The first value of this name in a query of the form `name=value&name=value`, as it was sent: percent-encoding is
-    /// left. A name without `=` has the empty value.
+    /// Returns the first value of this name in a query of the form `name=value&name=value`, as it was sent:
+    /// percent-encoding is left. A name without `=` has the empty value.
     pub fn query_value(&self, name: &str) -> Option<&'r str> {
         query_value(self.query(), name)
     }
 
-    /// The header fields.
+    /// Returns the header fields.
     pub fn headers(&self) -> &'r Headers {
         self.head.headers()
     }
 
-    /// Returns the client's offer to go on in this protocol (RFC 9110 §7.8), `websocket` or `tcp` for example, or `None` if it
-    /// made none. Names compare without case. A client of HTTP/1.0 makes no offer.
+    /// Returns the client's offer to go on in this protocol (RFC 9110 §7.8), `websocket` or `tcp` for example, or
+    /// `None` if it made none. Names compare without case. A client of HTTP/1.0 makes no offer.
     pub fn upgrade(&self, protocol: &str) -> Option<Offer> {
         self.head.offers(protocol).then(|| Offer::new(protocol))
     }
 
-    /// Whether it came in HTTP/1.0: what it means is the same.
+    /// Returns whether it came in HTTP/1.0: what it means is the same.
     #[cfg(feature = "proxy")]
     pub(crate) const fn is_http10(&self) -> bool {
         self.head.is_http10()
     }
 
-    /// The head and the body in one value that borrows nothing, for a task of its own. The head shares the bytes that
-    /// were received.
+    /// Returns the head and the body in one value that borrows nothing, for a task of its own. The head shares the
+    /// bytes that were received.
     pub fn into_owned(self) -> OwnedRequest {
         OwnedRequest { head: self.head.clone(), shifted: self.shifted, body: self.body }
     }
@@ -129,42 +130,42 @@ pub struct OwnedRequest {
 }
 
 impl OwnedRequest {
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> Method<'_> {
         self.head.method()
     }
 
-    /// The components of the path that are still to be routed by: see [`Request::path`].
+    /// Returns the components of the path that are still to be routed by: see [`Request::path`].
     pub fn path(&self) -> Vec<&str> {
         components(self.head.path())[self.shifted..].to_vec()
     }
 
-    /// The components that were shifted off the path.
+    /// Returns the components that were shifted off the path.
     pub fn mount(&self) -> Vec<&str> {
         components(self.head.path())[..self.shifted].to_vec()
     }
 
-    /// The request target as it was sent.
+    /// Returns the request target as it was sent.
     pub fn target(&self) -> &str {
         self.head.target()
     }
 
-    /// The host and port that the request is for.
+    /// Returns the host and port that the request is for.
     pub fn authority(&self) -> &str {
         self.head.authority()
     }
 
-    /// What follows the `?`, as it was sent.
+    /// Returns what follows the `?`, as it was sent.
     pub fn query(&self) -> Option<&str> {
         self.head.query()
     }
 
-    /// The first value of this name in the query: see [`Request::query_value`].
+    /// Returns the first value of this name in the query: see [`Request::query_value`].
     pub fn query_value(&self, name: &str) -> Option<&str> {
         query_value(self.query(), name)
     }
 
-    /// The header fields.
+    /// Returns the header fields.
     pub fn headers(&self) -> &Headers {
         self.head.headers()
     }

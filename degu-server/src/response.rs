@@ -37,18 +37,18 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer without fields.
+    /// Returns an answer without fields.
     pub fn new(status: u16, reason: impl Into<Reason>, body: impl Into<LocalBody>) -> Self {
         Self { status, reason: reason.into(), headers: Headers::new(), body: body.into(), failure: None, switch: None }
     }
 
-    /// An app that failed. The peer gets 500, or what the request itself deserves if reading it was what failed, with
-    /// `connection: close` and nothing of the error; the error goes to the log.
+    /// Returns the response of an app that failed. The peer gets 500, or the status of the request's fault if reading
+    /// it is what failed, with `connection: close` and nothing of the error; the error goes to the log.
     pub fn failed(error: impl Into<BoxError>) -> Self {
         Self { failure: Some(error.into()), ..Self::new(500, reason_phrase(500), ()) }
     }
 
-    /// The answer with a header field set.
+    /// Returns the answer with a header field set.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Response {
         Ok(self)
     }
 
-    /// The error, if the app [failed](Self::failed): for middleware that logs or replaces it.
+    /// Returns the error, if the app [failed](Self::failed): for middleware that logs or replaces it.
     pub fn failure(&self) -> Option<&BoxError> {
         self.failure.as_ref()
     }
@@ -80,13 +80,13 @@ impl fmt::Debug for Response {
     }
 }
 
-/// What an app may return.
+/// A value that an app may return.
 ///
 /// A [`Response`]; the tuples `(status, reason, body)` and `(status, reason, headers, body)`; text or bytes, for 200 OK
 /// with that body; `()`, for 200 OK without one; and a `Result` of any of these, whose error means that the
 /// [app failed](Response::failed).
 pub trait IntoResponse {
-    /// The answer.
+    /// Returns the answer.
     fn into_response(self) -> Response;
 }
 

@@ -8,7 +8,7 @@ use portable_atomic::AtomicU64;
 
 use crate::options::Options;
 
-/// Why the connection ends, for the log.
+/// The reason for which the connection ends, for the log.
 pub(crate) const REVOKED: &str = "the certificate of the client was revoked";
 
 /// A peer that was accepted by its certificate, and is asked about again whenever the policy has changed.

@@ -42,7 +42,7 @@ pub struct Server<A> {
 }
 
 impl Server<()> {
-    /// The options, for a server that is to differ from the default.
+    /// Returns the options, for a server that is to differ from the default.
     pub fn options() -> Options {
         Options::new()
     }
@@ -55,9 +55,9 @@ impl<A: App> Server<A> {
     /// name `localhost` stands for 127.0.0.1 and `[::1]`, as far as the machine has both; `[::]` takes IPv4 clients too,
     /// unless [`ipv6_only`](Options::ipv6_only) is set.
     ///
-    /// The file of a Unix socket is replaced if no server listens on it, and unlinked when the server is shut down or dropped.
-    /// While it is bound and unlinked, a file of the same name with `.lock` at its end is locked next to it, where the file
-    /// system has locks.
+    /// The file of a Unix socket is replaced if no server listens on it, and unlinked when the server is shut down or
+    /// dropped. While it is bound and unlinked, a file of the same name with `.lock` at its end is locked next to it,
+    /// where the file system has locks.
     ///
     /// # Errors
     ///
@@ -72,12 +72,12 @@ impl<A: App> Server<A> {
         Self { listeners, options, app }
     }
 
-    /// The address, as the kernel bound it; the first one, if there are several.
+    /// Returns the address, as the kernel bound it; the first one, if there are several.
     pub fn address(&self) -> &Address {
         self.listeners[0].address()
     }
 
-    /// Every address, as the kernel bound them.
+    /// Returns every address, as the kernel bound them.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.listeners.iter().flat_map(Listener::addresses)
     }

@@ -35,26 +35,26 @@ impl Session {
         }
     }
 
-    /// Where the peer is. A client on a Unix socket has no address unless it bound one: it is [`Address::ABSTRACT`]
-    /// then, `unix:@` in text.
+    /// Returns the address of the peer. A client on a Unix socket has no address unless it bound one: it is
+    /// [`Address::ABSTRACT`] then, `unix:@` in text.
     pub const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// The process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of address, and on
-    /// other systems: a check of the user has to refuse it.
+    /// Returns the process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of
+    /// address, and on other systems: a check of the user has to refuse it.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
 
-    /// Whose certificate the peer proved to hold the key of, and who vouched for it; `None` without TLS, and if the policy
-    /// allows clients without a certificate. Known in `on_connect` already.
+    /// Returns the identity that the peer proved by its certificate, and the CA that vouched for it; `None` without
+    /// TLS, and if the policy allows clients without a certificate. Known in `on_connect` already.
     #[cfg(feature = "tls")]
     pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.as_deref()
     }
 
-    /// How many requests came on this connection, the one under way included: 1 at the first, 0 in `on_connect`.
+    /// Returns how many requests came on this connection, the one under way included: 1 at the first, 0 in `on_connect`.
     pub const fn requests(&self) -> u64 {
         self.requests
     }
@@ -66,13 +66,13 @@ impl Session {
         before
     }
 
-    /// The value of this type that was [inserted](Self::insert).
+    /// Returns the value of this type that was [inserted](Self::insert).
     pub fn get<T: 'static>(&self) -> Option<&T> {
         let (_, value) = self.store.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()
     }
 
-    /// As [`get`](Self::get), to change it.
+    /// Returns the value to change: see [`get`](Self::get).
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
         let (_, value) = self.store.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_mut()
@@ -96,7 +96,7 @@ impl Session {
         self.server.reached(Phase::Draining)
     }
 
-    /// What the server has counted: for an app that shows it.
+    /// Returns what the server has counted: for an app that shows it.
     pub fn stats(&self) -> Stats {
         self.server.stats()
     }

@@ -15,7 +15,7 @@ use crate::alarm::Alarm;
 use crate::log_limit::LogLimit;
 use crate::stats::Counters;
 
-/// How far a server is on its way to the end.
+/// The phases of a server, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Running,
@@ -30,7 +30,7 @@ pub(crate) enum Phase {
 /// Open connections: how to wake and how to abort each.
 pub(crate) type Connections = BTreeMap<u64, (Arc<Alarm>, Option<AbortHandle>)>;
 
-/// What all threads of a server share, whatever its app and its options.
+/// The state that all threads of a server share, whatever its app and its options.
 #[derive(Debug)]
 pub(crate) struct ServerState {
     /// One for each worker that there may be.
@@ -43,12 +43,12 @@ pub(crate) struct ServerState {
     phase: watch::Sender<Phase>,
     /// [`phase`](Self::phase), for every request to ask without a lock.
     is_stopping: AtomicBool,
-    /// What handshakes need one of each.
+    /// The turns of handshakes: each takes one.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
-    /// For lines about peers that were refused.
+    /// The limit on log lines about peers that were refused.
     log_limit: Mutex<LogLimit>,
-    /// There may be room again where there was none.
+    /// Wakes the acceptor: there may be room again where there was none.
     room: Notify,
 }
 
@@ -77,7 +77,7 @@ impl ServerState {
         self.is_stopping.load(Relaxed)
     }
 
-    /// A phase is never left for an earlier one.
+    /// Begins a phase, unless a later one has begun.
     pub(crate) fn begin(&self, next: Phase) {
         self.is_stopping.store(true, Relaxed);
         self.phase.send_if_modified(|phase| {
@@ -89,7 +89,7 @@ impl ServerState {
         });
     }
 
-    /// Ends when this phase has come, or a later one. It borrows nothing.
+    /// Waits until this phase has begun, or a later one. It borrows nothing.
     pub(crate) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut phases = self.phase.subscribe();
         async move {
@@ -98,7 +98,7 @@ impl ServerState {
         }
     }
 
-    /// How many connections are open.
+    /// Returns how many connections are open.
     pub(crate) fn open(&self) -> usize {
         self.counters.iter().map(|worker| worker.open.load(Relaxed)).sum()
     }
@@ -119,8 +119,9 @@ impl ServerState {
         self.notify_room(1);
     }
 
-    /// Wakes whoever waits for room, which may be so only where the server is full without `left` connections that have
-    /// just ended. Called as well when a connection that was asked to leave has come nearer to its end, or does not leave.
+    /// Wakes the acceptor if it waits for room, which may be so only where the server is full without `left`
+    /// connections that have just ended. Called as well when a connection that was asked to leave has come nearer to
+    /// its end, or does not leave.
     pub(crate) fn notify_room(&self, left: usize) {
         // It is looked at afterwards: whoever finds no room finds it later.
         if self.open() + left >= self.max_connections {
@@ -128,7 +129,7 @@ impl ServerState {
         }
     }
 
-    /// Asks the connection that can best be spared to leave, if there is one.
+    /// Asks the connection of the first rank to leave, if one can be spared.
     pub(crate) fn ask_for_room(&self) {
         let ranks = self.counters.iter().enumerate().filter_map(|(worker, counters)| {
             let second = counters.second();
@@ -141,12 +142,13 @@ impl ServerState {
         }
     }
 
-    /// Ends when there may be room, or another connection may be asked for it: whatever happens from this call on counts.
+    /// Waits until there may be room, or another connection may be asked for it. It counts what happens from this call on.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Returns whether a line about a peer that was refused may be written, and how many were held back since the last one, if any were.
+    /// Returns whether a line about a peer that was refused may be written, and how many were held back since the last
+    /// one, if any were.
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }

@@ -50,7 +50,7 @@ impl Counters {
         self.second.store(second, Relaxed);
     }
 
-    /// A request, and what came and went since the last one.
+    /// Adds a request, and the bytes that came and went since the last one.
     pub(crate) fn add_request(&self, received: u64, sent: u64) {
         add(&self.requests, 1);
         self.add_octets(received, sent);
@@ -92,7 +92,7 @@ impl Counters {
     }
 }
 
-/// As long as it lives a tunnel is counted.
+/// A guard that counts a tunnel as long as it lives.
 pub(crate) struct OpenTunnel<'c>(&'c AtomicUsize);
 
 impl Drop for OpenTunnel<'_> {
@@ -105,7 +105,7 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
-/// What a server has counted since it began: a picture of one moment, in which counters of different threads may be a few
+/// The counters of a server since it began: a picture of one moment, in which counters of different threads may be a few
 /// requests apart.
 ///
 /// ```
@@ -187,7 +187,7 @@ impl Stats {
         })
     }
 
-    /// How many connections ended with which fault of the peer, those that never did left out.
+    /// Returns how many connections ended with which fault of the peer, those that never did left out.
     pub fn faults(&self) -> impl Iterator<Item = (Fault, u64)> {
         Fault::ALL.iter().copied().zip(self.faults).filter(|(_, count)| *count > 0)
     }

@@ -21,7 +21,7 @@ use tokio::task::coop::poll_proceed;
 use crate::Session;
 use crate::stream::{Stream, Transport};
 
-/// An accepted offer, on its way from the app to the connection.
+/// An accepted offer, which the app's response carries to the connection.
 pub(crate) struct Switch {
     pub(crate) protocol: Box<str>,
     handler: Box<dyn Handler>,
@@ -70,19 +70,20 @@ impl fmt::Debug for Switch {
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped has moved nothing. Under TLS a flush sends what earlier writes have encrypted.
+/// A read or a write that is dropped before it is done has moved nothing. Under TLS a flush sends what earlier writes
+/// have encrypted.
 pub struct Tunnel<'t> {
     stream: &'t mut dyn ByteStream,
     first: Bytes,
     traffic: &'t Traffic,
 }
 
-/// What has gone through a tunnel since it was last asked.
+/// The bytes that went through a tunnel since they were last taken, and whether its stream failed.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
-    /// The stream has failed: an error of the handler is then the peer's disappearance.
+    /// The stream has failed: an error of the handler then means that the peer is gone.
     pub(crate) is_broken: Cell<bool>,
 }
 
@@ -91,7 +92,7 @@ impl<'t> Tunnel<'t> {
         Self { stream, first, traffic }
     }
 
-    /// Notes that bytes were moved, or why not.
+    /// Counts bytes that were moved, or notes that the stream failed.
     fn count<N>(&self, moved: Poll<io::Result<N>>, count: impl FnOnce(&N)) -> Poll<io::Result<N>> {
         match &moved {
             Poll::Ready(Ok(moved)) => count(moved),

@@ -121,7 +121,7 @@ mod tests {
         runtime.unwrap().block_on(test(&worker));
     }
 
-    /// A connection of this worker, seen from the other end.
+    /// Connects to this worker, and returns the other end.
     fn connect(worker: &Rc<WorkerState>, number: u64) -> UnixStream {
         let (near, far) = UnixStream::pair().unwrap();
         worker.server.counters[0].open.fetch_add(1, Relaxed);
@@ -176,7 +176,7 @@ mod tests {
         });
     }
 
-    /// Where a test has its log written.
+    /// The log of a test.
     #[derive(Clone, Default)]
     struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -217,7 +217,7 @@ mod tests {
         }
     }
 
-    /// How many seconds a connection lasts whose peer has had its last response and sends so many bytes each second.
+    /// Returns how many seconds a connection lasts whose peer has had its last response and sends so many bytes each second.
     async fn lingers(worker: &Rc<WorkerState>, bytes: usize) -> u32 {
         let mut peer = connect(worker, 1);
         peer.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

@@ -19,14 +19,14 @@ use crate::revocation::{REVOKED, Vetted};
 use crate::state::{Connections, ServerState};
 use crate::stats::Counters;
 
-/// Where more connections than this are busy none of them spins for its next request.
+/// The most busy connections with which one of them spins for its next request.
 const SPINNING: usize = 4;
 /// The number of connections of a worker that may keep their buffers between two requests: about 11 KiB each.
 pub(crate) const KEPT: usize = 128;
 /// The size of the buffer for small reads. A larger request that is found by spinning takes several.
 const SCRATCH: usize = 16 * 1024;
 
-/// What the connections of a worker share.
+/// The state that the connections of a worker share.
 #[derive(Debug)]
 pub(crate) struct WorkerState {
     pub(crate) options: Arc<Options>,
@@ -35,13 +35,13 @@ pub(crate) struct WorkerState {
     /// The peers whose certificate can be revoked, with their address, by the number of their connection.
     #[cfg(feature = "tls")]
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
-    /// How many connections have begun to wait for a request.
+    /// The number of times that a connection has begun to wait for a request.
     turn: Cell<u32>,
-    /// How many connections only wait for the peer to close.
+    /// The number of connections that only wait for the peer to close.
     lingering: Cell<usize>,
     /// A first connection has come, or one has gone.
     changed: Notify,
-    /// How many connections hold buffers.
+    /// The number of connections that hold buffers.
     busy: Cell<usize>,
     /// The seconds that the worker has counted.
     seconds: Cell<u32>,
@@ -57,7 +57,7 @@ pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
     pub(crate) alarm: Arc<Alarm>,
     number: u64,
-    /// What the connection can be spared for while it waits.
+    /// The reason for which the connection can be spared while it waits.
     spare: Spare,
 }
 
@@ -85,7 +85,7 @@ impl Place {
         self.worker.server.notify_room(0);
     }
 
-    /// Notes that the connection can be spared from now on, unless it could be before.
+    /// Notes that the connection can be spared from now on, unless it could be spared before.
     pub(crate) fn rest(&self) {
         if !self.alarm.rests() {
             let turn = self.worker.turn.get().wrapping_add(1);
@@ -94,7 +94,7 @@ impl Place {
         }
     }
 
-    /// Returns whether the connection is asked to make room for another, and there still is none.
+    /// Returns whether the connection was asked to make room for another, and there still is none.
     pub(crate) fn is_asked_for_room(&self) -> bool {
         self.alarm.is_asked() && self.alarm.rests() && self.worker.server.is_full()
     }
@@ -280,7 +280,7 @@ impl WorkerState {
     }
 }
 
-/// As long as it lives a connection holds buffers.
+/// A guard that counts a connection as busy as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Busy<'w>(&'w Cell<usize>);
 

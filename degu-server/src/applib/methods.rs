@@ -18,7 +18,7 @@ use crate::{App, IntoResponse, Request, Response, Session};
 #[derive(Debug)]
 pub struct AllowedMethods<A> {
     methods: Vec<Method<'static>>,
-    /// What `allow` says.
+    /// The value of `allow`.
     allow: String,
     app: A,
 }

@@ -23,15 +23,16 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
 /// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
-/// side has answered. [`with_tunnels`](Self::with_tunnels) passes on offers to switch to another protocol. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can write there what it
-/// likes: [`with_request_headers`](Self::with_request_headers) is where they are set, and
+/// side has answered. [`with_tunnels`](Self::with_tunnels) passes on offers to switch to another protocol. `forwarded`
+/// and `x-forwarded-*` are dropped from requests, because a client can write there what it likes:
+/// [`with_request_headers`](Self::with_request_headers) is where they are set, and
 /// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` rightly. A name counts as the same with `_`
 /// in place of `-`, and such a `content_length` is dropped too: behind CGI, WSGI and their kin both are one variable.
 /// `host` stays what the client sent. A `content-length` in a 204 is dropped, which must have none (RFC 9110 §8.6).
 ///
-/// What the client of this crate reads leniently is written strictly: a folded field as one line, a chunk size without the blanks
-/// after it. A field that must be unique, `content-type` for example, is passed on once if the server repeats it with the same
-/// value. With two values the response is 502, because each reader might take another one.
+/// What the client of this crate reads leniently is written strictly: a folded field as one line, a chunk size without
+/// the blanks after it. A field that must be unique, `content-type` for example, is passed on once if the server
+/// repeats it with the same value. With two values the response is 502, because each reader might take another one.
 ///
 /// Requests say in `via` through whom they came (RFC 9110 §7.6.3): a line is added with the version in which this side
 /// got them and a pseudonym, `1.1 degu` or what [`with_pseudonym`](Self::with_pseudonym) says. Responses say
@@ -84,7 +85,7 @@ pub struct ProxyApp {
 /// The response to a request that is over 65,535 bytes with what a proxy adds to it.
 const TOO_LARGE: (u16, &str) = (431, "Request Header Fields Too Large");
 
-/// What is returned in place of a response that cannot be passed on.
+/// The response in place of one that cannot be passed on.
 const BAD_GATEWAY: (u16, &str) = (502, "Bad Gateway");
 
 /// The connections that a session keeps, each with the proxy that it belongs to.
@@ -128,8 +129,8 @@ impl ProxyApp {
         self
     }
 
-    /// Sets a function that has the last word on the fields of every request that is passed on. An error is the proxy's failure, 500, unless it is
-    /// [`LocalError::HeadTooLarge`], 431.
+    /// Sets a function that has the last word on the fields of every request that is passed on. An error is the proxy's
+    /// failure, 500, unless it is [`LocalError::HeadTooLarge`], 431.
     #[must_use]
     pub fn with_request_headers(
         mut self,
@@ -139,12 +140,12 @@ impl ProxyApp {
         self
     }
 
-    /// Passes on offers to switch to these protocols, `["websocket", "tcp"]` for example, in this order where a client offers
-    /// several (RFC 9110 §7.8). Default: none.
+    /// Passes on offers to switch to these protocols, `["websocket", "tcp"]` for example, in this order where a client
+    /// offers several (RFC 9110 §7.8). Default: none.
     ///
-    /// The server behind decides: the client gets 101 when that server has answered with it, and no byte of the new protocol
-    /// goes on before. Then both directions are passed on, half-closes too, until both have ended; a fault on one side resets
-    /// the other. Every offer goes over a connection of its own.
+    /// The server behind decides: the client gets 101 when that server has answered with it, and no byte of the new
+    /// protocol goes on before. Then both directions are passed on, half-closes too, until both have ended; a fault on
+    /// one side resets the other. Every offer goes over a connection of its own.
     ///
     /// # Panics
     ///
@@ -156,8 +157,8 @@ impl ProxyApp {
         self
     }
 
-    /// Sets how long it may take to connect to the server behind: looking its name up, every address of it, and the handshake.
-    /// Then the request is answered with 504.
+    /// Sets how long it may take to connect to the server behind: looking its name up, every address of it, and the
+    /// handshake. Then the request is answered with 504.
     ///
     /// Default: what the client's options say, which is 10 s if they say nothing.
     #[must_use]
@@ -165,9 +166,9 @@ impl ProxyApp {
         self.with_client_options(|options| options.connect_timeout(limit))
     }
 
-    /// Sets how long the server behind may take to answer, from the end of the request to the end of the response's head. Then
-    /// the request is answered with 504. A long poll needs more than its interval, or `None`: the wait ends all the same when the
-    /// client goes away.
+    /// Sets how long the server behind may take to answer, from the end of the request to the end of the response's
+    /// head. Then the request is answered with 504. A long poll needs more than its interval, or `None`: the wait ends
+    /// all the same when the client goes away.
     ///
     /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s for each read).
     #[must_use]
@@ -280,13 +281,13 @@ impl ProxyApp {
         self.client.connect().await?.exchange_upgrade(method, uri, protocol, headers, body).await
     }
 
-    /// The response of the server behind cannot be passed on.
+    /// Returns the answer in place of a response that cannot be passed on.
     fn bad_response(&self, error: LocalError) -> Response {
         tracing::warn!(behind = %self.client.address(), %error, "cannot forward the response");
         (BAD_GATEWAY.0, BAD_GATEWAY.1, ()).into_response()
     }
 
-    /// The server behind failed, or what the client sent.
+    /// Returns the answer to a request that could not be forwarded, because the server behind or the client's body failed.
     fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
         let (status, reason) = match error.cause() {
             // The body of the client's request could not be read: that is the client's fault, and answered as such.
@@ -326,7 +327,7 @@ fn pass_on(mut behind: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tu
     }
 }
 
-/// A pseudonym as `via` has it: a token, and the port if it is the name of a host (RFC 9110 §7.6.3).
+/// Returns whether `via` can hold this pseudonym: a token, and the port if it is the name of a host (RFC 9110 §7.6.3).
 fn is_received_by(text: &str) -> bool {
     let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
     let (name, port) = text.split_once(':').unwrap_or((text, ""));
@@ -359,7 +360,7 @@ fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers
     Ok(kept)
 }
 
-/// The path without the mount, and the query.
+/// Returns the path without the mount, and the query.
 fn uri_behind(request: &Request<'_>) -> String {
     if request.target() == "*" {
         return "*".into();

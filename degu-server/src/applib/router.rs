@@ -36,7 +36,7 @@ pub struct Router {
 }
 
 impl Router {
-    /// Without a route.
+    /// Returns a router without a route.
     pub fn new() -> Self {
         Self::default()
     }
@@ -50,14 +50,14 @@ impl Router {
         self
     }
 
-    /// The app for a path that ends here.
+    /// Sets the app for a path that ends here.
     #[must_use]
     pub fn index(mut self, app: impl App) -> Self {
         self.index = Some(BoxedApp::new(app));
         self
     }
 
-    /// The app for everything that has none. It sees the path unshifted.
+    /// Sets the app for every path that has none. It sees the path unshifted.
     #[must_use]
     pub fn otherwise(mut self, app: impl App) -> Self {
         self.otherwise = Some(BoxedApp::new(app));

@@ -12,7 +12,7 @@ use crate::stats::Counters;
 #[cfg(feature = "tls")]
 use crate::stream::HandshakeError;
 
-/// Why a connection ended: what the log and the counters say about it.
+/// The reason for which a connection ended, for the log and the counters.
 #[derive(Debug)]
 #[non_exhaustive]
 pub(crate) enum CloseReason {
@@ -51,7 +51,7 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    /// The status that the peer is owed, if no response has begun.
+    /// Returns the status that the peer is owed, if no response has begun.
     pub(super) const fn status(&self) -> Option<u16> {
         match self {
             Self::Peer(error) => Some(error.status()),
@@ -62,7 +62,7 @@ impl CloseReason {
         }
     }
 
-    /// Whether our own side is at fault.
+    /// Returns whether this server is at fault.
     pub(crate) const fn is_ours(&self) -> bool {
         matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::Handler))
     }
@@ -119,7 +119,7 @@ impl CloseReason {
         }
     }
 
-    /// What happened, in a clause.
+    /// Returns what happened, in a clause.
     pub(crate) const fn explain(&self) -> &'static str {
         match self {
             Self::Client => "the client closed",

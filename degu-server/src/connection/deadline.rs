@@ -40,9 +40,9 @@ pub(crate) const LINGER_IN_ALL: u32 = 30;
 /// The number of bytes that have to come in each window of that time.
 const LINGER_BYTES: u64 = 5 * 1024;
 
-/// The deadlines, each of which seconds are charged to separately. Reading a body and writing a response share one, because
-/// either way the peer has to make progress; so has a peer that still sends after the last response. A body that has a pace of its
-/// own is charged for itself.
+/// The deadlines to which seconds are charged, each separately. Reading a body and writing a response share one,
+/// because either way the peer has to make progress; so has a peer that still sends after the last response. A body
+/// that has a pace of its own is charged for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Account {
     #[default]
@@ -70,9 +70,9 @@ pub(crate) struct Deadline {
     moved: u64,
     /// The second in which the handler began, while there is one.
     handler: Option<u32>,
-    /// How slowly the request's body may come, if its reader has said so.
+    /// The pace of the request's body, if its reader has set one.
     body: Option<Progress>,
-    /// Nothing is read from the peer for now, so that its disappearance has to be asked for, once a second.
+    /// Nothing is read from the peer for now, so that the socket is asked once a second whether the peer is gone.
     is_deaf: bool,
     /// The second in which the last byte moved, or the peer's end was noticed, while the peer may have closed its socket.
     half_closed: Option<u32>,
@@ -85,7 +85,7 @@ impl Deadline {
         (self.half_closed, self.body) = (None, None);
     }
 
-    /// Notes how slowly the request's body may come, if its reader has said so.
+    /// Notes the pace of the request's body, if its reader has set one.
     pub(crate) const fn set_body_progress(&mut self, progress: Option<Progress>) {
         self.body = progress;
     }

@@ -58,7 +58,7 @@ struct Streamed {
     is_chunked: bool,
 }
 
-/// The way on of a connection that was busy.
+/// The next step of a connection that was busy.
 enum Next {
     /// Requests pause.
     Rest,
@@ -156,7 +156,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         Ok(())
     }
 
-    /// Asks the app, and the option, whether the peer is welcome.
+    /// Asks the app, and then the `on_connect` of the options, whether the peer is accepted.
     async fn is_wanted(&mut self) -> Result<bool, CloseReason> {
         let worker = self.worker().clone();
         let Self { wire, session, app } = self;
@@ -383,7 +383,7 @@ mod tests {
     use crate::alarm::Alarm;
     use crate::stream::{Socket, Stream};
 
-    /// What an idle connection is made of. The parts that only exchanges need are in a box, which an idle one has not.
+    /// Tests the size of an idle connection. The parts that only exchanges need are in a box, which an idle one has not.
     #[test]
     fn an_idle_connection_is_small() {
         async fn app(_: &mut Session, _: Request<'_>) -> Response {

@@ -29,7 +29,7 @@ enum State<S: ?Sized> {
 }
 
 impl<S: ?Sized> HttpBody<S> {
-    /// The body, whose source crosses threads if `S` does.
+    /// Returns the body, whose source crosses threads if `S` does.
     pub fn new(body: BodyOf<S>) -> Self {
         Self(match body.split() {
             (Content::Bytes(bytes), _) if !bytes.is_empty() => State::Bytes(bytes),
@@ -105,8 +105,8 @@ impl<S: Source + ?Sized> State<S> {
     }
 }
 
-/// A body of anybody's as one of ours: with a length where its size is exact, and otherwise with a chunk for each data
-/// frame, and its trailers. Sending fails if there are trailers behind a length.
+/// Converts any body of `http-body`: with a length where its size is exact, and otherwise with a chunk for
+/// each data frame, and its trailers. Sending fails if there are trailers behind a length.
 ///
 /// ```
 /// let body = degu_server::http::from_http(String::from("hello"));
@@ -126,7 +126,7 @@ where
     }
     let mut body = Box::pin(body);
     let mut left = length;
-    // Behind the last bytes of a length nobody asks any more: they wait until it is known that no trailers follow.
+    // After the last bytes of a length the body is not polled again: they wait until it is known that no trailers follow.
     let mut held: Option<Bytes> = None;
     let mut ended = false;
     let source = move |cx: &mut Context<'_>| {

@@ -3,7 +3,7 @@
 use degu_wire::{Headers, LocalError, Trailers};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// The fields as a map: their names in lower case, and those of one name together.
+/// Returns the fields as a map: their names in lower case, and those of one name together.
 ///
 /// # Errors
 ///
@@ -12,7 +12,8 @@ pub fn headers_into_http(headers: &Headers) -> Result<HeaderMap, http::Error> {
     into_map(headers.iter())
 }
 
-/// The fields of a map, each value in a line of its own. Spaces around a value are not a part of it (RFC 9110 §5.5).
+/// Returns the fields of a map, each value in a line of its own. Spaces around a value are not a part of it (RFC 9110
+/// §5.5).
 ///
 /// # Errors
 ///

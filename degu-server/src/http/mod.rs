@@ -43,7 +43,7 @@ pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{IntoResponse, Request, Response};
 
-/// How a message with these fields and this body is framed, and without the fields that said so.
+/// Returns how a message with these fields and this body is framed, and without the fields that said so.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
@@ -55,7 +55,7 @@ where
 }
 
 impl<'r> Request<'r> {
-    /// The request in the types of the crate `http`, with what has been shifted to the mount back in its path.
+    /// Returns the request in the types of the crate `http`, with what has been shifted to the mount back in its path.
     ///
     /// Its body belongs to this connection and cannot cross threads.
     ///
@@ -74,7 +74,7 @@ impl<'r> Request<'r> {
 }
 
 impl Response {
-    /// The response in the types of the crate `http`.
+    /// Returns the response in the types of the crate `http`.
     ///
     /// # Errors
     ///

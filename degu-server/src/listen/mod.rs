@@ -24,7 +24,7 @@ use crate::options::{Deadlines, SocketOptions};
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(3);
 
-/// How often another port is tried if `localhost` gets one from the kernel that is taken in the other family.
+/// The number of ports that are tried if the kernel chooses one for `localhost` that is taken in the other family.
 const TRIES: u32 = 16;
 
 /// A listening socket, which was bound here or is inherited from the process's parent.
@@ -74,10 +74,10 @@ impl Listener {
         }
     }
 
-    /// Lets the kernel find out which peers are gone without a word, their cable pulled say, for all TCP connections that are
-    /// accepted from here: they inherit what is set on this socket.
+    /// Lets the kernel detect peers that are gone without FIN or RST, for example because a cable was pulled, for all
+    /// TCP connections that are accepted from here: they inherit what is set on this socket.
     ///
-    /// Keepalive probes find the idle ones. The user timeout is for those to which something is on its way; it counts the
+    /// Keepalive probes find the idle ones. The user timeout finds those to which bytes have been sent. It also counts the
     /// time in which a peer that is there has no room too, so that it must not be shorter than what [`Deadlines`] allow a
     /// write: two windows, each of which may be late by a second.
     pub(crate) fn detect_dead_peers(&self, deadlines: &Deadlines) -> io::Result<()> {

@@ -20,11 +20,11 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::options::SocketOptions;
 
-/// How long a start waits for the lock. Its holder needs it for a few system calls.
+/// The time that a start waits for the lock. Its holder needs it for a few system calls.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a shutdown waits for it, on a thread that has connections to serve.
+/// The time that a shutdown waits for it, on a thread that has connections to serve.
 const BRIEFLY: Duration = Duration::from_millis(100);
-/// How long it waits between two attempts.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The number of connections that may wait to be accepted, on every kind of socket. The kernel reduces it to
@@ -122,7 +122,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
     }
 }
 
-/// The name of a user for a message.
+/// Returns the name of a user for a message.
 fn user(id: u32) -> String {
     match User::from_uid(Uid::from_raw(id)) {
         Ok(Some(user)) => format!("user {} ({id})", user.name),

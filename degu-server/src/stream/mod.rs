@@ -187,7 +187,7 @@ impl<T: Transport> Stream<T> {
     }
 }
 
-/// Why there is no handshake.
+/// The reason for which a handshake failed.
 #[cfg(feature = "tls")]
 #[derive(Debug)]
 pub(crate) enum HandshakeError {

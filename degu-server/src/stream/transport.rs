@@ -9,7 +9,7 @@ use degu_wire::Address;
 use crate::Credentials;
 use crate::seconds::Seconds;
 
-/// What is known of the peer of a connection.
+/// The state of a connection's peer, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PeerState {
     /// It reads. On a Unix socket it may have half-closed the connection.
