@@ -4,7 +4,7 @@ use degu_wire::head::{FieldSpan, parse_request};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Fault, Headers, Limits, LocalError, Method, RemoteError};
 
-/// A request target out of path components: `/` alone for none. Components are taken as they are.
+/// Returns a request target made of path components: `/` alone for none. Components are taken as they are.
 ///
 /// ```
 /// assert_eq!(degu_misc::mkuri::<&str>([]), "/");
@@ -20,8 +20,8 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
     uri
 }
 
-/// A request in the bytes in which it is sent: Host is `localhost` unless the headers have one, and the body, if there
-/// is one, has its length.
+/// Returns a request in the bytes in which it is sent: Host is `localhost` unless the headers have one, and the body,
+/// if there is one, has its length.
 ///
 /// ```
 /// use degu_misc::mkreq;
@@ -35,7 +35,7 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
 ///
 /// # Errors
 ///
-/// What cannot be sent: to send it all the same, write the bytes down.
+/// The rule that forbids to send it: a test that sends it all the same writes the bytes down.
 pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
 where
     H: TryInto<Headers>,
@@ -48,7 +48,7 @@ where
     Ok(connection.pending().concat())
 }
 
-/// Fields out of their bytes: lines that each end with CRLF, without an empty line.
+/// Parses fields: lines that each end with CRLF, without an empty line.
 ///
 /// ```
 /// let headers = degu_misc::parse_headers(b"Accept: */*\r\nx-n: 1\r\n")?;
@@ -81,7 +81,7 @@ pub fn parse_headers(octets: &[u8]) -> Result<Headers, RemoteError> {
     Ok(headers)
 }
 
-/// Fields as they are sent: lines that each end with CRLF, without an empty line.
+/// Returns fields as they are sent: lines that each end with CRLF, without an empty line.
 ///
 /// ```
 /// use degu_server::Headers;

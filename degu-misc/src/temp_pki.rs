@@ -29,7 +29,7 @@ use tempfile::TempDir;
 ///
 /// # Panics
 ///
-/// Every method does, if the folder cannot be written or read: in a test there is nothing else to do about it.
+/// Every method does, if the folder cannot be written or read: a test can do nothing else about it.
 #[derive(Debug)]
 pub struct TempPki {
     folder: TempDir,
@@ -128,79 +128,79 @@ impl TempPki {
         pki
     }
 
-    /// Where all files are.
+    /// Returns the folder of all files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The file of a certificate.
+    /// Returns the file of a certificate.
     pub fn certificate(&self, leaf: Leaf) -> PathBuf {
         self.file(leaf.stem(), "pem")
     }
 
-    /// The file of its key.
+    /// Returns the file of its key.
     pub fn key(&self, leaf: Leaf) -> PathBuf {
         self.file(leaf.stem(), "key")
     }
 
-    /// A certificate with its key, whatever is wrong with it.
+    /// Returns a certificate with its key, whatever is wrong with it.
     pub fn identity(&self, leaf: Leaf) -> Identity {
         let identity = sure("identity", Identity::from_pem_files(self.certificate(leaf), self.key(leaf)));
         if leaf.is_expired() { identity.allow_invalid_time() } else { identity }
     }
 
-    /// The file of the CA that issues for servers.
+    /// Returns the file of the CA that issues for servers.
     pub fn server_ca(&self) -> PathBuf {
         self.file("server-ca", "pem")
     }
 
-    /// The file of the CA that issues for clients.
+    /// Returns the file of the CA that issues for clients.
     pub fn client_ca(&self) -> PathBuf {
         self.file("client-ca", "pem")
     }
 
-    /// The file of the CA that nobody trusts.
+    /// Returns the file of the CA that nobody trusts.
     pub fn other_ca(&self) -> PathBuf {
         self.file("other-ca", "pem")
     }
 
-    /// The file of what the CA for servers has revoked.
+    /// Returns the file of what the CA for servers has revoked.
     pub fn server_crl(&self) -> PathBuf {
         self.file("server-ca", "crl")
     }
 
-    /// The file of what the CA for clients has revoked.
+    /// Returns the file of what the CA for clients has revoked.
     pub fn client_crl(&self) -> PathBuf {
         self.file("client-ca", "crl")
     }
 
-    /// The CA for servers, with what it has revoked.
+    /// Returns the CA for servers, with what it has revoked.
     pub fn servers(&self) -> Cas {
         self.cas("server-ca")
     }
 
-    /// The CA for clients, with what it has revoked.
+    /// Returns the CA for clients, with what it has revoked.
     pub fn clients(&self) -> Cas {
         self.cas("client-ca")
     }
 
-    /// The CA that nobody trusts.
+    /// Returns the CA that nobody trusts.
     pub fn others(&self) -> Cas {
         self.cas("other-ca")
     }
 
-    /// The policy of a server in order, which requires clients in order.
+    /// Returns the policy of a server in order, which requires clients in order.
     pub fn server_tls(&self) -> ServerTls {
         let identity = self.identity(Leaf::Server);
         sure("server's policy", ServerTls::builder(identity).require_clients(self.clients()).build())
     }
 
-    /// The policy of a client in order, which shows its certificate, and checks the name of the server.
+    /// Returns the policy of a client in order, which shows its certificate, and checks the name of the server.
     pub fn client_tls(&self) -> ClientTls {
         self.client_tls_as(Leaf::Client)
     }
 
-    /// As [`client_tls`](Self::client_tls), with another certificate.
+    /// Returns the policy of [`client_tls`](Self::client_tls) with another certificate.
     pub fn client_tls_as(&self, leaf: Leaf) -> ClientTls {
         sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
@@ -245,7 +245,7 @@ impl TempPki {
         Issuer::new(params, key)
     }
 
-    /// A CA that has its files already.
+    /// Returns a CA that has its files already.
     fn issuer(&self, name: &str) -> Issuer<'static, KeyPair> {
         let key = sure("file", fs::read_to_string(self.file(name, "key")));
         Issuer::new(ca_params(name), sure("key", KeyPair::from_pem(&key)))

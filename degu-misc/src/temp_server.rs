@@ -18,12 +18,12 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound: in a test there is nothing else to do about it.
+    /// If the address cannot be bound: a test can do nothing else about it.
     pub fn new(address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(Server::options().workers(1), address, app)
     }
 
-    /// As [`new`](Self::new), with options of the test's choice.
+    /// Starts a server as [`new`](Self::new) does, with options of the test's choice.
     ///
     /// # Panics
     ///
@@ -35,17 +35,17 @@ impl TempServer {
         Self { address: handle.address().clone(), handle: Some(handle) }
     }
 
-    /// The address, as the kernel bound it.
+    /// Returns the address, as the kernel bound it.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// A blocking client for it: tests need no runtime.
+    /// Returns a blocking client for it: tests need no runtime.
     pub fn client(&self) -> degu_client::blocking::Client {
         degu_client::blocking::Client::new(self.address())
     }
 
-    /// An async client for it.
+    /// Returns an async client for it.
     pub fn async_client(&self) -> degu_client::Client {
         degu_client::Client::new(self.address())
     }

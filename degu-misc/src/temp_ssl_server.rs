@@ -6,7 +6,7 @@ use degu_tls::{ClientTls, ServerTls};
 
 use crate::{TempPki, TempServer};
 
-/// As [`TempServer`], under TLS: both sides show certificates of a [`TempPki`].
+/// A [`TempServer`] under TLS: both sides show certificates of a [`TempPki`].
 ///
 /// ```
 /// use degu_misc::{TempPki, TempSSLServer};
@@ -35,12 +35,12 @@ impl TempSSLServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound: in a test there is nothing else to do about it.
+    /// If the address cannot be bound: a test can do nothing else about it.
     pub fn new(pki: &TempPki, address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(pki, Server::options().workers(1), address, app)
     }
 
-    /// As [`new`](Self::new), with options of the test's choice.
+    /// Starts a server as [`new`](Self::new) does, with options of the test's choice.
     ///
     /// # Panics
     ///
@@ -51,27 +51,27 @@ impl TempSSLServer {
         Self { server, tls, client: pki.client_tls() }
     }
 
-    /// The address, as the kernel bound it.
+    /// Returns the address, as the kernel bound it.
     pub fn address(&self) -> &Address {
         self.server.address()
     }
 
-    /// The policy of the server, to reload or replace it.
+    /// Returns the policy of the server, to reload or replace it.
     pub const fn tls(&self) -> &ServerTls {
         &self.tls
     }
 
-    /// A blocking client for it, which shows the client's certificate: tests need no runtime.
+    /// Returns a blocking client for it, which shows the client's certificate: tests need no runtime.
     pub fn client(&self) -> blocking::Client {
         self.client_with(self.client.clone()).into()
     }
 
-    /// An async client for it, which shows the client's certificate.
+    /// Returns an async client for it, which shows the client's certificate.
     pub fn async_client(&self) -> Client {
         self.client_with(self.client.clone())
     }
 
-    /// An async client with another policy; a blocking one is made of it by `into()`.
+    /// Returns an async client with another policy; a blocking one is made of it by `into()`.
     pub fn client_with(&self, tls: ClientTls) -> Client {
         // Unix sockets have no name of their own.
         Client::options().tls(tls).server_name("localhost").client(self.address())

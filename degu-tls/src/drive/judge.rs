@@ -16,7 +16,7 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
-/// What one connection needs to identify its peer, and to make errors of what rustls reports.
+/// The data with which one connection identifies its peer, and to make errors of what rustls reports.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
     /// `None` if the peer needs no certificate.
@@ -75,8 +75,8 @@ impl Judge {
         }
     }
 
-    /// Returns the error for what rustls reports, during the handshake or after it. Under TLS 1.3 a client learns that it was
-    /// refused by an alert after its handshake, in place of the first response.
+    /// Returns the error for what rustls reports, during the handshake or after it. Under TLS 1.3 a client learns that
+    /// it was refused by an alert after its handshake, in place of the first response.
     pub(crate) fn fault(&self, error: rustls::Error, note: Option<Note>) -> Error {
         use rustls::Error as E;
         if let Some(Note::Refused(refused)) = note {

@@ -24,7 +24,7 @@ pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
     /// Their names in DER, for a server's certificate request (RFC 8446 §4.2.4).
     pub(super) subjects: Vec<DistinguishedName>,
-    /// What the app sees of each anchor.
+    /// The label of each anchor, as the app sees it.
     labels: Vec<VouchedBy>,
     crls: Vec<CertRevocationList<'static>>,
     /// The CAs that cannot be used: their subject in DER, and why.
