@@ -56,7 +56,7 @@ pub(crate) struct Exchange {
     sent: bool,
     /// A byte of the response has been received.
     heard: bool,
-    /// Something was received that `give` has not looked at, or not to its end.
+    /// Bytes were received that `give` has not processed to their end.
     unread: bool,
     /// Writing failed: what the server sent before may still be read, and nothing follows.
     broken: bool,

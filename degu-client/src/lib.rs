@@ -42,7 +42,7 @@
 //!
 //! - A body that ends before its framing says so is an error, in every way of reading it; so is a response that came in
 //!   part. What is read without an error is whole.
-//! - Data that nobody asked for closes the connection, and does not become an answer: the socket is checked before every
+//! - Unsolicited data closes the connection, and does not become an answer: the socket is checked before every
 //!   request. What arrives after that check cannot be told from the answer.
 //! - What devices send against the rules is read where it cannot change the end of a response: a folded field, a space before
 //!   a colon, blanks after a chunk size, a field twice. Where it can, the response is an error.

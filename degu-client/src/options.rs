@@ -1,4 +1,4 @@
-//! What a client is told beside the address.
+//! The options of a client, next to its address.
 
 use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 

@@ -122,7 +122,7 @@ impl ConnectionOf<Async> {
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
-    /// Sends the rest of the request where the response has no body: nobody would ask for that, which is what sends it.
+    /// Sends the rest of the request where the response has no body, because no call for the body would send it.
     async fn send_rest(&mut self) -> Result<(), Error> {
         if self.remaining() == Some(0) {
             self.next_part().await?;

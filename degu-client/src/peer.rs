@@ -6,7 +6,7 @@ use degu_wire::{Address, Credentials};
 
 use crate::transport::Transport;
 
-/// The server that a new connection leads to: what [`on_connect`](crate::OptionsOf::on_connect) looks at.
+/// The server that a new connection leads to: what [`on_connect`](crate::OptionsOf::on_connect) checks.
 #[derive(Debug)]
 pub struct Peer<'c> {
     address: &'c Address,

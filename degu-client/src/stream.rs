@@ -29,7 +29,7 @@ pub(crate) struct Socket {
     registered: Option<AsyncFd<OwnedFd>>,
     /// It is registered for output, too.
     writes: bool,
-    /// The task that waits for input, which may be another one than writes: registering anew forgets it.
+    /// The task that waits for input, which may not be the one that writes: registering the socket again forgets it.
     reader: Option<Waker>,
     scratch: Scratch,
 }

@@ -190,8 +190,8 @@ impl Read for Polled<'_, '_, Socket> {
     }
 }
 
-/// A socket within a poll that reads: what TLS has to say meanwhile goes out as far as there is room. To wait for room is for
-/// those who write, since the runtime wakes only one for it.
+/// A socket within a poll that reads: records that TLS has to send meanwhile go out as far as there is room. To wait
+/// for room is for those who write, since the runtime wakes only one for it.
 struct Reading<'p, 'cx>(Polled<'p, 'cx, Socket>);
 
 impl Read for Reading<'_, '_> {

@@ -39,7 +39,7 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 /// `Read` and `Write`. Dropping it closes the connection.
 ///
 /// Under TLS the server has to tell of its end by close_notify. An end without is an error,
-/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): whoever cut the connection may have been somebody else.
+/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): a third party may have cut the connection.
 ///
 /// # Cancel safety
 ///

@@ -11,7 +11,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A CA for servers and one for clients, a third that nobody trusts, what they have issued and revoked: all of it as PEM
+/// A CA for servers and one for clients, a third that no policy trusts, what they have issued and revoked: all of it as PEM
 /// files in a temporary folder, for Degu and for any other program.
 ///
 /// The CAs are labelled `server-ca`, `client-ca` and `other-ca`, as their files are called. Servers are issued for
@@ -159,7 +159,7 @@ impl TempPki {
         self.file("client-ca", "pem")
     }
 
-    /// Returns the file of the CA that nobody trusts.
+    /// Returns the file of the CA that no policy trusts.
     pub fn other_ca(&self) -> PathBuf {
         self.file("other-ca", "pem")
     }
@@ -184,7 +184,7 @@ impl TempPki {
         self.cas("client-ca")
     }
 
-    /// Returns the CA that nobody trusts.
+    /// Returns the CA that no policy trusts.
     pub fn others(&self) -> Cas {
         self.cas("other-ca")
     }
@@ -205,8 +205,8 @@ impl TempPki {
         sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
 
-    /// Issues a certificate anew, for a new key, in place of the files of the old one. What is revoked by its name is
-    /// revoked anew, too.
+    /// Issues a certificate again, for a new key, in place of the files of the old one. What is revoked by its name is
+    /// revoked again, too.
     pub fn renew(&self, leaf: Leaf) {
         let ca = self.issuer(leaf.ca());
         self.issue(leaf, &ca);

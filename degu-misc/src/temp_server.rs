@@ -5,7 +5,7 @@ use degu_server::{Address, App, Handle, Options, Server};
 /// A server on threads of its own, gone when dropped: its connections are cut, and its address is free again.
 ///
 /// Each test has its own: with the port 0, [`Address::ABSTRACT`] or a path in a temporary folder, any number of them run
-/// beside each other.
+/// in parallel.
 #[derive(Debug)]
 pub struct TempServer {
     /// There until the drop.

@@ -62,7 +62,7 @@ impl<A: App> Dispatcher<A> {
         if self.queues[worker].send(accepted).is_err() {
             open.fetch_sub(1, Relaxed);
         }
-        // A server that nobody talks to has one thread; once there is a connection, others are to be expected.
+        // A server without connections has one thread; after the first connection others are to be expected.
         while !self.complete {
             self.complete = self.queues.len() == self.state.counters.len() || !self.start_worker();
         }

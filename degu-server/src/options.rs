@@ -149,7 +149,7 @@ impl Options {
     /// is kept only where the client asks for it and the length of the response is known. They need no Host, so that an
     /// app that checks the [authority](crate::Request::authority) of a request has to refuse an empty one. A body of
     /// unknown length ends with the connection; one that is cut ends with a reset over TCP and without close_notify
-    /// under TLS, but a Unix socket has nothing of the kind. Where this is off, a request of HTTP/1.0 gets 505.
+    /// under TLS, but a Unix socket has neither of these. Where this is off, a request of HTTP/1.0 gets 505.
     ///
     /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests as they come.
     #[must_use]
@@ -167,7 +167,7 @@ impl Options {
     }
 
     /// Sets how long a connection may wait for its first or next request. Then it is closed without a response.
-    /// Default: 75 s, as nginx has it.
+    /// Default: 75 s, as in nginx.
     #[must_use]
     pub fn idle(mut self, deadline: Option<Duration>) -> Self {
         self.deadlines.idle = seconds(deadline);
@@ -176,7 +176,7 @@ impl Options {
 
     /// Sets how slowly a request's body may come, and a response may be taken: `bytes` in every `window`, where only
     /// time counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Windows follow
-    /// each other, so a peer that falls silent after enough in one is found out at the end of the next: two windows
+    /// each other, so that a peer that falls silent after enough bytes in one is noticed at the end of the next: two windows
     /// later at most, each late by up to a second. Default: 20 KiB in 20 s, which is slower than any line that is
     /// alive, and bounds what a stalled peer costs.
     ///
@@ -189,7 +189,7 @@ impl Options {
     }
 
     /// Sets how long a handler may take for one request, waiting for the body included, until its response begins. Then the
-    /// peer gets 503 and the handler's future is dropped. Default: none, since a request may well wait for an event.
+    /// peer gets 503 and the handler's future is dropped. Default: none, because a request may wait for an event.
     #[must_use]
     pub fn handler_deadline(mut self, deadline: Option<Duration>) -> Self {
         self.deadlines.handler = seconds(deadline);
@@ -198,7 +198,7 @@ impl Options {
 
     /// Sets how long an exchange goes on without a byte either way after the client has ended its side of a TCP connection,
     /// by FIN or, under TLS, by close_notify. Then the handler and the response's body are dropped, and the connection is
-    /// closed without a word.
+    /// closed without a response.
     ///
     /// A client that closes its socket sends nothing else, so that it cannot be told from one that has half-closed the
     /// connection and reads on, as `nc -N` does: without a limit, every feed that a client leaves would keep its
@@ -235,8 +235,8 @@ impl Options {
         self
     }
 
-    /// Sets after how many requests a connection is closed, at least one. Default: `None`, because connections are dear and
-    /// requests are not; set it where a balancer is to spread clients anew.
+    /// Sets after how many requests a connection is closed, at least one. Default: `None`, because connections cost
+    /// more than requests do; set it where a balancer is to spread clients again.
     #[must_use]
     pub fn max_requests(mut self, requests: Option<u64>) -> Self {
         self.max_requests = requests.map_or(u64::MAX, |requests| requests.max(1));
@@ -252,7 +252,7 @@ impl Options {
     }
 
     /// Sets how many threads serve connections, at least one. The first starts with the server, the others with its first
-    /// connection. Default: one for each core, and at most four, since HTTP is rarely what a machine is busy with.
+    /// connection. Default: one for each core, and at most four, because HTTP is rarely the main load of a machine.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
@@ -271,8 +271,8 @@ impl Options {
         self
     }
 
-    /// Sends `date` with every response that has none. Default: off, because between processes and devices nobody reads
-    /// it. Turn it on where caches are: RFC 9110 §6.6.1 asks it of a server that has a clock.
+    /// Sends `date` with every response that has none. Default: off, because between processes and devices it is not
+    /// read. Turn it on where caches are: RFC 9110 §6.6.1 asks it of a server that has a clock.
     #[must_use]
     pub fn date(mut self, on: bool) -> Self {
         self.date = on;
@@ -287,9 +287,9 @@ impl Options {
     }
 
     /// Lets requests with these methods reach the app, in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS.
-    /// All others get 501. CONNECT and TRACE cannot be listed: both are about the connection, which is not the app's.
+    /// All others get 501. CONNECT and TRACE cannot be listed: both act on the connection, which the server owns.
     ///
-    /// Default: none, so that an app need not think of methods that it has never heard of.
+    /// Default: none, so that an app need not handle methods that it does not know.
     #[must_use]
     pub fn methods<M: Into<Box<str>>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.methods = methods.into_iter().map(Into::into).collect();
@@ -324,7 +324,7 @@ impl Options {
     }
 
     /// Asks before the first request of a connection whether it is wanted: by its address, or its credentials. One that
-    /// is not is closed without a word. It comes after the app's own [`on_connect`](crate::App::on_connect), for apps
+    /// is not is closed without a response. It comes after the app's own [`on_connect`](crate::App::on_connect), for apps
     /// that are functions. Default: every connection is wanted.
     #[must_use]
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
@@ -370,8 +370,8 @@ impl Options {
 
 #[cfg(feature = "tls")]
 impl Options {
-    /// Serves TLS, on every address, by this policy: [`Session::peer`] says who calls. A clone of the policy that is kept
-    /// can be reloaded or replaced, for new connections. Default: no TLS.
+    /// Serves TLS, on every address, by this policy: [`Session::peer`] is the client's identity. A clone of the policy
+    /// that is kept can be reloaded or replaced, for new connections. Default: no TLS.
     ///
     /// A peer that is refused is told by an alert; the log says why in a sentence ([`explain`](degu_tls::Error::explain)).
     /// A connection ends with a close_notify, and one of the client's that ends without is as good as any where no request

@@ -160,7 +160,7 @@ impl<A: App> Server<A> {
                 Ok(Dispatcher::new(server.clone(), options, app, queue).run(sockets))
             });
             if let Err(error) = ended {
-                // Where it has started nobody waits for this any more, and there is no error after that.
+                // Once it has started no caller waits for this any more, and there is no error after that.
                 let _ = started.send(Err(error));
             }
         })?;

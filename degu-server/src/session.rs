@@ -9,7 +9,7 @@ use degu_wire::Address;
 use crate::state::{Phase, ServerState};
 use crate::{Credentials, Stats};
 
-/// One connection, as the app sees it: who is there, how many requests came, and what the app wants to remember.
+/// One connection, as the app sees it: its peer, the number of its requests, and values that the app keeps.
 ///
 /// It begins before the first request and is dropped with the connection, and with it all that was stored.
 pub struct Session {

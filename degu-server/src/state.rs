@@ -123,7 +123,7 @@ impl ServerState {
     /// connections that have just ended. Called as well when a connection that was asked to leave has come nearer to
     /// its end, or does not leave.
     pub(crate) fn notify_room(&self, left: usize) {
-        // It is looked at afterwards: whoever finds no room finds it later.
+        // The acceptor is woken too often rather than too rarely: it checks again.
         if self.open() + left >= self.max_connections {
             self.room.notify_waiters();
         }

@@ -66,7 +66,7 @@ impl fmt::Debug for Switch {
 /// halves of it. Where it is read or written all the time, it lets the worker's other connections have their turn.
 ///
 /// Under TLS the client has to tell of its end by close_notify. An end without is an error,
-/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): whoever cut the connection may have been somebody else.
+/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): a third party may have cut the connection.
 ///
 /// # Cancel safety
 ///

@@ -216,7 +216,7 @@ impl WorkerState {
         }
     }
 
-    /// Makes the text of `date` anew.
+    /// Updates the text of `date`.
     pub(crate) fn set_date(&self) {
         if self.options.date {
             *self.date.borrow_mut() = httpdate::fmt_http_date(SystemTime::now());

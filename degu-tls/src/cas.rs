@@ -18,7 +18,7 @@ use crate::source::{self, Source};
 /// policy is built or reloaded; that none is left is an error, and so is something that is no certificate at all.
 ///
 /// **Revocation**: without any list, nothing is checked. With one, the whole chain of every peer is checked, an unknown
-/// status is refused, and so is a list past its next update; that a CA has no list beside others that have one is an
+/// status is refused, and so is a list past its next update; that a CA has no list next to others that have one is an
 /// error at build. An expired list is no error at build, since a device must boot to fetch a newer one: it is a warning,
 /// and the list refuses peers. Of several lists of one CA, the newest counts.
 ///

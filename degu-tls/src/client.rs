@@ -35,7 +35,7 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// new connections.
 ///
 /// To leave the name unchecked is for peers that have none, such as two devices on a link, where every certificate of
-/// the CA is as good as any other. With the system's CAs that would trust everybody, so that it cannot be said:
+/// the CA is as good as any other. With the system's CAs that would trust everybody, so that there is no such method:
 ///
 /// ```compile_fail,E0599
 /// degu_tls::ClientTls::system().without_name_check();
@@ -117,7 +117,7 @@ impl ClientTls {
 
     /// Trusts servers that hold one of these keys. Who issued the certificate, for which name and until when does not
     /// matter; that it is an X.509 certificate of version 3 and the key is really held does. Give the next key's pin
-    /// beside the present one's, to be able to change it.
+    /// next to the present one's, to be able to change it.
     pub fn pinned(pins: impl IntoIterator<Item = SpkiPin>) -> ClientTlsBuilder<Pinned> {
         ClientTlsBuilder::new(Servers::Pinned(pins.into_iter().collect()))
     }
@@ -239,16 +239,16 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// There is no pin; no CA can be used, because their certificates are malformed, out of date, weak or no CA's, or one has
-    /// no revocation list beside others; the identity's key is not its certificate's, or that is out of date, weak or not for a
-    /// client; the system has no CAs. The error names the file.
+    /// There is no pin; no CA can be used, because their certificates are malformed, out of date, weak or no CA's, or
+    /// one has no revocation list next to others; the identity's key is not its certificate's, or that is out of date,
+    /// weak or not for a client; the system has no CAs. The error names the file.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ClientTls, Error> {
         self.build_with(crate::provider::by_feature())
     }
 
     /// Builds the policy with this provider, cut down to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
-    /// default of rustls is not looked at.
+    /// default of rustls is not used.
     ///
     /// # Errors
     ///

@@ -146,7 +146,7 @@ kinds! {
     Read "check the path and who may read it",
     /// A PEM file has no section of the right kind, or a malformed one.
     Pem "the file must have PEM sections (`-----BEGIN …-----`) of the right kind",
-    /// A certificate that is not DER of X.509 version 3, or that has an extension nobody knows and that is critical.
+    /// A certificate that is not DER of X.509 version 3, or that has an unknown critical extension.
     Malformed "it must be X.509 version 3 (RFC 5280)",
     /// A private key that the provider cannot use.
     Key "it must be PKCS #8, PKCS #1 or SEC 1, unencrypted, for ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
@@ -166,7 +166,7 @@ kinds! {
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
     /// No CA to vouch for the peer, or no pin.
     NoTrust "give at least one",
-    /// A CA without a revocation list, beside CAs that have one.
+    /// A CA without a revocation list, next to CAs that have one.
     CrlMissing "give a list of every CA, or of none",
     /// A revocation list that cannot be used: malformed, a delta, indirect, or with a signature that does not verify.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",

@@ -30,7 +30,7 @@ pub(crate) fn leave(note: Note) {
 
 /// Drives one connection in a way that may make rustls verify a certificate. Returns what the verifier said, too.
 pub(crate) fn noted<T>(drive: impl FnOnce() -> T) -> (T, Option<Note>) {
-    // A handshake of somebody else's, with a configuration of ours, takes no notes.
+    // A handshake that is not driven here, with a configuration of ours, takes no notes.
     SLOT.set(None);
     let result = drive();
     (result, SLOT.take())

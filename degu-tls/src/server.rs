@@ -179,14 +179,14 @@ impl ServerTlsBuilder<Decided> {
     /// # Errors
     ///
     /// The key is not the certificate's; a certificate is malformed, out of date, weak, or for something else; no CA can be
-    /// used, or one has no revocation list beside others. The error names the file.
+    /// used, or one has no revocation list next to others. The error names the file.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ServerTls, Error> {
         self.build_with(crate::provider::by_feature())
     }
 
     /// Builds the policy with this provider, cut down to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
-    /// default of rustls is not looked at.
+    /// default of rustls is not used.
     ///
     /// # Errors
     ///

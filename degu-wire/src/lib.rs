@@ -5,7 +5,7 @@
 )]
 //! A strict, sans-IO codec for HTTP/1.1: bytes in, meaning out, and the other way round.
 //!
-//! No sockets, no clock, no runtime: this crate is for whoever has bytes of their own, in a server, a proxy, a device or
+//! No sockets, no clock, no runtime: this crate is for code that has bytes of its own, in a server, a proxy, a device or
 //! a test. It understands what RFC 9110 and RFC 9112 allow and sane peers send, and refuses what two readers could
 //! understand in two ways, which is what request smuggling is made of. What others skip is exposed: chunk boundaries,
 //! every chunk's extensions, trailers.
@@ -111,7 +111,7 @@
 //! | CONNECT | authority-form (RFC 9112 §3.2.3) | 501, whatever the target is; with a path it is for the server to refuse | no tunnel is built here |
 //! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two fields that were joined look like it |
 //! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | there is none |
-//! | Host | a port behind an empty name | refused | it names nobody (RFC 9110 §4.2.1) |
+//! | Host | a port after an empty name | refused | it names no host (RFC 9110 §4.2.1) |
 //! | Host | no zone (RFC 6874 §4) | a zone in brackets, behind `%` or `%25`, is read; the server's machine removes it, and none is sent | Node and aiohttp send the one that they were given |
 //! | Content-Length | equal values may be merged (RFC 9112 §6.3) | once | a proxy in front may have taken another |
 //! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | readers disagree about it |

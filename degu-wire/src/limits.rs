@@ -39,7 +39,7 @@ pub struct Limits {
     ///
     /// Default 16 KiB (Go: 16 KiB of overhead in a body, Node: 16 KiB of extensions a chunk).
     pub extension_budget: usize,
-    /// The longest chunk that is put together in memory for a caller who asks for whole chunks. Larger chunks can be
+    /// The longest chunk that is put together in memory for a caller that asks for whole chunks. Larger chunks can be
     /// read piece by piece.
     ///
     /// Default 16 MiB (Degu 0.18: 16 MiB).

@@ -32,7 +32,7 @@ use core::time::Duration;
 const WINDOW: u64 = 20_000;
 /// The longest spin of an adaptive spinner: more than a round trip takes when both cores have to wake.
 const LONGEST: u64 = 100_000;
-/// A yield that takes longer, with the reads after it, let another thread run. A yield to nobody takes about 1 µs.
+/// A yield that takes longer, with the reads after it, let another thread run. A yield to no thread takes about 1 µs.
 const CONTENDED: u64 = 200_000;
 /// The time for which a driver may keep its thread: about what waking a core costs the tasks that wait meanwhile.
 const TURN: u64 = 50_000;

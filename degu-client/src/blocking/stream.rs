@@ -76,7 +76,7 @@ pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<D
     let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok()).unwrap_or(PollTimeout::NONE);
     match poll(&mut [PollFd::new(socket.as_fd(), interest)], limit) {
         Ok(ready) => Ok(ready > 0),
-        // The caller looks at the clock and comes back.
+        // The caller reads the clock and waits again.
         Err(nix::errno::Errno::EINTR) => Ok(true),
         Err(error) => Err(error.into()),
     }

@@ -293,7 +293,7 @@ impl ProxyApp {
             // The body of the client's request could not be read: that is the client's fault, and answered as such.
             Cause::Body(_) => return Err(error.into()),
             Cause::Timeout(_) => (504, "Gateway Timeout"),
-            // It came in a shorter form, and nobody behind was asked.
+            // It came in a shorter form, and was not sent to the server behind.
             Cause::Local(LocalError::HeadTooLarge) => TOO_LARGE,
             _ => BAD_GATEWAY,
         };

@@ -2,7 +2,7 @@
 //!
 //! A socket's file outlives the process that made it, so a server that starts finds either a live server behind it or
 //! nobody. Only connecting tells, and between looking and unlinking another server may start: the three steps (probe,
-//! unlink, bind) are made under a lock on a file beside the socket, which every server here takes.
+//! unlink, bind) are made under a lock on a file next to the socket, which every server here takes.
 //!
 //! Another user may hold that lock, in a folder that both can write to. Nothing here waits for longer than a second.
 
@@ -49,7 +49,7 @@ fn id_of(metadata: &Metadata) -> FileId {
 }
 
 impl SocketFile {
-    /// Binds the socket to a path, sets the file's owner and mode while nobody can connect yet, and listens.
+    /// Binds the socket to a path, sets the file's owner and mode while no client can connect yet, and listens.
     pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let owner = options.owner.as_deref().map(ids).transpose()?;
@@ -70,7 +70,7 @@ impl SocketFile {
         // Unlinking is done from wherever the process is by then.
         file = Self { id: id_of(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
         if let Some((user, group)) = owner {
-            // It drops no rights: a socket that is bound and does not listen refuses everybody.
+            // No client gets in before: a socket that is bound and does not listen refuses all.
             lchown(path, user, group).map_err(|error| {
                 let owner = options.owner.as_deref().unwrap_or_default();
                 io::Error::new(error.kind(), format!("cannot give the socket to {owner}: {error}"))
@@ -96,7 +96,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Unlinks the file if it is a socket and nobody answers.
+/// Unlinks the file if it is a socket on which no server listens.
 fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result<()> {
     if !found.file_type().is_socket() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "the file exists and is no socket"));
@@ -176,7 +176,7 @@ impl Lock {
                 .map_err(|error| failed("cannot open", error))?;
             match file.try_lock() {
                 Ok(()) => {
-                    // Whoever held it before has unlinked it; then somebody else may hold the lock on its successor.
+                    // The process that held it before has unlinked it; another one may hold the lock on its successor.
                     let current = fs::symlink_metadata(&path).ok();
                     if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current)))
                     {

@@ -41,7 +41,7 @@ pub(crate) struct UnixSocket {
     fd: Option<AsyncFd<OwnedFd>>,
     /// It is registered for writing too.
     writes: bool,
-    /// Whoever waits for input, who may be another than writes: registering for both forgets it.
+    /// The task that waits for input, which may not be the one that writes: registering the socket again forgets it.
     reader: Option<Waker>,
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Tls {
     secured: Secured,
     /// The connection is reset, so that close_notify must not be sent: the peer would take a part for the whole.
     pub(super) is_cut: bool,
-    /// The input has ended without close_notify: whoever cut it may have been somebody else.
+    /// The input has ended without close_notify: a third party may have cut it.
     pub(super) is_truncated: bool,
 }
 
@@ -112,8 +112,8 @@ impl<T: Transport> Write for Polled<'_, '_, T> {
     }
 }
 
-/// A transport within a poll that reads: what TLS has to say meanwhile goes out as far as there is room. To wait for room is
-/// for those who write, since a transport wakes only one for it.
+/// A transport within a poll that reads: records that TLS has to send meanwhile go out as far as there is room. To wait
+/// for room is for those who write, since a transport wakes only one for it.
 pub(super) struct Reading<'p, 'cx, T> {
     pub(super) transport: &'p mut T,
     pub(super) cx: &'p mut Context<'cx>,

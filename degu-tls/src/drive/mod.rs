@@ -188,7 +188,7 @@ impl Handshake {
     /// # Errors
     ///
     /// The peer of a resumed session is no longer trusted, `require_alpn` is set and no protocol was agreed on, or the
-    /// handshake is not done. The connection must be closed without a word: nothing that came over it may be read.
+    /// handshake is not done. The connection must be closed without a further byte: nothing that came over it may be read.
     pub fn finish(self) -> Result<(Connection, Option<Arc<PeerIdentity>>), Error> {
         let peer = self.judge.finish(&self.connection, self.note)?;
         Ok((self.connection, peer))

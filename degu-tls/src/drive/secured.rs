@@ -121,8 +121,8 @@ impl Secured {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::UnexpectedEof`]: the end came, and the peer did not tell of it. Whoever cut the connection may have
-    ///   been somebody else.
+    /// - [`ErrorKind::UnexpectedEof`]: the end came without close_notify. A third party may have
+    ///   cut the connection.
     /// - [`ErrorKind::Interrupted`]: what was read is not a whole record, or not for the caller. To be called again.
     /// - An [`Error`] inside of [`ErrorKind::InvalidData`]: the peer refuses us, or breaks the protocol.
     /// - What the socket says.

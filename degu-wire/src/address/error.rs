@@ -75,7 +75,7 @@ explained! {
         NotUnix "the address is not a Unix socket",
         /// The name is the kernel's choice: there is none before the socket is bound.
         NotBound "the kernel chooses the name when the socket is bound; there is none yet",
-        /// The socket has no name: nobody can connect to it.
+        /// The socket has no name: no client can connect to it.
         Unnamed "the Unix socket has no name",
         /// This system has no abstract namespace.
         AbstractUnsupported "this system has no abstract namespace",

@@ -18,7 +18,7 @@ pub use socket::SocketName;
 
 /// An address: IPv4, IPv6 with its zone, a Unix socket's path, a name in Linux's abstract namespace, or a DNS name.
 ///
-/// Nothing is looked up here: a DNS name and a zone that is the name of an interface are resolved by whoever opens the
+/// Nothing is looked up here: a DNS name and a zone that is the name of an interface are resolved by the code that opens the
 /// socket. The flow label of IPv6 is not part of the value.
 ///
 /// # Text
@@ -40,7 +40,7 @@ pub use socket::SocketName;
 /// ASCII and spaces are also understood when they stand for themselves; control characters are not.
 ///
 /// A path that does not begin with `/` is kept as it is, and means what it means to the system calls: a file relative
-/// to the working folder of the process that uses it. An absolute one means the same to everybody. One that begins
+/// to the working folder of the process that uses it. An absolute one means the same to every process. One that begins
 /// with `@` is written `unix:%40…`. `unix:` always begins a Unix address: the host name `unix` is spelled `unix.`,
 /// with the final dot.
 ///

@@ -57,7 +57,7 @@ fn encode(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
 
 impl Address {
     /// Returns the value of the Host field of a request over plain HTTP to this address (RFC 9110 §7.2): the host,
-    /// without the zone, which means nothing to anybody else (RFC 6874 §4), and the port unless it is 80. `localhost`
+    /// without the zone, which means nothing to other hosts (RFC 6874 §4), and the port unless it is 80. `localhost`
     /// for a Unix socket, since an empty one is refused by many servers.
     ///
     /// ```

@@ -21,7 +21,7 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// A piece of a body on its way in or out.
 ///
-/// Chunked bodies are `(Chunk Data*)* Last`; all others are `Data*`. A chunk that is at hand as a whole is one part, so
+/// Chunked bodies are `(Chunk Data*)* Last`; all others are `Data*`. A chunk that is in memory as a whole is one part, so
 /// that it costs no more than plain data; a large one begins with a part and goes on as `Data`, so that it need never be
 /// held as a whole.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ where
     }
 }
 
-/// A body to send: none, bytes at hand, or a source of them.
+/// A body to send: none, bytes in memory, or a source of them.
 ///
 /// The type says what the framing is, so a length and a coding cannot contradict each other. No body and an empty body
 /// are different things: a request without a body has no `content-length`.

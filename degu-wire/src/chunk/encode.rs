@@ -38,7 +38,7 @@ pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 ///
 /// # Errors
 ///
-/// What `out` holds after an error is of no use.
+/// After an error, `out` holds an incomplete line, which must not be sent.
 ///
 /// - [`LocalError::ChunkExtension`]: a name is not a token, a value has a control character other than HTAB, or the
 ///   line is over [`MAX_CHUNK_LINE`].

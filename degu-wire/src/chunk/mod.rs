@@ -24,7 +24,7 @@
 //!   recipients "anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
 //!   overflows". A sign, a prefix `0x` or a space before the size is no digit.
 //! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one behind start lines and field
-//!   lines, not behind chunk lines: whoever does it there reads another body than others on the way. So it is refused
+//!   lines, not after chunk lines: a reader that does it there reads another body than the others on the way. So it is refused
 //!   in trailers too, as it is in heads.
 //! - Whitespace stands around `;` and `=` only, and is never written (RFC 9110 §5.6.3). Between a size and CRLF no rule has
 //!   it, but some servers pad with it: [`Decoder::of_response`] skips it there, and requests are refused.
@@ -51,7 +51,7 @@
 //!      └───────────────┘     End      └────────────┘
 //! ```
 //!
-//! The buffer is the caller's. [`Decoder::decode`] looks at its front and returns a [`Step`]: how many bytes to drop
+//! The buffer is the caller's. [`Decoder::decode`] reads from its front and returns a [`Step`]: how many bytes to drop
 //! from there, and an [`Event`] that borrows from them. Without an event more bytes are needed: append and call again.
 //! A line is consumed when it is whole; until then the decoder knows how much of it is good, does not read that again,
 //! and refuses a bad byte as soon as it comes. The same input gives the same events and errors however it is cut,

@@ -48,7 +48,7 @@ pub(crate) struct RequestMeta {
 ///
 /// `None` means that the bytes are the beginning of a head and more are needed; [`find_head_end`](super::find_head_end)
 /// tells cheaply when to try again. A fault is reported as soon as its byte is there, and is the same whether the head
-/// came whole or in pieces. Bytes after the head are not looked at.
+/// came whole or in pieces. Bytes after the head are not read.
 ///
 /// `slots` is where the fields' offsets go: as many fields are taken as it has room for, and at most
 /// [`Limits::max_fields`].
@@ -174,7 +174,7 @@ fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usiz
     match (target, method) {
         (b"*", b"OPTIONS") => return Ok(((0, 0), start)),
         (b"*", _) => return refuse(Fault::Target),
-        // authority-form is for tunnels, which nobody builds here (RFC 9112 §3.2.3).
+        // authority-form is for CONNECT, which is not implemented here (RFC 9112 §3.2.3).
         (_, b"CONNECT") => return Err(Fault::MethodNotImplemented.into()),
         _ => {}
     }

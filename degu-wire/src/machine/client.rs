@@ -207,7 +207,7 @@ impl Connection<Client> {
             State::Closed => return Err(self.receiver.fault.unwrap_or(Fault::NoResponse.into())),
             State::Idle | State::Reading | State::Switched => return Ok(Poll::Pending),
         }
-        // Heads are large: each is looked at where it is, and given on from there.
+        // Heads are large: each is judged in place, and not moved before.
         loop {
             let head = match self.receiver.poll_head(scan_response, |meta| (meta.len, meta.fields), rewrite_response) {
                 Ok(Poll::Ready(meta)) => ResponseHead { meta, fields: self.receiver.headers() },
@@ -349,7 +349,7 @@ impl Connection<Client> {
     }
 
     /// Returns whether the final response has come while the request is still being sent, be it that its last bytes are
-    /// [pending](Self::pending), and says that nobody reads it: an error status or the end of the connection
+    /// [pending](Self::pending), and says that the server will not read it: an error status or the end of the connection
     /// (RFC 9112 §9.5).
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
         let unsent = self.is_sending() || !self.is_flushed();
@@ -367,7 +367,7 @@ impl Connection<Client> {
     }
 
     /// Returns whether another request can be sent: the exchange is over on both sides, both want to go on, and nothing has
-    /// come that nobody asked for.
+    /// come unsolicited.
     pub fn is_reusable(&self) -> bool {
         matches!(self.role.state, State::Idle | State::Reading)
             && !self.is_sending()

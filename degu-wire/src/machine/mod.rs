@@ -13,7 +13,7 @@
 //! Three rules cover every call:
 //!
 //! 1. `Poll::Pending` means that more bytes are needed: write what is [pending](Connection::pending), then read. A
-//!    driver that waits for the peer without writing first may wait for ever, since what it holds back is what the peer
+//!    driver that waits for the peer without writing first may wait forever, because what it holds back is what the peer
 //!    waits for (`100 Continue`, for one).
 //! 2. A [`RemoteError`](crate::RemoteError) ends the connection: a server [refuses](Connection::refuse), then closes.
 //! 3. A [`LocalError`](crate::LocalError) has written nothing.

@@ -149,7 +149,7 @@ impl<'c> Pending<'c> {
 
     /// Gives what `write` gives for it: an `io::Result`, say, or a `Poll` of one.
     ///
-    /// There are 17 slices at most, which are all where nobody gave parts without [room](super::Connection::has_room),
+    /// There are 17 slices at most, which are all where no part was given without [room](super::Connection::has_room),
     /// and none of them is empty. Where nothing is pending there is none, and a writer answers 0.
     ///
     /// ```

@@ -25,7 +25,7 @@ type Rewrite = fn(&mut [u8], &Limits, RemoteError) -> Result<bool, RemoteError>;
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
-    /// The last head, whose storage the next one uses when nobody else has it any more.
+    /// The last head, whose storage the next one uses when no clone of it is left.
     head: Option<Arc<Lines>>,
     pub(super) limits: Arc<Limits>,
     /// The rest of the body: [`Framing::None`] once its end has been given.
@@ -111,7 +111,7 @@ impl Receiver {
         self.head.clone().map_or_else(Headers::new, Headers::received)
     }
 
-    /// Removes the zone from the Host field of the last head, which nobody has yet.
+    /// Removes the zone from the Host field of the last head, which has no clones yet.
     #[cold]
     pub(super) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
         if let Some(lines) = self.head.as_mut().and_then(Arc::get_mut) {

@@ -134,7 +134,7 @@ impl Connection<Server> {
         }
     }
 
-    /// Notes that nobody will read the rest of the request's body. If it is longer than `drain` bytes, or of unknown
+    /// Notes that the rest of the request's body has no reader. If it is longer than `drain` bytes, or of unknown
     /// length and not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped
     /// after the response.
     pub fn abandon_request_body(&mut self, drain: u64) {
@@ -149,7 +149,7 @@ impl Connection<Server> {
         }
     }
 
-    /// Answers the request: writes the head, and the body if it is at hand. Otherwise [`send_part`](Self::send_part) and
+    /// Answers the request: writes the head, and the body if it is in memory. Otherwise [`send_part`](Self::send_part) and
     /// [`finish_body`](Self::finish_body) follow, as long as [`is_sending`](Self::is_sending).
     ///
     /// Framing and persistence are written here. `content-length`, `transfer-encoding` and `connection: close` among the
@@ -246,9 +246,9 @@ impl Connection<Server> {
         self.role.state == State::Switched
     }
 
-    /// Ends the connection because something cannot be answered as it should: with a response of this status whose body is
-    /// `text`, if no final response has begun, and without a word otherwise. Returns whether there is one to write. The text
-    /// is not sent to a client whose request is HEAD.
+    /// Ends the connection because something cannot be answered as it should: with a response of this status whose body
+    /// is `text`, if no final response has begun, and without a response otherwise. Returns whether there is one to
+    /// write. The text is not sent to a client whose request is HEAD.
     ///
     /// Whatever had been received is dropped; nothing more will be understood.
     pub fn refuse(&mut self, status: u16, text: &str) -> bool {
@@ -280,7 +280,7 @@ impl Connection<Server> {
         can_answer
     }
 
-    /// Ends the connection without a word. What is pending of earlier responses can still be written.
+    /// Ends the connection without a response. Bytes that are pending of earlier responses can still be written.
     pub fn cut(&mut self) {
         self.role.state = State::Closed;
         self.role.persistent = false;
