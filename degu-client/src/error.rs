@@ -179,7 +179,7 @@ impl Error {
     }
 }
 
-/// A clause: "while connecting".
+/// Writes a clause: "while connecting".
 impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -219,7 +219,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// One line: what happened, by whose fault, and what was being done.
+/// Writes one line: what happened, by whose fault, and what was being done.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { cause, doing, address, field, .. } = &*self.0;
@@ -297,7 +297,7 @@ impl From<FieldError> for Error {
     }
 }
 
-/// Headers that are headers already cannot fail to become some.
+/// Lets `Headers` stand where headers are converted, which cannot fail.
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}

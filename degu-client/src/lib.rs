@@ -38,7 +38,7 @@
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::peer` |
 //! | `hyper-util` | `Connector`, with which hyper-util's pooled client dials every address of Degu |
 //!
-//! # What is sure
+//! # Guarantees
 //!
 //! - A body that ends before its framing says so is an error, in every way of reading it; so is a response that came in
 //!   part. What is read without an error is whole.

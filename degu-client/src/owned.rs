@@ -197,7 +197,7 @@ impl OwnedIncoming {
 }
 
 impl OwnedIncoming<dyn Source> {
-    /// Turns the body into one to be sent on by what need not be `Send`: as the other
+    /// Turns the body into a [`LocalBody`], to be sent on by what need not be `Send`: see the other
     /// [`into_body`](OwnedIncoming::into_body).
     pub fn into_body(self, give_back: impl FnOnce(Connection) + 'static) -> LocalBody {
         match self.pass(give_back) {

@@ -1,4 +1,4 @@
-//! What a server serves.
+//! The app that a server serves.
 
 use std::fmt;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use crate::{IntoResponse, Request, Response, Session};
 
-/// An application: what is done with requests.
+/// An application: it answers requests.
 ///
 /// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R`, and every async closure of that shape, is an
 /// `App`, where `R` is anything that is [`IntoResponse`]:
@@ -94,7 +94,7 @@ pub trait App: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped when the peer goes away, when a deadline of the connection is over, and at the end of a
-    /// shutdown's grace. A peer that closes a TCP connection is found to be away after
+    /// shutdown's grace. A peer that closes a TCP connection is noticed after
     /// [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default; one that closes a Unix socket, at once.
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response;
 }

@@ -22,7 +22,7 @@ use crate::{App, Handle, Options, Server};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct EmbeddedServer {
-    /// There until the drop.
+    /// `None` only within the drop.
     handle: Option<Handle>,
 }
 
@@ -46,7 +46,7 @@ impl EmbeddedServer {
     }
 }
 
-/// Its address, what it counts, and how to stop it without waiting.
+/// Gives the address, the counters, and a stop without waiting.
 impl Deref for EmbeddedServer {
     type Target = Handle;
 

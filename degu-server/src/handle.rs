@@ -1,4 +1,4 @@
-//! A server that runs.
+//! The handle on a running server.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -36,7 +36,7 @@ impl Handle {
         &self.addresses
     }
 
-    /// Returns what the server has counted.
+    /// Returns the counters of the server.
     pub fn stats(&self) -> Stats {
         self.state.stats()
     }
@@ -47,7 +47,8 @@ impl Handle {
     ///
     /// A response counts as done when the system has taken all of it, which delivers it also after the process has ended.
     /// To a peer that is still sending then, for example a body that the handler did not read, the response may be lost
-    /// all the same: what arrives at a closed socket takes back what the peer has not read (RFC 9112 §9.6). A running
+    /// all the same: data that arrives at a closed socket resets the connection, and the peer loses what it has not read (RFC
+    /// 9112 §9.6). A running
     /// server reads on for up to 30 s after its last response; a shutdown does not wait for that.
     ///
     /// # Cancel safety
@@ -77,7 +78,7 @@ impl Handle {
         }
     }
 
-    /// Ends when the server has ended, for whatever reason.
+    /// Waits until the server has ended, for whatever reason.
     ///
     /// # Cancel safety
     ///

@@ -105,11 +105,11 @@ impl Incoming {
         self.framing
     }
 
-    /// Sets how slowly the rest of this body may come, in place of [`Options::progress`](crate::Options::progress): `bytes`
+    /// Sets the least pace of the rest of this body, in place of [`Options::progress`](crate::Options::progress): `bytes`
     /// in every `window`, where only time counts in which the body is waited for. A body that is slower gets 408. `None` is
     /// no limit. It holds for this request alone, and not for its response.
     ///
-    /// A handler says so before it reads, or middleware for every request of a route:
+    /// A handler sets it before it reads, or middleware for every request of a route:
     ///
     /// ```
     /// use std::time::Duration;
@@ -242,7 +242,7 @@ impl Incoming {
         }
     }
 
-    /// Notes a fault that shows only here. Nothing more of the body is read.
+    /// Notes a fault that this reader found. Nothing more of the body is read.
     fn refuse(&mut self, fault: Fault) -> BodyError {
         match &self.rest {
             Rest::Memory(_) => BodyError::Peer(fault.into()),

@@ -38,7 +38,7 @@ impl Progress {
     }
 }
 
-/// The deadlines in seconds, as the sweep counts them.
+/// The deadlines in seconds, as the worker counts them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadlines {
     #[cfg(feature = "tls")]
@@ -67,8 +67,8 @@ type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Outpu
 
 /// The options of a server, which come before its socket.
 ///
-/// The defaults are meant to be left alone on a server that strangers can reach. Deadlines are kept by a sweep once a
-/// second, so they are late by up to a second; they are rounded up to whole seconds.
+/// The defaults suit a server that strangers can reach. Deadlines are checked once a second, so that they are late by up to
+/// a second; they are rounded up to whole seconds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -374,8 +374,8 @@ impl Options {
     /// that is kept can be reloaded or replaced, for new connections. Default: no TLS.
     ///
     /// A peer that is refused is told by an alert; the log says why in a sentence ([`explain`](degu_tls::Error::explain)).
-    /// A connection ends with a close_notify, and one of the client's that ends without is as good as any where no request
-    /// has begun, or the whole of it has come.
+    /// The server ends a connection with close_notify. A client may end one without, where no request has begun or the whole
+    /// of it has come.
     ///
     /// ```no_run
     /// use degu_server::{Address, Request, Server, Session};
@@ -406,9 +406,9 @@ impl Options {
         self
     }
 
-    /// Sets how many handshakes may be under way at once in the whole server, at least one; others wait for their turn. Who
-    /// connects and says nothing takes none. Default: 256, a quarter of the connections: what strangers can make the
-    /// server hold is bounded by this, and those who are known keep the rest.
+    /// Sets how many handshakes may be under way at once in the whole server, at least one; others wait for their turn. A
+    /// client that connects and sends nothing takes none. Default: 256, a quarter of the connections: so clients that have
+    /// proved nothing yet cannot take all that the server has.
     #[must_use]
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
@@ -417,7 +417,7 @@ impl Options {
 
     /// Closes an open connection within two seconds after [`reload`](degu_tls::ServerTls::reload) or
     /// [`replace`](degu_tls::ServerTls::replace) if a revocation list names a certificate of its client. An exchange under
-    /// way, or a tunnel, is cut. Default: on; the other case is a client that was revoked and keeps its connection for days.
+    /// way, or a tunnel, is cut. Default: on, because a client that was revoked could otherwise keep its connection for days.
     #[must_use]
     #[cfg(feature = "tls")]
     pub fn close_revoked(mut self, close: bool) -> Self {

@@ -1,4 +1,4 @@
-//! What a client asks for.
+//! The request, as the app sees it.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(crate) type Components<'r> = SmallVec<[&'r str; 8]>;
 /// A request: a head that is borrowed from the connection, and the handle on its body.
 ///
 /// What the head says is borrowed for `'r`, the time of the exchange, and not from the request: so the body can be read
-/// inside a `match` on method and path. [`into_owned`](Self::into_owned) is for those who take it elsewhere.
+/// inside a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that take it into another task.
 ///
 /// ```
 /// use degu_server::{BoxError, IntoResponse, Method, Request, Response, Session};
@@ -62,7 +62,7 @@ impl<'r> Request<'r> {
         &self.components[..self.shifted]
     }
 
-    /// Shifts the first component of the path to the mount, and gives it: a router's step.
+    /// Shifts the first component of the path to the mount, and returns it: this is what a router does.
     pub fn shift_path(&mut self) -> Option<&'r str> {
         let first = self.path().first().copied()?;
         self.shifted += 1;
@@ -102,7 +102,7 @@ impl<'r> Request<'r> {
         self.head.offers(protocol).then(|| Offer::new(protocol))
     }
 
-    /// Returns whether it came in HTTP/1.0: what it means is the same.
+    /// Returns whether it came in HTTP/1.0, which changes nothing of its meaning.
     #[cfg(feature = "proxy")]
     pub(crate) const fn is_http10(&self) -> bool {
         self.head.is_http10()
@@ -183,7 +183,7 @@ pub(crate) fn components(path: &str) -> Components<'_> {
     components
 }
 
-/// Appends the components of a path, to what lies where it stays: they are large to move.
+/// Appends the components of a path to a list that stays in place, because it is large to move.
 pub(crate) fn split_path<'p>(path: &'p str, components: &mut Components<'p>) {
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
     // A search for a byte: components are too short for the machinery of a search for a character.

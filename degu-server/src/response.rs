@@ -1,4 +1,4 @@
-//! What an app answers with.
+//! The response of an app.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use degu_wire::{BoxError, Headers, LocalBody, LocalError, reason_phrase};
 
 use crate::tunnel::Switch;
 
-/// An answer: status, reason, headers and body.
+/// A response: status, reason, headers and body.
 ///
 /// The framing fields (`content-length`, `transfer-encoding`) and `connection` are written by the server, out of the body
-/// and the state of the connection. What contradicts itself, such as a body with 204, is the app's failure: it is logged,
+/// and the state of the connection. A contradiction, such as a body with 204, is the app's failure: it is logged,
 /// and the peer gets 500.
 ///
 /// ```
@@ -37,7 +37,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns an answer without fields.
+    /// Returns a response without fields.
     pub fn new(status: u16, reason: impl Into<Reason>, body: impl Into<LocalBody>) -> Self {
         Self { status, reason: reason.into(), headers: Headers::new(), body: body.into(), failure: None, switch: None }
     }
@@ -48,7 +48,7 @@ impl Response {
         Self { failure: Some(error.into()), ..Self::new(500, reason_phrase(500), ()) }
     }
 
-    /// Returns the answer with a header field set.
+    /// Returns the response with a header field set.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl fmt::Debug for Response {
 /// with that body; `()`, for 200 OK without one; and a `Result` of any of these, whose error means that the
 /// [app failed](Response::failed).
 pub trait IntoResponse {
-    /// Returns the answer.
+    /// Returns the response.
     fn into_response(self) -> Response;
 }
 

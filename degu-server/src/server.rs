@@ -35,14 +35,14 @@ use crate::{App, Options};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server<A> {
-    /// One at least.
+    /// The sockets: at least one.
     listeners: Vec<Listener>,
     options: Options,
     app: A,
 }
 
 impl Server<()> {
-    /// Returns the options, for a server that is to differ from the default.
+    /// Returns the default options, to change some.
     pub fn options() -> Options {
         Options::new()
     }
@@ -182,7 +182,7 @@ impl<A> fmt::Debug for Server<A> {
     }
 }
 
-/// A server out of options.
+/// Makes a server with these options.
 impl Options {
     /// Binds an address, and listens: see [`Server::bind`].
     ///
@@ -203,8 +203,9 @@ impl Options {
         self.listen(listeners, app)
     }
 
-    /// Binds an address, and listens, for [`listen`](Self::listen) or `hyper::serve`. Of the options, those of sockets hold:
-    /// [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and [`ipv6_only`](Self::ipv6_only).
+    /// Binds an address, and listens, for [`listen`](Self::listen) or `hyper::serve`. Of the options, those of sockets
+    /// apply: [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and
+    /// [`ipv6_only`](Self::ipv6_only).
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What lasts as long as a connection.
+//! The session: state that lasts as long as a connection.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -59,7 +59,7 @@ impl Session {
         self.requests
     }
 
-    /// Remembers a value for as long as the connection lasts, and gives back what was remembered of this type before.
+    /// Keeps a value for as long as the connection lasts, and returns the one of this type that was kept before.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let before = self.remove();
         self.store.push((TypeId::of::<T>(), Box::new(value)));
@@ -78,13 +78,13 @@ impl Session {
         value.downcast_mut()
     }
 
-    /// Forgets the value of this type, and gives it.
+    /// Removes the value of this type, and returns it.
     pub fn remove<T: 'static>(&mut self) -> Option<T> {
         let at = self.store.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
         self.store.swap_remove(at).1.downcast().ok().map(|value| *value)
     }
 
-    /// Ends when the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
+    /// Waits until the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
     /// shutdown waits for them until its grace is over.
     ///
     /// The future borrows nothing, so that a body can take it along.
@@ -96,7 +96,7 @@ impl Session {
         self.server.reached(Phase::Draining)
     }
 
-    /// Returns what the server has counted: for an app that shows it.
+    /// Returns the counters of the server, for an app that shows them.
     pub fn stats(&self) -> Stats {
         self.server.stats()
     }

@@ -145,7 +145,8 @@ pub struct Stats {
     pub gone: u64,
     /// Connections that ended because the app failed, panicked, or answered with what cannot be sent.
     pub failures: u64,
-    /// TLS handshakes that failed: the peer was refused, refused us, or could not come to terms with us.
+    /// TLS handshakes that failed: the peer was refused, refused the server, or had no TLS version or cipher suite in common
+    /// with it.
     pub handshake_failures: u64,
     faults: [u64; Fault::ALL.len()],
 }

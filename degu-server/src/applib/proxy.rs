@@ -15,7 +15,7 @@ use crate::{App, IntoResponse, Request, Response, Session, Tunnel};
 
 type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync>;
 
-/// Passes requests on to another server, and its answers back.
+/// An app that passes requests on to another server, and its answers back.
 ///
 /// Bodies flow through as they come, with their chunks, extensions and trailers, and never more of them is held than a
 /// buffer: a slow reader slows its writer on the other side. Every connection of a client keeps one connection to the
@@ -26,19 +26,18 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// side has answered. [`with_tunnels`](Self::with_tunnels) passes on offers to switch to another protocol. `forwarded`
 /// and `x-forwarded-*` are dropped from requests, because a client can write there what it likes:
 /// [`with_request_headers`](Self::with_request_headers) is where they are set, and
-/// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` rightly. A name counts as the same with `_`
-/// in place of `-`, and such a `content_length` is dropped too: behind CGI, WSGI and their kin both are one variable.
+/// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` to the client's address. A name counts as the same
+/// with `_` in place of `-`, and such a `content_length` is dropped too: to programs of CGI or WSGI both are one variable.
 /// `host` stays what the client sent. A `content-length` in a 204 is dropped, which must have none (RFC 9110 §8.6).
 ///
 /// What the client of this crate reads leniently is written strictly: a folded field as one line, a chunk size without
 /// the blanks after it. A field that must be unique, `content-type` for example, is passed on once if the server
 /// repeats it with the same value. With two values the response is 502, because each reader might take another one.
 ///
-/// Requests say in `via` through whom they came (RFC 9110 §7.6.3): a line is added with the version in which this side
-/// got them and a pseudonym, `1.1 degu` or what [`with_pseudonym`](Self::with_pseudonym) says. Responses say
-/// nothing of it, which is left to a gateway.
+/// Each request gets a line of `via` (RFC 9110 §7.6.3) with the version in which this side received it and a pseudonym:
+/// `1.1 degu`, or what [`with_pseudonym`](Self::with_pseudonym) sets. Responses get none, which the RFC leaves to a gateway.
 ///
-/// The path behind is the path of the request without its mount.
+/// The server behind gets the path of the request without its mount.
 ///
 /// # Deadlines
 ///
@@ -55,10 +54,10 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// # Failures
 ///
-/// A server behind that cannot be reached is answered for with 502, one that is too slow with 504; a request that is
-/// over 65,535 bytes with what is added to it, which limits over the default may let in, with 431. A request is sent a
-/// second time only if the connection had been kept, its server cannot have acted on it, and all of its body is in memory;
-/// a body that streams goes over a new connection.
+/// The response is 502 where the server behind cannot be reached, 504 where it is too slow, and 431 where a request is over
+/// 65,535 bytes with the fields that the proxy adds, which limits over the default may let in. A request is sent a second
+/// time only if the connection had been kept, its server cannot have acted on it, and all of its body is in memory; a body
+/// that streams goes over a new connection.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -129,7 +128,7 @@ impl ProxyApp {
         self
     }
 
-    /// Sets a function that has the last word on the fields of every request that is passed on. An error is the proxy's
+    /// Sets a function that changes the fields of every request last, before it is passed on. An error is the proxy's
     /// failure, 500, unless it is [`LocalError::HeadTooLarge`], 431.
     #[must_use]
     pub fn with_request_headers(
@@ -149,7 +148,7 @@ impl ProxyApp {
     ///
     /// # Panics
     ///
-    /// With `h2c`: a client could then send requests past this side's grammar and rules.
+    /// With `h2c`: a client could then send requests that this side does not check.
     #[must_use]
     pub fn with_tunnels<P: Into<Box<str>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.tunnels = protocols.into_iter().map(Into::into).collect();

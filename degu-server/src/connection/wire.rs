@@ -338,7 +338,7 @@ impl<T: Transport> Wire<T> {
     }
 
     /// Half-closes the connection, then reads and drops what still comes, so that the peer gets to read the last response:
-    /// closing a socket with unread input takes back what was sent (RFC 9112 §9.6). A peer that sends all of its request
+    /// closing a socket with unread input resets the connection (RFC 9112 §9.6). A peer that sends all of its request
     /// first may send much. It is bounded by a rate and by [`LINGER_IN_ALL`], and nothing of it is kept.
     pub(super) async fn linger(&mut self) -> Moved {
         self.machine.release_buffers();
