@@ -66,7 +66,7 @@
 //! | `INFO` where the peer was refused, `ERROR` where the app is at fault, otherwise `DEBUG` | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error; of a fault also `fault` and `offset` |
 //! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
 //! | `INFO` | connection refused: all connections are busy | `peer` |
-//! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; once until it is over |
+//! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; once until it is over, and rarely if it comes and goes |
 //! | `WARN` | cannot wait for a connection | `error` of the runtime; the connection is closed |
 //! | `WARN` | cannot start another worker | `error`; those that run take its connections |
 //! | `WARN` | cannot forward the request; cannot forward the response | `behind`: the proxy's target, `error` |

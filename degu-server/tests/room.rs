@@ -134,3 +134,33 @@ fn many_newcomers_at_once_are_all_answered_in_a_moment() {
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     });
 }
+
+/// The limit is that of a whole process, so the test runs itself in one of its own.
+#[test]
+fn a_process_without_descriptors_closes_an_idle_connection_below_the_cap() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use std::os::fd::AsRawFd;
+
+    const LIMITED: &str = "DEGU_TEST_OUT_OF_DESCRIPTORS";
+    if std::env::var_os(LIMITED).is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let name = "room::a_process_without_descriptors_closes_an_idle_connection_below_the_cap";
+        assert!(alone.args(["--exact", name]).env(LIMITED, "").status().unwrap().success());
+        return;
+    }
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    with_both(1, 1_000, |connect| {
+        let mut held: Vec<_> = (0..CAP).map(|_| connect()).collect();
+        held.iter_mut().for_each(ask);
+        let last = std::fs::File::open("/dev/null").unwrap().as_raw_fd();
+        setrlimit(Resource::RLIMIT_NOFILE, u64::try_from(last).unwrap() + 1, hard).unwrap();
+        // It takes the last descriptor, so that the server has none to accept it with.
+        let mut newcomer = connect();
+        let began = Instant::now();
+        ask(&mut newcomer);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        assert_eq!(held[0].rest(), "");
+        ask(&mut held[CAP - 1]);
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+    });
+}
