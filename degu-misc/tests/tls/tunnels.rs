@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::kit::{Bare, End, PATIENCE, Version, client, one_thread, run, serve};
+use super::kit::{Bare, PATIENCE, Version, client, one_thread, run, serve};
 
 const ACCEPT: &str = "HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n";
 
