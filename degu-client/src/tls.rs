@@ -5,7 +5,7 @@ use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
     os::fd::BorrowedFd,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::BytesMut;
@@ -37,9 +37,21 @@ impl Settings {
 pub(crate) struct Tls<S: Transport> {
     pub(crate) socket: S,
     pub(crate) secured: Secured,
+    /// Whoever waits for room to write.
+    writer: Option<Waker>,
 }
 
 impl<S: Transport> Tls<S> {
+    pub(crate) const fn new(socket: S, secured: Secured) -> Self {
+        Self { socket, secured, writer: None }
+    }
+
+    /// Remembers who waits for room to write, if it has come to that.
+    fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
+        self.writer = written.is_pending().then(|| cx.waker().clone());
+        written
+    }
+
     /// Takes a step that writes as the socket does.
     fn poll<D>(
         &mut self,
@@ -82,21 +94,24 @@ impl<S: Transport> Transport for Tls<S> {
     }
 
     fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        match self.poll_write(cx, pieces) {
+        let accepted = match self.poll_write(cx, pieces) {
             Poll::Pending => match self.secured.take_accepted() {
                 0 => Poll::Pending,
                 accepted => Poll::Ready(Ok(accepted)),
             },
             written => written,
-        }
+        };
+        self.waits_to_write(cx, accepted)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll(cx, |secured, io| secured.flush(io))
+        let flushed = self.poll(cx, |secured, io| secured.flush(io));
+        self.waits_to_write(cx, flushed)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll(cx, |secured, io| secured.close(io)))?;
+        let closed = self.poll(cx, |secured, io| secured.close(io));
+        ready!(self.waits_to_write(cx, closed))?;
         self.socket.poll_shutdown(cx)
     }
 
@@ -124,13 +139,18 @@ pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Resu
         Err(error) => Poll::Ready(Err(error)),
     })
     .await?;
-    Ok(Tls { socket, secured: handshake.secure()? })
+    Ok(Tls::new(socket, handshake.secure()?))
 }
 
 impl AsyncStream for Tls<Socket> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         let io = &mut Reading(Polled { socket: &mut self.socket, cx });
-        pending(uninterrupted(|| self.secured.read(io, append(buffer))))
+        let read = pending(uninterrupted(|| self.secured.read(io, append(buffer))));
+        if read.is_pending() && self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker())) {
+            // The peer of a tunnel may wait for the rest of what was accepted. That it failed shows when something is written.
+            let _ = self.poll(cx, |secured, io| secured.flush(io));
+        }
+        read
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn secure(mut socket: Socket, mut handshake: Handshake, until: Until)
         let writes = handshake.wants_write();
         socket.wait(!writes, writes, until.left()?)?;
     }
-    Ok(Tls { socket, secured: handshake.secure()? })
+    Ok(Tls::new(socket, handshake.secure()?))
 }
 
 impl BlockingStream for Tls<Socket> {

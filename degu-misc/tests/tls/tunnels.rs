@@ -1,15 +1,19 @@
 //! Tunnels over TLS.
 
+use std::future::poll_fn;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 use degu_client::{Method, Upgrade, blocking};
 use degu_misc::TempPki;
 use degu_server::{Address, Request, Session, Tunnel};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -127,4 +131,76 @@ fn an_end_without_close_notify_is_none_to_a_tunnel() {
         let (all, read) = told.recv_timeout(PATIENCE.unwrap()).unwrap();
         assert_eq!((all.as_slice(), read), (&b"all of it?"[..], end), "{version:?}");
     }
+}
+
+#[test]
+fn what_was_written_goes_out_while_its_writer_reads() {
+    let pki = TempPki::new();
+    let (stuck, is_stuck) = channel();
+    let app = async move |_: &mut Session, request: Request<'_>| {
+        let (stuck, offer) = (stuck.clone(), request.upgrade("tcp").unwrap());
+        offer.accept((), async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
+            let written = write_until_stuck(&mut tunnel).await;
+            stuck.send(written)?;
+            // Asks without a flush, and waits for the answer.
+            assert_eq!(tunnel.read_u8().await?, b'y');
+            Ok(())
+        })
+    };
+    let server = one_thread().tls(pki.server_tls()).bind(Address::ABSTRACT, app).unwrap().spawn().unwrap();
+    for version in Version::BOTH {
+        run(async {
+            let mut connection = client(server.address(), &version.client_tls(&pki)).connect().await.unwrap();
+            let upgrade = connection.upgrade(Method::Post, "/", "tcp", (), ()).await.unwrap();
+            let Upgrade::Switched { mut tunnel, .. } = upgrade else { panic!("{upgrade:?}") };
+            let written = is_stuck.recv_timeout(PATIENCE.unwrap()).unwrap();
+            let all = timeout(PATIENCE.unwrap(), tunnel.read_exact(&mut vec![0; written])).await;
+            assert_eq!(all.expect("all of it comes").unwrap(), written);
+            tunnel.write_all(b"y").await.unwrap();
+            tunnel.flush().await.unwrap();
+            assert_eq!(tunnel.read(&mut [0]).await.unwrap(), 0);
+        });
+    }
+}
+
+/// Writes until some of it has been accepted and not sent. Returns how much was written.
+async fn write_until_stuck(tunnel: &mut (impl AsyncWrite + Unpin)) -> usize {
+    let mut written = 0;
+    loop {
+        written += tunnel.write(&[b'x'; 16 * 1024]).await.unwrap();
+        if poll_fn(|cx| Poll::Ready(Pin::new(&mut *tunnel).poll_flush(cx).is_pending())).await {
+            return written;
+        }
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_all_of_a_tunnel_whose_handler_has_returned() {
+    let pki = TempPki::new();
+    let (stuck, is_stuck) = channel();
+    let app = async move |_: &mut Session, request: Request<'_>| {
+        let (stuck, is_clock, offer) = (stuck.clone(), request.path() == ["clock"], request.upgrade("tcp").unwrap());
+        offer.accept((), async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
+            if is_clock {
+                tunnel.read_u8().await?;
+            }
+            stuck.send(write_until_stuck(&mut tunnel).await)?;
+            Ok(())
+        })
+    };
+    // Longer than a connection lingers.
+    let options = one_thread().tunnel_idle_timeout(Some(Duration::from_secs(8)));
+    let server = options.tls(pki.server_tls()).bind(Address::ABSTRACT, app).unwrap().spawn().unwrap();
+    let client = blocking::Client::from(client(server.address(), &pki.client_tls()));
+    let [mut tunnel, mut clock] = ["/", "/clock"].map(|path| {
+        match client.connect().unwrap().upgrade(Method::Post, path, "tcp", (), ()).unwrap() {
+            blocking::Upgrade::Switched { tunnel, .. } => tunnel,
+            declined => panic!("{declined:?}"),
+        }
+    });
+    let written = is_stuck.recv_timeout(PATIENCE.unwrap()).unwrap();
+    assert!(clock.read(&mut [0]).is_err());
+    let mut all = Vec::new();
+    let read = tunnel.read_to_end(&mut all);
+    assert_eq!((all.len(), read.map_err(|error| error.kind())), (written, Ok(written)));
 }

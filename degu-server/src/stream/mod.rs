@@ -84,12 +84,19 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Reads another protocol into a slice, which is not empty. 0 bytes are the end. Under TLS the peer has to tell of it: there
-    /// may be nothing else that says whether all has come.
+    /// may be nothing else that says whether all has come. A peer that has nothing to say may wait for the rest of what was
+    /// accepted, which is sent unless another task waits to write.
     pub(crate) fn poll_read_tunnel(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = self.poll_read_slice(cx, bytes);
         #[cfg(feature = "tls")]
-        if matches!(read, Poll::Ready(Ok(0))) && self.tls.as_ref().is_some_and(|tls| tls.is_truncated) {
-            return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+        if let Some(tls) = &mut self.tls {
+            if matches!(read, Poll::Ready(Ok(0))) && tls.is_truncated {
+                return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+            }
+            if read.is_pending() && !tls.has_other_writer(cx) {
+                // That it failed shows when something is written.
+                let _ = tls.flush(&mut tls::Polled { transport: &mut self.transport, cx, is_broken: false });
+            }
         }
         read
     }
@@ -127,7 +134,8 @@ impl<T: Transport> Stream<T> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
-            return tls::pending(tls.accept(io, pieces));
+            let accepted = tls::pending(tls.accept(io, pieces));
+            return tls.waits_to_write(cx, accepted);
         }
         self.transport.poll_write(cx, pieces)
     }
@@ -137,7 +145,8 @@ impl<T: Transport> Stream<T> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
-            return tls::pending(tls.flush(io));
+            let flushed = tls::pending(tls.flush(io));
+            return tls.waits_to_write(cx, flushed);
         }
         let _ = cx;
         Poll::Ready(Ok(()))
@@ -168,7 +177,8 @@ impl<T: Transport> Stream<T> {
         if let Some(tls) = &mut self.tls {
             let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
             // A peer that is gone has no use for it.
-            if tls::pending(tls.close(io)).is_pending() {
+            let closed = tls::pending(tls.close(io));
+            if tls.waits_to_write(cx, closed).is_pending() {
                 return Poll::Pending;
             }
         }

@@ -1,7 +1,7 @@
 //! TLS over a transport: the two are joined by [`Read`] and [`Write`] that never block.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use degu_tls::drive::Secured;
 
@@ -15,11 +15,13 @@ pub(super) struct Tls {
     pub(super) is_cut: bool,
     /// The input has ended without close_notify: a third party may have cut it.
     pub(super) is_truncated: bool,
+    /// Whoever waits for room to write.
+    writer: Option<Waker>,
 }
 
 impl Tls {
     pub(super) const fn new(secured: Secured) -> Self {
-        Self { secured, is_cut: false, is_truncated: false }
+        Self { secured, is_cut: false, is_truncated: false, writer: None }
     }
 
     pub(super) fn has_input(&mut self) -> bool {
@@ -62,6 +64,17 @@ impl Tls {
 
     pub(super) fn flush(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
         self.secured.flush(io)
+    }
+
+    /// Remembers who waits for room to write, if it has come to that.
+    pub(super) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
+        self.writer = written.is_pending().then(|| cx.waker().clone());
+        written
+    }
+
+    /// Returns whether another task waits for room to write.
+    pub(super) fn has_other_writer(&self, cx: &Context<'_>) -> bool {
+        self.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker()))
     }
 
     /// Sends close_notify.
