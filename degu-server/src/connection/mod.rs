@@ -269,7 +269,7 @@ impl<T: Transport, A: App> Connection<T, A> {
     async fn tunnel(&mut self, switch: Box<Switch>) -> Result<CloseReason, CloseReason> {
         let Self { wire, session, .. } = self;
         let Wire { stream, machine, deadline, place, is_unframed, .. } = wire;
-        let (worker, alarm) = (&place.worker, &place.alarm);
+        let (worker, alarm) = (place.worker.clone(), &place.alarm);
         let first = machine.take_buffered();
         machine.release_buffers();
         // A handler that fails, or is dropped, has not said all.
@@ -299,7 +299,8 @@ impl<T: Transport, A: App> Connection<T, A> {
         .await?;
         drop(handler);
         done.map_err(|error| if traffic.is_broken.get() { CloseReason::Gone(None) } else { CloseReason::App(error) })?;
-        *is_unframed = false;
+        wire.flush_tunnel().await?;
+        wire.is_unframed = false;
         Ok(CloseReason::Tunnel)
     }
 

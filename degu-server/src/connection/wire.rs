@@ -314,6 +314,16 @@ impl<T: Transport> Wire<T> {
         self.flush().await
     }
 
+    /// Sends what a tunnel has written and TLS still holds, under the deadline of a response.
+    pub(super) async fn flush_tunnel(&mut self) -> Moved {
+        poll_fn(|cx| {
+            self.check()?;
+            self.wait(Wait::Write);
+            self.stream.poll_flush(cx).map_err(gone)
+        })
+        .await
+    }
+
     /// Reads and drops the rest of a request's body, up to `limit` bytes. Returns whether its end has come.
     pub(super) async fn drain(&mut self, mut limit: usize) -> Result<bool, CloseReason> {
         loop {
