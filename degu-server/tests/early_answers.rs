@@ -86,6 +86,27 @@ fn an_early_answer_of_a_tower_service_is_read_by_a_client_that_sends_all_first()
     }
 }
 
+/// Otherwise a pool sends its next request on a connection that is being closed.
+#[cfg(feature = "hyper")]
+#[test]
+fn an_early_answer_of_a_tower_service_says_that_the_connection_is_closed() {
+    let server = Serving::new(Server::options(), Address::ABSTRACT, axum::Router::new());
+    let expecting = "Content-Length: 5\r\nExpect: 100-continue";
+    for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked", expecting] {
+        let mut raw = server.connect();
+        raw.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n"));
+        let head = raw.response_head().unwrap();
+        assert!(head.starts_with("HTTP/1.1 404 ") && head.contains("\r\nconnection: close\r\n"), "{head}");
+    }
+    // A small body that has come is read to its end, and the connection kept.
+    let mut raw = server.connect();
+    for _ in 0..2 {
+        raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        let head = raw.response_head().unwrap();
+        assert!(head.starts_with("HTTP/1.1 404 ") && !head.contains("connection:"), "{head}");
+    }
+}
+
 #[cfg(feature = "proxy")]
 #[test]
 fn an_early_answer_comes_through_a_proxy() {

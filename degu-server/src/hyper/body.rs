@@ -14,6 +14,9 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
+/// What hyper reads at once at first, in bytes.
+const DRAINED: u64 = 8 * 1024;
+
 /// The body of a request, as hyper reads it: data as it comes, and trailers.
 ///
 /// It may be read in any task. As long as it is polled and has nothing, the peer is held to
@@ -32,6 +35,8 @@ pub struct RequestBody {
     body: Incoming,
     /// Until its end has been read.
     hold: Option<Hold>,
+    /// The rest, in bytes, that hyper may drop without closing the connection.
+    drained: u64,
 }
 
 impl RequestBody {
@@ -43,9 +48,10 @@ impl RequestBody {
         }
     }
 
-    pub(super) fn new(body: Incoming, hold: &Hold) -> Self {
+    /// A client that `expects_continue` sends nothing that could be dropped before the body is read.
+    pub(super) fn new(body: Incoming, hold: &Hold, expects_continue: bool) -> Self {
         let hold = (!body.is_end_stream()).then(|| hold.clone());
-        Self { body, hold }
+        Self { body, hold, drained: if expects_continue { 0 } else { DRAINED } }
     }
 }
 
@@ -77,6 +83,9 @@ impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(hold) = &self.hold {
             hold.wants(false);
+            if self.body.size_hint().upper().is_none_or(|rest| rest > self.drained) {
+                hold.leave_body();
+            }
         }
     }
 }

@@ -58,6 +58,8 @@ struct State {
     has_responded: bool,
     /// The body of its response failed, so that the response is cut.
     has_failed: bool,
+    /// The service let go of the body of the request before its end, which hyper will not read.
+    has_left_body: bool,
     /// The body of its request is waited for.
     is_wanted: bool,
     /// Bytes of a head have come.
@@ -313,7 +315,7 @@ impl Pulse {
         state.deadline.begin_handler(state.seconds);
         state.exchanges += 1;
         (state.held, state.has_responded, state.is_wanted) = (1, false, false);
-        (state.late, state.leaves) = (None, false);
+        (state.late, state.leaves, state.has_left_body) = (None, false, false);
         self.alarm.work();
         Hold { pulse: self.clone(), exchange: state.exchanges }
     }
@@ -361,6 +363,18 @@ impl Hold {
             state.has_responded = true;
             state.is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
         }
+    }
+
+    /// Notes that the service let go of the body of the request before its end.
+    pub(super) fn leave_body(&self) {
+        if let Some(mut state) = self.current() {
+            state.has_left_body = true;
+        }
+    }
+
+    /// Returns whether the service let go of the body of the request before its end.
+    pub(super) fn has_left_body(&self) -> bool {
+        self.current().is_some_and(|state| state.has_left_body)
     }
 
     /// Notes that the body of the response failed.

@@ -10,7 +10,7 @@ use std::task::Poll;
 use degu_wire::{Address, BoxError, Method};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
@@ -53,7 +53,8 @@ where
             _ if is_http10 && !origin.options.limits.allow_http10 => Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
             method if !origin.options.allows(method) => Err(StatusCode::NOT_IMPLEMENTED),
             _ => {
-                let request = request.map(|body| RequestBody::new(body, &hold));
+                let expects_continue = request.headers().contains_key(EXPECT);
+                let request = request.map(|body| RequestBody::new(body, &hold, expects_continue));
                 Ok(hyper::service::Service::call(&self.service, request))
             }
         };
@@ -77,7 +78,7 @@ where
                 }
             };
             hold.respond(response.status());
-            let is_last = is_last || origin.server.is_stopping();
+            let is_last = is_last || hold.has_left_body() || origin.server.is_stopping();
             if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 if is_http10 {
