@@ -113,6 +113,32 @@ fn bind_as_nobody(path: &std::path::Path) -> String {
 /// Needs root, which alone can be somebody else.
 #[cfg(target_os = "linux")]
 #[test]
+fn a_lock_file_that_cannot_be_opened_is_named_with_what_to_do() {
+    use std::fs::{File, Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let (path, lock) = (folder.path().join("socket"), folder.path().join("socket.lock"));
+    let denied = "Permission denied (os error 13)";
+    let text = bind_as_nobody(&path);
+    let wanted =
+        format!("cannot create the lock file {}: {denied}; the server has to write to its folder", lock.display());
+    assert!(text.ends_with(&wanted), "{text}");
+    // What a server of root leaves that is killed while it starts.
+    File::create(&lock).unwrap().set_permissions(Permissions::from_mode(0o600)).unwrap();
+    let text = bind_as_nobody(&path);
+    let of_root = format!("{} of user root (0)", lock.display());
+    let wanted = format!("cannot open the lock file {of_root}: {denied}; remove it if no server is starting");
+    assert!(text.ends_with(&wanted), "{text}");
+}
+
+/// Needs root, which alone can be somebody else.
+#[cfg(target_os = "linux")]
+#[test]
 fn a_stale_socket_of_another_user_is_named_with_its_owner() {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;

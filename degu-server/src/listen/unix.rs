@@ -77,7 +77,7 @@ impl SocketFile {
             })?;
         }
         if let Some(mode) = options.mode {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+            set_mode(path, mode)?;
         }
         // Under the lock: a socket that is bound and does not listen yet looks stale.
         socket.listen(BACKLOG)?;
@@ -94,6 +94,14 @@ impl Drop for SocketFile {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Sets the mode of a socket's file. Some file systems that a virtual machine shares with its host refuse that.
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| {
+        let text = format!("cannot set the mode of the socket to {mode:04o}: {error}; set none, or use another folder");
+        io::Error::new(error.kind(), text)
+    })
 }
 
 /// Unlinks the file if it is a socket on which no server listens.
@@ -159,9 +167,17 @@ impl Lock {
         path.extend_from_slice(b".lock");
         let path = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
         let failed = |what: &str, error: io::Error| {
-            let owner = fs::symlink_metadata(&path)
-                .map_or_else(|_| String::new(), |found| format!(" of {}", user(found.uid())));
-            io::Error::new(error.kind(), format!("{what} the lock file {}{owner}: {error}", path.display()))
+            let lock = path.display();
+            let text = match fs::symlink_metadata(&path) {
+                Ok(found) => {
+                    let owner = user(found.uid());
+                    format!(
+                        "cannot {what} the lock file {lock} of {owner}: {error}; remove it if no server is starting"
+                    )
+                }
+                Err(_) => format!("cannot create the lock file {lock}: {error}; the server has to write to its folder"),
+            };
+            io::Error::new(error.kind(), text)
         };
         let deadline = Instant::now() + patience;
         loop {
@@ -173,7 +189,7 @@ impl Lock {
                 // Opening a pipe that stands in its place would wait for a reader.
                 .custom_flags(O_NOFOLLOW | O_NONBLOCK)
                 .open(&path)
-                .map_err(|error| failed("cannot open", error))?;
+                .map_err(|error| failed("open", error))?;
             match file.try_lock() {
                 Ok(()) => {
                     // The process that held it before has unlinked it; another one may hold the lock on its successor.
@@ -185,14 +201,11 @@ impl Lock {
                 }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => return Ok(Self { path, file }),
-                Err(TryLockError::Error(error)) => return Err(failed("cannot lock", error)),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
             }
             if Instant::now() >= deadline {
-                let held = io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "another process holds it; if that is no server, remove the file",
-                );
-                return Err(failed("cannot lock", held));
+                let held = io::Error::new(io::ErrorKind::TimedOut, "another process holds it");
+                return Err(failed("lock", held));
             }
             sleep(PAUSE);
         }
@@ -227,6 +240,13 @@ mod tests {
         assert_eq!(ids("0:no-such-group").unwrap_err().to_string(), "there is no group no-such-group");
         assert_eq!(user(0), "user root (0)");
         assert_eq!(user(u32::MAX - 7), "user 4294967288");
+    }
+
+    #[test]
+    fn a_mode_that_cannot_be_set_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = set_mode(&folder.path().join("socket"), 0o660).unwrap_err().to_string();
+        assert!(text.starts_with("cannot set the mode of the socket to 0660: No such file"), "{text}");
     }
 
     #[test]
