@@ -28,13 +28,14 @@ pub enum ErrorReply {
 /// The least pace of a body or of a response: so many bytes in every window of so many seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
-    pub(crate) bytes: u64,
+    pub(crate) bytes: u32,
     pub(crate) window: u32,
 }
 
 impl Progress {
     pub(crate) fn new(bytes: u64, window: Option<Duration>) -> Self {
-        Self { bytes, window: seconds(window) }
+        // 4 GiB in a window are more than anything that would have to be bounded.
+        Self { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), window: seconds(window) }
     }
 }
 

@@ -18,9 +18,14 @@ pub struct Session {
     pub(crate) requests: u64,
     #[cfg(feature = "tls")]
     pub(crate) peer: Option<Arc<degu_tls::PeerIdentity>>,
-    store: Vec<(TypeId, Box<dyn Any>)>,
+    /// Most sessions store nothing, which should take little room.
+    store: Option<Box<Store>>,
     server: Arc<ServerState>,
 }
+
+/// The values that an app remembers, by their types.
+#[derive(Default)]
+struct Store(Vec<(TypeId, Box<dyn Any>)>);
 
 impl Session {
     pub(crate) const fn new(address: Address, credentials: Option<Credentials>, server: Arc<ServerState>) -> Self {
@@ -30,7 +35,7 @@ impl Session {
             requests: 0,
             #[cfg(feature = "tls")]
             peer: None,
-            store: Vec::new(),
+            store: None,
             server,
         }
     }
@@ -62,26 +67,27 @@ impl Session {
     /// Keeps a value for as long as the connection lasts, and returns the one of this type that was kept before.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let before = self.remove();
-        self.store.push((TypeId::of::<T>(), Box::new(value)));
+        self.store.get_or_insert_default().0.push((TypeId::of::<T>(), Box::new(value)));
         before
     }
 
     /// Returns the value of this type that was [inserted](Self::insert).
     pub fn get<T: 'static>(&self) -> Option<&T> {
-        let (_, value) = self.store.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        let (_, value) = self.store.as_ref()?.0.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()
     }
 
     /// Returns the value to change: see [`get`](Self::get).
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
-        let (_, value) = self.store.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
+        let (_, value) = self.store.as_mut()?.0.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_mut()
     }
 
     /// Removes the value of this type, and returns it.
     pub fn remove<T: 'static>(&mut self) -> Option<T> {
-        let at = self.store.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
-        self.store.swap_remove(at).1.downcast().ok().map(|value| *value)
+        let Store(values) = &mut **self.store.as_mut()?;
+        let at = values.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
+        values.swap_remove(at).1.downcast().ok().map(|value| *value)
     }
 
     /// Waits until the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the

@@ -38,7 +38,7 @@ pub(crate) enum Wait {
 /// for as long (`lingering_time`).
 pub(crate) const LINGER_IN_ALL: u32 = 30;
 /// The number of bytes that have to come in each window of that time.
-const LINGER_BYTES: u64 = 5 * 1024;
+const LINGER_BYTES: u32 = 5 * 1024;
 
 /// The deadlines to which seconds are charged, each separately. Reading a body and writing a response share one,
 /// because either way the peer has to make progress; so has a peer that still sends after the last response. A body
@@ -166,9 +166,9 @@ impl Deadline {
             Account::Progress => deadlines.progress.bytes,
             Account::SlowBody => self.body.unwrap_or(deadlines.progress).bytes,
             Account::Linger => LINGER_BYTES,
-            _ => u64::MAX,
+            _ => return Some(self.wait),
         };
-        if self.moved >= least {
+        if self.moved >= u64::from(least) {
             (self.since, self.charged, self.moved) = (now, 0, 0);
             return None;
         }

@@ -402,6 +402,8 @@ mod tests {
         let alarm = size_of::<Alarm>();
         println!("the task {task}, of that the machine {}, the alarm {alarm}", size_of::<Machine<Server>>());
         println!("the stream {}, the session {}", size_of::<Stream<Socket>>(), size_of::<Session>());
-        assert!(task + alarm <= 1024, "{task} and {alarm} bytes");
+        // The runtime allocates in steps of 128 bytes, and takes 104 for itself.
+        assert!(task <= 768 - 104, "{task} bytes");
+        assert!(alarm <= 64, "{alarm} bytes");
     }
 }

@@ -30,6 +30,8 @@ pub struct Client {
     /// The server said to go on, or the request did not ask.
     continued: bool,
     interim: usize,
+    /// A body in memory that is sent after `100 Continue`.
+    withheld: Option<Bytes>,
     /// The fields of a request that offered another protocol.
     offered: Option<Headers>,
 }
@@ -146,7 +148,7 @@ impl Connection<Client> {
         if !is_host(host_field.unwrap_or(host.as_bytes())) {
             return Err(LocalError::FieldValue);
         }
-        let said = self.sender.message(content, framing, |out| {
+        let (said, withheld) = self.sender.message(content, framing, |out| {
             put_request_line(out, method, target)?;
             if host_field.is_none() {
                 put_field(out, b"host", host.as_bytes());
@@ -166,6 +168,7 @@ impl Connection<Client> {
             ranged: said.names.has(Names::RANGE),
             persistent: !said.close,
             continued: !(said.expects_continue && self.is_sending()),
+            withheld,
             ..Client::default()
         };
         Ok(())
@@ -345,7 +348,10 @@ impl Connection<Client> {
     /// (RFC 9110 §10.1.1).
     pub fn send_body_anyway(&mut self) {
         self.role.continued = true;
-        self.sender.release();
+        if let Some(bytes) = self.role.withheld.take() {
+            // It has the length that was announced.
+            let _ = self.sender.send_part(Part::Data(bytes));
+        }
     }
 
     /// Returns whether the final response has come while the request is still being sent, be it that its last bytes are
@@ -361,7 +367,7 @@ impl Connection<Client> {
     pub fn abandon_request_body(&mut self) {
         if self.is_sending() || !self.is_flushed() {
             self.sender.body = Framing::None;
-            self.sender.withheld = None;
+            self.role.withheld = None;
             self.role.persistent = false;
         }
     }

@@ -13,9 +13,9 @@ use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
 /// The room for a read at first, and again at each message: a head and a small body.
-const FIRST_READ: usize = 8 * 1024;
+const FIRST_READ: u32 = 8 * 1024;
 /// Reads grow to this while a body fills them.
-const MOST_READ: usize = 256 * 1024;
+const MOST_READ: u32 = 256 * 1024;
 /// Less room than this is not worth a read.
 const LEAST_READ: usize = 2 * 1024;
 
@@ -35,7 +35,7 @@ pub(super) struct Receiver {
     last: ChunkExtensions,
     /// The number of bytes at the front that were searched for the end of a head.
     searched: usize,
-    read_size: usize,
+    read_size: u32,
     /// The peer sends no more.
     pub(super) eof: bool,
     /// The fault that ended the reading. Each later call returns it again, so that a body that broke never seems to end.
@@ -66,7 +66,7 @@ impl Receiver {
             self.read_size = (self.read_size * 2).min(MOST_READ);
         }
         if room < LEAST_READ {
-            self.buffer.reserve(self.read_size);
+            self.buffer.reserve(self.read_size as usize);
         }
         &mut self.buffer
     }

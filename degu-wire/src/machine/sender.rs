@@ -19,8 +19,6 @@ pub(super) struct Sender {
     pub(super) body: Framing,
     /// Of a chunked body: data that is left of the current chunk.
     chunk_left: u64,
-    /// A body in memory that is sent after `100 Continue`.
-    pub(super) withheld: Option<Bytes>,
 }
 
 /// The meaning of the application's fields.
@@ -33,13 +31,14 @@ pub(super) struct Said {
 }
 
 impl Sender {
-    /// Writes a head with `head`, or nothing if it fails, and begins the body, which goes out as `framing` says.
+    /// Writes a head with `head`, or nothing if it fails, and begins the body, which goes out as `framing` says. A body in
+    /// memory goes out at once, or is returned if it has to wait for `100 Continue`.
     pub(super) fn message(
         &mut self,
         content: Content,
         framing: Framing,
         head: impl FnOnce(&mut Vec<u8>) -> Result<Said, LocalError>,
-    ) -> Result<Said, LocalError> {
+    ) -> Result<(Said, Option<Bytes>), LocalError> {
         let out = &mut self.out.small;
         let start = out.len();
         let mut result = head(out);
@@ -51,20 +50,13 @@ impl Sender {
         self.chunk_left = 0;
         self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
         if let (Framing::Length(_), Content::Bytes(bytes)) = (self.body, content) {
-            self.withheld = Some(bytes);
-            if !said.expects_continue {
-                self.release();
+            if said.expects_continue {
+                return Ok((said, Some(bytes)));
             }
-        }
-        Ok(said)
-    }
-
-    /// Sends the body that was withheld until the peer says that it wants it, if there is one.
-    pub(super) fn release(&mut self) {
-        if let Some(bytes) = self.withheld.take() {
             self.out.put_data(bytes);
             self.body = Framing::None;
         }
+        Ok((said, None))
     }
 
     pub(super) fn send_part(&mut self, part: Part) -> Result<(), LocalError> {
