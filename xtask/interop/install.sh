@@ -30,6 +30,7 @@ debian node nodejs
 debian npm npm
 debian curl curl
 debian podman podman
+debian dockerd docker.io
 debian runc runc
 debian busybox busybox-static
 python python3 python requests requests-unixsocket aiohttp websockets
@@ -38,5 +39,11 @@ npm install --silent --no-audit --no-fund --no-package-lock --prefix "$folder/no
 # The original Degu builds under CPython 3.6 alone, which pyenv may have.
 python36=$(ls -d ~/.pyenv/versions/3.6.*/bin/python3 2>/dev/null | tail -n 1)
 python "${python36:-python3.6}" degu-0.18 --no-deps --no-binary :all: degu==0.18.0
+# Autobahn's suite runs under CPython 2.7 alone, which pyenv may have.
+python27=$(ls -d ~/.pyenv/versions/2.7.*/bin/python 2>/dev/null | tail -n 1)
+if [ ! -e "$folder/autobahn" ]; then
+  "${python27:=python2.7}" -m pip install --quiet --target "$folder/autobahn" 'autobahntestsuite<25' &&
+    ln -s "$(command -v "$python27")" "$folder/autobahn/python" || failed+=(autobahntestsuite)
+fi
 
 if [ ${#failed[@]} -gt 0 ]; then echo "not installed: ${failed[*]}"; fi

@@ -1,6 +1,7 @@
 //! A container engine over its Unix socket: Docker's API, in which attach and exec switch protocols.
 //!
-//! Podman runs in a folder of its own, with none of the machine's images. The image is imported from an archive of BusyBox.
+//! Podman and Docker run in folders of their own, with none of the machine's images. The image is imported from an archive of
+//! BusyBox.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use degu_client::{Address, BoxError, Chunk, Client, Headers, Method};
 use serde_json::{Value, json};
-use xshell::{Cmd, Shell, cmd};
+use xshell::{Shell, cmd};
 
 use crate::Result;
 use crate::child::{START, Server};
@@ -27,7 +28,7 @@ const UPLOADED: &str = "/uploaded";
 
 /// Debian's Podman uses runc where it finds both versions of cgroups. Its own defaults for the bounds of processes are above
 /// what a container may set if this process has lower ones.
-const CONFIG: &str = r#"[containers]
+const PODMAN_CONFIG: &str = r#"[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
 cgroup_manager = "cgroupfs"
@@ -36,57 +37,108 @@ events_logger = "file"
 "#;
 
 pub(crate) fn find_podman(shell: &Shell) -> std::result::Result<String, String> {
+    find_runtime(shell)?;
+    version(shell, "podman", "--version")
+}
+
+pub(crate) fn find_docker(shell: &Shell) -> std::result::Result<String, String> {
+    find_runtime(shell)?;
+    version(shell, "dockerd", "--version").map(|version| version.split('+').next().unwrap_or_default().to_owned())
+}
+
+/// Finds what both engines need.
+fn find_runtime(shell: &Shell) -> std::result::Result<(), String> {
     version(shell, "runc", "--version")?;
     if !Path::new(BUSYBOX).exists() {
         return Err(format!("there is no {BUSYBOX} here"));
     }
-    version(shell, "podman", "--version")
+    match cmd!(shell, "id --user").quiet().read() {
+        Ok(user) if user == "0" => Ok(()),
+        _ => Err("it needs root".into()),
+    }
 }
 
 pub(crate) fn run_podman(bench: &Bench<'_>, podman: &str, matrix: &mut Matrix) -> Result {
     let (shell, folder) = (bench.shell, bench.folder.join("podman"));
-    let image = pack_image(shell, &folder)?;
     let config = folder.join("containers.conf");
-    shell.write_file(&config, CONFIG)?;
-    let options = &["root", "runroot", "tmpdir"].map(|name| format!("--{name}={}", folder.join(name).display()));
-    let command = |arguments: &[&str]| -> Cmd<'_> {
-        let podman = cmd!(shell, "podman {options...} --storage-driver=vfs").args(arguments);
-        podman.env("CONTAINERS_CONF", &config).quiet().ignore_status()
+    shell.write_file(&config, PODMAN_CONFIG)?;
+    let address = bench.address(Where::Unix, "podman.sock");
+    let folder = folder.display();
+    let daemon = format!(
+        "env CONTAINERS_CONF={} podman --root={folder}/root --runroot={folder}/run --tmpdir={folder}/tmp \
+         --storage-driver=vfs --log-level=info system service --time=0 {address}",
+        config.display()
+    );
+    let client = format!("podman --url={}", address.replacen("unix:", "unix://", 1));
+    run(bench, &format!("Podman {podman}"), &address, &client, &daemon, matrix)
+}
+
+pub(crate) fn run_docker(bench: &Bench<'_>, docker: &str, matrix: &mut Matrix) -> Result {
+    let (shell, folder) = (bench.shell, bench.folder.join("docker"));
+    let config = folder.join("daemon.json");
+    shell.write_file(&config, "{}")?;
+    let address = bench.address(Where::Unix, "docker.sock");
+    let (folder, host) = (folder.display(), address.replacen("unix:", "unix://", 1));
+    // It leaves the network of the machine alone.
+    let daemon = format!(
+        "dockerd --config-file={} --data-root={folder}/data --exec-root={folder}/exec --pidfile={folder}/pid \
+         --host={host} --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs \
+         --exec-opt=native.cgroupdriver=cgroupfs",
+        config.display()
+    );
+    run(bench, &format!("Docker {docker}"), &address, &format!("docker --host={host}"), &daemon, matrix)
+}
+
+/// Starts an engine and performs the exchanges. `client` and `daemon` are lines of the shell.
+fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str, matrix: &mut Matrix) -> Result {
+    let (shell, files) = (bench.shell, bench.files());
+    // In namespaces of its own, so that its containers, their monitors and its mounts end with it.
+    let (program, line) = tied(&format!("unshare --pid --fork --kill-child --mount-proc {daemon}"));
+    let listens = |line: &str| {
+        let begins = ["API service listening", "API listen on"].iter().any(|begin| line.contains(begin));
+        begins.then(String::new)
     };
-    // Podman's own client goes first: what it cannot do here says nothing about ours.
-    let imported = command(&["import", "--quiet", &image.display().to_string()]).output()?;
+    let _daemon = match Server::start_within(&program, &line, START, listens) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            matrix.leave_out(name, &format!("it does not start here: {error}"));
+            return Ok(());
+        }
+    };
+    let image = pack_image(shell, bench.folder)?;
+    let run = |line: String| cmd!(shell, "/bin/sh -c {line}").quiet().ignore_status().output();
+    // The engine's own client goes first: what that cannot do here says nothing about ours.
+    let imported = run(format!("{client} import {}", image.display()))?;
     let id = String::from_utf8_lossy(&imported.stdout).trim().to_owned();
-    let ran = command(&["run", "--rm", "--network=none", &id, "true"]).output()?;
+    let ran = run(format!("{client} run --rm --network=none {id} true"))?;
     if !ran.status.success() {
-        let said = String::from_utf8_lossy(&ran.stderr).trim().replace('\n', "; ");
-        matrix.leave_out("Podman", &format!("it cannot run a container here: {said}"));
+        let said = [imported.stderr, ran.stderr].concat();
+        let said = String::from_utf8_lossy(&said).trim().replace('\n', "; ");
+        matrix.leave_out(name, &format!("it cannot run a container here: {said}"));
         return Ok(());
     }
-
-    let address = bench.address(Where::Unix, "podman.sock");
-    let (program, line) = tied(&format!(
-        "env CONTAINERS_CONF={} podman {} --storage-driver=vfs --log-level=info system service --time=0 {address}",
-        config.display(),
-        options.join(" "),
-    ));
-    let listens = |line: &str| line.contains("API service listening").then(String::new);
-    let _podman = Server::start_within(&program, &line, START, listens)?;
     let image = shell.read_binary_file(&image)?;
-    let files = bench.files();
     let archive = cmd!(shell, "tar -C {files} -c large").quiet().output()?.stdout;
-    for (client, blocking) in [("Degu, async", false), ("Degu, blocking", true)] {
-        let (behind, image, archive) = (address.clone(), image.clone(), archive.clone());
+    for blocking in [false, true] {
+        let (behind, image, archive) = (address.to_owned(), image.clone(), archive.clone());
         let outcomes = perform(STEPS, move || Engine::new(&behind, blocking, image, archive));
-        matrix.add_row(columns(STEPS), client, &format!("Podman {podman}"), &address, outcomes);
+        let ours = if blocking { "Degu, blocking" } else { "Degu, async" };
+        matrix.add_row(columns(STEPS), ours, name, address, outcomes);
     }
-    // Where a step failed, a container may still run.
-    command(&["rm", "--force", "--all", "--time=0"]).ignore_stdout().ignore_stderr().run()?;
     Ok(())
 }
 
-/// Writes the archive that the image is imported from.
+/// Returns the name of the container of either client.
+fn container(blocking: bool) -> &'static str {
+    if blocking { "degu-blocking" } else { "degu-async" }
+}
+
+/// Writes the archive that the image is imported from, unless another engine had it.
 fn pack_image(shell: &Shell, folder: &Path) -> Result<PathBuf> {
     let (root, archive) = (folder.join("image"), folder.join("image.tar"));
+    if shell.path_exists(&archive) {
+        return Ok(archive);
+    }
     let programs = root.join("bin");
     shell.create_dir(&programs)?;
     shell.copy_file(BUSYBOX, programs.join("busybox"))?;
@@ -116,7 +168,7 @@ type Done<T = ()> = std::result::Result<T, BoxError>;
 struct Engine {
     end: End,
     /// The container's.
-    name: String,
+    name: &'static str,
     image: Vec<u8>,
     archive: Vec<u8>,
     /// Returns what happened to the container, once it has been removed.
@@ -126,12 +178,12 @@ struct Engine {
 impl Engine {
     fn new(address: &str, blocking: bool, image: Vec<u8>, archive: Vec<u8>) -> Done<Self> {
         let client = Client::new(address.parse::<Address>()?);
-        let name = format!("degu-{}", if blocking { "blocking" } else { "async" });
+        let name = container(blocking);
         let follower = {
-            let (client, name) = (client.clone(), name.clone());
+            let client = client.clone();
             // The engine may subscribe us only after the first event.
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-            thread::spawn(move || follow(End::new(client, blocking)?, since, &name))
+            thread::spawn(move || follow(End::new(client, blocking)?, since, name))
         };
         Ok(Self { end: End::new(client, blocking)?, name, image, archive, follower: Some(follower) })
     }

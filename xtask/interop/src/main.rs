@@ -10,10 +10,11 @@
 //! | `exchanges.rs`, `ends.rs`, `server.rs` | the exchanges; both of our clients; our server |
 //! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers that need a configuration, which the page about deployment has |
 //! | `http10.rs` | clients that speak HTTP/1.0 |
-//! | `tunnel.rs`, `websocket.rs`, `engine.rs`, `steps.rs` | peers that switch protocols: the example `terminal` behind proxies, WebSocket, container engines; a bound for each exchange |
+//! | `tunnel.rs`, `websocket.rs`, `autobahn.rs`, `engine.rs`, `steps.rs` | peers that switch protocols: the example `terminal` behind proxies, WebSocket, container engines; a bound for each exchange |
 //! | `scripted.rs` | peers that run a script of `peers/` |
 //! | `peer.rs`, `child.rs` | what these share: addresses, configurations, versions; processes |
 
+mod autobahn;
 mod child;
 mod ends;
 mod engine;
@@ -88,6 +89,7 @@ const KINDS: &[Kind] = &[
     Kind { name: "ab", find: http10::find_ab, run: http10::run_ab },
     Kind { name: "MicroPython's requests", find: |_| Ok("written here".into()), run: http10::run_micropython },
     Kind { name: "Podman", find: engine::find_podman, run: engine::run_podman },
+    Kind { name: "Docker", find: engine::find_docker, run: engine::run_docker },
     Kind { name: "systemd", find: systemd::find, run: systemd::run },
     Kind {
         name: "Python",
@@ -119,6 +121,7 @@ const KINDS: &[Kind] = &[
         find: |shell| find_python(shell, "python", "import websockets as found"),
         run: websocket::run_python,
     },
+    Kind { name: "Autobahn", find: autobahn::find, run: autobahn::run },
     Kind { name: "ws", find: websocket::find_node, run: websocket::run_node },
     Kind {
         name: "Degu 0.18",

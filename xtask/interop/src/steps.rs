@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use degu_client::BoxError;
 
@@ -44,6 +45,23 @@ pub(crate) fn perform<S: 'static>(
     steps.iter().map(outcome).collect()
 }
 
+/// Performs one long exchange on a thread.
+///
+/// # Errors
+///
+/// It fails or takes longer than `limit`.
+pub(crate) fn within(
+    limit: Duration,
+    exchange: impl FnOnce() -> Result<(), BoxError> + Send + 'static,
+) -> Result<(), BoxError> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(exchange()));
+    receiver.recv_timeout(limit).map_err(|error| match error {
+        RecvTimeoutError::Timeout => format!("took longer than {} s", limit.as_secs()),
+        RecvTimeoutError::Disconnected => "the thread panicked".into(),
+    })?
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +77,15 @@ mod tests {
     #[test]
     fn steps_share_a_state() {
         assert_eq!(perform(STEPS, || Ok(4)), [Outcome::Ok, Outcome::Failed("state 5".into())]);
+    }
+
+    #[test]
+    fn a_long_exchange_is_bounded() {
+        assert!(within(LIMIT, || Ok(())).is_ok());
+        assert_eq!(within(LIMIT, || Err("why".into())).unwrap_err().to_string(), "why");
+        let (_held, forever) = mpsc::channel::<()>();
+        let failed = within(Duration::ZERO, move || Ok(forever.recv()?)).unwrap_err();
+        assert_eq!(failed.to_string(), "took longer than 0 s");
     }
 
     #[test]

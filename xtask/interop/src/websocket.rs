@@ -70,15 +70,15 @@ pub(crate) fn perform(server: &str, address: &str, matrix: &mut Matrix) -> Resul
 }
 
 /// A server, and with which of our clients it is asked.
-struct Peer {
-    client: Client,
-    blocking: bool,
+pub(crate) struct Peer {
+    pub(crate) client: Client,
+    pub(crate) blocking: bool,
 }
 
 type Done<T = ()> = std::result::Result<T, BoxError>;
 
 fn text(peer: &mut Peer) -> Done {
-    let mut socket = Socket::connect(peer)?;
+    let mut socket = Socket::connect(peer, "/socket")?;
     for message in ["some text", "", "more"].map(Message::text) {
         socket.send(message.clone())?;
         let echoed = socket.read()?;
@@ -89,7 +89,7 @@ fn text(peer: &mut Peer) -> Done {
 
 /// 1 MiB, which the peer may send back in fragments.
 fn binary(peer: &mut Peer) -> Done {
-    let mut socket = Socket::connect(peer)?;
+    let mut socket = Socket::connect(peer, "/socket")?;
     socket.send(Message::binary(large()))?;
     let echoed = socket.read()?;
     wanted(echoed.is_binary(), || "no binary message".into())?;
@@ -97,7 +97,7 @@ fn binary(peer: &mut Peer) -> Done {
 }
 
 fn ping(peer: &mut Peer) -> Done {
-    let mut socket = Socket::connect(peer)?;
+    let mut socket = Socket::connect(peer, "/socket")?;
     socket.send(Message::Ping("some text".into()))?;
     let answer = socket.read()?;
     wanted(answer == Message::Pong("some text".into()), || format!("{answer:?}"))
@@ -105,7 +105,7 @@ fn ping(peer: &mut Peer) -> Done {
 
 /// The closing handshake, after which the server ends the connection.
 fn closing(peer: &mut Peer) -> Done {
-    let mut socket = Socket::connect(peer)?;
+    let mut socket = Socket::connect(peer, "/socket")?;
     socket.send(Message::Close(None))?;
     let answer = socket.read()?;
     wanted(answer.is_close(), || format!("{answer:?}"))?;
@@ -114,13 +114,13 @@ fn closing(peer: &mut Peer) -> Done {
 }
 
 /// A WebSocket over a tunnel of either client.
-enum Socket {
+pub(crate) enum Socket {
     Blocking(Box<WebSocket<blocking::Tunnel>>),
     Async(Runtime, Box<WebSocketStream<Tunnel>>),
 }
 
 impl Socket {
-    fn connect(peer: &Peer) -> Done<Self> {
+    pub(crate) fn connect(peer: &Peer, target: &str) -> Done<Self> {
         let key = generate_key();
         let headers = Headers::try_from([("sec-websocket-version", "13"), ("sec-websocket-key", &key)])?;
         let accepted = |headers: &Headers| {
@@ -129,7 +129,7 @@ impl Socket {
         };
         if peer.blocking {
             let mut connection = blocking::Client::from(peer.client.clone()).connect()?;
-            return match connection.upgrade(Method::Get, "/socket", "websocket", headers, ())? {
+            return match connection.upgrade(Method::Get, target, "websocket", headers, ())? {
                 blocking::Upgrade::Switched { response, tunnel } => {
                     accepted(&response.headers)?;
                     Ok(Self::Blocking(Box::new(WebSocket::from_raw_socket(tunnel, Role::Client, None))))
@@ -140,7 +140,7 @@ impl Socket {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let socket = runtime.block_on(async {
             let mut connection = peer.client.connect().await?;
-            match connection.upgrade(Method::Get, "/socket", "websocket", headers, ()).await? {
+            match connection.upgrade(Method::Get, target, "websocket", headers, ()).await? {
                 Upgrade::Switched { response, tunnel } => {
                     accepted(&response.headers)?;
                     Ok(WebSocketStream::from_raw_socket(tunnel, Role::Client, None).await)
@@ -151,14 +151,14 @@ impl Socket {
         Ok(Self::Async(runtime, Box::new(socket)))
     }
 
-    fn send(&mut self, message: Message) -> Done {
+    pub(crate) fn send(&mut self, message: Message) -> Done {
         match self {
             Self::Blocking(socket) => Ok(socket.send(message)?),
             Self::Async(runtime, socket) => Ok(runtime.block_on(socket.send(message))?),
         }
     }
 
-    fn read(&mut self) -> Done<Message> {
+    pub(crate) fn read(&mut self) -> Done<Message> {
         match self {
             Self::Blocking(socket) => Ok(socket.read()?),
             // The end of the stream of messages is what an error says in the other case.

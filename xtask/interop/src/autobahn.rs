@@ -1,0 +1,139 @@
+//! Autobahn's suite, which finds out where an implementation of WebSocket departs from RFC 6455: with `terminal`, and with both
+//! of our clients. Its cases of compression, which neither has, are left out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use degu_client::{BoxError, Client};
+use serde_json::{Value, json};
+use xshell::{Shell, cmd};
+
+use crate::Result;
+use crate::child::{self, START, Server};
+use crate::matrix::Matrix;
+use crate::peer::{Bench, Where, free_port, installed, tied, wait_for};
+use crate::steps::within;
+use crate::tunnel::terminal;
+use crate::websocket::{Peer, Socket};
+
+/// How long all cases may take with one implementation.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// What the suite is, as a program of Python.
+const SUITE: &str = "from autobahntestsuite.wstest import run; run()";
+
+/// Returns a line of the shell that runs code next to the suite, with the Python that it was installed for.
+fn python(code: &str) -> String {
+    let folder = installed("autobahn").display().to_string();
+    format!("env PYTHONWARNINGS=ignore {folder}/python -u -c 'import site; site.addsitedir(\"{folder}\"); {code}'")
+}
+
+pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
+    let line = python("from autobahntestsuite import version; print(version)");
+    let version = cmd!(shell, "/bin/sh -c {line}").quiet().ignore_stderr().read();
+    // Its libraries may print before.
+    let version = version.ok().and_then(|said| said.lines().last().map(str::to_owned));
+    version.ok_or_else(|| "it is not installed, or there is no CPython 2.7".into())
+}
+
+pub(crate) fn run(bench: &Bench<'_>, autobahn: &str, matrix: &mut Matrix) -> Result {
+    let folder = bench.folder.join("autobahn");
+    let ours = terminal(bench, &bench.address(Where::Ipv4, "autobahn"))?;
+    let url = format!("ws://{}/socket", ours.address());
+    let spec = spec(bench, &folder, "client", json!({ "servers": [{ "agent": "terminal", "url": url }] }))?;
+    let (program, line) = tied(&format!("{} --mode=fuzzingclient --spec={spec}", python(SUITE)));
+    child::run(&program, &line, LIMIT)?;
+    judge(bench, &folder, "client", autobahn, "terminal", matrix)?;
+
+    let address = free_port()?;
+    let spec = self::spec(bench, &folder, "server", json!({ "url": format!("ws://{address}") }))?;
+    let (program, line) = tied(&format!("{} --mode=fuzzingserver --webport=0 --spec={spec}", python(SUITE)));
+    let _server = Server::start_within(&program, &line, START, |line| line.contains("Ok, will run").then(String::new))?;
+    // That is before it listens. A request without an offer it answers with 400.
+    wait_for(&address, "/", 400)?;
+    for (agent, blocking) in [("Degu-async", false), ("Degu-blocking", true)] {
+        let client = Client::new(address.parse::<degu_client::Address>()?);
+        within(LIMIT, move || echo_all(&Peer { client, blocking }, agent))?;
+        judge(bench, &folder, "server", autobahn, agent, matrix)?;
+    }
+    Ok(())
+}
+
+/// Writes what the suite is to do in one of its roles, and returns the name of the file.
+fn spec(bench: &Bench<'_>, folder: &Path, role: &str, mut spec: Value) -> Result<String> {
+    spec["outdir"] = folder.join(role).display().to_string().into();
+    spec["cases"] = json!(["*"]);
+    spec["exclude-cases"] = json!(["12.*", "13.*"]);
+    spec["exclude-agent-cases"] = json!({});
+    let file = folder.join(format!("{role}.json"));
+    bench.shell.write_file(&file, spec.to_string())?;
+    Ok(file.display().to_string())
+}
+
+/// Performs each case of the suite's server with one of our clients.
+fn echo_all(peer: &Peer, agent: &str) -> std::result::Result<(), BoxError> {
+    let count = Socket::connect(peer, "/getCaseCount")?.read()?;
+    let count: u32 = count.to_text()?.parse()?;
+    for case in 1..=count {
+        let mut socket = Socket::connect(peer, &format!("/runCase?case={case}&agent={agent}"))?;
+        // Most cases end with an error on purpose. The suite judges.
+        while let Ok(message) = socket.read() {
+            if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
+                break;
+            }
+        }
+    }
+    // The server closes it when its report is written.
+    let mut socket = Socket::connect(peer, &format!("/updateReports?agent={agent}"))?;
+    while socket.read().is_ok() {}
+    Ok(())
+}
+
+/// Notes how many cases ended how.
+///
+/// # Errors
+///
+/// One failed.
+fn judge(bench: &Bench<'_>, folder: &Path, role: &str, autobahn: &str, agent: &str, matrix: &mut Matrix) -> Result {
+    let report = bench.shell.read_file(folder.join(role).join("index.json"))?;
+    let said = count(&report, agent)?;
+    matrix.note(&format!("Autobahn {autobahn} with {agent}: {said}"));
+    Ok(())
+}
+
+/// Counts the verdicts of a report.
+fn count(report: &str, agent: &str) -> Result<String> {
+    let report: Value = serde_json::from_str(report)?;
+    let cases = report[agent].as_object().filter(|cases| !cases.is_empty()).ok_or("the report has no cases")?;
+    let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (case, verdict) in cases {
+        let (behavior, closing) = (&verdict["behavior"], &verdict["behaviorClose"]);
+        match (behavior.as_str(), closing.as_str()) {
+            (Some(name @ ("OK" | "NON-STRICT" | "INFORMATIONAL")), Some("OK" | "INFORMATIONAL")) => {
+                *verdicts.entry(name).or_default() += 1;
+            }
+            _ => return Err(format!("case {case} with {agent}: {behavior}, closing {closing}").into()),
+        }
+    }
+    let said: Vec<_> = verdicts.iter().rev().map(|(name, count)| format!("{count} {name}")).collect();
+    Ok(said.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_are_counted() {
+        let case = |behavior: &str, closing: &str| json!({ "behavior": behavior, "behaviorClose": closing });
+        let mut report =
+            json!({ "a": { "1.1": case("OK", "OK"), "6.1": case("NON-STRICT", "OK"), "7": case("OK", "OK") } });
+        assert_eq!(count(&report.to_string(), "a").unwrap(), "2 OK, 1 NON-STRICT");
+        assert!(count(&report.to_string(), "b").is_err());
+        for (behavior, closing) in [("FAILED", "OK"), ("OK", "UNCLEAN")] {
+            report["a"]["8"] = case(behavior, closing);
+            assert!(count(&report.to_string(), "a").unwrap_err().to_string().starts_with("case 8 with a"));
+        }
+    }
+}
