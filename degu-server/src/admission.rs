@@ -18,7 +18,7 @@ use crate::listen::{Accepted, Accepting};
 use crate::state::{Phase, ServerState};
 
 /// The pause after an error of accepting that is not the fault of the connection.
-const REST: Duration = Duration::from_millis(250);
+const PAUSE: Duration = Duration::from_millis(250);
 /// The time that a connection that can be spared has to make room before the next one is asked.
 const TURN: Duration = Duration::from_millis(50);
 /// The time by which a connection that has ended may hold its descriptor for longer.
@@ -79,7 +79,7 @@ impl Admission {
                     }
                     match error.raw_os_error() {
                         Some(EMFILE | ENFILE) => self.free_descriptor().await,
-                        _ => tokio::time::sleep(REST).await,
+                        _ => tokio::time::sleep(PAUSE).await,
                     }
                 }
             }

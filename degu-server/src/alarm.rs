@@ -37,7 +37,7 @@ pub(crate) struct Alarm {
     /// The second from which on the task is woken; 0 if it is asked to leave.
     due: AtomicU32,
     /// From which second and turn on the connection can be spared, and why; 0 while it works.
-    rest: AtomicU64,
+    spare: AtomicU64,
     task: OnceLock<Waker>,
     /// Until then a connection without a request is not spared.
     grace: Instant,
@@ -49,7 +49,7 @@ impl Alarm {
         let grace = if is_secure { HANDSHAKE_GRACE } else { GRACE };
         Self {
             due: AtomicU32::new(u32::MAX),
-            rest: AtomicU64::new(0),
+            spare: AtomicU64::new(0),
             task: OnceLock::new(),
             grace: Instant::now() + grace,
         }
@@ -77,26 +77,26 @@ impl Alarm {
     }
 
     /// Notes that the connection cannot be spared.
-    pub(crate) fn work(&self) {
-        self.rest.store(0, Relaxed);
+    pub(crate) fn set_busy(&self) {
+        self.spare.store(0, Relaxed);
     }
 
     /// Notes that the connection can be spared from this second and turn on, unless it could be before.
-    pub(crate) fn rest(&self, spare: Spare, second: u32, turn: u32) {
-        if !self.rests() {
-            self.rest.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
+    pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: u32) {
+        if !self.can_be_spared() {
+            self.spare.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
         }
     }
 
     /// Returns whether the connection can be spared.
-    pub(crate) fn rests(&self) -> bool {
-        self.rest.load(Relaxed) != 0
+    pub(crate) fn can_be_spared(&self) -> bool {
+        self.spare.load(Relaxed) != 0
     }
 
     /// Returns the connection's rank in this second of its worker, or `None` if it cannot be spared or has been asked.
     pub(crate) fn rank(&self, second: u32) -> Option<Rank> {
-        let rest = self.rest.load(Relaxed);
-        let (spare, since, turn) = (rest >> 62, (rest >> 32) as u32 & 0x3fff_ffff, rest as u32);
+        let packed = self.spare.load(Relaxed);
+        let (spare, since, turn) = (packed >> 62, (packed >> 32) as u32 & 0x3fff_ffff, packed as u32);
         let is_young = spare == Spare::Fresh as u64 && Instant::now() < self.grace;
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
@@ -121,7 +121,7 @@ mod tests {
     fn the_connection_that_is_spared_most_easily_has_the_first_rank() {
         let alarm = |spare, second, turn| {
             let alarm = Alarm { grace: Instant::now(), ..Alarm::new(false) };
-            alarm.rest(spare, second, turn);
+            alarm.set_spare(spare, second, turn);
             alarm
         };
         let order = [
@@ -140,10 +140,10 @@ mod tests {
     fn a_connection_is_not_asked_while_it_works_or_is_new_or_a_second_time() {
         let alarm = Alarm::new(true);
         assert_eq!(alarm.rank(1), None);
-        alarm.rest(Spare::Fresh, 1, 1);
+        alarm.set_spare(Spare::Fresh, 1, 1);
         assert_eq!(alarm.rank(1), None);
-        alarm.work();
-        alarm.rest(Spare::Idle, 1, 1);
+        alarm.set_busy();
+        alarm.set_spare(Spare::Idle, 1, 1);
         assert!(alarm.rank(1).is_some());
         alarm.ask();
         assert_eq!(alarm.rank(1), None);

@@ -27,29 +27,29 @@ impl<A: App> Worker<A> {
     /// Runs the worker on this thread, in a runtime of its own: see [`work`](Self::work).
     pub(crate) fn run<T: Transport, F: Future<Output = ()> + 'static>(
         self,
-        beside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
+        alongside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        let ended = runtime.block_on(self.work::<T, F>(beside));
+        let ended = runtime.block_on(self.work::<T, F>(alongside));
         // What apps have left running in the pool of blocking threads is not waited for.
         runtime.shutdown_background();
         ended
     }
 
-    /// Runs the worker until the senders of its queue are gone and its connections are done. `beside` returns a future that
+    /// Runs the worker until the senders of its queue are gone and its connections are done. `alongside` returns a future that
     /// runs next to it, and gets a sender; the worker ends when that future has.
     pub(crate) async fn work<T: Transport, F: Future<Output = ()> + 'static>(
         self,
-        beside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
+        alongside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
     ) -> io::Result<()> {
         let state = Rc::new(WorkerState::new(self.server.clone(), self.options.clone(), self.index));
         let (sender, queue) = unbounded_channel();
-        let beside = tokio::task::spawn_local(beside(sender)?);
+        let alongside = tokio::task::spawn_local(alongside(sender)?);
         let seconds = tokio::task::spawn_local(count_seconds(state.clone(), T::seconds()));
         let _ = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue)).await;
         seconds.abort();
         state.abort_all();
-        let _ = beside.await;
+        let _ = alongside.await;
         Ok(())
     }
 

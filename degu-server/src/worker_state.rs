@@ -76,27 +76,27 @@ impl Place {
     /// Notes that the connection has had its last response: a shutdown need not wait for it, and it leaves first if there is
     /// no room.
     pub(crate) fn linger(&mut self) {
-        self.alarm.work();
+        self.alarm.set_busy();
         if std::mem::replace(&mut self.spare, Spare::Done) != Spare::Done {
             self.worker.lingering.set(self.worker.lingering.get() + 1);
             self.worker.changed.notify_waiters();
         }
-        self.rest();
+        self.set_spare();
         self.worker.server.notify_room(0);
     }
 
     /// Notes that the connection can be spared from now on, unless it could be spared before.
-    pub(crate) fn rest(&self) {
-        if !self.alarm.rests() {
+    pub(crate) fn set_spare(&self) {
+        if !self.alarm.can_be_spared() {
             let turn = self.worker.turn.get().wrapping_add(1);
             self.worker.turn.set(turn);
-            self.alarm.rest(self.spare, self.worker.seconds(), turn);
+            self.alarm.set_spare(self.spare, self.worker.seconds(), turn);
         }
     }
 
     /// Returns whether the connection was asked to make room for another, and there still is none.
     pub(crate) fn is_asked_for_room(&self) -> bool {
-        self.alarm.is_asked() && self.alarm.rests() && self.worker.server.is_full()
+        self.alarm.is_asked() && self.alarm.can_be_spared() && self.worker.server.is_full()
     }
 
     /// Returns whether the connection has had its last response.

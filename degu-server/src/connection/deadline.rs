@@ -73,7 +73,7 @@ pub(crate) struct Deadline {
     /// The pace of the request's body, if its reader has set one.
     body: Option<Progress>,
     /// Nothing is read from the peer for now, so that the socket is asked once a second whether the peer is gone.
-    is_deaf: bool,
+    is_not_read: bool,
     /// The second in which the last byte moved, or the peer's end was noticed, while the peer may have closed its socket.
     half_closed: Option<u32>,
 }
@@ -101,8 +101,8 @@ impl Deadline {
     }
 
     /// Notes whether nothing is read from the peer for now: its input has ended, or enough of it is buffered.
-    pub(crate) const fn set_deaf(&mut self, is_deaf: bool) {
-        self.is_deaf = is_deaf;
+    pub(crate) const fn set_not_read(&mut self, is_not_read: bool) {
+        self.is_not_read = is_not_read;
     }
 
     /// Notes that the peer has ended its side, which over TCP is all that shows of a peer that closes its socket.
@@ -184,7 +184,7 @@ impl Deadline {
                 after(self.since, 1).min(after(self.since, limit.saturating_sub(self.charged)))
             }
             (_, Some(limit)) => after(self.since, limit.saturating_sub(self.charged)),
-            (_, None) if self.is_deaf => after(self.since, 0),
+            (_, None) if self.is_not_read => after(self.since, 0),
             (_, None) => u32::MAX,
         };
         wait.min(handler)
@@ -350,7 +350,7 @@ mod tests {
     #[test]
     fn a_half_closed_peer_has_its_time_from_the_last_byte_on() {
         let mut deadline = Deadline::default();
-        deadline.set_deaf(true);
+        deadline.set_not_read(true);
         deadline.half_close(3);
         deadline.half_close(4);
         assert_eq!(deadline.expired(5, &DEADLINES), None);
@@ -365,10 +365,10 @@ mod tests {
     }
 
     #[test]
-    fn a_deaf_connection_is_woken_each_second() {
+    fn a_connection_that_is_not_read_is_woken_each_second() {
         let mut deadline = Deadline::default();
         assert_eq!(deadline.due(&DEADLINES), u32::MAX);
-        deadline.set_deaf(true);
+        deadline.set_not_read(true);
         assert_eq!(deadline.due(&DEADLINES), 1);
     }
 }

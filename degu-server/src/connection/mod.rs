@@ -138,7 +138,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         let changes = policy.changes();
         self.wire.wait(Wait::Handshake);
         let Wire { stream, deadline, place, .. } = &mut self.wire;
-        place.rest();
+        place.set_spare();
         let mut handshake = pin!(stream.secure(policy, &worker.server.handshakes, || worker.is_stopping()));
         let peer = poll_fn(|cx| match deadline.expired(worker.seconds(), &worker.options.deadlines) {
             Some(wait) => Poll::Ready(Err(CloseReason::Deadline(wait))),
@@ -146,7 +146,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             None => handshake.as_mut().poll(cx).map_err(CloseReason::from),
         })
         .await?;
-        place.alarm.work();
+        place.alarm.set_busy();
         place.alarm.set(u32::MAX);
         deadline.restart();
         if let Some(vetted) = Vetted::new(&worker.options, peer.as_ref(), changes) {

@@ -78,9 +78,9 @@ impl<T: Transport> Wire<T> {
         self.deadline.wait(wait, worker.seconds());
         alarm.set(self.deadline.due(&worker.options.deadlines));
         match wait {
-            Wait::Request | Wait::Idle => self.place.rest(),
+            Wait::Request | Wait::Idle => self.place.set_spare(),
             Wait::Linger => {}
-            _ => alarm.work(),
+            _ => alarm.set_busy(),
         }
     }
 
@@ -389,7 +389,7 @@ impl<T: Transport> Wire<T> {
                 PeerState::Gone => return Poll::Ready(Err(CloseReason::Gone(None))),
             }
         }
-        self.deadline.set_deaf(!reads);
+        self.deadline.set_not_read(!reads);
         if let Some(body) = body.filter(|_| is_wanted) {
             self.deadline.set_body_progress(body.progress());
         }

@@ -40,7 +40,7 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// Sets how slowly the rest of this body may come, in place of [`Options::progress`](crate::Options::progress): see
+    /// Sets the least pace of the rest of this body, in place of [`Options::progress`](crate::Options::progress): see
     /// [`Incoming::set_progress`](crate::Incoming::set_progress). A layer around a router sees the body as this type.
     pub fn set_progress(&mut self, bytes: u64, window: Option<Duration>) {
         if let Some(hold) = &self.hold {
@@ -113,7 +113,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
-        // A panic is an error, which cuts the response; the runtime is spared it.
+        // A panic is an error, which cuts the response and does not reach the runtime.
         let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),

@@ -1,4 +1,4 @@
-//! Who calls.
+//! The caller of a service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::Credentials;
 use crate::options::Options;
 use crate::state::{Phase, ServerState};
 
-/// What a connection knows of its peer.
+/// The facts that a connection knows of its peer.
 pub(super) struct Origin {
     pub(super) address: Address,
     pub(super) credentials: Option<Credentials>,
@@ -31,7 +31,7 @@ impl Origin {
     }
 }
 
-/// Who calls: an extension of every request that [`serve`](super::serve) passes to its service. It is what a
+/// The caller: an extension of every request that [`serve`](super::serve) passes to its service. It is what a
 /// [`Session`](crate::Session) is to an app, as far as it can cross threads.
 ///
 /// ```
@@ -58,31 +58,31 @@ impl Caller {
         Self { origin, requests }
     }
 
-    /// Where the peer is. A client on a Unix socket has no address unless it bound one: it is [`Address::ABSTRACT`]
-    /// then, `unix:@` in text.
+    /// Returns the address of the peer. A client on a Unix socket has no address unless it bound one: it is
+    /// [`Address::ABSTRACT`] then, `unix:@` in text.
     pub fn address(&self) -> &Address {
         &self.origin.address
     }
 
-    /// The process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of address, and on
-    /// other systems: a check of the user has to refuse it.
+    /// Returns the process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of
+    /// address, and on other systems: a check of the user has to refuse it.
     pub fn credentials(&self) -> Option<Credentials> {
         self.origin.credentials
     }
 
-    /// Whose certificate the peer proved to hold the key of, and who vouched for it; `None` without TLS, and if the policy
-    /// allows clients without a certificate.
+    /// Returns the identity that the peer proved by its certificate, and the CA that vouched for it; `None` without
+    /// TLS, and if the policy allows clients without a certificate.
     #[cfg(feature = "tls")]
     pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
         self.origin.peer.as_deref()
     }
 
-    /// Which request of its connection this one is, counted from 1.
+    /// Returns the number of this request on its connection, counted from 1.
     pub const fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// Ends when the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
+    /// Waits until the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
     /// shutdown waits for them until its grace is over.
     ///
     /// The future borrows nothing, so that a body can take it along.

@@ -1,4 +1,4 @@
-//! A connection from its first byte to its last: a task of the runtime that called.
+//! A connection from its first byte to its last: a task of the caller's runtime.
 //!
 //! The task polls what the connection does now: the handshake, then hyper. [`Pulse::watch`] ends that when it lasts too long.
 
@@ -27,7 +27,7 @@ use crate::revocation::Vetted;
 use crate::state::ServerState;
 use crate::stream::{Socket, Stream, Transport};
 
-/// The number of bytes that are kept of a head or of a body that nobody reads, and of a response that the peer does not take.
+/// The number of bytes that are kept of a head or of a body that is not read, and of a response that the peer does not take.
 const BUFFER: usize = 64 * 1024;
 
 /// Serves a connection until it ends.
@@ -41,7 +41,7 @@ where
 {
     let (socket, address, credentials) = match Socket::register(accepted) {
         Ok(registered) => registered,
-        Err(error) => return tracing::warn!(%error, "can not wait for a connection"),
+        Err(error) => return tracing::warn!(%error, "cannot wait for a connection"),
     };
     tracing::debug!(peer = %address, "connection opened");
     let (server, alarm) = (room.server.clone(), room.alarm.clone());
@@ -64,7 +64,7 @@ where
 
     let connection = http1::Builder::new()
         .auto_date_header(options.date)
-        // That the peer is gone is noticed by `Io`.
+        // `Io` notices that the peer is gone.
         .half_close(true)
         .max_headers(options.limits.max_fields)
         .max_header_size(options.limits.max_head)
@@ -90,11 +90,11 @@ where
     }
 }
 
-/// Who the peer is, and what tells that its certificate was revoked.
+/// The identity of the peer, and the check whether its certificate was revoked.
 #[cfg(feature = "tls")]
 type Peer = (Option<Arc<degu_tls::PeerIdentity>>, Option<Vetted>);
 
-/// Makes the handshake, and returns who the peer is.
+/// Makes the handshake, and returns the identity of the peer.
 #[cfg(feature = "tls")]
 async fn secure(
     stream: &mut Stream<Socket>,

@@ -14,11 +14,11 @@ use crate::stream::{PeerState, Socket, Stream};
 
 /// The number of bytes that are read ahead of hyper, and that are read and dropped at a time.
 const READ_AHEAD: usize = 4096;
-/// What a peer hears whose request took too long. hyper answers only to what it has read.
+/// The response to a request that came too slowly. hyper answers only to what it has read.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 45\r\n\
     connection: close\r\n\r\nRequest Timeout: the request came too slowly\n";
 
-/// A stream that tells what becomes of reading and writing, and notices that the peer goes away.
+/// A stream that notes the results of reading and writing in the [`Pulse`], and notices that the peer is gone.
 ///
 /// Fields are dropped in this order: the socket is closed before the connection gives up its room.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Io {
     is_eof: bool,
     /// The second in which the kernel was last asked for the peer.
     asked: u32,
-    /// Once the connection ends, what is still to be written.
+    /// The bytes that are still to be written once the connection ends.
     last: Option<&'static [u8]>,
     is_shut_down: bool,
 }
@@ -43,8 +43,8 @@ impl Io {
         Self { stream, pulse, room, ahead, is_eof: false, asked: 0, last: None, is_shut_down: false }
     }
 
-    /// Writes a last word and half-closes the connection, then reads and drops what still comes: a socket that is closed with
-    /// input unread takes back what it has sent (RFC 9112 §9.6). The connection's task bounds its time and rate.
+    /// Writes the last bytes and half-closes the connection, then reads and drops what still comes: a socket that is
+    /// closed with unread input resets the connection (RFC 9112 §9.6). The connection's task bounds its time and rate.
     pub(super) fn poll_end(&mut self, word: &'static [u8], cx: &mut Context<'_>) -> Poll<()> {
         if self.room.linger() {
             self.pulse.linger();
@@ -93,9 +93,9 @@ impl Drop for Io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let look = self.pulse.look()?;
-        if look.is_late {
-            // What still comes is dropped, and not for hyper.
+        let status = self.pulse.status()?;
+        if status.is_late {
+            // Input that still comes is dropped, and not given to hyper.
             return Poll::Pending;
         }
         if !self.ahead.is_empty() {
@@ -104,11 +104,11 @@ impl AsyncRead for Io {
             self.pulse.received(fits);
             return Poll::Ready(Ok(()));
         }
-        if !look.is_under_way && !look.is_upgraded {
+        if !status.is_under_way && !status.is_upgraded {
             self.stream.rest()?;
         }
         let bytes = buffer.initialize_unfilled();
-        let read = match look.is_upgraded {
+        let read = match status.is_upgraded {
             true => self.stream.poll_read_tunnel(cx, bytes)?,
             false => self.stream.poll_read_slice(cx, bytes)?,
         };
@@ -119,8 +119,8 @@ impl AsyncRead for Io {
                 self.pulse.received(read);
                 Poll::Ready(Ok(()))
             }
-            // To hyper, the end. The kernel is asked, since the runtime may not have heard yet of what has come.
-            Poll::Pending if self.pulse.starves(cx) && !self.stream.has_input() => Poll::Ready(Ok(())),
+            // hyper sees the end. The kernel is asked, because the runtime may not know yet of input that has come.
+            Poll::Pending if self.pulse.read_nothing(cx) && !self.stream.has_input() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -136,7 +136,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = match self.pulse.look()?.is_upgraded {
+        let written = match self.pulse.status()?.is_upgraded {
             true => self.stream.poll_accept(cx, pieces)?,
             false => self.stream.poll_write(cx, pieces)?,
         };
@@ -152,16 +152,16 @@ impl AsyncWrite for Io {
     /// polled, and it reads nothing while a service works. So some input is read here; behind that the kernel is asked, once a
     /// second.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let look = self.pulse.look()?;
-        if look.is_upgraded {
+        let status = self.pulse.status()?;
+        if status.is_upgraded {
             return self.stream.poll_flush(cx);
         }
-        if look.is_late {
+        if status.is_late {
             ready!(self.poll_end(TOO_LATE, cx));
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
-        if look.is_under_way && (self.poll_read_ahead(cx)?.is_ready() || self.asked != look.second) {
-            self.asked = look.second;
+        if status.is_under_way && (self.poll_read_ahead(cx)?.is_ready() || self.asked != status.second) {
+            self.asked = status.second;
             match self.stream.peer(self.is_eof) {
                 PeerState::Present => {}
                 PeerState::HalfClosed => self.pulse.half_close(),

@@ -1,4 +1,4 @@
-//! Any tower service, a router of axum say, on the sockets, the TLS and the deadlines of this server.
+//! Serves any tower service, a router of axum for example, with the sockets, the TLS and the deadlines of this server.
 //!
 //! hyper reads requests and writes responses; Degu brings what is around it: every kind of address, a policy of TLS, the
 //! cap on connections, deadlines that are on, and a shutdown that finishes what has begun. A handler learns
@@ -32,23 +32,23 @@
 //! # What holds
 //!
 //! Everything in [`Options`] does, but for what is listed below. Deadlines are enforced around hyper, none of whose own is
-//! used: hyper's one for heads needs a timer that most forget, and has no sight of the rest.
+//! used: hyper's own for heads needs a timer that most programs do not set, and it has no others.
 //!
 //! | deadline | of | what becomes of the connection |
 //! | --- | --- | --- |
 //! | [`handshake_deadline`](Options::handshake_deadline) | the handshake, with the wait for its turn | closed |
 //! | [`idle`](Options::idle) | the wait for a request | closed |
-//! | [`head_deadline`](Options::head_deadline) | a whole head, from its first octet | 408 |
+//! | [`head_deadline`](Options::head_deadline) | a whole head, from its first byte | 408 |
 //! | [`progress`](Options::progress) | a body that the service polls | 408; cut, if the response has begun |
 //! | [`progress`](Options::progress) | a response, while the peer does not take it | cut |
 //! | [`handler_deadline`](Options::handler_deadline) | the service, until its response begins | 503, and the future is dropped |
 //! | [`half_close_timeout`](Options::half_close_timeout) | an exchange whose peer has ended its side | cut |
 //! | [`shutdown_grace`](Options::shutdown_grace) | all of a shutdown, connections after an upgrade included | cut |
 //!
-//! Octets that hyper reads together with the request before them belong to that one: a head that begins there, behind a
+//! Bytes that hyper reads together with the request before them belong to that one: a head that begins there, after a
 //! pipelined request, is held to `idle` and not to `head_deadline`, and a shutdown does not wait for it.
 //!
-//! A service that fails or panics is answered for with 500, one whose body does with a cut; either loses its connection
+//! A service that fails or panics gets a 500 written in its place, and a body that does is cut. Either loses its connection
 //! and no other. A peer that closes a Unix socket or resets a TCP connection cancels its handler at once, or within a second
 //! if input has come that is not read yet. One that ends its side of a TCP connection, which is what closing looks like
 //! there, has [`half_close_timeout`](Options::half_close_timeout) for the answer.
@@ -60,8 +60,8 @@
 //!   `max_fields` hold, and `allow_http10`.
 //! - **Reason phrases, chunk boundaries and extensions**, which its types have no place for.
 //!
-//! What can not be here: [`on_connect`](Options::on_connect), whose futures are not `Send`. [`serve`] refuses it, so that
-//! nobody is let in by mistake; look at the [`Caller`] in the service. [`workers`](Options::workers) has
+//! Not available: [`on_connect`](Options::on_connect), whose futures are not `Send`. [`serve`] refuses it, so that
+//! no client is let in by mistake; check the [`Caller`] in the service. [`workers`](Options::workers) has
 //! no meaning, because the runtime has the threads. [`Options::listener`] binds with the options of sockets.
 
 mod body;
@@ -109,7 +109,7 @@ use crate::{Listener, Options};
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime with its drivers enabled.
+/// If it is called outside of a tokio runtime with its drivers enabled.
 ///
 /// # Cancel safety
 ///
@@ -151,7 +151,7 @@ where
         accepting.await;
         if timeout(grace, gone.recv()).await.is_err() {
             state.begin(Phase::Aborting);
-            // Soon, but for the bytes of an upgrade that the service holds on to.
+            // They end soon, except where the service keeps the bytes of an upgrade.
             let _ = timeout(Duration::from_secs(1), gone.recv()).await;
         }
     });

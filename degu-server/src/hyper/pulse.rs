@@ -1,4 +1,4 @@
-//! What a connection waits for: its bytes, its exchanges and its task each note what they see of that.
+//! The event that a connection waits for: its bytes, its exchanges and its task each note what they see of it.
 //!
 //! hyper owns the bytes and calls the service, so that none of the three sees what the others do. Together they know
 //! what a deadline is about:
@@ -8,7 +8,7 @@
 //! | no | nothing has come | a request |
 //! | no | bytes have come | the rest of a head |
 //! | yes | the service polls a body that has nothing | more of the body |
-//! | yes | it does not | the service: nobody is late but itself |
+//! | yes | it does not | the service: the peer is not late |
 //! | either | a write found no room | the peer to take what is written |
 //!
 //! The bodies of an exchange may be polled in any task, so a lock is taken: for a few instructions, and hardly ever by two.
@@ -31,10 +31,10 @@ use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How many connections have begun to wait for a request.
+/// The number of times that a connection has begun to wait for a request.
 static TURN: AtomicU32 = AtomicU32::new(0);
 
-/// What a connection waits for.
+/// The state of a connection from which follows what it waits for.
 #[derive(Debug)]
 pub(super) struct Pulse {
     server: Arc<ServerState>,
@@ -48,7 +48,7 @@ struct State {
     deadline: Deadline,
     /// The seconds that were counted.
     seconds: u32,
-    /// What has lasted too long, and is answered by hyper's side: see [`Pulse::second`].
+    /// The wait that has lasted too long, and is answered through hyper: see [`Pulse::second`].
     late: Option<Wait>,
     /// The number of exchanges that have begun.
     exchanges: u64,
@@ -79,9 +79,9 @@ struct State {
     reader: Option<Waker>,
 }
 
-/// What [`Io`](super::io::Io) has to know.
+/// The part of the state that [`Io`](super::io::Io) reads.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(super) struct Status {
     pub(super) is_under_way: bool,
     /// The request came too slowly, and its peer is to be told.
     pub(super) is_late: bool,
@@ -90,7 +90,7 @@ pub(super) struct Look {
 }
 
 impl State {
-    /// Notes what is waited for, after something of it has changed.
+    /// Notes the event that is waited for, after the state has changed.
     fn note(&mut self, alarm: &Alarm) {
         if self.lingers.is_some() || self.is_upgraded {
             return;
@@ -104,9 +104,9 @@ impl State {
         };
         self.deadline.wait(wait, self.seconds);
         match (wait, self.exchanges) {
-            (Wait::Request, 0) => rest(alarm, Spare::Fresh),
-            (Wait::Request, _) => rest(alarm, Spare::Idle),
-            _ => alarm.work(),
+            (Wait::Request, 0) => set_spare(alarm, Spare::Fresh),
+            (Wait::Request, _) => set_spare(alarm, Spare::Idle),
+            _ => alarm.set_busy(),
         }
     }
 
@@ -115,23 +115,23 @@ impl State {
     }
 }
 
-/// Notes that a connection can be spared from now on, unless it could be before.
-pub(super) fn rest(alarm: &Alarm, spare: Spare) {
-    if !alarm.rests() {
-        alarm.rest(spare, 0, TURN.fetch_add(1, Relaxed));
+/// Notes that a connection can be spared from now on, unless it could be spared before.
+pub(super) fn set_spare(alarm: &Alarm, spare: Spare) {
+    if !alarm.can_be_spared() {
+        alarm.set_spare(spare, 0, TURN.fetch_add(1, Relaxed));
     }
 }
 
-/// What the bytes note.
+/// The notes of the bytes.
 impl Pulse {
-    pub(super) fn look(&self) -> io::Result<Look> {
+    pub(super) fn status(&self) -> io::Result<Status> {
         let state = self.lock();
         if state.is_cut {
             return Err(ErrorKind::ConnectionAborted.into());
         }
         let is_under_way = state.held > 0;
         let is_late = matches!(state.late, Some(Wait::Head | Wait::Body));
-        Ok(Look { is_under_way, is_late, is_upgraded: state.is_upgraded, second: state.seconds })
+        Ok(Status { is_under_way, is_late, is_upgraded: state.is_upgraded, second: state.seconds })
     }
 
     pub(super) fn received(&self, bytes: usize) {
@@ -140,8 +140,9 @@ impl Pulse {
         state.has_begun |= state.held == 0;
     }
 
-    /// Notes that a read found nothing. Returns whether it is not worth waiting: no request has begun, and none is waited for.
-    pub(super) fn starves(&self, cx: &Context<'_>) -> bool {
+    /// Notes that a read found nothing. Returns whether the connection ends here: no request has begun, and none is
+    /// waited for.
+    pub(super) fn read_nothing(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         state.reader = Some(cx.waker().clone());
         state.note(&self.alarm);
@@ -181,7 +182,7 @@ impl Pulse {
     }
 }
 
-/// What the task asks and notes.
+/// The questions and notes of the task.
 impl Pulse {
     pub(super) fn new(server: Arc<ServerState>, options: Arc<Options>, alarm: Arc<Alarm>) -> Self {
         Self { server, options, alarm, state: Mutex::default() }
@@ -233,7 +234,7 @@ impl Pulse {
     #[cfg(feature = "tls")]
     pub(super) fn begin_handshake(&self) {
         self.lock().deadline.wait(Wait::Handshake, 0);
-        rest(&self.alarm, Spare::Fresh);
+        set_spare(&self.alarm, Spare::Fresh);
     }
 
     #[cfg(feature = "tls")]
@@ -306,7 +307,7 @@ impl Pulse {
     }
 }
 
-/// What the exchanges note.
+/// The notes of the exchanges.
 impl Pulse {
     /// Notes that a request has come: an exchange is under way until the last hold on it is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Hold {
@@ -316,7 +317,7 @@ impl Pulse {
         state.exchanges += 1;
         (state.held, state.has_responded, state.is_wanted) = (1, false, false);
         (state.late, state.leaves, state.has_left_body) = (None, false, false);
-        self.alarm.work();
+        self.alarm.set_busy();
         Hold { pulse: self.clone(), exchange: state.exchanges }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::mpsc;
 
-use super::pulse::rest;
+use super::pulse::set_spare;
 use crate::alarm::{Alarm, Spare};
 use crate::options::Options;
 use crate::state::ServerState;
@@ -39,8 +39,8 @@ impl Room {
     pub(super) fn linger(&mut self) -> bool {
         let is_news = self.alive.take().is_some();
         if is_news {
-            self.alarm.work();
-            rest(&self.alarm, Spare::Done);
+            self.alarm.set_busy();
+            set_spare(&self.alarm, Spare::Done);
             self.server.notify_room(0);
         }
         is_news

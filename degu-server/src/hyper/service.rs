@@ -1,4 +1,4 @@
-//! Between hyper and the service: what every request gets, and what is answered for a service that does not answer.
+//! The layer between hyper and the service: it adds to every request, and answers for a service that does not answer.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -91,7 +91,8 @@ where
     }
 }
 
-/// Polls the future of the service until it answers, fails, panics or is late: but for the first, a status stands in.
+/// Polls the future of the service until it answers, fails, panics or is late. Except in the first case a status is the
+/// answer.
 async fn answer<B, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
     hold: &Hold,
