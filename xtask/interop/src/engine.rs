@@ -5,6 +5,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -94,16 +95,17 @@ fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str,
     let (shell, files) = (bench.shell, bench.files());
     // In namespaces of its own, so that its containers, their monitors and its mounts end with it.
     let (program, line) = tied(&format!("unshare --pid --fork --kill-child --mount-proc {daemon}"));
-    let listens = |line: &str| {
+    let (sender, lines) = mpsc::channel();
+    let listens = move |line: &str| {
+        // Of interest only if it ends.
+        let _ = sender.send(line.to_owned());
         let begins = ["API service listening", "API listen on"].iter().any(|begin| line.contains(begin));
         begins.then(String::new)
     };
-    let _daemon = match Server::start_within(&program, &line, START, listens) {
-        Ok(daemon) => daemon,
-        Err(error) => {
-            matrix.leave_out(name, &format!("it does not start here: {error}"));
-            return Ok(());
-        }
+    let Ok(_daemon) = Server::start_within(&program, &line, START, listens) else {
+        let last = lines.try_iter().last().unwrap_or_default();
+        matrix.leave_out(name, &format!("it does not start here: {last}"));
+        return Ok(());
     };
     let image = pack_image(shell, bench.folder)?;
     let run = |line: String| cmd!(shell, "/bin/sh -c {line}").quiet().ignore_status().output();
