@@ -1,4 +1,4 @@
-//! What came of an exchange, and whether it may.
+//! The judgement of an exchange: its outcome, and whether the plan allows it.
 
 use degu_simulation::{Alive, Dice, Fault, Gates, Kind, Message, Seen, Slow, SlowEnd};
 use degu_wire::{Body, Headers};

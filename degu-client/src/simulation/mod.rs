@@ -84,7 +84,7 @@ async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
         let is_fine = judged.map_err(|error| format!("exchange {number}: {error}"))?;
         fine.extend(is_fine.then_some(number));
         if exchange.afterwards == Afterwards::Talks || world.moving().dice.one_in(3) {
-            // What comes later can not be told from an answer, so that it has to come now.
+            // What comes later cannot be told from an answer, so that it has to come now.
             world.settle()?;
         }
         kept = back.map(|connection| (connection, before.then(is_fine)));

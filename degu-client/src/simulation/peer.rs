@@ -16,7 +16,7 @@ pub(super) struct Peer {
     pub(super) far: Far,
     plan: Arc<Plan>,
     machine: Connection<Server>,
-    /// What waits to be sent, and how many octets of it belong to the response under way.
+    /// What waits to be sent, and how many bytes of it belong to the response under way.
     out: VecDeque<u8>,
     sent: usize,
     /// The exchange under way.

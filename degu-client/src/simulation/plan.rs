@@ -1,4 +1,4 @@
-//! What is to happen in a run: what is asked, how the server answers, how the answer is read, and what goes wrong.
+//! The plan of a run: what is requested, how the server answers, how the answer is read, and which faults happen.
 
 use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
 use degu_wire::Method;
@@ -8,7 +8,7 @@ use degu_wire::Method;
 pub(super) struct Plan {
     pub(super) exchanges: Vec<Exchange>,
     pub(super) transport: Transport,
-    /// How many octets a piece of a body has at most.
+    /// How many bytes a piece of a body has at most.
     pub(super) most: usize,
     /// The client can look at its stream without reading it, as it can at a socket.
     pub(super) looks: bool,

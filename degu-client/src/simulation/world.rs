@@ -1,4 +1,4 @@
-//! Everything around the client: the servers that it was connected to, the octets on their way, and what is waited for.
+//! Everything around the client: the servers that it was connected to, the bytes on their way, and what is waited for.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};

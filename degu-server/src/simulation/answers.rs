@@ -1,4 +1,4 @@
-//! What comes back to a peer, taken apart.
+//! The parser of the responses that a peer receives.
 
 use std::task::Poll;
 
@@ -39,11 +39,7 @@ impl Peer<'_> {
         let octets = self.far.receive(dice.portion(self.far.received()).min(until));
         self.read += octets.len();
         let Some(open) = self.open.front_mut() else {
-            return Err(format!(
-                "{} octets that nobody asked for: {:?}",
-                octets.len(),
-                String::from_utf8_lossy(&octets)
-            ));
+            return Err(format!("{} unsolicited bytes: {:?}", octets.len(), String::from_utf8_lossy(&octets)));
         };
         open.machine.receive_buffer().extend_from_slice(&octets);
         self.understand(weather, dice)?;
@@ -162,10 +158,10 @@ impl Peer<'_> {
         }
         match self.open.front_mut() {
             Some(next) => next.machine.receive_buffer().extend_from_slice(&rest),
-            None => return Err(format!("{} octets behind the last response", rest.len())),
+            None => return Err(format!("{} bytes after the last response", rest.len())),
         }
         if self.said_close {
-            return Err(format!("{} octets behind a response that closes", rest.len()));
+            return Err(format!("{} bytes after a response that closes", rest.len()));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What a peer has to say about what it got: which answers and which ends a plan excuses.
+//! The judgement of what a peer received: which answers and which ends a plan allows.
 
 use std::task::Poll;
 

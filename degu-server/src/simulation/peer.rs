@@ -34,13 +34,13 @@ pub(super) struct Peer<'p> {
     /// How many have been answered in full.
     pub(super) answered: usize,
     pub(super) open: VecDeque<Open>,
-    /// Octets that are no request of a machine.
+    /// Bytes that are no request of a machine.
     pub(super) raw: VecDeque<u8>,
     pub(super) writes: bool,
     pub(super) reads: bool,
     pub(super) over: bool,
     pub(super) had_trouble: bool,
-    /// Octets of the response under way that have been read.
+    /// Bytes of the response under way that have been read.
     pub(super) read: usize,
     pub(super) said_close: bool,
     /// A request is not sent to its end, because its response says that nobody reads it.

@@ -1,4 +1,4 @@
-//! What is to happen in a run: who connects, what they ask, how the app answers, and what goes wrong.
+//! The plan of a run: which peers connect, what they request, how the app answers, and which faults happen.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -32,7 +32,7 @@ pub(super) enum Stop {
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) transport: Transport,
-    /// How many octets a piece of a body has at most.
+    /// How many bytes a piece of a body has at most.
     pub(super) most: usize,
     pub(super) exchanges: Vec<Exchange>,
     /// How many requests are sent before the first of them has been answered.

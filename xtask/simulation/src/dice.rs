@@ -58,7 +58,7 @@ impl Dice {
         }
     }
 
-    /// So many octets of every kind.
+    /// So many bytes of every kind.
     pub fn octets(&mut self, length: usize) -> Bytes {
         let mut octets = vec![0; length];
         self.0.fill(&mut octets);

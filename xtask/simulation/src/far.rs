@@ -1,4 +1,4 @@
-//! The peer's end of a connection, and the hand that moves the octets.
+//! The peer's end of a connection, and the code that moves the bytes.
 
 use std::fmt;
 use std::sync::{MutexGuard, PoisonError};
@@ -52,7 +52,7 @@ impl Far {
         octets
     }
 
-    /// How many octets have come and were not taken.
+    /// How many bytes have come and were not taken.
     pub fn received(&self) -> usize {
         self.state().down.here.len()
     }
@@ -97,7 +97,7 @@ impl Far {
         self.state().dropped
     }
 
-    /// How many octets the driver has read and written.
+    /// How many bytes the driver has read and written.
     pub fn moved(&self) -> (u64, u64) {
         let state = self.state();
         (state.up.read, state.down.written)

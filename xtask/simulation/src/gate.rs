@@ -1,4 +1,4 @@
-//! What an app waits for that is not the connection, and what it holds meanwhile.
+//! Events that an app waits for other than the connection, and the values that it holds meanwhile.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -1,16 +1,16 @@
-//! What the simulations of the drivers are made of: an in-memory transport, messages, and chance that a seed decides.
+//! The parts of the drivers' simulations: an in-memory transport, messages, and chance that a seed decides.
 //!
 //! A simulation runs a production driver over a [`Pipe`] instead of a socket, on one thread, against a peer that is a
 //! plain state machine. Everything that a network, a kernel and a scheduler may do as they like is drawn from [`Dice`]:
-//! how many octets go at a time, in which order things happen, when a task is woken for nothing, what breaks where. So a
+//! how many bytes go at a time, in which order things happen, when a task is woken for nothing, what breaks where. So a
 //! seed is a run, and a failure comes back by its number.
 //!
 //! ```text
-//!   driver ─▶ Pipe ══ in flight ══▶ Far ─▶ peer         a step: octets arrive, a peer acts, a gate opens, …
-//!          ◀─      ◀══ in flight ══     ◀─              nobody can take one, and it is not over: a wake-up was lost
+//!   driver ─▶ Pipe ══ in flight ══▶ Far ─▶ peer         a step: bytes arrive, a peer acts, a gate opens, …
+//!          ◀─      ◀══ in flight ══     ◀─              no step is left, and the run is not over: a wake-up was lost
 //! ```
 //!
-//! Wakers are taken at their word: whoever waits is polled again when its waker was called and not before. The clock
+//! A task that waits is polled again when its waker was called and not before. The clock
 //! stands still unless a run is about deadlines, so that no timer makes up for a wake-up that is missing.
 
 mod dice;

@@ -16,7 +16,7 @@ pub enum Kind {
     None,
     /// At hand.
     Bytes,
-    /// So many octets from a source.
+    /// So many bytes from a source.
     Length,
     /// Chunks from a source.
     Chunked,
@@ -38,16 +38,16 @@ pub struct Message {
 /// A piece of a body.
 #[derive(Clone)]
 pub struct Piece {
-    /// At least one octet.
+    /// At least one byte.
     pub data: Bytes,
     /// What is said with it, if it is a chunk.
     pub extensions: ChunkExtensions,
-    /// How many of its octets are in its first part.
+    /// How many of its bytes are in its first part.
     pub cut: usize,
 }
 
 impl Message {
-    /// A body of any kind, whose pieces have mostly few octets and at most so many.
+    /// A body of any kind, whose pieces have mostly few bytes and at most so many.
     pub fn random(dice: &mut Dice, most: usize) -> Self {
         let kind = *dice.pick(&[Kind::None, Kind::Bytes, Kind::Length, Kind::Chunked, Kind::Chunked]);
         let pieces = match kind {
@@ -72,12 +72,12 @@ impl Message {
         Self { kind: Kind::None, pieces: Vec::new(), last: ChunkExtensions::new(), trailers: Trailers::new() }
     }
 
-    /// All its octets.
+    /// All its bytes.
     pub fn data(&self) -> Vec<u8> {
         self.pieces.iter().flat_map(|piece| piece.data.iter().copied()).collect()
     }
 
-    /// How many octets they are.
+    /// How many bytes they are.
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.data.len() as u64).sum()
     }
@@ -127,7 +127,7 @@ impl Piece {
 
 impl fmt::Debug for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} octets, {:?}", self.cut, self.data.len(), self.extensions)
+        write!(f, "{} of {} bytes, {:?}", self.cut, self.data.len(), self.extensions)
     }
 }
 
@@ -146,9 +146,9 @@ fn extensions(dice: &mut Dice) -> ChunkExtensions {
 /// What has come of a body.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// All octets.
+    /// All bytes.
     pub data: Vec<u8>,
-    /// The extensions of each chunk, and where it ends among the octets.
+    /// The extensions of each chunk, and where it ends among the bytes.
     chunks: Vec<(ChunkExtensions, u64)>,
     last: ChunkExtensions,
     trailers: Vec<(String, Vec<u8>)>,
@@ -185,7 +185,7 @@ impl Seen {
         }
     }
 
-    /// Whether this is what was sent: octet by octet and, where chunks were looked at, chunk by chunk.
+    /// Whether this is what was sent: byte by byte and, where chunks were looked at, chunk by chunk.
     ///
     /// # Errors
     ///
@@ -194,7 +194,7 @@ impl Seen {
         self.is_beginning_of(sent, chunks)?;
         let missing = sent.length() - self.data.len() as u64;
         if missing > 0 || !self.ended {
-            return Err(format!("{missing} octets are missing of {}, the end came: {}", sent.length(), self.ended));
+            return Err(format!("{missing} bytes are missing of {}, the end came: {}", sent.length(), self.ended));
         }
         if !chunks || sent.kind != Kind::Chunked {
             return Ok(());
@@ -222,7 +222,7 @@ impl Seen {
         let data = sent.data();
         if !data.starts_with(&self.data) {
             let same = data.iter().zip(&self.data).take_while(|(sent, seen)| sent == seen).count();
-            return Err(format!("{} octets for {}, the same up to {same}", self.data.len(), data.len()));
+            return Err(format!("{} bytes for {}, the same up to {same}", self.data.len(), data.len()));
         }
         let mut end = 0;
         for (number, (seen, piece)) in self.chunks.iter().zip(&sent.pieces).enumerate() {

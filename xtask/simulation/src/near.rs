@@ -30,7 +30,7 @@ impl Pipe {
         Poll::Pending
     }
 
-    /// Appends what has come; 0 octets are the end.
+    /// Appends what has come; 0 bytes are the end.
     pub fn poll_read_buffer(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         // As a read into the free room of a buffer does.
         let room = buffer.spare_capacity_mut().len();
@@ -40,7 +40,7 @@ impl Pipe {
         })
     }
 
-    /// Appends what is here, without asking to be woken; 0 octets are the end, and `None` is nothing.
+    /// Appends what is here, without asking to be woken; 0 bytes are the end, and `None` is nothing.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Futures that are polled strictly, and futures that are given up.
+//! Futures that are polled only when they were woken, and futures that are dropped before they are done.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! The transport: a connection whose octets are on their way until the simulation lets them arrive.
+//! The transport: a connection whose bytes are on their way until the simulation lets them arrive.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -29,7 +29,7 @@ pub enum End {
 /// The driver's end. Dropping it closes.
 pub struct Pipe(pub(crate) Arc<Mutex<State>>);
 
-/// The peer's end, and the hand that moves the octets.
+/// The peer's end, and the code that moves the bytes.
 #[derive(Clone)]
 pub struct Far(pub(crate) Arc<Mutex<State>>);
 
@@ -56,15 +56,15 @@ pub(crate) struct Lane {
     pub(crate) flight: VecDeque<u8>,
     pub(crate) here: VecDeque<u8>,
     pub(crate) window: usize,
-    /// What follows the octets in flight.
+    /// What follows the bytes in flight.
     pub(crate) ends: Option<End>,
     pub(crate) ended: Option<End>,
-    /// How many octets have been written into it and read out of it.
+    /// How many bytes have been written into it and read out of it.
     pub(crate) written: u64,
     pub(crate) read: u64,
 }
 
-/// A connection, for bodies whose pieces have at most so many octets.
+/// A connection, for bodies whose pieces have at most so many bytes.
 pub fn pipe(dice: &mut Dice, transport: Transport, most: usize) -> (Pipe, Far) {
     let up = Lane::new(dice, most);
     let down = Lane::new(dice, most);

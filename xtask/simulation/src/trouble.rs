@@ -1,15 +1,15 @@
-//! What goes wrong with a connection, and when.
+//! The faults of a connection, and when they happen.
 
 use crate::Dice;
 
-/// What one end of a connection does instead of going on.
+/// A fault of one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Says that nothing follows, and reads on.
+    /// Half-closes the connection, and reads on.
     Finish,
-    /// Closes in order.
+    /// Closes the connection.
     Close,
-    /// Closes by force.
+    /// Resets the connection.
     Reset,
     /// Sends nothing more, or takes nothing more.
     Stall,
@@ -17,16 +17,16 @@ pub enum Fault {
     Garbage(&'static [u8]),
 }
 
-/// The fault of one end.
+/// A fault of one end, with its place.
 #[derive(Clone, Copy, Debug)]
 pub struct Trouble {
     /// The number of the exchange.
     pub at: usize,
-    /// So many bytes of the exchange come before it, of those that this end sends or reads; at most, all of them.
+    /// The number of bytes of the exchange that come before it, of those that this end sends or reads; at most, all of them.
     pub after: usize,
-    /// What is done then.
+    /// The fault that happens then.
     pub fault: Fault,
-    /// It comes with what this end reads, and not with what it sends.
+    /// The fault comes while this end reads, and not while it sends.
     pub is_reading: bool,
 }
 
