@@ -528,3 +528,29 @@ fn halves_of_an_upgrade_do_not_take_each_others_wakers() {
         assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(None));
     }
 }
+
+#[test]
+fn a_writer_of_an_upgrade_that_finds_no_room_hears_of_the_end_of_the_grace() {
+    let (tell, told) = mpsc::channel();
+    let upgrade = move |mut request: Request<Body>| {
+        let (tell, upgrade) = (tell.clone(), hyper::upgrade::on(&mut request));
+        tokio::spawn(async move {
+            let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+            while io.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
+            tell.send(()).unwrap();
+        });
+        let switching = Response::builder().status(101);
+        let switching = switching.header("connection", "upgrade").header("upgrade", "tcp").body(Body::empty()).unwrap();
+        std::future::ready(switching)
+    };
+    for address in [TCP, Address::ABSTRACT] {
+        let options = Server::options().shutdown_grace(Duration::from_millis(50));
+        let server = Serving::new(options, address, Router::new().route("/", get(upgrade.clone())));
+        let mut raw = server.connect();
+        raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n");
+        raw.response_head();
+        // Drops the runtime, too, and with it what still waits.
+        server.shut_down();
+        assert_eq!(told.try_recv(), Ok(()), "the writer is woken");
+    }
+}

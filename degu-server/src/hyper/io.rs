@@ -136,10 +136,14 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = match self.pulse.status()?.is_upgraded {
-            true => self.stream.poll_accept(cx, pieces)?,
-            false => self.stream.poll_write(cx, pieces)?,
-        };
+        if self.pulse.status()?.is_upgraded {
+            let accepted = self.stream.poll_accept(cx, pieces);
+            if accepted.is_pending() {
+                self.pulse.waits_to_write(cx);
+            }
+            return accepted;
+        }
+        let written = self.stream.poll_write(cx, pieces)?;
         self.pulse.wrote(if let Poll::Ready(bytes) = written { Some(bytes) } else { None });
         written.map(Ok)
     }
@@ -154,7 +158,11 @@ impl AsyncWrite for Io {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {
-            return self.stream.poll_flush(cx);
+            let flushed = self.stream.poll_flush(cx);
+            if flushed.is_pending() {
+                self.pulse.waits_to_write(cx);
+            }
+            return flushed;
         }
         if status.is_late {
             ready!(self.poll_end(TOO_LATE, cx));

@@ -77,6 +77,8 @@ struct State {
     is_gone: bool,
     /// The task that reads, to be woken after an upgrade.
     reader: Option<Waker>,
+    /// The task that waits for room to write, for the same.
+    writer: Option<Waker>,
 }
 
 /// The part of the state that [`Io`](super::io::Io) reads.
@@ -155,6 +157,11 @@ impl Pulse {
         state.is_blocked = bytes.is_none();
         state.moved(bytes.unwrap_or(0));
         state.note(&self.alarm);
+    }
+
+    /// Notes that a write or a flush after an upgrade found no room.
+    pub(super) fn waits_to_write(&self, cx: &Context<'_>) {
+        self.lock().writer = Some(cx.waker().clone());
     }
 
     /// Notes that the peer has ended its side: it may have closed its socket.
@@ -299,11 +306,9 @@ impl Pulse {
     pub(super) fn cut(&self) {
         let mut state = self.lock();
         state.is_cut = true;
-        let reader = state.reader.take();
+        let tasks = [state.reader.take(), state.writer.take()];
         drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        tasks.into_iter().flatten().for_each(Waker::wake);
     }
 }
 
