@@ -77,6 +77,24 @@ fn a_connection_without_a_request_makes_room_first() {
     });
 }
 
+/// Some clients end the body of a request with a line end that its length does not count.
+#[test]
+fn an_empty_line_after_a_request_leaves_a_connection_idle() {
+    with_both(1, CAP, |connect| {
+        let mut held: Vec<_> = (0..CAP).map(|_| connect()).collect();
+        for raw in &mut held {
+            ask(raw);
+            raw.send("\r\n");
+        }
+        // The lines are read by then.
+        std::thread::sleep(Duration::from_millis(50));
+        let began = Instant::now();
+        let mut newcomer = connect();
+        ask(&mut newcomer);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    });
+}
+
 #[test]
 fn a_connection_that_has_had_its_last_response_makes_room_first() {
     with_both(1, CAP, |connect| {

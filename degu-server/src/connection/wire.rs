@@ -92,7 +92,7 @@ impl<T: Transport> Wire<T> {
         }
         if self.place.is_asked_for_room() {
             // A peer that has said something since is answered, and another connection asked.
-            if self.place.lingers() || self.machine.buffered().is_empty() && !self.stream.has_input() {
+            if self.place.lingers() || self.machine.awaits() == Awaits::Request && !self.stream.has_input() {
                 return Err(CloseReason::Room);
             }
             worker.server.notify_room(0);

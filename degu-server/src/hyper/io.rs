@@ -61,8 +61,9 @@ impl Io {
             self.is_shut_down = true;
         }
         loop {
-            match ready!(self.stream.poll_read_slice(cx, &mut [0; READ_AHEAD])) {
-                Ok(read) if read > 0 => self.pulse.received(read),
+            let mut input = [0; READ_AHEAD];
+            match ready!(self.stream.poll_read_slice(cx, &mut input)) {
+                Ok(read) if read > 0 => self.pulse.received(&input[..read]),
                 _ => return Poll::Ready(()),
             }
         }
@@ -99,9 +100,10 @@ impl AsyncRead for Io {
             return Poll::Pending;
         }
         if !self.ahead.is_empty() {
-            let fits = self.ahead.len().min(buffer.remaining());
-            buffer.put_slice(&self.ahead.split_to(fits));
-            self.pulse.received(fits);
+            let most = self.ahead.len().min(buffer.remaining());
+            let fits = self.ahead.split_to(most);
+            buffer.put_slice(&fits);
+            self.pulse.received(&fits);
             return Poll::Ready(Ok(()));
         }
         if !status.is_under_way && !status.is_upgraded {
@@ -114,9 +116,9 @@ impl AsyncRead for Io {
         };
         match read {
             Poll::Ready(read) => {
+                self.pulse.received(&bytes[..read]);
                 buffer.advance(read);
                 self.is_eof = read == 0;
-                self.pulse.received(read);
                 Poll::Ready(Ok(()))
             }
             // hyper sees the end. The kernel is asked, because the runtime may not know yet of input that has come.

@@ -136,10 +136,11 @@ impl Pulse {
         Ok(Status { is_under_way, is_late, is_upgraded: state.is_upgraded, second: state.seconds })
     }
 
-    pub(super) fn received(&self, bytes: usize) {
+    pub(super) fn received(&self, bytes: &[u8]) {
         let mut state = self.lock();
-        state.moved(bytes);
-        state.has_begun |= state.held == 0;
+        state.moved(bytes.len());
+        // Empty lines between two requests begin none (RFC 9112 §2.2).
+        state.has_begun |= state.held == 0 && bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
     }
 
     /// Notes that a read found nothing. Returns whether the connection ends here: no request has begun, and none is
