@@ -305,6 +305,34 @@ fn a_tunnel_in_pieces_loses_nothing() {
     assert_eq!(raw.rest(), all.iter().map(|&byte| u64::from(byte)).sum::<u64>().to_string());
 }
 
+#[test]
+fn a_server_that_half_closes_first_still_reads() {
+    let (_folder, kinds) = kinds();
+    for address in kinds {
+        let (heard, hears) = channel();
+        let heard = std::sync::Mutex::new(heard);
+        let server = Running::new(address, async move |_: &mut Session, request: Request<'_>| {
+            let Some(offer) = request.upgrade("tcp") else { return "no offer".into_response() };
+            let heard = heard.lock().unwrap().clone();
+            offer.accept((), async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
+                tunnel.write_all(b"bye").await?;
+                tunnel.shutdown().await?;
+                let mut rest = String::new();
+                tunnel.read_to_string(&mut rest).await?;
+                heard.send(rest)?;
+                Ok(())
+            })
+        });
+        let mut raw = server.connect();
+        raw.send(ATTACH);
+        raw.response_head();
+        assert_eq!(raw.rest(), "bye");
+        raw.send("still sent");
+        raw.shut_down_writing();
+        assert_eq!(hears.recv_timeout(Duration::from_secs(20)).unwrap(), "still sent");
+    }
+}
+
 /// A proxy in front of servers that switch protocols.
 #[cfg(feature = "proxy")]
 mod through_a_proxy {
@@ -392,6 +420,20 @@ mod through_a_proxy {
         // Offered, and answered with something else: the connection goes on.
         raw.send(attach("/hello"));
         raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+    }
+
+    #[test]
+    fn a_connection_behind_is_used_again_after_an_offer_that_was_declined_and_for_no_other_offer() {
+        let behind = Running::new(Address::ABSTRACT, async |session: &mut Session, _: Request<'_>| {
+            session.requests().to_string()
+        });
+        let front = front(&behind.address);
+        let mut raw = front.connect();
+        for (request, number) in [(ATTACH, "1"), ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "2"), (ATTACH, "1")] {
+            raw.send(request);
+            raw.response_head();
+            raw.expect(number);
+        }
     }
 
     #[test]
