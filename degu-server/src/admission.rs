@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use nix::libc::{EMFILE, ENFILE, MSG_NOSIGNAL};
+use nix::libc::MSG_NOSIGNAL;
 use socket2::SockRef;
 use tokio::time::timeout;
 
@@ -21,8 +21,6 @@ use crate::state::{Phase, ServerState};
 const PAUSE: Duration = Duration::from_millis(250);
 /// The time that a connection that can be spared has to make room before the next one is asked.
 const TURN: Duration = Duration::from_millis(50);
-/// The time by which a connection that has ended may hold its descriptor for longer.
-const MOMENT: Duration = Duration::from_millis(5);
 /// The time that a newcomer waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The text of the response to a client that is refused.
@@ -64,7 +62,6 @@ impl Admission {
             match self.next().await {
                 Ok(accepted) => {
                     failing = false;
-                    self.state.set_out_of_descriptors(false);
                     self.newcomer = Some(accepted);
                     self.admit(hand_over).await;
                 }
@@ -77,23 +74,10 @@ impl Admission {
                     {
                         tracing::warn!(%error, held_back, "cannot accept connections for now");
                     }
-                    match error.raw_os_error() {
-                        Some(EMFILE | ENFILE) => self.free_descriptor().await,
-                        _ => tokio::time::sleep(PAUSE).await,
-                    }
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
         }
-    }
-
-    /// Asks the connection that can best be spared to leave, and waits until it has, but not long. The process may reach its
-    /// limit of descriptors below the cap on connections, because the app has some open too.
-    async fn free_descriptor(&self) {
-        self.state.set_out_of_descriptors(true);
-        let room = self.state.room();
-        self.state.ask_for_room();
-        let _ = timeout(TURN, room).await;
-        tokio::time::sleep(MOMENT).await;
     }
 
     fn let_in(&self, accepted: Accepted, hand_over: &mut impl FnMut(Accepted)) {

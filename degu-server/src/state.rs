@@ -40,8 +40,6 @@ pub(crate) struct ServerState {
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
     max_connections: usize,
-    /// The process had no descriptor for the last connection: it is full below its cap.
-    is_out_of_descriptors: AtomicBool,
     phase: watch::Sender<Phase>,
     /// [`phase`](Self::phase), for every request to ask without a lock.
     is_stopping: AtomicBool,
@@ -60,7 +58,6 @@ impl ServerState {
             counters: (0..workers).map(|_| Counters::default()).collect(),
             connections: (0..workers).map(|_| Mutex::default()).collect(),
             max_connections,
-            is_out_of_descriptors: AtomicBool::new(false),
             #[cfg(feature = "tls")]
             handshakes: tokio::sync::Semaphore::new(max_handshakes),
             accepted: AtomicU64::new(0),
@@ -111,12 +108,7 @@ impl ServerState {
     }
 
     fn is_full_without(&self, left: usize) -> bool {
-        self.is_out_of_descriptors.load(Relaxed) || self.open() + left >= self.max_connections
-    }
-
-    /// Notes whether the process has a descriptor for another connection.
-    pub(crate) fn set_out_of_descriptors(&self, is_out: bool) {
-        self.is_out_of_descriptors.store(is_out, Relaxed);
+        self.open() + left >= self.max_connections
     }
 
     /// Returns the open connections of a worker.
