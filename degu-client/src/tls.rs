@@ -37,7 +37,7 @@ impl Settings {
 pub(crate) struct Tls<S: Transport> {
     pub(crate) socket: S,
     pub(crate) secured: Secured,
-    /// Whoever waits for room to write.
+    /// The task that waits for room to write.
     writer: Option<Waker>,
 }
 

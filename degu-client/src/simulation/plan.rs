@@ -8,7 +8,7 @@ use degu_wire::Method;
 pub(super) struct Plan {
     pub(super) exchanges: Vec<Exchange>,
     pub(super) transport: Transport,
-    /// How many bytes a piece of a body has at most.
+    /// The most bytes that a piece of a body has.
     pub(super) most: usize,
     /// The client can look at its stream without reading it, as it can at a socket.
     pub(super) looks: bool,

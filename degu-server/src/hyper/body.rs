@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// What hyper reads at once at first, in bytes.
+/// The number of bytes that hyper reads at once at first.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request, as hyper reads it: data as it comes, and trailers.

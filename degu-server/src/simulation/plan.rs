@@ -32,7 +32,7 @@ pub(super) enum Stop {
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) transport: Transport,
-    /// How many bytes a piece of a body has at most.
+    /// The most bytes that a piece of a body has.
     pub(super) most: usize,
     pub(super) exchanges: Vec<Exchange>,
     /// How many requests are sent before the first of them has been answered.

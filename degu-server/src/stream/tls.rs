@@ -15,7 +15,7 @@ pub(super) struct Tls {
     pub(super) is_cut: bool,
     /// The input has ended without close_notify: a third party may have cut it.
     pub(super) is_truncated: bool,
-    /// Whoever waits for room to write.
+    /// The task that waits for room to write.
     writer: Option<Waker>,
 }
 
