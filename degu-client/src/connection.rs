@@ -92,7 +92,7 @@ macro_rules! requests {
             /// # Errors
             ///
             /// Whatever went wrong. The connection is closed then, unless nothing of the request was written because it
-            /// [cannot be sent](crate::Cause::Local); [`field`](crate::Error::field) of the error says which field is wrong.
+            /// [cannot be sent](crate::ErrorKind::Local); [`field`](crate::Error::field) of the error says which field is wrong.
             pub $($async)? fn request<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,

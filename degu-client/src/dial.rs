@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::error::{Cause, Deadline, Error};
+use crate::error::{Error, ErrorKind, Timeout};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
 use crate::stream::{AsyncStream, Socket};
@@ -24,13 +24,13 @@ pub(crate) async fn dial(base: &Base) -> Result<(Box<dyn AsyncStream>, Address),
         // The timer may be the first to know that time is over.
         Some(limit) => match timeout(limit, establish(base, &address)).await {
             Ok(made) => made,
-            Err(_) => Err(Deadline::Connect(limit).into()),
+            Err(_) => Err(Timeout::Connect(limit).into()),
         },
     };
     admit(base, &address, until, made)
 }
 
-async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStream>, Address), Cause> {
+async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStream>, Address), ErrorKind> {
     #[cfg(not(feature = "tls"))]
     let _ = base;
     #[cfg(feature = "tls")]
@@ -83,7 +83,7 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)
 
 /// Connects to a Unix socket. While the server's backlog is full this tries again: connecting fails at once then, and
 /// nothing tells when there is room.
-async fn unix(name: &OsStr) -> Result<Socket, Cause> {
+async fn unix(name: &OsStr) -> Result<Socket, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     socket.set_nonblocking(true)?;
     let mut pause = Duration::from_millis(1);

@@ -6,9 +6,11 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 
 /// An exchange that failed, or a connection that could not be made.
 ///
-/// It says [whose fault](Cause) it is, [what was being done](Doing), and whether the request [may be sent
+/// It says [what happened and whose fault it is](ErrorKind), in [which phase](Phase), and whether the request [may be sent
 /// again](Self::is_retryable). The connection is closed after it, unless the request was refused before anything of it was
-/// written ([`Cause::Local`] while [`Doing::Requesting`]): then it is as it was.
+/// written ([`ErrorKind::Local`] while [`Phase::Requesting`]): then it is as it was.
+///
+/// `Debug` writes what `Display` does, because a `main` that returns an error prints it in that form.
 ///
 /// # Sending again
 ///
@@ -37,13 +39,11 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 /// }
 /// ```
 // In a box, since every result of an exchange has room for one.
-#[derive(Debug)]
 pub struct Error(Box<Failure>);
 
-#[derive(Debug)]
 struct Failure {
-    cause: Cause,
-    doing: Doing,
+    kind: ErrorKind,
+    phase: Phase,
     retryable: bool,
     /// The address to which a connection could not be made.
     address: Option<Address>,
@@ -51,10 +51,10 @@ struct Failure {
     field: Option<Box<str>>,
 }
 
-/// The party at fault for an [`Error`], and what happened.
+/// The kind of an [`Error`]: what happened, and whose fault it is.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Cause {
+pub enum ErrorKind {
     /// The server broke the protocol, or a limit of ours.
     Remote(RemoteError),
     /// The caller asked for something that cannot be sent.
@@ -69,8 +69,8 @@ pub enum Cause {
     /// applied to this address. [`alert`](degu_tls::Error::alert) is what the server said.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
-    /// A deadline passed.
-    Timeout(Deadline),
+    /// A timeout passed.
+    Timeout(Timeout),
     /// `on_connect` refused the connection.
     Refused,
     /// The connection is closed: by an earlier error, a body that was dropped unread, or because either side asked for it.
@@ -80,7 +80,7 @@ pub enum Cause {
 /// The phase in which an [`Error`] came up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Doing {
+pub enum Phase {
     /// Making a connection.
     Connecting,
     /// Sending a request, or checking before that the connection is in order.
@@ -91,28 +91,29 @@ pub enum Doing {
     ReadingBody,
 }
 
-/// A deadline, with its length.
+/// The timeout that passed, with its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Deadline {
+pub enum Timeout {
     /// The connection was not made in time: [`OptionsOf::connect_timeout`](crate::OptionsOf::connect_timeout).
     Connect(Duration),
     /// The head of the response did not come in time: [`OptionsOf::head_timeout`](crate::OptionsOf::head_timeout).
     Head(Duration),
     /// A body stood still: [`OptionsOf::body_idle`](crate::OptionsOf::body_idle).
-    BodyIdle(Duration),
+    Body(Duration),
     /// A timeout of the stream itself, of which nothing more is known.
     Stream,
 }
 
 impl Error {
     #[cold]
-    pub(crate) fn new(cause: impl Into<Cause>, doing: Doing) -> Self {
-        Self(Box::new(Failure { cause: cause.into(), doing, retryable: false, address: None, field: None }))
+    pub(crate) fn new(kind: impl Into<ErrorKind>, phase: Phase) -> Self {
+        Self(Box::new(Failure { kind: kind.into(), phase, retryable: false, address: None, field: None }))
     }
 
-    pub(crate) fn connecting(cause: impl Into<Cause>, address: &Address) -> Self {
-        let mut error = Self::new(cause, Doing::Connecting);
+    pub(crate) fn connecting(kind: impl Into<ErrorKind>, address: &Address) -> Self {
+        let mut error = Self::new(kind, Phase::Connecting);
+        error.0.retryable = error.0.kind.may_get_better();
         error.0.address = Some(address.clone());
         error
     }
@@ -138,49 +139,102 @@ impl Error {
         self.0.address.as_ref()
     }
 
-    /// Returns whose fault it is.
-    pub const fn cause(&self) -> &Cause {
-        &self.0.cause
+    /// Returns what happened.
+    pub const fn kind(&self) -> &ErrorKind {
+        &self.0.kind
     }
 
-    /// Returns what was being done.
-    pub const fn doing(&self) -> Doing {
-        self.0.doing
+    /// Returns the phase in which it happened.
+    pub const fn phase(&self) -> Phase {
+        self.0.phase
     }
 
-    /// Returns whether the request may be sent again, on a new connection, without harm: the connection ended before
-    /// a byte of a response came, and either no byte of the request had gone out, so that it was not acted on, or the
-    /// method is idempotent, so that it may be acted on twice (RFC 9110 §9.2.2).
+    /// Returns whether no connection was made: no byte of a request has been sent then.
+    pub fn is_connect(&self) -> bool {
+        self.0.phase == Phase::Connecting
+    }
+
+    /// Returns whether a timeout passed: one of the options, or one of the system (`ETIMEDOUT`).
+    pub fn is_timeout(&self) -> bool {
+        match &self.0.kind {
+            ErrorKind::Timeout(_) => true,
+            ErrorKind::System(error) => error.kind() == io::ErrorKind::TimedOut,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the request may be sent again, on a new connection, without harm. That is so in two cases:
     ///
-    /// `false` for a connection that could not be made, since there was no request.
+    /// - **No connection was made** ([`is_connect`](Self::is_connect)), for a reason that may pass, as while a server is
+    ///   restarted: connections are refused, the Unix socket does not exist, there is no route, the connection or the
+    ///   handshake was cut, or the timeout passed. Nothing was sent, so that this is safe for every method. Pause before
+    ///   the next attempt: the first one may have failed at once.
+    /// - **The connection ended before a byte of a response came**, and either no byte of the request had gone out, so that
+    ///   the server cannot have acted on it, or the method is idempotent, so that the server may act on it twice (RFC 9110
+    ///   §9.2.2).
+    ///
+    /// It is `false` where another attempt would fail too, or might do harm: a denied permission, an address that cannot
+    /// be used, a name that cannot be looked up, a server that was refused or that refused this client (its certificate,
+    /// `on_connect`), a timeout after the request was sent, and everything that the server did wrong.
     pub const fn is_retryable(&self) -> bool {
         self.0.retryable
     }
 
     /// Returns what the server did wrong, if that is what happened.
     pub const fn remote(&self) -> Option<RemoteError> {
-        if let Cause::Remote(error) = self.0.cause { Some(error) } else { None }
+        if let ErrorKind::Remote(error) = self.0.kind { Some(error) } else { None }
     }
 
     /// Returns what the caller did wrong, if that is what happened.
     pub const fn local(&self) -> Option<LocalError> {
-        if let Cause::Local(error) = self.0.cause { Some(error) } else { None }
+        if let ErrorKind::Local(error) = self.0.kind { Some(error) } else { None }
     }
 
     /// Returns the error of TLS, if that is what went wrong.
     #[cfg(feature = "tls")]
     pub const fn tls(&self) -> Option<&degu_tls::Error> {
-        if let Cause::Tls(error) = &self.0.cause { Some(error) } else { None }
+        if let ErrorKind::Tls(error) = &self.0.kind { Some(error) } else { None }
     }
 
-    /// Returns the deadline that passed, if that is what happened.
-    pub const fn timeout(&self) -> Option<Deadline> {
-        if let Cause::Timeout(deadline) = self.0.cause { Some(deadline) } else { None }
+    /// Returns the timeout that passed, if it is one of the options.
+    pub const fn timeout(&self) -> Option<Timeout> {
+        if let ErrorKind::Timeout(timeout) = self.0.kind { Some(timeout) } else { None }
+    }
+}
+
+impl ErrorKind {
+    /// Reports whether another attempt to connect may succeed where one failed with this.
+    fn may_get_better(&self) -> bool {
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
+            NotFound, TimedOut,
+        };
+        match self {
+            Self::Timeout(_) => true,
+            // What the standard library reports without the system, such as a name without addresses, stays as it is.
+            Self::System(error) => {
+                error.raw_os_error().is_some()
+                    && matches!(
+                        error.kind(),
+                        ConnectionAborted
+                            | ConnectionRefused
+                            | ConnectionReset
+                            | HostUnreachable
+                            | NetworkDown
+                            | NetworkUnreachable
+                            | NotFound
+                            | TimedOut
+                    )
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(error) => matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io),
+            _ => false,
+        }
     }
 }
 
 /// Writes a clause: "while connecting".
-impl fmt::Display for Doing {
+impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "while connecting",
@@ -191,18 +245,18 @@ impl fmt::Display for Doing {
     }
 }
 
-impl fmt::Display for Deadline {
+impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(limit) => write!(f, "no connection within {limit:?}"),
             Self::Head(limit) => write!(f, "no whole response head within {limit:?}"),
-            Self::BodyIdle(limit) => write!(f, "no progress of the body within {limit:?}"),
+            Self::Body(limit) => write!(f, "no progress of the body within {limit:?}"),
             Self::Stream => f.write_str("the stream's own timeout passed"),
         }
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Remote(error) => write!(f, "the server sent {error}"),
@@ -212,44 +266,68 @@ impl fmt::Display for Cause {
             Self::System(error) => write!(f, "the system reports: {error}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => f.write_str(&error.explain()),
-            Self::Timeout(deadline) => deadline.fmt(f),
+            Self::Timeout(timeout) => timeout.fmt(f),
             Self::Refused => f.write_str("on_connect refused the server"),
             Self::Closed => f.write_str("the connection is closed"),
         }
     }
 }
 
-/// Writes one line: what happened, by whose fault, and what was being done.
+/// Writes one line: what happened, by whose fault, and in which phase.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { cause, doing, address, field, .. } = &*self.0;
-        match (cause, field) {
-            (Cause::Local(rule), Some(name)) => write!(f, "the request cannot be sent: field {name:?}: {rule}")?,
-            _ => cause.fmt(f)?,
+        let Failure { kind, phase, address, field, .. } = &*self.0;
+        match (kind, address, field) {
+            (ErrorKind::System(error), Some(address), _) => return write_unreachable(f, error, address),
+            (ErrorKind::Local(rule), _, Some(name)) => {
+                write!(f, "the request cannot be sent: field {name:?}: {rule}")?;
+            }
+            _ => kind.fmt(f)?,
         }
-        write!(f, ", {doing}")?;
+        write!(f, ", {phase}")?;
         address.as_ref().map_or(Ok(()), |address| write!(f, " to {address}"))
+    }
+}
+
+/// Writes why the system could not connect to the address.
+fn write_unreachable(f: &mut fmt::Formatter<'_>, error: &io::Error, address: &Address) -> fmt::Result {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => write!(f, "no server listens at {address}: connection refused"),
+        io::ErrorKind::NotFound if address.is_unix() => {
+            write!(f, "no such socket: {address}: the server is not running, or listens elsewhere")
+        }
+        io::ErrorKind::PermissionDenied if address.is_unix() => {
+            write!(f, "permission denied at {address}: check the mode of the socket and of its folders")
+        }
+        _ => write!(f, "cannot connect to {address}: {error}"),
+    }
+}
+
+/// Writes what `Display` does.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0.cause {
-            Cause::Remote(error) => Some(error),
-            Cause::Local(error) => Some(error),
-            Cause::Body(error) => Some(&**error),
-            Cause::Address(error) => Some(error),
-            Cause::System(error) => Some(error),
+        match &self.0.kind {
+            ErrorKind::Remote(error) => Some(error),
+            ErrorKind::Local(error) => Some(error),
+            ErrorKind::Body(error) => Some(&**error),
+            ErrorKind::Address(error) => Some(error),
+            ErrorKind::System(error) => Some(error),
             #[cfg(feature = "tls")]
-            Cause::Tls(error) => Some(error),
-            Cause::Timeout(_) | Cause::Refused | Cause::Closed => None,
+            ErrorKind::Tls(error) => Some(error),
+            ErrorKind::Timeout(_) | ErrorKind::Refused | ErrorKind::Closed => None,
         }
     }
 }
 
 macro_rules! causes {
     ($($variant:ident($source:ty)),*) => {$(
-        impl From<$source> for Cause {
+        impl From<$source> for ErrorKind {
             fn from(source: $source) -> Self {
                 Self::$variant(source)
             }
@@ -257,9 +335,9 @@ macro_rules! causes {
     )*};
 }
 
-causes!(Remote(RemoteError), Local(LocalError), Body(BoxError), Address(AddressError), Timeout(Deadline));
+causes!(Remote(RemoteError), Local(LocalError), Body(BoxError), Address(AddressError), Timeout(Timeout));
 
-impl From<io::Error> for Cause {
+impl From<io::Error> for ErrorKind {
     fn from(error: io::Error) -> Self {
         #[cfg(feature = "tls")]
         let error = match error.downcast::<degu_tls::Error>() {
@@ -271,13 +349,13 @@ impl From<io::Error> for Cause {
 }
 
 #[cfg(feature = "tls")]
-impl From<degu_tls::Error> for Cause {
+impl From<degu_tls::Error> for ErrorKind {
     fn from(error: degu_tls::Error) -> Self {
         Self::Tls(error)
     }
 }
 
-impl From<Fault> for Cause {
+impl From<Fault> for ErrorKind {
     fn from(fault: Fault) -> Self {
         Self::Remote(fault.into())
     }
@@ -286,7 +364,7 @@ impl From<Fault> for Cause {
 /// Converts the error of headers that the caller gave.
 impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
-        Self::new(error, Doing::Requesting)
+        Self::new(error, Phase::Requesting)
     }
 }
 
@@ -307,18 +385,74 @@ impl From<Infallible> for Error {
 /// Converts the error for the views of a body as a reader.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
-        let kind = match error.cause() {
-            Cause::Remote(RemoteError { fault: Fault::TruncatedBody, .. }) => io::ErrorKind::UnexpectedEof,
-            Cause::Remote(_) => io::ErrorKind::InvalidData,
-            Cause::Local(_) | Cause::Address(_) => io::ErrorKind::InvalidInput,
-            Cause::System(error) => error.kind(),
+        let kind = match error.kind() {
+            ErrorKind::Remote(RemoteError { fault: Fault::TruncatedBody, .. }) => io::ErrorKind::UnexpectedEof,
+            ErrorKind::Remote(_) => io::ErrorKind::InvalidData,
+            ErrorKind::Local(_) | ErrorKind::Address(_) => io::ErrorKind::InvalidInput,
+            ErrorKind::System(error) => error.kind(),
             #[cfg(feature = "tls")]
-            Cause::Tls(_) => io::ErrorKind::ConnectionRefused,
-            Cause::Timeout(_) => io::ErrorKind::TimedOut,
-            Cause::Body(_) => io::ErrorKind::Other,
-            Cause::Refused => io::ErrorKind::ConnectionRefused,
-            Cause::Closed => io::ErrorKind::NotConnected,
+            ErrorKind::Tls(_) => io::ErrorKind::ConnectionRefused,
+            ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
+            ErrorKind::Body(_) => io::ErrorKind::Other,
+            ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
+            ErrorKind::Closed => io::ErrorKind::NotConnected,
         };
         Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_reached_says_why_and_whether_to_try_again() {
+        let socket = Address::unix("/run/app.sock");
+        let tcp: Address = "10.0.0.1:80".parse().unwrap();
+        for (errno, address, is_retryable, text) in [
+            (Errno::ECONNREFUSED, &socket, true, "no server listens at unix:/run/app.sock: connection refused"),
+            (Errno::ECONNREFUSED, &tcp, true, "no server listens at 10.0.0.1:80: connection refused"),
+            (
+                Errno::ENOENT,
+                &socket,
+                true,
+                "no such socket: unix:/run/app.sock: the server is not running, or listens elsewhere",
+            ),
+            (
+                Errno::EACCES,
+                &socket,
+                false,
+                "permission denied at unix:/run/app.sock: check the mode of the socket and of its folders",
+            ),
+            (Errno::EACCES, &tcp, false, "cannot connect to 10.0.0.1:80: Permission denied (os error 13)"),
+            (Errno::EHOSTUNREACH, &tcp, true, "cannot connect to 10.0.0.1:80: No route to host (os error 113)"),
+            (Errno::ECONNRESET, &tcp, true, "cannot connect to 10.0.0.1:80: Connection reset by peer (os error 104)"),
+            (
+                Errno::ENAMETOOLONG,
+                &socket,
+                false,
+                "cannot connect to unix:/run/app.sock: File name too long (os error 36)",
+            ),
+        ] {
+            let error = Error::connecting(io::Error::from(errno), address);
+            assert_eq!((error.to_string().as_str(), error.is_retryable()), (text, is_retryable));
+            assert!(error.is_connect() && !error.is_timeout(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_not_tried_again() {
+        let error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let error = Error::connecting(error, &Address::from_host("example.org", 80).unwrap());
+        assert!(!error.is_retryable());
+        assert_eq!(error.to_string(), "cannot connect to example.org:80: the name has no address");
+    }
+
+    #[test]
+    fn a_main_that_returns_an_error_prints_its_sentence() {
+        let error: BoxError = Error::new(Timeout::Head(Duration::from_secs(2)), Phase::AwaitingResponse).into();
+        assert_eq!(format!("{error:?}"), "no whole response head within 2s, while the response was awaited");
     }
 }

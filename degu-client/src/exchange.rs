@@ -32,7 +32,7 @@ use bytes::{Bytes, BytesMut};
 use degu_wire::machine::{self, Content, Pending, ResponseHead};
 use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError};
 
-use crate::error::{Cause, Deadline, Doing, Error};
+use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::options::Base;
 use crate::transport::Idle;
 
@@ -50,7 +50,7 @@ pub(crate) struct Exchange {
     /// The sources of bodies block, so that all before them is sent first.
     sources_block: bool,
     clock: fn() -> Instant,
-    phase: Phase,
+    stage: Stage,
     idempotent: bool,
     /// A byte of the request has been written, or may have been.
     sent: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Exchange {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum Stage {
     /// Nothing was sent yet.
     Requesting,
     /// The head of the response is awaited.
@@ -122,7 +122,7 @@ impl Exchange {
             base,
             sources_block,
             clock,
-            phase: Phase::Requesting,
+            stage: Stage::Requesting,
             idempotent: false,
             sent: false,
             heard: false,
@@ -147,7 +147,7 @@ impl Exchange {
         content: Content,
         protocol: Option<&str>,
     ) -> Result<(), Error> {
-        self.phase = Phase::Requesting;
+        self.stage = Stage::Requesting;
         self.body_idle = self.base.settings.body_idle;
         (self.sent, self.heard, self.unread, self.idempotent) = (false, false, false, method.is_idempotent());
         match idle.map_err(|error| self.error(error))? {
@@ -157,8 +157,8 @@ impl Exchange {
             Idle::Unsolicited => self.machine.receive_buffer().extend_from_slice(b"?"),
         }
         if !self.is_reusable() {
-            let cause = if self.machine.buffered().is_empty() { Cause::Closed } else { Fault::UnaskedOctets.into() };
-            return Err(Error::new(cause, Doing::Requesting).retryable(true));
+            let kind = if self.machine.buffered().is_empty() { ErrorKind::Closed } else { Fault::UnaskedOctets.into() };
+            return Err(Error::new(kind, Phase::Requesting).retryable(true));
         }
         let base = &self.base.settings.headers;
         let merged;
@@ -185,7 +185,7 @@ impl Exchange {
                 _ => rule.into(),
             }
         })?;
-        self.phase = Phase::Head;
+        self.stage = Stage::Head;
         self.wait = None;
         Ok(())
     }
@@ -203,10 +203,10 @@ impl Exchange {
                 (false, false) => {}
             }
         }
-        match self.phase {
+        match self.stage {
             _ if self.unread => Want::Give,
-            Phase::Head | Phase::Body if !self.stuck.read => Want::Read,
-            Phase::Rest | Phase::Ended if is_sent => Want::Give,
+            Stage::Head | Stage::Body if !self.stuck.read => Want::Read,
+            Stage::Rest | Stage::Ended if is_sent => Want::Give,
             _ if self.turn >= TURN => Want::Yield,
             _ => Want::Wait,
         }
@@ -288,7 +288,7 @@ impl Exchange {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Err(self.error(error));
         }
-        if self.phase == Phase::Body && self.machine.is_receiving() {
+        if self.stage == Stage::Body && self.machine.is_receiving() {
             return Err(self.error(Fault::TruncatedBody));
         }
         self.received(0);
@@ -309,12 +309,12 @@ impl Exchange {
     pub(crate) fn poll_head(&mut self) -> Result<Poll<ResponseHead>, Error> {
         let head = self.machine.poll_response().map_err(|error| self.error(error))?;
         if let Poll::Ready(head) = &head {
-            self.phase = Phase::Body;
+            self.stage = Stage::Body;
             if self.machine.stops_sending(head) {
                 self.stop_sending();
             }
             if self.is_complete() {
-                self.phase = Phase::Ended;
+                self.stage = Stage::Ended;
             }
         }
         Ok(head)
@@ -322,16 +322,16 @@ impl Exchange {
 
     /// Returns the next part of the response's body. Its end is returned when the request has been sent, too.
     pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
-        if self.phase == Phase::Body {
+        if self.stage == Stage::Body {
             match self.machine.poll_part().map_err(|error| self.error(error))? {
-                Poll::Ready(None) => self.phase = Phase::Rest,
+                Poll::Ready(None) => self.stage = Stage::Rest,
                 part => return Ok(part),
             }
         }
         if !self.is_sent() {
             return Ok(Poll::Pending);
         }
-        self.phase = Phase::Ended;
+        self.stage = Stage::Ended;
         Ok(Poll::Ready(None))
     }
 
@@ -340,7 +340,7 @@ impl Exchange {
     pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
         let rest = if self.is_sent() { self.machine.take_rest() } else { None };
         if rest.is_some() {
-            self.phase = Phase::Ended;
+            self.stage = Stage::Ended;
         }
         rest
     }
@@ -348,28 +348,28 @@ impl Exchange {
     /// Abandons the exchange under way. It ends in order if the rest of the response has been received, and otherwise with
     /// the connection.
     pub(crate) fn abandon(&mut self) {
-        while matches!(self.phase, Phase::Body | Phase::Rest)
+        while matches!(self.stage, Stage::Body | Stage::Rest)
             && let Ok(Poll::Ready(_)) = self.poll_part()
         {}
         if self.is_open() {
             self.machine.close();
-            self.phase = Phase::Ended;
+            self.stage = Stage::Ended;
         }
     }
 
     /// Reports whether the exchange has ended in order.
     pub(crate) fn has_ended(&self) -> bool {
-        self.phase == Phase::Ended
+        self.stage == Stage::Ended
     }
 
     /// Reports whether an exchange has begun that has not ended.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.phase, Phase::Head | Phase::Body | Phase::Rest)
+        matches!(self.stage, Stage::Head | Stage::Body | Stage::Rest)
     }
 
     /// Reports whether the response has been received in full and the request sent in full.
     pub(crate) fn is_complete(&self) -> bool {
-        self.doing() == Doing::ReadingBody && !self.machine.is_receiving() && self.is_sent()
+        self.phase() == Phase::ReadingBody && !self.machine.is_receiving() && self.is_sent()
     }
 
     /// Reports whether the request has been sent in full, and the stream holds nothing of it back.
@@ -384,8 +384,8 @@ impl Exchange {
 
     /// Returns what is waited for when nothing moves; `None` is the request's body, whose source is the caller's.
     fn waits_for(&self) -> Option<Wait> {
-        Some(match self.phase {
-            Phase::Head if self.is_sent() => Wait::Head,
+        Some(match self.stage {
+            Stage::Head if self.is_sent() => Wait::Head,
             _ if self.is_sent() => Wait::Body,
             _ if !self.machine.is_flushed() || self.unflushed => Wait::Send,
             _ if !self.machine.may_send_body() => Wait::Continue,
@@ -410,12 +410,12 @@ impl Exchange {
 
     /// Reports whether the head of the response is all that is waited for.
     pub(crate) fn awaits_head(&self) -> bool {
-        self.phase == Phase::Head && self.is_sent()
+        self.stage == Stage::Head && self.is_sent()
     }
 
     /// Reports whether the response is all that is waited for, from now on, so that all of the time is left.
     pub(crate) fn begins_to_wait(&self) -> bool {
-        let wait = if self.phase == Phase::Head { Wait::Head } else { Wait::Body };
+        let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
         self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent()
     }
 
@@ -441,30 +441,30 @@ impl Exchange {
                 self.machine.send_body_anyway();
                 Ok(())
             }
-            Wait::Head => Err(self.error(Deadline::Head(limit))),
-            Wait::Send | Wait::Body => Err(self.error(Deadline::BodyIdle(limit))),
+            Wait::Head => Err(self.error(Timeout::Head(limit))),
+            Wait::Send | Wait::Body => Err(self.error(Timeout::Body(limit))),
         }
     }
 
     /// Returns the current phase, for an error.
-    fn doing(&self) -> Doing {
-        match self.phase {
-            Phase::Requesting => Doing::Requesting,
-            Phase::Head => Doing::AwaitingResponse,
-            Phase::Body | Phase::Rest | Phase::Ended => Doing::ReadingBody,
+    fn phase(&self) -> Phase {
+        match self.stage {
+            Stage::Requesting => Phase::Requesting,
+            Stage::Head => Phase::AwaitingResponse,
+            Stage::Body | Stage::Rest | Stage::Ended => Phase::ReadingBody,
         }
     }
 
-    /// Returns an error with this cause, in the current phase.
-    pub(crate) fn error(&self, cause: impl Into<Cause>) -> Error {
-        let cause = cause.into();
-        let ended = match &cause {
-            Cause::Remote(RemoteError { fault, .. }) => *fault == Fault::NoResponse,
-            Cause::System(_) => true,
+    /// Returns an error of this kind, in the current phase.
+    pub(crate) fn error(&self, kind: impl Into<ErrorKind>) -> Error {
+        let kind = kind.into();
+        let ended = match &kind {
+            ErrorKind::Remote(RemoteError { fault, .. }) => *fault == Fault::NoResponse,
+            ErrorKind::System(_) => true,
             _ => false,
         };
         let is_retryable = ended && !self.heard && (!self.sent || self.idempotent);
-        Error::new(cause, self.doing()).retryable(is_retryable)
+        Error::new(kind, self.phase()).retryable(is_retryable)
     }
 }
 

@@ -98,7 +98,7 @@ pub use degu_wire::{
     RemoteError, Source, Spin, Trailers, Zone,
 };
 pub use driver::Async;
-pub use error::{Cause, Deadline, Doing, Error};
+pub use error::{Error, ErrorKind, Phase, Timeout};
 pub use incoming::{Incoming, IncomingOf, Response, ResponseOf};
 pub use options::OptionsOf;
 pub use owned::{OwnedIncoming, OwnedResponse};

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use degu_wire::machine::{Content, ResponseHead};
 use degu_wire::{Headers, Method, Part, Source, Spinner};
 
-use crate::error::{Cause, Error};
+use crate::error::{Error, ErrorKind};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
 use crate::transport::{Idle, Transport};
@@ -178,7 +178,7 @@ impl<D: Driver> Link<D> {
         step: Step<T>,
     ) -> Poll<Result<T, Error>> {
         let Self { stream: Some(stream), exchange, spinner, driver } = self else {
-            return Poll::Ready(Err(self.exchange.error(Cause::Closed)));
+            return Poll::Ready(Err(self.exchange.error(ErrorKind::Closed)));
         };
         let polled = Line { stream: &mut **stream, exchange, spinner, driver }.poll(cx, source, step);
         match &polled {
@@ -231,8 +231,8 @@ impl<D: Driver> Link<D> {
     }
 
     /// Closes the connection because of what was found in what was read.
-    pub(crate) fn fail(&mut self, cause: impl Into<Cause>) -> Error {
+    pub(crate) fn fail(&mut self, kind: impl Into<ErrorKind>) -> Error {
         self.close();
-        self.exchange.error(cause)
+        self.exchange.error(kind)
     }
 }

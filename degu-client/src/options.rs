@@ -171,7 +171,7 @@ impl<D> OptionsOf<D> {
     /// [`server_name`](Self::server_name). The handshake is part of the [`connect_timeout`](Self::connect_timeout).
     ///
     /// Under TLS 1.3 a server may refuse a client after the handshake: the error comes in place of the first response
-    /// then ([`Cause::Tls`](crate::Cause::Tls)), names the alert, and is not retryable.
+    /// then ([`ErrorKind::Tls`](crate::ErrorKind::Tls)), names the alert, and is not retryable.
     ///
     /// ```no_run
     /// use degu_client::{Address, blocking::Client};

@@ -7,14 +7,14 @@ use degu_wire::{Address, AddressError, AddressFault, SocketName};
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::error::{Cause, Deadline, Error};
+use crate::error::{Error, ErrorKind, Timeout};
 use crate::options::Base;
 use crate::peer::Peer;
 use crate::transport::Transport;
 
 /// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
-pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, Cause> {
-    match address.to_socket(|name| if_nametoindex(name).map_err(|errno| Cause::System(errno.into())))? {
+pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
+    match address.to_socket(|name| if_nametoindex(name).map_err(|errno| ErrorKind::System(errno.into())))? {
         // The kernel chooses a name when a server binds.
         SocketName::Unix(name) if name.is_empty() => Err(AddressError::from(AddressFault::NotBound).into()),
         target => Ok(target),
@@ -22,7 +22,7 @@ pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, Cause> {
 }
 
 /// Makes a Unix socket, and the address that it is to connect to.
-pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), Cause> {
+pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), ErrorKind> {
     Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(name)?))
 }
 
@@ -31,20 +31,20 @@ pub(crate) fn admit<S: Transport + ?Sized>(
     base: &Base,
     address: &Address,
     until: Until,
-    made: Result<(Box<S>, Address), Cause>,
+    made: Result<(Box<S>, Address), ErrorKind>,
 ) -> Result<(Box<S>, Address), Error> {
     let admitted = made.and_then(|(stream, answered)| {
         let peer = Peer::of(&answered, &*stream);
         if let (Some(check), Some(peer)) = (&base.settings.on_connect, peer)
             && !check(&peer)
         {
-            return Err(Cause::Refused);
+            return Err(ErrorKind::Refused);
         }
         // `on_connect` may have taken what was left.
         until.left()?;
         Ok((stream, answered))
     });
-    admitted.map_err(|cause| Error::connecting(cause, address))
+    admitted.map_err(|kind| Error::connecting(kind, address))
 }
 
 /// Returns the addresses of a name in the order in which they are tried: the families in turn, beginning with that of
@@ -74,11 +74,11 @@ impl Until {
     }
 
     /// Returns the time that is left: `None` without a limit, an error when none is.
-    pub(crate) fn left(&self) -> Result<Option<std::time::Duration>, Cause> {
+    pub(crate) fn left(&self) -> Result<Option<std::time::Duration>, ErrorKind> {
         let Some(limit) = self.limit else { return Ok(None) };
         match limit.checked_sub(self.start.elapsed()) {
             Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ => Err(Deadline::Connect(limit).into()),
+            _ => Err(Timeout::Connect(limit).into()),
         }
     }
 }

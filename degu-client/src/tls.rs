@@ -13,14 +13,14 @@ use degu_tls::PeerIdentity;
 use degu_tls::drive::{Handshake, Progress, Secured};
 use degu_wire::{Address, AddressKind, Zone};
 
-use crate::error::Cause;
+use crate::error;
 use crate::options::Settings;
 use crate::stream::{AsyncStream, Socket};
 use crate::transport::{Idle, Transport, pending, read, uninterrupted, write};
 
 impl Settings {
     /// Returns the handshake with a server at this address, which has not begun; none without TLS.
-    pub(crate) fn handshake(&self, address: &Address) -> Result<Option<Handshake>, Cause> {
+    pub(crate) fn handshake(&self, address: &Address) -> Result<Option<Handshake>, error::ErrorKind> {
         let Some(tls) = &self.tls else { return Ok(None) };
         let of_address = match address.kind() {
             AddressKind::V4(address) => Some(address.ip().to_string()),
@@ -132,7 +132,7 @@ impl<S: Transport> Drop for Tls<S> {
 }
 
 /// Makes the handshake over the socket.
-pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Result<Tls<Socket>, Cause> {
+pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Result<Tls<Socket>, error::ErrorKind> {
     poll_fn(|cx| match handshake.advance(&mut Polled { socket: &mut socket, cx }) {
         Ok(Progress::Blocked) => Poll::Pending,
         Ok(Progress::Done) => Poll::Ready(Ok(())),

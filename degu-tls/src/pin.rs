@@ -38,7 +38,7 @@ impl SpkiPin {
 }
 
 /// The error for a text that is no pin: it must be `sha256/` and 44 characters of base64 with padding (RFC 4648 §4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PinError;
 
 impl fmt::Display for PinError {
@@ -48,6 +48,13 @@ impl fmt::Display for PinError {
 }
 
 impl std::error::Error for PinError {}
+
+/// Writes what `Display` does.
+impl fmt::Debug for PinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl FromStr for SpkiPin {
     type Err = PinError;
@@ -105,5 +112,6 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<SpkiPin>(), Err(PinError), "{bad}");
         }
+        assert_eq!(format!("{PinError:?}"), PinError.to_string());
     }
 }

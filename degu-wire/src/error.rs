@@ -18,7 +18,7 @@ use core::fmt;
 /// assert_eq!(error.fault, Fault::FieldName);
 /// assert_eq!((error.status(), error.offset), (400, 26));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RemoteError {
     /// The fault.
@@ -64,11 +64,25 @@ pub(crate) fn write_at(f: &mut fmt::Formatter<'_>, fault: &str, offset: u32) -> 
 
 impl core::error::Error for RemoteError {}
 
+/// Lets `Debug` of errors write what `Display` does, because a `main` that returns an error prints it in that form.
+macro_rules! debug_as_display {
+    ($($error:ty),*) => {$(
+        impl core::fmt::Debug for $error {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                core::fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+pub(crate) use debug_as_display;
+
+debug_as_display!(RemoteError, LocalError);
+
 /// Defines what can be wrong as an enum whose variants each have a text.
 macro_rules! explained {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])+ $variant:ident $text:literal,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name {
             $($(#[$doc])+ $variant,)*
@@ -97,6 +111,7 @@ pub(crate) use explained;
 
 explained! {
     /// The faults of a peer. Each text is a clause that follows "the peer sent" or stands alone in a log line.
+    #[derive(Debug)]
     pub enum Fault {
         /// The method is empty or has a byte that is not of a token (RFC 9110 §9.1).
         Method "a method that is not a token",

@@ -4,6 +4,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt::{self, Write};
 use core::ops::Deref;
 
+use crate::error::debug_as_display;
 use crate::head::{FieldSpan, Text, is_field_value, is_forbidden_in_trailers, is_token, zone};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
@@ -341,7 +342,7 @@ impl<V: fmt::Display> TryFrom<&[(&str, V)]> for Headers {
 /// let error = Headers::try_from([("accept", "*/*"), ("x-note", "two\nlines")]).unwrap_err();
 /// assert_eq!((error.name(), error.rule()), ("x-note", LocalError::FieldValue));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct FieldError {
     name: Box<str>,
     rule: LocalError,
@@ -366,6 +367,8 @@ impl fmt::Display for FieldError {
 }
 
 impl core::error::Error for FieldError {}
+
+debug_as_display!(FieldError);
 
 impl From<FieldError> for LocalError {
     fn from(error: FieldError) -> Self {

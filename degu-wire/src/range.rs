@@ -6,7 +6,7 @@
 use core::{fmt, ops::Range, str::FromStr};
 
 use crate::abnf::decimal;
-use crate::error::explained;
+use crate::error::{debug_as_display, explained};
 
 /// A part of a representation that a client asks for: the value of a Range field with one range (RFC 9110 §14.2).
 ///
@@ -259,6 +259,8 @@ explained! {
 }
 
 impl core::error::Error for RangeError {}
+
+debug_as_display!(RangeError);
 
 /// Returns what follows `bytes` and the separator.
 fn unit(value: &[u8], separator: u8) -> Result<&[u8], RangeError> {

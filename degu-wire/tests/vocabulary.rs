@@ -8,8 +8,8 @@ use std::error::Error;
 
 use degu_wire::machine::Content;
 use degu_wire::{
-    AddressError, AddressFault, Body, Chunk, Fault, Headers, LocalBody, LocalError, Method, Part, RangeError,
-    RemoteError, Source, Trailers, reason_phrase,
+    Address, AddressError, AddressFault, Body, ByteRange, Chunk, Fault, Headers, LocalBody, LocalError, Method, Part,
+    RangeError, RemoteError, Source, Trailers, reason_phrase,
 };
 
 /// Texts that are there, differ, and read as parts of a sentence.
@@ -302,4 +302,18 @@ fn a_value_that_goes_on_for_ever_is_refused() {
         }
     }
     assert_eq!(Headers::new().append("x", Endless), Err(LocalError::HeadTooLarge));
+}
+
+#[test]
+fn debug_of_an_error_is_its_sentence() {
+    let sentences = [
+        (format!("{:?}", "127.0.0.1".parse::<Address>().unwrap_err()), "the port is missing"),
+        (format!("{:?}", Headers::new().append("x", "\n").unwrap_err()), "a field value"),
+        (format!("{:?}", Headers::try_from([("x", "\n")]).unwrap_err()), "field \"x\": a field value"),
+        (format!("{:?}", "bytes=1-0".parse::<ByteRange>().unwrap_err()), "the range"),
+        (format!("{:?}", RemoteError::at(Fault::ObsFold, 7)), "a folded field line (at byte 7)"),
+    ];
+    for (sentence, begins) in sentences {
+        assert!(sentence.starts_with(begins), "{sentence}");
+    }
 }

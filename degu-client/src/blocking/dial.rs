@@ -7,7 +7,7 @@ use std::{
 use degu_wire::{Address, SocketName};
 
 use super::stream::{BlockingStream, Socket};
-use crate::error::{Cause, Deadline, Error};
+use crate::error::{Error, ErrorKind, Timeout};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
 
@@ -19,7 +19,7 @@ pub(super) fn dial(base: &Base) -> Result<(Box<dyn BlockingStream>, Address), Er
     admit(base, &address, until, made)
 }
 
-fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn BlockingStream>, Address), Cause> {
+fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn BlockingStream>, Address), ErrorKind> {
     #[cfg(feature = "tls")]
     let handshake = base.settings.handshake(address)?;
     let (socket, answered): (OwnedFd, _) = match target(address)? {
@@ -41,7 +41,7 @@ fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn Bl
 }
 
 /// Connects to an IP address. `share` says for how many attempts the time that is left must do.
-fn tcp(address: SocketAddr, until: Until, share: u32) -> Result<TcpStream, Cause> {
+fn tcp(address: SocketAddr, until: Until, share: u32) -> Result<TcpStream, ErrorKind> {
     let connected = match until.left()? {
         Some(left) => TcpStream::connect_timeout(&address, (left / share).max(std::time::Duration::from_millis(1))),
         None => TcpStream::connect(address),
@@ -52,7 +52,7 @@ fn tcp(address: SocketAddr, until: Until, share: u32) -> Result<TcpStream, Cause
 }
 
 /// Connects to the first of these addresses that accepts.
-fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAddr), Cause> {
+fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAddr), ErrorKind> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address").into();
     for (share, &address) in (1..=addresses.len() as u32).rev().zip(addresses) {
         match tcp(address, until, share) {
@@ -63,7 +63,7 @@ fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAdd
     Err(failure)
 }
 
-fn unix(name: &OsStr, until: Until) -> Result<UnixStream, Cause> {
+fn unix(name: &OsStr, until: Until) -> Result<UnixStream, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     loop {
         // Connecting waits for room in the server's backlog: after a signal, for as long as is left.
@@ -76,10 +76,10 @@ fn unix(name: &OsStr, until: Until) -> Result<UnixStream, Cause> {
     }
 }
 
-/// Returns the cause of a failed call of a socket, which may be that its time was over.
-fn late(error: io::Error, until: Until) -> Cause {
+/// Returns the kind of error of a failed call of a socket, which may be that its time was over.
+fn late(error: io::Error, until: Until) -> ErrorKind {
     match (error.kind(), until.limit) {
-        (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, Some(limit)) => Deadline::Connect(limit).into(),
+        (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, Some(limit)) => Timeout::Connect(limit).into(),
         _ => error.into(),
     }
 }

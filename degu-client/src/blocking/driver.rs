@@ -10,7 +10,7 @@ use std::{
 use degu_wire::{Source, Step};
 
 use super::stream::BlockingStream;
-use crate::error::{Deadline, Error};
+use crate::error::{Error, Timeout};
 use crate::link::{Driver, Line};
 
 /// The blocking driver, which a connection of the blocking client has.
@@ -69,7 +69,7 @@ impl Line<'_, Blocking> {
         let read = read.unwrap_or_else(|| self.stream.read(self.exchange.receive_buffer(), begins));
         match read.as_ref().map_err(io::Error::kind) {
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) if !is_socket => {
-                Poll::Ready(Err(self.exchange.error(Deadline::Stream)))
+                Poll::Ready(Err(self.exchange.error(Timeout::Stream)))
             }
             // Nothing was received in time; a signal came; or a record is not complete.
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Poll::Pending,

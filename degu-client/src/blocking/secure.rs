@@ -5,13 +5,13 @@ use std::{io, time::Duration};
 use degu_tls::drive::{Handshake, Progress};
 
 use super::stream::{BlockingStream, Socket};
-use crate::error::Cause;
+use crate::error::ErrorKind;
 use crate::resolve::Until;
 use crate::tls::{Direct, Tls};
 use crate::transport::Transport;
 
 /// Makes the handshake over the socket.
-pub(crate) fn secure(mut socket: Socket, mut handshake: Handshake, until: Until) -> Result<Tls<Socket>, Cause> {
+pub(crate) fn secure(mut socket: Socket, mut handshake: Handshake, until: Until) -> Result<Tls<Socket>, ErrorKind> {
     while handshake.advance(&mut Direct { socket: socket.socket(), blocks: false })? == Progress::Blocked {
         let writes = handshake.wants_write();
         socket.wait(!writes, writes, until.left()?)?;

@@ -1,7 +1,7 @@
 //! hyper-util's pooled client over every kind of address.
 
 use crate::common::{KINDS, Kind, Server};
-use degu_client::{Bytes, Cause, Client, Connector};
+use degu_client::{Bytes, Client, Connector, ErrorKind};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{client::legacy, rt::TokioExecutor};
 
@@ -30,5 +30,5 @@ async fn a_connection_that_is_refused() {
     let client = Client::options().on_connect(|_| false).client(&server.address);
     let error =
         tower_service::Service::call(&mut Connector::new(client), "http://a/".parse().unwrap()).await.unwrap_err();
-    assert!(matches!(error.cause(), Cause::Refused), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Refused), "{error}");
 }

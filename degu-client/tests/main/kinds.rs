@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::common::{Kind, Server};
-use degu_client::{Address, Body, Cause, Chunk, Client, Connection, Deadline, Doing, Peer, blocking};
+use degu_client::{Address, Body, Chunk, Client, Connection, ErrorKind, Peer, Phase, Timeout, blocking};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A server that answers one request.
@@ -72,11 +72,31 @@ async fn addresses_that_lead_nowhere() {
     ] {
         let client = Client::new(&address);
         for error in [client.connect().await.unwrap_err(), blocking::Client::from(client).connect().unwrap_err()] {
-            assert_eq!(error.doing(), Doing::Connecting);
-            assert!(matches!(error.cause(), Cause::System(_) | Cause::Address(_)) && !error.is_retryable(), "{error}");
+            assert_eq!(error.phase(), Phase::Connecting);
+            assert!(matches!(error.kind(), ErrorKind::System(_) | ErrorKind::Address(_)), "{error}");
+            // A path without a socket may get one. The other addresses stay as they are.
+            assert_eq!(error.is_retryable(), error.to_string().starts_with("no such socket: unix:"), "{error}");
             assert_eq!(error.to_string().contains("needs its zone"), address.to_string().starts_with("[fe80::1]"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_for_a_moment_is_connected_to_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = Address::unix(folder.path().join("socket"));
+    let path = address.as_path().unwrap();
+    let client = Client::new(&address);
+    let connect = async || [client.connect().await.err(), blocking::Client::from(client.clone()).connect().err()];
+    drop(UnixListener::bind(path).unwrap());
+    for error in connect().await {
+        let error = error.unwrap();
+        assert_eq!(error.to_string(), format!("no server listens at {address}: connection refused"));
+        assert!(error.is_connect() && error.is_retryable());
+    }
+    std::fs::remove_file(path).unwrap();
+    let _listener = UnixListener::bind(path).unwrap();
+    assert!(connect().await.iter().all(Option::is_none));
 }
 
 #[tokio::test]
@@ -96,7 +116,8 @@ async fn connecting_has_a_deadline() {
         }
     };
     for error in [error, blocking::Client::from(client).connect().unwrap_err()] {
-        assert_eq!((error.timeout(), error.address()), (Some(Deadline::Connect(limit)), Some(&address)));
+        assert_eq!((error.timeout(), error.address()), (Some(Timeout::Connect(limit)), Some(&address)));
+        assert!(error.is_connect() && error.is_timeout() && error.is_retryable());
     }
 }
 
@@ -115,7 +136,7 @@ async fn on_connect_has_what_is_left_of_the_deadline() {
     let client = Client::options().connect_timeout(Some(limit)).on_connect(slow).client(&server.address);
     let errors = [client.connect().await.err(), blocking::Client::from(client).connect().err()];
     for error in errors {
-        assert_eq!(error.unwrap().timeout(), Some(Deadline::Connect(limit)));
+        assert_eq!(error.unwrap().timeout(), Some(Timeout::Connect(limit)));
     }
 }
 
@@ -134,7 +155,7 @@ async fn on_connect_sees_who_answers() {
     });
     let client = Client::options().on_connect(|peer| peer.credentials().is_some()).client(&server.address);
     for error in [client.connect().await.unwrap_err(), blocking::Client::from(client).connect().unwrap_err()] {
-        assert!(matches!(error.cause(), Cause::Refused), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::Refused), "{error}");
     }
 }
 
@@ -316,7 +337,7 @@ async fn futures_that_are_dropped_close_the_connection() {
     poll_until(&told, pin!(connection.get("/"))).await;
     assert!(connection.is_closed());
     let error = connection.get("/").await.unwrap_err();
-    assert!(matches!(error.cause(), Cause::Closed) && error.is_retryable(), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Closed) && error.is_retryable(), "{error}");
 
     let mut connection = client.connect().await.unwrap();
     let body = connection.get("/").await.unwrap().body;

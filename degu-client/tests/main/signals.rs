@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use degu_client::{Address, Deadline, Error, blocking::Client};
+use degu_client::{Address, Error, Timeout, blocking::Client};
 use nix::sys::pthread::{pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use socket2::SockRef;
@@ -55,7 +55,7 @@ fn signals_do_not_put_a_deadline_off() {
     let client = Client::options().connect_timeout(Some(LIMIT)).head_timeout(Some(LIMIT)).client(Address::unix(&path));
     let mut connection = client.connect().unwrap();
     let error = interrupted(folder.path(), || connection.get("/"));
-    assert_eq!(error.timeout(), Some(Deadline::Head(LIMIT)));
+    assert_eq!(error.timeout(), Some(Timeout::Head(LIMIT)));
 
     let mut queued = Vec::new();
     let error = interrupted(
@@ -64,6 +64,6 @@ fn signals_do_not_put_a_deadline_off() {
             queued.push(client.connect()?)
         } as Result<(), Error>,
     );
-    assert_eq!(error.timeout(), Some(Deadline::Connect(LIMIT)));
+    assert_eq!(error.timeout(), Some(Timeout::Connect(LIMIT)));
     drop(handler);
 }

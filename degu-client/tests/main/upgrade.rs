@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use degu_client::{Cause, Client, Fault, LocalError, Method, Upgrade, blocking};
+use degu_client::{Client, ErrorKind, Fault, LocalError, Method, Upgrade, blocking};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -203,7 +203,10 @@ fn an_offer_that_cannot_be_sent_costs_nothing_and_names_the_field() {
         [("", &[][..]), ("tcp, websocket", &[]), ("t\r\ncp", &[]), ("tcp", &[("upgrade", "tcp")])]
     {
         let error = connection.upgrade(Method::Post, "/attach", protocol, headers, ()).unwrap_err();
-        assert!(matches!(error.cause(), Cause::Local(LocalError::FieldValue | LocalError::FieldNotAllowed)), "{error}");
+        assert!(
+            matches!(error.kind(), ErrorKind::Local(LocalError::FieldValue | LocalError::FieldNotAllowed)),
+            "{error}"
+        );
         assert_eq!(error.field(), Some("upgrade"), "{error}");
     }
     assert_eq!(connection.get("/").unwrap().status, 204);

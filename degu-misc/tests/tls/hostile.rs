@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use degu_client::{Client, Deadline};
+use degu_client::{Client, Timeout};
 use degu_misc::TempPki;
 use degu_server::{Address, Body, Chunk, Handle, IntoResponse, Request, Session};
 use degu_tls::ClientTls;
@@ -399,7 +399,7 @@ fn clients_wait_for_a_handshake_no_longer_than_for_a_connection() {
         let server = Scripted::new(&[said], false);
         let options = Client::options().tls(pki.client_tls()).connect_timeout(Some(limit));
         for refused in both(&options.client(&server.0)) {
-            assert_eq!(refused.unwrap_err().timeout(), Some(Deadline::Connect(limit)));
+            assert_eq!(refused.unwrap_err().timeout(), Some(Timeout::Connect(limit)));
         }
     }
 }

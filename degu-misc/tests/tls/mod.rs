@@ -10,7 +10,7 @@ mod reload;
 mod sessions;
 mod tunnels;
 
-use degu_client::{Cause, Client, Error, blocking};
+use degu_client::{Client, Error, ErrorKind, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};
 use degu_server::{Address, App, BoxError, IntoResponse, Request, Response, Server, Session};
 use degu_tls::ClientTls;
@@ -88,7 +88,7 @@ fn on_connect_of_a_client_knows_the_server() {
         for answer in both(&options.client(server.address())) {
             match answer {
                 Ok(text) => assert!(comes && text == CLIENT),
-                Err(error) => assert!(!comes && matches!(error.cause(), Cause::Refused), "{error}"),
+                Err(error) => assert!(!comes && matches!(error.kind(), ErrorKind::Refused), "{error}"),
             }
         }
     }
@@ -96,7 +96,7 @@ fn on_connect_of_a_client_knows_the_server() {
 
 pub(crate) fn assert_refused(refused: Result<String, Error>, alert: &str) {
     let error = refused.expect_err(alert);
-    let Cause::Tls(tls) = error.cause() else { panic!("{alert}: {error}") };
+    let ErrorKind::Tls(tls) = error.kind() else { panic!("{alert}: {error}") };
     assert_eq!(tls.kind(), Kind::Refused, "{error}");
     assert!(error.to_string().contains(alert), "{alert}: {error}");
     assert!(!error.is_retryable());

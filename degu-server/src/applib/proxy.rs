@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use degu_client::{Cause, Client, Connection, Error, OwnedIncoming, OwnedResponse, UpgradeOf};
+use degu_client::{Client, Connection, Error, ErrorKind, OwnedIncoming, OwnedResponse, UpgradeOf};
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
 use portable_atomic::AtomicU64;
 
@@ -288,12 +288,12 @@ impl ProxyApp {
 
     /// Returns the answer to a request that could not be forwarded, because the server behind or the client's body failed.
     fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
-        let (status, reason) = match error.cause() {
+        let (status, reason) = match error.kind() {
             // The body of the client's request could not be read: that is the client's fault, and answered as such.
-            Cause::Body(_) => return Err(error.into()),
-            Cause::Timeout(_) => (504, "Gateway Timeout"),
+            ErrorKind::Body(_) => return Err(error.into()),
+            ErrorKind::Timeout(_) => (504, "Gateway Timeout"),
             // It came in a shorter form, and was not sent to the server behind.
-            Cause::Local(LocalError::HeadTooLarge) => TOO_LARGE,
+            ErrorKind::Local(LocalError::HeadTooLarge) => TOO_LARGE,
             _ => BAD_GATEWAY,
         };
         tracing::warn!(behind = %self.client.address(), %error, "cannot forward the request");

@@ -77,7 +77,7 @@ fn check(method: Method<'_>, asked_for_part: bool, response: &Response) -> Resul
 }
 
 /// A rule of RFC 9110 that an answer broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
     /// 206 for a request that did not ask for a part with GET and `range` (§14.2), or with HEAD, which is answered as GET
@@ -112,6 +112,13 @@ impl fmt::Display for Violation {
 }
 
 impl std::error::Error for Violation {}
+
+/// Writes what `Display` does.
+impl fmt::Debug for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::error::{explained, write_at};
+use crate::error::{debug_as_display, explained, write_at};
 
 /// An address that cannot be: what is wrong with it, and where.
 ///
@@ -13,7 +13,7 @@ use crate::error::{explained, write_at};
 /// assert_eq!((error.fault, error.offset), (AddressFault::Port, 10));
 /// assert_eq!(error.to_string(), "the port is not a number from 0 to 65535 (at byte 10)");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct AddressError {
     /// The fault.
@@ -24,6 +24,7 @@ pub struct AddressError {
 
 explained! {
     /// The faults that an address can have.
+    #[derive(Debug)]
     pub enum AddressFault {
         /// The text is empty.
         Empty "the address is empty",
@@ -107,6 +108,8 @@ impl fmt::Display for AddressError {
 }
 
 impl core::error::Error for AddressError {}
+
+debug_as_display!(AddressError);
 
 /// Converts to the error that `bind` or `connect` of an unusable address reports.
 #[cfg(feature = "std")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use degu_client::{Cause, Chunk, Error, Headers, Method, Trailers};
+use degu_client::{ErrorKind, Chunk, Error, Headers, Method, Trailers};
 use fastrand::Rng;
 use rustix::io::Errno;
 
@@ -192,9 +192,9 @@ impl Expected {
 impl Verdict {
     /// An error, without an address that is another one in every run.
     pub(crate) fn of(error: &Error) -> Self {
-        match error.cause() {
-            Cause::System(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => Self::Starved,
-            cause => Self::Failed(format!("{cause}, {}", error.doing())),
+        match error.kind() {
+            ErrorKind::System(error) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => Self::Starved,
+            cause => Self::Failed(format!("{cause}, {}", error.phase())),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io::Read, io::Write, time::Duration};
 
-use degu_client::{ByteRange, Cause, Chunk, ContentRange, Deadline, Fault, LocalError, Method, Part, Trailers};
+use degu_client::{ByteRange, ErrorKind, Chunk, ContentRange, Timeout, Fault, LocalError, Method, Part, Trailers};
 
 use crate::common::{KINDS, Kind, Server};
 
@@ -202,7 +202,7 @@ case! {
         assert_eq!(error.remote().unwrap().fault, Fault::NoResponse);
         assert!(!error.is_retryable() && connection.is_closed());
         let error = wait!(connection.post("/", ())).unwrap_err();
-        assert!(matches!(error.cause(), Cause::Closed) && error.is_retryable(), "nothing was sent: {error}");
+        assert!(matches!(error.kind(), ErrorKind::Closed) && error.is_retryable(), "nothing was sent: {error}");
     }
 }
 
@@ -365,16 +365,16 @@ case! {
         let client = Client::options().head_timeout(short).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = wait!(connection.get("/")).unwrap_err();
-        assert_eq!(error.timeout(), short.map(Deadline::Head));
+        assert_eq!(error.timeout(), short.map(Timeout::Head));
         assert!(connection.is_closed());
         let client = Client::options().body_idle(short).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = wait!(wait!(connection.get("/")).unwrap().body.read_all(3)).unwrap_err();
-        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
+        assert_eq!(error.timeout(), short.map(Timeout::Body));
         assert!(connection.is_closed());
         let mut connection = wait!(client.connect()).unwrap();
         let error = wait!(connection.put("/", octets(64 << 20))).unwrap_err();
-        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
+        assert_eq!(error.timeout(), short.map(Timeout::Body));
         assert!(connection.is_closed());
         wait!(client.connect()).unwrap();
     }
@@ -394,7 +394,7 @@ case! {
         let client = Client::options().head_timeout(short).spin(spin).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = wait!(connection.get("/")).unwrap_err();
-        assert_eq!(error.timeout(), short.map(Deadline::Head));
+        assert_eq!(error.timeout(), short.map(Timeout::Head));
         assert!(connection.is_closed());
     }
 }
@@ -450,7 +450,7 @@ case! {
             // The response was late.
             Err(error) => error,
         };
-        assert_eq!(error.timeout(), short.map(Deadline::BodyIdle));
+        assert_eq!(error.timeout(), short.map(Timeout::Body));
         assert!(connection.is_closed());
         wait!(client.connect()).unwrap();
     }
@@ -568,8 +568,8 @@ case! {
         let mut response = wait!(connection.get("/")).unwrap();
         assert_eq!(wait!(response.body.next_data()).unwrap().unwrap(), "ab");
         assert_eq!(wait!(response.body.next_data()).unwrap_err().remote().unwrap().fault, Fault::TruncatedBody);
-        assert!(matches!(wait!(response.body.next_data()).unwrap_err().cause(), Cause::Closed));
-        assert!(matches!(wait!(response.body.next_part()).unwrap_err().cause(), Cause::Closed));
+        assert!(matches!(wait!(response.body.next_data()).unwrap_err().kind(), ErrorKind::Closed));
+        assert!(matches!(wait!(response.body.next_part()).unwrap_err().kind(), ErrorKind::Closed));
     }
 }
 
