@@ -10,8 +10,8 @@
 //! mtls=$PWD/target/debug/examples/mtls
 //! (cd /tmp/devices/a && $mtls serve '[fe80::1%eth0]:4433')      # prints: listening on [fe80::1%2]:4433
 //! (cd /tmp/devices/b && $mtls call '[fe80::1%eth0]:4433')       # on the other device, or in another terminal
-//! talking to device-a.example, vouched for by peers
-//! hello, device-b.example, vouched for by peers
+//! talking to device-a.example, vouched for by ca-a
+//! hello, device-b.example, vouched for by ca-b
 //! ```
 //!
 //! In place of `fe80::1%eth0` comes an address of the serving device (`ip -6 addr show scope link`), with the interface

@@ -7,14 +7,20 @@ use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
+use crate::der;
 use crate::error::{Error, Kind};
 use crate::source::{self, Source};
 
 /// Private CAs, each with a label that a program sees as [`PeerIdentity::ca`](crate::PeerIdentity::ca), and their
 /// certificate revocation lists.
 ///
-/// Several CAs can share a label (a file with the old and the new one), so that a label is a kind of peer and not a key.
-/// One that has expired, is not valid yet or cannot be used is left out with a [warning](crate::ServerTls::warnings) when a
+/// A label is the common name of the CA, or all of its name if it has no common name. That is a name for logs, which the CA chose
+/// itself: a program that decides by labels gives them ([`labelled`](Self::labelled), [`labelled_by_file`](Self::labelled_by_file),
+/// [`add`](Self::add)). Several CAs can share a label (a file with the old and the new one), so that a label is a kind of peer and
+/// not a key. Different CAs from different files that have one name and were given no label are told by a
+/// [warning](crate::ServerTls::warnings).
+///
+/// A CA that has expired, is not valid yet or cannot be used is left out with a [warning](crate::ServerTls::warnings) when a
 /// policy is built or reloaded; that none is left is an error, and so is something that is no certificate at all.
 ///
 /// **Revocation**: without any list, nothing is checked. With one, the whole chain of every peer is checked, an unknown
@@ -27,6 +33,7 @@ use crate::source::{self, Source};
 ///
 /// // /etc/app/clients/operators.pem, /etc/app/clients/machines.pem
 /// let cas = Cas::from_pem_dir("/etc/app/clients")?
+///     .labelled_by_file()
 ///     .with_crl_file("/etc/app/operators.crl")?
 ///     .with_crl_file("/etc/app/machines.crl")?;
 /// assert_eq!(cas.labels().collect::<Vec<_>>(), ["machines", "operators"]);
@@ -34,19 +41,30 @@ use crate::source::{self, Source};
 /// ```
 #[derive(Clone, Default)]
 pub struct Cas {
-    /// The calls that added something, in order. A reload repeats them.
+    /// The calls, in order. A reload repeats them.
     steps: Vec<Step>,
     pub(crate) cas: Vec<Ca>,
+    /// The number of CAs before the last call that added some.
+    before_last: usize,
     pub(crate) crls: Vec<Crl>,
     pub(crate) any_time: bool,
 }
 
-/// A call that read a file or a folder; `None` for one that was given a value in memory.
-type Step = Option<(fn(Cas, &Path) -> Result<Cas, Error>, PathBuf)>;
+#[derive(Clone)]
+enum Step {
+    /// A call that read a file or a folder.
+    Read(fn(Cas, &Path) -> Result<Cas, Error>, PathBuf),
+    /// A call that was given a value in memory.
+    Memory,
+    Label(String),
+    LabelByFile,
+}
 
 #[derive(Clone)]
 pub(crate) struct Ca {
     pub(crate) label: Arc<str>,
+    /// The label is the name in the certificate: none was given.
+    pub(crate) is_labelled_by_name: bool,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) source: Source,
 }
@@ -66,7 +84,7 @@ impl Cas {
         Self::default()
     }
 
-    /// Reads all certificates of a PEM file; their label is the file's name without its extension.
+    /// Reads all certificates of a PEM file. The label of each is its common name, until it is [given one](Self::labelled).
     ///
     /// # Errors
     ///
@@ -92,8 +110,9 @@ impl Cas {
     ///
     /// As there.
     pub fn with_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
+        self.before_last = self.cas.len();
         self.read_file(path.as_ref())?;
-        self.steps.push(Some((|cas, path| cas.with_pem_file(path), path.as_ref().into())));
+        self.steps.push(Step::Read(|cas, path| cas.with_pem_file(path), path.as_ref().into()));
         Ok(self)
     }
 
@@ -111,18 +130,21 @@ impl Cas {
             return Err(Error::caller(Kind::NoTrust, format!("{} has no file *.pem or *.crt", folder.display())));
         }
         files.sort();
+        self.before_last = self.cas.len();
         for file in files {
             self.read_file(&file)?;
         }
-        self.steps.push(Some((|cas, path| cas.with_pem_dir(path), folder.into())));
+        self.steps.push(Step::Read(|cas, path| cas.with_pem_dir(path), folder.into()));
         Ok(self)
     }
 
     /// Adds a CA from memory, in DER. A policy with it can be replaced, not reloaded.
     #[must_use]
     pub fn add(mut self, label: &str, certificate: impl Into<CertificateDer<'static>>) -> Self {
-        self.cas.push(Ca { label: label.into(), certificate: certificate.into(), source: MEMORY });
-        self.steps.push(None);
+        self.before_last = self.cas.len();
+        let (label, certificate) = (label.into(), certificate.into());
+        self.cas.push(Ca { label, is_labelled_by_name: false, certificate, source: MEMORY });
+        self.steps.push(Step::Memory);
         self
     }
 
@@ -132,10 +154,51 @@ impl Cas {
     ///
     /// There is no certificate in it ([`Kind::Pem`]).
     pub fn add_pem(mut self, label: &str, pem: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let before = self.cas.len();
         for certificate in source::certificates(pem.as_ref(), &MEMORY)? {
             self = self.add(label, certificate);
         }
+        self.before_last = before;
         Ok(self)
+    }
+
+    /// Gives the CAs that the last call added this label, so that it depends neither on the names of files nor on the names
+    /// in the certificates. A reload gives it to what the files hold then.
+    ///
+    /// ```no_run
+    /// use degu_tls::Cas;
+    ///
+    /// let cas = Cas::from_pem_file("/etc/app/operators-2026.pem")?
+    ///     .labelled("operators")
+    ///     .with_pem_dir("/etc/app/machines")?
+    ///     .labelled("machines");
+    /// # Ok::<(), degu_tls::Error>(())
+    /// ```
+    #[must_use]
+    pub fn labelled(mut self, label: &str) -> Self {
+        self.label_last(|_| Some(label.into()));
+        self.steps.push(Step::Label(label.into()));
+        self
+    }
+
+    /// Labels the CAs that the last call added with the name of their file, without its extension: the label is the
+    /// operator's choice, and renaming a file changes who may do what. CAs from memory keep their label.
+    #[must_use]
+    pub fn labelled_by_file(mut self) -> Self {
+        self.label_last(|source| match source {
+            Source::File(path) => Some(path.file_stem().unwrap_or_default().to_string_lossy().into()),
+            Source::Memory(_) => None,
+        });
+        self.steps.push(Step::LabelByFile);
+        self
+    }
+
+    fn label_last(&mut self, label: impl Fn(&Source) -> Option<Arc<str>>) {
+        for ca in &mut self.cas[self.before_last..] {
+            if let Some(label) = label(&ca.source) {
+                (ca.label, ca.is_labelled_by_name) = (label, false);
+            }
+        }
     }
 
     /// Adds the revocation lists of a file: PEM (`-----BEGIN X509 CRL-----`) or DER.
@@ -147,7 +210,7 @@ impl Cas {
         let source = Source::file(&path);
         let lists = source::crls(&source::read(path.as_ref())?, &source)?;
         self.crls.extend(lists.into_iter().map(|der| Crl { der, source: source.clone() }));
-        self.steps.push(Some((|cas, path| cas.with_crl_file(path), path.as_ref().into())));
+        self.steps.push(Step::Read(|cas, path| cas.with_crl_file(path), path.as_ref().into()));
         Ok(self)
     }
 
@@ -155,7 +218,7 @@ impl Cas {
     #[must_use]
     pub fn with_crl(mut self, list: impl Into<CertificateRevocationListDer<'static>>) -> Self {
         self.crls.push(Crl { der: list.into(), source: CRL_MEMORY });
-        self.steps.push(None);
+        self.steps.push(Step::Memory);
         self
     }
 
@@ -174,9 +237,9 @@ impl Cas {
 
     fn read_file(&mut self, path: &Path) -> Result<(), Error> {
         let source = Source::file(path);
-        let label: Arc<str> = path.file_stem().unwrap_or_default().to_string_lossy().into();
         for certificate in source::certificates(&source::read(path)?, &source)? {
-            self.cas.push(Ca { label: label.clone(), certificate, source: source.clone() });
+            let label = der::subject(&certificate).map(der::label).unwrap_or_default().into();
+            self.cas.push(Ca { label, is_labelled_by_name: true, certificate, source: source.clone() });
         }
         Ok(())
     }
@@ -185,10 +248,14 @@ impl Cas {
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let mut again = Self { any_time: self.any_time, ..Self::default() };
         for step in &self.steps {
-            let Some((read, path)) = step else {
-                return Err(Error::caller(Kind::Reload, "CAs or revocation lists were given in memory"));
+            again = match step {
+                Step::Read(read, path) => read(again, path)?,
+                Step::Label(label) => again.labelled(label),
+                Step::LabelByFile => again.labelled_by_file(),
+                Step::Memory => {
+                    return Err(Error::caller(Kind::Reload, "CAs or revocation lists were given in memory"));
+                }
             };
-            again = read(again, path)?;
         }
         Ok(again)
     }

@@ -4,13 +4,20 @@
 //! Certificates and lists were parsed by webpki before, which is strict. So this reader only walks: it returns `None` for
 //! what it does not understand, and the text says less.
 
+use std::fmt::Write;
+use std::iter;
+use std::time::Duration;
+
 use rustls_pki_types::UnixTime;
 
+const BOOLEAN: u8 = 0x01;
 pub(crate) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
 pub(crate) const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
+const BMP_STRING: u8 = 0x1e;
 pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
@@ -53,15 +60,61 @@ pub(crate) fn first_element(file: &[u8]) -> Option<(u8, &[u8])> {
     Reader(Reader(file).take(SEQUENCE)?).any()
 }
 
+/// The fields of a certificate that a text or an accessor needs, as the contents of their elements (RFC 5280 §4.1).
+pub(crate) struct Fields<'a> {
+    pub(crate) issuer: &'a [u8],
+    validity: Reader<'a>,
+    pub(crate) subject: &'a [u8],
+    /// The fields after the subject.
+    rest: Reader<'a>,
+}
+
+/// Returns the fields of a certificate of any version.
+pub(crate) fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
+    let mut rest = Reader(Reader(Reader(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
+    let _version = rest.take(0xa0);
+    let _serial = rest.take(INTEGER)?;
+    let _signature = rest.take(SEQUENCE)?;
+    let issuer = rest.take(SEQUENCE)?;
+    let validity = Reader(rest.take(SEQUENCE)?);
+    let subject = rest.take(SEQUENCE)?;
+    Some(Fields { issuer, validity, subject, rest })
+}
+
+impl<'a> Fields<'a> {
+    /// Returns from when until when the certificate is valid, both ends included. `None` for a time before 1970, too.
+    pub(crate) fn validity(&self) -> Option<(UnixTime, UnixTime)> {
+        let mut validity = self.validity;
+        Some((time(&mut validity)?, time(&mut validity)?))
+    }
+
+    /// Returns the contents of the subjectAltNames with this tag, in order (RFC 5280 §4.2.1.6).
+    pub(crate) fn alt_names(&self, tag: u8) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut names = self.extension(&[0x55, 0x1d, 0x11]).and_then(|mut value| value.take(SEQUENCE).map(Reader));
+        iter::from_fn(move || names.as_mut()?.any())
+            .filter_map(move |(found, content)| (found == tag).then_some(content))
+    }
+
+    /// Returns the value of an extension.
+    fn extension(&self, wanted: &[u8]) -> Option<Reader<'a>> {
+        let mut rest = self.rest;
+        let _spki = rest.take(SEQUENCE)?;
+        let _unique_ids = (rest.take(0x81), rest.take(0x82));
+        let mut extensions = Reader(Reader(rest.take(0xa3)?).take(SEQUENCE)?);
+        iter::from_fn(|| extensions.take(SEQUENCE)).find_map(|extension| {
+            let mut extension = Reader(extension);
+            if extension.take(OID)? != wanted {
+                return None;
+            }
+            let _is_critical = extension.take(BOOLEAN);
+            extension.take(OCTET_STRING).map(Reader)
+        })
+    }
+}
+
 /// Returns the content of the subject of a certificate of any version.
 pub(crate) fn subject(certificate: &[u8]) -> Option<&[u8]> {
-    let mut fields = Reader(Reader(Reader(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
-    let _version = fields.take(0xa0);
-    let _serial = fields.take(INTEGER)?;
-    for _ in ["signature", "issuer", "validity"] {
-        fields.take(SEQUENCE)?;
-    }
-    fields.take(SEQUENCE)
+    fields(certificate).map(|fields| fields.subject)
 }
 
 // 1.2.840.113549.1.1.1 rsaEncryption and 1.2.840.113549.1.1.10 id-RSASSA-PSS.
@@ -104,21 +157,23 @@ pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
     Some((modulus.len() - zeros) * 8 - first.leading_zeros() as usize)
 }
 
-/// Returns a distinguished name as text, such as `CN=device-7, O=Example`: at most 160 characters, all of them printable.
+/// Returns a distinguished name as text in the form of RFC 4514, such as `CN=device-7,O=Example`: the last attribute first, at
+/// most 160 characters, and what must not stand in a log line as `\XX`. A type without a short name is shown as its number,
+/// and its value as text like all others.
 pub(crate) fn name(contents: &[u8]) -> String {
+    let mut rest = Reader(contents);
+    let sets: Vec<_> = iter::from_fn(|| rest.take(SET)).collect();
     let mut text = String::new();
-    let mut sets = Reader(contents);
-    while let Some(set) = sets.take(SET) {
-        let mut set = Reader(set);
-        while let Some(pair) = set.take(SEQUENCE) {
-            let mut pair = Reader(pair);
-            let (Some(oid), Some((_, value))) = (pair.take(OID), pair.any()) else { continue };
+    for set in sets.into_iter().rev() {
+        let mut separator = ",";
+        for (oid, value) in attributes(set) {
             if !text.is_empty() {
-                text.push_str(", ");
+                text.push_str(separator);
             }
-            text.push_str(attribute(oid));
+            separator = "+";
+            push_type(&mut text, oid);
             text.push('=');
-            text.extend(String::from_utf8_lossy(value).chars().map(printable));
+            push_escaped(&mut text, &value);
             if text.chars().count() > LONGEST {
                 return text.chars().take(LONGEST).chain(['…']).collect();
             }
@@ -127,37 +182,104 @@ pub(crate) fn name(contents: &[u8]) -> String {
     if text.is_empty() { "an empty name".into() } else { text }
 }
 
+/// Returns the label of a CA that was given none: its common name, or all of its name if it has none.
+pub(crate) fn label(subject: &[u8]) -> String {
+    let mut rest = Reader(subject);
+    let common = iter::from_fn(|| rest.take(SET)).flat_map(attributes).filter(|(oid, _)| *oid == COMMON_NAME).last();
+    common.map_or_else(|| name(subject), |(_, value)| value.chars().take(LONGEST).map(printable).collect())
+}
+
+/// Returns the attributes of a RelativeDistinguishedName: their types, and their values as text.
+fn attributes(set: &[u8]) -> impl Iterator<Item = (&[u8], String)> {
+    let mut set = Reader(set);
+    iter::from_fn(move || set.take(SEQUENCE)).filter_map(|pair| {
+        let mut pair = Reader(pair);
+        let (oid, (tag, value)) = (pair.take(OID)?, pair.any()?);
+        Some((oid, if tag == BMP_STRING { utf16(value) } else { String::from_utf8_lossy(value).into_owned() }))
+    })
+}
+
+fn utf16(value: &[u8]) -> String {
+    let units = value.chunks_exact(2).map(|unit| u16::from_be_bytes([unit[0], unit[1]]));
+    char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
 const LONGEST: usize = 160;
 
-/// Replaces a character that must not stand in a log line. A bidirectional override is no control character to Rust, but it
-/// is to a terminal.
+/// Replaces a character that must not stand in a log line.
 pub(crate) fn printable(character: char) -> char {
-    match character {
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => '?',
-        character if character.is_control() => '?',
-        character => character,
+    if is_printable(character) { character } else { '?' }
+}
+
+/// Returns whether a character may stand in a log line. A bidirectional override is no control character to Rust, but it is
+/// to a terminal.
+fn is_printable(character: char) -> bool {
+    let is_invisible = matches!(character,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !is_invisible && !character.is_control()
+}
+
+/// Appends the beginning of a value, escaped (RFC 4514 §2.4).
+fn push_escaped(text: &mut String, value: &str) {
+    let mut characters = value.chars().take(LONGEST + 1).enumerate().peekable();
+    while let Some((index, character)) = characters.next() {
+        let is_at_end = index == 0 || characters.peek().is_none();
+        match character {
+            ',' | '+' | '"' | '\\' | '<' | '>' | ';' => text.extend(['\\', character]),
+            ' ' if is_at_end => text.push_str("\\ "),
+            '#' if index == 0 => text.push_str("\\#"),
+            character if is_printable(character) => text.push(character),
+            character => {
+                for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a String does not fail.
+                    let _ = write!(text, "\\{byte:02X}");
+                }
+            }
+        }
     }
 }
 
-/// Returns the short name of an attribute type (RFC 4519 §2).
-fn attribute(oid: &[u8]) -> &'static str {
-    match oid {
-        [0x55, 0x04, 0x03] => "CN",
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+
+/// Appends the short name of an attribute type (RFC 4519 §2, and `emailAddress` of RFC 2985 §5.2.1), or its number.
+fn push_type(text: &mut String, oid: &[u8]) {
+    text.push_str(match oid {
+        COMMON_NAME => "CN",
         [0x55, 0x04, 0x05] => "serialNumber",
         [0x55, 0x04, 0x06] => "C",
         [0x55, 0x04, 0x07] => "L",
         [0x55, 0x04, 0x08] => "ST",
+        [0x55, 0x04, 0x09] => "STREET",
         [0x55, 0x04, 0x0a] => "O",
         [0x55, 0x04, 0x0b] => "OU",
         [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19] => "DC",
         [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x01] => "UID",
-        _ => "other",
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01] => "emailAddress",
+        _ => return push_oid(text, oid),
+    });
+}
+
+/// Appends an OBJECT IDENTIFIER as numbers with dots, such as `2.5.4.3`.
+fn push_oid(text: &mut String, oid: &[u8]) {
+    let mut number = 0_u64;
+    let mut is_first = true;
+    for byte in oid.iter().take(LONGEST) {
+        number = number.saturating_mul(128).saturating_add(u64::from(byte & 0x7f));
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        // The first number is two: the second is below 40 unless the first is 2.
+        let _ = match (std::mem::take(&mut is_first), number / 40) {
+            (true, first @ ..2) => write!(text, "{first}.{}", number % 40),
+            (true, _) => write!(text, "2.{}", number - 80),
+            (false, _) => write!(text, ".{number}"),
+        };
+        number = 0;
     }
 }
 
-/// Returns when a revocation list was issued and when the next one is due (RFC 5280 §5.1.2.4 and §5.1.2.5), in the form
-/// of [`date`], which sorts by time.
-pub(crate) fn crl_updates(crl: &[u8]) -> Option<(String, String)> {
+/// Returns when a revocation list was issued and when the next one is due (RFC 5280 §5.1.2.4 and §5.1.2.5).
+pub(crate) fn crl_updates(crl: &[u8]) -> Option<(UnixTime, UnixTime)> {
     let mut list = Reader(Reader(Reader(crl).take(SEQUENCE)?).take(SEQUENCE)?);
     let _version = list.take(INTEGER);
     let _algorithm = list.take(SEQUENCE)?;
@@ -165,8 +287,9 @@ pub(crate) fn crl_updates(crl: &[u8]) -> Option<(String, String)> {
     Some((time(&mut list)?, time(&mut list)?))
 }
 
-/// Reads a UTCTime or GeneralizedTime in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC.
-fn time(reader: &mut Reader<'_>) -> Option<String> {
+/// Reads a UTCTime or GeneralizedTime in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC. `None` for a time
+/// before 1970, too, as for webpki (the days are Howard Hinnant's `days_from_civil`).
+fn time(reader: &mut Reader<'_>) -> Option<UnixTime> {
     let (tag, content) = reader.any()?;
     let century: &[u8] = match (tag, content.first()?) {
         (UTC_TIME, b'0'..=b'4') => b"20",
@@ -178,9 +301,17 @@ fn time(reader: &mut Reader<'_>) -> Option<String> {
     if digits.len() != 14 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let text = str::from_utf8(&digits).ok()?;
-    let (day, clock) = text.split_at(8);
-    Some(format!("{}-{}-{} {}:{}:{} UTC", &day[..4], &day[4..6], &day[6..], &clock[..2], &clock[2..4], &clock[4..]))
+    let number = |begin, end| digits[begin..end].iter().fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+    let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
+    let (hour, minute, second) = (number(8, 10), number(10, 12), number(12, 14));
+    let is_possible = year >= 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !is_possible || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let year = year - u64::from(month <= 2);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + of_year - EPOCH;
+    Some(UnixTime::since_unix_epoch(Duration::from_secs(days * 86_400 + hour * 3_600 + minute * 60 + second)))
 }
 
 /// The days from 0000-03-01 to 1970-01-01.
@@ -203,8 +334,6 @@ pub(crate) fn date(time: UnixTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(seconds: u64) -> String {
@@ -225,9 +354,12 @@ mod tests {
     }
 
     fn parse(tag: u8, text: &str) -> Option<String> {
-        let mut der = vec![tag, text.len() as u8];
-        der.extend(text.as_bytes());
-        time(&mut Reader(&der))
+        time(&mut Reader(&element(tag, text.as_bytes()))).map(date)
+    }
+
+    /// Returns an element of DER of fewer than 128 bytes.
+    fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+        [&[tag, content.len() as u8], content].concat()
     }
 
     #[test]
@@ -236,11 +368,26 @@ mod tests {
         assert_eq!(parse(UTC_TIME, "491231235959Z").unwrap(), "2049-12-31 23:59:59 UTC");
         assert_eq!(parse(UTC_TIME, "700101000000Z").unwrap(), "1970-01-01 00:00:00 UTC");
         assert_eq!(parse(GENERALIZED_TIME, "20500101000000Z").unwrap(), "2050-01-01 00:00:00 UTC");
-        assert_eq!(parse(UTC_TIME, "500101000000Z").unwrap(), "1950-01-01 00:00:00 UTC");
-        for bad in ["2611220745Z", "261122074533", "26112207453xZ", "20261122074533Z", "Z", ""] {
+        assert_eq!(parse(UTC_TIME, "240229235959Z").unwrap(), "2024-02-29 23:59:59 UTC");
+        assert_eq!(parse(GENERALIZED_TIME, "99991231235959Z").unwrap(), "9999-12-31 23:59:59 UTC");
+        assert_eq!(parse(UTC_TIME, "500101000000Z"), None);
+        for bad in [
+            "2611220745Z",
+            "261122074533",
+            "26112207453xZ",
+            "20261122074533Z",
+            "Z",
+            "",
+            "261322074533Z",
+            "260022074533Z",
+            "261100074533Z",
+            "261132074533Z",
+            "261122240000Z",
+            "261122076000Z",
+            "261122074560Z",
+        ] {
             assert_eq!(parse(UTC_TIME, bad), None, "{bad}");
         }
-        assert!(parse(UTC_TIME, "261122074533Z") < Some(at(1_795_333_534)));
         assert_eq!(parse(GENERALIZED_TIME, "20261122074533+0100"), None);
         assert_eq!(parse(INTEGER, "261122074533Z"), None);
     }
@@ -264,32 +411,111 @@ mod tests {
         }
     }
 
+    const UTF8: u8 = 0x0c;
+
+    /// Returns a set of attributes: their types, the tags of their values, and these.
+    fn set(attributes: &[(&[u8], u8, &[u8])]) -> Vec<u8> {
+        let pair = |(oid, tag, value): &(&[u8], u8, &[u8])| {
+            element(SEQUENCE, &[element(OID, oid), element(*tag, value)].concat())
+        };
+        element(SET, &attributes.iter().flat_map(pair).collect::<Vec<_>>())
+    }
+
+    fn common_name(value: &str) -> Vec<u8> {
+        set(&[(COMMON_NAME, UTF8, value.as_bytes())])
+    }
+
     #[test]
     fn a_peer_does_not_write_onto_the_terminal() {
-        let name_with = |value: &str| {
-            let mut pair = vec![OID, 3, 0x55, 4, 3, 0x0c, value.len() as u8];
-            pair.extend(value.as_bytes());
-            let mut der = vec![SET, pair.len() as u8 + 2, SEQUENCE, pair.len() as u8];
-            der.extend(pair);
-            name(&der)
-        };
-        assert_eq!(name_with("dev\n\x1b[2J\u{202e}x"), "CN=dev??[2J?x");
-        assert_eq!(name_with(&"x".repeat(110)).chars().count(), 113);
+        assert_eq!(name(&common_name("dev\n\x1b[2J\u{202e}x")), r"CN=dev\0A\1B[2J\E2\80\AEx");
+        assert_eq!(label(&common_name("dev\n\x1b[2J\u{202e}x")), "dev??[2J?x");
+        assert_eq!(name(&common_name(&"x".repeat(110))).chars().count(), 113);
         assert_eq!(name(&[]), "an empty name");
     }
 
     #[test]
-    fn a_long_name_is_cut() {
-        let mut der = Vec::new();
-        for _ in 0..3 {
-            let value = [b'y'; 100];
-            let mut pair = vec![OID, 3, 0x55, 4, 0x0a, 0x0c, 100];
-            pair.extend(value);
-            der.extend([SET, pair.len() as u8 + 2, SEQUENCE, pair.len() as u8]);
-            der.extend(pair);
+    fn a_value_cannot_look_like_another_attribute() {
+        for (value, text) in [
+            ("a,O=Example", r"CN=a\,O=Example"),
+            ("a+O=x", r"CN=a\+O=x"),
+            (r#"say "hi"; <\>"#, r#"CN=say \"hi\"\; \<\\\>"#),
+            (" #a ", r"CN=\ #a\ "),
+            ("#a", r"CN=\#a"),
+            (" ", r"CN=\ "),
+            ("Zürich", "CN=Zürich"),
+        ] {
+            assert_eq!(name(&common_name(value)), text);
         }
+    }
+
+    #[test]
+    fn a_name_has_its_last_attribute_first() {
+        let country: &[u8] = &[0x55, 4, 6];
+        let organisation: &[u8] = &[0x55, 4, 0x0a];
+        // 1.3.6.1.4.1.99999.1 and 2.999.
+        let (private, example): (&[u8], &[u8]) = (&[0x2b, 6, 1, 4, 1, 0x86, 0x8d, 0x1f, 1], &[0x88, 0x37]);
+        let whole = [
+            set(&[(country, 0x13, b"CH")]),
+            set(&[(organisation, BMP_STRING, b"\0B\0\xe4\xd8")]),
+            set(&[(COMMON_NAME, UTF8, b"old"), (private, UTF8, b"x"), (example, UTF8, b"y")]),
+            common_name("new"),
+        ]
+        .concat();
+        assert_eq!(name(&whole), "CN=new,CN=old+1.3.6.1.4.1.99999.1=x+2.999=y,O=Bä,C=CH");
+        assert_eq!(label(&whole), "new");
+        assert_eq!(label(&set(&[(organisation, UTF8, b"Example")])), "O=Example");
+        assert_eq!(name(&set(&[(&[0xff; 20], UTF8, b"x"), (&[0xff, 0x7f], UTF8, b"y")])), "=x+2.16303=y");
+    }
+
+    #[test]
+    fn a_long_name_is_cut() {
+        let der = set(&[(&[0x55, 4, 0x0a], UTF8, &[b'y'; 100])]).repeat(3);
         let text = name(&der);
         assert_eq!(text.chars().count(), LONGEST + 1);
-        assert!(text.starts_with("O=yyy") && text.contains(", O=") && text.ends_with('…'));
+        assert!(text.starts_with("O=yyy") && text.contains(",O=") && text.ends_with('…'));
+    }
+
+    #[test]
+    fn a_certificate_that_is_cut_or_changed_anywhere_is_walked_without_a_panic() {
+        let name = element(SEQUENCE, &common_name("a"));
+        let times = [element(UTC_TIME, b"261122074533Z"), element(GENERALIZED_TIME, b"20501122074533Z")].concat();
+        let names = element(SEQUENCE, &[element(0x87, &[192, 0, 2, 1]), element(0x81, b"a@example")].concat());
+        let extension = element(
+            SEQUENCE,
+            &[element(OID, &[0x55, 0x1d, 0x11]), element(BOOLEAN, &[255]), element(OCTET_STRING, &names)].concat(),
+        );
+        let parts = [
+            element(0xa0, &element(INTEGER, &[2])),
+            element(INTEGER, &[7]),
+            element(SEQUENCE, &[]),
+            name.clone(),
+            element(SEQUENCE, &times),
+            name,
+            element(SEQUENCE, &[]),
+            element(0xa3, &element(SEQUENCE, &extension)),
+        ];
+        // Both outer lengths take two bytes.
+        let long = |content: &[u8]| [&[SEQUENCE, 0x82, 0, content.len() as u8], content].concat();
+        let whole = long(&long(&parts.concat()));
+        let walk = |der: &[u8]| {
+            let fields = fields(der)?;
+            let names: Vec<_> = [0x87, 0x81].map(|tag| fields.alt_names(tag).map(<[u8]>::to_vec).collect()).into();
+            Some((
+                super::name(fields.issuer),
+                label(fields.subject),
+                fields.validity().map(|(_, end)| date(end)),
+                names,
+            ))
+        };
+        let names: Vec<Vec<Vec<u8>>> = vec![vec![vec![192, 0, 2, 1]], vec![b"a@example".to_vec()]];
+        assert_eq!(walk(&whole).unwrap(), ("CN=a".into(), "a".into(), Some("2050-11-22 07:45:33 UTC".into()), names));
+        for end in 0..whole.len() {
+            assert_eq!(walk(&whole[..end]), None);
+            for byte in 0..=255 {
+                let mut changed = whole.clone();
+                changed[end] = byte;
+                let _ = walk(&changed);
+            }
+        }
     }
 }

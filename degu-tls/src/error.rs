@@ -166,6 +166,8 @@ kinds! {
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
     /// No CA to vouch for the peer, or no pin.
     NoTrust "give at least one",
+    /// CAs of different files that name themselves alike.
+    Label "give them labels, with `Cas::labelled` or `Cas::labelled_by_file`",
     /// A CA without a revocation list, next to CAs that have one.
     CrlMissing "give a list of every CA, or of none",
     /// A revocation list that cannot be used: malformed, a delta, indirect, or with a signature that does not verify.

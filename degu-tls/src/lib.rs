@@ -77,7 +77,7 @@ pub use cas::Cas;
 pub use client::{ClientTls, ClientTlsBuilder, Pinned, Private, System};
 pub use error::Error;
 pub use identity::Identity;
-pub use peer::PeerIdentity;
+pub use peer::{Fingerprint, PeerIdentity};
 pub use pin::SpkiPin;
 pub use rustls;
 pub use server::{Decided, ServerTls, ServerTlsBuilder, Undecided};

@@ -1,18 +1,22 @@
 //! The identity of a peer.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
 
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::SpkiPin;
+use crate::der;
 
 /// The certificate whose key the peer proved to hold, and the CA that vouched for it.
 ///
 /// It is parsed once, when the handshake is done; none of its accessors fails. There is no common name among them, on
-/// purpose: what identifies a peer is a subjectAltName or the key, and the CA that vouched for it.
+/// purpose: what identifies a peer is a subjectAltName or the key, and the CA that vouched for it. [`subject`](Self::subject)
+/// and [`issuer`](Self::issuer) are for logs.
 ///
 /// Comparing texts of two peers is only as good as their CAs: a name means what the CA that issued it says it means.
-/// An app that trusts several CAs looks at [`ca`](Self::ca) first.
+/// An app that trusts several CAs gives them [labels](crate::Cas::labelled), and looks at [`ca`](Self::ca) first.
 ///
 /// ```
 /// use degu_tls::PeerIdentity;
@@ -21,11 +25,17 @@ use crate::SpkiPin;
 ///     peer.is_some_and(|peer| peer.ca() == Some("operators"))
 /// }
 /// assert!(!may_write(None));
+///
+/// /// A line for a log: `CN=device-7,O=Example, issued by CN=Machines, sha256 5891b5b5…`.
+/// fn line(peer: &PeerIdentity) -> String {
+///     format!("{}, issued by {}, sha256 {}", peer.subject(), peer.issuer(), peer.sha256())
+/// }
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PeerIdentity {
     pub(crate) ca: Option<VouchedBy>,
     pub(crate) spki: SpkiPin,
+    pub(crate) sha256: Fingerprint,
     pub(crate) dns_names: Box<[Box<str>]>,
     pub(crate) uri_names: Box<[Box<str>]>,
     pub(crate) serial: Box<[u8]>,
@@ -42,8 +52,8 @@ pub(crate) struct VouchedBy {
 }
 
 impl PeerIdentity {
-    /// Returns the label of the CA that vouched for the peer: the stem of the file that it came from, or what
-    /// [`Cas::add`](crate::Cas::add) was given. `None` if the peer was verified by its pinned key or by the system.
+    /// Returns the label of the CA that vouched for the peer: what it was [given](crate::Cas::labelled), or its own common
+    /// name. `None` if the peer was verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)
     }
@@ -74,6 +84,72 @@ impl PeerIdentity {
     /// Returns the URIs among the subjectAltNames, in order, as they stand: nothing but UTF-8 is promised.
     pub fn uri_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.uri_names.iter().map(|name| &**name)
+    }
+
+    /// Returns the IP addresses among the subjectAltNames, in order.
+    pub fn ip_names(&self) -> impl Iterator<Item = IpAddr> {
+        self.alt_names(0x87).filter_map(|name| {
+            let (v4, v6) = (<[u8; 4]>::try_from(name).map(IpAddr::from), <[u8; 16]>::try_from(name).map(IpAddr::from));
+            v4.or(v6).ok()
+        })
+    }
+
+    /// Returns the e-mail addresses among the subjectAltNames (`rfc822Name`), in order, as they stand: nothing but printable
+    /// ASCII is promised. Others are left out.
+    pub fn email_names(&self) -> impl Iterator<Item = &str> {
+        let is_printable = |name: &&str| name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        self.alt_names(0x81).filter_map(|name| str::from_utf8(name).ok()).filter(is_printable)
+    }
+
+    /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. At most 160 characters, then
+    /// `…`; what must not stand in a log line is escaped as `\XX`. `an empty name` where the names stand in subjectAltName.
+    ///
+    /// It is no name to compare: two subjects may have one text.
+    pub fn subject(&self) -> String {
+        der::name(&self.subject)
+    }
+
+    /// Returns the name of the CA that issued the certificate, in the same form. It may be an intermediate CA, which the peer
+    /// sent: the CA that is trusted is [`ca`](Self::ca).
+    pub fn issuer(&self) -> String {
+        der::fields(self.leaf()).map(|fields| der::name(fields.issuer)).unwrap_or_default()
+    }
+
+    /// Returns the SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` and browsers show it. It changes with
+    /// each renewal: what stays is [`spki_sha256`](Self::spki_sha256).
+    pub fn sha256(&self) -> Fingerprint {
+        self.sha256
+    }
+
+    /// Returns from when on the certificate is valid. `None` if it does not say so in the form of RFC 5280 §4.1.2.5, or names
+    /// a time before 1970, which only a server whose key is pinned can do.
+    pub fn not_before(&self) -> Option<SystemTime> {
+        self.validity().and_then(|(from, _)| system_time(from))
+    }
+
+    /// Returns the last second in which the certificate is valid; `None` as for [`not_before`](Self::not_before).
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// use degu_tls::PeerIdentity;
+    ///
+    /// /// Whether the certificate should have been renewed by now.
+    /// fn is_late(peer: &PeerIdentity) -> bool {
+    ///     let soon = SystemTime::now() + Duration::from_secs(7 * 86_400);
+    ///     peer.not_after().is_some_and(|end| end < soon)
+    /// }
+    /// ```
+    pub fn not_after(&self) -> Option<SystemTime> {
+        self.validity().and_then(|(_, until)| system_time(until))
+    }
+
+    fn validity(&self) -> Option<(UnixTime, UnixTime)> {
+        der::fields(self.leaf())?.validity()
+    }
+
+    fn alt_names(&self, tag: u8) -> impl Iterator<Item = &[u8]> {
+        der::fields(self.leaf()).into_iter().flat_map(move |fields| fields.alt_names(tag))
     }
 
     /// Returns the serial number as the certificate has it: big-endian, two's complement. It is unique only together with
@@ -107,7 +183,46 @@ impl fmt::Debug for PeerIdentity {
             .field("spki", &self.spki)
             .field("dns_names", &self.dns_names)
             .field("uri_names", &self.uri_names)
-            .field("subject", &crate::der::name(&self.subject))
+            .field("subject", &self.subject())
             .finish_non_exhaustive()
+    }
+}
+
+fn system_time(time: UnixTime) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(time.as_secs()))
+}
+
+/// The SHA-256 of a certificate in DER. Its text is 64 lower-case hexadecimal digits, as of `sha256sum`.
+///
+/// ```
+/// use degu_tls::Fingerprint;
+///
+/// let fingerprint = Fingerprint::from_sha256([0xab; 32]);
+/// assert_eq!(fingerprint.to_string(), "ab".repeat(32));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Makes a fingerprint of the 32 bytes of the hash.
+    pub const fn from_sha256(hash: [u8; 32]) -> Self {
+        Self(hash)
+    }
+
+    /// Returns the 32 bytes of the hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }

@@ -1,9 +1,16 @@
 //! Who is told what about whom.
 
+use std::io::Write;
+use std::net::{IpAddr, Ipv6Addr};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use rcgen::{DnType, SanType};
+use time::OffsetDateTime;
 
 use crate::kit::pipe::{client, join, join_slowly, raw_client, server};
-use crate::kit::{Cert, Clock, Version};
+use crate::kit::{Cert, Clock, Key, Version};
 use degu_tls::error::Kind;
 use degu_tls::rustls::SignatureScheme;
 use degu_tls::rustls::client::ResolvesClientCert;
@@ -47,6 +54,44 @@ fn both_sides_know_each_other() {
         assert_eq!(host_seen.leaf(), &host.der);
         assert_ne!(host_seen.ca_spki_sha256(), caller.ca_spki_sha256());
     }
+}
+
+#[test]
+fn a_peer_as_an_operator_reads_it() {
+    let root = Cert::root_with("Machines", Key::new(), &|params| {
+        params.distinguished_name.push(DnType::OrganizationName, "Example, Inc.");
+    });
+    let device = root.leaf("device", &|params| {
+        params.distinguished_name.push(DnType::OrganizationName, "a\nb");
+        params.subject_alt_names = vec![
+            SanType::IpAddress([192, 0, 2, 7].into()),
+            SanType::Rfc822Name("ops@example.com".to_owned().try_into().unwrap()),
+            SanType::Rfc822Name("a\nb@example.com".to_owned().try_into().unwrap()),
+            SanType::DnsName("device.example".to_owned().try_into().unwrap()),
+            SanType::IpAddress(Ipv6Addr::LOCALHOST.into()),
+        ];
+    });
+    let host = root.leaf("host", &|_| {});
+    let tls = ServerTls::builder(host.identity()).require_clients(root.cas("x")).clock(Clock::now()).build().unwrap();
+    let caller = ClientTls::private(root.cas("x")).identity(device.identity()).clock(Clock::now()).build().unwrap();
+    let (_, at_server) = join(client(&caller, Some("host.example")), server(&tls));
+    let peer = at_server.peer().0.unwrap();
+    assert_eq!(peer.subject(), r"O=a\0Ab,CN=device");
+    assert_eq!(peer.issuer(), r"O=Example\, Inc.,CN=Machines");
+    assert_eq!(peer.ip_names().collect::<Vec<_>>(), [IpAddr::from([192, 0, 2, 7]), Ipv6Addr::LOCALHOST.into()]);
+    assert_eq!(peer.email_names().collect::<Vec<_>>(), ["ops@example.com"]);
+    assert_eq!(peer.dns_names().collect::<Vec<_>>(), ["device.example"]);
+    let time = |time: OffsetDateTime| Some(SystemTime::from(time));
+    assert_eq!(peer.not_before(), time(device.params.not_before));
+    assert_eq!(peer.not_after(), time(device.params.not_after));
+    assert_eq!(peer.sha256().to_string(), sha256sum(&device.der));
+}
+
+/// Returns what the program of this name says.
+fn sha256sum(data: &[u8]) -> String {
+    let mut program = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    program.stdin.take().unwrap().write_all(data).unwrap();
+    String::from_utf8(program.wait_with_output().unwrap().stdout).unwrap()[..64].to_owned()
 }
 
 #[test]

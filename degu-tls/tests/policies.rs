@@ -215,7 +215,7 @@ fn a_bundle_survives_its_worst_member() {
     let weak = Cert::root_with("Weak", Key::rsa(1024), &|_| {});
     let leaf = root.leaf("leaf", &|_| {});
     let all = [&old, &early, &weak, &leaf, &root].map(|cert| pem("CERTIFICATE", &cert.der)).concat();
-    let cas = Cas::from_pem_file(folder.write("roll.pem", all)).unwrap();
+    let cas = Cas::from_pem_file(folder.write("roll.pem", all)).unwrap().labelled("roll");
     let tls = call(cas.clone()).unwrap();
     let texts = tls.warnings().into_iter().map(|warning| folder.said::<()>(Err(warning))).collect::<Vec<_>>();
     assert_eq!(
@@ -318,14 +318,20 @@ fn a_folder_of_cas() {
     folder.write("README", "");
     fs::create_dir(folder.path("d.pem")).unwrap();
     let cas = Cas::from_pem_dir(folder.path("")).unwrap();
-    assert_eq!(cas.labels().collect::<Vec<_>>(), ["a", "b", "b"]);
+    assert_eq!(cas.labels().collect::<Vec<_>>(), ["A", "B1", "B2"]);
+    assert_eq!(cas.labelled_by_file().labels().collect::<Vec<_>>(), ["a", "b", "b"]);
     folder.write("e.pem", "");
     assert_eq!(
         folder.said(Cas::from_pem_dir(folder.path(""))),
         said(Kind::Pem, "e.pem has no certificate: it is empty")
     );
     let more = Cas::new().add_pem("x", cert("X")).unwrap().with_pem_file(folder.path("b.pem")).unwrap();
-    assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "b", "b"]);
+    assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "B1", "B2"]);
+    let more = more.labelled_by_file().with_pem_file(folder.path("a.crt")).unwrap().labelled("mine");
+    assert_eq!(more.labels().collect::<Vec<_>>(), ["x", "b", "b", "mine"]);
+    let all = Cas::new().add_pem("x", cert("X") + &cert("Y")).unwrap().labelled_by_file();
+    assert_eq!(all.labels().collect::<Vec<_>>(), ["x", "x"]);
+    assert_eq!(all.labelled("y").labels().collect::<Vec<_>>(), ["y", "y"]);
 
     // A message names a few of many.
     let host = Cert::root("Other").leaf("host", &|_| {});
@@ -337,6 +343,29 @@ fn a_folder_of_cas() {
     assert!(heard(4).contains("none of the CAs of l0, l1, l2, l3, and the server sent no"), "{}", heard(4));
     assert!(heard(6).contains("none of the CAs of l0, l1, l2, l3 and 2 more, and the server sent no"), "{}", heard(6));
     assert_eq!(Cas::new().add_pem("x", "").unwrap_err().kind(), Kind::Pem);
+}
+
+#[test]
+fn different_cas_of_one_name_from_different_files_are_warned_about_until_they_have_labels() {
+    let folder = Folder::new();
+    let root = || pem("CERTIFICATE", &Cert::root("Operators").der);
+    let mine = root();
+    let file = |name: &str, text: String| folder.write(name, text);
+    let (ours, theirs) = (file("ours.pem", mine.clone()), file("theirs.pem", root()));
+    let warnings = |cas: Cas| {
+        let tls = call(cas).unwrap();
+        tls.warnings().into_iter().map(|warning| folder.said::<()>(Err(warning))).collect::<Vec<_>>()
+    };
+    let both = |label: fn(Cas) -> Cas| label(Cas::from_pem_file(&ours).unwrap()).with_pem_file(&theirs).unwrap();
+    assert_eq!(both(|cas| cas).labels().collect::<Vec<_>>(), ["Operators", "Operators"]);
+    let text = "ours.pem and theirs.pem have different CAs with one name (Operators)";
+    assert_eq!(warnings(both(|cas| cas)), [said(Kind::Label, text)]);
+    assert_eq!(warnings(both(|cas| cas.labelled("operators"))), []);
+    assert_eq!(warnings(both(|cas| cas).labelled_by_file()), []);
+    // The old and the new key of one CA, and one certificate twice.
+    assert_eq!(warnings(Cas::from_pem_file(file("rolled.pem", mine.clone() + &root())).unwrap()), []);
+    let copy = file("copy.pem", mine);
+    assert_eq!(warnings(Cas::from_pem_file(&ours).unwrap().with_pem_file(copy).unwrap()), []);
 }
 
 #[test]

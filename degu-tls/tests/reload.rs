@@ -90,7 +90,7 @@ fn a_file_that_went_away_changes_nothing() {
 #[test]
 fn a_new_list_and_new_cas_on_both_sides() {
     let site = Site::new();
-    assert_eq!(site.join().1.peer().0.unwrap().ca(), Some("root"));
+    assert_eq!(site.join().1.peer().0.unwrap().ca(), Some("Root"));
     site.write("root.crl", pem("X509 CRL", &site.root.crl(&[&site.device], NOW + DAY)));
     site.server.reload().unwrap();
     assert_eq!(site.join().1.error().kind(), Kind::Revoked);
@@ -158,7 +158,9 @@ fn a_folder_is_read_again() {
     fs::create_dir(&cas).unwrap();
     fs::write(cas.join("first.pem"), pem("CERTIFICATE", &site.root.der)).unwrap();
     let host = Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
-    let builder = ServerTls::builder(host).require_clients(Cas::from_pem_dir(&cas).unwrap()).clock(Clock::now());
+    let builder = ServerTls::builder(host)
+        .require_clients(Cas::from_pem_dir(&cas).unwrap().labelled_by_file())
+        .clock(Clock::now());
     let tls = builder.build().unwrap();
     let guests = Cert::root("Guests");
     let guest = ClientTls::private(site.root.cas("root")).identity(guests.leaf("guest", &|_| {}).identity());
@@ -168,6 +170,22 @@ fn a_folder_is_read_again() {
     fs::write(cas.join("guests.pem"), pem("CERTIFICATE", &guests.der)).unwrap();
     tls.reload().unwrap();
     assert_eq!(meet().peer().0.unwrap().ca(), Some("guests"));
+}
+
+#[test]
+fn a_label_is_kept_when_the_file_holds_another_ca() {
+    let site = Site::new();
+    let file = site.path("clients.pem");
+    fs::write(&file, pem("CERTIFICATE", &site.root.der)).unwrap();
+    let host = Identity::from_pem_files(site.path("host.pem"), site.path("host.key")).unwrap();
+    let cas = Cas::from_pem_file(&file).unwrap().labelled("clients");
+    let tls = ServerTls::builder(host).require_clients(cas).clock(Clock::now()).build().unwrap();
+    let guests = Cert::root("Guests");
+    fs::write(&file, pem("CERTIFICATE", &guests.der)).unwrap();
+    tls.reload().unwrap();
+    let guest = ClientTls::private(site.root.cas("root")).identity(guests.leaf("guest", &|_| {}).identity());
+    let guest = guest.clock(Clock::now()).build().unwrap();
+    assert_eq!(join(client(&guest, Some("host.example")), server(&tls)).1.peer().0.unwrap().ca(), Some("clients"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::error::Error;
 use crate::note::{self, Note};
-use crate::peer::PeerIdentity;
+use crate::peer::{Fingerprint, PeerIdentity};
 use crate::pin::SpkiPin;
 use crate::provider::Crypto;
 use fitness::weak_rsa;
@@ -137,6 +137,7 @@ impl Verifier {
         Ok(PeerIdentity {
             ca,
             spki,
+            sha256: Fingerprint::from_sha256(self.crypto.sha256.hash(leaf)),
             dns_names: parsed.valid_dns_names().map(Box::from).collect(),
             uri_names: parsed.valid_uri_names().map(Box::from).collect(),
             serial: parsed.serial().into(),

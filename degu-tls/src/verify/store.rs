@@ -10,13 +10,12 @@ use webpki::{
 
 use super::fitness::{own_fitness, parse};
 use super::{Refusal, Side};
-use crate::cas::{Ca, Cas};
+use crate::cas::{Ca, Cas, Crl};
 use crate::der;
 use crate::error::{Error, Kind};
 use crate::peer::VouchedBy;
 use crate::pin::SpkiPin;
 use crate::policy::Build;
-use crate::source::Source;
 
 /// The anchors and revocation lists of a policy.
 #[derive(Debug)]
@@ -47,10 +46,23 @@ impl Store {
         for ca in &cas.cas {
             match anchor(ca, cas.any_time, build) {
                 Ok((anchor, spki)) => {
+                    let is_namesake = |(other, by): &(&&Ca, &VouchedBy)| {
+                        by.label == ca.label
+                            && by.spki != spki
+                            && other.source != ca.source
+                            && other.is_labelled_by_name
+                    };
+                    if ca.is_labelled_by_name
+                        && let Some((other, _)) = kept.iter().zip(&store.labels).find(is_namesake)
+                    {
+                        let (one, label) = (&other.source, &ca.label);
+                        let what = format!("{one} and {} have different CAs with one name ({label})", ca.source);
+                        build.warnings.push(Error::caller(Kind::Label, what));
+                    }
                     store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
                     store.anchors.push(anchor);
                     store.labels.push(VouchedBy { label: ca.label.clone(), spki });
-                    kept.push(&ca.source);
+                    kept.push(ca);
                 }
                 Err(error) => match der::subject(&ca.certificate) {
                     Some(subject) => store.left_out.push((subject.into(), error)),
@@ -64,14 +76,14 @@ impl Store {
             return Err(first.unwrap_or_else(|| Error::caller(Kind::NoTrust, "there is no CA to vouch for peers")));
         }
         build.warnings.extend(store.left_out.iter().map(|(_, error)| error.clone()));
-        store.add_crls(cas, &kept, build)?;
+        store.add_crls(&cas.crls, &kept, build)?;
         Ok(store)
     }
 
-    /// Takes up the lists; `sources` says where each anchor comes from.
-    fn add_crls(&mut self, cas: &Cas, sources: &[&Source], build: &mut Build) -> Result<(), Error> {
+    /// Takes up the lists; `cas` are those of the anchors.
+    fn add_crls(&mut self, crls: &[Crl], cas: &[&Ca], build: &mut Build) -> Result<(), Error> {
         let mut lists = Vec::new();
-        for crl in &cas.crls {
+        for crl in crls {
             let unusable =
                 |text: &str| Error::caller(Kind::Crl, format!("the revocation list of {} {text}", crl.source));
             let list = OwnedCertRevocationList::from_der(&crl.der)
@@ -90,8 +102,8 @@ impl Store {
             if self.crls.iter().any(replaces) {
                 continue;
             }
-            if next <= der::date(build.now) {
-                let name = der::name(list.issuer());
+            if next <= build.now {
+                let (name, next) = (der::name(list.issuer()), der::date(next));
                 let what = format!("the revocation list of {source} ({name}) has expired: the next was due on {next}");
                 build.warnings.push(Error::caller(Kind::CrlExpired, what));
             }
@@ -100,7 +112,7 @@ impl Store {
         if self.crls.is_empty() {
             return Ok(());
         }
-        for (anchor, source) in self.anchors.iter().zip(sources) {
+        for (anchor, Ca { source, .. }) in self.anchors.iter().zip(cas) {
             let name = der::name(&anchor.subject);
             if !self.crls.iter().any(|crl| crl.issuer() == anchor.subject.as_ref()) {
                 let what = format!("{source} ({name}) has no revocation list, and other CAs have one");
