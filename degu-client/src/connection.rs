@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use degu_wire::Address;
@@ -47,6 +48,22 @@ impl<D: Driver> ConnectionOf<D> {
 
     pub(crate) fn link(&mut self) -> &mut Link<D> {
         self.link.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets how long each of the exchanges that follow may take as a whole, in place of
+    /// [`timeout`](crate::OptionsOf::timeout) of the options.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
+    /// connection.set_timeout(Some(Duration::from_secs(2)));
+    /// let status = connection.get("/status")?.body.read_all(1024)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_timeout(&mut self, limit: Option<Duration>) {
+        self.link().exchange.timeout = limit;
     }
 
     /// Returns the address that was connected to: of a DNS name, the one that answered.

@@ -7,7 +7,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::error::{Error, ErrorKind, Timeout};
+use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
 use crate::stream::{AsyncStream, Socket};
@@ -17,14 +17,14 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, with the handshake that the address needs, and asks `on_connect`.
 pub(crate) async fn dial(base: &Base) -> Result<(Box<dyn AsyncStream>, Address), Error> {
-    let until = Until::new(base.settings.connect);
+    let until = Until::new(&base.settings);
     let address = base.address.to_connect();
     let made = match until.limit {
         None => establish(base, &address).await,
         // The timer may be the first to know that time is over.
         Some(limit) => match timeout(limit, establish(base, &address)).await {
             Ok(made) => made,
-            Err(_) => Err(Timeout::Connect(limit).into()),
+            Err(_) => Err(until.passed(limit)),
         },
     };
     admit(base, &address, until, made)

@@ -101,6 +101,8 @@ pub enum Timeout {
     Head(Duration),
     /// A body stood still: [`OptionsOf::body_idle`](crate::OptionsOf::body_idle).
     Body(Duration),
+    /// The exchange was not over in time: [`OptionsOf::timeout`](crate::OptionsOf::timeout).
+    Exchange(Duration),
     /// A timeout of the stream itself, of which nothing more is known.
     Stream,
 }
@@ -251,6 +253,7 @@ impl fmt::Display for Timeout {
             Self::Connect(limit) => write!(f, "no connection within {limit:?}"),
             Self::Head(limit) => write!(f, "no whole response head within {limit:?}"),
             Self::Body(limit) => write!(f, "no progress of the body within {limit:?}"),
+            Self::Exchange(limit) => write!(f, "the exchange was not over within {limit:?}"),
             Self::Stream => f.write_str("the stream's own timeout passed"),
         }
     }

@@ -64,6 +64,9 @@ pub(crate) struct Exchange {
     unflushed: bool,
     /// The time for which the response's body may stand still.
     pub(crate) body_idle: Option<Duration>,
+    /// The time that each exchange from the next on may take, and the end of the one under way.
+    pub(crate) timeout: Option<Duration>,
+    until: Option<Instant>,
     /// The wait under way, and its end.
     wait: Option<(Wait, Option<Instant>)>,
     stuck: Stuck,
@@ -119,6 +122,8 @@ impl Exchange {
     pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, sources_block: bool) -> Self {
         Self {
             machine: machine::Connection::<machine::Client>::new(base.settings.limits.clone()),
+            timeout: base.settings.timeout,
+            until: None,
             base,
             sources_block,
             clock,
@@ -149,6 +154,7 @@ impl Exchange {
     ) -> Result<(), Error> {
         self.stage = Stage::Requesting;
         self.body_idle = self.base.settings.body_idle;
+        self.until = self.timeout.and_then(|timeout| (self.clock)().checked_add(timeout));
         (self.sent, self.heard, self.unread, self.idempotent) = (false, false, false, method.is_idempotent());
         match idle.map_err(|error| self.error(error))? {
             Idle::Silent => {}
@@ -217,9 +223,15 @@ impl Exchange {
         &mut self.stuck
     }
 
-    /// Wants again what could not be done before.
-    pub(crate) fn retry(&mut self) {
+    /// Wants again what could not be done before, unless the exchange has taken too long: a peer that never lets the
+    /// driver wait meets no other check of the clock.
+    pub(crate) fn retry(&mut self) -> Result<(), Error> {
         (self.stuck, self.turn) = (Stuck::default(), 0);
+        if self.until.is_some_and(|until| (self.clock)() >= until) { Err(self.took_too_long()) } else { Ok(()) }
+    }
+
+    fn took_too_long(&self) -> Error {
+        self.error(Timeout::Exchange(self.timeout.unwrap_or_default()))
     }
 
     /// Returns whether a part of the request's body may be sent.
@@ -413,6 +425,11 @@ impl Exchange {
         self.stage == Stage::Head && self.is_sent()
     }
 
+    /// Reports whether the exchange as a whole has a deadline.
+    pub(crate) fn has_timeout(&self) -> bool {
+        self.until.is_some()
+    }
+
     /// Reports whether the response is all that is waited for, from now on, so that all of the time is left.
     pub(crate) fn begins_to_wait(&self) -> bool {
         let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
@@ -421,11 +438,12 @@ impl Exchange {
 
     /// Returns the end of the wait under way, and begins it if it is another one than before.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        let wait = self.waits_for()?;
+        let Some(wait) = self.waits_for() else { return self.until };
         match self.wait {
             Some((known, deadline)) if known == wait => deadline,
             _ => {
                 let deadline = self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
+                let deadline = deadline.into_iter().chain(self.until).min();
                 self.wait = Some((wait, deadline));
                 deadline
             }
@@ -434,7 +452,10 @@ impl Exchange {
 
     /// Acts on a deadline that has passed: returns an error, or lets the body be sent without `100 Continue`.
     pub(crate) fn expired(&mut self) -> Result<(), Error> {
-        let Some(wait) = self.waits_for() else { return Ok(()) };
+        let Some(wait) = self.waits_for() else { return Err(self.took_too_long()) };
+        if self.until.is_some() && self.wait == Some((wait, self.until)) {
+            return Err(self.took_too_long());
+        }
         let limit = self.limit(wait).unwrap_or_default();
         match wait {
             Wait::Continue => {

@@ -64,7 +64,7 @@ impl<D: Driver> Line<'_, D> {
         source: &mut SourceOf<S>,
         step: Step<T>,
     ) -> Poll<Result<T, Error>> {
-        self.exchange.retry();
+        self.exchange.retry()?;
         loop {
             match self.exchange.want() {
                 Want::Source => match source.as_mut().map(|source| source.as_mut().poll_part(cx)) {
@@ -93,7 +93,10 @@ impl<D: Driver> Line<'_, D> {
                     Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                     Poll::Pending => self.exchange.stuck().read = true,
                 },
-                Want::Yield => ready!(D::poll_yield(self, cx)),
+                Want::Yield => {
+                    ready!(D::poll_yield(self, cx));
+                    self.exchange.retry()?;
+                }
                 Want::Wait => ready!(D::poll_wait(self, cx))?,
             }
         }

@@ -33,6 +33,7 @@ pub struct OptionsOf<D> {
 pub(crate) struct Settings {
     host: Option<Box<str>>,
     pub(crate) headers: Headers,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) connect: Option<Duration>,
     pub(crate) head: Option<Duration>,
     pub(crate) body_idle: Option<Duration>,
@@ -97,6 +98,20 @@ impl<D> OptionsOf<D> {
     /// Removes the fields of this name that were set.
     pub fn without_header(mut self, name: &str) -> Self {
         self.settings.headers.remove(name);
+        self
+    }
+
+    /// Sets how long a whole exchange may take, whatever it does meanwhile: from the call that sends the request until the
+    /// response's body has been read to its end, the caller's own pauses included. Making a connection may take no longer
+    /// either. [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes it for the requests that follow.
+    ///
+    /// The other timeouts, for the phases of an exchange, apply as well: the one that passes first is the error. A tunnel
+    /// has no such limit, and a blocking client cannot interrupt what the caller brings: the source of a request's body, or
+    /// a stream of its own.
+    ///
+    /// Default none (curl, Go, reqwest: none). A blocking client makes one system call more for each wait if it is set.
+    pub fn timeout(mut self, limit: Option<Duration>) -> Self {
+        self.settings.timeout = limit;
         self
     }
 
@@ -250,6 +265,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Options")
             .field("host", &self.host)
             .field("headers", &self.headers)
+            .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect)
             .field("head_timeout", &self.head)
             .field("body_idle", &self.body_idle)

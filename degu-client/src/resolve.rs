@@ -1,14 +1,14 @@
 //! What the async and the blocking client share of making a connection.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use degu_wire::{Address, AddressError, AddressFault, SocketName};
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::error::{Error, ErrorKind, Timeout};
-use crate::options::Base;
+use crate::options::{Base, Settings};
 use crate::peer::Peer;
 use crate::transport::Transport;
 
@@ -64,22 +64,32 @@ pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketA
 /// A deadline for making a connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Until {
-    pub(crate) limit: Option<std::time::Duration>,
+    pub(crate) limit: Option<Duration>,
+    /// The limit is that of the whole exchange, which is shorter.
+    of_exchange: bool,
     start: Instant,
 }
 
 impl Until {
-    pub(crate) fn new(limit: Option<std::time::Duration>) -> Self {
-        Self { limit, start: Instant::now() }
+    /// Returns the deadline of a connection that is made from now on.
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let (connect, timeout) = (settings.connect, settings.timeout);
+        let of_exchange = timeout.is_some_and(|timeout| connect.is_none_or(|connect| timeout < connect));
+        Self { limit: if of_exchange { timeout } else { connect }, of_exchange, start: Instant::now() }
     }
 
     /// Returns the time that is left: `None` without a limit, an error when none is.
-    pub(crate) fn left(&self) -> Result<Option<std::time::Duration>, ErrorKind> {
+    pub(crate) fn left(&self) -> Result<Option<Duration>, ErrorKind> {
         let Some(limit) = self.limit else { return Ok(None) };
         match limit.checked_sub(self.start.elapsed()) {
             Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ => Err(Timeout::Connect(limit).into()),
+            _ => Err(self.passed(limit)),
         }
+    }
+
+    /// Returns the error for a deadline that has passed.
+    pub(crate) fn passed(&self, limit: Duration) -> ErrorKind {
+        if self.of_exchange { Timeout::Exchange(limit) } else { Timeout::Connect(limit) }.into()
     }
 }
 

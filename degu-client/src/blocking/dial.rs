@@ -7,13 +7,13 @@ use std::{
 use degu_wire::{Address, SocketName};
 
 use super::stream::{BlockingStream, Socket};
-use crate::error::{Error, ErrorKind, Timeout};
+use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
 
 /// Connects, with the handshake that the address needs, and asks `on_connect`.
 pub(super) fn dial(base: &Base) -> Result<(Box<dyn BlockingStream>, Address), Error> {
-    let until = Until::new(base.settings.connect);
+    let until = Until::new(&base.settings);
     let address = base.address.to_connect();
     let made = establish(base, &address, until);
     admit(base, &address, until, made)
@@ -79,7 +79,7 @@ fn unix(name: &OsStr, until: Until) -> Result<UnixStream, ErrorKind> {
 /// Returns the kind of error of a failed call of a socket, which may be that its time was over.
 fn late(error: io::Error, until: Until) -> ErrorKind {
     match (error.kind(), until.limit) {
-        (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, Some(limit)) => Timeout::Connect(limit).into(),
+        (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, Some(limit)) => until.passed(limit),
         _ => error.into(),
     }
 }

@@ -39,8 +39,7 @@ impl Driver for Blocking {
         line.read()
     }
 
-    fn poll_yield(line: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<()> {
-        line.exchange.retry();
+    fn poll_yield(_: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
 
@@ -51,7 +50,8 @@ impl Driver for Blocking {
 
 impl Line<'_, Blocking> {
     /// Reads what was received. Where nothing else can be done, and all of the time is left, the read blocks: the socket's
-    /// own timeout, which is the shortest deadline, bounds it at no cost.
+    /// own timeout, which is the shortest deadline, bounds it at no cost. It does not where the exchange as a whole has a
+    /// deadline, of which any part may be left.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.stream.is_socket();
         if !is_socket && self.exchange.awaits_continue() {
@@ -66,7 +66,8 @@ impl Line<'_, Blocking> {
                 read = Some(self.spin(deadline));
             }
         }
-        let read = read.unwrap_or_else(|| self.stream.read(self.exchange.receive_buffer(), begins));
+        let blocks = begins && !self.exchange.has_timeout();
+        let read = read.unwrap_or_else(|| self.stream.read(self.exchange.receive_buffer(), blocks));
         match read.as_ref().map_err(io::Error::kind) {
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) if !is_socket => {
                 Poll::Ready(Err(self.exchange.error(Timeout::Stream)))
@@ -106,10 +107,9 @@ impl Line<'_, Blocking> {
         let stuck = *self.exchange.stuck();
         match self.stream.wait(stuck.read, stuck.write, left) {
             Ok(true) => self.exchange.retry(),
-            Ok(false) => self.exchange.expired()?,
-            Err(error) => return Err(self.exchange.error(error)),
+            Ok(false) => self.exchange.expired(),
+            Err(error) => Err(self.exchange.error(error)),
         }
-        Ok(())
     }
 }
 

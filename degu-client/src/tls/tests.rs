@@ -1,6 +1,6 @@
 //! What only a socket of the test's own shows.
 
-use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread};
+use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -8,7 +8,7 @@ use socket2::SockRef;
 
 use super::*;
 use crate::resolve::Until;
-use crate::{Client, Connection, blocking};
+use crate::{Client, Connection, Timeout, blocking};
 
 fn policies() -> (ServerTls, ClientTls) {
     let mut params = CertificateParams::default();
@@ -22,8 +22,11 @@ fn policies() -> (ServerTls, ClientTls) {
     (server, ClientTls::private(cas).build().unwrap())
 }
 
-/// A socket with little room, whose peer reads a head and is gone.
-fn near(server: &ServerTls) -> (UnixStream, thread::JoinHandle<()>) {
+/// A socket with little room, whose peer reads a head, does what comes `then`, and is gone.
+fn near(
+    server: &ServerTls,
+    then: impl FnOnce(&mut Secured, &mut UnixStream) + Send + 'static,
+) -> (UnixStream, thread::JoinHandle<()>) {
     let (near, mut far) = UnixStream::pair().unwrap();
     SockRef::from(&near).set_send_buffer_size(1).unwrap();
     near.set_nonblocking(true).unwrap();
@@ -39,6 +42,7 @@ fn near(server: &ServerTls) -> (UnixStream, thread::JoinHandle<()>) {
             });
             assert!(!matches!(read, Err(error) if error.kind() != ErrorKind::Interrupted));
         }
+        then(&mut secured, &mut far);
     });
     (near, thread)
 }
@@ -51,19 +55,55 @@ async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
     let handshake = || client.base.settings.handshake(address).unwrap().unwrap();
     let body = vec![b'x'; 1 << 20];
 
-    let (socket, peer) = near(&server);
+    let (socket, peer) = near(&server, |_, _| {});
     let stream = secure(Socket::new(socket).unwrap(), handshake()).await.unwrap();
     let mut connection = Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.post("/pay", body.clone()).await.unwrap_err();
     assert!(!error.is_retryable(), "{error}");
     peer.join().unwrap();
 
-    let (socket, peer) = near(&server);
+    let (socket, peer) = near(&server, |_, _| {});
     socket.set_nonblocking(false).unwrap();
     let socket = blocking::stream::Socket::new(socket, None).unwrap();
-    let stream = blocking::secure::secure(socket, handshake(), Until::new(None)).unwrap();
+    let stream = blocking::secure::secure(socket, handshake(), Until::new(&client.base.settings)).unwrap();
     let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.post("/pay", body).unwrap_err();
     assert!(!error.is_retryable(), "{error}");
+    peer.join().unwrap();
+}
+
+#[tokio::test]
+async fn records_that_drip_do_not_put_off_the_timeout_of_the_exchange() {
+    let (server, client) = policies();
+    let short = Duration::from_millis(200);
+    let options = Client::options().timeout(Some(short)).tls(client).server_name("localhost");
+    let client = options.client((Ipv4Addr::LOCALHOST, 443));
+    let address = client.address();
+    let handshake = || client.base.settings.handshake(address).unwrap().unwrap();
+    let drip = |secured: &mut Secured, far: &mut UnixStream| {
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+        secured.write(far, &[IoSlice::new(head)]).unwrap();
+        let mut records = 0;
+        while secured.write(far, &[IoSlice::new(b"x")]).is_ok() && secured.flush(far).is_ok() {
+            records += 1;
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert!(records < 1000);
+    };
+
+    let (socket, peer) = near(&server, drip);
+    let stream = secure(Socket::new(socket).unwrap(), handshake()).await.unwrap();
+    let mut connection = Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
+    let error = connection.get("/").await.unwrap().body.read_all(1000).await.unwrap_err();
+    assert_eq!(error.timeout(), Some(Timeout::Exchange(short)));
+    peer.join().unwrap();
+
+    let (socket, peer) = near(&server, drip);
+    socket.set_nonblocking(false).unwrap();
+    let socket = blocking::stream::Socket::new(socket, None).unwrap();
+    let stream = blocking::secure::secure(socket, handshake(), Until::new(&client.base.settings)).unwrap();
+    let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
+    let error = connection.get("/").unwrap().body.read_all(1000).unwrap_err();
+    assert_eq!(error.timeout(), Some(Timeout::Exchange(short)));
     peer.join().unwrap();
 }

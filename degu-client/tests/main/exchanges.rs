@@ -76,6 +76,26 @@ mod asynchronous {
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
     include!("exchanges/devices.rs");
+    include!("exchanges/timeouts.rs");
+
+    #[tokio::test]
+    async fn a_source_that_gives_nothing_does_not_outlast_the_timeout_of_the_exchange() {
+        struct Silent;
+
+        impl degu_client::Source for Silent {
+            fn poll_part(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<degu_client::Part, degu_client::BoxError>>> {
+                std::task::Poll::Pending
+            }
+        }
+
+        let (_server, mut connection) = connect!(Kind::Path, |wire| wire.expect_end());
+        connection.set_timeout(Some(SHORT));
+        let error = connection.put("/", Body::from_chunks(Box::pin(Silent))).await.unwrap_err();
+        assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
+    }
 }
 
 mod blocking {
@@ -110,6 +130,7 @@ mod blocking {
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
     include!("exchanges/devices.rs");
+    include!("exchanges/timeouts.rs");
 
     #[test]
     fn what_comes_unasked_is_noticed_in_a_row_of_requests() {

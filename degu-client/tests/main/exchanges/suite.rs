@@ -2,7 +2,7 @@
 
 use std::{io::Read, io::Write, time::Duration};
 
-use degu_client::{ByteRange, ErrorKind, Chunk, ContentRange, Timeout, Fault, LocalError, Method, Part, Trailers};
+use degu_client::{ByteRange, Chunk, ContentRange, ErrorKind, Fault, LocalError, Method, Part, Timeout, Trailers};
 
 use crate::common::{KINDS, Kind, Server};
 
