@@ -73,7 +73,7 @@ impl<D: Driver> ConnectionOf<D> {
 
     /// Returns the identity that the server proved, and the CA that vouched for it; `None` without TLS.
     #[cfg(feature = "tls")]
-    pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
+    pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.as_deref()
     }
 

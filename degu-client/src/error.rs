@@ -99,7 +99,7 @@ pub enum Timeout {
     Connect(Duration),
     /// The head of the response did not come in time: [`OptionsOf::head_timeout`](crate::OptionsOf::head_timeout).
     Head(Duration),
-    /// A body stood still: [`OptionsOf::body_idle`](crate::OptionsOf::body_idle).
+    /// A body stood still: [`OptionsOf::body_timeout`](crate::OptionsOf::body_timeout).
     Body(Duration),
     /// The exchange was not over in time: [`OptionsOf::timeout`](crate::OptionsOf::timeout).
     Exchange(Duration),

@@ -63,7 +63,7 @@ pub(crate) struct Exchange {
     /// The stream has taken bytes since it was last flushed.
     unflushed: bool,
     /// The time for which the response's body may stand still.
-    pub(crate) body_idle: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
     /// The time that each exchange from the next on may take, and the end of the one under way.
     pub(crate) timeout: Option<Duration>,
     until: Option<Instant>,
@@ -134,7 +134,7 @@ impl Exchange {
             unread: false,
             broken: false,
             unflushed: false,
-            body_idle: None,
+            body_timeout: None,
             wait: None,
             stuck: Stuck::default(),
             turn: 0,
@@ -153,7 +153,7 @@ impl Exchange {
         protocol: Option<&str>,
     ) -> Result<(), Error> {
         self.stage = Stage::Requesting;
-        self.body_idle = self.base.settings.body_idle;
+        self.body_timeout = self.base.settings.body_timeout;
         self.until = self.timeout.and_then(|timeout| (self.clock)().checked_add(timeout));
         (self.sent, self.heard, self.unread, self.idempotent) = (false, false, false, method.is_idempotent());
         match idle.map_err(|error| self.error(error))? {
@@ -410,8 +410,8 @@ impl Exchange {
         match wait {
             Wait::Continue => Some(CONTINUE),
             Wait::Head => self.base.settings.head,
-            Wait::Send => self.base.settings.body_idle,
-            Wait::Body => self.body_idle,
+            Wait::Send => self.base.settings.body_timeout,
+            Wait::Body => self.body_timeout,
         }
     }
 

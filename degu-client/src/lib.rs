@@ -35,7 +35,7 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::peer` |
+//! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::identity` |
 //! | `hyper-util` | `Connector`, with which hyper-util's pooled client dials every address of Degu |
 //!
 //! # Guarantees

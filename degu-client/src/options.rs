@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) timeout: Option<Duration>,
     pub(crate) connect: Option<Duration>,
     pub(crate) head: Option<Duration>,
-    pub(crate) body_idle: Option<Duration>,
+    pub(crate) body_timeout: Option<Duration>,
     pub(crate) spin: Spin,
     pub(crate) limits: Arc<Limits>,
     pub(crate) on_connect: Option<OnConnect>,
@@ -148,8 +148,8 @@ impl<D> OptionsOf<D> {
     /// own source is not held against the server.
     ///
     /// Default 60 s (nginx's proxy: 60 s). `None` for feeds that may be silent for long.
-    pub fn body_idle(mut self, limit: Option<Duration>) -> Self {
-        self.settings.body_idle = limit;
+    pub fn body_timeout(mut self, limit: Option<Duration>) -> Self {
+        self.settings.body_timeout = limit;
         self
     }
 
@@ -180,7 +180,7 @@ impl<D> OptionsOf<D> {
 
 #[cfg(feature = "tls")]
 impl<D> OptionsOf<D> {
-    /// Connects with TLS, by this policy; [`Connection::peer`](crate::Connection::peer) says who answered.
+    /// Connects with TLS, by this policy; [`Connection::identity`](crate::Connection::identity) says who answered.
     ///
     /// Where the policy checks the name of the server, that is the name or the IP address that is connected to, or
     /// [`server_name`](Self::server_name). The handshake is part of the [`connect_timeout`](Self::connect_timeout).
@@ -196,7 +196,7 @@ impl<D> OptionsOf<D> {
     /// let tls = ClientTls::private(Cas::from_pem_file("servers.pem")?).build()?;
     /// let client = Client::options().tls(tls).client(Address::from_host("device.example", 443)?);
     /// let connection = client.connect()?;
-    /// println!("talking to {:?}", connection.peer());
+    /// println!("talking to {:?}", connection.identity());
     /// # Ok(())
     /// # }
     /// ```
@@ -246,7 +246,7 @@ impl<D> Default for OptionsOf<D> {
         let settings = Settings {
             connect: Some(10 * second),
             head: Some(60 * second),
-            body_idle: Some(60 * second),
+            body_timeout: Some(60 * second),
             ..Settings::default()
         };
         Self::of(settings)
@@ -268,7 +268,7 @@ impl fmt::Debug for Settings {
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect)
             .field("head_timeout", &self.head)
-            .field("body_idle", &self.body_idle)
+            .field("body_timeout", &self.body_timeout)
             .field("spin", &self.spin)
             .field("on_connect", &self.on_connect.is_some())
             .finish_non_exhaustive()

@@ -152,10 +152,10 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         poll_fn(|cx| self.poll_part(cx)).await
     }
 
-    /// Sets how long the rest of the body may stand still, in place of [`body_idle`](crate::OptionsOf::body_idle): `None` for
+    /// Sets how long the rest of the body may stand still, in place of [`body_timeout`](crate::OptionsOf::body_timeout): `None` for
     /// a feed that may be silent for long.
-    pub fn set_body_idle(&mut self, limit: Option<Duration>) {
-        self.connection.link().exchange.body_idle = limit;
+    pub fn set_body_timeout(&mut self, limit: Option<Duration>) {
+        self.connection.link().exchange.body_timeout = limit;
     }
 
     /// Returns how many bytes are still to be read, where the length was announced.

@@ -11,7 +11,7 @@ use degu_server::{Address, BoxError, Listener, Server};
 use degu_tls::{Cas, Identity, ServerTls};
 
 async fn whoami(Extension(caller): Extension<Caller>) -> String {
-    let name = caller.peer().and_then(|peer| peer.dns_names().next());
+    let name = caller.identity().and_then(|peer| peer.dns_names().next());
     format!("uid {:?}, certificate {name:?}\n", caller.credentials().map(|process| process.uid))
 }
 

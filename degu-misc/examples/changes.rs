@@ -1,7 +1,7 @@
 //! A change feed: `changes serve ADDRESS` publishes the lines of stdin, `changes follow ADDRESS` prints them and resumes.
 //! Every document is one chunk; the extension `seq` is the state of the feed after it.
 use degu_client::blocking::Client;
-use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Request, Server, Session};
+use degu_server::{Address, Body, BoxError, Chunk, Request, Response, Server, Session};
 use std::{io, thread, time::Duration};
 use tokio::sync::watch;
 
@@ -12,13 +12,13 @@ fn serve(address: Address) -> Result<(), BoxError> {
     });
     let app = async move |_: &mut Session, request: Request<'_>| {
         let Ok(since) = request.query_value("since").unwrap_or("0").parse::<usize>() else {
-            return (400, "Bad Request", "since: a number\n").into_response();
+            return Response::from((400, "since: a number\n"));
         };
         let documents = Body::unfold((feed.clone(), since), |(mut feed, seq)| async move {
             let document = feed.wait_for(|log| log.len() > seq).await.ok()?[seq].clone();
             Some((Chunk::new(document).with_extension("seq", seq + 1), (feed, seq + 1)))
         });
-        (200, "OK", documents).into_response()
+        (200, documents).into()
     };
     Ok(Server::bind(address, app)?.serve_forever()?)
 }
@@ -42,7 +42,7 @@ fn main() -> Result<(), BoxError> {
     if role == "serve" {
         return serve(address.parse()?);
     }
-    let client = Client::options().body_idle(None).client(address.parse::<Address>()?);
+    let client = Client::options().body_timeout(None).client(address.parse::<Address>()?);
     let mut seen = 0;
     loop {
         if let Err(error) = follow(&client, &mut seen) {

@@ -1,6 +1,6 @@
 //! A local daemon: a counter that only this user's processes may read and raise. Ask it:
 //! `curl --unix-socket /run/user/$UID/counter.sock http://localhost/counter`.
-use degu_server::{Address, BoxError, IntoResponse, Method, Request, Response, Server, Session, own_credentials};
+use degu_server::{Address, BoxError, Method, Request, Response, Server, Session, own_credentials};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Default)]
@@ -8,19 +8,19 @@ struct Counter(AtomicU64);
 
 impl Counter {
     async fn answer(&self, session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-        Ok(match (request.method(), request.path()) {
-            (Method::Get, ["counter"]) => (200, "OK", self.0.load(Ordering::Relaxed).to_string()).into_response(),
+        Ok(match (request.method(), request.segments()) {
+            (Method::Get, ["counter"]) => (200, self.0.load(Ordering::Relaxed).to_string()).into(),
             (Method::Post, ["counter"]) => {
                 let body = request.body.read_all(32).await?;
                 let Ok(step) = std::str::from_utf8(&body)?.trim().parse::<u64>() else {
-                    return Ok((400, "Bad Request", "a number, please\n").into_response());
+                    return Ok((400, "a number, please\n").into());
                 };
                 let pid = session.credentials().map(|c| c.pid);
                 eprintln!("pid {pid:?} adds {step}, its request number {}", session.requests());
-                (200, "OK", (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into_response()
+                (200, (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into()
             }
-            (_, ["counter"]) => (405, "Method Not Allowed", [("allow", "GET, POST")], ()).into_response(),
-            _ => (404, "Not Found", ()).into_response(),
+            (_, ["counter"]) => (405, [("allow", "GET, POST")], ()).into(),
+            _ => 404.into(),
         })
     }
 }

@@ -128,7 +128,7 @@ fn main() -> Result<(), BoxError> {
         }
     }
     let patience = Some(Duration::from_secs(4));
-    let options = Client::options().head_timeout(patience).body_idle(patience);
+    let options = Client::options().head_timeout(patience).body_timeout(patience);
     #[cfg(feature = "tls")]
     let options = match files.client()? {
         Some(policy) => options.tls(policy),

@@ -17,9 +17,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::{Body as AxumBody, Bytes};
 use axum::extract::Request as AxumRequest;
-use degu_server::{
-    Address, App, Body, BoxError, Chunk, IntoResponse, Listener, Options, Request, Response, Server, Session,
-};
+use degu_server::{Address, App, Body, BoxError, Chunk, Listener, Options, Request, Response, Server, Session};
 use hyper::body::Frame;
 use lexopt::{Arg, ValueExt};
 
@@ -34,11 +32,11 @@ const READ_FIRST: usize = 64 * 1024;
 
 async fn echo(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     request.body.read_ahead(READ_FIRST).await?;
-    Ok((200, "OK", request.body).into_response())
+    Ok((200, request.body).into())
 }
 
 async fn ignore(_: &mut Session, _: Request<'_>) -> Response {
-    (200, "OK", "ignored").into_response()
+    "ignored".into()
 }
 
 /// The first and only chunk of a silent answer.
@@ -51,7 +49,7 @@ async fn silent(_: &mut Session, _: Request<'_>) -> Response {
         }
         Some((Chunk::new(NEWS), true))
     });
-    (200, "OK", feed).into_response()
+    (200, feed).into()
 }
 
 /// A silent answer for hyper.

@@ -23,7 +23,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use degu_server::{Address, Body, BoxError, Headers, IntoResponse, Method, Request, Response, Server, Session, body};
+use degu_server::{Address, Body, BoxError, Headers, Method, Request, Response, Server, Session, body};
 use degu_wire::ByteRange;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -49,19 +49,19 @@ const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLO
 
 async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, BoxError> {
     if !matches!(request.method(), Method::Get | Method::Head) {
-        return Ok((405, "Method Not Allowed", [("allow", "GET, HEAD")], ()).into_response());
+        return Ok((405, [("allow", "GET, HEAD")], ()).into());
     }
-    let not_found = || Ok((404, "Not Found", "there is no such file\n").into_response());
-    let Some(path) = Path::of(request.path()) else { return not_found() };
+    let not_found = || Ok((404, "there is no such file\n").into());
+    let Some(path) = Path::of(request.segments()) else { return not_found() };
     // The file system blocks, and the thread of the connection must not.
     let found = tokio::task::spawn_blocking(move || path.find(&root)).await?;
     match found {
         Ok(Found::File { file, about, kind }) => file_response(&request, file, &about, kind),
-        Ok(Found::List(html)) => Ok((200, "OK", [("content-type", HTML)], html).into_response()),
+        Ok(Found::List(html)) => Ok((200, [("content-type", HTML)], html).into()),
         Ok(Found::NeedsSlash) => {
             // Relative, so that it holds behind any proxy; with `./`, so that no name is taken for a scheme.
-            let place = format!("./{}/", request.path().last().unwrap_or(&""));
-            Ok((301, "Moved Permanently", [("location", place)], ()).into_response())
+            let place = format!("./{}/", request.segments().last().unwrap_or(&""));
+            Ok((301, [("location", place)], ()).into())
         }
         Err(error) if is_not_found(error) => not_found(),
         Err(error) => Err(error.into()),
@@ -214,26 +214,26 @@ fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str
     headers.set("etag", &tag)?;
     headers.set("last-modified", httpdate::fmt_http_date(modified))?;
     match condition(request.headers(), &tag, modified) {
-        Some(304) => return Ok((304, "Not Modified", headers, ()).into_response()),
-        Some(status) => return Ok((status, "Precondition Failed", ()).into_response()),
+        Some(304) => return Ok((304, headers, ()).into()),
+        Some(status) => return Ok(status.into()),
         None => {}
     }
     headers.set("accept-ranges", "bytes")?;
     headers.set("content-type", kind)?;
     headers.set("x-content-type-options", "nosniff")?;
     let Some(range) = range(request, &tag) else {
-        return Ok((200, "OK", headers, part(file, 0, length)?).into_response());
+        return Ok((200, headers, part(file, 0, length)?).into());
     };
     let content_range = range.content_range(length);
     headers.set("content-range", content_range)?;
     match content_range.range() {
         Some(octets) => {
             let body = part(file, octets.start, octets.end - octets.start)?;
-            Ok((206, "Partial Content", headers, body).into_response())
+            Ok((206, headers, body).into())
         }
         None => {
             let headers = [("content-range", content_range)];
-            Ok((416, "Range Not Satisfiable", headers, "the file is shorter\n").into_response())
+            Ok((416, headers, "the file is shorter\n").into())
         }
     }
 }

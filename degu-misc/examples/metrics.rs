@@ -8,17 +8,17 @@
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write as _};
 
-use degu_server::{Address, BoxError, IntoResponse, Method, Request, Response, Server, Session, Stats};
+use degu_server::{Address, BoxError, Method, Request, Response, Server, Session, Stats};
 
 async fn app(session: &mut Session, request: Request<'_>) -> Result<Response, BoxError> {
-    Ok(match (request.method(), request.path()) {
+    Ok(match (request.method(), request.segments()) {
         (Method::Get | Method::Head, ["metrics"]) => {
             let kind = [("content-type", "text/plain; version=0.0.4; charset=utf-8")];
-            (200, "OK", kind, exposition(&session.stats())?).into_response()
+            (200, kind, exposition(&session.stats())?).into()
         }
-        (Method::Get | Method::Head, []) => "hello\n".into_response(),
-        (_, [] | ["metrics"]) => (405, "Method Not Allowed", [("allow", "GET, HEAD")], ()).into_response(),
-        _ => (404, "Not Found", ()).into_response(),
+        (Method::Get | Method::Head, []) => "hello\n".into(),
+        (_, [] | ["metrics"]) => (405, [("allow", "GET, HEAD")], ()).into(),
+        _ => 404.into(),
     })
 }
 

@@ -31,7 +31,7 @@ fn name(peer: Option<&PeerIdentity>) -> String {
 }
 
 async fn greet(session: &mut Session, _: Request<'_>) -> impl IntoResponse + use<> {
-    (200, "OK", format!("hello, {}\n", name(session.peer())))
+    (200, format!("hello, {}\n", name(session.identity())))
 }
 
 fn main() -> ExitCode {
@@ -60,7 +60,7 @@ fn run() -> Result<(), BoxError> {
     } else {
         let tls = ClientTls::private(peers).without_name_check().identity(identity).build()?;
         let mut connection = Client::options().tls(tls).client(address).connect()?;
-        println!("talking to {}", name(connection.peer()));
+        println!("talking to {}", name(connection.identity()));
         let text = connection.get("/")?.body.read_all(1024)?;
         print!("{}", String::from_utf8_lossy(&text));
     }

@@ -2,13 +2,13 @@
 
 use degu_client::blocking::Connection;
 use degu_misc::TempServer;
-use degu_server::{Address, BoxError, IntoResponse, Method, Request, Response, Session};
+use degu_server::{Address, BoxError, Method, Request, Response, Session};
 
 async fn app(_: &mut Session, request: Request<'_>) -> Response {
-    match (request.method(), request.path()) {
-        (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
-        (Method::Get, _) => (404, "Not Found", ()).into_response(),
-        _ => (405, "Method Not Allowed", [("allow", "GET")], ()).into_response(),
+    match (request.method(), request.segments()) {
+        (Method::Get, ["example"]) => "hello, world".into(),
+        (Method::Get, _) => 404.into(),
+        _ => (405, [("allow", "GET")], ()).into(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! `POST /attach` with an offer of `tcp` echoes until the client half-closes, then sends `bye` and ends. `GET /socket` with an
 //! offer of `websocket` echoes messages, by tokio-tungstenite. It prints `listening on ADDRESS` first.
 
-use degu_server::{Address, BoxError, IntoResponse, Method, Request, Response, Server, Session, Tunnel};
+use degu_server::{Address, BoxError, Method, Request, Response, Server, Session, Tunnel};
 use futures_util::{SinkExt, StreamExt};
 use lexopt::{Arg, ValueExt};
 use tokio::io::AsyncWriteExt;
@@ -39,19 +39,19 @@ async fn echo_messages(_: &mut Session, tunnel: Tunnel<'_>) -> Result<(), BoxErr
 }
 
 async fn app(_: &mut Session, request: Request<'_>) -> Response {
-    match (request.method(), request.path()) {
+    match (request.method(), request.segments()) {
         (Method::Post, ["attach"]) => match request.upgrade("tcp") {
             Some(offer) => offer.accept((), echo),
-            None => (426, "Upgrade Required", [("upgrade", "tcp")], ()).into_response(),
+            None => (426, [("upgrade", "tcp")], ()).into(),
         },
         (Method::Get, ["socket"]) => match (request.upgrade("websocket"), request.headers().get("sec-websocket-key")) {
             (Some(offer), Some(key)) => {
                 offer.accept([("sec-websocket-accept", derive_accept_key(key.as_bytes()))], echo_messages)
             }
-            _ => (426, "Upgrade Required", [("upgrade", "websocket")], ()).into_response(),
+            _ => (426, [("upgrade", "websocket")], ()).into(),
         },
-        (_, ["attach" | "socket"]) => (405, "Method Not Allowed", ()).into_response(),
-        _ => (404, "Not Found", ()).into_response(),
+        (_, ["attach" | "socket"]) => 405.into(),
+        _ => 404.into(),
     }
 }
 

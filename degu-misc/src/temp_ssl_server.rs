@@ -14,12 +14,12 @@ use crate::{TempPki, TempServer};
 /// use degu_tls::PeerIdentity;
 ///
 /// async fn app(session: &mut Session, _: Request<'_>) -> String {
-///     session.peer().and_then(PeerIdentity::ca).unwrap_or("nobody").to_owned()
+///     session.identity().and_then(PeerIdentity::ca).unwrap_or("nobody").to_owned()
 /// }
 ///
 /// let server = TempSSLServer::new(&TempPki::new(), Address::IPV6_LOOPBACK, app);
 /// let mut connection = server.client().connect()?;
-/// assert_eq!(connection.peer().and_then(PeerIdentity::ca), Some("server-ca"));
+/// assert_eq!(connection.identity().and_then(PeerIdentity::ca), Some("server-ca"));
 /// assert_eq!(connection.get("/")?.body.read_all(1024)?, "client-ca");
 /// # Ok::<(), degu_client::blocking::Error>(())
 /// ```

@@ -2,14 +2,14 @@
 
 use degu_client::{Body, Chunk, Method, Part, Source, Trailers, blocking};
 use degu_misc::TempServer;
-use degu_server::{Address, BoxError, IntoResponse, Request, Response, Session};
+use degu_server::{Address, BoxError, Request, Response, Session};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 async fn echo(_: &mut Session, request: Request<'_>) -> Response {
     let headers = [("x-method", request.method().to_string()), ("x-target", request.target().to_owned())];
-    (200, "OK", headers, request.body).into_response()
+    (200, headers, request.body).into()
 }
 
 /// Three chunks with and without extensions, and what is said at the end.

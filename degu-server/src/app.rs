@@ -12,19 +12,19 @@ use crate::{IntoResponse, Request, Response, Session};
 /// `App`, where `R` is anything that is [`IntoResponse`]:
 ///
 /// ```
-/// use degu_server::{App, BoxError, IntoResponse, Method, Request, Response, Session};
+/// use degu_server::{App, BoxError, Method, Request, Response, Session};
 ///
 /// async fn plain(_: &mut Session, request: Request<'_>) -> Response {
-///     match (request.method(), request.path()) {
-///         (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
-///         (Method::Get, _) => (404, "Not Found", ()).into_response(),
-///         _ => (405, "Method Not Allowed", [("allow", "GET")], ()).into_response(),
+///     match (request.method(), request.segments()) {
+///         (Method::Get, ["example"]) => "hello, world".into(),
+///         (Method::Get, _) => 404.into(),
+///         _ => (405, [("allow", "GET")], ()).into(),
 ///     }
 /// }
 ///
 /// async fn fallible(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
 ///     let text = request.body.read_all(1024).await?;
-///     Ok(text.into_response())
+///     Ok(text.into())
 /// }
 ///
 /// // A closure writes the types of both its arguments; without them the compiler calls it "not general enough".
@@ -56,7 +56,7 @@ use crate::{IntoResponse, Request, Response, Session};
 /// ```compile_fail,E0308
 /// # use degu_server::{App, IntoResponse, Request, Session};
 /// async fn refused(_: &mut Session, _: Request<'_>) -> impl IntoResponse {
-///     (200, "OK", "hello")
+///     "hello"
 /// }
 /// # fn is_an_app(_: impl App) {}
 /// is_an_app(refused);
@@ -67,7 +67,7 @@ use crate::{IntoResponse, Request, Response, Session};
 /// ```
 /// # use degu_server::{App, IntoResponse, Request, Session};
 /// async fn fine(_: &mut Session, _: Request<'_>) -> impl IntoResponse + use<> {
-///     (200, "OK", "hello")
+///     "hello"
 /// }
 /// # fn is_an_app(_: impl App) {}
 /// is_an_app(fine);

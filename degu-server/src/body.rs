@@ -37,11 +37,11 @@ pub fn from_reader(length: u64, reader: impl AsyncRead + 'static) -> Body {
 /// Returns a body of the rest of a file, as long as it is now.
 ///
 /// ```
-/// use degu_server::{BoxError, IntoResponse, Request, Response, Session, body};
+/// use degu_server::{BoxError, Request, Response, Session, body};
 ///
 /// async fn app(_: &mut Session, _: Request<'_>) -> Result<Response, BoxError> {
 ///     let file = tokio::fs::File::open("/srv/backup.tar").await?;
-///     Ok((200, "OK", body::from_file(file).await?).into_response())
+///     Ok((200, body::from_file(file).await?).into())
 /// }
 /// # fn is_an_app(_: impl degu_server::App) {}
 /// # is_an_app(app);

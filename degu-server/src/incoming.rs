@@ -24,18 +24,18 @@ use crate::options::Progress;
 /// connection ends with the response.
 ///
 /// ```
-/// use degu_server::{BodyError, IntoResponse, Request, Response, Session};
+/// use degu_server::{BodyError, Request, Response, Session};
 ///
 /// async fn longest_chunk(_: &mut Session, mut request: Request<'_>) -> Result<Response, BodyError> {
 ///     let mut longest = 0;
 ///     while let Some(chunk) = request.body.next_chunk().await? {
 ///         longest = longest.max(chunk.data.len());
 ///     }
-///     Ok((200, "OK", longest.to_string()).into_response())
+///     Ok((200, longest.to_string()).into())
 /// }
 ///
 /// async fn echo(_: &mut Session, request: Request<'_>) -> Response {
-///     (200, "OK", request.body).into_response()
+///     (200, request.body).into()
 /// }
 /// # fn is_an_app(_: impl degu_server::App) {}
 /// # is_an_app(longest_chunk);

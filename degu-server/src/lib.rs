@@ -5,13 +5,13 @@
 //! server has threads of its own and a connection never leaves its thread.
 //!
 //! ```no_run
-//! use degu_server::{Address, IntoResponse, Method, Request, Response, Server, Session};
+//! use degu_server::{Address, Method, Request, Response, Server, Session};
 //!
 //! async fn app(_: &mut Session, request: Request<'_>) -> Response {
-//!     match (request.method(), request.path()) {
-//!         (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
-//!         (Method::Get, _) => (404, "Not Found", ()).into_response(),
-//!         _ => (405, "Method Not Allowed", [("allow", "GET")], ()).into_response(),
+//!     match (request.method(), request.segments()) {
+//!         (Method::Get, ["example"]) => "hello, world".into(),
+//!         (Method::Get, _) => 404.into(),
+//!         _ => (405, [("allow", "GET")], ()).into(),
 //!     }
 //! }
 //!
@@ -26,11 +26,11 @@
 //! [`Session::credentials`]. A daemon for the processes of its own user:
 //!
 //! ```no_run
-//! use degu_server::{Address, BoxError, IntoResponse, Request, Response, Server, Session, own_credentials};
+//! use degu_server::{Address, BoxError, Request, Response, Server, Session, own_credentials};
 //!
 //! async fn shout(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
 //!     let text = request.body.read_all(64 * 1024).await?;
-//!     Ok((200, "OK", text.to_ascii_uppercase()).into_response())
+//!     Ok((200, text.to_ascii_uppercase()).into())
 //! }
 //!
 //! let me = own_credentials().uid;
@@ -51,7 +51,7 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::peer` |
+//! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::identity` |
 //! | `proxy` | `applib::ProxyApp`, and with it degu-client |
 //! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that answer with those |
 //! | `hyper` | `hyper::serve`: any tower service, a router of axum for example, on these sockets, this TLS and these deadlines |

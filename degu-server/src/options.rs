@@ -78,7 +78,7 @@ type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Outpu
 ///
 /// let server = Server::options()
 ///     .limits(Limits { max_head: 8 * 1024, ..Limits::default() })
-///     .idle(Some(Duration::from_secs(300)))
+///     .idle_timeout(Some(Duration::from_secs(300)))
 ///     .bind(Address::IPV6_LOOPBACK, async |_: &mut Session, _: Request<'_>| "hello")?;
 /// println!("listening on {}", server.address());
 /// # Ok::<(), std::io::Error>(())
@@ -162,16 +162,16 @@ impl Options {
     /// Sets the time for a whole head, from its first byte: not for a read, because a client that drips a byte now and then
     /// would never be late. Then it gets 408. Default: 10 s, in which the slowest link delivers 32 KiB.
     #[must_use]
-    pub fn head_deadline(mut self, deadline: Option<Duration>) -> Self {
-        self.deadlines.head = seconds(deadline);
+    pub fn head_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.deadlines.head = seconds(timeout);
         self
     }
 
     /// Sets how long a connection may wait for its first or next request. Then it is closed without a response.
     /// Default: 75 s, as in nginx.
     #[must_use]
-    pub fn idle(mut self, deadline: Option<Duration>) -> Self {
-        self.deadlines.idle = seconds(deadline);
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.deadlines.idle = seconds(timeout);
         self
     }
 
@@ -192,8 +192,8 @@ impl Options {
     /// Sets how long a handler may take for one request, waiting for the body included, until its response begins. Then the
     /// peer gets 503 and the handler's future is dropped. Default: none, because a request may wait for an event.
     #[must_use]
-    pub fn handler_deadline(mut self, deadline: Option<Duration>) -> Self {
-        self.deadlines.handler = seconds(deadline);
+    pub fn handler_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.deadlines.handler = seconds(timeout);
         self
     }
 
@@ -371,7 +371,7 @@ impl Options {
 
 #[cfg(feature = "tls")]
 impl Options {
-    /// Serves TLS, on every address, by this policy: [`Session::peer`] is the client's identity. A clone of the policy
+    /// Serves TLS, on every address, by this policy: [`Session::identity`] is the client's identity. A clone of the policy
     /// that is kept can be reloaded or replaced, for new connections. Default: no TLS.
     ///
     /// A peer that is refused is told by an alert; the log says why in a sentence ([`explain`](degu_tls::Error::explain)).
@@ -383,7 +383,7 @@ impl Options {
     /// use degu_tls::{Cas, Identity, PeerIdentity, ServerTls};
     ///
     /// async fn app(session: &mut Session, _: Request<'_>) -> String {
-    ///     format!("vouched for by {:?}\n", session.peer().and_then(PeerIdentity::ca))
+    ///     format!("vouched for by {:?}\n", session.identity().and_then(PeerIdentity::ca))
     /// }
     ///
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -402,8 +402,8 @@ impl Options {
     /// Sets how long a handshake may take, from the accepted connection on, with the wait for its turn
     /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none).
     #[must_use]
-    pub fn handshake_deadline(mut self, deadline: Option<Duration>) -> Self {
-        self.deadlines.handshake = seconds(deadline);
+    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.deadlines.handshake = seconds(timeout);
         self
     }
 

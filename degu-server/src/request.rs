@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 use crate::Incoming;
 use crate::upgrade::Offer;
 
-/// The components of a path: as many as nearly every path has, without an allocation.
-pub(crate) type Components<'r> = SmallVec<[&'r str; 8]>;
+/// The segments of a path: as many as nearly every path has, without an allocation.
+pub(crate) type Segments<'r> = SmallVec<[&'r str; 8]>;
 
 /// A request: a head that is borrowed from the connection, and the handle on its body.
 ///
@@ -18,15 +18,15 @@ pub(crate) type Components<'r> = SmallVec<[&'r str; 8]>;
 /// inside a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that take it into another task.
 ///
 /// ```
-/// use degu_server::{BoxError, IntoResponse, Method, Request, Response, Session};
+/// use degu_server::{BoxError, Method, Request, Response, Session};
 ///
 /// async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-///     Ok(match (request.method(), request.path()) {
+///     Ok(match (request.method(), request.segments()) {
 ///         (Method::Put, ["notes", name]) => {
 ///             let text = request.body.read_all(64 * 1024).await?;
-///             (200, "OK", format!("{} bytes for {name}", text.len())).into_response()
+///             (200, format!("{} bytes for {name}", text.len())).into()
 ///         }
-///         _ => (404, "Not Found", ()).into_response(),
+///         _ => 404.into(),
 ///     })
 /// }
 /// # fn is_an_app(_: impl degu_server::App) {}
@@ -34,15 +34,15 @@ pub(crate) type Components<'r> = SmallVec<[&'r str; 8]>;
 /// ```
 pub struct Request<'r> {
     head: &'r RequestHead,
-    components: &'r [&'r str],
+    segments: &'r [&'r str],
     shifted: usize,
     /// The body, to be read or to be passed on.
     pub body: Incoming,
 }
 
 impl<'r> Request<'r> {
-    pub(crate) const fn new(head: &'r RequestHead, components: &'r [&'r str], body: Incoming) -> Self {
-        Self { head, components, shifted: 0, body }
+    pub(crate) const fn new(head: &'r RequestHead, segments: &'r [&'r str], body: Incoming) -> Self {
+        Self { head, segments, shifted: 0, body }
     }
 
     /// Returns the method.
@@ -50,21 +50,27 @@ impl<'r> Request<'r> {
         self.head.method()
     }
 
-    /// Returns the components of the path that are still to be routed by: `/` has none, `/a/b` has `["a", "b"]`, and
+    /// Returns the path as it was sent, without the query: percent-encoding is left, and [`shift_path`](Self::shift_path)
+    /// takes nothing off it. Of a target that is a whole URI it is the path in it.
+    pub fn path(&self) -> &'r str {
+        self.head.path()
+    }
+
+    /// Returns the segments of the path that are still to be routed by: `/` has none, `/a/b` has `["a", "b"]`, and
     /// `/a/` has `["a", ""]`, which is another resource than `/a`. `*` has none. Percent-encoding is left as it was
     /// sent.
-    pub fn path(&self) -> &'r [&'r str] {
-        &self.components[self.shifted..]
+    pub fn segments(&self) -> &'r [&'r str] {
+        &self.segments[self.shifted..]
     }
 
-    /// Returns the components that were shifted off the path on the way here.
+    /// Returns the segments that were shifted off the path on the way here.
     pub fn mount(&self) -> &'r [&'r str] {
-        &self.components[..self.shifted]
+        &self.segments[..self.shifted]
     }
 
-    /// Shifts the first component of the path to the mount, and returns it: this is what a router does.
+    /// Shifts the first segment of the path to the mount, and returns it: this is what a router does.
     pub fn shift_path(&mut self) -> Option<&'r str> {
-        let first = self.path().first().copied()?;
+        let first = self.segments().first().copied()?;
         self.shifted += 1;
         Some(first)
     }
@@ -135,14 +141,19 @@ impl OwnedRequest {
         self.head.method()
     }
 
-    /// Returns the components of the path that are still to be routed by: see [`Request::path`].
-    pub fn path(&self) -> Vec<&str> {
-        components(self.head.path())[self.shifted..].to_vec()
+    /// Returns the path as it was sent: see [`Request::path`].
+    pub fn path(&self) -> &str {
+        self.head.path()
     }
 
-    /// Returns the components that were shifted off the path.
+    /// Returns the segments of the path that are still to be routed by: see [`Request::segments`].
+    pub fn segments(&self) -> Vec<&str> {
+        segments(self.head.path())[self.shifted..].to_vec()
+    }
+
+    /// Returns the segments that were shifted off the path.
     pub fn mount(&self) -> Vec<&str> {
-        components(self.head.path())[..self.shifted].to_vec()
+        segments(self.head.path())[..self.shifted].to_vec()
     }
 
     /// Returns the request target as it was sent.
@@ -177,21 +188,21 @@ impl fmt::Debug for OwnedRequest {
     }
 }
 
-pub(crate) fn components(path: &str) -> Components<'_> {
-    let mut components = Components::new();
-    split_path(path, &mut components);
-    components
+pub(crate) fn segments(path: &str) -> Segments<'_> {
+    let mut segments = Segments::new();
+    split_path(path, &mut segments);
+    segments
 }
 
-/// Appends the components of a path to a list that stays in place, because it is large to move.
-pub(crate) fn split_path<'p>(path: &'p str, components: &mut Components<'p>) {
+/// Appends the segments of a path to a list that stays in place, because it is large to move.
+pub(crate) fn split_path<'p>(path: &'p str, segments: &mut Segments<'p>) {
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
-    // A search for a byte: components are too short for the machinery of a search for a character.
+    // A search for a byte: segments are too short for the machinery of a search for a character.
     while let Some(end) = rest.bytes().position(|octet| octet == b'/') {
-        components.push(&rest[..end]);
+        segments.push(&rest[..end]);
         rest = &rest[end + 1..];
     }
-    components.push(rest);
+    segments.push(rest);
 }
 
 fn query_value<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
@@ -206,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_in_components() {
+    fn paths_in_segments() {
         for (path, expected) in [
             ("/", &[][..]),
             ("*", &[]),
@@ -217,7 +228,7 @@ mod tests {
             ("/a//b", &["a", "", "b"]),
             ("/%2F", &["%2F"]),
         ] {
-            assert_eq!(&components(path)[..], expected, "{path}");
+            assert_eq!(&segments(path)[..], expected, "{path}");
         }
     }
 

@@ -18,13 +18,13 @@ use crate::{App, Options};
 /// A bound and listening server: clients can connect already, and wait until it is served.
 ///
 /// ```
-/// use degu_server::{Address, IntoResponse, Method, Request, Response, Server, Session};
+/// use degu_server::{Address, Method, Request, Response, Server, Session};
 ///
 /// async fn app(_: &mut Session, request: Request<'_>) -> Response {
-///     match (request.method(), request.path()) {
-///         (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
-///         (Method::Get, _) => (404, "Not Found", ()).into_response(),
-///         _ => (405, "Method Not Allowed", [("allow", "GET")], ()).into_response(),
+///     match (request.method(), request.segments()) {
+///         (Method::Get, ["example"]) => "hello, world".into(),
+///         (Method::Get, _) => 404.into(),
+///         _ => (405, [("allow", "GET")], ()).into(),
 ///     }
 /// }
 ///

@@ -55,7 +55,7 @@ impl Session {
     /// Returns the identity that the peer proved by its certificate, and the CA that vouched for it; `None` without
     /// TLS, and if the policy allows clients without a certificate. Known in `on_connect` already.
     #[cfg(feature = "tls")]
-    pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
+    pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.as_deref()
     }
 

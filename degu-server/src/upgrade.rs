@@ -1,6 +1,6 @@
 //! A client's offer to switch to another protocol (RFC 9110 §7.8).
 
-use degu_wire::{BoxError, Headers, reason_phrase};
+use degu_wire::{BoxError, Headers};
 
 use crate::tunnel::{Switch, Tunnel};
 use crate::{Response, Session};
@@ -9,12 +9,12 @@ use crate::{Response, Session};
 /// is dropped is declined: the request is answered as any other.
 ///
 /// ```
-/// use degu_server::{Request, Response, Session, Tunnel, IntoResponse};
+/// use degu_server::{Request, Response, Session, Tunnel};
 ///
 /// /// Sends back what it receives, until the client half-closes the connection.
 /// async fn app(_: &mut Session, request: Request<'_>) -> Response {
 ///     let Some(offer) = request.upgrade("tcp") else {
-///         return (426, "Upgrade Required", [("upgrade", "tcp")], ()).into_response();
+///         return (426, [("upgrade", "tcp")], ()).into();
 ///     };
 ///     offer.accept((), async |_: &mut Session, tunnel: Tunnel<'_>| {
 ///         let (mut from, mut to) = tokio::io::split(tunnel);
@@ -57,13 +57,10 @@ impl Offer {
     where
         H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static,
     {
-        let headers = match headers.try_into() {
-            Ok(headers) => headers,
-            Err(error) => return Response::failed(error),
-        };
-        let mut response = Response::new(101, reason_phrase(101), ());
-        response.headers = headers;
-        response.switch = Some(Box::new(Switch::new(self.protocol, handler)));
+        let mut response = Response::from((101, headers, ()));
+        if response.failure().is_none() {
+            response.switch = Some(Box::new(Switch::new(self.protocol, handler)));
+        }
         response
     }
 }

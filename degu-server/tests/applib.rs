@@ -2,14 +2,14 @@
 
 use crate::common::{Running, failed};
 use degu_server::applib::{AllowedMethods, Router, Validator};
-use degu_server::{Address, EmbeddedServer, IntoResponse, Method, Request, Response, Session};
+use degu_server::{Address, EmbeddedServer, Method, Request, Response, Session};
 
 async fn show(_: &mut Session, request: Request<'_>) -> String {
-    format!("{:?} {:?} {:?}", request.mount(), request.path(), request.query())
+    format!("{:?} {:?} {:?}", request.mount(), request.segments(), request.query())
 }
 
 async fn partial(_: &mut Session, _: Request<'_>) -> Response {
-    (206, "Partial Content", "which?").into_response()
+    (206, "which?").into()
 }
 
 #[test]

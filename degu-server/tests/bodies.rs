@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::common::Running;
-use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Part, Request, Response, Session, Trailers, body};
+use degu_server::{Address, Body, BoxError, Chunk, Part, Request, Response, Session, Trailers, body};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, ReadBuf};
 
 /// Items at hand, after each of which it has nothing for a moment; with a count that is not `Send`.
@@ -63,7 +63,7 @@ async fn file(octets: usize, position: u64) -> io::Result<tokio::fs::File> {
 }
 
 async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError> {
-    let path: &[&str] = request.path();
+    let path: &[&str] = request.segments();
     let body = match path {
         ["reader"] => body::from_reader(5, slow("hello")),
         ["reader", "short"] => body::from_reader(6, slow("hello")),
@@ -97,7 +97,7 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
         ["file", "behind"] => body::from_file(file(10, 20).await?).await?,
         _ => Body::none(),
     };
-    Ok((200, "OK", body).into_response())
+    Ok((200, body).into())
 }
 
 /// A reader that fails.

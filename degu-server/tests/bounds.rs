@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use crate::common::{Running, refusal};
 use degu_server::{
-    Address, App, Body, BoxError, Chunk, ErrorReply, Handle, IntoResponse, Options, Request, Response, Server, Session,
+    Address, App, Body, BoxError, Chunk, ErrorReply, Handle, Options, Request, Response, Server, Session,
 };
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 
 async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-    Ok(match request.path() {
+    Ok(match request.segments() {
         ["never"] => std::future::pending().await,
-        _ => request.body.read_all(1024).await?.into_response(),
+        _ => request.body.read_all(1024).await?.into(),
     })
 }
 
@@ -30,13 +30,13 @@ fn stalled(server: &Running, octets: &str) -> String {
 
 #[test]
 fn a_head_that_does_not_end() {
-    let server = server(Server::options().head_deadline(SECOND));
+    let server = server(Server::options().head_timeout(SECOND));
     assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost:"), refusal("408 Request Timeout", "a head took too long"));
 }
 
 #[test]
 fn a_connection_without_a_request() {
-    let server = server(Server::options().idle(SECOND));
+    let server = server(Server::options().idle_timeout(SECOND));
     assert_eq!(stalled(&server, ""), "");
     let whole = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
     assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost: a\r\n\r\n"), whole);
@@ -128,7 +128,7 @@ fn what_is_read_ahead_is_counted_with_what_it_takes_to_keep_it() {
 
 #[test]
 fn a_handler_that_does_not_answer() {
-    let server = server(Server::options().handler_deadline(SECOND));
+    let server = server(Server::options().handler_timeout(SECOND));
     let request = "GET /never HTTP/1.1\r\nhost: a\r\n\r\n";
     assert_eq!(stalled(&server, request), refusal("503 Service Unavailable", "the app took too long"));
 }

@@ -7,7 +7,7 @@ use crate::common::{Raw, Running};
 use crate::kit::Serving;
 #[cfg(feature = "hyper")]
 use degu_server::Server;
-use degu_server::{Address, Body, BoxError, IntoResponse, Request, Response, Session};
+use degu_server::{Address, Body, BoxError, Request, Response, Session};
 
 const SIZES: [usize; 4] = [400_000, 1_000_000, 5_000_000, 32 << 20];
 const LARGE: usize = 3_000_000;
@@ -17,14 +17,14 @@ fn addresses(folder: &tempfile::TempDir) -> [Address; 3] {
 }
 
 async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-    Ok(match request.path() {
-        ["limit"] => request.body.read_all(64 * 1024).await?.into_response(),
-        ["large"] => (401, "Unauthorized", vec![b'x'; LARGE]).into_response(),
+    Ok(match request.segments() {
+        ["limit"] => request.body.read_all(64 * 1024).await?.into(),
+        ["large"] => (401, vec![b'x'; LARGE]).into(),
         ["source"] => {
             let zeros = degu_server::body::from_reader(LARGE as u64, tokio::io::repeat(b'x'));
-            (401, "Unauthorized", zeros).into_response()
+            (401, zeros).into()
         }
-        _ => (404, "Not Found", ()).into_response(),
+        _ => 404.into(),
     })
 }
 
@@ -133,7 +133,7 @@ fn a_connection_that_has_had_its_last_response_holds_up_no_shutdown() {
     let (begun, begins) = channel();
     let server = Running::new(Address::IPV6_LOOPBACK, async move |_: &mut Session, _: Request<'_>| {
         begun.send(()).unwrap();
-        (404, "Not Found", ())
+        404
     });
     let mut raw = server.connect();
     raw.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
@@ -148,7 +148,7 @@ fn a_connection_that_has_had_its_last_response_holds_up_no_shutdown() {
 #[test]
 fn a_request_body_that_would_answer_head_is_not_asked_for() {
     let server = Running::new(Address::IPV6_LOOPBACK, async |_: &mut Session, request: Request<'_>| {
-        (200, "OK", Body::from(request.body))
+        (200, Body::from(request.body))
     });
     let mut raw = server.connect();
     raw.send("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\nExpect: 100-continue\r\n\r\n");

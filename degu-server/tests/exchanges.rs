@@ -1,22 +1,20 @@
 //! Requests and responses as octets, over every kind of address.
 
 use crate::common::{Raw, Running, refusal};
-use degu_server::{
-    Address, App, Body, BoxError, Chunk, IntoResponse, Method, Part, Request, Response, Server, Session,
-};
+use degu_server::{Address, App, Body, BoxError, Chunk, Method, Part, Request, Response, Server, Session};
 
 async fn echo(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     request.body.read_ahead(64 * 1024).await?;
-    Ok((200, "OK", request.body).into_response())
+    Ok((200, request.body).into())
 }
 
 async fn small(_: &mut Session, request: Request<'_>) -> Response {
-    match (request.method(), request.path()) {
-        (Method::Get, ["example"]) => (200, "OK", "hello, world").into_response(),
-        (Method::Get, ["empty"]) => (204, "No Content", ()).into_response(),
-        (Method::Get, _) => (404, "Not Found", ()).into_response(),
-        (Method::Head, _) => (200, "OK", "never sent").into_response(),
-        _ => (405, "Method Not Allowed", ()).into_response(),
+    match (request.method(), request.segments()) {
+        (Method::Get, ["example"]) => "hello, world".into(),
+        (Method::Get, ["empty"]) => 204.into(),
+        (Method::Get, _) => 404.into(),
+        (Method::Head, _) => "never sent".into(),
+        _ => 405.into(),
     }
 }
 
@@ -80,7 +78,7 @@ fn bodies_come_back_as_they_were_sent() {
 fn what_is_left_of_a_chunk_goes_on_as_one_of_its_own_though_it_comes_later() {
     let rest = async |_: &mut Session, mut request: Request<'_>| {
         request.body.next_data().await?;
-        Ok::<_, BoxError>((200, "OK", request.body))
+        Ok::<_, BoxError>((200, request.body))
     };
     let server = Running::new(Address::IPV6_LOOPBACK, rest);
     let mut raw = server.connect();
@@ -191,7 +189,7 @@ fn faults_get_their_status_and_the_connection_ends() {
 fn chunks_are_sent_as_they_are_made() {
     let app = async |_: &mut Session, _: Request<'_>| {
         let chunks = Body::unfold(0, async |n| (n < 2).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)));
-        (200, "OK", [("content-type", "text/plain")], chunks)
+        (200, [("content-type", "text/plain")], chunks)
     };
     let server = Running::new(Address::ABSTRACT, app);
     assert_eq!(
@@ -224,7 +222,7 @@ fn every_form_of_app_is_served() {
     struct Type(&'static str);
     impl App for Type {
         async fn handle(&self, _: &mut Session, _: Request<'_>) -> Response {
-            self.0.into_response()
+            self.0.into()
         }
     }
     fn wrapped(inner: impl App) -> impl App {

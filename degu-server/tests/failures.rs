@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::common::{Running, failed, refusal};
-use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Part, Request, Response, Server, Session, Source};
+use degu_server::{Address, Body, BoxError, Chunk, Part, Request, Response, Server, Session, Source};
 
 /// Gives these parts, and then fails or ends.
 struct Parts(Vec<Option<Part>>);
@@ -28,7 +28,7 @@ fn chunks(parts: impl IntoIterator<Item = Option<&'static str>>) -> Pin<Box<Part
 }
 
 async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError> {
-    let path: &[&str] = request.path();
+    let path: &[&str] = request.segments();
     Ok(match path {
         ["panic"] => panic!("an app that panics"),
         ["panic-later"] => {
@@ -36,29 +36,27 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
             panic!("an app that panics after a while")
         }
         ["error"] => return Err("an app that fails".into()),
-        ["header"] => (200, "OK", [("x", "a\r\nb: c")], "text").into_response(),
-        ["status"] => (199, "No Such", "text").into_response(),
-        ["reason"] => (200, "O\r\nK", "text").into_response(),
-        ["no-content"] => (204, "No Content", "text").into_response(),
-        ["length"] => (200, "OK", [("content-length", "5")], "text").into_response(),
-        ["short"] => (200, "OK", Body::from_source(10, parts([Some("seven "), None.or(Some("!"))]))).into_response(),
-        ["long"] => {
-            (200, "OK", Body::from_source(10, parts([Some("seven "), Some("eleven"), Some("more")]))).into_response()
-        }
-        ["broken"] => (200, "OK", Body::from_source(10, parts([Some("seven "), None]))).into_response(),
-        ["broken-chunks"] => (200, "OK", Body::from_chunks(chunks([Some("chunk"), None]))).into_response(),
+        ["header"] => (200, [("x", "a\r\nb: c")], "text").into(),
+        ["status"] => (199, "No Such", (), "text").into(),
+        ["reason"] => (200, "O\r\nK", (), "text").into(),
+        ["no-content"] => (204, "text").into(),
+        ["length"] => (200, [("content-length", "5")], "text").into(),
+        ["short"] => (200, Body::from_source(10, parts([Some("seven "), None.or(Some("!"))]))).into(),
+        ["long"] => (200, Body::from_source(10, parts([Some("seven "), Some("eleven"), Some("more")]))).into(),
+        ["broken"] => (200, Body::from_source(10, parts([Some("seven "), None]))).into(),
+        ["broken-chunks"] => (200, Body::from_chunks(chunks([Some("chunk"), None]))).into(),
         ["bad-chunk"] => {
             let bad = Chunk::new("chunk").with_extension("a b", 1);
-            (200, "OK", Body::from_chunks(Box::pin(Parts(vec![Some(bad.into())])))).into_response()
+            (200, Body::from_chunks(Box::pin(Parts(vec![Some(bad.into())])))).into()
         }
         ["panic-in-body"] => {
             let body = Body::unfold(0, async |n| match n {
                 0 => Some((Chunk::new("chunk"), 1)),
                 _ => panic!("a body that panics"),
             });
-            (200, "OK", body).into_response()
+            (200, body).into()
         }
-        _ => "fine".into_response(),
+        _ => "fine".into(),
     })
 }
 

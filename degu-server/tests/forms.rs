@@ -18,19 +18,19 @@ fn ok(body: &str) -> String {
 }
 
 async fn response(_: &mut Session, request: Request<'_>) -> Response {
-    match (request.method(), request.path()) {
-        (Method::Get, ["a", name]) => (200, "OK", [("x-name", name)], "text").into_response(),
-        _ => (404, "Not Found", ()).into_response(),
+    match (request.method(), request.segments()) {
+        (Method::Get, ["a", name]) => (200, [("x-name", name)], "text").into(),
+        _ => 404.into(),
     }
 }
 
 async fn result(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     let text = request.body.read_all(1024).await?;
-    Ok((200, "OK", format!("{} octets", text.len())).into_response())
+    Ok((200, format!("{} octets", text.len())).into())
 }
 
-async fn failure(_: &mut Session, request: Request<'_>) -> Result<&'static str, std::num::ParseIntError> {
-    request.path()[0].parse::<u8>()?;
+async fn failure(_: &mut Session, request: Request<'_>) -> Result<&'static str, BoxError> {
+    request.segments()[0].parse::<u8>()?;
     Ok("a number")
 }
 
@@ -40,12 +40,12 @@ async fn text(_: &mut Session, _: Request<'_>) -> &'static str {
 
 async fn nothing(_: &mut Session, _: Request<'_>) {}
 
-async fn tuple(_: &mut Session, _: Request<'_>) -> (u16, &'static str, String) {
-    (201, "Created", "made".to_owned())
+async fn tuple(_: &mut Session, _: Request<'_>) -> (u16, String) {
+    (201, "made".to_owned())
 }
 
 async fn opaque(_: &mut Session, request: Request<'_>) -> impl IntoResponse + use<> {
-    (200, "OK", request.path().join(" "))
+    (200, request.segments().join(" "))
 }
 
 #[test]
@@ -85,7 +85,7 @@ struct Counter(AtomicU64);
 
 impl Counter {
     async fn answer(&self, _: &mut Session, _: Request<'_>) -> Result<Response, BoxError> {
-        Ok(self.0.fetch_add(1, Ordering::Relaxed).to_string().into_response())
+        Ok(self.0.fetch_add(1, Ordering::Relaxed).to_string().into())
     }
 }
 
@@ -101,7 +101,7 @@ impl App for Guarded {
     }
 
     async fn handle(&self, session: &mut Session, _: Request<'_>) -> Response {
-        session.get::<&'static str>().copied().unwrap_or("lost").into_response()
+        session.get::<&'static str>().copied().unwrap_or("lost").into()
     }
 }
 
@@ -118,7 +118,7 @@ fn types() {
 fn marked(inner: impl App) -> impl App {
     async move |session: &mut Session, request: Request<'_>| {
         let path = request.target();
-        inner.handle(session, request).await.with_header("x-path", path)
+        inner.handle(session, request).await.header("x-path", path)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use degu_server::{Address, Body, Chunk, IntoResponse, Options, Request, Response, Server, Session};
+use degu_server::{Address, Body, Chunk, Options, Request, Response, Server, Session};
 
 use crate::common::{Raw, Running};
 
@@ -78,7 +78,7 @@ fn leave(address: &Address, target: &str, how: Leave, waits: &Waits) {
 /// Waits in the handler, or behind the first chunk of a body. The request's body is not read.
 async fn wait(told: &Told, request: Request<'_>) -> Response {
     let tell = told.begin();
-    if request.path() == ["handler"] {
+    if request.segments() == ["handler"] {
         std::future::pending::<()>().await;
     }
     let body = request.body;
@@ -88,7 +88,7 @@ async fn wait(told: &Told, request: Request<'_>) -> Response {
         }
         Some((Chunk::new("news"), (tell, body, true)))
     })
-    .into_response()
+    .into()
 }
 
 fn impatient() -> Options {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Raw, Running, failed};
 use degu_server::{
-    Address, App, Body, BodyError, BoxError, Chunk, Incoming, IntoResponse, Limits, Listener, Part, Request, Response,
-    Server, Session, Source,
+    Address, App, Body, BodyError, BoxError, Chunk, Incoming, Limits, Listener, Part, Request, Response, Server,
+    Session, Source,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -152,8 +152,8 @@ impl Source for Talks {
 #[test]
 fn a_peer_that_sends_and_never_reads_is_not_read_for_ever() {
     let server = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| match request.query() {
-        Some(_) => Body::from_chunks(Box::pin(Talks(request.body))).into_response(),
-        None => "fine".into_response(),
+        Some(_) => Body::from_chunks(Box::pin(Talks(request.body))),
+        None => Body::from("fine"),
     });
     let (Raw::Unix(mut talker), mut other) = (server.connect(), server.connect()) else { panic!("a Unix socket") };
     talker.write_all(b"POST /?talk HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
@@ -258,7 +258,7 @@ struct Eager;
 impl App for Eager {
     fn handle(&self, _: &mut Session, request: Request<'_>) -> impl Future<Output = Response> {
         assert!(request.query().is_none(), "an app that panics early");
-        std::future::ready("fine".into_response())
+        std::future::ready("fine".into())
     }
 }
 
@@ -389,7 +389,7 @@ impl Drop for LooksBack {
 #[test]
 fn a_source_that_is_not_asked_may_read_the_request_when_it_is_dropped() {
     let server = Running::new(TCP, async |_: &mut Session, request: Request<'_>| {
-        Body::from_source(4, Box::pin(LooksBack(request.body))).into_response()
+        Body::from_source(4, Box::pin(LooksBack(request.body)))
     });
     let mut raw = server.connect();
     for _ in 0..2 {

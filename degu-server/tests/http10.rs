@@ -5,20 +5,20 @@ use std::io::ErrorKind;
 use crate::common::{Raw, Running, refusal};
 #[cfg(feature = "hyper")]
 use crate::kit::{Panicking, Receiving, Serving};
-use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Request, Response, Server, Session};
+use degu_server::{Address, Body, BoxError, Chunk, Request, Response, Server, Session};
 
 const TCP: Address = Address::IPV6_LOOPBACK;
 
 async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-    Ok(match request.path() {
-        ["chunks"] => Body::unfold(0, async |n| (n < 2).then(|| (Chunk::new("tick"), n + 1))).into_response(),
+    Ok(match request.segments() {
+        ["chunks"] => Body::unfold(0, async |n| (n < 2).then(|| (Chunk::new("tick"), n + 1))).into(),
         ["cut"] => Body::unfold(0, async |n: i32| {
             assert!(n == 0, "the body fails");
             Some((Chunk::new("half"), 1))
         })
-        .into_response(),
-        ["host"] => request.authority().to_owned().into_response(),
-        _ => request.body.read_all(100).await?.into_response(),
+        .into(),
+        ["host"] => request.authority().to_owned().into(),
+        _ => request.body.read_all(100).await?.into(),
     })
 }
 

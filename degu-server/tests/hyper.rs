@@ -92,7 +92,7 @@ fn chunks_and_trailers_come_and_go() {
 
 #[test]
 fn deadlines_are_on() {
-    let options = Server::options().head_deadline(SECOND).idle(SECOND).progress(1024, SECOND);
+    let options = Server::options().head_timeout(SECOND).idle_timeout(SECOND).progress(1024, SECOND);
     let server = Serving::new(options, TCP, app());
     std::thread::scope(|scope| {
         for (octets, expected) in [
@@ -179,7 +179,7 @@ fn a_body_that_a_layer_lets_come_slowly() {
 
 #[test]
 fn a_handler_that_does_not_answer() {
-    let server = Serving::new(Server::options().handler_deadline(SECOND), TCP, app());
+    let server = Serving::new(Server::options().handler_timeout(SECOND), TCP, app());
     let mut raw = server.connect();
     raw.send("GET /never HTTP/1.1\r\nhost: a\r\n\r\n");
     assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&closing("503 Service Unavailable")));
@@ -196,8 +196,8 @@ fn a_handler_that_streams_is_not_late() {
         }));
         Body::new(StreamBody::new(crate::kit::Receiving(receiver)))
     }
-    let options = Server::options().head_deadline(SECOND).idle(SECOND).progress(1024, SECOND);
-    let server = Serving::new(options.handler_deadline(SECOND), TCP, Router::new().route("/", get(slow)));
+    let options = Server::options().head_timeout(SECOND).idle_timeout(SECOND).progress(1024, SECOND);
+    let server = Serving::new(options.handler_timeout(SECOND), TCP, Router::new().route("/", get(slow)));
     let mut raw = server.connect();
     raw.send(GET);
     raw.expect("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nlate\r\n0\r\n\r\n");
@@ -435,7 +435,7 @@ fn an_upgrade_ends_with_the_grace_of_a_shutdown() {
         let switching = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
         switching.header("connection", "upgrade").header("upgrade", "echo").body(Body::empty()).unwrap()
     }
-    let options = Server::options().max_connections(1).idle(SECOND).shutdown_grace(Duration::from_millis(50));
+    let options = Server::options().max_connections(1).idle_timeout(SECOND).shutdown_grace(Duration::from_millis(50));
     let server = Serving::new(options, TCP, Router::new().route("/", get(upgrade)));
     let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
     let mut raw = server.connect();

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::common::{Running, failed, refusal};
-use degu_server::{
-    Address, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Server, Session, own_credentials,
-};
+use degu_server::{Address, Body, BoxError, Chunk, Method, Request, Response, Server, Session, own_credentials};
 use tokio::sync::watch;
 
 #[derive(Default)]
@@ -13,18 +11,18 @@ struct Counter(AtomicU64);
 
 impl Counter {
     async fn answer(&self, session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-        Ok(match (request.method(), request.path()) {
-            (Method::Get, ["counter"]) => (200, "OK", self.0.load(Ordering::Relaxed).to_string()).into_response(),
+        Ok(match (request.method(), request.segments()) {
+            (Method::Get, ["counter"]) => (200, self.0.load(Ordering::Relaxed).to_string()).into(),
             (Method::Post, ["counter"]) => {
                 let body = request.body.read_all(32).await?;
                 let Ok(step) = std::str::from_utf8(&body)?.trim().parse::<u64>() else {
-                    return Ok((400, "Bad Request", "a number, please\n").into_response());
+                    return Ok((400, "a number, please\n").into());
                 };
                 assert_eq!(session.credentials().map(|c| c.uid), Some(own_credentials().uid));
-                (200, "OK", (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into_response()
+                (200, (self.0.fetch_add(step, Ordering::Relaxed) + step).to_string()).into()
             }
-            (_, ["counter"]) => (405, "Method Not Allowed", ()).into_response(),
-            _ => (404, "Not Found", ()).into_response(),
+            (_, ["counter"]) => 405.into(),
+            _ => 404.into(),
         })
     }
 }
@@ -63,13 +61,13 @@ fn a_feed_of_chunks_that_never_ends() {
     let (log, feed) = watch::channel(vec!["one".to_string()]);
     let app = async move |_: &mut Session, request: Request<'_>| {
         let Ok(since) = request.query_value("since").unwrap_or("0").parse::<usize>() else {
-            return (400, "Bad Request", "since: a number\n").into_response();
+            return Response::from((400, "since: a number\n"));
         };
         let documents = Body::unfold((feed.clone(), since), |(mut feed, seq)| async move {
             let document = feed.wait_for(|log| log.len() > seq).await.ok()?[seq].clone();
             Some((Chunk::new(document).with_extension("seq", seq + 1), (feed, seq + 1)))
         });
-        (200, "OK", documents).into_response()
+        (200, documents).into()
     };
     let server = Running::new(Address::IPV6_LOOPBACK, app);
     let mut raw = server.connect();
@@ -86,10 +84,10 @@ fn a_feed_of_chunks_that_never_ends() {
 fn an_app_that_fails_is_answered_for() {
     let shout = async |_: &mut Session, mut request: Request<'_>| -> Result<Response, BoxError> {
         if request.method() != Method::Post {
-            return Ok((405, "Method Not Allowed", ()).into_response());
+            return Ok(405.into());
         }
         let text = request.body.read_all(8).await?;
-        Ok((200, "OK", String::from_utf8(text.to_vec())?.to_uppercase()).into_response())
+        Ok((200, String::from_utf8(text.to_vec())?.to_uppercase()).into())
     };
     let server = Running::new(Address::IPV6_LOOPBACK, shout);
     for (body, answer) in [

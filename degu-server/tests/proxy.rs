@@ -6,9 +6,7 @@ use std::time::Duration;
 use crate::common::{Raw, Running, refusal};
 use degu_client::Client;
 use degu_server::applib::{ProxyApp, Router, set_forwarded_for};
-use degu_server::{
-    Address, Body, BoxError, Chunk, Headers, IntoResponse, Limits, Part, Request, Response, Server, Session,
-};
+use degu_server::{Address, Body, BoxError, Chunk, Headers, Limits, Part, Request, Response, Server, Session};
 
 async fn echo(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     request.body.read_ahead(1024).await?;
@@ -23,7 +21,7 @@ async fn echo(session: &mut Session, mut request: Request<'_>) -> Result<Respons
         }
     }
     headers.set("keep-alive", "timeout=5")?;
-    Ok((200, "Fine", headers, request.body).into_response())
+    Ok((200, "Fine", headers, request.body).into())
 }
 
 fn forwarded(_: &Session, headers: &mut Headers) -> Result<(), BoxError> {
@@ -270,9 +268,9 @@ async fn slow(_: &mut Session, request: Request<'_>) -> Response {
     match request.target() {
         "/head" => {
             tokio::time::sleep(PAUSE).await;
-            "late".into_response()
+            "late".into()
         }
-        "/feed" => Response::new(200, "OK", Body::unfold(0, pausing)),
+        "/feed" => (200, Body::unfold(0, pausing)).into(),
         _ => {
             let (mut left, mut pause) = (2, Box::pin(tokio::time::sleep(PAUSE)));
             let data = move |cx: &mut Context<'_>| {
@@ -282,7 +280,7 @@ async fn slow(_: &mut Session, request: Request<'_>) -> Response {
                 left -= 1;
                 Poll::Ready(Some(Ok::<_, BoxError>(Part::Data("x".into()))))
             };
-            Response::new(200, "OK", Body::from_source(2, Box::pin(data)))
+            Body::from_source(2, Box::pin(data)).into()
         }
     }
 }
@@ -297,7 +295,7 @@ fn deadlines_are_options_of_the_proxy_and_a_feed_has_none() {
     };
     let proxy = || ProxyApp::new(Client::new(&behind.address));
     // That of the client can be shorter, and longer.
-    let hasty = || ProxyApp::new(Client::options().head_timeout(SHORT).body_idle(SHORT).client(&behind.address));
+    let hasty = || ProxyApp::new(Client::options().head_timeout(SHORT).body_timeout(SHORT).client(&behind.address));
     for (proxy, answer) in [
         (proxy(), "200 OK\r\n"),
         (proxy().with_head_timeout(SHORT), "504 Gateway Timeout\r\n"),
@@ -353,7 +351,7 @@ fn x_forwarded_for_is_an_ip_address_and_nothing_from_outside() {
         headers.remove("host");
         headers.remove("connection");
         let fields = headers.iter().map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
-        Ok::<_, BoxError>((200, "OK", fields.collect::<Vec<_>>().join(" ")).into_response())
+        Ok::<_, BoxError>(fields.collect::<Vec<_>>().join(" "))
     };
     let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nForwarded: for=x\r\nX-Forwarded-For: 10.0.0.1\r\n\
                    x_forwarded_for: y\r\nX-Forwarded-Host: z\r\nx-forwarded_port: 1\r\n\r\n";

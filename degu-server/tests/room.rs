@@ -13,7 +13,7 @@ const TCP: Address = Address::IPV6_LOOPBACK;
 const CAP: usize = 8;
 
 async fn app(_: &mut Session, request: Request<'_>) -> &'static str {
-    match request.path() {
+    match request.segments() {
         ["never"] => std::future::pending().await,
         _ => "fine",
     }

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use degu_server::{Address, Body, BoxError, IntoResponse, Request, Response, Server, Session, Tunnel};
+use degu_server::{Address, Body, BoxError, Request, Response, Server, Session, Tunnel};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 
 use crate::common::{Raw, Running};
@@ -32,7 +32,7 @@ async fn echo(_: &mut Session, tunnel: Tunnel<'_>) -> Result<(), BoxError> {
 
 /// Handlers by the path of their request.
 async fn app(_: &mut Session, request: Request<'_>) -> Response {
-    let (kind, path) = ([("x-kind", "raw")], request.path());
+    let (kind, path) = ([("x-kind", "raw")], request.segments());
     match (request.upgrade("tcp"), path) {
         (Some(offer), ["attach"]) => offer.accept(kind, echo),
         (Some(offer), ["fail"]) => offer.accept(kind, async |_: &mut Session, mut tunnel: Tunnel<'_>| {
@@ -50,8 +50,8 @@ async fn app(_: &mut Session, request: Request<'_>) -> Response {
             Ok(())
         }),
         (Some(offer), ["bad"]) => offer.accept([("content-length", "5")], echo),
-        (_, ["hello"]) => "hello".into_response(),
-        _ => (426, "Upgrade Required", [("upgrade", "tcp")], ()).into_response(),
+        (_, ["hello"]) => "hello".into(),
+        _ => (426, [("upgrade", "tcp")], ()).into(),
     }
 }
 
@@ -127,7 +127,8 @@ fn a_switch_that_cannot_be_sent_is_a_failure_of_the_app() {
     let server = Running::new(Address::IPV4_LOOPBACK, app);
     assert!(server.ask(attach("/bad")).starts_with("HTTP/1.1 500 "));
     // The status alone is no switch.
-    let server = Running::new(Address::IPV4_LOOPBACK, async |_: &mut Session, _: Request<'_>| (101, "x", Body::none()));
+    let server =
+        Running::new(Address::IPV4_LOOPBACK, async |_: &mut Session, _: Request<'_>| (101, "x", (), Body::none()));
     assert!(server.ask(ATTACH).starts_with("HTTP/1.1 500 "));
 }
 
@@ -281,7 +282,7 @@ fn a_reader_is_woken_while_a_write_finds_no_room() {
 #[test]
 fn a_tunnel_in_pieces_loses_nothing() {
     let server = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| {
-        let Some(offer) = request.upgrade("sum") else { return 404_u16.to_string().into_response() };
+        let Some(offer) = request.upgrade("sum") else { return 404.into() };
         offer.accept((), async |_: &mut Session, mut tunnel: Tunnel<'_>| {
             let mut sum = 0_u64;
             let mut pieces = [0; 7];
@@ -312,7 +313,7 @@ fn a_server_that_half_closes_first_still_reads() {
         let (heard, hears) = channel();
         let heard = std::sync::Mutex::new(heard);
         let server = Running::new(address, async move |_: &mut Session, request: Request<'_>| {
-            let Some(offer) = request.upgrade("tcp") else { return "no offer".into_response() };
+            let Some(offer) = request.upgrade("tcp") else { return "no offer".into() };
             let heard = heard.lock().unwrap().clone();
             offer.accept((), async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
                 tunnel.write_all(b"bye").await?;

@@ -328,7 +328,7 @@ impl<V: fmt::Display> TryFrom<&[(&str, V)]> for Headers {
     fn try_from(fields: &[(&str, V)]) -> Result<Self, FieldError> {
         let mut headers = Self::new();
         for (name, value) in fields {
-            headers.append(name, value).map_err(|rule| FieldError { name: (*name).into(), rule })?;
+            headers.append(name, value).map_err(|rule| FieldError::new(name, rule))?;
         }
         Ok(headers)
     }
@@ -349,6 +349,11 @@ pub struct FieldError {
 }
 
 impl FieldError {
+    /// Returns the error of a field of this name, which breaks `rule`.
+    pub fn new(name: &str, rule: LocalError) -> Self {
+        Self { name: name.into(), rule }
+    }
+
     /// Returns the name of the field, which may be what is wrong.
     pub fn name(&self) -> &str {
         &self.name

@@ -31,7 +31,7 @@ fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn Bl
         }
     };
     // The shortest deadline bounds each read.
-    let timeout = [base.settings.head, base.settings.body_idle].into_iter().flatten().min();
+    let timeout = [base.settings.head, base.settings.body_timeout].into_iter().flatten().min();
     let socket = Socket::new(socket, timeout)?;
     #[cfg(feature = "tls")]
     if let Some(handshake) = handshake {

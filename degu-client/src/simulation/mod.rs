@@ -57,7 +57,7 @@ fn simulate(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Result<u64, Stri
 
 async fn run(plan: Arc<Plan>, dice: Dice) -> Result<u64, String> {
     let second = Some(Duration::from_secs(5));
-    let options = Client::options().head_timeout(second).body_idle(second);
+    let options = Client::options().head_timeout(second).body_timeout(second);
     // A seed is a run only where no clock but the simulation's is read.
     let client = options.spin(Spin::Off).client(Address::IPV6_LOOPBACK);
     let world = World::new(plan.clone(), dice);

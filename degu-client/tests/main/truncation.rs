@@ -142,7 +142,7 @@ proptest! {
 
     #[test]
     fn a_cut_response_is_an_error((text, body) in response(), step in prop_oneof![1..8_usize, Just(usize::MAX)]) {
-        let client = Client::options().head_timeout(None).body_idle(None).client(Address::IPV6_LOOPBACK);
+        let client = Client::options().head_timeout(None).body_timeout(None).client(Address::IPV6_LOOPBACK);
         let plain = blocking::Client::from(client.clone());
         for way in 0..WAYS {
             let expected = if way < 3 { body.clone() } else { Vec::new() };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use degu_client::{Client, Fault, blocking};
 use degu_misc::TempPki;
-use degu_server::{Address, Body, BoxError, Chunk, Handle, IntoResponse, Request, Response, Session};
+use degu_server::{Address, Body, BoxError, Chunk, Handle, Request, Response, Session};
 
 use super::kit::{Bare, CLIENT, End, PATIENCE, REQUEST, SECOND, Version, both, client, one_thread, run, serve, who};
 
@@ -77,18 +77,18 @@ fn an_end_behind_a_part_of_a_head_is_noticed_at_once() {
 }
 
 async fn app(session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-    Ok(match request.path() {
+    Ok(match request.segments() {
         ["panic"] => panic!("as asked"),
         ["never"] => std::future::pending().await,
-        ["body"] => request.body.read_all(1000).await?.into_response(),
+        ["body"] => request.body.read_all(1000).await?.into(),
         ["broken"] => {
             let body = Body::unfold(true, async |first| {
                 assert!(first, "it breaks, as asked");
                 Some((Chunk::new("some of it"), false))
             });
-            (200, "OK", body).into_response()
+            (200, body).into()
         }
-        _ => who(session, request).await.into_response(),
+        _ => who(session, request).await.into(),
     })
 }
 
@@ -120,8 +120,8 @@ fn says_close_notify(pki: &TempPki, version: Version) {
         ("a fault", options(), "BAD\r\n\r\n".to_owned(), close, None),
         ("a panic", options(), get("/panic", ""), close, None),
         ("refused by on_connect", options().on_connect(async |_: &mut Session| false), String::new(), "", None),
-        ("idle for too long", options().idle(SECOND), get("/", ""), SAID, None),
-        ("a head that does not end", options().head_deadline(SECOND), "GET".to_owned(), close, None),
+        ("idle for too long", options().idle_timeout(SECOND), get("/", ""), SAID, None),
+        ("a head that does not end", options().head_timeout(SECOND), "GET".to_owned(), close, None),
         ("a shutdown", options(), get("/", ""), SAID, Some(nothing)),
         ("an abort", options(), get("/", ""), SAID, Some(abort)),
     ] {
@@ -406,7 +406,7 @@ fn a_request_that_has_come_is_answered_during_a_shutdown() {
     for version in Version::BOTH {
         let (enter, leave) = (entered.clone(), left.clone());
         let app = async move |session: &mut Session, request: Request<'_>| {
-            if request.path() == ["block"] {
+            if request.segments() == ["block"] {
                 // So that the server's only thread learns of what follows all at once.
                 enter.wait();
                 leave.wait();
@@ -433,7 +433,7 @@ fn a_request_that_has_come_is_answered_during_a_shutdown() {
 #[test]
 fn an_early_answer_is_read_by_a_client_that_sends_all_first() {
     async fn limited(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-        Ok(request.body.read_all(64 * 1024).await?.into_response())
+        Ok(request.body.read_all(64 * 1024).await?.into())
     }
     let pki = TempPki::new();
     let server = serve(one_thread(), &pki.server_tls(), limited);

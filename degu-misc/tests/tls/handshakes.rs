@@ -27,7 +27,7 @@ fn halfway(address: &Address, hello: &[u8]) -> TcpStream {
 #[test]
 fn a_handshake_has_a_deadline() {
     let pki = TempPki::new();
-    let server = serve(one_thread().handshake_deadline(DEADLINE), &pki.server_tls(), who);
+    let server = serve(one_thread().handshake_timeout(DEADLINE), &pki.server_tls(), who);
     let [silent, started] = [(); 2].map(|()| socket(server.address()));
     let stuck = halfway(server.address(), &hello(&pki.client_tls()));
     // A record that is announced with 16 KiB, and comes an octet at a time.
@@ -54,7 +54,7 @@ fn a_handshake_has_a_deadline() {
 fn the_wait_for_a_turn_is_a_part_of_it() {
     let pki = TempPki::new();
     let hello = hello(&pki.client_tls());
-    let server = serve(one_thread().max_handshakes(1).handshake_deadline(DEADLINE), &pki.server_tls(), who);
+    let server = serve(one_thread().max_handshakes(1).handshake_timeout(DEADLINE), &pki.server_tls(), who);
     let mut first = socket(server.address());
     let second = halfway(server.address(), &hello);
     // The other one has the only turn, and until this one's time is over, since it came later.
@@ -68,7 +68,7 @@ fn the_wait_for_a_turn_is_a_part_of_it() {
 fn there_is_a_cap_for_the_whole_server() {
     let pki = TempPki::new();
     let hello = hello(&pki.client_tls());
-    let options = Server::options().workers(2).max_handshakes(1).handshake_deadline(None);
+    let options = Server::options().workers(2).max_handshakes(1).handshake_timeout(None);
     let server = serve(options, &pki.server_tls(), who);
     // Who says nothing takes no turn.
     let _silent = [(); 9].map(|()| socket(server.address()));
@@ -102,7 +102,7 @@ fn a_server_that_stops_waits_for_no_handshake() {
     let pki = TempPki::new();
     let hello = hello(&pki.client_tls());
     for _ in 0..20 {
-        let options = one_thread().handshake_deadline(None).shutdown_grace(Duration::from_secs(3600));
+        let options = one_thread().handshake_timeout(None).shutdown_grace(Duration::from_secs(3600));
         let server = serve(options, &pki.server_tls(), who);
         let silent = socket(server.address());
         let halfway = halfway(server.address(), &hello);

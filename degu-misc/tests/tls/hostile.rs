@@ -208,7 +208,7 @@ const CLOSE_NOTIFY: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
 fn close_notify_in_a_handshake_makes_nobody_spin() {
     // RUSTSEC-2024-0336 was a loop without an end, while the socket stays open. Nobody can have proved who said it.
     let pki = TempPki::new();
-    let server = serve(one_thread().handshake_deadline(DEADLINE), &pki.server_tls(), who);
+    let server = serve(one_thread().handshake_timeout(DEADLINE), &pki.server_tls(), who);
     let mut sockets = Vec::new();
     for version in Version::BOTH {
         let hello = hello(&version.client_tls(&pki));
@@ -300,7 +300,7 @@ fn a_response_that_nobody_takes() {
 fn a_record_that_drips_has_the_time_of_an_idle_connection() {
     let pki = TempPki::new();
     // Longer than it takes until a connection gives up what it holds, and sleeps: every octet wakes it.
-    let server = serve(one_thread().idle(DEADLINE), &pki.server_tls(), who);
+    let server = serve(one_thread().idle_timeout(DEADLINE), &pki.server_tls(), who);
     let mut bare = Bare::connect(server.address(), &pki.client_tls());
     bare.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     // A record of 16 KiB.
@@ -320,7 +320,7 @@ fn a_record_that_drips_has_the_time_of_an_idle_connection() {
 #[test]
 fn connects_that_are_given_up_give_their_turn_back() {
     let pki = TempPki::new();
-    let options = one_thread().max_handshakes(1).handshake_deadline(None);
+    let options = one_thread().max_handshakes(1).handshake_timeout(None);
     let server = serve(options, &pki.server_tls(), who);
     let client = client(server.address(), &pki.client_tls());
     run(async {

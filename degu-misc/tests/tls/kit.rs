@@ -27,8 +27,8 @@ pub(crate) fn ca(peer: Option<&PeerIdentity>) -> &str {
 
 /// The app of most tests: says who asks.
 pub(crate) async fn who(session: &mut Session, _: Request<'_>) -> String {
-    let name = session.peer().and_then(|peer| peer.dns_names().next());
-    format!("{} of {}", name.unwrap_or("nameless"), ca(session.peer()))
+    let name = session.identity().and_then(|peer| peer.dns_names().next());
+    format!("{} of {}", name.unwrap_or("nameless"), ca(session.identity()))
 }
 
 /// What it says of the client of a [`TempPki`].

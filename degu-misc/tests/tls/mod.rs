@@ -12,7 +12,7 @@ mod tunnels;
 
 use degu_client::{Client, Error, ErrorKind, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};
-use degu_server::{Address, App, BoxError, IntoResponse, Request, Response, Server, Session};
+use degu_server::{Address, App, BoxError, Request, Response, Server, Session};
 use degu_tls::ClientTls;
 use degu_tls::error::Kind;
 use kit::{CLIENT, both, ca, client, one_thread, run, serve, until, who};
@@ -28,13 +28,13 @@ fn both_sides_know_each_other() -> Result<(), BoxError> {
     for address in addresses(&pki) {
         let server = TempSSLServer::new(&pki, address, who);
         let mut connection = server.client().connect()?;
-        assert_eq!(ca(connection.peer()), "server-ca");
+        assert_eq!(ca(connection.identity()), "server-ca");
         for _ in 0..3 {
             assert_eq!(connection.get("/")?.body.read_all(100)?, CLIENT);
         }
         run(async {
             let mut connection = server.async_client().connect().await?;
-            assert_eq!(ca(connection.peer()), "server-ca");
+            assert_eq!(ca(connection.identity()), "server-ca");
             for _ in 0..3 {
                 assert_eq!(connection.get("/").await?.body.read_all(100).await?, CLIENT);
             }
@@ -49,11 +49,11 @@ struct Only(&'static str);
 
 impl App for Only {
     async fn on_connect(&self, session: &mut Session) -> bool {
-        ca(session.peer()) == self.0
+        ca(session.identity()) == self.0
     }
 
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
-        who(session, request).await.into_response()
+        who(session, request).await.into()
     }
 }
 
@@ -65,7 +65,7 @@ fn an_app_and_its_options_know_the_peer_before_the_first_request() {
     let clients = clients.with_crl_file(pki.folder().join("other-ca.crl")).unwrap();
     let tls = degu_tls::ServerTls::builder(identity).require_clients(clients).build().unwrap();
     let by_app = serve(one_thread(), &tls, Only("client-ca"));
-    let options = one_thread().on_connect(async |session: &mut Session| ca(session.peer()) == "client-ca");
+    let options = one_thread().on_connect(async |session: &mut Session| ca(session.identity()) == "client-ca");
     let by_options = serve(options, &tls, who);
     for server in [by_app, by_options] {
         for answer in both(&client(server.address(), &pki.client_tls())) {

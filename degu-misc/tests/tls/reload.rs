@@ -65,7 +65,7 @@ fn of_a_server() -> Result<(), BoxError> {
     let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, who);
     let serial = || -> Result<Option<Vec<u8>>, Error> {
         let client = server.client();
-        Ok(client.connect()?.peer().map(|peer| peer.serial().to_vec()))
+        Ok(client.connect()?.identity().map(|peer| peer.serial().to_vec()))
     };
     let mut serials = vec![serial()?];
     let change = || -> Result<(), BoxError> {
@@ -93,7 +93,7 @@ fn of_a_server() -> Result<(), BoxError> {
 
 /// Says which certificate the client showed.
 async fn serial(session: &mut Session, _: Request<'_>) -> String {
-    format!("{:?}", session.peer().map(degu_tls::PeerIdentity::serial))
+    format!("{:?}", session.identity().map(degu_tls::PeerIdentity::serial))
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use degu_client::Client;
 use degu_misc::{Leaf, TempPki, TempSSLServer};
-use degu_server::{Address, IntoResponse, Listener, Method, Request, Response, Server, Session, Tunnel};
+use degu_server::{Address, Listener, Method, Request, Response, Server, Session, Tunnel};
 use degu_tls::error::Kind;
 use degu_tls::rustls::HandshakeKind;
 use degu_tls::rustls::pki_types::UnixTime;
@@ -202,9 +202,7 @@ fn a_tunnel_ends_when_its_client_is_revoked() {
             std::future::pending::<()>().await;
             Ok(())
         };
-        request
-            .upgrade("raw")
-            .map_or_else(|| "no tunnel".into_response(), |offer| offer.accept([("x-kind", "raw")], wait))
+        request.upgrade("raw").map_or_else(|| "no tunnel".into(), |offer| offer.accept([("x-kind", "raw")], wait))
     }
     let pki = TempPki::new();
     let server = TempSSLServer::new(&pki, Address::IPV6_LOOPBACK, app);

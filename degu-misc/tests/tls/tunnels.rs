@@ -179,7 +179,8 @@ fn a_slow_reader_gets_all_of_a_tunnel_whose_handler_has_returned() {
     let pki = TempPki::new();
     let (stuck, is_stuck) = channel();
     let app = async move |_: &mut Session, request: Request<'_>| {
-        let (stuck, is_clock, offer) = (stuck.clone(), request.path() == ["clock"], request.upgrade("tcp").unwrap());
+        let (stuck, is_clock, offer) =
+            (stuck.clone(), request.segments() == ["clock"], request.upgrade("tcp").unwrap());
         offer.accept((), async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
             if is_clock {
                 tunnel.read_u8().await?;

@@ -2,7 +2,7 @@
 
 use degu_wire::Method;
 
-use crate::{App, IntoResponse, Request, Response, Session};
+use crate::{App, Request, Response, Session};
 
 /// Lets requests with some methods through to an app, and answers the others with 405 and what is allowed (RFC 9110
 /// §15.5.6).
@@ -41,6 +41,6 @@ impl<A: App> App for AllowedMethods<A> {
         if self.methods.contains(&request.method()) {
             return self.app.handle(session, request).await;
         }
-        (405, "Method Not Allowed", [("allow", &self.allow)], ()).into_response()
+        (405, [("allow", &self.allow)], ()).into()
     }
 }

@@ -82,10 +82,10 @@ pub struct ProxyApp {
 }
 
 /// The response to a request that is over 65,535 bytes with what a proxy adds to it.
-const TOO_LARGE: (u16, &str) = (431, "Request Header Fields Too Large");
+const TOO_LARGE: u16 = 431;
 
 /// The response in place of one that cannot be passed on.
-const BAD_GATEWAY: (u16, &str) = (502, "Bad Gateway");
+const BAD_GATEWAY: u16 = 502;
 
 /// The connections that a session keeps, each with the proxy that it belongs to.
 #[derive(Clone, Default)]
@@ -181,7 +181,7 @@ impl ProxyApp {
     /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s).
     #[must_use]
     pub fn with_body_timeout(self, limit: Option<Duration>) -> Self {
-        self.with_client_options(|options| options.body_idle(limit))
+        self.with_client_options(|options| options.body_timeout(limit))
     }
 
     fn with_client_options(mut self, change: impl FnOnce(degu_client::Options) -> degu_client::Options) -> Self {
@@ -234,7 +234,7 @@ impl ProxyApp {
         };
         if response.body.remaining().is_none() {
             // It may be a feed, which ends with its reader.
-            response.body.set_body_idle(None);
+            response.body.set_body_timeout(None);
         }
         let (id, status, reason) = (self.id, response.status, response.reason);
         // Some servers write a length into a 204, which must have none (RFC 9110 §8.6).
@@ -243,9 +243,7 @@ impl ProxyApp {
             Err(error) => return Ok(self.bad_response(error)),
         };
         let body = response.body.into_body(move |connection| kept.put(id, connection));
-        let mut response = Response::new(status, reason, body);
-        response.headers = headers;
-        Ok(response)
+        Ok((status, reason, headers, body).into())
     }
 
     /// Sends the request over the connection that was kept, if its body can be sent again should that have been closed.
@@ -283,30 +281,28 @@ impl ProxyApp {
     /// Returns the answer in place of a response that cannot be passed on.
     fn bad_response(&self, error: LocalError) -> Response {
         tracing::warn!(behind = %self.client.address(), %error, "cannot forward the response");
-        (BAD_GATEWAY.0, BAD_GATEWAY.1, ()).into_response()
+        BAD_GATEWAY.into()
     }
 
     /// Returns the answer to a request that could not be forwarded, because the server behind or the client's body failed.
     fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
-        let (status, reason) = match error.kind() {
+        let status = match error.kind() {
             // The body of the client's request could not be read: that is the client's fault, and answered as such.
             ErrorKind::Body(_) => return Err(error.into()),
-            ErrorKind::Timeout(_) => (504, "Gateway Timeout"),
+            ErrorKind::Timeout(_) => 504,
             // It came in a shorter form, and was not sent to the server behind.
             ErrorKind::Local(LocalError::HeadTooLarge) => TOO_LARGE,
             _ => BAD_GATEWAY,
         };
         tracing::warn!(behind = %self.client.address(), %error, "cannot forward the request");
-        Ok((status, reason, ()).into_response())
+        Ok(status.into())
     }
 }
 
 impl App for ProxyApp {
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
         match self.pass(session, request).await {
-            Err(error) if matches!(error.downcast_ref(), Some(LocalError::HeadTooLarge)) => {
-                (TOO_LARGE.0, TOO_LARGE.1, ()).into_response()
-            }
+            Err(error) if matches!(error.downcast_ref(), Some(LocalError::HeadTooLarge)) => TOO_LARGE.into(),
             passed => passed.into_response(),
         }
     }
@@ -365,7 +361,7 @@ fn uri_behind(request: &Request<'_>) -> String {
         return "*".into();
     }
     let mut uri = String::with_capacity(request.target().len());
-    for component in request.path() {
+    for component in request.segments() {
         uri.push('/');
         uri.push_str(component);
     }

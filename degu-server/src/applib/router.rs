@@ -1,8 +1,8 @@
-//! Routing by the components of a path.
+//! Routing by the segments of a path.
 
 use std::fmt;
 
-use crate::{App, BoxedApp, IntoResponse, Request, Response, Session};
+use crate::{App, BoxedApp, Request, Response, Session};
 
 /// Passes a request on to the app that stands for the next component of its path, which is shifted to the mount: the app
 /// sees the rest of the path, wherever it is mounted. Routers nest.
@@ -19,7 +19,7 @@ use crate::{App, BoxedApp, IntoResponse, Request, Response, Session};
 ///     "the index"
 /// }
 /// async fn notes(_: &mut Session, request: Request<'_>) -> String {
-///     format!("{:?} under {:?}", request.path(), request.mount())
+///     format!("{:?} under {:?}", request.segments(), request.mount())
 /// }
 ///
 /// let api = Router::new().mount("notes", notes);
@@ -67,7 +67,7 @@ impl Router {
 
 impl App for Router {
     async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
-        let app = match request.path().first() {
+        let app = match request.segments().first() {
             None => self.index.as_ref(),
             Some(component) => {
                 let found = self.mounted.iter().find(|(mounted, _)| **mounted == **component).map(|(_, app)| app);
@@ -79,7 +79,7 @@ impl App for Router {
         };
         match app.or(self.otherwise.as_ref()) {
             Some(app) => app.handle(session, request).await,
-            None => (404, "Not Found", ()).into_response(),
+            None => 404.into(),
         }
     }
 }

@@ -13,10 +13,10 @@ use crate::{App, Request, Response, Session};
 /// rule: the peer gets 500.
 ///
 /// ```
-/// use degu_server::{IntoResponse, Request, Response, Session, applib::Validator};
+/// use degu_server::{Request, Response, Session, applib::Validator};
 ///
 /// async fn forgetful(_: &mut Session, _: Request<'_>) -> Response {
-///     (206, "Partial Content", "which part?").into_response()
+///     (206, "which part?").into()
 /// }
 /// let app = Validator::new(forgetful);
 /// # fn is_an_app(_: impl degu_server::App) {}
@@ -123,30 +123,24 @@ impl fmt::Debug for Violation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::IntoResponse;
 
     #[test]
     fn what_statuses_owe() {
         let range = ("content-range", "bytes 0-3/10");
         for (method, part, response, expected) in [
-            (Method::Get, true, (206, "", [range], "text").into_response(), Ok(())),
-            (Method::Get, true, (206, "", "text").into_response(), Err(Violation::ContentRange)),
-            (Method::Get, true, (206, "", [("content-range", "x")], "").into_response(), Err(Violation::ContentRange)),
-            (Method::Get, false, (206, "", [range], "text").into_response(), Err(Violation::UnaskedPart)),
-            (Method::Put, true, (206, "", [range], "text").into_response(), Err(Violation::UnaskedPart)),
-            (Method::Get, false, (405, "", ()).into_response(), Err(Violation::Allow)),
-            (Method::Get, false, (405, "", [("allow", "PUT")], ()).into_response(), Ok(())),
-            (Method::Get, false, (401, "", ()).into_response(), Err(Violation::Challenge)),
-            (Method::Get, false, (302, "", ()).into_response(), Err(Violation::Location)),
-            (Method::Get, false, (304, "", ()).into_response(), Ok(())),
-            (Method::Head, false, (200, "", [("content-length", "4")], ()).into_response(), Ok(())),
-            (
-                Method::Head,
-                false,
-                (200, "", [("content-length", "5")], "text").into_response(),
-                Err(Violation::HeadLength),
-            ),
-            (Method::Get, false, (200, "", "text").into_response(), Ok(())),
+            (Method::Get, true, (206, [range], "text").into(), Ok(())),
+            (Method::Get, true, (206, "text").into(), Err(Violation::ContentRange)),
+            (Method::Get, true, (206, [("content-range", "x")], "").into(), Err(Violation::ContentRange)),
+            (Method::Get, false, (206, [range], "text").into(), Err(Violation::UnaskedPart)),
+            (Method::Put, true, (206, [range], "text").into(), Err(Violation::UnaskedPart)),
+            (Method::Get, false, 405.into(), Err(Violation::Allow)),
+            (Method::Get, false, (405, [("allow", "PUT")], ()).into(), Ok(())),
+            (Method::Get, false, 401.into(), Err(Violation::Challenge)),
+            (Method::Get, false, 302.into(), Err(Violation::Location)),
+            (Method::Get, false, 304.into(), Ok(())),
+            (Method::Head, false, (200, [("content-length", "4")], ()).into(), Ok(())),
+            (Method::Head, false, (200, [("content-length", "5")], "text").into(), Err(Violation::HeadLength)),
+            (Method::Get, false, "text".into(), Ok(())),
         ] {
             assert_eq!(check(method, part, &response), expected, "{response:?}");
         }

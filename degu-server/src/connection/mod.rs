@@ -43,7 +43,7 @@ pub(crate) use deadline::LINGER_IN_ALL;
 pub(crate) use deadline::Wait;
 
 use crate::body_channel::{BodyError, Supplier};
-use crate::request::{Components, split_path};
+use crate::request::{Segments, split_path};
 #[cfg(feature = "tls")]
 use crate::revocation::Vetted;
 use crate::stream::Transport;
@@ -231,7 +231,7 @@ impl<T: Transport, A: App> Connection<T, A> {
 
         let (body, supplier) = wire.incoming(head.framing());
         let mut response = {
-            let mut path = Components::new();
+            let mut path = Segments::new();
             split_path(head.path(), &mut path);
             let handler = pin!(caught(|| app.handle(session, Request::new(head, &path, body)))?);
             wire.drive(supplier.as_ref(), handler).await?
@@ -380,7 +380,6 @@ fn fault_of(error: &BoxError) -> Option<RemoteError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::IntoResponse;
     use crate::alarm::Alarm;
     use crate::stream::{Socket, Stream};
 
@@ -390,7 +389,7 @@ mod tests {
         async fn app(_: &mut Session, _: Request<'_>) -> Response {
             let large = [0_u8; 4096];
             std::future::pending::<()>().await;
-            large.to_vec().into_response()
+            large.to_vec().into()
         }
         fn size_of_task<A: App>(_: A) -> usize {
             fn size<D, F: Future>(_: impl Fn(D) -> F) -> usize {

@@ -33,7 +33,7 @@ mod fields;
 
 use std::fmt;
 
-use degu_wire::{BoxError, LocalBody, Source, reason_phrase};
+use degu_wire::{BoxError, LocalBody, Source};
 /// The crate whose types these are.
 pub use http as http_types;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING};
@@ -103,12 +103,7 @@ where
             parts.headers.remove(CONNECTION);
         }
         match headers_from_http(&parts.headers) {
-            Ok(headers) => {
-                let status = parts.status.as_u16();
-                let mut response = Response::new(status, reason_phrase(status), body);
-                response.headers = headers;
-                response
-            }
+            Ok(headers) => (parts.status.as_u16(), headers, body).into(),
             Err(error) => Response::failed(error),
         }
     }

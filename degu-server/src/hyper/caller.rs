@@ -73,7 +73,7 @@ impl Caller {
     /// Returns the identity that the peer proved by its certificate, and the CA that vouched for it; `None` without
     /// TLS, and if the policy allows clients without a certificate.
     #[cfg(feature = "tls")]
-    pub fn peer(&self) -> Option<&degu_tls::PeerIdentity> {
+    pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.origin.peer.as_deref()
     }
 

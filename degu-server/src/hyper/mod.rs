@@ -36,17 +36,17 @@
 //!
 //! | deadline | of | what becomes of the connection |
 //! | --- | --- | --- |
-//! | [`handshake_deadline`](Options::handshake_deadline) | the handshake, with the wait for its turn | closed |
-//! | [`idle`](Options::idle) | the wait for a request | closed |
-//! | [`head_deadline`](Options::head_deadline) | a whole head, from its first byte | 408 |
+//! | [`handshake_timeout`](Options::handshake_timeout) | the handshake, with the wait for its turn | closed |
+//! | [`idle_timeout`](Options::idle_timeout) | the wait for a request | closed |
+//! | [`head_timeout`](Options::head_timeout) | a whole head, from its first byte | 408 |
 //! | [`progress`](Options::progress) | a body that the service polls | 408; cut, if the response has begun |
 //! | [`progress`](Options::progress) | a response, while the peer does not take it | cut |
-//! | [`handler_deadline`](Options::handler_deadline) | the service, until its response begins | 503, and the future is dropped |
+//! | [`handler_timeout`](Options::handler_timeout) | the service, until its response begins | 503, and the future is dropped |
 //! | [`half_close_timeout`](Options::half_close_timeout) | an exchange whose peer has ended its side | cut |
 //! | [`shutdown_grace`](Options::shutdown_grace) | all of a shutdown, connections after an upgrade included | cut |
 //!
 //! Bytes that hyper reads together with the request before them belong to that one: a head that begins there, after a
-//! pipelined request, is held to `idle` and not to `head_deadline`, and a shutdown does not wait for it.
+//! pipelined request, is held to `idle_timeout` and not to `head_timeout`, and a shutdown does not wait for it.
 //!
 //! A service that fails or panics gets a 500 written in its place, and a body that does is cut. Either loses its connection
 //! and no other. A peer that closes a Unix socket or resets a TCP connection cancels its handler at once, or within a second

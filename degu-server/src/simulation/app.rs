@@ -90,10 +90,8 @@ impl App for Simulated {
             shared.gates.pause().await;
         }
         let mut dice = Dice::new(exchange.seed ^ 1);
-        let response = answer(shared, exchange, body, &mut dice).await.into_response();
-        let response = response.with_header("x-number", number).expect("it is a field");
-        let close = exchange.server_closes.then_some(("connection", "close"));
-        close.into_iter().fold(response, |response, (name, value)| response.with_header(name, value).expect("a field"))
+        let response = answer(shared, exchange, body, &mut dice).await.into_response().header("x-number", number);
+        if exchange.server_closes { response.header("connection", "close") } else { response }
     }
 }
 
@@ -110,7 +108,7 @@ async fn answer(
         Answer::Echo(ahead) => {
             let Some(mut body) = body else { return Err("there is nothing to echo".into()) };
             body.read_ahead(*ahead).await?;
-            return Ok((200, "OK", LocalBody::from(body)).into_response());
+            return Ok((200, LocalBody::from(body)).into());
         }
         Answer::Error => return Err("this app fails".into()),
         Answer::Panic => std::panic::resume_unwind(Box::new("this app panics")),
@@ -123,7 +121,7 @@ async fn answer(
         Kind::Length => LocalBody::from_source(message.length(), source()),
         Kind::Chunked => LocalBody::from_chunks(source()),
     };
-    Ok((status, "Simulated", body).into_response())
+    Ok((status, "Simulated", (), body).into())
 }
 
 /// Reads the body as the plan says, and gives it back if it is still wanted.

@@ -157,7 +157,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let shared = Arc::new(shared);
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     let reply = if shared.plan.silent { ErrorReply::Silent } else { ErrorReply::Minimal };
-    let options = Server::options().workers(1).error_reply(reply).head_deadline(seconds(2)).idle(seconds(3));
+    let options = Server::options().workers(1).error_reply(reply).head_timeout(seconds(2)).idle_timeout(seconds(3));
     // Two looks, whatever the clock says.
     let spin = if shared.plan.looks { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
     let options = Arc::new(options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin));

@@ -28,18 +28,18 @@ use crate::exchanges::large;
 const READ_FIRST: usize = 4 << 20;
 
 async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BoxError> {
-    Ok(match (request.method(), request.path()) {
-        (_, []) => (200, "OK", "").into_response(),
-        (Method::Get | Method::Head, ["hello"]) => (200, "OK", "hello, world").into_response(),
-        (Method::Get | Method::Head, ["large"]) => (200, "OK", large()).into_response(),
-        (Method::Get, ["chunks"]) => (200, "OK", chunks()).into_response(),
-        (Method::Get, ["health"]) => (200, "OK", "").into_response(),
-        (Method::Get, ["requests"]) => (200, "OK", session.requests().to_string()).into_response(),
+    Ok(match (request.method(), request.segments()) {
+        (_, []) => "".into(),
+        (Method::Get | Method::Head, ["hello"]) => "hello, world".into(),
+        (Method::Get | Method::Head, ["large"]) => (200, large()).into(),
+        (Method::Get, ["chunks"]) => (200, chunks()).into(),
+        (Method::Get, ["health"]) => "".into(),
+        (Method::Get, ["requests"]) => (200, session.requests().to_string()).into(),
         (Method::Post, ["echo"]) => {
             request.body.read_ahead(READ_FIRST).await?;
-            (200, "OK", request.body).into_response()
+            (200, request.body).into()
         }
-        _ => (404, "Not Found", "there is no such thing").into_response(),
+        _ => (404, "there is no such thing").into(),
     })
 }
 

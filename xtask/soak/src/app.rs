@@ -63,8 +63,8 @@ async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) ->
     if session.get::<Alive>().is_none() {
         session.insert(Alive::new(seen));
     }
-    Ok(match (request.method(), request.path()) {
-        (Method::Post, ["echo"]) => (200, "OK", request.body).into_response(),
+    Ok(match (request.method(), request.segments()) {
+        (Method::Post, ["echo"]) => (200, request.body).into(),
         (Method::Post, ["sum"]) => {
             let (mut sum, mut bytes) = (Sum::EMPTY, 0);
             while let Some(data) = request.body.next_data().await? {
@@ -72,21 +72,21 @@ async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) ->
                 bytes += data.len() as u64;
             }
             seen.bytes.fetch_add(bytes, Relaxed);
-            (200, "OK", sum.to_string()).into_response()
+            (200, sum.to_string()).into()
         }
         (Method::Get | Method::Head, ["make", seed, length]) => {
-            (200, "OK", random(seed.parse()?, length.parse()?)).into_response()
+            (200, random(seed.parse()?, length.parse()?)).into()
         }
-        (Method::Get, ["chunks", seed]) => (200, "OK", chunks(seed.parse()?)).into_response(),
-        (Method::Post, ["early"]) => (413, "Content Too Large", ()).into_response(),
+        (Method::Get, ["chunks", seed]) => (200, chunks(seed.parse()?)).into(),
+        (Method::Post, ["early"]) => 413.into(),
         (Method::Get, ["fail"]) => return Err("as asked".into()),
         (Method::Get, ["panic"]) => panic_any(AsAsked),
-        (Method::Get, ["endless"]) => (200, "OK", endless(seen)).into_response(),
-        (Method::Get, ["silent"]) => (200, "OK", silent(seen)).into_response(),
+        (Method::Get, ["endless"]) => (200, endless(seen)).into(),
+        (Method::Get, ["silent"]) => (200, silent(seen)).into(),
         (Method::Get, ["tasks"]) => {
-            (200, "OK", tokio::runtime::Handle::current().metrics().num_alive_tasks().to_string()).into_response()
+            (200, tokio::runtime::Handle::current().metrics().num_alive_tasks().to_string()).into()
         }
-        _ => (404, "Not Found", ()).into_response(),
+        _ => 404.into(),
     })
 }
 

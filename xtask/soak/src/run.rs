@@ -168,7 +168,7 @@ fn options(target: Target, tls: &ClientTls) -> Options {
     let mut options = Client::options().spin(target.spin());
     if target.is_faulty() {
         let limit = Some(Duration::from_secs(3));
-        options = options.connect_timeout(limit).head_timeout(limit).body_idle(limit);
+        options = options.connect_timeout(limit).head_timeout(limit).body_timeout(limit);
     }
     if target.is_secure() { options.tls(tls.clone()).server_name("localhost") } else { options }
 }

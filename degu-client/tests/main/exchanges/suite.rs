@@ -367,7 +367,7 @@ case! {
         let error = wait!(connection.get("/")).unwrap_err();
         assert_eq!(error.timeout(), short.map(Timeout::Head));
         assert!(connection.is_closed());
-        let client = Client::options().body_idle(short).client(&server.address);
+        let client = Client::options().body_timeout(short).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = wait!(wait!(connection.get("/")).unwrap().body.read_all(3)).unwrap_err();
         assert_eq!(error.timeout(), short.map(Timeout::Body));
@@ -424,7 +424,7 @@ case! {
             // Nothing is taken of the body, until the client is done with it.
             accept.next();
         });
-        let client = Client::options().body_idle(Some(Duration::from_secs(10))).client(&server.address);
+        let client = Client::options().body_timeout(Some(Duration::from_secs(10))).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let response = wait!(connection.put("/", vec![0; 16 << 20])).unwrap();
         assert_eq!(response.status, 413);
@@ -443,7 +443,7 @@ case! {
             accept.next();
         });
         let short = Some(Duration::from_millis(20));
-        let client = Client::options().body_idle(short).client(&server.address);
+        let client = Client::options().body_timeout(short).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = match wait!(connection.put("/", octets(64 << 20))) {
             Ok(response) => wait!(response.body.read_all(2)).unwrap_err(),

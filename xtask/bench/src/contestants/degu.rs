@@ -35,11 +35,11 @@ pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
 async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BodyError> {
     if request.method() == Method::Get {
         return Ok(match large(request.target()) {
-            Some((chunked, pieces)) => (200, "OK", pieces_of(chunked, pieces)).into_response(),
-            None => (200, "OK", request.target().to_owned()).into_response(),
+            Some((chunked, pieces)) => (200, pieces_of(chunked, pieces)).into(),
+            None => (200, request.target().to_owned()).into(),
         });
     }
-    Ok((200, "OK", request.body.read_all(LIMIT).await?).into_response())
+    Ok((200, request.body.read_all(LIMIT).await?).into())
 }
 
 /// A large body of pieces that are copied nowhere.

@@ -56,21 +56,21 @@ pub(crate) fn run(address: Address) -> Result {
 }
 
 async fn answer(ends: &Ends, mut request: Request<'_>) -> std::result::Result<Response, BoxError> {
-    Ok(match (request.method(), request.path()) {
-        (Method::Get, ["hello"]) => (200, "OK", "hello").into_response(),
-        (Method::Post, ["echo"]) => (200, "OK", request.body).into_response(),
+    Ok(match (request.method(), request.segments()) {
+        (Method::Get, ["hello"]) => "hello".into(),
+        (Method::Post, ["echo"]) => (200, request.body).into(),
         (Method::Post, ["upload"]) => {
             let mut watch = Watch::new("upload", ends);
             while request.body.next_data().await?.is_some() {
                 watch.moved();
             }
-            (200, "OK", ()).into_response()
+            200.into()
         }
-        (Method::Get, ["download"]) => (200, "OK", download(ends)).into_response(),
+        (Method::Get, ["download"]) => (200, download(ends)).into(),
         (Method::Get, ["last"]) => {
-            (200, "OK", ends.lock().unwrap_or_else(PoisonError::into_inner).clone()).into_response()
+            (200, ends.lock().unwrap_or_else(PoisonError::into_inner).clone()).into()
         }
-        _ => (404, "Not Found", ()).into_response(),
+        _ => 404.into(),
     })
 }
 
