@@ -13,6 +13,7 @@ use crate::incoming::reads;
 use crate::link::Driver;
 use crate::options::{Base, OptionsOf};
 use crate::stream::Foreign;
+use crate::success::success;
 use crate::{Body, Connection, Incoming, Response, Upgrade};
 
 /// A server's address and how to talk to it. No socket is open; copies are cheap and may be used by any thread.
@@ -151,6 +152,17 @@ match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\"
 ```");
 
 reads!(Async, poll_fn, [async], [.await]);
+
+success!(Async, poll_fn, [async], [.await], "```no_run
+# async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
+match connection.get(\"/notes/1\").await?.success().await {
+    Ok(response) => println!(\"{} bytes\", response.body.read_all(64 * 1024).await?.len()),
+    Err(error) if error.status() == Some(404) => println!(\"no note yet\"),
+    Err(error) => return Err(error),
+}
+# Ok(())
+# }
+```");
 
 impl<D: Driver> OptionsOf<D> {
     /// Makes a client with these options, for a server at `address`. Nothing is opened.

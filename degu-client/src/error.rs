@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, fmt, io, time::Duration};
 
-use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, RemoteError};
+use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, RemoteError, reason_phrase};
 
 /// An exchange that failed, or a connection that could not be made.
 ///
@@ -49,6 +49,8 @@ struct Failure {
     address: Option<Address>,
     /// The field that was refused.
     field: Option<Box<str>>,
+    /// The beginning of the body of the response that is the error.
+    text: Option<Box<str>>,
 }
 
 /// The kind of an [`Error`]: what happened, and whose fault it is.
@@ -69,6 +71,8 @@ pub enum ErrorKind {
     /// applied to this address. [`alert`](degu_tls::Error::alert) is what the server said.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
+    /// The response has this status, of 400 or more, which [`success`](crate::ResponseOf::success) makes an error.
+    Status(u16),
     /// A timeout passed.
     Timeout(Timeout),
     /// `on_connect` refused the connection.
@@ -110,13 +114,21 @@ pub enum Timeout {
 impl Error {
     #[cold]
     pub(crate) fn new(kind: impl Into<ErrorKind>, phase: Phase) -> Self {
-        Self(Box::new(Failure { kind: kind.into(), phase, retryable: false, address: None, field: None }))
+        Self(Box::new(Failure { kind: kind.into(), phase, retryable: false, address: None, field: None, text: None }))
     }
 
     pub(crate) fn connecting(kind: impl Into<ErrorKind>, address: &Address) -> Self {
         let mut error = Self::new(kind, Phase::Connecting);
         error.0.retryable = error.0.kind.may_get_better();
         error.0.address = Some(address.clone());
+        error
+    }
+
+    /// Returns the error that a response with this status is, whose body begins with this text.
+    #[cold]
+    pub(crate) fn of_status(status: u16, text: &str) -> Self {
+        let mut error = Self::new(ErrorKind::Status(status), Phase::ReadingBody);
+        error.0.text = Some(text.into());
         error
     }
 
@@ -139,6 +151,17 @@ impl Error {
     /// Returns the address to which a connection could not be made, if that is what happened.
     pub fn address(&self) -> Option<&Address> {
         self.0.address.as_ref()
+    }
+
+    /// Returns the status of the response, if it is what [`success`](crate::ResponseOf::success) made an error.
+    pub const fn status(&self) -> Option<u16> {
+        if let ErrorKind::Status(status) = self.0.kind { Some(status) } else { None }
+    }
+
+    /// Returns the first 4 KiB of the body of a response that [`success`](crate::ResponseOf::success) made an error, with
+    /// U+FFFD in place of what is not UTF-8. It is as the server sent it: escape it before it goes into a log.
+    pub fn text(&self) -> Option<&str> {
+        self.0.text.as_deref()
     }
 
     /// Returns what happened.
@@ -269,6 +292,7 @@ impl fmt::Display for ErrorKind {
             Self::System(error) => write!(f, "the system reports: {error}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => f.write_str(&error.explain()),
+            Self::Status(status) => write!(f, "the server answered {status} {}", reason_phrase(*status)),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Refused => f.write_str("on_connect refused the server"),
             Self::Closed => f.write_str("the connection is closed"),
@@ -279,9 +303,16 @@ impl fmt::Display for ErrorKind {
 /// Writes one line: what happened, by whose fault, and in which phase.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { kind, phase, address, field, .. } = &*self.0;
+        let Failure { kind, phase, address, field, text, .. } = &*self.0;
         match (kind, address, field) {
             (ErrorKind::System(error), Some(address), _) => return write_unreachable(f, error, address),
+            (ErrorKind::Status(_), ..) => {
+                kind.fmt(f)?;
+                // The first line, escaped, and not too much of it: errors go into logs.
+                let line = text.as_deref().and_then(|text| text.trim_start().lines().next()).unwrap_or_default();
+                let line: String = line.chars().take(200).collect();
+                return if line.is_empty() { Ok(()) } else { write!(f, ": {line:?}") };
+            }
             (ErrorKind::Local(rule), _, Some(name)) => {
                 write!(f, "the request cannot be sent: field {name:?}: {rule}")?;
             }
@@ -323,7 +354,7 @@ impl std::error::Error for Error {
             ErrorKind::System(error) => Some(error),
             #[cfg(feature = "tls")]
             ErrorKind::Tls(error) => Some(error),
-            ErrorKind::Timeout(_) | ErrorKind::Refused | ErrorKind::Closed => None,
+            ErrorKind::Status(_) | ErrorKind::Timeout(_) | ErrorKind::Refused | ErrorKind::Closed => None,
         }
     }
 }
@@ -396,7 +427,7 @@ impl From<Error> for io::Error {
             #[cfg(feature = "tls")]
             ErrorKind::Tls(_) => io::ErrorKind::ConnectionRefused,
             ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
-            ErrorKind::Body(_) => io::ErrorKind::Other,
+            ErrorKind::Body(_) | ErrorKind::Status(_) => io::ErrorKind::Other,
             ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
             ErrorKind::Closed => io::ErrorKind::NotConnected,
         };

@@ -80,6 +80,7 @@ mod resolve;
 #[cfg(test)]
 mod simulation;
 mod stream;
+mod success;
 mod timer;
 #[cfg(feature = "tls")]
 mod tls;

@@ -50,6 +50,7 @@ pub use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::reader::ReaderOf;
+use crate::success::success;
 use crate::transport::Scratch;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 use driver::wait;
@@ -145,6 +146,23 @@ match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\"
 );
 
 reads!(Blocking, wait, [], []);
+
+success!(
+    Blocking,
+    wait,
+    [],
+    [],
+    "```no_run
+# fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
+match connection.get(\"/notes/1\")?.success() {
+    Ok(response) => println!(\"{} bytes\", response.body.read_all(64 * 1024)?.len()),
+    Err(error) if error.status() == Some(404) => println!(\"no note yet\"),
+    Err(error) => return Err(error),
+}
+# Ok(())
+# }
+```"
+);
 
 impl BufRead for ReaderOf<'_, Blocking> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {

@@ -1,0 +1,59 @@
+//! Responses whose status is an error, as errors.
+
+use std::task::{Context, Poll, ready};
+
+use crate::error::Error;
+use crate::incoming::{IncomingOf, ResponseOf};
+use crate::link::Driver;
+
+/// An error keeps so many bytes of the body.
+const EXCERPT: usize = 4 * 1024;
+
+impl<B> ResponseOf<B> {
+    /// Reports whether the status is of the class that means success, 200 to 299 (RFC 9110 §15.3).
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+}
+
+impl<D: Driver> ResponseOf<IncomingOf<'_, D>> {
+    /// Reads the beginning of the body into `text`, and returns the error that the status is. What goes wrong with the body
+    /// is less than what the status says: its text then ends there, and the connection is closed.
+    pub(crate) fn poll_error(&mut self, cx: &mut Context<'_>, text: &mut Vec<u8>) -> Poll<Error> {
+        while text.len() < EXCERPT
+            && let Ok(Some(data)) = ready!(self.body.poll_data(cx))
+        {
+            text.extend_from_slice(&data[..data.len().min(EXCERPT - text.len())]);
+        }
+        Poll::Ready(Error::of_status(self.status, &String::from_utf8_lossy(text)))
+    }
+}
+
+/// Writes `success` of the responses of the async client with `async` and `.await`, of the blocking one with nothing in
+/// their place.
+macro_rules! success {
+    ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
+        impl crate::incoming::ResponseOf<crate::incoming::IncomingOf<'_, $driver>> {
+            /// Returns the response, unless its status is 400 or more: then the error that it is, with the status and the
+            /// first 4 KiB of the body as text.
+            ///
+            /// The connection can be used again after that error if the body is not longer than that.
+            ///
+            #[doc = $example]
+            ///
+            /// # Errors
+            ///
+            /// [`ErrorKind::Status`](crate::ErrorKind::Status), whose [`status`](crate::Error::status) and
+            /// [`text`](crate::Error::text) are the server's. It is never [retryable](crate::Error::is_retryable).
+            pub $($async)? fn success(mut self) -> Result<Self, crate::Error> {
+                if self.status < 400 {
+                    return Ok(self);
+                }
+                let mut text = Vec::new();
+                Err($wait(|cx| self.poll_error(cx, &mut text)) $($await)*)
+            }
+        }
+    };
+}
+
+pub(crate) use success;
