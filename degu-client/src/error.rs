@@ -75,6 +75,8 @@ pub enum ErrorKind {
     Status(u16),
     /// A timeout passed.
     Timeout(Timeout),
+    /// The caller interrupted the connection: [`Interrupter::interrupt`](crate::blocking::Interrupter::interrupt).
+    Interrupted,
     /// `on_connect` refused the connection.
     Refused,
     /// The connection is closed: by an earlier error, a body that was dropped unread, or because either side asked for it.
@@ -294,6 +296,7 @@ impl fmt::Display for ErrorKind {
             Self::Tls(error) => f.write_str(&error.explain()),
             Self::Status(status) => write!(f, "the server answered {status} {}", reason_phrase(*status)),
             Self::Timeout(timeout) => timeout.fmt(f),
+            Self::Interrupted => f.write_str("the caller interrupted the connection"),
             Self::Refused => f.write_str("on_connect refused the server"),
             Self::Closed => f.write_str("the connection is closed"),
         }
@@ -354,7 +357,11 @@ impl std::error::Error for Error {
             ErrorKind::System(error) => Some(error),
             #[cfg(feature = "tls")]
             ErrorKind::Tls(error) => Some(error),
-            ErrorKind::Status(_) | ErrorKind::Timeout(_) | ErrorKind::Refused | ErrorKind::Closed => None,
+            ErrorKind::Status(_)
+            | ErrorKind::Timeout(_)
+            | ErrorKind::Interrupted
+            | ErrorKind::Refused
+            | ErrorKind::Closed => None,
         }
     }
 }
@@ -428,6 +435,8 @@ impl From<Error> for io::Error {
             ErrorKind::Tls(_) => io::ErrorKind::ConnectionRefused,
             ErrorKind::Timeout(_) => io::ErrorKind::TimedOut,
             ErrorKind::Body(_) | ErrorKind::Status(_) => io::ErrorKind::Other,
+            // Not `Interrupted`, after which readers read again.
+            ErrorKind::Interrupted => io::ErrorKind::ConnectionAborted,
             ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
             ErrorKind::Closed => io::ErrorKind::NotConnected,
         };

@@ -89,6 +89,9 @@ impl<D: Driver> Line<'_, D> {
                     }
                 }
                 Want::Read => match D::poll_read(self, cx)? {
+                    Poll::Ready(Ok(0)) if self.stream.is_interrupted() => {
+                        return Poll::Ready(Err(self.exchange.error(ErrorKind::Interrupted)));
+                    }
                     Poll::Ready(Ok(octets)) => self.exchange.received(octets),
                     Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                     Poll::Pending => self.exchange.stuck().read = true,
@@ -146,11 +149,14 @@ impl<D: Driver> Link<D> {
         let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
         let begun = self.exchange.begin(idle, method, uri, &headers, content, protocol);
         // Of a request that was refused nothing was written.
-        begun.inspect_err(|error| {
-            if error.local().is_none() {
-                self.close();
-            }
-        })
+        begun.map_err(|error| if error.local().is_none() { self.failed(error) } else { error })
+    }
+
+    /// Closes the connection because of this error. Whatever came of an interruption is not the server's doing.
+    fn failed(&mut self, error: Error) -> Error {
+        let is_interrupted = self.stream.as_deref().is_some_and(D::Stream::is_interrupted);
+        self.close();
+        if is_interrupted { self.exchange.error(ErrorKind::Interrupted) } else { error }
     }
 
     /// Polls for the head of the response.
@@ -186,10 +192,15 @@ impl<D: Driver> Link<D> {
         let polled = Line { stream: &mut **stream, exchange, spinner, driver }.poll(cx, source, step);
         match &polled {
             Poll::Ready(Ok(_)) => self.close_if_over(),
-            Poll::Ready(Err(_)) => self.close(),
+            Poll::Ready(Err(_)) => return polled.map_err(|error| self.failed(error)),
             Poll::Pending => {}
         }
         polled
+    }
+
+    /// Returns the stream, until it is closed.
+    pub(crate) fn stream(&self) -> Option<&D::Stream> {
+        self.stream.as_deref()
     }
 
     /// Returns the rest of the response's body if nothing has to be waited for: a short one comes with its head.

@@ -119,6 +119,10 @@ impl<S: Transport> Transport for Tls<S> {
         true
     }
 
+    fn is_interrupted(&self) -> bool {
+        self.socket.is_interrupted()
+    }
+
     fn peer(&self) -> Option<&Arc<PeerIdentity>> {
         self.secured.peer()
     }

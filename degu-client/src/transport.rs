@@ -63,6 +63,11 @@ pub(crate) trait Transport: Send {
         false
     }
 
+    /// Reports whether the caller has interrupted the connection, so that an end is not the server's.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
+
     /// Returns the identity that the server proved.
     #[cfg(feature = "tls")]
     fn peer(&self) -> Option<&std::sync::Arc<degu_tls::PeerIdentity>> {

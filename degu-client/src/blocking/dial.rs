@@ -1,38 +1,55 @@
 //! Making a blocking connection.
 
 use std::{
-    ffi::OsStr, io, net::SocketAddr, net::TcpStream, net::ToSocketAddrs, os::fd::OwnedFd, os::unix::net::UnixStream,
+    ffi::OsStr,
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    os::fd::OwnedFd,
+    sync::Arc,
+    time::Duration,
 };
 
 use degu_wire::{Address, SocketName};
+use socket2::{Domain, SockRef, Type};
 
+use super::interrupter::Interrupter;
 use super::stream::{BlockingStream, Socket};
 use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
 
+/// The time after which a wait for room in the backlog of a Unix socket, which nothing interrupts, is taken up again.
+const SLICE: Duration = Duration::from_millis(100);
+
 /// Connects, with the handshake that the address needs, and asks `on_connect`.
-pub(super) fn dial(base: &Base) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+pub(super) fn dial(base: &Base, interrupter: &Interrupter) -> Result<(Box<dyn BlockingStream>, Address), Error> {
     let until = Until::new(&base.settings);
     let address = base.address.to_connect();
-    let made = establish(base, &address, until);
+    let made = establish(base, &address, until, interrupter);
+    // Whatever came of the interruption is not the server's doing.
+    let made = made.map_err(|kind| if interrupter.is_interrupted() { ErrorKind::Interrupted } else { kind });
     admit(base, &address, until, made)
 }
 
-fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn BlockingStream>, Address), ErrorKind> {
+fn establish(
+    base: &Base,
+    address: &Address,
+    until: Until,
+    interrupter: &Interrupter,
+) -> Result<(Box<dyn BlockingStream>, Address), ErrorKind> {
     #[cfg(feature = "tls")]
     let handshake = base.settings.handshake(address)?;
-    let (socket, answered): (OwnedFd, _) = match target(address)? {
-        SocketName::Ip(ip) => (tcp(ip, until, 1)?.into(), address.clone()),
-        SocketName::Unix(name) => (unix(&name, until)?.into(), address.clone()),
+    let (socket, answered) = match target(address)? {
+        SocketName::Ip(ip) => (tcp(ip, until, 1, interrupter)?, address.clone()),
+        SocketName::Unix(name) => (unix(&name, until, interrupter)?, address.clone()),
         SocketName::Dns { host, port } => {
-            let (stream, ip) = first(&interleave((host, port).to_socket_addrs()?), until)?;
-            (stream.into(), ip.into())
+            let (socket, ip) = first(&interleave((host, port).to_socket_addrs()?), until, interrupter)?;
+            (socket, ip.into())
         }
     };
     // The shortest deadline bounds each read.
     let timeout = [base.settings.head, base.settings.body_timeout].into_iter().flatten().min();
-    let socket = Socket::new(socket, timeout)?;
+    let socket = Socket::new(socket, interrupter.clone(), timeout)?;
     #[cfg(feature = "tls")]
     if let Some(handshake) = handshake {
         return Ok((Box::new(super::secure::secure(socket, handshake, until)?), answered));
@@ -41,45 +58,48 @@ fn establish(base: &Base, address: &Address, until: Until) -> Result<(Box<dyn Bl
 }
 
 /// Connects to an IP address. `share` says for how many attempts the time that is left must do.
-fn tcp(address: SocketAddr, until: Until, share: u32) -> Result<TcpStream, ErrorKind> {
-    let connected = match until.left()? {
-        Some(left) => TcpStream::connect_timeout(&address, (left / share).max(std::time::Duration::from_millis(1))),
-        None => TcpStream::connect(address),
-    };
-    let stream = connected.map_err(|error| late(error, until))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+fn tcp(address: SocketAddr, until: Until, share: u32, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_tcp_nodelay(true)?;
+    let socket = interrupter.attach(socket)?;
+    // Without a limit of ours the system has its own. A plain `connect` would end with a signal.
+    let left = until.left()?.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
+    match (SockRef::from(&socket).connect_timeout(&address.into(), left), until.limit) {
+        (Ok(()), _) => Ok(socket),
+        (Err(error), Some(limit)) if error.kind() == io::ErrorKind::TimedOut => Err(until.passed(limit)),
+        (Err(error), _) => Err(error.into()),
+    }
 }
 
 /// Connects to the first of these addresses that accepts.
-fn first(addresses: &[SocketAddr], until: Until) -> Result<(TcpStream, SocketAddr), ErrorKind> {
+fn first(
+    addresses: &[SocketAddr],
+    until: Until,
+    interrupter: &Interrupter,
+) -> Result<(Arc<OwnedFd>, SocketAddr), ErrorKind> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address").into();
     for (share, &address) in (1..=addresses.len() as u32).rev().zip(addresses) {
-        match tcp(address, until, share) {
-            Ok(stream) => return Ok((stream, address)),
+        match tcp(address, until, share, interrupter) {
+            Ok(socket) => return Ok((socket, address)),
             Err(error) => failure = error,
         }
     }
     Err(failure)
 }
 
-fn unix(name: &OsStr, until: Until) -> Result<UnixStream, ErrorKind> {
+/// Connects to a Unix socket, which waits for room in the server's backlog.
+fn unix(name: &OsStr, until: Until, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     loop {
-        // Connecting waits for room in the server's backlog: after a signal, for as long as is left.
-        socket.set_write_timeout(until.left()?)?;
+        let slice = until.left()?.map_or(SLICE, |left| left.min(SLICE));
+        socket.set_write_timeout(Some(slice))?;
         match socket.connect(&address) {
-            Ok(()) => return Ok(socket.into()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(late(error, until)),
+            Ok(()) => return Ok(interrupter.attach(socket)?),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error.into()),
         }
-    }
-}
-
-/// Returns the kind of error of a failed call of a socket, which may be that its time was over.
-fn late(error: io::Error, until: Until) -> ErrorKind {
-    match (error.kind(), until.limit) {
-        (io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock, Some(limit)) => until.passed(limit),
-        _ => error.into(),
+        if interrupter.is_interrupted() {
+            return Err(ErrorKind::Interrupted);
+        }
     }
 }

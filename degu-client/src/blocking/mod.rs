@@ -30,6 +30,7 @@
 mod body;
 mod dial;
 mod driver;
+mod interrupter;
 #[cfg(feature = "tls")]
 pub(crate) mod secure;
 pub(crate) mod stream;
@@ -54,6 +55,7 @@ use crate::success::success;
 use crate::transport::Scratch;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 use driver::wait;
+pub use interrupter::Interrupter;
 use stream::Foreign;
 pub use tunnel::{ReadHalf, WriteHalf};
 
@@ -92,7 +94,16 @@ impl ClientOf<Blocking> {
     ///
     /// The address cannot be used, the system cannot connect to it, the time is over, or `on_connect` refused.
     pub fn connect(&self) -> Result<Connection, Error> {
-        let (stream, address) = dial::dial(&self.base)?;
+        self.connect_interruptible(&Interrupter::new())
+    }
+
+    /// Makes a connection, which this handle interrupts: while it is made, and while it is used.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+    pub fn connect_interruptible(&self, interrupter: &Interrupter) -> Result<Connection, Error> {
+        let (stream, address) = dial::dial(&self.base, interrupter)?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }
@@ -108,6 +119,12 @@ impl ConnectionOf<Blocking> {
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         let stream = Foreign { stream: io, scratch: Scratch::default() };
         Self::over(Box::new(stream), Arc::clone(&base.base), base.address().clone())
+    }
+
+    /// Returns the handle that ends what this connection waits for; `None` if the connection is closed, or over a stream
+    /// that the caller brought.
+    pub fn interrupter(&mut self) -> Option<Interrupter> {
+        self.link().stream()?.interrupter().cloned()
     }
 }
 

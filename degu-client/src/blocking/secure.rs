@@ -4,6 +4,7 @@ use std::{io, time::Duration};
 
 use degu_tls::drive::{Handshake, Progress};
 
+use super::interrupter::Interrupter;
 use super::stream::{BlockingStream, Socket};
 use crate::error::ErrorKind;
 use crate::resolve::Until;
@@ -20,6 +21,10 @@ pub(crate) fn secure(mut socket: Socket, mut handshake: Handshake, until: Until)
 }
 
 impl BlockingStream for Tls<Socket> {
+    fn interrupter(&self) -> Option<&Interrupter> {
+        self.socket.interrupter()
+    }
+
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
         // The socket knows nothing of an end or a fault that came with the bytes before it.
         if reads && self.secured.has_input() { Ok(true) } else { self.socket.wait(reads, writes, limit) }

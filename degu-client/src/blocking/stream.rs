@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use bytes::BytesMut;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
+use super::interrupter::Interrupter;
 use crate::transport::{Idle, Scratch, Transport, check, pending, read, some, uninterrupted, write};
 
 /// A stream whose reads block where they may.
@@ -20,22 +22,27 @@ pub(crate) trait BlockingStream: Transport {
     fn wait(&mut self, _reads: bool, _writes: bool, _limit: Option<Duration>) -> io::Result<bool> {
         Ok(true)
     }
+
+    /// Returns the handle that ends a wait for the stream. A stream of the caller's has none.
+    fn interrupter(&self) -> Option<&Interrupter> {
+        None
+    }
 }
 
 /// A connected socket.
 pub(crate) struct Socket {
-    socket: OwnedFd,
+    socket: Arc<OwnedFd>,
+    interrupter: Interrupter,
     scratch: Scratch,
 }
 
 impl Socket {
-    /// Takes a connected socket, whose reads that block end after this time.
-    pub(crate) fn new(socket: impl Into<OwnedFd>, timeout: Option<Duration>) -> io::Result<Self> {
-        let socket = socket.into();
+    /// Takes a connected socket, which was attached to the interrupter. Its reads that block end after this time.
+    pub(crate) fn new(socket: Arc<OwnedFd>, interrupter: Interrupter, timeout: Option<Duration>) -> io::Result<Self> {
         // Zero would mean forever.
         let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
         SockRef::from(&socket).set_read_timeout(timeout)?;
-        Ok(Self { socket, scratch: Scratch::default() })
+        Ok(Self { socket, interrupter, scratch: Scratch::default() })
     }
 }
 
@@ -58,9 +65,17 @@ impl Transport for Socket {
         buffer.extend_from_slice(&room[..octets]);
         Ok(octets)
     }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupter.is_interrupted()
+    }
 }
 
 impl BlockingStream for Socket {
+    fn interrupter(&self) -> Option<&Interrupter> {
+        Some(&self.interrupter)
+    }
+
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
         wait(&self.socket, reads, writes, limit)
     }

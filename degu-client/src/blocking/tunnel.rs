@@ -11,6 +11,7 @@ use std::{
 use bytes::BytesMut;
 
 use super::driver::Blocking;
+use super::interrupter::Interrupter;
 use super::stream::{BlockingStream, wait};
 use crate::transport::{pending, uninterrupted};
 use crate::tunnel::{MOST_PIECES, MOST_READ, TunnelOf};
@@ -40,6 +41,12 @@ impl TunnelOf<Blocking> {
         Ok((ReadHalf { shared: shared.clone(), received: self.received }, WriteHalf { shared }))
     }
 
+    /// Returns the handle that ends what this tunnel, or either half of it, waits for, as the one of a connection does, with
+    /// [`ErrorKind::ConnectionAborted`](io::ErrorKind::ConnectionAborted). `None` over a stream that the caller brought.
+    pub fn interrupter(&self) -> Option<Interrupter> {
+        self.stream.interrupter().cloned()
+    }
+
     /// Repeats a step until it need not wait.
     fn until_ready<T>(
         &mut self,
@@ -60,6 +67,7 @@ fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<us
     received.reserve(MOST_READ);
     // Under TLS a record may have come in part.
     match uninterrupted(|| stream.read(received, false)) {
+        Ok(0) | Err(_) if stream.is_interrupted() => Poll::Ready(Err(interrupted())),
         Err(error) if !stream.is_socket() => Poll::Ready(Err(error)),
         read => pending(read),
     }
@@ -68,8 +76,15 @@ fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<us
 fn poll_write(stream: &mut Stream, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
     match pieces.iter().all(|piece| piece.is_empty()) {
         true => Poll::Ready(Ok(0)),
-        false => stream.poll_write(cx, &pieces[..pieces.len().min(MOST_PIECES)]),
+        false => match stream.poll_write(cx, &pieces[..pieces.len().min(MOST_PIECES)]) {
+            Poll::Ready(Err(_)) if stream.is_interrupted() => Poll::Ready(Err(interrupted())),
+            written => written,
+        },
     }
+}
+
+fn interrupted() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the caller interrupted the tunnel")
 }
 
 /// Moves what was received into `bytes`.

@@ -8,7 +8,7 @@ use socket2::SockRef;
 
 use super::*;
 use crate::resolve::Until;
-use crate::{Client, Connection, Timeout, blocking};
+use crate::{Client, Connection, ErrorKind as Kind, Timeout, blocking};
 
 fn policies() -> (ServerTls, ClientTls) {
     let mut params = CertificateParams::default();
@@ -47,6 +47,12 @@ fn near(
     (near, thread)
 }
 
+fn blocking_socket(socket: UnixStream) -> blocking::stream::Socket {
+    socket.set_nonblocking(false).unwrap();
+    let interrupter = blocking::Interrupter::new();
+    blocking::stream::Socket::new(interrupter.attach(socket).unwrap(), interrupter, None).unwrap()
+}
+
 #[tokio::test]
 async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
     let (server, client) = policies();
@@ -63,8 +69,7 @@ async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
     peer.join().unwrap();
 
     let (socket, peer) = near(&server, |_, _| {});
-    socket.set_nonblocking(false).unwrap();
-    let socket = blocking::stream::Socket::new(socket, None).unwrap();
+    let socket = blocking_socket(socket);
     let stream = blocking::secure::secure(socket, handshake(), Until::new(&client.base.settings)).unwrap();
     let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.post("/pay", body).unwrap_err();
@@ -99,11 +104,37 @@ async fn records_that_drip_do_not_put_off_the_timeout_of_the_exchange() {
     peer.join().unwrap();
 
     let (socket, peer) = near(&server, drip);
-    socket.set_nonblocking(false).unwrap();
-    let socket = blocking::stream::Socket::new(socket, None).unwrap();
+    let socket = blocking_socket(socket);
     let stream = blocking::secure::secure(socket, handshake(), Until::new(&client.base.settings)).unwrap();
     let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
     let error = connection.get("/").unwrap().body.read_all(1000).unwrap_err();
     assert_eq!(error.timeout(), Some(Timeout::Exchange(short)));
     peer.join().unwrap();
+}
+
+#[test]
+fn a_wait_for_records_is_interrupted() {
+    let (server, client) = policies();
+    let client = blocking::Client::options().tls(client).server_name("localhost").client((Ipv4Addr::LOCALHOST, 443));
+    let address = client.address();
+    for head in [&b""[..], b"HTTP/1.1 200 OK\r\n\r\nto the end"] {
+        let (says, said) = std::sync::mpsc::channel();
+        let (socket, peer) = near(&server, move |secured, far| {
+            if !head.is_empty() {
+                secured.write(far, &[IoSlice::new(head)]).unwrap();
+            }
+            says.send(()).unwrap();
+            far.read_to_end(&mut Vec::new()).unwrap();
+        });
+        let handshake = client.base.settings.handshake(address).unwrap().unwrap();
+        let stream =
+            blocking::secure::secure(blocking_socket(socket), handshake, Until::new(&client.base.settings)).unwrap();
+        let mut connection = blocking::Connection::over(Box::new(stream), Arc::clone(&client.base), address.clone());
+        let interrupter = connection.interrupter().unwrap();
+        let waits = thread::spawn(move || connection.get("/")?.body.read_all(100));
+        said.recv().unwrap();
+        interrupter.interrupt();
+        assert!(matches!(waits.join().unwrap().unwrap_err().kind(), Kind::Interrupted));
+        peer.join().unwrap();
+    }
 }

@@ -5,6 +5,7 @@ mod common;
 #[cfg(feature = "hyper-util")]
 mod connector;
 mod exchanges;
+mod interruptions;
 mod kinds;
 mod owned;
 mod signals;

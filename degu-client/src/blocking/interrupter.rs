@@ -1,0 +1,83 @@
+//! Ending what a thread waits for, from another thread.
+
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+    net::Shutdown,
+    os::fd::OwnedFd,
+    sync::atomic::{AtomicBool, Ordering},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use socket2::SockRef;
+
+/// A handle that ends the wait of a thread for a blocking connection, from any other thread.
+///
+/// It is made before the wait, by [`Connection::interrupter`](crate::ConnectionOf::interrupter), by
+/// [`Tunnel::interrupter`](crate::TunnelOf::interrupter), or by [`new`](Self::new) for
+/// [`Client::connect_interruptible`](super::Client::connect_interruptible), which covers connecting too. Copies are the same
+/// handle. It keeps nothing open: a connection that is dropped is closed.
+///
+/// ```
+/// use std::thread;
+/// use degu_client::{Address, ErrorKind, blocking::Client};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("socket");
+/// // A server that takes connections and says nothing.
+/// let listener = std::os::unix::net::UnixListener::bind(&path)?;
+/// let mut connection = Client::new(Address::unix(&path)).connect()?;
+/// let interrupter = connection.interrupter().unwrap();
+/// let waiting = thread::spawn(move || connection.get("/feed").map(drop));
+/// interrupter.interrupt();
+/// let error = waiting.join().unwrap().unwrap_err();
+/// assert!(matches!(error.kind(), ErrorKind::Interrupted));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Interrupter(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    interrupted: AtomicBool,
+    /// The socket of the connection, as long as that is open.
+    socket: Mutex<Weak<OwnedFd>>,
+}
+
+impl Interrupter {
+    /// Returns a handle that no connection has yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends what the connection waits for, now or later, with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted),
+    /// and shuts its socket down: the server sees the end, and the connection cannot be used again.
+    ///
+    /// What does not wait for the connection goes on until it does: the system's look-up of a name, `on_connect`, the source
+    /// of a request's body. A response that has been received in full may still be read.
+    pub fn interrupt(&self) {
+        self.0.interrupted.store(true, Ordering::Release);
+        let socket = self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(socket) = socket {
+            // A socket that is not connected any more wakes its thread by itself.
+            let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Takes a socket, connected or not, to shut it down. An error says that it is too late.
+    pub(crate) fn attach(&self, socket: impl Into<OwnedFd>) -> io::Result<Arc<OwnedFd>> {
+        let socket = Arc::new(socket.into());
+        *self.0.socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&socket);
+        if self.is_interrupted() { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(socket) }
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.0.interrupted.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Debug for Interrupter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interrupter").field("interrupted", &self.is_interrupted()).finish_non_exhaustive()
+    }
+}
