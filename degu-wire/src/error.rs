@@ -182,6 +182,8 @@ explained! {
         TrailersTooLarge "trailers over the limit",
         /// A body is longer than its reader allows.
         BodyTooLarge "a body over the limit",
+        /// A line, or an event of an event stream, is longer than its reader allows.
+        LineTooLong "a line or an event over the limit",
         /// The connection ended in the middle of a head (RFC 9112 §8).
         TruncatedHead "only a part of a head before it closed",
         /// The connection ended in the middle of a body (RFC 9112 §8).
@@ -206,7 +208,7 @@ impl Fault {
     /// Returns the status that a server answers with.
     pub const fn status(self) -> u16 {
         match self {
-            Self::ChunkTooLarge | Self::BodyTooLarge => 413,
+            Self::ChunkTooLarge | Self::BodyTooLarge | Self::LineTooLong => 413,
             Self::Expectation => 417,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
             Self::MethodNotImplemented | Self::TransferCoding => 501,

@@ -155,12 +155,16 @@ pub mod head;
 mod headers;
 mod limits;
 #[cfg(feature = "alloc")]
+mod lines;
+#[cfg(feature = "alloc")]
 pub mod machine;
 mod method;
 mod range;
 mod sink;
 #[cfg(feature = "spin")]
 mod spin;
+#[cfg(feature = "alloc")]
+pub mod sse;
 mod status;
 
 #[cfg(all(feature = "std", unix))]
@@ -179,4 +183,5 @@ pub use {
     address::{Address, AddressError, AddressFault, AddressKind, Zone},
     body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source},
     headers::{FieldError, Headers, Trailers},
+    lines::Lines,
 };

@@ -9,6 +9,8 @@ mod chunk;
 mod connections;
 mod corpus;
 #[cfg(feature = "alloc")]
+mod events;
+#[cfg(feature = "alloc")]
 mod expect;
 #[cfg(feature = "alloc")]
 mod faults;

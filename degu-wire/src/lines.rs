@@ -1,0 +1,103 @@
+//! Lines of a stream, JSON lines for example, out of data that comes in pieces of any length.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::Fault;
+
+/// A decoder of lines that holds at most one unfinished line.
+///
+/// A line ends with LF or CRLF, which is not part of it. The last line needs no end. Both clients' bodies read with it:
+/// `response.body.next_line(&mut lines)`.
+///
+/// ```
+/// use degu_wire::Lines;
+///
+/// let mut lines = Lines::new(1024);
+/// lines.push("{\"n\":1}\r\n{\"n\"".into());
+/// assert_eq!(lines.next_line()?.as_deref(), Some(&b"{\"n\":1}"[..]));
+/// assert_eq!(lines.next_line()?, None);
+/// lines.push(":2}".into());
+/// assert_eq!(lines.next_line()?, None);
+/// assert_eq!(lines.finish().as_deref(), Some(&b"{\"n\":2}"[..]));
+/// # Ok::<(), degu_wire::Fault>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lines {
+    limit: usize,
+    /// Ends a line at a CR too, as event streams do.
+    cr_ends: bool,
+    /// The line before ended with a CR, so that a LF that follows is part of its end.
+    after_cr: bool,
+    /// The beginning of a line whose end is still to come.
+    partial: Vec<u8>,
+    input: Bytes,
+}
+
+impl Lines {
+    /// Returns a decoder of lines of at most `limit` bytes each.
+    pub const fn new(limit: usize) -> Self {
+        Self { limit, cr_ends: false, after_cr: false, partial: Vec::new(), input: Bytes::new() }
+    }
+
+    pub(crate) fn of_events(limit: usize) -> Self {
+        Self { cr_ends: true, ..Self::new(limit) }
+    }
+
+    /// Takes the next data. The lines of the data before have all been taken out: [`next_line`](Self::next_line) returned
+    /// `None`.
+    pub fn push(&mut self, data: Bytes) {
+        debug_assert!(self.input.is_empty(), "lines are left of the data before");
+        self.input = data;
+    }
+
+    /// Returns the next line, or `None` where more data is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::LineTooLong`] for a line over the limit, as soon as it is over it.
+    pub fn next_line(&mut self) -> Result<Option<Bytes>, Fault> {
+        if let Some(&first) = self.input.first()
+            && core::mem::take(&mut self.after_cr)
+            && first == b'\n'
+        {
+            let _ = self.input.split_to(1);
+        }
+        let ends = |&byte: &u8| byte == b'\n' || (self.cr_ends && byte == b'\r');
+        let end = self.input.iter().position(ends);
+        let length = self.partial.len() + end.unwrap_or(self.input.len());
+        // The CR of a CRLF is not part of the line.
+        if length > self.limit + usize::from(!self.cr_ends) {
+            return Err(Fault::LineTooLong);
+        }
+        let Some(end) = end else {
+            self.partial.extend_from_slice(&core::mem::take(&mut self.input));
+            return Ok(None);
+        };
+        let rest = self.input.split_off(end + 1);
+        let mut line = core::mem::replace(&mut self.input, rest);
+        self.after_cr = line[end] == b'\r';
+        line.truncate(end);
+        if !self.partial.is_empty() {
+            self.partial.extend_from_slice(&line);
+            line = core::mem::take(&mut self.partial).into();
+        }
+        if !self.cr_ends && line.last() == Some(&b'\r') {
+            line.truncate(line.len() - 1);
+        }
+        if line.len() > self.limit { Err(Fault::LineTooLong) } else { Ok(Some(line)) }
+    }
+
+    /// Returns the line that the end of the data ended, if there is one, and is as new after it.
+    pub fn finish(&mut self) -> Option<Bytes> {
+        let line = core::mem::take(&mut self.partial);
+        self.reset();
+        (!line.is_empty()).then(|| line.into())
+    }
+
+    /// Drops what it holds, so that it can read another stream.
+    pub fn reset(&mut self) {
+        *self = Self { cr_ends: self.cr_ends, ..Self::new(self.limit) };
+    }
+}

@@ -1,0 +1,208 @@
+//! Server-sent events (the HTML Standard, §9.2): a body of type `text/event-stream` that has no end of its own.
+//!
+//! [`Event`] is what a server sends and a client receives, [`Decoder`] finds events in the bytes of a body. The server's
+//! `sse::response` sends them; `next_event` of the clients' bodies reads them. A client that lost its connection asks again with
+//! the field `last-event-id`, in a loop of its own:
+//!
+//! ```
+//! use degu_wire::sse::{Decoder, Event};
+//!
+//! let mut events = Decoder::new(64 * 1024);
+//! events.push("retry: 500\n\nid: 7\nda".into());
+//! assert_eq!(events.next_event()?, None);
+//! events.push("ta: one\ndata: two\n\n".into());
+//! assert_eq!(events.next_event()?, Some(Event::new("one\ntwo").id(7)));
+//! assert_eq!((events.last_event_id(), events.retry().map(|time| time.as_millis())), ("7", Some(500)));
+//! # Ok::<(), degu_wire::Fault>(())
+//! ```
+
+use alloc::string::{String, ToString};
+use core::fmt::{self, Write as _};
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Fault, FieldError, Lines, LocalError};
+
+/// An event.
+///
+/// ```
+/// use degu_wire::sse::Event;
+///
+/// let event = Event::new("one\ntwo").id(7).name("progress");
+/// assert_eq!(event.encode()?, "event: progress\nid: 7\ndata: one\ndata: two\n\n");
+/// # Ok::<(), degu_wire::FieldError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The type of the event. Browsers take `None` for `message`.
+    pub name: Option<String>,
+    /// The data: lines without the end of the last one.
+    pub data: String,
+    /// The identifier of the event, for a client that wants to go on after it.
+    pub id: Option<String>,
+    /// The time that a client should wait before it connects again, sent in milliseconds. A [`Decoder`] returns it by
+    /// [`retry`](Decoder::retry), because it may come without an event.
+    pub retry: Option<Duration>,
+}
+
+impl Event {
+    /// Returns an event with this data and nothing else.
+    pub fn new(data: impl Into<String>) -> Self {
+        Self { data: data.into(), ..Self::default() }
+    }
+
+    /// Returns the event with a type.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    /// Returns the event with an identifier.
+    #[must_use]
+    pub fn id(self, id: impl fmt::Display) -> Self {
+        Self { id: Some(id.to_string()), ..self }
+    }
+
+    /// Returns the event with the time that a client should wait before it connects again.
+    #[must_use]
+    pub fn retry(self, time: Duration) -> Self {
+        Self { retry: Some(time), ..self }
+    }
+
+    /// Returns the event as it is sent.
+    ///
+    /// # Errors
+    ///
+    /// The name or the identifier has a line end, or the identifier a NUL, which a client would take for another field or
+    /// ignore.
+    pub fn encode(&self) -> Result<Bytes, FieldError> {
+        let mut text = String::with_capacity(self.data.len() + 32);
+        for (field, value, refused) in [("event", &self.name, "\r\n"), ("id", &self.id, "\r\n\0")] {
+            let Some(value) = value else { continue };
+            if value.contains(|char| refused.contains(char)) {
+                return Err(FieldError::new(field, LocalError::FieldValue));
+            }
+            // Nothing can go wrong with a text in memory.
+            let _ = writeln!(text, "{field}: {value}");
+        }
+        if let Some(time) = self.retry {
+            let _ = writeln!(text, "retry: {}", time.as_millis());
+        }
+        // A client takes CR, LF and CRLF for the end of a line.
+        for line in self.data.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
+            let _ = writeln!(text, "data: {line}");
+        }
+        text.push('\n');
+        Ok(text.into())
+    }
+}
+
+/// A decoder of events that holds at most one unfinished event.
+///
+/// It survives its connection: the last identifier and the time before the next attempt are kept for the request that
+/// resumes the stream.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    lines: Lines,
+    limit: usize,
+    /// Nothing of the stream was read yet, so that a byte order mark may follow.
+    at_start: bool,
+    event: Event,
+    has_data: bool,
+    last_event_id: String,
+    retry: Option<Duration>,
+}
+
+impl Decoder {
+    /// Returns a decoder of events whose lines, together, have at most `limit` bytes each.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            lines: Lines::of_events(limit),
+            limit,
+            at_start: true,
+            event: Event::default(),
+            has_data: false,
+            last_event_id: String::new(),
+            retry: None,
+        }
+    }
+
+    /// Takes the next data. The events of the data before have all been taken out: [`next_event`](Self::next_event)
+    /// returned `None`.
+    pub fn push(&mut self, data: Bytes) {
+        self.lines.push(data);
+    }
+
+    /// Returns the next event, or `None` where more data is needed. What is not UTF-8 is replaced by U+FFFD. An event
+    /// without an identifier of its own has that of the event before.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::LineTooLong`] for an event over the limit, as soon as it is over it.
+    pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
+        while let Some(line) = self.lines.next_line()? {
+            let line = String::from_utf8_lossy(&line);
+            let line = match core::mem::take(&mut self.at_start) {
+                true => line.strip_prefix('\u{feff}').unwrap_or(&line),
+                false => &line,
+            };
+            if line.is_empty() {
+                let mut event = core::mem::take(&mut self.event);
+                // Only now: of an event that is cut the next connection must not go on after it.
+                if let Some(id) = event.id.take() {
+                    self.last_event_id = id;
+                }
+                if core::mem::take(&mut self.has_data) {
+                    let id = (!self.last_event_id.is_empty()).then(|| self.last_event_id.clone());
+                    return Ok(Some(Event { id, ..event }));
+                }
+                continue;
+            }
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            self.field(field, value.strip_prefix(' ').unwrap_or(value))?;
+        }
+        Ok(None)
+    }
+
+    fn field(&mut self, field: &str, value: &str) -> Result<(), Fault> {
+        let event = &mut self.event;
+        match field {
+            "data" => {
+                if event.data.len() + value.len() > self.limit {
+                    return Err(Fault::LineTooLong);
+                }
+                if core::mem::replace(&mut self.has_data, true) {
+                    event.data.push('\n');
+                }
+                event.data.push_str(value);
+            }
+            "event" => event.name = (!value.is_empty()).then(|| value.into()),
+            "id" if !value.contains('\0') => event.id = Some(value.into()),
+            "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.retry = value.parse().ok().map(Duration::from_millis).or(self.retry);
+            }
+            // A comment, or a field that the standard does not know: ignored.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Returns the identifier of the last event that had one, for `last-event-id` of the next request; empty for none.
+    pub fn last_event_id(&self) -> &str {
+        &self.last_event_id
+    }
+
+    /// Returns the time that the server wants a client to wait before it connects again, if it has said one.
+    pub const fn retry(&self) -> Option<Duration> {
+        self.retry
+    }
+
+    /// Drops an unfinished event, so that the decoder can read the next connection's stream. The clients' `next_event` does it
+    /// at the end of a body and after an error.
+    pub fn reset(&mut self) {
+        self.lines.reset();
+        (self.at_start, self.event, self.has_data) = (true, Event::default(), false);
+    }
+}
