@@ -8,11 +8,10 @@ use std::{
 
 use degu_wire::Address;
 
-use crate::driver::Async;
 use crate::link::{Driver, Link};
 use crate::options::Base;
 
-/// A connection to a server: made by [`Client::connect`](crate::Client::connect), or over any stream by `new`.
+/// A connection to a server: made by `connect` of a [client](crate::ClientOf), or over any stream by `new`.
 ///
 /// It carries one exchange at a time, and a response borrows it as long as it is used. A response whose body has not been
 /// read to its end when the connection is used again, or asked whether it is closed, is abandoned: if all of it has been
@@ -32,9 +31,6 @@ pub struct ConnectionOf<D: Driver> {
     #[cfg(feature = "tls")]
     peer: Option<Arc<degu_tls::PeerIdentity>>,
 }
-
-/// An async [connection](ConnectionOf).
-pub type Connection = ConnectionOf<Async>;
 
 impl<D: Driver> ConnectionOf<D> {
     pub(crate) fn over(stream: Box<D::Stream>, base: Arc<Base>, address: Address) -> Self {

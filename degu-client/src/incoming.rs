@@ -2,22 +2,19 @@
 
 use std::{
     fmt,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
 use degu_wire::machine::{Reason, ResponseHead};
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Trailers};
-use futures_core::Stream;
 
-use crate::driver::Async;
 use crate::error::Error;
 use crate::link::{Driver, Link, SourceOf};
 
 /// A response whose body `B` is still to be read.
 ///
-/// A [`Response`] borrows its connection as long as it is used. The body may be left unread: the connection stays open if
+/// It borrows its connection as long as it is used. The body may be left unread: the connection stays open if
 /// the rest has been received when it is used next, and is closed otherwise.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -31,9 +28,6 @@ pub struct ResponseOf<B> {
     /// The body.
     pub body: B,
 }
-
-/// A [response](ResponseOf) of the async client.
-pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
 impl<B> ResponseOf<B> {
     pub(crate) fn new(head: ResponseHead, body: B) -> Self {
@@ -71,9 +65,6 @@ pub struct IncomingOf<'c, D: Driver> {
     /// The extensions and trailers that came with the end of the chunks.
     last: Option<Box<(ChunkExtensions, Trailers)>>,
 }
-
-/// The [body](IncomingOf) of a response of the async client, which is a stream of the pieces that `next_data` returns, too.
-pub type Incoming<'c> = IncomingOf<'c, Async>;
 
 impl<'c, D: Driver> IncomingOf<'c, D> {
     pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<D::Source>) -> Self {
@@ -216,15 +207,6 @@ fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
     all.reserve(room);
     all.extend_from_slice(&piece);
     all.freeze()
-}
-
-/// The pieces of `next_data`. After an error there are only errors: a body that failed has no end.
-impl Stream for IncomingOf<'_, Async> {
-    type Item = Result<Bytes, Error>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_data(cx).map(Result::transpose)
-    }
 }
 
 impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {

@@ -1,9 +1,10 @@
 //! An HTTP/1.1 client over IPv4, IPv6, Unix sockets and abstract ones, async on tokio or [blocking] without a runtime.
 //!
-//! A [`Client`] is an address and options; [`connect`](Client::connect) makes a [`Connection`], which carries one
-//! exchange at a time; a [`Response`] borrows it until its body has been read or dropped:
+//! A [client](ClientOf) is an address and options; `connect` makes a [connection](ConnectionOf), which carries one exchange
+//! at a time; a [response](ResponseOf) borrows it until its body has been read or dropped:
 //!
-//! ```no_run
+#![cfg_attr(feature = "async", doc = "```no_run")]
+#![cfg_attr(not(feature = "async"), doc = "```ignore")]
 //! use degu_client::{Address, Client};
 //!
 //! # async fn example() -> Result<(), degu_client::Error> {
@@ -27,16 +28,17 @@
 //! # }
 //! ```
 //!
-//! [`Client::options`] sets what differs from the default: Host, fields of every request, deadlines, `on_connect`.
+//! [`ClientOf::options`] sets what differs from the default: Host, fields of every request, deadlines, `on_connect`.
 //!
 //! # Features
 //!
-//! Both are off by default, and only add:
+//! They only add. `async` is on by default; without it, the blocking client builds without tokio.
 //!
 //! | feature | adds |
 //! | --- | --- |
+//! | `async` | the async client |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::identity` |
-//! | `hyper-util` | `Connector`, with which hyper-util's pooled client dials every address of Degu |
+//! | `hyper-util` | `async`, and `Connector`, with which hyper-util's pooled client dials every address of Degu |
 //!
 //! # Guarantees
 //!
@@ -60,52 +62,47 @@
 
 #![allow(private_bounds, reason = "the type parameter of a connection is one of our two drivers: there is no third")]
 
+#[cfg(feature = "async")]
+mod asynchronous;
 pub mod blocking;
+#[cfg(feature = "async")]
 pub mod body;
 mod client;
 mod connection;
-#[cfg(feature = "hyper-util")]
-mod connector;
-mod dial;
-mod driver;
 mod error;
 mod exchange;
 mod incoming;
 mod link;
 mod options;
-mod owned;
 mod peer;
 mod reader;
 mod resolve;
-#[cfg(test)]
+#[cfg(all(test, feature = "async"))]
 mod simulation;
-mod stream;
 mod success;
-mod timer;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
 mod tunnel;
 
-pub use bytes::Bytes;
-pub use client::{Client, ClientOf};
-pub use connection::{Connection, ConnectionOf};
+#[cfg(feature = "async")]
+pub use asynchronous::{
+    Async, Client, Connection, Incoming, Options, OwnedIncoming, OwnedResponse, Reader, Response, Tunnel, Upgrade,
+};
 #[cfg(feature = "hyper-util")]
-pub use connector::{Connector, Dialled};
+pub use asynchronous::{Connector, Dialled};
+pub use bytes::Bytes;
+pub use client::ClientOf;
+pub use connection::ConnectionOf;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
     ContentRange, Credentials, Fault, FieldError, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError,
     RemoteError, Source, Spin, Trailers, Zone,
 };
-pub use driver::Async;
 pub use error::{Error, ErrorKind, Phase, Timeout};
-pub use incoming::{Incoming, IncomingOf, Response, ResponseOf};
+pub use incoming::{IncomingOf, ResponseOf};
 pub use options::OptionsOf;
-pub use owned::{OwnedIncoming, OwnedResponse};
 pub use peer::Peer;
-pub use reader::{Reader, ReaderOf};
-pub use tunnel::{Tunnel, TunnelOf, Upgrade, UpgradeOf};
-
-/// The options of an async [`Client`].
-pub type Options = OptionsOf<Async>;
+pub use reader::ReaderOf;
+pub use tunnel::{TunnelOf, UpgradeOf};

@@ -9,7 +9,7 @@ use crate::peer::Peer;
 /// Options of a client: how to connect, and what to send with every request. They are made by `Client::options()` and
 /// turned into a client by [`client`](Self::client).
 ///
-/// `D` is the driver of the client that comes out, a [`Client`](crate::Client) or a
+/// `D` is the driver of the client that comes out, an async one or a
 /// [`blocking::Client`](crate::blocking::Client). One can be made into the other at no cost.
 ///
 /// ```
@@ -180,7 +180,7 @@ impl<D> OptionsOf<D> {
 
 #[cfg(feature = "tls")]
 impl<D> OptionsOf<D> {
-    /// Connects with TLS, by this policy; [`Connection::identity`](crate::Connection::identity) says who answered.
+    /// Connects with TLS, by this policy; [`Connection::identity`](crate::ConnectionOf::identity) says who answered.
     ///
     /// Where the policy checks the name of the server, that is the name or the IP address that is connected to, or
     /// [`server_name`](Self::server_name). The handshake is part of the [`connect_timeout`](Self::connect_timeout).

@@ -2,28 +2,25 @@
 
 use std::{
     fmt, io,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+use bytes::Bytes;
 
-use crate::driver::Async;
 use crate::incoming::IncomingOf;
 use crate::link::Driver;
 
 /// The body of a response as a reader: what `into_reader` of a body returns. It is a [`BufRead`](io::BufRead) in the
-/// blocking client, and an [`AsyncBufRead`] in the async one.
+/// blocking client, and an `AsyncBufRead` of tokio in the async one.
 ///
 /// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`] with the
 /// [`Error`](crate::Error) inside, of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection ended
 /// too early. Reading on after an error returns errors.
 ///
 /// ```no_run
-/// # async fn example(connection: &mut degu_client::Connection) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut file = tokio::fs::File::create("copy").await?;
-/// tokio::io::copy_buf(&mut connection.get("/large").await?.body.into_reader(), &mut file).await?;
+/// # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut file = std::fs::File::create("copy")?;
+/// std::io::copy(&mut connection.get("/large")?.body.into_reader(), &mut file)?;
 /// # Ok(())
 /// # }
 /// ```
@@ -32,9 +29,6 @@ pub struct ReaderOf<'c, D: Driver> {
     /// Bytes that were read ahead; none at the end.
     pub(crate) piece: Bytes,
 }
-
-/// A [reader](ReaderOf) of the async client.
-pub type Reader<'c> = ReaderOf<'c, Async>;
 
 impl<'c, D: Driver> IncomingOf<'c, D> {
     /// Turns the body into a reader.
@@ -54,27 +48,6 @@ impl<'c, D: Driver> ReaderOf<'c, D> {
         if self.piece.is_empty() {
             self.piece = ready!(self.body.poll_data(cx))?.unwrap_or_default();
         }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncBufRead for ReaderOf<'_, Async> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        this.poll_ahead(cx).map_ok(|()| &this.piece[..])
-    }
-
-    fn consume(self: Pin<&mut Self>, octets: usize) {
-        self.get_mut().piece.advance(octets);
-    }
-}
-
-impl AsyncRead for ReaderOf<'_, Async> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_ahead(cx))?;
-        let octets = this.piece.len().min(buffer.remaining());
-        buffer.put_slice(&this.piece.split_to(octets));
         Poll::Ready(Ok(()))
     }
 }

@@ -1,7 +1,7 @@
-//! TLS between a client and its socket. The blocking driver's handshake is in `blocking/secure.rs`.
+//! TLS between a client and its socket. The handshakes of the drivers are in `asynchronous/secure.rs` and
+//! `blocking/secure.rs`.
 
 use std::{
-    future::poll_fn,
     io::{self, ErrorKind, IoSlice, Read, Write},
     os::fd::BorrowedFd,
     sync::Arc,
@@ -10,12 +10,11 @@ use std::{
 
 use bytes::BytesMut;
 use degu_tls::PeerIdentity;
-use degu_tls::drive::{Handshake, Progress, Secured};
+use degu_tls::drive::{Handshake, Secured};
 use degu_wire::{Address, AddressKind, Zone};
 
 use crate::error;
 use crate::options::Settings;
-use crate::stream::{AsyncStream, Socket};
 use crate::transport::{Idle, Transport, pending, read, uninterrupted, write};
 
 impl Settings {
@@ -38,7 +37,7 @@ pub(crate) struct Tls<S: Transport> {
     pub(crate) socket: S,
     pub(crate) secured: Secured,
     /// The task that waits for room to write.
-    writer: Option<Waker>,
+    pub(crate) writer: Option<Waker>,
 }
 
 impl<S: Transport> Tls<S> {
@@ -47,13 +46,13 @@ impl<S: Transport> Tls<S> {
     }
 
     /// Remembers who waits for room to write, if it has come to that.
-    fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
+    pub(crate) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written
     }
 
     /// Takes a step that writes as the socket does.
-    fn poll<D>(
+    pub(crate) fn poll<D>(
         &mut self,
         cx: &mut Context<'_>,
         step: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<D>,
@@ -93,17 +92,6 @@ impl<S: Transport> Transport for Tls<S> {
         self.poll(cx, |secured, io| secured.write(io, pieces))
     }
 
-    fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let accepted = match self.poll_write(cx, pieces) {
-            Poll::Pending => match self.secured.take_accepted() {
-                0 => Poll::Pending,
-                accepted => Poll::Ready(Ok(accepted)),
-            },
-            written => written,
-        };
-        self.waits_to_write(cx, accepted)
-    }
-
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = self.poll(cx, |secured, io| secured.flush(io));
         self.waits_to_write(cx, flushed)
@@ -135,29 +123,6 @@ impl<S: Transport> Drop for Tls<S> {
     }
 }
 
-/// Makes the handshake over the socket.
-pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Result<Tls<Socket>, error::ErrorKind> {
-    poll_fn(|cx| match handshake.advance(&mut Polled { socket: &mut socket, cx }) {
-        Ok(Progress::Blocked) => Poll::Pending,
-        Ok(Progress::Done) => Poll::Ready(Ok(())),
-        Err(error) => Poll::Ready(Err(error)),
-    })
-    .await?;
-    Ok(Tls::new(socket, handshake.secure()?))
-}
-
-impl AsyncStream for Tls<Socket> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let io = &mut Reading(Polled { socket: &mut self.socket, cx });
-        let read = pending(uninterrupted(|| self.secured.read(io, append(buffer))));
-        if read.is_pending() && self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker())) {
-            // The peer of a tunnel may wait for the rest of what was accepted. That it failed shows when something is written.
-            let _ = self.poll(cx, |secured, io| secured.flush(io));
-        }
-        read
-    }
-}
-
 /// A socket that is read and written past the runtime. Reading waits if it `blocks`; writing never does.
 pub(crate) struct Direct<'s> {
     pub(crate) socket: Option<BorrowedFd<'s>>,
@@ -181,13 +146,13 @@ impl Write for Direct<'_> {
 }
 
 /// A socket within a poll: what would block wakes the task when it does no more.
-struct Polled<'p, 'cx, S> {
-    socket: &'p mut S,
-    cx: &'p mut Context<'cx>,
+pub(crate) struct Polled<'p, 'cx, S> {
+    pub(crate) socket: &'p mut S,
+    pub(crate) cx: &'p mut Context<'cx>,
 }
 
 /// Returns what is pending as an error, for TLS.
-fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
     match polled {
         Poll::Ready(done) => done,
         Poll::Pending => Err(ErrorKind::WouldBlock.into()),
@@ -208,39 +173,13 @@ impl<S: Transport> Write for Polled<'_, '_, S> {
     }
 }
 
-impl Read for Polled<'_, '_, Socket> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        now(self.socket.poll_recv(self.cx, octets))
-    }
-}
-
-/// A socket within a poll that reads: records that TLS has to send meanwhile go out as far as there is room. To wait
-/// for room is for those who write, since the runtime wakes only one for it.
-struct Reading<'p, 'cx>(Polled<'p, 'cx, Socket>);
-
-impl Read for Reading<'_, '_> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.read(octets)
-    }
-}
-
-impl Write for Reading<'_, '_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        Direct { socket: self.0.socket.socket(), blocks: false }.write(octets)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Takes all that was decrypted.
-fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
+pub(crate) fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
     |octets| {
         buffer.extend_from_slice(octets);
         octets.len()
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "async"))]
 mod tests;

@@ -41,12 +41,6 @@ pub(crate) trait Transport: Send {
     /// Writes some of these pieces, which are not all empty. Pending where a socket has no room.
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
-    /// Writes some of these pieces. Under TLS, takes what it has encrypted, even where it has not gone out: other bytes may
-    /// follow, and [`poll_flush`](Self::poll_flush) has to.
-    fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.poll_write(cx, pieces)
-    }
-
     /// Passes on what the stream itself holds back. A socket holds nothing back.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))

@@ -199,15 +199,3 @@ impl Read for ReaderOf<'_, Blocking> {
         Ok(octets)
     }
 }
-
-impl From<crate::Client> for Client {
-    fn from(client: crate::Client) -> Self {
-        Self::of(client.base)
-    }
-}
-
-impl From<Client> for crate::Client {
-    fn from(client: Client) -> Self {
-        Self::of(client.base)
-    }
-}

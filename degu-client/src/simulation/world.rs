@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use super::peer::Peer;
 use super::plan::Plan;
+use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
-use crate::stream::AsyncStream;
 use crate::transport::{Idle, Transport};
 
 /// What moves when the client waits. Clones are the same.

@@ -2,11 +2,14 @@
 
 use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
+use degu_tls::drive::Progress;
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use socket2::SockRef;
 
 use super::*;
+use crate::asynchronous::secure::secure;
+use crate::asynchronous::stream::Socket;
 use crate::resolve::Until;
 use crate::{Client, Connection, ErrorKind as Kind, Timeout, blocking};
 

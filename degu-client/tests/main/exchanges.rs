@@ -30,6 +30,7 @@ fn unasked_after(kind: Kind, answers: usize, unasked: &'static str) -> (Server, 
     (server, send)
 }
 
+#[cfg(feature = "async")]
 mod asynchronous {
     use degu_client::{Body, Client};
 
@@ -76,6 +77,7 @@ mod asynchronous {
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
     include!("exchanges/devices.rs");
+    include!("exchanges/statuses.rs");
     include!("exchanges/timeouts.rs");
 
     #[tokio::test]
@@ -130,6 +132,7 @@ mod blocking {
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
     include!("exchanges/devices.rs");
+    include!("exchanges/statuses.rs");
     include!("exchanges/timeouts.rs");
 
     #[test]

@@ -21,6 +21,8 @@ const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
     (&["degu-tls", "degu-client"], ALL, &["degu-server"], "the server is not beneath TLS or the client"),
     (&["degu-tls", "degu-client", "degu-server"], ALL, &["degu-misc"], "degu-misc is above all other crates"),
     (&["degu-client", "degu-server"], NONE, &["degu-tls", "rustls"], "client and server build without TLS"),
+    (&["degu-client"], NONE, &["tokio", "futures-core"], "the blocking client needs no runtime"),
+    (&["degu-tls"], ALL, &["tokio"], "the blocking client needs no runtime for TLS either"),
     (&["degu-server"], NONE, &["degu-client"], "the feature `proxy` alone joins client and server, which are siblings"),
     (&["degu-client", "degu-server"], NONE, &["http", "tower-service"], "types of http and tower need a feature"),
     (&["degu-client", "degu-server", "degu-misc"], NONE, &["hyper"], "hyper comes with its feature only"),

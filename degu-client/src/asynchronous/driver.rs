@@ -10,10 +10,10 @@ use std::{
 use degu_wire::{Source, Step};
 use tokio::task::yield_now;
 
+use super::stream::AsyncStream;
+use super::timer::Timer;
 use crate::error::Error;
 use crate::link::{Driver, Line};
-use crate::stream::AsyncStream;
-use crate::timer::Timer;
 
 /// The async driver, which a connection of the async client has: its timer, and whether it spins.
 #[derive(Debug)]

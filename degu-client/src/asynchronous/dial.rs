@@ -7,10 +7,10 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::stream::{AsyncStream, Socket};
 use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
-use crate::stream::{AsyncStream, Socket};
 
 /// The time that one address of a name may take before the next one is tried in parallel (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -45,7 +45,7 @@ async fn establish(base: &Base, address: &Address) -> Result<(Box<dyn AsyncStrea
     };
     #[cfg(feature = "tls")]
     if let Some(handshake) = handshake {
-        return Ok((Box::new(crate::tls::secure(socket, handshake).await?), answered));
+        return Ok((Box::new(super::secure::secure(socket, handshake).await?), answered));
     }
     Ok((Box::new(socket), answered))
 }

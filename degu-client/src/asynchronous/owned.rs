@@ -11,12 +11,12 @@ use std::{
 use degu_wire::machine::ResponseHead;
 use degu_wire::{Body, BodyOf, BoxError, Chunk, Headers, LocalBody, Method, Part, Source};
 
-use crate::connection::{Connection, ConnectionOf};
-use crate::driver::Async;
+use super::{Async, Connection, Tunnel};
+use crate::connection::ConnectionOf;
 use crate::error::Error;
 use crate::incoming::ResponseOf;
 use crate::link::SourceOf;
-use crate::tunnel::{Tunnel, UpgradeOf};
+use crate::tunnel::UpgradeOf;
 
 /// A response that owns its connection until its body has been read: what [`Connection::exchange`] gives.
 ///

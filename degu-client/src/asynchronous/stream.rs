@@ -21,6 +21,12 @@ use crate::transport::{Idle, Scratch, Transport, check, read, some, write};
 pub(crate) trait AsyncStream: Transport {
     /// Appends what was received; 0 bytes are the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
+
+    /// Writes some of these pieces. Under TLS, takes what it has encrypted, even where it has not gone out: other bytes may
+    /// follow, and [`poll_flush`](Transport::poll_flush) has to.
+    fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, pieces)
+    }
 }
 
 /// A connected socket, registered with the runtime.

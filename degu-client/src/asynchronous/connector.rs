@@ -14,10 +14,10 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection as Pooled};
 use tower_service::Service;
 
-use crate::client::Client;
-use crate::dial::dial;
+use super::Client;
+use super::dial::dial;
+use super::stream::AsyncStream;
 use crate::error::Error;
-use crate::stream::AsyncStream;
 
 /// A connector for hyper-util's pooled client, and for what is built on it: it connects to the address of a [`Client`],
 /// with its options, whatever the authority of the URI is.

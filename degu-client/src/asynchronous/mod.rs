@@ -1,0 +1,179 @@
+//! The async client on tokio: its driver, and what it has that the blocking one has in another form.
+
+#[cfg(feature = "hyper-util")]
+mod connector;
+mod dial;
+mod driver;
+mod owned;
+mod reader;
+#[cfg(feature = "tls")]
+pub(crate) mod secure;
+pub(crate) mod stream;
+mod timer;
+mod tunnel;
+
+use std::{future::poll_fn, sync::Arc};
+
+use degu_wire::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::blocking;
+use crate::client::ClientOf;
+use crate::connection::{ConnectionOf, requests};
+use crate::error::Error;
+use crate::incoming::{IncomingOf, ResponseOf, reads};
+use crate::options::OptionsOf;
+use crate::reader::ReaderOf;
+use crate::success::success;
+use crate::tunnel::{TunnelOf, UpgradeOf};
+#[cfg(feature = "hyper-util")]
+pub use connector::{Connector, Dialled};
+use dial::dial;
+pub use driver::Async;
+pub use owned::{OwnedIncoming, OwnedResponse};
+use stream::Foreign;
+
+/// An async [client](ClientOf).
+///
+/// ```no_run
+/// use degu_client::{Address, Client};
+///
+/// # async fn example() -> Result<(), degu_client::Error> {
+/// let client = Client::new(Address::unix("/run/app.sock"));
+/// let mut connection = client.connect().await?;
+/// let response = connection.get("/example").await?;
+/// assert_eq!((response.status, response.reason.as_str()), (200, "OK"));
+/// let text = response.body.read_all(1024).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub type Client = ClientOf<Async>;
+
+/// The [options](OptionsOf) of an async client.
+pub type Options = OptionsOf<Async>;
+
+/// An async [connection](ConnectionOf).
+pub type Connection = ConnectionOf<Async>;
+
+/// A [response](ResponseOf) of the async client.
+pub type Response<'c> = ResponseOf<Incoming<'c>>;
+
+/// The [body](IncomingOf) of a response of the async client, which is a stream of the pieces that `next_data` returns, too.
+pub type Incoming<'c> = IncomingOf<'c, Async>;
+
+/// The [answer](UpgradeOf) to an offer of the async client.
+pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
+
+/// The [byte stream](TunnelOf) of an async connection that has switched to another protocol.
+///
+/// Shutting it down half-closes the connection: the server sees the end, and can go on sending. `tokio::io::split` makes two
+/// halves of it.
+pub type Tunnel = TunnelOf<Async>;
+
+/// A [reader](ReaderOf) of the async client.
+///
+/// ```no_run
+/// # async fn example(connection: &mut degu_client::Connection) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut file = tokio::fs::File::create("copy").await?;
+/// tokio::io::copy_buf(&mut connection.get("/large").await?.body.into_reader(), &mut file).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub type Reader<'c> = ReaderOf<'c, Async>;
+
+impl ClientOf<Async> {
+    /// Makes a connection.
+    ///
+    /// The addresses of a DNS name are tried in the manner of RFC 8305: both families in turn, the next one 250 ms after
+    /// the last or as soon as it fails; the first that answers is taken.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be used, the system cannot connect to it, time is over, or `on_connect` refused.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let (stream, address) = dial(&self.base).await?;
+        Ok(Connection::over(stream, Arc::clone(&self.base), address))
+    }
+}
+
+impl ConnectionOf<Async> {
+    /// Makes a connection over any stream, with the options of `base`, and its Host field, address and nothing else of it:
+    /// the stream is connected already. Unsolicited data is noticed when it comes with a response, not before a request.
+    ///
+    /// ```
+    /// use degu_client::{Address, Client, Connection};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (near, mut far) = tokio::io::duplex(1024);
+    /// let mut connection = Connection::new(near, &Client::new(Address::from_host("example.org", 80)?));
+    /// far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+    /// assert_eq!(connection.get("/").await?.status, 204);
+    ///
+    /// let mut request = [0; 37];
+    /// far.read_exact(&mut request).await?;
+    /// assert_eq!(&request, b"GET / HTTP/1.1\r\nhost: example.org\r\n\r\n".as_slice());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, base: &Client) -> Self {
+        Self::over(Box::new(Foreign(io)), Arc::clone(&base.base), base.address().clone())
+    }
+}
+
+requests!(Async, Body, poll_fn, [async], [.await], "```no_run
+use degu_client::{Body, Connection, Method};
+
+# async fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
+let response = connection.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\").await?;
+let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ()).await?;
+# Ok(())
+# }
+```", "```no_run
+use degu_client::{BoxError, Connection, Method, Upgrade};
+
+# async fn example(connection: &mut Connection) -> Result<(), BoxError> {
+match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\", \"tcp\", (), ()).await? {
+    Upgrade::Switched { tunnel, .. } => {
+        let (mut from, mut to) = tokio::io::split(tunnel);
+        tokio::io::copy(&mut from, &mut to).await?;
+    }
+    Upgrade::Declined(response) => eprintln!(\"declined with {}\", response.status),
+}
+# Ok(())
+# }
+```");
+
+reads!(Async, poll_fn, [async], [.await]);
+
+success!(Async, poll_fn, [async], [.await], "```no_run
+# async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
+match connection.get(\"/notes/1\").await?.success().await {
+    Ok(response) => println!(\"{} bytes\", response.body.read_all(64 * 1024).await?.len()),
+    Err(error) if error.status() == Some(404) => println!(\"no note yet\"),
+    Err(error) => return Err(error),
+}
+# Ok(())
+# }
+```");
+
+impl From<Client> for blocking::Client {
+    fn from(client: Client) -> Self {
+        Self::of(client.base)
+    }
+}
+
+impl From<blocking::Client> for Client {
+    fn from(client: blocking::Client) -> Self {
+        Self::of(client.base)
+    }
+}
