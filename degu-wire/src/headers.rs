@@ -105,7 +105,7 @@ impl Headers {
     }
 
     /// Returns the same, with names that need not be shown to be text.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let (text, spans) = self.parts();
         spans.iter().map(move |span| (span.name_bytes(text), span.value(text)))
     }

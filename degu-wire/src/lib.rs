@@ -10,13 +10,16 @@
 //! understand in two ways, which is what request smuggling is made of. What others skip is exposed: chunk boundaries,
 //! every chunk's extensions, trailers.
 //!
-//! There are three ways in. Each uses the one before it; take the lowest that does what you need.
+//! There are three levels. Each uses the one before it; take the lowest that does what you need.
 //!
 //! | level | feature | memory | what it does |
 //! | --- | --- | --- | --- |
 //! | core: [`head`], [`chunk`], [`ByteRange`] | none | yours | parses complete slices, encodes into slices |
 //! | machine: [`machine`] | `alloc` | its own buffers, bounded | both roles of a whole connection |
 //! | vocabulary: [`Address`], [`Headers`], [`Chunk`], [`Body`], … | `alloc` | owned values | what the server and the client of this family share |
+//!
+//! On a microcontroller, `embedded` (feature `embedded-io-async`) drives the core over any transport of rust-embedded: a server
+//! and a client, in buffers of yours, without an allocator.
 //!
 //! `std` (the default) adds conversions to and from the types that only std has. With no feature at all the crate has no
 //! dependency and needs no allocator.
@@ -148,7 +151,11 @@ mod address;
 mod body;
 pub mod chunk;
 mod credentials;
+#[cfg(feature = "embedded-io-async")]
+pub mod embedded;
 mod error;
+#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
+mod exchange;
 mod framing;
 pub mod head;
 #[cfg(feature = "alloc")]

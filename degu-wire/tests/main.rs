@@ -8,6 +8,8 @@ mod chunk;
 #[cfg(feature = "alloc")]
 mod connections;
 mod corpus;
+#[cfg(all(feature = "alloc", feature = "embedded-io-async"))]
+mod embedded;
 #[cfg(feature = "alloc")]
 mod events;
 #[cfg(feature = "alloc")]

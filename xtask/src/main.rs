@@ -37,7 +37,8 @@ usage: cargo xtask COMMAND
   netns [--skip-if-missing]         link-local addresses, a bad network and pulled cables, between network namespaces";
 
 /// The features that the tests run with. All features would build two providers of cryptography.
-const FEATURES: &str = "degu-server/hyper,degu-server/proxy,degu-server/tls,degu-client/hyper-util,degu-client/tls";
+const FEATURES: &str = "degu-server/hyper,degu-server/proxy,degu-server/tls,degu-client/hyper-util,degu-client/tls,\
+                        degu-wire/embedded-io-async";
 
 fn main() -> ExitCode {
     match dispatch(Parser::from_env()) {

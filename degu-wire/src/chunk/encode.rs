@@ -80,15 +80,23 @@ where
     I: IntoIterator<Item: Into<Extension<'e>>>,
 {
     let mut sink = SliceSink::new(out);
+    put_line(&mut sink, size, extensions)?;
+    Ok(sink.len())
+}
+
+/// Writes a chunk line into a sink in which nothing stands before it.
+pub(crate) fn put_line<'e, I>(sink: &mut SliceSink, size: u64, extensions: I) -> Result<(), LocalError>
+where
+    I: IntoIterator<Item: Into<Extension<'e>>>,
+{
     sink.put(hexadecimal(size, &mut [0; 16]))?;
     for extension in extensions {
-        put_extension(&mut sink, extension.into())?;
+        put_extension(sink, extension.into())?;
         if sink.len() + CRLF.len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);
         }
     }
-    sink.put(CRLF)?;
-    Ok(sink.len())
+    sink.put(CRLF)
 }
 
 /// Writes `";" chunk-ext-name [ "=" chunk-ext-val ]`, without whitespace, which RFC 9110 §5.6.3 forbids to send.

@@ -87,3 +87,5 @@ pub use extension::{Extension, ExtensionValue, Extensions, Iter};
 
 #[cfg(feature = "alloc")]
 pub(crate) use encode::put_extension;
+#[cfg(feature = "embedded-io-async")]
+pub(crate) use encode::put_line;

@@ -71,14 +71,22 @@ pub fn encode_trailers<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
 ) -> Result<usize, LocalError> {
     let mut sink = SliceSink::new(out);
+    put_trailers(&mut sink, fields)?;
+    finish(&sink)
+}
+
+/// Writes a trailer section with its empty line.
+pub(crate) fn put_trailers<'f, V: AsRef<[u8]>>(
+    sink: &mut impl Sink,
+    fields: impl IntoIterator<Item = (&'f str, V)>,
+) -> Result<(), LocalError> {
     for (name, value) in fields {
         if is_forbidden_in_trailers(name.as_bytes()) {
             return Err(LocalError::TrailerForbidden);
         }
-        put_field(&mut sink, name, value.as_ref())?;
+        put_field(sink, name.as_bytes(), value.as_ref())?;
     }
-    sink.put(b"\r\n")?;
-    finish(&sink)
+    sink.put(b"\r\n")
 }
 
 pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target: &str) -> Result<(), LocalError> {
@@ -131,7 +139,7 @@ fn put_fields<'f, V: AsRef<[u8]>>(
         if field == Names::HOST && !is_host(value.as_ref()) {
             return Err(LocalError::FieldValue);
         }
-        put_field(&mut sink, name, value.as_ref())?;
+        put_field(&mut sink, name.as_bytes(), value.as_ref())?;
     }
     put_framing(&mut sink, framing)?;
     sink.put(b"\r\n")?;
@@ -142,14 +150,20 @@ fn finish(sink: &SliceSink) -> Result<usize, LocalError> {
     if sink.len() > Limits::MAX_HEAD { Err(LocalError::HeadTooLarge) } else { Ok(sink.len()) }
 }
 
-fn put_field(sink: &mut impl Sink, name: &str, value: &[u8]) -> Result<(), LocalError> {
-    if !is_token(name.as_bytes()) {
+/// Writes a field line that may be sent, and refuses others.
+pub(crate) fn put_field<S: Sink>(sink: &mut S, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
+    if !is_token(name) {
         return Err(LocalError::FieldName);
     }
     if !is_field_value(value) {
         return Err(LocalError::FieldValue);
     }
-    sink.put(name.as_bytes())?;
+    put_line(sink, name, value)
+}
+
+/// Writes a field line that has been checked.
+pub(crate) fn put_line<S: Sink>(sink: &mut S, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
+    sink.put(name)?;
     sink.put(b": ")?;
     sink.put(value)?;
     sink.put(b"\r\n")

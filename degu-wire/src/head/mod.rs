@@ -25,13 +25,23 @@ pub use request::{RequestHead, RequestHeadOf, parse_request};
 pub use response::{ResponseHead, ResponseHeadOf, parse_response};
 
 pub(crate) use scan::is_token;
+#[cfg(feature = "embedded-io-async")]
+pub(crate) use {
+    encode::{put_field, put_trailers},
+    response::ResponseMeta,
+};
+#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
+pub(crate) use {
+    encode::{put_framing, put_line, put_request_line, put_status_line},
+    fields::Names,
+    host::is_host,
+    request::{RequestMeta, scan_request},
+    response::{rewrite_response, scan_response},
+};
 #[cfg(feature = "alloc")]
 pub(crate) use {
-    encode::{put_framing, put_request_line, put_status_line},
-    fields::{Names, is_forbidden_in_trailers, scan_trailers},
-    host::{is_host, zone},
-    request::scan_request,
-    response::{rewrite_response, scan_response},
+    fields::{is_forbidden_in_trailers, scan_trailers},
+    host::zone,
     scan::is_field_value,
 };
 
@@ -50,4 +60,38 @@ pub(crate) use {
 pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
     let from = searched.saturating_sub(3).min(input.len());
     input[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|found| from + found + 4)
+}
+
+/// How much of a head that comes in pieces was searched for its end, which tells when to parse it: at its first bytes,
+/// which refuses garbage at once, and then when its end has come. A dripped head is searched once and parsed twice, so that
+/// what is wrong with it may be found as late as at its end.
+#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Search(usize);
+
+#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
+impl Search {
+    /// Returns whether `input` is to be parsed now. `is_all`: nothing more will come, or may come.
+    pub(crate) fn is_due(self, input: &[u8], is_all: bool) -> bool {
+        !input.is_empty() && (self.0 == 0 || is_all || self.may_end(input))
+    }
+
+    /// Returns whether what has come since the last search ends a head: an empty line, or the LF without CR of a peer that
+    /// ends none of its lines otherwise, and would be left waiting.
+    fn may_end(self, input: &[u8]) -> bool {
+        let fresh = input.get(self.0.saturating_sub(1)..).unwrap_or_default();
+        let bare = |pair: &[u8]| matches!(pair, [before, b'\n'] if *before != b'\r');
+        find_head_end(input, self.0).is_some() || fresh.windows(2).any(bare)
+    }
+
+    /// Notes that so many bytes have been searched.
+    pub(crate) const fn searched(&mut self, bytes: usize) {
+        self.0 = bytes;
+    }
+}
+
+/// Returns whether more than empty lines have come.
+#[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
+pub(crate) fn has_begun(input: &[u8]) -> bool {
+    input.iter().any(|octet| !matches!(octet, b'\r' | b'\n'))
 }

@@ -23,7 +23,7 @@ pub type ResponseHead<'b> = ResponseHeadOf<Fields<'b>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResponseMeta {
     pub(crate) len: u16,
-    status: u16,
+    pub(crate) status: u16,
     reason: (u16, u16),
     pub(crate) fields: u16,
     framing: Framing,

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use super::connection::Connection;
 use super::head::ResponseHead;
 use super::receiver::Receiver;
-use super::sender::{Sender, put_field, put_headers};
+use super::sender::Sender;
 use crate::body::{Content, Part};
+use crate::exchange::{announced, check_part, put_headers, put_request};
 use crate::framing::Framing;
-use crate::head::{Names, is_host, put_request_line, rewrite_response, scan_response};
+use crate::head::{Names, is_host, put_line, rewrite_response, scan_response};
 use crate::headers::Headers;
-use crate::{ContentRange, Fault, Limits, LocalError, Method, RemoteError};
+use crate::{Fault, Limits, LocalError, Method, RemoteError};
 
 /// The role of a [`Connection`] that sends requests and reads what is answered.
 #[derive(Debug, Default)]
@@ -144,23 +145,9 @@ impl Connection<Client> {
             return Err(LocalError::BodyNotAllowed);
         }
         let framing = announced(method, content.framing());
-        let host_field = headers.get_bytes("host");
-        if !is_host(host_field.unwrap_or(host.as_bytes())) {
-            return Err(LocalError::FieldValue);
-        }
+        let host = host.as_bytes();
         let (said, withheld) = self.sender.message(content, framing, |out| {
-            put_request_line(out, method, target)?;
-            if host_field.is_none() {
-                put_field(out, b"host", host.as_bytes());
-            }
-            let said = put_headers(out, headers.lines(), framing, false)?;
-            if said.names.has(Names::UPGRADE) && !offers {
-                return Err(LocalError::FieldNotAllowed);
-            }
-            if said.close {
-                put_field(out, b"connection", b"close");
-            }
-            Ok(said)
+            put_request(out, method, target, host, headers.lines(), put_line, framing, offers)
         })?;
         self.role = Client {
             state: State::Waiting,
@@ -189,7 +176,7 @@ impl Connection<Client> {
         let framing = announced(method.known_as(), framing);
         let mut last = None;
         let lines = headers.lines().inspect(|(name, _)| last = Some(*name));
-        match put_headers(&mut Vec::new(), lines, framing, false) {
+        match put_headers(&mut Vec::new(), lines, put_line, framing, false) {
             Err(_) => core::str::from_utf8(last?).ok(),
             Ok(said) if said.names.has(Names::UPGRADE) => Some("upgrade"),
             Ok(_) => headers.get_bytes("host").filter(|host| !is_host(host)).map(|_| "host"),
@@ -249,7 +236,9 @@ impl Connection<Client> {
         let method = if self.role.head { Method::Head } else { Method::Get };
         let framing = head.framing(method);
         if head.status() == 206 {
-            self.role.part_left = self.check_part(head, framing)?;
+            let fields = head.headers();
+            let (range, media_type) = (fields.get_bytes("content-range"), fields.get_bytes("content-type"));
+            self.role.part_left = check_part(self.role.ranged, range, media_type, framing)?;
         }
         self.receiver.begin_body(framing, true);
         self.role.persistent &= head.keep_alive() && framing != Framing::UntilClose;
@@ -298,30 +287,6 @@ impl Connection<Client> {
     /// [`poll_part`](Self::poll_part) gives in a part and an end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         if self.role.state == State::Reading { self.receiver.take_rest() } else { None }
-    }
-
-    /// Checks that a 206 was asked for, and is one part that says which. Returns its length, where the body has yet to
-    /// show it.
-    fn check_part(&self, head: &ResponseHead, framing: Framing) -> Result<Option<u64>, RemoteError> {
-        if !self.role.ranged {
-            return Err(Fault::UnexpectedPartial.into());
-        }
-        let Some(value) = head.headers().get_bytes("content-range") else {
-            // Several parts say it inside of the body (RFC 9110 §15.3.7.2).
-            let media_type = head.headers().get_bytes("content-type").unwrap_or_default();
-            let several = b"multipart/byteranges";
-            let is_several = media_type.get(..several.len()).is_some_and(|found| found.eq_ignore_ascii_case(several));
-            return if is_several { Ok(None) } else { Err(Fault::ContentRange.into()) };
-        };
-        let part = ContentRange::parse(value).map_err(|_| Fault::ContentRange)?;
-        let length = part.content_length().ok_or(Fault::ContentRange)?;
-        match framing {
-            // The response to HEAD has no body to compare.
-            Framing::None => Ok(None),
-            Framing::Length(announced) if announced != length => Err(Fault::ContentRange.into()),
-            Framing::Length(_) => Ok(None),
-            Framing::Chunked | Framing::UntilClose => Ok(Some(length)),
-        }
     }
 
     /// Checks that the body of a 206 is as long as its Content-Range says.
@@ -404,14 +369,5 @@ impl Connection<Client> {
         self.role.state = State::Closed;
         self.sender = Sender::default();
         self.receiver.discard_all();
-    }
-}
-
-/// Returns how a request says where its body ends. RFC 9110 §8.6: that there is none is said where content was to be
-/// expected.
-fn announced(method: Method<'_>, framing: Framing) -> Framing {
-    match framing {
-        Framing::None if method.expects_content() => Framing::Length(0),
-        framing => framing,
     }
 }

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
 use crate::framing::Framing;
-use crate::head::{FieldSpan, find_head_end, scan_trailers};
+use crate::head::{FieldSpan, Search, has_begun, scan_trailers};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
@@ -33,8 +33,7 @@ pub(super) struct Receiver {
     /// Of a chunked body: where in it we are, and the last chunk's extensions until the trailers have come.
     decoder: chunk::Decoder,
     last: ChunkExtensions,
-    /// The number of bytes at the front that were searched for the end of a head.
-    searched: usize,
+    search: Search,
     read_size: u32,
     /// The peer sends no more.
     pub(super) eof: bool,
@@ -51,7 +50,7 @@ impl Receiver {
             last: ChunkExtensions::new(),
             limits,
             body: Framing::None,
-            searched: 0,
+            search: Search::default(),
             read_size: FIRST_READ,
             eof: false,
             fault: None,
@@ -119,9 +118,7 @@ impl Receiver {
         }
     }
 
-    /// Parses a head when there is a chance: with the first bytes of it, when its end has come, and when nothing more
-    /// will. A dripped head is searched once and parsed twice, so that what is wrong with it may be found as late as at
-    /// its end.
+    /// Parses a head when that is [due](Search::is_due).
     pub(super) fn poll_head<M>(
         &mut self,
         scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
@@ -132,21 +129,18 @@ impl Receiver {
             return Err(fault);
         }
         if self.buffer.is_empty() && !self.eof {
-            self.searched = 0;
+            self.search = Search::default();
             return Ok(Poll::Pending);
         }
-        let worth_parsing = self.searched == 0
-            || self.eof
-            || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD)
-            || self.may_end_head();
-        if worth_parsing && !self.buffer.is_empty() {
+        let is_all = self.eof || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD);
+        if self.search.is_due(&self.buffer, is_all) {
             match self.take_head(scan, extent, rewrite) {
                 Ok(None) => {}
                 Ok(Some(meta)) => return Ok(Poll::Ready(meta)),
                 Err(fault) => return Err(*self.fault.insert(fault)),
             }
         }
-        self.searched = self.buffer.len();
+        self.search.searched(self.buffer.len());
         if self.eof && self.head_begun() {
             return Err(*self.fault.insert(Fault::TruncatedHead.into()));
         }
@@ -179,23 +173,15 @@ impl Receiver {
         };
         if let Some(meta) = &meta {
             self.buffer.advance(extent(meta).0.into());
-            self.searched = 0;
+            self.search = Search::default();
             self.read_size = FIRST_READ;
         }
         Ok(meta)
     }
 
-    /// Returns whether what has come since the last look ends a head: an empty line, or the LF without CR of a peer
-    /// that ends none of its lines otherwise, and would be left waiting.
-    fn may_end_head(&self) -> bool {
-        let from = self.searched.saturating_sub(1);
-        let bare = |pair: &[u8]| pair[1] == b'\n' && pair[0] != b'\r';
-        find_head_end(&self.buffer, self.searched).is_some() || self.buffer[from..].windows(2).any(bare)
-    }
-
     /// Returns whether more than empty lines have come.
     pub(super) fn head_begun(&self) -> bool {
-        self.buffer.iter().any(|octet| !matches!(octet, b'\r' | b'\n'))
+        has_begun(&self.buffer)
     }
 
     /// Returns the next part of the body; `Ready(None)` at its end, `Pending` where more bytes are needed.

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::outgoing::Outgoing;
-use crate::abnf::{decimal, hexadecimal};
+use crate::abnf::hexadecimal;
 use crate::body::{ChunkExtensions, Content, Part};
+use crate::exchange::Said;
 use crate::framing::Framing;
-use crate::head::{Names, put_framing};
+use crate::head::put_line;
 use crate::{Limits, LocalError};
 
 /// The sending half: bytes that were sent and not written yet, and the rest of a body.
@@ -19,15 +20,6 @@ pub(super) struct Sender {
     pub(super) body: Framing,
     /// Of a chunked body: data that is left of the current chunk.
     chunk_left: u64,
-}
-
-/// The meaning of the application's fields.
-#[derive(Clone, Copy)]
-pub(super) struct Said {
-    /// The fields among them that mean something to the codec.
-    pub(super) names: Names,
-    pub(super) close: bool,
-    pub(super) expects_continue: bool,
 }
 
 impl Sender {
@@ -86,7 +78,7 @@ impl Sender {
             (Framing::Chunked, Part::Last { extensions, trailers }) => {
                 self.put_chunk_line(0, &extensions)?;
                 for (name, value) in trailers.lines() {
-                    put_field(&mut self.out.small, name, value);
+                    put_line(&mut self.out.small, name, value)?;
                 }
                 self.out.put(b"\r\n");
                 self.body = Framing::None;
@@ -129,71 +121,4 @@ impl Sender {
         self.body = Framing::None;
         Ok(())
     }
-}
-
-/// Writes the fields of the application, the framing field, and `connection: upgrade` where there is an Upgrade, and notes
-/// what they say. Framing fields that say what the
-/// body is, as those of a response that is passed on do, are not written twice; others are refused. Where the message has
-/// no body only because the request asked for none (`describes`), they are written as they are.
-pub(super) fn put_headers<'h>(
-    out: &mut Vec<u8>,
-    lines: impl Iterator<Item = (&'h [u8], &'h [u8])>,
-    framing: Framing,
-    describes: bool,
-) -> Result<Said, LocalError> {
-    let mut said = Said { names: Names::OTHER, close: false, expects_continue: false };
-    let mut described = false;
-    for (name, value) in lines {
-        let field = Names::of(name);
-        if !said.names.add(field) {
-            return Err(LocalError::FieldRepeated);
-        }
-        match field {
-            Names::EXPECT => said.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
-            Names::CONNECTION => {
-                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-                    if option.eq_ignore_ascii_case(b"close") {
-                        said.close = true;
-                    } else if !option.is_empty() && !option.eq_ignore_ascii_case(b"keep-alive") {
-                        return Err(LocalError::FieldNotAllowed);
-                    }
-                }
-                continue;
-            }
-            Names::CONTENT_LENGTH | Names::TRANSFER_ENCODING => {
-                let length = if field == Names::CONTENT_LENGTH {
-                    Framing::Length(decimal(value).ok_or(LocalError::ContentLength)?)
-                } else if value.eq_ignore_ascii_case(b"chunked") {
-                    Framing::Chunked
-                } else {
-                    return Err(LocalError::FieldNotAllowed);
-                };
-                match describes {
-                    true if described => return Err(LocalError::FieldNotAllowed),
-                    true => described = true,
-                    false if length == framing => continue,
-                    false if field == Names::CONTENT_LENGTH => return Err(LocalError::ContentLength),
-                    false => return Err(LocalError::FieldNotAllowed),
-                }
-            }
-            _ => {}
-        }
-        put_field(out, name, value);
-    }
-    if said.names.has(Names::UPGRADE) {
-        // RFC 9110 §7.8.
-        put_field(out, b"connection", b"upgrade");
-    }
-    if !described {
-        put_framing(out, framing)?;
-    }
-    Ok(said)
-}
-
-/// Writes a field that [`Headers`] has checked.
-pub(super) fn put_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }

@@ -8,24 +8,20 @@ use bytes::Bytes;
 use super::connection::Connection;
 use super::head::RequestHead;
 use super::receiver::Receiver;
-use super::sender::{Said, Sender, put_field, put_headers};
+use super::sender::Sender;
 use crate::body::{Content, Part};
+use crate::exchange::{Said, Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{Names, put_framing, put_status_line, scan_request};
+use crate::head::{put_framing, put_line, put_status_line, scan_request};
 use crate::headers::Headers;
-use crate::{Limits, LocalError, Method, RemoteError, reason_phrase};
+use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
 /// The role of a [`Connection`] that receives requests and answers them.
 #[derive(Debug, Default)]
 pub struct Server {
     state: State,
-    /// The request was HEAD: its response has no body.
-    head: bool,
-    http10: bool,
-    /// The connection goes on after this exchange.
-    persistent: bool,
-    /// The client waits for `100 Continue`.
-    continue_pending: bool,
+    /// What the request demands.
+    terms: Terms,
     /// This exchange, or the next, is the last.
     stopping: bool,
 }
@@ -58,7 +54,8 @@ pub enum Awaits {
 impl Connection<Server> {
     /// Returns a connection on which nothing has been received. Those that have the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
-        let role = Server { persistent: true, ..Server::default() };
+        let terms = Terms { persistent: true, ..Terms::default() };
+        let role = Server { terms, ..Server::default() };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
@@ -88,14 +85,8 @@ impl Connection<Server> {
             self.receiver.remove_zone(&mut meta.authority);
         }
         self.receiver.begin_body(meta.framing, false);
-        self.role = Server {
-            state: State::Requested,
-            head: meta.known_method == Some(Method::Head),
-            http10: meta.http10,
-            persistent: meta.keep_alive && !self.role.stopping,
-            continue_pending: meta.expects_continue && self.is_receiving(),
-            stopping: self.role.stopping,
-        };
+        self.role.state = State::Requested;
+        self.role.terms = Terms::of(&meta);
         Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
     }
 
@@ -109,7 +100,7 @@ impl Connection<Server> {
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         self.request_body();
         let result = self.receiver.poll_part();
-        self.role.persistent &= result.is_ok();
+        self.role.terms.persistent &= result.is_ok();
         result
     }
 
@@ -118,15 +109,15 @@ impl Connection<Server> {
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.receiver.take_rest();
         // A client that sends its body waits no more.
-        self.role.continue_pending &= rest.is_none();
+        self.role.terms.continue_pending &= rest.is_none();
         rest
     }
 
     /// Sends `100 Continue` if the client waits for it and no final response has begun. To be called before a response
     /// whose body will come from the request's; [`poll_part`](Self::poll_part) does it by itself.
     pub fn request_body(&mut self) {
-        if self.role.continue_pending && self.role.state == State::Requested {
-            self.role.continue_pending = false;
+        if self.role.terms.continue_pending && self.role.state == State::Requested {
+            self.role.terms.continue_pending = false;
             // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
             if self.receiver.buffer.is_empty() {
                 self.sender.out.put(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -138,15 +129,8 @@ impl Connection<Server> {
     /// length and not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped
     /// after the response.
     pub fn abandon_request_body(&mut self, drain: u64) {
-        let buffered = self.receiver.buffer.len() as u64;
-        let short = match self.receiver.body_remaining() {
-            Some(remaining) => remaining <= drain,
-            None => buffered > 0 && buffered <= drain,
-        };
-        // A client that waits for 100 Continue may send its body or not: both cannot be understood.
-        if self.role.continue_pending || !short {
-            self.role.persistent = false;
-        }
+        let buffered = self.receiver.buffer.len();
+        self.role.terms.abandon_body(self.receiver.body_remaining(), buffered, drain);
     }
 
     /// Answers the request: writes the head, and the body if it is in memory. Otherwise [`send_part`](Self::send_part) and
@@ -170,44 +154,18 @@ impl Connection<Server> {
         if self.role.state != State::Requested {
             return Err(LocalError::State);
         }
-        if !(200..=999).contains(&status) {
-            return Err(LocalError::Status);
-        }
-        let bodiless = matches!(status, 204 | 304);
-        // RFC 9110 §15.3.5, §15.3.6, §15.4.5.
-        if (bodiless || status == 205) && !matches!(content.framing(), Framing::None | Framing::Length(0)) {
-            return Err(LocalError::BodyNotAllowed);
-        }
-        let framing = match content.framing() {
-            _ if bodiless => Framing::None,
-            Framing::None if !self.role.head => Framing::Length(0),
-            Framing::Chunked if self.role.http10 => Framing::UntilClose,
-            framing => framing,
-        };
-        // RFC 9110 §8.6: 304 and responses to HEAD may say what the body would have been.
-        let describes = status == 304 || (self.role.head && matches!(content, Content::None) && status != 204);
-        let role = &mut self.role;
-        let mut persistent = role.persistent && !role.stopping && !role.continue_pending;
-        persistent &= framing != Framing::UntilClose;
-        let body = if role.head { Framing::None } else { framing };
-        self.sender.message(content, body, |out| {
-            put_status_line(out, status, reason.as_ref())?;
-            let said = put_headers(out, headers.lines(), framing, describes)?;
-            persistent &= !said.close;
-            if let Some(date) = date.filter(|_| !said.names.has(Names::DATE)) {
-                put_field(out, b"date", date.as_bytes());
-            }
-            if !persistent {
-                put_field(out, b"connection", b"close");
-            } else if role.http10 {
-                // The client asked for it, and takes silence for a no.
-                put_field(out, b"connection", b"keep-alive");
-            }
+        let terms = Terms { persistent: self.is_persistent(), ..self.role.terms };
+        let reply = terms.reply(status, content.framing())?;
+        let mut persistent = false;
+        self.sender.message(content, reply.body, |out| {
+            let lines = headers.lines();
+            let (said, goes_on) = terms.put_reply(out, status, reason.as_ref(), lines, put_line, reply, date)?;
+            persistent = goes_on;
             // In a response the field means nothing.
             Ok(Said { expects_continue: false, ..said })
         })?;
-        role.persistent = persistent;
-        role.state = State::Responding;
+        self.role.terms.persistent = persistent;
+        self.role.state = State::Responding;
         Ok(())
     }
 
@@ -235,9 +193,9 @@ impl Connection<Server> {
         headers.append("upgrade", protocol)?;
         self.sender.message(Content::None, Framing::None, |out| {
             put_status_line(out, 101, reason_phrase(101).as_bytes())?;
-            put_headers(out, headers.lines(), Framing::None, false)
+            put_headers(out, headers.lines(), put_line, Framing::None, false)
         })?;
-        (self.role.state, self.role.persistent) = (State::Switched, false);
+        (self.role.state, self.role.terms.persistent) = (State::Switched, false);
         Ok(())
     }
 
@@ -253,7 +211,7 @@ impl Connection<Server> {
     /// Whatever had been received is dropped; nothing more will be understood.
     pub fn refuse(&mut self, status: u16, text: &str) -> bool {
         let is_head = match self.role.state {
-            State::Requested => self.role.head,
+            State::Requested => self.role.terms.is_head,
             // A head with a fault, or of which too little has come, has not been taken off the buffer.
             _ => {
                 let begun = self.receiver.buffer.trim_ascii_start();
@@ -267,10 +225,10 @@ impl Connection<Server> {
             let mut message = alloc::vec::Vec::with_capacity(128 + text.len());
             let _ = put_status_line(&mut message, status, reason_phrase(status).as_bytes());
             if !text.is_empty() {
-                put_field(&mut message, b"content-type", b"text/plain");
+                let _ = put_line(&mut message, b"content-type", b"text/plain");
             }
             let _ = put_framing(&mut message, Framing::Length(text.len() as u64));
-            put_field(&mut message, b"connection", b"close");
+            let _ = put_line(&mut message, b"connection", b"close");
             message.extend_from_slice(b"\r\n");
             if !is_head {
                 message.extend_from_slice(text.as_bytes());
@@ -283,7 +241,7 @@ impl Connection<Server> {
     /// Ends the connection without a response. Bytes that are pending of earlier responses can still be written.
     pub fn cut(&mut self) {
         self.role.state = State::Closed;
-        self.role.persistent = false;
+        self.role.terms.persistent = false;
         self.sender.body = Framing::None;
         self.receiver.discard_all();
     }
@@ -315,12 +273,12 @@ impl Connection<Server> {
 
     /// Returns whether the connection goes on after this exchange, as far as is known now.
     pub fn is_persistent(&self) -> bool {
-        self.role.persistent && !self.role.stopping && self.role.state != State::Closed
+        self.role.terms.persistent && !self.role.stopping && self.role.state != State::Closed
     }
 
     fn end_exchange(&mut self) {
         if self.role.state == State::Responding && !self.is_sending() {
-            if !self.role.persistent {
+            if !self.role.terms.persistent {
                 self.role.state = State::Closed;
             } else if !self.is_receiving() {
                 self.role.state = State::Idle;

@@ -31,7 +31,7 @@ const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
 ];
 
 /// All that degu-wire reaches with all features. It has to stay buildable for a device.
-const WIRE: &[&str] = &["degu-wire", "bytes"];
+const WIRE: &[&str] = &["degu-wire", "bytes", "embedded-io", "embedded-io-async"];
 
 pub(super) fn check(shell: &Shell) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();

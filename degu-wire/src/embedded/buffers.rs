@@ -1,0 +1,151 @@
+//! The caller's memory.
+
+use core::fmt;
+use core::ops::Range;
+
+use crate::Limits;
+use crate::head::FieldSpan;
+
+/// The buffers of one connection: see the [module](super).
+pub struct Buffers<'b> {
+    /// For what is received. A head has at most three quarters of it.
+    pub input: &'b mut [u8],
+    /// For the places of the fields of a head and of its message's trailers: 8 bytes each.
+    pub fields: &'b mut [FieldSpan],
+    /// For what is sent. A head has to fit into it, and so does each chunk line; data that is longer passes by. A refusal
+    /// takes up to 90 bytes.
+    pub output: &'b mut [u8],
+}
+
+/// Buffers of these sizes, for a `static` or a stack: `INPUT` and `OUTPUT` in bytes, `FIELDS` in fields.
+///
+/// ```
+/// use degu_wire::embedded::Memory;
+///
+/// const SIZES: Memory<2048, 24, 512> = Memory::new();
+/// assert_eq!(size_of_val(&SIZES), 2048 + 24 * 8 + 512);
+/// ```
+pub struct Memory<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> {
+    input: [u8; INPUT],
+    fields: [FieldSpan; FIELDS],
+    output: [u8; OUTPUT],
+}
+
+impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> Memory<INPUT, FIELDS, OUTPUT> {
+    /// Returns memory in which there is nothing.
+    pub const fn new() -> Self {
+        Self { input: [0; INPUT], fields: [FieldSpan::EMPTY; FIELDS], output: [0; OUTPUT] }
+    }
+
+    /// Returns the buffers.
+    pub const fn buffers(&mut self) -> Buffers<'_> {
+        Buffers { input: &mut self.input, fields: &mut self.fields, output: &mut self.output }
+    }
+}
+
+impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> Default for Memory<INPUT, FIELDS, OUTPUT> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Shows the sizes, and nothing of the content, which may be secret.
+impl fmt::Debug for Buffers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers")
+            .field("input", &self.input.len())
+            .field("fields", &self.fields.len())
+            .field("output", &self.output.len())
+            .finish()
+    }
+}
+
+/// Shows nothing of the content, which may be secret.
+impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> fmt::Debug for Memory<INPUT, FIELDS, OUTPUT> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+impl Buffers<'_> {
+    /// Returns the limits under which all that is accepted fits.
+    pub(super) fn bound(&self, limits: &Limits) -> Limits {
+        let max_head = limits.max_head.min(self.input.len() / 4 * 3);
+        let window = self.input.len() - max_head;
+        Limits {
+            max_head,
+            max_chunk_line: limits.max_chunk_line.min(window),
+            max_trailers: limits.max_trailers.min(window),
+            ..*limits
+        }
+    }
+}
+
+/// What has been received and not been used yet: a part of a buffer that is filled at its end and used from its front.
+pub(super) struct Window<'w> {
+    buffer: &'w mut [u8],
+    start: usize,
+    end: usize,
+}
+
+/// Shows how much it is, and nothing of the content, which may be secret.
+impl fmt::Debug for Window<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Window").field(&self.len()).finish()
+    }
+}
+
+impl<'w> Window<'w> {
+    /// Returns a window of which the first `filled` bytes have been received.
+    pub(super) const fn new(buffer: &'w mut [u8], filled: usize) -> Self {
+        Self { buffer, start: 0, end: filled }
+    }
+
+    /// Returns which bytes of the buffer have been received and not been used.
+    pub(super) const fn unused(&self) -> Range<usize> {
+        self.start..self.end
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.buffer.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Returns the place for what is received next: empty where all of the buffer is in use.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.start > 0 {
+            self.end = move_to_front(self.buffer, self.start..self.end);
+            self.start = 0;
+        }
+        self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Notes that so many bytes were received into the [room](Self::room).
+    pub(super) fn filled(&mut self, bytes: usize) {
+        self.end = self.end.saturating_add(bytes).min(self.buffer.len());
+    }
+
+    /// Takes bytes off the front, which can still be read.
+    pub(super) fn take(&mut self, bytes: usize) -> &[u8] {
+        let start = self.start;
+        self.start = start.saturating_add(bytes).min(self.end);
+        self.buffer.get(start..self.start).unwrap_or_default()
+    }
+}
+
+/// Moves bytes to the front of their buffer, and returns how many they are.
+pub(super) fn move_to_front(buffer: &mut [u8], bytes: Range<usize>) -> usize {
+    // The comparisons show the compiler that the copy cannot fail.
+    if bytes.start > bytes.end || bytes.end > buffer.len() {
+        return 0;
+    }
+    buffer.copy_within(bytes.clone(), 0);
+    bytes.end - bytes.start
+}

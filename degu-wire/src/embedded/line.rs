@@ -1,0 +1,77 @@
+//! A serial line, which has no end that could be seen.
+
+use core::fmt;
+use core::time::Duration;
+
+use embedded_io_async::{ErrorType, Read, Write};
+
+use super::Clock;
+
+/// A serial line whose input ends with each pause, so that a server finds its way back into step.
+///
+/// Nobody closes a UART: a peer that goes away in the middle of a request leaves a part of it, and the next peer's request
+/// would be taken for the rest. So once a byte has come, silence of `pause` is read as the end of the input. The
+/// [server](super::Server::serve) then ends its connection, as it would on a socket, and the next read begins another:
+///
+/// ```ignore
+/// let mut line = Line::new(&mut uart, &clock, Duration::from_millis(50));
+/// loop {
+///     // An error has been answered where that was possible, and what the peer sent with it has been dropped.
+///     let _ = server.serve(&mut line, &clock, device).await;
+/// }
+/// ```
+///
+/// The pause has to be longer than any within a request: that of a peer which waits for `100 Continue`, for example, or reads
+/// a file from a slow disk. It is longer than the time of some characters in any case, and 50 ms are much at 9,600 bauds.
+pub struct Line<'l, S, C> {
+    io: &'l mut S,
+    clock: &'l C,
+    pause: Duration,
+    /// A byte has come since the last pause.
+    has_begun: bool,
+}
+
+impl<'l, S, C> Line<'l, S, C> {
+    /// Returns a line on which nothing has come.
+    pub const fn new(io: &'l mut S, clock: &'l C, pause: Duration) -> Self {
+        Self { io, clock, pause, has_begun: false }
+    }
+}
+
+impl<S, C> fmt::Debug for Line<'_, S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("pause", &self.pause).field("has_begun", &self.has_begun).finish_non_exhaustive()
+    }
+}
+
+impl<S: ErrorType, C> ErrorType for Line<'_, S, C> {
+    type Error = S::Error;
+}
+
+impl<S: Read, C: Clock> Read for Line<'_, S, C> {
+    /// Reads what comes, and 0 bytes once after each pause.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the transport.
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
+        let read = self.io.read(buffer);
+        let read = if self.has_begun {
+            self.clock.limit(&mut { self.pause }, read).await.unwrap_or(Ok(0))
+        } else {
+            read.await
+        };
+        self.has_begun = matches!(read, Ok(1..));
+        read
+    }
+}
+
+impl<S: Write, C> Write for Line<'_, S, C> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, S::Error> {
+        self.io.write(data).await
+    }
+
+    async fn flush(&mut self) -> Result<(), S::Error> {
+        self.io.flush().await
+    }
+}

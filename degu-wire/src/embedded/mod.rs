@@ -1,0 +1,104 @@
+//! A server and a client for microcontrollers: over any [`Read`](embedded_io_async::Read) and
+//! [`Write`](embedded_io_async::Write), in buffers of the caller, without an allocator and without an operating system.
+//!
+//! This is a driver of the codec's [core](crate#core-a-request-out-of-a-slice-an-answer-into-a-slice), as the machine is for
+//! servers with memory to spare. Grammar, framing, limits, refusals and their statuses are the core's: what a server refuses,
+//! a device refuses.
+//!
+//! ```text
+//!                       ┌───────────────── Buffers ─────────────────┐
+//!   io ── read ──▶ input │ head of this exchange │ window of its body │ ──▶ handler: next_event, read
+//!                       ├────────────────────────────────────────────┤
+//!   io ◀─ write ─ output │ head, chunk lines, small data             │ ◀── handler: respond, write
+//!                       ├────────────────────────────────────────────┤
+//!                fields │ places of the head's fields, of trailers   │
+//!                       └────────────────────────────────────────────┘
+//! ```
+//!
+//! # Who owns what
+//!
+//! The buffers are the caller's, and all there is: [`Memory`] has their sizes in one place. The head of a request lies at the
+//! front of `input` while the handler runs, so that paths and fields are views into it. What follows the head, body or next
+//! request, is read into the rest. A head has at most three quarters of `input` (or [`max_head`](crate::Limits::max_head), if that is less), so
+//! that a quarter at least is left for a chunk line or for trailers. Whatever is longer is refused with the status that a
+//! server gives: 431 for heads and trailers, 400 for chunk lines. `fields` is for the fields of the head and the trailers of
+//! one message together.
+//!
+//! # Time
+//!
+//! Comes from the caller, by a [`Clock`] with one method. Every wait for the peer has a limit ([`Options`]): a limit that is
+//! passed is 408 within a request, and the end of the connection between two.
+//!
+//! # What ends a connection
+//!
+//! [`Server::serve`] returns when the connection is over: [`End`] where it is to be closed, and an [`Error`] where it is to be
+//! aborted. The traits have no half-close, so the server waits for a short time until a peer that was refused has stopped
+//! sending: see [`Options::linger`].
+//!
+//! A serial line has no end that could be seen. [`Line`] makes one of a pause.
+//!
+//! ```
+//! use degu_wire::Framing;
+//! use degu_wire::embedded::{Error, Exchange, Memory, Options, Server};
+//! # use core::{future::Future, time::Duration};
+//! # struct Clock;
+//! # impl degu_wire::embedded::Clock for Clock {
+//! #     async fn limit<F: Future>(&self, _: &mut Duration, future: F) -> Option<F::Output> { Some(future.await) }
+//! # }
+//! # struct Uart { input: &'static [u8], output: Vec<u8> }
+//! # impl embedded_io_async::ErrorType for Uart { type Error = core::convert::Infallible; }
+//! # impl embedded_io_async::Read for Uart {
+//! #     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> { self.input.read(buffer).await.map_err(|_| unreachable!()) }
+//! # }
+//! # impl embedded_io_async::Write for Uart {
+//! #     async fn write(&mut self, data: &[u8]) -> Result<usize, Self::Error> { self.output.extend_from_slice(data); Ok(data.len()) }
+//! #     async fn flush(&mut self) -> Result<(), Self::Error> { Ok(()) }
+//! # }
+//!
+//! async fn device<S, C>(exchange: &mut Exchange<'_, S, C>) -> Result<(), Error<S::Error>>
+//! where
+//!     S: embedded_io_async::Read + embedded_io_async::Write,
+//!     C: degu_wire::embedded::Clock,
+//! {
+//!     let head = exchange.head();
+//!     match (head.method().as_str(), head.path()) {
+//!         ("GET", "/temperature") => exchange.reply(200, &[("content-type", "text/plain")], b"21.5").await,
+//!         ("PUT", "/display") => {
+//!             let mut text = [0; 32];
+//!             let text = exchange.read_all(&mut text).await?;
+//!             // ... show it ...
+//!             exchange.reply(204, &[], b"").await
+//!         }
+//!         _ => exchange.reply(404, &[], b"").await,
+//!     }
+//! }
+//!
+//! # let mut uart = Uart { input: b"GET /temperature HTTP/1.1\r\nHost: d\r\n\r\n", output: Vec::new() };
+//! # futures_executor(async {
+//! let mut memory = Memory::<2048, 24, 512>::new();
+//! let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
+//! server.serve(&mut uart, &Clock, device).await
+//! # }).unwrap();
+//! # assert!(uart.output.starts_with(b"HTTP/1.1 200 OK\r\n") && uart.output.ends_with(b"\r\n\r\n21.5"));
+//! # fn futures_executor<F: Future>(future: F) -> F::Output {
+//! #     let mut future = core::pin::pin!(future);
+//! #     let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+//! #     loop { if let core::task::Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
+//! # }
+//! ```
+
+mod body;
+mod buffers;
+mod client;
+mod clock;
+mod error;
+mod line;
+mod link;
+mod server;
+
+pub use buffers::{Buffers, Memory};
+pub use client::{Call, Client, Response};
+pub use clock::{Clock, Options};
+pub use error::Error;
+pub use line::Line;
+pub use server::{End, Exchange, Server};

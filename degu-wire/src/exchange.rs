@@ -1,0 +1,251 @@
+//! The decisions about an exchange that need neither an allocator nor a socket: which head is written for what the
+//! application says, and what becomes of the connection. The machines and the drivers for microcontrollers share them.
+
+use crate::abnf::decimal;
+use crate::head::{Names, RequestMeta, is_host, put_framing, put_line, put_request_line, put_status_line};
+use crate::sink::Sink;
+use crate::{ContentRange, Fault, Framing, LocalError, Method, RemoteError};
+
+/// A field line of the application.
+pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
+
+/// Writes a line: [`put_line`], or [`put_field`](crate::head::put_field) for lines that have not been checked.
+pub(crate) type PutLine<S> = fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>;
+
+/// The meaning of the application's fields.
+#[derive(Clone, Copy)]
+pub(crate) struct Said {
+    /// The fields among them that mean something to the codec.
+    pub(crate) names: Names,
+    pub(crate) close: bool,
+    pub(crate) expects_continue: bool,
+}
+
+/// The demands of a request on its response and on the connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    /// The request was HEAD: its response has no body.
+    pub(crate) is_head: bool,
+    pub(crate) http10: bool,
+    /// The connection goes on after this exchange.
+    pub(crate) persistent: bool,
+    /// The client waits for `100 Continue`.
+    pub(crate) continue_pending: bool,
+}
+
+/// The framing of a response, and what of it the head writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Reply {
+    /// The framing that the head describes.
+    framing: Framing,
+    /// The framing of the body that follows.
+    pub(crate) body: Framing,
+    /// The application's fields describe the body that another request would have got (RFC 9110 §8.6).
+    describes: bool,
+}
+
+impl Terms {
+    pub(crate) fn of(meta: &RequestMeta) -> Self {
+        let has_body = !matches!(meta.framing, Framing::None | Framing::Length(0));
+        Self {
+            is_head: meta.known_method == Some(Method::Head),
+            http10: meta.http10,
+            persistent: meta.keep_alive,
+            continue_pending: meta.expects_continue && has_body,
+        }
+    }
+
+    /// Notes that the rest of the request's body has no reader. If it is longer than `drain` bytes, or of unknown length and
+    /// none of it is `buffered`, the connection ends with this exchange.
+    pub(crate) fn abandon_body(&mut self, remaining: Option<u64>, buffered: usize, drain: u64) {
+        let buffered = buffered as u64;
+        let short = match remaining {
+            Some(remaining) => remaining <= drain,
+            None => buffered > 0 && buffered <= drain,
+        };
+        // A client that waits for 100 Continue may send its body or not: both cannot be understood.
+        if self.continue_pending || !short {
+            self.persistent = false;
+        }
+    }
+
+    /// Returns how a final response with this status and content is framed.
+    pub(crate) fn reply(&self, status: u16, content: Framing) -> Result<Reply, LocalError> {
+        if !(200..=999).contains(&status) {
+            return Err(LocalError::Status);
+        }
+        let bodiless = matches!(status, 204 | 304);
+        // RFC 9110 §15.3.5, §15.3.6, §15.4.5.
+        if (bodiless || status == 205) && !matches!(content, Framing::None | Framing::Length(0)) {
+            return Err(LocalError::BodyNotAllowed);
+        }
+        let framing = match content {
+            _ if bodiless => Framing::None,
+            Framing::None if !self.is_head => Framing::Length(0),
+            Framing::Chunked if self.http10 => Framing::UntilClose,
+            framing => framing,
+        };
+        // RFC 9110 §8.6: 304 and responses to HEAD may say what the body would have been.
+        let describes = status == 304 || (self.is_head && content == Framing::None && status != 204);
+        let body = if self.is_head { Framing::None } else { framing };
+        Ok(Reply { framing, body, describes })
+    }
+
+    /// Writes the head of a final response, without the empty line. Returns whether the connection goes on after it, which is
+    /// for the caller to note once the whole head is written.
+    #[expect(clippy::too_many_arguments, reason = "a response has so many parts")]
+    pub(crate) fn put_reply<'h, S: Sink>(
+        &self,
+        out: &mut S,
+        status: u16,
+        reason: &[u8],
+        lines: impl Iterator<Item = Line<'h>>,
+        put: PutLine<S>,
+        reply: Reply,
+        date: Option<&str>,
+    ) -> Result<(Said, bool), LocalError> {
+        put_status_line(out, status, reason)?;
+        let said = put_headers(out, lines, put, reply.framing, reply.describes)?;
+        let persistent =
+            self.persistent && !self.continue_pending && reply.framing != Framing::UntilClose && !said.close;
+        if let Some(date) = date.filter(|_| !said.names.has(Names::DATE)) {
+            put_line(out, b"date", date.as_bytes())?;
+        }
+        if !persistent {
+            put_line(out, b"connection", b"close")?;
+        } else if self.http10 {
+            // The client asked for it, and takes silence for a no.
+            put_line(out, b"connection", b"keep-alive")?;
+        }
+        Ok((said, persistent))
+    }
+}
+
+/// Writes the head of a request, without the empty line. `host` becomes the Host field where the lines have none. `offers`:
+/// the request may have Upgrade.
+#[expect(clippy::too_many_arguments, reason = "a request has so many parts")]
+pub(crate) fn put_request<'h, S: Sink>(
+    out: &mut S,
+    method: Method<'_>,
+    target: &str,
+    host: &[u8],
+    lines: impl Iterator<Item = Line<'h>> + Clone,
+    put: PutLine<S>,
+    framing: Framing,
+    offers: bool,
+) -> Result<Said, LocalError> {
+    let host_field = lines.clone().find(|(name, _)| Names::of(name) == Names::HOST).map(|(_, value)| value);
+    if !is_host(host_field.unwrap_or(host)) {
+        return Err(LocalError::FieldValue);
+    }
+    put_request_line(out, method, target)?;
+    if host_field.is_none() {
+        put_line(out, b"host", host)?;
+    }
+    let said = put_headers(out, lines, put, framing, false)?;
+    if said.names.has(Names::UPGRADE) && !offers {
+        return Err(LocalError::FieldNotAllowed);
+    }
+    if said.close {
+        put_line(out, b"connection", b"close")?;
+    }
+    Ok(said)
+}
+
+/// Returns how a request says where its body ends. RFC 9110 §8.6: that there is none is said where content was to be
+/// expected.
+pub(crate) fn announced(method: Method<'_>, framing: Framing) -> Framing {
+    match framing {
+        Framing::None if method.expects_content() => Framing::Length(0),
+        framing => framing,
+    }
+}
+
+/// Checks that a 206 is one part that says which, where `ranged` tells that ranges were asked for. Returns its length, where
+/// the body has yet to show it.
+pub(crate) fn check_part(
+    ranged: bool,
+    content_range: Option<&[u8]>,
+    content_type: Option<&[u8]>,
+    framing: Framing,
+) -> Result<Option<u64>, RemoteError> {
+    if !ranged {
+        return Err(Fault::UnexpectedPartial.into());
+    }
+    let Some(value) = content_range else {
+        // Several parts say it inside of the body (RFC 9110 §15.3.7.2).
+        let several = b"multipart/byteranges";
+        let found = content_type.and_then(|media_type| media_type.get(..several.len()));
+        let is_several = found.is_some_and(|found| found.eq_ignore_ascii_case(several));
+        return if is_several { Ok(None) } else { Err(Fault::ContentRange.into()) };
+    };
+    let part = ContentRange::parse(value).map_err(|_| Fault::ContentRange)?;
+    let length = part.content_length().ok_or(Fault::ContentRange)?;
+    match framing {
+        // The response to HEAD has no body to compare.
+        Framing::None => Ok(None),
+        Framing::Length(announced) if announced != length => Err(Fault::ContentRange.into()),
+        Framing::Length(_) => Ok(None),
+        Framing::Chunked | Framing::UntilClose => Ok(Some(length)),
+    }
+}
+
+/// Writes the fields of the application, the framing field, and `connection: upgrade` where there is an Upgrade, and notes
+/// what they say. Framing fields that say what the body is, as those of a response that is passed on do, are not written
+/// twice; others are refused. Where the message has no body only because the request asked for none (`describes`), they
+/// are written as they are.
+pub(crate) fn put_headers<'h, S: Sink>(
+    out: &mut S,
+    lines: impl Iterator<Item = Line<'h>>,
+    put: PutLine<S>,
+    framing: Framing,
+    describes: bool,
+) -> Result<Said, LocalError> {
+    let mut said = Said { names: Names::OTHER, close: false, expects_continue: false };
+    let mut described = false;
+    for (name, value) in lines {
+        let field = Names::of(name);
+        if !said.names.add(field) {
+            return Err(LocalError::FieldRepeated);
+        }
+        match field {
+            Names::EXPECT => said.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            Names::CONNECTION => {
+                for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                    if option.eq_ignore_ascii_case(b"close") {
+                        said.close = true;
+                    } else if !option.is_empty() && !option.eq_ignore_ascii_case(b"keep-alive") {
+                        return Err(LocalError::FieldNotAllowed);
+                    }
+                }
+                continue;
+            }
+            Names::CONTENT_LENGTH | Names::TRANSFER_ENCODING => {
+                let length = if field == Names::CONTENT_LENGTH {
+                    Framing::Length(decimal(value).ok_or(LocalError::ContentLength)?)
+                } else if value.eq_ignore_ascii_case(b"chunked") {
+                    Framing::Chunked
+                } else {
+                    return Err(LocalError::FieldNotAllowed);
+                };
+                match describes {
+                    true if described => return Err(LocalError::FieldNotAllowed),
+                    true => described = true,
+                    false if length == framing => continue,
+                    false if field == Names::CONTENT_LENGTH => return Err(LocalError::ContentLength),
+                    false => return Err(LocalError::FieldNotAllowed),
+                }
+            }
+            _ => {}
+        }
+        put(out, name, value)?;
+    }
+    if said.names.has(Names::UPGRADE) {
+        // RFC 9110 §7.8.
+        put_line(out, b"connection", b"upgrade")?;
+    }
+    if !described {
+        put_framing(out, framing)?;
+    }
+    Ok(said)
+}

@@ -1,0 +1,6 @@
+//! The driver for microcontrollers.
+
+mod alike;
+mod client;
+mod kit;
+mod server;
