@@ -12,7 +12,7 @@ use crate::{IntoResponse, Request, Response, Session};
 /// `App`, where `R` is anything that is [`IntoResponse`]:
 ///
 /// ```
-/// use degu_server::{App, BoxError, Method, Request, Response, Session};
+/// use degu_server::{App, Error, Method, Request, Response, Session};
 ///
 /// async fn plain(_: &mut Session, request: Request<'_>) -> Response {
 ///     match (request.method(), request.segments()) {
@@ -22,9 +22,9 @@ use crate::{IntoResponse, Request, Response, Session};
 ///     }
 /// }
 ///
-/// async fn fallible(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-///     let text = request.body.read_all(1024).await?;
-///     Ok(text.into())
+/// async fn fallible(_: &mut Session, mut request: Request<'_>) -> Result<Response, Error> {
+///     let number: u32 = request.body.text(16).await?.parse().map_err(|_| Error::new(400, "send a number"))?;
+///     Ok((number / 2).to_string().into())
 /// }
 ///
 /// // A closure writes the types of both its arguments; without them the compiler calls it "not general enough".

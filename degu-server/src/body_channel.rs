@@ -11,43 +11,13 @@
 //! ```
 
 use std::cell::RefCell;
-use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use degu_wire::{Part, RemoteError};
 
+use crate::Error;
 use crate::options::Progress;
-
-/// The reason for which the body of a request cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BodyError {
-    /// The peer broke the protocol, sent more than was allowed, or closed before the end.
-    ///
-    /// An app that fails with it has the peer answered with the [status](RemoteError::status) of the fault.
-    Peer(RemoteError),
-    /// The exchange is over: its response has been sent, or its connection is gone.
-    Over,
-}
-
-impl fmt::Display for BodyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Peer(error) => write!(f, "the peer sent {error}"),
-            Self::Over => f.write_str("the exchange of this body is over"),
-        }
-    }
-}
-
-impl std::error::Error for BodyError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Peer(error) => Some(error),
-            Self::Over => None,
-        }
-    }
-}
 
 /// The channel: shared by the connection's task and the reader, both on one thread.
 #[derive(Debug)]
@@ -140,16 +110,16 @@ impl Drop for Supplier {
 
 impl Reader {
     /// Returns the next part, or `None` at the end of the body.
-    pub(crate) fn poll_part(&self, cx: &Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
+    pub(crate) fn poll_part(&self, cx: &Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let mut state = self.0.state.borrow_mut();
         if let Some(part) = state.slot.take() {
             return Poll::Ready(Ok(part));
         }
         if state.is_closed {
-            return Poll::Ready(Err(BodyError::Over));
+            return Poll::Ready(Err(Error::over()));
         }
         if let Some(fault) = state.fault {
-            return Poll::Ready(Err(BodyError::Peer(fault)));
+            return Poll::Ready(Err(fault.into()));
         }
         state.is_wanted = true;
         // The connection's task looks by itself whether a part is wanted, when it has polled the handler.
@@ -179,9 +149,9 @@ impl Reader {
     }
 
     /// Notes a fault that the reader found. Nothing more is read.
-    pub(crate) fn refuse(&self, fault: RemoteError) -> BodyError {
+    pub(crate) fn refuse(&self, fault: RemoteError) -> Error {
         let state = &mut *self.0.state.borrow_mut();
-        if state.is_closed { BodyError::Over } else { BodyError::Peer(*state.fault.get_or_insert(fault)) }
+        if state.is_closed { Error::over() } else { (*state.fault.get_or_insert(fault)).into() }
     }
 }
 
@@ -233,7 +203,7 @@ mod tests {
         supplier.supply(Ok(data("part")));
         drop(supplier);
         assert!(matches!(reader.poll_part(cx), Poll::Ready(Ok(Some(_)))));
-        assert!(matches!(reader.poll_part(cx), Poll::Ready(Err(BodyError::Over))));
+        assert!(matches!(reader.poll_part(cx), Poll::Ready(Err(error)) if error.is_over()));
     }
 
     #[test]
@@ -241,9 +211,9 @@ mod tests {
         let cx = &Context::from_waker(Waker::noop());
         let (supplier, reader) = channel();
         let fault = RemoteError::from(Fault::BodyTooLarge);
-        assert_eq!(reader.refuse(fault), BodyError::Peer(fault));
+        assert_eq!(reader.refuse(fault).fault(), Some(fault));
         assert_eq!(supplier.fault(), Some(fault));
-        assert!(matches!(reader.poll_part(cx), Poll::Ready(Err(BodyError::Peer(_)))));
+        assert!(matches!(reader.poll_part(cx), Poll::Ready(Err(error)) if error.fault() == Some(fault)));
         drop(reader);
         assert!(supplier.is_abandoned());
     }

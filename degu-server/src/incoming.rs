@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, Source, Trailers};
+use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, RemoteError, Source, Trailers};
 
-use crate::body_channel::{BodyError, Reader};
+use crate::Error;
+use crate::body_channel::Reader;
 use crate::options::Progress;
 
 /// The body of a request: a handle on the connection, from which it is read as it comes.
@@ -19,14 +20,14 @@ use crate::options::Progress;
 /// it on as it comes, with the same chunks, extensions and trailers, and never holds more of it than a buffer. A client
 /// that waits for `100 Continue` gets it when the body is first asked for.
 ///
-/// A handle can be taken into another task of the same thread. It reads until the response has been sent; after that it
-/// gives [`BodyError::Over`]. A body whose handle is dropped is read and dropped if it is short, and otherwise the
+/// A handle can be taken into another task of the same thread. It reads until the response has been sent; after that its
+/// error [is over](Error::is_over). A body whose handle is dropped is read and dropped if it is short, and otherwise the
 /// connection ends with the response.
 ///
 /// ```
-/// use degu_server::{BodyError, Request, Response, Session};
+/// use degu_server::{Error, Request, Response, Session};
 ///
-/// async fn longest_chunk(_: &mut Session, mut request: Request<'_>) -> Result<Response, BodyError> {
+/// async fn longest_chunk(_: &mut Session, mut request: Request<'_>) -> Result<Response, Error> {
 ///     let mut longest = 0;
 ///     while let Some(chunk) = request.body.next_chunk().await? {
 ///         longest = longest.max(chunk.data.len());
@@ -114,7 +115,7 @@ impl Incoming {
     /// ```
     /// use std::time::Duration;
     ///
-    /// use degu_server::{App, BodyError, Request, Session, applib::Router};
+    /// use degu_server::{App, Error, Request, Session, applib::Router};
     ///
     /// /// Lets devices send a short line a minute.
     /// fn slow(inner: impl App) -> impl App {
@@ -124,7 +125,7 @@ impl Incoming {
     ///     }
     /// }
     ///
-    /// async fn telemetry(_: &mut Session, mut request: Request<'_>) -> Result<String, BodyError> {
+    /// async fn telemetry(_: &mut Session, mut request: Request<'_>) -> Result<String, Error> {
     ///     let mut chunks = 0;
     ///     while let Some(_) = request.body.next_chunk().await? {
     ///         chunks += 1;
@@ -151,7 +152,7 @@ impl Incoming {
     /// # Cancel safety
     ///
     /// What was collected is lost when the future is dropped.
-    pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, BodyError> {
+    pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, Error> {
         if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
             return Err(self.refuse(Fault::BodyTooLarge));
         }
@@ -172,6 +173,22 @@ impl Incoming {
         Err(self.refuse(Fault::BodyTooLarge))
     }
 
+    /// Reads the rest of the body as text, up to `limit` bytes. A byte order mark stays in it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_all`](Self::read_all), and 400 where the text is not UTF-8, after which the connection goes on.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was collected is lost when the future is dropped.
+    pub async fn text(&mut self, limit: usize) -> Result<String, Error> {
+        let bytes = self.read_all(limit).await?;
+        String::from_utf8(bytes.into()).map_err(|error| {
+            Error::new(400, format!("the body is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
+        })
+    }
+
     /// Reads the next data, as it came: at least one byte, or `None` at the end. The bounds of chunks do not show.
     ///
     /// # Errors
@@ -181,7 +198,7 @@ impl Incoming {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn next_data(&mut self) -> Result<Option<Bytes>, BodyError> {
+    pub async fn next_data(&mut self) -> Result<Option<Bytes>, Error> {
         // Of a chunk that was to be given whole its line alone may be here.
         if let Some((_, data)) = self.take_chunk()
             && !data.is_empty()
@@ -210,7 +227,7 @@ impl Incoming {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, BodyError> {
+    pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
         if self.framing != Framing::Chunked {
             return Ok(self.next_data().await?.map(Chunk::new));
         }
@@ -243,15 +260,15 @@ impl Incoming {
     }
 
     /// Notes a fault that this reader found. Nothing more of the body is read.
-    fn refuse(&mut self, fault: Fault) -> BodyError {
+    fn refuse(&mut self, fault: Fault) -> Error {
         match &self.rest {
-            Rest::Memory(_) => BodyError::Peer(fault.into()),
+            Rest::Memory(_) => RemoteError::from(fault).into(),
             Rest::Channel(reader) => reader.refuse(fault.into()),
         }
     }
 
     /// Checks that a chunk, or what is left of one, may be put together.
-    fn check_chunk(&mut self, size: u64) -> Result<(), BodyError> {
+    fn check_chunk(&mut self, size: u64) -> Result<(), Error> {
         if size <= self.max_chunk as u64 { Ok(()) } else { Err(self.refuse(Fault::ChunkTooLarge)) }
     }
 
@@ -264,7 +281,7 @@ impl Incoming {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn next_part(&mut self) -> Result<Option<Part>, BodyError> {
+    pub async fn next_part(&mut self) -> Result<Option<Part>, Error> {
         match self.take_partial() {
             Some(part) => Ok(Some(part)),
             None => self.receive().await,
@@ -272,7 +289,7 @@ impl Incoming {
     }
 
     /// Reads the next part, after a chunk of which some is here.
-    async fn receive(&mut self) -> Result<Option<Part>, BodyError> {
+    async fn receive(&mut self) -> Result<Option<Part>, Error> {
         let read = Read(self);
         poll_fn(|cx| read.0.poll_next(cx)).await
     }
@@ -289,7 +306,7 @@ impl Incoming {
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
-    pub async fn read_ahead(&mut self, bytes: usize) -> Result<(), BodyError> {
+    pub async fn read_ahead(&mut self, bytes: usize) -> Result<(), Error> {
         // Nothing can be wrong with a length that is here already.
         if let Rest::Memory(_) = self.rest {
             return Ok(());
@@ -337,7 +354,7 @@ impl Incoming {
         last.or_else(|| self.ended.then_some(&NOTHING))
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, BodyError>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));
         }

@@ -21,14 +21,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! An app may also return text, a tuple, or a `Result` of any of these, whose error is answered with 500. The body is the
-//! field [`Request::body`](Request#structfield.body). Who calls is in the session: [`Session::address`], and on Unix sockets
-//! [`Session::credentials`]. A daemon for the processes of its own user:
+//! An app may also return text, a tuple, or a `Result` of any of these. Its error has an answer too: an [`Error`] its own, any
+//! other 500. The body is the field [`Request::body`](Request#structfield.body). Who calls is in the session:
+//! [`Session::address`], and on Unix sockets [`Session::credentials`]. A daemon for the processes of its own user:
 //!
 //! ```no_run
-//! use degu_server::{Address, BoxError, Request, Response, Server, Session, own_credentials};
+//! use degu_server::{Address, Error, Request, Response, Server, Session, own_credentials};
 //!
-//! async fn shout(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+//! async fn shout(_: &mut Session, mut request: Request<'_>) -> Result<Response, Error> {
 //!     let text = request.body.read_all(64 * 1024).await?;
 //!     Ok((200, text.to_ascii_uppercase()).into())
 //! }
@@ -58,12 +58,14 @@
 //!
 //! # What an operator sees
 //!
-//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request: middleware can do that.
+//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request that is answered without an error: middleware can do
+//! that.
 //!
 //! | level | message | fields |
 //! | --- | --- | --- |
 //! | `DEBUG` | connection opened | `peer`: its address |
 //! | `INFO` where the peer was refused, `ERROR` where the app is at fault, otherwise `DEBUG` | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error; of a fault also `fault` and `offset` |
+//! | `ERROR` for a status from 500 on, otherwise `DEBUG` | answered with an error | `peer`, `status`, `error`: the app's own [`Error`], with its source |
 //! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
 //! | `INFO` | connection refused: all connections are busy | `peer` |
 //! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; once until it is over, and rarely if it comes and goes |
@@ -78,7 +80,7 @@
 //! # What it never does
 //!
 //! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. (The
-//! responses that it makes by itself have a line of text, and its content-type.) It writes nothing into a response that has
+//! responses that it makes by itself, and out of errors, have a text, and its content-type.) It writes nothing into a response that has
 //! begun: what fails later cuts the connection. It moves no connection between threads, and needs no runtime of
 //! the program. It speaks no HTTP/2.
 //!
@@ -98,6 +100,7 @@ mod connection;
 mod credentials;
 mod dispatch;
 mod embedded;
+mod error;
 mod future;
 mod handle;
 #[cfg(feature = "http")]
@@ -126,9 +129,9 @@ mod worker;
 mod worker_state;
 
 pub use app::{App, BoxedApp};
-pub use body_channel::BodyError;
 pub use credentials::{Credentials, own_credentials};
 pub use embedded::EmbeddedServer;
+pub use error::Error;
 pub use handle::Handle;
 pub use incoming::Incoming;
 pub use listen::Listener;

@@ -4,9 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use degu_wire::machine::Reason;
-use degu_wire::{BoxError, FieldError, Headers, LocalBody, reason_phrase};
+use degu_wire::{BoxError, FieldError, Headers, LocalBody, RemoteError, reason_phrase};
 
-use crate::BodyError;
+use crate::Error;
 use crate::tunnel::Switch;
 
 /// A response: status, reason, headers and body.
@@ -34,22 +34,55 @@ pub struct Response {
     pub headers: Headers,
     /// The body.
     pub body: LocalBody,
-    failure: Option<BoxError>,
+    error: Option<Box<Cause>>,
     /// With status 101: the protocol to go on in, and its handler.
     pub(crate) switch: Option<Box<Switch>>,
+}
+
+/// The error that a response was made from.
+pub(crate) struct Cause {
+    pub(crate) error: BoxError,
+    pub(crate) blame: Blame,
+}
+
+/// The party that is to blame for an error that was answered.
+#[derive(Clone, Copy)]
+pub(crate) enum Blame {
+    /// The app failed, and the connection ends.
+    App,
+    /// The peer sent a body that cannot be read, and the connection ends.
+    Peer(RemoteError),
+    /// The app answered with an [`Error`] of its own, as it does with any other response.
+    Nobody,
 }
 
 impl Response {
     /// Returns a response with the status's usual reason phrase, without fields and without a body.
     pub fn new(status: u16) -> Self {
         let reason = reason_phrase(status).into();
-        Self { status, reason, headers: Headers::new(), body: LocalBody::none(), failure: None, switch: None }
+        Self { status, reason, headers: Headers::new(), body: LocalBody::none(), error: None, switch: None }
     }
 
-    /// Returns the response of an app that failed. The peer gets 500, or the status of the request's fault if reading
-    /// it is what failed, with `connection: close` and nothing of the error; the error goes to the log.
-    pub fn failed(error: impl Into<BoxError>) -> Self {
-        Self { failure: Some(error.into()), ..Self::new(500) }
+    /// Returns the response that an error is answered with.
+    ///
+    /// An [`Error`], or another error that has one among its [sources](std::error::Error::source), has its own answer: see
+    /// there. With any other error the app has failed: the answer is 500 with nothing of the error in it, the connection
+    /// closes after it, and the error goes to the log.
+    ///
+    /// What is returned is what the peer gets, after middleware has seen it and perhaps changed it.
+    /// [`ErrorReply::Silent`](crate::ErrorReply::Silent) alone sends nothing where the peer broke the protocol.
+    pub fn from_error(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let (status, text, blame) = match Error::within(&error) {
+            Some(known) => match (known.text(), known.fault()) {
+                (Some(text), _) => (known.status(), text.to_owned(), Blame::Nobody),
+                (None, Some(fault)) => (fault.status(), refusal(fault.status(), fault), Blame::Peer(fault)),
+                (None, None) => failure(),
+            },
+            None => failure(),
+        };
+        let response = Self { error: Some(Box::new(Cause { error, blame })), ..Self::new(status) };
+        if text.is_empty() { response } else { response.header("content-type", "text/plain").body(text) }
     }
 
     /// Returns the response with this reason phrase in place of the usual one.
@@ -60,12 +93,12 @@ impl Response {
     }
 
     /// Returns the response with a header field set. A field that [cannot be sent](Headers::set) is a
-    /// [failure](Self::failed) of the app.
+    /// [failure](Self::from_error) of the app.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl fmt::Display) -> Self {
         match self.headers.set(name, value) {
             Ok(()) => self,
-            Err(rule) => Self::failed(FieldError::new(name, rule)),
+            Err(rule) => Self::from_error(FieldError::new(name, rule)),
         }
     }
 
@@ -76,13 +109,14 @@ impl Response {
         self
     }
 
-    /// Returns the error, if the app [failed](Self::failed): for middleware that logs or replaces it.
-    pub fn failure(&self) -> Option<&BoxError> {
-        self.failure.as_ref()
+    /// Returns the error that the response was [made from](Self::from_error), if it was: for middleware that logs it, or
+    /// answers it in another form.
+    pub fn error(&self) -> Option<&BoxError> {
+        self.error.as_ref().map(|cause| &cause.error)
     }
 
-    pub(crate) fn take_failure(&mut self) -> Option<BoxError> {
-        self.failure.take()
+    pub(crate) fn take_error(&mut self) -> Option<Box<Cause>> {
+        self.error.take()
     }
 }
 
@@ -93,9 +127,19 @@ impl fmt::Debug for Response {
             .field("reason", &self.reason)
             .field("headers", &self.headers)
             .field("body", &self.body)
-            .field("failure", &self.failure)
+            .field("error", &self.error())
             .finish()
     }
+}
+
+/// Returns the answer of an app that failed.
+fn failure() -> (u16, String, Blame) {
+    (500, refusal(500, "the server failed"), Blame::App)
+}
+
+/// Returns the text of a refusal: a line that says why.
+pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
+    format!("{}: {why}\n", reason_phrase(status))
 }
 
 /// A value that an app may return, or that a response is made from.
@@ -108,7 +152,8 @@ impl fmt::Debug for Response {
 /// | `(404, "No Such Note", (), "no such note")` | with a reason phrase of the app's own |
 /// | `()`, text, bytes, a [`Body`](crate::Body) | 200 with that body |
 /// | `Ok(value)`, `Err(value)` | that of the value |
-/// | a [`BoxError`] | the [app failed](Response::failed): 500 |
+/// | an [`Error`] | its own answer |
+/// | a [`BoxError`] | 500: the app failed; or that of the `Error` [within](Response::from_error) |
 ///
 /// The reason phrase of a status is the usual one where none is given. Header fields that cannot be sent are a failure of the
 /// app. All but the `Result` go into a [`Response`] with `into()` too, so that the arms of a `match` can differ:
@@ -162,7 +207,7 @@ impl<H: TryInto<Headers, Error: Into<BoxError>>, B: Into<LocalBody>> From<(u16, 
     fn from((status, headers, body): (u16, H, B)) -> Self {
         match headers.try_into() {
             Ok(headers) => Self { headers, ..Self::new(status).body(body) },
-            Err(error) => Self::failed(error),
+            Err(error) => Self::from_error(error),
         }
     }
 }
@@ -178,15 +223,15 @@ where
     }
 }
 
-impl From<BodyError> for Response {
-    fn from(error: BodyError) -> Self {
-        Self::failed(error)
+impl From<Error> for Response {
+    fn from(error: Error) -> Self {
+        Self::from_error(error)
     }
 }
 
 impl From<BoxError> for Response {
     fn from(error: BoxError) -> Self {
-        Self::failed(error)
+        Self::from_error(error)
     }
 }
 

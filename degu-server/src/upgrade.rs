@@ -58,7 +58,7 @@ impl Offer {
         H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static,
     {
         let mut response = Response::from((101, headers, ()));
-        if response.failure().is_none() {
+        if response.error().is_none() {
             response.switch = Some(Box::new(Switch::new(self.protocol, handler)));
         }
         response

@@ -152,6 +152,6 @@ async fn a_response_of_ours_as_one_of_theirs() {
     let theirs = ours.into_http().unwrap();
     assert_eq!((theirs.status().as_u16(), &theirs.headers()["x-a"]), (201, &"1".parse().unwrap()));
     assert_eq!(theirs.into_body().collect().await.unwrap().to_bytes(), "text");
-    assert_eq!(Response::failed("no").into_http().unwrap_err().to_string(), "no");
+    assert_eq!(Response::from_error("no").into_http().unwrap_err().to_string(), "no");
     assert!(Response::new(1000).into_http().is_err());
 }

@@ -8,6 +8,7 @@ mod applib;
 mod bodies;
 mod bounds;
 mod early_answers;
+mod errors;
 mod exchanges;
 mod failures;
 mod forms;

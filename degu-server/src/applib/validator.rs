@@ -9,7 +9,7 @@ use crate::{App, Request, Response, Session};
 /// Checks the answers of an app against what RFC 9110 demands of their statuses and no type can: meant for tests, and
 /// cheap enough to be left in.
 ///
-/// An answer that breaks a rule becomes a [failure](Response::failed) of the app, with a [`Violation`] that names the
+/// An answer that breaks a rule becomes a [failure](Response::from_error) of the app, with a [`Violation`] that names the
 /// rule: the peer gets 500.
 ///
 /// ```
@@ -41,12 +41,12 @@ impl<A: App> App for Validator<A> {
         let method = request.method();
         let asked_for_part = request.headers().contains("range");
         let response = self.0.handle(session, request).await;
-        if response.failure().is_some() {
+        if response.error().is_some() {
             return response;
         }
         match check(method, asked_for_part, &response) {
             Ok(()) => response,
-            Err(violation) => Response::failed(violation),
+            Err(violation) => Response::from_error(violation),
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use degu_wire::{Address, BoxError, LocalError, RemoteError, reason_phrase};
+use degu_wire::{Address, BoxError, LocalError, RemoteError};
 use tracing::field;
 
 use super::deadline::Wait;
+use crate::response::refusal;
 use crate::state::ServerState;
 use crate::stats::Counters;
 #[cfg(feature = "tls")]
@@ -70,11 +71,10 @@ impl CloseReason {
     /// Returns the text that goes with the [status](Self::status): which rule was broken, without a byte of the peer, and
     /// nothing of what failed on our own side.
     pub(super) fn text(&self, status: u16) -> String {
-        let phrase = reason_phrase(status);
         match self {
-            Self::Peer(error) => format!("{phrase}: {error}\n"),
-            Self::Deadline(_) => format!("{phrase}: {}\n", self.explain()),
-            _ => format!("{phrase}: the server failed\n"),
+            Self::Peer(error) => refusal(status, error),
+            Self::Deadline(_) => refusal(status, self.explain()),
+            _ => refusal(status, "the server failed"),
         }
     }
 

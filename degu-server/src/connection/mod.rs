@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use degu_wire::machine::{Connection as Machine, Content, RequestHead, Server};
-use degu_wire::{BoxError, Fault, Method, RemoteError, Source, Spinner};
+use degu_wire::{Fault, Method, Source, Spinner};
 use tokio::task::yield_now;
 
 pub(crate) use close::CloseReason;
@@ -42,8 +42,9 @@ pub(crate) use deadline::Deadline;
 pub(crate) use deadline::LINGER_IN_ALL;
 pub(crate) use deadline::Wait;
 
-use crate::body_channel::{BodyError, Supplier};
+use crate::body_channel::Supplier;
 use crate::request::{Segments, split_path};
+use crate::response::{Blame, Cause};
 #[cfg(feature = "tls")]
 use crate::revocation::Vetted;
 use crate::stream::Transport;
@@ -240,8 +241,18 @@ impl<T: Transport, A: App> Connection<T, A> {
             drop(supplier);
             return Box::pin(wire.switch(head, &switch.protocol, &response.headers)).await.map(|()| Some(switch));
         }
+        let end = end_after(&mut response, session);
+        match end.as_deref() {
+            Some(CloseReason::Peer(fault)) if !worker.options.answers_faults() => {
+                return Err(CloseReason::Peer(*fault));
+            }
+            Some(_) => wire.machine.stop(),
+            None => {}
+        }
+        // Of a request that ends its connection no more is read.
+        let reads = end.is_none();
         let is_head = head.method() == Method::Head;
-        let streamed = answer(&mut wire.machine, is_head, supplier.as_ref(), worker, response)?;
+        let streamed = answer(&mut wire.machine, is_head, supplier.as_ref().filter(|_| reads), worker, response)?;
         wire.deadline.end_handler();
         if let Some(Streamed { source, is_chunked }) = streamed {
             wire.is_unframed = is_chunked && head.is_http10();
@@ -250,6 +261,9 @@ impl<T: Transport, A: App> Connection<T, A> {
                 wire.flush().await?;
                 wire.is_unframed = false;
             }
+        }
+        if let Some(end) = end {
+            return Err(*end);
         }
 
         drop(supplier);
@@ -331,19 +345,32 @@ impl<T: Transport, A: App> Connection<T, A> {
     }
 }
 
+/// Returns the reason for which the connection ends after a response, if the response was made from an error that ends it.
+/// An error that the app answered itself is logged.
+fn end_after(response: &mut Response, session: &Session) -> Option<Box<CloseReason>> {
+    let Cause { error, blame } = *response.take_error()?;
+    let error: &(dyn std::error::Error + 'static) = match blame {
+        Blame::App => return Some(Box::new(CloseReason::App(error))),
+        Blame::Peer(fault) => return Some(Box::new(CloseReason::Peer(fault))),
+        Blame::Nobody => &*error,
+    };
+    let (peer, status) = (session.address(), response.status);
+    if status < 500 {
+        tracing::debug!(%peer, status, error, "answered with an error");
+    } else {
+        tracing::error!(%peer, status, error, "answered with an error");
+    }
+    None
+}
+
 /// Writes the app's response into the machine: all of it but a body that comes from a source, which it returns.
 fn answer(
     machine: &mut Machine<Server>,
     is_head: bool,
     request_body: Option<&Supplier>,
     worker: &WorkerState,
-    mut response: Response,
+    response: Response,
 ) -> Result<Option<Streamed>, CloseReason> {
-    let fault = request_body.and_then(Supplier::fault);
-    if let Some(error) = response.take_failure() {
-        // An app that could not read its request passes on whose fault that is.
-        return Err(fault.or_else(|| fault_of(&error)).map_or_else(|| CloseReason::App(error), CloseReason::Peer));
-    }
     let Response { status, reason, headers, body, .. } = response;
     let (content, source) = body.split();
     // A source that is not sent is dropped before it is decided what becomes of the request's body, which it may be.
@@ -355,7 +382,7 @@ fn answer(
     }
     match request_body {
         // Nothing after it can be understood, whatever the app made of it.
-        _ if fault.is_some() => machine.abandon_request_body(0),
+        Some(body) if body.fault().is_some() => machine.abandon_request_body(0),
         // The body is still to be read.
         Some(body) if !body.is_abandoned() => machine.request_body(),
         _ => machine.abandon_request_body(DRAIN as u64),
@@ -363,18 +390,6 @@ fn answer(
     let date = worker.date();
     machine.respond(status, reason, &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
     Ok(source.map(|source| Streamed { source, is_chunked }))
-}
-
-/// Returns the fault of the peer that an app failed with: that of a body that was in memory is known to the app alone.
-fn fault_of(error: &BoxError) -> Option<RemoteError> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**error);
-    while let Some(error) = cause {
-        if let Some(BodyError::Peer(fault)) = error.downcast_ref() {
-            return Some(*fault);
-        }
-        cause = error.source();
-    }
-    None
 }
 
 #[cfg(test)]

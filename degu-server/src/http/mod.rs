@@ -41,6 +41,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER, 
 pub use body::{HttpBody, from_http};
 pub use fields::{headers_from_http, headers_into_http};
 
+use crate::response::Blame;
 use crate::{IntoResponse, Request, Response};
 
 /// Returns how a message with these fields and this body is framed, and without the fields that said so.
@@ -78,10 +79,12 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// The [failure](Self::failure) of the app, or a status or a field that cannot be sent.
+    /// The [error](Self::error) of an app that failed, or a status or a field that cannot be sent.
     pub fn into_http(mut self) -> Result<http::Response<HttpBody>, BoxError> {
-        if let Some(failure) = self.take_failure() {
-            return Err(failure);
+        if let Some(cause) = self.take_error()
+            && matches!(cause.blame, Blame::App)
+        {
+            return Err(cause.error);
         }
         let mut response = http::Response::builder().status(self.status).body(HttpBody::new(self.body))?;
         *response.headers_mut() = headers_into_http(&self.headers)?;
@@ -104,7 +107,7 @@ where
         }
         match headers_from_http(&parts.headers) {
             Ok(headers) => (parts.status.as_u16(), headers, body).into(),
-            Err(error) => Response::failed(error),
+            Err(error) => Response::from_error(error),
         }
     }
 }

@@ -7,7 +7,7 @@ use degu_simulation::{Alive, Dice, Gates, Kind, Seen, Slow, SlowEnd, patiently};
 use degu_wire::{BoxError, LocalBody};
 
 use super::plan::{Answer, Exchange, Plan, Reading};
-use crate::{App, BodyError, Incoming, IntoResponse, Request, Response, Session};
+use crate::{App, Error, Incoming, Request, Response, Session};
 
 /// What a run has beside its connections.
 #[derive(Debug)]
@@ -64,9 +64,9 @@ impl App for Simulated {
             return match request.body.read_all(1 << 20).await {
                 Ok(_) => {
                     shared.complain(format!("{} was understood", request.target()));
-                    Response::failed("garbage")
+                    Response::from_error("garbage")
                 }
-                Err(error) => Response::failed(error),
+                Err(error) => Response::from_error(error),
             };
         };
         let exchange = &shared.plan.callers[caller].exchanges[number];
@@ -84,13 +84,16 @@ impl App for Simulated {
         }
         let body = match read(shared, (caller, number), request.body).await {
             Ok(body) => body,
-            Err(error) => return Response::failed(error),
+            Err(error) => return Response::from_error(error),
         };
         if exchange.pauses.1 {
             shared.gates.pause().await;
         }
         let mut dice = Dice::new(exchange.seed ^ 1);
-        let response = answer(shared, exchange, body, &mut dice).await.into_response().header("x-number", number);
+        let response = match answer(shared, exchange, body, &mut dice).await {
+            Ok(response) => response.header("x-number", number),
+            Err(error) => return error.into(),
+        };
         if exchange.server_closes { response.header("connection", "close") } else { response }
     }
 }
@@ -125,7 +128,7 @@ async fn answer(
 }
 
 /// Reads the body as the plan says, and gives it back if it is still wanted.
-async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Result<Option<Incoming>, BodyError> {
+async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Result<Option<Incoming>, Error> {
     let exchange = &shared.plan.callers[at.0].exchanges[at.1];
     let mut dice = Dice::new(exchange.seed);
     match exchange.reading {
@@ -170,12 +173,7 @@ fn compare(shared: &Shared, exchange: &Exchange, all: &[u8], body: &Incoming) {
 }
 
 /// Reads piece by piece, and gives up and begins again as the dice say.
-async fn read_to_end(
-    shared: &Shared,
-    exchange: &Exchange,
-    body: &mut Incoming,
-    dice: &mut Dice,
-) -> Result<(), BodyError> {
+async fn read_to_end(shared: &Shared, exchange: &Exchange, body: &mut Incoming, dice: &mut Dice) -> Result<(), Error> {
     let mut seen = Seen::default();
     let mut left = if exchange.reading == Reading::Some { dice.below(3) } else { usize::MAX };
     let whole_chunks = matches!(exchange.reading, Reading::Parts | Reading::Chunks);

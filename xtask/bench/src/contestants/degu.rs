@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use degu_client::{Connection, Headers, Method, blocking};
-use degu_server::{Body, BodyError, BoxError, Bytes, Chunk, IntoResponse, Part, Request, Response, Server, Session};
+use degu_server::{Body, BoxError, Bytes, Chunk, Error, IntoResponse, Part, Request, Response, Server, Session};
 use tokio::runtime::Runtime;
 
 use super::{Client, Dial, PIECE, Ready, Setup, check, client_runtime, large};
@@ -32,7 +32,7 @@ pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     Err("the server ended".into())
 }
 
-async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BodyError> {
+async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, Error> {
     if request.method() == Method::Get {
         return Ok(match large(request.target()) {
             Some((chunked, pieces)) => (200, pieces_of(chunked, pieces)).into(),
