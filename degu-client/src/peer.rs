@@ -32,7 +32,7 @@ impl<'c> Peer<'c> {
         self.address
     }
 
-    /// Returns the process that listens on the Unix socket; `None` over TCP, and on systems other than Linux and Android.
+    /// Returns the process that listens on the Unix socket; `None` over TCP.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
@@ -51,7 +51,32 @@ fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
     Some(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+/// Returns the credentials of the peer of a connected Unix socket, where the system has them.
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+))]
+fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
+    let (uid, gid) = nix::unistd::getpeereid(socket).ok()?;
+    #[cfg(target_vendor = "apple")]
+    let pid = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::LocalPeerPid).unwrap_or(0);
+    #[cfg(not(target_vendor = "apple"))]
+    let pid = 0;
+    Some(Credentials { pid, uid: uid.as_raw(), gid: gid.as_raw() })
+}
+
+#[cfg(not(any(
+    target_vendor = "apple",
+    target_os = "android",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "linux",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)))]
 fn credentials_of(_: BorrowedFd<'_>) -> Option<Credentials> {
     None
 }

@@ -46,8 +46,8 @@ impl Session {
         &self.address
     }
 
-    /// Returns the process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of
-    /// address, and on other systems: a check of the user has to refuse it.
+    /// Returns the process at the other end of a Unix socket. `None` for the other kinds of
+    /// address, and on systems without such credentials: a check of the user has to refuse it.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }

@@ -64,8 +64,8 @@ impl Caller {
         &self.origin.address
     }
 
-    /// Returns the process at the other end of a Unix socket, on Linux and Android. `None` for the other kinds of
-    /// address, and on other systems: a check of the user has to refuse it.
+    /// Returns the process at the other end of a Unix socket. `None` for the other kinds of
+    /// address, and on systems without such credentials: a check of the user has to refuse it.
     pub fn credentials(&self) -> Option<Credentials> {
         self.origin.credentials
     }
