@@ -7,9 +7,9 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nix::libc::MSG_NOSIGNAL;
+use nix::libc::{EMFILE, ENFILE, MSG_NOSIGNAL};
 use socket2::SockRef;
 use tokio::time::timeout;
 
@@ -21,6 +21,9 @@ use crate::state::{Phase, ServerState};
 const PAUSE: Duration = Duration::from_millis(250);
 /// The time that a connection that can be spared has to make room before the next one is asked.
 const TURN: Duration = Duration::from_millis(50);
+/// The time for which the process must have had no descriptor before an idle connection is closed for a newcomer. Most
+/// shortages are over by then.
+const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time that a newcomer waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The text of the response to a client that is refused.
@@ -57,27 +60,50 @@ impl Admission {
     }
 
     async fn accept(&mut self, hand_over: &mut impl FnMut(Accepted)) {
-        let mut failing = false;
+        let mut failing_since = None;
         loop {
             match self.next().await {
                 Ok(accepted) => {
-                    failing = false;
+                    // With a descriptor that was made free for it, the shortage goes on.
+                    if !self.state.set_out_of_descriptors(false) {
+                        failing_since = None;
+                    }
                     self.newcomer = Some(accepted);
                     self.admit(hand_over).await;
                 }
                 // Its client gave up, which is no reason to rest.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
+                    let is_shortage = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+                    if is_shortage && !self.sockets.iter().any(Accepting::has_newcomer) {
+                        failing_since = None;
+                        tokio::time::sleep(SHORTAGE).await;
+                        continue;
+                    }
                     // It may go on for long, or come and go with every connection.
-                    if !std::mem::replace(&mut failing, true)
+                    if failing_since.is_none()
                         && let Some(held_back) = self.state.may_log()
                     {
                         tracing::warn!(%error, held_back, "cannot accept connections for now");
                     }
-                    tokio::time::sleep(PAUSE).await;
+                    let since = *failing_since.get_or_insert_with(Instant::now);
+                    match is_shortage {
+                        true if since.elapsed() >= SHORTAGE => self.free_descriptor().await,
+                        true => tokio::time::sleep(SHORTAGE).await,
+                        false => tokio::time::sleep(PAUSE).await,
+                    }
                 }
             }
         }
+    }
+
+    /// Asks the connection that can best be spared to leave, and waits until it has, but not long. The process may reach its
+    /// limit of descriptors below the cap on connections, because the app has some open too.
+    async fn free_descriptor(&self) {
+        let room = self.state.room();
+        self.state.set_out_of_descriptors(true);
+        self.state.ask_for_room();
+        let _ = timeout(TURN, room).await;
     }
 
     fn let_in(&self, accepted: Accepted, hand_over: &mut impl FnMut(Accepted)) {

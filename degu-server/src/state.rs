@@ -40,6 +40,8 @@ pub(crate) struct ServerState {
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
     max_connections: usize,
+    /// The process has had no descriptor for the last connection for a while: it is full below its cap.
+    is_out_of_descriptors: AtomicBool,
     phase: watch::Sender<Phase>,
     /// [`phase`](Self::phase), for every request to ask without a lock.
     is_stopping: AtomicBool,
@@ -58,6 +60,7 @@ impl ServerState {
             counters: (0..workers).map(|_| Counters::default()).collect(),
             connections: (0..workers).map(|_| Mutex::default()).collect(),
             max_connections,
+            is_out_of_descriptors: AtomicBool::new(false),
             #[cfg(feature = "tls")]
             handshakes: tokio::sync::Semaphore::new(max_handshakes),
             accepted: AtomicU64::new(0),
@@ -108,7 +111,12 @@ impl ServerState {
     }
 
     fn is_full_without(&self, left: usize) -> bool {
-        self.open() + left >= self.max_connections
+        self.is_out_of_descriptors.load(Relaxed) || self.open() + left >= self.max_connections
+    }
+
+    /// Notes whether the process has had no descriptor for another connection for a while, and returns what was noted before.
+    pub(crate) fn set_out_of_descriptors(&self, is_out: bool) -> bool {
+        self.is_out_of_descriptors.swap(is_out, Relaxed)
     }
 
     /// Returns the open connections of a worker.

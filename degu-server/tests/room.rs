@@ -146,3 +146,38 @@ fn many_newcomers_at_once_are_all_answered_in_a_moment() {
         }
     });
 }
+
+/// The limit is that of a whole process, so the test runs itself in one of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_process_without_descriptors_closes_an_idle_connection_below_the_cap() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    const LIMITED: &str = "DEGU_TEST_OUT_OF_DESCRIPTORS";
+    if std::env::var_os(LIMITED).is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let name = "room::a_process_without_descriptors_closes_an_idle_connection_below_the_cap";
+        assert!(alone.args(["--exact", name]).env(LIMITED, "").status().unwrap().success());
+        return;
+    }
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    with_both(1, 1_000, |connect| {
+        let mut held: Vec<_> = (0..CAP).map(|_| connect()).collect();
+        held.iter_mut().for_each(ask);
+        let null = || std::fs::File::open("/dev/null");
+        // The limit is above every descriptor that is open: a connection of the server that is closed makes room below it.
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let highest = open.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u64>().ok()).max().unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, highest + 8, hard).unwrap();
+        let mut rest: Vec<_> = std::iter::from_fn(|| null().ok()).collect();
+        // The client takes the last descriptor, so that the server has none to accept it with.
+        rest.pop();
+        let mut newcomer = connect();
+        ask(&mut newcomer);
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
+        // One of them, and for no longer than there was no descriptor.
+        held.retain_mut(|raw| raw.try_send(GET) && raw.response_head().is_some());
+        assert_eq!(held.len(), CAP - 1);
+        ask(&mut newcomer);
+    });
+}

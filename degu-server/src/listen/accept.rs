@@ -1,11 +1,12 @@
 //! Listening sockets that a runtime waits for.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use degu_wire::Address;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
@@ -64,6 +65,16 @@ impl Accepting {
                 Accepted { fd: stream.into_std()?.into(), address, is_unix: true }
             }
         }))
+    }
+
+    /// Returns whether a connection waits to be accepted. Where no descriptor is left, accepting fails without one, too.
+    pub(crate) fn has_newcomer(&self) -> bool {
+        let socket = match &self.socket {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
+        };
+        let mut polled = [PollFd::new(socket, PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Accepts a connection that the kernel has, of which the runtime may not know yet.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use degu_client::{ErrorKind, Chunk, Error, Headers, Method, Trailers};
+use degu_client::{Chunk, Error, ErrorKind, Fault, Headers, Method, Phase, Trailers};
 use fastrand::Rng;
 use rustix::io::Errno;
 
@@ -78,6 +78,9 @@ pub(crate) enum Verdict {
     Failed(String),
     /// The client had no descriptor left for another connection.
     Starved,
+    /// The server closed the connection before the request arrived, to make room for another while the process had no
+    /// descriptor.
+    Stale,
     /// The client did not wait for it.
     Left,
     /// Something else than the truth, as if it were the truth.
@@ -197,6 +200,16 @@ impl Verdict {
             cause => Self::Failed(format!("{cause}, {}", error.phase())),
         }
     }
+}
+
+/// Returns whether an error of a connection that was used before may be that the server closed it between two requests.
+pub(crate) fn is_stale(error: &Error) -> bool {
+    let is_closed = match error.kind() {
+        ErrorKind::Closed | ErrorKind::System(_) => true,
+        ErrorKind::Remote(error) => error.fault == Fault::NoResponse,
+        _ => false,
+    };
+    is_closed && matches!(error.phase(), Phase::Requesting | Phase::AwaitingResponse)
 }
 
 impl Answer {

@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::Result;
 use crate::held::descriptors;
-use crate::tally::FAULTS;
+use crate::tally::{FAULTS, NO_DESCRIPTORS};
 use crate::work::World;
 
 /// Injects faults until the world stops.
@@ -20,7 +20,7 @@ pub(crate) fn work(world: &World, tls: &ServerTls, pki: &TempPki, number: u64) {
             pki.renew(Leaf::Server);
             ("certificates renewed", tls.reload().map(drop).map_err(Into::into))
         } else {
-            ("no descriptors left", starve(rng.u64(..4), Duration::from_millis(rng.u64(50..800))))
+            (NO_DESCRIPTORS, starve(rng.u64(..4), Duration::from_millis(rng.u64(50..800))))
         };
         match done {
             Ok(()) => world.tally.add(FAULTS, fault, 1),

@@ -13,6 +13,12 @@ const MOST_WRONGS: usize = 20;
 /// The subject of faults that were injected.
 pub(crate) const FAULTS: &str = "faults";
 
+/// The fault that leaves the process without descriptors.
+pub(crate) const NO_DESCRIPTORS: &str = "no descriptors left";
+
+/// The name of what the server closed between two requests.
+pub(crate) const STALE: &str = "closed while idle";
+
 /// All that is counted.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -49,6 +55,7 @@ impl Tally {
             Verdict::Right => ("right", None),
             Verdict::Left => ("left", None),
             Verdict::Starved => ("not connected for want of a descriptor", None),
+            Verdict::Stale => (STALE, None),
             Verdict::Refused(status) => ("refused", Some(format!("status {status}"))),
             Verdict::Failed(error) => ("failed", Some(error)),
             Verdict::Wrong(how) => return self.wrong(format!("{}, {what}: {how}", target.name())),

@@ -6,11 +6,15 @@ use std::time::Duration;
 use crate::Result;
 use crate::held::Held;
 use crate::serve::Served;
+use crate::tally::{FAULTS, NO_DESCRIPTORS, STALE};
 use crate::work::World;
 
 /// So much more may be allocated at the end than after warming up: caches of TLS sessions fill up to their bound. In a run of
 /// minutes a leak of one byte a connection or of one word a hundred requests is more.
 const HEAP: u64 = 1 << 20;
+
+/// The most idle connections that a server closes while there is no descriptor, for 800 ms at the longest: one in 50 ms.
+const MOST_STALE: u64 = 16;
 
 /// What there is to judge.
 #[derive(Debug)]
@@ -56,6 +60,10 @@ impl Outcome<'_> {
             // What the app saw, which is not the same counter.
             ("seen", seen, stats.requests),
         ];
+        let starved = tally.get(FAULTS, NO_DESCRIPTORS);
+        if count(STALE) > starved * MOST_STALE {
+            tally.wrong(format!("{}: {} connections closed while idle", target.name(), count(STALE)));
+        }
         if target.is_faulty() {
             // A request that was answered has been seen; one that was not begun has not.
             let (right, attempts) = (count("right"), count("attempts"));

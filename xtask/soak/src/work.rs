@@ -6,7 +6,7 @@ use std::time::Duration;
 use degu_client::Client;
 use fastrand::Rng;
 
-use crate::ask::{Ask, Manner, Verdict};
+use crate::ask::{Ask, Manner, Verdict, is_stale};
 use crate::ends::End;
 use crate::tally::{FAULTS, Tally};
 use crate::target::Target;
@@ -91,8 +91,8 @@ pub(crate) async fn work<E: End>(world: &World, role: Role, number: u64) {
                     world.tally.add(target.name(), "connections", 1);
                 }
                 let most = rng.u32(1..40);
-                for _ in 0..most {
-                    perform(world, role, target, &mut connection, &mut rng).await;
+                for used in 0..most {
+                    perform(world, role, target, &mut connection, used > 0, &mut rng).await;
                     if connection.is_closed() || world.is_stopping() {
                         break;
                     }
@@ -107,13 +107,24 @@ pub(crate) async fn work<E: End>(world: &World, role: Role, number: u64) {
     }
 }
 
-async fn perform<E: End>(world: &World, role: Role, target: Target, connection: &mut E, rng: &mut Rng) {
+async fn perform<E: End>(
+    world: &World,
+    role: Role,
+    target: Target,
+    connection: &mut E,
+    is_reused: bool,
+    rng: &mut Rng,
+) {
     let ask = if role == Role::Leaver { Ask::given_up(rng) } else { Ask::any(rng) };
     let (expected, summed, manner) = (ask.expected, ask.summed, ask.manner);
     let what = format!("{} {}", ask.method, ask.target);
     let tally = &world.tally;
-    tally.add(target.name(), "attempts", 1);
     let outcome = connection.perform(ask).await;
+    if is_reused && !target.is_faulty() && outcome.as_ref().is_err_and(is_stale) {
+        // The server has not seen it.
+        return world.tally.note(target, Verdict::Stale, &what);
+    }
+    tally.add(target.name(), "attempts", 1);
     let bytes = outcome.as_ref().map_or(0, |answer| answer.bytes);
     let verdict = expected.judge(outcome);
     match verdict {
