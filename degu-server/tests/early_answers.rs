@@ -24,6 +24,10 @@ async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxE
             let zeros = degu_server::body::from_reader(LARGE as u64, tokio::io::repeat(b'x'));
             (401, zeros).into()
         }
+        ["endless"] => {
+            let zeros = degu_server::body::from_reader(u64::MAX, tokio::io::repeat(b'x'));
+            (401, zeros).into()
+        }
         _ => 404.into(),
     })
 }
@@ -125,6 +129,27 @@ fn an_early_answer_comes_through_a_proxy() {
                 assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{size}: {answer:?}");
             }
         }
+    }
+}
+
+/// The proxy passes on the request as long as it can pass on the response, so that neither side moves then.
+#[cfg(feature = "proxy")]
+#[test]
+fn a_client_that_reads_nothing_of_a_long_early_answer_through_a_proxy_is_cut() {
+    use std::time::Duration;
+
+    use degu_client::Client;
+    use degu_server::Server;
+    use degu_server::applib::ProxyApp;
+
+    for address in [Address::IPV6_LOOPBACK, Address::ABSTRACT] {
+        let behind = Running::new(address.clone(), app);
+        let options = Server::options().workers(1).progress(1024, Some(Duration::from_secs(1)));
+        let server = Running::with(options, address, ProxyApp::new(Client::new(&behind.address)));
+        let mut raw = server.connect();
+        raw.send("POST /endless HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n");
+        while raw.try_send(&"a".repeat(1 << 16)) {}
+        assert_eq!(server.handle().stats().deadlines, 1);
     }
 }
 

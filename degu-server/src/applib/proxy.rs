@@ -52,6 +52,10 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 /// nothing of it for longer than [`Options::progress`](crate::Options::progress) allows. The defaults are those of the
 /// [`Client`] that the proxy is made of.
 ///
+/// A request is passed on only while its response can be. A client that sends all of its request before it reads gets an
+/// early answer all the same, if the buffers of its connection hold the answer (some hundred KiB). With a longer one, client and
+/// proxy wait for each other, until `Options::progress` ends the connection.
+///
 /// # Failures
 ///
 /// The response is 502 where the server behind cannot be reached, 504 where it is too slow, and 431 where a request is over
