@@ -91,12 +91,13 @@ impl<D: Driver> fmt::Debug for ConnectionOf<D> {
 /// Writes the requests of a connection: of the async client with `async` and `.await`, of the blocking one with nothing in
 /// their place.
 macro_rules! requests {
-    ($driver:ty, $body:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal, $upgrade:literal) => {
+    ($driver:ty, $source:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal, $upgrade:literal) => {
         impl crate::connection::ConnectionOf<$driver> {
             /// Sends a request, and returns the response as soon as its head has been received.
             ///
             /// `uri` is the target as it is sent: a path with an optional query, a whole URI, or `*`. `headers` are added to
-            /// those of the options, and replace those of the same name; framing and Host are written here.
+            /// those of the options, and replace those of the same name; framing and Host are written here. `body` is anything
+            /// that is [`IntoBody`](crate::IntoBody): `()`, text, bytes, a body.
             ///
             /// With `expect: 100-continue` among the headers the body is sent when the server asks for it, or after a second.
             ///
@@ -105,17 +106,17 @@ macro_rules! requests {
             /// # Errors
             ///
             /// Whatever went wrong. The connection is closed then, unless nothing of the request was written because it
-            /// [cannot be sent](crate::ErrorKind::Local); [`field`](crate::Error::field) of the error says which field is wrong.
+            /// [cannot be sent](crate::ErrorKind::Local), [`field`](crate::Error::field) of the error saying which field is wrong,
+            /// or because [no body](crate::ErrorKind::Body) could be made.
             pub $($async)? fn request<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,
                 uri: &str,
                 headers: impl TryInto<crate::Headers, Error: Into<crate::Error>>,
-                body: impl Into<$body>,
+                body: impl crate::IntoBody<$source>,
             ) -> Result<Response<'_>, crate::Error> {
-                let (content, mut source) = degu_wire::BodyOf::from(body.into()).split();
                 let link = self.link();
-                link.begin(method.into(), uri, headers, content, None)?;
+                let mut source = link.begin(method.into(), uri, headers, body, None)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
                 Ok(Response::new(head, Incoming::new(link, source)))
             }
@@ -138,11 +139,10 @@ macro_rules! requests {
                 uri: &str,
                 protocol: &str,
                 headers: impl TryInto<crate::Headers, Error: Into<crate::Error>>,
-                body: impl Into<$body>,
+                body: impl crate::IntoBody<$source>,
             ) -> Result<Upgrade<'_>, crate::Error> {
-                let (content, mut source) = degu_wire::BodyOf::from(body.into()).split();
                 let link = self.link();
-                link.begin(method.into(), uri, headers, content, Some(protocol))?;
+                let mut source = link.begin(method.into(), uri, headers, body, Some(protocol))?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
                 Ok(match link.take_switched() {
                     Some((stream, first)) => Upgrade::Switched {
@@ -211,7 +211,7 @@ macro_rules! requests {
             /// # Errors
             ///
             /// As for [`request`](Self::request).
-            pub $($async)? fn put(&mut self, uri: &str, body: impl Into<$body>) -> Result<Response<'_>, crate::Error> {
+            pub $($async)? fn put(&mut self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<Response<'_>, crate::Error> {
                 self.request(crate::Method::Put, uri, (), body) $($await)*
             }
 
@@ -220,7 +220,7 @@ macro_rules! requests {
             /// # Errors
             ///
             /// As for [`request`](Self::request).
-            pub $($async)? fn post(&mut self, uri: &str, body: impl Into<$body>) -> Result<Response<'_>, crate::Error> {
+            pub $($async)? fn post(&mut self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<Response<'_>, crate::Error> {
                 self.request(crate::Method::Post, uri, (), body) $($await)*
             }
 
@@ -229,7 +229,7 @@ macro_rules! requests {
             /// # Errors
             ///
             /// As for [`request`](Self::request).
-            pub $($async)? fn patch(&mut self, uri: &str, body: impl Into<$body>) -> Result<Response<'_>, crate::Error> {
+            pub $($async)? fn patch(&mut self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<Response<'_>, crate::Error> {
                 self.request(crate::Method::Patch, uri, (), body) $($await)*
             }
         }

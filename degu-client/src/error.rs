@@ -8,7 +8,7 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 ///
 /// It says [what happened and whose fault it is](ErrorKind), in [which phase](Phase), and whether the request [may be sent
 /// again](Self::is_retryable). The connection is closed after it, unless the request was refused before anything of it was
-/// written ([`ErrorKind::Local`] while [`Phase::Requesting`]): then it is as it was.
+/// written ([`ErrorKind::Local`] or [`ErrorKind::Body`] while [`Phase::Requesting`]): then it is as it was.
 ///
 /// `Debug` writes what `Display` does, because a `main` that returns an error prints it in that form.
 ///
@@ -61,7 +61,7 @@ pub enum ErrorKind {
     Remote(RemoteError),
     /// The caller asked for something that cannot be sent.
     Local(LocalError),
-    /// The body of the request failed: what its source says.
+    /// The body of the request failed: what its source says, or what it could not be [made](crate::IntoBody) from.
     Body(BoxError),
     /// The address cannot be used.
     Address(AddressError),

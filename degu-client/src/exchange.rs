@@ -141,6 +141,23 @@ impl Exchange {
         }
     }
 
+    /// Adds the fields of every request to those of one, except where that one has the same name.
+    pub(crate) fn add_fields(&self, headers: Headers) -> Result<Headers, LocalError> {
+        let base = &self.base.settings.headers;
+        match (base.is_empty(), headers.is_empty()) {
+            (true, _) => return Ok(headers),
+            (false, true) => return Ok(base.clone()),
+            (false, false) => {}
+        }
+        let mut all = headers.clone();
+        for (name, value) in base.iter() {
+            if !headers.contains(name) {
+                all.append_bytes(name, value)?;
+            }
+        }
+        Ok(all)
+    }
+
     /// Begins an exchange on a stream that was checked with this result: writes the request into the machine. It may offer
     /// to go on in another protocol.
     pub(crate) fn begin(
@@ -166,16 +183,6 @@ impl Exchange {
             let kind = if self.machine.buffered().is_empty() { ErrorKind::Closed } else { Fault::UnaskedOctets.into() };
             return Err(Error::new(kind, Phase::Requesting).retryable(true));
         }
-        let base = &self.base.settings.headers;
-        let merged;
-        let headers = match (base.is_empty(), headers.is_empty()) {
-            (true, _) => headers,
-            (false, true) => base,
-            (false, false) => {
-                merged = merge(base, headers)?;
-                &merged
-            }
-        };
         let (framing, host) = (content.framing(), &self.base.host);
         let begun = match protocol {
             Some(protocol) => self.machine.upgrade(method, uri, host, headers, protocol, content),
@@ -487,17 +494,6 @@ impl Exchange {
         let is_retryable = ended && !self.heard && (!self.sent || self.idempotent);
         Error::new(kind, self.phase()).retryable(is_retryable)
     }
-}
-
-/// Adds the fields of every request to those of this one, except where this one has the same name.
-fn merge(base: &Headers, headers: &Headers) -> Result<Headers, LocalError> {
-    let mut merged = headers.clone();
-    for (name, value) in base.iter() {
-        if !headers.contains(name) {
-            merged.append_bytes(name, value)?;
-        }
-    }
-    Ok(merged)
 }
 
 /// Reports whether a part that the server gives is what was asked for, or the beginning of it (RFC 9110 §15.3.7).

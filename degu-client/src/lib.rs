@@ -38,6 +38,7 @@
 //! | --- | --- |
 //! | `async` | the async client |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::identity` |
+//! | `json` | `Json`, a request's body out of any value of serde |
 //! | `hyper-util` | `async`, and `Connector`, with which hyper-util's pooled client dials every address of Degu |
 //!
 //! # Guarantees
@@ -94,11 +95,13 @@ pub use asynchronous::{Connector, Dialled};
 pub use bytes::Bytes;
 pub use client::ClientOf;
 pub use connection::ConnectionOf;
+#[cfg(feature = "json")]
+pub use degu_wire::Json;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Credentials, Fault, FieldError, Headers, Limits, LocalBody, LocalError, Method, Part, RangeError,
-    RemoteError, Source, Spin, Trailers, Zone,
+    ContentRange, Credentials, Fault, FieldError, Headers, IntoBody, Limits, LocalBody, LocalError, Method, Part,
+    RangeError, RemoteError, Source, Spin, Trailers, Zone,
 };
 pub use error::{Error, ErrorKind, Phase, Timeout};
 pub use incoming::{IncomingOf, ResponseOf};

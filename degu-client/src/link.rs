@@ -13,9 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{Headers, Method, Part, Source, Spinner};
+use degu_wire::{Headers, IntoBody, Method, Part, Source, Spinner};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
 use crate::transport::{Idle, Transport};
@@ -134,20 +134,37 @@ impl<D: Driver> Link<D> {
         Self { stream: Some(stream), exchange, spinner, driver: D::default() }
     }
 
-    /// Checks that the stream is idle, and begins a request, which may offer to go on in another protocol.
-    pub(crate) fn begin(
+    /// Checks that the stream is idle, and begins a request, which may offer to go on in another protocol. Returns the
+    /// source of its body.
+    pub(crate) fn begin<S: ?Sized>(
         &mut self,
         method: Method<'_>,
         uri: &str,
         headers: impl TryInto<Headers, Error: Into<Error>>,
+        body: impl IntoBody<S>,
+        protocol: Option<&str>,
+    ) -> Result<SourceOf<S>, Error> {
+        let headers = headers.try_into().map_err(Into::into)?;
+        let mut headers = self.exchange.add_fields(headers)?;
+        let body = body.into_body(&mut headers);
+        let body = body.map_err(|error| Error::new(ErrorKind::Body(error), Phase::Requesting))?;
+        let (content, source) = body.split();
+        self.begin_with(method, uri, &headers, content, protocol)?;
+        Ok(source)
+    }
+
+    fn begin_with(
+        &mut self,
+        method: Method<'_>,
+        uri: &str,
+        headers: &Headers,
         content: Content,
         protocol: Option<&str>,
     ) -> Result<(), Error> {
         self.settle();
-        let headers = headers.try_into().map_err(Into::into)?;
         // The machine knows that a connection is closed.
         let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
-        let begun = self.exchange.begin(idle, method, uri, &headers, content, protocol);
+        let begun = self.exchange.begin(idle, method, uri, headers, content, protocol);
         // Of a request that was refused nothing was written.
         begun.map_err(|error| if error.local().is_none() { self.failed(error) } else { error })
     }

@@ -93,7 +93,7 @@ fn chunks_keep_what_they_say(server: &TempServer) -> Result<(), BoxError> {
 async fn chunks_keep_what_they_say_async(server: &TempServer) -> Result<(), BoxError> {
     let mut connection = server.async_client().connect().await?;
     for _ in 0..2 {
-        let body = Body::from_chunks(Box::pin(Parts(parts().into())));
+        let body = Body::chunks_from_source(Box::pin(Parts(parts().into())));
         let mut response = connection.request(Method::Post, "/", (), body).await?;
         let mut chunks = Vec::new();
         while let Some(chunk) = response.body.next_chunk().await? {

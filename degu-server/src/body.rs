@@ -87,5 +87,5 @@ pub fn from_stream<E: Into<BoxError>>(length: u64, pieces: impl Stream<Item = Re
 pub fn from_chunks<P: Into<Part>, E: Into<BoxError>>(parts: impl Stream<Item = Result<P, E>> + 'static) -> Body {
     let mut parts = Box::pin(parts);
     let source = move |cx: &mut Context<'_>| parts.as_mut().poll_next(cx).map_ok(Into::into).map_err(Into::into);
-    Body::from_chunks(Box::pin(source))
+    Body::chunks_from_source(Box::pin(source))
 }

@@ -434,7 +434,7 @@ impl From<Incoming> for LocalBody {
                 if body.left > 0 && body.kept.as_ref().is_none_or(|kept| kept.partial.is_none()) {
                     body.kept().mid_chunk = true;
                 }
-                Self::from_chunks(Box::pin(body))
+                Self::chunks_from_source(Box::pin(body))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use degu_wire::machine::Reason;
-use degu_wire::{BoxError, FieldError, Headers, LocalBody, RemoteError, reason_phrase};
+use degu_wire::{BoxError, FieldError, Headers, IntoBody, LocalBody, RemoteError, Source, reason_phrase};
 
 use crate::Error;
 use crate::tunnel::Switch;
@@ -102,11 +102,14 @@ impl Response {
         }
     }
 
-    /// Returns the response with this body.
+    /// Returns the response with this body, and with the header fields that the body brings where there are none of that
+    /// name yet. A value that no body can be made from is a [failure](Self::from_error) of the app.
     #[must_use]
-    pub fn body(mut self, body: impl Into<LocalBody>) -> Self {
-        self.body = body.into();
-        self
+    pub fn body(mut self, body: impl IntoBody<dyn Source>) -> Self {
+        match body.into_body(&mut self.headers) {
+            Ok(body) => Self { body, ..self },
+            Err(error) => Self::from_error(error),
+        }
     }
 
     /// Returns the error that the response was [made from](Self::from_error), if it was: for middleware that logs it, or
@@ -151,11 +154,13 @@ pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
 /// | `(405, [("allow", "GET")], ())` | with header fields and a body |
 /// | `(404, "No Such Note", (), "no such note")` | with a reason phrase of the app's own |
 /// | `()`, text, bytes, a [`Body`](crate::Body) | 200 with that body |
+/// | `Json(value)` | 200 with that body, and its content-type |
 /// | `Ok(value)`, `Err(value)` | that of the value |
 /// | an [`Error`] | its own answer |
 /// | a [`BoxError`] | 500: the app failed; or that of the `Error` [within](Response::from_error) |
 ///
-/// The reason phrase of a status is the usual one where none is given. Header fields that cannot be sent are a failure of the
+/// A body is anything that is [`IntoBody`], as `Json` of the feature `json` is. The reason phrase of a status is the usual
+/// one where none is given. Header fields that cannot be sent are a failure of the
 /// app. All but the `Result` go into a [`Response`] with `into()` too, so that the arms of a `match` can differ:
 ///
 /// ```
@@ -197,16 +202,16 @@ impl From<u16> for Response {
     }
 }
 
-impl<B: Into<LocalBody>> From<(u16, B)> for Response {
+impl<B: IntoBody<dyn Source>> From<(u16, B)> for Response {
     fn from((status, body): (u16, B)) -> Self {
         Self::new(status).body(body)
     }
 }
 
-impl<H: TryInto<Headers, Error: Into<BoxError>>, B: Into<LocalBody>> From<(u16, H, B)> for Response {
+impl<H: TryInto<Headers, Error: Into<BoxError>>, B: IntoBody<dyn Source>> From<(u16, H, B)> for Response {
     fn from((status, headers, body): (u16, H, B)) -> Self {
         match headers.try_into() {
-            Ok(headers) => Self { headers, ..Self::new(status).body(body) },
+            Ok(headers) => Self { headers, ..Self::new(status) }.body(body),
             Err(error) => Self::from_error(error),
         }
     }
@@ -216,7 +221,7 @@ impl<R, H, B> From<(u16, R, H, B)> for Response
 where
     R: Into<Reason>,
     H: TryInto<Headers, Error: Into<BoxError>>,
-    B: Into<LocalBody>,
+    B: IntoBody<dyn Source>,
 {
     fn from((status, reason, headers, body): (u16, R, H, B)) -> Self {
         Self::from((status, headers, body)).reason(reason)
@@ -243,6 +248,14 @@ macro_rules! ok_with_body {
             }
         }
     )*};
+}
+
+/// Status 200, as JSON.
+#[cfg(feature = "json")]
+impl<T: serde::Serialize> From<degu_wire::Json<T>> for Response {
+    fn from(value: degu_wire::Json<T>) -> Self {
+        Self::new(200).body(value)
+    }
 }
 
 ok_with_body!((), &'static str, &'static [u8], String, Vec<u8>, Bytes, LocalBody, degu_wire::Body);

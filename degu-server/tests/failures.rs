@@ -44,10 +44,10 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
         ["short"] => (200, Body::from_source(10, parts([Some("seven "), None.or(Some("!"))]))).into(),
         ["long"] => (200, Body::from_source(10, parts([Some("seven "), Some("eleven"), Some("more")]))).into(),
         ["broken"] => (200, Body::from_source(10, parts([Some("seven "), None]))).into(),
-        ["broken-chunks"] => (200, Body::from_chunks(chunks([Some("chunk"), None]))).into(),
+        ["broken-chunks"] => (200, Body::chunks_from_source(chunks([Some("chunk"), None]))).into(),
         ["bad-chunk"] => {
             let bad = Chunk::new("chunk").with_extension("a b", 1);
-            (200, Body::from_chunks(Box::pin(Parts(vec![Some(bad.into())])))).into()
+            (200, Body::chunks_from_source(Box::pin(Parts(vec![Some(bad.into())])))).into()
         }
         ["panic-in-body"] => {
             let body = Body::unfold(0, async |n| match n {

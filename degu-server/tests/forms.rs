@@ -160,3 +160,30 @@ fn boxed() {
         answers(app, &expected);
     }
 }
+
+#[cfg(feature = "json")]
+#[test]
+fn json() {
+    use degu_server::Json;
+    use std::collections::BTreeMap;
+
+    let json = |status, kind, text: &str| {
+        format!("HTTP/1.1 {status}\r\n{kind}\r\ncontent-length: {}\r\n\r\n{text}", text.len())
+    };
+    let kind = "content-type: application/json";
+    answers(async |_: &mut Session, _: Request<'_>| Json(("milk", 2)), &json("200 OK", kind, r#"["milk",2]"#));
+    answers(async |_: &mut Session, _: Request<'_>| (201, Json(2)), &json("201 Created", kind, "2"));
+    answers(
+        async |_: &mut Session, _: Request<'_>| (201, [("location", "/7")], Json("milk")),
+        &json("201 Created", "location: /7\r\ncontent-type: application/json", r#""milk""#),
+    );
+    let problem = "content-type: application/problem+json";
+    answers(
+        async |_: &mut Session, _: Request<'_>| {
+            Response::new(400).header("content-type", "application/problem+json").body(Json([1]))
+        },
+        &json("400 Bad Request", problem, "[1]"),
+    );
+    answers(async |_: &mut Session, _: Request<'_>| Json(BTreeMap::from([([1, 2], "a pair")])), &failed());
+    answers(async |_: &mut Session, _: Request<'_>| (404, Json(BTreeMap::from([([1, 2], 3)]))), &failed());
+}

@@ -152,7 +152,7 @@ impl Source for Talks {
 #[test]
 fn a_peer_that_sends_and_never_reads_is_not_read_for_ever() {
     let server = Running::new(Address::ABSTRACT, async |_: &mut Session, request: Request<'_>| match request.query() {
-        Some(_) => Body::from_chunks(Box::pin(Talks(request.body))),
+        Some(_) => Body::chunks_from_source(Box::pin(Talks(request.body))),
         None => Body::from("fine"),
     });
     let (Raw::Unix(mut talker), mut other) = (server.connect(), server.connect()) else { panic!("a Unix socket") };
@@ -178,7 +178,7 @@ fn a_peer_that_sends_and_never_reads_is_not_read_for_ever() {
 fn an_endless_body_leaves_room_for_others() {
     for address in [TCP, Address::ABSTRACT] {
         let app = async |_: &mut Session, request: Request<'_>| match request.query() {
-            Some(_) => Body::from_chunks(Box::pin(Busy)),
+            Some(_) => Body::chunks_from_source(Box::pin(Busy)),
             None => Body::from("fine"),
         };
         let server = Running::new(address, app);
@@ -224,7 +224,7 @@ impl Source for Selfish {
 fn a_body_of_many_small_parts_gives_way_before_anything_is_full() {
     for address in [TCP, Address::ABSTRACT] {
         let app = async |_: &mut Session, _: Request<'_>| {
-            Body::from_chunks(Box::pin(Selfish { others: Rc::default(), parts: 0 }))
+            Body::chunks_from_source(Box::pin(Selfish { others: Rc::default(), parts: 0 }))
         };
         let server = Running::new(address, app);
         let response = server.ask(GET);

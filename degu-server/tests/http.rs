@@ -89,7 +89,7 @@ async fn bodies_come_back_with_their_trailers() {
         Part::Data("lo".into()),
         sum.into(),
     ];
-    let whole = around(Body::from_chunks(Box::pin(Parts(chunks)))).await.unwrap();
+    let whole = around(Body::chunks_from_source(Box::pin(Parts(chunks)))).await.unwrap();
     assert_eq!(whole, ("hello".into(), Some(trailers())));
 }
 

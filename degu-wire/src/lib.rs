@@ -21,8 +21,8 @@
 //! On a microcontroller, `embedded` (feature `embedded-io-async`) drives the core over any transport of rust-embedded: a server
 //! and a client, in buffers of yours, without an allocator.
 //!
-//! `std` (the default) adds conversions to and from the types that only std has. With no feature at all the crate has no
-//! dependency and needs no allocator.
+//! `std` (the default) adds conversions to and from the types that only std has, `json` a body out of any value of serde.
+//! With no feature at all the crate has no dependency and needs no allocator.
 //!
 //! # Core: a request out of a slice, an answer into a slice
 //!
@@ -160,6 +160,8 @@ mod framing;
 pub mod head;
 #[cfg(feature = "alloc")]
 mod headers;
+#[cfg(feature = "json")]
+mod json;
 mod limits;
 #[cfg(feature = "alloc")]
 mod lines;
@@ -176,9 +178,13 @@ mod status;
 
 #[cfg(all(feature = "std", unix))]
 pub use address::SocketName;
+#[cfg(feature = "std")]
+pub use body::BlockingBody;
 pub use credentials::Credentials;
 pub use error::{Fault, LocalError, RemoteError};
 pub use framing::Framing;
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use limits::Limits;
 pub use method::Method;
 pub use range::{ByteRange, ContentRange, RangeError};
@@ -188,7 +194,7 @@ pub use status::reason_phrase;
 #[cfg(feature = "alloc")]
 pub use {
     address::{Address, AddressError, AddressFault, AddressKind, Zone},
-    body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, LocalBody, Part, Source},
+    body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, IntoBody, LocalBody, Part, Source},
     headers::{FieldError, Headers, Trailers},
     lines::Lines,
 };

@@ -199,7 +199,7 @@ fn bodies_know_their_length_and_do_not_show_their_content() {
         (String::from("hello!").into(), Some(6), "6 bytes"),
         (b"".into(), Some(0), "0 bytes"),
         (Body::from_source(7, source()), Some(7), "7 bytes from a source"),
-        (Body::from_chunks(source()), None, "chunks from a source"),
+        (Body::chunks_from_source(source()), None, "chunks from a source"),
     ];
     for (body, length, shown) in bodies {
         assert_eq!((body.length(), format!("{body:?}").as_str()), (length, shown));

@@ -14,7 +14,7 @@ mod tunnel;
 
 use std::{future::poll_fn, sync::Arc};
 
-use degu_wire::Body;
+use degu_wire::Source;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::blocking;
@@ -130,7 +130,7 @@ impl ConnectionOf<Async> {
     }
 }
 
-requests!(Async, Body, poll_fn, [async], [.await], "```no_run
+requests!(Async, dyn Source + Send, poll_fn, [async], [.await], "```no_run
 use degu_client::{Body, Connection, Method};
 
 # async fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {

@@ -113,8 +113,7 @@ impl ConnectionOf<Async> {
         headers: impl TryInto<Headers, Error: Into<Error>>,
         body: BodyOf<S>,
     ) -> Result<(ResponseHead, OwnedIncoming<S>), Error> {
-        let (content, source) = body.split();
-        self.link().begin(method, uri, headers, content, protocol)?;
+        let source = self.link().begin(method, uri, headers, body, protocol)?;
         let mut incoming = OwnedIncoming { connection: self, source, ended: false };
         let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
         Ok((head, incoming))
@@ -190,7 +189,7 @@ impl OwnedIncoming {
     pub fn into_body(self, give_back: impl FnOnce(Connection) + Send + 'static) -> Body {
         match self.pass(give_back) {
             Some((Some(length), source)) => Body::from_source(length, Box::pin(source)),
-            Some((None, source)) => Body::from_chunks(Box::pin(source)),
+            Some((None, source)) => Body::chunks_from_source(Box::pin(source)),
             None => Body::none(),
         }
     }
@@ -202,7 +201,7 @@ impl OwnedIncoming<dyn Source> {
     pub fn into_body(self, give_back: impl FnOnce(Connection) + 'static) -> LocalBody {
         match self.pass(give_back) {
             Some((Some(length), source)) => LocalBody::from_source(length, Box::pin(source)),
-            Some((None, source)) => LocalBody::from_chunks(Box::pin(source)),
+            Some((None, source)) => LocalBody::chunks_from_source(Box::pin(source)),
             None => LocalBody::none(),
         }
     }

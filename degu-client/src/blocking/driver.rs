@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use degu_wire::{Source, Step};
+use degu_wire::{BoxError, Part, Step};
 
 use super::stream::BlockingStream;
 use crate::error::{Error, Timeout};
@@ -28,7 +28,7 @@ impl Default for Blocking {
 
 impl Driver for Blocking {
     type Stream = dyn BlockingStream;
-    type Source = dyn Source;
+    type Source = dyn Iterator<Item = Result<Part, BoxError>> + Unpin;
     const SOURCES_BLOCK: bool = true;
 
     fn now() -> Instant {

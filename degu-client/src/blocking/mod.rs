@@ -27,7 +27,6 @@
 //! # }
 //! ```
 
-mod body;
 mod dial;
 mod driver;
 mod interrupter;
@@ -41,8 +40,9 @@ use std::{
     sync::Arc,
 };
 
-pub use body::Body;
 use bytes::Buf;
+pub use degu_wire::BlockingBody as Body;
+use degu_wire::{BoxError, Part};
 pub use driver::Blocking;
 
 use crate::client::ClientOf;
@@ -130,7 +130,7 @@ impl ConnectionOf<Blocking> {
 
 requests!(
     Blocking,
-    Body,
+    dyn Iterator<Item = Result<Part, BoxError>> + Unpin,
     wait,
     [],
     [],

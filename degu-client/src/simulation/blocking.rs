@@ -84,7 +84,7 @@ fn body(exchange: &Exchange) -> Body {
             let reader = Octets { octets: io::Cursor::new(octets), fails: fails.is_some() };
             Body::from_reader(exchange.request.length(), reader)
         }
-        Kind::Chunked => Body::try_from_chunks(parts.into_iter().enumerate().map(move |(at, part)| match fails {
+        Kind::Chunked => Body::from_chunks(parts.into_iter().enumerate().map(move |(at, part)| match fails {
             Some(fails) if fails == at => Err(BoxError::from("this body fails")),
             _ => Ok(part),
         })),

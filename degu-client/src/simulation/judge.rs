@@ -63,7 +63,7 @@ pub(super) fn body(exchange: &Exchange, gates: &Gates, alive: &Alive) -> Body {
         Kind::None => Body::none(),
         Kind::Bytes => Body::from(exchange.request.data()),
         Kind::Length => Body::from_source(exchange.request.length(), source()),
-        Kind::Chunked => Body::from_chunks(source()),
+        Kind::Chunked => Body::chunks_from_source(source()),
     }
 }
 

@@ -50,7 +50,7 @@ mod asynchronous {
 
     /// Chunks out of an iterator.
     fn chunks(parts: impl IntoIterator<Item = degu_client::Part, IntoIter: Send + Unpin + 'static>) -> Body {
-        Body::from_chunks(Box::pin(Parts(parts.into_iter())))
+        Body::chunks_from_source(Box::pin(Parts(parts.into_iter())))
     }
 
     /// So many octets, in pieces.
@@ -76,6 +76,12 @@ mod asynchronous {
 
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
+    #[cfg(feature = "json")]
+    mod json {
+        use super::*;
+        use degu_client::Json;
+        include!("exchanges/json.rs");
+    }
     include!("exchanges/devices.rs");
     include!("exchanges/statuses.rs");
     include!("exchanges/timeouts.rs");
@@ -95,7 +101,7 @@ mod asynchronous {
 
         let (_server, mut connection) = connect!(Kind::Path, |wire| wire.expect_end());
         connection.set_timeout(Some(SHORT));
-        let error = connection.put("/", Body::from_chunks(Box::pin(Silent))).await.unwrap_err();
+        let error = connection.put("/", Body::chunks_from_source(Box::pin(Silent))).await.unwrap_err();
         assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
     }
 }
@@ -131,6 +137,12 @@ mod blocking {
 
     include!("exchanges/suite.rs");
     include!("exchanges/unasked.rs");
+    #[cfg(feature = "json")]
+    mod json {
+        use super::*;
+        use degu_client::Json;
+        include!("exchanges/json.rs");
+    }
     include!("exchanges/devices.rs");
     include!("exchanges/statuses.rs");
     include!("exchanges/timeouts.rs");

@@ -112,7 +112,7 @@ async fn a_local_body_goes_out_in_an_exchange_of_its_own() {
     });
     let connection = Client::new(&server.address).connect().await.unwrap();
     let chunks = Rc::new(RefCell::new(vec![Chunk::new("abc")]));
-    let body = LocalBody::from_chunks(Box::pin(Local(Rc::clone(&chunks))));
+    let body = LocalBody::chunks_from_source(Box::pin(Local(Rc::clone(&chunks))));
     let response: OwnedResponse<dyn Source> = connection.exchange("POST", "/", (), body).await.unwrap();
     let back = Rc::new(RefCell::new(None::<Connection>));
     let slot = Rc::clone(&back);

@@ -168,7 +168,7 @@ fn bodies_of_blocking_requests() {
     }
     assert_eq!(connection.put("/", blocking::Body::from_chunks(last())).unwrap().status, 204);
     let fails = [Ok(Chunk::new("a")), Err("out of chunks")];
-    let error = connection.put("/", blocking::Body::try_from_chunks(fails)).unwrap_err();
+    let error = connection.put("/", blocking::Body::from_chunks(fails)).unwrap_err();
     assert!(error.to_string().contains("out of chunks") && connection.is_closed(), "{error}");
 }
 

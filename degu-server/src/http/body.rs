@@ -170,6 +170,6 @@ where
     };
     match length {
         Some(length) => LocalBody::from_source(length, Box::pin(source)),
-        None => LocalBody::from_chunks(Box::pin(source)),
+        None => LocalBody::chunks_from_source(Box::pin(source)),
     }
 }

@@ -122,7 +122,7 @@ async fn answer(
         Kind::None => LocalBody::none(),
         Kind::Bytes => LocalBody::from(message.data()),
         Kind::Length => LocalBody::from_source(message.length(), source()),
-        Kind::Chunked => LocalBody::from_chunks(source()),
+        Kind::Chunked => LocalBody::chunks_from_source(source()),
     };
     Ok((status, "Simulated", (), body).into())
 }

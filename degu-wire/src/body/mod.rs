@@ -1,6 +1,9 @@
 //! Bodies: what is sent, and the parts in which any body comes and goes.
 
+#[cfg(feature = "std")]
+mod blocking;
 mod chunk;
+mod into;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{
@@ -11,10 +14,17 @@ use core::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "std")]
+pub use blocking::BlockingBody;
 pub use chunk::{Chunk, ChunkExtensions};
+pub use into::IntoBody;
 
 use crate::framing::Framing;
 use crate::headers::Trailers;
+
+/// The largest piece that is read from a reader at once.
+#[cfg(feature = "std")]
+const PIECE: usize = 64 * 1024;
 
 /// An error of an application, of any kind.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
@@ -49,6 +59,15 @@ pub enum Part {
 impl From<Chunk> for Part {
     fn from(Chunk { data, extensions }: Chunk) -> Self {
         Self::Chunk { size: data.len() as u64, extensions, data }
+    }
+}
+
+/// Lets results stand where parts are given: their error cuts the message.
+impl<P: Into<Part>, E> TryFrom<Result<P, E>> for Part {
+    type Error = E;
+
+    fn try_from(part: Result<P, E>) -> Result<Self, E> {
+        part.map(Into::into)
     }
 }
 
@@ -107,7 +126,7 @@ where
 /// are different things: a request without a body has no `content-length`.
 ///
 /// A [`Body`] may cross threads, which the client's must be able to; a [`LocalBody`] may hold what cannot, and any body
-/// goes into it at no cost.
+/// goes into it at no cost. A `BlockingBody`, with the feature `std`, is made from readers and iterators that block.
 ///
 /// ```
 /// use degu_wire::{Body, Chunk};
@@ -178,7 +197,7 @@ impl<S: ?Sized> BodyOf<S> {
         Self { content: Content::Length(length), source: Some(source) }
     }
 
-    /// Chunks from a source, and at the end maybe trailers and extensions of the last chunk: a [`Part::Last`].
+    /// Returns a body of chunks from a source, and at the end maybe trailers and extensions of the last chunk: a [`Part::Last`].
     ///
     /// ```
     /// use std::task::{Context, Poll};
@@ -190,11 +209,11 @@ impl<S: ?Sized> BodyOf<S> {
     /// let mut trailers = Trailers::new();
     /// trailers.append("x-count", 1)?;
     /// let mut parts = [Chunk::new("a document").into(), Part::Last { extensions, trailers }].into_iter();
-    /// let body = Body::from_chunks(Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>))));
+    /// let body = Body::chunks_from_source(Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>))));
     /// # assert_eq!(body.length(), None);
     /// # Ok::<(), degu_wire::LocalError>(())
     /// ```
-    pub const fn from_chunks(source: Pin<Box<S>>) -> Self {
+    pub const fn chunks_from_source(source: Pin<Box<S>>) -> Self {
         Self { content: Content::Chunked, source: Some(source) }
     }
 
@@ -236,7 +255,7 @@ impl Body {
         F: FnMut(T) -> Fut + Send + 'static,
         Fut: Future<Output = Option<(Chunk, T)>> + Send + 'static,
     {
-        Self::from_chunks(Box::pin(unfold(seed, next)))
+        Self::chunks_from_source(Box::pin(unfold(seed, next)))
     }
 }
 
@@ -253,7 +272,7 @@ impl LocalBody {
         F: FnMut(T) -> Fut + 'static,
         Fut: Future<Output = Option<(Chunk, T)>> + 'static,
     {
-        Self::from_chunks(Box::pin(unfold(seed, next)))
+        Self::chunks_from_source(Box::pin(unfold(seed, next)))
     }
 }
 

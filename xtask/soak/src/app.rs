@@ -92,7 +92,7 @@ async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) ->
 
 fn chunks(seed: u64) -> Body {
     let mut parts = Chunks::of(seed).into_parts().into_iter();
-    Body::from_chunks(Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok))))
+    Body::chunks_from_source(Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok))))
 }
 
 fn endless(seen: &Seen) -> Body {

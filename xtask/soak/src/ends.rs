@@ -62,7 +62,7 @@ impl Async {
                 let mut pieces = pieces(bytes).map(Part::Data);
                 Body::from_source(length, Box::pin(move |_: &mut Context<'_>| Poll::Ready(pieces.next().map(Ok))))
             }
-            Content::Chunks(chunks, pause) => Body::from_chunks(Box::pin(paced(chunks.into_parts(), pause))),
+            Content::Chunks(chunks, pause) => Body::chunks_from_source(Box::pin(paced(chunks.into_parts(), pause))),
         };
         exchange!(self.0, ask, body, sleep, [.await])
     }

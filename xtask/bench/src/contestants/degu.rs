@@ -52,7 +52,7 @@ fn pieces_of(chunked: bool, pieces: usize) -> Body {
         Poll::Ready(Some(Ok::<_, BoxError>(if chunked { Part::from(Chunk::new(piece)) } else { Part::Data(piece) })))
     };
     if chunked {
-        Body::from_chunks(Box::pin(next))
+        Body::chunks_from_source(Box::pin(next))
     } else {
         Body::from_source((pieces * PIECE.len()) as u64, Box::pin(next))
     }

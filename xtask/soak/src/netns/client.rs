@@ -61,7 +61,7 @@ pub(crate) fn stall(way: &str, address: Address) -> Result {
     let source = move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>));
     let result = runtime()?.block_on(async {
         let mut connection = client.connect().await?;
-        endless!(connection, way, moved, Body::from_chunks(Box::pin(source)), [.await])
+        endless!(connection, way, moved, Body::chunks_from_source(Box::pin(source)), [.await])
     });
     moved.conclude(result)
 }

@@ -1,0 +1,100 @@
+//! Bodies out of what blocks its thread: readers of std, and iterators.
+
+use alloc::boxed::Box;
+use core::iter;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
+
+/// A body whose source blocks its thread: what the blocking client sends. It is made from a reader of std or an iterator.
+pub type BlockingBody = BodyOf<dyn Iterator<Item = Result<Part, BoxError>> + Unpin>;
+
+impl BlockingBody {
+    /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the message, and
+    /// what the peer gets does not look whole; what it has beyond them is not read.
+    ///
+    /// ```
+    /// let zeros = degu_wire::BlockingBody::from_reader(1 << 30, std::io::repeat(0));
+    /// assert_eq!(zeros.length(), Some(1 << 30));
+    /// ```
+    pub fn from_reader(length: u64, reader: impl Read + 'static) -> Self {
+        Self::from_source(length, Box::pin(pieces(reader, length).map(|piece| Ok(piece?.into()))))
+    }
+
+    /// Returns a chunked body of all that a reader has, where the length is not known. Each read gives a chunk, of at most
+    /// 64 KiB.
+    ///
+    /// ```no_run
+    /// use std::process::{Command, Stdio};
+    ///
+    /// let log = Command::new("journalctl").stdout(Stdio::piped()).spawn()?;
+    /// let body = degu_wire::BlockingBody::chunks_from_reader(log.stdout.expect("it is piped"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn chunks_from_reader(reader: impl Read + 'static) -> Self {
+        Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX).map(|piece| Ok(Chunk::new(piece?).into()))))
+    }
+
+    /// Returns a body of the rest of a file, as long as it is now.
+    ///
+    /// # Errors
+    ///
+    /// The length or the position of the file cannot be found out.
+    pub fn from_file(file: File) -> io::Result<Self> {
+        let length = file.metadata()?.len().saturating_sub((&file).stream_position()?);
+        Ok(Self::from_reader(length, file))
+    }
+
+    /// Returns a body of chunks out of an iterator, and at the end maybe [trailers](crate::Trailers): of anything that is a
+    /// [`Part`], or of results with such values. An error cuts the message, and the peer sees that it was cut.
+    ///
+    /// ```
+    /// use degu_wire::{BlockingBody, BoxError, Chunk, Part, Trailers};
+    ///
+    /// let ticks = BlockingBody::from_chunks((0..3).map(|n| Chunk::new("tick").with_extension("n", n)));
+    ///
+    /// // With extensions of the last chunk: `Part::Last { extensions, trailers }`.
+    /// let trailers = Trailers::try_from([("x-count", 1)])?;
+    /// let document = BlockingBody::from_chunks([Part::from(Chunk::new("a document")), Part::from(trailers)]);
+    ///
+    /// let fails = BlockingBody::from_chunks([Ok(Chunk::new("the beginning")), Err("the disk failed")]);
+    /// # Ok::<(), BoxError>(())
+    /// ```
+    pub fn from_chunks<P>(parts: impl IntoIterator<Item = P, IntoIter: 'static>) -> Self
+    where
+        P: TryInto<Part, Error: Into<BoxError>>,
+    {
+        let parts = Box::new(parts.into_iter());
+        Self::chunks_from_source(Box::pin(parts.map(|part| part.try_into().map_err(Into::into))))
+    }
+}
+
+/// Reads pieces of at most 64 KiB, of `left` bytes in all, until the reader has no more.
+fn pieces(reader: impl Read, mut left: u64) -> impl Iterator<Item = io::Result<Bytes>> + Unpin {
+    let (mut reader, mut buffer) = (Box::new(reader), BytesMut::new());
+    iter::from_fn(move || {
+        let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        buffer.resize(want, 0);
+        let octets = loop {
+            match reader.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Some(Err(error)),
+                Ok(octets) => break octets.min(want),
+            }
+        };
+        left -= octets as u64;
+        (octets > 0).then(|| Ok(buffer.split_to(octets).freeze()))
+    })
+}
+
+/// An iterator as a source that is never pending.
+impl Source for dyn Iterator<Item = Result<Part, BoxError>> + Unpin {
+    fn poll_part(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
+        Poll::Ready(self.get_mut().next())
+    }
+}
