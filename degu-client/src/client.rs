@@ -6,6 +6,7 @@ use degu_wire::Address;
 
 use crate::link::Driver;
 use crate::options::{Base, OptionsOf};
+use crate::pool::PoolOf;
 
 /// A server's address and how to talk to it. No socket is open; copies are cheap and may be used by any thread.
 ///
@@ -52,6 +53,11 @@ impl<D: Driver> ClientOf<D> {
     /// ```
     pub fn to_options(&self) -> OptionsOf<D> {
         OptionsOf::of(self.base.settings.clone())
+    }
+
+    /// Returns a pool of connections to the server. None is made before the first request.
+    pub fn pool(&self) -> PoolOf<D> {
+        PoolOf::new(&self.base)
     }
 
     /// Returns the address of the server.

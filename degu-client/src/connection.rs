@@ -154,85 +154,9 @@ macro_rules! requests {
             }
         }
 
-        /// The short forms of `request`, without headers of their own. Their errors are those of `request`.
-        impl crate::connection::ConnectionOf<$driver> {
-            /// Gets a resource (RFC 9110 §9.3.1).
-            ///
-            /// # Errors
-            ///
-            /// As for [`request`](Self::request).
-            pub $($async)? fn get(&mut self, uri: &str) -> Result<Response<'_>, crate::Error> {
-                self.request(crate::Method::Get, uri, (), ()) $($await)*
-            }
-
-            /// Gets a part of a resource (RFC 9110 §14.2).
-            ///
-            /// The server may send the part (206, whose body is as long as its Content-Range says), all of it (200), or say
-            /// that there is no such part (416); see `content_range` of the response. A request that does not ask for a
-            /// part is never given a 206.
-            ///
-            /// # Errors
-            ///
-            /// As for [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) for another part
-            /// than was asked for.
-            pub $($async)? fn get_range(
-                &mut self,
-                uri: &str,
-                range: impl Into<crate::ByteRange>,
-            ) -> Result<Response<'_>, crate::Error> {
-                let range = range.into();
-                let response = self.request(crate::Method::Get, uri, [("range", range)], ()) $($await)* ?;
-                if response.status == 206 && !crate::exchange::is_part_of(range, response.content_range()) {
-                    return Err(response.body.link.fail(crate::Fault::ContentRange));
-                }
-                Ok(response)
-            }
-
-            /// Gets what [`get`](Self::get) would, without the body (RFC 9110 §9.3.2).
-            ///
-            /// # Errors
-            ///
-            /// As for [`request`](Self::request).
-            pub $($async)? fn head(&mut self, uri: &str) -> Result<Response<'_>, crate::Error> {
-                self.request(crate::Method::Head, uri, (), ()) $($await)*
-            }
-
-            /// Deletes a resource (RFC 9110 §9.3.5).
-            ///
-            /// # Errors
-            ///
-            /// As for [`request`](Self::request).
-            pub $($async)? fn delete(&mut self, uri: &str) -> Result<Response<'_>, crate::Error> {
-                self.request(crate::Method::Delete, uri, (), ()) $($await)*
-            }
-
-            /// Puts a resource in its place (RFC 9110 §9.3.4).
-            ///
-            /// # Errors
-            ///
-            /// As for [`request`](Self::request).
-            pub $($async)? fn put(&mut self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<Response<'_>, crate::Error> {
-                self.request(crate::Method::Put, uri, (), body) $($await)*
-            }
-
-            /// Posts a body to a resource (RFC 9110 §9.3.3).
-            ///
-            /// # Errors
-            ///
-            /// As for [`request`](Self::request).
-            pub $($async)? fn post(&mut self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<Response<'_>, crate::Error> {
-                self.request(crate::Method::Post, uri, (), body) $($await)*
-            }
-
-            /// Patches a resource (RFC 5789).
-            ///
-            /// # Errors
-            ///
-            /// As for [`request`](Self::request).
-            pub $($async)? fn patch(&mut self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<Response<'_>, crate::Error> {
-                self.request(crate::Method::Patch, uri, (), body) $($await)*
-            }
-        }
+        crate::short_forms::short_forms!(
+            crate::connection::ConnectionOf<$driver>, [&mut], Response<'_>, $source, [$($async)?], [$($await)*]
+        );
     };
 }
 

@@ -109,6 +109,8 @@ pub enum Timeout {
     Body(Duration),
     /// The exchange was not over in time: [`OptionsOf::timeout`](crate::OptionsOf::timeout).
     Exchange(Duration),
+    /// No connection of the [pool](crate::PoolOf) was free in that time: as many as it may have were in use.
+    Pool(Duration),
     /// A timeout of the stream itself, of which nothing more is known.
     Stream,
 }
@@ -124,6 +126,33 @@ impl Error {
         error.0.retryable = error.0.kind.may_get_better();
         error.0.address = Some(address.clone());
         error
+    }
+
+    /// Returns the error of another request that failed for the same reason as this one: no connection could be made.
+    #[cold]
+    pub(crate) fn to_another(&self) -> Self {
+        let Failure { kind, phase, retryable, address, .. } = &*self.0;
+        let kind = match kind {
+            ErrorKind::Address(error) => ErrorKind::Address(*error),
+            ErrorKind::System(error) => ErrorKind::System(match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            }),
+            ErrorKind::Timeout(timeout) => ErrorKind::Timeout(*timeout),
+            ErrorKind::Refused => ErrorKind::Refused,
+            #[cfg(feature = "tls")]
+            ErrorKind::Tls(error) => ErrorKind::Tls(error.clone()),
+            other => ErrorKind::System(io::Error::other(other.to_string())),
+        };
+        let mut another = Self::new(kind, *phase).retryable(*retryable);
+        another.0.address.clone_from(address);
+        another
+    }
+
+    /// Moves the error to this phase, which the request has reached before.
+    pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
+        self.0.phase = phase;
+        self
     }
 
     /// Returns the error that a response with this status is, whose body begins with this text.
@@ -279,6 +308,7 @@ impl fmt::Display for Timeout {
             Self::Head(limit) => write!(f, "no whole response head within {limit:?}"),
             Self::Body(limit) => write!(f, "no progress of the body within {limit:?}"),
             Self::Exchange(limit) => write!(f, "the exchange was not over within {limit:?}"),
+            Self::Pool(limit) => write!(f, "no connection of the pool was free within {limit:?}"),
             Self::Stream => f.write_str("the stream's own timeout passed"),
         }
     }

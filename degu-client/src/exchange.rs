@@ -35,6 +35,7 @@ use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Par
 use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::options::Base;
 use crate::transport::Idle;
+use crate::whole::Whole;
 
 /// The longest wait for `100 Continue`; the body is sent without it then (RFC 9110 §10.1.1; curl: 1 s).
 const CONTINUE: Duration = Duration::from_secs(1);
@@ -142,8 +143,8 @@ impl Exchange {
     }
 
     /// Adds the fields of every request to those of one, except where that one has the same name.
-    pub(crate) fn add_fields(&self, headers: Headers) -> Result<Headers, LocalError> {
-        let base = &self.base.settings.headers;
+    pub(crate) fn add_fields(base: &Base, headers: Headers) -> Result<Headers, LocalError> {
+        let base = &base.settings.headers;
         match (base.is_empty(), headers.is_empty()) {
             (true, _) => return Ok(headers),
             (false, true) => return Ok(base.clone()),
@@ -201,6 +202,11 @@ impl Exchange {
         self.stage = Stage::Head;
         self.wait = None;
         Ok(())
+    }
+
+    /// Sets the end of the exchange that has begun.
+    pub(crate) fn set_whole(&mut self, whole: Option<Whole>) {
+        (self.timeout, self.until) = whole.map(|Whole { limit, end }| (limit, end)).unzip();
     }
 
     /// Returns what the driver does next.

@@ -9,8 +9,9 @@ use bytes::{Bytes, BytesMut};
 use degu_wire::machine::{Reason, ResponseHead};
 use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Trailers};
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Phase};
 use crate::link::{Driver, Link, SourceOf};
+use crate::pool::Lease;
 
 /// A response whose body `B` is still to be read.
 ///
@@ -53,7 +54,7 @@ impl<B> ResponseOf<B> {
 ///
 /// Nothing is lost when the future of a `next_…` method of the async client is dropped.
 pub struct IncomingOf<'c, D: Driver> {
-    pub(crate) link: &'c mut Link<D>,
+    hold: Hold<'c, D>,
     source: SourceOf<D::Source>,
     /// The end was received.
     ended: bool,
@@ -66,14 +67,78 @@ pub struct IncomingOf<'c, D: Driver> {
     last: Option<Box<(ChunkExtensions, Trailers)>>,
 }
 
+/// The connection that a body comes from.
+enum Hold<'c, D: Driver> {
+    /// It is lent by its owner.
+    Lent(&'c mut Link<D>),
+    /// It goes back to its pool.
+    Pooled(Lease<D>),
+    /// It went back to its pool at the end of the body.
+    Returned,
+}
+
+impl<D: Driver> Hold<'_, D> {
+    fn link(&mut self) -> Option<&mut Link<D>> {
+        match self {
+            Self::Lent(link) => Some(link),
+            Self::Pooled(lease) => lease.link(),
+            Self::Returned => None,
+        }
+    }
+
+    /// Returns the length of what is still to come, if it is known.
+    fn remaining(&self) -> Option<u64> {
+        let link = match self {
+            Self::Lent(link) => link,
+            Self::Pooled(lease) => lease.link_ref()?,
+            Self::Returned => return Some(0),
+        };
+        link.exchange.machine.body_remaining()
+    }
+
+    /// Gives a connection back to its pool.
+    fn end(&mut self) {
+        if let Self::Pooled(_) = self {
+            *self = Self::Returned;
+        }
+    }
+}
+
 impl<'c, D: Driver> IncomingOf<'c, D> {
     pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<D::Source>) -> Self {
-        Self { link, source, ended: false, amid_chunk: 0, held: None, last: None }
+        Self::over(Hold::Lent(link), source)
+    }
+
+    /// Returns the body of a response whose connection is of a pool. It goes back at once if there is no body.
+    pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<D::Source>) -> Self {
+        let ended = lease.link().is_some_and(|link| link.exchange.has_ended());
+        let mut incoming = Self::over(Hold::Pooled(lease), source);
+        if ended {
+            incoming.end();
+        }
+        incoming
+    }
+
+    fn over(hold: Hold<'c, D>, source: SourceOf<D::Source>) -> Self {
+        Self { hold, source, ended: false, amid_chunk: 0, held: None, last: None }
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.hold.end();
+    }
+
+    /// Closes the connection because of what was found in what was read.
+    pub(crate) fn fail(&mut self, kind: impl Into<ErrorKind>) -> Error {
+        match self.hold.link() {
+            Some(link) => link.fail(kind),
+            None => Error::new(kind, Phase::ReadingBody),
+        }
     }
 
     /// Returns how many bytes are still to be read, where the length was announced.
     pub fn remaining(&self) -> Option<u64> {
-        self.link.exchange.machine.body_remaining().map(|remaining| remaining + self.held_len())
+        self.hold.remaining().map(|remaining| remaining + self.held_len())
     }
 
     /// Returns the trailer fields of a chunked body, after its end: none before.
@@ -98,9 +163,10 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         if self.ended {
             return Poll::Ready(Ok(None));
         }
-        let part = ready!(self.link.poll_part(cx, &mut self.source))?;
+        let Some(link) = self.hold.link() else { return Poll::Ready(Ok(None)) };
+        let part = ready!(link.poll_part(cx, &mut self.source))?;
         match &part {
-            None => self.ended = true,
+            None => self.end(),
             Some(Part::Last { extensions, trailers }) => {
                 self.last = Some(Box::new((extensions.clone(), trailers.clone())));
             }
@@ -138,9 +204,9 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
         if self.amid_chunk > 0 {
-            return Poll::Ready(Err(self.link.fail(LocalError::State)));
+            return Poll::Ready(Err(self.fail(LocalError::State)));
         }
-        let limit = self.link.exchange.machine.limits().max_chunk as u64;
+        let limit = self.hold.link().map_or(u64::MAX, |link| link.exchange.machine.limits().max_chunk as u64);
         loop {
             match self.held.take() {
                 Some(Part::Chunk { size, extensions, data }) if data.len() as u64 == size => {
@@ -163,7 +229,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
                 _ => self.held_len(),
             };
             if size > limit {
-                return Poll::Ready(Err(self.link.fail(Fault::ChunkTooLarge)));
+                return Poll::Ready(Err(self.fail(Fault::ChunkTooLarge)));
             }
         }
     }
@@ -177,14 +243,18 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
     ) -> Poll<Result<Bytes, Error>> {
         let room = |whole: &Bytes| (limit - whole.len()) as u64;
         if self.remaining().is_some_and(|remaining| remaining > room(whole)) {
-            return Poll::Ready(Err(self.link.fail(Fault::BodyTooLarge)));
+            return Poll::Ready(Err(self.fail(Fault::BodyTooLarge)));
         }
-        if let Some(rest) = (self.held.is_none() && !self.ended).then(|| self.link.take_rest()).flatten() {
+        if self.held.is_none()
+            && !self.ended
+            && let Some(rest) = self.hold.link().and_then(Link::take_rest)
+        {
+            self.hold.end();
             return Poll::Ready(Ok(append(whole, rest, 0)));
         }
         while let Some(data) = ready!(self.poll_data(cx))? {
             if data.len() as u64 > room(whole) {
-                return Poll::Ready(Err(self.link.fail(Fault::BodyTooLarge)));
+                return Poll::Ready(Err(self.fail(Fault::BodyTooLarge)));
             }
             *whole = append(whole, data, self.remaining().unwrap_or(0));
         }

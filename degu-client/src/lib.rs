@@ -58,7 +58,8 @@
 //!
 //! # What it never does
 //!
-//! It sends no request twice by itself, follows no redirect, keeps no cookies, decompresses nothing and has no pool. It
+//! It follows no redirect, keeps no cookies and decompresses nothing. A [`Connection`] sends no request twice, and a
+//! [pool](PoolOf) only by rules that it states. It
 //! sends no field that was not set, but framing and Host. It reads no body without a limit.
 
 #![allow(private_bounds, reason = "the type parameter of a connection is one of our two drivers: there is no third")]
@@ -76,8 +77,10 @@ mod incoming;
 mod link;
 mod options;
 mod peer;
+mod pool;
 mod reader;
 mod resolve;
+mod short_forms;
 #[cfg(all(test, feature = "async"))]
 mod simulation;
 mod success;
@@ -85,10 +88,11 @@ mod success;
 mod tls;
 mod transport;
 mod tunnel;
+mod whole;
 
 #[cfg(feature = "async")]
 pub use asynchronous::{
-    Async, Client, Connection, Incoming, Options, OwnedIncoming, OwnedResponse, Reader, Response, Tunnel, Upgrade,
+    Async, Client, Connection, Incoming, Options, OwnedIncoming, OwnedResponse, Pool, Reader, Response, Tunnel, Upgrade,
 };
 #[cfg(feature = "hyper-util")]
 pub use asynchronous::{Connector, Dialled};
@@ -107,5 +111,6 @@ pub use error::{Error, ErrorKind, Phase, Timeout};
 pub use incoming::{IncomingOf, ResponseOf};
 pub use options::OptionsOf;
 pub use peer::Peer;
+pub use pool::{PoolOf, Stats};
 pub use reader::ReaderOf;
 pub use tunnel::{TunnelOf, UpgradeOf};

@@ -13,12 +13,13 @@ use std::{
 
 use bytes::Bytes;
 use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{Headers, IntoBody, Method, Part, Source, Spinner};
+use degu_wire::{BodyOf, Headers, IntoBody, Method, Part, Source, Spinner};
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
 use crate::transport::{Idle, Transport};
+use crate::whole::Whole;
 
 /// The source of a request's body, as long as there is one.
 pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
@@ -30,6 +31,8 @@ pub(crate) type Step<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
 pub(crate) trait Driver: Default + fmt::Debug + Sized {
     /// The stream that the connection runs over.
     type Stream: Transport + ?Sized;
+    /// The place where a stream can be used.
+    type Home: Copy + fmt::Debug + PartialEq + Send;
     /// The source of a request's body.
     type Source: Source + ?Sized;
     /// Such a source blocks, so that all before it is sent first.
@@ -37,6 +40,9 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
 
     /// Returns the driver's clock.
     fn now() -> Instant;
+
+    /// Returns the place where the caller is.
+    fn home() -> Self::Home;
 
     /// Reads into the exchange's buffer. Pending where nothing was received.
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>>;
@@ -119,6 +125,17 @@ impl<D: Driver> Line<'_, D> {
     }
 }
 
+/// Returns the fields and the body of a request.
+pub(crate) fn prepare<S: ?Sized>(
+    base: &Base,
+    headers: impl TryInto<Headers, Error: Into<Error>>,
+    body: impl IntoBody<S>,
+) -> Result<(Headers, BodyOf<S>), Error> {
+    let mut headers = Exchange::add_fields(base, headers.try_into().map_err(Into::into)?)?;
+    let body = body.into_body(&mut headers);
+    Ok((headers, body.map_err(|error| Error::new(ErrorKind::Body(error), Phase::Requesting))?))
+}
+
 /// The stream, until it is closed, and the exchange.
 pub(crate) struct Link<D: Driver> {
     stream: Option<Box<D::Stream>>,
@@ -144,10 +161,7 @@ impl<D: Driver> Link<D> {
         body: impl IntoBody<S>,
         protocol: Option<&str>,
     ) -> Result<SourceOf<S>, Error> {
-        let headers = headers.try_into().map_err(Into::into)?;
-        let mut headers = self.exchange.add_fields(headers)?;
-        let body = body.into_body(&mut headers);
-        let body = body.map_err(|error| Error::new(ErrorKind::Body(error), Phase::Requesting))?;
+        let (headers, body) = prepare(&self.exchange.base, headers, body)?;
         let (content, source) = body.split();
         self.begin_with(method, uri, &headers, content, protocol)?;
         Ok(source)
@@ -174,6 +188,27 @@ impl<D: Driver> Link<D> {
         let is_interrupted = self.stream.as_deref().is_some_and(D::Stream::is_interrupted);
         self.close();
         if is_interrupted { self.exchange.error(ErrorKind::Interrupted) } else { error }
+    }
+
+    /// Checks whether a request can be sent: the connection is open, and nothing has been received on it.
+    pub(crate) fn check(&mut self) -> bool {
+        let idle = self.stream.as_mut().map(|stream| stream.check());
+        self.exchange.is_reusable() && matches!(idle, Some(Ok(Idle::Silent)))
+    }
+
+    /// Begins a request on a connection that has been checked, which ends then.
+    pub(crate) fn begin_checked(
+        &mut self,
+        method: Method<'_>,
+        uri: &str,
+        headers: &Headers,
+        content: Content,
+        whole: Option<Whole>,
+    ) -> Result<(), Error> {
+        self.exchange.timeout = None;
+        self.exchange.begin(Ok(Idle::Silent), method, uri, headers, content, None)?;
+        self.exchange.set_whole(whole);
+        Ok(())
     }
 
     /// Polls for the head of the response.

@@ -1,5 +1,6 @@
 //! What the async and the blocking client share of making a connection.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::error::{Error, ErrorKind, Timeout};
 use crate::options::{Base, Settings};
 use crate::peer::Peer;
 use crate::transport::Transport;
+use crate::whole::Whole;
 
 /// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
@@ -64,32 +66,31 @@ pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketA
 /// A deadline for making a connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Until {
-    pub(crate) limit: Option<Duration>,
-    /// The limit is that of the whole exchange, which is shorter.
-    of_exchange: bool,
-    start: Instant,
+    /// The timeout that passes first, and its end.
+    first: Option<(Timeout, Instant)>,
 }
 
 impl Until {
-    /// Returns the deadline of a connection that is made from now on.
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let (connect, timeout) = (settings.connect, settings.timeout);
-        let of_exchange = timeout.is_some_and(|timeout| connect.is_none_or(|connect| timeout < connect));
-        Self { limit: if of_exchange { timeout } else { connect }, of_exchange, start: Instant::now() }
+    /// Returns the deadline of a connection that is made from now on, for an exchange that may have an end of its own.
+    pub(crate) fn new(settings: &Settings, whole: Option<Whole>) -> Self {
+        let connect = settings.connect.and_then(|limit| Whole::new(limit, Instant::now()));
+        let connect = connect.map(|Whole { limit, end }| (Timeout::Connect(limit), end));
+        let whole = whole.map(|Whole { limit, end }| (Timeout::Exchange(limit), end));
+        Self { first: connect.into_iter().chain(whole).min_by_key(|(_, end)| *end) }
     }
 
     /// Returns the time that is left: `None` without a limit, an error when none is.
     pub(crate) fn left(&self) -> Result<Option<Duration>, ErrorKind> {
-        let Some(limit) = self.limit else { return Ok(None) };
-        match limit.checked_sub(self.start.elapsed()) {
+        let Some((timeout, end)) = self.first else { return Ok(None) };
+        match end.checked_duration_since(Instant::now()) {
             Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ => Err(self.passed(limit)),
+            _ => Err(timeout.into()),
         }
     }
 
-    /// Returns the error for a deadline that has passed.
-    pub(crate) fn passed(&self, limit: Duration) -> ErrorKind {
-        if self.of_exchange { Timeout::Exchange(limit) } else { Timeout::Connect(limit) }.into()
+    /// Returns the error for a deadline that has passed. Without one, it is the system's.
+    pub(crate) fn passed(&self, error: io::Error) -> ErrorKind {
+        self.first.map_or_else(|| error.into(), |(timeout, _)| timeout.into())
     }
 }
 

@@ -58,7 +58,7 @@ impl Service<Uri> for Connector {
     fn call(&mut self, _: Uri) -> Self::Future {
         let base = Arc::clone(&self.0.base);
         Box::pin(async move {
-            let (stream, _) = dial(&base).await?;
+            let (stream, _) = dial(&base, base.settings.whole()).await?;
             Ok(Dialled { stream, received: BytesMut::new() })
         })
     }

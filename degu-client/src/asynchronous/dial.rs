@@ -11,21 +11,23 @@ use super::stream::{AsyncStream, Socket};
 use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
+use crate::whole::Whole;
 
 /// The time that one address of a name may take before the next one is tried in parallel (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, with the handshake that the address needs, and asks `on_connect`.
-pub(crate) async fn dial(base: &Base) -> Result<(Box<dyn AsyncStream>, Address), Error> {
-    let until = Until::new(&base.settings);
+pub(crate) async fn dial(base: &Base, whole: Option<Whole>) -> Result<(Box<dyn AsyncStream>, Address), Error> {
+    let until = Until::new(&base.settings, whole);
     let address = base.address.to_connect();
-    let made = match until.limit {
-        None => establish(base, &address).await,
-        // The timer may be the first to know that time is over.
-        Some(limit) => match timeout(limit, establish(base, &address)).await {
+    let made = match until.left() {
+        Ok(None) => establish(base, &address).await,
+        Ok(Some(left)) => match timeout(left, establish(base, &address)).await {
             Ok(made) => made,
-            Err(_) => Err(until.passed(limit)),
+            // The timer may be the first to know that time is over.
+            Err(elapsed) => Err(until.passed(elapsed.into())),
         },
+        Err(over) => Err(over),
     };
     admit(base, &address, until, made)
 }

@@ -33,11 +33,16 @@ impl Default for Async {
 
 impl Driver for Async {
     type Stream = dyn AsyncStream;
+    type Home = tokio::runtime::Id;
     type Source = dyn Source + Send;
     const SOURCES_BLOCK: bool = false;
 
     fn now() -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+
+    fn home() -> Self::Home {
+        tokio::runtime::Handle::current().id()
     }
 
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>> {

@@ -5,6 +5,7 @@ mod connector;
 mod dial;
 mod driver;
 mod owned;
+mod pool;
 mod reader;
 #[cfg(feature = "tls")]
 pub(crate) mod secure;
@@ -23,6 +24,7 @@ use crate::connection::{ConnectionOf, requests};
 use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
+use crate::pool::{PoolOf, pooled_requests};
 use crate::reader::ReaderOf;
 use crate::success::success;
 use crate::tunnel::{TunnelOf, UpgradeOf};
@@ -31,6 +33,7 @@ pub use connector::{Connector, Dialled};
 use dial::dial;
 pub use driver::Async;
 pub use owned::{OwnedIncoming, OwnedResponse};
+use pool::queue;
 use stream::Foreign;
 
 /// An async [client](ClientOf).
@@ -54,6 +57,9 @@ pub type Options = OptionsOf<Async>;
 
 /// An async [connection](ConnectionOf).
 pub type Connection = ConnectionOf<Async>;
+
+/// An async [pool](PoolOf).
+pub type Pool = PoolOf<Async>;
 
 /// A [response](ResponseOf) of the async client.
 pub type Response<'c> = ResponseOf<Incoming<'c>>;
@@ -99,7 +105,7 @@ impl ClientOf<Async> {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let (stream, address) = dial(&self.base).await?;
+        let (stream, address) = dial(&self.base, self.base.settings.whole()).await?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }
@@ -149,6 +155,15 @@ match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\"
     }
     Upgrade::Declined(response) => eprintln!(\"declined with {}\", response.status),
 }
+# Ok(())
+# }
+```");
+
+pooled_requests!(Async, dyn Source + Send, poll_fn, queue, dial, AsyncFn, [async], [.await], "```no_run
+use degu_client::{Method, Pool};
+
+# async fn example(pool: &Pool) -> Result<(), degu_client::Error> {
+let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\").await?;
 # Ok(())
 # }
 ```");

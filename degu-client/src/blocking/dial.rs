@@ -17,13 +17,23 @@ use super::stream::{BlockingStream, Socket};
 use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{Until, admit, interleave, target, unix_socket};
+use crate::whole::Whole;
 
 /// The time after which a wait for room in the backlog of a Unix socket, which nothing interrupts, is taken up again.
 const SLICE: Duration = Duration::from_millis(100);
 
+/// Connects for a pool.
+pub(super) fn dial_pooled(base: &Base, whole: Option<Whole>) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+    dial(base, whole, &Interrupter::new())
+}
+
 /// Connects, with the handshake that the address needs, and asks `on_connect`.
-pub(super) fn dial(base: &Base, interrupter: &Interrupter) -> Result<(Box<dyn BlockingStream>, Address), Error> {
-    let until = Until::new(&base.settings);
+pub(super) fn dial(
+    base: &Base,
+    whole: Option<Whole>,
+    interrupter: &Interrupter,
+) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+    let until = Until::new(&base.settings, whole);
     let address = base.address.to_connect();
     let made = establish(base, &address, until, interrupter);
     // Whatever came of the interruption is not the server's doing.
@@ -64,10 +74,10 @@ fn tcp(address: SocketAddr, until: Until, share: u32, interrupter: &Interrupter)
     let socket = interrupter.attach(socket)?;
     // Without a limit of ours the system has its own. A plain `connect` would end with a signal.
     let left = until.left()?.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
-    match (SockRef::from(&socket).connect_timeout(&address.into(), left), until.limit) {
-        (Ok(()), _) => Ok(socket),
-        (Err(error), Some(limit)) if error.kind() == io::ErrorKind::TimedOut => Err(until.passed(limit)),
-        (Err(error), _) => Err(error.into()),
+    match SockRef::from(&socket).connect_timeout(&address.into(), left) {
+        Ok(()) => Ok(socket),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(until.passed(error)),
+        Err(error) => Err(error.into()),
     }
 }
 

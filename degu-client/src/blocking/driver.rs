@@ -28,12 +28,15 @@ impl Default for Blocking {
 
 impl Driver for Blocking {
     type Stream = dyn BlockingStream;
+    type Home = ();
     type Source = dyn Iterator<Item = Result<Part, BoxError>> + Unpin;
     const SOURCES_BLOCK: bool = true;
 
     fn now() -> Instant {
         Instant::now()
     }
+
+    fn home() {}
 
     fn poll_read(line: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>> {
         line.read()

@@ -30,6 +30,7 @@
 mod dial;
 mod driver;
 mod interrupter;
+mod pool;
 #[cfg(feature = "tls")]
 pub(crate) mod secure;
 pub(crate) mod stream;
@@ -50,12 +51,14 @@ use crate::connection::{ConnectionOf, requests};
 pub use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
+use crate::pool::{PoolOf, pooled_requests};
 use crate::reader::ReaderOf;
 use crate::success::success;
 use crate::transport::Scratch;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 use driver::wait;
 pub use interrupter::Interrupter;
+use pool::queue;
 use stream::Foreign;
 pub use tunnel::{ReadHalf, WriteHalf};
 
@@ -67,6 +70,9 @@ pub type Options = OptionsOf<Blocking>;
 
 /// A blocking [connection](ConnectionOf).
 pub type Connection = ConnectionOf<Blocking>;
+
+/// A blocking [pool](PoolOf).
+pub type Pool = PoolOf<Blocking>;
 
 /// A [response](ResponseOf) of the blocking client.
 pub type Response<'c> = ResponseOf<Incoming<'c>>;
@@ -103,7 +109,7 @@ impl ClientOf<Blocking> {
     ///
     /// As [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     pub fn connect_interruptible(&self, interrupter: &Interrupter) -> Result<Connection, Error> {
-        let (stream, address) = dial::dial(&self.base, interrupter)?;
+        let (stream, address) = dial::dial(&self.base, self.base.settings.whole(), interrupter)?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }
@@ -157,6 +163,25 @@ match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\"
     }
     Upgrade::Declined(response) => eprintln!(\"declined with {}\", response.status),
 }
+# Ok(())
+# }
+```"
+);
+
+pooled_requests!(
+    Blocking,
+    dyn Iterator<Item = Result<Part, BoxError>> + Unpin,
+    wait,
+    queue,
+    dial::dial_pooled,
+    Fn,
+    [],
+    [],
+    "```no_run
+use degu_client::{Method, blocking::Pool};
+
+# fn example(pool: &Pool) -> Result<(), degu_client::Error> {
+let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\")?;
 # Ok(())
 # }
 ```"

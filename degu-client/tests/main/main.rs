@@ -11,6 +11,8 @@ mod interruptions;
 mod kinds;
 #[cfg(feature = "async")]
 mod owned;
+#[cfg(feature = "async")]
+mod pool;
 mod signals;
 #[cfg(feature = "async")]
 mod truncation;

@@ -1,0 +1,66 @@
+//! Threads that wait for their turn.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+    time::Instant,
+};
+
+use super::Blocking;
+use crate::error::Error;
+use crate::pool::{Lease, Shared, Turn};
+use crate::whole::Whole;
+
+/// A thread that can be woken.
+#[derive(Debug, Default)]
+struct Signal {
+    is_woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        *self.is_woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+}
+
+impl Signal {
+    /// Waits until the thread is woken, and not longer than until the end. Returns whether it was woken.
+    fn wait(&self, end: Option<Instant>) -> bool {
+        let mut is_woken = self.is_woken.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_woken {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            is_woken = match left {
+                Some(left) if left.is_zero() => return false,
+                Some(left) => {
+                    self.changed.wait_timeout(is_woken, left).map_or_else(|error| error.into_inner().0, |ok| ok.0)
+                }
+                None => self.changed.wait(is_woken).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+        *is_woken = false;
+        true
+    }
+}
+
+/// Waits for a place in the pool, and not longer than until the end of the exchange.
+pub(super) fn queue(shared: &Arc<Shared<Blocking>>, whole: Option<Whole>) -> Result<Lease<Blocking>, Error> {
+    let mut turn = Turn::new(shared);
+    // Nearly always there is no need to wait.
+    if let Poll::Ready(lease) = turn.poll(&mut Context::from_waker(Waker::noop())) {
+        return lease;
+    }
+    let signal = Arc::new(Signal::default());
+    let waker = Waker::from(Arc::clone(&signal));
+    loop {
+        if let Poll::Ready(lease) = turn.poll(&mut Context::from_waker(&waker)) {
+            return lease;
+        }
+        match whole {
+            Some(Whole { limit, end }) if !signal.wait(Some(end)) => return Err(shared.no_turn(limit)),
+            Some(_) => {}
+            None => drop(signal.wait(None)),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A place in a pool, while a request holds it.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use degu_wire::machine::ResponseHead;
+
+use super::state::{Grant, Member, State};
+use crate::error::{Error, Phase, Timeout};
+use crate::link::{Driver, Link};
+use crate::options::Base;
+
+/// What the clones of a pool share.
+pub(crate) struct Shared<D: Driver> {
+    pub(crate) base: Arc<Base>,
+    state: Mutex<State<Box<Pooled<D>>>>,
+}
+
+/// A connection of a pool.
+pub(crate) struct Pooled<D: Driver> {
+    link: Link<D>,
+    home: D::Home,
+    number: u64,
+    idle_timeout: Option<Duration>,
+}
+
+impl<D: Driver> Member for Box<Pooled<D>> {
+    type Home = D::Home;
+
+    fn home(&self) -> D::Home {
+        self.home
+    }
+
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
+    }
+}
+
+impl<D: Driver> Shared<D> {
+    pub(super) fn new(base: Arc<Base>) -> Self {
+        let state = Mutex::new(State::new(base.settings.max_connections));
+        Self { base, state }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State<Box<Pooled<D>>>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the error of a request that did not get its turn within this time.
+    pub(crate) fn no_turn(&self, limit: Duration) -> Error {
+        Error::connecting(Timeout::Pool(limit), &self.base.address)
+    }
+
+    /// Gives a connection to the request that has waited longest, or keeps it.
+    fn give_back(&self, connection: Box<Pooled<D>>) {
+        let mut closed = Vec::new();
+        let now = D::now();
+        let woken = self.state().give_back(connection, now, &mut closed);
+        if let Some(woken) = woken {
+            woken.wake();
+        }
+    }
+
+    /// Gives the right to make a connection to the request that has waited longest.
+    fn release(&self) {
+        let woken = self.state().release();
+        if let Some(woken) = woken {
+            woken.wake();
+        }
+    }
+}
+
+/// A place in a pool: a connection that is in use, or the right to make one. When it is dropped, the connection goes back if
+/// it can carry another request, and is closed otherwise.
+pub(crate) struct Lease<D: Driver> {
+    shared: Arc<Shared<D>>,
+    connection: Option<Box<Pooled<D>>>,
+}
+
+impl<D: Driver> Lease<D> {
+    /// Returns the connection's link, unless the connection has yet to be made.
+    pub(crate) fn link(&mut self) -> Option<&mut Link<D>> {
+        self.connection.as_mut().map(|connection| &mut connection.link)
+    }
+
+    pub(crate) fn link_ref(&self) -> Option<&Link<D>> {
+        self.connection.as_ref().map(|connection| &connection.link)
+    }
+
+    /// Puts a new connection in the place.
+    pub(crate) fn put(&mut self, stream: Box<D::Stream>) -> &mut Link<D> {
+        let Self { shared, connection } = self;
+        let (number, idle_timeout) = (shared.state().dialled(), shared.base.settings.idle_timeout);
+        let link = Link::new(stream, Arc::clone(&shared.base));
+        &mut connection.insert(Box::new(Pooled { link, home: D::home(), number, idle_timeout })).link
+    }
+
+    /// Returns the error of a request for which no connection could be made, and which may have been sent once before; lets
+    /// the requests that wait know.
+    pub(crate) fn failed(&self, error: Error, sent: Option<Phase>) -> Error {
+        let woken = self.shared.state().fail_waiting(&error);
+        woken.into_iter().for_each(Waker::wake);
+        match sent {
+            Some(phase) => error.in_phase(phase),
+            None => error,
+        }
+    }
+
+    /// Closes the connection, after which the request is sent again on a new one.
+    pub(crate) fn retry(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let mut closed = Vec::new();
+            self.shared.state().retry(connection.number, &mut closed);
+        }
+    }
+
+    /// Replaces the connection by the next one, or by the right to make one, as long as it is not in order.
+    fn check(&mut self) {
+        while let Some(connection) = &mut self.connection
+            && !connection.link.check()
+        {
+            let next = self.shared.state().replace(D::home());
+            self.connection = next;
+        }
+    }
+
+    /// Notes how long the server says that it keeps an idle connection.
+    pub(crate) fn note(&mut self, head: &ResponseHead) {
+        if let Some(connection) = &mut self.connection
+            && let Some(timeout) = head.headers().get_bytes("keep-alive").and_then(keep_alive_timeout)
+        {
+            connection.idle_timeout = Some(connection.idle_timeout.map_or(timeout, |known| known.min(timeout)));
+        }
+    }
+}
+
+impl<D: Driver> Drop for Lease<D> {
+    fn drop(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return self.shared.release() };
+        connection.link.settle();
+        if connection.link.is_closed() {
+            drop(connection);
+            self.shared.state().lost();
+            self.shared.release();
+        } else {
+            self.shared.give_back(connection);
+        }
+    }
+}
+
+impl<D: Driver> fmt::Debug for Lease<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").field("has_connection", &self.connection.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// The turn of a request, which waits for it if need be. When it is dropped, the request leaves the queue.
+pub(crate) struct Turn<'p, D: Driver> {
+    shared: &'p Arc<Shared<D>>,
+    ticket: Option<u64>,
+}
+
+impl<'p, D: Driver> Turn<'p, D> {
+    pub(crate) const fn new(shared: &'p Arc<Shared<D>>) -> Self {
+        Self { shared, ticket: None }
+    }
+
+    /// Polls for a place. A connection in it has been checked.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
+        let mut closed = Vec::new();
+        let mut state = self.shared.state();
+        let grant = match self.ticket {
+            None => state.take(D::home(), D::now(), &mut closed),
+            Some(ticket) => state.collect(ticket, cx.waker()),
+        };
+        let Some(grant) = grant else {
+            self.ticket.get_or_insert_with(|| state.join(cx.waker().clone(), D::home()));
+            return Poll::Pending;
+        };
+        drop(state);
+        self.ticket = None;
+        let connection = match grant {
+            Grant::Kept(connection) => Some(connection),
+            Grant::Dial => None,
+            Grant::Fail(error) => return Poll::Ready(Err(error)),
+        };
+        let mut lease = Lease { shared: Arc::clone(self.shared), connection };
+        lease.check();
+        Poll::Ready(Ok(lease))
+    }
+}
+
+impl<D: Driver> Drop for Turn<'_, D> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let grant = self.shared.state().leave(ticket);
+        match grant {
+            Some(Grant::Kept(connection)) => self.shared.give_back(connection),
+            Some(Grant::Dial) => self.shared.release(),
+            Some(Grant::Fail(_)) | None => {}
+        }
+    }
+}
+
+/// Returns how long a connection may be idle of which a server says how long it keeps it: a second less, or half of that
+/// time if it is shorter, because the server may close it while a request is on its way.
+fn keep_alive_timeout(field: &[u8]) -> Option<Duration> {
+    let field = std::str::from_utf8(field).ok()?;
+    let mut parameters = field.split(',').filter_map(|parameter| parameter.split_once('='));
+    let (_, seconds) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
+    let timeout = Duration::from_secs(seconds.trim().trim_matches('"').parse().ok()?);
+    Some(timeout.saturating_sub(Duration::from_secs(1)).max(timeout / 2))
+}

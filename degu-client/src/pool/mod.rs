@@ -1,0 +1,253 @@
+//! A pool of connections to one server, for both clients.
+//!
+//! ```text
+//!                  Turn                            Lease                                  Incoming
+//! request() ──▶ take or wait ──▶ a kept connection, checked ──┐                   ┌──▶ the response ──▶ its end, or dropped
+//!                  ▲       └───▶ the right to make one ─ dial ┴─▶ one exchange ───┤                           │
+//!                  │                      ▲                                       └──▶ an error               │
+//!                  │                      └── retry: once, if the connection was kept ─────┘                  │
+//!                  └──────────────────────── given back, or closed ◀──────────────────────────────────────────┘
+//! ```
+//!
+//! [`state`] has the accounts, without socket and clock. A [`Lease`](lease::Lease) is a place of the pool in the hands of a
+//! request and then of its response; when it is dropped, the place goes to the request that has waited longest. A request
+//! that waits is woken by a waker in both clients: that of its task, or one of its thread.
+
+mod lease;
+mod state;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use degu_wire::Address;
+
+pub(crate) use lease::{Lease, Shared, Turn};
+
+use crate::link::Driver;
+use crate::options::Base;
+use crate::whole::Whole;
+
+/// A pool of connections to one server, for any number of tasks or threads. Clones share the connections.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use degu_client::{Address, blocking::Client};
+///
+/// let client = Client::options().timeout(Some(Duration::from_secs(2))).client(Address::unix("/run/app.sock"));
+/// let pool = client.pool();
+/// std::thread::scope(|scope| {
+///     for worker in 0..8 {
+///         let pool = &pool;
+///         scope.spawn(move || pool.post("/count", format!("{worker}"))?.body.read_all(1024));
+///     }
+/// });
+/// println!("{:?}", pool.stats());
+/// ```
+///
+/// # What it promises
+///
+/// 1. There are at most [`max_connections`](crate::OptionsOf::max_connections) at once, 16 by default, those in use
+///    included. Beyond that requests wait, and get their turn in the order in which they came. A connection is made only for
+///    a request that has its turn.
+/// 2. The connection that was returned last is used first. One that has been idle for
+///    [`idle_timeout`](crate::OptionsOf::idle_timeout), 4 s by default, is closed by the next request or response. A
+///    server's `Keep-Alive: timeout=N` makes that shorter, never longer. There is no task, thread or timer.
+/// 3. A kept connection is checked before a request is sent: after EOF, an error or data that was not asked for it is closed,
+///    and the next one is tried.
+/// 4. A request is sent a second time at most, over a new connection, and only if the first was a kept one that ended before a
+///    byte of a response came, if no byte of the request was sent or the method is idempotent ([`Error::is_retryable`]), and if the body can
+///    be sent again: none, bytes in memory, or one of [`Body::from_fn`](degu_wire::BodyOf::from_fn). Idle connections as old
+///    as the one that ended are closed then, because a server that was restarted has closed all.
+/// 5. A request that is not idempotent, such as a POST, is never sent again after one of its bytes went out. The error
+///    [says so](crate::Error::is_retryable).
+/// 6. A connection is returned when the body of the response has been read to its end, or has been received in full when the
+///    response is dropped. After anything else it is closed: an unread body, an error, a timeout, `connection: close`.
+/// 7. [`timeout`](crate::OptionsOf::timeout) bounds all of it: waiting, connecting, both attempts, and reading the body.
+/// 8. [`stats`](Self::stats) counts.
+///
+/// If a connection cannot be made, the request fails with the reason at once. If there is no other connection either, so do
+/// all requests that wait.
+///
+/// # What it does not promise
+///
+/// A server may close a kept connection after the check, while a request is on its way. A POST then fails, and only the
+/// caller can know whether it may be sent again. A response that is kept with an unread body keeps its connection, and so
+/// holds up requests that wait. There is no retry after a status (503, 429), and no pause after a failed attempt to connect.
+///
+/// # Cancel safety
+///
+/// Dropping the future of a request gives its place in the queue to the next one. A connection on which the request was sent
+/// already is closed.
+///
+/// # Panics
+///
+/// Requests of an async pool have to be made inside of a tokio runtime with I/O and time enabled. Each runtime uses the
+/// connections that were made in it.
+///
+/// [`Error::is_retryable`]: crate::Error::is_retryable
+pub struct PoolOf<D: Driver> {
+    shared: Arc<Shared<D>>,
+    timeout: Option<Duration>,
+}
+
+/// The outcome of connecting.
+pub(crate) type Dialled<D> = Result<(Box<<D as Driver>::Stream>, Address), crate::Error>;
+
+/// The state of a pool, and what it has done since it was made.
+///
+/// Every request that got its turn was sent over a new connection or over one that was kept, and some twice: after them
+/// all, `dialled + reused - retried` is the number of requests that were not refused for want of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that exist, idle or in use.
+    pub open: usize,
+    /// Connections that no request uses.
+    pub idle: usize,
+    /// Requests that wait for their turn.
+    pub waiting: usize,
+    /// Connections that were made.
+    pub dialled: u64,
+    /// Requests for which a kept connection was used, second attempts not included.
+    pub reused: u64,
+    /// Kept connections that turned out to be closed by the server.
+    pub stale: u64,
+    /// Requests that were sent a second time.
+    pub retried: u64,
+}
+
+impl<D: Driver> PoolOf<D> {
+    pub(crate) fn new(base: &Arc<Base>) -> Self {
+        Self { shared: Arc::new(Shared::new(Arc::clone(base))), timeout: base.settings.timeout }
+    }
+
+    /// Returns this pool with another time for each whole request, in place of [`timeout`](crate::OptionsOf::timeout) of
+    /// the options.
+    ///
+    /// ```no_run
+    /// # fn example(pool: &degu_client::blocking::Pool) -> Result<(), degu_client::Error> {
+    /// let soon = Some(std::time::Duration::from_millis(200));
+    /// let status = pool.with_timeout(soon).get("/status")?.status;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_timeout(&self, limit: Option<Duration>) -> Self {
+        Self { shared: Arc::clone(&self.shared), timeout: limit }
+    }
+
+    /// Returns the address of the server.
+    pub fn address(&self) -> &Address {
+        &self.shared.base.address
+    }
+
+    /// Returns the state of the pool, and what it has done.
+    pub fn stats(&self) -> Stats {
+        self.shared.state().stats()
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared<D>> {
+        &self.shared
+    }
+
+    /// Returns the end of a request that begins now.
+    pub(crate) fn whole(&self) -> Option<Whole> {
+        self.timeout.and_then(|limit| Whole::new(limit, D::now()))
+    }
+}
+
+impl<D: Driver> Clone for PoolOf<D> {
+    fn clone(&self) -> Self {
+        self.with_timeout(self.timeout)
+    }
+}
+
+impl<D: Driver> fmt::Debug for PoolOf<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = &self.shared.base.settings;
+        f.debug_struct("Pool")
+            .field("address", self.address())
+            .field("max_connections", &settings.max_connections)
+            .field("idle_timeout", &settings.idle_timeout)
+            .field("timeout", &self.timeout)
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+/// Writes the requests of a pool: of the async client with `async` and `.await`, of the blocking one with nothing in their
+/// place.
+macro_rules! pooled_requests {
+    ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
+        impl crate::pool::PoolOf<$driver> {
+            /// Sends a request over a connection of the pool, and returns the response as soon as its head has been received.
+            /// The response has the connection until its body has been read to its end.
+            ///
+            /// Everything else is as for [`request`](crate::ConnectionOf::request) of a connection.
+            ///
+            #[doc = $example]
+            ///
+            /// # Errors
+            ///
+            /// Whatever went wrong, in the last attempt if there were two.
+            /// [`Timeout::Pool`](crate::Timeout::Pool) if the time was over before the request had its turn.
+            pub $($async)? fn request<'m>(
+                &self,
+                method: impl Into<crate::Method<'m>>,
+                uri: &str,
+                headers: impl TryInto<crate::Headers, Error: Into<crate::Error>>,
+                body: impl crate::IntoBody<$source>,
+            ) -> Result<Response<'static>, crate::Error> {
+                let (headers, body) = crate::link::prepare(&self.shared().base, headers, body)?;
+                self.perform(method.into(), uri, &headers, body, $dial) $($await)*
+            }
+
+            /// Sends a request over connections that this function makes.
+            pub(crate) $($async)? fn perform(
+                &self,
+                method: crate::Method<'_>,
+                uri: &str,
+                headers: &crate::Headers,
+                mut body: crate::BodyOf<$source>,
+                dial: impl $fn(&crate::options::Base, Option<crate::whole::Whole>) -> crate::pool::Dialled<$driver>,
+            ) -> Result<Response<'static>, crate::Error> {
+                let whole = self.whole();
+                let mut lease = $queue(self.shared(), whole) $($await)* ?;
+                let mut first = None;
+                loop {
+                    // Only an attempt over a kept connection may be followed by another.
+                    let again = lease.link().and_then(|_| body.try_clone());
+                    let link = match lease.link() {
+                        Some(link) => link,
+                        None => match dial(&self.shared().base, whole) $($await)* {
+                            Ok((stream, _)) => lease.put(stream),
+                            Err(error) => return Err(lease.failed(error, first)),
+                        },
+                    };
+                    let (content, mut source) = body.split();
+                    let sent = match link.begin_checked(method, uri, headers, content, whole) {
+                        Ok(()) => $wait(|cx| link.poll_head(cx, &mut source)) $($await)*,
+                        Err(error) => Err(error),
+                    };
+                    match (sent, again) {
+                        (Ok(head), _) => {
+                            lease.note(&head);
+                            return Ok(Response::new(head, Incoming::pooled(lease, source)));
+                        }
+                        (Err(error), Some(again)) if error.is_retryable() => {
+                            lease.retry();
+                            first = Some(error.phase());
+                            body = again;
+                        }
+                        (Err(error), _) => return Err(error),
+                    }
+                }
+            }
+        }
+
+        crate::short_forms::short_forms!(
+            crate::pool::PoolOf<$driver>, [&], Response<'static>, $source, [$($async)?], [$($await)*]
+        );
+    };
+}
+
+pub(crate) use pooled_requests;

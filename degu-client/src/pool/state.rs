@@ -1,0 +1,245 @@
+//! The accounts of a pool: which connections are idle, who waits, and who gets the next one. No socket and no clock: time
+//! is passed in, and connections to be closed are handed out, so that nothing is closed under the pool's lock.
+
+use std::{
+    collections::BTreeMap,
+    mem,
+    task::Waker,
+    time::{Duration, Instant},
+};
+
+use super::Stats;
+use crate::error::Error;
+
+/// A connection, as far as the accounts need to know it.
+pub(super) trait Member {
+    /// The place where the connection can be used: the runtime that its socket is registered with.
+    type Home: Copy + PartialEq;
+
+    fn home(&self) -> Self::Home;
+
+    /// Returns the connection's place in the order in which connections were made.
+    fn number(&self) -> u64;
+
+    /// Returns how long it may be idle.
+    fn idle_timeout(&self) -> Option<Duration>;
+}
+
+/// What a request gets that has its turn.
+#[derive(Debug)]
+pub(super) enum Grant<T> {
+    /// A connection that was used before.
+    Kept(T),
+    /// The right to make one.
+    Dial,
+    /// The reason why there is none.
+    Fail(Error),
+}
+
+#[derive(Debug)]
+pub(super) struct State<T: Member> {
+    max: usize,
+    /// The connection that was returned last is the last one.
+    idle: Vec<Idle<T>>,
+    /// The requests that wait, by ticket: tickets grow, so that the first is the one that has waited longest.
+    waiting: BTreeMap<u64, (Waker, T::Home)>,
+    /// What requests were given that have yet to take it.
+    granted: BTreeMap<u64, Grant<T>>,
+    tickets: u64,
+    /// The number of connections, idle or in use.
+    made: usize,
+    /// The number of connections that may be under way.
+    making: usize,
+    dialled: u64,
+    reused: u64,
+    stale: u64,
+    retried: u64,
+}
+
+#[derive(Debug)]
+struct Idle<T> {
+    connection: T,
+    /// The end of its idle time.
+    until: Option<Instant>,
+}
+
+impl<T: Member> State<T> {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            max: max.max(1),
+            idle: Vec::new(),
+            waiting: BTreeMap::new(),
+            granted: BTreeMap::new(),
+            tickets: 0,
+            made: 0,
+            making: 0,
+            dialled: 0,
+            reused: 0,
+            stale: 0,
+            retried: 0,
+        }
+    }
+
+    /// Takes the idle connection that was used last, or the right to make one: `None` if there are `max`. Puts idle
+    /// connections that are to be closed into `closed`.
+    pub(super) fn take(&mut self, home: T::Home, now: Instant, closed: &mut Vec<T>) -> Option<Grant<T>> {
+        self.expire(now, closed);
+        if let Some(kept) = self.take_idle(home) {
+            return Some(Grant::Kept(kept));
+        }
+        // One that cannot be used here makes room.
+        if self.made + self.making >= self.max {
+            if self.idle.is_empty() {
+                return None;
+            }
+            closed.push(self.idle.remove(0).connection);
+            self.made -= 1;
+        }
+        self.making += 1;
+        Some(Grant::Dial)
+    }
+
+    fn take_idle(&mut self, home: T::Home) -> Option<T> {
+        let at = self.idle.iter().rposition(|idle| idle.connection.home() == home)?;
+        self.reused += 1;
+        Some(self.idle.remove(at).connection)
+    }
+
+    fn expire(&mut self, now: Instant, closed: &mut Vec<T>) {
+        if self.idle.iter().any(|idle| idle.has_expired(now)) {
+            self.close_idle(|idle| idle.has_expired(now), closed);
+        }
+    }
+
+    fn close_idle(&mut self, is_closed: impl Fn(&Idle<T>) -> bool, closed: &mut Vec<T>) {
+        let before = self.idle.len();
+        for idle in mem::take(&mut self.idle) {
+            match is_closed(&idle) {
+                true => closed.push(idle.connection),
+                false => self.idle.push(idle),
+            }
+        }
+        self.made -= before - self.idle.len();
+    }
+
+    /// Joins the queue.
+    pub(super) fn join(&mut self, waker: Waker, home: T::Home) -> u64 {
+        self.tickets += 1;
+        self.waiting.insert(self.tickets, (waker, home));
+        self.tickets
+    }
+
+    /// Takes what the holder of this ticket was given, or notes which task to wake.
+    pub(super) fn collect(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<T>> {
+        if let Some((known, _)) = self.waiting.get_mut(&ticket) {
+            known.clone_from(waker);
+        }
+        self.granted.remove(&ticket)
+    }
+
+    /// Leaves the queue. What the holder of the ticket was given already is returned, to be passed on.
+    pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant<T>> {
+        self.waiting.remove(&ticket);
+        let grant = self.granted.remove(&ticket);
+        // It was not used.
+        self.reused -= u64::from(matches!(grant, Some(Grant::Kept(_))));
+        grant
+    }
+
+    /// Notes that a connection was made, with the right that was given for it. Returns its number.
+    pub(super) fn dialled(&mut self) -> u64 {
+        self.making -= 1;
+        self.made += 1;
+        self.dialled += 1;
+        self.dialled
+    }
+
+    /// Takes back the right to make a connection. The request that has waited longest gets it, and its task is to be woken.
+    pub(super) fn release(&mut self) -> Option<Waker> {
+        self.making -= 1;
+        let (ticket, (waker, _)) = self.waiting.pop_first()?;
+        self.making += 1;
+        self.granted.insert(ticket, Grant::Dial);
+        Some(waker)
+    }
+
+    /// Lets all that wait fail with the reason for which a connection could not be made, if there is no other connection:
+    /// each of them would meet it again, one after the other.
+    pub(super) fn fail_waiting(&mut self, error: &Error) -> Vec<Waker> {
+        let waiting = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
+        let failed = waiting.into_iter().map(|(ticket, (waker, _))| {
+            self.granted.insert(ticket, Grant::Fail(error.to_another()));
+            waker
+        });
+        failed.collect()
+    }
+
+    /// Takes back a connection that can carry another request. The request that has waited longest gets it, and its task
+    /// is to be woken.
+    pub(super) fn give_back(&mut self, connection: T, now: Instant, closed: &mut Vec<T>) -> Option<Waker> {
+        let Some((ticket, (waker, home))) = self.waiting.pop_first() else {
+            self.expire(now, closed);
+            // An end that the clock cannot tell never comes.
+            let until = connection.idle_timeout().and_then(|timeout| now.checked_add(timeout));
+            self.idle.push(Idle { connection, until });
+            return None;
+        };
+        let grant = if connection.home() == home {
+            self.reused += 1;
+            Grant::Kept(connection)
+        } else {
+            closed.push(connection);
+            self.made -= 1;
+            self.making += 1;
+            Grant::Dial
+        };
+        self.granted.insert(ticket, grant);
+        Some(waker)
+    }
+
+    /// Notes that a connection has been closed after it was used. Its place is the right to make another one.
+    pub(super) fn lost(&mut self) {
+        self.made -= 1;
+        self.making += 1;
+    }
+
+    /// Notes that a kept connection was found closed, and takes the next one. `None` leaves the right to make one.
+    pub(super) fn replace(&mut self, home: T::Home) -> Option<T> {
+        self.stale += 1;
+        self.reused -= 1;
+        let next = self.take_idle(home);
+        self.lost();
+        if next.is_some() {
+            self.making -= 1;
+        }
+        next
+    }
+
+    /// Notes that a request is sent again, because the connection with this number was closed before it was answered. Idle
+    /// connections that are as old are taken for closed, too: a server that was restarted has closed all.
+    pub(super) fn retry(&mut self, number: u64, closed: &mut Vec<T>) {
+        let before = self.idle.len();
+        self.close_idle(|idle| idle.connection.number() <= number, closed);
+        self.stale += 1 + (before - self.idle.len()) as u64;
+        self.retried += 1;
+        self.lost();
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            open: self.made,
+            idle: self.idle.len(),
+            waiting: self.waiting.len(),
+            dialled: self.dialled,
+            reused: self.reused,
+            stale: self.stale,
+            retried: self.retried,
+        }
+    }
+}
+
+impl<T> Idle<T> {
+    fn has_expired(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}

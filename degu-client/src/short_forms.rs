@@ -1,0 +1,88 @@
+//! The short forms of a request: one method for each of HTTP's.
+
+/// Writes the short forms of `request`, of a connection or of a pool.
+macro_rules! short_forms {
+    ($type:ty, [$($borrow:tt)*], $response:ty, $source:ty, [$($async:tt)?], [$($await:tt)*]) => {
+        /// The short forms of `request`, without headers of their own. Their errors are those of `request`.
+        impl $type {
+            /// Gets a resource (RFC 9110 §9.3.1).
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request).
+            pub $($async)? fn get($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
+                self.request(crate::Method::Get, uri, (), ()) $($await)*
+            }
+
+            /// Gets a part of a resource (RFC 9110 §14.2).
+            ///
+            /// The server may send the part (206, whose body is as long as its Content-Range says), all of it (200), or say
+            /// that there is no such part (416); see `content_range` of the response. A request that does not ask for a
+            /// part is never given a 206.
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) for another part
+            /// than was asked for.
+            pub $($async)? fn get_range(
+                $($borrow)* self,
+                uri: &str,
+                range: impl Into<crate::ByteRange>,
+            ) -> Result<$response, crate::Error> {
+                let range = range.into();
+                let mut response = self.request(crate::Method::Get, uri, [("range", range)], ()) $($await)* ?;
+                if response.status == 206 && !crate::exchange::is_part_of(range, response.content_range()) {
+                    return Err(response.body.fail(crate::Fault::ContentRange));
+                }
+                Ok(response)
+            }
+
+            /// Gets what [`get`](Self::get) would, without the body (RFC 9110 §9.3.2).
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request).
+            pub $($async)? fn head($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
+                self.request(crate::Method::Head, uri, (), ()) $($await)*
+            }
+
+            /// Deletes a resource (RFC 9110 §9.3.5).
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request).
+            pub $($async)? fn delete($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
+                self.request(crate::Method::Delete, uri, (), ()) $($await)*
+            }
+
+            /// Puts a resource in its place (RFC 9110 §9.3.4).
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request).
+            pub $($async)? fn put($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
+                self.request(crate::Method::Put, uri, (), body) $($await)*
+            }
+
+            /// Posts a body to a resource (RFC 9110 §9.3.3).
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request).
+            pub $($async)? fn post($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
+                self.request(crate::Method::Post, uri, (), body) $($await)*
+            }
+
+            /// Patches a resource (RFC 5789).
+            ///
+            /// # Errors
+            ///
+            /// As for [`request`](Self::request).
+            pub $($async)? fn patch($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
+                self.request(crate::Method::Patch, uri, (), body) $($await)*
+            }
+        }
+    };
+}
+
+pub(crate) use short_forms;

@@ -1,0 +1,349 @@
+//! Pools of connections, of both clients.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, mpsc},
+    task::{Context, Waker},
+    thread,
+    time::Duration,
+};
+
+use crate::common::{Kind, Server, Wire};
+use degu_client::{Client, Error, Method, Pool, Response, Stats, Timeout, blocking};
+
+const LIMIT: usize = 1024;
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// Answers so many requests.
+fn answer(wire: &mut Wire, requests: usize) {
+    for _ in 0..requests {
+        wire.head();
+        wire.send(OK);
+    }
+}
+
+fn counts(stats: Stats) -> [u64; 7] {
+    let Stats { open, idle, waiting, dialled, reused, stale, retried, .. } = stats;
+    [open as u64, idle as u64, waiting as u64, dialled, reused, stale, retried]
+}
+
+async fn text(response: Result<Response<'_>, Error>) -> Result<String, Error> {
+    Ok(String::from_utf8_lossy(&response?.body.read_all(LIMIT).await?).into_owned())
+}
+
+/// A pool of each client, whose requests are made in the same words. The script can tell the client that it has come to a
+/// point.
+macro_rules! both {
+    ($(#[$doc:meta])* $name:ident, |$accept:ident, $tell:ident| $script:block, |$options:ident| $configure:expr, |$pool:ident, $told:ident| $body:block) => {
+        mod $name {
+            use super::*;
+
+            $(#[$doc])*
+            #[test]
+            fn blocking() {
+                let ($tell, $told) = mpsc::channel::<()>();
+                let server = Server::new(Kind::Path, move |$accept| $script);
+                let $options = blocking::Client::options();
+                let $pool = $configure.client(&server.address).pool();
+                macro_rules! wait { ($done:expr) => { $done } }
+                $body
+            }
+
+            $(#[$doc])*
+            #[tokio::test]
+            async fn tasks() {
+                let ($tell, $told) = mpsc::channel::<()>();
+                let server = Server::new(Kind::Path, move |$accept| $script);
+                let $options = Client::options();
+                let $pool = $configure.client(&server.address).pool();
+                macro_rules! wait { ($done:expr) => { $done.await } }
+                $body
+            }
+        }
+    };
+}
+
+both!(
+    /// A response keeps its connection until the end of its body, and not longer than that.
+    a_connection_goes_back_at_the_end_of_the_body,
+    |accept, _tell| {
+        answer(&mut accept.next(), 4);
+    },
+    |options| options.max_connections(1).timeout(Some(Duration::from_secs(10))),
+    |pool, _told| {
+        let mut read = wait!(pool.get("/1")).unwrap();
+        assert_eq!(counts(pool.stats()), [1, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(wait!(read.body.next_data()).unwrap().unwrap(), "ok");
+        assert!(wait!(read.body.next_data()).unwrap().is_none());
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 0, 0, 0]);
+        // The response is still there.
+        let whole = wait!(pool.get("/2")).unwrap();
+        assert_eq!((read.status, wait!(whole.body.read_all(LIMIT)).unwrap().as_ref()), (200, &b"ok"[..]));
+        // All of it has been received.
+        drop(wait!(pool.put("/3", "x")).unwrap());
+        assert_eq!(wait!(pool.post("/4", "x")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 3, 0, 0]);
+    }
+);
+
+both!(
+    a_connection_with_an_unread_body_is_closed,
+    |accept, _tell| {
+        let mut wire = accept.next();
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok");
+        wire.expect_end();
+        let mut wire = accept.next();
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
+        wire.expect_end();
+        answer(&mut accept.next(), 1);
+    },
+    |options| options.max_connections(1),
+    |pool, _told| {
+        drop(wait!(pool.get("/1")).unwrap());
+        assert_eq!(counts(pool.stats()), [0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(wait!(wait!(pool.get("/2")).unwrap().body.read_all(LIMIT)).unwrap(), "ok");
+        assert_eq!(counts(pool.stats()), [0, 0, 0, 2, 0, 0, 0]);
+        assert_eq!(wait!(pool.get("/3")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 3, 0, 0, 0]);
+    }
+);
+
+both!(
+    /// It is found closed before a byte is sent, so that even a POST goes out.
+    a_stale_connection_is_replaced_before_anything_is_sent,
+    |accept, tell| {
+        for _ in 0..3 {
+            answer(&mut accept.next(), 1);
+            tell.send(()).unwrap();
+        }
+    },
+    |options| options,
+    |pool, told| {
+        assert_eq!(wait!(pool.get("/1")).unwrap().status, 200);
+        for _ in 0..2 {
+            told.recv().unwrap();
+            assert_eq!(wait!(pool.post("/2", "x")).unwrap().status, 200);
+        }
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 3, 0, 2, 0]);
+    }
+);
+
+both!(
+    a_get_is_sent_again_once_over_a_new_connection,
+    |accept, _tell| {
+        let mut wire = accept.next();
+        answer(&mut wire, 1);
+        wire.head();
+        drop(wire);
+        let mut wire = accept.next();
+        answer(&mut wire, 1);
+        for _ in 0..2 {
+            wire.head();
+            drop(wire);
+            wire = accept.next();
+        }
+        answer(&mut wire, 1);
+    },
+    |options| options,
+    |pool, _told| {
+        assert_eq!(wait!(pool.get("/1")).unwrap().status, 200);
+        assert_eq!(wait!(pool.put("/2", "x")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 2, 1, 1, 1]);
+        let error = wait!(pool.get("/3")).unwrap_err();
+        assert!(error.is_retryable() && !error.is_connect(), "{error}");
+        assert_eq!(counts(pool.stats()), [0, 0, 0, 3, 2, 2, 2]);
+        assert_eq!(wait!(pool.get("/4")).unwrap().status, 200);
+    }
+);
+
+both!(
+    a_post_is_not_sent_again_after_its_first_byte,
+    |accept, _tell| {
+        let mut wire = accept.next();
+        answer(&mut wire, 1);
+        wire.head();
+        drop(wire);
+        answer(&mut accept.next(), 1);
+    },
+    |options| options,
+    |pool, _told| {
+        assert_eq!(wait!(pool.get("/1")).unwrap().status, 200);
+        let error = wait!(pool.post("/2", "x")).unwrap_err();
+        assert!(!error.is_retryable() && !error.is_connect(), "{error}");
+        assert_eq!(counts(pool.stats()), [0, 0, 0, 1, 1, 0, 0]);
+        assert_eq!(wait!(pool.post("/3", "x")).unwrap().status, 200);
+    }
+);
+
+both!(
+    /// The server says that it closes the connection a second after it was used last.
+    an_idle_connection_is_closed_before_the_server_closes_it,
+    |accept, _tell| {
+        let mut wire = accept.next();
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nkeep-alive: max=9, Timeout=0\r\ncontent-length: 2\r\n\r\nok");
+        wire.expect_end();
+        let mut wire = accept.next();
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\nkeep-alive: timeout=9\r\ncontent-length: 2\r\n\r\nok");
+        answer(&mut wire, 1);
+    },
+    |options| options,
+    |pool, _told| {
+        assert_eq!(wait!(pool.post("/1", "x")).unwrap().status, 200);
+        assert_eq!(wait!(pool.post("/2", "x")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 2, 0, 0, 0]);
+        assert_eq!(wait!(pool.post("/3", "x")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 2, 1, 0, 0]);
+    }
+);
+
+both!(
+    one_deadline_bounds_the_wait_for_a_turn,
+    |accept, _tell| {
+        accept.next().expect_end();
+    },
+    |options| options.max_connections(1),
+    |pool, _told| {
+        let soon = Duration::from_millis(20);
+        let error = wait!(pool.with_timeout(Some(soon)).get("/1")).unwrap_err();
+        assert_eq!((error.timeout(), error.is_retryable()), (Some(Timeout::Exchange(soon)), false));
+        assert_eq!(counts(pool.stats()), [0, 0, 0, 1, 0, 0, 0]);
+    }
+);
+
+both!(
+    a_request_fails_with_the_reason_where_no_server_is,
+    |_accept, _tell| {},
+    |options| options.max_connections(1),
+    |pool, _told| {
+        let error = loop {
+            // The socket is there until the script has ended.
+            if let Err(error) = wait!(pool.post("/", "x"))
+                && error.is_connect()
+            {
+                break error;
+            }
+        };
+        assert!(error.is_retryable() && error.to_string().starts_with("no server listens"), "{error}");
+        assert_eq!((pool.stats().open, pool.stats().waiting), (0, 0));
+    }
+);
+
+/// A server that answers each request when it is told to.
+fn gated(connections: usize) -> (Server, mpsc::Sender<()>) {
+    let (open, gate) = mpsc::channel();
+    let server = Server::new(Kind::Path, move |accept| {
+        let mut wires: Vec<_> = (0..connections).map(|_| accept.next()).collect();
+        for (at, ()) in gate.iter().enumerate() {
+            answer(&mut wires[at % connections], 1);
+        }
+    });
+    (server, open)
+}
+
+#[tokio::test]
+async fn requests_wait_in_order_and_one_that_is_dropped_lets_the_next_go() {
+    let (server, open) = gated(1);
+    let pool = Client::options().max_connections(1).client(&server.address).pool();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut requests = Vec::new();
+    for number in 0..5 {
+        let (pool, order) = (pool.clone(), Arc::clone(&order));
+        requests.push(tokio::spawn(async move {
+            assert_eq!(text(pool.get("/").await).await.unwrap(), "ok");
+            order.lock().unwrap().push(number);
+        }));
+    }
+    while pool.stats().waiting < 4 {
+        tokio::task::yield_now().await;
+    }
+    let dropped = requests.remove(2);
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    (0..4).for_each(|_| open.send(()).unwrap());
+    for request in requests {
+        request.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), [0, 1, 3, 4]);
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 3, 0, 0]);
+}
+
+/// The turn of a request that is dropped when it has it goes to the next one.
+#[tokio::test]
+async fn a_turn_that_is_not_taken_goes_on() {
+    let (server, open) = gated(1);
+    let pool = Client::options().max_connections(1).client(&server.address).pool();
+    let held = {
+        open.send(()).unwrap();
+        pool.get("/").await.unwrap()
+    };
+    let (mut second, mut third) = (Box::pin(pool.get("/")), pin!(pool.get("/")));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(second.as_mut().poll(&mut cx).is_pending() && third.as_mut().poll(&mut cx).is_pending());
+    // The second has its turn now, and has not seen it.
+    drop(held);
+    assert_eq!(counts(pool.stats()), [1, 0, 1, 1, 1, 0, 0]);
+    drop(second);
+    open.send(()).unwrap();
+    assert_eq!(third.await.unwrap().status, 200);
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
+}
+
+#[test]
+fn threads_wait_within_their_deadline() {
+    let (server, open) = gated(1);
+    let pool = blocking::Client::options().max_connections(1).client(&server.address).pool();
+    let soon = Duration::from_millis(20);
+    thread::scope(|scope| {
+        open.send(()).unwrap();
+        let held = pool.get("/").unwrap();
+        let late = pool.with_timeout(Some(soon)).get("/").unwrap_err();
+        assert_eq!((late.timeout(), late.is_retryable()), (Some(Timeout::Pool(soon)), true));
+        assert_eq!(
+            late.to_string(),
+            format!("no connection of the pool was free within 20ms, while connecting to {}", server.address)
+        );
+        let other = scope.spawn(|| pool.get("/").map(|response| response.status));
+        while pool.stats().waiting == 0 {
+            thread::yield_now();
+        }
+        open.send(()).unwrap();
+        drop(held);
+        assert_eq!(other.join().unwrap().unwrap(), 200);
+    });
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
+}
+
+/// A connection of a runtime that has ended would never be ready.
+#[test]
+fn each_runtime_uses_its_own_connections() {
+    let server = Server::new(Kind::Path, |accept| {
+        let mut first = accept.next();
+        answer(&mut first, 2);
+        answer(&mut accept.next(), 1);
+        first.expect_end();
+    });
+    let pool = Client::options().max_connections(1).client(&server.address).pool();
+    for requests in [2, 1] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for _ in 0..requests {
+            assert_eq!(runtime.block_on(async { text(pool.get("/").await).await }).unwrap(), "ok");
+        }
+    }
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 2, 1, 0, 0]);
+}
+
+/// Threads and tasks share a pool.
+#[test]
+fn a_pool_is_shared() {
+    fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    fn is_sent<T: Send>(_: T) {}
+    is_shared::<Pool>();
+    is_shared::<blocking::Pool>();
+    let pool = Client::new(degu_client::Address::unix("/nowhere")).pool();
+    is_sent(pool.request(Method::Get, "/", [("a", "b")], "x"));
+    is_sent(pool.get("/"));
+}
