@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::common::{Raw, refusal};
-use crate::kit::{Serving, Tell, closing};
+use crate::common::{Raw, failed, refusal};
+use crate::kit::{Serving, Tell};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
@@ -182,7 +182,10 @@ fn a_handler_that_does_not_answer() {
     let server = Serving::new(Server::options().handler_timeout(SECOND), TCP, app());
     let mut raw = server.connect();
     raw.send("GET /never HTTP/1.1\r\nhost: a\r\n\r\n");
-    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&closing("503 Service Unavailable")));
+    assert_eq!(
+        crate::kit::order(&raw.rest()),
+        crate::kit::order(&refusal("503 Service Unavailable", "the app took too long"))
+    );
 }
 
 #[test]
@@ -345,7 +348,7 @@ fn a_panic_loses_its_own_connection_only() {
     other.expect(FINE);
     let mut raw = server.connect();
     raw.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&closing("500 Internal Server Error")));
+    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&failed()));
     let mut raw = server.connect();
     raw.send("GET /half HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(!raw.end().ends_with("0\r\n\r\n"));
@@ -376,7 +379,7 @@ fn a_service_that_fails_is_answered_for() {
     let server = Serving::new(Server::options(), TCP, Failing);
     let mut raw = server.connect();
     raw.send(GET);
-    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&closing("500 Internal Server Error")));
+    assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&failed()));
 }
 
 #[test]
@@ -389,11 +392,17 @@ fn options_hold_that_are_not_of_the_codec() {
     };
     let put = |method: &str| format!("{method} /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     let one = crate::kit::order("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-    assert_eq!(refused(&put("PURGE"), Server::options()), crate::kit::order(&closing("501 Not Implemented")));
+    let unknown = refusal("501 Not Implemented", "a method that is not implemented");
+    assert_eq!(refused(&put("PURGE"), Server::options()), crate::kit::order(&unknown));
     assert_eq!(refused(&put("PURGE"), Server::options().methods(["PURGE"])), one);
     let old = "GET / HTTP/1.0\r\n\r\n";
     let without = Server::options().allow_http10(false);
-    assert!(refused(old, without).join("\n").contains("505 HTTP Version Not Supported"));
+    let refused_old = refused(old, without).join("\n");
+    assert!(refused_old.contains("505 HTTP Version Not Supported"), "{refused_old}");
+    assert!(
+        refused_old.contains("\nHTTP Version Not Supported: an HTTP version that is not supported\n"),
+        "{refused_old}"
+    );
     let large = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(40_000));
     assert!(refused(&large, Server::options()).join("\n").contains("431 Request Header Fields Too Large"));
     let dated = refused(GET, Server::options().date(true).max_requests(Some(1)));

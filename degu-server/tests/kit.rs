@@ -52,10 +52,6 @@ impl Serving {
     }
 }
 
-pub(crate) fn closing(status: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
-
 /// The lines of a response, sorted but for the first: the order of fields is hyper's.
 pub(crate) fn order(response: &str) -> Vec<String> {
     let mut lines: Vec<_> = response.split("\r\n").map(str::to_owned).collect();

@@ -53,7 +53,7 @@ pub(crate) enum CloseReason {
 
 impl CloseReason {
     /// Returns the status that the peer is owed, if no response has begun.
-    pub(super) const fn status(&self) -> Option<u16> {
+    pub(crate) const fn status(&self) -> Option<u16> {
         match self {
             Self::Peer(error) => Some(error.status()),
             Self::Deadline(Wait::Head | Wait::Body) => Some(408),
@@ -70,7 +70,7 @@ impl CloseReason {
 
     /// Returns the text that goes with the [status](Self::status): which rule was broken, without a byte of the peer, and
     /// nothing of what failed on our own side.
-    pub(super) fn text(&self, status: u16) -> String {
+    pub(crate) fn text(&self, status: u16) -> String {
         match self {
             Self::Peer(error) => refusal(status, error),
             Self::Deadline(_) => refusal(status, self.explain()),

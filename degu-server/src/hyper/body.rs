@@ -1,11 +1,12 @@
 //! The bodies of an exchange, as the service and hyper see them.
 
+use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use degu_wire::BoxError;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -91,28 +92,72 @@ impl Drop for RequestBody {
 }
 
 pin_project! {
-    /// The body of a response, or none. It ends the exchange when hyper drops it.
+    /// The body of a response: of the service, or a text of our own. It ends the exchange when hyper drops it.
     #[derive(Debug)]
     pub(super) struct ResponseBody<B> {
         #[pin]
         body: Option<B>,
+        text: Bytes,
         hold: Hold,
     }
 }
 
 impl<B> ResponseBody<B> {
-    pub(super) const fn new(body: Option<B>, hold: Hold) -> Self {
-        Self { body, hold }
+    pub(super) const fn new(body: B, hold: Hold) -> Self {
+        Self { body: Some(body), text: Bytes::new(), hold }
+    }
+
+    pub(super) fn of_text(text: String, hold: Hold) -> Self {
+        Self { body: None, text: text.into(), hold }
+    }
+}
+
+/// A piece of such a body.
+pub(super) enum Data<D> {
+    Service(D),
+    Text(Bytes),
+}
+
+impl<D: Buf> Buf for Data<D> {
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Service(data) => data.remaining(),
+            Self::Text(text) => text.remaining(),
+        }
+    }
+
+    fn chunk(&self) -> &[u8] {
+        match self {
+            Self::Service(data) => data.chunk(),
+            Self::Text(text) => text.chunk(),
+        }
+    }
+
+    fn chunks_vectored<'a>(&'a self, pieces: &mut [IoSlice<'a>]) -> usize {
+        match self {
+            Self::Service(data) => data.chunks_vectored(pieces),
+            Self::Text(text) => text.chunks_vectored(pieces),
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        match self {
+            Self::Service(data) => data.advance(count),
+            Self::Text(text) => text.advance(count),
+        }
     }
 }
 
 impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
-    type Data = B::Data;
+    type Data = Data<B::Data>;
     type Error = BoxError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
-        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+        let Some(body) = this.body.as_pin_mut() else {
+            let text = (!this.text.is_empty()).then(|| std::mem::take(this.text));
+            return Poll::Ready(text.map(|text| Ok(Frame::data(Data::Text(text)))));
+        };
         // A panic is an error, which cuts the response and does not reach the runtime.
         let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
             Ok(polled) => polled.map_err(Into::into),
@@ -121,14 +166,14 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
         if let Poll::Ready(Some(Err(_))) = polled {
             this.hold.fail();
         }
-        polled
+        polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(Data::Service))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().map_or(self.text.is_empty(), Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(self.text.len() as u64), Body::size_hint)
     }
 }

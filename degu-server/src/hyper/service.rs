@@ -7,10 +7,10 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use degu_wire::{Address, BoxError, Method};
+use degu_wire::{Address, BoxError, Fault, Method, RemoteError};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue};
 use hyper::{Request, Response, StatusCode, Version};
 use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
@@ -18,7 +18,7 @@ use tower_service::Service;
 use super::body::{RequestBody, ResponseBody};
 use super::caller::{Caller, Origin};
 use super::pulse::{Hold, Pulse};
-use crate::connection::Wait;
+use crate::connection::{CloseReason, Wait};
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
@@ -50,8 +50,8 @@ where
         let is_http10 = request.version() == Version::HTTP_10;
         request.extensions_mut().insert(Caller::new(origin.clone(), hold.exchange()));
         let future = match Method::from(request.method().as_str()) {
-            _ if is_http10 && !origin.options.limits.allow_http10 => Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
-            method if !origin.options.allows(method) => Err(StatusCode::NOT_IMPLEMENTED),
+            _ if is_http10 && !origin.options.limits.allow_http10 => Err(RemoteError::from(Fault::VersionNotSupported)),
+            method if !origin.options.allows(method) => Err(RemoteError::from(Fault::MethodNotImplemented)),
             _ => {
                 let expects_continue = request.headers().contains_key(EXPECT);
                 let request = request.map(|body| RequestBody::new(body, &hold, expects_continue));
@@ -61,7 +61,7 @@ where
         Box::pin(async move {
             let made = match future {
                 Ok(future) => answer(future, &hold, &origin.address).await,
-                Err(status) => Err(status),
+                Err(fault) => Err(CloseReason::Peer(fault)),
             };
             // A body without a length ends with the connection then, which hyper does not say.
             let is_unframed = |response: &Response<B>| {
@@ -69,16 +69,21 @@ where
             };
             let is_last = made.as_ref().map_or(true, |response| is_http10 && is_unframed(response))
                 || hold.exchange() >= origin.options.max_requests;
+            let status = match &made {
+                Ok(response) => response.status(),
+                Err(reason) => reason.status().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default(),
+            };
+            hold.respond(status);
+            let is_last = is_last || hold.has_left_body() || origin.server.is_stopping();
             let mut response = match made {
-                Ok(response) => response.map(Some),
-                Err(status) => {
-                    let mut response = Response::new(None);
+                Ok(response) => response.map(|body| ResponseBody::new(body, hold)),
+                Err(reason) => {
+                    let mut response = Response::new(ResponseBody::of_text(reason.text(status.as_u16()), hold));
                     *response.status_mut() = status;
+                    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
                     response
                 }
             };
-            hold.respond(response.status());
-            let is_last = is_last || hold.has_left_body() || origin.server.is_stopping();
             if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 if is_http10 {
@@ -86,18 +91,18 @@ where
                     *response.version_mut() = Version::HTTP_10;
                 }
             }
-            Ok(response.map(|body| ResponseBody::new(body, hold)))
+            Ok(response)
         })
     }
 }
 
-/// Polls the future of the service until it answers, fails, panics or is late. Except in the first case a status is the
-/// answer.
+/// Polls the future of the service until it answers, fails, panics or is late. Except in the first case the server answers
+/// itself.
 async fn answer<B, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
     hold: &Hold,
     peer: &Address,
-) -> Result<Response<B>, StatusCode> {
+) -> Result<Response<B>, CloseReason> {
     let mut future = pin!(Some(future));
     poll_fn(|cx| {
         let late = hold.late();
@@ -107,16 +112,17 @@ async fn answer<B, E: Into<BoxError>>(
         let Some(future) = future.as_mut().as_pin_mut() else {
             // A peer that is late itself is answered without hyper, which ends the connection then.
             let is_ours = late == Some(Wait::Handler);
-            return if is_ours { Err(StatusCode::SERVICE_UNAVAILABLE).into() } else { Poll::Pending };
+            return if is_ours { Err(CloseReason::Deadline(Wait::Handler)).into() } else { Poll::Pending };
         };
         match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(polled) => polled.map_err(|error| {
-                tracing::error!(%peer, error = %error.into(), "the service failed");
-                StatusCode::INTERNAL_SERVER_ERROR
+                let error = error.into();
+                tracing::error!(%peer, %error, "the service failed");
+                CloseReason::App(error)
             }),
             Err(_) => {
                 tracing::error!(%peer, "the service panicked");
-                Err(StatusCode::INTERNAL_SERVER_ERROR).into()
+                Err(CloseReason::Panic).into()
             }
         }
     })
