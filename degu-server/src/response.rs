@@ -85,6 +85,11 @@ impl Response {
         if text.is_empty() { response } else { response.header("content-type", "text/plain").body(text) }
     }
 
+    /// Reports whether the status is of the class that means success, 200 to 299 (RFC 9110 §15.3).
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+
     /// Returns the response with this reason phrase in place of the usual one.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<Reason>) -> Self {

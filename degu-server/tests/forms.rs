@@ -161,6 +161,19 @@ fn boxed() {
     }
 }
 
+#[test]
+fn fields_of_several_types() {
+    let app = async |_: &mut Session, _: Request<'_>| (503, (("retry-after", 5), ("vary", "accept")), "later");
+    let fields = "retry-after: 5\r\nvary: accept\r\ncontent-length: 5";
+    answers(app, &format!("HTTP/1.1 503 Service Unavailable\r\n{fields}\r\n\r\nlater"));
+}
+
+#[test]
+fn success_is_a_class_of_statuses() {
+    let successes = (0..1000).filter(|status| Response::new(*status).is_success());
+    assert!(successes.eq(200..300));
+}
+
 #[cfg(feature = "json")]
 #[test]
 fn json() {

@@ -44,6 +44,34 @@ impl Headers {
         Self(None)
     }
 
+    /// Returns headers with these fields, in their order: arrays, tuples of up to eight fields and vectors become headers by
+    /// `try_from`, and are taken where headers are.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use degu_wire::Headers;
+    ///
+    /// let map = BTreeMap::from([("retry-after", "5"), ("vary", "accept")]);
+    /// let headers = Headers::try_from_iter(map)?;
+    /// assert_eq!(headers, Headers::try_from((("retry-after", 5), ("vary", "accept")))?);
+    /// # Ok::<(), degu_wire::FieldError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first field that cannot be sent, and the rule that it breaks: see [`set`](Self::set).
+    pub fn try_from_iter<N: AsRef<str>, V: fmt::Display>(
+        fields: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, FieldError> {
+        let mut headers = Self::new();
+        for (name, value) in fields {
+            let name = name.as_ref();
+            headers.append(name, value).map_err(|rule| FieldError::new(name, rule))?;
+        }
+        Ok(headers)
+    }
+
     pub(crate) const fn received(lines: Arc<Lines>) -> Self {
         Self(Some(lines))
     }
@@ -318,7 +346,7 @@ impl<V: fmt::Display, const N: usize> TryFrom<[(&str, V); N]> for Headers {
     type Error = FieldError;
 
     fn try_from(fields: [(&str, V); N]) -> Result<Self, FieldError> {
-        Self::try_from(&fields[..])
+        Self::try_from_iter(fields)
     }
 }
 
@@ -326,13 +354,33 @@ impl<V: fmt::Display> TryFrom<&[(&str, V)]> for Headers {
     type Error = FieldError;
 
     fn try_from(fields: &[(&str, V)]) -> Result<Self, FieldError> {
-        let mut headers = Self::new();
-        for (name, value) in fields {
-            headers.append(name, value).map_err(|rule| FieldError::new(name, rule))?;
-        }
-        Ok(headers)
+        Self::try_from_iter(fields.iter().map(|(name, value)| (name, value)))
     }
 }
+
+impl<N: AsRef<str>, V: fmt::Display> TryFrom<Vec<(N, V)>> for Headers {
+    type Error = FieldError;
+
+    fn try_from(fields: Vec<(N, V)>) -> Result<Self, FieldError> {
+        Self::try_from_iter(fields)
+    }
+}
+
+/// Makes headers out of tuples of fields, whose values may differ in type: `(("retry-after", 5), ("vary", "accept"))`.
+macro_rules! from_tuples {
+    ($([$($value:ident)*])*) => {$(
+        impl<$($value: fmt::Display),*> TryFrom<($((&str, $value),)*)> for Headers {
+            type Error = FieldError;
+
+            #[allow(non_snake_case, reason = "a value has the name of its type")]
+            fn try_from(($($value,)*): ($((&str, $value),)*)) -> Result<Self, FieldError> {
+                Self::try_from_iter([$(($value.0, &$value.1 as &dyn fmt::Display)),*])
+            }
+        }
+    )*};
+}
+
+from_tuples!([A][A B][A B C][A B C D][A B C D E][A B C D E F][A B C D E F G][A B C D E F G H]);
 
 /// A field that cannot be sent: its name, and the rule that it breaks.
 ///

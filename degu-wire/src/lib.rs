@@ -169,12 +169,12 @@ mod lines;
 pub mod machine;
 mod method;
 mod range;
+mod reason;
 mod sink;
 #[cfg(feature = "spin")]
 mod spin;
 #[cfg(feature = "alloc")]
 pub mod sse;
-mod status;
 
 #[cfg(all(feature = "std", unix))]
 pub use address::SocketName;
@@ -188,9 +188,9 @@ pub use json::Json;
 pub use limits::Limits;
 pub use method::Method;
 pub use range::{ByteRange, ContentRange, RangeError};
+pub use reason::{reason_phrase, status};
 #[cfg(feature = "spin")]
 pub use spin::{Spin, Spinner, Step};
-pub use status::reason_phrase;
 #[cfg(feature = "alloc")]
 pub use {
     address::{Address, AddressError, AddressFault, AddressKind, Zone},

@@ -166,6 +166,21 @@ fn phrases_are_those_of_the_standards() {
 }
 
 #[test]
+fn headers_are_made_from_lists_of_fields() {
+    let expected = Headers::try_from([("a", "1"), ("b", "x")]).unwrap();
+    assert_eq!(Headers::try_from((("a", 1), ("b", "x"))).unwrap(), expected);
+    assert_eq!(Headers::try_from(vec![("a".to_owned(), '1'), ("b".to_owned(), 'x')]).unwrap(), expected);
+    assert_eq!(Headers::try_from(&[("a", "1"), ("b", "x")][..]).unwrap(), expected);
+    assert_eq!(Headers::try_from_iter(expected.iter().map(|(name, value)| (name, value.escape_ascii()))), Ok(expected));
+    let eight =
+        (("a", 1), ("b", 2.5), ("c", "3"), ("d", 'd'), ("e", true), ("f", 6_u8), ("g", String::new()), ("h", &8));
+    let headers = Headers::try_from(eight).unwrap();
+    assert_eq!((headers.len(), headers.get("b"), headers.get("h")), (8, Some("2.5"), Some("8")));
+    let error = Headers::try_from((("a", 1), ("b c", 2), ("d", "\n"))).unwrap_err();
+    assert_eq!((error.name(), error.rule()), ("b c", LocalError::FieldName));
+}
+
+#[test]
 fn methods_are_what_the_standard_says() {
     // Name, idempotent (RFC 9110 §9.2.2), expected to have content.
     for (name, idempotent, content) in [
