@@ -105,7 +105,7 @@ pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
     ContentRange, Credentials, Fault, FieldError, Headers, IntoBody, Limits, LocalBody, LocalError, Method, Part,
-    RangeError, RemoteError, Source, Spin, Trailers, Zone, status,
+    RangeError, RemoteError, Source, Spin, Target, Trailers, Zone, status,
 };
 pub use error::{Error, ErrorKind, Phase, Timeout};
 pub use incoming::{IncomingOf, ResponseOf};

@@ -175,6 +175,8 @@ mod sink;
 mod spin;
 #[cfg(feature = "alloc")]
 pub mod sse;
+#[cfg(feature = "alloc")]
+mod target;
 
 #[cfg(all(feature = "std", unix))]
 pub use address::SocketName;
@@ -197,4 +199,5 @@ pub use {
     body::{Body, BodyOf, BoxError, Chunk, ChunkExtensions, IntoBody, LocalBody, Part, Source},
     headers::{FieldError, Headers, Trailers},
     lines::Lines,
+    target::{Target, decode_segment, query_pairs},
 };

@@ -42,7 +42,7 @@ pub(crate) use {
 pub(crate) use {
     fields::{is_forbidden_in_trailers, scan_trailers},
     host::zone,
-    scan::is_field_value,
+    scan::{is_field_value, is_target_text},
 };
 
 /// Finds the end of a head: the offset after the first empty line that follows a line, at or after `searched` bytes

@@ -31,7 +31,7 @@ const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
 ];
 
 /// All that degu-wire reaches without a feature of its own for it. It has to stay buildable for a device.
-const WIRE: &[&str] = &["degu-wire", "bytes"];
+const WIRE: &[&str] = &["degu-wire", "bytes", "form_urlencoded", "percent-encoding"];
 
 /// What it reaches beyond these with all features. The last line is in the tree only because serde names its derive macro
 /// for a target that does not exist.
@@ -42,7 +42,7 @@ const WIRE_ALL: &[&str] = &[
     "proc-macro2", "quote", "serde_derive", "syn", "unicode-ident",
 ];
 
-/// The features of degu-wire that bring no dependency but bytes.
+/// The features of degu-wire that bring no further dependency.
 const OWN: Features = "--features=spin,std";
 
 pub(super) fn check(shell: &Shell) -> Result<Vec<Finding>> {

@@ -1,0 +1,194 @@
+//! Request targets: made of values that are percent-encoded, and taken apart into decoded ones (RFC 3986 §2.1).
+
+use alloc::{borrow::Cow, string::String};
+use core::fmt::{self, Write};
+use core::ops::Deref;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use crate::LocalError;
+use crate::head::is_target_text;
+
+/// All but the unreserved characters (RFC 3986 §2.3), which mean themselves wherever they stand.
+const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A request target in the making: a path, to which values are added as segments and as a query, percent-encoded.
+///
+/// It derefs to the `str` that is sent, so that a client takes it by reference.
+///
+/// ```
+/// use degu_wire::Target;
+///
+/// let target = Target::new("/containers")?.segment("a/b c").segment("logs").query("since", 3).query("grep", "50 % & more");
+/// assert_eq!(&*target, "/containers/a%2Fb%20c/logs?since=3&grep=50%20%25%20%26%20more");
+/// # Ok::<(), degu_wire::LocalError>(())
+/// ```
+///
+/// # Dot segments
+///
+/// A value of `.` or `..` cannot be a segment: servers and proxies take it for "this" and "one up", percent-encoded or not
+/// (RFC 3986 §6.2.2.3), so that `/users/..` would become the resource `/`. A target that was given one is empty, and a
+/// request for it is refused with [`LocalError::Target`] before anything is written.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    text: String,
+    /// The text ends with a slash that is the next segment's.
+    ends_open: bool,
+    has_query: bool,
+    has_dots: bool,
+}
+
+impl Target {
+    /// Returns the target that is this path, which is sent as it is: percent-encoded by the caller where needed. A slash at
+    /// its end is not doubled by a segment.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Target`] if the path does not begin with a slash, has a query or a fragment, or is not visible ASCII.
+    pub fn new(path: &str) -> Result<Self, LocalError> {
+        if !path.starts_with('/') || path.contains('?') || !is_target_text(path.as_bytes()) {
+            return Err(LocalError::Target);
+        }
+        Ok(Self { text: path.into(), ends_open: path.ends_with('/'), has_query: false, has_dots: false })
+    }
+
+    /// Returns the target with one more segment. Everything but letters, digits, `-`, `.`, `_` and `~` is encoded, slashes
+    /// included.
+    ///
+    /// # Panics
+    ///
+    /// If a query was added before.
+    #[must_use]
+    pub fn segment(mut self, value: impl fmt::Display) -> Self {
+        assert!(!self.has_query, "segments go before the query");
+        if !self.ends_open {
+            self.text.push('/');
+        }
+        self.ends_open = false;
+        let start = self.text.len();
+        self.push(value);
+        self.has_dots |= matches!(&self.text[start..], "." | "..");
+        self
+    }
+
+    /// Returns the target with one more pair of its query, `name=value`. Both are encoded as segments are, a space as `%20`.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
+        self.text.push(if self.has_query { '&' } else { '?' });
+        self.has_query = true;
+        self.push(name);
+        self.text.push('=');
+        self.push(value);
+        self
+    }
+
+    fn push(&mut self, value: impl fmt::Display) {
+        // A formatter that fails leaves a shorter value; a string takes all that is written.
+        let _ = write!(Encoder(&mut self.text), "{value}");
+    }
+}
+
+struct Encoder<'t>(&'t mut String);
+
+impl Write for Encoder<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(utf8_percent_encode(text, &ENCODED));
+        Ok(())
+    }
+}
+
+impl Deref for Target {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        if self.has_dots { "" } else { &self.text }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
+/// Writes the path alone: a query may hold secrets.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({:?})", self.split('?').next().unwrap_or_default())
+    }
+}
+
+/// Returns a segment of a path with its percent-encoding decoded, or `None` if the result is not UTF-8. It may hold any
+/// character then, slashes included. A `%` that begins no encoded byte stands for itself.
+///
+/// ```
+/// use degu_wire::decode_segment;
+///
+/// assert_eq!(decode_segment("caf%C3%A9%2Fau+lait").as_deref(), Some("café/au+lait"));
+/// assert_eq!((decode_segment("100%").as_deref(), decode_segment("%ff")), (Some("100%"), None));
+/// ```
+pub fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
+    percent_decode_str(segment).decode_utf8().ok()
+}
+
+/// Returns the pairs of a query or of a form, `name=value&name=value`, in their order and decoded: `+` is a space, then
+/// percent-encoding is decoded, and what is not UTF-8 becomes U+FFFD (application/x-www-form-urlencoded). A name without `=`
+/// has the empty value. Nothing is allocated for pairs without encoding.
+///
+/// ```
+/// use degu_wire::query_pairs;
+///
+/// let pairs: Vec<_> = query_pairs("text=caf%C3%A9+au&done").collect();
+/// assert_eq!(pairs, [("text".into(), "café au".into()), ("done".into(), "".into())]);
+/// ```
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    #[test]
+    fn segments_and_pairs_come_back_as_they_were_given() {
+        for value in ["", "a b", "a/b", "?#&=+%", "é\u{1F600}", "...", "\r\n\0", "a%2Fb", "~-_."] {
+            let target = Target::new("/x").unwrap().segment(value).query(value, value).query("n", 7);
+            assert!(is_target_text(target.as_bytes()), "{target}");
+            let (path, query) = target.split_once('?').unwrap();
+            assert_eq!(decode_segment(path.strip_prefix("/x/").unwrap()).as_deref(), Some(value));
+            let pairs: Vec<_> = query_pairs(query).collect();
+            assert_eq!(pairs, [(value.into(), value.into()), ("n".into(), "7".into())]);
+        }
+    }
+
+    #[test]
+    fn a_slash_stands_between_segments_once() {
+        for (path, expected) in [("/", "/a/b"), ("/x", "/x/a/b"), ("/x/", "/x/a/b"), ("/x//", "/x//a/b")] {
+            assert_eq!(Target::new(path).unwrap().segment("a").segment("b").to_string(), expected);
+        }
+        // An empty segment is one.
+        assert_eq!(&*Target::new("/x").unwrap().segment("").segment("b"), "/x//b");
+    }
+
+    #[test]
+    fn what_is_no_path_or_would_leave_it_is_refused() {
+        for path in ["", "x", "*", "http://a/", "/x?y", "/x#y", "/x y", "/é"] {
+            assert_eq!(Target::new(path), Err(LocalError::Target), "{path}");
+        }
+        for dots in [".", ".."] {
+            assert_eq!(&*Target::new("/users").unwrap().segment(dots).segment("keys"), "");
+            assert_eq!(&*Target::new("/users").unwrap().query("name", dots), std::format!("/users?name={dots}"));
+        }
+    }
+
+    #[test]
+    fn damaged_queries_are_read_as_far_as_they_go() {
+        let pairs = |query| query_pairs(query).map(|(name, value)| std::format!("{name}={value}")).collect::<Vec<_>>();
+        assert_eq!(
+            pairs("&&a=1&&=2&b&c=%&d=%4&e=%ff&f=g=h"),
+            ["a=1", "=2", "b=", "c=%", "d=%4", "e=\u{fffd}", "f=g=h"]
+        );
+    }
+}
