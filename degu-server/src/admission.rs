@@ -13,6 +13,9 @@ use nix::libc::{EMFILE, ENFILE, MSG_NOSIGNAL};
 use socket2::SockRef;
 use tokio::time::timeout;
 
+use crate::Options;
+use crate::credentials::of_peer;
+use crate::exchange::{Peer, Report};
 use crate::future::first;
 use crate::listen::{Accepted, Accepting};
 use crate::state::{Phase, ServerState};
@@ -37,13 +40,12 @@ pub(crate) struct Admission {
     /// A connection that was accepted, and for which there may be no room.
     newcomer: Option<Accepted>,
     state: Arc<ServerState>,
-    /// Connections are TLS.
-    is_secure: bool,
+    options: Arc<Options>,
 }
 
 impl Admission {
-    pub(crate) const fn new(sockets: Vec<Accepting>, state: Arc<ServerState>, is_secure: bool) -> Self {
-        Self { sockets, turn: 0, newcomer: None, state, is_secure }
+    pub(crate) const fn new(sockets: Vec<Accepting>, state: Arc<ServerState>, options: Arc<Options>) -> Self {
+        Self { sockets, turn: 0, newcomer: None, state, options }
     }
 
     /// Accepts until the server stops, and hands every connection over.
@@ -127,7 +129,7 @@ impl Admission {
             if let Some(held_back) = self.state.may_log() {
                 tracing::info!(peer = %newcomer.address, held_back, "connection refused: all connections are busy");
             }
-            refuse(&newcomer, self.is_secure);
+            refuse(&newcomer, &self.options);
         }
     }
 
@@ -163,19 +165,32 @@ impl Admission {
 
 /// Answers 503, without waiting. Reads first what has arrived, because closing a socket with unread input would cut the
 /// answer off.
-fn refuse(accepted: &Accepted, secure: bool) {
+fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     let socket = SockRef::from(&accepted.fd);
     let mut input = [0; 4096];
     let read = (&*socket).read(&mut input).unwrap_or(0);
     // Under TLS there is no session yet to answer in.
-    if !secure {
+    if !options.is_secure() {
         let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
         let (length, text) = (REFUSAL.len(), if is_head { "" } else { REFUSAL });
         let response = format!(
             "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
              connection: close\r\n\r\n{text}"
         );
-        let _ = socket.send_with_flags(response.as_bytes(), MSG_NOSIGNAL);
+        let is_sent = socket.send_with_flags(response.as_bytes(), MSG_NOSIGNAL).is_ok();
+        if is_sent && options.on_response.is_some() {
+            let credentials = accepted.is_unix.then(|| of_peer(&accepted.fd)).flatten();
+            let peer = Peer {
+                address: accepted.address.clone(),
+                credentials,
+                #[cfg(feature = "tls")]
+                identity: None,
+            };
+            let mut report = Report::without_head(options, peer);
+            report.respond(503);
+            report.add(text.len() as u64);
+            report.end();
+        }
     }
     let _ = socket.shutdown(Shutdown::Write);
 }

@@ -39,7 +39,7 @@ impl<A: App> Dispatcher<A> {
 
     /// Accepts until the server stops; then waits for the threads of the other workers.
     pub(crate) async fn run(mut self, sockets: Vec<Accepting>) {
-        Admission::new(sockets, self.state.clone(), self.options.is_secure())
+        Admission::new(sockets, self.state.clone(), self.options.clone())
             .run(|accepted| self.hand_over(accepted))
             .await;
         // Without queues the workers finish what they have.

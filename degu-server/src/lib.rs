@@ -59,8 +59,8 @@
 //!
 //! # What an operator sees
 //!
-//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request that is answered without an error: middleware can do
-//! that.
+//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request that is answered without an error:
+//! [`Options::on_response`] does that in a line.
 //!
 //! | level | message | fields |
 //! | --- | --- | --- |
@@ -102,6 +102,7 @@ mod credentials;
 mod dispatch;
 mod embedded;
 mod error;
+mod exchange;
 mod future;
 mod handle;
 #[cfg(feature = "http")]
@@ -133,6 +134,7 @@ pub use app::{App, BoxedApp};
 pub use credentials::{Credentials, own_credentials};
 pub use embedded::EmbeddedServer;
 pub use error::Error;
+pub use exchange::Exchange;
 pub use handle::Handle;
 pub use incoming::Incoming;
 pub use listen::Listener;

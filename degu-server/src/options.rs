@@ -10,6 +10,7 @@ use degu_wire::{Limits, Method, Spin};
 use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::exchange::Exchange;
 use crate::session::Session;
 use crate::state::ServerState;
 
@@ -64,6 +65,8 @@ pub(crate) struct SocketOptions {
     pub(crate) ipv6_only: bool,
 }
 
+type OnResponse = Box<dyn Fn(&Exchange) + Send + Sync>;
+
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
 
 /// The options of a server, which come before its socket.
@@ -101,6 +104,7 @@ pub struct Options {
     pub(crate) error_reply: ErrorReply,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) on_connect: Option<OnConnect>,
+    pub(crate) on_response: Option<OnResponse>,
     pub(crate) socket: SocketOptions,
 }
 
@@ -135,6 +139,7 @@ impl Options {
             error_reply: ErrorReply::Minimal,
             methods: Vec::new(),
             on_connect: None,
+            on_response: None,
             socket: SocketOptions::default(),
         }
     }
@@ -334,6 +339,31 @@ impl Options {
             let wanted = wanted.clone();
             Box::pin(async move { wanted(session).await })
         }));
+        self
+    }
+
+    /// Calls `report` at the end of each exchange, when the kernel has taken the last byte of a response or it is known that
+    /// there will be none: for an access log or metrics. It is called once for every request that the app got, cancelled
+    /// ones included, and once for each that the server [refused by itself](ErrorReply).
+    ///
+    /// ```
+    /// use degu_server::{Address, Request, Server, Session};
+    ///
+    /// let server = Server::options()
+    ///     .on_response(|exchange| println!("{exchange}"))
+    ///     .bind(Address::ABSTRACT, async |_: &mut Session, _: Request<'_>| "hello")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// An exchange that switches to another protocol ends with that protocol's handler: the bytes that went to the client
+    /// are its body. A connection that is closed before a request has begun, by `on_connect` or in the handshake, is no
+    /// exchange.
+    ///
+    /// `report` runs on the connection's task, so that it must not block for long. If it panics, the connection goes on. While
+    /// it is set, responses to pipelined requests are written one by one. Default: none.
+    #[must_use]
+    pub fn on_response(mut self, report: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
+        self.on_response = Some(Box::new(report));
         self
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use degu_wire::Address;
 
+use crate::exchange::Report;
 use crate::state::{Phase, ServerState};
 use crate::{Credentials, Stats};
 
@@ -23,9 +24,12 @@ pub struct Session {
     server: Arc<ServerState>,
 }
 
-/// The values that an app remembers, by their types.
+/// The values that an app remembers, by their types, and the report of the exchange under way.
 #[derive(Default)]
-struct Store(Vec<(TypeId, Box<dyn Any>)>);
+struct Store {
+    values: Vec<(TypeId, Box<dyn Any>)>,
+    report: Option<Report>,
+}
 
 impl Session {
     pub(crate) const fn new(address: Address, credentials: Option<Credentials>, server: Arc<ServerState>) -> Self {
@@ -67,27 +71,42 @@ impl Session {
     /// Keeps a value for as long as the connection lasts, and returns the one of this type that was kept before.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let before = self.remove();
-        self.store.get_or_insert_default().0.push((TypeId::of::<T>(), Box::new(value)));
+        self.store.get_or_insert_default().values.push((TypeId::of::<T>(), Box::new(value)));
         before
     }
 
     /// Returns the value of this type that was [inserted](Self::insert).
     pub fn get<T: 'static>(&self) -> Option<&T> {
-        let (_, value) = self.store.as_ref()?.0.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        let (_, value) = self.store.as_ref()?.values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()
     }
 
     /// Returns the value to change: see [`get`](Self::get).
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
-        let (_, value) = self.store.as_mut()?.0.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
+        let (_, value) = self.store.as_mut()?.values.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_mut()
     }
 
     /// Removes the value of this type, and returns it.
     pub fn remove<T: 'static>(&mut self) -> Option<T> {
-        let Store(values) = &mut **self.store.as_mut()?;
+        let Store { values, .. } = &mut **self.store.as_mut()?;
         let at = values.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
         values.swap_remove(at).1.downcast().ok().map(|value| *value)
+    }
+
+    /// Keeps the report of an exchange, which is reported by the drop of the session at the latest.
+    pub(crate) fn set_report(&mut self, report: Option<Report>) {
+        if report.is_some() {
+            self.store.get_or_insert_default().report = report;
+        }
+    }
+
+    pub(crate) fn report(&mut self) -> Option<&mut Report> {
+        self.store.as_mut()?.report.as_mut()
+    }
+
+    pub(crate) fn take_report(&mut self) -> Option<Report> {
+        self.store.as_mut()?.report.take()
     }
 
     /// Waits until the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the

@@ -20,6 +20,7 @@ mod http10;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod lifecycle;
+mod on_response;
 mod programs;
 #[cfg(feature = "proxy")]
 mod proxy;

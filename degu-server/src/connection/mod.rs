@@ -43,6 +43,7 @@ pub(crate) use deadline::LINGER_IN_ALL;
 pub(crate) use deadline::Wait;
 
 use crate::body_channel::Supplier;
+use crate::exchange::{Peer, Report};
 use crate::request::{Segments, split_path};
 use crate::response::{Blame, Cause};
 #[cfg(feature = "tls")]
@@ -66,6 +67,14 @@ enum Next {
     /// A request was answered with another protocol.
     Tunnel(Box<Switch>),
     End(CloseReason),
+}
+
+/// The end of a connection's last response.
+enum Last {
+    Whole,
+    Cut,
+    /// Nothing is to be written that the peer could lose.
+    Nothing,
 }
 
 /// A connection that is served by an app.
@@ -216,6 +225,11 @@ impl<T: Transport, A: App> Connection<T, A> {
     /// protocol.
     async fn exchange(&mut self, head: &RequestHead, worker: &WorkerState) -> Result<Option<Box<Switch>>, CloseReason> {
         let Self { wire, session, app } = self;
+        let reports = worker.options.on_response.is_some();
+        if reports {
+            let peer = Peer::from(&*session);
+            session.set_report(Some(Report::begin(&worker.options, head.method().as_str(), head.target(), peer)));
+        }
         if !worker.options.allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
@@ -239,7 +253,11 @@ impl<T: Transport, A: App> Connection<T, A> {
         };
         if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
             drop(supplier);
-            return Box::pin(wire.switch(head, &switch.protocol, &response.headers)).await.map(|()| Some(switch));
+            Box::pin(wire.switch(head, &switch.protocol, &response.headers)).await?;
+            if let Some(report) = session.report() {
+                report.respond(101);
+            }
+            return Ok(Some(switch));
         }
         let end = end_after(&mut response, session);
         match end.as_deref() {
@@ -252,21 +270,29 @@ impl<T: Transport, A: App> Connection<T, A> {
         // Of a request that ends its connection no more is read.
         let reads = end.is_none();
         let is_head = head.method() == Method::Head;
+        let (status, length) = (response.status, response.body.length().filter(|_| !is_head));
         let streamed = answer(&mut wire.machine, is_head, supplier.as_ref().filter(|_| reads), worker, response)?;
         wire.deadline.end_handler();
+        if let Some(report) = if reports { session.report() } else { None } {
+            report.respond(status);
+            report.add(length.filter(|_| streamed.is_none()).unwrap_or(0));
+        }
         if let Some(Streamed { source, is_chunked }) = streamed {
             wire.is_unframed = is_chunked && head.is_http10();
-            wire.send(supplier.as_ref(), source).await?;
+            wire.send(supplier.as_ref(), source, session.report()).await?;
             if wire.is_unframed {
                 wire.flush().await?;
                 wire.is_unframed = false;
             }
         }
+        drop(supplier);
+        if reports {
+            wire.flush().await?;
+            session.take_report().into_iter().for_each(Report::end);
+        }
         if let Some(end) = end {
             return Err(*end);
         }
-
-        drop(supplier);
         wire.deadline.restart();
         wire.wait(Wait::Handler);
         if wire.machine.is_receiving() && wire.machine.is_persistent() && !wire.drain(DRAIN).await? {
@@ -290,6 +316,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         *is_unframed = true;
         let _open = worker.counters().open_tunnel();
         let traffic = Traffic::default();
+        let mut report = session.take_report();
         let mut handler = caught(|| (*switch).handle(session, Tunnel::new(stream, first, &traffic)))?;
         deadline.restart();
         let done = poll_fn(|cx| {
@@ -298,6 +325,9 @@ impl<T: Transport, A: App> Connection<T, A> {
             if received + sent > 0 {
                 worker.counters().add_octets(received, sent);
                 deadline.restart();
+            }
+            if let Some(report) = &mut report {
+                report.add(sent);
             }
             deadline.wait(Wait::Tunnel, worker.seconds());
             let expired = deadline.expired(worker.seconds(), &worker.options.deadlines);
@@ -310,9 +340,11 @@ impl<T: Transport, A: App> Connection<T, A> {
                 Err(panicked) => Poll::Ready(Err(panicked)),
             }
         })
-        .await?;
+        .await;
         drop(handler);
-        done.map_err(|error| if traffic.is_broken.get() { CloseReason::Gone(None) } else { CloseReason::App(error) })?;
+        session.set_report(report);
+        done?
+            .map_err(|error| if traffic.is_broken.get() { CloseReason::Gone(None) } else { CloseReason::App(error) })?;
         wire.flush_tunnel().await?;
         wire.is_unframed = false;
         Ok(CloseReason::Tunnel)
@@ -320,28 +352,68 @@ impl<T: Transport, A: App> Connection<T, A> {
 
     /// Writes the error that the peer is owed, if it is, and what is pending of earlier responses; then closes.
     async fn finish(&mut self, reason: &CloseReason) -> Result<(), CloseReason> {
-        let wire = &mut self.wire;
-        if wire.is_unframed {
+        let mut report = self.last_report(reason);
+        let ended = self.send_last(reason, report.as_mut()).await;
+        if let Some(report) = report {
+            let unsent = self.wire.machine.pending().octets();
+            match &ended {
+                Ok(Last::Whole) => report.end(),
+                Ok(_) => report.cut(reason, unsent),
+                Err(reason) => report.cut(reason, unsent),
+            }
+        }
+        // Where nothing was ever answered nothing can be lost.
+        if matches!(ended?, Last::Nothing) {
             return Ok(());
         }
+        self.wire.place.linger();
+        self.wire.linger().await
+    }
+
+    /// Returns the report of the exchange that has not ended, or of a request that is refused without a head.
+    fn last_report(&mut self, reason: &CloseReason) -> Option<Report> {
+        let options = &self.wire.place.worker.options;
+        let is_refusal = reason.status().is_some() && !self.wire.machine.has_responded();
+        self.session.take_report().or_else(|| {
+            let reports = is_refusal && options.on_response.is_some();
+            reports.then(|| Report::without_head(options, Peer::from(&self.session)))
+        })
+    }
+
+    /// Writes the error that the peer is owed, if it is, and what is pending of earlier responses.
+    async fn send_last(&mut self, reason: &CloseReason, report: Option<&mut Report>) -> Result<Last, CloseReason> {
+        let wire = &mut self.wire;
+        if wire.is_unframed {
+            return Ok(Last::Nothing);
+        }
         let is_silent = !wire.place.worker.options.answers_faults() && !reason.is_ours();
+        let mut last = Last::Cut;
         match (reason, reason.status()) {
-            (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed), _) => return Ok(()),
+            (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed), _) => {
+                return Ok(Last::Nothing);
+            }
             // Nothing is written into a response that has begun.
-            (_, Some(status)) if !is_silent => drop(wire.machine.refuse(status, &reason.text(status))),
+            (_, Some(status)) if !is_silent => {
+                if let Some(length) = wire.machine.refuse(status, "text/plain", &reason.text(status)) {
+                    last = Last::Whole;
+                    if let Some(report) = report {
+                        report.respond(status);
+                        report.add(length as u64);
+                    }
+                }
+            }
             _ => wire.machine.cut(),
+        }
+        if matches!(reason, CloseReason::Tunnel) {
+            last = Last::Whole;
         }
         wire.deadline.end_handler();
         wire.deadline.restart();
         wire.wait(Wait::Handler);
         wire.flush().await?;
         wire.count_bytes();
-        // Where nothing was ever answered nothing can be lost.
-        if is_silent && reason.status().is_some() && self.session.requests == 0 {
-            return Ok(());
-        }
-        wire.place.linger();
-        wire.linger().await
+        let is_unanswered = is_silent && reason.status().is_some() && self.session.requests == 0;
+        Ok(if is_unanswered { Last::Nothing } else { last })
     }
 }
 

@@ -15,6 +15,7 @@ use super::close::{CloseReason, caught};
 use super::deadline::{Deadline, LINGER_IN_ALL, Wait};
 use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
+use crate::exchange::Report;
 use crate::stream::{PeerState, Stream, Transport};
 use crate::worker_state::{Place, WorkerState};
 
@@ -249,7 +250,12 @@ impl<T: Transport> Wire<T> {
     }
 
     /// Sends a response's body from its source to the end.
-    pub(super) async fn send(&mut self, body: Option<&Supplier>, mut source: Pin<Box<dyn Source>>) -> Moved {
+    pub(super) async fn send(
+        &mut self,
+        body: Option<&Supplier>,
+        mut source: Pin<Box<dyn Source>>,
+        mut report: Option<&mut Report>,
+    ) -> Moved {
         poll_fn(|cx| {
             loop {
                 let mut is_tired = false;
@@ -261,7 +267,17 @@ impl<T: Transport> Wire<T> {
                     };
                     self.supply(cx, body);
                     match caught(|| source.as_mut().poll_part(cx))? {
-                        Poll::Ready(part) => self.put(part.transpose().map_err(CloseReason::Body)?)?,
+                        Poll::Ready(part) => {
+                            let part = part.transpose().map_err(CloseReason::Body)?;
+                            let length = match &part {
+                                Some(Part::Data(data) | Part::Chunk { data, .. }) => data.len(),
+                                _ => 0,
+                            };
+                            self.put(part)?;
+                            if let Some(report) = &mut report {
+                                report.add(length as u64);
+                            }
+                        }
                         Poll::Pending if self.supply(cx, body) => {}
                         Poll::Pending => break,
                     }

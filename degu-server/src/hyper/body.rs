@@ -163,8 +163,10 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
         };
-        if let Poll::Ready(Some(Err(_))) = polled {
-            this.hold.fail();
+        match &polled {
+            Poll::Ready(Some(Err(_))) => this.hold.fail(),
+            Poll::Ready(Some(Ok(frame))) => this.hold.sent(frame.data_ref().map_or(0, Buf::remaining)),
+            _ => {}
         }
         polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(Data::Service))))
     }

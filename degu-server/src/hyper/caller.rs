@@ -6,6 +6,7 @@ use std::sync::Arc;
 use degu_wire::Address;
 
 use crate::Credentials;
+use crate::exchange::Peer;
 use crate::options::Options;
 use crate::state::{Phase, ServerState};
 
@@ -22,6 +23,16 @@ pub(super) struct Origin {
 }
 
 impl Origin {
+    /// Returns the peer, for a report.
+    pub(super) fn peer(&self) -> Peer {
+        Peer {
+            address: self.address.clone(),
+            credentials: self.credentials,
+            #[cfg(feature = "tls")]
+            identity: self.peer.clone(),
+        }
+    }
+
     /// Returns whether the peer's certificate was revoked since the last call.
     pub(super) fn is_revoked(&self) -> bool {
         #[cfg(feature = "tls")]

@@ -15,11 +15,12 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::caller::Origin;
-use super::io::Io;
+use super::io::{Io, TOO_LATE_BODY};
 use super::pulse::Pulse;
 use super::room::Room;
 use super::service::Exchanges;
 use crate::connection::CloseReason;
+use crate::exchange::Report;
 use crate::listen::Accepted;
 use crate::options::Options;
 #[cfg(feature = "tls")]
@@ -73,7 +74,7 @@ where
         .with_upgrades();
     let ended = pulse.watch(connection, || origin.is_revoked()).await;
     let (peer, requests) = (&origin.address, pulse.requests());
-    match ended {
+    match &ended {
         Err(reason) => reason.log(&server, peer, requests),
         Ok(Ok(())) => tracing::debug!(%peer, requests, reason = "closed, or the last response", "connection ends"),
         Ok(Err(error)) => match error.is_parse().then(|| server.may_log()).flatten() {
@@ -84,9 +85,44 @@ where
     if pulse.is_upgraded() {
         // The bytes are not HTTP any more, and belong to the service. That it is done with them shows within a second.
         let is_gone = poll_fn(|_| if pulse.is_gone() { Poll::Ready(()) } else { Poll::Pending });
-        if pulse.watch(is_gone, || origin.is_revoked()).await.is_err() {
+        let watched = pulse.watch(is_gone, || origin.is_revoked()).await;
+        if watched.is_err() {
             pulse.cut();
         }
+        if let Some(report) = pulse.take_report().0 {
+            match watched {
+                Ok(()) => report.end(),
+                Err(reason) => report.cut(&reason, 0),
+            }
+        }
+    } else if options.on_response.is_some() {
+        report_last(&pulse, &origin, &ended);
+    }
+}
+
+/// Reports the exchange with which a connection ends: a response that is cut or did not begin, or a request that was refused
+/// before the service got it.
+fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
+    let (report, is_late) = pulse.take_report();
+    let refused = match ended {
+        _ if is_late => Some((408, TOO_LATE_BODY)),
+        Ok(Err(error)) if error.is_parse_too_large() => Some((431, 0)),
+        Ok(Err(error)) if error.is_parse() && report.is_none() => Some((400, 0)),
+        _ => None,
+    };
+    let report = report.or_else(|| refused.map(|_| Report::without_head(&origin.options, origin.peer())));
+    match (report, refused, ended) {
+        (Some(mut report), Some((status, body_bytes)), _) => {
+            report.respond(status);
+            report.add(body_bytes);
+            report.end();
+        }
+        (Some(report), None, Err(reason)) => report.cut(reason, 0),
+        (Some(report), None, Ok(Err(error))) if error.is_user() => {
+            report.cut(&CloseReason::Body(error.to_string().into()), 0);
+        }
+        (Some(report), None, Ok(_)) => report.cut(&CloseReason::Gone(None), 0),
+        (None, ..) => {}
     }
 }
 

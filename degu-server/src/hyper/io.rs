@@ -14,6 +14,8 @@ use crate::stream::{PeerState, Socket, Stream};
 
 /// The number of bytes that are read ahead of hyper, and that are read and dropped at a time.
 const READ_AHEAD: usize = 4096;
+/// The length of the body of [`TOO_LATE`].
+pub(super) const TOO_LATE_BODY: u64 = 45;
 /// The response to a request that came too slowly. hyper answers only to what it has read.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 45\r\n\
     connection: close\r\n\r\nRequest Timeout: the request came too slowly\n";
@@ -54,6 +56,9 @@ impl Io {
             match ready!(self.stream.poll_write(cx, &[IoSlice::new(last)])) {
                 Ok(written) => *last = &last[written..],
                 Err(_) => return Poll::Ready(()),
+            }
+            if last.is_empty() {
+                self.pulse.refused();
             }
         }
         if !self.is_shut_down {
@@ -140,8 +145,9 @@ impl AsyncWrite for Io {
     ) -> Poll<io::Result<usize>> {
         if self.pulse.status()?.is_upgraded {
             let accepted = self.stream.poll_accept(cx, pieces);
-            if accepted.is_pending() {
-                self.pulse.waits_to_write(cx);
+            match &accepted {
+                Poll::Ready(written) => self.pulse.wrote_upgraded(*written.as_ref().unwrap_or(&0)),
+                Poll::Pending => self.pulse.waits_to_write(cx),
             }
             return accepted;
         }
@@ -161,8 +167,9 @@ impl AsyncWrite for Io {
         let status = self.pulse.status()?;
         if status.is_upgraded {
             let flushed = self.stream.poll_flush(cx);
-            if flushed.is_pending() {
-                self.pulse.waits_to_write(cx);
+            match flushed {
+                Poll::Ready(_) => self.pulse.flushed(),
+                Poll::Pending => self.pulse.waits_to_write(cx),
             }
             return flushed;
         }
@@ -170,6 +177,7 @@ impl AsyncWrite for Io {
             ready!(self.poll_end(TOO_LATE, cx));
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
+        self.pulse.flushed();
         if status.is_under_way && (self.poll_read_ahead(cx)?.is_ready() || self.asked != status.second) {
             self.asked = status.second;
             match self.stream.peer(self.is_eof) {

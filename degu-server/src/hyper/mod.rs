@@ -58,6 +58,7 @@
 //! - **The grammar.** hyper is more lenient than Degu in what it reads, and checks no Host; it answers 400 or 431 to what it
 //!   refuses, whatever [`error_reply`](Options::error_reply) says. Of [`Limits`](crate::Limits), `max_head` and
 //!   `max_fields` hold, and `allow_http10`.
+//!   [`on_response`](Options::on_response) is told of these answers, of 414 as 431.
 //! - **Reason phrases, chunk boundaries and extensions**, which its types have no place for.
 //!
 //! Not available: [`on_connect`](Options::on_connect), whose futures are not `Send`. [`serve`] refuses it, so that
@@ -136,7 +137,7 @@ where
     let options = Arc::new(options.workers(1));
     let state = Arc::new(options.state());
     let _stop = BeginOnDrop(state.clone(), Phase::Draining);
-    let admission = Admission::new(Accepting::register([listener])?, state.clone(), options.is_secure());
+    let admission = Admission::new(Accepting::register([listener])?, state.clone(), options.clone());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
     // A task, so that it can finish what it has when this future is dropped.

@@ -26,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::alarm::{Alarm, Spare};
 use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
+use crate::exchange::Report;
 use crate::options::{Options, Progress};
 use crate::state::{Phase, ServerState};
 
@@ -72,9 +73,15 @@ struct State {
     lingers: Option<u32>,
     /// The bytes are not HTTP any more.
     is_upgraded: bool,
+    /// The head of the response that upgrades has been written.
+    has_upgraded: bool,
     /// After an upgrade, reading and writing are errors.
     is_cut: bool,
     is_gone: bool,
+    /// The report of the last exchange, unless it was made.
+    report: Option<Report>,
+    /// The request was answered because it came too slowly.
+    is_refused: bool,
     /// The task that reads, to be woken after an upgrade.
     reader: Option<Waker>,
     /// The task that waits for room to write, for the same.
@@ -110,6 +117,12 @@ impl State {
             (Wait::Request, _) => set_spare(alarm, Spare::Idle),
             _ => alarm.set_busy(),
         }
+    }
+
+    /// Returns the report of an exchange whose response hyper has taken to its end.
+    fn take_ended(&mut self) -> Option<Report> {
+        let is_over = self.held == 0 && self.has_responded && !self.has_failed && !self.is_upgraded;
+        if is_over { self.report.take() } else { None }
     }
 
     fn moved(&mut self, bytes: usize) {
@@ -158,6 +171,32 @@ impl Pulse {
         state.is_blocked = bytes.is_none();
         state.moved(bytes.unwrap_or(0));
         state.note(&self.alarm);
+    }
+
+    /// Notes that a write after an upgrade took so many bytes.
+    pub(super) fn wrote_upgraded(&self, bytes: usize) {
+        let mut state = self.lock();
+        if state.has_upgraded
+            && let Some(report) = &mut state.report
+        {
+            report.add(bytes as u64);
+        }
+    }
+
+    /// Notes that all that hyper wrote has been taken by the kernel, and reports an exchange that is over.
+    pub(super) fn flushed(&self) {
+        if self.options.on_response.is_some() {
+            let mut state = self.lock();
+            state.has_upgraded = state.is_upgraded;
+            let ended = state.take_ended();
+            drop(state);
+            ended.into_iter().for_each(Report::end);
+        }
+    }
+
+    /// Notes that a request that came too slowly was answered.
+    pub(super) fn refused(&self) {
+        self.lock().is_refused = true;
     }
 
     /// Notes that a write or a flush after an upgrade found no room.
@@ -289,6 +328,12 @@ impl Pulse {
         is_needed && (state.lingers.is_some() || state.exchanges == 0 && state.reader.is_none())
     }
 
+    /// Returns the report of the exchange that has not ended, and whether its request was answered for coming too slowly.
+    pub(super) fn take_report(&self) -> (Option<Report>, bool) {
+        let mut state = self.lock();
+        (state.report.take(), state.is_refused)
+    }
+
     /// Returns how many requests have come.
     pub(super) fn requests(&self) -> u64 {
         self.lock().exchanges
@@ -316,15 +361,22 @@ impl Pulse {
 /// The notes of the exchanges.
 impl Pulse {
     /// Notes that a request has come: an exchange is under way until the last hold on it is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> Hold {
-        let state = &mut *self.lock();
+    pub(super) fn begin(self: &Arc<Self>, report: Option<Report>) -> Hold {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        // hyper may read on before it has written all of the last response.
+        let ended = state.take_ended();
+        state.report = report;
         state.deadline.restart();
         state.deadline.begin_handler(state.seconds);
         state.exchanges += 1;
         (state.held, state.has_responded, state.is_wanted) = (1, false, false);
         (state.late, state.leaves, state.has_left_body) = (None, false, false);
         self.alarm.set_busy();
-        Hold { pulse: self.clone(), exchange: state.exchanges }
+        let exchange = state.exchanges;
+        drop(guard);
+        ended.into_iter().for_each(Report::end);
+        Hold { pulse: self.clone(), exchange }
     }
 }
 
@@ -368,7 +420,20 @@ impl Hold {
         if let Some(mut state) = self.current() {
             state.deadline.end_handler();
             state.has_responded = true;
+            if let Some(report) = &mut state.report {
+                report.respond(status.as_u16());
+            }
             state.is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
+        }
+    }
+
+    /// Notes so many more bytes of the response's body.
+    pub(super) fn sent(&self, bytes: usize) {
+        if self.pulse.options.on_response.is_some()
+            && let Some(mut state) = self.current()
+            && let Some(report) = &mut state.report
+        {
+            report.add(bytes as u64);
         }
     }
 

@@ -19,6 +19,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::caller::{Caller, Origin};
 use super::pulse::{Hold, Pulse};
 use crate::connection::{CloseReason, Wait};
+use crate::exchange::Report;
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
@@ -46,7 +47,12 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let (hold, origin) = (self.pulse.begin(), self.origin.clone());
+        let origin = self.origin.clone();
+        let report = origin.options.on_response.is_some().then(|| {
+            let target = request.uri().to_string();
+            Report::begin(&origin.options, request.method().as_str(), &target, origin.peer())
+        });
+        let hold = self.pulse.begin(report);
         let is_http10 = request.version() == Version::HTTP_10;
         request.extensions_mut().insert(Caller::new(origin.clone(), hold.exchange()));
         let future = match Method::from(request.method().as_str()) {

@@ -205,11 +205,11 @@ impl Connection<Server> {
     }
 
     /// Ends the connection because something cannot be answered as it should: with a response of this status whose body
-    /// is `text`, if no final response has begun, and without a response otherwise. Returns whether there is one to
-    /// write. The text is not sent to a client whose request is HEAD.
+    /// is `text` of this media type, if no final response has begun, and without a response otherwise. Returns the length of
+    /// the body in bytes if there is a response to write. The text is not sent to a client whose request is HEAD.
     ///
     /// Whatever had been received is dropped; nothing more will be understood.
-    pub fn refuse(&mut self, status: u16, text: &str) -> bool {
+    pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
         let is_head = match self.role.state {
             State::Requested => self.role.terms.is_head,
             // A head with a fault, or of which too little has come, has not been taken off the buffer.
@@ -220,22 +220,22 @@ impl Connection<Server> {
         };
         let can_answer = matches!(self.role.state, State::Idle | State::Requested) && (200..=999).contains(&status);
         self.cut();
-        if can_answer {
-            // A status in range, a phrase of our own and a length are always written.
-            let mut message = alloc::vec::Vec::with_capacity(128 + text.len());
-            let _ = put_status_line(&mut message, status, reason_phrase(status).as_bytes());
-            if !text.is_empty() {
-                let _ = put_line(&mut message, b"content-type", b"text/plain");
-            }
-            let _ = put_framing(&mut message, Framing::Length(text.len() as u64));
-            let _ = put_line(&mut message, b"connection", b"close");
-            message.extend_from_slice(b"\r\n");
-            if !is_head {
-                message.extend_from_slice(text.as_bytes());
-            }
-            self.sender.out.put(&message);
+        if !can_answer {
+            return None;
         }
-        can_answer
+        // A status in range, a phrase of our own and a length are always written.
+        let mut message = alloc::vec::Vec::with_capacity(128 + text.len());
+        let _ = put_status_line(&mut message, status, reason_phrase(status).as_bytes());
+        if !text.is_empty() {
+            let _ = put_line(&mut message, b"content-type", media_type.as_bytes());
+        }
+        let _ = put_framing(&mut message, Framing::Length(text.len() as u64));
+        let _ = put_line(&mut message, b"connection", b"close");
+        message.extend_from_slice(b"\r\n");
+        let body = if is_head { "" } else { text };
+        message.extend_from_slice(body.as_bytes());
+        self.sender.out.put(&message);
+        Some(body.len())
     }
 
     /// Ends the connection without a response. Bytes that are pending of earlier responses can still be written.

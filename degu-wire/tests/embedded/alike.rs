@@ -81,7 +81,7 @@ fn machine_echo(input: &[u8], most: usize) -> String {
         }
     };
     if let Some(fault) = fault {
-        server.refuse(fault.status(), "");
+        server.refuse(fault.status(), "text/plain", "");
     }
     sent.extend(server.pending().concat());
     String::from_utf8_lossy(&sent).into_owned()

@@ -1,0 +1,285 @@
+//! The end of an exchange, as [`Options::on_response`](crate::Options::on_response) is told of it.
+
+use std::fmt::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use degu_wire::{Address, Method};
+
+use crate::connection::CloseReason;
+use crate::{Credentials, Options, Session};
+
+/// A log line shows so many bytes of a target or of a reason, and then `…`.
+const SHOWN: usize = 512;
+/// And so many of a method, which may be any token.
+const SHOWN_OF_METHOD: usize = 32;
+
+/// An exchange that has ended: a request, the response as it went over the wire, and the peer.
+///
+/// [`Options::on_response`](crate::Options::on_response) is called with it. Written with `{}` it is a log line:
+///
+/// ```text
+/// GET /todos?text=milk 200 38B 0.214ms unix:@ pid=4242 uid=1000
+/// POST /todos 413 52B 0.090ms [::1]:41234 CN=device-7,O=Example
+/// GET /feed 200 81920B 2514.003ms 127.0.0.1:41236 cut: the peer is gone
+/// - - 400 58B 0.000ms 127.0.0.1:41238
+/// ```
+///
+/// These are method, target, status, bytes of the body, duration, address and, where they are known, the process or the
+/// subject of the client's certificate. What is not known is `-`. The line has no control characters, and at most 512 bytes of
+/// the target.
+///
+/// What is measured instead of written goes the same way:
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+///
+/// use degu_server::{Address, Exchange, Request, Server, Session};
+///
+/// #[derive(Default)]
+/// struct Metrics {
+///     responses: [AtomicU64; 10],
+///     cut: AtomicU64,
+///     microseconds: AtomicU64,
+/// }
+///
+/// let metrics = Arc::new(Metrics::default());
+/// let count = metrics.clone();
+/// let server = Server::options()
+///     .on_response(move |exchange: &Exchange| {
+///         count.responses[usize::from(exchange.status().unwrap_or(0) / 100)].fetch_add(1, Relaxed);
+///         count.cut.fetch_add(exchange.cut().is_some().into(), Relaxed);
+///         count.microseconds.fetch_add(exchange.duration().as_micros() as u64, Relaxed);
+///     })
+///     .bind(Address::ABSTRACT, async |_: &mut Session, _: Request<'_>| "hello")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    request: Option<(Box<str>, Box<str>)>,
+    status: Option<u16>,
+    body_bytes: u64,
+    duration: Duration,
+    cut: Option<Box<str>>,
+    peer: Peer,
+}
+
+/// The peer of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: Address,
+    pub(crate) credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    pub(crate) identity: Option<Arc<degu_tls::PeerIdentity>>,
+}
+
+impl From<&Session> for Peer {
+    fn from(session: &Session) -> Self {
+        Self {
+            address: session.address().clone(),
+            credentials: session.credentials(),
+            #[cfg(feature = "tls")]
+            identity: session.peer.clone(),
+        }
+    }
+}
+
+impl Exchange {
+    /// Returns the method; `None` if the request was refused before its head had been read to the end.
+    pub fn method(&self) -> Option<Method<'_>> {
+        self.request.as_ref().map(|(method, _)| Method::from(&**method))
+    }
+
+    /// Returns the request target as it was sent; `None` if the request was refused before its head had been read to the end.
+    pub fn target(&self) -> Option<&str> {
+        self.request.as_ref().map(|(_, target)| &**target)
+    }
+
+    /// Returns the status as it went over the wire; `None` if no response began, because the client went away first, for
+    /// example. A protocol that the connection switched to counts as the body of a 101.
+    pub const fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// Returns how many bytes of the body were sent, without its framing. None are in answer to HEAD. Where the server itself
+    /// ended an exchange, those that the kernel had not taken yet may be among them.
+    pub const fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Returns the time from the whole head of the request to the moment when the kernel took the last byte of the
+    /// response, or the response was cut; zero if the request was refused before its head had been read to the end.
+    pub const fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// Returns why the response was cut, in words; `None` if it is whole. A response that is whole may be an error: what
+    /// counts is that the client can tell its end.
+    pub fn cut(&self) -> Option<&str> {
+        self.cut.as_deref()
+    }
+
+    /// Returns the address of the peer: see [`Session::address`].
+    pub const fn address(&self) -> &Address {
+        &self.peer.address
+    }
+
+    /// Returns the process at the other end of a Unix socket: see [`Session::credentials`].
+    pub const fn credentials(&self) -> Option<Credentials> {
+        self.peer.credentials
+    }
+
+    /// Returns the identity that the peer proved by its certificate: see [`Session::identity`].
+    #[cfg(feature = "tls")]
+    pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
+        self.peer.identity.as_deref()
+    }
+}
+
+impl fmt::Display for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line(f);
+        let (method, target) = self.request.as_ref().map_or(("-", "-"), |(method, target)| (&**method, &**target));
+        line.write_start(method, SHOWN_OF_METHOD)?;
+        line.write_char(' ')?;
+        line.write_start(target, SHOWN)?;
+        match self.status {
+            Some(status) => write!(line, " {status}")?,
+            None => line.write_str(" -")?,
+        }
+        write!(line, " {}B {:.3}ms {}", self.body_bytes, self.duration.as_secs_f64() * 1000.0, self.address())?;
+        if let Some(Credentials { pid, uid, .. }) = self.credentials() {
+            write!(line, " pid={pid} uid={uid}")?;
+        }
+        #[cfg(feature = "tls")]
+        if let Some(identity) = self.identity() {
+            write!(line, " {}", identity.subject())?;
+        }
+        if let Some(why) = self.cut() {
+            line.write_str(" cut: ")?;
+            line.write_start(why, SHOWN)?;
+        }
+        Ok(())
+    }
+}
+
+/// A line of text: control characters are escaped.
+struct Line<'l, 'f>(&'l mut fmt::Formatter<'f>);
+
+impl Line<'_, '_> {
+    /// Writes text up to so many bytes.
+    fn write_start(&mut self, text: &str, most: usize) -> fmt::Result {
+        let start = &text[..text.floor_char_boundary(most)];
+        self.write_str(start)?;
+        if start.len() < text.len() { self.write_char('…') } else { Ok(()) }
+    }
+}
+
+impl Write for Line<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| {
+            if c.is_control() { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) }
+        })
+    }
+}
+
+/// An exchange that has not ended. Dropping it reports the end, so that every exchange is reported once, also where its task
+/// is dropped.
+pub(crate) struct Report {
+    options: Arc<Options>,
+    began: Option<Instant>,
+    exchange: Exchange,
+}
+
+impl Report {
+    /// Returns the report of a request whose head has been read.
+    pub(crate) fn begin(options: &Arc<Options>, method: &str, target: &str, peer: Peer) -> Self {
+        let mut report = Self::without_head(options, peer);
+        report.began = Some(Instant::now());
+        report.exchange.request = Some((method.into(), target.into()));
+        report
+    }
+
+    /// Returns the report of a request that is refused before its head has been read to the end.
+    pub(crate) fn without_head(options: &Arc<Options>, peer: Peer) -> Self {
+        let exchange = Exchange {
+            request: None,
+            status: None,
+            body_bytes: 0,
+            duration: Duration::ZERO,
+            cut: Some("the server closed the connection".into()),
+            peer,
+        };
+        Self { options: options.clone(), began: None, exchange }
+    }
+
+    /// Notes that a response has begun.
+    pub(crate) const fn respond(&mut self, status: u16) {
+        self.exchange.status = Some(status);
+    }
+
+    /// Notes so many more bytes of the body.
+    pub(crate) const fn add(&mut self, bytes: u64) {
+        self.exchange.body_bytes += bytes;
+    }
+
+    /// Reports a whole response.
+    pub(crate) fn end(mut self) {
+        self.exchange.cut = None;
+    }
+
+    /// Reports a response that was cut, or that did not begin. `unsent` bytes of it are still pending.
+    pub(crate) fn cut(mut self, reason: &CloseReason, unsent: usize) {
+        self.exchange.body_bytes = self.exchange.body_bytes.saturating_sub(unsent as u64);
+        self.exchange.cut = Some(reason.to_string().into());
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        let Self { options, began, exchange } = self;
+        let Some(on_response) = &options.on_response else { return };
+        exchange.duration = began.map_or(Duration::ZERO, |began| began.elapsed());
+        // Its panic was printed, and is of no use to the connection.
+        let _ = catch_unwind(AssertUnwindSafe(|| on_response(exchange)));
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.exchange.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(method: &str, target: &str, cut: Option<&str>) -> Exchange {
+        Exchange {
+            request: Some((method.into(), target.into())),
+            status: Some(200),
+            body_bytes: 38,
+            duration: Duration::from_micros(1214),
+            cut: cut.map(Into::into),
+            peer: Peer {
+                address: Address::unix("/run/a\nb"),
+                credentials: Some(Credentials { pid: 7, uid: 1000, gid: 8 }),
+                #[cfg(feature = "tls")]
+                identity: None,
+            },
+        }
+    }
+
+    #[test]
+    fn log_line_is_one_line_and_bounded() {
+        let line = exchange("GET", "/todos?text=milk", None).to_string();
+        assert_eq!(line, "GET /todos?text=milk 200 38B 1.214ms unix:/run/a%0Ab pid=7 uid=1000");
+        let line = exchange("GET", "/", Some("the app failed: no\r\nroom\u{85}")).to_string();
+        assert!(line.ends_with(r" uid=1000 cut: the app failed: no\r\nroom\u{85}"), "{line}");
+        let line = exchange(&"M".repeat(9000), &"/ä".repeat(9000), Some(&"x".repeat(9000))).to_string();
+        assert!(line.len() < 1200 && line.starts_with(&format!("{}… /ä", "M".repeat(32))), "{line}");
+    }
+}
