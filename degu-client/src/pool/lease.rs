@@ -83,6 +83,8 @@ impl<D: Driver> Shared<D> {
 pub(crate) struct Lease<D: Driver> {
     shared: Arc<Shared<D>>,
     connection: Option<Box<Pooled<D>>>,
+    /// The request has been sent once before, which got this far.
+    sent: Option<Phase>,
 }
 
 impl<D: Driver> Lease<D> {
@@ -97,25 +99,25 @@ impl<D: Driver> Lease<D> {
 
     /// Puts a new connection in the place.
     pub(crate) fn put(&mut self, stream: Box<D::Stream>) -> &mut Link<D> {
-        let Self { shared, connection } = self;
-        let (number, idle_timeout) = (shared.state().dialled(), shared.base.settings.idle_timeout);
+        let Self { shared, connection, sent } = self;
+        let (number, idle_timeout) = (shared.state().dialled(sent.is_some()), shared.base.settings.idle_timeout);
         let link = Link::new(stream, Arc::clone(&shared.base));
         &mut connection.insert(Box::new(Pooled { link, home: D::home(), number, idle_timeout })).link
     }
 
-    /// Returns the error of a request for which no connection could be made, and which may have been sent once before; lets
-    /// the requests that wait know.
-    pub(crate) fn failed(&self, error: Error, sent: Option<Phase>) -> Error {
+    /// Returns the error of a request for which no connection could be made; lets the requests that wait know.
+    pub(crate) fn failed(&self, error: Error) -> Error {
         let woken = self.shared.state().fail_waiting(&error);
         woken.into_iter().for_each(Waker::wake);
-        match sent {
+        match self.sent {
             Some(phase) => error.in_phase(phase),
             None => error,
         }
     }
 
-    /// Closes the connection, after which the request is sent again on a new one.
-    pub(crate) fn retry(&mut self) {
+    /// Closes the connection because of this error, after which the request is sent again on a new one.
+    pub(crate) fn retry(&mut self, error: &Error) {
+        self.sent = Some(error.phase());
         if let Some(connection) = self.connection.take() {
             let mut closed = Vec::new();
             self.shared.state().retry(connection.number, &mut closed);
@@ -192,7 +194,7 @@ impl<'p, D: Driver> Turn<'p, D> {
             Grant::Dial => None,
             Grant::Fail(error) => return Poll::Ready(Err(error)),
         };
-        let mut lease = Lease { shared: Arc::clone(self.shared), connection };
+        let mut lease = Lease { shared: Arc::clone(self.shared), connection, sent: None };
         lease.check();
         Poll::Ready(Ok(lease))
     }

@@ -212,7 +212,6 @@ macro_rules! pooled_requests {
             ) -> Result<Response<'static>, crate::Error> {
                 let whole = self.whole();
                 let mut lease = $queue(self.shared(), whole) $($await)* ?;
-                let mut first = None;
                 loop {
                     // Only an attempt over a kept connection may be followed by another.
                     let again = lease.link().and_then(|_| body.try_clone());
@@ -220,7 +219,7 @@ macro_rules! pooled_requests {
                         Some(link) => link,
                         None => match dial(&self.shared().base, whole) $($await)* {
                             Ok((stream, _)) => lease.put(stream),
-                            Err(error) => return Err(lease.failed(error, first)),
+                            Err(error) => return Err(lease.failed(error)),
                         },
                     };
                     let (content, mut source) = body.split();
@@ -234,8 +233,7 @@ macro_rules! pooled_requests {
                             return Ok(Response::new(head, Incoming::pooled(lease, source)));
                         }
                         (Err(error), Some(again)) if error.is_retryable() => {
-                            lease.retry();
-                            first = Some(error.phase());
+                            lease.retry(&error);
                             body = again;
                         }
                         (Err(error), _) => return Err(error),

@@ -146,8 +146,10 @@ impl<T: Member> State<T> {
         grant
     }
 
-    /// Notes that a connection was made, with the right that was given for it. Returns its number.
-    pub(super) fn dialled(&mut self) -> u64 {
+    /// Notes that a connection was made, with the right that was given for it, maybe to send a request again. Returns its
+    /// number.
+    pub(super) fn dialled(&mut self, retries: bool) -> u64 {
+        self.retried += u64::from(retries);
         self.making -= 1;
         self.made += 1;
         self.dialled += 1;
@@ -215,13 +217,12 @@ impl<T: Member> State<T> {
         next
     }
 
-    /// Notes that a request is sent again, because the connection with this number was closed before it was answered. Idle
+    /// Notes that a request is to be sent again, because the connection with this number was closed before it was answered. Idle
     /// connections that are as old are taken for closed, too: a server that was restarted has closed all.
     pub(super) fn retry(&mut self, number: u64, closed: &mut Vec<T>) {
         let before = self.idle.len();
         self.close_idle(|idle| idle.connection.number() <= number, closed);
         self.stale += 1 + (before - self.idle.len()) as u64;
-        self.retried += 1;
         self.lost();
     }
 

@@ -10,6 +10,7 @@ mod exchange;
 mod judge;
 mod peer;
 mod plan;
+mod pool;
 mod world;
 
 use std::sync::Arc;

@@ -1,0 +1,339 @@
+//! The pool against a [server](server) that fails after any byte: no request is executed more often than the pool promises,
+//! every failure is reported with what is known, and no answer is given to another request.
+
+mod server;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use degu_simulation::{Dice, Seeds, Woken, tell};
+use degu_wire::{Address, Headers, Method, Spin};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::asynchronous::stream::AsyncStream;
+use crate::blocking::stream::BlockingStream;
+use crate::error::Error;
+use crate::link::Driver;
+use crate::options::{Base, OptionsOf};
+use crate::whole::Whole;
+use crate::{Pool, PoolOf, blocking};
+use server::{Dial, Fault, Server, Trouble};
+
+/// What a caller has got: the number that the answer was for, its body if it was read, or an error.
+type Outcome = Result<(String, Option<String>), Error>;
+
+fn pool<D: Driver>(max: usize) -> PoolOf<D> {
+    let limit = Some(Duration::from_secs(5));
+    let options = OptionsOf::<D>::default().head_timeout(limit).body_timeout(limit).max_connections(max);
+    options.idle_timeout(None).spin(Spin::Off).client(Address::IPV6_LOOPBACK).pool()
+}
+
+fn method(is_idempotent: bool) -> Method<'static> {
+    if is_idempotent { Method::Put } else { Method::Post }
+}
+
+fn refused(base: &Base) -> impl Fn(std::io::Error) -> Error {
+    |error| Error::connecting(error, &base.address)
+}
+
+async fn ask(pool: &Pool, server: &Server, number: usize, method: Method<'_>, reads: bool) -> Outcome {
+    let dial = async |base: &Base, _: Option<Whole>| {
+        yield_once().await;
+        let stream = server.connect().map_err(refused(base))?;
+        Ok((stream as Box<dyn AsyncStream>, base.address.clone()))
+    };
+    let response =
+        pool.perform(method, &format!("/{number}"), &Headers::new(), number.to_string().into(), dial).await?;
+    let named = response.headers.get("x-number").unwrap_or_default().to_owned();
+    let body = if reads { Some(response.body.read_all(100).await?) } else { None };
+    Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))
+}
+
+async fn yield_once() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+fn ask_blocking(pool: &blocking::Pool, server: &Server, number: usize, method: Method<'_>, reads: bool) -> Outcome {
+    let dial = |base: &Base, _: Option<Whole>| {
+        let stream = server.connect().map_err(refused(base))?;
+        Ok((stream as Box<dyn BlockingStream>, base.address.clone()))
+    };
+    let response = pool.perform(method, &format!("/{number}"), &Headers::new(), number.to_string().into(), dial)?;
+    let named = response.headers.get("x-number").unwrap_or_default().to_owned();
+    let body = if reads { Some(response.body.read_all(100)?) } else { None };
+    Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))
+}
+
+/// Judges what a caller was told against what the server has got.
+fn judge(server: &Server, number: usize, is_idempotent: bool, outcome: &Option<Outcome>) -> Result<(), String> {
+    let executed = server.executed(number);
+    if executed > if is_idempotent { 2 } else { 1 } {
+        return Err(format!("request {number} was executed {executed} times"));
+    }
+    match outcome {
+        Some(Ok((named, body))) => {
+            let name = number.to_string();
+            if *named != name || body.as_ref().is_some_and(|body| *body != name) {
+                return Err(format!("request {number} got the answer of {named}: {body:?}"));
+            }
+        }
+        Some(Err(error)) => {
+            let is_unsent = error.is_connect() || error.is_retryable() && !is_idempotent;
+            if is_unsent && executed > 0 {
+                return Err(format!("request {number} was executed, and the error says that it was not: {error}"));
+            }
+        }
+        None => {}
+    }
+    Ok(())
+}
+
+/// Judges the counts of a pool on which so many requests were made that failed for no want of a connection.
+fn judge_pool<D: Driver>(pool: &PoolOf<D>, server: &Server, max: usize, requests: Option<u64>) -> Result<(), String> {
+    let (stats, state) = (pool.stats(), server.state());
+    let adds_up = stats.open == stats.idle && stats.open == state.open && stats.waiting == 0 && state.most_open <= max;
+    let sent = stats.dialled + stats.reused - stats.retried;
+    if adds_up && requests.is_none_or(|requests| requests == sent) {
+        return Ok(());
+    }
+    Err(format!("{stats:?} of {requests:?} requests, {} open, {} at most", state.open, state.most_open))
+}
+
+/// A way to make requests one after the other.
+trait Row {
+    fn ask(&self, server: &Server, number: usize, method: Method<'_>) -> Outcome;
+    fn judge(&self, server: &Server, requests: u64) -> Result<(), String>;
+}
+
+struct Tasks<'r>(&'r Runtime, Pool);
+
+impl Row for Tasks<'_> {
+    fn ask(&self, server: &Server, number: usize, method: Method<'_>) -> Outcome {
+        self.0.block_on(tokio::task::unconstrained(ask(&self.1, server, number, method, true)))
+    }
+
+    fn judge(&self, server: &Server, requests: u64) -> Result<(), String> {
+        judge_pool(&self.1, server, 1, Some(requests))
+    }
+}
+
+impl Row for blocking::Pool {
+    fn ask(&self, server: &Server, number: usize, method: Method<'_>) -> Outcome {
+        ask_blocking(self, server, number, method, true)
+    }
+
+    fn judge(&self, server: &Server, requests: u64) -> Result<(), String> {
+        judge_pool(self, server, 1, Some(requests))
+    }
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
+const FAULTS: [Fault; 3] = [Fault::Close, Fault::Reset, Fault::Stall];
+
+/// Makes a request on a new connection, and a second one, while the first two connections fail where these say.
+fn two_exchanges(
+    row: &impl Row,
+    troubles: [Option<Trouble>; 2],
+    are_idempotent: [bool; 2],
+) -> Result<[bool; 2], String> {
+    let server = Server::new(troubles.map(Dial::Accepted), None);
+    let mut is_ok = [false; 2];
+    for (number, is_idempotent) in are_idempotent.into_iter().enumerate() {
+        let outcome = Some(row.ask(&server, number, method(is_idempotent)));
+        judge(&server, number, is_idempotent, &outcome)?;
+        is_ok[number] = matches!(outcome, Some(Ok(_)));
+    }
+    row.judge(&server, 2)?;
+    Ok(is_ok)
+}
+
+/// Lets the first connection fail after every byte of its first and second exchange, and the second one after every byte of
+/// its first.
+fn exhaust<R: Row>(row: impl Fn() -> R) {
+    let server = Server::new([], None);
+    row().ask(&server, 0, method(true)).unwrap();
+    let length = server.state().length;
+    let request = length - "HTTP/1.1 200 OK\r\nx-number: 0\r\ncontent-length: 1\r\n\r\n0".len();
+    let mut runs = 0;
+    let mut run = |troubles: [Option<Trouble>; 2], are_idempotent: [bool; 2]| {
+        runs += 1;
+        let ran = two_exchanges(&row(), troubles, are_idempotent);
+        ran.unwrap_or_else(|error| panic!("{troubles:?}, {are_idempotent:?}: {error}"))
+    };
+    let trouble = |exchange, after, fault, loses| Trouble { exchange, after, fault, shows: false, loses };
+    for is_idempotent in [false, true] {
+        for fault in FAULTS {
+            for (after, loses) in (0..length).flat_map(|after| [(after, false), (after, true)]) {
+                let first = trouble(0, after, fault, loses);
+                assert_eq!(run([Some(first), None], [is_idempotent; 2]), [false, true], "{first:?}");
+
+                let kept = trouble(1, after, fault, loses);
+                // Nothing of the response has come, and the connection has ended.
+                let ended = after <= request && fault != Fault::Stall;
+                let nothing_out = after == 0 && !loses;
+                let is_retried = ended && (is_idempotent || nothing_out);
+                assert_eq!(run([Some(kept), None], [is_idempotent; 2]), [true, is_retried], "{kept:?}");
+                // Both attempts fail: in a release build after every pair of bytes.
+                let step = if cfg!(debug_assertions) && after % 7 > 0 { 9 } else { 1 };
+                for second in (0..length).step_by(step) {
+                    for again in FAULTS {
+                        let second = trouble(0, second, again, !loses);
+                        assert_eq!(
+                            run([Some(kept), Some(second)], [is_idempotent; 2]),
+                            [true, false],
+                            "{kept:?}, {second:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(runs > 10_000, "{runs}");
+}
+
+#[test]
+fn tasks_and_a_server_that_fails_after_any_byte() {
+    let runtime = runtime();
+    exhaust(|| Tasks(&runtime, pool(1)));
+}
+
+#[test]
+fn threads_and_a_server_that_fails_after_any_byte() {
+    exhaust(|| pool::<blocking::Blocking>(1));
+}
+
+/// The fate of the next connections, at random.
+fn dials(dice: &mut Dice) -> Vec<Dial> {
+    let dial = |dice: &mut Dice| {
+        if dice.one_in(8) {
+            return Dial::Refused;
+        }
+        let exchange = dice.below(3);
+        let fault = *dice.pick(&[Fault::Close, Fault::Close, Fault::Reset, Fault::Stall, Fault::Talk]);
+        // Only between two exchanges can a server say what nobody asked for: else it is a part of the answer.
+        let after = if fault == Fault::Talk || dice.one_in(3) { 0 } else { dice.below(110) };
+        let fault = if fault == Fault::Talk && exchange == 0 { Fault::Close } else { fault };
+        let trouble = Trouble { exchange, after, fault, shows: dice.one_in(2), loses: dice.one_in(2) };
+        Dial::Accepted((!dice.one_in(4)).then_some(trouble))
+    };
+    (0..dice.below(12)).map(|_| dial(dice)).collect()
+}
+
+#[test]
+fn simulation_of_threads() {
+    Seeds { test: ("degu-client", "simulation::pool::simulation_of_threads"), default: 3_000 }.run(|seed| {
+        let mut dice = Dice::new(seed);
+        let dials = dials(&mut dice);
+        tell(|| format!("{dials:?}"));
+        let (pool, server) = (pool::<blocking::Blocking>(1), Server::new(dials, Some(dice.fork())));
+        let mut requests = 0;
+        for number in 0..1 + dice.below(6) {
+            let is_idempotent = dice.one_in(2);
+            let outcome = ask_blocking(&pool, &server, number, method(is_idempotent), !dice.one_in(6));
+            tell(|| format!("{number}, {is_idempotent}: {outcome:?}"));
+            requests += u64::from(!outcome.as_ref().is_err_and(Error::is_connect));
+            judge(&server, number, is_idempotent, &Some(outcome))?;
+        }
+        judge_pool(&pool, &server, 1, Some(requests))
+    });
+}
+
+#[test]
+fn simulation_of_tasks() {
+    let runtime = runtime();
+    Seeds { test: ("degu-client", "simulation::pool::simulation_of_tasks"), default: 3_000 }.run(|seed| {
+        let mut dice = Dice::new(seed);
+        let most = 1 + dice.below(8);
+        runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, most, 3)))
+    });
+}
+
+/// Makes so many requests at once, of which some are dropped at a random moment: one in `drops`.
+async fn at_once(dice: &mut Dice, most: usize, drops: usize) -> Result<(), String> {
+    let (max, dials) = (1 + dice.below(4), dials(dice));
+    tell(|| format!("{max}: {dials:?}"));
+    let (pool, server) = (pool(max), Server::new(dials, Some(dice.fork())));
+    let mut requests: Vec<_> = (0..most)
+        .map(|number| {
+            let (is_idempotent, reads) = (dice.one_in(2), !dice.one_in(6));
+            let future = ask(&pool, &server, number, method(is_idempotent), reads);
+            let polls = if number % drops == 2 { dice.below(12) } else { usize::MAX };
+            let (woken, waker) = Woken::new();
+            Request { number, is_idempotent, future: Box::pin(future), polls, woken, waker, is_first: true }
+        })
+        .collect();
+    let (mut sent, mut dropped, mut still) = (0, 0, 0);
+    while !requests.is_empty() {
+        let first = dice.below(requests.len());
+        let ready = (first..requests.len()).chain(0..first).find(|&at| {
+            let request = &mut requests[at];
+            // Read both: a task that has been woken is not woken again for that.
+            std::mem::take(&mut request.is_first) | request.woken.take() || request.polls == 0
+        });
+        let Some(at) = ready else {
+            // Nobody was woken: a deadline has to do it, and none is longer.
+            still += 1;
+            if still > 100 {
+                return Err(format!("{} wait forever: {:?}", requests.len(), pool.stats()));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        still = 0;
+        let request = &mut requests[at];
+        let outcome = match request.polls {
+            0 => None,
+            _ => match request.future.as_mut().poll(&mut Context::from_waker(&request.waker)) {
+                Poll::Ready(outcome) => Some(outcome),
+                Poll::Pending => {
+                    request.polls -= 1;
+                    continue;
+                }
+            },
+        };
+        let Request { number, is_idempotent, .. } = requests.swap_remove(at);
+        tell(|| format!("{number}, {is_idempotent}: {outcome:?}"));
+        match &outcome {
+            Some(outcome) => sent += u64::from(!outcome.as_ref().is_err_and(Error::is_connect)),
+            None => dropped += 1,
+        }
+        judge(&server, number, is_idempotent, &outcome)?;
+    }
+    // A request that was dropped may have been sent.
+    judge_pool(&pool, &server, max, (dropped == 0).then_some(sent))
+}
+
+struct Request<'r> {
+    number: usize,
+    is_idempotent: bool,
+    future: Pin<Box<dyn Future<Output = Outcome> + 'r>>,
+    /// It is dropped after so many polls.
+    polls: usize,
+    woken: Arc<Woken>,
+    waker: Waker,
+    is_first: bool,
+}
+
+#[test]
+fn a_thousand_requests_of_which_a_third_is_dropped() {
+    let runtime = runtime();
+    for seed in 0..20 {
+        let mut dice = Dice::new(seed);
+        let ran = runtime.block_on(tokio::task::unconstrained(at_once(&mut dice, 1_000, 3)));
+        ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+    }
+}

@@ -1,0 +1,233 @@
+//! A server in memory that fails after any byte of any exchange, and counts which requests it has got in full.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use degu_simulation::Dice;
+
+use crate::asynchronous::stream::AsyncStream;
+use crate::blocking::stream::BlockingStream;
+use crate::transport::{Idle, Transport};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The server closes the connection.
+    Close,
+    /// The server resets the connection.
+    Reset,
+    /// The server does nothing more.
+    Stall,
+    /// Between two exchanges, the server sends what nobody asked for.
+    Talk,
+}
+
+/// The way in which a connection fails.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trouble {
+    /// The exchange of this connection, and the number of bytes of it that go either way before.
+    pub(super) exchange: usize,
+    pub(super) after: usize,
+    pub(super) fault: Fault,
+    /// Between two exchanges, the next request's check finds it.
+    pub(super) shows: bool,
+    /// The kernel takes the bytes that the server does not get. Otherwise writing them fails.
+    pub(super) loses: bool,
+}
+
+/// The fate of an attempt to connect.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Dial {
+    Refused,
+    Accepted(Option<Trouble>),
+}
+
+/// The server. Clones are the same.
+#[derive(Clone)]
+pub(super) struct Server(Arc<Mutex<State>>);
+
+pub(super) struct State {
+    /// Without dice everything goes whole.
+    dice: Option<Dice>,
+    dials: VecDeque<Dial>,
+    /// How often each request has been received in full.
+    executed: BTreeMap<usize, usize>,
+    /// The number of bytes of the exchange that ended last.
+    pub(super) length: usize,
+    pub(super) open: usize,
+    pub(super) most_open: usize,
+}
+
+impl Server {
+    /// Returns a server for which these attempts to connect have a fate, and all later ones succeed.
+    pub(super) fn new(dials: impl IntoIterator<Item = Dial>, dice: Option<Dice>) -> Self {
+        let dials = dials.into_iter().collect();
+        Self(Arc::new(Mutex::new(State { dice, dials, executed: BTreeMap::new(), length: 0, open: 0, most_open: 0 })))
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn executed(&self, number: usize) -> usize {
+        self.state().executed.get(&number).copied().unwrap_or(0)
+    }
+
+    pub(super) fn connect(&self) -> io::Result<Box<Wire>> {
+        let mut state = self.state();
+        let Dial::Accepted(trouble) = state.dials.pop_front().unwrap_or(Dial::Accepted(None)) else {
+            return Err(ErrorKind::ConnectionRefused.into());
+        };
+        state.open += 1;
+        state.most_open = state.most_open.max(state.open);
+        let server = self.clone();
+        Ok(Box::new(Wire { server, trouble, exchange: 0, moved: 0, input: Vec::new(), output: VecDeque::new() }))
+    }
+}
+
+/// A connection to the server, which acts within the calls of its client.
+pub(super) struct Wire {
+    server: Server,
+    trouble: Option<Trouble>,
+    exchange: usize,
+    /// The number of bytes that this exchange has moved either way.
+    moved: usize,
+    input: Vec<u8>,
+    output: VecDeque<u8>,
+}
+
+impl Wire {
+    /// Returns how many bytes move before the connection fails.
+    fn room(&self) -> usize {
+        match self.trouble {
+            Some(Trouble { exchange, after, .. }) if exchange == self.exchange => after - self.moved,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Returns the fault of a connection that has failed.
+    fn fault(&self) -> Option<Trouble> {
+        self.trouble.filter(|_| self.room() == 0)
+    }
+
+    /// Returns how many of so many bytes go at once.
+    fn portion(&self, octets: usize) -> usize {
+        let octets = octets.min(self.room());
+        match &mut self.server.state().dice {
+            Some(dice) => dice.portion(octets),
+            None => octets,
+        }
+    }
+
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        if let Some(trouble) = self.fault() {
+            return match trouble.fault {
+                Fault::Stall => Ok(octets.len()),
+                _ if trouble.loses => Ok(octets.len()),
+                _ => Err(ErrorKind::BrokenPipe.into()),
+            };
+        }
+        let portion = self.portion(octets.len());
+        self.input.extend_from_slice(&octets[..portion]);
+        self.moved += portion;
+        self.answer();
+        Ok(portion)
+    }
+
+    /// Answers a request that has come in full with its own number.
+    fn answer(&mut self) {
+        let text = String::from_utf8_lossy(&self.input);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return };
+        let length =
+            head.split_once("content-length: ").map_or(0, |(_, rest)| rest.lines().next().unwrap().parse().unwrap());
+        if body.len() < length {
+            return;
+        }
+        let number: usize = head.split([' ', '/']).nth(2).unwrap().parse().unwrap();
+        assert!(length == 0 || body == number.to_string(), "request {number} has the body of another: {body}");
+        *self.server.state().executed.entry(number).or_default() += 1;
+        let length = number.to_string().len();
+        let answer = format!("HTTP/1.1 200 OK\r\nx-number: {number}\r\ncontent-length: {length}\r\n\r\n{number}");
+        self.output.extend(answer.into_bytes());
+        self.input.clear();
+    }
+
+    fn poll_read(&mut self, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        if let Some(trouble) = self.fault() {
+            return match trouble.fault {
+                Fault::Reset => Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
+                Fault::Close => Poll::Ready(Ok(0)),
+                Fault::Stall | Fault::Talk => Poll::Pending,
+            };
+        }
+        if self.output.is_empty() {
+            return Poll::Pending;
+        }
+        let portion = self.portion(self.output.len());
+        buffer.extend(self.output.drain(..portion));
+        self.moved += portion;
+        if self.output.is_empty() && self.fault().is_none() {
+            self.server.state().length = self.moved;
+            (self.exchange, self.moved) = (self.exchange + 1, 0);
+        }
+        Poll::Ready(Ok(portion))
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.server.state().open -= 1;
+    }
+}
+
+impl Transport for Wire {
+    fn is_socket(&self) -> bool {
+        true
+    }
+
+    fn check(&mut self) -> io::Result<Idle> {
+        Ok(match self.fault() {
+            Some(Trouble { fault: Fault::Talk, .. }) => Idle::Unsolicited,
+            Some(Trouble { fault: Fault::Close | Fault::Reset, shows: true, .. }) => Idle::Ended,
+            _ => Idle::Silent,
+        })
+    }
+
+    fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
+        match self.poll_read(buffer) {
+            Poll::Ready(read) => read,
+            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let waits = self.server.state().dice.as_mut().is_some_and(|dice| dice.one_in(4));
+        if waits {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let octets: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        Poll::Ready(self.write(&octets))
+    }
+}
+
+impl AsyncStream for Wire {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
+        let waits = self.server.state().dice.as_mut().is_some_and(|dice| dice.one_in(4));
+        if waits {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Self::poll_read(self, buffer)
+    }
+}
+
+impl BlockingStream for Wire {
+    /// Only a connection that has stalled makes its client wait until the time is over.
+    fn wait(&mut self, _: bool, _: bool, _: Option<Duration>) -> io::Result<bool> {
+        Ok(!matches!(self.fault(), Some(Trouble { fault: Fault::Stall, .. })))
+    }
+}
