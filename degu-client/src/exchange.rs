@@ -456,7 +456,10 @@ impl Exchange {
             Some((known, deadline)) if known == wait => deadline,
             _ => {
                 let deadline = self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
-                let deadline = deadline.into_iter().chain(self.until).min();
+                let deadline = match (deadline, self.until) {
+                    (Some(deadline), Some(until)) => Some(deadline.min(until)),
+                    (deadline, until) => deadline.or(until),
+                };
                 self.wait = Some((wait, deadline));
                 deadline
             }
