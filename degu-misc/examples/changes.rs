@@ -11,7 +11,7 @@ fn serve(address: Address) -> Result<(), BoxError> {
         io::stdin().lines().map_while(Result::ok).for_each(|line| log.send_modify(|all| all.push(line)))
     });
     let app = async move |_: &mut Session, request: Request<'_>| {
-        let Ok(since) = request.query_value("since").unwrap_or("0").parse::<usize>() else {
+        let Ok(since) = request.query_value("since").as_deref().unwrap_or("0").parse::<usize>() else {
             return Response::from((400, "since: a number\n"));
         };
         let documents = Body::unfold((feed.clone(), since), |(mut feed, seq)| async move {

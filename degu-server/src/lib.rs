@@ -154,5 +154,5 @@ pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault,
     Framing, Headers, IntoBody, Limits, LocalBody as Body, LocalError, Method, Part, RangeError, RemoteError, Source,
-    Spin, Trailers, Zone, reason_phrase, status,
+    Spin, Trailers, Zone, decode_segment, reason_phrase, status,
 };

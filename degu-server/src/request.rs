@@ -1,9 +1,10 @@
 //! The request, as the app sees it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use degu_wire::machine::RequestHead;
-use degu_wire::{Headers, Method};
+use degu_wire::{Headers, Method, query_pairs};
 use smallvec::SmallVec;
 
 use crate::Incoming;
@@ -58,7 +59,7 @@ impl<'r> Request<'r> {
 
     /// Returns the segments of the path that are still to be routed by: `/` has none, `/a/b` has `["a", "b"]`, and
     /// `/a/` has `["a", ""]`, which is another resource than `/a`. `*` has none. Percent-encoding is left as it was
-    /// sent.
+    /// sent: [`decode_segment`](crate::decode_segment) decodes one.
     pub fn segments(&self) -> &'r [&'r str] {
         &self.segments[self.shifted..]
     }
@@ -91,10 +92,32 @@ impl<'r> Request<'r> {
         self.head.query()
     }
 
-    /// Returns the first value of this name in a query of the form `name=value&name=value`, as it was sent:
-    /// percent-encoding is left. A name without `=` has the empty value.
-    pub fn query_value(&self, name: &str) -> Option<&'r str> {
-        query_value(self.query(), name)
+    /// Returns the pairs of a query of the form `name=value&name=value`, in their order and decoded: `+` is a space, then
+    /// percent-encoding is decoded, and what is not UTF-8 becomes U+FFFD. A name without `=` has the empty value.
+    ///
+    /// ```
+    /// use degu_server::{Request, Session};
+    ///
+    /// /// Returns `text=café au lait` for `/?text=caf%C3%A9+au+lait`.
+    /// async fn show(_: &mut Session, request: Request<'_>) -> String {
+    ///     request.query_pairs().map(|(name, value)| format!("{name}={value}\n")).collect()
+    /// }
+    /// # fn is_an_app(_: impl degu_server::App) {}
+    /// # is_an_app(show);
+    /// ```
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'r, str>, Cow<'r, str>)> + use<'r> {
+        query_pairs(self.query().unwrap_or_default())
+    }
+
+    /// Returns the first value of this name in the query, decoded as in [`query_pairs`](Self::query_pairs). Nothing is
+    /// allocated for a value without encoding.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'r, str>> {
+        self.query_pairs().find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// Returns every value of this name in the query, decoded as in [`query_pairs`](Self::query_pairs).
+    pub fn query_values<'n>(&self, name: &'n str) -> impl Iterator<Item = Cow<'r, str>> + use<'r, 'n> {
+        self.query_pairs().filter_map(move |(found, value)| (found == name).then_some(value))
     }
 
     /// Returns the header fields.
@@ -171,9 +194,19 @@ impl OwnedRequest {
         self.head.query()
     }
 
-    /// Returns the first value of this name in the query: see [`Request::query_value`].
-    pub fn query_value(&self, name: &str) -> Option<&str> {
-        query_value(self.query(), name)
+    /// Returns the pairs of the query, decoded: see [`Request::query_pairs`].
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        query_pairs(self.query().unwrap_or_default())
+    }
+
+    /// Returns the first value of this name in the query, decoded: see [`Request::query_value`].
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs().find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// Returns every value of this name in the query, decoded: see [`Request::query_values`].
+    pub fn query_values<'n>(&self, name: &'n str) -> impl Iterator<Item = Cow<'_, str>> + use<'_, 'n> {
+        self.query_pairs().filter_map(move |(found, value)| (found == name).then_some(value))
     }
 
     /// Returns the header fields.
@@ -205,13 +238,6 @@ pub(crate) fn split_path<'p>(path: &'p str, segments: &mut Segments<'p>) {
     segments.push(rest);
 }
 
-fn query_value<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
-    query?
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find_map(|(found, value)| (found == name).then_some(value))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,16 +256,5 @@ mod tests {
         ] {
             assert_eq!(&segments(path)[..], expected, "{path}");
         }
-    }
-
-    #[test]
-    fn values_of_a_query() {
-        let query = Some("since=7&flag&x=&since=8&y=a=b");
-        for (name, value) in
-            [("since", Some("7")), ("flag", Some("")), ("x", Some("")), ("y", Some("a=b")), ("z", None), ("", None)]
-        {
-            assert_eq!(query_value(query, name), value, "{name}");
-        }
-        assert_eq!(query_value(None, "a"), None);
     }
 }

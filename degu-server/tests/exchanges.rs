@@ -286,3 +286,32 @@ fn a_chunk_that_was_given_up_is_read_in_parts() {
     let rest = raw.rest();
     assert!(rest.ends_with("5;a b\"he\" and 1 more"), "{rest}");
 }
+
+#[test]
+fn queries_are_decoded_pair_by_pair() {
+    async fn app(_: &mut Session, request: Request<'_>) -> String {
+        let pairs: Vec<_> = request.query_pairs().collect();
+        let (first, all) = (request.query_value("a b"), request.query_values("a b").collect::<Vec<_>>());
+        let shown = format!("{:?} {pairs:?} {first:?} {all:?}", request.query());
+        let owned = request.into_owned();
+        assert_eq!(owned.query_pairs().collect::<Vec<_>>(), pairs);
+        assert_eq!((owned.query_value("a b"), owned.query_values("a b").collect()), (first, all));
+        shown
+    }
+    let server = Running::new(Address::ABSTRACT, app);
+    for (target, shown) in [
+        ("/", r#"None [] None []"#),
+        ("/?", r#"Some("") [] None []"#),
+        (
+            "/?a%20b=x+y&n&a+b=%C3%A9",
+            r#"Some("a%20b=x+y&n&a+b=%C3%A9") [("a b", "x y"), ("n", ""), ("a b", "é")] Some("x y") ["x y", "é"]"#,
+        ),
+        (
+            "/?a+b=%ff%zz=1&&",
+            "Some(\"a+b=%ff%zz=1&&\") [(\"a b\", \"\u{fffd}%zz=1\")] Some(\"\u{fffd}%zz=1\") [\"\u{fffd}%zz=1\"]",
+        ),
+    ] {
+        let answer = server.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(answer.split_once("\r\n\r\n").unwrap().1, shown, "{target}");
+    }
+}

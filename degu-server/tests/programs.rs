@@ -60,7 +60,7 @@ fn a_counter_for_this_user_only() {
 fn a_feed_of_chunks_that_never_ends() {
     let (log, feed) = watch::channel(vec!["one".to_string()]);
     let app = async move |_: &mut Session, request: Request<'_>| {
-        let Ok(since) = request.query_value("since").unwrap_or("0").parse::<usize>() else {
+        let Ok(since) = request.query_value("since").as_deref().unwrap_or("0").parse::<usize>() else {
             return Response::from((400, "since: a number\n"));
         };
         let documents = Body::unfold((feed.clone(), since), |(mut feed, seq)| async move {
