@@ -65,6 +65,12 @@ impl Handle {
         self.wait();
     }
 
+    /// Begins what [`shutdown`](Self::shutdown) waits for.
+    #[cfg(unix)]
+    pub(crate) fn begin_shutdown(&self) {
+        self.state.begin(Phase::Draining);
+    }
+
     /// Drops every connection and the listening socket, and does not wait for it.
     pub fn abort(&self) {
         self.state.begin(Phase::Aborting);
@@ -72,6 +78,10 @@ impl Handle {
 
     /// Blocks the thread until the server has ended, for whatever reason.
     pub fn wait(mut self) {
+        self.join();
+    }
+
+    pub(crate) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             // It panics only where we are wrong; the message was printed there.
             let _ = thread.join();

@@ -8,6 +8,8 @@ use std::thread;
 use degu_wire::Address;
 
 use crate::dispatch::Dispatcher;
+#[cfg(unix)]
+use crate::future::first;
 use crate::handle::Handle;
 use crate::listen::{Accepting, Listener};
 use crate::state::{BeginOnDrop, Phase};
@@ -85,7 +87,7 @@ impl<A: App> Server<A> {
     /// Serves until the process ends, on threads of its own; the calling thread waits.
     ///
     /// It handles no signals: one that ends the process cuts what is under way, and leaves the file of a Unix socket, which
-    /// the next server replaces. To end cleanly, [spawn](Self::spawn) and shut the [`Handle`] down.
+    /// the next server replaces. [`serve_until_signal`](Self::serve_until_signal) ends cleanly.
     ///
     /// # Errors
     ///
@@ -93,6 +95,43 @@ impl<A: App> Server<A> {
     pub fn serve_forever(self) -> io::Result<()> {
         self.spawn()?.wait();
         Ok(())
+    }
+
+    /// Serves until the process gets SIGTERM or SIGINT, then shuts down gracefully as [`Handle::shutdown`] does. A second
+    /// signal aborts what is left. The calling thread waits, and returns when the address is free.
+    ///
+    /// ```no_run
+    /// use degu_server::{Address, Request, Server, Session};
+    ///
+    /// let server = Server::bind(Address::unix("/run/app.sock"), async |_: &mut Session, _: Request<'_>| "hello")?;
+    /// server.serve_until_signal()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// The two signals stay caught for the rest of the process: after the return they end it no more.
+    ///
+    /// # Errors
+    ///
+    /// A thread could not be started, or a signal could not be caught.
+    #[cfg(unix)]
+    pub fn serve_until_signal(self) -> io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            // Caught before there is a connection that a signal could cut.
+            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let mut handle = self.spawn()?;
+            for end in [Handle::begin_shutdown, Handle::abort] {
+                let signalled = first(terminate.recv(), interrupt.recv());
+                if first(handle.ended(), signalled).await.is_ok() {
+                    break;
+                }
+                end(&handle);
+            }
+            handle.ended().await;
+            handle.join();
+            Ok(())
+        })
     }
 
     /// Serves until the future is dropped, which begins a graceful shutdown. It works on threads of its own, so any

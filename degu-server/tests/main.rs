@@ -25,4 +25,5 @@ mod programs;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod room;
+mod signals;
 mod tunnel;
