@@ -29,6 +29,10 @@ impl Peer<'_> {
         if self.far.received() == 0 {
             let Some(end) = self.far.ended() else { return Ok(false) };
             tell(|| format!("{}: {end:?} after {} answers", self.number, self.answered));
+            if self.goes_on(end) {
+                self.reads = false;
+                return Ok(true);
+            }
             self.judge_end(end, weather)?;
             (self.writes, self.reads, self.over) = (false, false, true);
             if self.caller.leaves != Leave::Stay {
@@ -38,6 +42,10 @@ impl Peer<'_> {
         }
         let octets = self.far.receive(dice.portion(self.far.received()).min(until));
         self.read += octets.len();
+        if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.is_open) {
+            self.receive_tunnel(&octets)?;
+            return Ok(true);
+        }
         let Some(open) = self.open.front_mut() else {
             return Err(format!("{} unsolicited bytes: {:?}", octets.len(), String::from_utf8_lossy(&octets)));
         };
@@ -78,6 +86,12 @@ impl Peer<'_> {
             (self.writes, self.abandons) = (false, true);
         }
         open.head = Some(Head { status: head.status(), is_refusal });
+        if let Some(tunnel) = self.tunnel.as_mut().filter(|_| open.machine.has_switched()) {
+            tunnel.is_open = true;
+            let first = open.machine.take_buffered();
+            self.receive_tunnel(&first)?;
+            return Ok(false);
+        }
         if head.headers().get("connection") == Some("close") {
             self.said_close = true;
             self.judge_close(number, is_refusal, weather)?;

@@ -7,6 +7,7 @@ use degu_simulation::{Alive, Dice, Gates, Kind, Seen, Slow, SlowEnd, patiently};
 use degu_wire::{BoxError, LocalBody};
 
 use super::plan::{Answer, Exchange, Plan, Reading};
+use super::tunnel;
 use crate::{App, Error, Incoming, Request, Response, Session};
 
 /// What a run has beside its connections.
@@ -82,12 +83,17 @@ impl App for Simulated {
         if exchange.pauses.0 {
             shared.gates.pause().await;
         }
+        let offer = request.upgrade("tcp");
         let body = match read(shared, (caller, number), request.body).await {
             Ok(body) => body,
             Err(error) => return Response::from_error(error),
         };
         if exchange.pauses.1 {
             shared.gates.pause().await;
+        }
+        if let (Answer::Switch(_), Some(offer)) = (&exchange.answer, offer) {
+            drop(body);
+            return tunnel::accept(shared, (caller, number), offer);
         }
         let mut dice = Dice::new(exchange.seed ^ 1);
         let response = match answer(shared, exchange, body, &mut dice).await {
@@ -113,6 +119,7 @@ async fn answer(
             body.read_ahead(*ahead).await?;
             return Ok((200, LocalBody::from(body)).into());
         }
+        Answer::Switch(_) => return Err("nothing was offered".into()),
         Answer::Error => return Err("this app fails".into()),
         Answer::Panic => std::panic::resume_unwind(Box::new("this app panics")),
         Answer::Waits(_) => std::future::pending().await,

@@ -6,6 +6,7 @@ use degu_simulation::{End, Fault};
 
 use super::peer::{Peer, Weather};
 use super::plan::{Answer, Exchange};
+use super::tunnel::TunnelEnd;
 
 impl Peer<'_> {
     fn exchange(&self, number: usize) -> Option<&Exchange> {
@@ -44,6 +45,11 @@ impl Peer<'_> {
         // A shutdown does not wait until the peer of a last word has read it, so that a peer which still sends may lose it.
         if weather.aborting || weather.draining && end == End::Reset {
             return Ok(());
+        }
+        // A handler that fails resets the connection, with responses that are on their way.
+        let is_lost = |tunnel: &&TunnelEnd<'_>| tunnel.is_open || tunnel.breaks() && end == End::Reset;
+        if let Some(tunnel) = self.tunnel.as_ref().filter(is_lost) {
+            return self.judge_tunnel(tunnel, end, weather);
         }
         if let Some(open) = self.open.front_mut().filter(|open| open.head.is_some()) {
             let breaks = matches!(self.caller.exchanges[number].answer, Answer::Breaks(..) | Answer::Echo(_));

@@ -10,6 +10,7 @@ mod app;
 mod judge;
 mod peer;
 mod plan;
+mod tunnel;
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -160,7 +161,8 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let options = Server::options().workers(1).error_reply(reply).head_timeout(seconds(2)).idle_timeout(seconds(3));
     // Two looks, whatever the clock says.
     let spin = if shared.plan.looks { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
-    let options = Arc::new(options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin));
+    let options = options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin);
+    let options = Arc::new(options.tunnel_idle_timeout(seconds(2)));
     let state = Arc::new(options.state());
 
     let jobs = Rc::new(RefCell::new(None));

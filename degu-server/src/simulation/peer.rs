@@ -6,14 +6,15 @@ use degu_simulation::{Dice, Far, Fault, Seen, Trouble, tell};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Headers, Limits, Method, Part};
 
-use super::plan::{Caller, Leave};
+use super::plan::{Answer, Caller, Leave};
+use super::tunnel::TunnelEnd;
 
 /// A request that has been begun, and not been answered in full.
 pub(super) struct Open {
     /// Each has a machine of its own, which is what makes pipelining possible.
     pub(super) machine: Connection<Client>,
     pub(super) parts: VecDeque<Part>,
-    sent: usize,
+    pub(super) sent: usize,
     pub(super) head: Option<Head>,
     pub(super) seen: Seen,
 }
@@ -34,6 +35,8 @@ pub(super) struct Peer<'p> {
     /// How many have been answered in full.
     pub(super) answered: usize,
     pub(super) open: VecDeque<Open>,
+    /// The tunnel that was offered.
+    pub(super) tunnel: Option<TunnelEnd<'p>>,
     /// Bytes that are no request of a machine.
     pub(super) raw: VecDeque<u8>,
     pub(super) writes: bool,
@@ -67,6 +70,7 @@ impl<'p> Peer<'p> {
             begun: 0,
             answered: 0,
             open: VecDeque::new(),
+            tunnel: None,
             raw: VecDeque::new(),
             writes: true,
             reads: true,
@@ -133,6 +137,7 @@ impl<'p> Peer<'p> {
         let unsent = |open: &Open| open.machine.is_sending() || !open.machine.is_flushed();
         match self.open.iter().position(unsent) {
             Some(at) => self.send(at, dice),
+            None if self.tunnel.is_some() => Ok(self.write_tunnel(dice)),
             None => self.begin(),
         }
     }
@@ -176,7 +181,12 @@ impl<'p> Peer<'p> {
                 self.begun = self.caller.exchanges.len();
             }
             let content = exchange.request.content();
-            machine.request(exchange.method, &target, "a", &headers, content).map_err(|e| e.to_string())?;
+            self.tunnel = TunnelEnd::of(self.caller, number);
+            match &self.tunnel {
+                Some(_) => machine.upgrade(exchange.method, &target, "a", &headers, "tcp", content),
+                None => machine.request(exchange.method, &target, "a", &headers, content),
+            }
+            .map_err(|error| error.to_string())?;
             tell(|| format!("{}: begins {number}", self.number));
         }
         let parts = exchange.request.parts();
@@ -202,7 +212,9 @@ impl<'p> Peer<'p> {
         let sent = self.far.send(&pending[..dice.portion(most)]);
         open.machine.transmitted(sent);
         open.sent += sent;
-        let at_end = !open.machine.is_sending() && open.machine.is_flushed();
+        // A request that offers a tunnel is followed by the bytes of that.
+        let is_offer = matches!(self.caller.exchanges[number].answer, Answer::Switch(_));
+        let at_end = !is_offer && !open.machine.is_sending() && open.machine.is_flushed();
         match trouble {
             Some(trouble) if (at_end || sent == until) && !self.had_trouble => {
                 self.make(trouble);

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
 use degu_wire::Method;
 
+use super::tunnel::Bytestream;
+
 /// The connections of a run, and how it ends.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -98,6 +100,8 @@ pub(super) enum Answer {
     Breaks(Message, usize),
     Error,
     Panic,
+    /// Accepts the offer of another protocol.
+    Switch(Bytestream),
     /// Waits until it is dropped: behind these chunks, or before the response where they are no chunks.
     Waits(Message),
 }
@@ -143,6 +147,16 @@ impl Caller {
         let most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
         let count = 1 + dice.below(6);
         let mut exchanges: Vec<_> = (0..count).map(|_| Exchange::random(dice, most)).collect();
+        if dice.one_in(4)
+            && let Some(last) = exchanges.last_mut()
+        {
+            last.method = *dice.pick(&[Method::Get, Method::Post]);
+            last.request = if last.method == Method::Get { Message::none() } else { Message::random(dice, 100) };
+            last.expects &= last.request.kind != Kind::None;
+            last.reading = *dice.pick(&[Reading::All, Reading::Never]);
+            (last.client_closes, last.server_closes) = (false, false);
+            last.answer = Answer::Switch(Bytestream::random(dice, most, last.expects));
+        }
         let mut trouble = None;
         if waits || dice.one_in(3) {
             let fault = match dice.below(if waits { 6 } else { 8 }) {
