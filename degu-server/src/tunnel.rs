@@ -71,7 +71,8 @@ impl fmt::Debug for Switch {
 /// # Cancel safety
 ///
 /// A read or a write that is dropped before it is done has moved nothing. Under TLS a flush sends what earlier writes
-/// have encrypted.
+/// have encrypted, and so does a read that waits. A task that writes and then waits for something else flushes first, as with
+/// any [`AsyncWrite`]: otherwise the end of what it wrote may stay where the socket had no room for it.
 pub struct Tunnel<'t> {
     stream: &'t mut dyn ByteStream,
     first: Bytes,

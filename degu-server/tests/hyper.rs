@@ -1,6 +1,7 @@
 //! Tower services on Degu's sockets.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -561,5 +562,66 @@ fn a_writer_of_an_upgrade_that_finds_no_room_hears_of_the_end_of_the_grace() {
         // Drops the runtime, too, and with it what still waits.
         server.shut_down();
         assert_eq!(told.try_recv(), Ok(()), "the writer is woken");
+    }
+}
+
+/// Answers 101 once it is told to, then echoes, or sends `bye`, ends its side and tells of what it has received.
+fn scripted_upgrade(
+    go: Arc<tokio::sync::Notify>,
+    ends_first: bool,
+    tell: mpsc::Sender<Vec<u8>>,
+) -> impl Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Clone + Send + Sync + 'static {
+    move |mut request| {
+        let (go, tell, upgrade) = (go.clone(), tell.clone(), hyper::upgrade::on(&mut request));
+        Box::pin(async move {
+            go.notified().await;
+            tokio::spawn(async move {
+                let io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
+                let (mut from, mut to) = tokio::io::split(io);
+                let mut all = Vec::new();
+                if ends_first {
+                    to.write_all(b"bye").await.unwrap();
+                    to.shutdown().await.unwrap();
+                }
+                from.read_to_end(&mut all).await.unwrap();
+                if !ends_first {
+                    to.write_all(&all).await.unwrap();
+                    to.shutdown().await.unwrap();
+                }
+                tell.send(all).unwrap();
+            });
+            let switching = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "tcp");
+            switching.body(Body::empty()).unwrap()
+        })
+    }
+}
+
+#[test]
+fn an_upgrade_loses_no_byte_that_comes_before_it_and_either_side_may_end_first() {
+    let long = "x".repeat(100_000);
+    for address in [TCP, Address::ABSTRACT] {
+        for ends_first in [false, true] {
+            let (tell, told) = mpsc::channel();
+            let go = Arc::new(tokio::sync::Notify::new());
+            let upgrade = scripted_upgrade(go.clone(), ends_first, tell);
+            let server = Serving::new(Server::options(), address.clone(), Router::new().route("/", get(upgrade)));
+            let mut raw = server.connect();
+            // In one packet with the request, and while the service has not answered.
+            raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n\r\nfirst ");
+            raw.send("second ");
+            go.notify_one();
+            assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));
+            let sent = format!("\r\nfirst second {long}");
+            if ends_first {
+                assert_eq!(raw.rest(), "bye");
+                raw.send(&long);
+                raw.shut_down_writing();
+            } else {
+                raw.send(&long);
+                raw.shut_down_writing();
+                assert!(raw.rest() == sent);
+            }
+            assert!(told.recv_timeout(Duration::from_secs(20)).unwrap() == sent.as_bytes());
+        }
     }
 }

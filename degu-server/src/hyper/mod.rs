@@ -53,6 +53,19 @@
 //! if input has come that is not read yet. One that ends its side of a TCP connection, which is what closing looks like
 //! there, has [`half_close_timeout`](Options::half_close_timeout) for the answer.
 //!
+//! # Switching to another protocol
+//!
+//! `hyper::upgrade::on(&mut request)` before the service answers 101, or what is built on it, such as axum's
+//! `WebSocketUpgrade`. What the client sends before the answer is the first that the upgraded stream gives, and shutting the
+//! stream down half-closes the connection, under TLS with close_notify. As with any `AsyncWrite`, what is written has gone out
+//! once it has been flushed.
+//!
+//! The stream may move to another task. Its connection counts against [`max_connections`](Options::max_connections) until the
+//! stream is dropped, no deadline applies to it, and a shutdown waits for it up to
+//! [`shutdown_grace`](Options::shutdown_grace): then reading and writing are errors, in whatever task they are. `tunnel_idle_timeout`
+//! is for Degu's own [`Tunnel`](crate::Tunnel). hyper checks neither that the client offered the protocol nor that the fields of
+//! the 101 name it: the service does.
+//!
 //! # What is hyper's
 //!
 //! - **The grammar.** hyper is more lenient than Degu in what it reads, and checks no Host; it answers 400 or 431 to what it
