@@ -67,8 +67,6 @@
 #[cfg(feature = "async")]
 mod asynchronous;
 pub mod blocking;
-#[cfg(feature = "async")]
-pub mod body;
 mod client;
 mod connection;
 mod error;
@@ -107,6 +105,8 @@ pub use degu_wire::{
     ContentRange, Credentials, Fault, FieldError, Headers, IntoBody, Limits, LocalBody, LocalError, Method, Part,
     RangeError, RemoteError, Source, Spin, Target, Trailers, Zone, status,
 };
+#[cfg(feature = "async")]
+pub use degu_wire::{BodyDropped, BodySender};
 pub use error::{Error, ErrorKind, Phase, Timeout};
 pub use incoming::{IncomingOf, ResponseOf};
 pub use options::OptionsOf;

@@ -43,11 +43,11 @@ async fn ignore(_: &mut Session, _: Request<'_>) -> Response {
 const NEWS: &str = "no news\n";
 
 async fn silent(_: &mut Session, _: Request<'_>) -> Response {
-    let feed = Body::unfold(false, async |has_begun| {
+    let feed = Body::try_unfold(false, async |has_begun| {
         if has_begun {
             std::future::pending::<()>().await;
         }
-        Some((Chunk::new(NEWS), true))
+        Ok(Some((Chunk::new(NEWS), true)))
     });
     (200, feed).into()
 }

@@ -157,14 +157,13 @@ fn fetch_blocking(options: Options, output: &mut Output) -> Result<(), BoxError>
 
 async fn fetch(options: Options, output: &mut Output) -> Result<(), BoxError> {
     let mut connection = options.client()?.connect().await?;
-    let body =
-        match (options.data.clone(), options.chunks_out.is_empty()) {
-            (Some(data), _) => Body::from(data),
-            (None, true) => Body::from(()),
-            (None, false) => Body::unfold(options.chunks_out.clone().into_iter(), |mut chunks| async move {
-                Some((chunks.next()?, chunks))
-            }),
-        };
+    let body = match (options.data.clone(), options.chunks_out.is_empty()) {
+        (Some(data), _) => Body::from(data),
+        (None, true) => Body::from(()),
+        (None, false) => Body::try_unfold(options.chunks_out.clone().into_iter(), |mut chunks| async move {
+            Ok(chunks.next().map(|chunk| (chunk, chunks)))
+        }),
+    };
     let target = options.target.as_deref().ok_or(USAGE)?;
     let mut response = connection.request(options.method(), target, &options.headers, body).await?;
     output.head(response.status, &response.reason, &response.headers)?;

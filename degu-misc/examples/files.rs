@@ -23,7 +23,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use degu_server::{Address, Body, BoxError, Headers, Method, Request, Response, Server, Session, body};
+use degu_server::{Address, Body, BoxError, Headers, Method, Request, Response, Server, Session};
 use degu_wire::ByteRange;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -241,7 +241,7 @@ fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str
 /// So much of a file. One that is cut short meanwhile cuts the response, which does not look whole then.
 fn part(mut file: File, start: u64, length: u64) -> io::Result<Body> {
     file.seek(SeekFrom::Start(start))?;
-    Ok(body::from_reader(length, tokio::fs::File::from_std(file)))
+    Ok(Body::from_reader(length, tokio::fs::File::from_std(file)))
 }
 
 /// The status of a condition that says not to send the file: 304 or 412 (in the order of RFC 9110 §13.2.2).

@@ -95,7 +95,6 @@ mod admission;
 mod alarm;
 mod app;
 pub mod applib;
-pub mod body;
 mod body_channel;
 mod connection;
 mod credentials;
@@ -152,7 +151,7 @@ pub use bytes::Bytes;
 pub use degu_wire::Json;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
-    Address, AddressError, AddressFault, AddressKind, BoxError, ByteRange, Chunk, ChunkExtensions, ContentRange, Fault,
-    Framing, Headers, IntoBody, Limits, LocalBody as Body, LocalError, Method, Part, RangeError, RemoteError, Source,
-    Spin, Trailers, Zone, decode_segment, reason_phrase, status,
+    Address, AddressError, AddressFault, AddressKind, BodyDropped, BodySender, BoxError, ByteRange, Chunk,
+    ChunkExtensions, ContentRange, Fault, Framing, Headers, IntoBody, Limits, LocalBody as Body, LocalError, Method,
+    Part, RangeError, RemoteError, Source, Spin, Trailers, Zone, decode_segment, reason_phrase, status,
 };

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::common::Running;
-use degu_server::{Address, Body, BoxError, Chunk, Part, Request, Response, Session, Trailers, body};
+use degu_server::{Address, Body, BodyDropped, BoxError, Chunk, Part, Request, Response, Session, Trailers};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt, ReadBuf};
 
 /// Items at hand, after each of which it has nothing for a moment; with a count that is not `Send`.
@@ -51,7 +51,7 @@ impl AsyncRead for Slow<u8> {
 
 fn pieces(end: Option<&str>) -> Body {
     let pieces = [Ok("seven ".into()), Ok("eleven".into())].into_iter().chain(end.map(|end| Err(end.to_owned())));
-    body::from_stream(12, slow(pieces.collect::<Vec<_>>()))
+    Body::from_stream(12, slow(pieces.collect::<Vec<_>>()))
 }
 
 async fn file(octets: usize, position: u64) -> io::Result<tokio::fs::File> {
@@ -65,19 +65,40 @@ async fn file(octets: usize, position: u64) -> io::Result<tokio::fs::File> {
 async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError> {
     let path: &[&str] = request.segments();
     let body = match path {
-        ["reader"] => body::from_reader(5, slow("hello")),
-        ["reader", "short"] => body::from_reader(6, slow("hello")),
-        ["reader", "long"] => body::from_reader(4, slow("hello")),
-        ["reader", "empty"] => body::from_reader(0, slow("hello")),
-        ["reader", "large"] => body::from_reader(300_000, tokio::io::repeat(b'x')),
-        ["reader", "fails"] => body::from_reader(9, slow("hello").chain(Fails)),
+        ["reader"] => Body::from_reader(5, slow("hello")),
+        ["reader", "short"] => Body::from_reader(6, slow("hello")),
+        ["reader", "long"] => Body::from_reader(4, slow("hello")),
+        ["reader", "empty"] => Body::from_reader(0, slow("hello")),
+        ["reader", "large"] => Body::from_reader(300_000, tokio::io::repeat(b'x')),
+        ["reader", "fails"] => Body::from_reader(9, slow("hello").chain(Fails)),
+        ["reader", "unknown"] => Body::chunks_from_reader(slow("hi")),
+        ["reader", "unknown", "large"] => Body::chunks_from_reader(tokio::io::repeat(b'x').take(300_000)),
+        ["reader", "unknown", "fails"] => Body::chunks_from_reader(slow("hi").chain(Fails)),
+        ["channel", how @ ..] => {
+            let (mut sender, body) = Body::channel();
+            let sends = async move {
+                for n in 0..9 {
+                    sender.send(Chunk::new("tick").with_extension("n", n)).await?;
+                }
+                Ok::<_, BodyDropped>(sender)
+            };
+            match how {
+                ["dropped"] => drop(tokio::task::spawn_local(sends)),
+                _ => drop(std::thread::spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    let sender = runtime.block_on(sends).unwrap();
+                    sender.finish_with(Trailers::try_from([("x-count", 9)]).unwrap());
+                })),
+            }
+            body
+        }
         ["stream"] => pieces(None),
-        ["stream", "short"] => body::from_stream(7, slow([Ok::<_, BoxError>("seven ".into())])),
+        ["stream", "short"] => Body::from_stream(7, slow([Ok::<_, BoxError>("seven ".into())])),
         ["stream", "long"] => {
-            body::from_stream(9, slow(["seven ", "eleven"].map(|text| Ok::<_, BoxError>(text.into()))))
+            Body::from_stream(9, slow(["seven ", "eleven"].map(|text| Ok::<_, BoxError>(text.into()))))
         }
         ["stream", "fails"] => pieces(Some("the disk is on fire")),
-        ["stream", "early"] => body::from_stream(9, slow([Ok("seven ".into()), Err("the disk is on fire")])),
+        ["stream", "early"] => Body::from_stream(9, slow([Ok("seven ".into()), Err("the disk is on fire")])),
         ["chunks"] => {
             let mut trailers = Trailers::new();
             trailers.append("x-sum", 2)?;
@@ -89,12 +110,12 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
                 Chunk::new("two").into(),
                 trailers.into(),
             ];
-            body::from_chunks(slow(parts.into_iter().map(Ok::<_, BoxError>).collect::<Vec<_>>()))
+            Body::from_chunks(slow(parts.into_iter().map(Ok::<_, BoxError>).collect::<Vec<_>>()))
         }
-        ["chunks", "fails"] => body::from_chunks(slow([Ok(Chunk::new("one")), Err("the disk is on fire")])),
-        ["file"] => body::from_file(file(200_000, 0).await?).await?,
-        ["file", "rest"] => body::from_file(file(10, 7).await?).await?,
-        ["file", "behind"] => body::from_file(file(10, 20).await?).await?,
+        ["chunks", "fails"] => Body::from_chunks(slow([Ok(Chunk::new("one")), Err("the disk is on fire")])),
+        ["file"] => Body::from_file(file(200_000, 0).await?).await?,
+        ["file", "rest"] => Body::from_file(file(10, 7).await?).await?,
+        ["file", "behind"] => Body::from_file(file(10, 20).await?).await?,
         _ => Body::none(),
     };
     Ok((200, body).into())
@@ -111,6 +132,10 @@ impl AsyncRead for Fails {
 
 fn get(path: &str) -> String {
     format!("GET /{path} HTTP/1.1\r\nhost: a\r\n\r\n")
+}
+
+fn ticks(count: usize) -> String {
+    (0..count).map(|n| format!("4;n={n}\r\ntick\r\n")).collect()
 }
 
 #[test]
@@ -134,6 +159,14 @@ fn what_is_as_long_as_it_says_arrives_and_the_connection_goes_on() {
     let whole =
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;seq=1\r\none\r\n3\r\ntwo\r\n0\r\nx-sum: 2\r\n\r\n";
     assert_eq!(server.ask(get("chunks").repeat(2)), whole.repeat(2));
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let whole = format!("{chunked}1\r\nh\r\n1\r\ni\r\n0\r\n\r\n");
+    assert_eq!(server.ask(get("reader/unknown").repeat(2)), whole.repeat(2));
+    let large = server.ask(get("reader/unknown/large"));
+    assert_eq!(large.matches('x').count(), 300_000);
+    assert!(large.ends_with("x\r\n0\r\n\r\n"));
+    let whole = format!("{chunked}{}0\r\nx-count: 9\r\n\r\n", ticks(9));
+    assert_eq!(server.ask(get("channel").repeat(2)), whole.repeat(2));
 }
 
 #[test]
@@ -151,4 +184,8 @@ fn what_is_not_is_cut_and_so_is_the_connection() {
     }
     let cut = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n";
     assert_eq!(server.ask(get("chunks/fails").repeat(2)), cut);
+    let cut = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n";
+    assert_eq!(server.ask(get("reader/unknown/fails").repeat(2)), cut);
+    let cut = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{}", ticks(9));
+    assert_eq!(server.ask(get("channel/dropped").repeat(2)), cut);
 }

@@ -138,7 +138,7 @@ fn a_response_that_nobody_takes() {
     let (dropped, is_dropped) = channel();
     let endless = async move |_: &mut Session, _: Request<'_>| {
         let dropped: Sender<()> = dropped.clone();
-        Body::unfold(dropped, async |dropped| Some((Chunk::new(vec![b'x'; 1 << 16]), dropped)))
+        Body::try_unfold(dropped, async |dropped| Ok(Some((Chunk::new(vec![b'x'; 1 << 16]), dropped))))
     };
     let options = Server::options().workers(1).progress(1024, SECOND);
     let mut raw = {

@@ -21,11 +21,11 @@ async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxE
         ["limit"] => request.body.read_all(64 * 1024).await?.into(),
         ["large"] => (401, vec![b'x'; LARGE]).into(),
         ["source"] => {
-            let zeros = degu_server::body::from_reader(LARGE as u64, tokio::io::repeat(b'x'));
+            let zeros = degu_server::Body::from_reader(LARGE as u64, tokio::io::repeat(b'x'));
             (401, zeros).into()
         }
         ["endless"] => {
-            let zeros = degu_server::body::from_reader(u64::MAX, tokio::io::repeat(b'x'));
+            let zeros = degu_server::Body::from_reader(u64::MAX, tokio::io::repeat(b'x'));
             (401, zeros).into()
         }
         _ => 404.into(),

@@ -188,7 +188,8 @@ fn faults_get_their_status_and_the_connection_ends() {
 #[test]
 fn chunks_are_sent_as_they_are_made() {
     let app = async |_: &mut Session, _: Request<'_>| {
-        let chunks = Body::unfold(0, async |n| (n < 2).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)));
+        let chunks =
+            Body::try_unfold(0, async |n| Ok((n < 2).then(|| (Chunk::new("tick").with_extension("n", n), n + 1))));
         (200, [("content-type", "text/plain")], chunks)
     };
     let server = Running::new(Address::ABSTRACT, app);

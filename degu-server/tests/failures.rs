@@ -50,8 +50,8 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
             (200, Body::chunks_from_source(Box::pin(Parts(vec![Some(bad.into())])))).into()
         }
         ["panic-in-body"] => {
-            let body = Body::unfold(0, async |n| match n {
-                0 => Some((Chunk::new("chunk"), 1)),
+            let body = Body::try_unfold(0, async |n| match n {
+                0 => Ok(Some((Chunk::new("chunk"), 1))),
                 _ => panic!("a body that panics"),
             });
             (200, body).into()

@@ -82,11 +82,11 @@ async fn wait(told: &Told, request: Request<'_>) -> Response {
         std::future::pending::<()>().await;
     }
     let body = request.body;
-    Body::unfold((tell, body, false), async |(tell, body, has_begun)| {
+    Body::try_unfold((tell, body, false), async |(tell, body, has_begun)| {
         if has_begun {
             std::future::pending::<()>().await;
         }
-        Some((Chunk::new("news"), (tell, body, true)))
+        Ok(Some((Chunk::new("news"), (tell, body, true))))
     })
     .into()
 }
@@ -159,9 +159,9 @@ fn a_client_that_half_closes_is_answered_later() {
 #[test]
 fn a_client_that_half_closes_gets_a_feed_to_its_end() {
     let app = async |_: &mut Session, _: Request<'_>| {
-        Body::unfold(9, async |left| {
+        Body::try_unfold(9, async |left| {
             tokio::time::sleep(Duration::from_millis(300)).await;
-            (left > 0).then(|| (Chunk::new("news"), left - 1))
+            Ok((left > 0).then(|| (Chunk::new("news"), left - 1)))
         })
     };
     let server = Running::with(impatient(), Address::IPV6_LOOPBACK, app);

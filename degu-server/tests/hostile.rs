@@ -235,11 +235,11 @@ fn a_body_of_many_small_parts_gives_way_before_anything_is_full() {
 #[test]
 fn a_body_without_framing_that_is_aborted_does_not_look_whole() {
     let app = async |_: &mut Session, _: Request<'_>| {
-        Body::unfold(true, async |first| {
+        Body::try_unfold(true, async |first| {
             if !first {
                 std::future::pending::<()>().await;
             }
-            Some((Chunk::new("some"), false))
+            Ok(Some((Chunk::new("some"), false)))
         })
     };
     let server = Running::with(Server::options().workers(1), TCP, app);

@@ -11,10 +11,10 @@ const TCP: Address = Address::IPV6_LOOPBACK;
 
 async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     Ok(match request.segments() {
-        ["chunks"] => Body::unfold(0, async |n| (n < 2).then(|| (Chunk::new("tick"), n + 1))).into(),
-        ["cut"] => Body::unfold(0, async |n: i32| {
+        ["chunks"] => Body::try_unfold(0, async |n| Ok((n < 2).then(|| (Chunk::new("tick"), n + 1)))).into(),
+        ["cut"] => Body::try_unfold(0, async |n: i32| {
             assert!(n == 0, "the body fails");
-            Some((Chunk::new("half"), 1))
+            Ok(Some((Chunk::new("half"), 1)))
         })
         .into(),
         ["host"] => request.authority().to_owned().into(),

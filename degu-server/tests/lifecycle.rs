@@ -323,12 +323,12 @@ fn a_shutdown_waits_for_its_grace_and_no_longer() {
 fn endless_bodies_end_when_the_server_closes() {
     let app = async |session: &mut Session, _: Request<'_>| {
         let closing = Box::pin(session.closing());
-        Body::unfold((true, closing), async |(first, mut closing)| {
+        Body::try_unfold((true, closing), async |(first, mut closing)| {
             if !first {
                 (&mut closing).await;
-                return None;
+                return Ok(None);
             }
-            Some((Chunk::new("chunk"), (false, closing)))
+            Ok(Some((Chunk::new("chunk"), (false, closing))))
         })
     };
     let server = Running::new(Address::ABSTRACT, app);
@@ -353,9 +353,9 @@ fn a_peer_that_goes_away_cancels_its_handler_and_its_body() {
         let app = async move |_: &mut Session, _: Request<'_>| {
             let tell = Tell(Arc::default(), Some(dropped.clone()));
             if in_body {
-                return Body::unfold(tell, async |tell: Tell| {
+                return Body::try_unfold(tell, async |tell: Tell| {
                     tell.0.notified().await;
-                    Some((Chunk::new("never"), tell))
+                    Ok(Some((Chunk::new("never"), tell)))
                 });
             }
             tell.0.notified().await;

@@ -63,9 +63,9 @@ fn a_feed_of_chunks_that_never_ends() {
         let Ok(since) = request.query_value("since").as_deref().unwrap_or("0").parse::<usize>() else {
             return Response::from((400, "since: a number\n"));
         };
-        let documents = Body::unfold((feed.clone(), since), |(mut feed, seq)| async move {
-            let document = feed.wait_for(|log| log.len() > seq).await.ok()?[seq].clone();
-            Some((Chunk::new(document).with_extension("seq", seq + 1), (feed, seq + 1)))
+        let documents = Body::try_unfold((feed.clone(), since), |(mut feed, seq)| async move {
+            let document = feed.wait_for(|log| log.len() > seq).await.ok().map(|log| log[seq].clone());
+            Ok(document.map(|document| (Chunk::new(document).with_extension("seq", seq + 1), (feed, seq + 1))))
         });
         (200, documents).into()
     };

@@ -263,14 +263,14 @@ async fn slow(_: &mut Session, request: Request<'_>) -> Response {
         if n == 1 {
             tokio::time::sleep(PAUSE).await;
         }
-        (n < 2).then(|| (Chunk::new("x"), n + 1))
+        Ok((n < 2).then(|| (Chunk::new("x"), n + 1)))
     };
     match request.target() {
         "/head" => {
             tokio::time::sleep(PAUSE).await;
             "late".into()
         }
-        "/feed" => (200, Body::unfold(0, pausing)).into(),
+        "/feed" => (200, Body::try_unfold(0, pausing)).into(),
         _ => {
             let (mut left, mut pause) = (2, Box::pin(tokio::time::sleep(PAUSE)));
             let data = move |cx: &mut Context<'_>| {

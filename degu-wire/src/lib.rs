@@ -21,7 +21,8 @@
 //! On a microcontroller, `embedded` (feature `embedded-io-async`) drives the core over any transport of rust-embedded: a server
 //! and a client, in buffers of yours, without an allocator.
 //!
-//! `std` (the default) adds conversions to and from the types that only std has, `json` a body out of any value of serde.
+//! `std` (the default) adds conversions to and from the types that only std has, `json` a body out of any value of serde, `tokio`
+//! bodies out of files, readers and streams that are awaited, and a channel.
 //! With no feature at all the crate has no dependency and needs no allocator.
 //!
 //! # Core: a request out of a slice, an answer into a slice
@@ -182,6 +183,8 @@ mod target;
 pub use address::SocketName;
 #[cfg(feature = "std")]
 pub use body::BlockingBody;
+#[cfg(feature = "tokio")]
+pub use body::{BodyDropped, BodySender};
 pub use credentials::Credentials;
 pub use error::{Fault, LocalError, RemoteError};
 pub use framing::Framing;

@@ -243,9 +243,9 @@ impl Source for NoParts {
 }
 
 #[test]
-fn an_unfolded_body_gives_chunks_until_its_function_does_not() {
-    let next = |n: u32| ready((n < 3).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)));
-    for body in [LocalBody::unfold(0, next), Body::unfold(0, next).into()] {
+fn an_unfolded_body_gives_parts_until_its_function_does_not() {
+    let next = |n: u32| ready(Ok((n < 3).then(|| (Chunk::new("tick").with_extension("n", n), n + 1))));
+    for body in [LocalBody::try_unfold(0, next), Body::try_unfold(0, next).into()] {
         let (Content::Chunked, Some(mut source)) = body.split() else { panic!("chunks") };
         let mut context = Context::from_waker(Waker::noop());
         for n in 0..3 {
@@ -263,12 +263,26 @@ fn an_unfolded_body_gives_chunks_until_its_function_does_not() {
 }
 
 #[test]
+fn an_unfolded_body_fails_with_its_function() {
+    let body = LocalBody::try_unfold(0, async |n| match n {
+        0 => Ok(Some((Chunk::new("x"), 1))),
+        _ => Err("out of ticks".into()),
+    });
+    let (Content::Chunked, Some(mut source)) = body.split() else { panic!("chunks") };
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(source.as_mut().poll_part(&mut context), Poll::Ready(Some(Ok(_)))));
+    let Poll::Ready(Some(Err(error))) = source.as_mut().poll_part(&mut context) else { panic!("no error") };
+    assert_eq!(error.to_string(), "out of ticks");
+    assert!(matches!(source.as_mut().poll_part(&mut context), Poll::Ready(None)));
+}
+
+#[test]
 fn an_unfolded_body_waits_for_its_function() {
-    let body = LocalBody::unfold(false, |done| async move {
+    let body = LocalBody::try_unfold(false, |done| async move {
         let mut waited = done;
         core::future::poll_fn(|_| if core::mem::replace(&mut waited, true) { Poll::Ready(()) } else { Poll::Pending })
             .await;
-        (!done).then(|| (Chunk::new("x"), true))
+        Ok((!done).then(|| (Chunk::new("x"), true)))
     });
     let (Content::Chunked, Some(source)) = body.split() else { panic!("chunks") };
     let mut source = pin!(source);

@@ -278,7 +278,7 @@ async fn an_answer_is_heard_amid_a_body_without_end() {
     let answer = b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno";
     let base = Client::new(Address::IPV6_LOOPBACK.with_port(80));
     let mut connection = Connection::new(Greedy(answer, false), &base);
-    let body = Body::unfold((), async |()| Some((Chunk::new(&[b'x'; 64 * 1024][..]), ())));
+    let body = Body::try_unfold((), async |()| Ok(Some((Chunk::new(&[b'x'; 64 * 1024][..]), ()))));
     let response = connection.post("/", body).await.unwrap();
     assert_eq!(response.status, 413);
     assert_eq!(response.body.read_all(2).await.unwrap(), "no");

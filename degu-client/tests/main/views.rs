@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::common::{Kind, Server};
-use degu_client::{Address, BoxError, Bytes, Chunk, Client, Connection, Part, Trailers, blocking, body};
+use degu_client::{Address, Body, BoxError, Bytes, Chunk, Client, Connection, Part, Trailers, blocking};
 use futures_core::Stream;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
@@ -121,6 +121,9 @@ fn checks(cases: usize) -> Server {
         assert!(wire.head().contains("transfer-encoding: chunked\r\n"));
         wire.expect("1\r\na\r\n0\r\nx: y\r\n\r\n");
         wire.send("HTTP/1.1 204 No Content\r\n\r\n");
+        assert!(wire.head().contains("transfer-encoding: chunked\r\n"));
+        wire.expect("5\r\nhello\r\n0\r\n\r\n");
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
         let mut rest = Vec::new();
         let _ = wire.read_to_end(&mut rest);
         assert!(!rest.ends_with(b"0\r\n\r\n"), "no end of the body");
@@ -145,16 +148,17 @@ async fn bodies_of_async_requests() {
     let mut connection = Client::new(&server.address).connect().await.unwrap();
     let pieces = (0..LENGTH / 1000).map(|_| Ok::<_, BoxError>(Bytes::from_static(&[b'x'; 1000])));
     for body in [
-        body::from_reader(LENGTH, tokio::io::repeat(b'x')),
-        body::from_file(tokio::fs::File::from_std(file())).await.unwrap(),
-        body::from_stream(LENGTH, Iter(pieces)),
+        Body::from_reader(LENGTH, tokio::io::repeat(b'x')),
+        Body::from_file(tokio::fs::File::from_std(file())).await.unwrap(),
+        Body::from_stream(LENGTH, Iter(pieces)),
     ] {
         assert_eq!(connection.put("/", body).await.unwrap().status, 204);
     }
     let whole = last().into_iter().map(Ok::<_, BoxError>);
-    assert_eq!(connection.put("/", body::from_chunks(Iter(whole))).await.unwrap().status, 204);
+    assert_eq!(connection.put("/", Body::from_chunks(Iter(whole))).await.unwrap().status, 204);
+    assert_eq!(connection.put("/", Body::chunks_from_reader(&b"hello"[..])).await.unwrap().status, 200);
     let fails = [Ok(Chunk::new("a")), Err("out of chunks")];
-    let error = connection.put("/", body::from_chunks(Iter(fails.into_iter()))).await.unwrap_err();
+    let error = connection.put("/", Body::from_chunks(Iter(fails.into_iter()))).await.unwrap_err();
     assert!(error.to_string().contains("out of chunks") && connection.is_closed(), "{error}");
 }
 
@@ -167,6 +171,7 @@ fn bodies_of_blocking_requests() {
         assert_eq!(connection.put("/", body).unwrap().status, 204);
     }
     assert_eq!(connection.put("/", blocking::Body::from_chunks(last())).unwrap().status, 204);
+    assert_eq!(connection.put("/", blocking::Body::chunks_from_reader(&b"hello"[..])).unwrap().status, 200);
     let fails = [Ok(Chunk::new("a")), Err("out of chunks")];
     let error = connection.put("/", blocking::Body::from_chunks(fails)).unwrap_err();
     assert!(error.to_string().contains("out of chunks") && connection.is_closed(), "{error}");

@@ -82,9 +82,9 @@ async fn app(session: &mut Session, mut request: Request<'_>) -> Result<Response
         ["never"] => std::future::pending().await,
         ["body"] => request.body.read_all(1000).await?.into(),
         ["broken"] => {
-            let body = Body::unfold(true, async |first| {
+            let body = Body::try_unfold(true, async |first| {
                 assert!(first, "it breaks, as asked");
-                Some((Chunk::new("some of it"), false))
+                Ok(Some((Chunk::new("some of it"), false)))
             });
             (200, body).into()
         }

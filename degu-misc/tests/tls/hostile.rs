@@ -285,7 +285,7 @@ fn keys_may_change_at_any_time() {
 fn a_response_that_nobody_takes() {
     async fn endless(_: &mut Session, _: Request<'_>) -> impl IntoResponse + use<> {
         let chunk = vec![b'x'; 64 * 1024];
-        Body::unfold(chunk, async |chunk| Some((Chunk::new(chunk.clone()), chunk)))
+        Body::try_unfold(chunk, async |chunk| Ok(Some((Chunk::new(chunk.clone()), chunk))))
     }
     let pki = TempPki::new();
     let server = serve(one_thread().progress(1024, SECOND), &pki.server_tls(), endless);

@@ -1,5 +1,7 @@
 //! Bodies: what is sent, and the parts in which any body comes and goes.
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 #[cfg(feature = "std")]
 mod blocking;
 mod chunk;
@@ -14,6 +16,8 @@ use core::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::{BodyDropped, BodySender};
 #[cfg(feature = "std")]
 pub use blocking::BlockingBody;
 pub use chunk::{Chunk, ChunkExtensions};
@@ -133,7 +137,7 @@ where
 ///
 /// let none = Body::from(());
 /// let text = Body::from("hello, world");
-/// let counter = Body::unfold(0, |n| async move { (n < 3).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)) });
+/// let counter = Body::try_unfold(0, async |n| Ok((n < 3).then(|| (Chunk::new("tick").with_extension("n", n), n + 1))));
 /// # let _: [Body; 3] = [none, text, counter];
 /// ```
 pub struct BodyOf<S: ?Sized> {
@@ -242,45 +246,47 @@ impl<S: ?Sized> BodyOf<S> {
     }
 }
 
-impl Body {
-    /// Returns a chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
-    /// `None` at the end. It has no trailers: those are a [`Part::Last`] of a [`Source`].
-    ///
-    /// # Cancel safety
-    ///
-    /// When the peer is gone the body is dropped, and with it the future that was under way.
-    pub fn unfold<T, F, Fut>(seed: T, next: F) -> Self
-    where
-        T: Send + 'static,
-        F: FnMut(T) -> Fut + Send + 'static,
-        Fut: Future<Output = Option<(Chunk, T)>> + Send + 'static,
-    {
-        Self::chunks_from_source(Box::pin(unfold(seed, next)))
-    }
+/// Writes the constructor out of a function for a kind of source, and with which bounds.
+macro_rules! try_unfold {
+    ($source:ty $(, $send:ident)?) => {
+        impl BodyOf<$source> {
+            /// Returns a chunked body made by an async function: called with a state, it gives the next part and the next
+            /// state, or `None` at the end. An error cuts the message, and the peer sees that it was cut.
+            ///
+            /// ```
+            /// use degu_wire::{Body, Chunk};
+            ///
+            /// let ticks = Body::try_unfold(0, async |n| {
+            ///     Ok((n < 3).then(|| (Chunk::new("tick").with_extension("n", n), n + 1)))
+            /// });
+            /// # assert_eq!(ticks.length(), None);
+            /// ```
+            ///
+            /// # Cancel safety
+            ///
+            /// When the peer is gone the body is dropped, and with it the future that was under way.
+            pub fn try_unfold<T, P, F, Fut>(seed: T, next: F) -> Self
+            where
+                T: $($send +)? 'static,
+                P: Into<Part> + 'static,
+                F: FnMut(T) -> Fut $(+ $send)? + 'static,
+                Fut: Future<Output = Result<Option<(P, T)>, BoxError>> $(+ $send)? + 'static,
+            {
+                Self::chunks_from_source(Box::pin(try_unfold(seed, next)))
+            }
+        }
+    };
 }
 
-impl LocalBody {
-    /// Returns a chunked body made by an async function: called with a state, it gives the next chunk and the next state, or
-    /// `None` at the end.
-    ///
-    /// # Cancel safety
-    ///
-    /// When the peer is gone the body is dropped, and with it the future that was under way.
-    pub fn unfold<T, F, Fut>(seed: T, next: F) -> Self
-    where
-        T: 'static,
-        F: FnMut(T) -> Fut + 'static,
-        Fut: Future<Output = Option<(Chunk, T)>> + 'static,
-    {
-        Self::chunks_from_source(Box::pin(unfold(seed, next)))
-    }
-}
+try_unfold!(dyn Source);
+try_unfold!(dyn Source + Send, Send);
 
-/// Calls `next` with the state of the last call, and gives the chunks that come out.
-fn unfold<T, F, Fut>(seed: T, next: F) -> impl Source
+/// Calls `next` with the state of the last call, and gives the parts that come out.
+fn try_unfold<T, P, F, Fut>(seed: T, next: F) -> impl Source
 where
+    P: Into<Part>,
     F: FnMut(T) -> Fut,
-    Fut: Future<Output = Option<(Chunk, T)>>,
+    Fut: Future<Output = Result<Option<(P, T)>, BoxError>>,
 {
     // The state is taken while the future has it, and for good at the end. Boxes can be moved, whatever is in them.
     let mut held = Box::new((Some(seed), next));
@@ -293,9 +299,10 @@ where
         let Some(future) = under_way.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         let step = ready!(future.poll(cx));
         under_way.set(None);
-        Poll::Ready(step.map(|(chunk, next)| {
+        Poll::Ready(step.transpose().map(|step| {
+            let (part, next) = step?;
             *state = Some(next);
-            Ok(chunk.into())
+            Ok(part.into())
         }))
     }
 }

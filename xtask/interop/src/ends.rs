@@ -107,9 +107,9 @@ impl End {
                 let body = match body {
                     Content::Nothing => Body::none(),
                     Content::Bytes(bytes) => bytes.into(),
-                    Content::Chunks(chunks) => {
-                        Body::unfold(chunks.into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) })
-                    }
+                    Content::Chunks(chunks) => Body::try_unfold(chunks.into_iter(), |mut chunks| async move {
+                        Ok(chunks.next().map(|chunk| (chunk, chunks)))
+                    }),
                 };
                 runtime.block_on(async { exchange!(client, connection, [method, target, headers, body], [.await]) })
             }

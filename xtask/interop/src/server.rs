@@ -45,9 +45,8 @@ async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Re
 
 fn chunks() -> Body {
     let words = ["one", "two", "three"].into_iter().zip(1..);
-    Body::unfold(words, |mut words| async move {
-        let (word, n) = words.next()?;
-        Some((Chunk::new(word).with_extension("n", n), words))
+    Body::try_unfold(words, |mut words| async move {
+        Ok(words.next().map(|(word, n)| (Chunk::new(word).with_extension("n", n), words)))
     })
 }
 

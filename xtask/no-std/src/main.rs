@@ -4,8 +4,8 @@
 #![no_std]
 #![no_main]
 
-use degu_wire::{Framing, Limits};
 use degu_wire::head::{self, FieldSpan};
+use degu_wire::{Framing, Limits};
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

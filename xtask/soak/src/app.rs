@@ -74,9 +74,7 @@ async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) ->
             seen.bytes.fetch_add(bytes, Relaxed);
             (200, sum.to_string()).into()
         }
-        (Method::Get | Method::Head, ["make", seed, length]) => {
-            (200, random(seed.parse()?, length.parse()?)).into()
-        }
+        (Method::Get | Method::Head, ["make", seed, length]) => (200, random(seed.parse()?, length.parse()?)).into(),
         (Method::Get, ["chunks", seed]) => (200, chunks(seed.parse()?)).into(),
         (Method::Post, ["early"]) => 413.into(),
         (Method::Get, ["fail"]) => return Err("as asked".into()),
@@ -96,17 +94,17 @@ fn chunks(seed: u64) -> Body {
 }
 
 fn endless(seen: &Seen) -> Body {
-    Body::unfold(Alive::new(seen), |alive| async move {
+    Body::try_unfold(Alive::new(seen), |alive| async move {
         tokio::time::sleep(Duration::from_millis(1)).await;
-        Some((Chunk::new(vec![b'.'; 4096]), alive))
+        Ok(Some((Chunk::new(vec![b'.'; 4096]), alive)))
     })
 }
 
 fn silent(seen: &Seen) -> Body {
-    Body::unfold((Alive::new(seen), false), |(alive, has_begun)| async move {
+    Body::try_unfold((Alive::new(seen), false), |(alive, has_begun)| async move {
         if has_begun {
             std::future::pending::<()>().await;
         }
-        Some((Chunk::new("."), (alive, true)))
+        Ok(Some((Chunk::new("."), (alive, true))))
     })
 }

@@ -39,6 +39,7 @@ const WIRE: &[&str] = &["degu-wire", "bytes", "form_urlencoded", "percent-encodi
 const WIRE_ALL: &[&str] = &[
     "embedded-io", "embedded-io-async",
     "itoa", "memchr", "serde", "serde_core", "serde_json", "zmij",
+    "futures-core", "pin-project-lite", "tokio",
     "proc-macro2", "quote", "serde_derive", "syn", "unicode-ident",
 ];
 

@@ -30,7 +30,9 @@ pub(crate) fn exchanges(address: Address) -> Result {
     let large: Vec<u8> = (0..LARGE).map(|n| (n % 251) as u8).collect();
     let chunks: Vec<_> = (0..3).map(|n| Chunk::new("some text").with_extension("n", n)).collect();
     let client = Client::new(address);
-    let body = Body::unfold(chunks.clone().into_iter(), |mut chunks| async move { Some((chunks.next()?, chunks)) });
+    let body = Body::try_unfold(chunks.clone().into_iter(), |mut chunks| async move {
+        Ok(chunks.next().map(|chunk| (chunk, chunks)))
+    });
     runtime()?.block_on(async {
         let mut connection = client.connect().await?;
         exchanges!(connection, large, chunks, body, [.await])

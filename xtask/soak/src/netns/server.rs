@@ -67,16 +67,14 @@ async fn answer(ends: &Ends, mut request: Request<'_>) -> std::result::Result<Re
             200.into()
         }
         (Method::Get, ["download"]) => (200, download(ends)).into(),
-        (Method::Get, ["last"]) => {
-            (200, ends.lock().unwrap_or_else(PoisonError::into_inner).clone()).into()
-        }
+        (Method::Get, ["last"]) => (200, ends.lock().unwrap_or_else(PoisonError::into_inner).clone()).into(),
         _ => 404.into(),
     })
 }
 
 fn download(ends: &Ends) -> Body {
-    Body::unfold(Watch::new("download", ends), |mut watch| async move {
+    Body::try_unfold(Watch::new("download", ends), |mut watch| async move {
         watch.moved();
-        Some((Chunk::new(vec![b'.'; 16 * 1024]), watch))
+        Ok(Some((Chunk::new(vec![b'.'; 16 * 1024]), watch)))
     })
 }

@@ -1,0 +1,282 @@
+//! Bodies out of what is awaited: files, readers and streams of tokio, and a channel.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::pin::pin;
+use core::task::{Context, Poll, ready};
+use std::io;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_core::Stream;
+use tokio::fs::File;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
+use tokio::sync::mpsc;
+
+use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
+use crate::error::debug_as_display;
+use crate::headers::Trailers;
+
+/// The number of parts that a channel holds.
+const HELD: usize = 2;
+
+/// Writes the constructors for a kind of source, and with which bounds.
+macro_rules! constructors {
+    ($source:ty $(, $send:ident)?) => {
+        impl BodyOf<$source> {
+            /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the
+            /// message, and what the peer gets does not look whole; what it has beyond them is not read.
+            ///
+            /// ```
+            /// let zeros = degu_wire::Body::from_reader(1 << 30, tokio::io::repeat(0));
+            /// assert_eq!(zeros.length(), Some(1 << 30));
+            /// ```
+            pub fn from_reader(length: u64, reader: impl AsyncRead $(+ $send)? + 'static) -> Self {
+                Self::from_source(length, Box::pin(pieces(reader, length, Part::Data)))
+            }
+
+            /// Returns a chunked body of all that a reader has, where the length is not known. Each read gives a chunk, of
+            /// at most 64 KiB.
+            ///
+            /// ```
+            /// let (_near, far) = tokio::io::duplex(64);
+            /// let body = degu_wire::Body::chunks_from_reader(far);
+            /// assert_eq!(body.length(), None);
+            /// ```
+            pub fn chunks_from_reader(reader: impl AsyncRead $(+ $send)? + 'static) -> Self {
+                Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX, |data| Chunk::new(data).into())))
+            }
+
+            /// Returns a body of the rest of a file, as long as it is now.
+            ///
+            /// ```no_run
+            /// # async fn example() -> std::io::Result<degu_wire::Body> {
+            /// degu_wire::Body::from_file(tokio::fs::File::open("/srv/backup.tar").await?).await
+            /// # }
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// The length or the position of the file cannot be found out.
+            pub async fn from_file(mut file: File) -> io::Result<Self> {
+                let length = file.metadata().await?.len().saturating_sub(file.stream_position().await?);
+                Ok(Self::from_reader(length, file))
+            }
+
+            /// Returns a body of so many bytes from a stream of pieces, for a content-length. Fewer cut the message, and so
+            /// does a piece that goes beyond them; when the length is reached, the stream is not asked for more.
+            pub fn from_stream<E: Into<BoxError> + 'static>(
+                length: u64,
+                pieces: impl Stream<Item = Result<Bytes, E>> $(+ $send)? + 'static,
+            ) -> Self {
+                Self::from_source(length, Box::pin(parts(pieces)))
+            }
+
+            /// Returns a body of chunks out of a stream, and at the end maybe [trailers](Trailers): of anything that is a
+            /// [`Part`], or of results with such values. An error cuts the message, and the peer sees that it was cut.
+            ///
+            /// ```
+            /// use degu_wire::{Body, Chunk, Part, Trailers};
+            /// use futures_util::stream;
+            ///
+            /// let trailers = Trailers::try_from([("x-count", 1)])?;
+            /// // With extensions of the last chunk: `Part::Last { extensions, trailers }`.
+            /// let parts = [Part::from(Chunk::new("a document").with_extension("seq", 1)), Part::from(trailers)];
+            /// let document = Body::from_chunks(stream::iter(parts));
+            ///
+            /// let fails = Body::from_chunks(stream::iter([Ok(Chunk::new("the beginning")), Err("the disk failed")]));
+            /// # Ok::<(), degu_wire::LocalError>(())
+            /// ```
+            pub fn from_chunks<P>(chunks: impl Stream<Item = P> $(+ $send)? + 'static) -> Self
+            where
+                P: TryInto<Part, Error: Into<BoxError>> + 'static,
+            {
+                Self::chunks_from_source(Box::pin(parts(chunks)))
+            }
+
+            /// Returns a body and the sending end of its chunks, for code that writes a body rather than being asked for it:
+            /// another task, or another thread.
+            ///
+            /// ```
+            /// use degu_wire::{Body, BoxError, Chunk, Trailers};
+            ///
+            /// let (mut sender, body) = Body::channel();
+            /// let writer = async move {
+            ///     for n in 0..3 {
+            ///         sender.send(Chunk::new("tick").with_extension("n", n)).await?;
+            ///     }
+            ///     sender.finish_with(Trailers::try_from([("x-count", 3)])?);
+            ///     Ok::<(), BoxError>(())
+            /// };
+            /// # let _ = (writer, body);
+            /// ```
+            pub fn channel() -> (BodySender, Self) {
+                let (sender, body) = channel();
+                (sender, Self::chunks_from_source(Box::pin(body)))
+            }
+        }
+    };
+}
+
+constructors!(dyn Source);
+constructors!(dyn Source + Send, Send);
+
+/// Reads pieces of at most 64 KiB, of `left` bytes in all, until the reader has no more.
+fn pieces(reader: impl AsyncRead, mut left: u64, part: fn(Bytes) -> Part) -> impl Source {
+    let (mut reader, mut buffer) = (Box::pin(reader), BytesMut::new());
+    move |cx: &mut Context<'_>| {
+        let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        buffer.reserve(want);
+        let octets = ready!(pin!(reader.read_buf(&mut (&mut buffer).limit(want))).poll(cx))?;
+        left -= octets as u64;
+        Poll::Ready((octets > 0).then(|| Ok(part(buffer.split().freeze()))))
+    }
+}
+
+fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) -> impl Source {
+    let mut items = Box::pin(items);
+    move |cx: &mut Context<'_>| {
+        let item = ready!(items.as_mut().poll_next(cx));
+        Poll::Ready(item.map(|item| item.try_into().map_err(Into::into)))
+    }
+}
+
+/// The sending end of a body made by `channel`.
+///
+/// A sender that is dropped before [`finish`](Self::finish) cuts the message, and the peer sees that it was cut: as when the
+/// task that writes it fails or panics.
+pub struct BodySender {
+    parts: mpsc::Sender<Message>,
+    /// Room for the end, so that it need not be waited for.
+    end: mpsc::OwnedPermit<Message>,
+}
+
+enum Message {
+    Part(Part),
+    End(Option<Trailers>),
+}
+
+fn channel() -> (BodySender, impl Source) {
+    let (parts, mut messages) = mpsc::channel(HELD + 1);
+    let end = parts.clone().try_reserve_owned().expect("the channel is empty and open");
+    let body = move |cx: &mut Context<'_>| {
+        Poll::Ready(match ready!(messages.poll_recv(cx)) {
+            Some(Message::Part(part)) => Some(Ok(part)),
+            Some(Message::End(trailers)) => trailers.map(|trailers| Ok(trailers.into())),
+            None => Some(Err("the sender of the body was dropped before it was finished".into())),
+        })
+    };
+    (BodySender { parts, end }, body)
+}
+
+impl BodySender {
+    /// Sends a part, a [`Chunk`] for example. Waits where the two before it have not been taken yet, so that a slow peer slows
+    /// the caller.
+    ///
+    /// # Errors
+    ///
+    /// The body was dropped: the peer is gone, or the message is not sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped the part is not sent, and the sender can be used again.
+    pub async fn send(&mut self, part: impl Into<Part>) -> Result<(), BodyDropped> {
+        self.parts.send(Message::Part(part.into())).await.map_err(|_| BodyDropped(()))
+    }
+
+    /// Sends a part from a thread that may block: as [`send`](Self::send) otherwise.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Panics
+    ///
+    /// In a task of a tokio runtime.
+    pub fn blocking_send(&mut self, part: impl Into<Part>) -> Result<(), BodyDropped> {
+        self.parts.blocking_send(Message::Part(part.into())).map_err(|_| BodyDropped(()))
+    }
+
+    /// Ends the body.
+    pub fn finish(self) {
+        self.end.send(Message::End(None));
+    }
+
+    /// Ends the body with trailer fields.
+    pub fn finish_with(self, trailers: Trailers) {
+        self.end.send(Message::End(Some(trailers)));
+    }
+}
+
+impl fmt::Debug for BodySender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodySender").field("is_closed", &self.parts.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// The error of a [`BodySender`] whose body was dropped: the peer is gone, or the message is not sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BodyDropped(());
+
+impl fmt::Display for BodyDropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the body was dropped: the peer is gone, or the message is not sent")
+    }
+}
+
+impl core::error::Error for BodyDropped {}
+
+debug_as_display!(BodyDropped);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalBody;
+    use core::task::Waker;
+    use std::format;
+    use std::string::ToString;
+
+    fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    fn next(source: &mut Option<core::pin::Pin<Box<dyn Source>>>) -> Poll<Option<Result<Part, BoxError>>> {
+        source.as_mut().unwrap().as_mut().poll_part(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_channel_holds_two_parts_and_keeps_room_for_the_end() {
+        let (mut sender, body) = LocalBody::channel();
+        let (_, mut source) = body.split();
+        assert!(next(&mut source).is_pending());
+        for n in 0..2 {
+            assert_eq!(poll(sender.send(Chunk::new(format!("{n}")))), Poll::Ready(Ok(())));
+        }
+        assert!(poll(sender.send(Chunk::new("3"))).is_pending(), "and what was dropped is not sent");
+        sender.finish();
+        for n in ["0", "1"] {
+            let Poll::Ready(Some(Ok(Part::Chunk { data, .. }))) = next(&mut source) else { panic!("chunk {n}") };
+            assert_eq!(data, n);
+        }
+        assert!(matches!(next(&mut source), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_sender_that_is_dropped_is_an_error_of_the_body() {
+        let (mut sender, body) = LocalBody::channel();
+        let (_, mut source) = body.split();
+        assert_eq!(sender.blocking_send(Chunk::new("1")), Ok(()));
+        drop(sender);
+        assert!(matches!(next(&mut source), Poll::Ready(Some(Ok(Part::Chunk { .. })))));
+        let Poll::Ready(Some(Err(error))) = next(&mut source) else { panic!("no error") };
+        assert_eq!(error.to_string(), "the sender of the body was dropped before it was finished");
+    }
+
+    #[test]
+    fn a_sender_learns_that_its_body_was_dropped() {
+        let (mut sender, body) = LocalBody::channel();
+        drop(body);
+        assert_eq!(poll(sender.send(Chunk::new("1"))), Poll::Ready(Err(BodyDropped(()))));
+        assert!(sender.blocking_send(Chunk::new("1")).is_err());
+        sender.finish();
+    }
+}
