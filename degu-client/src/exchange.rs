@@ -181,7 +181,8 @@ impl Exchange {
             Idle::Unsolicited => self.machine.receive_buffer().extend_from_slice(b"?"),
         }
         if !self.is_reusable() {
-            let kind = if self.machine.buffered().is_empty() { ErrorKind::Closed } else { Fault::UnaskedOctets.into() };
+            let kind =
+                if self.machine.buffered().is_empty() { ErrorKind::Closed } else { Fault::UnsolicitedBytes.into() };
             return Err(Error::new(kind, Phase::Requesting).retryable(true));
         }
         let (framing, host) = (content.framing(), &self.base.host);
@@ -290,7 +291,7 @@ impl Exchange {
     pub(crate) fn stop_sending(&mut self) {
         (self.broken, self.unflushed) = (true, false);
         self.machine.abandon_request_body();
-        let unsent = self.machine.pending().octets();
+        let unsent = self.machine.pending().bytes();
         self.machine.transmitted(unsent);
     }
 

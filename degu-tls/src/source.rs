@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_another_tool_is_named_with_the_command_that_converts_it() {
+    fn foreign_formats_are_named_with_the_command_to_convert_them() {
         let pem = b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
         let section = |kind| format!("-----BEGIN {kind}-----\nMAA=\n-----END {kind}-----\n").into_bytes();
         let utf16 =

@@ -346,7 +346,7 @@ fn a_folder_of_cas() {
 }
 
 #[test]
-fn different_cas_of_one_name_from_different_files_are_warned_about_until_they_have_labels() {
+fn cas_of_one_name_from_two_files_warn_until_labelled() {
     let folder = Folder::new();
     let root = || pem("CERTIFICATE", &Cert::root("Operators").der);
     let mine = root();

@@ -129,7 +129,7 @@ fn a_reload_warns_about_a_list_that_locks_everybody_out() {
 }
 
 #[test]
-fn a_peer_that_was_accepted_is_known_to_be_revoked_after_a_reload() {
+fn accepted_peer_is_revoked_after_a_reload() {
     let site = Site::new();
     let peer = site.join().1.peer().0.unwrap();
     let before = site.server.changes();

@@ -135,7 +135,7 @@ explained! {
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
         /// Bytes before a request that are neither a method nor an empty line (RFC 9112 §2.2).
-        LeadingOctets "bytes that do not begin an HTTP message",
+        LeadingBytes "bytes that do not begin an HTTP message",
         /// A field name is empty, or has a byte that is not of a token, such as a space before the colon (RFC 9112 §5.1).
         FieldName "a malformed field name",
         /// A field value has a control character (RFC 9110 §5.5).
@@ -191,7 +191,7 @@ explained! {
         /// The connection ended instead of a response: not one byte of it came.
         NoResponse "nothing before it closed",
         /// Bytes on a connection that is between two exchanges, or after the end of its last one.
-        UnaskedOctets "unsolicited bytes",
+        UnsolicitedBytes "unsolicited bytes",
         /// More interim responses than `Limits::max_interim`.
         TooManyInterim "more interim responses than the limit",
         /// 101 Switching Protocols without an offer, before the request was sent whole, or for another protocol than

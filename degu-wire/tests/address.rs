@@ -27,7 +27,7 @@ fn ipv6() -> impl Strategy<Value = Address> {
 }
 
 fn path() -> impl Strategy<Value = Address> {
-    vec(1..=u8::MAX, 1..=Address::MAX_PATH).prop_map(|path| Address::unix_octets(path).unwrap())
+    vec(1..=u8::MAX, 1..=Address::MAX_PATH).prop_map(|path| Address::unix_bytes(path).unwrap())
 }
 
 fn abstract_name() -> impl Strategy<Value = Address> {

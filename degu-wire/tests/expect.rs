@@ -34,7 +34,7 @@ fn the_word_does_not_come() {
 }
 
 #[test]
-fn a_body_that_began_without_the_word_goes_on_after_the_response() {
+fn body_sent_without_100_continue_goes_on_after_the_response() {
     let mut client = waiting().unwrap();
     client.send_body_anyway();
     client.receive_buffer().extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");

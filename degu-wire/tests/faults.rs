@@ -121,7 +121,7 @@ fn a_client_that_was_closed_waits_for_no_response() {
 }
 
 #[test]
-fn a_dripped_head_with_bare_line_feeds_is_refused_before_the_peer_gives_up() {
+fn dripped_head_with_bare_lf_is_refused_at_the_first_one() {
     let mut server = server(b"");
     for octet in b"GET / HTTP/1.1\n" {
         assert!(matches!(server.poll_request(), Ok(Poll::Pending)));

@@ -46,8 +46,8 @@ fn machines_and_heads_show_no_secrets() {
     client.request(Method::Get, "/", "a", &headers, Content::Bytes("a secret".into())).unwrap();
     client.receive_buffer().extend_from_slice(b"HTTP/1.1 200 OK\r\nSet-Cookie: secret");
     let shown = format!("{client:?}");
-    let sent: usize = client.pending().octets();
-    assert_eq!(format!("{:?}", client.pending()), format!("Pending {{ octets: {sent}, .. }}"));
+    let sent: usize = client.pending().bytes();
+    assert_eq!(format!("{:?}", client.pending()), format!("Pending {{ bytes: {sent}, .. }}"));
     assert!(shown.contains(&format!("buffered: 35, pending: {sent}")), "{shown}");
 }
 
@@ -176,7 +176,7 @@ fn a_final_response_stops_a_request_that_nobody_reads() {
         assert_eq!(client.stops_sending(&response), stops, "{response:?}");
         client.finish_body().unwrap();
         assert_eq!(client.stops_sending(&response), stops, "the last octets wait, {response:?}");
-        client.transmitted(client.pending().octets());
+        client.transmitted(client.pending().bytes());
         assert!(!client.stops_sending(&response), "there is nothing to stop");
     }
 }
@@ -240,7 +240,7 @@ fn what_waits_is_bounded_for_those_who_ask() {
         given += 4096;
     }
     assert!((64 * 1024..72 * 1024).contains(&given), "{given}");
-    client.transmitted(client.pending().octets());
+    client.transmitted(client.pending().bytes());
     let mut give = |octets: usize| {
         let mut pieces = 0;
         while client.has_room() {
@@ -248,7 +248,7 @@ fn what_waits_is_bounded_for_those_who_ask() {
             pieces += 1;
         }
         assert_eq!(client.pending().count(), pieces, "large data is referred to");
-        client.transmitted(client.pending().octets());
+        client.transmitted(client.pending().bytes());
         pieces
     };
     assert_eq!((give(4097), give(64 * 1024), give(448 * 1024)), (8, 7, 1));

@@ -6,7 +6,7 @@ use degu_wire::{Address, AddressError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {
-    returns(octets, Address::unix_octets(octets));
+    returns(octets, Address::unix_bytes(octets));
     returns(octets, Address::abstract_name(octets));
     if let Ok(text) = std::str::from_utf8(octets) {
         returns(octets, text.parse());

@@ -141,7 +141,7 @@ fn says_close_notify(pki: &TempPki, version: Version) {
 }
 
 #[test]
-fn a_server_that_fails_in_a_body_without_end_does_not_say_that_it_is_one() {
+fn failed_body_without_length_ends_without_close_notify() {
     let pki = TempPki::new();
     let server = serve(one_thread(), &pki.server_tls(), app);
     for version in Version::BOTH {
@@ -389,7 +389,7 @@ fn what_comes_before_a_request_is_looked_at() {
                     assert!(error.is_retryable() && error.tls().is_none(), "{before:?}: {error}");
                 }
                 (Octets, Err(error)) => {
-                    assert_eq!(error.remote().map(|remote| remote.fault), Some(Fault::UnaskedOctets), "{error}");
+                    assert_eq!(error.remote().map(|remote| remote.fault), Some(Fault::UnsolicitedBytes), "{error}");
                 }
                 (Garbage, Err(error)) => assert!(error.tls().is_some() && !error.is_retryable(), "{error}"),
                 (before, Ok(status)) => panic!("{before:?}: {status}"),

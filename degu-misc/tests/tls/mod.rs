@@ -58,7 +58,7 @@ impl App for Only {
 }
 
 #[test]
-fn an_app_and_its_options_know_the_peer_before_the_first_request() {
+fn app_and_on_connect_reject_a_peer_before_its_first_request() {
     let pki = TempPki::new();
     let identity = pki.identity(Leaf::Server);
     let clients = pki.clients().with_pem_file(pki.other_ca()).unwrap();

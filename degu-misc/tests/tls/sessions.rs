@@ -86,7 +86,7 @@ fn both_clients_resume() {
 }
 
 #[test]
-fn a_client_that_has_expired_since_is_cut_before_its_first_request() {
+fn expired_client_is_cut_before_its_first_resumed_request() {
     let pki = TempPki::new();
     for version in Version::BOTH {
         let clock = Clock::new();

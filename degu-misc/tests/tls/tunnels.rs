@@ -175,7 +175,7 @@ async fn write_until_stuck(tunnel: &mut (impl AsyncWrite + Unpin)) -> usize {
 }
 
 #[test]
-fn a_slow_reader_gets_all_of_a_tunnel_whose_handler_has_returned() {
+fn slow_reader_gets_all_of_a_tunnel_after_its_handler_returns() {
     let pki = TempPki::new();
     let (stuck, is_stuck) = channel();
     let app = async move |_: &mut Session, request: Request<'_>| {

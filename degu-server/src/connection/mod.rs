@@ -355,7 +355,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         let mut report = self.last_report(reason);
         let ended = self.send_last(reason, report.as_mut()).await;
         if let Some(report) = report {
-            let unsent = self.wire.machine.pending().octets();
+            let unsent = self.wire.machine.pending().bytes();
             match &ended {
                 Ok(Last::Whole) => report.end(),
                 Ok(_) => report.cut(reason, unsent),

@@ -67,7 +67,7 @@ fn a_note_of_somebody_else_is_not_believed() {
 }
 
 #[test]
-fn a_note_spares_a_second_judgement_but_not_that_of_a_resumed_session() {
+fn noted_verdict_is_reused_except_for_a_resumed_session() {
     let root = Cert::root("Root");
     let device = root.leaf("device", &|_| {});
     let clock = Clock::now();

@@ -165,7 +165,7 @@ impl Address {
     /// # Errors
     ///
     /// What [`check`](Self::check) finds.
-    pub fn unix_octets(path: impl Into<Box<[u8]>>) -> Result<Self, AddressError> {
+    pub fn unix_bytes(path: impl Into<Box<[u8]>>) -> Result<Self, AddressError> {
         let address = Self(Repr::Path(path.into()));
         address.check().map(|()| address)
     }

@@ -103,7 +103,7 @@ fn unix(text: &str) -> Result<Address, AddressError> {
                 .map_err(|error| error.fault.into()),
         };
     }
-    Address::unix_octets(decode(text)?).map_err(|error| match error.fault {
+    Address::unix_bytes(decode(text)?).map_err(|error| match error.fault {
         // Every `%` of a text that could be decoded begins an escape.
         AddressFault::PathNul => AddressError::at(error.fault, text.find("%00").unwrap_or(0)),
         _ => error.fault.into(),

@@ -153,7 +153,7 @@ fn lengths_are_bounded() {
     assert!(Address::abstract_name(long(107)).is_ok());
     assert_eq!(fault(&format!("unix:@{}", long(108))), (Fault::AbstractTooLong, 5));
     assert_eq!(Address::abstract_name("").unwrap_err().fault, Fault::AbstractEmpty);
-    assert_eq!(Address::unix_octets(*b"/a\0b").unwrap_err(), AddressError::at(Fault::PathNul, 2));
+    assert_eq!(Address::unix_bytes(*b"/a\0b").unwrap_err(), AddressError::at(Fault::PathNul, 2));
 
     assert!(Address::from_host(&long(63), 80).is_ok());
     assert_eq!(fault(&format!("{}:80", long(64))), (Fault::HostLabel, 0));

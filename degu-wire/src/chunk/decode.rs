@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crlf_behind_data_goes_with_what_is_known_of_the_next_line() {
+    fn crlf_after_data_is_consumed_even_if_next_line_is_partial() {
         let mut decoder = Decoder::new(&Limits::DEFAULT);
         decoder.decode(b"1\r\n").unwrap();
         decoder.decode(b"a").unwrap();

@@ -98,7 +98,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     let rest = match rest {
         [b' ', rest @ ..] if method_end > method => rest,
         [] => return Ok(None),
-        _ if method_end == method => return Err(RemoteError::at(Fault::LeadingOctets, method_end)),
+        _ if method_end == method => return Err(RemoteError::at(Fault::LeadingBytes, method_end)),
         _ => return Err(RemoteError::at(Fault::Method, method_end)),
     };
 
@@ -159,7 +159,7 @@ fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteEr
     while let Some(b'\r') = input.get(at) {
         match input.get(at + 1) {
             Some(b'\n') if at / 2 < most => at += 2,
-            Some(_) => return Err(RemoteError::at(Fault::LeadingOctets, at)),
+            Some(_) => return Err(RemoteError::at(Fault::LeadingBytes, at)),
             None => return Ok(None),
         }
     }

@@ -93,7 +93,7 @@ impl Connection<Client> {
     ///
     /// let mut client = Connection::<Client>::new(Limits::default());
     /// client.upgrade(Method::Post, "/containers/1/attach", "localhost", &Headers::new(), "tcp", Content::None)?;
-    /// client.transmitted(client.pending().octets());
+    /// client.transmitted(client.pending().bytes());
     ///
     /// let received = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nfirst bytes";
     /// client.receive_buffer().extend_from_slice(received);

@@ -23,7 +23,7 @@ impl<R> fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("buffered", &self.buffered().len())
-            .field("pending", &self.pending().octets())
+            .field("pending", &self.pending().bytes())
             .finish_non_exhaustive()
     }
 }

@@ -47,7 +47,7 @@
 //!     for piece in from.pending() {
 //!         to.receive_buffer().extend_from_slice(piece);
 //!     }
-//!     from.transmitted(from.pending().octets());
+//!     from.transmitted(from.pending().bytes());
 //! }
 //!
 //! let mut client = Connection::<Client>::new(Limits::default());

@@ -136,13 +136,13 @@ impl<'c> Pending<'c> {
     }
 
     /// Returns the number of bytes.
-    pub fn octets(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.clone().fold(0, |octets, piece| octets.saturating_add(piece.len()))
     }
 
     /// Returns a copy of all bytes in one piece, for tests and for callers to which a copy costs little.
     pub fn concat(self) -> Vec<u8> {
-        let mut octets = Vec::with_capacity(self.octets());
+        let mut octets = Vec::with_capacity(self.bytes());
         self.for_each(|piece| octets.extend_from_slice(piece));
         octets
     }
@@ -183,7 +183,7 @@ impl<'c> Pending<'c> {
 /// Shows the number of bytes, and nothing of their content, which may be secret.
 impl fmt::Debug for Pending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending").field("octets", &self.octets()).finish_non_exhaustive()
+        f.debug_struct("Pending").field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }
 

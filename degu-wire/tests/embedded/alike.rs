@@ -72,7 +72,7 @@ fn machine_echo(input: &[u8], most: usize) -> String {
             }
             Ok(Poll::Pending) => {
                 sent.extend(server.pending().concat());
-                server.transmitted(server.pending().octets());
+                server.transmitted(server.pending().bytes());
                 match pieces.next() {
                     Some(piece) => server.receive_buffer().extend_from_slice(piece),
                     None => server.receive_eof(),
@@ -121,7 +121,7 @@ fn machine_response(method: Method<'_>, ranged: bool, input: &[u8], most: usize)
         headers.set("range", "bytes=0-4").unwrap();
     }
     client.request(method, "/", "d", &headers, Content::None).unwrap();
-    client.transmitted(client.pending().octets());
+    client.transmitted(client.pending().bytes());
     let mut pieces = input.chunks(most);
     let mut more = |client: &mut Connection<machine::Client>| match pieces.next() {
         Some(piece) => client.receive_buffer().extend_from_slice(piece),

@@ -121,7 +121,7 @@ fn body_longer_than_all_buffers_passes_through() {
 }
 
 #[test]
-fn chunked_body_of_finish_less_handler_is_ended_and_that_of_a_failed_one_is_not() {
+fn chunked_body_ends_without_finish_unless_the_handler_fails() {
     let mut peer = Peer::sending(GET);
     let feed = async |exchange: &mut Exchange<'_, _, _>| {
         exchange.respond(200, &[], Framing::Chunked).await?;
@@ -305,7 +305,7 @@ fn handler_that_reads_after_a_fault_gets_it_again() {
 }
 
 #[test]
-fn head_that_takes_too_long_is_408_and_an_idle_client_is_not_answered() {
+fn slow_head_gets_408_and_idle_client_gets_no_response() {
     let pauses = |count| std::iter::repeat_n(Step::Pause, count);
     let mut peer =
         Peer::new([Step::Send(GET[..9].into())].into_iter().chain(pauses(11)).chain([Step::Send(GET[9..].into())]));
@@ -339,7 +339,7 @@ fn body_that_drips_is_408_and_one_that_makes_progress_is_not() {
 fn peer_that_never_stops_sending_is_read_for_a_limited_time() {
     let endless = (0..100).flat_map(|_| [Step::Send(b"x".to_vec()), Step::Pause]);
     let mut peer = Peer::new([Step::Send(b"\0".to_vec())].into_iter().chain(endless));
-    assert_eq!(serve(&mut peer, tell), refused(Fault::LeadingOctets));
+    assert_eq!(serve(&mut peer, tell), refused(Fault::LeadingBytes));
     assert!(!peer.is_done());
 }
 

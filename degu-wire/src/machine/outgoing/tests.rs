@@ -24,7 +24,7 @@ fn what_is_put_stands_behind_what_waits_wherever_a_write_ended() {
             }
             let pending = sender.out.pending().concat();
             assert_eq!(
-                (sender.out.pending().octets(), sender.out.pending().any(<[u8]>::is_empty)),
+                (sender.out.pending().bytes(), sender.out.pending().any(<[u8]>::is_empty)),
                 (pending.len(), false)
             );
             let written = written.min(pending.len());
@@ -55,7 +55,7 @@ fn what_is_small_does_not_pile_up_beside_what_is_large() {
         sender.send_part(Part::from(crate::Chunk::new(small.clone()))).unwrap();
         sender.send_part(Part::from(crate::Chunk::new(large.clone()))).unwrap();
         // All but the last bytes of the large one.
-        sender.out.sent(sender.out.pending().octets() - 10);
+        sender.out.sent(sender.out.pending().bytes() - 10);
         assert_eq!(sender.out.large.len(), 1);
         assert!(sender.out.small.capacity() < 8 * COPIED, "{}", sender.out.small.capacity());
     }
@@ -101,8 +101,8 @@ fn all_that_there_was_room_for_is_written_at_once() {
     let slices =
         |sender: &Sender| sender.out.pending().write_with(|slices| slices.iter().map(|slice| slice.len()).collect());
     let written: Vec<usize> = slices(&sender);
-    assert_eq!((written.len(), written.iter().sum()), (17, sender.out.pending().octets()));
-    sender.out.sent(sender.out.pending().octets());
+    assert_eq!((written.len(), written.iter().sum()), (17, sender.out.pending().bytes()));
+    sender.out.sent(sender.out.pending().bytes());
     assert_eq!(slices(&sender), [0_usize; 0]);
 }
 
