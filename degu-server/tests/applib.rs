@@ -1,7 +1,7 @@
 //! Apps made of apps.
 
 use crate::common::{Running, failed};
-use degu_server::applib::{AllowedMethods, Router, Validator};
+use degu_server::applib::{AllowedMethods, Hosts, Router, Validator};
 use degu_server::{Address, EmbeddedServer, Method, Request, Response, Session};
 
 async fn show(_: &mut Session, request: Request<'_>) -> String {
@@ -47,4 +47,32 @@ fn an_embedded_server_ends_with_its_value() {
     raw.expect("HTTP/1.1 200 OK\r\n");
     drop(server);
     assert!(raw.rest().ends_with("[] [] None"));
+}
+
+#[test]
+fn hosts_refuse_what_a_browser_sends_after_dns_rebinding() {
+    let folder = tempfile::tempdir().unwrap();
+    for address in [Address::IPV4_LOOPBACK, Address::unix(folder.path().join("socket"))] {
+        let app = async |_: &mut Session, _: Request<'_>| "secret";
+        let server = Running::new(address, Hosts::only(["localhost", "127.0.0.1", "[::1]"], app));
+        for (fields, status) in [
+            ("Host: localhost", 200),
+            ("Host: 127.0.0.1:8080", 200),
+            ("Host: LOCALHOST.:8080", 200),
+            ("Host: attacker.example:8080", 421),
+            ("Host: localhost.attacker.example", 421),
+            ("Host:", 421),
+            ("Host: localhost\r\nOrigin: http://localhost:3000", 200),
+            ("Host: localhost\r\nOrigin: http://attacker.example", 403),
+            ("Host: localhost\r\nOrigin: null", 403),
+            ("Host: localhost\r\nOrigin:", 403),
+            ("Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://attacker.example", 403),
+        ] {
+            let answer = server.ask(format!("POST / HTTP/1.1\r\n{fields}\r\n\r\n"));
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{fields}: {answer}");
+            assert_eq!(answer.contains("secret"), status == 200, "{fields}");
+        }
+        assert!(server.ask("GET / HTTP/1.0\r\n\r\n").starts_with("HTTP/1.1 421 "));
+        assert!(server.ask("GET http://attacker.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 421 "));
+    }
 }

@@ -1,0 +1,140 @@
+//! An allow-list of hosts, against DNS rebinding.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+use crate::{App, Request, Response, Session};
+
+/// Lets requests through that are for one of these hosts, and that come from no page of another one.
+///
+/// A server on a loopback address is open to every web page that a browser of this machine shows. By DNS rebinding, a page of
+/// `attacker.example` makes that name stand for 127.0.0.1, and the browser then takes the server for its origin: the page
+/// reads the answers, and no firewall and no CORS is in between. The browser sends the name in Host, though, which this app
+/// checks.
+///
+/// ```
+/// use degu_server::{Request, Session, applib::Hosts};
+///
+/// let app = async |_: &mut Session, _: Request<'_>| "for programs on this machine";
+/// let app = Hosts::only(["localhost", "127.0.0.1", "[::1]"], app);
+/// # fn is_an_app(_: impl degu_server::App) {}
+/// # is_an_app(app);
+/// ```
+///
+/// A host is a name or an IP address. With a port, `localhost:8080`, the port has to be the same; without one, any will
+/// do. Names compare without case and without a dot at the end, IPv6 addresses by value. Subdomains are hosts of their own.
+///
+/// | request | answer |
+/// | --- | --- |
+/// | for another host, or for none (HTTP/1.0, or an empty Host) | 421: the client asked the wrong server (RFC 9110 §15.5.20) |
+/// | with an `Origin` of another host, or `Origin: null` | 403: the server was right, but the page may not ask it |
+/// | any other | that of the app |
+///
+/// `Origin` is what a browser adds to requests that one page makes to another host, among them those that need no
+/// permission of that host: POST of a form, and WebSocket. Where pages of a listed host on another port are not to be trusted,
+/// list hosts with their port.
+///
+/// Over a Unix socket the host is what the client makes up, `localhost` with most. No web page reaches a Unix socket, except
+/// through a proxy that forwards Host.
+pub struct Hosts<A> {
+    hosts: Vec<Box<str>>,
+    app: A,
+}
+
+impl<A: App> Hosts<A> {
+    /// Lets requests for these hosts through to an app.
+    pub fn only<H: Into<Box<str>>>(hosts: impl IntoIterator<Item = H>, app: A) -> Self {
+        Self { hosts: hosts.into_iter().map(Into::into).collect(), app }
+    }
+
+    fn has(&self, authority: &str) -> bool {
+        let (host, port) = split(authority);
+        !host.is_empty()
+            && self.hosts.iter().any(|listed| {
+                let (listed, listed_port) = split(listed);
+                is_same(host, listed) && (listed_port.is_none() || listed_port == port)
+            })
+    }
+}
+
+impl<A: App> App for Hosts<A> {
+    async fn on_connect(&self, session: &mut Session) -> bool {
+        self.app.on_connect(session).await
+    }
+
+    async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
+        if !self.has(request.authority()) {
+            return (421, "this server does not answer for that host: see applib::Hosts\n").into();
+        }
+        let is_foreign = |origin: &[u8]| {
+            let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
+            !origin.is_some_and(|(_, authority)| self.has(authority))
+        };
+        if request.headers().iter().any(|(name, value)| name.eq_ignore_ascii_case("origin") && is_foreign(value)) {
+            return (403, "this server does not answer pages of that origin: see applib::Hosts\n").into();
+        }
+        self.app.handle(session, request).await
+    }
+}
+
+impl<A> fmt::Debug for Hosts<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hosts").field(&self.hosts).finish()
+    }
+}
+
+/// Returns the host and the port of an authority. An IPv6 address may stand without its brackets.
+fn split(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && ipv6(authority).is_none() => {
+            (host, Some(port).filter(|port| !port.is_empty()))
+        }
+        _ => (authority, None),
+    }
+}
+
+fn ipv6(host: &str) -> Option<Ipv6Addr> {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+fn is_same(host: &str, listed: &str) -> bool {
+    let name = |host: &str| host.strip_suffix('.').unwrap_or(host).len();
+    match (ipv6(host), ipv6(listed)) {
+        (Some(host), Some(listed)) => host == listed,
+        _ => host[..name(host)].eq_ignore_ascii_case(&listed[..name(listed)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_match_by_name_address_and_port() {
+        let app = async |_: &mut Session, _: Request<'_>| ();
+        let hosts = Hosts::only(["localhost", "127.0.0.1", "::1", "[::2]:80", "Device.example.:8080"], app);
+        for (authority, is_listed) in [
+            ("localhost", true),
+            ("LocalHost.", true),
+            ("localhost:1", true),
+            ("localhost:", true),
+            ("a.localhost", false),
+            ("localhost.attacker.example", false),
+            ("127.0.0.1:80", true),
+            ("127.0.0.2", false),
+            ("[::1]", true),
+            ("[0:0::1]:9", true),
+            ("[::2]:80", true),
+            ("[::2]", false),
+            ("[::2]:81", false),
+            ("device.example:8080", true),
+            ("device.example.:8080", true),
+            ("device.example", false),
+            ("", false),
+            (".", false),
+            (":80", false),
+        ] {
+            assert_eq!(hosts.has(authority), is_listed, "{authority}");
+        }
+    }
+}
