@@ -86,4 +86,6 @@ mod documentation {
     mod from_reqwest {}
     #[doc = include_str!("../../docs/from-tonic.md")]
     mod from_tonic {}
+    #[doc = include_str!("../../docs/from-tiny_http.md")]
+    mod from_tiny_http {}
 }

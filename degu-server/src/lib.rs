@@ -95,6 +95,7 @@ mod admission;
 mod alarm;
 mod app;
 pub mod applib;
+mod blocking;
 mod body_channel;
 mod connection;
 mod credentials;
@@ -131,6 +132,7 @@ mod worker;
 mod worker_state;
 
 pub use app::{App, BoxedApp};
+pub use blocking::{Blocking, BlockingRequest, blocking};
 pub use credentials::{Credentials, own_credentials};
 pub use embedded::EmbeddedServer;
 pub use error::Error;

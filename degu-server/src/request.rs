@@ -137,6 +137,11 @@ impl<'r> Request<'r> {
         self.head.is_http10()
     }
 
+    /// Returns the head, and how many segments were shifted off its path.
+    pub(crate) fn into_head(self) -> (RequestHead, usize) {
+        (self.head.clone(), self.shifted)
+    }
+
     /// Returns the head and the body in one value that borrows nothing, for a task of its own. The head shares the
     /// bytes that were received.
     pub fn into_owned(self) -> OwnedRequest {

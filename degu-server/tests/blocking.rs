@@ -82,7 +82,8 @@ fn beyond_the_queue_is_503_and_async_handlers_go_on() {
     let options = Server::options().workers(1).on_response(move |exchange: &Exchange| {
         let _ = send.send(exchange.status());
     });
-    let server = Running::with(options, Address::ABSTRACT, Gated { blocking: blocking(0, function).threads(4).queue(8) });
+    let server =
+        Running::with(options, Address::ABSTRACT, Gated { blocking: blocking(0, function).threads(4).queue(8) });
     let mut clients: Vec<Raw> = (0..64).map(|_| server.connect()).collect();
     clients.iter_mut().for_each(|client| client.send(get("/")));
     for _ in 0..64 - 12 {

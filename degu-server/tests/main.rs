@@ -5,6 +5,7 @@ mod common;
 mod kit;
 
 mod applib;
+mod blocking;
 mod bodies;
 mod bounds;
 mod early_answers;

@@ -1,0 +1,299 @@
+//! Handlers that block, on threads of their own.
+//!
+//! ```text
+//!   connection's task                            pool
+//!   read the body ─▶ Job { request, answer } ─▶ queue ─▶ thread: function(request)
+//!        │                   (full: 503)                        │
+//!        ◀──────────────────── oneshot ─────────────────────────┘
+//! ```
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use bytes::Bytes;
+use degu_wire::machine::RequestHead;
+use degu_wire::{Address, Headers, Method, query_pairs};
+use tokio::sync::oneshot;
+
+use crate::request::segments;
+use crate::{App, Credentials, IntoResponse, Request, Response, Session};
+
+/// Returns an app that runs an ordinary function for each request, on a pool of threads of its own: for handlers that block,
+/// on a database or a device for example. Handlers of other apps on the same server go on while it blocks.
+///
+/// The body of the request is read first, up to `limit` bytes; where there is more, the answer is 413. The function gets the
+/// request in one value and returns what an async handler returns, as far as that is `Send`: a status, a tuple, text, a
+/// `Result` of these. [`Response`] is not.
+///
+/// ```
+/// use degu_server::{Address, BlockingRequest, Error, Method, Server, blocking};
+///
+/// fn notes(request: BlockingRequest) -> Result<(u16, String), Error> {
+///     match (request.method(), &request.segments()[..]) {
+///         (Method::Get, ["notes", name]) => {
+///             let text = std::fs::read_to_string(format!("/var/lib/notes/{}", name.replace('.', "")));
+///             Ok((200, text.map_err(|_| Error::new(404, "there is no such note\n"))?))
+///         }
+///         (Method::Put, ["notes", _]) => Ok((200, format!("{} bytes\n", request.body.len()))),
+///         _ => Ok((404, String::new())),
+///     }
+/// }
+///
+/// let server = Server::bind(Address::ABSTRACT, blocking(64 * 1024, notes).threads(8).queue(100))?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// A request waits in a queue while all threads are busy. Where the queue is full, the answer is 503 with `retry-after: 1`. A
+/// request whose client goes away before a thread has taken it is dropped; one that a thread has taken runs to its
+/// end, because a function cannot be stopped, and so do those at the end of the server. A panic of the function is a panic of the
+/// app: the answer is 500, and the thread goes on.
+pub fn blocking<F, R>(limit: usize, function: F) -> Blocking<R>
+where
+    F: Fn(BlockingRequest) -> R + Send + Sync + 'static,
+    R: IntoResponse + Send + 'static,
+{
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).max(4);
+    let pool = Pool { function: Box::new(function), queue: Mutex::default(), arrived: Condvar::new() };
+    Blocking { pool: Arc::new(pool), limit, threads, queue: 64 }
+}
+
+/// An app that runs an ordinary function for each request: see [`blocking`].
+pub struct Blocking<R> {
+    pool: Arc<Pool<R>>,
+    limit: usize,
+    threads: usize,
+    queue: usize,
+}
+
+impl<R: IntoResponse + Send + 'static> Blocking<R> {
+    /// Sets how many threads run the function, at least one. They start as requests need them, and end with the app. Default:
+    /// one for each core, and at least four, because what blocks does not compute.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Sets how many requests may wait for a thread. Default: 64. Each of them holds its body in memory.
+    #[must_use]
+    pub fn queue(mut self, requests: usize) -> Self {
+        self.queue = requests;
+        self
+    }
+
+    /// Gives a job to the pool. Returns `false` where the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// There is no thread, and none could be started.
+    fn submit(&self, job: Job<R>) -> io::Result<bool> {
+        let mut queue = self.pool.lock();
+        let has_room = |queue: &Queue<R>| queue.jobs.len() < queue.idle + (self.threads - queue.threads) + self.queue;
+        if !has_room(&queue) {
+            queue.jobs.retain(|job| !job.answer.is_closed());
+            if !has_room(&queue) {
+                return Ok(false);
+            }
+        }
+        if queue.idle <= queue.jobs.len() && queue.threads < self.threads {
+            let pool = self.pool.clone();
+            match thread::Builder::new().name("degu-blocking".into()).spawn(move || pool.work()) {
+                Ok(_) => (queue.threads, queue.idle) = (queue.threads + 1, queue.idle + 1),
+                // Those that run take it.
+                Err(_) if queue.threads > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        queue.jobs.push_back(job);
+        self.pool.arrived.notify_one();
+        Ok(true)
+    }
+}
+
+impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
+    async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
+        let body = match request.body.read_all(self.limit).await {
+            Ok(body) => body,
+            Err(error) => return Response::from_error(error),
+        };
+        let (answer, answered) = oneshot::channel();
+        let (head, shifted) = request.into_head();
+        let request = BlockingRequest {
+            head,
+            shifted,
+            body,
+            address: session.address().clone(),
+            credentials: session.credentials(),
+            #[cfg(feature = "tls")]
+            identity: session.peer.clone(),
+        };
+        match self.submit(Job { request, answer }) {
+            Ok(true) => {}
+            Ok(false) => return (503, [("retry-after", "1")], "all threads are busy\n").into(),
+            Err(error) => return Response::from_error(error),
+        }
+        match answered.await {
+            Ok(Ok(answer)) => answer.into_response(),
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Response::from_error("the thread of a blocking handler is gone"),
+        }
+    }
+}
+
+impl<R> Drop for Blocking<R> {
+    fn drop(&mut self) {
+        self.pool.lock().is_closed = true;
+        self.pool.arrived.notify_all();
+    }
+}
+
+impl<R> fmt::Debug for Blocking<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocking")
+            .field("limit", &self.limit)
+            .field("threads", &self.threads)
+            .field("queue", &self.queue)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The threads of an app, and what waits for them.
+struct Pool<R> {
+    function: Box<dyn Fn(BlockingRequest) -> R + Send + Sync>,
+    queue: Mutex<Queue<R>>,
+    arrived: Condvar,
+}
+
+struct Queue<R> {
+    jobs: VecDeque<Job<R>>,
+    threads: usize,
+    /// The number of threads that are not in the function.
+    idle: usize,
+    is_closed: bool,
+}
+
+struct Job<R> {
+    request: BlockingRequest,
+    answer: oneshot::Sender<Result<R, Box<dyn Any + Send>>>,
+}
+
+impl<R> Default for Queue<R> {
+    fn default() -> Self {
+        Self { jobs: VecDeque::new(), threads: 0, idle: 0, is_closed: false }
+    }
+}
+
+impl<R> Pool<R> {
+    fn lock(&self) -> MutexGuard<'_, Queue<R>> {
+        // Nothing panics under the lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs jobs until the app is dropped.
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            let Some(Job { request, answer }) = queue.jobs.pop_front() else {
+                if queue.is_closed {
+                    return;
+                }
+                queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            if answer.is_closed() {
+                continue;
+            }
+            queue.idle -= 1;
+            drop(queue);
+            // The connection may be gone.
+            let _ = answer.send(catch_unwind(AssertUnwindSafe(|| (self.function)(request))));
+            queue = self.lock();
+            queue.idle += 1;
+        }
+    }
+}
+
+/// A request that borrows nothing, with its whole body, and its peer: what a [`blocking`] handler gets.
+pub struct BlockingRequest {
+    head: RequestHead,
+    shifted: usize,
+    /// The whole body.
+    pub body: Bytes,
+    address: Address,
+    credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    identity: Option<Arc<degu_tls::PeerIdentity>>,
+}
+
+impl BlockingRequest {
+    /// Returns the method.
+    pub fn method(&self) -> Method<'_> {
+        self.head.method()
+    }
+
+    /// Returns the path as it was sent: see [`Request::path`].
+    pub fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    /// Returns the segments of the path that are still to be routed by: see [`Request::segments`].
+    pub fn segments(&self) -> Vec<&str> {
+        segments(self.head.path())[self.shifted..].to_vec()
+    }
+
+    /// Returns the request target as it was sent.
+    pub fn target(&self) -> &str {
+        self.head.target()
+    }
+
+    /// Returns what follows the `?`, as it was sent.
+    pub fn query(&self) -> Option<&str> {
+        self.head.query()
+    }
+
+    /// Returns the pairs of the query, decoded: see [`Request::query_pairs`].
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        query_pairs(self.query().unwrap_or_default())
+    }
+
+    /// Returns the first value of this name in the query, decoded: see [`Request::query_value`].
+    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs().find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// Returns the header fields.
+    pub fn headers(&self) -> &Headers {
+        self.head.headers()
+    }
+
+    /// Returns the address of the peer: see [`Session::address`].
+    pub const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Returns the process at the other end of a Unix socket: see [`Session::credentials`].
+    pub const fn credentials(&self) -> Option<Credentials> {
+        self.credentials
+    }
+
+    /// Returns the identity that the peer proved by its certificate: see [`Session::identity`].
+    #[cfg(feature = "tls")]
+    pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
+        self.identity.as_deref()
+    }
+}
+
+impl fmt::Debug for BlockingRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingRequest")
+            .field("head", &self.head)
+            .field("body", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
