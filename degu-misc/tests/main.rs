@@ -4,8 +4,6 @@
 mod common;
 
 #[cfg(unix)]
-mod bodies;
-#[cfg(unix)]
 mod ecosystem;
 #[cfg(unix)]
 mod files;

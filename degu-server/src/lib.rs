@@ -113,7 +113,6 @@ mod incoming;
 mod listen;
 mod log_limit;
 mod options;
-mod reader;
 mod request;
 mod response;
 #[cfg(feature = "tls")]
@@ -123,6 +122,7 @@ mod server;
 mod session;
 #[cfg(test)]
 mod simulation;
+pub mod sse;
 mod state;
 mod stats;
 mod stream;
@@ -141,7 +141,6 @@ pub use handle::Handle;
 pub use incoming::Incoming;
 pub use listen::Listener;
 pub use options::{ErrorReply, Options};
-pub use reader::Reader;
 pub use request::{OwnedRequest, Request};
 pub use response::{IntoResponse, Response};
 pub use server::Server;

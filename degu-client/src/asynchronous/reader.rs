@@ -6,14 +6,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::driver::Async;
 use crate::error::Error;
 use crate::incoming::IncomingOf;
-use crate::reader::Reader;
+use crate::reader::ReaderOf;
 
 /// The pieces of `next_data`. After an error there are only errors: a body that failed has no end.
 impl Stream for IncomingOf<'_, Async> {
@@ -24,23 +24,23 @@ impl Stream for IncomingOf<'_, Async> {
     }
 }
 
-impl AsyncBufRead for Reader<'_, IncomingOf<'_, Async>> {
+impl AsyncBufRead for ReaderOf<'_, Async> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().0.poll_shown(cx).map_err(Into::into)
+        let this = self.get_mut();
+        this.poll_ahead(cx).map_ok(|()| &this.piece[..])
     }
 
-    fn consume(self: Pin<&mut Self>, bytes: usize) {
-        self.get_mut().0.consume(bytes);
+    fn consume(self: Pin<&mut Self>, octets: usize) {
+        self.get_mut().piece.advance(octets);
     }
 }
 
-impl AsyncRead for Reader<'_, IncomingOf<'_, Async>> {
+impl AsyncRead for ReaderOf<'_, Async> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let body = &mut *self.get_mut().0;
-        let shown = ready!(body.poll_shown(cx))?;
-        let fits = shown.len().min(buffer.remaining());
-        buffer.put_slice(&shown[..fits]);
-        body.consume(fits);
+        let this = self.get_mut();
+        ready!(this.poll_ahead(cx))?;
+        let octets = this.piece.len().min(buffer.remaining());
+        buffer.put_slice(&this.piece.split_to(octets));
         Poll::Ready(Ok(()))
     }
 }
