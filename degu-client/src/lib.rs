@@ -10,7 +10,7 @@
 //! # async fn example() -> Result<(), degu_client::Error> {
 //! let client = Client::new(Address::IPV6_LOOPBACK.with_port(8080));
 //! let mut connection = client.connect().await?;
-//! let response = connection.post("/shout", "hello").await?;
+//! let mut response = connection.post("/shout", "hello").await?;
 //! assert_eq!(response.status, 200);
 //! assert_eq!(response.body.read_all(1024).await?, "HELLO");
 //! # Ok(())
@@ -21,7 +21,7 @@
 //!
 //! ```compile_fail,E0499
 //! # async fn example(mut connection: degu_client::Connection) -> Result<(), degu_client::Error> {
-//! let first = connection.get("/1").await?;
+//! let mut first = connection.get("/1").await?;
 //! let second = connection.get("/2").await?;
 //! first.body.read_all(1024).await?;
 //! # Ok(())
