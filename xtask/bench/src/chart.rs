@@ -1,23 +1,23 @@
-//! A chart of a run for a page: bars as ratios to hyper.
+//! Charts of what is saved, for a page: bars as ratios to hyper, and curves of percentiles.
 
 use std::path::Path;
 
+use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::Result;
-use crate::report::{Run, Summary};
+use crate::report::{Group, Run, Summary, Unit};
+use crate::suites::PERCENTILES;
 
 /// The panels: a title, a suite, how the name of the group begins, and how it ends.
 const PANELS: &[(&str, &str, &str, &str)] = &[
-    ("Round trips over a Unix socket, two cores", "duo", "Unix, apart", ""),
-    ("Round trips over a Unix socket, one core", "duo", "Unix, same", ""),
-    ("Round trips over IPv6, two cores", "duo", "IPv6, apart", ""),
-    ("Round trips over TLS, one core", "tls", "round trips, same", ""),
-    ("Requests a second over 64 connections", "throughput", "64 connections: ", "second"),
-    ("Requests for a second of CPU, 64 connections", "throughput", "64 connections: ", "CPU time a request"),
-    ("Requests a second, 64 connections, 16 deep", "throughput", "64 connections, 16 deep: ", "second"),
-    ("Idle connections in the same memory", "idle", "", "0 connections"),
+    ("Instructions of a server", "counts", "instructions, server", ""),
+    ("Instructions of a client", "counts", "instructions, client", ""),
+    ("Round trips over a Unix socket, one core", "peers", "Unix, same", ""),
+    ("Round trips over a Unix socket, two cores", "peers", "Unix, apart", ""),
+    ("Server's CPU time, 64 connections", "throughput", "64 connections: ", "CPU time a request"),
+    ("Memory of an idle connection", "idle", "", "0 connections"),
 ];
 
 /// The contestants that are shown, in this order, and as what.
@@ -27,55 +27,160 @@ const BARS: &[(&str, &str)] = &[
     ("raw-tokio", "no HTTP, tokio"),
     ("degu", "Degu"),
     ("degu-blocking → degu", "Degu, blocking client"),
+    ("degu-off", "Degu, no spinning"),
+    ("degu-blocking-off", "Degu, blocking"),
     ("hyper", "hyper"),
-    ("hyper-flush", "hyper, pipeline_flush"),
     ("nginx", "nginx"),
+    ("axum", "axum"),
+    ("hyper-util", "hyper-util"),
+    ("hyper-util → axum", "hyper-util → axum"),
+    ("reqwest", "reqwest"),
+    ("reqwest → axum", "reqwest → axum"),
+    ("ureq", "ureq"),
+    ("tarpc", "tarpc"),
+    ("tonic", "tonic"),
 ];
 
-const WIDTH: i32 = 440;
-const HEIGHT: i32 = 220;
+/// The curves of one panel, and their colours.
+const CURVES: &[(&str, RGBColor)] = &[
+    ("raw-tokio", RGBColor(170, 170, 170)),
+    ("hyper", RGBColor(207, 34, 46)),
+    ("axum", RGBColor(191, 135, 0)),
+    ("degu-off", RGBColor(26, 127, 55)),
+    ("degu", RGBColor(9, 105, 218)),
+];
+
+const WIDTH: i32 = 460;
 const ROW: i32 = 20;
 const LABELS: i32 = 150;
-/// The longest bar.
-const LONGEST: f64 = 170.0;
+/// The longest bar. A longer one is cut, and its figure tells how long it would be.
+const LONGEST: f64 = 180.0;
+const MOST: f64 = 4.0;
+const CURVES_HEIGHT: i32 = 280;
 
-/// Draws the panels whose groups the run has.
-pub(crate) fn draw(run: &Run, file: &Path) -> Result {
+const OURS: RGBColor = RGBColor(9, 105, 218);
+const OTHERS: RGBColor = RGBColor(140, 149, 159);
+
+/// Draws the charts for which the run has figures: `NAME-ratios.svg` and `NAME-latency.svg`.
+pub(crate) fn draw(run: &Run, name: &Path) -> Result {
+    let file = |end: &str| format!("{}-{end}.svg", name.display());
     let panels: Vec<_> = PANELS.iter().filter_map(|panel| Some((panel.0, bars(run, panel)?))).collect();
+    if !panels.is_empty() {
+        draw_bars(&panels, &run.machine, &file("ratios"))?;
+    }
+    let curves: Vec<_> =
+        run.reports.iter().filter(|report| report.suite == "open").flat_map(|report| &report.groups).collect();
+    if !curves.is_empty() { draw_curves(&curves, &run.machine, &file("latency")) } else { Ok(()) }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+fn text(area: &Area<'_>, words: &str, at: (i32, i32), size: i32, side: HPos) -> Result {
+    let style = ("sans-serif", size).into_text_style(area).pos(Pos::new(side, VPos::Center));
+    Ok(area.draw(&Text::new(words.to_owned(), at, style))?)
+}
+
+/// Label, how many times hyper's figure, and the figure itself.
+type Bar = (&'static str, f64, String);
+
+fn draw_bars(panels: &[(&str, Vec<Bar>)], machine: &str, file: &str) -> Result {
+    let height = 44 + ROW * panels.iter().map(|panel| panel.1.len()).max().unwrap_or(0) as i32;
     let rows = i32::try_from(panels.len().div_ceil(2))?;
-    let area = SVGBackend::new(file, ((2 * WIDTH) as u32, (rows * HEIGHT + 20) as u32)).into_drawing_area();
+    let area = SVGBackend::new(file, ((2 * WIDTH) as u32, (rows * height + 20) as u32)).into_drawing_area();
     area.fill(&WHITE)?;
-    let text = |words: &str, at: (i32, i32), size: i32, side: HPos| {
-        let style = ("sans-serif", size).into_text_style(&area).pos(Pos::new(side, VPos::Center));
-        area.draw(&Text::new(words.to_owned(), at, style))
-    };
-    for (number, (title, bars)) in (0..).zip(&panels) {
-        let (left, top) = (number % 2 * WIDTH, number / 2 * HEIGHT);
-        text(title, (left + 10, top + 16), 14, HPos::Left)?;
-        let most = bars.iter().map(|(_, ratio, _)| *ratio).fold(1.0, f64::max);
-        let length = |ratio: f64| (ratio / most * LONGEST) as i32;
+    for (number, (title, bars)) in (0..).zip(panels) {
+        let (left, top) = (number % 2 * WIDTH, number / 2 * height);
+        text(&area, title, (left + 10, top + 16), 14, HPos::Left)?;
+        let most = bars.iter().map(|bar| bar.1).fold(1.0, f64::max).min(MOST);
         for (row, (label, ratio, figure)) in (0..).zip(bars) {
             let (begin, y) = (left + LABELS, top + 34 + row * ROW);
-            let colour = if label.starts_with("Degu") { RGBColor(9, 105, 218) } else { RGBColor(140, 149, 159) };
-            area.draw(&Rectangle::new([(begin, y), (begin + length(*ratio), y + 15)], colour.filled()))?;
-            text(label, (begin - 6, y + 8), 12, HPos::Right)?;
-            text(&format!("{ratio:.2}× ({figure})"), (begin + length(*ratio) + 5, y + 8), 11, HPos::Left)?;
+            let end = begin + (ratio.min(most) / most * LONGEST) as i32;
+            let colour = if label.starts_with("Degu") { OURS } else { OTHERS };
+            area.draw(&Rectangle::new([(begin, y), (end, y + 15)], colour.filled()))?;
+            text(&area, label, (begin - 6, y + 8), 12, HPos::Right)?;
+            text(&area, &format!("{ratio:.2} ({figure})"), (end + 5, y + 8), 11, HPos::Left)?;
         }
     }
-    text(&format!("times as good as hyper; {}", run.machine), (10, rows * HEIGHT + 8), 10, HPos::Left)?;
+    text(&area, &format!("hyper = 1, less is better; {machine}"), (10, rows * height + 8), 10, HPos::Left)?;
     Ok(area.present()?)
 }
 
-/// Label, how many times as good as hyper, and the figure itself.
-fn bars(run: &Run, (_, suite, begins, ends): &(&str, &str, &str, &str)) -> Option<Vec<(&'static str, f64, String)>> {
+fn bars(run: &Run, (_, suite, begins, ends): &(&str, &str, &str, &str)) -> Option<Vec<Bar>> {
     let report = run.reports.iter().find(|report| report.suite == *suite)?;
     let group = report.groups.iter().find(|group| group.name.starts_with(begins) && group.name.ends_with(ends))?;
     let bar = |(name, label): &(&str, &'static str)| {
         let entry = group.entry(name)?;
-        let ratio = group.ratio(entry, "hyper")?.median;
         let median = Summary::of(entry.samples.iter().copied())?.median;
-        let figure = format!("{} {}", group.unit.show(median), group.unit.symbol());
-        Some((*label, if group.unit.more_is_better() { ratio } else { 1.0 / ratio }, figure))
+        let unit = if group.unit == Unit::Count { "" } else { group.unit.symbol() };
+        let figure = format!("{} {unit}", group.unit.show(median)).trim_end().to_owned();
+        Some((*label, group.ratio(entry, "hyper")?.median, figure))
     };
     Some(BARS.iter().filter_map(bar).collect()).filter(|bars: &Vec<_>| !bars.is_empty())
+}
+
+/// A panel for each load: the latency in microseconds over the percentile, both on logarithmic axes.
+fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
+    let loads: Vec<_> = groups
+        .chunk_by(|one, other| one.condition() == other.condition())
+        .filter(|load| load.len() > PERCENTILES.len())
+        .collect();
+    let rows = i32::try_from(loads.len().div_ceil(2))?;
+    let area = SVGBackend::new(file, ((2 * WIDTH) as u32, (rows * CURVES_HEIGHT + 20) as u32)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let (panels, footer) = area.split_vertically(rows * CURVES_HEIGHT);
+    // One of so many requests is slower.
+    let odds = |percentile: f64| 1.0 / (1.0 - percentile / 100.0);
+    for (load, panel) in loads.iter().zip(panels.split_evenly((rows as usize, 2))) {
+        let curves: Vec<_> = CURVES
+            .iter()
+            .filter_map(|(name, colour)| {
+                let median =
+                    |group: &&Group| Some(Summary::of(group.entry(name)?.samples.iter().copied())?.median / 1000.0);
+                let medians: Option<Vec<f64>> = load[..PERCENTILES.len()].iter().map(median).collect();
+                Some((*name, *colour, medians?))
+            })
+            .collect();
+        let all = || curves.iter().flat_map(|curve| curve.2.iter().copied());
+        let range = all().fold(f64::MAX, f64::min) * 0.8..all().fold(1.0, f64::max) * 1.3;
+        let mut chart = ChartBuilder::on(&panel)
+            .caption(load[0].condition(), ("sans-serif", 13))
+            .margin(8)
+            .x_label_area_size(24)
+            .y_label_area_size(48)
+            .build_cartesian_2d((2.0..10_000.0).log_scale(), range.log_scale())?;
+        chart
+            .configure_mesh()
+            .x_label_formatter(&|odds| match *odds as u64 {
+                10 => "p90".into(),
+                100 => "p99".into(),
+                1000 => "p99.9".into(),
+                10_000 => "p99.99".into(),
+                _ => String::new(),
+            })
+            .y_label_formatter(&|micros| {
+                // A label for one, two and five of each power of ten.
+                match (micros / 10_f64.powf((micros.log10() + 1e-9).floor())).round() as u32 {
+                    1 | 2 | 5 if *micros < 1000.0 => format!("{micros:.0} µs"),
+                    1 | 2 | 5 => format!("{:.0} ms", micros / 1000.0),
+                    _ => String::new(),
+                }
+            })
+            .light_line_style(WHITE)
+            .draw()?;
+        for (name, colour, medians) in curves {
+            let points = PERCENTILES.iter().map(|percentile| odds(*percentile)).zip(medians);
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+                .label(name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .border_style(OTHERS)
+            .background_style(WHITE)
+            .draw()?;
+    }
+    text(&footer, &format!("latency by percentile, open loop; {machine}"), (10, 8), 10, HPos::Left)?;
+    Ok(area.present()?)
 }

@@ -14,8 +14,11 @@ use crate::message::{POSTS, Post, TRACE, get, post};
 /// Does the work on the input of this number.
 pub(crate) type Run = Box<dyn FnMut(usize) -> Result>;
 
-/// What there is, by task and contestant, and how to prepare it.
-pub(crate) const ALL: &[(&str, &str, fn() -> Run)] = &[
+/// A task, a contestant, and how to prepare it.
+type Entry = (&'static str, &'static str, fn() -> Run);
+
+/// What there is, by task and contestant.
+pub(crate) const ALL: &[Entry] = &[
     ("parse a request head", "degu", || degu_request(|number| &get(number).request)),
     ("parse a request head", "httparse", || httparse_request(|number| &get(number).request)),
     ("parse a browser's request head", "degu", || degu_request(|_| BROWSER_REQUEST)),

@@ -2,12 +2,15 @@
 
 mod degu;
 mod hyper;
+#[cfg(feature = "peers")]
+mod peers;
 mod raw;
 mod raw_tokio;
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use degu_server::Spin;
 use tokio::runtime::{Builder, Runtime};
@@ -63,7 +66,7 @@ pub(crate) struct Contestant {
     pub(crate) simple: bool,
 }
 
-/// Every contestant. The last two of `raw` never sleep, and copy large bodies.
+/// Every contestant of this program. The last two of `raw` never sleep, and copy large bodies.
 pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "raw", client: Some(raw::client), server: Some(raw::serve), simple: true },
     Contestant { name: "raw-poll", client: Some(raw::polling_client), server: Some(raw::serve_polling), simple: true },
@@ -75,13 +78,25 @@ pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "degu-blocking", client: Some(degu::blocking_client), server: None, simple: false },
 ];
 
-/// Stands after the name of one of ours that does not spin.
-pub(crate) const OFF: &str = "-off";
+/// The contestants of the same program with the feature `peers`. They are not in this one, because what they depend on makes
+/// hyper slower.
+pub(crate) const PEERS: [&str; 6] = ["axum", "hyper-util", "reqwest", "ureq", "tonic", "tarpc"];
+
+/// How one of ours waits after whose name this stands.
+const SPINS: [(&str, Spin); 2] = [("-off", Spin::Off), ("-fixed", Spin::Fixed(Duration::from_micros(100)))];
+
+/// The name of a contestant without the way in which it waits, and that way.
+pub(crate) fn split(name: &str) -> (&str, Option<Spin>) {
+    let ours = SPINS.iter().find_map(|(suffix, spin)| Some((name.strip_suffix(suffix)?, Some(*spin))));
+    ours.filter(|(plain, _)| plain.starts_with("degu")).unwrap_or((name, None))
+}
 
 /// The contestant of a name.
 pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
-    let plain = name.strip_suffix(OFF).filter(|ours| ours.starts_with("degu")).unwrap_or(name);
-    let found = ALL.iter().find(|contestant| contestant.name == plain);
+    let all = ALL.iter();
+    #[cfg(feature = "peers")]
+    let all = all.chain(peers::ALL);
+    let found = all.into_iter().find(|contestant| contestant.name == split(name).0);
     found.ok_or_else(|| format!("there is no contestant {name}").into())
 }
 

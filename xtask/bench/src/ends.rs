@@ -5,7 +5,6 @@
 //! pki                           makes certificates, prints `listening on FOLDER`
 //! serve CONTESTANT ADDRESS      serves connections, on --threads
 //! client CONTESTANT ADDRESS     prints `TRIPS NANOSECONDS`; with --trips makes so many and no more
-//! paced CONTESTANT ADDRESS      one trip every 10 ms, prints `1 NANOSECONDS`: what 99 of 100 trips stay within
 //! connect CONTESTANT ADDRESS    prints `CONNECTIONS NANOSECONDS`, from --threads at once
 //! fetch CONTESTANT ADDRESS TARGET     prints `BYTES NANOSECONDS`; /length/N and /chunks/N are N times 64 KiB
 //! load ADDRESS                  prints `REQUESTS NANOSECONDS`, over --connections, --depth requests at once, on --threads
@@ -29,13 +28,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::contestants::{Client, OFF, Setup, client_runtime, dial, find};
+use crate::contestants::{Setup, client_runtime, dial, find, split};
 use crate::message::{Get, get};
 use crate::socket::{Stream, connect_tokio};
 use crate::{Result, codec};
-
-/// How long a paced client rests before each trip.
-const PACE: Duration = Duration::from_millis(10);
 
 /// How many connections one thread makes at most, because the kernel keeps the port of each for a minute.
 const MOST: u64 = 10_000;
@@ -83,7 +79,7 @@ pub(crate) fn run(end: &End) -> Result {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     let setup = |name: &str, address: &str| {
-        let spin = if name.ends_with(OFF) { Spin::Off } else { end.spin };
+        let spin = split(name).1.unwrap_or(end.spin);
         Setup { address: address.to_owned(), pki: end.pki.clone(), threads: end.threads, spin }
     };
     let time = Duration::from_millis(end.millis);
@@ -124,7 +120,6 @@ pub(crate) fn run(end: &End) -> Result {
             client.close()?;
             figures
         }
-        ["paced", name, address] => paced(&mut *dial(name, &setup(name, address))?()?, time)?,
         ["connect", name, address] => at_once(end.threads, |_| connect(name, &setup(name, address), time))?,
         ["fetch", name, address, target] => {
             let mut client = dial(name, &setup(name, address))?()?;
@@ -187,19 +182,6 @@ fn measure(mut run: impl FnMut(u64) -> Result, time: Duration) -> Result<(u64, D
         times += batch;
     }
     Ok((times, start.elapsed()))
-}
-
-/// What 99 of 100 trips stay within.
-fn paced(client: &mut dyn Client, time: Duration) -> Result<(u64, Duration)> {
-    let (mut times, start) = (Vec::new(), Instant::now());
-    while times.is_empty() || start.elapsed() < time {
-        thread::sleep(PACE);
-        let before = Instant::now();
-        client.trips(1)?;
-        times.push(before.elapsed());
-    }
-    times.sort_unstable();
-    Ok((1, times[times.len() * 99 / 100]))
 }
 
 /// Runs on so many threads; returns the sum of what they did, and how long the longest took.

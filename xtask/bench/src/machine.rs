@@ -21,12 +21,17 @@ pub(crate) fn describe() -> String {
     let processors = read("/proc/cpuinfo");
     let models: Vec<&str> = processors.lines().filter_map(|line| line.strip_prefix("model name")).collect();
     let model = models.first().map_or("unknown processor", |model| model.trim_start_matches([':', ' ', '\t']));
-    let (kernel, load) = (read("/proc/sys/kernel/osrelease"), read("/proc/loadavg"));
-    let load = load.split(' ').next().unwrap_or("unknown");
+    let kernel = read("/proc/sys/kernel/osrelease");
     let compiler = Command::new("rustc").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
     let compiler = String::from_utf8_lossy(&compiler);
     let compiler = compiler.split(" (").next().unwrap_or_default().trim();
-    format!("{} × {model}, Linux {}, {compiler}, load average before {load}", models.len(), kernel.trim())
+    format!("{} × {model}, Linux {}, {compiler}", models.len(), kernel.trim())
+}
+
+/// How many processes have wanted a core at a time, over the last minute: those of others, before a run.
+pub(crate) fn load() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
 /// The cores that this process may use. The last ones first, because interrupts tend to land on the first; and those that

@@ -21,7 +21,7 @@ mod suites;
 mod tls;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
@@ -35,7 +35,8 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 
 /// Measures Degu next to others, on this machine.
 ///
-/// SUITES are duo, polling, throughput, stream, connect, tls, idle, counts and wire; all of them when none is named.
+/// SUITES are duo, peers, polling, open, throughput, stream, connect, tls, idle, counts, wire and size; all of them but size
+/// when none is named.
 /// docs/benchmark.md says what each measures, and how to read the tables.
 ///
 /// duo measures, and counts counts, the way from a request that has been made to a response that has been read to its end.
@@ -54,15 +55,16 @@ pub(crate) struct Options {
     /// How often each contestant is measured [default: 7, or 3 with --quick].
     #[arg(long)]
     rounds: Option<usize>,
-    /// Writes every sample to FILE.
+    /// Writes every sample to FILE.json, in the place of what it has of the same suites, and draws charts of all it has then:
+    /// FILE-ratios.svg and FILE-latency.svg.
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Adds a column to each table: the medians of an earlier run, which wrote FILE with --json.
-    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Prints the tables of what was saved and draws its charts again, and measures nothing.
+    #[arg(long, value_name = "FILE.json", exclusive = true)]
+    show: Option<PathBuf>,
+    /// Adds a column to each table: the medians of an earlier run.
+    #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
-    /// Draws the main figures into FILE, as ratios to hyper.
-    #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
     /// How our ends wait: off, adaptive (their default), or spinning for so many microseconds.
     #[arg(long)]
     spin: Option<String>,
@@ -100,25 +102,45 @@ fn main() -> ExitCode {
     )
 }
 
+fn read(file: &Path) -> Result<Run> {
+    Ok(serde_json::from_str(&fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?)?)
+}
+
 fn run(options: &Options) -> Result {
+    if let Some(file) = &options.show {
+        let run = read(file)?;
+        println!("{}", run.machine);
+        run.reports.iter().for_each(|report| print!("{}", report.table(None)));
+        return chart::draw(&run, &file.with_extension(""));
+    }
     // Read before the minutes that a run takes.
-    let baseline: Option<Run> = match &options.baseline {
-        Some(file) => Some(serde_json::from_str(&fs::read_to_string(file)?)?),
-        None => None,
+    let baseline = options.baseline.as_deref().map(read).transpose()?;
+    let mut run = Run { machine: machine::describe(), reports: Vec::new() };
+    let saved = options.save.as_ref().map(|name| name.with_added_extension("json"));
+    let mut all = match saved.as_deref().filter(|file| file.exists()) {
+        Some(file) => read(file)?,
+        None => Run { machine: run.machine.clone(), reports: Vec::new() },
     };
+    if all.machine != run.machine {
+        return Err(format!("what is saved is of another machine: {}", all.machine).into());
+    }
     if let Some(spin) = &options.spin {
         ends::spin(spin)?;
     }
-    let mut run = Run { machine: machine::describe(), reports: Vec::new() };
     println!("{}", run.machine);
     verify::verify()?;
     let (stage, mut failed) = (Stage::new(options)?, Vec::new());
     for (name, suite) in suites::ALL {
-        if !options.suites.is_empty() && !options.suites.iter().any(|wanted| wanted == name) {
+        // These build for minutes.
+        let is_long = *name == "size" || *name == "peers" && options.quick;
+        let is_wanted = options.suites.iter().any(|wanted| wanted == name);
+        if !is_wanted && (!options.suites.is_empty() || is_long) {
             continue;
         }
+        let load = machine::load();
         match suite(&stage) {
-            Ok(report) => {
+            Ok(mut report) => {
+                report.notes.push(format!("load average before: {load}"));
                 let before = baseline.iter().flat_map(|run| &run.reports).find(|before| before.suite == *name);
                 print!("{}", report.table(before));
                 failed.extend((report.failures > 0).then_some(*name));
@@ -131,11 +153,10 @@ fn run(options: &Options) -> Result {
             }
         }
     }
-    if let Some(file) = &options.json {
-        fs::write(file, serde_json::to_string_pretty(&run)?)?;
-    }
-    if let Some(file) = &options.svg {
-        chart::draw(&run, file)?;
+    all.take(run);
+    if let Some((name, file)) = options.save.as_ref().zip(saved) {
+        fs::write(file, serde_json::to_string(&all)?)?;
+        chart::draw(&all, name)?;
     }
     if failed.is_empty() { Ok(()) } else { Err(format!("something failed in: {}", failed.join(", ")).into()) }
 }

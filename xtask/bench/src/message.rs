@@ -50,7 +50,7 @@ pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
     (0..COUNT).map(post).collect()
 });
 
-static GETS: LazyLock<Vec<Get>> = LazyLock::new(|| {
+pub(crate) static GETS: LazyLock<Vec<Get>> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(2);
     let get = |_| {
         // Their lengths all have two digits, so that the head of the response is always as long.

@@ -3,10 +3,10 @@
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
-/// All suites of one run.
+/// The suites of one machine.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
-    /// Where: processor, kernel, compiler, load.
+    /// Where: processor, kernel, compiler.
     pub(crate) machine: String,
     pub(crate) reports: Vec<Report>,
 }
@@ -46,6 +46,7 @@ pub(crate) enum Unit {
     /// Times, kept in nanoseconds.
     Microseconds,
     Nanoseconds,
+    Seconds,
     PerSecond,
     /// Bytes a second, in millions.
     Megabytes,
@@ -86,6 +87,7 @@ impl Unit {
         match self {
             Self::Microseconds => "µs",
             Self::Nanoseconds => "ns",
+            Self::Seconds => "s",
             Self::PerSecond => "1/s",
             Self::Megabytes => "MB/s",
             Self::Kibibytes => "KiB",
@@ -93,10 +95,6 @@ impl Unit {
             Self::Times => "times",
             Self::Percent => "% of a core",
         }
-    }
-
-    pub(crate) const fn more_is_better(self) -> bool {
-        matches!(self, Self::PerSecond | Self::Megabytes)
     }
 
     /// A sample in this unit with about three digits.
@@ -116,6 +114,34 @@ impl Unit {
 }
 
 impl Group {
+    /// The condition of a group for one of several figures.
+    pub(crate) fn condition(&self) -> &str {
+        self.name.split_once(": ").map_or(&self.name, |(condition, _)| condition)
+    }
+
+    fn table(&self, before: Option<&Report>) -> Table {
+        let mut table = Table::new();
+        let mut head = vec![self.name.clone(), self.unit.symbol().to_owned(), "range".to_owned()];
+        head.extend(self.references.iter().flat_map(|name| [format!("of {name}'s"), "range".to_owned()]));
+        head.extend(before.map(|_| "before".to_owned()));
+        table.set_header(head);
+        let before = before.and_then(|report| report.groups.iter().find(|other| other.name == self.name));
+        for entry in &self.entries {
+            let mut row = vec![entry.name.clone()];
+            let shown = |summary: Option<Summary>, show: &dyn Fn(f64) -> String| {
+                summary.map_or_else(Default::default, |summary| summary.show(show))
+            };
+            row.extend(shown(median(entry), &|sample| self.unit.show(sample)));
+            for reference in &self.references {
+                row.extend(shown(self.ratio(entry, reference), &|ratio| format!("{ratio:.2}")));
+            }
+            let earlier = before.and_then(|group| median(group.entry(&entry.name)?));
+            row.extend(earlier.map(|summary| self.unit.show(summary.median)));
+            table.add_row(row);
+        }
+        table
+    }
+
     pub(crate) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
     }
@@ -137,37 +163,56 @@ impl Report {
         self.failures += other.failures;
     }
 
-    /// A table for each group. Ratios are the entry's figure by the reference's; `before` is an earlier run.
+    /// A table for each group, or one for all the figures of a condition if there are more than two. Ratios are the entry's
+    /// figure by the reference's; `before` is an earlier run.
     pub(crate) fn table(&self, before: Option<&Self>) -> String {
         let mut text = format!("\n{}: {}\n", self.suite, self.about);
         self.notes.iter().for_each(|note| text += &format!("- {note}\n"));
-        for group in &self.groups {
-            let mut table = Table::new();
-            table.load_preset(presets::NOTHING);
-            let mut head = vec![group.name.clone(), group.unit.symbol().to_owned(), "range".to_owned()];
-            head.extend(group.references.iter().flat_map(|name| [format!("of {name}'s"), "range".to_owned()]));
-            head.extend(before.map(|_| "before".to_owned()));
-            table.set_header(head);
-            let before = before.and_then(|report| report.groups.iter().find(|other| other.name == group.name));
-            let median = |entry: &Entry| Summary::of(entry.samples.iter().copied());
-            for entry in &group.entries {
-                let mut row = vec![format!("  {}", entry.name)];
-                let shown = |summary: Option<Summary>, show: &dyn Fn(f64) -> String| {
-                    summary.map_or_else(Default::default, |summary| summary.show(show))
-                };
-                row.extend(shown(median(entry), &|sample| group.unit.show(sample)));
-                for reference in &group.references {
-                    row.extend(shown(group.ratio(entry, reference), &|ratio| format!("{ratio:.2}")));
-                }
-                let earlier = before.and_then(|group| median(group.entry(&entry.name)?));
-                row.extend(earlier.map(|summary| group.unit.show(summary.median)));
-                table.add_row(row);
+        for groups in self.groups.chunk_by(|one, other| one.condition() == other.condition()) {
+            let tables = match groups {
+                [_, _, _, ..] => vec![wide(groups)],
+                _ => groups.iter().map(|group| group.table(before)).collect(),
+            };
+            for mut table in tables {
+                table.load_preset(presets::ASCII_MARKDOWN);
+                table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+                text += &format!("\n{table}\n");
             }
-            table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
-            text += &format!("\n{}\n", table.trim_fmt());
         }
         text
     }
+}
+
+impl Run {
+    /// Puts the reports of another run of this machine in the place of those of the same suites.
+    pub(crate) fn take(&mut self, other: Self) {
+        self.reports.retain(|old| other.reports.iter().all(|new| new.suite != old.suite));
+        self.reports.extend(other.reports);
+    }
+}
+
+fn median(entry: &Entry) -> Option<Summary> {
+    Summary::of(entry.samples.iter().copied())
+}
+
+/// The figures of one condition next to each other: medians, and the median ratio to the first reference.
+fn wide(groups: &[Group]) -> Table {
+    let mut table = Table::new();
+    let reference = groups[0].references.first();
+    let about = reference.map_or_else(String::new, |name| format!(" (of {name}'s)"));
+    let head = |group: &Group| format!("{}, {}", &group.name[group.condition().len() + 2..], group.unit.symbol());
+    table.set_header([format!("{}{about}", groups[0].condition())].into_iter().chain(groups.iter().map(head)));
+    for entry in &groups[0].entries {
+        let cell = |group: &Group| {
+            let entry = group.entry(&entry.name)?;
+            let ratio = reference.and_then(|name| group.ratio(entry, name));
+            let ratio = ratio.map_or_else(String::new, |ratio| format!(" ({:.2})", ratio.median));
+            Some(format!("{}{ratio}", group.unit.show(median(entry)?.median)))
+        };
+        let cells = groups.iter().map(|group| cell(group).unwrap_or_default());
+        table.add_row([entry.name.clone()].into_iter().chain(cells));
+    }
+    table
 }
 
 #[cfg(test)]
@@ -194,7 +239,8 @@ mod tests {
             ..Report::default()
         };
         let table = report(&[200.0, 2000.0, 300.0]).table(Some(&report(&[500.0])));
-        let words: Vec<&str> = table.lines().last().unwrap().split_whitespace().collect();
+        let words: Vec<&str> =
+            table.lines().last().unwrap().split([' ', '|']).filter(|word| !word.is_empty()).collect();
         assert_eq!(words, ["hyper", "300", "200–2000", "2.00", "2.00–3.00", "500"]);
     }
 }

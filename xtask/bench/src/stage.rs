@@ -1,4 +1,4 @@
-//! What the suites share: this program as an end, certificates, addresses, nginx.
+//! What the suites share: this program as an end, other programs as ends, certificates, addresses.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use std::{env, fs};
 use tempfile::TempDir;
 
 use crate::child::{self, START, Server};
+use crate::contestants::PEERS;
 use crate::machine;
 use crate::{Options, Result};
 
@@ -20,6 +21,7 @@ pub(crate) struct Stage<'o> {
     pub(crate) program: PathBuf,
     pub(crate) folder: TempDir,
     pki: OnceLock<Server>,
+    peers: OnceLock<PathBuf>,
 }
 
 /// How one end is run.
@@ -36,7 +38,29 @@ pub(crate) struct End<'e> {
 
 impl<'o> Stage<'o> {
     pub(crate) fn new(options: &'o Options) -> Result<Self> {
-        Ok(Self { options, program: env::current_exe()?, folder: TempDir::new()?, pki: OnceLock::new() })
+        Ok(Self {
+            options,
+            program: env::current_exe()?,
+            folder: TempDir::new()?,
+            pki: OnceLock::new(),
+            peers: OnceLock::new(),
+        })
+    }
+
+    /// The program that has this contestant.
+    pub(crate) fn program_of(&self, contestant: &str) -> Result<&Path> {
+        if !PEERS.contains(&contestant) {
+            return Ok(&self.program);
+        }
+        if self.peers.get().is_none() {
+            let target = target()?.join("peers");
+            let options =
+                ["build", "--quiet", "--release", "--features=peers", "--manifest-path", MANIFEST, "--target-dir"];
+            let options = options.into_iter().map(str::to_owned).chain([target.display().to_string()]);
+            child::run(Path::new("cargo"), &options.collect::<Vec<_>>(), Duration::from_secs(3600))?;
+            let _ = self.peers.set(target.join("release/degu-bench"));
+        }
+        Ok(self.peers.get().unwrap_or(&self.program))
     }
 
     /// How long one measurement takes, its warm-up not counted.
@@ -81,28 +105,38 @@ impl<'o> Stage<'o> {
     pub(crate) fn start(&self, words: &[&str], end: End<'_>) -> Result<Server> {
         // Thousands of connections are made before one that holds them says so.
         let listening = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
-        Server::start_within(&self.program, &self.arguments(words, end)?, Duration::from_secs(120), listening)
+        let program = self.program_of(words.get(1).unwrap_or(&""))?;
+        Server::start_within(program, &self.arguments(words, end)?, Duration::from_secs(120), listening)
     }
 
     /// Starts a server on an address of this kind, or nginx.
     pub(crate) fn serve(&self, contestant: &str, kind: &str, end: End<'_>) -> Result<Server> {
         match contestant {
             NGINX => self.nginx(end.cores),
+            DEGU_018 => {
+                Server::start(Path::new("taskset"), &degu_018(&["serve", contestant, &self.address(kind)], end)?)
+            }
             _ => self.start(&["serve", contestant, &self.address(kind)], end),
         }
     }
 
-    /// Keeps every core busy until what is returned is dropped.
-    pub(crate) fn busy(&self) -> Result<Vec<Server>> {
-        let start = |core: usize| self.start(&["busy"], End { cores: &[core], ..End::default() });
-        machine::cores()?.into_iter().map(start).collect()
+    /// Keeps these cores busy until what is returned is dropped.
+    pub(crate) fn busy(&self, cores: &[usize]) -> Result<Vec<Server>> {
+        let start = |core: &usize| self.start(&["busy"], End { cores: &[*core], ..End::default() });
+        cores.iter().map(start).collect()
     }
 
     /// Runs a client to its end, and returns how often it did what its role is, and how long that took.
     pub(crate) fn measure(&self, words: &[&str], end: End<'_>, time: Duration) -> Result<(f64, Duration)> {
-        let mut arguments = self.arguments(words, end)?;
-        arguments.push(format!("--millis={}", time.as_millis()));
-        let output = child::run(&self.program, &arguments, time * 4 + Duration::from_secs(30))?;
+        let limit = time * 4 + Duration::from_secs(30);
+        let output = if words.get(1) == Some(&DEGU_018) {
+            let seconds = time.as_secs_f64().to_string();
+            child::run(Path::new("taskset"), &degu_018(&[words, &[&seconds]].concat(), end)?, limit)?
+        } else {
+            let mut arguments = self.arguments(words, end)?;
+            arguments.push(format!("--millis={}", time.as_millis()));
+            child::run(self.program_of(words[1])?, &arguments, limit)?
+        };
         let figures = output.split_once(' ').and_then(|(times, time)| Some((times.parse().ok()?, time.parse().ok()?)));
         match figures {
             Some((times, nanos)) if times > 0.0 => Ok((times, Duration::from_nanos(nanos))),
@@ -118,9 +152,9 @@ impl<'o> Stage<'o> {
         let config = CONFIG.replace("FOLDER", &folder).replace("ADDRESS", &address);
         fs::write(self.folder.path().join("nginx.conf"), config.replace("WORKERS", &cores.len().max(1).to_string()))?;
         // Its workers outlive a master that is killed. So a shell waits for the end of stdin, and tells it to end.
-        let pinned = if cores.is_empty() { String::new() } else { format!("taskset -c {} ", joined(cores)) };
+        let cores = pinned(cores)?;
         let script = format!(
-            "{pinned}/usr/sbin/nginx -e stderr -p {folder} -c nginx.conf 2>&1 & nginx=$!; trap 'kill $nginx' EXIT; read -r x"
+            "taskset -c {cores} /usr/sbin/nginx -e stderr -p {folder} -c nginx.conf 2>&1 & nginx=$!; trap 'kill $nginx' EXIT; read -r x"
         );
         Server::start_within(Path::new("/bin/sh"), &["-c".into(), script], START, move |line| {
             line.contains("start worker process ").then(|| address.clone())
@@ -128,10 +162,13 @@ impl<'o> Stage<'o> {
     }
 }
 
-/// The contestant that is not one of this program's.
+/// The contestants that are programs of others.
 pub(crate) const NGINX: &str = "nginx";
+pub(crate) const DEGU_018: &str = "degu-0.18";
 
 const CONFIG: &str = include_str!("../nginx.conf");
+
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 /// Returns whether a program is installed.
 pub(crate) fn is_there(program: &str) -> bool {
@@ -144,7 +181,35 @@ pub(crate) fn is_nginx_there() -> bool {
     is_there("/usr/sbin/nginx") && is_there("taskset")
 }
 
+/// Where `cargo xtask interop --install` puts Degu 0.18.
+fn python() -> Result<PathBuf> {
+    Ok(target()?.join("interop").join(DEGU_018).join("bin/python3"))
+}
+
+/// The folder of build results: this program is in its `release`.
+fn target() -> Result<PathBuf> {
+    Ok(env::current_exe()?.ancestors().nth(2).map(Path::to_owned).unwrap_or_default())
+}
+
+/// Returns whether Degu 0.18 is installed.
+pub(crate) fn is_degu_018_there() -> bool {
+    python().is_ok_and(|python| python.exists()) && is_there("taskset")
+}
+
+/// Degu 0.18 as an end, for `taskset`.
+fn degu_018(words: &[&str], end: End<'_>) -> Result<Vec<String>> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/degu018.py").to_owned();
+    let mut arguments = vec!["-c".to_owned(), pinned(end.cores)?, python()?.display().to_string(), script];
+    arguments.extend(words.iter().map(|&word| word.to_owned()));
+    Ok(arguments)
+}
+
+/// These cores for `taskset`, or all of them for a process that is not to be pinned.
+pub(crate) fn pinned(cores: &[usize]) -> Result<String> {
+    if cores.is_empty() { Ok(joined(&machine::cores()?)) } else { Ok(joined(cores)) }
+}
+
 /// Cores as programs take them: `0,1`.
-pub(crate) fn joined(cores: &[usize]) -> String {
+fn joined(cores: &[usize]) -> String {
     cores.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
 }

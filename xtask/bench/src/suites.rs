@@ -4,7 +4,9 @@ mod connect;
 mod counts;
 mod duo;
 mod idle;
+mod open;
 mod polling;
+mod size;
 mod stream;
 mod throughput;
 mod wire;
@@ -16,12 +18,16 @@ use crate::machine::Placement;
 use crate::report::Report;
 use crate::stage::{End, Stage};
 
+pub(crate) use open::PERCENTILES;
+
 type Suite = fn(&Stage<'_>) -> Result<Report>;
 
 /// All suites, in the order in which they run.
 pub(crate) const ALL: &[(&str, Suite)] = &[
     ("duo", duo::run),
+    ("peers", duo::run_peers),
     ("polling", polling::run),
+    ("open", open::run),
     ("throughput", throughput::run),
     ("stream", stream::run),
     ("connect", connect::run),
@@ -29,6 +35,7 @@ pub(crate) const ALL: &[(&str, Suite)] = &[
     ("idle", idle::run),
     ("counts", counts::run),
     ("wire", wire::run),
+    ("size", size::run),
 ];
 
 /// A client and a server.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll};
 
 use degu_client::{Connection, Headers, Method, blocking};
-use degu_server::{Body, BoxError, Bytes, Chunk, Error, IntoResponse, Part, Request, Response, Server, Session};
+use degu_server::{Body, BoxError, Bytes, Chunk, Error, Part, Request, Response, Server, Session};
 use tokio::runtime::Runtime;
 
 use super::{Client, Dial, PIECE, Ready, Setup, check, client_runtime, large};

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::Pair;
 use crate::Result;
 use crate::child::{self, Server};
 use crate::plan::{self, Condition};
@@ -18,12 +19,30 @@ const MANY: u64 = 600;
 /// How long a program may take under a tool to start, to make its trips, and to end.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The other end of each that is counted.
-const PEER: &str = "raw";
-
-/// Spinning makes as many calls as it has time for, so that ours are counted without. A quick run has the last three.
-const CLIENTS: &[&str] = &["raw", "raw-tokio", "hyper", "degu-off", "degu-blocking-off"];
-const SERVERS: &[&str] = &["raw", "raw-tokio", "hyper", "degu-off"];
+/// The clients and servers that are counted, and the other end of each. Spinning makes as many calls as it has time for, so that
+/// ours are counted without. A quick run has the first three.
+const CLIENTS: &[Pair<'_>] = &[
+    ("hyper", "raw"),
+    ("degu-off", "raw"),
+    ("degu-blocking-off", "raw"),
+    ("raw", "raw"),
+    ("raw-tokio", "raw"),
+    ("hyper-util", "axum"),
+    ("reqwest", "axum"),
+    ("ureq", "axum"),
+    ("tonic", "tonic"),
+    ("tarpc", "tarpc"),
+];
+const SERVERS: &[Pair<'_>] = &[
+    ("hyper", "raw"),
+    ("degu-off", "raw"),
+    ("raw", "raw"),
+    ("raw-tokio", "raw"),
+    ("axum", "hyper-util"),
+    ("tonic", "tonic"),
+    ("tarpc", "tarpc"),
+];
+const QUICK: usize = 3;
 
 /// What counts: the tool, its options, and how it says what it has counted.
 struct Counter {
@@ -68,7 +87,7 @@ pub(super) fn count(
 ) -> Result<u64> {
     let (counter, file) = (&COUNTERS[counter], stage.folder.path().join("count").display().to_string());
     let mut arguments: Vec<String> = counter.options.iter().map(|option| option.replace("FILE", &file)).collect();
-    arguments.extend([stage.program.display().to_string(), "end".into()]);
+    arguments.extend([stage.program_of(words[1])?.display().to_string(), "end".into()]);
     arguments.extend(words.iter().map(|&word| word.to_owned()));
     start(Path::new(counter.tool), &arguments)?;
     let said = fs::read_to_string(&file)?;
@@ -89,42 +108,41 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             continue;
         }
         for (side, all) in [("client", CLIENTS), ("server", SERVERS)] {
-            let all = if stage.options.quick { &all[2..] } else { all };
+            let all = if stage.options.quick { &all[..QUICK] } else { all };
             conditions.push(Condition {
                 name: format!("{}, {side}", counter.name),
-                contestants: all.iter().map(|&name| name.to_owned()).collect(),
+                contestants: all.iter().map(|pair| pair.0.to_owned()).collect(),
                 references: vec!["hyper"],
             });
-            what.push((number, side == "server"));
+            what.push((number, side == "server", all));
         }
     }
     let mut report = plan::run("counts", 1, &conditions, &[("", Unit::Count)], |condition, contestant| {
-        let ((counter, server), name) = (what[condition], &conditions[condition].contestants[contestant]);
-        Ok(vec![difference(|trips| trips_of(stage, counter, server, name, trips))?])
+        let (counter, server, all) = what[condition];
+        Ok(vec![difference(|trips| trips_of(stage, counter, server, all[contestant], trips))?])
     });
     report.notes.extend(notes);
     report.about = format!(
-        "a POST round trip over a Unix socket, each side with blocking sockets without HTTP on the other; the difference of \
-         {MANY} and {FEW} trips; instructions in user space"
+        "a POST round trip over a Unix socket (ureq: TCP), each side with blocking sockets without HTTP on the other (axum and \
+         hyper-util, tonic, tarpc: with each other, reqwest and ureq: with axum); the difference of {MANY} and {FEW} trips; \
+         instructions in user space"
     );
     Ok(report)
 }
 
 /// Runs both ends, one of them under the tool, and returns its count.
-fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, name: &str, trips: u64) -> Result<u64> {
-    let (address, trips) = (stage.address("unix"), format!("--trips={trips}"));
-    let (server_name, client_name) = if server { (name, PEER) } else { (PEER, name) };
-    let serve = ["serve", server_name, &address];
-    let ask = ["client", client_name, &address, &trips];
+fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, (name, peer): Pair<'_>, trips: u64) -> Result<u64> {
+    let (address, trips) = (stage.address(if name == "ureq" { "ipv4" } else { "unix" }), format!("--trips={trips}"));
     let words = |words: &[&str]| ["end"].iter().chain(words).map(|&word| word.to_owned()).collect::<Vec<_>>();
     if !server {
-        let _server = Server::start(&stage.program, &words(&serve))?;
+        let server = Server::start(stage.program_of(peer)?, &words(&["serve", peer, &address]))?;
+        let ask = ["client", name, server.address(), &trips];
         return count(stage, counter, &ask, |tool, arguments| child::run(tool, arguments, LIMIT).map(drop));
     }
-    count(stage, counter, &serve, |tool, arguments| {
+    count(stage, counter, &["serve", name, &address], |tool, arguments| {
         let listening = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
         let server = Server::start_within(tool, arguments, LIMIT, listening)?;
-        child::run(&stage.program, &words(&ask), LIMIT)?;
+        child::run(stage.program_of(peer)?, &words(&["client", peer, &address, &trips]), LIMIT)?;
         server.end(LIMIT)
     })
 }

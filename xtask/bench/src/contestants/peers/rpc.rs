@@ -1,0 +1,119 @@
+//! Remote procedure calls over a Unix socket: tonic's unary call with protobuf over HTTP/2, and tarpc's with bincode.
+
+use std::path::Path;
+
+use futures_util::StreamExt;
+use tarpc::client::Config;
+use tarpc::context::{self, Context};
+use tarpc::serde_transport::unix;
+use tarpc::server::{BaseChannel, Channel};
+use tarpc::tokio_serde::formats::Bincode;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::codegen::Bytes;
+use tonic::transport::{Endpoint, Server};
+use tonic::{Request, Response, Status};
+
+use super::{calls, runtime, socket_path};
+use crate::Result;
+use crate::contestants::{Dial, Ready, Setup, client_runtime};
+use crate::socket::listen;
+
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/bench.Echo.rs"));
+}
+
+use generated::echo_client::EchoClient;
+use generated::echo_server::{Echo, EchoServer};
+
+/// What a POST request says.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Reading {
+    #[prost(string, tag = "1")]
+    path: String,
+    #[prost(string, tag = "2")]
+    trace: String,
+    #[prost(bytes = "bytes", tag = "3")]
+    body: Bytes,
+}
+
+/// What is answered.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Answer {
+    #[prost(bytes = "bytes", tag = "1")]
+    body: Bytes,
+}
+
+#[derive(Clone)]
+struct Service;
+
+#[tonic::async_trait]
+impl Echo for Service {
+    async fn echo(&self, request: Request<Reading>) -> std::result::Result<Response<Answer>, Status> {
+        Ok(Response::new(Answer { body: request.into_inner().body }))
+    }
+}
+
+#[tarpc::service]
+trait Call {
+    async fn echo(path: String, trace: String, body: Vec<u8>) -> Vec<u8>;
+}
+
+impl Call for Service {
+    async fn echo(self, _: Context, _: String, _: String, body: Vec<u8>) -> Vec<u8> {
+        body
+    }
+}
+
+fn path(setup: &Setup) -> Result<&Path> {
+    Ok(Path::new(socket_path(setup).ok_or("only over Unix sockets with a path")?))
+}
+
+pub(super) fn serve_tonic(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    let (listener, bound) = listen(&setup.address)?;
+    listener.set_nonblocking(true)?;
+    runtime(setup)?.block_on(async {
+        let incoming = UnixListenerStream::new(UnixListener::from_std(listener.into())?);
+        ready(bound)?;
+        Server::builder().add_service(EchoServer::new(Service)).serve_with_incoming(incoming).await?;
+        Err("the server ended".into())
+    })
+}
+
+pub(super) fn tonic(setup: &Setup) -> Result<Dial> {
+    let (url, tokio) = (format!("unix://{}", path(setup)?.display()), client_runtime(true)?);
+    Ok(Box::new(move || {
+        let mut client = EchoClient::new(tokio.block_on(Endpoint::from_shared(url.clone())?.connect())?);
+        Ok(calls(&tokio, async move |post| {
+            let (path, trace) = (post.path.clone(), post.trace.clone());
+            let answer = client.echo(Reading { path, trace, body: Bytes::from_static(&post.body) }).await?;
+            Ok((200, answer.into_inner().body.len()))
+        }))
+    }))
+}
+
+pub(super) fn serve_tarpc(setup: &Setup, ready: &mut Ready<'_>) -> Result {
+    runtime(setup)?.block_on(async {
+        let mut incoming = unix::listen(path(setup)?, Bincode::default).await?;
+        ready(setup.address.clone())?;
+        while let Some(transport) = incoming.next().await {
+            let answers = BaseChannel::with_defaults(transport?).execute(Service.serve());
+            tokio::spawn(answers.for_each(async |answer| drop(tokio::spawn(answer))));
+        }
+        Err("the server ended".into())
+    })
+}
+
+pub(super) fn tarpc(setup: &Setup) -> Result<Dial> {
+    let (path, tokio) = (path(setup)?.to_owned(), client_runtime(true)?);
+    Ok(Box::new(move || {
+        let client = tokio.block_on(async {
+            let transport = unix::connect(&path, Bincode::default).await?;
+            Result::Ok(CallClient::new(Config::default(), transport).spawn())
+        })?;
+        Ok(calls(&tokio, async move |post| {
+            let (path, trace, body) = (post.path.clone(), post.trace.clone(), post.body.clone());
+            Ok((200, client.echo(context::current(), path, trace, body).await?.len()))
+        }))
+    }))
+}

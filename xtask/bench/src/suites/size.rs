@@ -1,0 +1,58 @@
+//! What a library brings along: crates, the time of a build that begins with nothing, and the size of the stripped program; for
+//! the same small server and client in `xtask/bench/minimal`, without TLS.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::child;
+use crate::plan::{self, Condition, Figure};
+use crate::report::{Report, Unit};
+use crate::stage::Stage;
+
+const FIGURES: [Figure; 3] =
+    [("crates", Unit::Count), ("cold build", Unit::Seconds), ("stripped size", Unit::Kibibytes)];
+
+/// How long one build may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/minimal/Cargo.toml");
+
+pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
+    let condition = |side: &str, names: &[&str]| Condition {
+        name: side.into(),
+        contestants: names.iter().map(|&name| name.to_owned()).collect(),
+        references: vec!["hyper"],
+    };
+    let conditions = [
+        condition("server", &["hyper", "axum", "tiny_http", "degu"]),
+        condition("client", &["hyper", "reqwest", "ureq", "degu", "degu-blocking"]),
+    ];
+    // Downloads are no part of a build.
+    cargo("fetch", &[])?;
+    let folder = stage.folder.path().join("size");
+    let mut report = plan::run("size", 1, &conditions, &FIGURES, |side, number| {
+        let feature = format!("--features={}-{}", conditions[side].name, conditions[side].contestants[number]);
+        let tree = cargo("tree", &[&feature, "--prefix=none", "--edges=normal,build", "--no-dedupe", "--format={p}"])?;
+        let mut crates: Vec<&str> = tree.lines().collect();
+        crates.sort_unstable();
+        crates.dedup();
+        let target = format!("--target-dir={}", folder.display());
+        let start = Instant::now();
+        cargo("build", &["--release", "--offline", &feature, &target])?;
+        let took = start.elapsed();
+        let size = fs::metadata(folder.join("release/minimal"))?.len();
+        fs::remove_dir_all(&folder)?;
+        // The program itself is one of them.
+        Ok(vec![crates.len() as f64 - 1.0, took.as_secs_f64(), size as f64])
+    });
+    report.about =
+        "a server and a client of a few lines, without TLS: `cargo build --release` of everything, on all cores".into();
+    Ok(report)
+}
+
+fn cargo(command: &str, options: &[&str]) -> Result<String> {
+    let all = [&[command, "--quiet", "--manifest-path", MANIFEST], options].concat();
+    child::run(Path::new("cargo"), &all.into_iter().map(str::to_owned).collect::<Vec<_>>(), LIMIT)
+}
