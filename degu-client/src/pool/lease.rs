@@ -54,6 +54,15 @@ impl<D: Driver> Shared<D> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes the state, and closes what is to be closed after the lock has been released.
+    fn change<T>(&self, change: impl FnOnce(&mut State<Box<Pooled<D>>>) -> T) -> T {
+        let mut state = self.state();
+        let (changed, closed) = (change(&mut state), state.closed());
+        drop(state);
+        drop(closed);
+        changed
+    }
+
     /// Returns the error of a request that did not get its turn within this time.
     pub(crate) fn no_turn(&self, limit: Duration) -> Error {
         Error::connecting(Timeout::Pool(limit), &self.base.address)
@@ -61,9 +70,8 @@ impl<D: Driver> Shared<D> {
 
     /// Gives a connection to the request that has waited longest, or keeps it.
     fn give_back(&self, connection: Box<Pooled<D>>) {
-        let mut closed = Vec::new();
         let now = D::now();
-        let woken = self.state().give_back(connection, now, &mut closed);
+        let woken = self.change(|state| state.give_back(connection, now));
         if let Some(woken) = woken {
             woken.wake();
         }
@@ -119,8 +127,7 @@ impl<D: Driver> Lease<D> {
     pub(crate) fn retry(&mut self, error: &Error) {
         self.sent = Some(error.phase());
         if let Some(connection) = self.connection.take() {
-            let mut closed = Vec::new();
-            self.shared.state().retry(connection.number, &mut closed);
+            self.shared.change(|state| state.retry(connection.number));
         }
     }
 
@@ -177,17 +184,18 @@ impl<'p, D: Driver> Turn<'p, D> {
 
     /// Polls for a place. A connection in it has been checked.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
-        let mut closed = Vec::new();
-        let mut state = self.shared.state();
-        let grant = match self.ticket {
-            None => state.take(D::home(), D::now(), &mut closed),
-            Some(ticket) => state.collect(ticket, cx.waker()),
-        };
-        let Some(grant) = grant else {
-            self.ticket.get_or_insert_with(|| state.join(cx.waker().clone(), D::home()));
-            return Poll::Pending;
-        };
-        drop(state);
+        let ticket = &mut self.ticket;
+        let grant = self.shared.change(|state| {
+            let grant = match *ticket {
+                None => state.take(D::home(), D::now()),
+                Some(ticket) => state.collect(ticket, cx.waker()),
+            };
+            if grant.is_none() {
+                ticket.get_or_insert_with(|| state.join(cx.waker().clone(), D::home()));
+            }
+            grant
+        });
+        let Some(grant) = grant else { return Poll::Pending };
         self.ticket = None;
         let connection = match grant {
             Grant::Kept(connection) => Some(connection),

@@ -41,6 +41,8 @@ pub(super) struct State<T: Member> {
     max: usize,
     /// The connection that was returned last is the last one.
     idle: Vec<Idle<T>>,
+    /// The connections that are to be closed when the pool's lock has been released.
+    closed: Vec<T>,
     /// The requests that wait, by ticket: tickets grow, so that the first is the one that has waited longest.
     waiting: BTreeMap<u64, (Waker, T::Home)>,
     /// What requests were given that have yet to take it.
@@ -68,6 +70,7 @@ impl<T: Member> State<T> {
         Self {
             max: max.max(1),
             idle: Vec::new(),
+            closed: Vec::new(),
             waiting: BTreeMap::new(),
             granted: BTreeMap::new(),
             tickets: 0,
@@ -80,10 +83,9 @@ impl<T: Member> State<T> {
         }
     }
 
-    /// Takes the idle connection that was used last, or the right to make one: `None` if there are `max`. Puts idle
-    /// connections that are to be closed into `closed`.
-    pub(super) fn take(&mut self, home: T::Home, now: Instant, closed: &mut Vec<T>) -> Option<Grant<T>> {
-        self.expire(now, closed);
+    /// Takes the idle connection that was used last, or the right to make one: `None` if there are `max`.
+    pub(super) fn take(&mut self, home: T::Home, now: Instant) -> Option<Grant<T>> {
+        self.expire(now);
         if let Some(kept) = self.take_idle(home) {
             return Some(Grant::Kept(kept));
         }
@@ -92,7 +94,7 @@ impl<T: Member> State<T> {
             if self.idle.is_empty() {
                 return None;
             }
-            closed.push(self.idle.remove(0).connection);
+            self.closed.push(self.idle.remove(0).connection);
             self.made -= 1;
         }
         self.making += 1;
@@ -105,17 +107,18 @@ impl<T: Member> State<T> {
         Some(self.idle.remove(at).connection)
     }
 
-    fn expire(&mut self, now: Instant, closed: &mut Vec<T>) {
+    #[inline]
+    fn expire(&mut self, now: Instant) {
         if self.idle.iter().any(|idle| idle.has_expired(now)) {
-            self.close_idle(|idle| idle.has_expired(now), closed);
+            self.close_idle(|idle| idle.has_expired(now));
         }
     }
 
-    fn close_idle(&mut self, is_closed: impl Fn(&Idle<T>) -> bool, closed: &mut Vec<T>) {
+    fn close_idle(&mut self, is_closed: impl Fn(&Idle<T>) -> bool) {
         let before = self.idle.len();
         for idle in mem::take(&mut self.idle) {
             match is_closed(&idle) {
-                true => closed.push(idle.connection),
+                true => self.closed.push(idle.connection),
                 false => self.idle.push(idle),
             }
         }
@@ -178,9 +181,9 @@ impl<T: Member> State<T> {
 
     /// Takes back a connection that can carry another request. The request that has waited longest gets it, and its task
     /// is to be woken.
-    pub(super) fn give_back(&mut self, connection: T, now: Instant, closed: &mut Vec<T>) -> Option<Waker> {
+    pub(super) fn give_back(&mut self, connection: T, now: Instant) -> Option<Waker> {
         let Some((ticket, (waker, home))) = self.waiting.pop_first() else {
-            self.expire(now, closed);
+            self.expire(now);
             // An end that the clock cannot tell never comes.
             let until = connection.idle_timeout().and_then(|timeout| now.checked_add(timeout));
             self.idle.push(Idle { connection, until });
@@ -190,7 +193,7 @@ impl<T: Member> State<T> {
             self.reused += 1;
             Grant::Kept(connection)
         } else {
-            closed.push(connection);
+            self.closed.push(connection);
             self.made -= 1;
             self.making += 1;
             Grant::Dial
@@ -219,11 +222,16 @@ impl<T: Member> State<T> {
 
     /// Notes that a request is to be sent again, because the connection with this number was closed before it was answered. Idle
     /// connections that are as old are taken for closed, too: a server that was restarted has closed all.
-    pub(super) fn retry(&mut self, number: u64, closed: &mut Vec<T>) {
+    pub(super) fn retry(&mut self, number: u64) {
         let before = self.idle.len();
-        self.close_idle(|idle| idle.connection.number() <= number, closed);
+        self.close_idle(|idle| idle.connection.number() <= number);
         self.stale += 1 + (before - self.idle.len()) as u64;
         self.lost();
+    }
+
+    /// Takes the connections that are to be closed, if there are any.
+    pub(super) fn closed(&mut self) -> Option<Vec<T>> {
+        if self.closed.is_empty() { None } else { Some(mem::take(&mut self.closed)) }
     }
 
     pub(super) fn stats(&self) -> Stats {

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use crate::common::{Kind, Server};
-use degu_client::{Client, Connection, Error, Spin, blocking};
+use degu_client::{Client, Connection, Error, Pool, Spin, blocking};
 
 const WAYS: [(Kind, Spin); 4] = [
     (Kind::V6, Spin::Off),
@@ -43,6 +43,48 @@ async fn async_row(connection: &mut Connection, exchanges: usize) -> Result<(), 
         assert_eq!(response.body.read_all(100).await?, "hello, world");
     }
     Ok(())
+}
+
+fn blocking_pool_row(pool: &blocking::Pool, exchanges: usize) -> Result<(), Error> {
+    for _ in 0..exchanges {
+        let mut response = pool.post("/counter", "hello")?;
+        assert_eq!((response.status, response.headers.get("server")), (200, Some("x")));
+        assert_eq!(response.body.read_all(100)?, "hello, world");
+    }
+    Ok(())
+}
+
+async fn async_pool_row(pool: &Pool, exchanges: usize) -> Result<(), Error> {
+    for _ in 0..exchanges {
+        let mut response = pool.post("/counter", "hello").await?;
+        assert_eq!((response.status, response.headers.get("server")), (200, Some("x")));
+        assert_eq!(response.body.read_all(100).await?, "hello, world");
+    }
+    Ok(())
+}
+
+#[test]
+fn pooled_exchanges_do_not_allocate() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = || Client::options().host("example.org").spin(Spin::Off);
+    for kind in [Kind::V6, Kind::Path] {
+        let server = server(kind);
+        let pool = blocking::Client::from(options().client(&server.address)).pool();
+        blocking_pool_row(&pool, 200).unwrap();
+        let counted = allocation_counter::measure(|| blocking_pool_row(&pool, 1000).unwrap());
+        assert_eq!(counted.count_total, 0, "{kind:?}");
+        drop(pool);
+    }
+    for kind in [Kind::V6, Kind::Path] {
+        let server = server(kind);
+        let pool = options().client(&server.address).pool();
+        runtime.block_on(async_pool_row(&pool, 200)).unwrap();
+        let count = |exchanges| {
+            allocation_counter::measure(|| runtime.block_on(async_pool_row(&pool, exchanges)).unwrap()).count_total
+        };
+        let (many, one) = (count(1000), count(1));
+        assert!(many <= one, "{kind:?}: {many} and {one}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::common::{Kind, Server, Wire};
-use degu_client::{Client, Error, Method, Pool, Response, Stats, Timeout, blocking};
+use degu_client::{Body, BoxError, Chunk, Client, Error, Method, Pool, Response, Stats, Timeout, blocking};
 
 const LIMIT: usize = 1024;
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -231,6 +231,38 @@ both!(
         assert_eq!((pool.stats().open, pool.stats().waiting), (0, 0));
     }
 );
+
+/// A kept connection ends when the first chunk of a second request has come: a body that is made again is sent again, and
+/// one that is not fails the request.
+#[tokio::test]
+async fn a_body_is_sent_again_if_it_can_be_made_again() {
+    let chunks =
+        || Body::try_unfold(0, |n| async move { Ok::<_, BoxError>((n < 2).then(|| (Chunk::new("abc"), n + 1))) });
+    let server = Server::new(Kind::Path, |accept| {
+        let mut wire = accept.next();
+        for _ in 0..2 {
+            answer(&mut wire, 1);
+            wire.head();
+            wire.expect("3\r\nabc\r\n");
+            drop(wire);
+            wire = accept.next();
+            if !wire.head().starts_with("GET") {
+                wire.expect("3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n");
+            }
+            wire.send(OK);
+        }
+    });
+    let pool = Client::new(&server.address).pool();
+    pool.get("/").await.unwrap();
+    let body = Body::from_fn(move || Ok(chunks())).unwrap();
+    assert_eq!(text(pool.put("/made", body).await).await.unwrap(), "ok");
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 2, 1, 1, 1]);
+    pool.get("/").await.unwrap();
+    let error = pool.put("/once", chunks()).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert_eq!(counts(pool.stats()), [0, 0, 0, 2, 3, 1, 1]);
+    assert_eq!(text(pool.get("/").await).await.unwrap(), "ok");
+}
 
 /// A server that answers each request when it is told to.
 fn gated(connections: usize) -> (Server, mpsc::Sender<()>) {

@@ -7,7 +7,7 @@ mod blocking;
 mod chunk;
 mod into;
 
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
     pin::Pin,
@@ -144,7 +144,12 @@ pub struct BodyOf<S: ?Sized> {
     content: Content,
     /// There is one where the content is to come in parts.
     source: Option<Pin<Box<S>>>,
+    /// What makes the body once more.
+    make: Option<Make<S>>,
 }
+
+/// A function that makes a body.
+type Make<S> = Arc<dyn Fn() -> Result<BodyOf<S>, BoxError> + Send + Sync>;
 
 /// A body that may cross threads: see [`BodyOf`].
 pub type Body = BodyOf<dyn Source + Send>;
@@ -190,15 +195,19 @@ impl fmt::Debug for Content {
 }
 
 impl<S: ?Sized> BodyOf<S> {
+    const fn of(content: Content, source: Option<Pin<Box<S>>>) -> Self {
+        Self { content, source, make: None }
+    }
+
     /// Returns no body.
     pub const fn none() -> Self {
-        Self { content: Content::None, source: None }
+        Self::of(Content::None, None)
     }
 
     /// Returns a body of so many bytes from a source, for a content-length. More or fewer are an error, and the message
     /// is cut.
     pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
-        Self { content: Content::Length(length), source: Some(source) }
+        Self::of(Content::Length(length), Some(source))
     }
 
     /// Returns a body of chunks from a source, and at the end maybe trailers and extensions of the last chunk: a [`Part::Last`].
@@ -218,7 +227,26 @@ impl<S: ?Sized> BodyOf<S> {
     /// # Ok::<(), degu_wire::LocalError>(())
     /// ```
     pub const fn chunks_from_source(source: Pin<Box<S>>) -> Self {
-        Self { content: Content::Chunked, source: Some(source) }
+        Self::of(Content::Chunked, Some(source))
+    }
+
+    /// Returns a body that can be made as often as it is needed: a pool of the client can then send it again. The function is
+    /// called now, and once more if that happens.
+    ///
+    /// ```
+    /// use degu_wire::{BlockingBody, BoxError};
+    ///
+    /// let body = BlockingBody::from_fn(|| Ok(BlockingBody::from_file(std::fs::File::open("Cargo.toml")?)?))?;
+    /// assert!(body.try_clone().is_some());
+    /// # Ok::<(), BoxError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the function.
+    pub fn from_fn(make: impl Fn() -> Result<Self, BoxError> + Send + Sync + 'static) -> Result<Self, BoxError> {
+        let body = make()?;
+        Ok(Self { make: Some(Arc::new(make)), ..body })
     }
 
     /// Splits the body into what a machine is told of it, and the source of its parts if it has one.
@@ -226,9 +254,13 @@ impl<S: ?Sized> BodyOf<S> {
         (self.content, self.source)
     }
 
-    /// Returns another body like this one, unless it comes from a source.
+    /// Returns another body like this one: `None` if it comes from a source, unless a [function](Self::from_fn) makes it
+    /// once more.
     pub fn try_clone(&self) -> Option<Self> {
-        self.source.is_none().then(|| Self { content: self.content.clone(), source: None })
+        match &self.make {
+            Some(make) => Some(Self { make: Some(Arc::clone(make)), ..make().ok()? }),
+            None => self.source.is_none().then(|| Self::of(self.content.clone(), None)),
+        }
     }
 
     /// Returns the number of bytes, if it is known.
@@ -320,8 +352,9 @@ impl<S: ?Sized> fmt::Debug for BodyOf<S> {
 }
 
 impl From<Body> for LocalBody {
-    fn from(Body { content, source }: Body) -> Self {
-        Self { content, source: source.map(|source| source as Pin<Box<dyn Source>>) }
+    fn from(Body { content, source, make }: Body) -> Self {
+        let make = make.map(|make| Arc::new(move || make().map(Self::from)) as Make<dyn Source>);
+        Self { content, source: source.map(|source| source as Pin<Box<dyn Source>>), make }
     }
 }
 
@@ -333,7 +366,7 @@ impl<S: ?Sized> From<()> for BodyOf<S> {
 
 impl<S: ?Sized> From<Bytes> for BodyOf<S> {
     fn from(bytes: Bytes) -> Self {
-        Self { content: Content::Bytes(bytes), source: None }
+        Self::of(Content::Bytes(bytes), None)
     }
 }
 
