@@ -14,30 +14,11 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 ///
 /// # Sending again
 ///
-/// A server may close a connection that is idle at any time, also while the next request is on its way. A caller that keeps
-/// connections sends such a request again, once, on a new one:
+/// A server may close a connection that is idle at any time, also while the next request is on its way. A [`Connection`]
+/// reports that; a [pool](crate::PoolOf) sends such a request again, once and where it is safe, over a new connection. What to
+/// do with the errors that are left is the caller's decision, for which [`is_retryable`](Self::is_retryable) says what is known.
 ///
-/// ```no_run
-/// use degu_client::{Bytes, blocking::{Client, Connection, Error}};
-///
-/// fn fetch(client: &Client, kept: &mut Option<Connection>, uri: &str) -> Result<Bytes, Error> {
-///     loop {
-///         let reused = kept.is_some();
-///         let mut connection = match kept.take() {
-///             Some(connection) => connection,
-///             None => client.connect()?,
-///         };
-///         match connection.get(uri).and_then(|response| response.body.read_all(64 * 1024)) {
-///             Ok(text) => {
-///                 *kept = Some(connection).filter(|connection| !connection.is_closed());
-///                 return Ok(text);
-///             }
-///             Err(error) if reused && error.is_retryable() => {}
-///             Err(error) => return Err(error),
-///         }
-///     }
-/// }
-/// ```
+/// [`Connection`]: crate::ConnectionOf
 // In a box, since every result of an exchange has room for one.
 pub struct Error(Box<Failure>);
 

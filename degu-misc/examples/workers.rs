@@ -1,0 +1,176 @@
+//! Many workers share one pool: `workers [--blocking] [--threads N] [--requests N] [--method M] ADDRESS TARGET`.
+//!
+//! Sends so many requests (10,000) from so many tasks, or threads of the blocking client (8), and prints what came of them as a
+//! line of JSON. The body of a POST or a PUT is the number of the request, so that the server can tell whether one came twice.
+//! A worker that could not connect pauses before its next request, since a server that is restarted is away for a moment.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Duration,
+};
+
+use degu_client::{Address, BodyOf, BoxError, Client, Error, ErrorKind, Method, Stats, blocking};
+use lexopt::{Arg, ValueExt};
+use serde_json::json;
+
+const USAGE: &str = "usage: workers [--blocking] [--threads N] [--requests N] [--method M] ADDRESS TARGET";
+const PAUSE: Duration = Duration::from_millis(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// No response is longer.
+const LIMIT: usize = 1 << 20;
+
+struct Options {
+    blocking: bool,
+    threads: usize,
+    requests: usize,
+    method: String,
+    address: Address,
+    target: String,
+}
+
+/// The requests of all workers, which take one after the other.
+struct Work<'o> {
+    options: &'o Options,
+    next: AtomicUsize,
+}
+
+/// The number of requests that went well, and of those that failed, by kind.
+#[derive(Default)]
+struct Tally {
+    ok: usize,
+    failed: BTreeMap<&'static str, usize>,
+}
+
+impl Work<'_> {
+    fn take(&self) -> Option<usize> {
+        Some(self.next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < self.options.requests)
+    }
+
+    fn body<S: ?Sized>(&self, number: usize) -> BodyOf<S> {
+        if Method::from(&*self.options.method).expects_content() { number.to_string().into() } else { BodyOf::none() }
+    }
+}
+
+impl Tally {
+    fn count(&mut self, result: &Result<(), Error>) {
+        match result {
+            Ok(()) => self.ok += 1,
+            Err(error) => *self.failed.entry(kind(error)).or_default() += 1,
+        }
+    }
+
+    fn add(mut self, other: Self) -> Self {
+        self.ok += other.ok;
+        for (kind, count) in other.failed {
+            *self.failed.entry(kind).or_default() += count;
+        }
+        self
+    }
+}
+
+fn kind(error: &Error) -> &'static str {
+    match error.kind() {
+        _ if error.is_timeout() => "timeout",
+        _ if error.is_connect() => "connect",
+        ErrorKind::Remote(_) => "remote",
+        ErrorKind::Local(_) => "local",
+        ErrorKind::System(_) => "system",
+        ErrorKind::Status(_) => "status",
+        ErrorKind::Closed => "closed",
+        _ => "other",
+    }
+}
+
+fn work_blocking(work: &Work<'_>, pool: &blocking::Pool) -> Tally {
+    let mut tally = Tally::default();
+    let ask = |number| {
+        let response = pool.request(&*work.options.method, &work.options.target, (), work.body(number))?;
+        response.success()?.body.read_all(LIMIT).map(drop)
+    };
+    while let Some(number) = work.take() {
+        let result = ask(number);
+        tally.count(&result);
+        if result.is_err_and(|error| error.is_connect()) {
+            thread::sleep(PAUSE);
+        }
+    }
+    tally
+}
+
+async fn work(work: &Work<'_>, pool: &degu_client::Pool) -> Tally {
+    let mut tally = Tally::default();
+    let ask = async |number| {
+        let response = pool.request(&*work.options.method, &work.options.target, (), work.body(number)).await?;
+        response.success().await?.body.read_all(LIMIT).await.map(drop)
+    };
+    while let Some(number) = work.take() {
+        let result = ask(number).await;
+        tally.count(&result);
+        if result.is_err_and(|error| error.is_connect()) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    tally
+}
+
+fn run_blocking(options: &Options) -> (Tally, Stats) {
+    let pool = blocking::Client::options().timeout(Some(TIMEOUT)).client(&options.address).pool();
+    let shared = Work { options, next: AtomicUsize::new(0) };
+    let tally = thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.threads).map(|_| scope.spawn(|| work_blocking(&shared, &pool))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a worker")).fold(Tally::default(), Tally::add)
+    });
+    (tally, pool.stats())
+}
+
+#[tokio::main]
+async fn run(options: Options) -> (Tally, Stats) {
+    let pool = Client::options().timeout(Some(TIMEOUT)).client(&options.address).pool();
+    let options: &'static Options = Box::leak(Box::new(options));
+    let shared: &'static Work = Box::leak(Box::new(Work { options, next: AtomicUsize::new(0) }));
+    let workers: Vec<_> = (0..options.threads)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move { work(shared, &pool).await })
+        })
+        .collect();
+    let mut tally = Tally::default();
+    for worker in workers {
+        tally = tally.add(worker.await.expect("a worker"));
+    }
+    (tally, pool.stats())
+}
+
+fn options() -> Result<Options, BoxError> {
+    let (mut blocking, mut threads, mut requests, mut method) = (false, 8, 10_000, "GET".to_owned());
+    let mut values = Vec::new();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("blocking") => blocking = true,
+            Arg::Long("threads") => threads = arguments.value()?.parse()?,
+            Arg::Long("requests") => requests = arguments.value()?.parse()?,
+            Arg::Long("method") => method = arguments.value()?.string()?,
+            Arg::Value(value) => values.push(value.string()?),
+            _ => return Err(USAGE.into()),
+        }
+    }
+    let [address, target] = &values[..] else { return Err(USAGE.into()) };
+    let (address, target) = (address.parse()?, target.clone());
+    Ok(Options { blocking, threads, requests, method, address, target })
+}
+
+fn main() -> Result<(), BoxError> {
+    let options = options()?;
+    let sent = options.requests;
+    let (Tally { ok, failed }, stats) = if options.blocking { run_blocking(&options) } else { run(options) };
+    let Stats { open, idle, waiting, dialled, reused, stale, retried, .. } = stats;
+    let stats = json!({
+        "open": open, "idle": idle, "waiting": waiting,
+        "dialled": dialled, "reused": reused, "stale": stale, "retried": retried,
+    });
+    println!("{}", json!({ "sent": sent, "ok": ok, "failed": failed, "retried": retried, "stats": stats }));
+    Ok(())
+}
