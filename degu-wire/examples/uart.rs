@@ -56,6 +56,9 @@ async fn serve<S: Read + Write, C: Clock>(uart: &mut S, clock: &C, display: &mut
             Ok(end) => println!("[{end:?}]"),
             Err(error) => println!("[{error:?}]"),
         }
+        if line.wait_for_pause().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The commands that developers of Degu run: `cargo xtask COMMAND`.
 //!
 //! Each command has a file, and a `run` that takes the rest of the command line. Continuous integration is not here but in
-//! `.ci/run`, which calls these. What `bench`, `interop`, `soak` and `netns` run are workspaces of their own, which are
+//! `.ci/run`, which calls these. What `bench`, `firmware`, `interop`, `soak` and `netns` run are workspaces of their own, which are
 //! built when they are called.
 
+mod firmware;
 mod fuzz;
 mod tidy;
 
@@ -34,6 +35,7 @@ usage: cargo xtask COMMAND
   bench [SUITE...] [OPTIONS]        measures; `cargo xtask bench --help` lists suites and options
   interop [OPTIONS]                 our client and server with those of others, as a matrix
   soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of everything that comes of it
+  firmware [--skip-if-missing]      the programs for a microcontroller: built, booted in QEMU, talked to, measured
   netns [--skip-if-missing]         link-local addresses, a bad network and pulled cables, between network namespaces";
 
 /// The features that the tests run with. All features would build two providers of cryptography.
@@ -70,6 +72,7 @@ fn dispatch(mut arguments: Parser) -> Result {
             run(cargo("test").args(["--release", "--package", "degu-wire"]).args(worlds).current_dir(root()))
         }),
         "fuzz" => fuzz::run(&shell, arguments),
+        "firmware" => firmware::run_command(arguments),
         "interop" => start("interop", &[], arguments.raw_args()?),
         // Were std linked, its panic handler would be a second one next to the program's own, and rustc would refuse that.
         "no-std" => no_more(arguments).and_then(|()| start("no-std", &["--release"], [""; 0])),

@@ -18,6 +18,7 @@ use super::Clock;
 /// loop {
 ///     // An error has been answered where that was possible, and what the peer sent with it has been dropped.
 ///     let _ = server.serve(&mut line, &clock, device).await;
+///     line.wait_for_pause().await?;
 /// }
 /// ```
 ///
@@ -35,6 +36,20 @@ impl<'l, S, C> Line<'l, S, C> {
     /// Returns a line on which nothing has come.
     pub const fn new(io: &'l mut S, clock: &'l C, pause: Duration) -> Self {
         Self { io, clock, pause, has_begun: false }
+    }
+}
+
+impl<S: Read, C: Clock> Line<'_, S, C> {
+    /// Reads and drops what still comes, until there is a pause. A connection that was to be closed is over then.
+    ///
+    /// # Errors
+    ///
+    /// The transport failed.
+    pub async fn wait_for_pause(&mut self) -> Result<(), S::Error> {
+        while self.has_begun {
+            self.read(&mut [0; 16]).await?;
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::{
     host::{is_host, zone},
-    scan::{is_token, skip_text, skip_token},
+    scan::{WORDS, is_token, skip_text, skip_token},
 };
 use crate::abnf::decimal;
 use crate::{Fault, Framing, Limits, RemoteError};
@@ -210,6 +210,9 @@ fn coding_fault(value: &[u8]) -> Fault {
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
+    if !WORDS {
+        return name.eq_ignore_ascii_case(lower);
+    }
     let Some(name) = name.first_chunk::<N>() else { return false };
     if N < 8 {
         let words = |text: &[u8; N]| {

@@ -12,6 +12,10 @@ use crate::abnf;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
+/// Whether a register holds a word of eight bytes. Where it does not, words save nothing, and a microcontroller has better
+/// uses for 2 KiB of flash.
+pub(super) const WORDS: bool = cfg!(target_pointer_width = "64");
+
 const fn lanes_below(word: u64, bound: u8) -> u64 {
     word.wrapping_sub(ONES * bound as u64) & !word & TOPS
 }
@@ -39,13 +43,13 @@ macro_rules! scanner {
         pub(super) fn $name(mut input: &[u8]) -> &[u8] {
             // A block without a stop is found by vector instructions, where compilers have any, but not where a stop is. A
             // browser's head of 700 bytes takes 3,200 instructions instead of 3,700.
-            while let Some((block, after)) = input.split_first_chunk::<16>() {
+            while WORDS && let Some((block, after)) = input.split_first_chunk::<16>() {
                 if block.iter().fold(false, |stop, &octet| stop | $stops(octet)) {
                     break;
                 }
                 input = after;
             }
-            while let Some(word) = first_word(input) {
+            while WORDS && let Some(word) = first_word(input) {
                 let lanes = $lanes(word);
                 if lanes != 0 {
                     return &input[octets_before(lanes)..];
@@ -103,7 +107,7 @@ const fn lanes_not_of_a_name(word: u64) -> u64 {
 /// instructions that a head of five lines takes.
 #[inline(always)]
 pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
-    while let Some(word) = first_word(input) {
+    while WORDS && let Some(word) = first_word(input) {
         let lanes = lanes_not_of_a_name(word);
         if lanes != 0 {
             input = &input[octets_before(lanes)..];

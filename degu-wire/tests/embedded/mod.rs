@@ -2,5 +2,6 @@
 
 mod alike;
 mod client;
+mod drivers;
 mod kit;
 mod server;

@@ -421,6 +421,20 @@ fn line_is_in_step_again_after_a_pause() {
     }
 }
 
+#[test]
+fn line_drops_what_follows_the_last_request_of_a_connection() {
+    let last = GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let steps = [Step::Send(last.into()), Step::Send(GET.into()), Step::Pause, Step::Pause, Step::Send(GET.into())];
+    let mut peer = Peer::new(steps);
+    let mut line = Line::new(&mut peer, &Seconds, Duration::from_millis(500));
+    let mut memory = Sizes::new();
+    let mut server = Server::new(memory.buffers(), &OPTIONS);
+    assert_eq!(run(server.serve(&mut line, &Seconds, tell_line)), Ok(End::Done));
+    assert_eq!(run(line.wait_for_pause()), Ok(()));
+    assert_eq!(run(server.serve(&mut line, &Seconds, tell_line)), Ok(End::Done));
+    assert_eq!(statuses(&peer), [200, 200]);
+}
+
 async fn tell_line(exchange: &mut Exchange<'_, Line<'_, Peer, Seconds>, Seconds>) -> Result<(), Error<Infallible>> {
     let mut body = [0; 512];
     exchange.read_all(&mut body).await?;

@@ -1,0 +1,25 @@
+//! The drivers for microcontrollers against the machines: the same octets, cut the same way, have the same outcome.
+#![no_main]
+
+#[path = "../../degu-wire/tests/embedded/drivers.rs"]
+mod drivers;
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../../degu-wire/tests/embedded/kit.rs"]
+mod kit;
+
+use degu_wire::Method;
+use libfuzzer_sys::fuzz_target;
+
+use drivers::{INPUT, embedded_echo, embedded_response, machine_echo, machine_response};
+
+fuzz_target!(|octets: &[u8]| {
+    // The last octet says how much comes at a time, so that the seeds, which are heads and bodies, come whole.
+    let Some((pace, input)) = octets.split_last() else { return };
+    let input = &input[..input.len().min(INPUT)];
+    let most = if *pace < 64 { usize::from(*pace) + 1 } else { INPUT };
+    assert_eq!(embedded_echo(input, most), machine_echo(input, most));
+    for (method, ranged) in [(Method::Get, true), (Method::Head, false)] {
+        let read = embedded_response(method, ranged, input, most);
+        assert_eq!(read, machine_response(method, ranged, input, most));
+    }
+});

@@ -1,0 +1,21 @@
+//! The program `hello`, on picoserve.
+#![no_std]
+#![no_main]
+
+use cortex_m::singleton;
+use cortex_m_rt::entry;
+use degu_firmware::pico::{self, Text};
+use degu_firmware::{page, run};
+use picoserve::Router;
+use picoserve::routing::get;
+
+async fn serve(memory: &'static mut [u8]) {
+    let app = Router::new().route("/", get(async || "Hello")).route("/figures", get(async || Text(page::figures())));
+    pico::serve(&app, memory).await
+}
+
+#[entry]
+fn main() -> ! {
+    let Some(memory) = singleton!(: [u8; 2048] = [0; 2048]) else { unreachable!() };
+    run(serve(memory))
+}

@@ -1,0 +1,64 @@
+//! The board: Arm's MPS2 with a Cortex-M4 (image AN386), of which QEMU has a model.
+//!
+//! Two UARTs, a clock of milliseconds, and an executor of one future, which is what the programs in `bin/` need. All `unsafe`
+//! code of the firmware is in `registers.rs` and `stack.rs`.
+#![no_std]
+
+mod clock;
+pub mod page;
+pub mod pico;
+mod registers;
+pub mod stack;
+mod uart;
+
+use core::future::Future;
+use core::pin::{Pin, pin};
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::task::{Context, Waker};
+
+pub use clock::{Ticks, now};
+pub use uart::Uart;
+
+/// The pause that ends the input of a line: longer than the host that emulates the board may be held up.
+pub const PAUSE: core::time::Duration = core::time::Duration::from_millis(100);
+
+/// The size of the future that [`run`] runs, in bytes.
+static FUTURE: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns the size of the future that is run, in bytes.
+pub fn future_size() -> usize {
+    FUTURE.load(Relaxed)
+}
+
+/// Runs a future that never ends. It is polled again at once while bytes move, and when a byte comes or the clock ticks
+/// otherwise.
+pub fn run<F: Future>(future: F) -> ! {
+    FUTURE.store(size_of::<F>(), Relaxed);
+    clock::start();
+    let mut future: Pin<&mut F> = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if future.as_mut().poll(&mut context).is_ready() {
+            halt()
+        }
+        if !uart::has_moved() {
+            // An interrupt that comes in between wakes the core nevertheless.
+            cortex_m::interrupt::free(|_| {
+                if !uart::has_input() {
+                    cortex_m::asm::wfi();
+                }
+            });
+        }
+    }
+}
+
+fn halt() -> ! {
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    halt()
+}
