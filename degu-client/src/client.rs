@@ -15,7 +15,7 @@ use crate::pool::PoolOf;
 ///
 /// let client = Client::new(Address::unix("/run/app.sock"));
 /// let mut connection = client.connect()?;
-/// let response = connection.get("/example")?;
+/// let mut response = connection.get("/example")?;
 /// assert_eq!((response.status, response.reason.as_str()), (200, "OK"));
 /// let text = response.body.read_all(1024)?;
 /// # Ok::<(), degu_client::Error>(())

@@ -8,7 +8,8 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 ///
 /// It says [what happened and whose fault it is](ErrorKind), in [which phase](Phase), and whether the request [may be sent
 /// again](Self::is_retryable). The connection is closed after it, unless the request was refused before anything of it was
-/// written ([`ErrorKind::Local`] or [`ErrorKind::Body`] while [`Phase::Requesting`]): then it is as it was.
+/// written ([`ErrorKind::Local`] or [`ErrorKind::Body`] while [`Phase::Requesting`]), or the content of a response is at fault
+/// ([`ErrorKind::Status`], [`ErrorKind::Content`]): then it is as it was.
 ///
 /// `Debug` writes what `Display` does, because a `main` that returns an error prints it in that form.
 ///
@@ -54,6 +55,8 @@ pub enum ErrorKind {
     Tls(degu_tls::Error),
     /// The response has this status, of 400 or more, which [`success`](crate::ResponseOf::success) makes an error.
     Status(u16),
+    /// The body of the response came whole, and is not what the caller asked for: text that is not UTF-8.
+    Content(BoxError),
     /// A timeout passed.
     Timeout(Timeout),
     /// The caller interrupted the connection: [`Interrupter::interrupt`](crate::blocking::Interrupter::interrupt).
@@ -306,6 +309,7 @@ impl fmt::Display for ErrorKind {
             #[cfg(feature = "tls")]
             Self::Tls(error) => f.write_str(&error.explain()),
             Self::Status(status) => write!(f, "the server answered {status} {}", reason_phrase(*status)),
+            Self::Content(error) => write!(f, "the body of the response is not as expected: {error}"),
             Self::Timeout(timeout) => timeout.fmt(f),
             Self::Interrupted => f.write_str("the caller interrupted the connection"),
             Self::Refused => f.write_str("on_connect refused the server"),
@@ -363,7 +367,7 @@ impl std::error::Error for Error {
         match &self.0.kind {
             ErrorKind::Remote(error) => Some(error),
             ErrorKind::Local(error) => Some(error),
-            ErrorKind::Body(error) => Some(&**error),
+            ErrorKind::Body(error) | ErrorKind::Content(error) => Some(&**error),
             ErrorKind::Address(error) => Some(error),
             ErrorKind::System(error) => Some(error),
             #[cfg(feature = "tls")]
@@ -439,7 +443,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {
             ErrorKind::Remote(RemoteError { fault: Fault::TruncatedBody, .. }) => io::ErrorKind::UnexpectedEof,
-            ErrorKind::Remote(_) => io::ErrorKind::InvalidData,
+            ErrorKind::Remote(_) | ErrorKind::Content(_) => io::ErrorKind::InvalidData,
             ErrorKind::Local(_) | ErrorKind::Address(_) => io::ErrorKind::InvalidInput,
             ErrorKind::System(error) => error.kind(),
             #[cfg(feature = "tls")]

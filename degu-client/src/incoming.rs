@@ -5,9 +5,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use degu_wire::machine::{Reason, ResponseHead};
-use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Headers, LocalError, Part, Trailers};
+use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Framing, Headers, Part, Trailers};
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::link::{Driver, Link, SourceOf};
@@ -44,6 +44,9 @@ impl<B> ResponseOf<B> {
 
 /// The body of a response, as it is received.
 ///
+/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where the last
+/// one stopped, and nothing is given twice.
+///
 /// A body that ends before its framing says so is an error in every way of reading. A body that is framed by the end of
 /// the connection alone, of a server that says neither length nor chunks, cannot be checked like that.
 ///
@@ -56,13 +59,12 @@ impl<B> ResponseOf<B> {
 pub struct IncomingOf<'c, D: Driver> {
     hold: Hold<'c, D>,
     source: SourceOf<D::Source>,
+    framing: Framing,
     /// The end was received.
     ended: bool,
-    /// Data of the current chunk that is still to come, after a piece of it was returned: without end where there are no
-    /// chunks.
-    amid_chunk: u64,
-    /// The beginning of a chunk that is being put together, or of a body without chunks.
-    held: Option<Part>,
+    /// Bytes of the chunk under way that have not been received.
+    left: u64,
+    held: Option<Held>,
     /// The extensions and trailers that came with the end of the chunks.
     last: Option<Box<(ChunkExtensions, Trailers)>>,
 }
@@ -86,14 +88,20 @@ impl<D: Driver> Hold<'_, D> {
         }
     }
 
+    fn link_ref(&self) -> Option<&Link<D>> {
+        match self {
+            Self::Lent(link) => Some(link),
+            Self::Pooled(lease) => lease.link_ref(),
+            Self::Returned => None,
+        }
+    }
+
     /// Returns the length of what is still to come, if it is known.
     fn remaining(&self) -> Option<u64> {
-        let link = match self {
-            Self::Lent(link) => link,
-            Self::Pooled(lease) => lease.link_ref()?,
-            Self::Returned => return Some(0),
-        };
-        link.exchange.machine.body_remaining()
+        match self {
+            Self::Returned => Some(0),
+            _ => self.link_ref()?.exchange.machine.body_remaining(),
+        }
     }
 
     /// Gives a connection back to its pool.
@@ -103,6 +111,17 @@ impl<D: Driver> Hold<'_, D> {
         }
     }
 }
+
+/// Data that was received and has not been given.
+struct Held {
+    extensions: ChunkExtensions,
+    data: Bytes,
+    /// It is the beginning of a chunk.
+    begins: bool,
+}
+
+/// The extensions and trailers at the end of most bodies: none.
+static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl<'c, D: Driver> IncomingOf<'c, D> {
     pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<D::Source>) -> Self {
@@ -120,7 +139,8 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
     }
 
     fn over(hold: Hold<'c, D>, source: SourceOf<D::Source>) -> Self {
-        Self { hold, source, ended: false, amid_chunk: 0, held: None, last: None }
+        let framing = hold.link_ref().map_or(Framing::None, |link| link.exchange.machine.framing());
+        Self { hold, source, framing, ended: false, left: 0, held: None, last: None }
     }
 
     fn end(&mut self) {
@@ -136,29 +156,37 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         }
     }
 
-    /// Returns how many bytes are still to be read, where the length was announced.
+    /// Returns how the body is framed, which tells whether there is one, and how long it is.
+    pub const fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Returns how many bytes are still to be read, where the length was announced; 0 at the end of any body.
     pub fn remaining(&self) -> Option<u64> {
-        self.hold.remaining().map(|remaining| remaining + self.held_len())
+        let remaining = self.hold.remaining()? + self.held_len() as u64;
+        (remaining == 0 || matches!(self.framing, Framing::Length(_))).then_some(remaining)
     }
 
-    /// Returns the trailer fields of a chunked body, after its end: none before.
+    /// Returns the trailer fields, once the body has been read to its end: none before.
     pub fn trailers(&self) -> Option<&Trailers> {
-        self.last.as_ref().map(|last| &last.1)
+        self.last().map(|(_, trailers)| trailers)
     }
 
-    /// Returns the extensions of the last chunk, which has no data, after the end of the body: none before.
+    /// Returns the extensions of the last chunk, the one without data, once the body has been read to its end: none before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
-        self.last.as_ref().map(|last| &last.0)
+        self.last().map(|(extensions, _)| extensions)
     }
 
-    fn held_len(&self) -> u64 {
-        match &self.held {
-            Some(Part::Chunk { data, .. } | Part::Data(data)) => data.len() as u64,
-            _ => 0,
-        }
+    /// Returns the extensions and trailers at the end, once it was read.
+    fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
+        self.last.as_deref().or_else(|| self.ended.then_some(&NOTHING))
     }
 
-    /// Polls for the next part that is received, and notes the end.
+    fn held_len(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.data.len())
+    }
+
+    /// Polls for the next part that is received, and notes what it says.
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));
@@ -167,27 +195,23 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         let part = ready!(link.poll_part(cx, &mut self.source))?;
         match &part {
             None => self.end(),
+            Some(Part::Chunk { size, data, .. }) => self.left = size - data.len() as u64,
+            Some(Part::Data(data)) => self.left = self.left.saturating_sub(data.len() as u64),
             Some(Part::Last { extensions, trailers }) => {
                 self.last = Some(Box::new((extensions.clone(), trailers.clone())));
             }
-            Some(_) => {}
         }
         Poll::Ready(Ok(part))
     }
 
     pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
-        let part = match self.held.take() {
-            Some(part) => Some(part),
-            None => ready!(self.poll_received(cx))?,
-        };
-        match &part {
-            Some(Part::Chunk { size, data, .. }) => self.amid_chunk = size - data.len() as u64,
-            Some(Part::Data(data)) => {
-                self.amid_chunk = self.amid_chunk.checked_sub(data.len() as u64).unwrap_or(u64::MAX);
+        Poll::Ready(Ok(match self.held.take() {
+            Some(Held { extensions, data, begins: true }) => {
+                Some(Part::Chunk { size: data.len() as u64 + self.left, extensions, data })
             }
-            _ => {}
-        }
-        Poll::Ready(Ok(part))
+            Some(Held { data, .. }) => Some(Part::Data(data)),
+            None => ready!(self.poll_received(cx))?,
+        }))
     }
 
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
@@ -203,38 +227,65 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
     }
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
-        if self.amid_chunk > 0 {
-            return Poll::Ready(Err(self.fail(LocalError::State)));
-        }
-        let limit = self.hold.link().map_or(u64::MAX, |link| link.exchange.machine.limits().max_chunk as u64);
+        let limit = self.hold.link_ref().map_or(u64::MAX, |link| link.exchange.machine.limits().max_chunk as u64);
+        let is_chunked = self.framing == Framing::Chunked;
         loop {
-            match self.held.take() {
-                Some(Part::Chunk { size, extensions, data }) if data.len() as u64 == size => {
+            let to_come = if is_chunked { self.left } else { self.hold.remaining().unwrap_or(0) };
+            if self.held_len() as u64 + to_come > limit {
+                return Poll::Ready(Err(self.fail(Fault::ChunkTooLarge)));
+            }
+            if self.ended || is_chunked && self.left == 0 {
+                if let Some(Held { extensions, data, .. }) = self.held.take() {
                     return Poll::Ready(Ok(Some(Chunk { data, extensions })));
                 }
-                Some(Part::Data(data)) if self.ended => return Poll::Ready(Ok(Some(Chunk::new(data)))),
-                None if self.ended => return Poll::Ready(Ok(None)),
-                held => self.held = held,
-            }
-            let part = ready!(self.poll_received(cx))?;
-            match (&mut self.held, part) {
-                (Some(Part::Chunk { data, .. } | Part::Data(data)), Some(Part::Data(piece))) => {
-                    *data = append(data, piece, 0);
+                if self.ended {
+                    return Poll::Ready(Ok(None));
                 }
-                (_, Some(Part::Last { .. }) | None) => {}
-                (held, part) => *held = part,
             }
-            let size = match &self.held {
-                Some(Part::Chunk { size, .. }) => *size,
-                _ => self.held_len(),
-            };
-            if size > limit {
-                return Poll::Ready(Err(self.fail(Fault::ChunkTooLarge)));
+            match ready!(self.poll_received(cx))? {
+                Some(Part::Chunk { extensions, data, .. }) => {
+                    self.held = Some(Held { extensions, data, begins: true });
+                }
+                Some(Part::Data(piece)) => match &mut self.held {
+                    Some(held) => held.data = append(&mut held.data, piece, 0),
+                    None => self.keep(piece),
+                },
+                Some(Part::Last { .. }) | None => {}
             }
         }
     }
 
-    /// Reads the whole body into `whole`, which is empty at first.
+    /// Keeps data that was given, or is a part of what is to be given whole.
+    fn keep(&mut self, data: Bytes) {
+        self.held = Some(Held { extensions: ChunkExtensions::new(), data, begins: false });
+    }
+
+    /// Polls until there is data to be shown, and shows it without giving it; nothing at the end.
+    pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
+        if self.held_len() == 0
+            && let Some(data) = ready!(self.poll_data(cx))?
+        {
+            self.keep(data);
+        }
+        Poll::Ready(Ok(self.shown()))
+    }
+
+    /// Returns the data that is shown.
+    pub(crate) fn shown(&self) -> &[u8] {
+        self.held.as_ref().map_or(&[], |held| &held.data)
+    }
+
+    /// Gives so many bytes of the data that is shown.
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        if let Some(mut held) = self.held.take()
+            && bytes < held.data.len()
+        {
+            held.data.advance(bytes);
+            self.keep(held.data);
+        }
+    }
+
+    /// Reads the rest of the body into `whole`, which is empty at first.
     pub(crate) fn poll_all(
         &mut self,
         cx: &mut Context<'_>,
@@ -249,7 +300,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
             && !self.ended
             && let Some(rest) = self.hold.link().and_then(Link::take_rest)
         {
-            self.hold.end();
+            self.end();
             return Poll::Ready(Ok(append(whole, rest, 0)));
         }
         while let Some(data) = ready!(self.poll_data(cx))? {
@@ -259,6 +310,20 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
             *whole = append(whole, data, self.remaining().unwrap_or(0));
         }
         Poll::Ready(Ok(std::mem::take(whole)))
+    }
+
+    /// Reads the rest of the body as text, as [`poll_all`](Self::poll_all) does.
+    pub(crate) fn poll_text(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        whole: &mut Bytes,
+    ) -> Poll<Result<String, Error>> {
+        let bytes = ready!(self.poll_all(cx, limit, whole))?;
+        Poll::Ready(String::from_utf8(bytes.into()).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            Error::new(ErrorKind::Content(format!("it is not UTF-8 at byte {at}").into()), Phase::ReadingBody)
+        }))
     }
 }
 
@@ -290,15 +355,26 @@ impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {
 macro_rules! reads {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::incoming::IncomingOf<'_, $driver> {
-            /// Reads the whole body, of at most `limit` bytes. Trailers are skipped.
+            /// Reads the rest of the body, of at most `limit` bytes.
             ///
             /// # Errors
             ///
             /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if there is more: at once where the length is announced.
             /// Whatever else went wrong.
-            pub $($async)? fn read_all(mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
+            pub $($async)? fn read_all(&mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_all(cx, limit, &mut whole)) $($await)*
+            }
+
+            /// Reads the rest of the body as text, of at most `limit` bytes. A byte order mark stays in it.
+            ///
+            /// # Errors
+            ///
+            /// Those of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) where the text is
+            /// not UTF-8, after which the connection goes on.
+            pub $($async)? fn text(&mut self, limit: usize) -> Result<String, crate::Error> {
+                let mut whole = crate::Bytes::new();
+                $wait(|cx| self.poll_text(cx, limit, &mut whole)) $($await)*
             }
 
             /// Reads the next piece of data, which is never empty; `None` at the end. The bounds of pieces have nothing to
@@ -311,19 +387,20 @@ macro_rules! reads {
                 $wait(|cx| self.poll_data(cx)) $($await)*
             }
 
-            /// Reads the next chunk, whole, with its extensions; `None` at the end. A body that is not chunked is one chunk.
+            /// Reads the next chunk, whole, with its extensions; `None` at the end. Where a part of the chunk was given as data,
+            /// it is the rest of it, without the extensions. The rest of a body that is not chunked is one chunk.
             ///
             /// # Errors
             ///
-            /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if it is over [`Limits::max_chunk`](crate::Limits).
-            /// [`LocalError::State`](crate::LocalError::State) if a piece of the chunk was returned by
-            /// [`next_data`](Self::next_data). Whatever else went wrong: a part of a chunk is never returned.
+            /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if it is over [`Limits::max_chunk`](crate::Limits), 16
+            /// MiB by default. Whatever else went wrong: a chunk of which only a part came is never given.
             pub $($async)? fn next_chunk(&mut self) -> Result<Option<crate::Chunk>, crate::Error> {
                 $wait(|cx| self.poll_chunk(cx)) $($await)*
             }
 
             /// Reads the next part as it is received, for passing a body on: the beginning of a chunk or all of it, data,
-            /// or what came with the end of the chunks. `None` at the end.
+            /// or what came with the end of the chunks. `None` at the end. Where a part of a chunk was given, its rest comes
+            /// as data.
             ///
             /// # Errors
             ///

@@ -90,7 +90,7 @@ mod whole;
 
 #[cfg(feature = "async")]
 pub use asynchronous::{
-    Async, Client, Connection, Incoming, Options, OwnedIncoming, OwnedResponse, Pool, Reader, Response, Tunnel, Upgrade,
+    Async, Client, Connection, Incoming, Options, OwnedIncoming, OwnedResponse, Pool, Response, Tunnel, Upgrade,
 };
 #[cfg(feature = "hyper-util")]
 pub use asynchronous::{Connector, Dialled};
@@ -102,8 +102,8 @@ pub use degu_wire::Json;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Credentials, Fault, FieldError, Headers, IntoBody, Limits, LocalBody, LocalError, Method, Part,
-    RangeError, RemoteError, Source, Spin, Target, Trailers, Zone, status,
+    ContentRange, Credentials, Fault, FieldError, Framing, Headers, IntoBody, Limits, LocalBody, LocalError, Method,
+    Part, RangeError, RemoteError, Source, Spin, Target, Trailers, Zone, status,
 };
 #[cfg(feature = "async")]
 pub use degu_wire::{BodyDropped, BodySender};
@@ -112,5 +112,5 @@ pub use incoming::{IncomingOf, ResponseOf};
 pub use options::OptionsOf;
 pub use peer::Peer;
 pub use pool::{PoolOf, Stats};
-pub use reader::ReaderOf;
+pub use reader::Reader;
 pub use tunnel::{TunnelOf, UpgradeOf};

@@ -1,59 +1,38 @@
 //! The body of a response as a reader.
 
-use std::{
-    fmt, io,
-    task::{Context, Poll, ready},
-};
-
-use bytes::Bytes;
+use std::fmt;
 
 use crate::incoming::IncomingOf;
 use crate::link::Driver;
 
-/// The body of a response as a reader: what `into_reader` of a body returns. It is a [`BufRead`](io::BufRead) in the
+/// The body of a response as a reader: what `reader` of a body returns. It is a [`BufRead`](std::io::BufRead) in the
 /// blocking client, and an `AsyncBufRead` of tokio in the async one.
 ///
-/// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`] with the
-/// [`Error`](crate::Error) inside, of the kind [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the connection ended
-/// too early. Reading on after an error returns errors.
+/// It holds nothing of its own: what was not consumed is still in the body when the reader is dropped, and the trailers are
+/// there at the end.
+///
+/// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`](std::io::Error)
+/// with the [`Error`](crate::Error) inside, of the kind [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the connection
+/// ended too early. Reading on after an error returns errors.
 ///
 /// ```no_run
 /// # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut file = std::fs::File::create("copy")?;
-/// std::io::copy(&mut connection.get("/large")?.body.into_reader(), &mut file)?;
+/// let mut response = connection.get("/large")?;
+/// std::io::copy(&mut response.body.reader(), &mut std::fs::File::create("copy")?)?;
 /// # Ok(())
 /// # }
 /// ```
-pub struct ReaderOf<'c, D: Driver> {
-    body: IncomingOf<'c, D>,
-    /// Bytes that were read ahead; none at the end.
-    pub(crate) piece: Bytes,
-}
+pub struct Reader<'b, B>(pub(crate) &'b mut B);
 
-impl<'c, D: Driver> IncomingOf<'c, D> {
-    /// Turns the body into a reader.
-    pub fn into_reader(self) -> ReaderOf<'c, D> {
-        ReaderOf { body: self, piece: Bytes::new() }
+impl<D: Driver> IncomingOf<'_, D> {
+    /// Returns the rest of the body as a reader.
+    pub const fn reader(&mut self) -> Reader<'_, Self> {
+        Reader(self)
     }
 }
 
-impl<'c, D: Driver> ReaderOf<'c, D> {
-    /// Returns the body, for its trailers. What was read ahead and not consumed is lost.
-    pub fn into_body(self) -> IncomingOf<'c, D> {
-        self.body
-    }
-
-    /// Reads ahead if there is nothing left of the piece before.
-    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.piece.is_empty() {
-            self.piece = ready!(self.body.poll_data(cx))?.unwrap_or_default();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<D: Driver> fmt::Debug for ReaderOf<'_, D> {
+impl<B: fmt::Debug> fmt::Debug for Reader<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("body", &self.body).field("ahead", &self.piece.len()).finish()
+        f.debug_tuple("Reader").field(self.0).finish()
     }
 }

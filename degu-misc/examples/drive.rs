@@ -64,7 +64,7 @@ impl Blocking {
             Some(open) => self.connection.insert(open),
             None => self.connection.insert(self.client.connect()?),
         };
-        let response = connection.request(method, target, (), ())?;
+        let mut response = connection.request(method, target, (), ())?;
         let (status, headers) = (response.status, response.headers);
         Ok(Whole::new(status, &headers, &response.body.read_all(LIMIT)?))
     }
@@ -94,7 +94,7 @@ impl Async {
             Some(open) => slot.insert(open),
             None => slot.insert(client.connect().await?),
         };
-        let response = connection.request(method, target, (), ()).await?;
+        let mut response = connection.request(method, target, (), ()).await?;
         let (status, headers) = (response.status, response.headers);
         Ok(Whole::new(status, &headers, &response.body.read_all(LIMIT).await?))
     }

@@ -14,7 +14,7 @@ async fn app(_: &mut Session, request: Request<'_>) -> Response {
 
 fn ask(connection: &mut Connection, method: Method<'_>, target: &str) -> Result<(), BoxError> {
     println!("> {method} {target}");
-    let response = connection.request(method, target, (), ())?;
+    let mut response = connection.request(method, target, (), ())?;
     println!("< {} {}", response.status, response.reason);
     for (name, value) in response.headers.iter() {
         println!("< {name}: {}", value.escape_ascii());

@@ -278,7 +278,7 @@ fn large_files_flow_and_connections_last() {
     let mut connection = Client::new(address).connect().unwrap();
     for _ in 0..2 {
         assert!(connection.get("/large").unwrap().body.read_all(large.len()).unwrap() == large);
-        let response = connection.request(Method::Get, "/large", [("range", "bytes=1000000-2999998")], ()).unwrap();
+        let mut response = connection.request(Method::Get, "/large", [("range", "bytes=1000000-2999998")], ()).unwrap();
         assert_eq!(response.status, 206);
         assert!(response.body.read_all(large.len()).unwrap() == large[1_000_000..2_999_999]);
     }

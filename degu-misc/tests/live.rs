@@ -57,18 +57,18 @@ impl Source for Parts {
 
 fn bodies_of_every_kind(server: &TempServer) -> Result<(), BoxError> {
     let mut connection = server.client().connect()?;
-    let response = connection.get("/a/b?c=d")?;
+    let mut response = connection.get("/a/b?c=d")?;
     assert_eq!((response.status, response.reason.as_str()), (200, "OK"));
     assert_eq!(response.headers.get("x-target"), Some("/a/b?c=d"));
     assert_eq!(response.body.read_all(0)?, "");
 
-    let response = connection.head("/")?;
+    let mut response = connection.head("/")?;
     assert_eq!(response.headers.get("x-method"), Some("HEAD"));
     assert_eq!(response.body.read_all(0)?, "");
 
     for size in [0, 1, 4096, 65_536, 3_000_000] {
         let body: Vec<u8> = (0..size).map(|n| n as u8).collect();
-        let response = connection.put("/", body.clone())?;
+        let mut response = connection.put("/", body.clone())?;
         assert_eq!(response.headers.get("content-length"), Some(size.to_string().as_str()));
         assert_eq!(response.body.read_all(size)?, body);
     }

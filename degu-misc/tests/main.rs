@@ -4,6 +4,8 @@
 mod common;
 
 #[cfg(unix)]
+mod bodies;
+#[cfg(unix)]
 mod ecosystem;
 #[cfg(unix)]
 mod files;

@@ -12,7 +12,7 @@ use degu_client::{Address, blocking::Client};
 fn get(address: &str, path: &str) -> (u16, String) {
     let address: Address = address.parse().unwrap();
     let mut connection = Client::new(address).connect().unwrap();
-    let response = connection.get(path).unwrap();
+    let mut response = connection.get(path).unwrap();
     (response.status, String::from_utf8(response.body.read_all(64 * 1024).unwrap().to_vec()).unwrap())
 }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, RemoteError, Source, Trailers};
 
 use crate::Error;
@@ -16,7 +16,8 @@ use crate::options::Progress;
 
 /// The body of a request: a handle on the connection, from which it is read as it comes.
 ///
-/// It is read whole with a limit, piece by piece, or chunk by chunk; or it is made the body of the response, which passes
+/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where the last
+/// one stopped, and nothing is given twice. Or it is made the body of the response, which passes
 /// it on as it comes, with the same chunks, extensions and trailers, and never holds more of it than a buffer. A client
 /// that waits for `100 Continue` gets it when the body is first asked for.
 ///
@@ -47,7 +48,7 @@ pub struct Incoming {
     framing: Framing,
     /// The longest chunk that [`next_chunk`](Self::next_chunk) puts together.
     max_chunk: usize,
-    /// Bytes of a length, or of the chunk that is being read, that are still to come.
+    /// Bytes of a length, or of the chunk under way, that have not been received.
     left: u64,
     ended: bool,
     kept: Option<Box<Kept>>,
@@ -66,9 +67,7 @@ struct Read<'b>(&'b mut Incoming);
 
 impl Drop for Read<'_> {
     fn drop(&mut self) {
-        if let Rest::Channel(reader) = &self.0.rest {
-            reader.give_up();
-        }
+        self.0.give_up();
     }
 }
 
@@ -77,12 +76,19 @@ impl Drop for Read<'_> {
 struct Kept {
     /// Parts that were read ahead.
     ahead: VecDeque<Part>,
-    /// A chunk of which some is here.
-    partial: Option<(ChunkExtensions, BytesMut)>,
+    held: Option<Held>,
     /// The body was made a source in the middle of a chunk.
     mid_chunk: bool,
     /// The extensions and trailers at the end, if there were any.
     last: Option<(ChunkExtensions, Trailers)>,
+}
+
+/// Data that was received and has not been given.
+struct Held {
+    extensions: ChunkExtensions,
+    data: Bytes,
+    /// It is the beginning of a chunk.
+    begins: bool,
 }
 
 /// The extensions and trailers at the end of most bodies: none.
@@ -90,9 +96,9 @@ static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers:
 
 impl Incoming {
     /// Returns a body that is in memory.
-    pub(crate) const fn whole(bytes: Bytes, framing: Framing) -> Self {
+    pub(crate) const fn whole(bytes: Bytes, framing: Framing, max_chunk: usize) -> Self {
         let left = bytes.len() as u64;
-        Self { rest: Rest::Memory(bytes), framing, max_chunk: 0, left, ended: false, kept: None }
+        Self { rest: Rest::Memory(bytes), framing, max_chunk, left, ended: false, kept: None }
     }
 
     /// Returns a body that comes through a channel.
@@ -153,10 +159,12 @@ impl Incoming {
     ///
     /// What was collected is lost when the future is dropped.
     pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, Error> {
-        if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
+        if matches!(self.framing, Framing::Length(_)) && self.left + self.held_len() > limit as u64 {
             return Err(self.refuse(Fault::BodyTooLarge));
         }
-        if let Rest::Memory(whole) = &mut self.rest {
+        if let Rest::Memory(whole) = &mut self.rest
+            && self.kept.is_none()
+        {
             (self.left, self.ended) = (0, true);
             return Ok(std::mem::take(whole));
         }
@@ -199,14 +207,8 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_data(&mut self) -> Result<Option<Bytes>, Error> {
-        // Of a chunk that was to be given whole its line alone may be here.
-        if let Some((_, data)) = self.take_chunk()
-            && !data.is_empty()
-        {
-            return Ok(Some(data.freeze()));
-        }
         loop {
-            match self.receive().await? {
+            match self.next_part().await? {
                 Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => {
                     return Ok(Some(data));
                 }
@@ -216,45 +218,41 @@ impl Incoming {
         }
     }
 
-    /// Reads the next chunk, whole, with its extensions, or `None` at the end. A body without chunks is given as data
-    /// comes, without extensions; the client gives such a body as one chunk.
+    /// Reads the next chunk, whole, with its extensions, or `None` at the end. Where a part of the chunk was given as data, it
+    /// is the rest of it, without the extensions. The rest of a body that is not chunked is one chunk.
     ///
     /// # Errors
     ///
-    /// [`Fault::ChunkTooLarge`] (413) for a chunk over [`Limits::max_chunk`](degu_wire::Limits::max_chunk), and what the
-    /// peer did wrong. A chunk of which only a part came is never given.
+    /// [`Fault::ChunkTooLarge`] (413) for a chunk over [`Limits::max_chunk`](degu_wire::Limits::max_chunk), 16 MiB by default,
+    /// and what the peer did wrong. A chunk of which only a part came is never given.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
-        if self.framing != Framing::Chunked {
-            return Ok(self.next_data().await?.map(Chunk::new));
-        }
         loop {
+            if self.left + self.held_len() > self.max_chunk as u64 {
+                return Err(self.refuse(Fault::ChunkTooLarge));
+            }
             if self.left == 0
-                && let Some((extensions, data)) = self.take_chunk()
+                && let Some(Held { extensions, data, .. }) = self.take_held()
             {
-                return Ok(Some(Chunk { data: data.freeze(), extensions }));
+                return Ok(Some(Chunk { data, extensions }));
             }
             match self.receive().await? {
                 None => return Ok(None),
-                Some(Part::Chunk { extensions, data, .. }) if self.left == 0 => {
+                Some(Part::Last { .. }) => {}
+                Some(Part::Chunk { extensions, data, .. }) if self.left == 0 && data.len() <= self.max_chunk => {
                     return Ok(Some(Chunk { data, extensions }));
                 }
-                Some(Part::Chunk { size, extensions, data }) => {
-                    self.check_chunk(size)?;
-                    self.kept().partial = Some((extensions, BytesMut::from(data)));
+                Some(Part::Chunk { extensions, data, .. }) => {
+                    self.kept().held = Some(Held { extensions, data, begins: true });
                 }
-                Some(Part::Data(data)) => match &mut self.kept().partial {
-                    Some((_, partial)) => partial.extend_from_slice(&data),
-                    // The beginning of this chunk was read as data.
-                    None => {
-                        self.check_chunk(self.left + data.len() as u64)?;
-                        self.kept().partial = Some((ChunkExtensions::new(), BytesMut::from(data)));
-                    }
+                Some(Part::Data(piece)) => match self.kept.as_mut().and_then(|kept| kept.held.as_mut()) {
+                    Some(held) => append(&mut held.data, &piece),
+                    None if self.left == 0 => return Ok(Some(Chunk::new(piece))),
+                    None => self.hold(piece),
                 },
-                Some(Part::Last { .. }) => {}
             }
         }
     }
@@ -267,12 +265,9 @@ impl Incoming {
         }
     }
 
-    /// Checks that a chunk, or what is left of one, may be put together.
-    fn check_chunk(&mut self, size: u64) -> Result<(), Error> {
-        if size <= self.max_chunk as u64 { Ok(()) } else { Err(self.refuse(Fault::ChunkTooLarge)) }
-    }
-
-    /// Reads the next part, in the form in which parts are sent, for a [`Source`] that passes a body on.
+    /// Reads the next part as it is received, for a [`Source`] that passes a body on: the beginning of a chunk or all of it,
+    /// data, or what came with the end of the chunks. `None` at the end. Where a part of a chunk was given, its rest comes as
+    /// data.
     ///
     /// # Errors
     ///
@@ -282,13 +277,13 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_part(&mut self) -> Result<Option<Part>, Error> {
-        match self.take_partial() {
+        match self.take_part() {
             Some(part) => Ok(Some(part)),
             None => self.receive().await,
         }
     }
 
-    /// Reads the next part, after a chunk of which some is here.
+    /// Reads the next part, after what is held.
     async fn receive(&mut self) -> Result<Option<Part>, Error> {
         let read = Read(self);
         poll_fn(|cx| read.0.poll_next(cx)).await
@@ -333,19 +328,73 @@ impl Incoming {
         self.last().map(|(extensions, _)| extensions)
     }
 
-    /// Takes the beginning of a chunk that was to be given whole, and is given as it is.
-    fn take_partial(&mut self) -> Option<Part> {
-        let (extensions, data) = self.take_chunk()?;
-        Some(Part::Chunk { size: data.len() as u64 + self.left, extensions, data: data.freeze() })
+    /// Returns how many bytes are still to be read, where the length was announced; 0 at the end of any body.
+    pub fn remaining(&self) -> Option<u64> {
+        let remaining = self.left + self.held_len();
+        let is_known = !matches!(self.framing, Framing::Chunked | Framing::UntilClose);
+        (is_known || self.ended && remaining == 0).then_some(remaining)
     }
 
     fn kept(&mut self) -> &mut Kept {
         self.kept.get_or_insert_default()
     }
 
-    /// Takes what is here of a chunk that is being put together.
-    fn take_chunk(&mut self) -> Option<(ChunkExtensions, BytesMut)> {
-        self.kept.as_mut()?.partial.take()
+    fn held_len(&self) -> u64 {
+        self.shown().len() as u64
+    }
+
+    /// Keeps data that was given, or is a part of what is to be given whole.
+    fn hold(&mut self, data: Bytes) {
+        self.kept().held = Some(Held { extensions: ChunkExtensions::new(), data, begins: false });
+    }
+
+    fn take_held(&mut self) -> Option<Held> {
+        self.kept.as_mut()?.held.take()
+    }
+
+    /// Takes what is held, as a part.
+    fn take_part(&mut self) -> Option<Part> {
+        let Held { extensions, data, begins } = self.take_held()?;
+        let size = data.len() as u64 + self.left;
+        Some(if begins { Part::Chunk { size, extensions, data } } else { Part::Data(data) })
+    }
+
+    /// Polls until there is data to be shown, and shows it without giving it; nothing at the end.
+    pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
+        while self.held_len() == 0 {
+            let part = match self.take_part() {
+                Some(part) => Some(part),
+                None => ready!(self.poll_next(cx))?,
+            };
+            match part {
+                Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => self.hold(data),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Poll::Ready(Ok(self.shown()))
+    }
+
+    /// Returns the data that is shown.
+    fn shown(&self) -> &[u8] {
+        self.kept.as_ref().and_then(|kept| kept.held.as_ref()).map_or(&[], |held| &held.data)
+    }
+
+    /// Takes back that a part is wanted, so that its absence is not held against the peer.
+    pub(crate) fn give_up(&self) {
+        if let Rest::Channel(reader) = &self.rest {
+            reader.give_up();
+        }
+    }
+
+    /// Gives so many bytes of the data that is shown.
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        if let Some(mut held) = self.take_held()
+            && bytes < held.data.len()
+        {
+            held.data.advance(bytes);
+            self.hold(held.data);
+        }
     }
 
     /// Returns the extensions and trailers at the end, once it was read.
@@ -381,6 +430,13 @@ impl Incoming {
     }
 }
 
+/// Adds a piece to data. Data that shares the buffer that it was received in is copied once.
+fn append(data: &mut Bytes, piece: &[u8]) {
+    let mut all = BytesMut::from(std::mem::take(data));
+    all.extend_from_slice(piece);
+    *data = all.freeze();
+}
+
 /// Returns the memory that a part takes while it is kept: its own, what it shares of the bytes that were received, and its
 /// extensions.
 fn memory_of(part: &Part) -> usize {
@@ -401,17 +457,16 @@ fn data_len(part: &Part) -> usize {
 impl Source for Incoming {
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
         let this = self.get_mut();
-        if let Some(part) = this.take_partial() {
-            return Poll::Ready(Some(Ok(part)));
-        }
-        let left = this.left;
-        let part = ready!(this.poll_next(cx))?;
+        let part = match this.take_part() {
+            Some(part) => Some(part),
+            None => ready!(this.poll_next(cx))?,
+        };
         let mid_chunk = this.kept.as_mut().is_some_and(|kept| std::mem::take(&mut kept.mid_chunk));
         Poll::Ready(part.map(|part| {
             Ok(match part {
                 // The rest of a chunk whose beginning was read is a chunk of its own.
-                Part::Data(data) if mid_chunk && this.framing == Framing::Chunked => {
-                    Part::Chunk { size: left, extensions: ChunkExtensions::new(), data }
+                Part::Data(data) if mid_chunk => {
+                    Part::Chunk { size: data.len() as u64 + this.left, extensions: ChunkExtensions::new(), data }
                 }
                 part => part,
             })
@@ -425,13 +480,17 @@ impl From<Incoming> for LocalBody {
     fn from(mut body: Incoming) -> Self {
         match body.framing {
             Framing::None => Self::none(),
-            Framing::Length(_) if body.left == 0 => Self::from(Bytes::new()),
-            Framing::Length(_) => match &mut body.rest {
-                Rest::Memory(rest) => Self::from(std::mem::take(rest)),
-                Rest::Channel(_) => Self::from_source(body.left, Box::pin(body)),
-            },
+            Framing::Length(_) => {
+                let left = body.left + body.held_len();
+                match &mut body.rest {
+                    _ if left == 0 => Self::from(Bytes::new()),
+                    Rest::Memory(rest) if body.kept.is_none() => Self::from(std::mem::take(rest)),
+                    _ => Self::from_source(left, Box::pin(body)),
+                }
+            }
             Framing::Chunked | Framing::UntilClose => {
-                if body.left > 0 && body.kept.as_ref().is_none_or(|kept| kept.partial.is_none()) {
+                let held = body.kept.as_ref().and_then(|kept| kept.held.as_ref());
+                if held.map_or(body.left > 0, |held| !held.begins) {
                     body.kept().mid_chunk = true;
                 }
                 Self::chunks_from_source(Box::pin(body))

@@ -113,6 +113,7 @@ mod incoming;
 mod listen;
 mod log_limit;
 mod options;
+mod reader;
 mod request;
 mod response;
 #[cfg(feature = "tls")]
@@ -141,6 +142,7 @@ pub use handle::Handle;
 pub use incoming::Incoming;
 pub use listen::Listener;
 pub use options::{ErrorReply, Options};
+pub use reader::Reader;
 pub use request::{OwnedRequest, Request};
 pub use response::{IntoResponse, Response};
 pub use server::Server;

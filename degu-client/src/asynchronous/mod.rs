@@ -25,7 +25,6 @@ use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
-use crate::reader::ReaderOf;
 use crate::success::success;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 #[cfg(feature = "hyper-util")]
@@ -44,7 +43,7 @@ use stream::Foreign;
 /// # async fn example() -> Result<(), degu_client::Error> {
 /// let client = Client::new(Address::unix("/run/app.sock"));
 /// let mut connection = client.connect().await?;
-/// let response = connection.get("/example").await?;
+/// let mut response = connection.get("/example").await?;
 /// assert_eq!((response.status, response.reason.as_str()), (200, "OK"));
 /// let text = response.body.read_all(1024).await?;
 /// # Ok(())
@@ -75,17 +74,6 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 /// Shutting it down half-closes the connection: the server sees the end, and can go on sending. `tokio::io::split` makes two
 /// halves of it.
 pub type Tunnel = TunnelOf<Async>;
-
-/// A [reader](ReaderOf) of the async client.
-///
-/// ```no_run
-/// # async fn example(connection: &mut degu_client::Connection) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut file = tokio::fs::File::create("copy").await?;
-/// tokio::io::copy_buf(&mut connection.get("/large").await?.body.into_reader(), &mut file).await?;
-/// # Ok(())
-/// # }
-/// ```
-pub type Reader<'c> = ReaderOf<'c, Async>;
 
 impl ClientOf<Async> {
     /// Makes a connection.
@@ -173,7 +161,7 @@ reads!(Async, poll_fn, [async], [.await]);
 success!(Async, poll_fn, [async], [.await], "```no_run
 # async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
 match connection.get(\"/notes/1\").await?.success().await {
-    Ok(response) => println!(\"{} bytes\", response.body.read_all(64 * 1024).await?.len()),
+    Ok(mut response) => println!(\"{} bytes\", response.body.read_all(64 * 1024).await?.len()),
     Err(error) if error.status() == Some(404) => println!(\"no note yet\"),
     Err(error) => return Err(error),
 }

@@ -6,14 +6,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::driver::Async;
 use crate::error::Error;
 use crate::incoming::IncomingOf;
-use crate::reader::ReaderOf;
+use crate::reader::Reader;
 
 /// The pieces of `next_data`. After an error there are only errors: a body that failed has no end.
 impl Stream for IncomingOf<'_, Async> {
@@ -24,23 +24,23 @@ impl Stream for IncomingOf<'_, Async> {
     }
 }
 
-impl AsyncBufRead for ReaderOf<'_, Async> {
+impl AsyncBufRead for Reader<'_, IncomingOf<'_, Async>> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        this.poll_ahead(cx).map_ok(|()| &this.piece[..])
+        self.get_mut().0.poll_shown(cx).map_err(Into::into)
     }
 
-    fn consume(self: Pin<&mut Self>, octets: usize) {
-        self.get_mut().piece.advance(octets);
+    fn consume(self: Pin<&mut Self>, bytes: usize) {
+        self.get_mut().0.consume(bytes);
     }
 }
 
-impl AsyncRead for ReaderOf<'_, Async> {
+impl AsyncRead for Reader<'_, IncomingOf<'_, Async>> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_ahead(cx))?;
-        let octets = this.piece.len().min(buffer.remaining());
-        buffer.put_slice(&this.piece.split_to(octets));
+        let body = &mut *self.get_mut().0;
+        let shown = ready!(body.poll_shown(cx))?;
+        let fits = shown.len().min(buffer.remaining());
+        buffer.put_slice(&shown[..fits]);
+        body.consume(fits);
         Poll::Ready(Ok(()))
     }
 }

@@ -7,7 +7,7 @@
 //! use degu_client::{Address, blocking::Client};
 //!
 //! let mut connection = Client::new(Address::unix("/run/app.sock")).connect()?;
-//! let response = connection.get("/example")?;
+//! let mut response = connection.get("/example")?;
 //! assert_eq!((response.status, response.reason.as_str()), (200, "OK"));
 //! assert_eq!(response.body.read_all(1024)?, "hello, world");
 //! # Ok::<(), degu_client::Error>(())
@@ -20,7 +20,7 @@
 //!
 //! ```compile_fail,E0499
 //! # fn example(mut connection: degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
-//! let first = connection.get("/1")?;
+//! let mut first = connection.get("/1")?;
 //! let second = connection.get("/2")?;
 //! first.body.read_all(1024)?;
 //! # Ok(())
@@ -41,7 +41,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Buf;
 pub use degu_wire::BlockingBody as Body;
 use degu_wire::{BoxError, Part};
 pub use driver::Blocking;
@@ -52,7 +51,7 @@ pub use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
-use crate::reader::ReaderOf;
+use crate::reader::Reader;
 use crate::success::success;
 use crate::transport::Scratch;
 use crate::tunnel::{TunnelOf, UpgradeOf};
@@ -85,9 +84,6 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of a blocking connection that has switched to another protocol.
 pub type Tunnel = TunnelOf<Blocking>;
-
-/// A [reader](ReaderOf) of the blocking client.
-pub type Reader<'c> = ReaderOf<'c, Blocking>;
 
 impl ClientOf<Blocking> {
     /// Makes a connection.
@@ -197,7 +193,7 @@ success!(
     "```no_run
 # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
 match connection.get(\"/notes/1\")?.success() {
-    Ok(response) => println!(\"{} bytes\", response.body.read_all(64 * 1024)?.len()),
+    Ok(mut response) => println!(\"{} bytes\", response.body.read_all(64 * 1024)?.len()),
     Err(error) if error.status() == Some(404) => println!(\"no note yet\"),
     Err(error) => return Err(error),
 }
@@ -206,18 +202,18 @@ match connection.get(\"/notes/1\")?.success() {
 ```"
 );
 
-impl BufRead for ReaderOf<'_, Blocking> {
+impl BufRead for Reader<'_, Incoming<'_>> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        wait(|cx| self.poll_ahead(cx))?;
-        Ok(&self.piece)
+        wait(|cx| self.0.poll_shown(cx).map_ok(|_| ()))?;
+        Ok(self.0.shown())
     }
 
-    fn consume(&mut self, octets: usize) {
-        self.piece.advance(octets);
+    fn consume(&mut self, bytes: usize) {
+        self.0.consume(bytes);
     }
 }
 
-impl Read for ReaderOf<'_, Blocking> {
+impl Read for Reader<'_, Incoming<'_>> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let octets = self.fill_buf()?.read(buffer)?;
         self.consume(octets);

@@ -115,16 +115,15 @@ fn read(mut body: Incoming<'_>, exchange: &Exchange, seen: &mut Seen, dice: &mut
         Reading::All | Reading::TooMuch => {
             let limit = if exchange.reading == Reading::All { whole } else { whole.saturating_sub(1 + dice.below(50)) };
             seen.data.extend_from_slice(&body.read_all(limit)?);
-            seen.end(None, None);
+            seen.end(body.last_extensions(), body.trailers());
             return Ok(true);
         }
         Reading::Reader => {
-            let mut reader = body.into_reader();
-            if let Err(error) = reader.read_to_end(&mut seen.data) {
+            if let Err(error) = body.reader().read_to_end(&mut seen.data) {
                 let error = error.into_inner().and_then(|error| error.downcast::<Error>().ok());
                 return Err(*error.expect("the error of the client is inside"));
             }
-            seen.end(None, None);
+            seen.end(body.last_extensions(), body.trailers());
             return Ok(true);
         }
         _ => {}

@@ -110,19 +110,17 @@ async fn read(
 }
 
 async fn read_as_reader(
-    body: Incoming<'_>,
+    mut body: Incoming<'_>,
     exchange: &Exchange,
     seen: &mut Seen,
     dice: &mut Dice,
 ) -> Result<bool, Error> {
-    let mut reader = body.into_reader();
     loop {
         let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(3) } else { usize::MAX };
         let mut octets = vec![0; 1 + dice.length(10_000)];
-        match patiently(polls, dice.one_in(2), reader.read(&mut octets)).await {
+        match patiently(polls, dice.one_in(2), body.reader().read(&mut octets)).await {
             None => {}
             Some(Ok(0)) => {
-                let body = reader.into_body();
                 seen.end(body.last_extensions(), body.trailers());
                 return Ok(true);
             }

@@ -29,7 +29,7 @@ fn server(kind: Kind) -> Server {
 
 fn blocking_row(connection: &mut blocking::Connection, exchanges: usize) -> Result<(), Error> {
     for _ in 0..exchanges {
-        let response = connection.post("/counter", "hello")?;
+        let mut response = connection.post("/counter", "hello")?;
         assert_eq!((response.status, response.headers.get("server")), (200, Some("x")));
         assert_eq!(response.body.read_all(100)?, "hello, world");
     }
@@ -38,7 +38,7 @@ fn blocking_row(connection: &mut blocking::Connection, exchanges: usize) -> Resu
 
 async fn async_row(connection: &mut Connection, exchanges: usize) -> Result<(), Error> {
     for _ in 0..exchanges {
-        let response = connection.post("/counter", "hello").await?;
+        let mut response = connection.post("/counter", "hello").await?;
         assert_eq!((response.status, response.headers.get("server")), (200, Some("x")));
         assert_eq!(response.body.read_all(100).await?, "hello, world");
     }

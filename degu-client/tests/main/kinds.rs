@@ -279,7 +279,7 @@ async fn an_answer_is_heard_amid_a_body_without_end() {
     let base = Client::new(Address::IPV6_LOOPBACK.with_port(80));
     let mut connection = Connection::new(Greedy(answer, false), &base);
     let body = Body::try_unfold((), async |()| Ok(Some((Chunk::new(&[b'x'; 64 * 1024][..]), ()))));
-    let response = connection.post("/", body).await.unwrap();
+    let mut response = connection.post("/", body).await.unwrap();
     assert_eq!(response.status, 413);
     assert_eq!(response.body.read_all(2).await.unwrap(), "no");
 }
@@ -312,7 +312,7 @@ fn what_runs_in_any_runtime() {
     let client = Client::new(&server.address);
     let exchange = assert_send(async move {
         let mut connection = assert_send(client.connect()).await?;
-        let response = assert_send(connection.request("POST", "/", [("a", "b")], "text")).await?;
+        let mut response = assert_send(connection.request("POST", "/", [("a", "b")], "text")).await?;
         assert_send(response.body.read_all(1)).await
     });
     let body = runtime.block_on(runtime.spawn(exchange)).unwrap().unwrap();
@@ -340,7 +340,7 @@ async fn futures_that_are_dropped_close_the_connection() {
     assert!(matches!(error.kind(), ErrorKind::Closed) && error.is_retryable(), "{error}");
 
     let mut connection = client.connect().await.unwrap();
-    let body = connection.get("/").await.unwrap().body;
+    let mut body = connection.get("/").await.unwrap().body;
     poll_until(&told, pin!(body.read_all(3))).await;
     assert!(connection.is_closed());
 }
@@ -372,7 +372,7 @@ fn errors_say_in_a_line_what_happened_and_by_whose_fault() {
     let mut lines = Vec::new();
     for uri in ["/", "/", "/", "no path"] {
         let mut connection = client.connect().unwrap();
-        let read = connection.get(uri).and_then(|response| response.body.read_all(3));
+        let read = connection.get(uri).and_then(|mut response| response.body.read_all(3));
         lines.push(read.unwrap_err().to_string());
     }
     assert_eq!(

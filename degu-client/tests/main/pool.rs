@@ -77,7 +77,7 @@ both!(
         assert!(wait!(read.body.next_data()).unwrap().is_none());
         assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 0, 0, 0]);
         // The response is still there.
-        let whole = wait!(pool.get("/2")).unwrap();
+        let mut whole = wait!(pool.get("/2")).unwrap();
         assert_eq!((read.status, wait!(whole.body.read_all(LIMIT)).unwrap().as_ref()), (200, &b"ok"[..]));
         // All of it has been received.
         drop(wait!(pool.put("/3", "x")).unwrap());

@@ -144,7 +144,7 @@ fn an_offer_that_is_declined_leaves_the_connection() {
     });
     let mut connection = blocking::Client::new(&server.address).connect().unwrap();
     match connection.upgrade(Method::Post, "/attach", "tcp", (), ()).unwrap() {
-        blocking::Upgrade::Declined(response) => {
+        blocking::Upgrade::Declined(mut response) => {
             assert_eq!(response.status, 426);
             assert_eq!(response.body.read_all(10).unwrap(), "no");
         }

@@ -42,13 +42,14 @@ fn a_blocking_reader() {
     let server = lines();
     let mut connection = blocking::Client::new(&server.address).connect().unwrap();
     let mut text = String::new();
-    let mut reader = connection.get("/").unwrap().body.into_reader();
-    reader.read_to_string(&mut text).unwrap();
-    assert_eq!((text.as_str(), reader.into_body().trailers().unwrap().get("x")), ("one\ntwo\n", Some("y")));
-    let lines: Vec<_> = connection.get("/").unwrap().body.into_reader().lines().map(Result::unwrap).collect();
+    let mut body = connection.get("/").unwrap().body;
+    body.reader().read_to_string(&mut text).unwrap();
+    assert_eq!((text.as_str(), body.trailers().unwrap().get("x")), ("one\ntwo\n", Some("y")));
+    let lines: Vec<_> = connection.get("/").unwrap().body.reader().lines().map(Result::unwrap).collect();
     assert_eq!(lines, ["one", "two"]);
 
-    let mut reader = connection.get("/").unwrap().body.into_reader();
+    let mut body = connection.get("/").unwrap().body;
+    let mut reader = body.reader();
     let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert!(reader.read(&mut [0]).is_err(), "and no end follows");
@@ -59,15 +60,17 @@ async fn an_async_reader() {
     let server = lines();
     let mut connection = Client::new(&server.address).connect().await.unwrap();
     let mut text = String::new();
-    let mut reader = connection.get("/").await.unwrap().body.into_reader();
-    reader.read_to_string(&mut text).await.unwrap();
-    assert_eq!((text.as_str(), reader.into_body().trailers().unwrap().get("x")), ("one\ntwo\n", Some("y")));
-    let mut lines = connection.get("/").await.unwrap().body.into_reader().lines();
+    let mut body = connection.get("/").await.unwrap().body;
+    body.reader().read_to_string(&mut text).await.unwrap();
+    assert_eq!((text.as_str(), body.trailers().unwrap().get("x")), ("one\ntwo\n", Some("y")));
+    let mut body = connection.get("/").await.unwrap().body;
+    let mut lines = body.reader().lines();
     assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("one"));
     assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("two"));
     assert_eq!(lines.next_line().await.unwrap(), None);
 
-    let mut reader = connection.get("/").await.unwrap().body.into_reader();
+    let mut body = connection.get("/").await.unwrap().body;
+    let mut reader = body.reader();
     let error = reader.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     assert!(reader.read(&mut [0]).await.is_err(), "and no end follows");
@@ -206,7 +209,7 @@ fn fetch(
             Some(connection) => connection,
             None => client.connect()?,
         };
-        match connection.get(uri).and_then(|response| response.body.read_all(64 * 1024)) {
+        match connection.get(uri).and_then(|mut response| response.body.read_all(64 * 1024)) {
             Ok(text) => {
                 *kept = Some(connection).filter(|connection| !connection.is_closed());
                 return Ok(text);

@@ -220,14 +220,15 @@ impl<T: Transport> Wire<T> {
     /// Returns the body of a request whose head has just been read: all of it, if it is in memory, or the end of a channel
     /// whose other end comes with it.
     pub(super) fn incoming(&mut self, framing: Framing) -> (Incoming, Option<Supplier>) {
+        let max_chunk = self.machine.limits().max_chunk;
         if !self.machine.is_receiving() {
-            return (Incoming::whole(Bytes::new(), framing), None);
+            return (Incoming::whole(Bytes::new(), framing, max_chunk), None);
         }
         if let Some(whole) = self.machine.take_rest() {
-            return (Incoming::whole(whole, framing), None);
+            return (Incoming::whole(whole, framing, max_chunk), None);
         }
         let (supplier, reader) = channel();
-        (Incoming::of_channel(reader, framing, self.machine.limits().max_chunk), Some(supplier))
+        (Incoming::of_channel(reader, framing, max_chunk), Some(supplier))
     }
 
     /// Runs the app's handler to its end, and moves bytes while it waits. A panic is an error.

@@ -31,6 +31,8 @@ pub struct Client {
     /// The server said to go on, or the request did not ask.
     continued: bool,
     interim: usize,
+    /// The framing of the response's body.
+    framing: Framing,
     /// A body in memory that is sent after `100 Continue`.
     withheld: Option<Bytes>,
     /// The fields of a request that offered another protocol.
@@ -241,6 +243,7 @@ impl Connection<Client> {
             self.role.part_left = check_part(self.role.ranged, range, media_type, framing)?;
         }
         self.receiver.begin_body(framing, true);
+        self.role.framing = framing;
         self.role.persistent &= head.keep_alive() && framing != Framing::UntilClose;
         self.role.state = State::Reading;
         Ok(true)
@@ -264,6 +267,11 @@ impl Connection<Client> {
         self.receiver.fault.get_or_insert(fault);
         self.close();
         fault
+    }
+
+    /// Returns how the body of the response is framed, once its head has come.
+    pub const fn framing(&self) -> Framing {
+        self.role.framing
     }
 
     /// Returns the next part of the response's body; `Ready(None)` at its end.

@@ -178,8 +178,8 @@ impl End {
         self.disconnect();
         match self {
             Self::Blocking(client, connection) => {
-                let lines = connection.insert(client.connect()?).get(target)?.body.into_reader().lines();
-                for line in lines {
+                let connection = connection.insert(client.connect()?);
+                for line in connection.get(target)?.body.reader().lines() {
                     if is_last(&line?) {
                         return Ok(());
                     }
@@ -188,7 +188,8 @@ impl End {
             }
             Self::Async(runtime, client, connection) => runtime.block_on(async {
                 let connection = connection.insert(client.connect().await?);
-                let mut lines = connection.get(target).await?.body.into_reader().lines();
+                let mut response = connection.get(target).await?;
+                let mut lines = response.body.reader().lines();
                 while !is_last(&lines.next_line().await?.ok_or(CUT)?) {}
                 Ok(())
             }),

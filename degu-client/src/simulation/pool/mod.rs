@@ -45,7 +45,7 @@ async fn ask(pool: &Pool, server: &Server, number: usize, method: Method<'_>, re
         let stream = server.connect().map_err(refused(base))?;
         Ok((stream as Box<dyn AsyncStream>, base.address.clone()))
     };
-    let response =
+    let mut response =
         pool.perform(method, &format!("/{number}"), &Headers::new(), number.to_string().into(), dial).await?;
     let named = response.headers.get("x-number").unwrap_or_default().to_owned();
     let body = if reads { Some(response.body.read_all(100).await?) } else { None };
@@ -69,7 +69,7 @@ fn ask_blocking(pool: &blocking::Pool, server: &Server, number: usize, method: M
         let stream = server.connect().map_err(refused(base))?;
         Ok((stream as Box<dyn BlockingStream>, base.address.clone()))
     };
-    let response = pool.perform(method, &format!("/{number}"), &Headers::new(), number.to_string().into(), dial)?;
+    let mut response = pool.perform(method, &format!("/{number}"), &Headers::new(), number.to_string().into(), dial)?;
     let named = response.headers.get("x-number").unwrap_or_default().to_owned();
     let body = if reads { Some(response.body.read_all(100)?) } else { None };
     Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))

@@ -20,7 +20,7 @@ case! {
                 wire.send(&format!("HTTP/1.1 {response}"));
                 wire.expect_end();
             });
-            let found = wait!(connection.get("/")).unwrap();
+            let mut found = wait!(connection.get("/")).unwrap();
             assert_eq!((found.status, found.headers.get("x")), (status, Some(field)), "{response}");
             assert_eq!(wait!(found.body.read_all(2)).unwrap(), body, "{response}");
             assert_eq!(connection.is_closed(), !reusable, "{response}");
@@ -47,7 +47,7 @@ case! {
                 wire.expect_end();
             });
             let error = match wait!(connection.get("/")) {
-                Ok(found) => wait!(found.body.read_all(2)).unwrap_err(),
+                Ok(mut found) => wait!(found.body.read_all(2)).unwrap_err(),
                 Err(error) => error,
             };
             assert_eq!(error.remote().map(|error| error.fault), Some(fault), "{response}");

@@ -25,7 +25,7 @@ case! {
 
         let response = wait!(wait!(connection.get("/")).unwrap().success()).unwrap();
         assert!(!response.is_success());
-        let response = wait!(wait!(connection.get("/")).unwrap().success()).unwrap();
+        let mut response = wait!(wait!(connection.get("/")).unwrap().success()).unwrap();
         assert!(response.is_success());
         assert_eq!(wait!(response.body.read_all(6)).unwrap(), "a note");
 

@@ -31,7 +31,7 @@ case! {
             });
             let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
             assert_eq!(connection.address(), &server.address);
-            let response = wait!(connection.get("/a?b")).unwrap();
+            let mut response = wait!(connection.get("/a?b")).unwrap();
             assert_eq!((response.status, response.reason.as_str(), response.headers.get("X")), (200, "OK", Some("y")));
             assert_eq!(wait!(response.body.read_all(5)).unwrap(), "hello");
             let response = wait!(connection.post("/", "abc")).unwrap();
@@ -149,17 +149,21 @@ case! {
 }
 
 case! {
-    fn pieces_and_chunks_do_not_mix_amid_a_chunk() {
+    fn a_chunk_goes_on_where_data_ended() {
         let (_server, mut connection) = connect!(Kind::Path, |wire| {
             wire.head();
-            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n30d40\r\nabc");
-            wire.expect_end();
+            wire.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n30d40;n=1\r\n");
+            wire.send(&"x".repeat(200_000));
+            wire.send("\r\n1;n=2\r\nx\r\n0\r\n\r\n");
         });
         let mut response = wait!(connection.get("/")).unwrap();
-        assert!(wait!(response.body.next_data()).unwrap().is_some());
-        assert_eq!(wait!(response.body.next_chunk()).unwrap_err().local(), Some(LocalError::State));
+        let first = wait!(response.body.next_data()).unwrap().unwrap().len();
+        let rest = wait!(response.body.next_chunk()).unwrap().unwrap();
+        assert_eq!((first + rest.data.len(), rest.extension("n")), (200_000, None));
+        assert_eq!(wait!(response.body.next_chunk()).unwrap().unwrap().extension("n").as_deref(), Some("2"));
+        assert!(wait!(response.body.next_chunk()).unwrap().is_none());
         drop(response);
-        assert!(connection.is_closed());
+        assert!(!connection.is_closed());
     }
 }
 
@@ -183,7 +187,7 @@ case! {
                 wire.send(&response);
             });
             let error = match wait!(connection.get("/")) {
-                Ok(response) => wait!(response.body.read_all(100)).unwrap_err(),
+                Ok(mut response) => wait!(response.body.read_all(100)).unwrap_err(),
                 Err(error) => error,
             };
             assert_eq!(error.remote().unwrap().fault, fault);
@@ -242,7 +246,7 @@ case! {
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");
             wire.expect_end();
         });
-        let asked = wait!(connection.request(Method::Get, "/", [("connection", "close")], ())).unwrap();
+        let mut asked = wait!(connection.request(Method::Get, "/", [("connection", "close")], ())).unwrap();
         assert_eq!(wait!(asked.body.read_all(0)).unwrap(), "");
         assert!(connection.is_closed());
     }
@@ -407,7 +411,7 @@ case! {
                 wire.send("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
                 wire.expect_end();
             });
-            let response = wait!(connection.put("/", octets(1 << 40))).unwrap();
+            let mut response = wait!(connection.put("/", octets(1 << 40))).unwrap();
             assert_eq!(response.status, 413);
             assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
             assert!(connection.is_closed());
@@ -426,7 +430,7 @@ case! {
         });
         let client = Client::options().body_timeout(Some(Duration::from_secs(10))).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
-        let response = wait!(connection.put("/", vec![0; 16 << 20])).unwrap();
+        let mut response = wait!(connection.put("/", vec![0; 16 << 20])).unwrap();
         assert_eq!(response.status, 413);
         assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
         assert!(connection.is_closed());
@@ -446,7 +450,7 @@ case! {
         let client = Client::options().body_timeout(short).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = match wait!(connection.put("/", octets(64 << 20))) {
-            Ok(response) => wait!(response.body.read_all(2)).unwrap_err(),
+            Ok(mut response) => wait!(response.body.read_all(2)).unwrap_err(),
             // The response was late.
             Err(error) => error,
         };
@@ -467,7 +471,7 @@ case! {
             wire.head();
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");
         });
-        let response = wait!(connection.put("/", octets(LENGTH))).unwrap();
+        let mut response = wait!(connection.put("/", octets(LENGTH))).unwrap();
         assert_eq!(wait!(response.body.read_all(2)).unwrap(), "ok");
         assert!(!connection.is_closed());
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
@@ -539,7 +543,7 @@ case! {
                 wire.expect_end();
             });
             let found = match wait!(connection.get_range("/", ByteRange::new(2, 5).unwrap())) {
-                Ok(response) => {
+                Ok(mut response) => {
                     if response.status == 206 {
                         assert_eq!(response.content_range().and_then(ContentRange::total), Some(9));
                     }

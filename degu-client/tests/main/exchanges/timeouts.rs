@@ -40,7 +40,7 @@ case! {
             });
             let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
             connection.set_timeout(Some(SHORT));
-            let response = wait!(connection.get("/")).unwrap();
+            let mut response = wait!(connection.get("/")).unwrap();
             let error = wait!(response.body.read_all(1000)).unwrap_err();
             assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
             assert!(connection.is_closed());

@@ -25,7 +25,7 @@ case! {
             let (server, send) = super::unasked_after(Kind::Path, 1, EVIL);
             let client = Client::options().spin(degu_client::Spin::Off).client(&server.address);
             let mut connection = wait!(client.connect()).unwrap();
-            let response = wait!(connection.get("/")).unwrap();
+            let mut response = wait!(connection.get("/")).unwrap();
             send();
             assert_eq!(wait!(response.body.read_all(2)).unwrap(), "ok");
             let error = wait!(connection.post("/", ())).unwrap_err();

@@ -1,0 +1,65 @@
+//! The body of a request as a reader.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
+
+use crate::Incoming;
+
+/// The body of a request as an [`AsyncBufRead`] of tokio: what [`Incoming::reader`] returns.
+///
+/// It holds nothing of its own: what was not consumed is still in the body when the reader is dropped, and the trailers are
+/// there at the end.
+///
+/// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`] with the
+/// [`Error`](crate::Error) inside, whose answer an app gives that returns it as a [`BoxError`](crate::BoxError).
+///
+/// ```
+/// use degu_server::{BoxError, Request, Response, Session};
+///
+/// async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+///     let mut file = tokio::fs::File::create("/srv/upload").await?;
+///     tokio::io::copy_buf(&mut request.body.reader(), &mut file).await?;
+///     Ok(201.into())
+/// }
+/// # fn is_an_app(_: impl degu_server::App) {}
+/// # is_an_app(app);
+/// ```
+#[derive(Debug)]
+pub struct Reader<'b>(&'b mut Incoming);
+
+impl Incoming {
+    /// Returns the rest of the body as a reader.
+    pub const fn reader(&mut self) -> Reader<'_> {
+        Reader(self)
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.0.give_up();
+    }
+}
+
+impl AsyncBufRead for Reader<'_> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        self.get_mut().0.poll_shown(cx).map_err(Into::into)
+    }
+
+    fn consume(self: Pin<&mut Self>, bytes: usize) {
+        self.get_mut().0.consume(bytes);
+    }
+}
+
+impl AsyncRead for Reader<'_> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let body = &mut *self.get_mut().0;
+        let shown = ready!(body.poll_shown(cx))?;
+        let fits = shown.len().min(buffer.remaining());
+        buffer.put_slice(&shown[..fits]);
+        body.consume(fits);
+        Poll::Ready(Ok(()))
+    }
+}
