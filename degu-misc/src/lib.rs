@@ -31,19 +31,19 @@
 //! It is no part of a program that is shipped: it is a dev-dependency. It waits for no client when a server is dropped,
 //! and leaves no file behind.
 
-mod octets;
 #[cfg(feature = "tls")]
 mod temp_pki;
 mod temp_server;
 #[cfg(feature = "tls")]
 mod temp_ssl_server;
+mod text;
 
-pub use octets::{format_headers, mkreq, mkuri, parse_headers};
 #[cfg(feature = "tls")]
 pub use temp_pki::{Leaf, TempPki};
 pub use temp_server::TempServer;
 #[cfg(feature = "tls")]
 pub use temp_ssl_server::TempSSLServer;
+pub use text::{format_headers, mkreq, mkuri, parse_headers};
 
 /// The blocks of code in `docs` and on the front pages are tests: each is a program.
 #[cfg(doctest)]

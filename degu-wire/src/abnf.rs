@@ -21,27 +21,27 @@ pub(crate) const HEX: [u8; 256] = {
 /// Marks each `tchar`.
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
-    let mut octet = 0;
-    while octet < 256 {
+    let mut byte = 0;
+    while byte < 256 {
         let is_mark = matches!(
-            octet as u8,
+            byte as u8,
             b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
         );
-        table[octet] = is_mark || (octet as u8).is_ascii_alphanumeric();
-        octet += 1;
+        table[byte] = is_mark || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
     }
     table
 };
 
 /// Returns whether a byte may stand in a token (RFC 9110 §5.6.2 `tchar`).
-pub(crate) const fn is_token(octet: u8) -> bool {
-    TOKEN[octet as usize]
+pub(crate) const fn is_token(byte: u8) -> bool {
+    TOKEN[byte as usize]
 }
 
 /// Returns whether a byte may stand in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
 /// obs-text (RFC 9110 §5.5, §5.6.4). All controls but HTAB are out.
-pub(crate) const fn is_text(octet: u8) -> bool {
-    matches!(octet, b'\t' | b' '..=b'~' | 0x80..)
+pub(crate) const fn is_text(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
 /// Reads `1*DIGIT` of at most 64 bits; leading zeros are of the grammar.
@@ -68,13 +68,13 @@ mod tests {
 
     #[test]
     fn the_tables_are_the_classes_of_the_grammar() {
-        for octet in 0..=u8::MAX {
+        for byte in 0..=u8::MAX {
             // RFC 9110 §5.6.2: any VCHAR, except delimiters.
-            let delimiter = br#""(),/:;<=>?@[\]{}"#.contains(&octet);
-            assert_eq!(is_token(octet), octet.is_ascii_graphic() && !delimiter, "{octet:#04x}");
-            let digit = char::from(octet).to_digit(16).map_or(NO_HEX, |digit| digit as u8);
-            assert_eq!(HEX[usize::from(octet)], digit, "{octet:#04x}");
-            assert_eq!(is_text(octet), octet == b'\t' || !octet.is_ascii_control(), "{octet:#04x}");
+            let delimiter = br#""(),/:;<=>?@[\]{}"#.contains(&byte);
+            assert_eq!(is_token(byte), byte.is_ascii_graphic() && !delimiter, "{byte:#04x}");
+            let digit = char::from(byte).to_digit(16).map_or(NO_HEX, |digit| digit as u8);
+            assert_eq!(HEX[usize::from(byte)], digit, "{byte:#04x}");
+            assert_eq!(is_text(byte), byte == b'\t' || !byte.is_ascii_control(), "{byte:#04x}");
         }
     }
 

@@ -268,9 +268,9 @@ fn unit(value: &[u8], separator: u8) -> Result<&[u8], RangeError> {
     if unit.eq_ignore_ascii_case(b"bytes") { Ok(rest) } else { Err(RangeError::Unit) }
 }
 
-fn split(octets: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let at = octets.iter().position(|&octet| octet == separator)?;
-    Some((&octets[..at], &octets[at + 1..]))
+fn split(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|&byte| byte == separator)?;
+    Some((&bytes[..at], &bytes[at + 1..]))
 }
 
 /// Parses `1*DIGIT`.

@@ -61,7 +61,7 @@ proptest! {
     #[test]
     fn text_round_trips(address in address()) {
         let text = address.to_string();
-        prop_assert!(text.bytes().all(|octet| octet.is_ascii_graphic()), "{}", text);
+        prop_assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{}", text);
         prop_assert_eq!(text.parse(), Ok(address));
     }
 
@@ -106,7 +106,7 @@ mod unix {
     proptest! {
         #[test]
         fn unix_socket_addresses_round_trip(address in path()) {
-            // 103 octets fit on every system.
+            // 103 bytes fit on every system.
             if let AddressKind::Path(path) = address.kind() && path.len() <= 103 {
                 let socket = SocketAddr::try_from(&address).unwrap();
                 prop_assert_eq!(socket.as_pathname(), address.as_path());

@@ -59,7 +59,7 @@ fn the_core_decodes_without_allocating() {
     let mut slots = [FieldSpan::EMPTY; 8];
     let (mut data, mut extensions, mut fields) = (0, 0, 0);
     let count = allocations(|| {
-        // Whole, and an octet at a time.
+        // Whole, and a byte at a time.
         for step in [BODY.len(), 1] {
             let mut decoder = Decoder::new(&limits);
             let (mut from, mut to) = (0, 0);
@@ -68,7 +68,7 @@ fn the_core_decodes_without_allocating() {
                 from += found.consumed;
                 match found.event {
                     None => to += step,
-                    Some(Event::Data(octets)) => data += octets.len(),
+                    Some(Event::Data(bytes)) => data += bytes.len(),
                     Some(Event::Chunk { extensions: found, .. } | Event::LastChunk { extensions: found }) => {
                         extensions += found.iter().count();
                         extensions += found.find("note").map_or(0, |note| note.value.unwrap().unescape().count());
@@ -126,7 +126,7 @@ impl Ends {
         }
     }
 
-    /// One exchange in which the server sends back what it receives. Gives how many octets of data the client got, and
+    /// One exchange in which the server sends back what it receives. Gives how many bytes of data the client got, and
     /// how many chunks with extensions.
     fn exchange(&mut self, body: Body) -> (usize, usize) {
         let Self { client, server, headers, extensions } = self;
@@ -168,19 +168,19 @@ impl Ends {
         let Ok(Poll::Ready(response)) = client.poll_response() else { panic!("no response") };
         assert_eq!(response.headers().get("x-device"), Some("boiler-3"));
         black_box(response.reason());
-        let (mut octets, mut chunks) = (0, 0);
+        let (mut bytes, mut chunks) = (0, 0);
         while let Poll::Ready(Some(part)) = client.poll_part().unwrap() {
             match part {
-                Part::Data(data) => octets += data.len(),
+                Part::Data(data) => bytes += data.len(),
                 Part::Chunk { data, extensions, .. } => {
-                    octets += data.len();
+                    bytes += data.len();
                     chunks += extensions.as_extensions().iter().count();
                 }
                 Part::Last { extensions, .. } => chunks += extensions.as_extensions().iter().count(),
             }
         }
         assert!(client.is_reusable());
-        (octets, chunks)
+        (bytes, chunks)
     }
 }
 

@@ -15,7 +15,7 @@ fn decoded_by<'a>(mut decoder: Decoder, limits: &Limits, pieces: impl IntoIterat
     let mut lines = Vec::new();
     let mut data = Vec::new();
     let mut buffer = Vec::new();
-    // Octets given, and octets consumed before those in the buffer.
+    // Bytes given, and bytes consumed before those in the buffer.
     let (mut given, mut consumed) = (0, 0);
     for piece in pieces {
         buffer.extend_from_slice(piece);
@@ -28,7 +28,7 @@ fn decoded_by<'a>(mut decoder: Decoder, limits: &Limits, pieces: impl IntoIterat
                     assert_eq!(decoder.decode(&buffer), Err(error), "an error comes again");
                     let place = consumed + error.offset as usize;
                     if piece.len() == 1 {
-                        // The offending octet is the last one, or would be the next where a limit has been reached.
+                        // The offending byte is the last one, or would be the next where a limit has been reached.
                         assert!(place == given - 1 || place == given, "{error} at {place}, after {given}");
                     }
                     lines.extend(data_line(&mut data));
@@ -45,10 +45,10 @@ fn decoded_by<'a>(mut decoder: Decoder, limits: &Limits, pieces: impl IntoIterat
                     lines.extend(data_line(&mut data));
                     lines.push(format!("chunk {size}{}", written(extensions)));
                 }
-                Some(Event::Data(octets)) => {
-                    assert_eq!((length, decoder.chunk_remaining()), (octets.len(), remaining - octets.len() as u64));
-                    assert!(!octets.is_empty());
-                    data.extend_from_slice(octets);
+                Some(Event::Data(bytes)) => {
+                    assert_eq!((length, decoder.chunk_remaining()), (bytes.len(), remaining - bytes.len() as u64));
+                    assert!(!bytes.is_empty());
+                    data.extend_from_slice(bytes);
                 }
                 Some(Event::LastChunk { extensions }) => {
                     lines.extend(data_line(&mut data));
@@ -68,7 +68,7 @@ fn decoded_by<'a>(mut decoder: Decoder, limits: &Limits, pieces: impl IntoIterat
             }
         }
         let bound = limits.max_chunk_line.max(limits.max_trailers).max(18);
-        assert!(decoder.is_done() || buffer.len() < bound, "{} octets wait", buffer.len());
+        assert!(decoder.is_done() || buffer.len() < bound, "{} bytes wait", buffer.len());
     }
     lines.extend(data_line(&mut data));
     match (decoder.is_done(), buffer.is_empty()) {
@@ -109,7 +109,7 @@ fn the_corpus_decodes_as_it_says_however_it_is_cut() {
             failures.push(format!("line {}: {}\n  expected {expected:?}\n  found    {found:?}", case.line, case.name));
             continue;
         }
-        assert_eq!(decoded(&mut input.chunks(1)), expected, "{}: an octet at a time", case.name);
+        assert_eq!(decoded(&mut input.chunks(1)), expected, "{}: a byte at a time", case.name);
         for cut in 0..input.len() {
             let (front, back) = input.split_at(cut);
             assert_eq!(decoded(&mut [front, back].into_iter()), expected, "{}: cut at {cut}", case.name);
@@ -156,7 +156,7 @@ mod grammar {
 
     /// `chunk-size [ chunk-ext ]`
     pub(super) fn line(text: &[u8]) -> Option<Line> {
-        let digits = text.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+        let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         let size = std::str::from_utf8(&text[..digits]).ok().filter(|digits| digits.len() <= 16)?;
         let size = u64::from_str_radix(size, 16).ok()?;
         let mut extensions = Vec::new();
@@ -176,12 +176,12 @@ mod grammar {
     }
 
     fn blanks(text: &[u8]) -> &[u8] {
-        &text[text.iter().take_while(|&octet| b" \t".contains(octet)).count()..]
+        &text[text.iter().take_while(|&byte| b" \t".contains(byte)).count()..]
     }
 
     fn token(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-        let is_token = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet);
-        let (token, rest) = text.split_at(text.iter().take_while(|octet| is_token(octet)).count());
+        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        let (token, rest) = text.split_at(text.iter().take_while(|byte| is_token(byte)).count());
         (!token.is_empty()).then(|| (token.to_vec(), rest))
     }
 
@@ -189,21 +189,21 @@ mod grammar {
         let mut rest = text.strip_prefix(b"\"")?;
         let mut value = Vec::new();
         loop {
-            let (octet, after) = match rest {
+            let (byte, after) = match rest {
                 [b'"', after @ ..] => return Some((value, after)),
-                [b'\\', octet, after @ ..] | [octet, after @ ..] => (*octet, after),
+                [b'\\', byte, after @ ..] | [byte, after @ ..] => (*byte, after),
                 [] => return None,
             };
-            if octet.is_ascii_control() && octet != b'\t' {
+            if byte.is_ascii_control() && byte != b'\t' {
                 return None;
             }
-            value.push(octet);
+            value.push(byte);
             rest = after;
         }
     }
 }
 
-/// Octets of which a good part are lines, or nearly.
+/// Bytes of which a good part are lines, or nearly.
 fn wire() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         8 => prop::sample::select(vec![";", "=", "\"", "\\", " ", "\t", "a", "b=", "1", "0", "\r\n"]),
@@ -218,7 +218,7 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn value() -> impl Strategy<Value = Option<Vec<u8>>> {
-    let text = any::<u8>().prop_map(|octet| if octet.is_ascii_control() { b'\t' } else { octet });
+    let text = any::<u8>().prop_map(|byte| if byte.is_ascii_control() { b'\t' } else { byte });
     let some = prop_oneof![
         name().prop_map(String::into_bytes),
         prop::collection::vec(text, 0..24),
@@ -245,7 +245,7 @@ proptest! {
         };
         let length = encode(&mut [0; 1024]).unwrap();
         prop_assert_eq!(encode(&mut out[..length + spare]), Ok(length));
-        prop_assert!(out[length..].iter().all(|&octet| octet == b'!'), "written beyond the end");
+        prop_assert!(out[length..].iter().all(|&byte| byte == b'!'), "written beyond the end");
         for short in 0..length {
             prop_assert_eq!(encode(&mut [0; 1024][..short]), Err(LocalError::BufferTooSmall));
         }
@@ -259,10 +259,10 @@ proptest! {
         };
         let values: Vec<_> = found.iter().map(|extension| {
             let value = extension.value.map(|value| {
-                let octets: Vec<u8> = value.unescape().collect();
-                assert!(value == octets.as_slice());
-                assert!(matches!(value, ExtensionValue::Escaped(_)) || value == ExtensionValue::Plain(&octets));
-                octets
+                let bytes: Vec<u8> = value.unescape().collect();
+                assert!(value == bytes.as_slice());
+                assert!(matches!(value, ExtensionValue::Escaped(_)) || value == ExtensionValue::Plain(&bytes));
+                bytes
             });
             (extension.name.to_owned(), value)
         }).collect();
@@ -270,7 +270,7 @@ proptest! {
         prop_assert_eq!(found.is_empty(), extensions.is_empty());
         prop_assert_eq!(Extensions::parse(found.as_bytes()), Ok(found));
 
-        // And once more from what was decoded: a proxy sends the same octets on.
+        // And once more from what was decoded: a proxy sends the same bytes on.
         let mut again = [0; 1024];
         let copied = if size == 0 { encode_last_chunk(&mut again, found) } else { encode_chunk_head(&mut again, size, found) };
         prop_assert_eq!(copied.map(|copied| &again[..copied]), Ok(&out[..length]));
@@ -298,7 +298,7 @@ proptest! {
     #[test]
     fn a_line_is_accepted_if_and_only_if_the_grammar_has_it(line in wire(), size in "[0-9a-fA-F]{0,17}") {
         let line = [size.as_bytes(), &line].concat();
-        let line = line.split(|&octet| octet == b'\r').next().unwrap_or_default();
+        let line = line.split(|&byte| byte == b'\r').next().unwrap_or_default();
         let expected = grammar::line(line);
         let wire = [line, b"\r\n"].concat();
         let read = |extensions: Extensions| -> Vec<_> {
@@ -316,7 +316,7 @@ proptest! {
             Err(_) => None,
         };
         prop_assert_eq!(&found, &expected);
-        let digits = line.iter().take_while(|octet| octet.is_ascii_hexdigit()).count();
+        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
         if (1..=16).contains(&digits) {
             let parsed = Extensions::parse(&line[digits..]).ok().map(read);
             prop_assert_eq!(parsed, expected.map(|(_, extensions)| extensions));

@@ -14,8 +14,8 @@ trait End {
     fn new(case: &Case) -> Self;
     /// A phase of the case begins.
     fn begin(&mut self) {}
-    /// Some octets, maybe none, have come.
-    fn receive(&mut self, octets: &[u8]);
+    /// Some bytes, maybe none, have come.
+    fn receive(&mut self, bytes: &[u8]);
     /// No more will.
     fn receive_eof(&mut self);
     /// Does all that can be done.
@@ -110,8 +110,8 @@ fn phases(case: &Case) -> Vec<Vec<u8>> {
     let mut begins = true;
     for step in &case.steps {
         match step {
-            Step::Input(octets) if begins => phases.push(octets.clone()),
-            Step::Input(octets) => phases.last_mut().expect("one has begun").extend_from_slice(octets),
+            Step::Input(bytes) if begins => phases.push(bytes.clone()),
+            Step::Input(bytes) => phases.last_mut().expect("one has begun").extend_from_slice(bytes),
             Step::Expect(_) => {}
         }
         begins = matches!(step, Step::Expect(_));
@@ -134,7 +134,7 @@ fn check<E: End>(role: &str, least: usize) {
         if case.option("whole").is_some() {
             continue;
         }
-        assert_eq!(run::<E>(case, &phases, |phase| phase.chunks(1).collect()), expected, "{name}: an octet at a time");
+        assert_eq!(run::<E>(case, &phases, |phase| phase.chunks(1).collect()), expected, "{name}: a byte at a time");
         for at in 0..phases.iter().map(Vec::len).max().unwrap_or(0).min(600) {
             let found = run::<E>(case, &phases, |phase| {
                 let (front, back) = phase.split_at(at.min(phase.len()));
@@ -156,7 +156,7 @@ fn clients_do_as_the_corpus_says() {
     check::<client::Client>("client", 40);
 }
 
-/// Octets that are messages of both directions, or nearly, several of them.
+/// Bytes that are messages of both directions, or nearly, several of them.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(vec![
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -189,7 +189,7 @@ fn same_however_cut<E: End>(script: &str, input: &[u8], cuts: &[prop::sample::In
     let case = &corpus::parse(script)[0];
     let phases = [input.to_vec()];
     let whole = run::<E>(case, &phases, |phase| vec![phase]);
-    assert_eq!(run::<E>(case, &phases, |phase| phase.chunks(1).collect()), whole, "an octet at a time");
+    assert_eq!(run::<E>(case, &phases, |phase| phase.chunks(1).collect()), whole, "a byte at a time");
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
     ends.extend([0, input.len()]);
     ends.sort_unstable();

@@ -7,17 +7,17 @@ use degu_wire::{Fault, Headers, Limits, Method, RemoteError};
 
 const POST: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-fn server(octets: &[u8]) -> Connection<Server> {
+fn server(bytes: &[u8]) -> Connection<Server> {
     let mut server = Connection::<Server>::new(Limits::DEFAULT);
-    server.receive_buffer().extend_from_slice(octets);
+    server.receive_buffer().extend_from_slice(bytes);
     server
 }
 
 /// A client that has sent a GET and received this.
-fn client(octets: &[u8]) -> Connection<Client> {
+fn client(bytes: &[u8]) -> Connection<Client> {
     let mut client = Connection::<Client>::new(Limits::DEFAULT);
     client.request(Method::Get, "/", "a", &Headers::new(), Content::None).unwrap();
-    client.receive_buffer().extend_from_slice(octets);
+    client.receive_buffer().extend_from_slice(bytes);
     client
 }
 
@@ -84,12 +84,12 @@ fn a_body_that_was_cut_never_ends() {
 
 #[test]
 fn a_bad_response_stays_bad() {
-    for (octets, fault) in [
+    for (bytes, fault) in [
         (&b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello"[..], Fault::ContentLength),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", Fault::UnexpectedUpgrade),
         (b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\nhello", Fault::UnexpectedPartial),
     ] {
-        let mut client = client(octets);
+        let mut client = client(bytes);
         for _ in 0..2 {
             assert_eq!(client.poll_response().unwrap_err().fault, fault);
         }
@@ -123,9 +123,9 @@ fn a_client_that_was_closed_waits_for_no_response() {
 #[test]
 fn dripped_head_with_bare_lf_is_refused_at_the_first_one() {
     let mut server = server(b"");
-    for octet in b"GET / HTTP/1.1\n" {
+    for byte in b"GET / HTTP/1.1\n" {
         assert!(matches!(server.poll_request(), Ok(Poll::Pending)));
-        server.receive_buffer().extend_from_slice(&[*octet]);
+        server.receive_buffer().extend_from_slice(&[*byte]);
     }
     assert_eq!(server.poll_request().unwrap_err(), RemoteError::at(Fault::LineEnd, 14));
 }
@@ -133,9 +133,9 @@ fn dripped_head_with_bare_lf_is_refused_at_the_first_one() {
 #[test]
 fn a_dripped_head_that_ends_early_is_judged_by_what_came() {
     let mut server = server(b"");
-    for octet in b"GET / HTTP/1.1\r\nHost : a\r\n" {
+    for byte in b"GET / HTTP/1.1\r\nHost : a\r\n" {
         assert!(matches!(server.poll_request(), Ok(Poll::Pending)));
-        server.receive_buffer().extend_from_slice(&[*octet]);
+        server.receive_buffer().extend_from_slice(&[*byte]);
     }
     server.receive_eof();
     assert_eq!(server.poll_request().unwrap_err(), RemoteError::at(Fault::FieldName, 20));

@@ -25,7 +25,7 @@ fn responses_are_read_as_the_corpus_says() {
 }
 
 /// Reads every case with the parser, each prefix of its input too, and with a machine that receives it whole, in two
-/// pieces cut at every octet, and an octet at a time.
+/// pieces cut at every byte, and a byte at a time.
 fn check(
     cases: &[Case],
     parse: impl Fn(&Case, &[u8]) -> Outcome,
@@ -49,10 +49,10 @@ fn check(
                     expected.retain(|line| !line.starts_with("rest "));
                 }
                 let found = lines.iter().filter(|line| length == input.len() || !line.starts_with("rest "));
-                assert!(found.eq(&expected), "{name}: the first {length} octets give {lines:?}");
+                assert!(found.eq(&expected), "{name}: the first {length} bytes give {lines:?}");
             }
         }
-        if let Some(needed) = expected.as_ref().and_then(|lines| octets_that_tell(&lines[0])) {
+        if let Some(needed) = expected.as_ref().and_then(|lines| bytes_that_tell(&lines[0])) {
             assert_eq!(parse(case, &input[..needed.min(input.len())]), expected, "{name}: it could be told");
         }
         let expected = expected.map(|lines| lines.iter().map(|line| without_zone(line)).collect::<Vec<_>>());
@@ -61,7 +61,7 @@ fn check(
             let known = expected.iter().filter(|line| whole.contains(line) || !is_unknown_to_clients(line));
             assert!(known.eq(&whole), "{name}: {expected:?} is {whole:?} to the machine");
         }
-        assert_eq!(machine(case, &mut input.chunks(1)), whole, "{name}: an octet at a time");
+        assert_eq!(machine(case, &mut input.chunks(1)), whole, "{name}: a byte at a time");
         for cut in cuts(input.len()) {
             let (front, back) = input.split_at(cut);
             assert_eq!(machine(case, &mut [front, back].into_iter()), whole, "{name}: cut at {cut}");
@@ -122,13 +122,13 @@ fn cuts(length: usize) -> impl Iterator<Item = usize> {
     (0..=length).filter(move |&cut| cut < 300 || length - cut < 100)
 }
 
-/// With how many octets a fault is there that a single octet is to blame for.
-fn octets_that_tell(line: &str) -> Option<usize> {
+/// With how many bytes a fault is there that a single byte is to blame for.
+fn bytes_that_tell(line: &str) -> Option<usize> {
     let mut words = line.strip_prefix("fault ")?.split(' ');
     let (fault, offset) = (words.next()?, words.next()?.parse::<usize>().ok()?);
     match fault {
         "Method" | "TargetFragment" | "FieldName" | "FieldValue" | "ObsFold" | "Reason" | "Status" => Some(offset + 1),
-        // LF, or CR and an octet that is not LF.
+        // LF, or CR and a byte that is not LF.
         "LineEnd" => Some(offset + 2),
         _ => None,
     }
@@ -274,8 +274,8 @@ fn set<const N: usize>(flags: [(bool, &str); N]) -> impl Iterator<Item = String>
     flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned())
 }
 
-fn rest(octets: &[u8]) -> Option<String> {
-    (!octets.is_empty()).then(|| format!("rest {}", escaped(octets)))
+fn rest(bytes: &[u8]) -> Option<String> {
+    (!bytes.is_empty()).then(|| format!("rest {}", escaped(bytes)))
 }
 
 fn fault(error: RemoteError) -> String {
@@ -320,7 +320,7 @@ const SINGLE: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn a_field_is_known_by_every_octet_of_its_name_and_in_any_case() {
+fn a_field_is_known_by_every_byte_of_its_name_and_in_any_case() {
     let parse = |name: &str, value: &str, other: &str| {
         let host = if name == "host" { "" } else { "Host: a\r\n" };
         let input = format!("GET / HTTP/1.1\r\n{host}{name}: {value}\r\n{other}: {value}\r\n\r\n");
@@ -332,13 +332,13 @@ fn a_field_is_known_by_every_octet_of_its_name_and_in_any_case() {
     };
     for (name, value) in SINGLE {
         for at in 0..name.len() {
-            let with = |octet: &str| format!("{}{octet}{}", &name[..at], &name[at + 1..]);
+            let with = |byte: &str| format!("{}{byte}{}", &name[..at], &name[at + 1..]);
             let in_upper_case = with(&name[at..=at].to_uppercase());
             if name.as_bytes()[at] != b'-' {
                 assert_eq!(parse(name, value, &in_upper_case).unwrap_err().fault, Fault::Repeated, "{in_upper_case}");
             }
-            for octet in ["_", "x", "-", "~"].into_iter().filter(|octet| *octet != &name[at..=at]) {
-                let other = with(octet);
+            for byte in ["_", "x", "-", "~"].into_iter().filter(|byte| *byte != &name[at..=at]) {
+                let other = with(byte);
                 assert_eq!(parse(name, value, &other), Ok(true), "{other}");
                 let fields = [("host", "b"), (&other, value), (&other, value)];
                 let skip = usize::from(name == "host");

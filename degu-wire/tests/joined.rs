@@ -1,4 +1,4 @@
-//! A client's machine and a server's, joined by a pipe that carries any number of octets at a time in either direction:
+//! A client's machine and a server's, joined by a pipe that carries any number of bytes at a time in either direction:
 //! whatever one side sends over several exchanges is what the other receives.
 
 mod ends;
@@ -11,7 +11,7 @@ use ends::{ClientEnd, ServerEnd};
 use plan::{Exchange, exchanges};
 use proptest::prelude::*;
 
-/// What happens next: who does something, or which way how many octets go.
+/// What happens next: who does something, or which way how many bytes go.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Client,
@@ -21,13 +21,13 @@ enum Act {
 }
 
 fn schedule() -> impl Strategy<Value = Vec<Act>> {
-    let octets = || prop_oneof![3 => 1..8_usize, 2 => 8..200_usize, 1 => 200..4_000_usize, 2 => 4_000..10_000_usize];
+    let bytes = || prop_oneof![3 => 1..8_usize, 2 => 8..200_usize, 1 => 200..4_000_usize, 2 => 4_000..10_000_usize];
     let act =
-        prop_oneof![Just(Act::Client), Just(Act::Server), octets().prop_map(Act::Up), octets().prop_map(Act::Down),];
+        prop_oneof![Just(Act::Client), Just(Act::Server), bytes().prop_map(Act::Up), bytes().prop_map(Act::Down),];
     prop::collection::vec(act, 1..200)
 }
 
-/// Moves at most so many octets, and gives how many.
+/// Moves at most so many bytes, and gives how many.
 fn carry<A, B>(from: &mut Connection<A>, to: &mut Connection<B>, most: usize) -> usize {
     let waiting = from.pending().concat();
     let moved = &waiting[..most.min(waiting.len())];
@@ -45,7 +45,7 @@ proptest! {
     fn both_ends_agree(plan in exchanges(), schedule in schedule()) {
         let mut client = ClientEnd::new(&plan);
         let mut server = ServerEnd::new(&plan);
-        // Once the schedule is used up everyone goes on by turns, octet by octet at most.
+        // Once the schedule is used up everyone goes on by turns, byte by byte at most.
         let turns = [Act::Client, Act::Up(1000), Act::Server, Act::Down(1000)];
         let mut idle = 0;
         for act in schedule.into_iter().chain(turns.into_iter().cycle()) {

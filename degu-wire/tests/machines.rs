@@ -1,13 +1,13 @@
-//! What the machines say about themselves between the octets: buffers, deadlines, the last exchange.
+//! What the machines say about themselves between the bytes: buffers, deadlines, the last exchange.
 
 use core::task::Poll;
 
 use degu_wire::machine::{Awaits, Client, Connection, Content, Reason, RequestHead, ResponseHead, Server};
 use degu_wire::{Headers, Limits, Method, Part, Trailers};
 
-fn server(octets: &[u8]) -> Connection<Server> {
+fn server(bytes: &[u8]) -> Connection<Server> {
     let mut server = Connection::<Server>::new(Limits { allow_http10: true, ..Limits::DEFAULT });
-    server.receive_buffer().extend_from_slice(octets);
+    server.receive_buffer().extend_from_slice(bytes);
     server
 }
 
@@ -18,10 +18,10 @@ fn request(server: &mut Connection<Server>) -> RequestHead {
     }
 }
 
-fn client(octets: &[u8]) -> (Connection<Client>, ResponseHead) {
+fn client(bytes: &[u8]) -> (Connection<Client>, ResponseHead) {
     let mut client = Connection::<Client>::new(Limits::DEFAULT);
     client.request(Method::Get, "/", "a", &Headers::new(), Content::None).unwrap();
-    client.receive_buffer().extend_from_slice(octets);
+    client.receive_buffer().extend_from_slice(bytes);
     let Ok(Poll::Ready(head)) = client.poll_response() else { panic!("no response") };
     (client, head)
 }
@@ -175,7 +175,7 @@ fn a_final_response_stops_a_request_that_nobody_reads() {
         let Ok(Poll::Ready(response)) = client.poll_response() else { panic!("no response") };
         assert_eq!(client.stops_sending(&response), stops, "{response:?}");
         client.finish_body().unwrap();
-        assert_eq!(client.stops_sending(&response), stops, "the last octets wait, {response:?}");
+        assert_eq!(client.stops_sending(&response), stops, "the last bytes wait, {response:?}");
         client.transmitted(client.pending().bytes());
         assert!(!client.stops_sending(&response), "there is nothing to stop");
     }
@@ -241,10 +241,10 @@ fn what_waits_is_bounded_for_those_who_ask() {
     }
     assert!((64 * 1024..72 * 1024).contains(&given), "{given}");
     client.transmitted(client.pending().bytes());
-    let mut give = |octets: usize| {
+    let mut give = |bytes: usize| {
         let mut pieces = 0;
         while client.has_room() {
-            client.send_part(Part::Data(vec![b'x'; octets].into())).unwrap();
+            client.send_part(Part::Data(vec![b'x'; bytes].into())).unwrap();
             pieces += 1;
         }
         assert_eq!(client.pending().count(), pieces, "large data is referred to");

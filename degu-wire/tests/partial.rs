@@ -5,7 +5,7 @@ use std::task::Poll;
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Fault, Headers, Limits, Method, Part, RemoteError};
 
-/// What a client that sent `range`, if any, makes of this response: the octets of its body.
+/// What a client that sent `range`, if any, makes of this response: the bytes of its body.
 fn read(range: Option<&str>, response: &str) -> Result<usize, Fault> {
     let mut client = Connection::<Client>::new(Limits::default());
     let mut headers = Headers::new();
@@ -18,12 +18,12 @@ fn read(range: Option<&str>, response: &str) -> Result<usize, Fault> {
     client.receive_eof();
     let fault = |error: RemoteError| error.fault;
     let Poll::Ready(_) = client.poll_response().map_err(fault)? else { panic!("the whole head is there") };
-    let mut octets = 0;
+    let mut bytes = 0;
     loop {
         match client.poll_part().map_err(fault)? {
-            Poll::Ready(Some(Part::Data(data) | Part::Chunk { data, .. })) => octets += data.len(),
+            Poll::Ready(Some(Part::Data(data) | Part::Chunk { data, .. })) => bytes += data.len(),
             Poll::Ready(Some(Part::Last { .. })) => {}
-            Poll::Ready(None) => return Ok(octets),
+            Poll::Ready(None) => return Ok(bytes),
             Poll::Pending => panic!("the end is there"),
         }
     }

@@ -14,8 +14,8 @@ const TOKEN: &str = "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,12}";
 type Field = (String, Vec<u8>);
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
-    let octet = prop_oneof![8 => 0x20..0x7f_u8, 1 => 0x80..=0xff_u8, 1 => Just(b'\t')];
-    vec(octet, 0..60).prop_map(|value| value.trim_ascii().to_vec())
+    let byte = prop_oneof![8 => 0x20..0x7f_u8, 1 => 0x80..=0xff_u8, 1 => Just(b'\t')];
+    vec(byte, 0..60).prop_map(|value| value.trim_ascii().to_vec())
 }
 
 /// Fields of any name but those that the codec itself understands.
@@ -56,7 +56,7 @@ fn same(read: Fields, written: &[Field], framing: Framing) -> bool {
 fn encoded(encode: impl Fn(&mut [u8]) -> Result<usize, LocalError>) -> Vec<u8> {
     let mut out = vec![0xaa; 8192];
     let length = encode(&mut out).unwrap();
-    assert!(out[length..].iter().all(|&octet| octet == 0xaa), "written beyond the end");
+    assert!(out[length..].iter().all(|&byte| byte == 0xaa), "written beyond the end");
     for short in [0, 1, length / 2, length - 1] {
         assert_eq!(encode(&mut vec![0; short]), Err(LocalError::BufferTooSmall), "{short} of {length}");
     }
@@ -65,7 +65,7 @@ fn encoded(encode: impl Fn(&mut [u8]) -> Result<usize, LocalError>) -> Vec<u8> {
     out
 }
 
-/// Octets of which a good part are heads, or nearly.
+/// Bytes of which a good part are heads, or nearly.
 fn wire() -> impl Strategy<Value = Vec<u8>> {
     let line = prop::sample::select(vec![
         "GET / HTTP/1.1\r\n",
@@ -90,12 +90,12 @@ fn wire() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![6 => line.prop_map(str::as_bytes), 2 => scrap.prop_map(str::as_bytes)];
     let cut =
         (vec(piece, 0..10), any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>(), any::<bool>());
-    cut.prop_map(|(pieces, end, place, octet, damage)| {
+    cut.prop_map(|(pieces, end, place, byte, damage)| {
         let mut wire = pieces.concat();
         wire.extend_from_slice(b"\r\n");
         if damage {
             let place = place.index(wire.len());
-            wire[place] = octet;
+            wire[place] = byte;
             wire.truncate(end.index(wire.len() + 1));
         }
         wire
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn no_octets_make_a_parser_stumble(wire in prop_oneof![wire(), vec(any::<u8>(), 0..200)], room in 0..8_usize, max_head in 0..200_usize) {
+    fn no_bytes_make_a_parser_stumble(wire in prop_oneof![wire(), vec(any::<u8>(), 0..200)], room in 0..8_usize, max_head in 0..200_usize) {
         let limits = Limits { max_head, max_leading_lines: 2, allow_http10: true, ..Limits::DEFAULT };
         let mut slots = [FieldSpan::EMPTY; 8];
         // What is said of a part is said of the whole.

@@ -53,13 +53,13 @@ proptest! {
     }
 
     #[test]
-    fn a_range_takes_the_octets_that_it_names(start in 0..24u64, len in 1..24u64, total in 0..24u64) {
-        let octets = || 0..total;
+    fn a_range_takes_the_bytes_that_it_names(start in 0..24u64, len in 1..24u64, total in 0..24u64) {
+        let bytes = || 0..total;
         let taken = |range: ByteRange| range.resolve(total).unwrap_or(0..0).collect::<Vec<_>>();
-        let part = octets().filter(|octet| (start..start + len).contains(octet)).collect::<Vec<_>>();
+        let part = bytes().filter(|byte| (start..start + len).contains(byte)).collect::<Vec<_>>();
         prop_assert_eq!(taken(ByteRange::new(start, start + len).unwrap()), part);
-        prop_assert_eq!(taken(ByteRange::starting_at(start)), octets().skip(start as usize).collect::<Vec<_>>());
-        let suffix = octets().skip(total.saturating_sub(len) as usize).collect::<Vec<_>>();
+        prop_assert_eq!(taken(ByteRange::starting_at(start)), bytes().skip(start as usize).collect::<Vec<_>>());
+        let suffix = bytes().skip(total.saturating_sub(len) as usize).collect::<Vec<_>>();
         prop_assert_eq!(taken(ByteRange::suffix(len)), suffix);
     }
 

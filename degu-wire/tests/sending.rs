@@ -7,7 +7,7 @@ use degu_wire::head::{encode_request, encode_response, encode_trailers};
 use degu_wire::machine::{Client, Connection, Content, Server};
 use degu_wire::{Framing, Headers, Limits, LocalError, Method, Trailers};
 
-/// Octets that end a line, a string, or what they stand in.
+/// Bytes that end a line, a string, or what they stand in.
 const HOSTILE: [&str; 9] = ["\r\n", "\r", "\n", "\0", "\x0b", "\x1b", "\x7f", "a\r\nb: c", "a\r\n\r\nGET / HTTP/1.1"];
 /// What is no token beside those.
 const NO_TOKENS: [&str; 12] = ["", " ", "a b", "a:", "a\t", "é", "a,b", "a/b", "(a)", "a=b", "a;b", "\"a\""];
@@ -92,7 +92,7 @@ fn a_known_method_is_known_however_it_was_written() {
 #[test]
 fn targets_are_visible_ascii_in_one_of_three_forms() {
     let bad = ["", " ", "a", "*a", "/a b", "/a#b", "/é", "?a", "//\r", "a:80", "http:", "http://", "http://u@a/"];
-    let hostile = HOSTILE.iter().map(|octets| format!("/{octets}"));
+    let hostile = HOSTILE.iter().map(|bytes| format!("/{bytes}"));
     for target in bad.iter().map(|target| (*target).to_owned()).chain(hostile) {
         let sent = request(Method::Get, &target, "a", &Headers::new(), Content::None);
         assert_eq!(sent, Err(LocalError::Target), "{target:?}");
@@ -301,14 +301,14 @@ fn heads_have_a_bound_whatever_they_hold() {
     let encoded = encode_request(&mut out, Method::Get, "/", [("host", "a"), ("x", &long)], Framing::None);
     assert_eq!(encoded, Err(LocalError::HeadTooLarge));
     assert_eq!(encode_trailers(&mut out, [("x", &long)]), Err(LocalError::HeadTooLarge));
-    // One octet below the bound, and at it.
+    // One byte below the bound, and at it.
     let exact = "x".repeat(Limits::MAX_HEAD - "x: \r\n\r\n".len());
     assert_eq!(encode_trailers(&mut out, [("x", &exact)]), Ok(Limits::MAX_HEAD));
     assert_eq!(encode_trailers(&mut out, [("xx", &exact)]), Err(LocalError::HeadTooLarge));
 }
 
 #[test]
-fn heads_are_written_to_the_octet() {
+fn heads_are_written_to_the_byte() {
     let mut out = [0; 128];
     let fields = [("x", "y")];
     for (status, reason, framing, wire) in [
@@ -352,9 +352,9 @@ fn a_request_is_the_same_whatever_was_sent_before() {
             (result, client.pending().concat())
         };
         let mut client = client();
-        let (sent, octets) = send(&mut client, before);
+        let (sent, bytes) = send(&mut client, before);
         if sent.is_ok() {
-            client.transmitted(octets.len());
+            client.transmitted(bytes.len());
             client.receive_buffer().extend_from_slice(b"HTTP/1.1 204 x\r\n\r\n");
             assert!(matches!(client.poll_response(), Ok(Poll::Ready(_))));
         }

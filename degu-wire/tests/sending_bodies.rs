@@ -8,7 +8,7 @@ use degu_wire::head::encode_trailers;
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Chunk, ChunkExtensions, Headers, Limits, LocalError, Method, Part, Trailers};
 
-/// Octets that end a line, a string, or what they stand in.
+/// Bytes that end a line, a string, or what they stand in.
 const HOSTILE: [&str; 9] = ["\r\n", "\r", "\n", "\0", "\x0b", "\x1b", "\x7f", "a\r\nb: c", "a\r\n\r\nGET / HTTP/1.1"];
 /// What is no token beside those.
 const NO_TOKENS: [&str; 12] = ["", " ", "a b", "a:", "a\t", "é", "a,b", "a/b", "(a)", "a=b", "a;b", "\"a\""];

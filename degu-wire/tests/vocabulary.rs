@@ -309,9 +309,9 @@ fn fields_are_found_and_their_values_not_shown() {
         assert_ne!(other, headers);
         assert_eq!(other == Headers::try_from([("VARY", "x")]).unwrap(), other.get("vary") == Some("x"));
     }
-    let mut octets = Headers::new();
-    octets.append_bytes("x", b"\xff").unwrap();
-    assert_eq!((octets.get("x"), octets.get_bytes("x")), (None, Some(&b"\xff"[..])));
+    let mut bytes = Headers::new();
+    bytes.append_bytes("x", b"\xff").unwrap();
+    assert_eq!((bytes.get("x"), bytes.get_bytes("x")), (None, Some(&b"\xff"[..])));
 
     let trailers = Trailers::try_from([("digest", "x"), ("y", "z")]).unwrap();
     assert_eq!((trailers.len(), trailers.is_empty(), trailers.get("Y")), (2, false, Some("z")));

@@ -1,16 +1,16 @@
-//! Every address that can be made, from text or from octets, is written as visible ASCII and read back as itself.
+//! Every address that can be made, from text or from bytes, is written as visible ASCII and read back as itself.
 
 #![no_main]
 
 use degu_wire::{Address, AddressError};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|octets: &[u8]| {
-    returns(octets, Address::unix_bytes(octets));
-    returns(octets, Address::abstract_name(octets));
-    if let Ok(text) = std::str::from_utf8(octets) {
-        returns(octets, text.parse());
-        returns(octets, Address::from_host(text, 80));
+fuzz_target!(|bytes: &[u8]| {
+    returns(bytes, Address::unix_bytes(bytes));
+    returns(bytes, Address::abstract_name(bytes));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        returns(bytes, text.parse());
+        returns(bytes, Address::from_host(text, 80));
     }
 });
 
@@ -19,7 +19,7 @@ fn returns(input: &[u8], outcome: Result<Address, AddressError>) {
         Ok(address) => {
             assert_eq!(address.check(), Ok(()));
             let text = address.to_string();
-            assert!(text.bytes().all(|octet| octet.is_ascii_graphic()), "{text:?}");
+            assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
             assert_eq!(text.parse(), Ok(address), "{text}");
         }
         Err(error) => assert!(error.offset as usize <= input.len(), "{error}"),

@@ -7,7 +7,7 @@ use degu_wire::{Limits, RemoteError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    // The first octet says how the input is cut, and how narrow the limits are.
+    // The first byte says how the input is cut, and how narrow the limits are.
     let Some((&first, wire)) = input.split_first() else { return };
     let narrow =
         Limits { max_chunk_line: 40, free_extension: 4, extension_budget: 9, max_trailers: 30, ..Limits::DEFAULT };
@@ -17,7 +17,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(events(wire, usize::from(first / 2).max(1), &limits), whole);
 });
 
-/// All that comes out, with data as the sum of its octets, and how many octets were consumed.
+/// All that comes out, with data as the sum of its bytes, and how many bytes were consumed.
 fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Option<RemoteError>) {
     let mut decoder = Decoder::new(limits);
     let (mut events, mut data, mut begin) = (Vec::new(), (0, 0_u64), 0);
@@ -42,9 +42,9 @@ fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Op
                     let length = encode_last_chunk(&mut line, extensions).expect("it was sent");
                     &line[..length]
                 }
-                Some(Event::Data(octets)) => {
-                    data.0 += octets.len();
-                    data.1 = octets.iter().fold(data.1, |sum, &octet| sum.wrapping_mul(31).wrapping_add(octet.into()));
+                Some(Event::Data(bytes)) => {
+                    data.0 += bytes.len();
+                    data.1 = bytes.iter().fold(data.1, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
                     &[]
                 }
                 Some(Event::End { trailers }) => trailers,

@@ -1,4 +1,4 @@
-//! Ranges: each that can be read is written back to the same, and means octets that are there.
+//! Ranges: each that can be read is written back to the same, and means bytes that are there.
 
 #![no_main]
 

@@ -15,14 +15,14 @@ fuzz_target!(|input: &[u8]| {
     let length = match &whole {
         Ok(Some(head)) => {
             let target = head.target();
-            assert!(target.bytes().all(|octet| octet.is_ascii_graphic() && octet != b'#'));
+            assert!(target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'));
             assert!(target.contains(head.path()) || head.path() == "/");
             assert!(head.query().is_none_or(|query| target.ends_with(query)));
             check_framing(head.fields(), head.framing(), Framing::None);
             assert!(head.fields().len() <= 20);
             for (name, value) in head.fields().iter() {
                 assert!(!name.is_empty() && !value.starts_with(b" ") && !value.ends_with(b"\t"));
-                assert!(!value.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t'));
+                assert!(!value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t'));
             }
             assert!(find_head_end(input, 0).is_some_and(|end| end <= head.head_len()));
             assert!(input[..head.head_len()].ends_with(b"\r\n\r\n"));

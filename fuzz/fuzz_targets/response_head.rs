@@ -15,7 +15,7 @@ fuzz_target!(|input: &[u8]| {
     let length = match &whole {
         Ok(Some(head)) => {
             assert!((100..=999).contains(&head.status()));
-            assert!(!head.reason().iter().any(|octet| octet.is_ascii_control() && *octet != b'\t'));
+            assert!(!head.reason().iter().any(|byte| byte.is_ascii_control() && *byte != b'\t'));
             assert_eq!(head.framing(Method::Head), Framing::None);
             match head.status() {
                 100..=199 | 204 | 304 => assert_eq!(head.framing(Method::Get), Framing::None),

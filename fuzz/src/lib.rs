@@ -1,4 +1,4 @@
-//! What several fuzz targets need: reading back what a machine has sent, and applications made of a fuzzer's octets.
+//! What several fuzz targets need: reading back what a machine has sent, and applications made of a fuzzer's bytes.
 
 use arbitrary::{Arbitrary, Unstructured};
 use degu_wire::chunk::{Decoder, Event};
@@ -19,8 +19,8 @@ pub const WIDE: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// The wire's octets, and operations on them, which are made of the last quarter of the input: so the seeds, which are
-/// octets of a wire, are of use.
+/// The wire's bytes, and operations on them, which are made of the last quarter of the input: so the seeds, which are
+/// bytes of a wire, are of use.
 pub fn split<O: for<'a> Arbitrary<'a>>(input: &[u8]) -> (&[u8], Vec<O>) {
     let (wire, operations) = input.split_at(input.len() - input.len() / 4);
     (
@@ -127,7 +127,7 @@ pub fn unchanged<R>(connection: &Connection<R>, before: &[u8], result: Result<()
     assert!(if result.is_ok() { after.starts_with(before) } else { after == before }, "{result:?}");
 }
 
-/// Moves octets out of a machine.
+/// Moves bytes out of a machine.
 pub fn transmit<R>(connection: &mut Connection<R>, most: usize, sent: &mut Vec<u8>) {
     let pending = connection.pending().concat();
     let written = &pending[..most.min(pending.len())];

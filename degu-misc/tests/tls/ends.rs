@@ -335,7 +335,7 @@ enum Before {
     NewKeys,
     CloseNotify,
     End,
-    Octets,
+    Bytes,
     Garbage,
 }
 
@@ -347,7 +347,7 @@ fn what_comes_before_a_request_is_looked_at() {
     let address = Address::from(listener.local_addr().unwrap());
     let tls = pki.server_tls();
     let (done, is_done) = channel();
-    let all = [Nothing, NewKeys, CloseNotify, End, Octets, Garbage];
+    let all = [Nothing, NewKeys, CloseNotify, End, Bytes, Garbage];
     let server = std::thread::spawn(move || {
         for before in all.into_iter().flat_map(|before| [before, before]) {
             let mut bare = Bare::accept(&listener, &tls);
@@ -359,7 +359,7 @@ fn what_comes_before_a_request_is_looked_at() {
                 }
                 CloseNotify => bare.close(),
                 End => bare.socket.shutdown(Shutdown::Write).unwrap(),
-                Octets => bare.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"),
+                Bytes => bare.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"),
                 Garbage => bare.socket.write_all(&[23, 3, 3, 0, 17].repeat(10)).unwrap(),
             }
             done.send(()).unwrap();
@@ -388,7 +388,7 @@ fn what_comes_before_a_request_is_looked_at() {
                 (CloseNotify | End, Err(error)) => {
                     assert!(error.is_retryable() && error.tls().is_none(), "{before:?}: {error}");
                 }
-                (Octets, Err(error)) => {
+                (Bytes, Err(error)) => {
                     assert_eq!(error.remote().map(|remote| remote.fault), Some(Fault::UnsolicitedBytes), "{error}");
                 }
                 (Garbage, Err(error)) => assert!(error.tls().is_some() && !error.is_retryable(), "{error}"),

@@ -11,9 +11,9 @@ use super::kit::{CLIENT, DEADLINE, PATIENCE, ask, both, client, hello, one_threa
 
 /// Everything up to the end.
 fn rest(mut socket: &TcpStream) -> Vec<u8> {
-    let mut octets = Vec::new();
-    socket.read_to_end(&mut octets).unwrap();
-    octets
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// A client in the middle of its handshake, which the server has begun: it has a turn.
@@ -30,7 +30,7 @@ fn a_handshake_has_a_deadline() {
     let server = serve(one_thread().handshake_timeout(DEADLINE), &pki.server_tls(), who);
     let [silent, started] = [(); 2].map(|()| socket(server.address()));
     let stuck = halfway(server.address(), &hello(&pki.client_tls()));
-    // A record that is announced with 16 KiB, and comes an octet at a time.
+    // A record that is announced with 16 KiB, and comes a byte at a time.
     (&started).write_all(&[22, 3, 1, 0x40, 0]).unwrap();
     started.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
     let ended = (0..16 * 1024).any(|_| match (&started).read(&mut [0]) {

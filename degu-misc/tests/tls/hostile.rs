@@ -1,4 +1,4 @@
-//! Octets that no peer in order sends, at every stage of a connection.
+//! Bytes that no peer in order sends, at every stage of a connection.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ use super::kit::{
     run, serve, socket, until, who,
 };
 
-/// Octets without any order, the same in every run.
+/// Bytes without any order, the same in every run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -28,11 +28,11 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// What comes back for these octets up to the end, which has to come.
-fn answer(server: &Handle, octets: &[u8], shut: bool) -> Vec<u8> {
+/// What comes back for these bytes up to the end, which has to come.
+fn answer(server: &Handle, bytes: &[u8], shut: bool) -> Vec<u8> {
     let mut socket = socket(server.address());
     // The server may have had enough before all of it was sent.
-    let _ = socket.write_all(octets);
+    let _ = socket.write_all(bytes);
     if shut {
         let _ = socket.shutdown(Shutdown::Write);
     }
@@ -52,7 +52,7 @@ fn assert_unharmed(server: Handle, pki: &TempPki) {
     server.shutdown_blocking();
 }
 
-/// A ClientHello of TLS 1.1: its version, random octets, no session, two suites, no compression, and these extensions.
+/// A ClientHello of TLS 1.1: its version, random bytes, no session, two suites, no compression, and these extensions.
 fn hello_of_tls_1_1(extensions: &[u8]) -> Vec<u8> {
     let suites = [0, 4, 0xc0, 0x09, 0xc0, 0x13];
     let body = [&[3, 2][..], &[9; 32], &[0], &suites, &[1, 0, 0, extensions.len() as u8], extensions].concat();
@@ -97,7 +97,7 @@ fn garbage_in_place_of_a_greeting() {
     for end in (0..hello.len()).step_by(7) {
         answer(&server, &hello[..end], true);
     }
-    // And octets of it that are others.
+    // And bytes of it that are others.
     for at in (0..hello.len()).step_by(3) {
         let mut greeting = hello.clone();
         greeting[at] ^= noise(at as u64, 1)[0] | 1;
@@ -124,18 +124,18 @@ impl<F: FnMut(usize, &[u8]) -> Vec<Vec<u8>>> Spoiling<F> {
 }
 
 impl<F> Read for Spoiling<F> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(octets)
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.socket.read(bytes)
     }
 }
 
 impl<F: FnMut(usize, &[u8]) -> Vec<Vec<u8>>> Write for Spoiling<F> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        for piece in (self.spoil)(self.written, octets) {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in (self.spoil)(self.written, bytes) {
             self.socket.write_all(&piece)?;
         }
-        self.written += octets.len();
-        Ok(octets.len())
+        self.written += bytes.len();
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -143,9 +143,9 @@ impl<F: FnMut(usize, &[u8]) -> Vec<Vec<u8>>> Write for Spoiling<F> {
     }
 }
 
-/// The same message, in records of one octet (RUSTSEC-2024-0399 was about such a greeting).
+/// The same message, in records of one byte (RUSTSEC-2024-0399 was about such a greeting).
 fn in_small_records(record: &[u8]) -> Vec<u8> {
-    record[5..].iter().flat_map(|octet| [record[0], record[1], record[2], 0, 1, *octet]).collect()
+    record[5..].iter().flat_map(|byte| [record[0], record[1], record[2], 0, 1, *byte]).collect()
 }
 
 #[test]
@@ -154,12 +154,12 @@ fn small_fragments_make_a_handshake_all_the_same() {
     let server = serve(one_thread(), &pki.server_tls(), who);
     for version in Version::BOTH {
         let tls = version.client_tls(&pki);
-        let octets = |_: usize, octets: &[u8]| octets.chunks(1).map(Vec::from).collect();
+        let bytes = |_: usize, bytes: &[u8]| bytes.chunks(1).map(Vec::from).collect();
         let records =
-            |before: usize, octets: &[u8]| vec![if before == 0 { in_small_records(octets) } else { octets.to_vec() }];
-        let both = |before: usize, octets: &[u8]| records(before, octets)[0].chunks(1).map(Vec::from).collect();
+            |before: usize, bytes: &[u8]| vec![if before == 0 { in_small_records(bytes) } else { bytes.to_vec() }];
+        let both = |before: usize, bytes: &[u8]| records(before, bytes)[0].chunks(1).map(Vec::from).collect();
         let bares = [
-            Spoiling::handshake(&server, &tls, octets).unwrap(),
+            Spoiling::handshake(&server, &tls, bytes).unwrap(),
             Spoiling::handshake(&server, &tls, records).unwrap(),
             Spoiling::handshake(&server, &tls, both).unwrap(),
         ];
@@ -180,14 +180,14 @@ fn a_handshake_that_is_spoilt_is_none() {
     for version in Version::BOTH {
         let tls = version.client_tls(&pki);
         let greeting = hello(&tls).len();
-        // What follows the greeting is 300 octets at least: a certificate, and what proves that the key is there.
+        // What follows the greeting is 300 bytes at least: a certificate, and what proves that the key is there.
         for at in (0..300).step_by(11) {
-            let spoil = |before: usize, octets: &[u8]| {
-                let mut octets = octets.to_vec();
-                if let Some(octet) = (greeting + at).checked_sub(before).and_then(|at| octets.get_mut(at)) {
-                    *octet ^= 1;
+            let spoil = |before: usize, bytes: &[u8]| {
+                let mut bytes = bytes.to_vec();
+                if let Some(byte) = (greeting + at).checked_sub(before).and_then(|at| bytes.get_mut(at)) {
+                    *byte ^= 1;
                 }
-                vec![octets]
+                vec![bytes]
             };
             // A client of TLS 1.3 is done before it is judged.
             if let Ok(mut bare) = Spoiling::handshake(&server, &tls, spoil) {
@@ -242,7 +242,7 @@ fn garbage_after_a_handshake_is_no_request() {
     let pki = TempPki::new();
     let server = serve(one_thread(), &pki.server_tls(), who);
     for version in Version::BOTH {
-        for (octets, told) in [
+        for (bytes, told) in [
             ([&[23, 3, 3, 0, 40][..], &noise(1, 40)].concat(), true),
             (REQUEST.as_bytes().to_vec(), true),
             (vec![23, 3, 3, 0xff, 0xff], true),
@@ -252,10 +252,10 @@ fn garbage_after_a_handshake_is_no_request() {
             (vec![23, 3, 3, 0, 40, 1, 2, 3], false),
         ] {
             let mut bare = Bare::connect(server.address(), &version.client_tls(&pki));
-            bare.socket.write_all(&octets).unwrap();
+            bare.socket.write_all(&bytes).unwrap();
             bare.socket.shutdown(Shutdown::Write).unwrap();
             let (text, end) = bare.rest();
-            assert_eq!((text.as_str(), matches!(end, End::Alert(_))), ("", told), "{version:?}, {octets:?}: {end:?}");
+            assert_eq!((text.as_str(), matches!(end, End::Alert(_))), ("", told), "{version:?}, {bytes:?}: {end:?}");
         }
     }
     assert_unharmed(server, &pki);
@@ -299,16 +299,16 @@ fn a_response_that_nobody_takes() {
 #[test]
 fn a_record_that_drips_has_the_time_of_an_idle_connection() {
     let pki = TempPki::new();
-    // Longer than it takes until a connection gives up what it holds, and sleeps: every octet wakes it.
+    // Longer than it takes until a connection gives up what it holds, and sleeps: every byte wakes it.
     let server = serve(one_thread().idle_timeout(DEADLINE), &pki.server_tls(), who);
     let mut bare = Bare::connect(server.address(), &pki.client_tls());
     bare.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     // A record of 16 KiB.
     bare.socket.write_all(&[23, 3, 3, 0x40, 0]).unwrap();
-    let mut octets = [0; 4096];
+    let mut bytes = [0; 4096];
     let ended = (0..2_000).any(|_| {
         let _ = bare.socket.write(&[0]);
-        match bare.socket.read(&mut octets) {
+        match bare.socket.read(&mut bytes) {
             // Tickets, or close_notify.
             Ok(read) => read == 0,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),

@@ -119,15 +119,15 @@ pub(crate) fn socket(address: &Address) -> TcpStream {
     socket
 }
 
-/// The first octets of a client.
+/// The first bytes of a client.
 pub(crate) fn hello(tls: &ClientTls) -> Vec<u8> {
     let connect = tls.connect(Some("localhost"), "x").unwrap();
     let mut connection = rustls::ClientConnection::new(connect.config, connect.name).unwrap();
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     while connection.wants_write() {
-        connection.write_tls(&mut octets).unwrap();
+        connection.write_tls(&mut bytes).unwrap();
     }
-    octets
+    bytes
 }
 
 impl Bare {
@@ -150,8 +150,8 @@ impl Bare {
         Self::new(tls.accept().handshake().unwrap(), socket)
     }
 
-    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.connection.writer().write_all(octets.as_ref()).unwrap();
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.connection.writer().write_all(bytes.as_ref()).unwrap();
         self.flush();
     }
 
@@ -166,10 +166,10 @@ impl Bare {
         self.flush();
     }
 
-    /// Some octets, or the end.
-    fn read(&mut self, octets: &mut [u8]) -> Result<usize, End> {
+    /// Some bytes, or the end.
+    fn read(&mut self, bytes: &mut [u8]) -> Result<usize, End> {
         loop {
-            match self.connection.reader().read(octets) {
+            match self.connection.reader().read(bytes) {
                 Ok(0) => return Err(End::Told),
                 Ok(read) => return Ok(read),
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(End::Cut),
@@ -187,13 +187,13 @@ impl Bare {
         }
     }
 
-    /// Everything up to these octets.
+    /// Everything up to these bytes.
     pub(crate) fn read_until(&mut self, end: &str) -> String {
         let mut text = Vec::new();
         while !text.ends_with(end.as_bytes()) {
-            let mut octet = [0];
-            assert_eq!(self.read(&mut octet), Ok(1), "{:?}", String::from_utf8_lossy(&text));
-            text.push(octet[0]);
+            let mut byte = [0];
+            assert_eq!(self.read(&mut byte), Ok(1), "{:?}", String::from_utf8_lossy(&text));
+            text.push(byte[0]);
         }
         String::from_utf8(text).unwrap()
     }
@@ -201,10 +201,10 @@ impl Bare {
     /// Everything up to the end.
     pub(crate) fn rest(&mut self) -> (String, End) {
         let mut text = Vec::new();
-        let mut octets = [0; 4096];
+        let mut bytes = [0; 4096];
         loop {
-            match self.read(&mut octets) {
-                Ok(read) => text.extend_from_slice(&octets[..read]),
+            match self.read(&mut bytes) {
+                Ok(read) => text.extend_from_slice(&bytes[..read]),
                 Err(end) => return (String::from_utf8(text).unwrap(), end),
             }
         }

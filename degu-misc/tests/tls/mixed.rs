@@ -37,7 +37,7 @@ fn tls_to_a_port_of_clear_text() {
         assert_eq!(error.tls().map(degu_tls::Error::kind), Some(Kind::Protocol), "{error}");
         assert!(error.to_string().contains("sent something that is no TLS"), "{error}");
     }
-    // At the first octet, and not when a head takes too long.
+    // At the first byte, and not when a head takes too long.
     let mut bare = socket(server.address());
     bare.write_all(&hello(&tls)[..1]).unwrap();
     let mut answer = String::new();

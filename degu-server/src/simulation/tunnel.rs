@@ -49,7 +49,7 @@ impl Bytestream {
         };
         // What comes before the answer may lie in one buffer with the request.
         let ahead = if !expects && dice.one_in(2) { dice.below(up + 1).min(1_000) } else { 0 };
-        Self { up: dice.octets(up), down: dice.octets(down), ahead, how }
+        Self { up: dice.bytes(up), down: dice.bytes(down), ahead, how }
     }
 }
 

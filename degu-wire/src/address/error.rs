@@ -89,9 +89,9 @@ impl AddressError {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }
 
-    /// Returns the same error in a text in which the element that was parsed begins `octets` later.
-    pub(super) fn shifted(self, octets: usize) -> Self {
-        Self::at(self.fault, octets.saturating_add(self.offset as usize))
+    /// Returns the same error in a text in which the element that was parsed begins `bytes` later.
+    pub(super) fn shifted(self, bytes: usize) -> Self {
+        Self::at(self.fault, bytes.saturating_add(self.offset as usize))
     }
 }
 

@@ -90,7 +90,7 @@ impl Address {
 
 /// Parses `1*DIGIT`: `u16::from_str` alone would take a sign.
 fn port(digits: &str) -> Option<u16> {
-    if digits.bytes().all(|octet| octet.is_ascii_digit()) { digits.parse().ok() } else { None }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 /// Parses what follows `unix:`.
@@ -121,8 +121,7 @@ fn is_number(label: &str) -> bool {
 
 /// Checks a DNS name, without its final dot.
 fn name(name: &str) -> Result<(), AddressError> {
-    if let Some(at) =
-        name.bytes().position(|octet| !matches!(octet, b'-' | b'_' | b'.') && !octet.is_ascii_alphanumeric())
+    if let Some(at) = name.bytes().position(|byte| !matches!(byte, b'-' | b'_' | b'.') && !byte.is_ascii_alphanumeric())
     {
         return Err(AddressError::at(AddressFault::HostCharacter, at));
     }
@@ -151,12 +150,12 @@ fn ipv6(text: &str, port: u16) -> Result<Address, AddressError> {
 }
 
 fn zoned(ip: Ipv6Addr, zone: &str, port: u16) -> Result<Address, AddressError> {
-    if !zone.is_empty() && zone.bytes().all(|octet| octet.is_ascii_digit()) {
+    if !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_digit()) {
         let index = if zone.starts_with('0') { None } else { zone.parse().ok() };
         return Address::ipv6(ip, Zone::Index(index.ok_or(AddressFault::Zone)?), port);
     }
-    let octets = decode(zone)?;
-    let name = core::str::from_utf8(&octets).map_err(|_| AddressFault::Zone)?;
+    let bytes = decode(zone)?;
+    let name = core::str::from_utf8(&bytes).map_err(|_| AddressFault::Zone)?;
     Address::ipv6(ip, Zone::Name(name), port)
 }
 
@@ -164,10 +163,10 @@ fn zoned(ip: Ipv6Addr, zone: &str, port: u16) -> Result<Address, AddressError> {
 fn decode(text: &str) -> Result<Vec<u8>, AddressError> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    while let [octet, tail @ ..] = rest {
+    while let [byte, tail @ ..] = rest {
         let at = text.len() - rest.len();
         rest = tail;
-        decoded.push(match *octet {
+        decoded.push(match *byte {
             b'%' => {
                 let hex = |at: usize| char::from(*tail.get(at)?).to_digit(16);
                 let (Some(high), Some(low)) = (hex(0), hex(1)) else {

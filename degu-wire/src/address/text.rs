@@ -44,12 +44,12 @@ impl fmt::Debug for Address {
 
 /// Writes visible ASCII as it is and everything else percent-encoded, and also `%`, and the brackets that enclose a
 /// zone.
-fn encode(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Result {
-    for &octet in octets {
-        if octet.is_ascii_graphic() && !matches!(octet, b'%' | b'[' | b']') {
-            f.write_char(octet.into())?;
+fn encode(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    for &byte in bytes {
+        if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'[' | b']') {
+            f.write_char(byte.into())?;
         } else {
-            write!(f, "%{octet:02X}")?;
+            write!(f, "%{byte:02X}")?;
         }
     }
     Ok(())

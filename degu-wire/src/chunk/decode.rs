@@ -251,16 +251,16 @@ impl Decoder {
         let mut size = 0;
         let mut digits = 0;
         let stop = loop {
-            let Some(&octet) = front.get(digits) else {
+            let Some(&byte) = front.get(digits) else {
                 if digits > MAX_DIGITS {
                     return Err(RemoteError::at(Fault::ChunkSize, MAX_DIGITS));
                 }
                 self.state = State::Size;
                 return Ok(Step { consumed: before, event: None });
             };
-            let digit = HEX[usize::from(octet)];
+            let digit = HEX[usize::from(byte)];
             if digit == NO_HEX {
-                break octet;
+                break byte;
             }
             size = size << 4 | u64::from(digit);
             digits += 1;
@@ -293,7 +293,7 @@ impl Decoder {
             // Not beyond `at`, so it fits.
             return Err(RemoteError::at(Fault::ExtensionBudget, digits + self.allowed as usize));
         }
-        let is_padding = || self.padded && line[digits..at].iter().all(|octet| matches!(octet, b' ' | b'\t'));
+        let is_padding = || self.padded && line[digits..at].iter().all(|byte| matches!(byte, b' ' | b'\t'));
         match line.get(at..).unwrap_or_default() {
             [b'\r', rest @ ..] if place.scanner.is_complete() || is_padding() => match rest {
                 [b'\n', ..] => {
@@ -340,7 +340,7 @@ impl Decoder {
         let mut at = usize::from(self.seen);
         loop {
             let rest = section.get(at..).unwrap_or_default();
-            let text = rest.iter().position(|octet| matches!(octet, b'\r' | b'\n')).unwrap_or(rest.len());
+            let text = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
             at += text;
             match rest[text..] {
                 [b'\r', b'\n', ..] => {

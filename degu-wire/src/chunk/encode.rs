@@ -114,9 +114,9 @@ pub(crate) fn put_extension(sink: &mut impl Sink, extension: Extension<'_>) -> R
         }
         Some(value) => {
             sink.put(b"=\"")?;
-            for octet in value.unescape() {
-                match octet {
-                    b'"' | b'\\' => sink.put(&[b'\\', octet])?,
+            for byte in value.unescape() {
+                match byte {
+                    b'"' | b'\\' => sink.put(&[b'\\', byte])?,
                     text if is_text(text) => sink.put(&[text])?,
                     _ => return Err(LocalError::ChunkExtension),
                 }

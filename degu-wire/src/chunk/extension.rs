@@ -231,8 +231,8 @@ impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for ExtensionValue<'_> {
 impl core::fmt::Debug for ExtensionValue<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str("\"")?;
-        for octet in self.unescape() {
-            write!(f, "{}", core::ascii::escape_default(octet))?;
+        for byte in self.unescape() {
+            write!(f, "{}", core::ascii::escape_default(byte))?;
         }
         f.write_str("\"")
     }
@@ -297,8 +297,8 @@ mod tests {
 
     #[test]
     fn values_made_by_hand_end_too() {
-        for (octets, unescaped) in [(&br"a\"[..], &br"a\"[..]), (br"\\\", br"\\"), (br"\", br"\"), (b"", b"")] {
-            let value = ExtensionValue::Escaped(octets);
+        for (bytes, unescaped) in [(&br"a\"[..], &br"a\"[..]), (br"\\\", br"\\"), (br"\", br"\"), (b"", b"")] {
+            let value = ExtensionValue::Escaped(bytes);
             assert_eq!(value.unescape().collect::<Vec<u8>>(), unescaped);
             assert!(value == unescaped);
         }

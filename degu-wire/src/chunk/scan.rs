@@ -72,9 +72,9 @@ static NEXT: [u8; 256] = {
 /// The class of each byte: the number of its column in [`ROWS`].
 static CLASS: [u8; 256] = {
     let mut table = [0; 256];
-    let mut octet = 0;
-    while octet < 256 {
-        table[octet] = match octet as u8 {
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
             b';' => 3,
             b'=' => 4,
             b'"' => 5,
@@ -84,7 +84,7 @@ static CLASS: [u8; 256] = {
             text if abnf::is_text(text) => 7,
             _ => 0,
         };
-        octet += 1;
+        byte += 1;
     }
     table
 };
@@ -115,8 +115,8 @@ pub(super) fn run_plain(text: &[u8], mut at: usize) -> usize {
 }
 
 fn token_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(&octet) = text.get(at)
-        && abnf::is_token(octet)
+    while let Some(&byte) = text.get(at)
+        && abnf::is_token(byte)
     {
         at += 1;
     }
@@ -131,8 +131,8 @@ impl Scanner {
     /// on with the extension here, or at the end of the text.
     pub(super) fn run(&mut self, text: &[u8], mut at: usize) -> usize {
         let mut state = self.0;
-        while let Some(&octet) = text.get(at) {
-            let next = NEXT[usize::from(state | CLASS[usize::from(octet)])];
+        while let Some(&byte) = text.get(at) {
+            let next = NEXT[usize::from(state | CLASS[usize::from(byte)])];
             if next == STOP {
                 break;
             }
@@ -188,11 +188,11 @@ mod tests {
 
     #[test]
     fn qdtext_is_what_leads_from_a_quoted_string_to_itself() {
-        for octet in 0..=u8::MAX {
+        for byte in 0..=u8::MAX {
             // RFC 9110 §5.6.4
-            let expected = matches!(octet, b'\t' | b' ' | 0x21 | 0x23..=0x5b | 0x5d..=0x7e | 0x80..=0xff);
+            let expected = matches!(byte, b'\t' | b' ' | 0x21 | 0x23..=0x5b | 0x5d..=0x7e | 0x80..=0xff);
             let mut scanner = Scanner(QUOTED);
-            assert_eq!((scanner.run(&[octet], 0), scanner == Scanner(QUOTED)) == (1, true), expected, "{octet:#04x}");
+            assert_eq!((scanner.run(&[byte], 0), scanner == Scanner(QUOTED)) == (1, true), expected, "{byte:#04x}");
         }
     }
 }

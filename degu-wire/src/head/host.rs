@@ -12,7 +12,7 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
         None => true,
         Some(b':') => end > 0 && is_port(&text[end..]),
         Some(b'[') if end == 0 => {
-            let Some(close) = text.iter().position(|&octet| octet == b']') else { return false };
+            let Some(close) = text.iter().position(|&byte| byte == b']') else { return false };
             is_ipv6(&text[1..close]) && is_port(&text[close + 1..])
         }
         Some(_) => false,
@@ -55,12 +55,12 @@ fn reg_name_end(text: &[u8]) -> usize {
 
 static REG_NAME: [bool; 256] = {
     let mut table = [false; 256];
-    let mut octet = 0;
-    while octet < 128 {
-        table[octet] = (octet as u8).is_ascii_alphanumeric()
-            || matches!(octet as u8, b'-' | b'.' | b'_' | b'~')
-            || matches!(octet as u8, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
-        octet += 1;
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b'-' | b'.' | b'_' | b'~')
+            || matches!(byte as u8, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        byte += 1;
     }
     table
 };

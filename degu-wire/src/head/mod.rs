@@ -93,5 +93,5 @@ impl Search {
 /// Returns whether more than empty lines have come.
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 pub(crate) fn has_begun(input: &[u8]) -> bool {
-    input.iter().any(|octet| !matches!(octet, b'\r' | b'\n'))
+    input.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
 }

@@ -109,7 +109,7 @@ fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
             [b'\r', b'\n', _, ..] => end += 2,
             [b'\r', b'\n'] | [b'\r'] | [] => return Ok(false),
             [b'\r' | b'\n', ..] => return Err(RemoteError::at(Fault::LineEnd, end)),
-            [octet, ..] if is_text(&[*octet]) => end += 1,
+            [byte, ..] if is_text(&[*byte]) => end += 1,
             _ => return Err(RemoteError::at(Fault::FieldValue, end)),
         }
     }
@@ -138,8 +138,8 @@ fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
 /// is.
 fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let gap = fault.offset as usize;
-    let len = head[gap..].iter().take_while(|&&octet| is_blank(octet)).count();
-    let start = head[..gap].iter().rposition(|&octet| octet == b'\n').map_or(0, |at| at + 1);
+    let len = head[gap..].iter().take_while(|&&byte| is_blank(byte)).count();
+    let start = head[..gap].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     if len == 0 || is_strict(&head[start..gap]) {
         return Err(fault);
     }
@@ -160,8 +160,8 @@ fn is_strict(line: &[u8]) -> bool {
     STRICT.iter().any(|strict| name.eq_ignore_ascii_case(strict))
 }
 
-const fn is_blank(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t')
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// Parses as [`parse_response`] does, for callers that keep bytes and spans apart, and call [`rewrite_response`] themselves.

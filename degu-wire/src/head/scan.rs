@@ -20,8 +20,8 @@ const fn lanes_below(word: u64, bound: u8) -> u64 {
     word.wrapping_sub(ONES * bound as u64) & !word & TOPS
 }
 
-const fn lanes_equal(word: u64, octet: u8) -> u64 {
-    lanes_below(word ^ (ONES * octet as u64), 1)
+const fn lanes_equal(word: u64, byte: u8) -> u64 {
+    lanes_below(word ^ (ONES * byte as u64), 1)
 }
 
 /// Returns the first eight bytes, if there are so many.
@@ -32,7 +32,7 @@ fn first_word(input: &[u8]) -> Option<u64> {
 
 /// Returns how many bytes stand before the lowest lane that is set: at most seven.
 #[inline(always)]
-const fn octets_before(lanes: u64) -> usize {
+const fn bytes_before(lanes: u64) -> usize {
     (lanes.trailing_zeros() / 8) as usize & 7
 }
 
@@ -44,7 +44,7 @@ macro_rules! scanner {
             // A block without a stop is found by vector instructions, where compilers have any, but not where a stop is. A
             // browser's head of 700 bytes takes 3,200 instructions instead of 3,700.
             while WORDS && let Some((block, after)) = input.split_first_chunk::<16>() {
-                if block.iter().fold(false, |stop, &octet| stop | $stops(octet)) {
+                if block.iter().fold(false, |stop, &byte| stop | $stops(byte)) {
                     break;
                 }
                 input = after;
@@ -52,12 +52,12 @@ macro_rules! scanner {
             while WORDS && let Some(word) = first_word(input) {
                 let lanes = $lanes(word);
                 if lanes != 0 {
-                    return &input[octets_before(lanes)..];
+                    return &input[bytes_before(lanes)..];
                 }
                 input = &input[8..];
             }
-            while let [octet, after @ ..] = input
-                && !$stops(*octet)
+            while let [byte, after @ ..] = input
+                && !$stops(*byte)
             {
                 input = after;
             }
@@ -66,8 +66,8 @@ macro_rules! scanner {
     };
 }
 
-const fn stops_value(octet: u8) -> bool {
-    octet < 0x20 || octet == 0x7f
+const fn stops_value(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f
 }
 
 scanner! {
@@ -75,8 +75,8 @@ scanner! {
     skip_text, stops_value, |word| lanes_below(word, 0x20) | lanes_equal(word, 0x7f)
 }
 
-const fn stops_target(octet: u8) -> bool {
-    octet <= 0x20 || octet >= 0x7f || octet == b'#'
+const fn stops_target(byte: u8) -> bool {
+    byte <= 0x20 || byte >= 0x7f || byte == b'#'
 }
 
 scanner! {
@@ -86,8 +86,8 @@ scanner! {
     }
 }
 
-const fn stops_path(octet: u8) -> bool {
-    stops_target(octet) || octet == b'?'
+const fn stops_path(byte: u8) -> bool {
+    stops_target(byte) || byte == b'?'
 }
 
 scanner! {
@@ -110,7 +110,7 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
     while WORDS && let Some(word) = first_word(input) {
         let lanes = lanes_not_of_a_name(word);
         if lanes != 0 {
-            input = &input[octets_before(lanes)..];
+            input = &input[bytes_before(lanes)..];
             break;
         }
         input = &input[8..];
@@ -119,8 +119,8 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
     if let [b':', ..] = input {
         return input;
     }
-    while let [octet, after @ ..] = input
-        && abnf::is_token(*octet)
+    while let [byte, after @ ..] = input
+        && abnf::is_token(*byte)
     {
         input = after;
     }
@@ -134,7 +134,7 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 
 /// Returns whether a field value may be sent: visible bytes, with spaces and tabs only inside (RFC 9110 §5.5).
 pub(crate) fn is_field_value(value: &[u8]) -> bool {
-    let blank = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !blank(value.first()) && !blank(value.last()) && is_text(value)
 }
 
@@ -161,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    fn octets() -> impl Strategy<Value = Vec<u8>> {
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec(
             prop_oneof![8 => 0x20u8..0x7f, 1 => any::<u8>(), 1 => prop::sample::select(&b"\r\n\t#\x7f\x80 "[..])],
             0..40,
@@ -169,12 +169,12 @@ mod tests {
     }
 
     fn plain(input: &[u8], stops: impl Fn(u8) -> bool) -> &[u8] {
-        &input[input.iter().position(|&octet| stops(octet)).unwrap_or(input.len())..]
+        &input[input.iter().position(|&byte| stops(byte)).unwrap_or(input.len())..]
     }
 
     proptest! {
         #[test]
-        fn scanners_equal_their_plain_twins(input in octets()) {
+        fn scanners_equal_their_plain_twins(input in bytes()) {
             prop_assert_eq!(skip_text(&input), plain(&input, |o| (o < 0x20) || o == 0x7f));
             prop_assert_eq!(skip_path(&input), plain(&input, |o| !(0x21..0x7f).contains(&o) || b"#?".contains(&o)));
             prop_assert_eq!(skip_target(&input), plain(&input, |o| !(0x21..0x7f).contains(&o) || o == b'#'));
@@ -184,29 +184,29 @@ mod tests {
 
     #[test]
     fn a_word_of_a_name_is_told_from_any_other() {
-        for (octet, lane) in (0..=255u8).flat_map(|octet| (0..8).map(move |lane| (octet, lane))) {
+        for (byte, lane) in (0..=255u8).flat_map(|byte| (0..8).map(move |lane| (byte, lane))) {
             for other in *b"azmAZM-" {
                 let mut word = [other; 8];
-                word[lane] = octet;
+                word[lane] = byte;
                 let lanes = lanes_not_of_a_name(u64::from_le_bytes(word));
-                let found = (lanes != 0).then(|| octets_before(lanes));
-                let is_of_a_name = octet.is_ascii_alphabetic() || octet == b'-';
-                assert_eq!(found, (!is_of_a_name).then_some(lane), "{octet} in {lane} among {other}");
+                let found = (lanes != 0).then(|| bytes_before(lanes));
+                let is_of_a_name = byte.is_ascii_alphabetic() || byte == b'-';
+                assert_eq!(found, (!is_of_a_name).then_some(lane), "{byte} in {lane} among {other}");
             }
         }
     }
 
     #[test]
-    fn every_octet_in_every_lane() {
+    fn every_byte_in_every_lane() {
         // As long as a block and a word: the bytes of either, and behind both.
-        for (octet, lane) in (0..=255u8).flat_map(|octet| (0..26).map(move |lane| (octet, lane))) {
+        for (byte, lane) in (0..=255u8).flat_map(|byte| (0..26).map(move |lane| (byte, lane))) {
             let mut input = [b'a'; 26];
-            input[lane] = octet;
+            input[lane] = byte;
             for input in [&input[..], &input[..lane + 1], &input[lane..], &input[..15.max(lane + 1)]] {
-                assert_eq!(skip_text(input), plain(input, stops_value), "{octet} in {lane}");
-                assert_eq!(skip_path(input), plain(input, stops_path), "{octet} in {lane}");
-                assert_eq!(skip_target(input), plain(input, stops_target), "{octet} in {lane}");
-                assert_eq!(skip_token(input), plain(input, |o| !abnf::is_token(o)), "{octet} in {lane}");
+                assert_eq!(skip_text(input), plain(input, stops_value), "{byte} in {lane}");
+                assert_eq!(skip_path(input), plain(input, stops_path), "{byte} in {lane}");
+                assert_eq!(skip_target(input), plain(input, stops_target), "{byte} in {lane}");
+                assert_eq!(skip_token(input), plain(input, |o| !abnf::is_token(o)), "{byte} in {lane}");
             }
         }
     }

@@ -63,8 +63,8 @@ impl<R> Connection<R> {
     }
 
     /// Notes that so many bytes of what was pending have been written.
-    pub fn transmitted(&mut self, octets: usize) {
-        self.sender.out.sent(octets);
+    pub fn transmitted(&mut self, bytes: usize) {
+        self.sender.out.sent(bytes);
     }
 
     /// Returns whether nothing waits to be written.

@@ -53,15 +53,15 @@ impl Outgoing {
     }
 
     #[inline]
-    pub(super) fn sent(&mut self, octets: usize) {
-        let mut octets = self.small_sent(octets);
-        while let Some(large) = self.large.front_mut().filter(|_| octets > 0) {
-            let most = octets.min(large.data.len());
+    pub(super) fn sent(&mut self, bytes: usize) {
+        let mut bytes = self.small_sent(bytes);
+        while let Some(large) = self.large.front_mut().filter(|_| bytes > 0) {
+            let most = bytes.min(large.data.len());
             large.data.advance(most);
             if large.data.is_empty() {
                 self.large.pop_front();
             }
-            octets = self.small_sent(octets - most);
+            bytes = self.small_sent(bytes - most);
         }
         if self.is_flushed() {
             self.small.clear();
@@ -83,11 +83,11 @@ impl Outgoing {
 
     /// Takes note that so much of what is small was written, and says how much of it was not small.
     #[inline]
-    fn small_sent(&mut self, octets: usize) -> usize {
+    fn small_sent(&mut self, bytes: usize) -> usize {
         let end = self.large.front().map_or(self.small.len(), |large| large.behind);
-        let small = octets.min(end - self.sent);
+        let small = bytes.min(end - self.sent);
         self.sent += small;
-        octets - small
+        bytes - small
     }
 
     /// Gives up the buffers where nothing is in them.
@@ -137,14 +137,14 @@ impl<'c> Pending<'c> {
 
     /// Returns the number of bytes.
     pub fn bytes(&self) -> usize {
-        self.clone().fold(0, |octets, piece| octets.saturating_add(piece.len()))
+        self.clone().fold(0, |bytes, piece| bytes.saturating_add(piece.len()))
     }
 
     /// Returns a copy of all bytes in one piece, for tests and for callers to which a copy costs little.
     pub fn concat(self) -> Vec<u8> {
-        let mut octets = Vec::with_capacity(self.bytes());
-        self.for_each(|piece| octets.extend_from_slice(piece));
-        octets
+        let mut bytes = Vec::with_capacity(self.bytes());
+        self.for_each(|piece| bytes.extend_from_slice(piece));
+        bytes
     }
 
     /// Gives what `write` gives for it: an `io::Result`, say, or a `Poll` of one.

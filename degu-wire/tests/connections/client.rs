@@ -42,8 +42,8 @@ impl End for Client {
         }
     }
 
-    fn receive(&mut self, octets: &[u8]) {
-        self.connection.receive_buffer().extend_from_slice(octets);
+    fn receive(&mut self, bytes: &[u8]) {
+        self.connection.receive_buffer().extend_from_slice(bytes);
     }
 
     fn receive_eof(&mut self) {

@@ -45,8 +45,8 @@ impl End for Server {
         Self { connection, answers, drain, stage: Stage::Head, body: Vec::new(), head: None, log: Log::default() }
     }
 
-    fn receive(&mut self, octets: &[u8]) {
-        self.connection.receive_buffer().extend_from_slice(octets);
+    fn receive(&mut self, bytes: &[u8]) {
+        self.connection.receive_buffer().extend_from_slice(bytes);
     }
 
     fn receive_eof(&mut self) {

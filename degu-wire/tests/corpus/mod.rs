@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Input has the escapes `\r`, `\n`, `\t`, `\\` and `\xHH`; one space behind `>` is not part of it, any other is.
-//! Expected lines are compared as they stand, so it is for each corpus to say how its events are written; the octets in
+//! Expected lines are compared as they stand, so it is for each corpus to say how its events are written; the bytes in
 //! them are [`escaped`] the same way. The corpora are read by tests, and by fuzz targets for seeds.
 
 #![allow(dead_code, unreachable_pub, reason = "tests and seeds for fuzzing use what they need")]
@@ -33,7 +33,7 @@ pub struct Case {
 /// A line of a case.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Octets that come.
+    /// Bytes that come.
     Input(Vec<u8>),
     /// What is expected of them.
     Expect(String),
@@ -43,7 +43,7 @@ impl Case {
     /// All input in one piece.
     pub fn input(&self) -> Vec<u8> {
         let inputs = self.steps.iter().filter_map(|step| match step {
-            Step::Input(octets) => Some(octets.as_slice()),
+            Step::Input(bytes) => Some(bytes.as_slice()),
             Step::Expect(_) => None,
         });
         inputs.collect::<Vec<_>>().concat()
@@ -127,20 +127,20 @@ fn input(rest: &str) -> Option<Vec<u8>> {
     let Some(repeated) = rest.strip_prefix('*') else {
         return unescaped(rest.strip_prefix(' ').unwrap_or(rest));
     };
-    let (times, octets) = repeated.split_once(' ')?;
-    Some(unescaped(octets)?.repeat(times.parse().ok()?))
+    let (times, bytes) = repeated.split_once(' ')?;
+    Some(unescaped(bytes)?.repeat(times.parse().ok()?))
 }
 
-/// Octets without their escapes, or `None` if an escape is not one.
+/// Bytes without their escapes, or `None` if an escape is not one.
 pub fn unescaped(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut rest = text.bytes();
-    while let Some(octet) = rest.next() {
-        if octet != b'\\' {
-            octets.push(octet);
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
             continue;
         }
-        octets.push(match rest.next()? {
+        bytes.push(match rest.next()? {
             b'r' => b'\r',
             b'n' => b'\n',
             b't' => b'\t',
@@ -152,21 +152,21 @@ pub fn unescaped(text: &str) -> Option<Vec<u8>> {
             _ => return None,
         });
     }
-    Some(octets)
+    Some(bytes)
 }
 
-/// Octets with escapes: what is printable ASCII stays, but for the backslash; runs of over 32 of one octet are written
+/// Bytes with escapes: what is printable ASCII stays, but for the backslash; runs of over 32 of one byte are written
 /// as `x{times}`.
-pub fn escaped(octets: &[u8]) -> String {
+pub fn escaped(bytes: &[u8]) -> String {
     let mut text = String::new();
-    for run in octets.chunk_by(|one, another| one == another) {
+    for run in bytes.chunk_by(|one, another| one == another) {
         let one = match run[0] {
             b'\r' => "\\r".to_owned(),
             b'\n' => "\\n".to_owned(),
             b'\t' => "\\t".to_owned(),
             b'\\' => "\\\\".to_owned(),
-            octet @ b' '..=b'~' => char::from(octet).to_string(),
-            octet => format!("\\x{octet:02x}"),
+            byte @ b' '..=b'~' => char::from(byte).to_string(),
+            byte => format!("\\x{byte:02x}"),
         };
         if run.len() > 32 {
             text += &format!("{one}{{{}}}", run.len());

@@ -35,7 +35,7 @@ pub(crate) enum Plan {
 
 pub(crate) type Extensions = Vec<(String, Option<String>)>;
 
-/// A chunk, and after how many octets of it the first part ends.
+/// A chunk, and after how many bytes of it the first part ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
     data: Vec<u8>,
@@ -178,7 +178,7 @@ fn data(least: usize) -> impl Strategy<Value = Vec<u8>> {
         4 => vec(any::<u8>(), least..20),
         2 => vec(prop::sample::select(&b"\r\n0;="[..]), least..20),
         // Beyond what is copied behind a head, and beyond one read.
-        2 => (4090..9000_usize, any::<u8>()).prop_map(|(length, octet)| vec![octet; length]),
+        2 => (4090..9000_usize, any::<u8>()).prop_map(|(length, byte)| vec![byte; length]),
     ]
 }
 

@@ -25,8 +25,8 @@ struct Rule(DFA<Vec<u32>>);
 
 impl Rule {
     fn new(pattern: &str) -> Self {
-        let octets = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true);
-        let dfa = DFA::builder().syntax(octets).build(&format!(r"\A(?:{pattern})\z")).expect("the pattern is one");
+        let bytes = syntax::Config::new().unicode(false).utf8(false).dot_matches_new_line(true);
+        let dfa = DFA::builder().syntax(bytes).build(&format!(r"\A(?:{pattern})\z")).expect("the pattern is one");
         Self(dfa)
     }
 
@@ -73,9 +73,9 @@ rules! {
 
 /// `IPv6address` (RFC 3986 §3.2.2), line by line
 fn ipv6() -> String {
-    let octet = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9][0-9]|[0-9])";
+    let byte = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9][0-9]|[0-9])";
     let h16 = "[0-9A-Fa-f]{1,4}";
-    let ls32 = format!(r"(?:{h16}:{h16}|(?:{octet}\.){{3}}{octet})");
+    let ls32 = format!(r"(?:{h16}:{h16}|(?:{byte}\.){{3}}{byte})");
     let most = |count: usize| format!("(?:(?:{h16}:){{0,{count}}}{h16})?");
     [
         format!("(?:{h16}:){{6}}{ls32}"),

@@ -59,10 +59,10 @@ impl Dice {
     }
 
     /// So many bytes of every kind.
-    pub fn octets(&mut self, length: usize) -> Bytes {
-        let mut octets = vec![0; length];
-        self.0.fill(&mut octets);
-        octets.into()
+    pub fn bytes(&mut self, length: usize) -> Bytes {
+        let mut bytes = vec![0; length];
+        self.0.fill(&mut bytes);
+        bytes.into()
     }
 
     /// A token of letters.

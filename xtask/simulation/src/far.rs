@@ -31,25 +31,25 @@ impl Far {
     }
 
     /// Sends as much as there is room for, and gives how much that was.
-    pub fn send(&self, octets: &[u8]) -> usize {
+    pub fn send(&self, bytes: &[u8]) -> usize {
         let mut state = self.state();
-        let fits = octets.len().min(state.up.room());
+        let fits = bytes.len().min(state.up.room());
         if state.dropped && state.transport == Transport::Tcp && fits > 0 && state.down.ended.is_none() {
             // Nobody is there: what is still on its way to the peer is lost.
             state.down.reset(true);
         }
-        state.up.put(&octets[..fits]);
+        state.up.put(&bytes[..fits]);
         fits
     }
 
     /// Takes some of what has come.
     pub fn receive(&self, most: usize) -> Vec<u8> {
         let mut state = self.state();
-        let octets = state.down.take(most);
-        if !octets.is_empty() {
+        let bytes = state.down.take(most);
+        if !bytes.is_empty() {
             state.wake_writer();
         }
-        octets
+        bytes
     }
 
     /// How many bytes have come and were not taken.

@@ -121,7 +121,7 @@ impl Piece {
         let length = 1 + dice.length(most - 1);
         let extensions = if kind == Kind::Chunked { extensions(dice) } else { ChunkExtensions::new() };
         let cut = if dice.one_in(3) { 1 + dice.below(length) } else { length };
-        Self { data: dice.octets(length), extensions, cut }
+        Self { data: dice.bytes(length), extensions, cut }
     }
 }
 

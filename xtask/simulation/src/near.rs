@@ -34,9 +34,9 @@ impl Pipe {
     pub fn poll_read_buffer(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
         // As a read into the free room of a buffer does.
         let room = buffer.spare_capacity_mut().len();
-        self.state().poll_read(cx, room).map_ok(|octets| {
-            buffer.extend_from_slice(&octets);
-            octets.len()
+        self.state().poll_read(cx, room).map_ok(|bytes| {
+            buffer.extend_from_slice(&bytes);
+            bytes.len()
         })
     }
 
@@ -52,9 +52,9 @@ impl Pipe {
         }
         let (cx, room) = (Context::from_waker(Waker::noop()), buffer.spare_capacity_mut().len());
         match state.poll_read(&cx, room) {
-            Poll::Ready(octets) => octets.map(|octets| {
-                buffer.extend_from_slice(&octets);
-                Some(octets.len())
+            Poll::Ready(bytes) => bytes.map(|bytes| {
+                buffer.extend_from_slice(&bytes);
+                Some(bytes.len())
             }),
             Poll::Pending => Ok(None),
         }
@@ -116,13 +116,13 @@ impl Drop for Pipe {
 impl AsyncRead for Pipe {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = self.state().poll_read(cx, buffer.remaining());
-        read.map_ok(|octets| buffer.put_slice(&octets))
+        read.map_ok(|bytes| buffer.put_slice(&bytes))
     }
 }
 
 impl AsyncWrite for Pipe {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.state().poll_write(cx, &[IoSlice::new(octets)])
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.state().poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(

@@ -95,15 +95,15 @@ impl Lane {
         if self.ends.is_some() { 0 } else { self.window.saturating_sub(self.flight.len() + self.here.len()) }
     }
 
-    pub(crate) fn put(&mut self, octets: &[u8]) {
-        self.flight.extend(octets);
-        self.written += octets.len() as u64;
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.flight.extend(bytes);
+        self.written += bytes.len() as u64;
     }
 
     pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
-        let octets: Vec<u8> = self.here.drain(..most.min(self.here.len())).collect();
-        self.read += octets.len() as u64;
-        octets
+        let bytes: Vec<u8> = self.here.drain(..most.min(self.here.len())).collect();
+        self.read += bytes.len() as u64;
+        bytes
     }
 
     /// Whether there is something for who reads.
@@ -117,9 +117,9 @@ impl Lane {
 
     /// Some of what is in flight arrives, or the end behind it.
     pub(crate) fn advance(&mut self, dice: &mut Dice) {
-        let octets = dice.portion(self.flight.len());
-        self.here.extend(self.flight.drain(..octets));
-        if self.flight.is_empty() && (octets == 0 || dice.one_in(2)) {
+        let bytes = dice.portion(self.flight.len());
+        self.here.extend(self.flight.drain(..bytes));
+        if self.flight.is_empty() && (bytes == 0 || dice.one_in(2)) {
             self.ended = self.ends;
         }
     }
@@ -199,9 +199,9 @@ impl State {
         let fits = if self.dice.one_in(3) { self.dice.portion(fits) } else { fits };
         let mut left = fits;
         for piece in pieces {
-            let octets = left.min(piece.len());
-            self.down.put(&piece[..octets]);
-            left -= octets;
+            let bytes = left.min(piece.len());
+            self.down.put(&piece[..bytes]);
+            left -= bytes;
         }
         Poll::Ready(Ok(fits))
     }

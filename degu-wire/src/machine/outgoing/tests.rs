@@ -40,7 +40,7 @@ fn what_is_put_stands_behind_what_waits_wherever_a_write_ended() {
     assert_eq!(whole.len(), 3 * COPIED + 10 + 3 * "1001\r\n\r\n".len() + "3\r\n\r\n".len());
     for at_once in 1..=4 {
         for written in 1..3 * COPIED + 64 {
-            assert!(wire(at_once, written) == whole, "{at_once} at once, after a write of {written} octets");
+            assert!(wire(at_once, written) == whole, "{at_once} at once, after a write of {written} bytes");
         }
     }
 }

@@ -60,10 +60,10 @@ where
 ///
 /// What is wrong with them, the offset counted from the first byte: a malformed field, a last line without its CRLF, or
 /// an empty line, behind which nothing would be read ([`Fault::LineEnd`]).
-pub fn parse_headers(octets: &[u8]) -> Result<Headers, RemoteError> {
+pub fn parse_headers(bytes: &[u8]) -> Result<Headers, RemoteError> {
     // The head of some request: then every field is judged as one of a head.
     const START: &[u8] = b"GET / HTTP/1.1\r\n";
-    let text = [START, octets, b"\r\n"].concat();
+    let text = [START, bytes, b"\r\n"].concat();
     let mut slots = [FieldSpan::EMPTY; 128];
     let limits = Limits { allow_missing_host: true, ..Limits::DEFAULT };
     let parsed = parse_request(&text, &mut slots, &limits)
@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn fields_are_read_as_a_whole_or_not_at_all() {
         assert!(parse_headers(b"").unwrap().is_empty());
-        for (octets, error) in [
+        for (bytes, error) in [
             (&b"a: 1"[..], Fault::LineEnd.into()),
             (b"a: 1\r\nb", RemoteError::at(Fault::FieldName, 7)),
             (b"\r\n", Fault::LineEnd.into()),
@@ -109,7 +109,7 @@ mod tests {
             (b"a: 1\r\nb : 2\r\n", RemoteError::at(Fault::FieldName, 7)),
             (b"a: 1\n", RemoteError::at(Fault::LineEnd, 4)),
         ] {
-            assert_eq!(parse_headers(octets), Err(error), "{}", octets.escape_ascii());
+            assert_eq!(parse_headers(bytes), Err(error), "{}", bytes.escape_ascii());
         }
     }
 }
