@@ -29,7 +29,7 @@
 //! # What it never does
 //!
 //! It is no part of a program that is shipped: it is a dev-dependency. It waits for no client when a server is dropped,
-//! and leaves no file behind.
+//! and leaves no file.
 
 #[cfg(feature = "tls")]
 mod temp_pki;

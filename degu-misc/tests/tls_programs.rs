@@ -36,7 +36,7 @@ fn serve(folder: &Path, address: &str) -> Serving {
     Serving::start(program("mtls").args(["serve", address]).current_dir(folder))
 }
 
-/// What the other device prints, the error after all else.
+/// Returns the output of the other device, the error last.
 fn call(folder: &Path, address: &str) -> (bool, String) {
     let output = program("mtls").args(["call", address]).current_dir(folder).output().unwrap();
     let text = [output.stdout, output.stderr].concat();

@@ -201,7 +201,7 @@ kinds! {
     /// There is nothing to read again.
     Reload "build another policy and give it to `replace`",
     /// A replacement would change who may call, or how servers are judged.
-    Replace "replace a policy by one of the same kind, or start anew",
+    Replace "replace a policy by one of the same kind, or build a new one",
     /// The peers have no application protocol in common.
     Alpn "the peer must offer `http/1.1`",
     /// The peers have no version, cipher suite, group or signature scheme in common.

@@ -1,4 +1,4 @@
-//! Who is told what about whom.
+//! Identities that each side learns of the other.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,4 +1,4 @@
-//! What drivers rely on: sockets that fail, alerts that are read, handshakes that interleave.
+//! Behaviour on which drivers rely: failing sockets, alerts that are read, handshakes that interleave.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

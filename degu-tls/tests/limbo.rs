@@ -84,7 +84,7 @@ impl Case {
         }
     }
 
-    /// What webpki says alone.
+    /// Returns the verdict of webpki alone.
     fn webpki(&self) -> Result<(), String> {
         let said = |error: webpki::Error| format!("{error:?}");
         let anchors =

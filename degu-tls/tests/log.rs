@@ -1,4 +1,4 @@
-//! What an operator is told who looks at the log.
+//! Log lines for the operator.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::kit::{Cert, Clock, DAY, NOW};
 use degu_tls::ClientTls;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// What is logged meanwhile.
+/// Returns the lines that are logged while `run` runs.
 fn logged(run: impl FnOnce()) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     let writer = Arc::new(file.reopen().unwrap());

@@ -1,4 +1,4 @@
-//! What is wrong is said when a policy is built, with the file and the fault.
+//! Mistakes in a policy are reported when it is built, with the file and the fault.
 
 use std::fs;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ impl Folder {
         Identity::from_pem_files(self.write("cert.pem", cert.pem()), self.write("key.pem", cert.key.pem()))
     }
 
-    /// What an error says, with the paths shortened.
+    /// Returns the kind and the text of an error, with the paths shortened.
     fn said<T: std::fmt::Debug>(&self, result: Result<T, Error>) -> (Kind, String) {
         let error = result.unwrap_err();
         (error.kind(), error.to_string().replace(&format!("{}/", self.0.path().display()), ""))

@@ -1,4 +1,4 @@
-//! What holds for the next connection, and what does not change.
+//! Reloading: what applies from the next connection, and what stays as it was.
 
 use std::fs;
 use std::path::PathBuf;

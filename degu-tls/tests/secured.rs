@@ -90,7 +90,7 @@ impl End {
         Ok(all)
     }
 
-    /// What there is, as much of it as there is, and why there is no more of it.
+    /// Reads all data up to the end, and returns it with the error that ended it, if any.
     fn read_all(&mut self) -> (Vec<u8>, Option<ErrorKind>) {
         let mut all = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! What allocates: nothing in the core level, and nothing for a message in a machine that is warm.
+//! Allocations: none in the core level, and none for a message in a machine that is warm.
 
 use std::hint::black_box;
 use std::task::Poll;
@@ -12,7 +12,7 @@ use degu_wire::head::{
 use degu_wire::machine::{Client, Connection, Content, Server};
 use degu_wire::{ByteRange, ChunkExtensions, Framing, Headers, Limits, Method, Part, Trailers};
 
-/// How often this thread allocates, growth of what it has included.
+/// Returns the number of allocations of this thread while `run` runs, reallocations included.
 fn allocations(run: impl FnOnce()) -> u64 {
     allocation_counter::measure(run).count_total
 }
@@ -106,7 +106,7 @@ struct Ends {
     extensions: ChunkExtensions,
 }
 
-/// What the bodies of an exchange are like.
+/// The kind of the bodies of an exchange.
 #[derive(Clone, Copy, Debug)]
 enum Body {
     None,

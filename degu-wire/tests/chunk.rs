@@ -150,7 +150,7 @@ fn a_feed_may_number_its_chunks_for_ever() {
     }
 }
 
-/// What a line means by the grammar alone, written as the grammar is, for comparison.
+/// The meaning of a line by the grammar alone, written as the grammar is, for comparison.
 mod grammar {
     pub(super) type Line = (u64, Vec<(Vec<u8>, Option<Vec<u8>>)>);
 

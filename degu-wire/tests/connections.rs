@@ -9,7 +9,7 @@ use degu_wire::machine::Connection;
 use degu_wire::{ChunkExtensions, Part};
 use proptest::prelude::*;
 
-/// A machine with an application behind it that does as the options of a case say.
+/// A machine with an application on top that does as the options of a case say.
 trait End {
     fn new(case: &Case) -> Self;
     /// A phase of the case begins.
@@ -24,7 +24,7 @@ trait End {
     fn lines(&mut self) -> Vec<String>;
 }
 
-/// What happens, line by line.
+/// The events, line by line.
 #[derive(Default)]
 struct Log {
     lines: Vec<String>,
@@ -66,7 +66,7 @@ impl Log {
         self.sent.extend_from_slice(&pending);
     }
 
-    /// What has happened, with what was sent and `state` at the end.
+    /// Takes the events, with what was sent and `state` at the end.
     fn take(&mut self, state: String) -> Vec<String> {
         let sent = core::mem::take(&mut self.sent);
         if !sent.is_empty() {

@@ -1,4 +1,4 @@
-//! What a machine says once its peer broke the protocol: the same, for as long as it is asked.
+//! Machines whose peer broke the protocol: they return the same fault on every call.
 
 use core::task::Poll;
 

@@ -7,7 +7,7 @@ use degu_wire::head::{FieldSpan, encode_request, parse_request, parse_response, 
 use degu_wire::machine::{Awaits, Client, Connection, Content, Server};
 use degu_wire::{Fault, Framing, Headers, Limits, Method, RemoteError};
 
-/// What comes out of a head, in the manner of the corpora. `None`: more is needed.
+/// The outcome of parsing a head, in the form of the corpora. `None`: more input is needed.
 type Outcome = Option<Vec<String>>;
 
 #[test]
@@ -45,7 +45,7 @@ fn check(
             if let Some(lines) = parse(case, &input[..length]) {
                 let mut expected = expected.clone().unwrap_or_default();
                 if length < input.len() {
-                    // What stands behind the head may not have come yet.
+                    // What stands after the head may not have come yet.
                     expected.retain(|line| !line.starts_with("rest "));
                 }
                 let found = lines.iter().filter(|line| length == input.len() || !line.starts_with("rest "));
@@ -134,7 +134,7 @@ fn bytes_that_tell(line: &str) -> Option<usize> {
     }
 }
 
-/// What a server's machine makes of a line: it removes the zone that a client has sent in Host.
+/// Returns a line as a server's machine gives it: without the zone that a client has sent in Host.
 fn without_zone(line: &str) -> String {
     let is_host = line.starts_with("authority [") || line.starts_with("field Host: [");
     match (line.find('%'), line.find(']')) {
@@ -164,7 +164,7 @@ fn request(case: &Case, input: &[u8]) -> Outcome {
     Some(lines)
 }
 
-/// The first request that a server finds in these pieces, behind which the connection ends.
+/// The first request that a server finds in these pieces, after which the connection ends.
 fn server(case: &Case, pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<String> {
     next_request(&mut Connection::<Server>::new(case.limits()), pieces)
 }
@@ -201,7 +201,7 @@ fn response(case: &Case, input: &[u8]) -> Outcome {
     Some(lines)
 }
 
-/// The final response that a client finds in these pieces, behind which the connection ends.
+/// The final response that a client finds in these pieces, after which the connection ends.
 fn client(case: &Case, pieces: &mut dyn Iterator<Item = &[u8]>) -> Vec<String> {
     next_response(&mut Connection::<Client>::new(case.limits()), method(case), pieces)
 }

@@ -11,7 +11,7 @@ use ends::{ClientEnd, ServerEnd};
 use plan::{Exchange, exchanges};
 use proptest::prelude::*;
 
-/// What happens next: who does something, or which way how many bytes go.
+/// The next event: one end acts, or some bytes travel in one direction.
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Client,

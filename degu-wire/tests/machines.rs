@@ -1,4 +1,4 @@
-//! What the machines say about themselves between the bytes: buffers, deadlines, the last exchange.
+//! State that the machines report beside the data: buffers, deadlines, the last exchange.
 
 use core::task::Poll;
 

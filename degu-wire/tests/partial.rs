@@ -5,7 +5,7 @@ use std::task::Poll;
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Fault, Headers, Limits, Method, Part, RemoteError};
 
-/// What a client that sent `range`, if any, makes of this response: the bytes of its body.
+/// Reads this response as a client that sent `range`, if any, and returns the number of bytes of its body.
 fn read(range: Option<&str>, response: &str) -> Result<usize, Fault> {
     let mut client = Connection::<Client>::new(Limits::default());
     let mut headers = Headers::new();

@@ -52,7 +52,7 @@ fn same(read: Fields, written: &[Field], framing: Framing) -> bool {
     read.len() == written.len() + more && read.iter().zip(borrowed(written)).all(|(one, another)| one == another)
 }
 
-/// The buffer is too small for each prefix of what is written, and nothing stands behind it.
+/// The buffer is too small for each prefix of what is written, and nothing stands after it.
 fn encoded(encode: impl Fn(&mut [u8]) -> Result<usize, LocalError>) -> Vec<u8> {
     let mut out = vec![0xaa; 8192];
     let length = encode(&mut out).unwrap();

@@ -1,5 +1,5 @@
-//! What an application cannot make the encoders and the machines send in a head: each try is a [`LocalError`], and nothing of it
-//! is written.
+//! Heads that an application cannot make the encoders and the machines send: each try is a [`LocalError`], and nothing
+//! of it is written.
 
 use core::task::Poll;
 
@@ -9,7 +9,7 @@ use degu_wire::{Framing, Headers, Limits, LocalError, Method, Trailers};
 
 /// Bytes that end a line, a string, or what they stand in.
 const HOSTILE: [&str; 9] = ["\r\n", "\r", "\n", "\0", "\x0b", "\x1b", "\x7f", "a\r\nb: c", "a\r\n\r\nGET / HTTP/1.1"];
-/// What is no token beside those.
+/// Further texts that are not tokens.
 const NO_TOKENS: [&str; 12] = ["", " ", "a b", "a:", "a\t", "é", "a,b", "a/b", "(a)", "a=b", "a;b", "\"a\""];
 
 fn no_tokens() -> impl Iterator<Item = &'static str> {

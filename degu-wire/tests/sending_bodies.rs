@@ -1,5 +1,5 @@
-//! What an application cannot make the encoders and the machines send in a body: each try is a [`LocalError`], and
-//! nothing of it is written.
+//! Bodies that an application cannot make the encoders and the machines send: each try is a [`LocalError`], and nothing
+//! of it is written.
 
 use std::task::Poll;
 
@@ -10,7 +10,7 @@ use degu_wire::{Chunk, ChunkExtensions, Headers, Limits, LocalError, Method, Par
 
 /// Bytes that end a line, a string, or what they stand in.
 const HOSTILE: [&str; 9] = ["\r\n", "\r", "\n", "\0", "\x0b", "\x1b", "\x7f", "a\r\nb: c", "a\r\n\r\nGET / HTTP/1.1"];
-/// What is no token beside those.
+/// Further texts that are not tokens.
 const NO_TOKENS: [&str; 12] = ["", " ", "a b", "a:", "a\t", "é", "a,b", "a/b", "(a)", "a=b", "a;b", "\"a\""];
 
 /// A client that has sent the head of a request with this body.

@@ -1,4 +1,5 @@
-//! What this parser accepts httparse accepts, and reads the same: method, target, fields, status, reason, chunk size.
+//! Checks that httparse accepts all that this parser accepts, and reads the same: method, target, fields, status,
+//! reason, chunk size.
 //!
 //! Where httparse knows less:
 //!
@@ -49,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Whether the version is one that httparse does not know.
+/// Returns whether the version is one that httparse does not know.
 fn is_later(input: &[u8]) -> bool {
     input.windows(8).any(|word| word.starts_with(b"HTTP/1.") && (b'2'..=b'9').contains(&word[7]))
 }

@@ -1,4 +1,4 @@
-//! What several fuzz targets need: reading back what a machine has sent, and applications made of a fuzzer's bytes.
+//! Parts that several fuzz targets share: a reader of machines' output, and applications made of a fuzzer's bytes.
 
 use arbitrary::{Arbitrary, Unstructured};
 use degu_wire::chunk::{Decoder, Event};
@@ -197,7 +197,7 @@ pub fn check_framing(fields: Fields, framing: Framing, expected: Framing) {
     assert_eq!(framing, said);
 }
 
-/// What stands behind a body, which may be cut.
+/// Returns the input after a body, which may be cut.
 fn behind_body(mut wire: &[u8], framing: Framing) -> &[u8] {
     match framing {
         Framing::None => wire,

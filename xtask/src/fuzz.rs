@@ -48,7 +48,7 @@ fn split(arguments: Vec<OsString>) -> (Vec<String>, Vec<String>) {
     (words.by_ref().take_while(|word| word != "--").collect(), words.collect())
 }
 
-/// Where the cases of the corpora are, one a file.
+/// The folder of the cases of the corpora, one a file.
 const SEEDS: &str = "fuzz/seeds";
 
 /// Writes the input of every case of the corpora into the folder [`SEEDS`].

@@ -27,7 +27,7 @@ pub(crate) struct Finding {
     file: String,
     /// Counted from 1.
     line: usize,
-    /// Which rule, and what to do.
+    /// The rule that is broken, and what to do.
     message: String,
 }
 

@@ -1,4 +1,4 @@
-//! What the end of a connection says: close_notify, sent by both sides however they end, and demanded where it decides.
+//! Ends of connections: both sides send close_notify however they end, and demand it where it decides.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener};
@@ -65,7 +65,7 @@ fn an_end_behind_a_part_of_a_head_is_noticed_at_once() {
             let mut bare = Bare::accept(&listener, &tls);
             bare.read_until("\r\n\r\n");
             bare.connection.writer().write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
-            // In one write, behind which the socket stays open and silent.
+            // In one write, after which the socket stays open and silent.
             bare.close();
             bare.rest();
         }
@@ -177,7 +177,7 @@ impl Drop for Tell {
     }
 }
 
-/// How a client of TLS goes away.
+/// A way in which a TLS client leaves.
 #[derive(Clone, Copy, Debug)]
 enum Leave {
     /// With close_notify and FIN.
@@ -328,7 +328,7 @@ fn a_client_says_close_notify_when_it_is_dropped() {
     }
 }
 
-/// What a server does between a handshake and the first request.
+/// A server's behaviour between the handshake and the first request.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     Nothing,

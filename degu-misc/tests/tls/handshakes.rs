@@ -1,4 +1,4 @@
-//! How long a handshake may take, and how many there may be at once.
+//! Bounds on the duration of a handshake, and on the number of handshakes at once.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -28,7 +28,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-/// What comes back for these bytes up to the end, which has to come.
+/// Sends these bytes and returns the answer up to the end of the connection, which has to come.
 fn answer(server: &Handle, bytes: &[u8], shut: bool) -> Vec<u8> {
     let mut socket = socket(server.address());
     // The server may have had enough before all of it was sent.
@@ -43,7 +43,7 @@ fn answer(server: &Handle, bytes: &[u8], shut: bool) -> Vec<u8> {
     answer
 }
 
-/// Whether it is as it was: nothing has panicked, no request was seen, and who is in order is served.
+/// Asserts that the server is unharmed: nothing has panicked, no request was seen, and a well-behaved client is served.
 fn assert_unharmed(server: Handle, pki: &TempPki) {
     assert_eq!((server.stats().requests, server.stats().failures), (0, 0));
     for answer in both(&client(server.address(), &pki.client_tls())) {

@@ -1,4 +1,4 @@
-//! What the tests share: both clients, and a peer that is rustls as it is.
+//! Parts shared by the tests: both clients, and a peer that is rustls alone.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,7 +31,7 @@ pub(crate) async fn who(session: &mut Session, _: Request<'_>) -> String {
     format!("{} of {}", name.unwrap_or("nameless"), ca(session.identity()))
 }
 
-/// What it says of the client of a [`TempPki`].
+/// The app's description of the client of a [`TempPki`].
 pub(crate) const CLIENT: &str = "client.example of client-ca";
 
 pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
@@ -62,7 +62,7 @@ pub(crate) async fn ask_async(client: &Client) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&text).into())
 }
 
-/// What both clients come to, the blocking one first.
+/// Returns the results of both clients, the blocking one first.
 pub(crate) fn both(client: &Client) -> [Result<String, Error>; 2] {
     [ask(&client.clone().into()), run(ask_async(client))]
 }
@@ -97,7 +97,7 @@ impl Version {
     }
 }
 
-/// How a connection ended, as its reader sees it.
+/// The end of a connection, as its reader sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// With a close_notify.

@@ -201,7 +201,7 @@ async fn a_pool_dials_with_tls() {
     }
 }
 
-/// What an error says, with all of its causes.
+/// Returns the text of an error with all of its causes.
 fn text(error: &dyn std::error::Error) -> String {
     let cause = error.source().map(text);
     format!("{error}: {}", cause.unwrap_or_default())

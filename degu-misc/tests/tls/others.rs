@@ -1,4 +1,4 @@
-//! What the programs of others make of us.
+//! Verdicts of other projects' programs on Degu's TLS.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
@@ -83,8 +83,8 @@ fn curl_agrees() {
     assert!(refused.contains("curl: (60)"), "a server of another CA: {refused}");
 }
 
-/// What sslyze finds by the recommendations of Mozilla, of whose lines those about certificates are left out: ours are for
-/// tests, and live for centuries.
+/// Returns the findings of sslyze by the recommendations of Mozilla. Lines about certificates are left out, because ours
+/// are for tests and live for centuries.
 fn sslyze(tls: &ServerTls, recommendation: &str) -> Option<String> {
     let server = serve(one_thread(), tls, who);
     let mut command = Command::new("sslyze");

@@ -1,4 +1,4 @@
-//! What a handshake cannot reach: the mapping of errors that webpki may give, and the system's verifier.
+//! Parts that a handshake cannot reach: the mapping of webpki's errors, and the system's verifier.
 
 use std::sync::Arc;
 
@@ -199,7 +199,7 @@ mod system {
         assert_eq!(judge(Some("host.example"), expired), Err((Kind::Expired, A::CertificateExpired)));
     }
 
-    /// Which of these a platform gives for a wrong usage differs; what is said does not.
+    /// Checks that the message for a wrong usage is the same whichever error the platform's verifier gives.
     #[test]
     fn a_wrong_usage_is_named_in_one_way() {
         use CertificateError as C;

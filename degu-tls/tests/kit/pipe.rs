@@ -69,7 +69,7 @@ impl Write for Pipe {
     }
 }
 
-/// What comes to a handshake.
+/// Input that reaches a handshake.
 pub(crate) enum End {
     Ours(Box<Handshake>),
     /// rustls as it is, with what no policy of ours would do.
@@ -95,14 +95,14 @@ pub(crate) fn raw_client(config: Arc<ClientConfig>, name: &str) -> End {
     End::Raw(Box::new(ClientConnection::new(config, name.to_owned().try_into().unwrap()).unwrap().into()))
 }
 
-/// What became of one end.
+/// The outcome of one end.
 #[derive(Debug)]
 pub(crate) enum Ended {
     Peer(Option<Arc<PeerIdentity>>, HandshakeKind),
     Error(Error),
     /// Of rustls as it is.
     Raw(Result<(), degu_tls::rustls::Error>),
-    /// What came back.
+    /// The bytes that came back.
     Bytes(Vec<u8>),
 }
 

@@ -37,7 +37,7 @@ impl Side {
     }
 }
 
-/// What is presented, and what it is held against.
+/// A certificate that is presented, and the policy that judges it.
 struct Case {
     chain: Vec<CertificateDer<'static>>,
     key: Key,

@@ -1,6 +1,6 @@
 //! The table of handshakes: what becomes of each, what we say, and what the peer is told.
 //!
-//! It stands in `docs/handshakes.md`, as a part of the documentation, and is made anew and compared here. After a
+//! It stands in `docs/handshakes.md`, as a part of the documentation, and is made again and compared here. After a
 //! change that is meant, `DEGU_BLESS=1 cargo test -p degu-tls table` writes it.
 
 mod certificates;
@@ -28,7 +28,7 @@ struct Row {
     peer_is_told: String,
 }
 
-/// What one handshake came to, seen by the side that judges.
+/// The outcome of one handshake, seen by the side that judges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Verdict {
     /// None if the peer was accepted.

@@ -1,4 +1,4 @@
-//! What only a server's certificate has: a name, or a pin in place of all.
+//! Properties of servers' certificates only: a name, or a pin in place of all else.
 
 use std::net::IpAddr;
 use std::sync::Arc;

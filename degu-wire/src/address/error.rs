@@ -1,4 +1,4 @@
-//! What is wrong with an address, and where.
+//! Faults of an address, with their place.
 
 use core::fmt;
 

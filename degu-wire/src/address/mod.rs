@@ -1,4 +1,4 @@
-//! Where a server listens and a client connects: one value for every kind of address.
+//! Addresses on which a server listens and to which a client connects: one type for every kind.
 
 mod convert;
 mod error;

@@ -192,7 +192,7 @@ impl Decoder {
     /// # Errors
     ///
     /// The [`RemoteError`] is the same however the input is cut, and comes as soon as the offending byte is in the
-    /// input. Its offset counts from the first byte of the chunk line, of the CRLF behind the data, or of the trailer
+    /// input. Its offset counts from the first byte of the chunk line, of the CRLF after the data, or of the trailer
     /// section. After an error the decoder stays where it was.
     ///
     /// - [`Fault::ChunkSize`]: not one to sixteen hexadecimal digits.
@@ -344,7 +344,7 @@ impl Decoder {
             at += text;
             match rest[text..] {
                 [b'\r', b'\n', ..] => {
-                    // Each LF before was found behind a CR, so this tells an empty line.
+                    // Each LF before was found right after a CR, so this tells an empty line.
                     if at == 0 || section[at - 1] == b'\n' {
                         self.state = State::Done;
                         return Ok(Step { consumed: at + 2, event: Some(Event::End { trailers: &section[..at] }) });

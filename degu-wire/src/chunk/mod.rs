@@ -23,7 +23,7 @@
 //! - The size has at most sixteen digits, so that it fits into 64 bits whatever they are. RFC 9112 §7.1 asks that
 //!   recipients "anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
 //!   overflows". A sign, a prefix `0x` or a space before the size is no digit.
-//! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one behind start lines and field
+//! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one after start lines and field
 //!   lines, not after chunk lines: a reader that does it there reads another body than the others on the way. So it is refused
 //!   in trailers too, as it is in heads.
 //! - Whitespace stands around `;` and `=` only, and is never written (RFC 9110 §5.6.3). Between a size and CRLF no rule has

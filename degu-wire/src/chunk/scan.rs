@@ -124,7 +124,7 @@ fn token_end(text: &[u8], mut at: usize) -> usize {
 }
 
 impl Scanner {
-    /// Before the first byte of `chunk-ext`, just behind the size.
+    /// Before the first byte of `chunk-ext`, just after the size.
     pub(super) const START: Self = Self(BETWEEN);
 
     /// Reads from `text[at..]` as far as it is an extension, and returns where it stopped: at a byte that cannot go

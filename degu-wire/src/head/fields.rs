@@ -41,7 +41,7 @@ impl FieldSpan {
     }
 }
 
-/// Which message the fields belong to: what is checked depends on it.
+/// The message to which the fields belong: the checks depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Request { http10: bool },
@@ -248,29 +248,29 @@ pub(super) fn parse_fields(
     let mut line = &input[at..];
     let mut fields = 0;
     loop {
-        let behind_name = skip_token(line);
-        let name_len = line.len() - behind_name.len();
-        let mut value = match behind_name {
+        let after_name = skip_token(line);
+        let name_len = line.len() - after_name.len();
+        let mut value = match after_name {
             [b':', value @ ..] if name_len > 0 => value,
             [b'\r', b'\n', rest @ ..] if name_len == 0 && part != Part::Trailers => {
                 return Ok(Some((offset(rest), fields)));
             }
-            _ => return no_field(offset(line), offset(behind_name), behind_name, fields, part),
+            _ => return no_field(offset(line), offset(after_name), after_name, fields, part),
         };
         while let [b' ' | b'\t', rest @ ..] = value {
             value = rest;
         }
-        let mut behind_value = value;
+        let mut after_value = value;
         let next = loop {
-            behind_value = skip_text(behind_value);
-            match behind_value {
+            after_value = skip_text(after_value);
+            match after_value {
                 [b'\r', b'\n', next @ ..] => break next,
-                [b'\t', rest @ ..] => behind_value = rest,
-                _ => return no_value(offset(behind_value), behind_value),
+                [b'\t', rest @ ..] => after_value = rest,
+                _ => return no_value(offset(after_value), after_value),
             }
         };
         let (start, value_at) = (offset(line), offset(value));
-        let mut value = &value[..value.len() - behind_value.len()];
+        let mut value = &value[..value.len() - after_value.len()];
         while let [text @ .., b' ' | b'\t'] = value {
             value = text;
         }

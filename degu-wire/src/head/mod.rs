@@ -62,9 +62,9 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
     input[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|found| from + found + 4)
 }
 
-/// How much of a head that comes in pieces was searched for its end, which tells when to parse it: at its first bytes,
-/// which refuses garbage at once, and then when its end has come. A dripped head is searched once and parsed twice, so that
-/// what is wrong with it may be found as late as at its end.
+/// The length of the part of a head that was searched for its end, while the head comes in pieces. The head is parsed at
+/// its first bytes, which refuses garbage at once, and again when its end has come. A dripped head is thus searched once
+/// and parsed twice, and a fault in it may be found only at its end.
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search(usize);

@@ -103,8 +103,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     };
 
     let target = offset(rest);
-    let behind_path = skip_path(rest);
-    let rest = if let [b'?', ..] = behind_path { skip_target(behind_path) } else { behind_path };
+    let after_path = skip_path(rest);
+    let rest = if let [b'?', ..] = after_path { skip_target(after_path) } else { after_path };
     let target_end = offset(rest);
     at = match rest {
         [b' ', rest @ ..] if target_end > target => offset(rest),
@@ -140,7 +140,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         len: end as u16,
         method: (method as u16, method_end as u16),
         target: (target as u16, target_end as u16),
-        path: (path as u16, offset(behind_path) as u16),
+        path: (path as u16, offset(after_path) as u16),
         authority: if authority.1 > 0 { authority } else { semantics.host },
         has_zone: semantics.has_zone,
         fields: fields as u16,

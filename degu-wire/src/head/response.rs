@@ -134,7 +134,7 @@ fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     Ok(true)
 }
 
-/// Exchanges the blanks between a name and its colon with the colon: behind it they mean nothing. They begin where the fault
+/// Exchanges the blanks between a name and its colon with the colon: after it they mean nothing. They begin where the fault
 /// is.
 fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let gap = fault.offset as usize;

@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn every_byte_in_every_lane() {
-        // As long as a block and a word: the bytes of either, and behind both.
+        // As long as a block and a word: the bytes of either, and after both.
         for (byte, lane) in (0..=255u8).flat_map(|byte| (0..26).map(move |lane| (byte, lane))) {
             let mut input = [b'a'; 26];
             input[lane] = byte;

@@ -1,4 +1,4 @@
-//! What request lines and status lines have in common: the version, and the line's end.
+//! The common parts of request lines and status lines: the version, and the line's end.
 
 use crate::{Fault, RemoteError};
 

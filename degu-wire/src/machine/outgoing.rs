@@ -1,4 +1,4 @@
-//! What waits to be written: the queue, and its pieces as a driver sees them.
+//! Output that waits to be written: the queue, and its pieces as a driver sees them.
 
 use alloc::collections::{VecDeque, vec_deque};
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use core::iter::FusedIterator;
 
 use bytes::{Buf, Bytes};
 
-/// Data up to this length is copied behind its head, so that both go out in one piece; longer data is referred to.
+/// Data up to this length is copied after its head, so that both go out in one piece; longer data is referred to.
 const COPIED: usize = 4 * 1024;
 /// More small things than this are not collected before they are written.
 const ENOUGH: usize = 64 * 1024;

@@ -20,7 +20,7 @@ use crate::{Limits, LocalError, RemoteError, reason_phrase};
 #[derive(Debug, Default)]
 pub struct Server {
     state: State,
-    /// What the request demands.
+    /// The demands of the request on its response.
     terms: Terms,
     /// This exchange, or the next, is the last.
     stopping: bool,

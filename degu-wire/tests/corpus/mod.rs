@@ -9,7 +9,7 @@
 //! < chunk 5 a="b"                  what is expected
 //! ```
 //!
-//! Input has the escapes `\r`, `\n`, `\t`, `\\` and `\xHH`; one space behind `>` is not part of it, any other is.
+//! Input has the escapes `\r`, `\n`, `\t`, `\\` and `\xHH`; one space after `>` is not part of it, any other is.
 //! Expected lines are compared as they stand, so it is for each corpus to say how its events are written; the bytes in
 //! them are [`escaped`] the same way. The corpora are read by tests, and by fuzz targets for seeds.
 
@@ -20,7 +20,7 @@ use degu_wire::Limits;
 /// One case of a corpus.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
-    /// What it is about.
+    /// The subject of the case, unique in its file.
     pub name: String,
     /// The line of the file on which it begins.
     pub line: usize,
@@ -35,7 +35,7 @@ pub struct Case {
 pub enum Step {
     /// Bytes that come.
     Input(Vec<u8>),
-    /// What is expected of them.
+    /// An expected line.
     Expect(String),
 }
 
@@ -122,7 +122,7 @@ pub fn parse(text: &str) -> Vec<Case> {
     cases
 }
 
-/// What stands behind `>`.
+/// Parses the text after `>`.
 fn input(rest: &str) -> Option<Vec<u8>> {
     let Some(repeated) = rest.strip_prefix('*') else {
         return unescaped(rest.strip_prefix(' ').unwrap_or(rest));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use degu_wire::embedded::{Clock, Memory, Options};
 use embedded_io_async::{ErrorType, Read, Write};
 
-/// What a peer does next.
+/// The next step of a peer.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Send(Vec<u8>),
@@ -46,12 +46,12 @@ impl Peer {
         self
     }
 
-    /// What it received, as text.
+    /// Returns the bytes that it received, as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.received).into_owned()
     }
 
-    /// Whether it has sent all that it had to.
+    /// Returns whether it has sent all that it had to.
     pub(crate) fn is_done(&self) -> bool {
         self.steps.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What is to be sent: exchanges with bodies of every kind.
+//! Plans of exchanges to send, with bodies of every kind.
 
 use degu_wire::machine::Content;
 use degu_wire::{Chunk, ChunkExtensions, Headers, Method, Part, Trailers};
@@ -112,7 +112,7 @@ impl Plan {
         }
     }
 
-    /// What is given to the machine, in reverse.
+    /// Returns the parts that are given to the machine, in reverse.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let mut parts = Vec::new();
         match self {
@@ -177,7 +177,7 @@ fn data(least: usize) -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => vec(any::<u8>(), least..20),
         2 => vec(prop::sample::select(&b"\r\n0;="[..]), least..20),
-        // Beyond what is copied behind a head, and beyond one read.
+        // Beyond what is copied after a head, and beyond one read.
         2 => (4090..9000_usize, any::<u8>()).prop_map(|(length, byte)| vec![byte; length]),
     ]
 }

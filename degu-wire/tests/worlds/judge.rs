@@ -66,7 +66,7 @@ pub(super) fn response_chunk_line(input: &[u8]) -> Verdict {
     chunk(Decoder::new(&LIMITS).of_response(), input)
 }
 
-/// What is read is also written, and read again as the same.
+/// Decodes the input and checks that its events, encoded, are decoded as the same.
 fn chunk(mut decoder: Decoder, input: &[u8]) -> Verdict {
     let mut line = [0; 128];
     let (size, extensions, length) = match decoder.decode(input).map_err(|error| error.status())?.event {

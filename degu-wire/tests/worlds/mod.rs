@@ -11,15 +11,15 @@ use std::{iter, thread};
 
 use crate::corpus::escaped;
 
-/// What a text means, in words that both sides write the same way, or the status with which it is refused.
+/// The meaning of a text, in words that both sides write the same way, or the status with which it is refused.
 type Verdict = Result<String, u16>;
 
 /// All texts up to a length.
 struct World {
     name: &'static str,
-    /// What stands before and behind each text, to make an input for the codec.
+    /// The input before and after each text, so that the codec can parse it.
     around: [&'static [u8]; 2],
-    /// What the texts are made of. What stands side by side here, and where the end meets the start, differs in class.
+    /// The pieces of which the texts are made. Neighbours in this list, the last and the first included, differ in class.
     alphabet: &'static [&'static [u8]],
     /// The codec's view of the whole input.
     judge: fn(&[u8]) -> Verdict,

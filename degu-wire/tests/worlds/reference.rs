@@ -17,7 +17,7 @@ use crate::corpus::escaped;
 const TCHAR: &str = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]";
 /// `unreserved / sub-delims` and `pct-encoded` (RFC 3986 §2). Deviation: no comma.
 const NAME_CHAR: &str = r"(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})";
-/// What stands between SP and SP. Deviation: any `VCHAR` but `#`, where RFC 3986 has `pchar`, `/` and `?`.
+/// The text between SP and SP. Deviation: any `VCHAR` but `#`, where RFC 3986 has `pchar`, `/` and `?`.
 const TARGET: &str = r##"[!-"$-~]+"##;
 
 /// A regular expression that a text as a whole matches or does not.
@@ -56,7 +56,7 @@ rules! {
         let blank = r"[\t ]*";
         format!(r"[0-9A-Fa-f]{{1,16}}(?:{blank};{blank}{TCHAR}+(?:{blank}={blank}(?:{TCHAR}+|{quoted}))?)*")
     };
-    /// A chunk line of a response that is padded. Deviation: blanks behind a size.
+    /// A chunk line of a response that is padded. Deviation: blanks after a size.
     PADDED_CHUNK_LINE = r"[0-9A-Fa-f]{1,16}[\t ]+";
     /// A field line of a response: blanks before the colon (RFC 9112 §5.1), and `obs-fold` (RFC 9112 §5.2)
     RESPONSE_FIELD_LINE = format!(r"{TCHAR}+[\t ]*:(?:[\t -~\x80-\xff]|\r\n[\t ])*");
@@ -64,10 +64,10 @@ rules! {
     STRICT_FIELD = r"(?i:Content-Length|Transfer-Encoding|Connection|Content-Range|Upgrade)[\t ]*:.*";
     /// `1#transfer-coding` (RFC 9112 §6.1). Deviations: no empty elements, no parameters.
     CODINGS = format!(r"{TCHAR}+(?:[\t ]*,[\t ]*{TCHAR}+)*");
-    /// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2, §3.2.3). Deviations: no IPvFuture, a zone, no port behind an
+    /// `uri-host [ ":" port ]` (RFC 9110 §7.2, RFC 3986 §3.2.2, §3.2.3). Deviations: no IPvFuture, a zone, no port after an
     /// empty name.
     HOST = format!(r"(?:{NAME_CHAR}+(?::[0-9]*)?|\[(?:{ip})(?:%{NAME_CHAR}+)?\](?::[0-9]*)?)?", ip = ipv6());
-    /// What absolute-form may have for a host: the same, without a zone (deviation), and not empty (RFC 9110 §4.2.1)
+    /// The host of an absolute-form: the same, without a zone (deviation), and not empty (RFC 9110 §4.2.1)
     AUTHORITY = format!(r"{NAME_CHAR}+(?::[0-9]*)?|\[(?:{ip})\](?::[0-9]*)?", ip = ipv6());
 }
 

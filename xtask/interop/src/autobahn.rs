@@ -17,10 +17,10 @@ use crate::steps::within;
 use crate::tunnel::terminal;
 use crate::websocket::{Peer, Socket};
 
-/// How long all cases may take with one implementation.
+/// The longest time that all cases may take with one implementation.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What the suite is, as a program of Python.
+/// The suite, as a Python program.
 const SUITE: &str = "from autobahntestsuite.wstest import run; run()";
 
 /// Returns a line of the shell that runs code next to the suite, with the Python that it was installed for.

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// How long a server may take before it says where it listens.
+/// The longest time until a server prints the address on which it listens.
 pub(crate) const START: Duration = Duration::from_secs(10);
 
-/// How often a process is checked for its end.
+/// The interval at which a process is checked for its end.
 const STEP: Duration = Duration::from_millis(5);
 
-/// How long a server may take to end once its stdin has.
+/// The longest time that a server may take to exit after its stdin has ended.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A process that is killed when this is dropped.
@@ -90,7 +90,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens, as the kernel bound it.
+    /// Returns the address on which it listens, as the kernel bound it.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }

@@ -1,4 +1,4 @@
-//! Either of our clients, behind one interface, so that each exchange is written once.
+//! Both of our clients, with one interface, so that each exchange is written once.
 
 use std::io::{BufRead, Read, Write};
 use std::thread;
@@ -26,7 +26,7 @@ pub(crate) enum Content {
 pub(crate) struct Whole {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
-    /// As they came: one for a body that is not chunked.
+    /// The chunks as they came: one for a body that is not chunked.
     pub(crate) chunks: Vec<Chunk>,
 }
 
@@ -41,7 +41,7 @@ impl Whole {
 pub(crate) struct Switch {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
-    /// What came through the tunnel.
+    /// The bytes that came through the tunnel.
     pub(crate) output: Vec<u8>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) const ALL: [(&str, Exchange); 10] = [
     ("extensions", extensions),
 ];
 
-/// What is known of a server.
+/// The known properties of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits {
     /// It has only files, and refuses POST.

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::matrix::Matrix;
 use crate::peer::{Bench, Where, version};
 
-/// How many requests ab makes, all of them over one connection.
+/// The number of requests that ab makes, all of them over one connection.
 const REQUESTS: &str = "100";
 
 pub(crate) fn find_ab(shell: &Shell) -> std::result::Result<String, String> {
@@ -32,12 +32,12 @@ pub(crate) fn run_ab(bench: &Bench<'_>, ab: &str, matrix: &mut Matrix) -> Result
     Ok(())
 }
 
-/// What ab counted under a name.
+/// Returns the number that ab printed under a name.
 fn count<'s>(said: &'s str, name: &str) -> Option<&'s str> {
     said.lines().find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, count)| count.trim()))
 }
 
-/// What MicroPython writes: its example `http_client.py`, and its module `requests` before that learned HTTP/1.1.
+/// Requests of MicroPython: its example `http_client.py`, and its module `requests` before that spoke HTTP/1.1.
 const MICROPYTHON: &[&str] = &[
     "GET / HTTP/1.0\r\n\r\n",
     "GET /hello HTTP/1.0\r\nHost: 192.0.2.1\r\nConnection: close\r\n\r\n",

@@ -6,7 +6,7 @@ use comfy_table::{Table, presets};
 
 use crate::exchanges::ALL;
 
-/// What came of an exchange.
+/// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Ok,
@@ -34,7 +34,7 @@ impl Row {
         if self.role() == "server" { &self.server } else { &self.client }
     }
 
-    /// What that end is.
+    /// Returns the role of that end.
     fn role(&self) -> &'static str {
         if self.client.starts_with("Degu, ") { "server" } else { "client" }
     }
@@ -44,7 +44,7 @@ impl Row {
 #[derive(Debug, Default)]
 pub(crate) struct Matrix {
     rows: Vec<Row>,
-    /// What is no exchange: peers that do not work or are missing, and what else was shown.
+    /// Findings that are not exchanges: peers that do not work or are missing, and other results.
     notes: Vec<String>,
     broken_off: usize,
     left_out: usize,
@@ -91,7 +91,7 @@ impl Matrix {
         self.notes.push(format!("{peer} FAILED: {error}"));
     }
 
-    /// How many exchanges failed. A peer that does not work is one.
+    /// Returns the number of exchanges that failed. A peer that does not work counts as one.
     pub(crate) fn failed(&self) -> usize {
         let outcomes = self.rows.iter().flat_map(|row| &row.outcomes);
         self.broken_off + outcomes.filter(|outcome| matches!(outcome, Outcome::Failed(_))).count()
@@ -130,7 +130,7 @@ impl Matrix {
         table(lines.into_iter())
     }
 
-    /// What failed, and why exchanges were skipped, each said once.
+    /// Returns the failures, and the reasons why exchanges were skipped, each once.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for row in &self.rows {

@@ -1,4 +1,4 @@
-//! What the peers share: our ends, the scripts, and addresses to listen on.
+//! Parts that the peers share: our ends, the scripts, and addresses to listen on.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use crate::exchanges::{self, Traits, large};
 use crate::matrix::{Matrix, Outcome, outcomes};
 use crate::{Result, child, root, server, target};
 
-/// How long all exchanges of a row may take.
+/// The longest time that all exchanges of a row may take.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A kind of address to listen on.
@@ -30,7 +30,7 @@ impl Where {
     pub(crate) const ALL: &[Self] = &[Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
 }
 
-/// Where a run happens.
+/// The place of a run.
 #[derive(Debug)]
 pub(crate) struct Bench<'s> {
     pub(crate) shell: &'s Shell,
@@ -150,7 +150,7 @@ fn ask(address: &str, target: &str) -> Result<u16> {
     Ok(status.parse()?)
 }
 
-/// Where what a command installs is: in the target folder, since it is nothing of ours.
+/// Returns the path of an installed program: in the target folder, because it is not part of the tree.
 pub(crate) fn installed(name: &str) -> PathBuf {
     target().join("interop").join(name)
 }
@@ -171,8 +171,8 @@ fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().into()
 }
 
-/// What `program --version` prints, of which the first word that begins with a digit is the version. What Debian adds to
-/// it is left out.
+/// Returns the version of a program: the first word of what `program --version` prints that begins with a digit, without
+/// Debian's suffix.
 ///
 /// # Errors
 ///

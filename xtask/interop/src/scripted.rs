@@ -132,7 +132,7 @@ pub(crate) fn find_python(shell: &Shell, environment: &str, code: &str) -> std::
     version.map_err(|_| "it is not installed".into())
 }
 
-/// Where packages of npm are.
+/// Returns the folder of the npm packages.
 pub(crate) fn installed_node() -> String {
     installed("node").display().to_string()
 }

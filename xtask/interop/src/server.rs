@@ -16,9 +16,7 @@ use std::os::fd::AsFd;
 
 use degu_client::Client;
 use degu_server::applib::ProxyApp;
-use degu_server::{
-    Body, BoxError, Chunk, Handle, IntoResponse, Limits, Listener, Method, Request, Response, Server, Session,
-};
+use degu_server::{Body, BoxError, Chunk, Handle, Limits, Listener, Method, Request, Response, Server, Session};
 
 use crate::Result;
 use crate::exchanges::large;

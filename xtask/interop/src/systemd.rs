@@ -35,7 +35,7 @@ pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Resu
     Ok(())
 }
 
-/// What systemd says of the units: nothing if they are in order, and how exposed the service is, from 0 to 10.
+/// Reads systemd's verdict on the units: nothing if they are in order, and the exposure of the service, from 0 to 10.
 fn read_units(bench: &Bench<'_>) -> Result<String> {
     let shell = bench.shell;
     let folder = bench.folder.join("units");

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// Where all chance of a run comes from.
+/// The source of all chance in a run.
 #[derive(Clone, Debug)]
 pub struct Dice(fastrand::Rng);
 

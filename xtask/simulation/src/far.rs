@@ -52,12 +52,12 @@ impl Far {
         bytes
     }
 
-    /// How many bytes have come and were not taken.
+    /// Returns the number of bytes that have come and were not taken.
     pub fn received(&self) -> usize {
         self.state().down.here.len()
     }
 
-    /// How the driver has ended the connection, once everything before was taken.
+    /// Returns how the driver has ended the connection, once everything before was taken.
     pub fn ended(&self) -> Option<End> {
         let state = self.state();
         if state.down.here.is_empty() { state.down.ended } else { None }
@@ -92,12 +92,12 @@ impl Far {
         state.down.here.clear();
     }
 
-    /// Whether the driver has dropped its end.
+    /// Returns whether the driver has dropped its end.
     pub fn is_dropped(&self) -> bool {
         self.state().dropped
     }
 
-    /// How many bytes the driver has read and written.
+    /// Returns the numbers of bytes that the driver has read and written.
     pub fn moved(&self) -> (u64, u64) {
         let state = self.state();
         (state.up.read, state.down.written)

@@ -79,7 +79,7 @@ impl Alive {
         Guard(self.clone())
     }
 
-    /// How many there are.
+    /// Returns the number of them.
     pub fn count(&self) -> usize {
         self.0.load(Relaxed)
     }
@@ -91,14 +91,14 @@ impl Drop for Guard {
     }
 }
 
-/// How a [`Slow`] body ends.
+/// The way in which a [`Slow`] body ends.
 #[derive(Clone, Copy, Debug)]
 pub enum SlowEnd {
     /// After its last part.
     Whole,
     /// By an error, when so many parts are left.
     Fails(usize),
-    /// Not at all: it waits behind its data.
+    /// Not at all: it waits after its data.
     Waits,
 }
 

@@ -9,7 +9,7 @@ use degu_wire::{Chunk, ChunkExtensions, Part, Trailers};
 
 use crate::Dice;
 
-/// How a body is given to whoever sends it.
+/// The form in which a body is given to the sending end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// There is none.
@@ -25,11 +25,11 @@ pub enum Kind {
 /// A body that is to be sent.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// How it is given.
+    /// The form in which it is given.
     pub kind: Kind,
     /// Its pieces: chunks, if it is chunked.
     pub pieces: Vec<Piece>,
-    /// What is said with the last chunk.
+    /// The extensions of the last chunk.
     pub last: ChunkExtensions,
     /// The trailer fields.
     pub trailers: Trailers,
@@ -40,9 +40,9 @@ pub struct Message {
 pub struct Piece {
     /// At least one byte.
     pub data: Bytes,
-    /// What is said with it, if it is a chunk.
+    /// Its extensions, if it is a chunk.
     pub extensions: ChunkExtensions,
-    /// How many of its bytes are in its first part.
+    /// The number of its bytes that are in its first part.
     pub cut: usize,
 }
 
@@ -77,7 +77,7 @@ impl Message {
         self.pieces.iter().flat_map(|piece| piece.data.iter().copied()).collect()
     }
 
-    /// How many bytes they are.
+    /// Returns the number of their bytes.
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.data.len() as u64).sum()
     }
@@ -143,7 +143,7 @@ fn extensions(dice: &mut Dice) -> ChunkExtensions {
     chunk.extensions
 }
 
-/// What has come of a body.
+/// The part of a body that has come.
 #[derive(Debug, Default)]
 pub struct Seen {
     /// All bytes.
@@ -185,11 +185,11 @@ impl Seen {
         }
     }
 
-    /// Whether this is what was sent: byte by byte and, where chunks were looked at, chunk by chunk.
+    /// Checks that this is what was sent: byte by byte and, where chunks were looked at, chunk by chunk.
     ///
     /// # Errors
     ///
-    /// What differs.
+    /// The difference, in words.
     pub fn is(&self, sent: &Message, chunks: bool) -> Result<(), String> {
         self.is_beginning_of(sent, chunks)?;
         let missing = sent.length() - self.data.len() as u64;
@@ -213,11 +213,11 @@ impl Seen {
         }
     }
 
-    /// Whether this is the beginning of what was sent.
+    /// Checks that this is the beginning of what was sent.
     ///
     /// # Errors
     ///
-    /// What differs.
+    /// The difference, in words.
     pub fn is_beginning_of(&self, sent: &Message, chunks: bool) -> Result<(), String> {
         let data = sent.data();
         if !data.starts_with(&self.data) {

@@ -65,24 +65,24 @@ impl Pipe {
         self.state().poll_write(cx, pieces)
     }
 
-    /// Whether there is something to read now, the end included.
+    /// Returns whether there is something to read now, the end included.
     pub fn has_input(&self) -> bool {
         self.state().up.is_readable()
     }
 
-    /// What has come and was not taken, and whether the end follows.
+    /// Returns the number of bytes that have come and were not taken, and the end if it follows them.
     pub fn peek(&self) -> (usize, Option<End>) {
         let state = self.state();
         (state.up.here.len(), state.up.ended)
     }
 
-    /// Whether the peer is gone for good.
+    /// Returns whether the peer has closed both directions.
     pub fn is_hung_up(&self) -> bool {
         let state = self.state();
         state.is_broken() || state.up.ended.is_some() && state.down.ends.is_some()
     }
 
-    /// Whether the peer has ended its side of a TCP connection; `is_eof` says that the end has been read.
+    /// Returns whether the peer has ended its side of a TCP connection; `is_eof` says that the end has been read.
     pub fn has_half_closed(&self, is_eof: bool) -> bool {
         let state = self.state();
         state.transport == Transport::Tcp && (is_eof || state.up.ended.is_some())

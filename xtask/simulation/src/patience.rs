@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Poll, Wake, Waker};
 
-/// Whether a waker was called: who is polled by it is polled when it was, and not before.
+/// A flag that is set when its waker is called. The task is polled only when it is set.
 #[derive(Debug, Default)]
 pub struct Woken(AtomicBool);
 
@@ -17,7 +17,7 @@ impl Woken {
         (woken.clone(), woken.into())
     }
 
-    /// Whether it was called since this was asked the last time.
+    /// Returns whether the waker was called since the last call, and clears the flag.
     pub fn take(&self) -> bool {
         self.0.swap(false, Relaxed)
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::Dice;
 
-/// What a connection is like, where kinds differ.
+/// The kind of a connection, where kinds differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// A peer that closes looks like one that has no more to say, until it is written to. Who closes with input unread
@@ -17,7 +17,7 @@ pub enum Transport {
     Unix,
 }
 
-/// How a connection has ended.
+/// The way in which a connection has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// In order.
@@ -56,10 +56,10 @@ pub(crate) struct Lane {
     pub(crate) flight: VecDeque<u8>,
     pub(crate) here: VecDeque<u8>,
     pub(crate) window: usize,
-    /// What follows the bytes in flight.
+    /// The end that follows the bytes in flight.
     pub(crate) ends: Option<End>,
     pub(crate) ended: Option<End>,
-    /// How many bytes have been written into it and read out of it.
+    /// The numbers of bytes that have been written into it and read out of it.
     pub(crate) written: u64,
     pub(crate) read: u64,
 }
@@ -106,7 +106,7 @@ impl Lane {
         bytes
     }
 
-    /// Whether there is something for who reads.
+    /// Returns whether there is something to read.
     pub(crate) fn is_readable(&self) -> bool {
         !self.here.is_empty() || self.ended.is_some()
     }
@@ -115,7 +115,7 @@ impl Lane {
         !self.flight.is_empty() || self.ends.is_some() && self.ended.is_none()
     }
 
-    /// Some of what is in flight arrives, or the end behind it.
+    /// Some of what is in flight arrives, or the end after it.
     pub(crate) fn advance(&mut self, dice: &mut Dice) {
         let bytes = dice.portion(self.flight.len());
         self.here.extend(self.flight.drain(..bytes));

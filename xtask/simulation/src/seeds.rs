@@ -10,9 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// step by step.
 #[derive(Clone, Copy, Debug)]
 pub struct Seeds {
-    /// How `cargo test` finds the test again: the package and the test's name.
+    /// The package and the name of the test, with which `cargo test` finds it again.
     pub test: (&'static str, &'static str),
-    /// How many there are if nothing is said.
+    /// The number of seeds if none is given.
     pub default: u64,
 }
 
@@ -27,7 +27,7 @@ pub fn tell(step: impl FnOnce() -> String) {
     }
 }
 
-/// Whether the run is told step by step.
+/// Returns whether the run is printed step by step.
 pub fn told() -> bool {
     TELLS.get()
 }

@@ -1,4 +1,4 @@
-//! What the servers of a soak serve, and what they count while they do.
+//! The app of a soak's servers, and its counters.
 //!
 //! | target | answer |
 //! | --- | --- |
@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use degu_server::{App, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Session};
+use degu_server::{App, Body, BoxError, Chunk, Method, Request, Response, Session};
 
 use crate::content::{Chunks, Sum, random};
 
-/// What the app of one server sees.
+/// Counters of the app of one server.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     /// Requests that reached it.
@@ -49,7 +49,7 @@ impl Drop for Alive {
     }
 }
 
-/// What `/panic` panics with, so that nothing is printed about it.
+/// The payload with which `/panic` panics, so that nothing is printed about it.
 #[derive(Debug)]
 pub(crate) struct AsAsked;
 

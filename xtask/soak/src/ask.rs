@@ -20,11 +20,11 @@ pub(crate) struct Ask {
     pub(crate) content: Content,
     pub(crate) manner: Manner,
     pub(crate) expected: Expected,
-    /// How many bytes `/sum` is sent: 0 for all other targets.
+    /// The number of bytes that `/sum` is sent: 0 for all other targets.
     pub(crate) summed: u64,
 }
 
-/// What is sent with it.
+/// The content of the request.
 #[derive(Debug)]
 pub(crate) enum Content {
     Nothing,
@@ -36,7 +36,7 @@ pub(crate) enum Content {
     Chunks(Chunks, Duration),
 }
 
-/// How the client waits for the response and reads it.
+/// The way in which the client waits for the response and reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
     Whole,
@@ -48,7 +48,7 @@ pub(crate) enum Manner {
     Cancel(Duration),
 }
 
-/// What an exchange without a fault gives.
+/// The result of an exchange without a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) status: u16,
@@ -70,7 +70,7 @@ pub(crate) struct Answer {
 /// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// As expected.
+    /// The response is as expected.
     Right,
     /// The server refused it, with a status that says so and at most a line that names the reason.
     Refused(u16),

@@ -82,7 +82,7 @@ impl Chunks {
         Self { chunks, trailers }
     }
 
-    /// What a body is made of.
+    /// Returns the parts of a body.
     pub(crate) fn into_parts(self) -> Vec<Part> {
         let chunks = self.chunks.into_iter().map(Part::from);
         let last = (!self.trailers.is_empty()).then(|| Part::from(self.trailers));
@@ -96,7 +96,7 @@ impl Chunks {
         sum
     }
 
-    /// How much data they have.
+    /// Returns the number of bytes of their data.
     pub(crate) fn length(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.data.len() as u64).sum()
     }

@@ -13,7 +13,7 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use crate::ask::{Answer, Ask, Content, Manner};
 
-/// How much of a body of known length is sent at once.
+/// The number of bytes of a body of known length that are sent at once.
 const PIECE: usize = 10_000;
 
 /// A connection of a client.

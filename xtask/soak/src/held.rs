@@ -1,10 +1,10 @@
-//! What the process holds: memory, descriptors, threads, tasks.
+//! Resources that the process holds: memory, descriptors, threads, tasks.
 
 use std::fs;
 
 use crate::{HEAP, Result};
 
-/// What the process holds when no exchange is under way.
+/// Resources that the process holds when no exchange is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Held {
     /// Bytes that are allocated.
@@ -16,7 +16,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// What is held now, next to so many tasks.
+    /// Measures what is held now, with this number of tasks.
     pub(crate) fn now(tasks: u64) -> Result<Self> {
         let threads = fs::read_dir("/proc/self/task")?.count() as u64;
         Ok(Self { heap: HEAP.current_usage() as u64, descriptors: descriptors()?, threads, tasks })

@@ -47,7 +47,7 @@ enum Fault {
     Stall,
 }
 
-/// What is done to one direction of a connection.
+/// The faults of one direction of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Plan {
     /// Once so many bytes have passed.
@@ -139,7 +139,7 @@ impl Plan {
         plan
     }
 
-    /// How many of so many bytes are passed on in one write.
+    /// Returns how many of so many bytes are passed on in one write.
     fn piece(&self, passed: u64, bytes: usize) -> usize {
         let short = self.short.filter(|_| passed < SHORT).unwrap_or(bytes).min(bytes);
         match self.fault {

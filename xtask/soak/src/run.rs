@@ -21,7 +21,7 @@ use crate::verdict::Outcome;
 use crate::work::{Role, World, work};
 use crate::{Result, mischief};
 
-/// How long it may take until every connection is closed.
+/// The longest time until every connection is closed.
 const QUIET: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(time: Duration, seed: u64) -> Result {
@@ -41,7 +41,7 @@ pub(crate) fn run(time: Duration, seed: u64) -> Result {
     Ok(())
 }
 
-/// What a run is made of.
+/// The parts of a run.
 struct Soak<'r> {
     pki: &'r TempPki,
     tls: &'r ServerTls,
@@ -117,7 +117,7 @@ impl<'r> Soak<'r> {
         Ok(())
     }
 
-    /// What is held once every connection is closed.
+    /// Measures what is held once every connection is closed.
     fn quiet(&self) -> Result<Held> {
         self.settle();
         let tasks = self.tasks()? + self.runtime.metrics().num_alive_tasks() as u64;
@@ -142,7 +142,7 @@ impl<'r> Soak<'r> {
         }
     }
 
-    /// How many tasks the workers of the server have: each of two connections at once is on another worker.
+    /// Returns the number of tasks of the server's workers: each of two connections at once is on another worker.
     fn tasks(&self) -> Result<u64> {
         let mut tasks = 0;
         for target in Target::ALL {

@@ -12,11 +12,11 @@ use crate::Result;
 pub(crate) enum Target {
     /// Clients reach it directly and misbehave never: every exchange succeeds, and both sides count the same.
     Direct,
-    /// As `Direct`, under mutual TLS.
+    /// `Direct` under mutual TLS.
     DirectTls,
-    /// Behind relays that break things, and with clients that leave: an exchange succeeds or fails, and is never wrong.
+    /// After relays that break things, and with clients that leave: an exchange succeeds or fails, and is never wrong.
     Faulty,
-    /// As `Faulty`, under mutual TLS.
+    /// `Faulty` under mutual TLS.
     FaultyTls,
 }
 
@@ -36,7 +36,7 @@ impl Target {
         matches!(self, Self::DirectTls | Self::FaultyTls)
     }
 
-    /// How both ends wait: each way is soaked, with and without faults.
+    /// Returns the waiting mode of both ends: each mode is soaked, with and without faults.
     pub(crate) const fn spin(self) -> Spin {
         match self {
             Self::Direct | Self::FaultyTls => Spin::Adaptive,

@@ -16,12 +16,12 @@ const HEAP: u64 = 1 << 20;
 /// The most idle connections that a server closes while there is no descriptor, for 800 ms at the longest: one in 50 ms.
 const MOST_STALE: u64 = 16;
 
-/// What there is to judge.
+/// The results to judge.
 #[derive(Debug)]
 pub(crate) struct Outcome<'r> {
     pub(crate) world: &'r World,
     pub(crate) servers: &'r [Served],
-    /// What was held after warming up, and at the end.
+    /// Resources held after warming up, and at the end.
     pub(crate) warm: Held,
     pub(crate) end: Held,
     pub(crate) time: Duration,
@@ -90,7 +90,7 @@ impl Outcome<'_> {
     }
 }
 
-/// What is held at the end that was not held before.
+/// Returns the resources that are held at the end and were not held before.
 fn leaks(warm: Held, end: Held) -> Vec<String> {
     let bounds = [
         ("bytes allocated", warm.heap, end.heap, HEAP),

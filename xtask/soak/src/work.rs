@@ -11,10 +11,10 @@ use crate::ends::End;
 use crate::tally::{FAULTS, Tally};
 use crate::target::Target;
 
-/// How long a worker rests after a connection that could not be made.
+/// The pause of a worker after a connection that could not be made.
 const REST: Duration = Duration::from_millis(20);
 
-/// What all workers of a run share.
+/// State that all workers of a run share.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) seed: u64,
@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) stopping: AtomicBool,
 }
 
-/// What a worker does.
+/// The job of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Exchanges without a fault.
@@ -39,10 +39,10 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// What the async workers do, and how many do it.
+    /// The jobs of the async workers, with the number of workers for each.
     pub(crate) const ASYNC: [(Self, usize); 3] = [(Self::Direct, 8), (Self::Relayed, 9), (Self::Leaver, 3)];
 
-    /// What the blocking ones do.
+    /// The jobs of the blocking workers.
     pub(crate) const BLOCKING: [(Self, usize); 3] = [(Self::Direct, 4), (Self::Relayed, 5), (Self::Leaver, 1)];
 
     /// One for each worker.

@@ -27,7 +27,7 @@ type Path = Vec<String>;
 #[derive(Debug, Default)]
 struct Module {
     items: BTreeSet<String>,
-    /// What `use` brings in, by name; `*` is everything. The flag is for those that are visible outside.
+    /// The imports of `use`, by name; `*` is everything. The flag is set for those that are visible outside.
     imports: Vec<(String, Path, bool)>,
     /// Paths elsewhere in the code.
     paths: Vec<Path>,
@@ -147,7 +147,7 @@ fn without_tests(text: &str) -> String {
     kept
 }
 
-/// What a file defines, imports and names.
+/// Reads the definitions, imports and names of a file.
 fn read(at: &Path, text: &str, known: &BTreeSet<Path>) -> Module {
     let mut module = Module::default();
     module.items.extend(text.lines().filter_map(item).map(str::to_owned));
@@ -202,7 +202,7 @@ fn item(line: &str) -> Option<&str> {
     name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }
 
-/// Where `prefix` stands in a line by itself.
+/// Returns the places where `prefix` stands in a line by itself.
 fn found<'l>(line: &'l str, prefix: &'l str) -> impl Iterator<Item = usize> + 'l {
     let alone =
         |at: &usize| !line[..*at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ':' | '"' | '`'));

@@ -9,13 +9,13 @@ use xshell::{Shell, cmd};
 use super::Finding;
 use crate::Result;
 
-/// Which of a crate's features are on.
+/// The features of a crate that are on.
 type Features = &'static str;
 
 const ALL: Features = "--all-features";
 const NONE: Features = "--no-default-features";
 
-/// What some crates must not reach with these features, and why. The first rules are the layers, bottom first.
+/// Crates that others must not reach with these features, and why. The first rules are the layers, bottom first.
 const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
     (&["degu-tls"], ALL, &["degu-client"], "the client is not beneath TLS"),
     (&["degu-tls", "degu-client"], ALL, &["degu-server"], "the server is not beneath TLS or the client"),
@@ -33,8 +33,8 @@ const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
 /// All that degu-wire reaches without a feature of its own for it. It has to stay buildable for a device.
 const WIRE: &[&str] = &["degu-wire", "bytes", "form_urlencoded", "percent-encoding"];
 
-/// What it reaches beyond these with all features. The last line is in the tree only because serde names its derive macro
-/// for a target that does not exist.
+/// Crates that degu-wire reaches beyond these with all features. The last line is in the tree only because serde names
+/// its derive macro for a target that does not exist.
 #[rustfmt::skip]
 const WIRE_ALL: &[&str] = &[
     "embedded-io", "embedded-io-async",

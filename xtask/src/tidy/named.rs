@@ -7,7 +7,7 @@ use super::Finding;
 /// The corpora of text cases, by the word before a case.
 const CORPORA: &[&str] = &["requests", "responses", "chunks", "connections"];
 
-/// What there is to be named.
+/// The names that exist.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Functions as `file::function`, by the stem of the file and by each folder that it stands in.

@@ -68,7 +68,7 @@ pub(crate) fn stall(way: &str, address: Address) -> Result {
     moved.conclude(result)
 }
 
-/// As [`stall`], with the blocking client.
+/// Does the same as [`stall`], with the blocking client.
 pub(crate) fn stall_blocking(way: &str, address: Address) -> Result {
     let (client, moved) = (Client::options().body_timeout(Some(PATIENCE)).client(address), Moved::default());
     let exchange = || {

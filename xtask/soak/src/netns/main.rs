@@ -19,10 +19,10 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// What every part of this program returns: a fault is printed and ends the process.
+/// The result of every part of this program: a fault is printed and ends the process.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How long either end waits for bytes. `cargo xtask netns` knows it too.
+/// The longest time that either end waits for bytes. `cargo xtask netns` knows it too.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 const USAGE: &str = "usage: degu-netns server ADDRESS | exchanges ADDRESS | stall WAY CLIENT ADDRESS | last ADDRESS";

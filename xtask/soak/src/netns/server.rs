@@ -12,11 +12,11 @@ use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use degu_server::{Address, Body, BoxError, Chunk, IntoResponse, Method, Request, Response, Server, Session};
+use degu_server::{Address, Body, BoxError, Chunk, Method, Request, Response, Server, Session};
 
 use crate::{PATIENCE, Result, say};
 
-/// How exchanges ended, a line each.
+/// The ends of exchanges, a line each.
 type Ends = Arc<Mutex<String>>;
 
 /// An exchange under way; when it is dropped, it is over, for whatever reason.
