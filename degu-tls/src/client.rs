@@ -115,7 +115,7 @@ impl ClientTls {
         ClientTlsBuilder::new(Servers::Private(cas))
     }
 
-    /// Trusts servers that hold one of these keys. Who issued the certificate, for which name and until when does not
+    /// Trusts servers that hold one of these keys. Its issuer, its names and its dates do not
     /// matter; that it is an X.509 certificate of version 3 and the key is really held does. Give the next key's pin
     /// next to the present one's, to be able to change it.
     pub fn pinned(pins: impl IntoIterator<Item = SpkiPin>) -> ClientTlsBuilder<Pinned> {

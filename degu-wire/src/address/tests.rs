@@ -113,7 +113,7 @@ fn faults_say_what_and_where() {
         ("[fe80::1%a/b]:80", (Fault::Zone, 9)),
         ("[fe80::1%a%20b]:80", (Fault::Zone, 9)),
         ("[fe80::1%a%FF]:80", (Fault::Zone, 9)),
-        ("[fe80::1%sixteen-bytes-x]:80", (Fault::Zone, 9)),
+        ("[fe80::1%sixteen-bytes-xx]:80", (Fault::Zone, 9)),
         ("[fe80::1%a%5]:80", (Fault::Escape, 10)),
         ("a b:80", (Fault::HostCharacter, 1)),
         ("user@host:80", (Fault::HostCharacter, 4)),
@@ -182,7 +182,7 @@ fn zones_are_checked_and_zero_is_none() {
     let ipv6 = |zone| Address::ipv6(Ipv6Addr::LOCALHOST, zone, 80);
     assert_eq!(ipv6(Zone::Index(0)), ipv6(Zone::None));
     assert_eq!(ipv6(Zone::Name("eth0.1")).unwrap().to_string(), "[::1%eth0.1]:80");
-    for name in ["", "12", "a b", "a/b", "a:b", "a\u{7f}", "sixteen-bytes-x"] {
+    for name in ["", "12", "a b", "a/b", "a:b", "a\u{7f}", "sixteen-bytes-xx"] {
         assert_eq!(ipv6(Zone::Name(name)).unwrap_err().fault, Fault::Zone, "{name:?}");
     }
 }
