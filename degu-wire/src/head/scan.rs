@@ -12,8 +12,8 @@ use crate::abnf;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
-/// Whether a register holds a word of eight bytes. Where it does not, words save nothing, and a microcontroller has better
-/// uses for 2 KiB of flash.
+/// The scan by words of eight bytes is used where a register holds one. Elsewhere words save nothing, and a
+/// microcontroller has better uses for 2 KiB of flash.
 pub(super) const WORDS: bool = cfg!(target_pointer_width = "64");
 
 const fn lanes_below(word: u64, bound: u8) -> u64 {

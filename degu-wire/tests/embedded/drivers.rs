@@ -85,7 +85,7 @@ pub(crate) fn machine_echo(input: &[u8], most: usize) -> String {
     String::from_utf8_lossy(&sent).into_owned()
 }
 
-/// What a machine gave.
+/// A result of a machine.
 enum Step {
     Head(machine::RequestHead),
     Part(Option<Part>),

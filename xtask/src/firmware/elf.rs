@@ -1,4 +1,4 @@
-//! What an image takes of the board, as the tools of binutils tell it.
+//! The memory of the board that an image takes, as the tools of binutils report it.
 
 use std::path::Path;
 use std::process::Command;
