@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use degu_client::{Client, Connection, Error, ErrorKind, OwnedIncoming, OwnedResponse, UpgradeOf};
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
@@ -19,7 +19,9 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// Bodies flow through as they come, with their chunks, extensions and trailers, and never more of them is held than a
 /// buffer: a slow reader slows its writer on the other side. Every connection of a client keeps one connection to the
-/// server behind.
+/// server behind, for 4 s after it was used. A [pool](degu_client::PoolOf) would save connecting for clients that send one
+/// request each, and mix the requests of all clients on its connections: a fault of the server behind, which took one
+/// request for two, would then give the answer of one client to another.
 ///
 /// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
 /// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
@@ -91,19 +93,25 @@ const TOO_LARGE: u16 = 431;
 /// The response in place of one that cannot be passed on.
 const BAD_GATEWAY: u16 = 502;
 
+/// A connection that has been idle for longer is not used: Node, Apache and uvicorn close it after 5 s, and a POST that is on
+/// its way then cannot be sent again.
+const IDLE: Duration = Duration::from_secs(4);
+
 /// The connections that a session keeps, each with the proxy that it belongs to.
 #[derive(Clone, Default)]
-struct Kept(Rc<RefCell<Vec<(u64, Connection)>>>);
+struct Kept(Rc<RefCell<Vec<(u64, Connection, Instant)>>>);
 
 impl Kept {
-    fn take(&self, id: u64) -> Option<Connection> {
+    /// Takes the connection of this proxy, unless it has been idle for too long: it is closed then.
+    fn take(&self, id: u64, now: Instant) -> Option<Connection> {
         let mut kept = self.0.borrow_mut();
-        let at = kept.iter().position(|(of, _)| *of == id)?;
-        Some(kept.swap_remove(at).1)
+        let at = kept.iter().position(|(of, ..)| *of == id)?;
+        let (_, connection, since) = kept.swap_remove(at);
+        (now.saturating_duration_since(since) < IDLE).then_some(connection)
     }
 
-    fn put(&self, id: u64, connection: Connection) {
-        self.0.borrow_mut().push((id, connection));
+    fn put(&self, id: u64, connection: Connection, now: Instant) {
+        self.0.borrow_mut().push((id, connection, now));
     }
 }
 
@@ -246,7 +254,7 @@ impl ProxyApp {
             Ok(headers) => headers,
             Err(error) => return Ok(self.bad_response(error)),
         };
-        let body = response.body.into_body(move |connection| kept.put(id, connection));
+        let body = response.body.into_body(move |connection| kept.put(id, connection, Instant::now()));
         Ok((status, reason, headers, body).into())
     }
 
@@ -260,7 +268,7 @@ impl ProxyApp {
         body: LocalBody,
     ) -> Result<OwnedResponse<dyn Source>, Error> {
         if let Some(again) = body.try_clone()
-            && let Some(connection) = kept.take(self.id)
+            && let Some(connection) = kept.take(self.id, Instant::now())
         {
             match connection.exchange(method, uri, headers.clone(), again).await {
                 Err(error) if error.is_retryable() => {}
@@ -377,4 +385,21 @@ fn uri_behind(request: &Request<'_>) -> String {
         uri.push_str(query);
     }
     uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_was_idle_for_too_long_is_not_used() {
+        let client = Client::new(crate::Address::unix("/run/app.sock"));
+        let (kept, now) = (Kept::default(), Instant::now());
+        for id in [1, 2] {
+            kept.put(id, Connection::new(tokio::io::duplex(1).0, &client), now);
+        }
+        assert!(kept.take(2, now + IDLE - Duration::from_millis(1)).is_some());
+        assert!(kept.take(1, now + IDLE).is_none());
+        assert!(kept.take(1, now).is_none());
+    }
 }
