@@ -9,8 +9,10 @@ use crate::{ContentRange, Fault, Framing, LocalError, Method, RemoteError};
 /// A field line of the application.
 pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
 
-/// Writes a line: [`put_line`], or [`put_field`](crate::head::put_field) for lines that have not been checked.
-pub(crate) type PutLine<S> = fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>;
+/// Something that writes a line: [`put_line`], or [`put_field`](crate::head::put_field) for lines that have not been checked.
+pub(crate) trait PutLine<S>: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError> {}
+
+impl<S, F: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>> PutLine<S> for F {}
 
 /// The meaning of the application's fields.
 #[derive(Clone, Copy)]
@@ -100,7 +102,7 @@ impl Terms {
         status: u16,
         reason: &[u8],
         lines: impl Iterator<Item = Line<'h>>,
-        put: PutLine<S>,
+        put: impl PutLine<S>,
         reply: Reply,
         date: Option<&str>,
     ) -> Result<(Said, bool), LocalError> {
@@ -130,7 +132,7 @@ pub(crate) fn put_request<'h, S: Sink>(
     target: &str,
     host: &[u8],
     lines: impl Iterator<Item = Line<'h>> + Clone,
-    put: PutLine<S>,
+    put: impl PutLine<S>,
     framing: Framing,
     offers: bool,
 ) -> Result<Said, LocalError> {
@@ -197,7 +199,7 @@ pub(crate) fn check_part(
 pub(crate) fn put_headers<'h, S: Sink>(
     out: &mut S,
     lines: impl Iterator<Item = Line<'h>>,
-    put: PutLine<S>,
+    put: impl PutLine<S>,
     framing: Framing,
     describes: bool,
 ) -> Result<Said, LocalError> {
