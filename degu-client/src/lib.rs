@@ -28,7 +28,10 @@
 //! # }
 //! ```
 //!
-//! [`ClientOf::options`] sets what differs from the default: Host, fields of every request, deadlines, `on_connect`.
+//! [`ClientOf::options`] sets what differs from the default: Host, fields of every request, timeouts, `on_connect`.
+//! [`ClientOf::pool`] makes a [pool](PoolOf) of connections for many tasks or threads. `success()` of a response makes an error of
+//! a status of 400 or more. An [`Error`] says what happened ([`kind`](Error::kind)), in which [`phase`](Error::phase), and
+//! whether the request may be [sent again](Error::is_retryable). [`Target`] writes segments and queries percent-encoded.
 //!
 //! # Features
 //!

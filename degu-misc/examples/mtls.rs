@@ -15,33 +15,21 @@
 //! ```
 //!
 //! In place of `fe80::1%eth0` comes an address of the serving device (`ip -6 addr show scope link`), with the interface
-//! of whoever uses it after the `%`; for a try on one machine `[::1]:4433` will do. Such addresses are in no certificate,
-//! so that no name is checked: who is at the other end is decided by the CA alone, and whoever it does not vouch for is
-//! refused with a sentence that says why.
-use std::process::ExitCode;
-
+//! of the device that uses it after the `%`; on one machine `[::1]:4433` will do. Such addresses are in no certificate, so that
+//! no name is checked: the CA alone decides who is at the other end, and a peer that it does not vouch for is refused with a
+//! sentence that says why.
 use degu_client::blocking::Client;
-use degu_server::{Address, BoxError, IntoResponse, Request, Server, Session};
+use degu_server::{Address, BoxError, Request, Server, Session};
 use degu_tls::{Cas, ClientTls, Identity, PeerIdentity, ServerTls};
 
 fn name(peer: Option<&PeerIdentity>) -> String {
-    let Some(peer) = peer else { return "nobody".to_owned() };
+    let Some(peer) = peer else { return "a peer without a certificate".to_owned() };
     let device = peer.dns_names().next().unwrap_or("a device without a name");
-    format!("{device}, vouched for by {}", peer.ca().unwrap_or("nobody"))
+    format!("{device}, vouched for by {}", peer.ca().unwrap_or("a CA without a name"))
 }
 
-async fn greet(session: &mut Session, _: Request<'_>) -> impl IntoResponse + use<> {
-    (200, format!("hello, {}\n", name(session.identity())))
-}
-
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("mtls: {error}");
-            ExitCode::FAILURE
-        }
-    }
+async fn greet(session: &mut Session, _: Request<'_>) -> String {
+    format!("hello, {}\n", name(session.identity()))
 }
 
 fn run() -> Result<(), BoxError> {
@@ -56,13 +44,19 @@ fn run() -> Result<(), BoxError> {
         let tls = ServerTls::builder(identity).require_clients(peers).build()?;
         let server = Server::options().tls(tls).bind(address, greet)?;
         println!("listening on {}", server.address());
-        server.serve_forever()?;
+        server.serve_until_signal()?;
     } else {
         let tls = ClientTls::private(peers).without_name_check().identity(identity).build()?;
         let mut connection = Client::options().tls(tls).client(address).connect()?;
         println!("talking to {}", name(connection.identity()));
-        let text = connection.get("/")?.body.read_all(1024)?;
-        print!("{}", String::from_utf8_lossy(&text));
+        print!("{}", connection.get("/")?.body.text(1024)?);
     }
     Ok(())
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("mtls: {error}");
+        std::process::exit(1)
+    });
 }

@@ -4,20 +4,30 @@
 //! The server behind learns in `x-forwarded-for` and `x-forwarded-proto` who called and how. SIGHUP takes up a renewed
 //! certificate without dropping a connection; SIGTERM and SIGINT end it when every request has been answered. The first
 //! line of output is `listening on ADDRESS`.
-
 use degu_client::Client;
 use degu_server::applib::{ProxyApp, set_forwarded_for};
 use degu_server::{Address, BoxError, Headers, Server, Session};
 use degu_tls::{Identity, ServerTls};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 fn forwarded(session: &Session, headers: &mut Headers) -> Result<(), BoxError> {
     set_forwarded_for(session, headers)?;
     Ok(headers.set("x-forwarded-proto", "https")?)
 }
 
+/// Reads the certificate and its key again whenever SIGHUP arrives.
+async fn reload_on_hangup(tls: ServerTls, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        match tls.reload() {
+            Ok(warnings) if warnings.is_empty() => eprintln!("new certificate in use"),
+            Ok(warnings) => eprintln!("new certificate in use, with warnings: {warnings:?}"),
+            Err(error) => eprintln!("still the old certificate: {error}"),
+        }
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
+async fn run() -> Result<(), BoxError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [listen, behind, cert, key] = &arguments[..] else {
         return Err("usage: proxy LISTEN BEHIND CERT KEY".into());
@@ -25,24 +35,14 @@ async fn main() -> Result<(), BoxError> {
     let tls = ServerTls::builder(Identity::from_pem_files(cert, key)?).allow_unauthenticated_clients().build()?;
     let proxy = ProxyApp::new(Client::new(behind.parse::<Address>()?)).with_request_headers(forwarded);
     let server = Server::options().tls(tls.clone()).bind(listen.parse::<Address>()?, proxy)?;
+    tokio::spawn(reload_on_hangup(tls, signal(SignalKind::hangup())?));
     println!("listening on {}", server.address());
-    let server = server.spawn()?;
+    Ok(tokio::task::spawn_blocking(|| server.serve_until_signal()).await??)
+}
 
-    let mut hangup = signal(SignalKind::hangup())?;
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    loop {
-        tokio::select! {
-            _ = hangup.recv() => match tls.reload() {
-                Ok(warnings) => {
-                    eprintln!("new certificate in use");
-                    warnings.iter().for_each(|warning| eprintln!("warning: {}", warning.explain()));
-                }
-                Err(error) => eprintln!("still the old certificate: {error}"),
-            },
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-        }
-    }
-    server.shutdown().await;
-    Ok(())
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("proxy: {error}");
+        std::process::exit(1)
+    });
 }

@@ -19,12 +19,11 @@ fn ask(connection: &mut Connection, method: Method<'_>, target: &str) -> Result<
     for (name, value) in response.headers.iter() {
         println!("< {name}: {}", value.escape_ascii());
     }
-    let body = response.body.read_all(1024)?;
-    println!("<\n{}\n", String::from_utf8_lossy(&body));
+    println!("<\n{}\n", response.body.text(1024)?);
     Ok(())
 }
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let folder = tempfile::tempdir()?;
     let mut addresses = vec![Address::IPV4_LOOPBACK, Address::IPV6_LOOPBACK];
     if cfg!(unix) {
@@ -42,4 +41,11 @@ fn main() -> Result<(), BoxError> {
         ask(&mut connection, Method::Delete, "/example")?;
     }
     Ok(())
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("quickstart: {error}");
+        std::process::exit(1)
+    });
 }

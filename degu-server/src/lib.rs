@@ -17,7 +17,7 @@
 //!
 //! let server = Server::bind(Address::IPV6_LOOPBACK, app)?;
 //! println!("listening on {}", server.address());
-//! server.serve_forever()?;
+//! server.serve_until_signal()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -42,8 +42,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`applib`] has apps made of apps: a router, a filter of methods, a validator, a proxy. [`EmbeddedServer`] is a server
-//! inside an application that has no runtime.
+//! [`applib`] has apps made of apps: a router, filters of methods and [hosts](applib::Hosts), a validator, a proxy. [`blocking()`]
+//! makes an app of an ordinary function that may block, and [`sse::response`] a response of server-sent events.
+//! [`EmbeddedServer`] is a server inside an application that has no runtime.
 //!
 //! # Features
 //!
@@ -81,7 +82,8 @@
 //! # What it never does
 //!
 //! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. (The
-//! responses that it makes by itself, and out of errors, have a text, and its content-type.) It writes nothing into a response that has
+//! responses that it makes by itself, and out of errors, have a text, and its content-type; a body of JSON or of events has its
+//! own.) It writes nothing into a response that has
 //! begun: what fails later cuts the connection. It moves no connection between threads, and needs no runtime of
 //! the program. It speaks no HTTP/2.
 //!

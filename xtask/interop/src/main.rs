@@ -55,7 +55,7 @@ struct Options {
     /// Lists the peers, and whether they are there.
     #[arg(long)]
     list: bool,
-    /// Puts the matrix into docs/interop.md and a shorter one into README.md, if it is whole.
+    /// Puts the matrix and a shorter one into docs/interop.md, if it is whole.
     #[arg(long)]
     write: bool,
     /// Only serves, on the socket that is the standard input.
@@ -181,13 +181,12 @@ fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Puts the matrix where it is shown.
+/// Puts the matrix where it is shown, after a shorter one.
 fn write(shell: &Shell, matrix: &Matrix) -> Result {
-    for (page, text) in [("docs/interop.md", matrix.to_string()), ("README.md", matrix.condensed())] {
-        let shown = show(&shell.read_file(page)?, &text).ok_or_else(|| format!("{page} has no place for a matrix"))?;
-        shell.write_file(page, shown)?;
-    }
-    Ok(())
+    const PAGE: &str = "docs/interop.md";
+    let text = format!("{}\n{matrix}", matrix.condensed());
+    let shown = show(&shell.read_file(PAGE)?, &text).ok_or_else(|| format!("{PAGE} has no place for a matrix"))?;
+    Ok(shell.write_file(PAGE, shown)?)
 }
 
 /// The page with the text between its two marks.
