@@ -118,7 +118,8 @@ macro_rules! requests {
                 let link = self.link();
                 let mut source = link.begin(method.into(), uri, headers, body, None)?;
                 let head = $wait(|cx| link.poll_head(cx, &mut source)) $($await)* ?;
-                Ok(Response::new(head, Incoming::new(link, source)))
+                let body = Incoming::new(link, source, &head);
+                Ok(Response::new(head, body))
             }
 
             /// Sends a request that offers to go on in another protocol (RFC 9110 §7.8), `websocket` or `tcp` for example, and
@@ -149,7 +150,10 @@ macro_rules! requests {
                         response: crate::ResponseOf::new(head, ()),
                         tunnel: crate::TunnelOf::new(stream, first),
                     },
-                    None => Upgrade::Declined(Response::new(head, Incoming::new(link, source))),
+                    None => {
+                        let body = Incoming::new(link, source, &head);
+                        Upgrade::Declined(Response::new(head, body))
+                    }
                 })
             }
         }

@@ -60,6 +60,9 @@ pub struct IncomingOf<'c, D: Driver> {
     hold: Hold<'c, D>,
     source: SourceOf<D::Source>,
     framing: Framing,
+    /// The content type is JSON.
+    #[cfg(feature = "json")]
+    is_json: bool,
     /// The end was received.
     ended: bool,
     /// Bytes of the chunk under way that have not been received.
@@ -124,23 +127,37 @@ struct Held {
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl<'c, D: Driver> IncomingOf<'c, D> {
-    pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<D::Source>) -> Self {
-        Self::over(Hold::Lent(link), source)
+    pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<D::Source>, head: &ResponseHead) -> Self {
+        Self::over(Hold::Lent(link), source, head)
     }
 
     /// Returns the body of a response whose connection is of a pool. It goes back at once if there is no body.
-    pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<D::Source>) -> Self {
+    pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<D::Source>, head: &ResponseHead) -> Self {
         let ended = lease.link().is_some_and(|link| link.exchange.has_ended());
-        let mut incoming = Self::over(Hold::Pooled(lease), source);
+        let mut incoming = Self::over(Hold::Pooled(lease), source, head);
         if ended {
             incoming.end();
         }
         incoming
     }
 
-    fn over(hold: Hold<'c, D>, source: SourceOf<D::Source>) -> Self {
+    #[cfg_attr(
+        not(feature = "json"),
+        allow(unused_variables, reason = "the type of the content is that of JSON or not")
+    )]
+    fn over(hold: Hold<'c, D>, source: SourceOf<D::Source>, head: &ResponseHead) -> Self {
         let framing = hold.link_ref().map_or(Framing::None, |link| link.exchange.machine.framing());
-        Self { hold, source, framing, ended: false, left: 0, held: None, last: None }
+        Self {
+            hold,
+            source,
+            framing,
+            #[cfg(feature = "json")]
+            is_json: head.is_json(),
+            ended: false,
+            left: 0,
+            held: None,
+            last: None,
+        }
     }
 
     fn end(&mut self) {
@@ -325,6 +342,23 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
             Error::new(ErrorKind::Content(format!("it is not UTF-8 at byte {at}").into()), Phase::ReadingBody)
         }))
     }
+
+    /// Reads the rest of the body as JSON, as [`poll_all`](Self::poll_all) does.
+    #[cfg(feature = "json")]
+    pub(crate) fn poll_json<T: serde::de::DeserializeOwned>(
+        &mut self,
+        cx: &mut Context<'_>,
+        limit: usize,
+        whole: &mut Bytes,
+    ) -> Poll<Result<T, Error>> {
+        let refuse = |error| Error::new(ErrorKind::Content(error), Phase::ReadingBody);
+        if !self.is_json {
+            let rule = "its content-type is neither application/json nor a type with the suffix +json";
+            return Poll::Ready(Err(refuse(rule.into())));
+        }
+        let bytes = ready!(self.poll_all(cx, limit, whole))?;
+        Poll::Ready(degu_wire::Json::parse(&bytes).map(|json| json.0).map_err(|error| refuse(error.into())))
+    }
 }
 
 /// Returns the beginning of a body with a further piece, after which `remaining` bytes follow. A body of one piece is not
@@ -353,7 +387,7 @@ impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {
 /// Writes the ways of reading a body: of the async client with `async` and `.await`, of the blocking one with nothing in
 /// their place.
 macro_rules! reads {
-    ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
+    ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $json:literal) => {
         impl crate::incoming::IncomingOf<'_, $driver> {
             /// Reads the rest of the body, of at most `limit` bytes.
             ///
@@ -375,6 +409,24 @@ macro_rules! reads {
             pub $($async)? fn text(&mut self, limit: usize) -> Result<String, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_text(cx, limit, &mut whole)) $($await)*
+            }
+
+            /// Reads the rest of the body as JSON, of at most `limit` bytes, and parses it.
+            ///
+            /// The response must say that it is JSON: its content-type is `application/json` or has the suffix `+json`, with
+            /// any parameters. A byte order mark is not JSON (RFC 8259 §8.1).
+            ///
+            #[doc = $json]
+            ///
+            /// # Errors
+            ///
+            /// Those of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content), after which the
+            /// connection goes on: for another content-type, where nothing has been read and the body still can be, and for
+            /// what is not JSON or does not fit `T`, with the line and column in a [`JsonError`](crate::JsonError).
+            #[cfg(feature = "json")]
+            pub $($async)? fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, crate::Error> {
+                let mut whole = crate::Bytes::new();
+                $wait(|cx| self.poll_json(cx, limit, &mut whole)) $($await)*
             }
 
             /// Reads the next piece of data, which is never empty; `None` at the end. The bounds of pieces have nothing to

@@ -41,7 +41,7 @@
 //! | --- | --- |
 //! | `async` | the async client |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::identity` |
-//! | `json` | `Json`, a request's body out of any value of serde |
+//! | `json` | `Json`, a request's body out of any value of serde, and `json` of bodies, which parses one |
 //! | `hyper-util` | `async`, and `Connector`, with which hyper-util's pooled client dials every address of Degu |
 //!
 //! # Guarantees
@@ -100,8 +100,6 @@ pub use asynchronous::{Connector, Dialled};
 pub use bytes::Bytes;
 pub use client::ClientOf;
 pub use connection::ConnectionOf;
-#[cfg(feature = "json")]
-pub use degu_wire::Json;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
@@ -110,6 +108,8 @@ pub use degu_wire::{
 };
 #[cfg(feature = "async")]
 pub use degu_wire::{BodyDropped, BodySender};
+#[cfg(feature = "json")]
+pub use degu_wire::{Json, JsonError};
 pub use error::{Error, ErrorKind, Phase, Timeout};
 pub use incoming::{IncomingOf, ResponseOf};
 pub use options::OptionsOf;

@@ -19,6 +19,8 @@ use tokio::io::AsyncReadExt;
 enum Call {
     All(usize),
     Text(usize),
+    /// Reads it as JSON, two numbers.
+    Json(usize),
     Data,
     Chunk,
     Part,
@@ -29,17 +31,28 @@ enum Call {
     Framing,
     Remaining,
 }
-use Call::{All, Chunk, Data, Framing, Last, Part as NextPart, Read as Reader, Remaining, Text, Trailers as End};
+use Call::{All, Chunk, Data, Framing, Json, Last, Part as NextPart, Read as Reader, Remaining, Text, Trailers as End};
 
 const LENGTH: &str = "content-length: 11\r\n\r\nhello world";
 const CHUNKS: &str = "transfer-encoding: chunked\r\n\r\n3;a=1\r\nabc\r\n5\r\ndefgh\r\n0;z=9\r\nx-sum: 8\r\n\r\n";
 const LATIN1: &[u8] = b"transfer-encoding: chunked\r\n\r\n2\r\na\xe9\r\n0\r\n\r\n";
+const PAIR: &str = "content-type: application/json\r\ncontent-length: 9\r\n\r\n[1,\n 234]";
+const PARAMETER: &str = "content-type: Application/Problem+JSON ; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n3\r\n[1,\r\n3\r\n23]\r\n0\r\nx-sum: 8\r\n\r\n";
+const NO_JSON: &str = "content-type: application/json\r\ncontent-length: 9\r\n\r\n[1,\n 23 4";
+const MARKED: &[u8] = b"content-type: application/json\r\ncontent-length: 8\r\n\r\n\xef\xbb\xbf[1,2]";
+const WORDS: &str = "content-type: application/json\r\ncontent-length: 13\r\n\r\n[1, \"secret\"]";
+const OTHER: &str = "content-type: text/plain; a=application/json\r\ncontent-length: 5\r\n\r\n[1,2]";
+const UNTYPED: &str = "content-length: 5\r\n\r\n[1,2]";
+const CUT_PAIR: &str = "content-type: application/json\r\ncontent-length: 10\r\n\r\n[1,2]";
 const EMPTY: &str = "content-length: 0\r\n\r\n";
 const SHORT: &str = "content-length: 10\r\n\r\nabc";
 const CUT: &str = "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nde";
 
 /// What every read of a body that was cut says.
 const CUT_OFF: &str = "only a part of a body before it closed";
+
+/// What is said of a body whose type is not that of JSON.
+const NO_JSON_TYPE: &str = "content-type is neither application/json nor a type with the suffix +json";
 
 /// No chunk may be longer.
 const MAX_CHUNK: usize = 8;
@@ -80,6 +93,20 @@ const CASES: &[Case] = &[
     (CHUNKS.as_bytes(), &[(Reader(2), "ab"), (Reader(9), "c"), (Reader(2), "de"), (Text(3), "fgh"), (Last, ";z=9")]),
     (LATIN1, &[(Text(1), "a body over the limit")]),
     (LATIN1, &[(Text(2), "not UTF-8 at byte 1")]),
+    (PAIR.as_bytes(), &[(Json(9), "(1, 234)"), (Remaining, "0"), (Json(9), "not valid JSON at line 1, column 0")]),
+    (PAIR.as_bytes(), &[(Json(8), "a body over the limit")]),
+    (PARAMETER.as_bytes(), &[(Json(6), "(1, 23)"), (End, "x-sum: 8")]),
+    (PARAMETER.as_bytes(), &[(Json(5), "a body over the limit")]),
+    (PARAMETER.as_bytes(), &[(Reader(3), "[1,"), (Json(3), "JSON that does not have the expected fields and types at line 1, column 2")]),
+    (NO_JSON.as_bytes(), &[(Json(9), "not valid JSON at line 2, column 5")]),
+    // A byte order mark is not JSON (RFC 8259 §8.1).
+    (MARKED, &[(Json(8), "not valid JSON at line 1, column 1")]),
+    // The message has nothing of what the peer sent.
+    (WORDS.as_bytes(), &[(Json(13), "JSON that does not have the expected fields and types at line 1, column 12")]),
+    // What has another type is still there.
+    (OTHER.as_bytes(), &[(Json(5), NO_JSON_TYPE), (Remaining, "5"), (Json(1), NO_JSON_TYPE), (Text(5), "[1,2]")]),
+    (UNTYPED.as_bytes(), &[(Json(5), NO_JSON_TYPE), (Text(5), "[1,2]")]),
+    (CUT_PAIR.as_bytes(), &[(Json(10), CUT_OFF)]),
     (EMPTY.as_bytes(), &[(Framing, "Length(0)"), (Remaining, "0"), (Chunk, "end"), (Data, "end"), (Text(1), ""), (End, "")]),
     (b"\r\n", &[(Framing, "None"), (Remaining, "0"), (Reader(1), ""), (NextPart, "end"), (End, ""), (Last, "")]),
     // A body that was cut has no end, however it is read, and however often.
@@ -105,6 +132,7 @@ macro_rules! run {
                 given.push(match *call {
                     All(limit) => body.read_all(limit)$($await)*.map_or_else(error, |all| text(&all)),
                     Text(limit) => body.text(limit)$($await)*.unwrap_or_else(error),
+                    Json(limit) => body.json::<(u8, u8)>(limit)$($await)*.map_or_else(error, |pair| format!("{pair:?}")),
                     Data => body.next_data()$($await)*.map_or_else(error, |data| data.map_or("end".into(), |data| text(&data))),
                     Chunk => match body.next_chunk()$($await)* {
                         Ok(Some(chunk)) => format!("{}{}", text(&chunk.data), chunk.extensions),
@@ -149,7 +177,11 @@ fn text(bytes: &[u8]) -> String {
 fn error(error: impl Display) -> String {
     // After a fault the client says that its connection is closed; what matters is that no end follows.
     let error = error.to_string().replace("the connection is closed", CUT_OFF);
-    let known = ["a body over the limit", "a chunk over the limit", "not UTF-8 at byte 1", CUT_OFF];
+    let known = ["a body over the limit", "a chunk over the limit", "not UTF-8 at byte 1", CUT_OFF, NO_JSON_TYPE];
+    if let Some(at) = error.find("not valid JSON").or_else(|| error.find("JSON that does not")) {
+        let end = error[at..].find(", while").map_or(error.len(), |end| at + end);
+        return error[at..end].into();
+    }
     known.into_iter().find(|known| error.contains(known)).map_or(error.clone(), Into::into)
 }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use degu_wire::machine::RequestHead;
 use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, RemoteError, Source, Trailers};
 
 use crate::Error;
@@ -46,6 +47,9 @@ use crate::options::Progress;
 pub struct Incoming {
     rest: Rest,
     framing: Framing,
+    /// The content type is JSON.
+    #[cfg(feature = "json")]
+    is_json: bool,
     /// The longest chunk that [`next_chunk`](Self::next_chunk) puts together.
     max_chunk: usize,
     /// Bytes of a length, or of the chunk under way, that have not been received.
@@ -96,15 +100,28 @@ static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers:
 
 impl Incoming {
     /// Returns a body that is in memory.
-    pub(crate) const fn whole(bytes: Bytes, framing: Framing, max_chunk: usize) -> Self {
+    pub(crate) const fn whole(bytes: Bytes, head: &RequestHead, max_chunk: usize) -> Self {
         let left = bytes.len() as u64;
-        Self { rest: Rest::Memory(bytes), framing, max_chunk, left, ended: false, kept: None }
+        Self::new(Rest::Memory(bytes), left, head, max_chunk)
     }
 
     /// Returns a body that comes through a channel.
-    pub(crate) const fn of_channel(reader: Reader, framing: Framing, max_chunk: usize) -> Self {
-        let left = if let Framing::Length(length) = framing { length } else { 0 };
-        Self { rest: Rest::Channel(reader), framing, max_chunk, left, ended: false, kept: None }
+    pub(crate) const fn of_channel(reader: Reader, head: &RequestHead, max_chunk: usize) -> Self {
+        let left = if let Framing::Length(length) = head.framing() { length } else { 0 };
+        Self::new(Rest::Channel(reader), left, head, max_chunk)
+    }
+
+    const fn new(rest: Rest, left: u64, head: &RequestHead, max_chunk: usize) -> Self {
+        Self {
+            rest,
+            framing: head.framing(),
+            #[cfg(feature = "json")]
+            is_json: head.is_json(),
+            max_chunk,
+            left,
+            ended: false,
+            kept: None,
+        }
     }
 
     /// Returns how the body is framed, which tells whether there is one and how long it is.
@@ -195,6 +212,42 @@ impl Incoming {
         String::from_utf8(bytes.into()).map_err(|error| {
             Error::new(400, format!("the body is not UTF-8 at byte {}", error.utf8_error().valid_up_to()))
         })
+    }
+
+    /// Reads the rest of the body as JSON, up to `limit` bytes, and parses it.
+    ///
+    /// The request must say that it is JSON: its content-type is `application/json` or has the suffix `+json`, with any
+    /// parameters. A byte order mark is not JSON (RFC 8259 §8.1).
+    ///
+    /// ```
+    /// use degu_server::{Error, Json, Request, Session};
+    ///
+    /// async fn sum(_: &mut Session, mut request: Request<'_>) -> Result<Json<u64>, Error> {
+    ///     let numbers: Vec<u32> = request.body.json(64 * 1024).await?;
+    ///     Ok(Json(numbers.into_iter().map(u64::from).sum()))
+    /// }
+    /// # fn is_an_app(_: impl degu_server::App) {}
+    /// # is_an_app(sum);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`read_all`](Self::read_all), and, after which the connection goes on, 415 for another content-type, where
+    /// nothing has been read, and 400 for what is not JSON or does not fit `T`, with line and column.
+    ///
+    /// # Cancel safety
+    ///
+    /// What was collected is lost when the future is dropped.
+    #[cfg(feature = "json")]
+    pub async fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, Error> {
+        if !self.is_json {
+            let text = "the content-type is neither application/json nor a type with the suffix +json: send JSON";
+            return Err(Error::new(415, text));
+        }
+        let bytes = self.read_all(limit).await?;
+        degu_wire::Json::parse(&bytes)
+            .map(|json| json.0)
+            .map_err(|error| Error::new(400, format!("the body is {error}")))
     }
 
     /// Reads the next data, as it came: at least one byte, or `None` at the end. The bounds of chunks do not show.

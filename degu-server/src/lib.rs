@@ -54,7 +54,7 @@
 //! | --- | --- |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::identity` |
 //! | `proxy` | `applib::ProxyApp`, and with it degu-client |
-//! | `json` | `Json`, a body out of any value of serde |
+//! | `json` | `Json`, a body out of any value of serde, and `Incoming::json`, which parses one |
 //! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that answer with those |
 //! | `hyper` | `hyper::serve`: any tower service, a router of axum for example, on these sockets, this TLS and these deadlines |
 //!
@@ -154,11 +154,11 @@ pub use tunnel::Tunnel;
 pub use upgrade::Offer;
 
 pub use bytes::Bytes;
-#[cfg(feature = "json")]
-pub use degu_wire::Json;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, BodyDropped, BodySender, BoxError, ByteRange, Chunk,
     ChunkExtensions, ContentRange, Fault, Framing, Headers, IntoBody, Limits, LocalBody as Body, LocalError, Method,
     Part, RangeError, RemoteError, Source, Spin, Trailers, Zone, decode_segment, reason_phrase, status,
 };
+#[cfg(feature = "json")]
+pub use degu_wire::{Json, JsonError};

@@ -1,6 +1,9 @@
 //! JSON (RFC 8259) as a body.
 
+use core::fmt;
+
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::body::{BodyOf, BoxError, IntoBody};
 use crate::headers::Headers;
@@ -22,6 +25,62 @@ use crate::headers::Headers;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> Json<T> {
+    /// Parses a value out of a text that is JSON and nothing else. A byte order mark is refused (RFC 8259 §8.1), and so are
+    /// more than 127 levels of nesting.
+    ///
+    /// ```
+    /// use degu_wire::Json;
+    ///
+    /// let Json(list): Json<Vec<u8>> = Json::parse(b"[1, 2]")?;
+    /// assert_eq!(list, [1, 2]);
+    /// let error = Json::<Vec<u8>>::parse(b"[1,\n 2").unwrap_err();
+    /// assert_eq!(error.to_string(), "not valid JSON at line 2, column 2");
+    /// # Ok::<(), degu_wire::JsonError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The text is not JSON, or its value does not fit the type.
+    pub fn parse(text: &[u8]) -> Result<Self, JsonError> {
+        serde_json::from_slice(text).map(Self).map_err(|error| JsonError {
+            is_valid: error.is_data(),
+            line: error.line(),
+            column: error.column(),
+        })
+    }
+}
+
+/// The place where a text stops being JSON, or JSON that fits a type. Nothing of the text is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct JsonError {
+    is_valid: bool,
+    line: usize,
+    column: usize,
+}
+
+impl JsonError {
+    /// Returns the line, from 1.
+    pub const fn line(&self) -> usize {
+        self.line
+    }
+
+    /// Returns the column in bytes: that of the last byte that was read, or 0 if that is the end of the line before.
+    pub const fn column(&self) -> usize {
+        self.column
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what =
+            if self.is_valid { "JSON that does not have the expected fields and types" } else { "not valid JSON" };
+        write!(f, "{what} at line {}, column {}", self.line, self.column)
+    }
+}
+
+impl core::error::Error for JsonError {}
 
 impl<S: ?Sized, T: Serialize> IntoBody<S> for Json<T> {
     fn into_body(self, headers: &mut Headers) -> Result<BodyOf<S>, BoxError> {

@@ -21,7 +21,7 @@
 //! On a microcontroller, `embedded` (feature `embedded-io-async`) drives the core over any transport of rust-embedded: a server
 //! and a client, in buffers of yours, without an allocator.
 //!
-//! `std` (the default) adds conversions to and from the types that only std has, `json` a body out of any value of serde, `tokio`
+//! `std` (the default) adds conversions to and from the types that only std has, `json` bodies out of values of serde and back, `tokio`
 //! bodies out of files, readers and streams that are awaited, and a channel.
 //! With no feature at all the crate has no dependency and needs no allocator.
 //!
@@ -189,7 +189,7 @@ pub use credentials::Credentials;
 pub use error::{Fault, LocalError, RemoteError};
 pub use framing::Framing;
 #[cfg(feature = "json")]
-pub use json::Json;
+pub use json::{Json, JsonError};
 pub use limits::Limits;
 pub use method::Method;
 pub use range::{ByteRange, ContentRange, RangeError};

@@ -307,6 +307,41 @@ fn trailer_sections_are_whole_lines_and_have_a_bound() {
     assert_eq!(parse(b"x: y\r\n\r\n"), Err(RemoteError::at(Fault::FieldName, 6)));
 }
 
+#[test]
+fn a_content_type_of_json_is_known_with_suffix_and_parameters() {
+    let is_json = |fields: &str| {
+        let request = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}content-length: 0\r\n\r\n");
+        let mut response = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n").into_bytes();
+        let mut slots = [FieldSpan::EMPTY; 4];
+        let request =
+            parse_request(request.as_bytes(), &mut slots, &Limits::DEFAULT).map(|head| head.unwrap().is_json());
+        let response = parse_response(&mut response, &mut slots, &Limits::DEFAULT).unwrap().unwrap().is_json();
+        assert_eq!(request.unwrap_or(response), response, "{fields}");
+        response
+    };
+    for of_json in
+        ["application/json", "APPLICATION/Json", "application/json;charset=utf-8", "a/b+json \t; x=\"+xml\"", "a/+json"]
+    {
+        assert!(is_json(&format!("content-type: {of_json}\r\n")), "{of_json}");
+    }
+    for other in [
+        "",
+        "json",
+        "+json",
+        "application/jsonp",
+        "application/json, text/html",
+        "text/json",
+        "text/plain; a=application/json",
+    ] {
+        assert!(!is_json(&format!("content-type: {other}\r\n")), "{other}");
+    }
+    assert!(!is_json(""));
+    // A response may have several. Then it is JSON by each of them.
+    let (json, text) = ("content-type: a/b+json\r\n", "content-type: text/plain\r\n");
+    assert!(is_json(&[json, json].concat()));
+    assert!(!is_json(&[json, text].concat()) && !is_json(&[text, json].concat()));
+}
+
 /// The fields that may stand once in a request, with a value that each may have.
 const SINGLE: [(&str, &str); 8] = [
     ("host", "a"),

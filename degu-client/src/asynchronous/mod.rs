@@ -156,7 +156,13 @@ let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"tex
 # }
 ```");
 
-reads!(Async, poll_fn, [async], [.await]);
+reads!(Async, poll_fn, [async], [.await], r#"```no_run
+# async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
+let mut response = connection.get("/numbers").await?.success().await?;
+let numbers: Vec<u32> = response.body.json(64 * 1024).await?;
+# Ok(())
+# }
+```"#);
 
 success!(Async, poll_fn, [async], [.await], "```no_run
 # async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {

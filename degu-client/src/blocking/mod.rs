@@ -183,7 +183,19 @@ let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"tex
 ```"
 );
 
-reads!(Blocking, wait, [], []);
+reads!(
+    Blocking,
+    wait,
+    [],
+    [],
+    r#"```no_run
+# fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
+let mut response = connection.get("/numbers")?.success()?;
+let numbers: Vec<u32> = response.body.json(64 * 1024)?;
+# Ok(())
+# }
+```"#
+);
 
 success!(
     Blocking,

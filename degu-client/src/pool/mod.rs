@@ -230,7 +230,8 @@ macro_rules! pooled_requests {
                     match (sent, again) {
                         (Ok(head), _) => {
                             lease.note(&head);
-                            return Ok(Response::new(head, Incoming::pooled(lease, source)));
+                            let body = Incoming::pooled(lease, source, &head);
+                            return Ok(Response::new(head, body));
                         }
                         (Err(error), Some(again)) if error.is_retryable() => {
                             lease.retry(&error);

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use degu_wire::machine::{Awaits, Connection, RequestHead, Server};
-use degu_wire::{Fault, Framing, Headers, Part, Source, Spinner, Step};
+use degu_wire::{Fault, Headers, Part, Source, Spinner, Step};
 use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
@@ -219,16 +219,16 @@ impl<T: Transport> Wire<T> {
 
     /// Returns the body of a request whose head has just been read: all of it, if it is in memory, or the end of a channel
     /// whose other end comes with it.
-    pub(super) fn incoming(&mut self, framing: Framing) -> (Incoming, Option<Supplier>) {
+    pub(super) fn incoming(&mut self, head: &RequestHead) -> (Incoming, Option<Supplier>) {
         let max_chunk = self.machine.limits().max_chunk;
         if !self.machine.is_receiving() {
-            return (Incoming::whole(Bytes::new(), framing, max_chunk), None);
+            return (Incoming::whole(Bytes::new(), head, max_chunk), None);
         }
         if let Some(whole) = self.machine.take_rest() {
-            return (Incoming::whole(whole, framing, max_chunk), None);
+            return (Incoming::whole(whole, head, max_chunk), None);
         }
         let (supplier, reader) = channel();
-        (Incoming::of_channel(reader, framing, max_chunk), Some(supplier))
+        (Incoming::of_channel(reader, head, max_chunk), Some(supplier))
     }
 
     /// Runs the app's handler to its end, and moves bytes while it waits. A panic is an error.

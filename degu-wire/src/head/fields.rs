@@ -115,6 +115,8 @@ pub(super) struct Semantics {
     pub(super) host: (u16, u16),
     /// There is a zone in it.
     pub(super) has_zone: bool,
+    /// Every Content-Type is JSON, and there is one.
+    pub(super) is_json: bool,
 }
 
 impl Semantics {
@@ -143,7 +145,8 @@ impl Semantics {
             return Ok(());
         }
         let may_repeat = matches!(part, Part::Response { .. }) && !Names::UNIQUE_IN_RESPONSES.has(field);
-        if !self.seen.add(field) && !may_repeat {
+        let is_first = self.seen.add(field);
+        if !is_first && !may_repeat {
             return Err(RemoteError::at(Fault::Repeated, at));
         }
         match field {
@@ -171,6 +174,7 @@ impl Semantics {
                         part == (Part::Request { http10: true }) && option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
+            Names::CONTENT_TYPE => self.is_json = is_json(value) && (is_first || self.is_json),
             Names::CONTENT_LENGTH => match decimal(value) {
                 Some(length) => self.content_length = length,
                 None => return refuse(Fault::ContentLength),
@@ -188,6 +192,16 @@ impl Semantics {
         }
         Ok(())
     }
+}
+
+/// Returns whether a Content-Type is `application/json` (RFC 8259 §11) or has the suffix `+json` (RFC 6839 §3.1).
+#[inline(never)]
+fn is_json(value: &[u8]) -> bool {
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    let media_type = value[..end].trim_ascii_end();
+    media_type.eq_ignore_ascii_case(b"application/json")
+        || media_type.contains(&b'/')
+            && media_type.last_chunk().is_some_and(|end: &[u8; 5]| end.eq_ignore_ascii_case(b"+json"))
 }
 
 /// Returns what is wrong with a Transfer-Encoding that is not `chunked` alone. Only before a final `chunked`, which

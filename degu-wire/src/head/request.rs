@@ -40,6 +40,7 @@ pub(crate) struct RequestMeta {
     pub(crate) http10: bool,
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
+    is_json: bool,
     /// The method, if it has a variant of its own.
     pub(crate) known_method: Option<Method<'static>>,
 }
@@ -148,6 +149,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
         http10,
         keep_alive: (!http10 || semantics.keep_alive) && !semantics.close,
         expects_continue: semantics.expects_continue,
+        is_json: semantics.is_json,
         known_method: Method::known(&input[method..method_end]),
     }))
 }
@@ -268,6 +270,12 @@ impl<F> RequestHeadOf<F> {
     /// HTTP/1.0 only where it says so.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
+    }
+
+    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json`
+    /// (RFC 6839 §3.1), with any parameters. Without Content-Type it is not.
+    pub const fn is_json(&self) -> bool {
+        self.meta.is_json
     }
 
     /// Returns whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).

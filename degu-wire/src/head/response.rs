@@ -29,6 +29,7 @@ pub(crate) struct ResponseMeta {
     framing: Framing,
     http10: bool,
     pub(crate) keep_alive: bool,
+    is_json: bool,
 }
 
 /// Parses a response head from the front of `input`, interim ones included.
@@ -216,6 +217,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         framing,
         http10,
         keep_alive: !http10 && !semantics.close && !codes_nothing,
+        is_json: semantics.is_json,
     }))
 }
 
@@ -264,6 +266,12 @@ impl<F> ResponseHeadOf<F> {
     /// HTTP/1.0.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
+    }
+
+    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json`
+    /// (RFC 6839 §3.1), with any parameters. Without Content-Type it is not.
+    pub const fn is_json(&self) -> bool {
+        self.meta.is_json
     }
 }
 
