@@ -178,7 +178,7 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
              connection: close\r\n\r\n{text}"
         );
         let is_sent = socket.send_with_flags(response.as_bytes(), MSG_NOSIGNAL).is_ok();
-        if is_sent && options.on_response.is_some() {
+        if is_sent && let Some(on_response) = &options.on_response {
             let credentials = accepted.is_unix.then(|| of_peer(&accepted.fd)).flatten();
             let peer = Peer {
                 address: accepted.address.clone(),
@@ -186,7 +186,7 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
                 #[cfg(feature = "tls")]
                 identity: None,
             };
-            let mut report = Report::without_head(options, peer);
+            let mut report = Report::without_head(on_response, peer);
             report.respond(503);
             report.add(text.len() as u64);
             report.end();

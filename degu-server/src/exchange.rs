@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use degu_wire::{Address, Method};
 
-use crate::connection::CloseReason;
-use crate::{Credentials, Options, Session};
+use crate::Credentials;
 
 /// A log line shows so many bytes of a target or of a reason, and then `…`.
 const SHOWN: usize = 512;
@@ -75,16 +74,8 @@ pub(crate) struct Peer {
     pub(crate) identity: Option<Arc<degu_tls::PeerIdentity>>,
 }
 
-impl From<&Session> for Peer {
-    fn from(session: &Session) -> Self {
-        Self {
-            address: session.address().clone(),
-            credentials: session.credentials(),
-            #[cfg(feature = "tls")]
-            identity: session.peer.clone(),
-        }
-    }
-}
+/// The function that is told of the end of each exchange.
+pub(crate) type OnResponse = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
 impl Exchange {
     /// Returns the method; `None` if the request was refused before its head had been read to the end.
@@ -188,22 +179,22 @@ impl Write for Line<'_, '_> {
 /// An exchange that has not ended. Dropping it reports the end, so that every exchange is reported once, also where its task
 /// is dropped.
 pub(crate) struct Report {
-    options: Arc<Options>,
+    on_response: OnResponse,
     began: Option<Instant>,
     exchange: Exchange,
 }
 
 impl Report {
     /// Returns the report of a request whose head has been read.
-    pub(crate) fn begin(options: &Arc<Options>, method: &str, target: &str, peer: Peer) -> Self {
-        let mut report = Self::without_head(options, peer);
+    pub(crate) fn begin(on_response: &OnResponse, method: &str, target: &str, peer: Peer) -> Self {
+        let mut report = Self::without_head(on_response, peer);
         report.began = Some(Instant::now());
         report.exchange.request = Some((method.into(), target.into()));
         report
     }
 
     /// Returns the report of a request that is refused before its head has been read to the end.
-    pub(crate) fn without_head(options: &Arc<Options>, peer: Peer) -> Self {
+    pub(crate) fn without_head(on_response: &OnResponse, peer: Peer) -> Self {
         let exchange = Exchange {
             request: None,
             status: None,
@@ -212,7 +203,7 @@ impl Report {
             cut: Some("the server closed the connection".into()),
             peer,
         };
-        Self { options: options.clone(), began: None, exchange }
+        Self { on_response: Arc::clone(on_response), began: None, exchange }
     }
 
     /// Notes that a response has begun.
@@ -231,7 +222,7 @@ impl Report {
     }
 
     /// Reports a response that was cut, or that did not begin. `unsent` bytes of it are still pending.
-    pub(crate) fn cut(mut self, reason: &CloseReason, unsent: usize) {
+    pub(crate) fn cut(mut self, reason: &dyn fmt::Display, unsent: usize) {
         self.exchange.body_bytes = self.exchange.body_bytes.saturating_sub(unsent as u64);
         self.exchange.cut = Some(reason.to_string().into());
     }
@@ -239,8 +230,7 @@ impl Report {
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let Self { options, began, exchange } = self;
-        let Some(on_response) = &options.on_response else { return };
+        let Self { on_response, began, exchange } = self;
         exchange.duration = began.map_or(Duration::ZERO, |began| began.elapsed());
         // Its panic was printed, and is of no use to the connection.
         let _ = catch_unwind(AssertUnwindSafe(|| on_response(exchange)));

@@ -10,7 +10,7 @@ use degu_wire::{Limits, Method, Spin};
 use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, OnResponse};
 use crate::session::Session;
 use crate::state::ServerState;
 
@@ -64,8 +64,6 @@ pub(crate) struct SocketOptions {
     pub(crate) owner: Option<String>,
     pub(crate) ipv6_only: bool,
 }
-
-type OnResponse = Box<dyn Fn(&Exchange) + Send + Sync>;
 
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
 
@@ -363,7 +361,7 @@ impl Options {
     /// it is set, responses to pipelined requests are written one by one. Default: none.
     #[must_use]
     pub fn on_response(mut self, report: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
-        self.on_response = Some(Box::new(report));
+        self.on_response = Some(Arc::new(report));
         self
     }
 

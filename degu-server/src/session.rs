@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use degu_wire::Address;
 
-use crate::exchange::Report;
+use crate::exchange::{Peer, Report};
 use crate::state::{Phase, ServerState};
 use crate::{Credentials, Stats};
 
@@ -95,6 +95,16 @@ impl Session {
     }
 
     /// Keeps the report of an exchange, which is reported by the drop of the session at the latest.
+    /// Returns the peer, for a report.
+    pub(crate) fn reported_peer(&self) -> Peer {
+        Peer {
+            address: self.address.clone(),
+            credentials: self.credentials,
+            #[cfg(feature = "tls")]
+            identity: self.peer.clone(),
+        }
+    }
+
     pub(crate) fn set_report(&mut self, report: Option<Report>) {
         if report.is_some() {
             self.store.get_or_insert_default().report = report;

@@ -1,7 +1,6 @@
 //! Tower services on Degu's sockets.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -11,13 +10,12 @@ use std::time::Duration;
 use crate::common::{Raw, failed, refusal};
 use crate::kit::{Serving, Tell};
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{Request, Response};
 use axum::routing::{any, get, post};
 use axum::{Extension, Router};
 use degu_server::hyper::{Caller, RequestBody, serve};
 use degu_server::{Address, Listener, Options, Server, Session, own_credentials};
 use http_body_util::{BodyExt, StreamBody};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 4\r\n\r\nfine";
@@ -433,36 +431,6 @@ fn a_client_that_has_said_its_last_word_is_answered_and_one_that_is_gone_is_not(
     }
 }
 
-#[test]
-fn an_upgrade_ends_with_the_grace_of_a_shutdown() {
-    async fn upgrade(mut request: Request<Body>) -> Response<Body> {
-        let upgrade = hyper::upgrade::on(&mut request);
-        drop(tokio::spawn(async move {
-            let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
-            let (mut reader, mut writer) = tokio::io::split(&mut io);
-            let _ = tokio::io::copy(&mut reader, &mut writer).await;
-        }));
-        let switching = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
-        switching.header("connection", "upgrade").header("upgrade", "echo").body(Body::empty()).unwrap()
-    }
-    let options = Server::options().max_connections(1).idle_timeout(SECOND).shutdown_grace(Duration::from_millis(50));
-    let server = Serving::new(options, TCP, Router::new().route("/", get(upgrade)));
-    let ask = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
-    let mut raw = server.connect();
-    raw.send(ask);
-    assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));
-    raw.send("not HTTP");
-    raw.expect("not HTTP");
-    // It counts for the cap.
-    let mut other = server.connect();
-    assert!(other.rest().starts_with("HTTP/1.1 503 "));
-    // It was idle for longer than a connection may be that waits for a request.
-    raw.send("still here");
-    raw.expect("still here");
-    server.shut_down();
-    assert_eq!(raw.end(), "");
-}
-
 #[tokio::test]
 async fn what_can_not_be_asked_is_refused() {
     let options = Server::options().on_connect(async |_: &mut Session| true);
@@ -493,135 +461,4 @@ async fn bodies_are_read_as_those_of_hyper() {
     fn is_a_body<B: http_body::Body<Data = Bytes, Error = hyper::Error> + Send + Sync + 'static>() {}
     is_a_body::<RequestBody>();
     assert_eq!(Body::from("x").collect().await.unwrap().to_bytes(), "x");
-}
-
-#[test]
-fn halves_of_an_upgrade_do_not_take_each_others_wakers() {
-    const ALL: usize = 24_000_000;
-    let (tell, told) = mpsc::channel();
-    let upgrade = move |mut request: Request<Body>| {
-        let (tell, upgrade) = (tell.clone(), hyper::upgrade::on(&mut request));
-        tokio::spawn(async move {
-            let io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
-            let (mut from, mut to) = tokio::io::split(io);
-            let writes = tokio::spawn(async move { to.write_all(&vec![b'x'; ALL]).await });
-            loop {
-                let read = from.read_u8().await;
-                tell.send(read.as_ref().ok().copied()).unwrap();
-                if read.is_err() {
-                    break;
-                }
-            }
-            writes.await.unwrap().unwrap();
-            // The request is kept to the end.
-            drop(request);
-        });
-        let switching = Response::builder().status(101);
-        let switching = switching.header("connection", "upgrade").header("upgrade", "tcp").body(Body::empty()).unwrap();
-        std::future::ready(switching)
-    };
-    for address in [TCP, Address::ABSTRACT] {
-        let server = Serving::new(Server::options(), address, Router::new().route("/", get(upgrade.clone())));
-        let mut raw = server.connect();
-        raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n");
-        raw.response_head();
-        for _ in 0..3 {
-            raw.send("y");
-            assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(Some(b'y')), "the reader is woken");
-        }
-        let mut all = 0;
-        let mut buffer = vec![0; 64 * 1024];
-        while all < ALL {
-            all += raw.read_some(&mut buffer).expect("the writer is woken");
-        }
-        raw.shut_down_writing();
-        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(None));
-    }
-}
-
-#[test]
-fn a_writer_of_an_upgrade_that_finds_no_room_hears_of_the_end_of_the_grace() {
-    let (tell, told) = mpsc::channel();
-    let upgrade = move |mut request: Request<Body>| {
-        let (tell, upgrade) = (tell.clone(), hyper::upgrade::on(&mut request));
-        tokio::spawn(async move {
-            let mut io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
-            while io.write_all(&[b'x'; 64 * 1024]).await.is_ok() {}
-            tell.send(()).unwrap();
-        });
-        let switching = Response::builder().status(101);
-        let switching = switching.header("connection", "upgrade").header("upgrade", "tcp").body(Body::empty()).unwrap();
-        std::future::ready(switching)
-    };
-    for address in [TCP, Address::ABSTRACT] {
-        let options = Server::options().shutdown_grace(Duration::from_millis(50));
-        let server = Serving::new(options, address, Router::new().route("/", get(upgrade.clone())));
-        let mut raw = server.connect();
-        raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n");
-        raw.response_head();
-        // Drops the runtime, too, and with it what still waits.
-        server.shut_down();
-        assert_eq!(told.try_recv(), Ok(()), "the writer is woken");
-    }
-}
-
-/// Answers 101 once it is told to, then echoes, or sends `bye`, ends its side and tells of what it has received.
-fn scripted_upgrade(
-    go: Arc<tokio::sync::Notify>,
-    ends_first: bool,
-    tell: mpsc::Sender<Vec<u8>>,
-) -> impl Fn(Request<Body>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Clone + Send + Sync + 'static {
-    move |mut request| {
-        let (go, tell, upgrade) = (go.clone(), tell.clone(), hyper::upgrade::on(&mut request));
-        Box::pin(async move {
-            go.notified().await;
-            tokio::spawn(async move {
-                let io = hyper_util::rt::TokioIo::new(upgrade.await.unwrap());
-                let (mut from, mut to) = tokio::io::split(io);
-                let mut all = Vec::new();
-                if ends_first {
-                    to.write_all(b"bye").await.unwrap();
-                    to.shutdown().await.unwrap();
-                }
-                from.read_to_end(&mut all).await.unwrap();
-                if !ends_first {
-                    to.write_all(&all).await.unwrap();
-                    to.shutdown().await.unwrap();
-                }
-                tell.send(all).unwrap();
-            });
-            let switching = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "tcp");
-            switching.body(Body::empty()).unwrap()
-        })
-    }
-}
-
-#[test]
-fn an_upgrade_loses_no_byte_that_comes_before_it_and_either_side_may_end_first() {
-    let long = "x".repeat(100_000);
-    for address in [TCP, Address::ABSTRACT] {
-        for ends_first in [false, true] {
-            let (tell, told) = mpsc::channel();
-            let go = Arc::new(tokio::sync::Notify::new());
-            let upgrade = scripted_upgrade(go.clone(), ends_first, tell);
-            let server = Serving::new(Server::options(), address.clone(), Router::new().route("/", get(upgrade)));
-            let mut raw = server.connect();
-            // In one packet with the request, and while the service has not answered.
-            raw.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: tcp\r\n\r\n\r\nfirst ");
-            raw.send("second ");
-            go.notify_one();
-            assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));
-            let sent = format!("\r\nfirst second {long}");
-            if ends_first {
-                assert_eq!(raw.rest(), "bye");
-                raw.send(&long);
-                raw.shut_down_writing();
-            } else {
-                raw.send(&long);
-                raw.shut_down_writing();
-                assert!(raw.rest() == sent);
-            }
-            assert!(told.recv_timeout(Duration::from_secs(20)).unwrap() == sent.as_bytes());
-        }
-    }
 }

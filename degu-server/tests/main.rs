@@ -20,6 +20,8 @@ mod http;
 mod http10;
 #[cfg(feature = "hyper")]
 mod hyper;
+#[cfg(feature = "hyper")]
+mod hyper_upgrades;
 mod lifecycle;
 mod on_response;
 mod programs;

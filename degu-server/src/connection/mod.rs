@@ -43,7 +43,7 @@ pub(crate) use deadline::LINGER_IN_ALL;
 pub(crate) use deadline::Wait;
 
 use crate::body_channel::Supplier;
-use crate::exchange::{Peer, Report};
+use crate::exchange::Report;
 use crate::request::{Segments, split_path};
 use crate::response::{Blame, Cause};
 #[cfg(feature = "tls")]
@@ -226,9 +226,9 @@ impl<T: Transport, A: App> Connection<T, A> {
     async fn exchange(&mut self, head: &RequestHead, worker: &WorkerState) -> Result<Option<Box<Switch>>, CloseReason> {
         let Self { wire, session, app } = self;
         let reports = worker.options.on_response.is_some();
-        if reports {
-            let peer = Peer::from(&*session);
-            session.set_report(Some(Report::begin(&worker.options, head.method().as_str(), head.target(), peer)));
+        if let Some(on_response) = &worker.options.on_response {
+            let peer = session.reported_peer();
+            session.set_report(Some(Report::begin(on_response, head.method().as_str(), head.target(), peer)));
         }
         if !worker.options.allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
@@ -372,11 +372,11 @@ impl<T: Transport, A: App> Connection<T, A> {
 
     /// Returns the report of the exchange that has not ended, or of a request that is refused without a head.
     fn last_report(&mut self, reason: &CloseReason) -> Option<Report> {
-        let options = &self.wire.place.worker.options;
+        let on_response = self.wire.place.worker.options.on_response.as_ref();
         let is_refusal = reason.status().is_some() && !self.wire.machine.has_responded();
         self.session.take_report().or_else(|| {
-            let reports = is_refusal && options.on_response.is_some();
-            reports.then(|| Report::without_head(options, Peer::from(&self.session)))
+            let on_response = on_response.filter(|_| is_refusal)?;
+            Some(Report::without_head(on_response, self.session.reported_peer()))
         })
     }
 

@@ -110,7 +110,10 @@ fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::
         Ok(Err(error)) if error.is_parse() && report.is_none() => Some((400, 0)),
         _ => None,
     };
-    let report = report.or_else(|| refused.map(|_| Report::without_head(&origin.options, origin.peer())));
+    let report = report.or_else(|| {
+        let on_response = origin.options.on_response.as_ref().filter(|_| refused.is_some())?;
+        Some(Report::without_head(on_response, origin.peer()))
+    });
     match (report, refused, ended) {
         (Some(mut report), Some((status, body_bytes)), _) => {
             report.respond(status);

@@ -48,9 +48,9 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let origin = self.origin.clone();
-        let report = origin.options.on_response.is_some().then(|| {
+        let report = origin.options.on_response.as_ref().map(|on_response| {
             let target = request.uri().to_string();
-            Report::begin(&origin.options, request.method().as_str(), &target, origin.peer())
+            Report::begin(on_response, request.method().as_str(), &target, origin.peer())
         });
         let hold = self.pulse.begin(report);
         let is_http10 = request.version() == Version::HTTP_10;
