@@ -84,6 +84,7 @@ mod resolve;
 mod short_forms;
 #[cfg(all(test, feature = "async"))]
 mod simulation;
+mod streams;
 mod success;
 #[cfg(feature = "tls")]
 mod tls;
@@ -103,8 +104,8 @@ pub use connection::ConnectionOf;
 pub use degu_wire::machine::Reason;
 pub use degu_wire::{
     Address, AddressError, AddressFault, AddressKind, Body, BodyOf, BoxError, ByteRange, Chunk, ChunkExtensions,
-    ContentRange, Credentials, Fault, FieldError, Framing, Headers, IntoBody, Limits, LocalBody, LocalError, Method,
-    Part, RangeError, RemoteError, Source, Spin, Target, Trailers, Zone, status,
+    ContentRange, Credentials, Fault, FieldError, Framing, Headers, IntoBody, Limits, Lines, LocalBody, LocalError,
+    Method, Part, RangeError, RemoteError, Source, Spin, Target, Trailers, Zone, sse, status,
 };
 #[cfg(feature = "async")]
 pub use degu_wire::{BodyDropped, BodySender};

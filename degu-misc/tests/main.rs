@@ -7,6 +7,7 @@ mod common;
 mod bodies;
 #[cfg(unix)]
 mod ecosystem;
+mod events;
 #[cfg(unix)]
 mod files;
 mod live;

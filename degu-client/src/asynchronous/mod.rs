@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
+use crate::streams::streams;
 use crate::success::success;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 #[cfg(feature = "hyper-util")]
@@ -163,6 +164,8 @@ let numbers: Vec<u32> = response.body.json(64 * 1024).await?;
 # Ok(())
 # }
 ```"#);
+
+streams!(Async, poll_fn, [async], [.await]);
 
 success!(Async, poll_fn, [async], [.await], "```no_run
 # async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {

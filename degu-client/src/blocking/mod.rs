@@ -52,6 +52,7 @@ use crate::incoming::{IncomingOf, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
 use crate::reader::Reader;
+use crate::streams::streams;
 use crate::success::success;
 use crate::transport::Scratch;
 use crate::tunnel::{TunnelOf, UpgradeOf};
@@ -196,6 +197,8 @@ let numbers: Vec<u32> = response.body.json(64 * 1024)?;
 # }
 ```"#
 );
+
+streams!(Blocking, wait, [], []);
 
 success!(
     Blocking,

@@ -1,0 +1,97 @@
+//! Bodies that are streams of lines or of server-sent events, which may have no end.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use degu_wire::Lines;
+use degu_wire::sse::{Decoder, Event};
+
+use crate::error::Error;
+use crate::incoming::IncomingOf;
+use crate::link::Driver;
+
+impl<D: Driver> IncomingOf<'_, D> {
+    pub(crate) fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut Decoder,
+    ) -> Poll<Result<Option<Event>, Error>> {
+        loop {
+            match events.next_event() {
+                Ok(None) => {}
+                Ok(event) => return Poll::Ready(Ok(event)),
+                Err(fault) => {
+                    events.reset();
+                    return Poll::Ready(Err(self.fail(fault)));
+                }
+            }
+            match ready!(self.poll_data(cx)) {
+                Ok(Some(data)) => events.push(data),
+                end => {
+                    events.reset();
+                    return Poll::Ready(end.map(|_| None));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll_line(&mut self, cx: &mut Context<'_>, lines: &mut Lines) -> Poll<Result<Option<Bytes>, Error>> {
+        loop {
+            match lines.next_line() {
+                Ok(None) => {}
+                Ok(line) => return Poll::Ready(Ok(line)),
+                Err(fault) => {
+                    lines.reset();
+                    return Poll::Ready(Err(self.fail(fault)));
+                }
+            }
+            match ready!(self.poll_data(cx)) {
+                Ok(Some(data)) => lines.push(data),
+                Ok(None) => return Poll::Ready(Ok(lines.finish())),
+                Err(error) => {
+                    lines.reset();
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+}
+
+/// Writes the ways of reading streams: of the async client with `async` and `.await`, of the blocking one with nothing in
+/// their place.
+macro_rules! streams {
+    ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
+        impl crate::incoming::IncomingOf<'_, $driver> {
+            /// Reads the next server-sent event, or `None` at the end of the body. [`sse::Decoder`](crate::sse::Decoder) bounds its
+            /// length, holds what has come of it, and outlives the connection: with
+            /// [`last_event_id`](crate::sse::Decoder::last_event_id) in the field `last-event-id` the next request goes on.
+            ///
+            /// # Errors
+            ///
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for an event over the decoder's limit. Whatever else went
+            /// wrong; the unfinished event is dropped.
+            pub $($async)? fn next_event(
+                &mut self,
+                events: &mut crate::sse::Decoder,
+            ) -> Result<Option<crate::sse::Event>, crate::Error> {
+                $wait(|cx| self.poll_event(cx, events)) $($await)*
+            }
+
+            /// Reads the next line, of JSON lines for example, without its LF or CRLF; `None` at the end of the body. The last
+            /// line needs no end. [`Lines`](crate::Lines) bounds its length, and holds what has come of it.
+            ///
+            /// # Errors
+            ///
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for a line over the limit. Whatever else went wrong; the
+            /// unfinished line is dropped.
+            pub $($async)? fn next_line(
+                &mut self,
+                lines: &mut crate::Lines,
+            ) -> Result<Option<crate::Bytes>, crate::Error> {
+                $wait(|cx| self.poll_line(cx, lines)) $($await)*
+            }
+        }
+    };
+}
+
+pub(crate) use streams;

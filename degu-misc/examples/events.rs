@@ -1,0 +1,38 @@
+//! A feed of server-sent events: `events ADDRESS` sends a tick each second to everybody who asks for `/events`.
+//!
+//! A client that comes back with `last-event-id` gets the ticks after it; browsers do so by themselves, and `/` is a page for
+//! them. `curl -N` shows the stream. The first line of output is `listening on ADDRESS`.
+
+use std::time::Duration;
+
+use degu_server::{Address, BoxError, Method, Request, Response, Server, Session, applib::Hosts, sse};
+
+const PAGE: &str = "<!doctype html><title>ticks</title><ul></ul><script>
+new EventSource('/events').onmessage = event => {
+    document.querySelector('ul').appendChild(document.createElement('li')).textContent = event.data;
+};
+</script>
+";
+
+async fn app(session: &mut Session, request: Request<'_>) -> Response {
+    match (request.method(), request.segments()) {
+        (Method::Get, []) => (200, [("content-type", "text/html")], PAGE).into(),
+        (Method::Get, ["events"]) => {
+            let last = request.headers().get("last-event-id").and_then(|id| id.parse::<u64>().ok());
+            sse::response(session, last.map_or(0, |last| last.saturating_add(1)), async |n| {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(Some((sse::Event::new(format!("tick {n}")).id(n), n.saturating_add(1))))
+            })
+        }
+        (_, [] | ["events"]) => (405, [("allow", "GET")], ()).into(),
+        _ => 404.into(),
+    }
+}
+
+fn main() -> Result<(), BoxError> {
+    let address: Address = std::env::args().nth(1).ok_or("usage: events ADDRESS")?.parse()?;
+    // Without the list of hosts, any page on the web could read the feed by a name that it points at this machine.
+    let server = Server::bind(address, Hosts::only(["localhost", "127.0.0.1", "::1"], app))?;
+    println!("listening on {}", server.address());
+    Ok(server.serve_until_signal()?)
+}
