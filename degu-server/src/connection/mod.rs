@@ -244,7 +244,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         wire.deadline.begin_handler(worker.seconds());
         wire.wait(Wait::Handler);
 
-        let (body, supplier) = wire.incoming(&head);
+        let (body, supplier) = wire.incoming(head);
         let mut response = {
             let mut path = Segments::new();
             split_path(head.path(), &mut path);
