@@ -21,4 +21,6 @@ mod tls;
 #[cfg(all(feature = "tls", target_os = "linux"))]
 mod tls_programs;
 #[cfg(unix)]
+mod todo;
+#[cfg(unix)]
 mod tunnels;

@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 pub(crate) fn program(name: &str) -> Command {
     let tests = std::env::current_exe().unwrap();
@@ -28,11 +30,29 @@ impl Serving {
         serving
     }
 
-    /// Of a server on several addresses, the next.
-    pub(crate) fn next_address(&mut self) -> String {
+    /// Starts a server that does not say where it listens, and waits until its Unix socket takes connections.
+    pub(crate) fn start_at(command: &mut Command, socket: &Path) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let serving = Self { child, output, address: format!("unix:{}", socket.display()) };
+        let end = Instant::now() + Duration::from_secs(20);
+        while UnixStream::connect(socket).is_err() {
+            assert!(Instant::now() < end, "nothing listens at {}", serving.address);
+            std::thread::yield_now();
+        }
+        serving
+    }
+
+    /// Reads the next line that it prints.
+    pub(crate) fn next_line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
-        line.trim_end().strip_prefix("listening on ").unwrap().to_owned()
+        line
+    }
+
+    /// Of a server on several addresses, the next.
+    pub(crate) fn next_address(&mut self) -> String {
+        self.next_line().trim_end().strip_prefix("listening on ").unwrap().to_owned()
     }
 
     /// What it says on the way, if that was piped.
@@ -46,9 +66,14 @@ impl Serving {
     }
 
     /// Ends it as a service manager would.
-    pub(crate) fn stop(mut self, signal: &str) {
+    pub(crate) fn stop(self, signal: &str) {
         self.signal(signal);
-        assert!(self.child.wait().unwrap().success(), "it ends cleanly on {signal}");
+        self.ended();
+    }
+
+    /// Waits until it has ended without an error.
+    pub(crate) fn ended(mut self) {
+        assert!(self.child.wait().unwrap().success());
     }
 }
 

@@ -1,0 +1,84 @@
+//! A client of `todo` for the command line: `todoctl ADDRESS list [TEXT] | add TEXT | remove NUMBER`.
+//!
+//! All of it takes at most 2 s. A failure is one sentence on stderr, and an exit code for scripts: 2 for wrong arguments, 3 where no
+//! connection was made, 4 where the time was over, 5 where the server refused, 6 where its answer could not be used.
+use std::{fmt, process::ExitCode, time::Duration};
+
+use degu_client::{Address, Error, ErrorKind, Json, Target, blocking::Client};
+use serde::{Deserialize, Serialize};
+
+const LIMIT: Duration = Duration::from_secs(2);
+/// The longest list, in bytes.
+const MOST: usize = 16 * 1024 * 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Todo {
+    text: String,
+    #[serde(default)]
+    done: bool,
+}
+
+/// Writes a line, in which control characters are escaped: the terminal would obey them.
+impl fmt::Display for Todo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}", if self.done { 'x' } else { ' ' }, self.text.escape_debug())
+    }
+}
+
+fn run(address: Address, command: &[&str]) -> Result<(), Error> {
+    // Of a pool, because its timeout covers connecting, too.
+    let server = Client::options().timeout(Some(LIMIT)).client(address).pool();
+    let todos = Target::new("/todos")?;
+    match command {
+        ["add", text] => {
+            let todo = Todo { text: (*text).to_owned(), done: false };
+            let mut response = server.post(&todos, Json(todo))?.success()?;
+            println!("{}", response.body.json::<Todo>(64 * 1024)?);
+        }
+        ["remove", number] => drop(server.delete(&todos.segment(number))?.success()?),
+        ["list", text] => {
+            let mut response = server.get(&todos.query("text", text))?.success()?;
+            response.body.json::<Vec<Todo>>(MOST)?.iter().for_each(|todo| println!("{todo}"));
+        }
+        _ => {
+            let mut response = server.get(&todos)?.success()?;
+            let all: Vec<Todo> = response.body.json(MOST)?;
+            // The number is what `remove` takes.
+            all.iter().enumerate().for_each(|(number, todo)| println!("{number} {todo}"));
+        }
+    }
+    Ok(())
+}
+
+fn exit_code(error: &Error) -> u8 {
+    match error.kind() {
+        _ if error.is_timeout() => 4,
+        _ if error.is_connect() => 3,
+        ErrorKind::Status(_) => 5,
+        ErrorKind::Content(_) | ErrorKind::Remote(_) => 6,
+        _ => 1,
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (address, command) = match arguments.split_first() {
+        Some((address, command @ (["list"] | ["list" | "add" | "remove", _]))) => (address, command),
+        _ => {
+            eprintln!("usage: todoctl ADDRESS list [TEXT] | add TEXT | remove NUMBER");
+            return ExitCode::from(2);
+        }
+    };
+    let Ok(address) = address.parse() else {
+        eprintln!("todoctl: {address:?} is no address: write unix:/run/todo.sock or 127.0.0.1:8080, for example");
+        return ExitCode::from(2);
+    };
+    match run(address, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("todoctl: {error}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
