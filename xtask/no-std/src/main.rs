@@ -17,7 +17,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 fn answer(input: &[u8], output: &mut [u8]) -> Option<usize> {
     let mut slots = [FieldSpan::EMPTY; 8];
     let request = head::parse_request(input, &mut slots, &Limits::DEFAULT).ok()??;
-    let status = if request.segments() == "/" { 200 } else { 404 };
+    let status = if request.path() == "/" { 200 } else { 404 };
     head::encode_response(output, status, "", [("server", "none")], Framing::Length(0)).ok()
 }
 
