@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::Result;
-use crate::report::{Group, Run, Summary, Unit};
+use crate::report::{Entry, Group, Run, Summary, Unit};
 use crate::suites::PERCENTILES;
 
 /// The panels: a title, a suite, how the name of the group begins, and how it ends.
@@ -20,26 +20,9 @@ const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Memory of an idle connection", "idle", "", "0 connections"),
 ];
 
-/// The contestants that are shown, in this order, and as what.
-const BARS: &[(&str, &str)] = &[
-    ("raw-poll", "no HTTP, polling"),
-    ("raw", "no HTTP, blocking"),
-    ("raw-tokio", "no HTTP, tokio"),
-    ("degu", "Degu"),
-    ("degu-blocking → degu", "Degu, blocking client"),
-    ("degu-off", "Degu, no spinning"),
-    ("degu-blocking-off", "Degu, blocking"),
-    ("hyper", "hyper"),
-    ("nginx", "nginx"),
-    ("axum", "axum"),
-    ("hyper-util", "hyper-util"),
-    ("hyper-util → axum", "hyper-util → axum"),
-    ("reqwest", "reqwest"),
-    ("reqwest → axum", "reqwest → axum"),
-    ("ureq", "ureq"),
-    ("tarpc", "tarpc"),
-    ("tonic", "tonic"),
-];
+/// What the floors are called.
+const FLOORS: [(&str, &str); 3] =
+    [("raw-poll", "no HTTP, polling"), ("raw", "no HTTP, blocking"), ("raw-tokio", "no HTTP, tokio")];
 
 /// The curves of one panel, and their colours.
 const CURVES: &[(&str, RGBColor)] = &[
@@ -81,7 +64,7 @@ fn text(area: &Area<'_>, words: &str, at: (i32, i32), size: i32, side: HPos) -> 
 }
 
 /// Label, how many times hyper's figure, and the figure itself.
-type Bar = (&'static str, f64, String);
+type Bar = (String, f64, String);
 
 fn draw_bars(panels: &[(&str, Vec<Bar>)], machine: &str, file: &str) -> Result {
     let height = 44 + ROW * panels.iter().map(|panel| panel.1.len()).max().unwrap_or(0) as i32;
@@ -95,7 +78,7 @@ fn draw_bars(panels: &[(&str, Vec<Bar>)], machine: &str, file: &str) -> Result {
         for (row, (label, ratio, figure)) in (0..).zip(bars) {
             let (begin, y) = (left + LABELS, top + 34 + row * ROW);
             let end = begin + (ratio.min(most) / most * LONGEST) as i32;
-            let colour = if label.starts_with("Degu") { OURS } else { OTHERS };
+            let colour = if label.starts_with("degu") && !label.contains("0.18") { OURS } else { OTHERS };
             area.draw(&Rectangle::new([(begin, y), (end, y + 15)], colour.filled()))?;
             text(&area, label, (begin - 6, y + 8), 12, HPos::Right)?;
             text(&area, &format!("{ratio:.2} ({figure})"), (end + 5, y + 8), 11, HPos::Left)?;
@@ -108,14 +91,14 @@ fn draw_bars(panels: &[(&str, Vec<Bar>)], machine: &str, file: &str) -> Result {
 fn bars(run: &Run, (_, suite, begins, ends): &(&str, &str, &str, &str)) -> Option<Vec<Bar>> {
     let report = run.reports.iter().find(|report| report.suite == *suite)?;
     let group = report.groups.iter().find(|group| group.name.starts_with(begins) && group.name.ends_with(ends))?;
-    let bar = |(name, label): &(&str, &'static str)| {
-        let entry = group.entry(name)?;
+    let bar = |entry: &Entry| {
         let median = Summary::of(entry.samples.iter().copied())?.median;
+        let label = FLOORS.iter().find(|floor| floor.0 == entry.name).map_or(entry.name.as_str(), |floor| floor.1);
         let unit = if group.unit == Unit::Count { "" } else { group.unit.symbol() };
         let figure = format!("{} {unit}", group.unit.show(median)).trim_end().to_owned();
-        Some((*label, group.ratio(entry, "hyper")?.median, figure))
+        Some((label.to_owned(), group.ratio(entry, "hyper")?.median, figure))
     };
-    Some(BARS.iter().filter_map(bar).collect()).filter(|bars: &Vec<_>| !bars.is_empty())
+    Some(group.entries.iter().filter_map(bar).collect()).filter(|bars: &Vec<_>| !bars.is_empty())
 }
 
 /// A panel for each load: the latency in microseconds over the percentile, both on logarithmic axes.

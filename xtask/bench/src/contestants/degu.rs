@@ -111,7 +111,7 @@ pub(super) fn blocking_client(setup: &Setup) -> Result<Dial> {
 macro_rules! trips {
     ($connection:expr, $requests:expr, $count:expr, [$($wait:tt)*]) => {{
         for (post, headers) in $requests.by_ref().take($count as usize) {
-            let response = $connection.request(Method::Post, &post.path, headers, post.body.as_slice())$($wait)*?;
+            let mut response = $connection.request(Method::Post, &post.path, headers, post.body.as_slice())$($wait)*?;
             check(response.status, response.body.read_all(LIMIT)$($wait)*?.len(), post.body.len())?;
         }
         Ok(())
