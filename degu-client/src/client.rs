@@ -1,4 +1,4 @@
-//! Where and how to connect, without a socket.
+//! A client: an address and the options of its connections, without a socket.
 
 use std::{fmt, marker::PhantomData, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! What can go wrong in an exchange: by whose fault, and what was being done.
+//! The errors of an exchange: whose fault each is, and in which phase it occurred.
 
 use std::{convert::Infallible, fmt, io, time::Duration};
 
@@ -467,7 +467,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_cannot_be_reached_says_why_and_whether_to_try_again() {
+    fn unreachable_address_gives_reason_and_is_retryable_or_not() {
         let socket = Address::unix("/run/app.sock");
         let tcp: Address = "10.0.0.1:80".parse().unwrap();
         for (errno, address, is_retryable, text) in [

@@ -273,10 +273,10 @@ impl Exchange {
     }
 
     /// Notes that so many bytes of what is pending have been written, to a stream that may hold them back.
-    pub(crate) fn transmitted(&mut self, octets: usize, holds_back: bool) {
+    pub(crate) fn transmitted(&mut self, bytes: usize, holds_back: bool) {
         (self.sent, self.unflushed) = (true, holds_back);
-        self.turn += octets;
-        self.machine.transmitted(octets);
+        self.turn += bytes;
+        self.machine.transmitted(bytes);
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
@@ -300,9 +300,9 @@ impl Exchange {
     }
 
     /// Notes that so many bytes were read; 0 are the end.
-    pub(crate) fn received(&mut self, octets: usize) {
+    pub(crate) fn received(&mut self, bytes: usize) {
         self.unread = true;
-        match octets {
+        match bytes {
             0 => self.machine.receive_eof(),
             _ => self.heard = true,
         }

@@ -1,4 +1,4 @@
-//! What either client receives: the response and its body.
+//! The response that either client receives, and its body.
 
 use std::{
     fmt,

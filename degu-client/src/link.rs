@@ -98,7 +98,7 @@ impl<D: Driver> Line<'_, D> {
                     Poll::Ready(Ok(0)) if self.stream.is_interrupted() => {
                         return Poll::Ready(Err(self.exchange.error(ErrorKind::Interrupted)));
                     }
-                    Poll::Ready(Ok(octets)) => self.exchange.received(octets),
+                    Poll::Ready(Ok(bytes)) => self.exchange.received(bytes),
                     Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
                     Poll::Pending => self.exchange.stuck().read = true,
                 },
@@ -115,8 +115,8 @@ impl<D: Driver> Line<'_, D> {
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, exchange, .. } = self;
         if let Some(pending) = exchange.pending(stream.has_records()) {
-            let octets = ready!(pending.write_with(|pieces| stream.poll_write(cx, pieces)))?;
-            exchange.transmitted(octets, !stream.is_socket());
+            let bytes = ready!(pending.write_with(|pieces| stream.poll_write(cx, pieces)))?;
+            exchange.transmitted(bytes, !stream.is_socket());
         } else {
             ready!(stream.poll_flush(cx))?;
             exchange.flushed();

@@ -1,4 +1,4 @@
-//! What the async and the blocking client share of making a connection.
+//! The part of connecting that the async and the blocking client share.
 
 use std::io;
 use std::net::SocketAddr;

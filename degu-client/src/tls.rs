@@ -67,8 +67,8 @@ impl<S: Transport> Transport for Tls<S> {
         let mut found = 0;
         let mut io = Direct { socket: self.socket.socket(), blocks: false };
         let read = uninterrupted(|| {
-            self.secured.read(&mut io, |octets| {
-                found = octets.len();
+            self.secured.read(&mut io, |bytes| {
+                found = bytes.len();
                 0
             })
         });
@@ -130,14 +130,14 @@ pub(crate) struct Direct<'s> {
 }
 
 impl Read for Direct<'_> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        read(self.socket.ok_or(ErrorKind::NotConnected)?, octets, self.blocks)
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        read(self.socket.ok_or(ErrorKind::NotConnected)?, bytes, self.blocks)
     }
 }
 
 impl Write for Direct<'_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        write(self.socket.ok_or(ErrorKind::NotConnected)?, &[IoSlice::new(octets)])
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        write(self.socket.ok_or(ErrorKind::NotConnected)?, &[IoSlice::new(bytes)])
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -160,8 +160,8 @@ pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
 }
 
 impl<S: Transport> Write for Polled<'_, '_, S> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.write_vectored(&[IoSlice::new(octets)])
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -175,9 +175,9 @@ impl<S: Transport> Write for Polled<'_, '_, S> {
 
 /// Takes all that was decrypted.
 pub(crate) fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
-    |octets| {
-        buffer.extend_from_slice(octets);
-        octets.len()
+    |bytes| {
+        buffer.extend_from_slice(bytes);
+        bytes.len()
     }
 }
 

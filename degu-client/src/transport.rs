@@ -1,4 +1,4 @@
-//! What both drivers' streams have in common, and the system calls of a socket, each in one place.
+//! The trait of both drivers' streams, and the system calls of a socket, each in one place.
 
 use std::{
     io::{self, IoSlice},
@@ -109,9 +109,9 @@ const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 ///
 /// A signal is an error, [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted): reading again would begin the socket's
 /// timeout again, and a caller has to look at the clock.
-pub(crate) fn read(socket: impl AsFd, octets: &mut [u8], blocks: bool) -> io::Result<usize> {
+pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8], blocks: bool) -> io::Result<usize> {
     let flags = if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
-    Ok(recv(socket.as_fd().as_raw_fd(), octets, flags)?)
+    Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)
 }
 
 /// Writes some of these pieces, which are not all empty, without waiting.
@@ -126,7 +126,7 @@ pub(crate) fn write(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usi
 
 /// Makes an error of a write of nothing: the stream takes nothing and does not say why.
 pub(crate) fn some(written: io::Result<usize>) -> io::Result<usize> {
-    written.and_then(|octets| if octets == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(octets) })
+    written.and_then(|bytes| if bytes == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes) })
 }
 
 /// Returns what would block as pending: the caller sees to it that it is woken, or waits by itself.

@@ -31,7 +31,7 @@ struct Whole {
 
 impl Whole {
     fn new(status: u16, headers: &Headers, body: &[u8]) -> Self {
-        let text = |octets: &[u8]| octets.iter().map(|&octet| octet as char).collect();
+        let text = |bytes: &[u8]| bytes.iter().map(|&byte| byte as char).collect();
         let headers = headers.iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
         Self { status, headers, body: body.to_vec() }
     }
@@ -40,7 +40,7 @@ impl Whole {
 fn report<E: std::fmt::Display>(result: Result<Whole, E>) -> Value {
     match result {
         Ok(Whole { status, headers, body }) => {
-            let body: String = body.iter().map(|octet| format!("{octet:02x}")).collect();
+            let body: String = body.iter().map(|byte| format!("{byte:02x}")).collect();
             json!({ "ok": true, "status": status, "headers": headers, "body_hex": body })
         }
         Err(error) => json!({ "ok": false, "error": error.to_string() }),

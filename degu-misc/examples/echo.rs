@@ -69,7 +69,7 @@ impl hyper::body::Body for Silent {
     }
 }
 
-/// How requests are answered.
+/// The way in which requests are answered.
 #[derive(Clone, Copy)]
 enum Mode {
     Echo,

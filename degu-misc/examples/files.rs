@@ -68,7 +68,7 @@ async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, Bo
     }
 }
 
-/// What the system says of a name that leads to nothing for us: links among them, which are not followed.
+/// Returns whether the system found no file that may be served: links are among these, because they are not followed.
 fn is_not_found(error: Errno) -> bool {
     matches!(
         error,
@@ -117,16 +117,16 @@ impl Path {
 
 /// One component, decoded once (RFC 3986 §2.1): what is encoded twice is a name with a percent sign.
 fn name(component: &str) -> Option<Vec<u8>> {
-    let mut octets = component.bytes();
+    let mut bytes = component.bytes();
     let mut name = Vec::with_capacity(component.len());
-    while let Some(octet) = octets.next() {
-        let digit = |octet: u8| char::from(octet).to_digit(16);
-        name.push(match octet {
-            b'%' => u8::try_from(digit(octets.next()?)? << 4 | digit(octets.next()?)?).ok()?,
-            octet => octet,
+    while let Some(byte) = bytes.next() {
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        name.push(match byte {
+            b'%' => u8::try_from(digit(bytes.next()?)? << 4 | digit(bytes.next()?)?).ok()?,
+            byte => byte,
         });
     }
-    let plain = !name.is_empty() && name[0] != b'.' && !name.iter().any(|octet| matches!(octet, b'/' | 0));
+    let plain = !name.is_empty() && name[0] != b'.' && !name.iter().any(|byte| matches!(byte, b'/' | 0));
     plain.then_some(name)
 }
 
@@ -172,7 +172,7 @@ fn content_type(name: &[u8]) -> &'static str {
     }
 }
 
-/// What a folder has to offer, in the order of names.
+/// Lists the files of a folder in the order of their names.
 fn list(folder: &OwnedFd) -> Result<Found, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(folder)? {
@@ -191,11 +191,11 @@ fn list(folder: &OwnedFd) -> Result<Found, Errno> {
     let mut html = String::from("<!doctype html>\n<meta charset=\"utf-8\">\n<title>Index</title>\n<ul>\n");
     for (name, slash) in names {
         html.push_str("<li><a href=\"./");
-        for octet in &name {
-            match octet {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => html.push(char::from(*octet)),
+        for byte in &name {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => html.push(char::from(*byte)),
                 // Writing to a string does not fail.
-                octet => drop(write!(html, "%{octet:02X}")),
+                byte => drop(write!(html, "%{byte:02X}")),
             }
         }
         let text = String::from_utf8_lossy(&name).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -227,8 +227,8 @@ fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str
     let content_range = range.content_range(length);
     headers.set("content-range", content_range)?;
     match content_range.range() {
-        Some(octets) => {
-            let body = part(file, octets.start, octets.end - octets.start)?;
+        Some(bytes) => {
+            let body = part(file, bytes.start, bytes.end - bytes.start)?;
             Ok((206, headers, body).into())
         }
         None => {
@@ -246,8 +246,7 @@ fn part(mut file: File, start: u64, length: u64) -> io::Result<Body> {
 
 /// The status of a condition that says not to send the file: 304 or 412 (in the order of RFC 9110 §13.2.2).
 fn condition(headers: &Headers, tag: &str, modified: SystemTime) -> Option<u16> {
-    let lists =
-        |name| headers.get_all(name).flat_map(|list| list.split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);
+    let lists = |name| headers.get_all(name).flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let date = |name| headers.get(name).and_then(|date| httpdate::parse_http_date(date).ok());
     // A date in a field has no fractions of a second.
     let changed_since = |then| date(then).is_some_and(|then| seconds(modified) > seconds(then));

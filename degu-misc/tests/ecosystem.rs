@@ -39,7 +39,7 @@ mod tls {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn axum_knows_who_calls_over_an_abstract_socket_and_over_mutual_tls() {
+    fn axum_knows_the_peer_of_an_abstract_socket_and_of_mutual_tls() {
         let (pki, folder) = (TempPki::new(), tempfile::tempdir().unwrap());
         copy(pki.certificate(Leaf::Server), folder.path().join("device.pem")).unwrap();
         copy(pki.key(Leaf::Server), folder.path().join("device.key")).unwrap();

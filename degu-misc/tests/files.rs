@@ -1,4 +1,4 @@
-//! The example `files`, octet by octet: what it serves, and that there is no way out of its root.
+//! The example `files`, byte by byte: what it serves, and that there is no way out of its root.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -57,13 +57,13 @@ impl Files {
         self.folder.path().join("root")
     }
 
-    /// Status, fields and body of the answer, where the octets need not be a request that a client would send.
+    /// Status, fields and body of the answer, where the bytes need not be a request that a client would send.
     fn raw(&self, method: &str, target: &str, fields: &str) -> (u16, String, Vec<u8>) {
         let mut stream = UnixStream::connect(self.folder.path().join("socket")).unwrap();
         write!(stream, "{method} {target} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{fields}\r\n").unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|octets| octets == b"\r\n\r\n").unwrap() + 4;
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
         let body = answer.split_off(end);
         let head = String::from_utf8(answer).unwrap();
         (head[9..12].parse().unwrap(), head, body)

@@ -26,7 +26,7 @@ fn parts() -> Vec<Part> {
     ]
 }
 
-/// What is left of parts on the way: size, extensions and data of each chunk, and then the end.
+/// The content of a body without the bounds of its parts: size, extensions and data of each chunk, and then the end.
 type Seen = (Vec<(String, Vec<u8>)>, String, Vec<(String, Vec<u8>)>);
 
 fn expected() -> Seen {

@@ -1,4 +1,4 @@
-//! What an operator uses of the examples: numbers, and sockets that are handed in.
+//! The examples for operators: counters, and sockets that are handed in.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -36,7 +36,7 @@ fn metrics_count_in_prometheus_text() {
     bad.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n").unwrap();
     bad.read_to_end(&mut Vec::new()).unwrap();
     drop(bad);
-    // A connection counts when its worker is done with it, a moment after its last octet.
+    // A connection counts when its worker is done with it, a moment after its last byte.
     let text = std::iter::repeat_with(|| get(&server.address, "/metrics").1)
         .find(|text| text.contains("degu_faults_total{"))
         .unwrap();

@@ -9,7 +9,7 @@ use crate::common::{Serving, program};
 
 fn fetch(arguments: &[&str]) -> (bool, String, String) {
     let output = program("fetch").args(arguments).output().unwrap();
-    let text = |octets| String::from_utf8(octets).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.success(), text(output.stdout), text(output.stderr))
 }
 
@@ -61,7 +61,7 @@ fn drive_reports_a_line_of_json_for_each_line() {
         let output = child.wait_with_output().unwrap();
         let lines: Vec<serde_json::Value> = output
             .stdout
-            .split_inclusive(|&octet| octet == b'\n')
+            .split_inclusive(|&byte| byte == b'\n')
             .map(|line| serde_json::from_slice(line).unwrap())
             .collect();
         assert_eq!(lines.len(), 3);

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
 use crate::common::{Serving, program};
 
-/// What `attach` prints, and how it ends, for this input.
+/// Runs `attach` with this input, and returns its exit code and its output.
 fn attach(arguments: &[&str], address: &str, target: &str, input: &[u8]) -> (Option<i32>, Vec<u8>, String) {
     let mut command = program("attach");
     command.args(arguments).args([address, target]);

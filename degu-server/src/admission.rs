@@ -35,7 +35,7 @@ const REFUSAL: &str = "Service Unavailable: all connections are busy\n";
 /// The listening sockets of a server, and its cap.
 pub(crate) struct Admission {
     sockets: Vec<Accepting>,
-    /// Which socket is asked first: each in turn, so that a busy one starves none.
+    /// The socket that is asked first: each in turn, so that a busy one starves none.
     turn: usize,
     /// A connection that was accepted, and for which there may be no room.
     newcomer: Option<Accepted>,

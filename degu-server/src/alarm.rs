@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_not_asked_while_it_works_or_is_new_or_a_second_time() {
+    fn busy_new_and_already_asked_connections_are_not_asked() {
         let alarm = Alarm::new(true);
         assert_eq!(alarm.rank(1), None);
         alarm.set_spare(Spare::Fresh, 1, 1);

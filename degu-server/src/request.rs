@@ -236,7 +236,7 @@ pub(crate) fn segments(path: &str) -> Segments<'_> {
 pub(crate) fn split_path<'p>(path: &'p str, segments: &mut Segments<'p>) {
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
     // A search for a byte: segments are too short for the machinery of a search for a character.
-    while let Some(end) = rest.bytes().position(|octet| octet == b'/') {
+    while let Some(end) = rest.bytes().position(|byte| byte == b'/') {
         segments.push(&rest[..end]);
         rest = &rest[end + 1..];
     }

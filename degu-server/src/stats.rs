@@ -1,4 +1,4 @@
-//! What a server counts.
+//! The counters of a server.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -53,10 +53,10 @@ impl Counters {
     /// Adds a request, and the bytes that came and went since the last one.
     pub(crate) fn add_request(&self, received: u64, sent: u64) {
         add(&self.requests, 1);
-        self.add_octets(received, sent);
+        self.add_bytes(received, sent);
     }
 
-    pub(crate) fn add_octets(&self, received: u64, sent: u64) {
+    pub(crate) fn add_bytes(&self, received: u64, sent: u64) {
         add(&self.received, received);
         add(&self.sent, sent);
     }

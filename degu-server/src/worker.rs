@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_connections_some_keep_what_exchanges_need_and_all_are_served() {
+    fn many_connections_are_served_and_a_few_keep_their_buffers() {
         on_worker(async |worker| {
             let mut peers: Vec<_> = (0..KEPT + 20).map(|number| connect(worker, number as u64)).collect();
             for round in 0..3 {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_logged_with_fault_offset_and_peer_and_a_flood_of_them_is_not() {
+    fn refusal_is_logged_with_fault_offset_and_peer_but_no_flood() {
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_last_response_is_read_within_bounds_of_time_and_rate() {
+    fn bytes_after_the_last_response_are_bounded_in_time_and_rate() {
         on_worker(async |worker| {
             // The first second may have been a moment.
             let window = worker.options.deadlines.linger + 1;

@@ -1,4 +1,4 @@
-//! What the connections of a worker share: the list of them, the seconds, and the counters.
+//! The state that the connections of a worker share: the list of them, the seconds, and the counters.
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 #[cfg(feature = "tls")]

@@ -1,4 +1,4 @@
-//! Responses out of readers, streams and files, octet by octet: whole ones, and those that are shorter or longer than
+//! Responses out of readers, streams and files, byte by byte: whole ones, and those that are shorter or longer than
 //! their length.
 
 use std::cell::Cell;
@@ -42,8 +42,8 @@ impl<T: Unpin> futures_core::Stream for Slow<T> {
 
 impl AsyncRead for Slow<u8> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().next(cx).map(|octet| {
-            buffer.put_slice(octet.as_slice());
+        self.get_mut().next(cx).map(|byte| {
+            buffer.put_slice(byte.as_slice());
             Ok(())
         })
     }
@@ -54,9 +54,9 @@ fn pieces(end: Option<&str>) -> Body {
     Body::from_stream(12, slow(pieces.collect::<Vec<_>>()))
 }
 
-async fn file(octets: usize, position: u64) -> io::Result<tokio::fs::File> {
+async fn file(bytes: usize, position: u64) -> io::Result<tokio::fs::File> {
     let mut file = tempfile::tempfile()?;
-    io::Write::write_all(&mut file, &vec![b'x'; octets])?;
+    io::Write::write_all(&mut file, &vec![b'x'; bytes])?;
     let mut file = tokio::fs::File::from_std(file);
     file.seek(io::SeekFrom::Start(position)).await?;
     Ok(file)
@@ -139,7 +139,7 @@ fn ticks(count: usize) -> String {
 }
 
 #[test]
-fn what_is_as_long_as_it_says_arrives_and_the_connection_goes_on() {
+fn source_of_the_announced_length_arrives_and_connection_stays() {
     let server = Running::new(Address::IPV6_LOOPBACK, app);
     for (path, length, expected) in [
         ("reader", 5, "hello".to_owned()),

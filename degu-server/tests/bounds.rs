@@ -21,10 +21,10 @@ fn server(options: Options) -> Running {
     Running::with(options.workers(1), Address::IPV6_LOOPBACK, app)
 }
 
-/// What a peer sees that stops after these octets and waits.
-fn stalled(server: &Running, octets: &str) -> String {
+/// Sends these bytes, then waits. Returns all that the server sends.
+fn stalled(server: &Running, bytes: &str) -> String {
     let mut raw = server.connect();
-    raw.send(octets);
+    raw.send(bytes);
     raw.rest()
 }
 
@@ -152,10 +152,10 @@ fn a_response_that_nobody_takes() {
     };
     assert!(is_dropped.recv().is_err(), "the body is gone, and the app with its server");
     // What had left before is there, without an end: by a reset, where the system has one to send.
-    let mut octets = vec![0; 1 << 20];
+    let mut bytes = vec![0; 1 << 20];
     let mut tail = Vec::new();
-    while let Ok(count @ 1..) = raw.read_some(&mut octets) {
-        tail.extend_from_slice(&octets[..count]);
+    while let Ok(count @ 1..) = raw.read_some(&mut bytes) {
+        tail.extend_from_slice(&bytes[..count]);
         tail.drain(..tail.len().saturating_sub(5));
     }
     assert_ne!(tail, b"0\r\n\r\n");

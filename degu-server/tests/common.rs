@@ -1,4 +1,4 @@
-//! A client that knows nothing of HTTP: octets in, octets out.
+//! A client that knows nothing of HTTP: bytes in, bytes out.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::io::{Read, Write};
@@ -32,10 +32,10 @@ impl Running {
         Raw::connect(&self.address)
     }
 
-    /// What comes back for these octets until the server closes, or for as long as it is silent after we are done.
-    pub(crate) fn ask(&self, octets: impl AsRef<[u8]>) -> String {
+    /// Sends these bytes. Returns all that comes back until the server closes, or is silent after the last of them.
+    pub(crate) fn ask(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut raw = self.connect();
-        raw.send(octets);
+        raw.send(bytes);
         raw.shut_down_writing();
         raw.rest()
     }
@@ -92,28 +92,28 @@ impl Raw {
         raw
     }
 
-    pub(crate) fn send(&mut self, octets: impl AsRef<[u8]>) {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         match self {
-            Self::Tcp(stream) => stream.write_all(octets.as_ref()).unwrap(),
-            Self::Unix(stream) => stream.write_all(octets.as_ref()).unwrap(),
+            Self::Tcp(stream) => stream.write_all(bytes.as_ref()).unwrap(),
+            Self::Unix(stream) => stream.write_all(bytes.as_ref()).unwrap(),
         }
     }
 
-    /// As `send`, where the peer may be gone.
-    pub(crate) fn try_send(&mut self, octets: &str) -> bool {
+    /// Sends like `send`, where the peer may be gone.
+    pub(crate) fn try_send(&mut self, bytes: &str) -> bool {
         match self {
-            Self::Tcp(stream) => stream.write_all(octets.as_bytes()).is_ok(),
-            Self::Unix(stream) => stream.write_all(octets.as_bytes()).is_ok(),
+            Self::Tcp(stream) => stream.write_all(bytes.as_bytes()).is_ok(),
+            Self::Unix(stream) => stream.write_all(bytes.as_bytes()).is_ok(),
         }
     }
 
-    /// Everything up to an empty line; none where the peer closes before the first octet.
+    /// Everything up to an empty line; none where the peer closes before the first byte.
     pub(crate) fn response_head(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            let mut octet = [0];
-            match self.read_some(&mut octet) {
-                Ok(1..) => head.push(octet[0]),
+            let mut byte = [0];
+            match self.read_some(&mut byte) {
+                Ok(1..) => head.push(byte[0]),
                 _ if head.is_empty() => return None,
                 end => panic!("{end:?} after {:?}", String::from_utf8_lossy(&head)),
             }
@@ -171,13 +171,13 @@ impl Raw {
         String::from_utf8(all).unwrap()
     }
 
-    /// Reads exactly these octets.
+    /// Reads exactly these bytes.
     pub(crate) fn expect(&mut self, expected: &str) {
-        let mut octets = vec![0; expected.len()];
+        let mut bytes = vec![0; expected.len()];
         match self {
-            Self::Tcp(stream) => stream.read_exact(&mut octets).unwrap(),
-            Self::Unix(stream) => stream.read_exact(&mut octets).unwrap(),
+            Self::Tcp(stream) => stream.read_exact(&mut bytes).unwrap(),
+            Self::Unix(stream) => stream.read_exact(&mut bytes).unwrap(),
         }
-        assert_eq!(String::from_utf8_lossy(&octets), expected);
+        assert_eq!(String::from_utf8_lossy(&bytes), expected);
     }
 }

@@ -58,7 +58,7 @@ fn an_early_answer_is_read_by_a_client_that_sends_all_first() {
 
 /// Neither side reads what the other sends unless the server does, because no buffer holds either message.
 #[test]
-fn an_early_answer_that_no_buffer_holds_is_read_by_a_client_that_sends_all_first() {
+fn large_early_answer_reaches_a_client_that_sends_all_first() {
     let folder = tempfile::tempdir().unwrap();
     for address in addresses(&folder) {
         let server = Running::new(address, app);
@@ -72,7 +72,7 @@ fn an_early_answer_that_no_buffer_holds_is_read_by_a_client_that_sends_all_first
 
 #[cfg(feature = "hyper")]
 #[test]
-fn an_early_answer_of_a_tower_service_is_read_by_a_client_that_sends_all_first() {
+fn early_answer_of_tower_reaches_a_client_that_sends_all_first() {
     use axum::http::StatusCode;
     use axum::routing::post;
 
@@ -93,7 +93,7 @@ fn an_early_answer_of_a_tower_service_is_read_by_a_client_that_sends_all_first()
 /// Otherwise a pool sends its next request on a connection that is being closed.
 #[cfg(feature = "hyper")]
 #[test]
-fn an_early_answer_of_a_tower_service_says_that_the_connection_is_closed() {
+fn early_answer_of_tower_says_that_the_connection_is_closed() {
     let server = Serving::new(Server::options(), Address::ABSTRACT, axum::Router::new());
     let expecting = "Content-Length: 5\r\nExpect: 100-continue";
     for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked", expecting] {
@@ -135,7 +135,7 @@ fn an_early_answer_comes_through_a_proxy() {
 /// The proxy passes on the request as long as it can pass on the response, so that neither side moves then.
 #[cfg(feature = "proxy")]
 #[test]
-fn a_client_that_reads_nothing_of_a_long_early_answer_through_a_proxy_is_cut() {
+fn client_that_reads_no_early_answer_through_a_proxy_is_cut() {
     use std::time::Duration;
 
     use degu_client::Client;
@@ -154,7 +154,7 @@ fn a_client_that_reads_nothing_of_a_long_early_answer_through_a_proxy_is_cut() {
 }
 
 #[test]
-fn a_connection_that_has_had_its_last_response_holds_up_no_shutdown() {
+fn connection_after_its_last_response_delays_no_shutdown() {
     let (begun, begins) = channel();
     let server = Running::new(Address::IPV6_LOOPBACK, async move |_: &mut Session, _: Request<'_>| {
         begun.send(()).unwrap();

@@ -1,4 +1,4 @@
-//! Requests and responses as octets, over every kind of address.
+//! Requests and responses as bytes, over every kind of address.
 
 use crate::common::{Raw, Running, refusal};
 use degu_server::{Address, App, Body, BoxError, Chunk, Method, Part, Request, Response, Server, Session};
@@ -75,7 +75,7 @@ fn bodies_come_back_as_they_were_sent() {
 }
 
 #[test]
-fn what_is_left_of_a_chunk_goes_on_as_one_of_its_own_though_it_comes_later() {
+fn rest_of_a_chunk_is_passed_on_as_a_chunk_of_its_own() {
     let rest = async |_: &mut Session, mut request: Request<'_>| {
         request.body.next_data().await?;
         Ok::<_, BoxError>((200, request.body))
@@ -111,7 +111,7 @@ fn data_is_never_empty_though_a_read_of_its_chunk_was_given_up() {
 #[test]
 fn large_bodies_flow_through() {
     let folder = tempfile::tempdir().unwrap();
-    let octets: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|n| (n % 251) as u8).collect();
     for address in addresses(&folder) {
         let server = Running::new(address, echo);
         let mut reader = server.connect();
@@ -122,20 +122,20 @@ fn large_bodies_flow_through() {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..2 {
-                    writer.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", octets.len()));
-                    writer.send(&octets);
+                    writer.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", bytes.len()));
+                    writer.send(&bytes);
                 }
             });
             for _ in 0..2 {
-                reader.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", octets.len()));
-                let mut got = vec![0; octets.len()];
+                reader.expect(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", bytes.len()));
+                let mut got = vec![0; bytes.len()];
                 let mut at = 0;
                 while at < got.len() {
                     let read = reader.read_some(&mut got[at..]).unwrap();
-                    assert!(read > 0, "closed after {at} octets");
+                    assert!(read > 0, "closed after {at} bytes");
                     at += read;
                 }
-                assert!(got == octets);
+                assert!(got == bytes);
             }
         });
     }
@@ -159,7 +159,7 @@ fn pipelined_requests_are_answered_in_order() {
 #[test]
 fn faults_get_their_status_and_the_connection_ends() {
     let server = Running::new(Address::IPV6_LOOPBACK, echo);
-    for (octets, status, why) in [
+    for (bytes, status, why) in [
         ("GET / HTTP/1.1\r\n\r\n", "400 Bad Request", "a request without Host"),
         ("\x16\x03\x01", "400 Bad Request", "bytes that do not begin an HTTP message"),
         (
@@ -178,7 +178,7 @@ fn faults_get_their_status_and_the_connection_ends() {
             "only a part of a body before it closed",
         ),
     ] {
-        assert_eq!(server.ask(octets), refusal(status, why), "{octets:?}");
+        assert_eq!(server.ask(bytes), refusal(status, why), "{bytes:?}");
     }
     // The text is not sent to HEAD, also where the method of the request was not understood yet.
     let refused = server.ask("HEAD / HTTP/1.1\r\n\r\n");

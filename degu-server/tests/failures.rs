@@ -1,4 +1,4 @@
-//! What the peer sees, octet by octet, of apps that fail, panic, or contradict themselves; and that nobody else sees it.
+//! The bytes that a peer gets from apps that fail, panic, or contradict themselves; and that no other peer notices.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -63,7 +63,7 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
 const HEAD: &str = "HTTP/1.1 200 OK\r\n";
 
 #[test]
-fn what_fails_before_the_head_gets_500_and_what_fails_after_it_is_cut() {
+fn failure_before_the_head_gets_500_and_after_it_cuts() {
     for address in [Address::IPV6_LOOPBACK, Address::ABSTRACT] {
         let server = Running::new(address, app);
         let mut bystander = server.connect();

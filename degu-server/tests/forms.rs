@@ -26,7 +26,7 @@ async fn response(_: &mut Session, request: Request<'_>) -> Response {
 
 async fn result(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
     let text = request.body.read_all(1024).await?;
-    Ok((200, format!("{} octets", text.len())).into())
+    Ok((200, format!("{} bytes", text.len())).into())
 }
 
 async fn failure(_: &mut Session, request: Request<'_>) -> Result<&'static str, BoxError> {
@@ -51,7 +51,7 @@ async fn opaque(_: &mut Session, request: Request<'_>) -> impl IntoResponse + us
 #[test]
 fn named_functions() {
     answers(response, &format!("{OK}x-name: b\r\ncontent-length: 4\r\n\r\ntext"));
-    answers(result, &ok("0 octets"));
+    answers(result, &ok("0 bytes"));
     answers(failure, &failed());
     answers(text, &ok("text"));
     answers(nothing, &ok(""));
@@ -59,7 +59,7 @@ fn named_functions() {
     answers(opaque, &ok("a b"));
 }
 
-/// What a handler may keep across an await: nothing has to be `Send`.
+/// Keeps a value across an await that is not `Send`.
 async fn not_send(_: &mut Session, request: Request<'_>) -> String {
     let kept = std::rc::Rc::new(request.target());
     tokio::task::yield_now().await;

@@ -13,13 +13,13 @@ const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
 /// Longer than any machine needs: a test that waits for it has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a test hears of handlers and bodies.
+/// The channels on which a test waits for handlers and bodies.
 struct Waits {
     begun: Receiver<()>,
     dropped: Receiver<()>,
 }
 
-/// What handlers and bodies tell.
+/// The channels on which handlers and bodies report.
 struct Told(Mutex<(Sender<()>, Sender<()>)>);
 
 fn tell() -> (Told, Waits) {
@@ -45,7 +45,7 @@ impl Drop for Tell {
     }
 }
 
-/// What a client does to end its connection.
+/// The way in which a client ends its connection.
 #[derive(Clone, Copy, Debug)]
 enum Leave {
     /// Closes its socket, which sends FIN.
@@ -138,7 +138,7 @@ fn a_client_that_closes_is_noticed_while_the_app_waits() {
 }
 
 #[test]
-fn a_client_that_closes_a_unix_socket_is_noticed_without_a_timeout() {
+fn closed_unix_socket_is_noticed_without_a_timeout() {
     let (told, waits) = tell();
     let app = async move |_: &mut Session, request: Request<'_>| wait(&told, request).await;
     let server = Running::with(Server::options().half_close_timeout(None), Address::ABSTRACT, app);
@@ -250,7 +250,7 @@ mod hyper {
     }
 
     #[test]
-    fn a_client_that_closes_a_unix_socket_is_noticed_without_a_timeout() {
+    fn closed_unix_socket_is_noticed_without_a_timeout() {
         let (service, waits) = waiting();
         let options = Server::options().half_close_timeout(None);
         every_way(&Serving::new(options, Address::ABSTRACT, service).address, &waits);

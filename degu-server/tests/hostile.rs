@@ -25,7 +25,7 @@ async fn fine(_: &mut Session, _: Request<'_>) -> &'static str {
     "fine"
 }
 
-/// What is read while `on_connect` thinks is not waited for again.
+/// Bytes that are read while `on_connect` decides are not waited for again.
 #[test]
 fn a_request_that_comes_before_its_connection_is_wanted() {
     for address in [TCP, Address::ABSTRACT] {
@@ -158,10 +158,10 @@ fn a_peer_that_sends_and_never_reads_is_not_read_for_ever() {
     let (Raw::Unix(mut talker), mut other) = (server.connect(), server.connect()) else { panic!("a Unix socket") };
     talker.write_all(b"POST /?talk HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n").unwrap();
     talker.set_nonblocking(true).unwrap();
-    let (octets, mut taken, mut refused) = (vec![0; 64 * 1024], 0, 0);
+    let (bytes, mut taken, mut refused) = (vec![0; 64 * 1024], 0, 0);
     // The worker has been at both connections when it has answered on the other one.
     while refused < 20 && taken < 100_000_000 {
-        match talker.write(&octets) {
+        match talker.write(&bytes) {
             Ok(count) => (taken, refused) = (taken + count, 0),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -171,7 +171,7 @@ fn a_peer_that_sends_and_never_reads_is_not_read_for_ever() {
             }
         }
     }
-    assert!(taken < 16 * 1024 * 1024, "{taken} octets were taken");
+    assert!(taken < 16 * 1024 * 1024, "{taken} bytes were taken");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn an_endless_body_leaves_room_for_others() {
         busy.send("GET /?busy HTTP/1.1\r\nHost: a\r\n\r\n");
         let reader = std::thread::spawn(move || {
             let mut buffer = vec![0; 1 << 20];
-            while busy.read_some(&mut buffer).is_ok_and(|octets| octets > 0) {}
+            while busy.read_some(&mut buffer).is_ok_and(|bytes| bytes > 0) {}
         });
         for _ in 0..3 {
             let mut raw = server.connect();
@@ -228,7 +228,7 @@ fn a_body_of_many_small_parts_gives_way_before_anything_is_full() {
         };
         let server = Running::new(address, app);
         let response = server.ask(GET);
-        assert!(response.ends_with("\r\n0\r\n\r\n"), "{} octets, and no end", response.len());
+        assert!(response.ends_with("\r\n0\r\n\r\n"), "{} bytes, and no end", response.len());
     }
 }
 
@@ -342,7 +342,7 @@ async fn a_reader_hears_of_an_abort() {
 
 /// A peer that sends hundreds of requests at once has the thread for no more of them than a turn.
 #[tokio::test(flavor = "local")]
-async fn others_have_their_turn_beside_a_peer_that_sends_hundreds_of_requests() {
+async fn peer_that_sends_hundreds_of_requests_does_not_delay_others() {
     let served = Arc::new(AtomicU64::new(0));
     let count = served.clone();
     let app = async move |_: &mut Session, _: Request<'_>| {
@@ -388,7 +388,7 @@ impl Drop for LooksBack {
 }
 
 #[test]
-fn a_source_that_is_not_asked_may_read_the_request_when_it_is_dropped() {
+fn source_that_is_dropped_unasked_may_read_the_request() {
     let server = Running::new(TCP, async |_: &mut Session, request: Request<'_>| {
         Body::from_source(4, Box::pin(LooksBack(request.body)))
     });

@@ -54,7 +54,7 @@ fn ask(connect: &dyn Fn() -> Raw, request: &str) -> String {
 }
 
 #[test]
-fn a_client_that_does_not_ask_to_keep_the_connection_reads_to_its_end() {
+fn client_that_asks_for_no_keep_alive_reads_to_eof() {
     with_both(|connect| {
         for request in [
             "GET / HTTP/1.0\r\n\r\n",
@@ -70,7 +70,7 @@ fn a_client_that_does_not_ask_to_keep_the_connection_reads_to_its_end() {
 }
 
 #[test]
-fn a_client_that_asks_to_keep_the_connection_is_told_that_it_is_kept() {
+fn client_that_asks_for_keep_alive_is_told_that_it_gets_it() {
     with_both(|connect| {
         let mut raw = connect();
         for _ in 0..3 {
@@ -83,7 +83,7 @@ fn a_client_that_asks_to_keep_the_connection_is_told_that_it_is_kept() {
 }
 
 #[test]
-fn a_response_without_a_length_has_no_chunks_and_ends_with_the_connection() {
+fn response_without_a_length_has_no_chunks_and_ends_at_eof() {
     with_both(|connect| {
         for request in ["GET /chunks HTTP/1.0\r\n\r\n", "GET /chunks HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"] {
             let response = ask(connect, request);

@@ -54,7 +54,7 @@ fn exchanges_over_every_kind_of_address() {
             assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 200 OK\r\n"));
             raw.expect(&format!("{} {me:?} {count}", server.address.is_unix()));
         }
-        // As many octets as no buffer holds, both ways at once.
+        // As many bytes as no buffer holds, both ways at once.
         let body = "0123456789abcdef".repeat(1 << 16);
         let mut writer = raw.another();
         std::thread::scope(|scope| {
@@ -94,7 +94,7 @@ fn deadlines_are_on() {
     let options = Server::options().head_timeout(SECOND).idle_timeout(SECOND).progress(1024, SECOND);
     let server = Serving::new(options, TCP, app());
     std::thread::scope(|scope| {
-        for (octets, expected) in [
+        for (bytes, expected) in [
             ("", String::new()),
             (GET, FINE.to_owned()),
             ("GET / HTTP/1.1\r\nhost:", refusal("408 Request Timeout", "the request came too slowly")),
@@ -107,8 +107,8 @@ fn deadlines_are_on() {
             let server = &server;
             scope.spawn(move || {
                 let mut raw = server.connect();
-                raw.send(octets);
-                assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&expected), "{octets:?}");
+                raw.send(bytes);
+                assert_eq!(crate::kit::order(&raw.rest()), crate::kit::order(&expected), "{bytes:?}");
             });
         }
         // Of a response that has begun the rest is cut.
@@ -279,7 +279,7 @@ fn localhost_is_both_loopback_addresses() {
 }
 
 #[test]
-fn a_shutdown_closes_who_waits_and_waits_for_a_head_that_has_begun() {
+fn shutdown_closes_idle_connections_and_awaits_partial_heads() {
     for address in [TCP, Address::ABSTRACT] {
         let server = Serving::new(Server::options(), address, fine());
         let (mut fresh, mut idle, mut begun) = (server.connect(), server.connect(), server.connect());
@@ -289,7 +289,7 @@ fn a_shutdown_closes_who_waits_and_waits_for_a_head_that_has_begun() {
             raw.expect(FINE);
         }
         begun.send(begin);
-        // One that was accepted after the octets above has been answered.
+        // One that was accepted after the bytes above has been answered.
         let mut other = server.connect();
         other.send(GET);
         other.expect(FINE);
@@ -383,10 +383,10 @@ fn a_service_that_fails_is_answered_for() {
 
 #[test]
 fn options_hold_that_are_not_of_the_codec() {
-    let refused = |octets: &str, options: Options| {
+    let refused = |bytes: &str, options: Options| {
         let server = Serving::new(options, TCP, app());
         let mut raw = server.connect();
-        raw.send(octets);
+        raw.send(bytes);
         crate::kit::order(&raw.rest())
     };
     let put = |method: &str| format!("{method} /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
@@ -409,7 +409,7 @@ fn options_hold_that_are_not_of_the_codec() {
 }
 
 #[test]
-fn a_client_that_has_said_its_last_word_is_answered_and_one_that_is_gone_is_not() {
+fn half_closed_client_is_answered_and_one_that_is_gone_is_not() {
     for address in [TCP, Address::ABSTRACT] {
         let (begun, begins) = mpsc::channel();
         let (dropped, is_dropped) = mpsc::channel();

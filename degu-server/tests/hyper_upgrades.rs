@@ -92,7 +92,7 @@ fn halves_of_an_upgrade_do_not_take_each_others_wakers() {
 }
 
 #[test]
-fn a_writer_of_an_upgrade_that_finds_no_room_hears_of_the_end_of_the_grace() {
+fn blocked_writer_of_an_upgrade_gets_the_end_of_the_grace() {
     let (tell, told) = mpsc::channel();
     let upgrade = move |mut request: Request<Body>| {
         let (tell, upgrade) = (tell.clone(), hyper::upgrade::on(&mut request));
@@ -149,7 +149,7 @@ fn scripted_upgrade(
 }
 
 #[test]
-fn an_upgrade_loses_no_byte_that_comes_before_it_and_either_side_may_end_first() {
+fn upgrade_keeps_early_bytes_and_either_side_may_end_first() {
     let long = "x".repeat(100_000);
     for address in [TCP, Address::ABSTRACT] {
         for ends_first in [false, true] {

@@ -102,7 +102,7 @@ impl Stream for Panicking {
     }
 }
 
-/// What comes through a channel.
+/// A body of the frames that come through a channel.
 pub(crate) struct Receiving(pub(crate) tokio::sync::mpsc::Receiver<Result<Frame<Bytes>, Infallible>>);
 
 impl Stream for Receiving {

@@ -42,15 +42,15 @@ fn a_counter_for_this_user_only() {
         });
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o7777, 0o600);
-    for (octets, end) in [
+    for (bytes, end) in [
         ("POST /counter HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n7", "\r\n\r\n7"),
         ("POST /counter HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n5", "\r\n\r\n12"),
         ("POST /counter HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "a number, please\n"),
         ("GET /counter HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n\r\n12"),
         ("PUT /counter HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed\r\ncontent-length: 0\r\n\r\n"),
     ] {
-        let answer = server.ask(octets);
-        assert!(answer.ends_with(end), "{octets:?}: {answer:?}");
+        let answer = server.ask(bytes);
+        assert!(answer.ends_with(end), "{bytes:?}: {answer:?}");
     }
     drop(server);
     assert!(!path.exists(), "the file goes with the server");
@@ -95,8 +95,8 @@ fn an_app_that_fails_is_answered_for() {
         (b"\xff", failed()),
         (b"longer than eight", refusal("413 Content Too Large", "a body over the limit")),
     ] {
-        let mut octets = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
-        octets.extend_from_slice(body);
-        assert_eq!(server.ask(octets), answer);
+        let mut bytes = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        bytes.extend_from_slice(body);
+        assert_eq!(server.ask(bytes), answer);
     }
 }

@@ -1,4 +1,4 @@
-//! What becomes of a newcomer when as many connections are open as may be.
+//! New connections at a server that has as many as it may have.
 
 use std::time::Duration;
 
@@ -150,13 +150,13 @@ fn many_newcomers_at_once_are_all_answered_in_a_moment() {
 /// The limit is that of a whole process, so the test runs itself in one of its own.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_process_without_descriptors_closes_an_idle_connection_below_the_cap() {
+fn process_without_descriptors_closes_an_idle_connection() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     const LIMITED: &str = "DEGU_TEST_OUT_OF_DESCRIPTORS";
     if std::env::var_os(LIMITED).is_none() {
         let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-        let name = "room::a_process_without_descriptors_closes_an_idle_connection_below_the_cap";
+        let name = "room::process_without_descriptors_closes_an_idle_connection";
         assert!(alone.args(["--exact", name]).env(LIMITED, "").status().unwrap().success());
         return;
     }

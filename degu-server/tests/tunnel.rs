@@ -133,7 +133,7 @@ fn a_switch_that_cannot_be_sent_is_a_failure_of_the_app() {
 }
 
 #[test]
-fn a_handler_that_fails_or_panics_resets_its_own_connection_alone() {
+fn handler_that_fails_or_panics_resets_only_its_connection() {
     let server = Running::new(Address::IPV4_LOOPBACK, app);
     let mut other = server.connect();
     other.send(ATTACH);
@@ -199,7 +199,7 @@ fn a_tunnel_that_does_not_end_is_cut_after_the_grace() {
 }
 
 #[test]
-fn a_silent_tunnel_ends_with_its_timeout_and_one_that_moves_does_not() {
+fn silent_tunnel_ends_at_its_timeout_and_a_busy_one_does_not() {
     let options = Server::options().workers(1).tunnel_idle_timeout(Some(Duration::from_secs(1)));
     let server = Running::with(options, Address::IPV4_LOOPBACK, app);
     let (mut silent, mut moving) = (server.connect(), server.connect());
@@ -424,7 +424,7 @@ mod through_a_proxy {
     }
 
     #[test]
-    fn a_connection_behind_is_used_again_after_an_offer_that_was_declined_and_for_no_other_offer() {
+    fn upstream_connection_is_reused_after_a_declined_offer() {
         let behind = Running::new(Address::ABSTRACT, async |session: &mut Session, _: Request<'_>| {
             session.requests().to_string()
         });

@@ -122,7 +122,7 @@ impl Headers {
     /// ```
     pub fn has_member(&self, name: &str, member: &str) -> bool {
         self.get_all(name)
-            .flat_map(|value| value.split(|&octet| octet == b','))
+            .flat_map(|value| value.split(|&byte| byte == b','))
             .any(|found| found.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
     }
 

@@ -13,16 +13,16 @@ import sys
 LONGEST_ACCEPTED, LONGEST = 1024, 8 * 1024
 
 
-def size(octets):
-    if octets is None:
+def size(data):
+    if data is None:
         return 0
-    if isinstance(octets, str):
-        return len(octets)
-    if isinstance(octets, list):
-        return sum(map(size, octets))
-    if "b64" in octets:
-        return len(octets["b64"]) * 3 // 4
-    return len(octets["repeat"]) * octets["times"]
+    if isinstance(data, str):
+        return len(data)
+    if isinstance(data, list):
+        return sum(map(size, data))
+    if "b64" in data:
+        return len(data["b64"]) * 3 // 4
+    return len(data["repeat"]) * data["times"]
 
 
 def why_not(case, expected):

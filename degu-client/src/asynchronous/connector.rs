@@ -1,4 +1,4 @@
-//! What lets hyper-util's pooled client dial every address of ours.
+//! A connector with which hyper-util's pooled client reaches every kind of [`Address`](crate::Address).
 
 use std::{
     fmt,
@@ -87,15 +87,15 @@ impl Read for Dialled {
         if received.is_empty() {
             ready!(stream.poll_read(cx, received))?;
         }
-        let octets = received.len().min(cursor.remaining());
-        cursor.put_slice(&received.split_to(octets));
+        let bytes = received.len().min(cursor.remaining());
+        cursor.put_slice(&received.split_to(bytes));
         Poll::Ready(Ok(()))
     }
 }
 
 impl Write for Dialled {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(octets)])
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -49,8 +49,8 @@ impl AsyncStream for Tls<Socket> {
 }
 
 impl Read for Polled<'_, '_, Socket> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        now(self.socket.poll_recv(self.cx, octets))
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        now(self.socket.poll_recv(self.cx, bytes))
     }
 }
 
@@ -59,14 +59,14 @@ impl Read for Polled<'_, '_, Socket> {
 struct Reading<'p, 'cx>(Polled<'p, 'cx, Socket>);
 
 impl Read for Reading<'_, '_> {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.read(octets)
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
     }
 }
 
 impl Write for Reading<'_, '_> {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        Direct { socket: self.0.socket.socket(), blocks: false }.write(octets)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Direct { socket: self.0.socket.socket(), blocks: false }.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What an async connection reads and writes.
+//! The byte stream of an async connection.
 //!
 //! A readiness that was not asked for wakes a thread for nothing. On a Unix socket the kernel reports room for writing
 //! whenever the peer takes a message. So a [`Socket`] is registered for input alone, and again for both when a write finds
@@ -48,8 +48,8 @@ impl Socket {
     }
 
     /// Reads what was received.
-    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<usize>> {
-        let received = poll_recv(registered(&self.registered)?, cx, octets);
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        let received = poll_recv(registered(&self.registered)?, cx, bytes);
         if received.is_pending() && !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         }
@@ -68,15 +68,15 @@ fn registered(socket: &Option<AsyncFd<OwnedFd>>) -> io::Result<&AsyncFd<OwnedFd>
     socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
-fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, octets: &mut [u8]) -> Poll<io::Result<usize>> {
+fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
     loop {
         let mut ready = ready!(socket.poll_read_ready(cx))?;
-        match ready.try_io(|socket| read(socket, octets, false)) {
+        match ready.try_io(|socket| read(socket, bytes, false)) {
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(read) => {
                 // A read that left room has emptied the socket: the next one would find nothing.
-                if let Ok(octets_read @ 1..) = read
-                    && octets_read < octets.len()
+                if let Ok(bytes_read @ 1..) = read
+                    && bytes_read < bytes.len()
                 {
                     ready.clear_ready();
                 }
@@ -98,9 +98,9 @@ impl Transport for Socket {
 
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
         let room = self.scratch.room(buffer);
-        let octets = read(registered(&self.registered)?, room, blocks)?;
-        buffer.extend_from_slice(&room[..octets]);
-        Ok(octets)
+        let bytes = read(registered(&self.registered)?, room, blocks)?;
+        buffer.extend_from_slice(&room[..bytes]);
+        Ok(bytes)
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -130,8 +130,8 @@ impl AsyncStream for Socket {
         let mut scratch = std::mem::take(&mut self.scratch);
         let room = scratch.room(buffer);
         let received = self.poll_recv(cx, room);
-        if let Poll::Ready(Ok(octets)) = received {
-            buffer.extend_from_slice(&room[..octets]);
+        if let Poll::Ready(Ok(bytes)) = received {
+            buffer.extend_from_slice(&room[..bytes]);
         }
         self.scratch = scratch;
         received

@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_deadline_passes_though_there_was_no_budget_when_the_wait_began() {
+    async fn deadline_passes_though_wait_began_without_budget() {
         let mut began = false;
         passes(Timer::default(), |cx| {
             while !began && let Poll::Ready(turn) = poll_proceed(cx) {

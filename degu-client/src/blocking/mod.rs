@@ -230,8 +230,8 @@ impl BufRead for Reader<'_, Incoming<'_>> {
 
 impl Read for Reader<'_, Incoming<'_>> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let octets = self.fill_buf()?.read(buffer)?;
-        self.consume(octets);
-        Ok(octets)
+        let bytes = self.fill_buf()?.read(buffer)?;
+        self.consume(bytes);
+        Ok(bytes)
     }
 }

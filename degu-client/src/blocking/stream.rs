@@ -1,4 +1,4 @@
-//! What a blocking connection reads and writes.
+//! The byte stream of a blocking connection.
 
 use std::{
     io::{self, IoSlice, Read, Write},
@@ -61,9 +61,9 @@ impl Transport for Socket {
 
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
         let room = self.scratch.room(buffer);
-        let octets = read(&self.socket, room, blocks)?;
-        buffer.extend_from_slice(&room[..octets]);
-        Ok(octets)
+        let bytes = read(&self.socket, room, blocks)?;
+        buffer.extend_from_slice(&room[..bytes]);
+        Ok(bytes)
     }
 
     fn is_interrupted(&self) -> bool {
@@ -114,9 +114,9 @@ impl<T: Read + Write + Send> Transport for Foreign<T> {
 
     fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
         let room = self.scratch.room(buffer);
-        let octets = uninterrupted(|| self.stream.read(room))?.min(room.len());
-        buffer.extend_from_slice(&room[..octets]);
-        Ok(octets)
+        let bytes = uninterrupted(|| self.stream.read(room))?.min(room.len());
+        buffer.extend_from_slice(&room[..bytes]);
+        Ok(bytes)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::error::{Error, Phase, Timeout};
 use crate::link::{Driver, Link};
 use crate::options::Base;
 
-/// What the clones of a pool share.
+/// The state that all clones of a pool share.
 pub(crate) struct Shared<D: Driver> {
     pub(crate) base: Arc<Base>,
     state: Mutex<State<Box<Pooled<D>>>>,

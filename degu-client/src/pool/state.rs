@@ -25,7 +25,7 @@ pub(super) trait Member {
     fn idle_timeout(&self) -> Option<Duration>;
 }
 
-/// What a request gets that has its turn.
+/// The permission that a request gets when its turn comes.
 #[derive(Debug)]
 pub(super) enum Grant<T> {
     /// A connection that was used before.
@@ -45,7 +45,7 @@ pub(super) struct State<T: Member> {
     closed: Vec<T>,
     /// The requests that wait, by ticket: tickets grow, so that the first is the one that has waited longest.
     waiting: BTreeMap<u64, (Waker, T::Home)>,
-    /// What requests were given that have yet to take it.
+    /// Permissions that were given to requests, and that these have not taken yet.
     granted: BTreeMap<u64, Grant<T>>,
     tickets: u64,
     /// The number of connections, idle or in use.

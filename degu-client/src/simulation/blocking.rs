@@ -55,15 +55,15 @@ fn connect(world: &World, client: &Client) -> Connection {
     }
 }
 
-/// What a body is read from, which fails if the plan says so.
-struct Octets {
-    octets: io::Cursor<Vec<u8>>,
+/// A reader that a body is made from. Reading fails if the plan says so.
+struct Source {
+    bytes: io::Cursor<Vec<u8>>,
     fails: bool,
 }
 
-impl Read for Octets {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        match self.octets.read(octets)? {
+impl Read for Source {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.bytes.read(bytes)? {
             0 if self.fails => Err(io::Error::other("this body fails")),
             read => Ok(read),
         }
@@ -77,11 +77,11 @@ fn body(exchange: &Exchange) -> Body {
         Kind::None => Body::none(),
         Kind::Bytes => Body::from(exchange.request.data()),
         Kind::Length => {
-            let mut octets = exchange.request.data();
+            let mut bytes = exchange.request.data();
             if fails.is_some() {
-                octets.pop();
+                bytes.pop();
             }
-            let reader = Octets { octets: io::Cursor::new(octets), fails: fails.is_some() };
+            let reader = Source { bytes: io::Cursor::new(bytes), fails: fails.is_some() };
             Body::from_reader(exchange.request.length(), reader)
         }
         Kind::Chunked => Body::from_chunks(parts.into_iter().enumerate().map(move |(at, part)| match fails {

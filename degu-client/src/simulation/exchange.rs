@@ -117,14 +117,14 @@ async fn read_as_reader(
 ) -> Result<bool, Error> {
     loop {
         let polls = if exchange.gives_up_reading && dice.one_in(2) { dice.below(3) } else { usize::MAX };
-        let mut octets = vec![0; 1 + dice.length(10_000)];
-        match patiently(polls, dice.one_in(2), body.reader().read(&mut octets)).await {
+        let mut bytes = vec![0; 1 + dice.length(10_000)];
+        match patiently(polls, dice.one_in(2), body.reader().read(&mut bytes)).await {
             None => {}
             Some(Ok(0)) => {
                 seen.end(body.last_extensions(), body.trailers());
                 return Ok(true);
             }
-            Some(Ok(read)) => seen.data.extend_from_slice(&octets[..read]),
+            Some(Ok(read)) => seen.data.extend_from_slice(&bytes[..read]),
             Some(Err(error)) => {
                 let error = error.into_inner().and_then(|error| error.downcast::<Error>().ok());
                 return Err(*error.expect("the error of the client is inside"));

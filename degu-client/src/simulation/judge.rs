@@ -7,7 +7,7 @@ use super::plan::{Afterwards, Exchange, Plan, Reading};
 use super::world::World;
 use crate::Error;
 
-/// What came of an exchange, as the caller saw it.
+/// The outcome of an exchange, as the caller saw it.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// A response, whose body is whole, or was left.
@@ -18,7 +18,7 @@ pub(super) enum Outcome {
     GivenUp,
 }
 
-/// What a connection was used for before.
+/// Earlier exchanges of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
     /// The exchange that it began with.
@@ -67,7 +67,7 @@ pub(super) fn body(exchange: &Exchange, gates: &Gates, alive: &Alive) -> Body {
     }
 }
 
-/// Whether something may have broken in this exchange, or before it on the same connection.
+/// Returns whether something may have broken in this exchange, or before it on the same connection.
 fn excuse(plan: &Plan, number: usize, before: Before) -> bool {
     let exchange = &plan.exchanges[number];
     let earlier = &plan.exchanges[before.first..number];

@@ -16,7 +16,7 @@ pub(super) struct Peer {
     pub(super) far: Far,
     plan: Arc<Plan>,
     machine: Connection<Server>,
-    /// What waits to be sent, and how many bytes of it belong to the response under way.
+    /// The bytes that wait to be sent, and how many of them belong to the response under way.
     out: VecDeque<u8>,
     sent: usize,
     /// The exchange under way.
@@ -25,7 +25,7 @@ pub(super) struct Peer {
     answered: bool,
     reads: bool,
     writes: bool,
-    /// What is sent is no HTTP any more.
+    /// True once the bytes that are sent are not HTTP any more.
     broken: bool,
     /// The exchanges that were asked for here, and what came of their bodies.
     pub(super) asked: Vec<(usize, Seen)>,
@@ -69,17 +69,17 @@ impl Peer {
         if !self.reads {
             return false;
         }
-        let octets = self.far.receive(dice.portion(self.far.received()));
-        self.machine.receive_buffer().extend_from_slice(&octets);
-        if octets.is_empty() && self.far.ended().is_some() {
+        let bytes = self.far.receive(dice.portion(self.far.received()));
+        self.machine.receive_buffer().extend_from_slice(&bytes);
+        if bytes.is_empty() && self.far.ended().is_some() {
             self.close();
             self.machine.receive_eof();
             return true;
         }
-        !octets.is_empty()
+        !bytes.is_empty()
     }
 
-    /// Whether all of the request has come shows in the machine, too.
+    /// Notes the end of the request when the machine has received all of it.
     fn note_end(&mut self) {
         if !self.machine.is_receiving() {
             self.see(|seen| seen.end(None, None));
@@ -114,8 +114,8 @@ impl Peer {
         let trouble = trouble.filter(|_| self.answered && !self.broken);
         let until = trouble.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(self.sent));
         let all = self.answered && !self.machine.is_sending();
-        let octets: Vec<u8> = self.out.iter().copied().take(dice.portion(self.out.len().min(until))).collect();
-        let sent = self.far.send(&octets);
+        let bytes: Vec<u8> = self.out.iter().copied().take(dice.portion(self.out.len().min(until))).collect();
+        let sent = self.far.send(&bytes);
         self.out.drain(..sent);
         self.sent += sent;
         match trouble {
@@ -125,7 +125,7 @@ impl Peer {
                 match trouble.fault {
                     Fault::Close => self.close(),
                     Fault::Reset => self.reset(),
-                    Fault::Garbage(octets) => self.out = octets.to_vec().into(),
+                    Fault::Garbage(bytes) => self.out = bytes.to_vec().into(),
                     Fault::Finish | Fault::Stall => self.writes = false,
                 }
                 true

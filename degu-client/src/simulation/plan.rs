@@ -34,12 +34,12 @@ pub(super) struct Exchange {
     pub(super) until_close: bool,
     pub(super) interim: usize,
     pub(super) serving: Serving,
-    /// What the server does instead of sending the response.
+    /// The fault of the server instead of sending the response.
     pub(super) trouble: Option<Trouble>,
-    /// What the server does when the exchange is over.
+    /// The server's action after the exchange.
     pub(super) afterwards: Afterwards,
     pub(super) reading: Reading,
-    /// Whether futures are given up on the way: the request's after so many polls.
+    /// The number of polls after which the request's future is dropped, if it is.
     pub(super) gives_up: Option<usize>,
     pub(super) gives_up_reading: bool,
     /// The caller asks whether the connection is closed, before it and after it.
@@ -222,13 +222,13 @@ impl Exchange {
         }
     }
 
-    /// Whether it is read in such a way that chunks keep their bounds.
+    /// Returns whether it is read in such a way that chunks keep their bounds.
     pub(super) fn reads_chunks(&self) -> bool {
         let keeps = matches!(self.reading, Reading::Chunks | Reading::Parts | Reading::Some | Reading::Owned);
         keeps && !self.until_close
     }
 
-    /// Whether the connection is as good as before when all of this has gone as it should.
+    /// Returns whether the connection can be used again if all of this succeeds.
     pub(super) fn persists(&self) -> bool {
         let rejected = self.request.kind != Kind::None && self.serving != Serving::After;
         !(self.client_closes || self.server_closes || self.until_close || rejected || self.fails.is_some())

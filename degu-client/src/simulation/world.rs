@@ -17,7 +17,7 @@ use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
 use crate::transport::{Idle, Transport};
 
-/// What moves when the client waits. Clones are the same.
+/// The state that changes while the client waits. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct World(Arc<Mutex<Moving>>);
 
@@ -35,7 +35,7 @@ pub(super) struct Moving {
 /// No deadline of a run is longer than this.
 const LATEST: Duration = Duration::from_secs(60);
 
-/// What takes more steps than this goes round in circles.
+/// The most steps of a run. One that takes more is in an endless loop.
 const MOST_STEPS: usize = 3_000_000;
 
 impl World {
@@ -134,7 +134,7 @@ impl Moving {
     }
 }
 
-/// As a socket, which can be checked; a stream of the caller's cannot.
+/// Acts as a socket, which can be checked; a stream of the caller's cannot.
 impl Transport for Pipe {
     fn is_socket(&self) -> bool {
         true
@@ -167,7 +167,7 @@ impl AsyncStream for Pipe {
 pub(super) struct Blocking {
     pub(super) pipe: Pipe,
     pub(super) world: World,
-    /// How often nothing moved while it waited, since something did.
+    /// The number of waits in a row in which nothing moved.
     pub(super) idle: usize,
 }
 
@@ -234,17 +234,17 @@ impl fmt::Debug for Blocking {
 }
 
 impl Read for Blocking {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.wait(|pipe, cx| {
-            let mut room = ReadBuf::new(octets);
+            let mut room = ReadBuf::new(bytes);
             Pin::new(pipe).poll_read(cx, &mut room).map_ok(|()| room.filled().len())
         })
     }
 }
 
 impl Write for Blocking {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.wait(|pipe, cx| pipe.poll_write_pieces(cx, &[IoSlice::new(octets)]))
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait(|pipe, cx| pipe.poll_write_pieces(cx, &[IoSlice::new(bytes)]))
     }
 
     fn flush(&mut self) -> io::Result<()> {

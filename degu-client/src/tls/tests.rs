@@ -1,4 +1,4 @@
-//! What only a socket of the test's own shows.
+//! Tests that need a socket of their own.
 
 use std::{net::Ipv4Addr, os::unix::net::UnixStream, sync::Arc, thread, time::Duration};
 
@@ -39,9 +39,9 @@ fn near(
         let mut secured = handshake.secure().unwrap();
         let mut head = Vec::new();
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-            let read = secured.read(&mut far, |octets| {
-                head.extend_from_slice(octets);
-                octets.len()
+            let read = secured.read(&mut far, |bytes| {
+                head.extend_from_slice(bytes);
+                bytes.len()
             });
             assert!(!matches!(read, Err(error) if error.kind() != ErrorKind::Interrupted));
         }
@@ -57,7 +57,7 @@ fn blocking_socket(socket: UnixStream) -> blocking::stream::Socket {
 }
 
 #[tokio::test]
-async fn a_request_of_which_a_record_has_gone_out_is_not_to_be_repeated() {
+async fn request_is_not_retryable_once_a_record_was_sent() {
     let (server, client) = policies();
     let client = Client::options().tls(client).server_name("localhost").client((Ipv4Addr::LOCALHOST, 443));
     let address = client.address();

@@ -1,4 +1,4 @@
-//! A server that says exactly what a test tells it to, octet by octet.
+//! A server that says exactly what a test tells it to, byte by byte.
 
 use std::{
     io::{Read, Write},
@@ -96,9 +96,9 @@ impl Accept {
 }
 
 impl Wire {
-    /// Reads exactly these octets.
-    pub(crate) fn expect(&mut self, octets: &str) {
-        let mut got = vec![0; octets.len()];
+    /// Reads exactly these bytes.
+    pub(crate) fn expect(&mut self, bytes: &str) {
+        let mut got = vec![0; bytes.len()];
         let mut filled = 0;
         while filled < got.len() {
             match self.read(&mut got[filled..]) {
@@ -106,23 +106,23 @@ impl Wire {
                 Ok(more) => filled += more,
             }
         }
-        assert_eq!(String::from_utf8_lossy(&got[..filled]), octets);
+        assert_eq!(String::from_utf8_lossy(&got[..filled]), bytes);
     }
 
     /// Reads to the end of a head, which is given.
     pub(crate) fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            let mut octet = [0];
-            self.read_exact(&mut octet).unwrap();
-            head.push(octet[0]);
+            let mut byte = [0];
+            self.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
         }
         String::from_utf8(head).unwrap()
     }
 
-    /// Writes these octets.
-    pub(crate) fn send(&mut self, octets: &str) {
-        self.write_all(octets.as_bytes()).unwrap();
+    /// Writes these bytes.
+    pub(crate) fn send(&mut self, bytes: &str) {
+        self.write_all(bytes.as_bytes()).unwrap();
     }
 
     /// Waits for the client to close. What it sends before does not matter.

@@ -53,8 +53,8 @@ mod asynchronous {
         Body::chunks_from_source(Box::pin(Parts(parts.into_iter())))
     }
 
-    /// So many octets, in pieces.
-    fn octets(length: u64) -> Body {
+    /// So many bytes, in pieces.
+    fn bytes(length: u64) -> Body {
         const PIECE: u64 = 100_000;
         let pieces = (0..length.div_ceil(PIECE)).map(move |n| {
             let piece = PIECE.min(length - n * PIECE) as usize;
@@ -87,7 +87,7 @@ mod asynchronous {
     include!("exchanges/timeouts.rs");
 
     #[tokio::test]
-    async fn a_source_that_gives_nothing_does_not_outlast_the_timeout_of_the_exchange() {
+    async fn silent_source_is_cut_by_the_timeout_of_the_exchange() {
         struct Silent;
 
         impl degu_client::Source for Silent {
@@ -130,8 +130,8 @@ mod blocking {
         Body::from_chunks(parts)
     }
 
-    /// So many octets.
-    fn octets(length: u64) -> Body {
+    /// So many bytes.
+    fn bytes(length: u64) -> Body {
         Body::from_reader(length, std::io::repeat(b'x'))
     }
 

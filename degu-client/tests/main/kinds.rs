@@ -1,4 +1,4 @@
-//! What connecting is about: addresses, options, and the types that come out.
+//! Connecting: addresses, options, and the types that come out.
 
 use std::{
     future::poll_fn,
@@ -202,14 +202,14 @@ fn a_connection_over_any_stream() {
 struct Held(UnixStream, Vec<u8>);
 
 impl Read for Held {
-    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        self.0.read(octets)
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.read(bytes)
     }
 }
 
 impl Write for Held {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.1.write(octets)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -223,9 +223,9 @@ fn a_source_that_blocks_is_asked_when_the_stream_was_flushed() {
     let (go, gone) = mpsc::channel();
     let served = thread::spawn(move || {
         for expected in ["POST / HTTP/1.1\r\nhost: [::1]\r\ntransfer-encoding: chunked\r\n\r\n", "5\r\nhello\r\n"] {
-            let mut octets = vec![0; expected.len()];
-            far.read_exact(&mut octets).unwrap();
-            assert_eq!(String::from_utf8(octets).unwrap(), expected);
+            let mut bytes = vec![0; expected.len()];
+            far.read_exact(&mut bytes).unwrap();
+            assert_eq!(String::from_utf8(bytes).unwrap(), expected);
             go.send(()).unwrap();
         }
         let mut end = [0; 5];
@@ -249,19 +249,19 @@ fn a_source_that_blocks_is_asked_when_the_stream_was_flushed() {
 struct Greedy(&'static [u8], bool);
 
 impl AsyncRead for Greedy {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.1 {
             return Poll::Pending;
         }
-        octets.put_slice(std::mem::take(&mut self.0));
+        bytes.put_slice(std::mem::take(&mut self.0));
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Greedy {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.1 = true;
-        Poll::Ready(Ok(octets.len()))
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

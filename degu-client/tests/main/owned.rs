@@ -15,7 +15,7 @@ use degu_client::{
 };
 use degu_wire::machine::Content;
 
-/// The parts of a body, as its sender would take them: after the last octet of a length it does not ask for more.
+/// The parts of a body, as its sender would take them: after the last byte of a length it does not ask for more.
 async fn parts<S: Source + ?Sized>(body: BodyOf<S>) -> Result<Vec<Part>, BoxError> {
     let (mut left, mut source) = match body.split() {
         (Content::Length(length), Some(source)) => (Some(length), source),
@@ -38,7 +38,7 @@ async fn parts<S: Source + ?Sized>(body: BodyOf<S>) -> Result<Vec<Part>, BoxErro
 }
 
 #[tokio::test]
-async fn bodies_are_passed_on_as_they_came_and_the_connection_comes_back() {
+async fn bodies_are_passed_on_unchanged_and_the_connection_returns() {
     let server = Server::once(Kind::Path, |wire| {
         for response in [
             "content-length: 3\r\n\r\nabc",

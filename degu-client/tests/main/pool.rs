@@ -277,7 +277,7 @@ fn gated(connections: usize) -> (Server, mpsc::Sender<()>) {
 }
 
 #[tokio::test]
-async fn requests_wait_in_order_and_one_that_is_dropped_lets_the_next_go() {
+async fn requests_wait_in_order_and_a_dropped_one_frees_its_turn() {
     let (server, open) = gated(1);
     let pool = Client::options().max_connections(1).client(&server.address).pool();
     let order = Arc::new(Mutex::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! Valid responses, cut at every octet: never a body that looks whole, in any way of reading.
+//! Valid responses, cut at every byte: never a body that looks whole, in any way of reading.
 
 use std::{
     io::{self, Read, Write},
@@ -10,10 +10,10 @@ use degu_client::{Address, Body, Client, Connection, Error, blocking};
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A server that has said everything it will, in reads of at most `step` octets.
+/// A server that has said everything it will, in reads of at most `step` bytes.
 #[derive(Clone)]
 struct Said {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     at: usize,
     step: usize,
 }
@@ -21,15 +21,15 @@ struct Said {
 impl Read for Said {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = buffer.len().min(self.step);
-        let read = (&self.octets[self.at..]).read(&mut buffer[..len])?;
+        let read = (&self.bytes[self.at..]).read(&mut buffer[..len])?;
         self.at += read;
         Ok(read)
     }
 }
 
 impl Write for Said {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        Ok(octets.len())
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -46,8 +46,8 @@ impl AsyncRead for Said {
 }
 
 impl AsyncWrite for Said {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(octets.len()))
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -146,11 +146,11 @@ proptest! {
         let plain = blocking::Client::from(client.clone());
         for way in 0..WAYS {
             let expected = if way < 3 { body.clone() } else { Vec::new() };
-            let whole = Said { octets: text.clone(), at: 0, step };
+            let whole = Said { bytes: text.clone(), at: 0, step };
             prop_assert_eq!(&read_blocking(&plain, &whole, way).unwrap(), &expected);
             prop_assert_eq!(&now(read_async(&client, &whole, way)).unwrap(), &expected);
             for cut in 0..text.len() {
-                let said = Said { octets: text[..cut].to_vec(), at: 0, step };
+                let said = Said { bytes: text[..cut].to_vec(), at: 0, step };
                 prop_assert!(read_blocking(&plain, &said, way).is_err(), "way {}, cut at {}", way, cut);
                 prop_assert!(now(read_async(&client, &said, way)).is_err(), "way {}, cut at {}", way, cut);
             }

@@ -193,7 +193,7 @@ fn a_101_that_accepts_nothing_is_a_fault() {
 }
 
 #[test]
-fn an_offer_that_cannot_be_sent_costs_nothing_and_names_the_field() {
+fn invalid_offer_sends_nothing_and_names_the_field() {
     let server = Server::once(Kind::V4, |wire| {
         wire.head();
         wire.send("HTTP/1.1 204 x\r\n\r\n");

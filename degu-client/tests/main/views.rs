@@ -118,7 +118,7 @@ fn checks(cases: usize) -> Server {
             assert!(wire.head().contains("content-length: 200000\r\n"));
             let mut body = vec![0; LENGTH as usize];
             wire.read_exact(&mut body).unwrap();
-            assert!(body.iter().all(|&octet| octet == b'x'));
+            assert!(body.iter().all(|&byte| byte == b'x'));
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");
         }
         assert!(wire.head().contains("transfer-encoding: chunked\r\n"));

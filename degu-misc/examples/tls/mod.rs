@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use degu_client::BoxError;
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 
-/// What the command line says.
+/// The files that the command line names.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     pub(crate) ca: Option<PathBuf>,

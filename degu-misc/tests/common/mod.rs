@@ -55,7 +55,7 @@ impl Serving {
         self.next_line().trim_end().strip_prefix("listening on ").unwrap().to_owned()
     }
 
-    /// What it says on the way, if that was piped.
+    /// Takes its standard error, if that was piped.
     pub(crate) fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().unwrap()
     }

@@ -83,7 +83,7 @@ pub struct ProxyApp {
     set_headers: Option<SetHeaders>,
     /// The protocols to which a connection may switch.
     tunnels: Vec<Box<str>>,
-    /// Which of the connections that a session keeps is for this proxy.
+    /// The key of this proxy's connection among those that a session keeps.
     id: u64,
 }
 
@@ -336,9 +336,9 @@ fn pass_on(mut behind: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tu
 
 /// Returns whether `via` can hold this pseudonym: a token, and the port if it is the name of a host (RFC 9110 §7.6.3).
 fn is_received_by(text: &str) -> bool {
-    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&octet);
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let (name, port) = text.split_once(':').unwrap_or((text, ""));
-    !name.is_empty() && name.bytes().all(is_token) && port.bytes().all(|octet| octet.is_ascii_digit())
+    !name.is_empty() && name.bytes().all(is_token) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns the fields that are of the message and not of the connection, but for those that `drops` names (RFC 9110 §7.6.1).

@@ -1,4 +1,4 @@
-//! What a response owes that its type cannot say.
+//! A check of responses for rules of RFC 9110 that their type does not enforce.
 
 use std::fmt;
 

@@ -323,7 +323,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             let done = caught(|| handler.as_mut().poll(cx));
             let (received, sent) = (traffic.received.take(), traffic.sent.take());
             if received + sent > 0 {
-                worker.counters().add_octets(received, sent);
+                worker.counters().add_bytes(received, sent);
                 deadline.restart();
             }
             if let Some(report) = &mut report {

@@ -65,7 +65,7 @@ impl<T: Transport> Wire<T> {
     /// Adds the bytes that came and went to the server's counters.
     pub(super) fn count_bytes(&mut self) {
         let (received, sent) = self.take_counts();
-        self.place.worker.counters().add_octets(received, sent);
+        self.place.worker.counters().add_bytes(received, sent);
     }
 
     /// Returns how many bytes came and went since the last call.

@@ -95,8 +95,8 @@ impl<S: Source + ?Sized> State<S> {
                 None => return Poll::Ready(None),
             };
             if let Some(left) = length {
-                let octets = data.len() as u64;
-                *left = left.checked_sub(octets).ok_or("the body is longer than its length")?;
+                let bytes = data.len() as u64;
+                *left = left.checked_sub(bytes).ok_or("the body is longer than its length")?;
             }
             if !data.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));

@@ -41,7 +41,7 @@ pub(crate) struct SocketFile {
     id: FileId,
 }
 
-/// Which file a name leads to: a file that another server put in the place of ours has another one.
+/// The identity of the file behind a name. It differs if another server has replaced our file.
 type FileId = (u64, u64);
 
 fn id_of(metadata: &Metadata) -> FileId {

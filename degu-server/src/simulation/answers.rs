@@ -40,16 +40,16 @@ impl Peer<'_> {
             }
             return Ok(true);
         }
-        let octets = self.far.receive(dice.portion(self.far.received()).min(until));
-        self.read += octets.len();
+        let bytes = self.far.receive(dice.portion(self.far.received()).min(until));
+        self.read += bytes.len();
         if self.tunnel.as_ref().is_some_and(|tunnel| tunnel.is_open) {
-            self.receive_tunnel(&octets)?;
+            self.receive_tunnel(&bytes)?;
             return Ok(true);
         }
         let Some(open) = self.open.front_mut() else {
-            return Err(format!("{} unsolicited bytes: {:?}", octets.len(), String::from_utf8_lossy(&octets)));
+            return Err(format!("{} unsolicited bytes: {:?}", bytes.len(), String::from_utf8_lossy(&bytes)));
         };
-        open.machine.receive_buffer().extend_from_slice(&octets);
+        open.machine.receive_buffer().extend_from_slice(&bytes);
         self.understand(weather, dice)?;
         Ok(true)
     }
@@ -67,7 +67,7 @@ impl Peer<'_> {
         }
     }
 
-    /// Whether the head of the response has come.
+    /// Checks the head of the response. Returns whether it has come.
     fn understand_head(&mut self, weather: Weather, dice: &mut Dice) -> Result<bool, String> {
         let number = self.answered;
         let open = &mut self.open[0];
@@ -102,7 +102,7 @@ impl Peer<'_> {
         Ok(true)
     }
 
-    /// Whether the body of the response has come.
+    /// Checks the body of the response. Returns whether all of it has come.
     fn understand_body(&mut self) -> Result<bool, String> {
         let open = &mut self.open[0];
         loop {
@@ -123,7 +123,7 @@ impl Peer<'_> {
         if open.machine.is_sending() || !open.machine.is_flushed() {
             // It came before its request had gone out: what is left goes on behind it.
             if self.writes {
-                let mut octets = Vec::new();
+                let mut bytes = Vec::new();
                 open.machine.send_body_anyway();
                 while open.machine.is_sending() {
                     let sent = match open.parts.pop_front() {
@@ -131,16 +131,16 @@ impl Peer<'_> {
                         None => open.machine.finish_body(),
                     };
                     sent.map_err(|error| format!("the plan is wrong: {error}"))?;
-                    octets.extend(open.machine.pending().concat());
+                    bytes.extend(open.machine.pending().concat());
                     open.machine.transmitted(open.machine.pending().concat().len());
                 }
-                octets.extend(open.machine.pending().concat());
+                bytes.extend(open.machine.pending().concat());
                 let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && !trouble.is_reading);
                 if let Some(trouble) = trouble.filter(|_| !self.had_trouble) {
                     // What goes wrong with it goes wrong now.
                     self.make(Trouble { fault: Fault::Finish, ..trouble });
                 } else {
-                    self.raw.extend(octets);
+                    self.raw.extend(bytes);
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::plan::{Answer, Exchange, Plan, Reading};
 use super::tunnel;
 use crate::{App, Error, Incoming, Request, Response, Session};
 
-/// What a run has beside its connections.
+/// The state of a run that its connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) plan: Plan,

@@ -118,7 +118,7 @@ const LATEST: Duration = Duration::from_secs(120);
 
 /// So many turns in which nothing happens show that all wait. A driver that looks for a request lets others have some.
 const PATIENCE: usize = 20;
-/// What takes more steps than this goes round in circles.
+/// The most steps of a run. One that takes more is in an endless loop.
 const MOST_STEPS: usize = 3_000_000;
 
 #[test]
@@ -188,7 +188,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     Ok(world.dice.digest())
 }
 
-/// What stands in for the acceptor: it gives away the sender of connections, and takes it back when the server stops.
+/// Stands in for the acceptor: it gives away the sender of connections, and takes it back when the server stops.
 fn beside(
     state: Arc<ServerState>,
     jobs: Rc<RefCell<Option<UnboundedSender<Queued>>>>,
@@ -210,11 +210,11 @@ struct World<'w> {
     peers: Vec<Peer<'w>>,
     dice: Dice,
     began: Instant,
-    /// How many connections the worker has taken.
+    /// The number of connections that the worker has taken.
     registered: Arc<AtomicUsize>,
-    /// What the server is stopped with, until it is.
+    /// The handle that stops the server, until it was used.
     handle: Option<Handle>,
-    /// Who waits for its end.
+    /// The tasks that wait for the server's end.
     stopped: Vec<tokio::task::JoinHandle<()>>,
 }
 

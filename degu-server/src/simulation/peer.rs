@@ -30,9 +30,9 @@ pub(super) struct Peer<'p> {
     pub(super) far: Far,
     pub(super) number: usize,
     pub(super) caller: &'p Caller,
-    /// How many requests have been begun.
+    /// The number of requests that have been begun.
     pub(super) begun: usize,
-    /// How many have been answered in full.
+    /// The number of requests that have been answered in full.
     pub(super) answered: usize,
     pub(super) open: VecDeque<Open>,
     /// The tunnel that was offered.
@@ -51,7 +51,7 @@ pub(super) struct Peer<'p> {
     limits: std::sync::Arc<Limits>,
 }
 
-/// What the whole run is like, as far as it excuses the server.
+/// Conditions of the whole run that excuse the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Weather {
     pub(super) draining: bool,
@@ -83,7 +83,7 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// Whether nothing is left to do, and the driver has let go of its end.
+    /// Returns whether nothing is left to do, and the driver has let go of its end.
     pub(super) fn is_done(&self) -> bool {
         self.over && self.far.is_dropped()
     }
@@ -129,8 +129,8 @@ impl<'p> Peer<'p> {
             return Ok(false);
         }
         if !self.raw.is_empty() {
-            let octets: Vec<u8> = self.raw.iter().copied().take(dice.portion(self.raw.len())).collect();
-            let sent = self.far.send(&octets);
+            let bytes: Vec<u8> = self.raw.iter().copied().take(dice.portion(self.raw.len())).collect();
+            let sent = self.far.send(&bytes);
             self.raw.drain(..sent);
             return Ok(sent > 0);
         }
@@ -142,7 +142,7 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// Whether it reads nothing now, because it has something to send first. Where the app does not read either, both
+    /// Returns whether it reads nothing now, because it has something to send first. Where the app does not read either, both
     /// would wait until a deadline ends it.
     pub(super) fn is_stubborn(&self) -> bool {
         let exchange = &self.caller.exchanges.get(self.answered);
@@ -163,11 +163,11 @@ impl<'p> Peer<'p> {
         let number = self.begun;
         self.begun += 1;
         let trouble = self.caller.trouble.filter(|trouble| trouble.at == number);
-        if let Some(Fault::Garbage(octets)) = trouble.map(|trouble| trouble.fault) {
+        if let Some(Fault::Garbage(bytes)) = trouble.map(|trouble| trouble.fault) {
             tell(|| format!("{}: sends garbage as {number}", self.number));
             machine.request(Method::Get, "/", "a", &Headers::new(), Content::None).map_err(|e| e.to_string())?;
             machine.transmitted(machine.pending().concat().len());
-            self.raw = octets.to_vec().into();
+            self.raw = bytes.to_vec().into();
             self.had_trouble = true;
             self.begun = self.caller.exchanges.len();
         } else {

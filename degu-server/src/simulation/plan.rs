@@ -37,7 +37,7 @@ pub(super) struct Caller {
     /// The most bytes that a piece of a body has.
     pub(super) most: usize,
     pub(super) exchanges: Vec<Exchange>,
-    /// How many requests are sent before the first of them has been answered.
+    /// The number of requests that are sent before the first of them has been answered.
     pub(super) depth: usize,
     /// It reads nothing before its request has gone out, as many clients do.
     pub(super) stubborn: bool,
@@ -45,7 +45,7 @@ pub(super) struct Caller {
     pub(super) trouble: Option<Trouble>,
 }
 
-/// What a peer does when all has been answered.
+/// The peer's action when all has been answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
     Close,
@@ -62,9 +62,9 @@ pub(super) struct Exchange {
     pub(super) expects: bool,
     pub(super) client_closes: bool,
     pub(super) reading: Reading,
-    /// Whether the app waits for something else, before it reads and before it answers.
+    /// True where the app waits for something else: before it reads, and before it answers.
     pub(super) pauses: (bool, bool),
-    /// Whether the app waits until the server wants to stop.
+    /// True if the app waits until the server wants to stop.
     pub(super) until_closing: bool,
     pub(super) answer: Answer,
     pub(super) server_closes: bool,
@@ -73,7 +73,7 @@ pub(super) struct Exchange {
     pub(super) handled: AtomicBool,
 }
 
-/// How the app reads a body.
+/// The way in which the app reads a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     All,
@@ -106,7 +106,7 @@ pub(super) enum Answer {
     Waits(Message),
 }
 
-/// What is no request.
+/// Bytes that are not a request.
 const GARBAGE: &[&[u8]] = &[
     b"\x00\x01\x02\r\n\r\n",
     b"GET  / HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -204,7 +204,7 @@ impl Caller {
         Self { transport, most, exchanges, depth, stubborn, leaves, trouble }
     }
 
-    /// Whether the peer does this when it is at this exchange, or has done it before.
+    /// Returns whether the peer does this when it is at this exchange, or has done it before.
     pub(super) fn has_trouble(&self, exchange: usize, fault: impl Fn(Fault) -> bool) -> bool {
         self.trouble.is_some_and(|trouble| trouble.at <= exchange && fault(trouble.fault))
     }
@@ -260,14 +260,14 @@ impl Exchange {
         }
     }
 
-    /// Whether the app leaves some of the body where it is.
+    /// Returns whether the app leaves some of the body unread.
     pub(super) fn leaves_body(&self) -> bool {
         let partly = matches!(self.reading, Reading::Beside | Reading::Some | Reading::Never);
         partly && !matches!(self.answer, Answer::Echo(_)) && self.request.kind != Kind::None
     }
 
-    /// Whether what the app leaves of the body may end the connection without a word: of a length the server knows what is
-    /// to come when it answers.
+    /// Returns whether the unread rest of the body may end the connection without an announcement. Where the body has a
+    /// length, the server knows when it answers how much is still to come.
     pub(super) fn may_end_it(&self) -> bool {
         self.leaves_body() && (self.request.kind == Kind::Chunked || self.reading == Reading::Beside)
     }

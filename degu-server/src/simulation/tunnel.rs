@@ -24,7 +24,7 @@ pub(super) struct Bytestream {
     how: Ending,
 }
 
-/// How a tunnel ends.
+/// The end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// The peer half-closes first, and the handler when it has seen that.
@@ -162,13 +162,13 @@ impl Peer<'_> {
     }
 
     /// Takes what has come through the tunnel.
-    pub(super) fn receive_tunnel(&mut self, octets: &[u8]) -> Result<(), String> {
+    pub(super) fn receive_tunnel(&mut self, bytes: &[u8]) -> Result<(), String> {
         let Some(tunnel) = &mut self.tunnel else { return Ok(()) };
         let rest = &tunnel.plan.down[tunnel.received..];
-        if !rest.starts_with(octets) {
-            return Err(format!("{} bytes of a tunnel are others after {}", octets.len(), tunnel.received));
+        if !rest.starts_with(bytes) {
+            return Err(format!("{} bytes of a tunnel are others after {}", bytes.len(), tunnel.received));
         }
-        tunnel.received += octets.len();
+        tunnel.received += bytes.len();
         Ok(())
     }
 

@@ -126,9 +126,9 @@ fn pieces(reader: impl AsyncRead, mut left: u64, part: fn(Bytes) -> Part) -> imp
     move |cx: &mut Context<'_>| {
         let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
         buffer.reserve(want);
-        let octets = ready!(pin!(reader.read_buf(&mut (&mut buffer).limit(want))).poll(cx))?;
-        left -= octets as u64;
-        Poll::Ready((octets > 0).then(|| Ok(part(buffer.split().freeze()))))
+        let bytes = ready!(pin!(reader.read_buf(&mut (&mut buffer).limit(want))).poll(cx))?;
+        left -= bytes as u64;
+        Poll::Ready((bytes > 0).then(|| Ok(part(buffer.split().freeze()))))
     }
 }
 

@@ -80,15 +80,15 @@ fn pieces(reader: impl Read, mut left: u64) -> impl Iterator<Item = io::Result<B
     iter::from_fn(move || {
         let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
         buffer.resize(want, 0);
-        let octets = loop {
+        let bytes = loop {
             match reader.read(&mut buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Some(Err(error)),
-                Ok(octets) => break octets.min(want),
+                Ok(bytes) => break bytes.min(want),
             }
         };
-        left -= octets as u64;
-        (octets > 0).then(|| Ok(buffer.split_to(octets).freeze()))
+        left -= bytes as u64;
+        (bytes > 0).then(|| Ok(buffer.split_to(bytes).freeze()))
     })
 }
 

@@ -130,7 +130,8 @@ impl ChunkExtensions {
 }
 
 impl fmt::Display for ChunkExtensions {
-    /// As they are sent: `;seq=7;last`. There are no controls among them; what is not UTF-8 shows as U+FFFD.
+    /// Writes the extensions in the form in which they are sent: `;seq=7;last`. They have no control characters. Bytes that are
+    /// not UTF-8 show as U+FFFD.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         String::from_utf8_lossy(&self.raw).fmt(f)
     }
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn received_extensions_are_kept_in_the_form_in_which_they_are_sent() {
+    fn received_extensions_keep_the_form_in_which_they_are_sent() {
         let received = |raw: &'static str| ChunkExtensions::received(Bytes::from_static(raw.as_bytes()));
         for (raw, kept) in [
             ("", ""),

@@ -144,7 +144,7 @@ pub struct BodyOf<S: ?Sized> {
     content: Content,
     /// There is one where the content is to come in parts.
     source: Option<Pin<Box<S>>>,
-    /// What makes the body once more.
+    /// The function that makes the body once more.
     make: Option<Make<S>>,
 }
 
@@ -370,20 +370,20 @@ impl<S: ?Sized> From<Bytes> for BodyOf<S> {
     }
 }
 
-macro_rules! from_octets {
-    ($($octets:ty),*) => {$(
-        impl<S: ?Sized> From<$octets> for BodyOf<S> {
-            fn from(octets: $octets) -> Self {
-                Self::from(Bytes::from(octets))
+macro_rules! from_bytes {
+    ($($bytes:ty),*) => {$(
+        impl<S: ?Sized> From<$bytes> for BodyOf<S> {
+            fn from(bytes: $bytes) -> Self {
+                Self::from(Bytes::from(bytes))
             }
         }
     )*};
 }
 
-from_octets!(&'static str, &'static [u8], String, Vec<u8>);
+from_bytes!(&'static str, &'static [u8], String, Vec<u8>);
 
 impl<S: ?Sized, const N: usize> From<&'static [u8; N]> for BodyOf<S> {
-    fn from(octets: &'static [u8; N]) -> Self {
-        Self::from(&octets[..])
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Self::from(&bytes[..])
     }
 }

@@ -81,7 +81,7 @@ impl Buffers<'_> {
     }
 }
 
-/// What has been received and not been used yet: a part of a buffer that is filled at its end and used from its front.
+/// The bytes that have been received and not been used yet: a part of a buffer that is filled at its end and used from its front.
 pub(super) struct Window<'w> {
     buffer: &'w mut [u8],
     start: usize,

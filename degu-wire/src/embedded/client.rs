@@ -111,7 +111,7 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
     }
 }
 
-/// What is expected of the response.
+/// The conditions under which the response is parsed.
 #[derive(Clone, Copy, Debug)]
 struct Expectation {
     is_head: bool,

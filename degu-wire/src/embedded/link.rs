@@ -18,7 +18,7 @@ pub(super) struct Link<'l, S, C> {
     pub(super) state: &'l mut State,
 }
 
-/// What outlives an exchange.
+/// The state of a connection that outlives an exchange.
 #[derive(Debug, Default)]
 pub(super) struct State {
     /// The number of bytes at the front of the output that wait to be written.

@@ -105,7 +105,7 @@ impl<'b> Server<'b> {
     }
 }
 
-/// How a connection ended that is to be closed.
+/// The reason for which a connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End<E> {
     /// The client closed or paused between two requests, or the last response was sent.
@@ -377,7 +377,7 @@ impl<S, C> fmt::Debug for Exchange<'_, S, C> {
     }
 }
 
-/// What follows an exchange.
+/// The continuation after an exchange.
 enum Ended<E> {
     /// The next one, of which these bytes behind the head have come.
     Persistent(Range<usize>),

@@ -17,7 +17,7 @@ pub(crate) type Run = Box<dyn FnMut(usize) -> Result>;
 /// A task, a contestant, and how to prepare it.
 type Entry = (&'static str, &'static str, fn() -> Run);
 
-/// What there is, by task and contestant.
+/// All measurements, by task and contestant.
 pub(crate) const ALL: &[Entry] = &[
     ("parse a request head", "degu", || degu_request(|number| &get(number).request)),
     ("parse a request head", "httparse", || httparse_request(|number| &get(number).request)),

@@ -17,15 +17,15 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::Result;
 
-/// Where and how an end runs.
+/// The address and the settings of an end.
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) address: String,
     /// The folder of the certificates. With it, the end speaks TLS, and both ends show their certificates.
     pub(crate) pki: Option<PathBuf>,
-    /// How many threads a server has, or a load.
+    /// The number of threads of a server or of a load.
     pub(crate) threads: usize,
-    /// How our ends wait for the next message.
+    /// The way in which our ends wait for the next message.
     pub(crate) spin: Spin,
 }
 
@@ -82,7 +82,7 @@ pub(crate) static ALL: &[Contestant] = &[
 /// hyper slower.
 pub(crate) const PEERS: [&str; 6] = ["axum", "hyper-util", "reqwest", "ureq", "tonic", "tarpc"];
 
-/// How one of ours waits after whose name this stands.
+/// The suffixes of our contestants' names, and the way of waiting that each stands for.
 const SPINS: [(&str, Spin); 2] = [("-off", Spin::Off), ("-fixed", Spin::Fixed(Duration::from_micros(100)))];
 
 /// The name of a contestant without the way in which it waits, and that way.
@@ -126,7 +126,7 @@ pub(crate) fn client_runtime(timers: bool) -> Result<Rc<Runtime>> {
     RUNTIME.with(|runtime| Ok(Rc::clone(runtime.get_or_init(|| Rc::new(built)))))
 }
 
-/// What a server writes again and again for a large body.
+/// The piece that a server writes again and again for a large body.
 pub(crate) static PIECE: &[u8] = &[b'x'; 64 * 1024];
 
 /// A large body, as the target of its request says: whether it is chunked, and how many pieces it has.

@@ -33,7 +33,7 @@ use crate::message::{Get, get};
 use crate::socket::{Stream, connect_tokio};
 use crate::{Result, codec};
 
-/// How many connections one thread makes at most, because the kernel keeps the port of each for a minute.
+/// The most connections that one thread makes, because the kernel keeps the port of each for a minute.
 const MOST: u64 = 10_000;
 
 #[derive(Clone, Debug, Parser)]
@@ -42,7 +42,7 @@ pub(crate) struct End {
     /// Pins the process to these cores.
     #[arg(long, value_delimiter = ',')]
     cores: Vec<usize>,
-    /// How long to measure.
+    /// The duration of the measurement.
     #[arg(long, default_value_t = 300)]
     millis: u64,
     #[arg(long)]
@@ -52,7 +52,7 @@ pub(crate) struct End {
     pki: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// How our ends wait: off, adaptive, or for so many microseconds.
+    /// The way in which our ends wait: off, adaptive, or for so many microseconds.
     #[arg(long, value_parser = spin, default_value = "adaptive")]
     spin: Spin,
     #[arg(long, default_value_t = 1)]

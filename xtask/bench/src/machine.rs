@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// Where the two ends of a connection run: the cores of client and server, none for unpinned.
+/// The placement of the two ends of a connection: the cores of client and server, none for unpinned.
 #[derive(Clone, Debug)]
 pub(crate) struct Placement {
     /// `same`: both on one core, so that no core has to be woken. `apart`: each on a core of its own. `free`: unpinned.
@@ -28,7 +28,7 @@ pub(crate) fn describe() -> String {
     format!("{} × {model}, Linux {}, {compiler}", models.len(), kernel.trim())
 }
 
-/// How many processes have wanted a core at a time, over the last minute: those of others, before a run.
+/// Returns the load average of the last minute: before a run it is that of other programs.
 pub(crate) fn load() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').next().unwrap_or("unknown").to_owned()
@@ -102,7 +102,7 @@ pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     children(process).into_iter().try_fold(time, |time, child| Ok(time + cpu_time(child)?))
 }
 
-/// How often the threads of a process have slept and were woken.
+/// Returns the number of times that the threads of a process have slept and were woken.
 pub(crate) fn wake_ups(process: u32) -> Result<u64> {
     let mut all = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {

@@ -52,7 +52,7 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds: about a minute for all suites together.
     #[arg(long)]
     quick: bool,
-    /// How often each contestant is measured [default: 7, or 3 with --quick].
+    /// The number of measurements of each contestant [default: 7, or 3 with --quick].
     #[arg(long)]
     rounds: Option<usize>,
     /// Writes every sample to FILE.json, in the place of what it has of the same suites, and draws charts of all it has then:
@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// Adds a column to each table: the medians of an earlier run.
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
-    /// How our ends wait: off, adaptive (their default), or spinning for so many microseconds.
+    /// The way in which our ends wait: off, adaptive (their default), or spinning for so many microseconds.
     #[arg(long)]
     spin: Option<String>,
     /// duo: both ends on one core, on two, or unpinned; otherwise all three.

@@ -27,7 +27,7 @@ pub(crate) struct Get {
 
 pub(crate) const TRACE: &str = "x-trace";
 
-/// How many messages there are before the first comes again: a prime, so that nothing of another period lines up.
+/// The number of messages before the first comes again: a prime, so that nothing of another period lines up.
 const COUNT: usize = 1009;
 
 /// The POST requests. They are made when the first is asked for, and not while anything is measured.

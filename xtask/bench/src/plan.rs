@@ -5,11 +5,11 @@ use std::io::{IsTerminal, Write, stderr};
 use crate::Result;
 use crate::report::{Entry, Group, Report, Unit};
 
-/// What all contestants of a group are measured under.
+/// The condition under which all contestants of a group are measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) name: String,
-    /// As they are called in the table.
+    /// Their names in the table.
     pub(crate) contestants: Vec<String>,
     /// Those of them that the others are compared with.
     pub(crate) references: Vec<&'static str>,

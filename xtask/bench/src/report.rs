@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The suites of one machine.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
-    /// Where: processor, kernel, compiler.
+    /// The machine: processor, kernel, compiler.
     pub(crate) machine: String,
     pub(crate) reports: Vec<Report>,
 }
@@ -15,9 +15,9 @@ pub(crate) struct Run {
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Report {
     pub(crate) suite: String,
-    /// What was done, and with which settings.
+    /// The measurement and its settings.
     pub(crate) about: String,
-    /// What was left out or failed, and why: a line each.
+    /// A line for each measurement that was left out or failed, with the reason.
     pub(crate) notes: Vec<String>,
     pub(crate) failures: usize,
     pub(crate) groups: Vec<Group>,

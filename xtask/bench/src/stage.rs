@@ -1,4 +1,4 @@
-//! What the suites share: this program as an end, other programs as ends, certificates, addresses.
+//! The setup that the suites share: this program as an end, other programs as ends, certificates, addresses.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::contestants::PEERS;
 use crate::machine;
 use crate::{Options, Result};
 
-/// Where a run happens.
+/// The environment of a run.
 #[derive(Debug)]
 pub(crate) struct Stage<'o> {
     pub(crate) options: &'o Options,
@@ -24,7 +24,7 @@ pub(crate) struct Stage<'o> {
     peers: OnceLock<PathBuf>,
 }
 
-/// How one end is run.
+/// The way in which one end is run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct End<'e> {
     /// Empty: unpinned.
@@ -63,7 +63,7 @@ impl<'o> Stage<'o> {
         Ok(self.peers.get().unwrap_or(&self.program))
     }
 
-    /// How long one measurement takes, its warm-up not counted.
+    /// Returns the duration of one measurement without its warm-up.
     pub(crate) fn time(&self, usual: Duration) -> Duration {
         if self.options.quick { usual / 8 } else { usual }
     }
@@ -181,7 +181,7 @@ pub(crate) fn is_nginx_there() -> bool {
     is_there("/usr/sbin/nginx") && is_there("taskset")
 }
 
-/// Where `cargo xtask interop --install` puts Degu 0.18.
+/// Returns the Python with which `cargo xtask interop --install` installs Degu 0.18.
 fn python() -> Result<PathBuf> {
     Ok(target()?.join("interop").join(DEGU_018).join("bin/python3"))
 }

@@ -14,7 +14,7 @@ use crate::contestants::{ALL, Contestant, Setup};
 use crate::message::{get, post, response};
 use crate::socket::{connect, listen};
 
-/// How long one contestant may take for one message.
+/// The time that one contestant may take for one message.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// A few messages are enough: their paths, fields and lengths vary.

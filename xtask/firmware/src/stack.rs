@@ -1,4 +1,4 @@
-//! How much of the stack has been in use.
+//! The measured use of the stack.
 
 use core::ptr;
 

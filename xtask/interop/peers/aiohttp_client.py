@@ -31,14 +31,14 @@ async def hello(connection, **rest):
     return response
 
 
-async def echo(connection, body, octets):
+async def echo(connection, body, wanted):
     response, received = await ask(connection, 'POST', '/echo', data=body)
-    address.same((response.status, received), (200, octets))
+    address.same((response.status, received), (200, wanted))
     return response
 
 
-async def pieces(*octets):
-    for piece in octets:
+async def pieces(*data):
+    for piece in data:
         yield piece
 
 

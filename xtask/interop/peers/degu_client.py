@@ -20,9 +20,9 @@ def hello(connection):
     address.same((response.status, response.body.read()), (200, b'hello, world'))
 
 
-def echo(connection, body, octets):
+def echo(connection, body, wanted):
     response = connection.post('/echo', {}, body)
-    address.same((response.status, response.body.read()), (200, octets))
+    address.same((response.status, response.body.read()), (200, wanted))
 
 
 def echo_chunks(chunks):

@@ -31,9 +31,9 @@ def hello(connection, **rest):
     return response
 
 
-def echo(connection, body, octets, **rest):
+def echo(connection, body, data, **rest):
     response, received = ask(connection, 'POST', '/echo', body=body, **rest)
-    address.same((response.status, received), (200, octets))
+    address.same((response.status, received), (200, data))
     return response
 
 

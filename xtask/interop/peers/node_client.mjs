@@ -7,11 +7,11 @@ import { large, parse, report } from './address.mjs';
 
 const { host, port, path: socketPath } = parse(process.argv[2]);
 
-// With `chunks` the body goes out in chunks, with `octets` by its length.
-function ask(agent, method, path, { octets, chunks = [], headers = {} } = {}) {
+// With `chunks` the body goes out in chunks, with `bytes` by its length.
+function ask(agent, method, path, { bytes, chunks = [], headers = {} } = {}) {
   return new Promise((resolve, reject) => {
     const options = { agent, method, path, host, port, socketPath, headers: { ...headers }, timeout: 20_000 };
-    if (octets !== undefined) options.headers['content-length'] = octets.length;
+    if (bytes !== undefined) options.headers['content-length'] = bytes.length;
     const request = http.request(options, (response) => {
       const pieces = [];
       response.on('data', (piece) => pieces.push(piece)).on('error', reject);
@@ -22,7 +22,7 @@ function ask(agent, method, path, { octets, chunks = [], headers = {} } = {}) {
     });
     request.on('error', reject).on('timeout', () => request.destroy(new Error('nothing comes')));
     for (const chunk of chunks) request.write(chunk);
-    request.end(octets);
+    request.end(bytes);
   });
 }
 
@@ -33,10 +33,10 @@ async function hello(agent, rest) {
   return answer;
 }
 
-async function echo(agent, body, octets) {
+async function echo(agent, body, bytes) {
   const answer = await ask(agent, 'POST', '/echo', body);
   assert.equal(answer.statusCode, 200);
-  assert.ok(answer.body.equals(octets), `${answer.body.length} octets that are not the same`);
+  assert.ok(answer.body.equals(bytes), `${answer.body.length} bytes that are not the same`);
   return answer;
 }
 
@@ -48,7 +48,7 @@ await report({
     const { statusCode, headers, body } = await ask(false, 'HEAD', '/hello');
     assert.deepEqual([statusCode, headers['content-length'], body.length], [200, '12', 0]);
   },
-  post: () => echo(false, { octets: text }, text),
+  post: () => echo(false, { bytes: text }, text),
   chunked: async () => {
     const { headers } = await echo(false, { chunks: ['some', ' ', 'text'] }, text);
     assert.equal(headers['transfer-encoding'], 'chunked');
@@ -56,7 +56,7 @@ await report({
   large: async () => {
     const { body } = await ask(false, 'GET', '/large');
     assert.ok(body.equals(large()));
-    await echo(false, { octets: large() }, large());
+    await echo(false, { bytes: large() }, large());
     const chunks = Array.from({ length: 16 }, (_, n) => large().subarray(n << 16, (n + 1) << 16));
     await echo(false, { chunks }, large());
   },
@@ -65,7 +65,7 @@ await report({
     for (let round = 0; round < 3; round += 1) {
       const { reused } = await hello(agent);
       assert.equal(reused, round > 0);
-      await echo(agent, { octets: text }, text);
+      await echo(agent, { bytes: text }, text);
       await ask(agent, 'HEAD', '/hello');
     }
     const { body } = await ask(agent, 'GET', '/requests');

@@ -35,9 +35,9 @@ def hello(connection, **rest):
     return response
 
 
-def echo(connection, body, octets):
+def echo(connection, body, wanted):
     response = ask(connection, 'POST', '/echo', data=body)
-    address.same((response.status_code, response.content), (200, octets))
+    address.same((response.status_code, response.content), (200, wanted))
     return response
 
 

@@ -33,16 +33,16 @@ async function hello(client, rest) {
   return answer;
 }
 
-async function echo(client, body, octets) {
+async function echo(client, body, bytes) {
   const answer = await ask(client, 'POST', '/echo', { body });
   assert.equal(answer.statusCode, 200);
-  assert.ok(answer.body.equals(octets), `${answer.body.length} octets that are not the same`);
+  assert.ok(answer.body.equals(bytes), `${answer.body.length} bytes that are not the same`);
   return answer;
 }
 
 // What is iterated over asynchronously goes out in chunks.
-async function* pieces(octets) {
-  yield* octets;
+async function* pieces(bytes) {
+  yield* bytes;
 }
 
 const text = Buffer.from('some text');

@@ -22,7 +22,7 @@ use crate::whole::Whole;
 use crate::{Pool, PoolOf, blocking};
 use server::{Dial, Fault, Server, Trouble};
 
-/// What a caller has got: the number that the answer was for, its body if it was read, or an error.
+/// The result that a caller got: the number that the answer was for, its body if it was read, or an error.
 type Outcome = Result<(String, Option<String>), Error>;
 
 fn pool<D: Driver>(max: usize) -> PoolOf<D> {

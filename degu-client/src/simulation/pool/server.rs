@@ -53,7 +53,7 @@ pub(super) struct State {
     /// Without dice everything goes whole.
     dice: Option<Dice>,
     dials: VecDeque<Dial>,
-    /// How often each request has been received in full.
+    /// The number of times that each request has been received in full.
     executed: BTreeMap<usize, usize>,
     /// The number of bytes of the exchange that ended last.
     pub(super) length: usize,
@@ -114,24 +114,24 @@ impl Wire {
     }
 
     /// Returns how many of so many bytes go at once.
-    fn portion(&self, octets: usize) -> usize {
-        let octets = octets.min(self.room());
+    fn portion(&self, bytes: usize) -> usize {
+        let bytes = bytes.min(self.room());
         match &mut self.server.state().dice {
-            Some(dice) => dice.portion(octets),
-            None => octets,
+            Some(dice) => dice.portion(bytes),
+            None => bytes,
         }
     }
 
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(trouble) = self.fault() {
             return match trouble.fault {
-                Fault::Stall => Ok(octets.len()),
-                _ if trouble.loses => Ok(octets.len()),
+                Fault::Stall => Ok(bytes.len()),
+                _ if trouble.loses => Ok(bytes.len()),
                 _ => Err(ErrorKind::BrokenPipe.into()),
             };
         }
-        let portion = self.portion(octets.len());
-        self.input.extend_from_slice(&octets[..portion]);
+        let portion = self.portion(bytes.len());
+        self.input.extend_from_slice(&bytes[..portion]);
         self.moved += portion;
         self.answer();
         Ok(portion)
@@ -209,8 +209,8 @@ impl Transport for Wire {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let octets: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
-        Poll::Ready(self.write(&octets))
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        Poll::Ready(self.write(&bytes))
     }
 }
 

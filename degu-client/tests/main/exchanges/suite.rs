@@ -1,4 +1,4 @@
-// One suite for both drivers. The module that includes it says what `wait!`, `case!`, `chunks` and `octets` are.
+// One suite for both drivers. The module that includes it says what `wait!`, `case!`, `chunks` and `bytes` are.
 
 use std::{io::Read, io::Write, time::Duration};
 
@@ -73,7 +73,7 @@ case! {
         let trailers = Trailers::try_from([("x-sum", 7)]).unwrap();
         let body = chunks([Chunk::new("ab").with_extension("n", 1).into(), Chunk::new("c").into(), trailers.into()]);
         assert_eq!(wait!(connection.put("/", body)).unwrap().status, 204);
-        assert_eq!(wait!(connection.put("/", octets(3))).unwrap().status, 204);
+        assert_eq!(wait!(connection.put("/", bytes(3))).unwrap().status, 204);
     }
 }
 
@@ -377,7 +377,7 @@ case! {
         assert_eq!(error.timeout(), short.map(Timeout::Body));
         assert!(connection.is_closed());
         let mut connection = wait!(client.connect()).unwrap();
-        let error = wait!(connection.put("/", octets(64 << 20))).unwrap_err();
+        let error = wait!(connection.put("/", bytes(64 << 20))).unwrap_err();
         assert_eq!(error.timeout(), short.map(Timeout::Body));
         assert!(connection.is_closed());
         wait!(client.connect()).unwrap();
@@ -411,7 +411,7 @@ case! {
                 wire.send("HTTP/1.1 413 Content Too Large\r\ncontent-length: 3\r\n\r\nbig");
                 wire.expect_end();
             });
-            let mut response = wait!(connection.put("/", octets(1 << 40))).unwrap();
+            let mut response = wait!(connection.put("/", bytes(1 << 40))).unwrap();
             assert_eq!(response.status, 413);
             assert_eq!(wait!(response.body.read_all(3)).unwrap(), "big");
             assert!(connection.is_closed());
@@ -420,7 +420,7 @@ case! {
 }
 
 case! {
-    fn an_error_status_ends_the_sending_of_octets_at_hand() {
+    fn an_error_status_ends_the_sending_of_bytes_at_hand() {
         let server = Server::new(Kind::Path, |accept| {
             let mut wire = accept.next();
             wire.head();
@@ -449,7 +449,7 @@ case! {
         let short = Some(Duration::from_millis(20));
         let client = Client::options().body_timeout(short).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
-        let error = match wait!(connection.put("/", octets(64 << 20))) {
+        let error = match wait!(connection.put("/", bytes(64 << 20))) {
             Ok(mut response) => wait!(response.body.read_all(2)).unwrap_err(),
             // The response was late.
             Err(error) => error,
@@ -471,7 +471,7 @@ case! {
             wire.head();
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");
         });
-        let mut response = wait!(connection.put("/", octets(LENGTH))).unwrap();
+        let mut response = wait!(connection.put("/", bytes(LENGTH))).unwrap();
         assert_eq!(wait!(response.body.read_all(2)).unwrap(), "ok");
         assert!(!connection.is_closed());
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
@@ -490,7 +490,7 @@ case! {
                 wire.flush().unwrap();
                 wire.expect_end();
             });
-            let mut response = wait!(connection.post("/", octets(LENGTH))).unwrap();
+            let mut response = wait!(connection.post("/", bytes(LENGTH))).unwrap();
             let mut total = 0;
             while let Some(data) = wait!(response.body.next_data()).unwrap() {
                 total += data.len() as u64;

@@ -76,7 +76,7 @@ case! {
         });
         let client = Client::options().timeout(Some(SHORT)).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
-        let error = wait!(connection.put("/", octets(1 << 50))).unwrap_err();
+        let error = wait!(connection.put("/", bytes(1 << 50))).unwrap_err();
         assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
         assert!(connection.is_closed());
     }

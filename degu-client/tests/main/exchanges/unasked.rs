@@ -72,7 +72,7 @@ case! {
 }
 
 case! {
-    fn octets_behind_a_response_are_not_the_next() {
+    fn bytes_behind_a_response_are_not_the_next() {
         let (_server, mut connection) = connect!(Kind::Path, |wire| {
             wire.head();
             wire.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");

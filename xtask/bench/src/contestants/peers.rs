@@ -1,4 +1,4 @@
-//! What a program would be written with instead of Degu, each as its documentation advises. They exchange the same content, with
+//! The libraries that a program would use instead of Degu, each as its documentation advises. They exchange the same content, with
 //! fields of their own or in a protocol of their own.
 
 mod rpc;

@@ -1,4 +1,4 @@
-//! What a runtime costs, and TLS: the same bytes through tokio, without HTTP.
+//! The cost of a runtime, and of TLS: the same bytes through tokio, without HTTP.
 
 use std::iter::Cycle;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! What a round trip costs each side in instructions, allocations and system calls, which no other load on the machine
-//! disturbs. The difference of a long and a short run consists of nothing but trips.
+//! The cost of a round trip for each side in instructions, allocations and system calls, which no other load on the machine
+//! disturbs. The difference between a long and a short run is the cost of the additional round trips.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::stage::{Stage, is_there};
 const FEW: u64 = 100;
 const MANY: u64 = 600;
 
-/// How long a program may take under a tool to start, to make its trips, and to end.
+/// The time that a program has under a tool to start, to make its round trips, and to end.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The clients and servers that are counted, and the other end of each. Spinning makes as many calls as it has time for, so that
@@ -44,7 +44,7 @@ const SERVERS: &[Pair<'_>] = &[
 ];
 const QUICK: usize = 3;
 
-/// What counts: the tool, its options, and how it says what it has counted.
+/// A tool that counts: its options, and the form of its output.
 struct Counter {
     name: &'static str,
     tool: &'static str,

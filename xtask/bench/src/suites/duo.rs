@@ -9,7 +9,7 @@ use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
 use crate::stage::{DEGU_018, Stage, is_degu_018_there};
 
-/// What the others are compared with: the floors that the kernel sets, and the best known peer.
+/// The references of the comparison: the floors that the kernel sets, and the best known peer.
 const REFERENCES: [&str; 3] = ["raw-poll", "raw", "hyper"];
 
 const PAIRS: &[Pair<'_>] = &[
@@ -29,15 +29,15 @@ const PAIRS: &[Pair<'_>] = &[
     ("degu-blocking", "raw"),
 ];
 
-/// How many of them, from the first, a quick run has.
+/// The number of them, from the first, in a quick run.
 const QUICK: usize = 6;
 
 /// Kinds of addresses, in the table and on the command line. A quick run has those marked, as the others say little new.
 const ADDRESSES: [(&str, &str, bool); 4] =
     [("Unix", "unix", true), ("abstract", "abstract", false), ("IPv4", "ipv4", false), ("IPv6", "ipv6", true)];
 
-/// What a program would be written with instead. Those that speak a protocol of their own do so over Unix sockets, and ureq has
-/// none.
+/// The libraries that a program would use instead. Those with a protocol of their own speak it over Unix sockets, which ureq
+/// does not support.
 const UNIX_PEERS: &[Pair<'_>] = &[
     ("raw-poll", "raw-poll"),
     ("raw", "raw"),

@@ -1,4 +1,4 @@
-//! What a server keeps in memory for a connection that waits for its next request.
+//! The memory of a server for a connection that waits for its next request.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::stage::{End, NGINX, Stage, is_nginx_there};
 /// Connections before those that are counted, so that what a server allocates once is there already.
 const FIRST: usize = 50;
 
-/// How many wait: plain, and with TLS, whose handshakes take time. A quick run has a tenth of them.
+/// The number of connections that wait: plain, and with TLS, whose handshakes take time. A quick run has a tenth of them.
 const CONNECTIONS: [usize; 2] = [10_000, 2000];
 
 /// A server may give back within this time what it needs no longer: ours does so once a connection has been idle for a

@@ -37,7 +37,7 @@ const FIGURES: [Figure; 7] = [
     ("server's CPU time a request", Unit::Microseconds),
 ];
 
-/// What else wants the server's core.
+/// Another load on the server's core.
 #[derive(Clone, Copy, PartialEq)]
 enum Neighbour {
     None,
@@ -65,7 +65,7 @@ const LOADS: &[(&str, &str, u32, Neighbour)] = &[
 
 const SERVERS: [&str; 7] = ["raw-tokio", "hyper", "axum", "degu", "degu-off", "degu-fixed", NGINX];
 
-/// How long a server whose connections wait is observed.
+/// The time for which a server is observed while its connections wait.
 const IDLE: Duration = Duration::from_secs(1);
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
@@ -143,7 +143,7 @@ fn serve(stage: &Stage<'_>, at: &Placement, name: &str, kind: &str) -> Result<Se
     stage.serve(name, kind, End { cores: &at.server, threads: at.server.len(), ..End::default() })
 }
 
-/// What a server uses while all of its connections wait.
+/// Measures the use of the CPU by a server while all of its connections wait.
 fn idle(stage: &Stage<'_>, at: &Placement, rounds: usize) -> Report {
     let names = contestants(stage, "ipv4");
     let name = format!("{CONNECTIONS} connections that wait");

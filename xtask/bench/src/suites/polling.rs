@@ -22,8 +22,8 @@ const PAIRS: &[Pair<'_>] = &[
 ];
 const OURS: usize = 2;
 
-/// Where every core is busy, two ends stay as near to each other as the scheduler put them when they began, which counts more
-/// than all else. So a sample is of several pairs then.
+/// The number of pairs in a sample where every core is busy. Two ends then stay where the scheduler put them at their start,
+/// and their distance counts more than everything else.
 const LOADED_TURNS: usize = 4;
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {

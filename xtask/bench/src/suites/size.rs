@@ -1,4 +1,4 @@
-//! What a library brings along: crates, the time of a build that begins with nothing, and the size of the stripped program; for
+//! The size of a library: crates, the time of a build that begins with nothing, and the size of the stripped program; for
 //! the same small server and client in `xtask/bench/minimal`, without TLS.
 
 use std::fs;
@@ -14,7 +14,7 @@ use crate::stage::Stage;
 const FIGURES: [Figure; 3] =
     [("crates", Unit::Count), ("cold build", Unit::Seconds), ("stripped size", Unit::Kibibytes)];
 
-/// How long one build may take.
+/// The time that one build may take.
 const LIMIT: Duration = Duration::from_secs(600);
 
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/minimal/Cargo.toml");

@@ -9,7 +9,7 @@ use crate::plan::{self, Condition, Figure};
 use crate::report::{Report, Unit};
 use crate::stage::{End, NGINX, Stage, is_nginx_there};
 
-/// How long a server is loaded before it is measured.
+/// The time for which a server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_millis(50);
 
 /// Connections, and requests at once on each. A quick run has those marked.

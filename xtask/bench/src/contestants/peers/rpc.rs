@@ -26,7 +26,7 @@ mod generated {
 use generated::echo_client::EchoClient;
 use generated::echo_server::{Echo, EchoServer};
 
-/// What a POST request says.
+/// The content of a POST request.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Reading {
     #[prost(string, tag = "1")]
@@ -37,7 +37,7 @@ pub(crate) struct Reading {
     body: Bytes,
 }
 
-/// What is answered.
+/// The content of a response.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Answer {
     #[prost(bytes = "bytes", tag = "1")]
