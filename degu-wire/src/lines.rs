@@ -66,9 +66,10 @@ impl Lines {
         }
         let ends = |&byte: &u8| byte == b'\n' || (self.cr_ends && byte == b'\r');
         let end = self.input.iter().position(ends);
-        let length = self.partial.len() + end.unwrap_or(self.input.len());
-        // The CR of a CRLF is not part of the line.
-        if length > self.limit + usize::from(!self.cr_ends) {
+        let piece = &self.input[..end.unwrap_or(self.input.len())];
+        // The CR of a CRLF is not part of the line, nor is one that may be that.
+        let is_cr = !self.cr_ends && piece.last().or(self.partial.last()) == Some(&b'\r');
+        if self.partial.len() + piece.len() - usize::from(is_cr) > self.limit {
             return Err(Fault::LineTooLong);
         }
         let Some(end) = end else {
@@ -86,7 +87,7 @@ impl Lines {
         if !self.cr_ends && line.last() == Some(&b'\r') {
             line.truncate(line.len() - 1);
         }
-        if line.len() > self.limit { Err(Fault::LineTooLong) } else { Ok(Some(line)) }
+        Ok(Some(line))
     }
 
     /// Returns the line that the end of the data ended, if there is one, and is as new after it.

@@ -91,6 +91,19 @@ fn a_line_or_an_event_without_end_stops_at_the_limit() {
 }
 
 #[test]
+fn a_line_is_never_over_the_limit_whatever_the_limit() {
+    let mut lines = Lines::new(3);
+    lines.push("abc\r".into());
+    assert_eq!(lines.next_line(), Ok(None));
+    lines.push("\nabcd".into());
+    assert_eq!(lines.next_line().unwrap().unwrap(), "abc");
+    assert_eq!(lines.next_line(), Err(Fault::LineTooLong), "before its end is known");
+    let mut lines = Lines::new(usize::MAX);
+    lines.push("abc\n".into());
+    assert_eq!(lines.next_line().unwrap().unwrap(), "abc");
+}
+
+#[test]
 fn a_cut_event_leaves_the_identifier_of_the_one_before() {
     let (_, mut decoder) = events("id: 1\ndata: a\n\nid: 2\ndata: cut", 7);
     decoder.reset();

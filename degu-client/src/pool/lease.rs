@@ -113,10 +113,13 @@ impl<D: Driver> Lease<D> {
         &mut connection.insert(Box::new(Pooled { link, home: D::home(), number, idle_timeout })).link
     }
 
-    /// Returns the error of a request for which no connection could be made; lets the requests that wait know.
+    /// Returns the error of a request for which no connection could be made; lets the requests that wait know, unless it is
+    /// the end of this one's own time.
     pub(crate) fn failed(&self, error: Error) -> Error {
-        let woken = self.shared.state().fail_waiting(&error);
-        woken.into_iter().for_each(Waker::wake);
+        if !matches!(error.timeout(), Some(Timeout::Exchange(_))) {
+            let woken = self.shared.state().fail_waiting(&error);
+            woken.into_iter().for_each(Waker::wake);
+        }
         match self.sent {
             Some(phase) => error.in_phase(phase),
             None => error,

@@ -65,7 +65,7 @@ use crate::whole::Whole;
 /// 8. [`stats`](Self::stats) counts.
 ///
 /// If a connection cannot be made, the request fails with the reason at once. If there is no other connection either, so do
-/// all requests that wait.
+/// all requests that wait, unless the reason is that the time of this request was over.
 ///
 /// # What it does not promise
 ///

@@ -1,6 +1,11 @@
 //! Pools of connections, of both clients.
 
 use std::{
+    io::{Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream},
+    },
     pin::pin,
     sync::{Arc, Mutex, mpsc},
     task::{Context, Waker},
@@ -322,6 +327,37 @@ async fn a_turn_that_is_not_taken_goes_on() {
     open.send(()).unwrap();
     assert_eq!(third.await.unwrap().status, 200);
     assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
+}
+
+/// The time of one request may be over while it connects, which says nothing of the requests that wait.
+#[tokio::test]
+async fn a_request_whose_time_is_over_while_it_connects_fails_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let listener = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+    listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let listener = UnixListener::from(OwnedFd::from(listener));
+    // The backlog is full.
+    let first = UnixStream::connect(&path).unwrap();
+    let pool = Client::options().max_connections(1).client(degu_client::Address::unix(&path)).pool();
+    let soon = pool.with_timeout(Some(Duration::from_millis(50)));
+    let (connecting, mut waiting) = (soon.get("/"), pin!(pool.get("/")));
+    let mut connecting = pin!(connecting);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(connecting.as_mut().poll(&mut cx).is_pending() && waiting.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(pool.stats().waiting, 1);
+    let error = connecting.await.unwrap_err();
+    assert_eq!(error.timeout(), Some(Timeout::Exchange(Duration::from_millis(50))), "{error}");
+
+    drop(first);
+    thread::spawn(move || {
+        drop(listener.accept().unwrap());
+        let mut stream = listener.accept().unwrap().0;
+        stream.write_all(OK.as_bytes()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    assert_eq!(text(waiting.await).await.unwrap(), "ok");
 }
 
 #[test]

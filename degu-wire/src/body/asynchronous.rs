@@ -158,8 +158,14 @@ enum Message {
 fn channel() -> (BodySender, impl Source) {
     let (parts, mut messages) = mpsc::channel(HELD + 1);
     let end = parts.clone().try_reserve_owned().expect("the channel is empty and open");
+    let mut ended = false;
     let body = move |cx: &mut Context<'_>| {
-        Poll::Ready(match ready!(messages.poll_recv(cx)) {
+        if ended {
+            return Poll::Ready(None);
+        }
+        let message = ready!(messages.poll_recv(cx));
+        ended = matches!(message, Some(Message::End(_)));
+        Poll::Ready(match message {
             Some(Message::Part(part)) => Some(Ok(part)),
             Some(Message::End(trailers)) => trailers.map(|trailers| Ok(trailers.into())),
             None => Some(Err("the sender of the body was dropped before it was finished".into())),
@@ -258,6 +264,17 @@ mod tests {
             assert_eq!(data, n);
         }
         assert!(matches!(next(&mut source), Poll::Ready(None)));
+    }
+
+    #[test]
+    fn a_channel_that_was_finished_stays_at_its_end() {
+        let (sender, body) = LocalBody::channel();
+        let (_, mut source) = body.split();
+        sender.finish_with(Trailers::new());
+        assert!(matches!(next(&mut source), Poll::Ready(Some(Ok(Part::Last { .. })))));
+        for _ in 0..2 {
+            assert!(matches!(next(&mut source), Poll::Ready(None)));
+        }
     }
 
     #[test]
