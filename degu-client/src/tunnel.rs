@@ -33,7 +33,7 @@ pub enum UpgradeOf<T, B> {
 ///
 /// A read or a write that is dropped before it is done has moved nothing. Under TLS a flush sends what earlier writes
 /// have encrypted, and so does a read that waits. A task that writes and then waits for something else flushes first, as with
-/// any [`AsyncWrite`]: otherwise the end of what it wrote may stay where the socket had no room for it.
+/// any `AsyncWrite`: otherwise the end of what it wrote may stay where the socket had no room for it.
 pub struct TunnelOf<D: Driver> {
     pub(crate) stream: Box<D::Stream>,
     /// Bytes that were received and not read yet.

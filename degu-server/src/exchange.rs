@@ -112,17 +112,17 @@ impl Exchange {
         self.cut.as_deref()
     }
 
-    /// Returns the address of the peer: see [`Session::address`].
+    /// Returns the address of the peer: see [`Session::address`](crate::Session::address).
     pub const fn address(&self) -> &Address {
         &self.peer.address
     }
 
-    /// Returns the process at the other end of a Unix socket: see [`Session::credentials`].
+    /// Returns the process at the other end of a Unix socket: see [`Session::credentials`](crate::Session::credentials).
     pub const fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }
 
-    /// Returns the identity that the peer proved by its certificate: see [`Session::identity`].
+    /// Returns the identity that the peer proved by its certificate: see [`Session::identity`](crate::Session::identity).
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.identity.as_deref()
