@@ -1,11 +1,10 @@
 //! Server-sent events and lines, from the server to both clients.
 
-use std::time::Duration;
-
+use degu_client::blocking::Client;
 use degu_client::sse::{Decoder, Event};
 use degu_client::{Fault, Lines, Method};
 use degu_misc::TempServer;
-use degu_server::{Address, Body, Chunk, Request, Response, Session, sse};
+use degu_server::{Address, Body, Chunk, Request, Response, Server, Session, sse};
 
 /// Numbers from the one after `last-event-id` to nine: the stream is cut after three of them, as by a server that dies.
 async fn app(session: &mut Session, request: Request<'_>) -> Response {
@@ -97,10 +96,12 @@ fn a_reader_stops_at_its_bound() {
 
 #[test]
 fn a_waiting_stream_ends_as_a_whole_when_the_server_stops() {
-    let server = TempServer::new(Address::ABSTRACT, app);
-    let client = server.client().to_options().body_timeout(Some(Duration::from_secs(30))).client(server.address());
-    let mut connection = client.connect().unwrap();
+    let server = Server::bind(Address::ABSTRACT, app).unwrap().spawn().unwrap();
+    let mut connection = Client::new(server.address()).connect().unwrap();
     let mut response = connection.get("/waits").unwrap();
-    drop(server);
+    // The shutdown waits for the stream, which ends because of it.
+    let shutdown = std::thread::spawn(|| server.shutdown_blocking());
     assert_eq!(response.body.next_event(&mut Decoder::new(1024)).unwrap(), None);
+    drop(response);
+    shutdown.join().unwrap();
 }

@@ -386,7 +386,8 @@ fn clients_survive_what_servers_say_in_a_handshake() {
             let error = refused.unwrap_err();
             let found = error.tls().map(degu_tls::Error::kind);
             assert!(found.is_some() && kind.is_none_or(|kind| found == Some(kind)), "{said:?}: {error}, {found:?}");
-            assert!(!error.is_retryable());
+            // A handshake that is cut refuses nothing: the server may have been about to restart.
+            assert_eq!(error.is_retryable(), found == Some(Kind::Closed), "{said:?}: {error}");
         }
     }
 }
