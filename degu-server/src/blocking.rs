@@ -211,10 +211,12 @@ impl<R> Pool<R> {
             }
             queue.idle -= 1;
             drop(queue);
-            // The connection may be gone.
-            let _ = answer.send(catch_unwind(AssertUnwindSafe(|| (self.function)(request))));
+            let result = catch_unwind(AssertUnwindSafe(|| (self.function)(request)));
+            // Before the answer: its client may send the next request at once.
+            self.lock().idle += 1;
+            // The connection may be gone. What is dropped then is the app's, and may panic.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(answer.send(result))));
             queue = self.lock();
-            queue.idle += 1;
         }
     }
 }

@@ -105,6 +105,63 @@ fn beyond_the_queue_is_503_and_async_handlers_go_on() {
 }
 
 #[test]
+fn thread_is_free_for_the_next_request_when_its_answer_is_out() {
+    let function = |_: BlockingRequest| String::from("done");
+    let server = Running::new(Address::ABSTRACT, blocking(0, function).threads(1).queue(0));
+    let mut client = server.connect();
+    for _ in 0..2000 {
+        client.send(get("/"));
+        let head = client.response_head().unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        client.expect("done");
+    }
+}
+
+/// An answer whose destructor panics, unless it was sent.
+struct Fragile {
+    is_sent: bool,
+}
+
+impl From<Fragile> for Response {
+    fn from(mut answer: Fragile) -> Self {
+        answer.is_sent = true;
+        "done".into()
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(self.is_sent, "an answer that panics when it is dropped");
+    }
+}
+
+#[test]
+fn thread_outlives_an_answer_that_nobody_takes() {
+    let (started, start) = channel();
+    let (open, gate) = channel::<()>();
+    let (started, gate) = (Mutex::new(started), Mutex::new(gate));
+    let function = move |request: BlockingRequest| {
+        if request.path() == "/gone" {
+            started.lock().unwrap().send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+        }
+        Fragile { is_sent: false }
+    };
+    let (send, ends) = channel();
+    let options = Server::options().workers(1).on_response(move |exchange: &Exchange| {
+        let _ = send.send(exchange.status());
+    });
+    let server = Running::with(options, Address::ABSTRACT, blocking(0, function).threads(1));
+    let mut gone = server.connect();
+    gone.send(get("/gone"));
+    start.recv_timeout(PATIENCE).unwrap();
+    drop(gone);
+    assert_eq!(ends.recv_timeout(PATIENCE).unwrap(), None);
+    open.send(()).unwrap();
+    assert!(server.ask(get("/")).ends_with("done"));
+}
+
+#[test]
 fn request_whose_client_is_gone_before_it_starts_is_dropped() {
     let gate = Arc::new(RwLock::new(()));
     let closed = gate.write().unwrap();
