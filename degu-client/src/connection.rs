@@ -105,9 +105,9 @@ macro_rules! requests {
             ///
             /// # Errors
             ///
-            /// Whatever went wrong. The connection is closed then, unless nothing of the request was written because it
-            /// [cannot be sent](crate::ErrorKind::Local), [`field`](crate::Error::field) of the error saying which field is wrong,
-            /// or because [no body](crate::ErrorKind::Body) could be made.
+            /// Any error of the exchange. The connection is closed then, unless nothing of the request was written
+            /// because it [cannot be sent](crate::ErrorKind::Local), [`field`](crate::Error::field) of the error saying
+            /// which field is wrong, or because [no body](crate::ErrorKind::Body) could be made.
             pub $($async)? fn request<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,

@@ -6,12 +6,12 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 
 /// An exchange that failed, or a connection that could not be made.
 ///
-/// It says [what happened and whose fault it is](ErrorKind), in [which phase](Phase), and whether the request [may be sent
-/// again](Self::is_retryable). The connection is closed after it, unless the request was refused before anything of it was
-/// written ([`ErrorKind::Local`] or [`ErrorKind::Body`] while [`Phase::Requesting`]), or the content of a response is at fault
-/// ([`ErrorKind::Status`], [`ErrorKind::Content`]): then it is as it was.
+/// It says [what happened and whose fault it is](ErrorKind), in [which phase](Phase), and whether the request [may be
+/// sent again](Self::is_retryable). The connection is closed after it, unless the request was refused before anything
+/// of it was written ([`ErrorKind::Local`] or [`ErrorKind::Body`] while [`Phase::Requesting`]), or the content of a
+/// response is at fault ([`ErrorKind::Status`], [`ErrorKind::Content`]): then the connection can be used again.
 ///
-/// `Debug` writes what `Display` does, because a `main` that returns an error prints it in that form.
+/// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 ///
 /// # Sending again
 ///
@@ -20,7 +20,7 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 /// do with the errors that are left is the caller's decision, for which [`is_retryable`](Self::is_retryable) says what is known.
 ///
 /// [`Connection`]: crate::ConnectionOf
-// In a box, since every result of an exchange has room for one.
+// In a box, because it would make every result of an exchange larger.
 pub struct Error(Box<Failure>);
 
 struct Failure {
@@ -49,8 +49,9 @@ pub enum ErrorKind {
     Address(AddressError),
     /// The system: sockets, name lookup, interfaces.
     System(io::Error),
-    /// TLS: one side refused the other, which an alert may say only in place of the response; or the policy cannot be
-    /// applied to this address. [`alert`](degu_tls::Error::alert) is what the server said.
+    /// TLS failed: one side refused the other, or the policy cannot be applied to this address. Under TLS 1.3 the
+    /// refusal by a server may arrive only while the response is awaited. [`alert`](degu_tls::Error::alert) is the
+    /// reason that the server gave.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
     /// The response has this status, of 400 or more, which [`success`](crate::ResponseOf::success) makes an error.
@@ -96,7 +97,7 @@ pub enum Timeout {
     Exchange(Duration),
     /// No connection of the [pool](crate::PoolOf) was free in that time: as many as it may have were in use.
     Pool(Duration),
-    /// A timeout of the stream itself, of which nothing more is known.
+    /// A timeout of the stream itself. Its length is not known.
     Stream,
 }
 
@@ -108,7 +109,7 @@ impl Error {
 
     pub(crate) fn connecting(kind: impl Into<ErrorKind>, address: &Address) -> Self {
         let mut error = Self::new(kind, Phase::Connecting);
-        error.0.retryable = error.0.kind.may_get_better();
+        error.0.retryable = error.0.kind.is_temporary();
         error.0.address = Some(address.clone());
         error
     }
@@ -134,13 +135,13 @@ impl Error {
         another
     }
 
-    /// Moves the error to this phase, which the request has reached before.
+    /// Returns the error with this phase, which an earlier attempt of the request had reached.
     pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self
     }
 
-    /// Returns the error that a response with this status is, whose body begins with this text.
+    /// Returns the error for a response with this status, whose body begins with this text.
     #[cold]
     pub(crate) fn of_status(status: u16, text: &str) -> Self {
         let mut error = Self::new(ErrorKind::Status(status), Phase::ReadingBody);
@@ -169,23 +170,23 @@ impl Error {
         self.0.address.as_ref()
     }
 
-    /// Returns the status of the response, if it is what [`success`](crate::ResponseOf::success) made an error.
+    /// Returns the status of the response, if [`success`](crate::ResponseOf::success) made this error of it.
     pub const fn status(&self) -> Option<u16> {
         if let ErrorKind::Status(status) = self.0.kind { Some(status) } else { None }
     }
 
-    /// Returns the first 4 KiB of the body of a response that [`success`](crate::ResponseOf::success) made an error, with
-    /// U+FFFD in place of what is not UTF-8. It is as the server sent it: escape it before it goes into a log.
+    /// Returns the first 4 KiB of the response's body, if [`success`](crate::ResponseOf::success) made this error of
+    /// it. Bytes that are not UTF-8 show as U+FFFD. The text is the server's: escape it before it goes into a log.
     pub fn text(&self) -> Option<&str> {
         self.0.text.as_deref()
     }
 
-    /// Returns what happened.
+    /// Returns the kind of the error: what happened, and whose fault it is.
     pub const fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
 
-    /// Returns the phase in which it happened.
+    /// Returns the phase in which the error came up.
     pub const fn phase(&self) -> Phase {
         self.0.phase
     }
@@ -221,17 +222,17 @@ impl Error {
         self.0.retryable
     }
 
-    /// Returns what the server did wrong, if that is what happened.
+    /// Returns the fault of the server, if the error is one.
     pub const fn remote(&self) -> Option<RemoteError> {
         if let ErrorKind::Remote(error) = self.0.kind { Some(error) } else { None }
     }
 
-    /// Returns what the caller did wrong, if that is what happened.
+    /// Returns the mistake of the caller, if the error is one.
     pub const fn local(&self) -> Option<LocalError> {
         if let ErrorKind::Local(error) = self.0.kind { Some(error) } else { None }
     }
 
-    /// Returns the error of TLS, if that is what went wrong.
+    /// Returns the error of TLS, if the error is one.
     #[cfg(feature = "tls")]
     pub const fn tls(&self) -> Option<&degu_tls::Error> {
         if let ErrorKind::Tls(error) = &self.0.kind { Some(error) } else { None }
@@ -244,8 +245,8 @@ impl Error {
 }
 
 impl ErrorKind {
-    /// Reports whether another attempt to connect may succeed where one failed with this.
-    fn may_get_better(&self) -> bool {
+    /// Returns whether another attempt to connect may succeed after one failed for this reason.
+    fn is_temporary(&self) -> bool {
         use io::ErrorKind::{
             ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkDown, NetworkUnreachable,
             NotFound, TimedOut,
@@ -356,7 +357,7 @@ fn write_unreachable(f: &mut fmt::Formatter<'_>, error: &io::Error, address: &Ad
     }
 }
 
-/// Writes what `Display` does.
+/// Writes the same text as `Display`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -60,10 +60,10 @@ pub struct IncomingOf<'c, D: Driver> {
     hold: Hold<'c, D>,
     source: SourceOf<D::Source>,
     framing: Framing,
-    /// The content type is JSON.
+    /// True if the content-type is JSON.
     #[cfg(feature = "json")]
     is_json: bool,
-    /// The end was received.
+    /// True once the end was received.
     ended: bool,
     /// Bytes of the chunk under way that have not been received.
     left: u64,
@@ -74,11 +74,11 @@ pub struct IncomingOf<'c, D: Driver> {
 
 /// The connection that a body comes from.
 enum Hold<'c, D: Driver> {
-    /// It is lent by its owner.
+    /// The connection is borrowed from its owner.
     Lent(&'c mut Link<D>),
-    /// It goes back to its pool.
+    /// The connection goes back to its pool at the end of the body.
     Pooled(Lease<D>),
-    /// It went back to its pool at the end of the body.
+    /// The connection went back to its pool.
     Returned,
 }
 
@@ -115,11 +115,11 @@ impl<D: Driver> Hold<'_, D> {
     }
 }
 
-/// Data that was received and has not been given.
+/// Data that was received and has not been returned.
 struct Held {
     extensions: ChunkExtensions,
     data: Bytes,
-    /// It is the beginning of a chunk.
+    /// True if the data begins a chunk.
     begins: bool,
 }
 
@@ -165,7 +165,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         self.hold.end();
     }
 
-    /// Closes the connection because of what was found in what was read.
+    /// Closes the connection because the body that was received is at fault.
     pub(crate) fn fail(&mut self, kind: impl Into<ErrorKind>) -> Error {
         match self.hold.link() {
             Some(link) => link.fail(kind),
@@ -272,12 +272,12 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         }
     }
 
-    /// Keeps data that was given, or is a part of what is to be given whole.
+    /// Keeps data for the next call.
     fn keep(&mut self, data: Bytes) {
         self.held = Some(Held { extensions: ChunkExtensions::new(), data, begins: false });
     }
 
-    /// Polls until there is data to be shown, and shows it without giving it; nothing at the end.
+    /// Polls until there is data, and returns it without consuming it; nothing at the end.
     pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
         if self.held_len() == 0
             && let Some(data) = ready!(self.poll_data(cx))?
@@ -287,12 +287,12 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         Poll::Ready(Ok(self.shown()))
     }
 
-    /// Returns the data that is shown.
+    /// Returns the data that was received and not consumed.
     pub(crate) fn shown(&self) -> &[u8] {
         self.held.as_ref().map_or(&[], |held| &held.data)
     }
 
-    /// Gives so many bytes of the data that is shown.
+    /// Consumes so many bytes of the data that was received.
     pub(crate) fn consume(&mut self, bytes: usize) {
         if let Some(mut held) = self.held.take()
             && bytes < held.data.len()
@@ -384,8 +384,8 @@ impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {
     }
 }
 
-/// Writes the ways of reading a body: of the async client with `async` and `.await`, of the blocking one with nothing in
-/// their place.
+/// Defines the methods that read a body: with `async` and `.await` for the async client, without them for the blocking
+/// one.
 macro_rules! reads {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $json:literal) => {
         impl crate::incoming::IncomingOf<'_, $driver> {
@@ -393,8 +393,8 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if there is more: at once where the length is announced.
-            /// Whatever else went wrong.
+            /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if there is more: at once where the length is
+            /// announced. Any other error of the exchange.
             pub $($async)? fn read_all(&mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_all(cx, limit, &mut whole)) $($await)*
@@ -434,7 +434,7 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// Whatever went wrong; what was returned before is only a part of the body.
+            /// Any error of the exchange. The data that was returned before is only a part of the body.
             pub $($async)? fn next_data(&mut self) -> Result<Option<crate::Bytes>, crate::Error> {
                 $wait(|cx| self.poll_data(cx)) $($await)*
             }
@@ -444,8 +444,9 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if it is over [`Limits::max_chunk`](crate::Limits), 16
-            /// MiB by default. Whatever else went wrong: a chunk of which only a part came is never given.
+            /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if it is over
+            /// [`Limits::max_chunk`](crate::Limits), 16 MiB by default. Any other error of the exchange: a chunk of
+            /// which only a part was received is never returned.
             pub $($async)? fn next_chunk(&mut self) -> Result<Option<crate::Chunk>, crate::Error> {
                 $wait(|cx| self.poll_chunk(cx)) $($await)*
             }
@@ -456,7 +457,7 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// Whatever went wrong; what was returned before is only a part of the body.
+            /// Any error of the exchange. The data that was returned before is only a part of the body.
             pub $($async)? fn next_part(&mut self) -> Result<Option<crate::Part>, crate::Error> {
                 $wait(|cx| self.poll_part(cx)) $($await)*
             }

@@ -183,7 +183,7 @@ impl<D: Driver> Link<D> {
         begun.map_err(|error| if error.local().is_none() { self.failed(error) } else { error })
     }
 
-    /// Closes the connection because of this error. Whatever came of an interruption is not the server's doing.
+    /// Closes the connection because of this error. An error that an interruption caused is not the server's fault.
     fn failed(&mut self, error: Error) -> Error {
         let is_interrupted = self.stream.as_deref().is_some_and(D::Stream::is_interrupted);
         self.close();

@@ -242,7 +242,7 @@ impl<D> OptionsOf<D> {
 }
 
 impl Base {
-    /// Puts together what the options say and where the server is.
+    /// Combines the options with the address of the server.
     pub(crate) fn new<D>(address: Address, options: OptionsOf<D>) -> Self {
         let settings = options.settings;
         let host = settings.host.clone();
@@ -295,7 +295,7 @@ impl<D> fmt::Debug for OptionsOf<D> {
 }
 
 impl fmt::Debug for Settings {
-    /// Headers show their names only: values may be secrets.
+    /// Writes only the names of headers, because values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("host", &self.host)

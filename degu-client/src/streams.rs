@@ -57,19 +57,20 @@ impl<D: Driver> IncomingOf<'_, D> {
     }
 }
 
-/// Writes the ways of reading streams: of the async client with `async` and `.await`, of the blocking one with nothing in
-/// their place.
+/// Defines the methods that read streams: with `async` and `.await` for the async client, without them for the blocking
+/// one.
 macro_rules! streams {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::incoming::IncomingOf<'_, $driver> {
-            /// Reads the next server-sent event, or `None` at the end of the body. [`sse::Decoder`](crate::sse::Decoder) bounds its
-            /// length, holds what has come of it, and outlives the connection: with
-            /// [`last_event_id`](crate::sse::Decoder::last_event_id) in the field `last-event-id` the next request goes on.
+            /// Reads the next server-sent event, or `None` at the end of the body.
+            /// [`sse::Decoder`](crate::sse::Decoder) bounds its length, holds its beginning until the rest is received,
+            /// and outlives the connection: a request with [`last_event_id`](crate::sse::Decoder::last_event_id) in the
+            /// field `last-event-id` resumes the stream.
             ///
             /// # Errors
             ///
-            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for an event over the decoder's limit. Whatever else went
-            /// wrong; the unfinished event is dropped.
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for an event over the decoder's limit. Any other error
+            /// of the exchange. The unfinished event is dropped.
             pub $($async)? fn next_event(
                 &mut self,
                 events: &mut crate::sse::Decoder,
@@ -77,13 +78,14 @@ macro_rules! streams {
                 $wait(|cx| self.poll_event(cx, events)) $($await)*
             }
 
-            /// Reads the next line, of JSON lines for example, without its LF or CRLF; `None` at the end of the body. The last
-            /// line needs no end. [`Lines`](crate::Lines) bounds its length, and holds what has come of it.
+            /// Reads the next line, of JSON lines for example, without its LF or CRLF; `None` at the end of the body.
+            /// The last line needs no end. [`Lines`](crate::Lines) bounds its length, and holds its beginning until the
+            /// rest is received.
             ///
             /// # Errors
             ///
-            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for a line over the limit. Whatever else went wrong; the
-            /// unfinished line is dropped.
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for a line over the limit. Any other error of the
+            /// exchange. The unfinished line is dropped.
             pub $($async)? fn next_line(
                 &mut self,
                 lines: &mut crate::Lines,

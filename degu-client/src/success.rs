@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::incoming::{IncomingOf, ResponseOf};
 use crate::link::Driver;
 
-/// An error keeps so many bytes of the body.
+/// The most bytes of the body that an error keeps.
 const EXCERPT: usize = 4 * 1024;
 
 impl<B> ResponseOf<B> {
@@ -17,8 +17,8 @@ impl<B> ResponseOf<B> {
 }
 
 impl<D: Driver> ResponseOf<IncomingOf<'_, D>> {
-    /// Reads the beginning of the body into `text`, and returns the error that the status is. What goes wrong with the body
-    /// is less than what the status says: its text then ends there, and the connection is closed.
+    /// Reads the beginning of the body into `text`, and returns the error for the status. An error of the body is not
+    /// reported, because the status matters more: the text then ends there, and the connection is closed.
     pub(crate) fn poll_error(&mut self, cx: &mut Context<'_>, text: &mut Vec<u8>) -> Poll<Error> {
         while text.len() < EXCERPT
             && let Ok(Some(data)) = ready!(self.body.poll_data(cx))
@@ -29,15 +29,14 @@ impl<D: Driver> ResponseOf<IncomingOf<'_, D>> {
     }
 }
 
-/// Writes `success` of the responses of the async client with `async` and `.await`, of the blocking one with nothing in
-/// their place.
+/// Defines `success` of responses: with `async` and `.await` for the async client, without them for the blocking one.
 macro_rules! success {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
         impl crate::incoming::ResponseOf<crate::incoming::IncomingOf<'_, $driver>> {
-            /// Returns the response, unless its status is 400 or more: then the error that it is, with the status and the
+            /// Returns the response if its status is below 400. Otherwise returns an error with the status and the
             /// first 4 KiB of the body as text.
             ///
-            /// The connection can be used again after that error if the body is not longer than that.
+            /// The connection can be used again after that error if the body is not longer than 4 KiB.
             ///
             #[doc = $example]
             ///

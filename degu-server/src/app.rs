@@ -47,8 +47,8 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(logged(closure));
 /// ```
 ///
-/// Middleware that is a closure answers requests only: it does not ask the inner app's [`on_connect`](Self::on_connect).
-/// Where that must be asked, middleware is a type that passes both on.
+/// Middleware that is a closure answers requests only: it does not call the inner app's
+/// [`on_connect`](Self::on_connect). Where that must be called, middleware is a type that passes both on.
 ///
 /// An `async fn` that returns plain `impl IntoResponse` is not: such a return type captures the lifetimes of the
 /// arguments, so that there is no one type `R`.

@@ -72,8 +72,8 @@ pub struct Blocking<R> {
 }
 
 impl<R: IntoResponse + Send + 'static> Blocking<R> {
-    /// Sets how many threads run the function, at least one. They start as requests need them, and end with the app. Default:
-    /// one for each core, and at least four, because what blocks does not compute.
+    /// Sets how many threads run the function, at least one. They start as requests need them, and end with the app.
+    /// Default: one for each core, and at least four, because a thread that blocks uses no CPU time.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
@@ -105,7 +105,7 @@ impl<R: IntoResponse + Send + 'static> Blocking<R> {
             let pool = self.pool.clone();
             match thread::Builder::new().name("degu-blocking".into()).spawn(move || pool.work()) {
                 Ok(_) => (queue.threads, queue.idle) = (queue.threads + 1, queue.idle + 1),
-                // Those that run take it.
+                // A thread that runs already takes the job.
                 Err(_) if queue.threads > 0 => {}
                 Err(error) => return Err(error),
             }
@@ -163,7 +163,7 @@ impl<R> fmt::Debug for Blocking<R> {
     }
 }
 
-/// The threads of an app, and what waits for them.
+/// The threads of an app, and the jobs that wait for them.
 struct Pool<R> {
     function: Box<dyn Fn(BlockingRequest) -> R + Send + Sync>,
     queue: Mutex<Queue<R>>,
@@ -221,7 +221,7 @@ impl<R> Pool<R> {
     }
 }
 
-/// A request that borrows nothing, with its whole body, and its peer: what a [`blocking`] handler gets.
+/// The argument of a [`blocking`] handler: a request that borrows nothing, with its whole body and its peer.
 pub struct BlockingRequest {
     head: RequestHead,
     shifted: usize,
@@ -244,7 +244,7 @@ impl BlockingRequest {
         self.head.path()
     }
 
-    /// Returns the segments of the path that are still to be routed by: see [`Request::segments`].
+    /// Returns the segments of the path that no router has shifted off: see [`Request::segments`].
     pub fn segments(&self) -> Vec<&str> {
         segments(self.head.path())[self.shifted..].to_vec()
     }

@@ -132,7 +132,7 @@ impl Reader {
         Poll::Pending
     }
 
-    /// Takes back that a part is wanted, so that its absence is not held against the peer.
+    /// Withdraws the request for a part, so that the peer is not blamed for its absence.
     pub(crate) fn give_up(&self) {
         let mut state = self.0.state.borrow_mut();
         if std::mem::take(&mut state.is_wanted) {

@@ -1,4 +1,4 @@
-//! An error that knows its answer.
+//! The error of a request, which determines its response.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use degu_wire::{BoxError, Fault, RemoteError};
 
-/// An error that knows how the request is answered: an app's own, or one of the request's body.
+/// An error that determines the response to a request: an app's own, or one of the request's body.
 ///
 /// An app makes one of a status and a text for the client, and returns it with `?`:
 ///
@@ -33,7 +33,7 @@ use degu_wire::{BoxError, Fault, RemoteError};
 /// An app that returns [`BoxError`] gives the same answers: a `degu_server::Error` is found in it, also as the
 /// [source](StdError::source) of another error. [`Response::from_error`](crate::Response::from_error) has the rule.
 ///
-/// `Debug` writes what `Display` does, because a `main` that returns an error prints it in that form.
+/// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 pub struct Error(Repr);
 
 enum Repr {
@@ -60,7 +60,8 @@ impl Error {
         Self(Repr::App(Box::new(Answer { status, text: text.into(), source: None })))
     }
 
-    /// Returns the error with its cause, which is for the log and is not sent. An error of the server stays as it is.
+    /// Returns the error with its cause, which is for the log and is not sent. An error that the server made is
+    /// returned unchanged.
     ///
     /// ```
     /// use degu_server::Error;
@@ -87,14 +88,14 @@ impl Error {
         }
     }
 
-    /// Returns what the client did wrong while it sent the body, if that is what happened. The connection closes after the
-    /// answer, because nothing more of it can be understood.
+    /// Returns the fault of the client while it sent the body, if that is the reason of the error. The connection
+    /// closes after the answer, because the bytes that follow cannot be understood.
     pub const fn fault(&self) -> Option<RemoteError> {
         if let Repr::Peer(fault) = self.0 { Some(fault) } else { None }
     }
 
-    /// Returns whether the exchange is over: its response has been sent, or its connection is gone. A body that was taken
-    /// into another task ends so.
+    /// Returns whether the exchange is over: its response has been sent, or its connection is gone. This happens to a
+    /// body that was moved into another task.
     pub const fn is_over(&self) -> bool {
         matches!(self.0, Repr::Over)
     }
@@ -109,7 +110,7 @@ impl Error {
         if let Repr::App(answer) = &self.0 { Some(&answer.text) } else { None }
     }
 
-    /// Finds one in another error or in its sources.
+    /// Finds a `degu_server::Error` in another error or in its sources.
     pub(crate) fn within(error: &BoxError) -> Option<&Self> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
         while let Some(error) = cause {
@@ -132,7 +133,7 @@ impl From<RemoteError> for Error {
     }
 }
 
-/// Converts the error for the views of a body as a reader.
+/// Converts the error for readers of a body.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.0 {
@@ -156,7 +157,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Writes what `Display` does.
+/// Writes the same text as `Display`.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

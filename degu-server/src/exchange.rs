@@ -1,4 +1,5 @@
-//! The end of an exchange, as [`Options::on_response`](crate::Options::on_response) is told of it.
+//! The report of an exchange that has ended, with which [`Options::on_response`](crate::Options::on_response) is
+//! called.
 
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,9 +10,9 @@ use degu_wire::{Address, Method};
 
 use crate::Credentials;
 
-/// A log line shows so many bytes of a target or of a reason, and then `…`.
+/// The most bytes of a target or of a reason in a log line. `…` stands for the rest.
 const SHOWN: usize = 512;
-/// And so many of a method, which may be any token.
+/// The most bytes of a method, which may be any token.
 const SHOWN_OF_METHOD: usize = 32;
 
 /// An exchange that has ended: a request, the response as it went over the wire, and the peer.
@@ -29,7 +30,7 @@ const SHOWN_OF_METHOD: usize = 32;
 /// subject of the client's certificate. What is not known is `-`. The line has no control characters, and at most 512 bytes of
 /// the target.
 ///
-/// What is measured instead of written goes the same way:
+/// Metrics are collected in the same way:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -74,7 +75,7 @@ pub(crate) struct Peer {
     pub(crate) identity: Option<Arc<degu_tls::PeerIdentity>>,
 }
 
-/// The function that is told of the end of each exchange.
+/// The function that is called at the end of each exchange.
 pub(crate) type OnResponse = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
 impl Exchange {
@@ -94,8 +95,8 @@ impl Exchange {
         self.status
     }
 
-    /// Returns how many bytes of the body were sent, without its framing. None are in answer to HEAD. Where the server itself
-    /// ended an exchange, those that the kernel had not taken yet may be among them.
+    /// Returns how many bytes of the body were sent, without its framing. It is 0 for a response to HEAD. Where the
+    /// server itself cut the response, bytes that the kernel had not taken yet may be counted.
     pub const fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
@@ -106,8 +107,8 @@ impl Exchange {
         self.duration
     }
 
-    /// Returns why the response was cut, in words; `None` if it is whole. A response that is whole may be an error: what
-    /// counts is that the client can tell its end.
+    /// Returns the reason for which the response was cut, in words; `None` if it is whole. A whole response may have
+    /// the status of an error: the client can tell its end, which is what counts.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
     }
@@ -232,7 +233,7 @@ impl Drop for Report {
     fn drop(&mut self) {
         let Self { on_response, began, exchange } = self;
         exchange.duration = began.map_or(Duration::ZERO, |began| began.elapsed());
-        // Its panic was printed, and is of no use to the connection.
+        // The panic hook has printed a panic of the function already, and the connection goes on.
         let _ = catch_unwind(AssertUnwindSafe(|| on_response(exchange)));
     }
 }

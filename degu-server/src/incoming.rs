@@ -1,4 +1,4 @@
-//! The body of a request, as it comes.
+//! The body of a request.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,16 +15,16 @@ use crate::Error;
 use crate::body_channel::Reader;
 use crate::options::Progress;
 
-/// The body of a request: a handle on the connection, from which it is read as it comes.
+/// The body of a request: a handle on the connection, from which it is read while it is received.
 ///
-/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where the last
-/// one stopped, and nothing is given twice. Or it is made the body of the response, which passes
-/// it on as it comes, with the same chunks, extensions and trailers, and never holds more of it than a buffer. A client
-/// that waits for `100 Continue` gets it when the body is first asked for.
+/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where
+/// the last one stopped, and nothing is returned twice. Or it becomes the body of the response, which passes it on
+/// while it is received, with the same chunks, extensions and trailers, and never holds more of it than a buffer. A
+/// client that waits for `100 Continue` gets it when the body is first asked for.
 ///
-/// A handle can be taken into another task of the same thread. It reads until the response has been sent; after that its
-/// error [is over](Error::is_over). A body whose handle is dropped is read and dropped if it is short, and otherwise the
-/// connection ends with the response.
+/// A handle can be moved into another task of the same thread. It reads until the response has been sent; after that
+/// its error [is over](Error::is_over). A body whose handle is dropped is read and dropped if it is short, and
+/// otherwise the connection ends with the response.
 ///
 /// ```
 /// use degu_server::{Error, Request, Response, Session};
@@ -60,13 +60,13 @@ pub struct Incoming {
 
 /// The place of the rest of a body.
 enum Rest {
-    /// In memory: it came with its head.
+    /// In memory: the body was received with its head.
     Memory(Bytes),
-    /// On its way through the connection.
+    /// Still to be received by the connection.
     Channel(Reader),
 }
 
-/// A read under way. Dropping it takes back that a part is wanted.
+/// A read under way. Dropping it withdraws the request for a part.
 struct Read<'b>(&'b mut Incoming);
 
 impl Drop for Read<'_> {
@@ -87,11 +87,11 @@ struct Kept {
     last: Option<(ChunkExtensions, Trailers)>,
 }
 
-/// Data that was received and has not been given.
+/// Data that was received and has not been returned.
 struct Held {
     extensions: ChunkExtensions,
     data: Bytes,
-    /// It is the beginning of a chunk.
+    /// True if the data begins a chunk.
     begins: bool,
 }
 
@@ -129,9 +129,9 @@ impl Incoming {
         self.framing
     }
 
-    /// Sets the least pace of the rest of this body, in place of [`Options::progress`](crate::Options::progress): `bytes`
-    /// in every `window`, where only time counts in which the body is waited for. A body that is slower gets 408. `None` is
-    /// no limit. It holds for this request alone, and not for its response.
+    /// Sets the least pace of the rest of this body, in place of [`Options::progress`](crate::Options::progress):
+    /// `bytes` in every `window`, where only the time counts during which the handler waits for the body. A body that
+    /// is slower gets 408. `None` is no limit. It holds for this request alone, and not for its response.
     ///
     /// A handler sets it before it reads, or middleware for every request of a route:
     ///
@@ -170,7 +170,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`Fault::BodyTooLarge`] (413) where there is more, and what the peer did wrong.
+    /// [`Fault::BodyTooLarge`] (413) where there is more, and every other fault of the peer.
     ///
     /// # Cancel safety
     ///
@@ -250,11 +250,12 @@ impl Incoming {
             .map_err(|error| Error::new(400, format!("the body is {error}")))
     }
 
-    /// Reads the next data, as it came: at least one byte, or `None` at the end. The bounds of chunks do not show.
+    /// Reads the next data as it was received: at least one byte, or `None` at the end. The bounds of chunks are not
+    /// kept.
     ///
     /// # Errors
     ///
-    /// What the peer did wrong.
+    /// The fault of the peer.
     ///
     /// # Cancel safety
     ///
@@ -276,8 +277,8 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`Fault::ChunkTooLarge`] (413) for a chunk over [`Limits::max_chunk`](degu_wire::Limits::max_chunk), 16 MiB by default,
-    /// and what the peer did wrong. A chunk of which only a part came is never given.
+    /// [`Fault::ChunkTooLarge`] (413) for a chunk over [`Limits::max_chunk`](degu_wire::Limits::max_chunk), 16 MiB by
+    /// default, and every other fault of the peer. A chunk of which only a part was received is never returned.
     ///
     /// # Cancel safety
     ///
@@ -324,7 +325,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// What the peer did wrong.
+    /// The fault of the peer.
     ///
     /// # Cancel safety
     ///
@@ -349,7 +350,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// What the peer did wrong.
+    /// The fault of the peer.
     ///
     /// # Cancel safety
     ///

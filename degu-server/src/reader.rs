@@ -8,13 +8,14 @@ use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use crate::Incoming;
 
-/// The body of a request as an [`AsyncBufRead`] of tokio: what [`Incoming::reader`] returns.
+/// The body of a request as an [`AsyncBufRead`] of tokio, returned by [`Incoming::reader`].
 ///
-/// It holds nothing of its own: what was not consumed is still in the body when the reader is dropped, and the trailers are
-/// there at the end.
+/// The reader has no buffer of its own: data that was not consumed is still in the body when the reader is dropped. The
+/// body has the trailers when the reader has reached its end.
 ///
 /// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`] with the
-/// [`Error`](crate::Error) inside, whose answer an app gives that returns it as a [`BoxError`](crate::BoxError).
+/// [`Error`](crate::Error) inside. An app that returns it as a [`BoxError`](crate::BoxError) answers as that error
+/// says.
 ///
 /// ```
 /// use degu_server::{BoxError, Request, Response, Session};

@@ -15,8 +15,8 @@ pub(crate) type Segments<'r> = SmallVec<[&'r str; 8]>;
 
 /// A request: a head that is borrowed from the connection, and the handle on its body.
 ///
-/// What the head says is borrowed for `'r`, the time of the exchange, and not from the request: so the body can be read
-/// inside a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that take it into another task.
+/// The head is borrowed for `'r`, the time of the exchange, and not from the `Request`. So the body can be read inside
+/// a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that move the request into another task.
 ///
 /// ```
 /// use degu_server::{BoxError, Method, Request, Response, Session};
@@ -51,13 +51,14 @@ impl<'r> Request<'r> {
         self.head.method()
     }
 
-    /// Returns the path as it was sent, without the query: percent-encoding is left, and [`shift_path`](Self::shift_path)
-    /// takes nothing off it. Of a target that is a whole URI it is the path in it.
+    /// Returns the path as it was sent, without the query: percent-encoding is kept, and
+    /// [`shift_path`](Self::shift_path) does not shorten it. For a target that is a whole URI, it is the path of the
+    /// URI.
     pub fn path(&self) -> &'r str {
         self.head.path()
     }
 
-    /// Returns the segments of the path that are still to be routed by: `/` has none, `/a/b` has `["a", "b"]`, and
+    /// Returns the segments of the path that no router has shifted off: `/` has none, `/a/b` has `["a", "b"]`, and
     /// `/a/` has `["a", ""]`, which is another resource than `/a`. `*` has none. Percent-encoding is left as it was
     /// sent: [`decode_segment`](crate::decode_segment) decodes one.
     pub fn segments(&self) -> &'r [&'r str] {
@@ -81,13 +82,13 @@ impl<'r> Request<'r> {
         self.head.target()
     }
 
-    /// Returns the host and port that the request is for: of the target if it is a whole URI, otherwise of Host. Empty
-    /// if Host is, or if a request of HTTP/1.0 has none.
+    /// Returns the host and port that the request is for: from the target if it is a whole URI, otherwise from Host. It
+    /// is empty if Host is empty, or if an HTTP/1.0 request has none.
     pub fn authority(&self) -> &'r str {
         self.head.authority()
     }
 
-    /// Returns what follows the `?`, as it was sent.
+    /// Returns the query, which follows the `?`, as it was sent.
     pub fn query(&self) -> Option<&'r str> {
         self.head.query()
     }
@@ -131,7 +132,7 @@ impl<'r> Request<'r> {
         self.head.offers(protocol).then(|| Offer::new(protocol))
     }
 
-    /// Returns whether it came in HTTP/1.0, which changes nothing of its meaning.
+    /// Returns whether the request is of HTTP/1.0, which does not change its meaning.
     #[cfg(feature = "proxy")]
     pub(crate) const fn is_http10(&self) -> bool {
         self.head.is_http10()
@@ -174,7 +175,7 @@ impl OwnedRequest {
         self.head.path()
     }
 
-    /// Returns the segments of the path that are still to be routed by: see [`Request::segments`].
+    /// Returns the segments of the path that no router has shifted off: see [`Request::segments`].
     pub fn segments(&self) -> Vec<&str> {
         segments(self.head.path())[self.shifted..].to_vec()
     }
@@ -194,7 +195,7 @@ impl OwnedRequest {
         self.head.authority()
     }
 
-    /// Returns what follows the `?`, as it was sent.
+    /// Returns the query, which follows the `?`, as it was sent.
     pub fn query(&self) -> Option<&str> {
         self.head.query()
     }

@@ -65,12 +65,12 @@ impl Response {
 
     /// Returns the response that an error is answered with.
     ///
-    /// An [`Error`], or another error that has one among its [sources](std::error::Error::source), has its own answer: see
-    /// there. With any other error the app has failed: the answer is 500 with nothing of the error in it, the connection
-    /// closes after it, and the error goes to the log.
+    /// An [`Error`], or another error that has one among its [sources](std::error::Error::source), has its own answer:
+    /// see [`Error`]. With any other error the app has failed: the answer is 500 with nothing of the error in it, the
+    /// connection closes after it, and the error goes to the log.
     ///
-    /// What is returned is what the peer gets, after middleware has seen it and perhaps changed it.
-    /// [`ErrorReply::Silent`](crate::ErrorReply::Silent) alone sends nothing where the peer broke the protocol.
+    /// The peer gets this response, unless middleware changes it. Only
+    /// [`ErrorReply::Silent`](crate::ErrorReply::Silent) sends nothing to a peer that broke the protocol.
     pub fn from_error(error: impl Into<BoxError>) -> Self {
         let error = error.into();
         let (status, text, blame) = match Error::within(&error) {
@@ -164,9 +164,9 @@ pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
 /// | an [`Error`] | its own answer |
 /// | a [`BoxError`] | 500: the app failed; or that of the `Error` [within](Response::from_error) |
 ///
-/// A body is anything that is [`IntoBody`], as `Json` of the feature `json` is. The reason phrase of a status is the usual
-/// one where none is given. Header fields that cannot be sent are a failure of the
-/// app. All but the `Result` go into a [`Response`] with `into()` too, so that the arms of a `match` can differ:
+/// A body is anything that is [`IntoBody`], as `Json` of the feature `json` is. The reason phrase of a status is the
+/// usual one where none is given. Header fields that cannot be sent are a failure of the app. All but the `Result` also
+/// convert into a [`Response`] with `into()`, so that the arms of a `match` can differ:
 ///
 /// ```
 /// use degu_server::{Method, Request, Response, Session};

@@ -19,9 +19,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Returns a response of server-sent events: `next`, called with a state, gives the next event and the next state, or `None` at
 /// the end.
 ///
-/// The content-type is `text/event-stream`, and caches are told to keep nothing of it. Where no event came for 15 seconds the
-/// client gets a comment, which it ignores. When the [server stops](Session::closing) the stream ends as a whole, so that the
-/// client asks the next server; a client that comes back says in the field `last-event-id` what it had. An error cuts the stream.
+/// The content-type is `text/event-stream`, and caches are told to keep nothing of it. Where no event came for 15
+/// seconds the client gets a comment, which it ignores. When the [server stops](Session::closing) the stream ends as a
+/// whole, so that the client asks the next server; a client that connects again sends the identifier of the last event
+/// that it received in the field `last-event-id`. An error cuts the stream.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,7 +62,7 @@ where
 
 /// The events of a response, comments where there are none, and the end when the server stops.
 struct Stream {
-    /// There is one: the body is made of chunks.
+    /// `None` once the server stops.
     events: Option<Pin<Box<dyn Source>>>,
     closing: Pin<Box<dyn Future<Output = ()>>>,
     silence: Pin<Box<Sleep>>,

@@ -62,10 +62,10 @@ impl fmt::Debug for Switch {
 /// The byte stream of a connection that has switched to another protocol. It begins with what the client sent after its
 /// request.
 ///
-/// Shutting it down half-closes the connection: the client sees the end and can go on sending. `tokio::io::split` makes two
-/// halves of it. Where it is read or written all the time, it lets the worker's other connections have their turn.
+/// Shutting it down half-closes the connection: the client sees the end and can go on sending. `tokio::io::split` makes
+/// two halves of it. Where it is read or written all the time, it yields to the worker's other connections.
 ///
-/// Under TLS the client has to tell of its end by close_notify. An end without is an error,
+/// Under TLS the client has to announce its end by close_notify. An end without it is an error,
 /// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): a third party may have cut the connection.
 ///
 /// # Cancel safety

@@ -1,4 +1,4 @@
-//! Lines of a stream, JSON lines for example, out of data that comes in pieces of any length.
+//! Lines of a stream, JSON lines for example, which is received in pieces of any length.
 
 use alloc::vec::Vec;
 
@@ -45,8 +45,8 @@ impl Lines {
         Self { cr_ends: true, ..Self::new(limit) }
     }
 
-    /// Takes the next data. The lines of the data before have all been taken out: [`next_line`](Self::next_line) returned
-    /// `None`.
+    /// Adds the next data. To be called only when [`next_line`](Self::next_line) has returned `None`: then all lines of
+    /// the data before have been taken out.
     pub fn push(&mut self, data: Bytes) {
         debug_assert!(self.input.is_empty(), "lines are left of the data before");
         self.input = data;
@@ -90,14 +90,14 @@ impl Lines {
         Ok(Some(line))
     }
 
-    /// Returns the line that the end of the data ended, if there is one, and is as new after it.
+    /// Ends the data: returns a last line that has no line end, if there is one, and resets the decoder.
     pub fn finish(&mut self) -> Option<Bytes> {
         let line = core::mem::take(&mut self.partial);
         self.reset();
         (!line.is_empty()).then(|| line.into())
     }
 
-    /// Drops what it holds, so that it can read another stream.
+    /// Drops an unfinished line, so that the decoder can read another stream.
     pub fn reset(&mut self) {
         *self = Self { cr_ends: self.cr_ends, ..Self::new(self.limit) };
     }

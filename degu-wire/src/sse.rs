@@ -84,7 +84,7 @@ impl Event {
             if value.contains(|char| refused.contains(char)) {
                 return Err(FieldError::new(field, LocalError::FieldValue));
             }
-            // Nothing can go wrong with a text in memory.
+            // Writing to a string cannot fail.
             let _ = writeln!(text, "{field}: {value}");
         }
         if let Some(time) = self.retry {
@@ -101,7 +101,7 @@ impl Event {
 
 /// A decoder of events that holds at most one unfinished event.
 ///
-/// It survives its connection: the last identifier and the time before the next attempt are kept for the request that
+/// It outlives its connection: the last identifier and the time before the next attempt are kept for the request that
 /// resumes the stream.
 #[derive(Clone, Debug)]
 pub struct Decoder {
@@ -129,8 +129,8 @@ impl Decoder {
         }
     }
 
-    /// Takes the next data. The events of the data before have all been taken out: [`next_event`](Self::next_event)
-    /// returned `None`.
+    /// Adds the next data. To be called only when [`next_event`](Self::next_event) has returned `None`: then all events
+    /// of the data before have been taken out.
     pub fn push(&mut self, data: Bytes) {
         self.lines.push(data);
     }
@@ -150,7 +150,7 @@ impl Decoder {
             };
             if line.is_empty() {
                 let mut event = core::mem::take(&mut self.event);
-                // Only now: of an event that is cut the next connection must not go on after it.
+                // Not before the event is whole: the server must send one that was cut again on the next connection.
                 if let Some(id) = event.id.take() {
                     self.last_event_id = id;
                 }

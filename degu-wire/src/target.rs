@@ -1,4 +1,4 @@
-//! Request targets: made of values that are percent-encoded, and taken apart into decoded ones (RFC 3986 §2.1).
+//! Request targets: building them from values, and decoding their parts (percent-encoding: RFC 3986 §2.1).
 
 use alloc::{borrow::Cow, string::String};
 use core::fmt::{self, Write};
@@ -9,10 +9,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::LocalError;
 use crate::head::is_target_text;
 
-/// All but the unreserved characters (RFC 3986 §2.3), which mean themselves wherever they stand.
+/// All but the unreserved characters (RFC 3986 §2.3), which need no encoding anywhere.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A request target in the making: a path, to which values are added as segments and as a query, percent-encoded.
+/// A request target that is built from a path. Values are added as segments and as a query, and are percent-encoded.
 ///
 /// It derefs to the `str` that is sent, so that a client takes it by reference.
 ///
@@ -26,13 +26,13 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 ///
 /// # Dot segments
 ///
-/// A value of `.` or `..` cannot be a segment: servers and proxies take it for "this" and "one up", percent-encoded or not
-/// (RFC 3986 §6.2.2.3), so that `/users/..` would become the resource `/`. A target that was given one is empty, and a
-/// request for it is refused with [`LocalError::Target`] before anything is written.
+/// A value of `.` or `..` cannot be a segment: servers and proxies resolve it as "here" and "the parent",
+/// percent-encoded or not (RFC 3986 §6.2.2.3), so that `/users/..` would become the resource `/`. A target that was
+/// given one is empty, and a request for it is refused with [`LocalError::Target`] before anything is written.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     text: String,
-    /// The text ends with a slash that is the next segment's.
+    /// True if the text ends with the slash that precedes the next segment.
     ends_open: bool,
     has_query: bool,
     has_dots: bool,
@@ -83,7 +83,7 @@ impl Target {
     }
 
     fn push(&mut self, value: impl fmt::Display) {
-        // A formatter that fails leaves a shorter value; a string takes all that is written.
+        // Writing to a string cannot fail. A value whose formatter fails is cut short.
         let _ = write!(Encoder(&mut self.text), "{value}");
     }
 }

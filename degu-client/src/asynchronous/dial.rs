@@ -16,7 +16,7 @@ use crate::whole::Whole;
 /// The time that one address of a name may take before the next one is tried in parallel (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects, with the handshake that the address needs, and asks `on_connect`.
+/// Connects, makes the handshake of TLS if the options have it, and calls `on_connect`.
 pub(crate) async fn dial(base: &Base, whole: Option<Whole>) -> Result<(Box<dyn AsyncStream>, Address), Error> {
     let until = Until::new(&base.settings, whole);
     let address = base.address.to_connect();

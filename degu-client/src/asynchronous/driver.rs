@@ -15,7 +15,7 @@ use super::timer::Timer;
 use crate::error::Error;
 use crate::link::{Driver, Line};
 
-/// The async driver, which a connection of the async client has: its timer, and whether it spins.
+/// The driver of a connection of the async client: its timer, and whether it spins.
 #[derive(Debug)]
 pub struct Async {
     timer: Timer,

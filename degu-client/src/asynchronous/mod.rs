@@ -1,4 +1,4 @@
-//! The async client on tokio: its driver, and what it has that the blocking one has in another form.
+//! The async client on tokio: its driver, and the methods that differ from those of the blocking client.
 
 #[cfg(feature = "hyper-util")]
 mod connector;

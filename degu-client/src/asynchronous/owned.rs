@@ -1,4 +1,4 @@
-//! Exchanges that own their connection: what a proxy needs to pass a response on while it comes.
+//! Exchanges that own their connection, for a proxy that passes a response on while it is received.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use crate::incoming::ResponseOf;
 use crate::link::SourceOf;
 use crate::tunnel::UpgradeOf;
 
-/// A response that owns its connection until its body has been read: what [`Connection::exchange`] gives.
+/// A response that owns its connection until its body has been read, returned by [`Connection::exchange`].
 ///
 /// `S` is the kind of source that the request's body came from.
 pub type OwnedResponse<S = dyn Source + Send> = ResponseOf<OwnedIncoming<S>>;
@@ -34,11 +34,11 @@ pub struct OwnedIncoming<S: ?Sized = dyn Source + Send> {
 
 impl ConnectionOf<Async> {
     /// Sends a request as [`request`](Self::request) does, in an exchange that owns the connection: for a caller that
-    /// cannot borrow it, because the response outlives that caller.
+    /// cannot lend it, because the response outlives the caller.
     ///
     /// The body may also be a [`LocalBody`], whose source is not `Send`; the future is not `Send` either then.
     ///
-    /// A response without a body is given when the request has gone out in full, too.
+    /// A response without a body is returned only when the request has been sent in full.
     ///
     /// ```no_run
     /// use degu_client::{Body, Client, Connection, Headers, Method};
@@ -58,7 +58,7 @@ impl ConnectionOf<Async> {
     ///
     /// # Errors
     ///
-    /// Whatever went wrong; the connection is closed then.
+    /// Any error of the exchange. The connection is closed then.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +142,7 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
     ///
     /// # Errors
     ///
-    /// Whatever went wrong; what has been given before is a part of the body only.
+    /// Any error of the exchange. The data that was returned before is only a part of the body.
     ///
     /// # Cancel safety
     ///
@@ -151,8 +151,8 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         poll_fn(|cx| self.poll_part(cx)).await
     }
 
-    /// Sets how long the rest of the body may stand still, in place of [`body_timeout`](crate::OptionsOf::body_timeout): `None` for
-    /// a feed that may be silent for long.
+    /// Sets how long the rest of the body may stand still, in place of
+    /// [`body_timeout`](crate::OptionsOf::body_timeout): `None` for a feed that may be silent for long.
     pub fn set_body_timeout(&mut self, limit: Option<Duration>) {
         self.connection.link().exchange.body_timeout = limit;
     }
@@ -162,7 +162,7 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         self.connection.link().exchange.machine.body_remaining()
     }
 
-    /// Returns the connection. If the body was not read to its end and has not come in full, it is closed.
+    /// Returns the connection. It is closed if the body has neither been read to its end nor been received in full.
     pub fn into_connection(self) -> Connection {
         self.connection
     }
@@ -184,8 +184,8 @@ impl OwnedIncoming {
     /// Turns the body into one to be sent on: length, chunk boundaries, extensions and trailers stay as they are. A body
     /// without either length or chunks, which ends with its connection, is sent on in chunks.
     ///
-    /// `give_back` gets the connection when the body has come in full, if it can serve another request. The body that is
-    /// dropped before closes it.
+    /// `give_back` gets the connection when the body has come in full, if it can serve another request. A body that is
+    /// dropped before that closes the connection.
     pub fn into_body(self, give_back: impl FnOnce(Connection) + Send + 'static) -> Body {
         match self.pass(give_back) {
             Some((Some(length), source)) => Body::from_source(length, Box::pin(source)),
@@ -196,7 +196,7 @@ impl OwnedIncoming {
 }
 
 impl OwnedIncoming<dyn Source> {
-    /// Turns the body into a [`LocalBody`], to be sent on by what need not be `Send`: see the other
+    /// Turns the body into a [`LocalBody`], to be sent on by a task that need not be `Send`: see the other
     /// [`into_body`](OwnedIncoming::into_body).
     pub fn into_body(self, give_back: impl FnOnce(Connection) + 'static) -> LocalBody {
         match self.pass(give_back) {

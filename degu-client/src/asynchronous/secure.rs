@@ -30,7 +30,7 @@ impl AsyncStream for Tls<Socket> {
         let io = &mut Reading(Polled { socket: &mut self.socket, cx });
         let read = pending(uninterrupted(|| self.secured.read(io, append(buffer))));
         if read.is_pending() && self.writer.as_ref().is_none_or(|writer| writer.will_wake(cx.waker())) {
-            // The peer of a tunnel may wait for the rest of what was accepted. That it failed shows when something is written.
+            // The peer of a tunnel may wait for the rest of what was accepted. The next write reports the failure.
             let _ = self.poll(cx, |secured, io| secured.flush(io));
         }
         read
@@ -54,8 +54,8 @@ impl Read for Polled<'_, '_, Socket> {
     }
 }
 
-/// A socket within a poll that reads: records that TLS has to send meanwhile go out as far as there is room. To wait
-/// for room is for those who write, since the runtime wakes only one for it.
+/// A socket within a poll that reads: records that TLS has to send meanwhile go out as far as there is room. Only a
+/// writer waits for room, because the runtime wakes only one task for it.
 struct Reading<'p, 'cx>(Polled<'p, 'cx, Socket>);
 
 impl Read for Reading<'_, '_> {

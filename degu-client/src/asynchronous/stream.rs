@@ -22,8 +22,8 @@ pub(crate) trait AsyncStream: Transport {
     /// Appends what was received; 0 bytes are the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
 
-    /// Writes some of these pieces. Under TLS, takes what it has encrypted, even where it has not gone out: other bytes may
-    /// follow, and [`poll_flush`](Transport::poll_flush) has to.
+    /// Writes some of these pieces. Under TLS, bytes count as written when they have been encrypted, even if no record
+    /// has been sent: the caller may write other bytes next, and has to call [`poll_flush`](Transport::poll_flush).
     fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_write(cx, pieces)
     }

@@ -1,4 +1,4 @@
-//! Deadlines that cost nothing while they are kept.
+//! A timer whose deadlines cost nothing while they are met.
 
 use std::{
     pin::Pin,
@@ -25,7 +25,7 @@ impl Timer {
             self.sleep = None;
         }
         let deadline = Instant::from_std(deadline);
-        // Nearly always it is armed already, which to say again would cost more than all else here.
+        // Nearly always the timer is armed already. Arming it again would cost more than everything else here.
         if let (Some(sleep), Some(task)) = (&self.sleep, &self.task)
             && sleep.deadline() <= deadline
             && !sleep.is_elapsed()

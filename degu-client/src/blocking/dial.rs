@@ -27,7 +27,7 @@ pub(super) fn dial_pooled(base: &Base, whole: Option<Whole>) -> Result<(Box<dyn 
     dial(base, whole, &Interrupter::new())
 }
 
-/// Connects, with the handshake that the address needs, and asks `on_connect`.
+/// Connects, makes the handshake of TLS if the options have it, and calls `on_connect`.
 pub(super) fn dial(
     base: &Base,
     whole: Option<Whole>,
@@ -36,7 +36,7 @@ pub(super) fn dial(
     let until = Until::new(&base.settings, whole);
     let address = base.address.to_connect();
     let made = establish(base, &address, until, interrupter);
-    // Whatever came of the interruption is not the server's doing.
+    // An error that the interruption caused is not the server's fault.
     let made = made.map_err(|kind| if interrupter.is_interrupted() { ErrorKind::Interrupted } else { kind });
     admit(base, &address, until, made)
 }
@@ -67,7 +67,7 @@ fn establish(
     Ok((Box::new(socket), answered))
 }
 
-/// Connects to an IP address. `share` says for how many attempts the time that is left must do.
+/// Connects to an IP address. `share` is the number of attempts that the remaining time is divided among.
 fn tcp(address: SocketAddr, until: Until, share: u32, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;

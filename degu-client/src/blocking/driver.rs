@@ -13,7 +13,7 @@ use super::stream::BlockingStream;
 use crate::error::{Error, Timeout};
 use crate::link::{Driver, Line};
 
-/// The blocking driver, which a connection of the blocking client has.
+/// The driver of a connection of the blocking client.
 #[derive(Debug)]
 pub struct Blocking {
     /// The start of the spinner's clock.
@@ -58,7 +58,7 @@ impl Line<'_, Blocking> {
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.stream.is_socket();
         if !is_socket && self.exchange.awaits_continue() {
-            // Such a stream knows no time: what needs one is given up.
+            // Such a stream has no timeouts: the wait for `100 Continue` ends at once.
             return self.exchange.expired().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);
         }
         let begins = self.exchange.begins_to_wait();
@@ -116,7 +116,7 @@ impl Line<'_, Blocking> {
     }
 }
 
-/// Returns what is never pending: a blocking driver waits by itself.
+/// Returns the result of a poll that is never pending, because a blocking driver waits by itself.
 pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     loop {

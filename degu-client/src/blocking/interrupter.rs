@@ -1,4 +1,4 @@
-//! Ending what a thread waits for, from another thread.
+//! A handle that ends the wait of a thread from another thread.
 
 use std::{
     fmt,
@@ -53,8 +53,9 @@ impl Interrupter {
     /// Ends what the connection waits for, now or later, with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted),
     /// and shuts its socket down: the server sees the end, and the connection cannot be used again.
     ///
-    /// What does not wait for the connection goes on until it does: the system's look-up of a name, `on_connect`, the source
-    /// of a request's body. A response that has been received in full may still be read.
+    /// A step that does not wait for the connection is not interrupted: the system's look-up of a name, `on_connect`,
+    /// the source of a request's body. The error comes at the next wait. A response that has been received in full may
+    /// still be read.
     pub fn interrupt(&self) {
         self.0.interrupted.store(true, Ordering::Release);
         let socket = self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
@@ -64,7 +65,7 @@ impl Interrupter {
         }
     }
 
-    /// Takes a socket, connected or not, to shut it down. An error says that it is too late.
+    /// Takes a socket, connected or not, to shut it down. Fails if the handle has been interrupted before.
     pub(crate) fn attach(&self, socket: impl Into<OwnedFd>) -> io::Result<Arc<OwnedFd>> {
         let socket = Arc::new(socket.into());
         *self.0.socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&socket);

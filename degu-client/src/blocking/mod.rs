@@ -115,10 +115,10 @@ impl ConnectionOf<Blocking> {
     /// Makes a connection over any stream, with the options of `base`, and its Host field, address and nothing else of it:
     /// the stream is connected already.
     ///
-    /// Nothing is known of the stream but how to read and write, so that the request is sent in full before the response
-    /// is read, and deadlines are those of the stream itself. A server that answers before it has read a large request
-    /// may then wait for us while we wait for it: such an exchange wants a socket. Unsolicited data is noticed when it
-    /// comes with a response, not before a request.
+    /// Such a stream can only be read and written. So the request is sent in full before the response is read, and
+    /// deadlines are those of the stream itself. A server that answers before it has read a large request may then wait
+    /// for us while we wait for it: such an exchange wants a socket. Unsolicited data is noticed when it comes with a
+    /// response, not before a request.
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         let stream = Foreign { stream: io, scratch: Scratch::default() };
         Self::over(Box::new(stream), Arc::clone(&base.base), base.address().clone())

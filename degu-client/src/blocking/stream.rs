@@ -86,7 +86,7 @@ pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<D
     let mut interest = PollFlags::empty();
     interest.set(PollFlags::POLLIN, reads);
     interest.set(PollFlags::POLLOUT, writes);
-    // In whole milliseconds, and not too early. Longer than the clock goes is forever.
+    // In whole milliseconds, and not too early. A limit beyond the range of the clock means forever.
     let limit = limit.map(|limit| limit.saturating_add(Duration::from_micros(999)));
     let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok()).unwrap_or(PollTimeout::NONE);
     match poll(&mut [PollFd::new(socket.as_fd(), interest)], limit) {

@@ -23,7 +23,7 @@ impl TunnelOf<Blocking> {
     ///
     /// # Errors
     ///
-    /// What the system reports, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
+    /// The error of the system, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
     /// brought.
     pub fn shutdown_write(&mut self) -> io::Result<()> {
         self.until_ready(false, |stream, cx| stream.poll_shutdown(cx))
@@ -33,7 +33,7 @@ impl TunnelOf<Blocking> {
     ///
     /// # Errors
     ///
-    /// What the system reports, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
+    /// The error of the system, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
     /// brought, a read of which would keep the writing half waiting.
     pub fn split(self) -> io::Result<(ReadHalf, WriteHalf)> {
         let socket = self.stream.socket().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
@@ -47,7 +47,7 @@ impl TunnelOf<Blocking> {
         self.stream.interrupter().cloned()
     }
 
-    /// Repeats a step until it need not wait.
+    /// Repeats a step until it does not have to wait.
     fn until_ready<T>(
         &mut self,
         reads: bool,
@@ -131,7 +131,7 @@ impl Shared {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Repeats a step until it need not wait.
+    /// Repeats a step until it does not have to wait.
     fn until_ready<T>(
         &self,
         reads: bool,
@@ -164,7 +164,7 @@ impl WriteHalf {
     ///
     /// # Errors
     ///
-    /// What the system reports.
+    /// The error of the system.
     pub fn shutdown_write(&mut self) -> io::Result<()> {
         self.shared.until_ready(false, |stream, cx| stream.poll_shutdown(cx))
     }

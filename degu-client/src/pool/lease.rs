@@ -91,7 +91,7 @@ impl<D: Driver> Shared<D> {
 pub(crate) struct Lease<D: Driver> {
     shared: Arc<Shared<D>>,
     connection: Option<Box<Pooled<D>>>,
-    /// The request has been sent once before, which got this far.
+    /// The phase in which the first attempt of the request failed, if there was one.
     sent: Option<Phase>,
 }
 
@@ -113,8 +113,8 @@ impl<D: Driver> Lease<D> {
         &mut connection.insert(Box::new(Pooled { link, home: D::home(), number, idle_timeout })).link
     }
 
-    /// Returns the error of a request for which no connection could be made; lets the requests that wait know, unless it is
-    /// the end of this one's own time.
+    /// Returns the error of a request for which no connection could be made. Fails the requests that wait if there is no
+    /// other connection, unless the error is the timeout of this request alone.
     pub(crate) fn failed(&self, error: Error) -> Error {
         if !matches!(error.timeout(), Some(Timeout::Exchange(_))) {
             let woken = self.shared.state().fail_waiting(&error);
@@ -134,7 +134,8 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Replaces the connection by the next one, or by the right to make one, as long as it is not in order.
+    /// Replaces a connection that is closed or has received unsolicited data by the next one, or by the right to make
+    /// one.
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection
             && !connection.link.check()
@@ -144,7 +145,7 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Notes how long the server says that it keeps an idle connection.
+    /// Lowers the idle timeout to the one that the server announces.
     pub(crate) fn note(&mut self, head: &ResponseHead) {
         if let Some(connection) = &mut self.connection
             && let Some(timeout) = head.headers().get_bytes("keep-alive").and_then(keep_alive_timeout)
@@ -223,8 +224,8 @@ impl<D: Driver> Drop for Turn<'_, D> {
     }
 }
 
-/// Returns how long a connection may be idle of which a server says how long it keeps it: a second less, or half of that
-/// time if it is shorter, because the server may close it while a request is on its way.
+/// Returns the idle timeout for a server's `Keep-Alive` field: a second less than its timeout, or half of it if that is
+/// more, because the server may close the connection while a request is on its way.
 fn keep_alive_timeout(field: &[u8]) -> Option<Duration> {
     let field = std::str::from_utf8(field).ok()?;
     let mut parameters = field.split(',').filter_map(|parameter| parameter.split_once('='));

@@ -9,9 +9,10 @@
 //!                  └──────────────────────── given back, or closed ◀──────────────────────────────────────────┘
 //! ```
 //!
-//! [`state`] has the accounts, without socket and clock. A [`Lease`](lease::Lease) is a place of the pool in the hands of a
-//! request and then of its response; when it is dropped, the place goes to the request that has waited longest. A request
-//! that waits is woken by a waker in both clients: that of its task, or one of its thread.
+//! [`state`] keeps the counts and the queue, without sockets and without a clock. A [`Lease`](lease::Lease) is a place
+//! of the pool in the hands of a request and then of its response; when it is dropped, the place goes to the request
+//! that has waited longest. A request that waits is woken by a waker in both clients: that of its task, or one of its
+//! thread.
 
 mod lease;
 mod state;
@@ -94,8 +95,8 @@ pub(crate) type Dialled<D> = Result<(Box<<D as Driver>::Stream>, Address), crate
 
 /// The state of a pool, and what it has done since it was made.
 ///
-/// Every request that got its turn was sent over a new connection or over one that was kept, and some twice: after them
-/// all, `dialled + reused - retried` is the number of requests that were not refused for want of a connection.
+/// Every request that got its turn was sent over a new connection or over a kept one, and some were sent twice:
+/// `dialled + reused - retried` is the number of requests that got a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -174,8 +175,7 @@ impl<D: Driver> fmt::Debug for PoolOf<D> {
     }
 }
 
-/// Writes the requests of a pool: of the async client with `async` and `.await`, of the blocking one with nothing in their
-/// place.
+/// Defines the requests of a pool: with `async` and `.await` for the async client, without them for the blocking one.
 macro_rules! pooled_requests {
     ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
         impl crate::pool::PoolOf<$driver> {
@@ -188,7 +188,7 @@ macro_rules! pooled_requests {
             ///
             /// # Errors
             ///
-            /// Whatever went wrong, in the last attempt if there were two.
+            /// Any error of the exchange: that of the second attempt if there were two.
             /// [`Timeout::Pool`](crate::Timeout::Pool) if the time was over before the request had its turn.
             pub $($async)? fn request<'m>(
                 &self,

@@ -11,7 +11,7 @@ use std::{
 use super::Stats;
 use crate::error::Error;
 
-/// A connection, as far as the accounts need to know it.
+/// A connection, as the state of the pool sees it.
 pub(super) trait Member {
     /// The place where the connection can be used: the runtime that its socket is registered with.
     type Home: Copy + PartialEq;
@@ -168,8 +168,8 @@ impl<T: Member> State<T> {
         Some(waker)
     }
 
-    /// Lets all that wait fail with the reason for which a connection could not be made, if there is no other connection:
-    /// each of them would meet it again, one after the other.
+    /// Fails all waiting requests with the reason for which a connection could not be made, if there is no other
+    /// connection: otherwise each of them would try in vain, one after the other.
     pub(super) fn fail_waiting(&mut self, error: &Error) -> Vec<Waker> {
         let waiting = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
         let failed = waiting.into_iter().map(|(ticket, (waker, _))| {

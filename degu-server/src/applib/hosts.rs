@@ -5,12 +5,12 @@ use std::net::Ipv6Addr;
 
 use crate::{App, Request, Response, Session};
 
-/// Lets requests through that are for one of these hosts, and that come from no page of another one.
+/// An app that lets only those requests through that are for a listed host, and that no web page of another host makes.
 ///
-/// A server on a loopback address is open to every web page that a browser of this machine shows. By DNS rebinding, a page of
-/// `attacker.example` makes that name stand for 127.0.0.1, and the browser then takes the server for its origin: the page
-/// reads the answers, and no firewall and no CORS is in between. The browser sends the name in Host, though, which this app
-/// checks.
+/// A server on a loopback address is open to every web page that a browser of this machine shows. By DNS rebinding, a
+/// page of `attacker.example` makes that name stand for 127.0.0.1, and the browser then takes the server for its
+/// origin: the page can read the answers, and neither a firewall nor CORS prevents that. The browser sends the name in
+/// Host, though, which this app checks.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Hosts};
@@ -34,8 +34,8 @@ use crate::{App, Request, Response, Session};
 /// permission of that host: POST of a form, and WebSocket. Where pages of a listed host on another port are not to be trusted,
 /// list hosts with their port.
 ///
-/// Over a Unix socket the host is what the client makes up, `localhost` with most. No web page reaches a Unix socket, except
-/// through a proxy that forwards Host.
+/// Over a Unix socket the client chooses the host, and most choose `localhost`. No web page reaches a Unix socket,
+/// except through a proxy that forwards Host.
 pub struct Hosts<A> {
     hosts: Vec<Box<str>>,
     app: A,

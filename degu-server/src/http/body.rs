@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::fields::{into_map, trailers_from_http};
 
-/// A body of ours as the trait `http_body::Body` has it: data, and trailers behind chunks.
+/// Our own body as an `http_body::Body`: data, and trailers after chunks.
 ///
 /// ```
 /// use degu_server::http::HttpBody;
@@ -105,8 +105,8 @@ impl<S: Source + ?Sized> State<S> {
     }
 }
 
-/// Converts any body of `http-body`: with a length where its size is exact, and otherwise with a chunk for
-/// each data frame, and its trailers. Sending fails if there are trailers behind a length.
+/// Converts any body of `http-body`: with a length where its size is exact, and otherwise with a chunk for each data
+/// frame, and its trailers. Sending fails if there are trailers after a body with a length.
 ///
 /// ```
 /// let body = degu_server::http::from_http(String::from("hello"));

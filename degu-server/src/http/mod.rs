@@ -24,9 +24,9 @@
 //! | where chunks begin and end, and their extensions | that data frames of a body with a length are frames |
 //! | that a request has no body, which then is an empty one | |
 //!
-//! A body has a content-length where its headers or its size say so, and chunks otherwise, a chunk for each data frame. One
-//! that is to have trailers needs chunks: the field `trailer` in its headers says that it has some, as hyper wants it, too.
-//! Trailers that come behind a length are an error, which cuts the message: they are never dropped.
+//! A body has a content-length where its headers or its size say so, and chunks otherwise, a chunk for each data frame.
+//! One that is to have trailers needs chunks: the field `trailer` in its headers says that it has some, as hyper wants
+//! it, too. Trailers after a body with a length are an error, which cuts the message: they are never dropped.
 
 mod body;
 mod fields;

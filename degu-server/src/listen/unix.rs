@@ -1,8 +1,9 @@
 //! The file of a Unix socket: made with a mode, a stale one replaced, a live one left alone, and unlinked when done.
 //!
-//! A socket's file outlives the process that made it, so a server that starts finds either a live server behind it or
-//! nobody. Only connecting tells, and between looking and unlinking another server may start: the three steps (probe,
-//! unlink, bind) are made under a lock on a file next to the socket, which every server here takes.
+//! A socket's file outlives the process that made it, so a server that starts finds a file with a live server or
+//! without one. Only a connection attempt shows which, and another server may start between that attempt and unlinking:
+//! the three steps (probe, unlink, bind) are made under a lock on a file next to the socket, which every server here
+//! takes.
 //!
 //! Another user may hold that lock, in a folder that both can write to. Nothing here waits for longer than a second.
 
@@ -219,7 +220,7 @@ fn has_no_locks(error: &io::Error) -> bool {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // One that says something was here before, and belongs to somebody else.
+        // A lock file with content was here before, and belongs to another program.
         if self.file.metadata().is_ok_and(|found| found.len() == 0) {
             let _ = fs::remove_file(&self.path);
         }

@@ -1,4 +1,4 @@
-//! Bodies out of what is awaited: files, readers and streams of tokio, and a channel.
+//! Bodies from async sources: files, readers and streams of tokio, and a channel.
 
 use alloc::boxed::Box;
 use core::fmt;
@@ -19,12 +19,12 @@ use crate::headers::Trailers;
 /// The number of parts that a channel holds.
 const HELD: usize = 2;
 
-/// Writes the constructors for a kind of source, and with which bounds.
+/// Defines the constructors for a kind of source and its bounds.
 macro_rules! constructors {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {
             /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the
-            /// message, and what the peer gets does not look whole; what it has beyond them is not read.
+            /// message, and the peer can tell that it is incomplete. Bytes beyond the length are not read.
             ///
             /// ```
             /// let zeros = degu_wire::Body::from_reader(1 << 30, tokio::io::repeat(0));
@@ -62,8 +62,9 @@ macro_rules! constructors {
                 Ok(Self::from_reader(length, file))
             }
 
-            /// Returns a body of so many bytes from a stream of pieces, for a content-length. Fewer cut the message, and so
-            /// does a piece that goes beyond them; when the length is reached, the stream is not asked for more.
+            /// Returns a body of so many bytes from a stream of pieces, for a content-length. A stream that has fewer
+            /// cuts the message, and so does a piece that goes beyond the length. When the length is reached, the
+            /// stream is not polled again.
             pub fn from_stream<E: Into<BoxError> + 'static>(
                 length: u64,
                 pieces: impl Stream<Item = Result<Bytes, E>> $(+ $send)? + 'static,
@@ -93,8 +94,8 @@ macro_rules! constructors {
                 Self::chunks_from_source(Box::pin(parts(chunks)))
             }
 
-            /// Returns a body and the sending end of its chunks, for code that writes a body rather than being asked for it:
-            /// another task, or another thread.
+            /// Returns a body and the sending end of its chunks, for code that writes a body at its own pace: another
+            /// task, or another thread.
             ///
             /// ```
             /// use degu_wire::{Body, BoxError, Chunk, Trailers};
@@ -146,7 +147,7 @@ fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) 
 /// task that writes it fails or panics.
 pub struct BodySender {
     parts: mpsc::Sender<Message>,
-    /// Room for the end, so that it need not be waited for.
+    /// A reserved place for the end, so that ending does not wait.
     end: mpsc::OwnedPermit<Message>,
 }
 
@@ -175,8 +176,8 @@ fn channel() -> (BodySender, impl Source) {
 }
 
 impl BodySender {
-    /// Sends a part, a [`Chunk`] for example. Waits where the two before it have not been taken yet, so that a slow peer slows
-    /// the caller.
+    /// Sends a part, a [`Chunk`] for example. Waits while the two parts before it have not been sent, so that a slow
+    /// peer slows the caller.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Bodies out of what blocks its thread: readers of std, and iterators.
+//! Bodies from blocking sources: readers of std, and iterators.
 
 use alloc::boxed::Box;
 use core::iter;
@@ -11,12 +11,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
 
-/// A body whose source blocks its thread: what the blocking client sends. It is made from a reader of std or an iterator.
+/// A body whose source blocks its thread, for the blocking client. It is made from a reader of std or an iterator.
 pub type BlockingBody = BodyOf<dyn Iterator<Item = Result<Part, BoxError>> + Unpin>;
 
 impl BlockingBody {
-    /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the message, and
-    /// what the peer gets does not look whole; what it has beyond them is not read.
+    /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the message,
+    /// and the peer can tell that it is incomplete. Bytes beyond the length are not read.
     ///
     /// ```
     /// let zeros = degu_wire::BlockingBody::from_reader(1 << 30, std::io::repeat(0));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::LocalError;
 use crate::chunk::{CRLF, Extension, ExtensionValue, Extensions, MAX_CHUNK_LINE, put_extension};
 
-/// One chunk of a chunked body, whole: its data and what was said about it (RFC 9112 §7.1).
+/// A whole chunk of a chunked body: its data and its extensions (RFC 9112 §7.1).
 ///
 /// ```
 /// use degu_wire::Chunk;
@@ -69,7 +69,7 @@ impl Chunk {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChunkExtensions {
     raw: Bytes,
-    /// Something was pushed that cannot be sent.
+    /// True if something was pushed that cannot be sent.
     poisoned: bool,
 }
 
@@ -96,7 +96,7 @@ impl ChunkExtensions {
         self.raw.is_empty() && !self.poisoned
     }
 
-    /// Returns the extensions, to look at: see [`Extensions::iter`].
+    /// Returns a view of the extensions: see [`Extensions::iter`].
     pub fn as_extensions(&self) -> Extensions<'_> {
         // Every text that gets here was checked.
         Extensions::from_scanned(&self.raw)

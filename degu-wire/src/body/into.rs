@@ -3,10 +3,11 @@
 use super::{BodyOf, BoxError};
 use crate::headers::Headers;
 
-/// A value that the body of a message is made from: all that goes into a body with `into()`, such as text and bytes, and
-/// values that can fail to be encoded or that bring header fields of their own, such as `Json` of the feature `json`.
+/// A value that the body of a message is made from: all that converts into a body with `into()`, such as text and
+/// bytes, and values that can fail to be encoded or that bring header fields of their own, such as `Json` of the
+/// feature `json`.
 ///
-/// What takes a body takes one of these: a server's answers, and the requests of both clients.
+/// Responses of the server and requests of both clients take such a value as their body.
 ///
 /// ```
 /// use degu_wire::{Body, BodyOf, BoxError, Headers, IntoBody, Source};

@@ -1,4 +1,4 @@
-//! Bodies: what is sent, and the parts in which any body comes and goes.
+//! Bodies that are sent, and the parts in which bodies are sent and received.
 
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -51,7 +51,8 @@ pub enum Part {
     },
     /// Data: of the chunk that began last, or of a body without chunks.
     Data(Bytes),
-    /// The end of a chunked body, where something is said at it. A source that ends without it ends plainly.
+    /// The end of a chunked body that has extensions or trailers there. A source without these may end without this
+    /// part.
     Last {
         /// The extensions of the last chunk, which has no data.
         extensions: ChunkExtensions,
@@ -66,7 +67,7 @@ impl From<Chunk> for Part {
     }
 }
 
-/// Lets results stand where parts are given: their error cuts the message.
+/// Makes results usable as parts: an error cuts the message.
 impl<P: Into<Part>, E> TryFrom<Result<P, E>> for Part {
     type Error = E;
 
@@ -89,16 +90,16 @@ impl From<Trailers> for Part {
 
 /// The source of a body's parts: a stream of them, polled by the connection that sends it.
 ///
-/// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so that a slow
-/// reader slows the source. Parts that it has at once are collected, up to 448 KiB or eight of over 4 KiB, and written
-/// together; when it says [`Poll::Pending`] what there is goes out. It is dropped when it has ended, when it fails, and as
-/// soon as the connection is gone.
+/// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so that a
+/// slow reader slows the source. Parts that it has at once are collected, up to 448 KiB or eight of over 4 KiB, and
+/// written together; when the source is [`Poll::Pending`], the collected parts are written. It is dropped when it has
+/// ended, when it fails, and as soon as the connection is gone.
 pub trait Source {
     /// Returns the next part, or the end.
     ///
     /// # Errors
     ///
-    /// Whatever ends the body before its time: the message is then cut, and the peer sees that it was.
+    /// Any error of the source. The message is then cut, and the peer can tell that it is incomplete.
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>>;
 }
 
@@ -142,7 +143,7 @@ where
 /// ```
 pub struct BodyOf<S: ?Sized> {
     content: Content,
-    /// There is one where the content is to come in parts.
+    /// Present where the content comes in parts.
     source: Option<Pin<Box<S>>>,
     /// The function that makes the body once more.
     make: Option<Make<S>>,
@@ -157,7 +158,7 @@ pub type Body = BodyOf<dyn Source + Send>;
 /// A body whose source need not be `Send`: what a server sends, whose connections never leave their thread.
 pub type LocalBody = BodyOf<dyn Source>;
 
-/// The body of a message that is sent, as far as its head must know.
+/// The kind of a body that is sent, from which the head of the message is made.
 #[derive(Clone)]
 pub enum Content {
     /// No body.
@@ -182,7 +183,7 @@ impl Content {
     }
 }
 
-/// Says how much it is: the bytes may be secrets.
+/// Writes only the length, because the bytes may be secrets.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,13 +200,13 @@ impl<S: ?Sized> BodyOf<S> {
         Self { content, source, make: None }
     }
 
-    /// Returns no body.
+    /// Returns the body of a message that has none.
     pub const fn none() -> Self {
         Self::of(Content::None, None)
     }
 
-    /// Returns a body of so many bytes from a source, for a content-length. More or fewer are an error, and the message
-    /// is cut.
+    /// Returns a body of so many bytes from a source, for a content-length. A source with more or fewer cuts the
+    /// message.
     pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
         Self::of(Content::Length(length), Some(source))
     }
@@ -230,7 +231,7 @@ impl<S: ?Sized> BodyOf<S> {
         Self::of(Content::Chunked, Some(source))
     }
 
-    /// Returns a body that can be made as often as it is needed: a pool of the client can then send it again. The function is
+    /// Returns a body that a function makes, so that a pool of the client can make and send it again. The function is
     /// called now, and once more if that happens.
     ///
     /// ```
@@ -249,7 +250,7 @@ impl<S: ?Sized> BodyOf<S> {
         Ok(Self { make: Some(Arc::new(make)), ..body })
     }
 
-    /// Splits the body into what a machine is told of it, and the source of its parts if it has one.
+    /// Splits the body into its kind, which a machine needs, and the source of its parts if it has one.
     pub fn split(self) -> (Content, Option<Pin<Box<S>>>) {
         (self.content, self.source)
     }
@@ -272,13 +273,13 @@ impl<S: ?Sized> BodyOf<S> {
         }
     }
 
-    /// Returns whether there is no body, which an empty one is not.
+    /// Returns whether there is no body. An empty body is a body.
     pub const fn is_none(&self) -> bool {
         matches!(self.content, Content::None)
     }
 }
 
-/// Writes the constructor out of a function for a kind of source, and with which bounds.
+/// Defines the constructor `try_unfold` for a kind of source and its bounds.
 macro_rules! try_unfold {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {

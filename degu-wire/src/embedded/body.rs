@@ -1,4 +1,4 @@
-//! Bodies: the peer's, out of a window of the input, and ours, as it was announced.
+//! Bodies: the peer's, read through a window of the input, and our own, with its announced framing.
 
 use embedded_io_async::{Read, Write};
 
@@ -19,7 +19,7 @@ pub(super) struct Incoming<'b> {
     limits: &'b Limits,
     /// [`Framing::None`] once the end has been given.
     pub(super) rest: Framing,
-    /// Of a chunked body: the place in it.
+    /// The position in a chunked body.
     decoder: Decoder,
     /// Of a part (206): bytes that are still to come, where its Content-Range tells.
     pub(super) part_left: Option<u64>,
@@ -65,7 +65,7 @@ impl<'b> Incoming<'b> {
         most: usize,
     ) -> Result<Option<Event<'_>>, Error<S::Error>> {
         let found = loop {
-            match self.look()? {
+            match self.peek()? {
                 Next::End => {
                     link.state.is_between = self.window.len() == 0;
                     return Ok(None);
@@ -125,7 +125,7 @@ impl<'b> Incoming<'b> {
         Ok(length)
     }
 
-    /// Reads over the rest of the body, if it is short. Returns whether that was its end.
+    /// Reads and drops the rest of the body, if it is short. Returns whether the end was reached.
     pub(super) async fn drain<S: Read + Write, C: Clock>(&mut self, link: &mut Link<'_, S, C>, mut most: u64) -> bool {
         loop {
             match self.next(link, usize::MAX).await {
@@ -140,8 +140,8 @@ impl<'b> Incoming<'b> {
         }
     }
 
-    /// Tells what comes next, checks it, and drops what is between two events.
-    fn look(&mut self) -> Result<Next, RemoteError> {
+    /// Finds the next step, checks it, and drops the bytes between two events.
+    fn peek(&mut self) -> Result<Next, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }

@@ -8,12 +8,12 @@ use crate::head::FieldSpan;
 
 /// The buffers of one connection: see the [module](super).
 pub struct Buffers<'b> {
-    /// For what is received. A head has at most three quarters of it.
+    /// The buffer for received bytes. A head has at most three quarters of it.
     pub input: &'b mut [u8],
-    /// For the places of the fields of a head and of its message's trailers: 8 bytes each.
+    /// The positions of the fields of a head and of its message's trailers: 8 bytes each.
     pub fields: &'b mut [FieldSpan],
-    /// For what is sent. A head has to fit into it, and so does each chunk line; data that is longer passes by. A refusal
-    /// takes up to 90 bytes.
+    /// The buffer for bytes to send. A head has to fit into it, and so does each chunk line; longer data is written
+    /// without it. A refusal takes up to 90 bytes.
     pub output: &'b mut [u8],
 }
 
@@ -32,7 +32,7 @@ pub struct Memory<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> 
 }
 
 impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> Memory<INPUT, FIELDS, OUTPUT> {
-    /// Returns memory in which there is nothing.
+    /// Returns empty memory.
     pub const fn new() -> Self {
         Self { input: [0; INPUT], fields: [FieldSpan::EMPTY; FIELDS], output: [0; OUTPUT] }
     }
@@ -68,7 +68,7 @@ impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> fmt::Debug fo
 }
 
 impl Buffers<'_> {
-    /// Returns the limits under which all that is accepted fits.
+    /// Returns the limits, lowered so that all accepted input fits into the buffers.
     pub(super) fn bound(&self, limits: &Limits) -> Limits {
         let max_head = limits.max_head.min(self.input.len() / 4 * 3);
         let window = self.input.len() - max_head;
@@ -88,7 +88,7 @@ pub(super) struct Window<'w> {
     end: usize,
 }
 
-/// Shows how much it is, and nothing of the content, which may be secret.
+/// Shows the length, and nothing of the content, which may be secret.
 impl fmt::Debug for Window<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Window").field(&self.len()).finish()

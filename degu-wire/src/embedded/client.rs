@@ -154,7 +154,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         self.outgoing.write_chunk(&mut self.link, data, extensions).await
     }
 
-    /// Ends the request's body, with trailers: for those that have none, [`response`](Self::response) does it.
+    /// Ends the request's body, with trailers. Without trailers, [`response`](Self::response) ends it.
     ///
     /// # Errors
     ///
@@ -176,8 +176,8 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         self.link.flush().await
     }
 
-    /// Waits for the server's word on a request with `expect: 100-continue`: `true` if the body is to be sent, `false` if
-    /// the final response has come instead, which [`response`](Self::response) then gives without the body.
+    /// Waits for the server's answer to `expect: 100-continue`: `true` if the body is to be sent, `false` if the final
+    /// response has come instead, which [`response`](Self::response) then gives without the body.
     ///
     /// # Errors
     ///
@@ -193,11 +193,11 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         Ok(true)
     }
 
-    /// Ends the request's body, and waits for the final response. Interim responses are read over.
+    /// Ends the request's body, and waits for the final response. Interim responses are skipped.
     ///
     /// # Errors
     ///
-    /// What the server did wrong; [`Fault::NoResponse`] if the connection ended before the first byte.
+    /// A fault of the server; [`Fault::NoResponse`] if the connection ended before the first byte.
     /// [`LocalError::BodyTooShort`] where less of the body was written than announced.
     pub async fn response(mut self) -> Result<Response<'r, S, C>, Error<S::Error>> {
         let is_unsent = self.expectation.continues && !self.may_send_body().await?;
@@ -293,8 +293,8 @@ impl<'r, S: Read + Write, C: Clock> Response<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// What the server did wrong, at every later call too; [`Fault::TruncatedBody`] where the connection ended before the
-    /// body did. [`Error::Timeout`] where it sent too slowly.
+    /// A fault of the server, which every later call returns too; [`Fault::TruncatedBody`] where the connection ended
+    /// before the body did. [`Error::Timeout`] where it sent too slowly.
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
         self.incoming.next(&mut self.link, usize::MAX).await
     }

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::Limits;
 
-/// Time as the caller has it.
+/// The clock of the caller.
 ///
 /// With embassy-time:
 ///
@@ -73,7 +73,7 @@ impl Default for Options {
     }
 }
 
-/// The time that a peer has left. Waiting takes of it, and bytes add to it.
+/// The time that a peer has left. Waiting reduces it, and bytes add to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Allowance {
     pub(super) left: Duration,

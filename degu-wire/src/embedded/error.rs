@@ -1,4 +1,4 @@
-//! Why an exchange or a connection failed.
+//! The errors of an exchange or a connection.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! A serial line, which has no end that could be seen.
+//! A serial line, which has no EOF.
 
 use core::fmt;
 use core::time::Duration;
@@ -7,11 +7,11 @@ use embedded_io_async::{ErrorType, Read, Write};
 
 use super::Clock;
 
-/// A serial line whose input ends with each pause, so that a server finds its way back into step.
+/// A serial line whose input ends with each pause, so that a server can resynchronise.
 ///
-/// Nobody closes a UART: a peer that goes away in the middle of a request leaves a part of it, and the next peer's request
-/// would be taken for the rest. So once a byte has come, silence of `pause` is read as the end of the input. The
-/// [server](super::Server::serve) then ends its connection, as it would on a socket, and the next read begins another:
+/// A UART is never closed: a peer that goes away in the middle of a request leaves a part of it, and the next peer's
+/// request would be taken for the rest. So once a byte has come, silence of `pause` is read as the end of the input.
+/// The [server](super::Server::serve) then ends its connection, as on a socket, and the next read begins another one:
 ///
 /// ```ignore
 /// let mut line = Line::new(&mut uart, &clock, Duration::from_millis(50));
@@ -22,8 +22,9 @@ use super::Clock;
 /// }
 /// ```
 ///
-/// The pause has to be longer than any within a request: that of a peer which waits for `100 Continue`, for example, or reads
-/// a file from a slow disk. It is longer than the time of some characters in any case, and 50 ms are much at 9,600 bauds.
+/// The pause has to be longer than any within a request: that of a peer which waits for `100 Continue`, for example, or
+/// reads a file from a slow disk. It is longer than the time of some characters in any case, and 50 ms are long at
+/// 9,600 baud.
 pub struct Line<'l, S, C> {
     io: &'l mut S,
     clock: &'l C,

@@ -1,4 +1,4 @@
-//! The transport, the clock and the output: what bytes come from and go to.
+//! The transport, the clock and the output buffer of a connection.
 
 use core::time::Duration;
 
@@ -39,7 +39,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         self.state.allowance = Allowance::new(time);
     }
 
-    /// Waits for at least a byte, once all that is queued is on its way. Returns `false` where none will come.
+    /// Writes all that is queued, then waits for at least one byte. Returns `false` at EOF.
     pub(super) async fn fill(&mut self, window: &mut Window<'_>) -> Result<bool, Error<S::Error>> {
         if self.state.eof {
             return Ok(false);

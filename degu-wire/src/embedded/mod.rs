@@ -17,17 +17,17 @@
 //!
 //! # Who owns what
 //!
-//! The buffers are the caller's, and all there is: [`Memory`] has their sizes in one place. The head of a request lies at the
-//! front of `input` while the handler runs, so that paths and fields are views into it. What follows the head, body or next
-//! request, is read into the rest. A head has at most three quarters of `input` (or [`max_head`](crate::Limits::max_head), if that is less), so
-//! that a quarter at least is left for a chunk line or for trailers. Whatever is longer is refused with the status that a
-//! server gives: 431 for heads and trailers, 400 for chunk lines. `fields` is for the fields of the head and the trailers of
-//! one message together.
+//! The buffers belong to the caller, and there is no other memory: [`Memory`] declares them with their sizes. The head
+//! of a request lies at the front of `input` while the handler runs, so that paths and fields are views into it. What
+//! follows the head, body or next request, is read into the rest. A head has at most three quarters of `input` (or
+//! [`max_head`](crate::Limits::max_head), if that is less), so that a quarter at least is left for a chunk line or for
+//! trailers. Anything longer is refused with the status that a server gives: 431 for heads and trailers, 400 for chunk
+//! lines. `fields` is for the fields of the head and the trailers of one message together.
 //!
 //! # Time
 //!
-//! Comes from the caller, by a [`Clock`] with one method. Every wait for the peer has a limit ([`Options`]): a limit that is
-//! passed is 408 within a request, and the end of the connection between two.
+//! The caller provides a [`Clock`], which has one method. Every wait for the peer has a limit ([`Options`]): a limit
+//! that is passed is 408 within a request, and the end of the connection between two.
 //!
 //! # What ends a connection
 //!
@@ -35,7 +35,7 @@
 //! aborted. The traits have no half-close, so the server waits for a short time until a peer that was refused has stopped
 //! sending: see [`Options::linger`].
 //!
-//! A serial line has no end that could be seen. [`Line`] makes one of a pause.
+//! A serial line has no EOF. [`Line`] takes a pause for one.
 //!
 //! ```
 //! use degu_wire::Framing;

@@ -19,7 +19,7 @@ use crate::head::{
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, reason_phrase};
 
-/// A longer rest of a request's body is not read over to keep the connection.
+/// The longest rest of a request's body that is read and dropped to keep the connection.
 const DRAIN: u64 = 16 * 1024;
 
 /// A server of one connection at a time, in buffers of the caller: see the [module](super).
@@ -39,9 +39,9 @@ impl<'b> Server<'b> {
     /// Serves a connection until it is over: the handler is called with each exchange.
     ///
     /// A handler answers by [`Exchange::reply`], or by [`Exchange::respond`] and what follows it; one that returns `Ok`
-    /// has ended the body of its response. An error that it returns, and most often has from the exchange, ends the
-    /// connection, with the [status](Error::status) of the error where no response has begun. What a handler does for its own
-    /// errors is to answer them.
+    /// has ended the body of its response. An error that the handler returns, most often one of the exchange, ends the
+    /// connection, with the [status](Error::status) of the error where no response has begun. A handler answers its own
+    /// errors with a response.
     ///
     /// After `Ok` the caller closes the connection.
     ///
@@ -52,8 +52,8 @@ impl<'b> Server<'b> {
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped leaves the transport wherever it was, which is then to be aborted. The server can serve the
-    /// next connection.
+    /// A future that is dropped leaves the transport in the middle of a message: abort the connection. The server can
+    /// serve the next connection.
     pub async fn serve<S, C, H>(
         &mut self,
         io: &mut S,
@@ -150,7 +150,8 @@ async fn read_head<S: Read + Write, C: Clock>(
 }
 
 impl<S: Read + Write, C: Clock> Link<'_, S, C> {
-    /// Answers what cannot be answered otherwise, reads over what the peer still sends, and gives the reason back.
+    /// Answers with the status of the error and without a body, drops what the peer still sends, and returns the reason.
+    /// An error without a status is returned at once.
     async fn refuse(&mut self, error: Error<S::Error>, options: &Options) -> Result<End<S::Error>, Error<S::Error>> {
         let Some(status) = error.status() else { return Err(error) };
         self.allow(options.progress);
@@ -169,7 +170,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     }
 }
 
-/// A request, and the response that it gets: what a handler is called with.
+/// The argument of a handler: a request, and the response that it gets.
 ///
 /// The body of the request is read by [`next_event`](Self::next_event), [`read`](Self::read) or
 /// [`read_all`](Self::read_all). A client that waits for `100 Continue` gets it when the body is asked for. The response is
@@ -190,8 +191,8 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
         self.head
     }
 
-    /// Makes this exchange the last one of its connection, as `connection: close` among the fields of the response does. To
-    /// be called before the response: it says so to the client.
+    /// Makes this exchange the last one of its connection, as `connection: close` among the fields of the response
+    /// does. To be called before the response, because the response announces it.
     pub const fn end_connection(&mut self) {
         self.terms.persistent = false;
     }
@@ -202,8 +203,8 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
     ///
     /// # Errors
     ///
-    /// What the client did wrong, at every later call too; [`Fault::TruncatedBody`] where the connection ended before the
-    /// body did. [`Error::Timeout`] where it sent too slowly.
+    /// A fault of the client, which every later call returns too; [`Fault::TruncatedBody`] where the connection ended
+    /// before the body did. [`Error::Timeout`] where it sent too slowly.
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
         self.ask_for_body().await?;
         self.incoming.next(&mut self.link, usize::MAX).await
@@ -311,7 +312,7 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
         self.outgoing.write_chunk(&mut self.link, data, extensions).await
     }
 
-    /// Ends the response's body, with trailers: for those that have none it is enough to return.
+    /// Ends the response's body, with trailers. A handler without trailers need only return.
     ///
     /// # Errors
     ///
@@ -324,8 +325,8 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
         self.outgoing.finish(&mut self.link, extensions, trailers).await
     }
 
-    /// Sends all that waits in the output buffer: between the parts of a feed, say. Reading and returning do it by
-    /// themselves.
+    /// Sends all that waits in the output buffer: between the parts of a feed, for example. Reading does so by itself,
+    /// and so does the end of the handler.
     ///
     /// # Errors
     ///

@@ -353,8 +353,8 @@ pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// What the peer did wrong; [`Fault::TrailerForbidden`] for fields that decide framing, routing or authentication
-/// (RFC 9110 §6.5.1).
+/// The fault of the peer; [`Fault::TrailerForbidden`] for fields that decide framing, routing or authentication (RFC
+/// 9110 §6.5.1).
 pub fn parse_trailers<'b>(
     section: &'b [u8],
     slots: &'b mut [FieldSpan],

@@ -56,7 +56,7 @@ pub(crate) struct RequestMeta {
 ///
 /// # Errors
 ///
-/// What the peer did wrong, with the status to answer.
+/// The fault of the peer, with the status to answer.
 pub fn parse_request<'b>(
     input: &'b [u8],
     slots: &'b mut [FieldSpan],

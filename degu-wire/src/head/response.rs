@@ -46,7 +46,7 @@ pub(crate) struct ResponseMeta {
 ///
 /// # Errors
 ///
-/// What the peer did wrong.
+/// The fault of the peer.
 ///
 /// ```
 /// use degu_wire::{Limits, head::{FieldSpan, parse_response}};

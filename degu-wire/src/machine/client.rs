@@ -191,8 +191,8 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// What the server did wrong, at every later call too. [`Fault::NoResponse`] if the connection ended before the first
-    /// byte.
+    /// A fault of the server, which every later call returns too. [`Fault::NoResponse`] if the connection ended before
+    /// the first byte.
     pub fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
         match self.role.state {
             State::Waiting => {}
@@ -278,8 +278,8 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// What the server did wrong, at every later call too; [`Fault::TruncatedBody`] if the connection ended, or was
-    /// [closed](Self::close), before the body did.
+    /// A fault of the server, which every later call returns too; [`Fault::TruncatedBody`] if the connection ended, or
+    /// was [closed](Self::close), before the body did.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         if self.role.state == State::Waiting {
             return Ok(Poll::Pending);

@@ -64,7 +64,7 @@ impl Connection<Server> {
     ///
     /// # Errors
     ///
-    /// What the client did wrong. [Refuse](Self::refuse) it and close.
+    /// A fault of the client. [Refuse](Self::refuse) it and close.
     pub fn poll_request(&mut self) -> Result<Poll<Option<RequestHead>>, RemoteError> {
         self.end_exchange();
         match self.role.state {
@@ -95,7 +95,7 @@ impl Connection<Server> {
     ///
     /// # Errors
     ///
-    /// What the client did wrong, at every later call too: [refuse](Self::refuse) it and close.
+    /// A fault of the client, which every later call returns too: [refuse](Self::refuse) it and close.
     /// [`Fault::TruncatedBody`](crate::Fault::TruncatedBody) once the connection was [cut](Self::cut) before the end.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         self.request_body();
@@ -208,7 +208,7 @@ impl Connection<Server> {
     /// is `text` of this media type, if no final response has begun, and without a response otherwise. Returns the length of
     /// the body in bytes if there is a response to write. The text is not sent to a client whose request is HEAD.
     ///
-    /// Whatever had been received is dropped; nothing more will be understood.
+    /// All received bytes are dropped, because nothing after them can be understood.
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
         let is_head = match self.role.state {
             State::Requested => self.role.terms.is_head,

@@ -20,7 +20,7 @@ const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Memory of an idle connection", "idle", "", "0 connections"),
 ];
 
-/// What the floors are called.
+/// The floors and their labels.
 const FLOORS: [(&str, &str); 3] =
     [("raw-poll", "no HTTP, polling"), ("raw", "no HTTP, blocking"), ("raw-tokio", "no HTTP, tokio")];
 
