@@ -56,8 +56,9 @@ pub enum ErrorKind {
     Tls(degu_tls::Error),
     /// The response has this status, of 400 or more, which [`success`](crate::ResponseOf::success) makes an error.
     Status(u16),
-    /// The body of the response came whole, and is not what the caller asked for: text that is not UTF-8, or not
-    /// valid JSON, or JSON that does not fit the type. Or its content-type is not that of JSON; then it has not been read.
+    /// The body of the response was received in full, but cannot be returned in the form that the caller asked for: it
+    /// is not UTF-8, not valid JSON, or JSON that does not fit the type. Or its content-type is not that of JSON; then
+    /// it has not been read.
     Content(BoxError),
     /// A timeout passed.
     Timeout(Timeout),

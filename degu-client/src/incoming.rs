@@ -44,8 +44,8 @@ impl<B> ResponseOf<B> {
 
 /// The body of a response, as it is received.
 ///
-/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where the last
-/// one stopped, and nothing is given twice.
+/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where
+/// the last one stopped, and nothing is returned twice.
 ///
 /// A body that ends before its framing says so is an error in every way of reading. A body that is framed by the end of
 /// the connection alone, of a server that says neither length nor chunks, cannot be checked like that.
@@ -439,8 +439,9 @@ macro_rules! reads {
                 $wait(|cx| self.poll_data(cx)) $($await)*
             }
 
-            /// Reads the next chunk, whole, with its extensions; `None` at the end. Where a part of the chunk was given as data,
-            /// it is the rest of it, without the extensions. The rest of a body that is not chunked is one chunk.
+            /// Reads the next chunk, whole, with its extensions; `None` at the end. Where a part of the chunk was
+            /// returned as data, it is the rest of the chunk, without the extensions. The rest of a body that is not
+            /// chunked is one chunk.
             ///
             /// # Errors
             ///
@@ -451,9 +452,9 @@ macro_rules! reads {
                 $wait(|cx| self.poll_chunk(cx)) $($await)*
             }
 
-            /// Reads the next part as it is received, for passing a body on: the beginning of a chunk or all of it, data,
-            /// or what came with the end of the chunks. `None` at the end. Where a part of a chunk was given, its rest comes
-            /// as data.
+            /// Reads the next part as it is received, for passing a body on: the beginning of a chunk or all of it,
+            /// data, or the extensions and trailers at the end of the chunks. `None` at the end. Where a part of a
+            /// chunk was returned, its rest comes as data.
             ///
             /// # Errors
             ///

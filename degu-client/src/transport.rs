@@ -73,7 +73,7 @@ pub(crate) trait Transport: Send {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
     Silent,
-    /// Data that was not asked for.
+    /// Unsolicited data.
     Unsolicited,
     /// The peer has closed.
     Ended,

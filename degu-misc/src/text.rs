@@ -4,7 +4,7 @@ use degu_wire::head::{FieldSpan, parse_request};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Fault, Headers, Limits, LocalError, Method, RemoteError};
 
-/// Returns a request target made of path components: `/` alone for none. Components are taken as they are.
+/// Returns a request target made of path segments: `/` alone for none. Segments are taken as they are.
 ///
 /// ```
 /// assert_eq!(degu_misc::mkuri::<&str>([]), "/");

@@ -74,8 +74,9 @@ use crate::{IntoResponse, Request, Response, Session};
 /// ```
 ///
 /// One app serves all connections on all threads, so it is `Send` and `Sync`. The futures that it makes need not be: a
-/// connection never leaves its thread. A handler that blocks stops every connection of its thread; what blocks belongs
-/// into [`blocking`](crate::blocking) or `tokio::task::spawn_blocking`, and what is to go on after or next to the request into `tokio::task::spawn_local`.
+/// connection never leaves its thread. A handler that blocks stops every connection of its thread; blocking code
+/// belongs into [`blocking`](crate::blocking) or `tokio::task::spawn_blocking`, and what is to go on after or next to
+/// the request into `tokio::task::spawn_local`.
 #[allow(async_fn_in_trait, reason = "the futures of an app need not be `Send`: there is no bound to express")]
 pub trait App: Send + Sync + 'static {
     /// Decides whether a connection is served: called once for each, before its first request. `false` closes it without a

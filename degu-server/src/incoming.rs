@@ -272,8 +272,9 @@ impl Incoming {
         }
     }
 
-    /// Reads the next chunk, whole, with its extensions, or `None` at the end. Where a part of the chunk was given as data, it
-    /// is the rest of it, without the extensions. The rest of a body that is not chunked is one chunk.
+    /// Reads the next chunk, whole, with its extensions, or `None` at the end. Where a part of the chunk was returned
+    /// as data, it is the rest of the chunk, without the extensions. The rest of a body that is not chunked is one
+    /// chunk.
     ///
     /// # Errors
     ///

@@ -21,8 +21,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///
 /// The content-type is `text/event-stream`, and caches are told to keep nothing of it. Where no event came for 15
 /// seconds the client gets a comment, which it ignores. When the [server stops](Session::closing) the stream ends as a
-/// whole, so that the client asks the next server; a client that connects again sends the identifier of the last event
-/// that it received in the field `last-event-id`. An error cuts the stream.
+/// whole, so that the client connects to the next server; a client that connects again sends the identifier of the last
+/// event that it received in the field `last-event-id`. An error cuts the stream.
 ///
 /// ```
 /// use std::time::Duration;

@@ -52,8 +52,8 @@ use crate::whole::Whole;
 /// 2. The connection that was returned last is used first. One that has been idle for
 ///    [`idle_timeout`](crate::OptionsOf::idle_timeout), 4 s by default, is closed by the next request or response. A
 ///    server's `Keep-Alive: timeout=N` makes that shorter, never longer. There is no task, thread or timer.
-/// 3. A kept connection is checked before a request is sent: after EOF, an error or data that was not asked for it is closed,
-///    and the next one is tried.
+/// 3. A kept connection is checked before a request is sent: after EOF, an error or unsolicited data it is closed, and
+///    the next one is tried.
 /// 4. A request is sent a second time at most, over a new connection, and only if the first was a kept one that ended before a
 ///    byte of a response came, if no byte of the request was sent or the method is idempotent ([`Error::is_retryable`]), and if the body can
 ///    be sent again: none, bytes in memory, or one of [`Body::from_fn`](degu_wire::BodyOf::from_fn). Idle connections as old

@@ -4,13 +4,13 @@ use std::fmt;
 
 use crate::{App, BoxedApp, Request, Response, Session};
 
-/// Passes a request on to the app that stands for the next component of its path, which is shifted to the mount: the app
-/// sees the rest of the path, wherever it is mounted. Routers nest.
+/// An app that passes a request on to the app that is mounted under the next segment of its path. The segment is
+/// shifted to the mount, so that the app sees the rest of the path, wherever it is mounted. Routers nest.
 ///
-/// It does not ask the [`on_connect`](App::on_connect) of the apps that it mounts: what must be asked stands in the
-/// server's options, or in an app around the router.
+/// It does not call the [`on_connect`](App::on_connect) of the apps that it mounts: put a check that must be made into
+/// the server's options, or into an app around the router.
 ///
-/// What has no app gets 404. Components compare as they were sent, without percent-decoding.
+/// A path without an app gets 404. Segments are compared as they were sent, without percent-decoding.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Router};
@@ -41,7 +41,7 @@ impl Router {
         Self::default()
     }
 
-    /// Mounts an app at a component. One that was mounted there before is replaced.
+    /// Mounts an app under a segment. One that was mounted there before is replaced.
     #[must_use]
     pub fn mount(mut self, component: impl Into<Box<str>>, app: impl App) -> Self {
         let component = component.into();

@@ -28,7 +28,7 @@ pub struct Client {
     part_left: Option<u64>,
     /// The connection can take another request after this exchange, as far as is known.
     persistent: bool,
-    /// The server said to go on, or the request did not ask.
+    /// True if the server sent `100 Continue`, or the request does not wait for it.
     continued: bool,
     interim: usize,
     /// The framing of the response's body.
