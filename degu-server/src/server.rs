@@ -113,6 +113,10 @@ impl<A: App> Server<A> {
     /// # Errors
     ///
     /// A thread could not be started, or a signal could not be caught.
+    ///
+    /// # Panics
+    ///
+    /// In a task of a tokio runtime, which must not block: [`serve`](Self::serve) works there.
     #[cfg(unix)]
     pub fn serve_until_signal(self) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
