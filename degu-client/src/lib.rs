@@ -61,7 +61,7 @@
 //!
 //! # What it never does
 //!
-//! It follows no redirect, keeps no cookies and decompresses nothing. A [`Connection`] sends no request twice, and a
+//! It follows no redirect, keeps no cookies and decompresses nothing. A [`Connection`](ConnectionOf) sends no request twice, and a
 //! [pool](PoolOf) only by rules that it states. It
 //! sends no field that was not set, but framing and Host. It reads no body without a limit.
 
