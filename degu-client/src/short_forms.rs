@@ -9,7 +9,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request).
+            /// Those of [`request`](Self::request).
             pub $($async)? fn get($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Get, uri, (), ()) $($await)*
             }
@@ -22,7 +22,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) for another part
+            /// Those of [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) for another part
             /// than was asked for.
             pub $($async)? fn get_range(
                 $($borrow)* self,
@@ -41,7 +41,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request).
+            /// Those of [`request`](Self::request).
             pub $($async)? fn head($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Head, uri, (), ()) $($await)*
             }
@@ -50,7 +50,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request).
+            /// Those of [`request`](Self::request).
             pub $($async)? fn delete($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Delete, uri, (), ()) $($await)*
             }
@@ -59,7 +59,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request).
+            /// Those of [`request`](Self::request).
             pub $($async)? fn put($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Put, uri, (), body) $($await)*
             }
@@ -68,7 +68,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request).
+            /// Those of [`request`](Self::request).
             pub $($async)? fn post($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Post, uri, (), body) $($await)*
             }
@@ -77,7 +77,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request).
+            /// Those of [`request`](Self::request).
             pub $($async)? fn patch($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Patch, uri, (), body) $($await)*
             }

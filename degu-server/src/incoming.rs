@@ -174,7 +174,7 @@ impl Incoming {
     ///
     /// # Cancel safety
     ///
-    /// What was collected is lost when the future is dropped.
+    /// Dropping the future loses the bytes that were collected.
     pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, Error> {
         if matches!(self.framing, Framing::Length(_)) && self.left + self.held_len() > limit as u64 {
             return Err(self.refuse(Fault::BodyTooLarge));
@@ -206,7 +206,7 @@ impl Incoming {
     ///
     /// # Cancel safety
     ///
-    /// What was collected is lost when the future is dropped.
+    /// Dropping the future loses the bytes that were collected.
     pub async fn text(&mut self, limit: usize) -> Result<String, Error> {
         let bytes = self.read_all(limit).await?;
         String::from_utf8(bytes.into()).map_err(|error| {
@@ -237,7 +237,7 @@ impl Incoming {
     ///
     /// # Cancel safety
     ///
-    /// What was collected is lost when the future is dropped.
+    /// Dropping the future loses the bytes that were collected.
     #[cfg(feature = "json")]
     pub async fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, Error> {
         if !self.is_json {

@@ -110,7 +110,7 @@ fn bind_as_nobody(path: &std::path::Path) -> String {
     std::thread::scope(|scope| scope.spawn(bind).join().unwrap())
 }
 
-/// Needs root, which alone can be somebody else.
+/// Needs root, because only root can act as another user.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_lock_file_that_cannot_be_opened_is_named_with_what_to_do() {
@@ -136,7 +136,7 @@ fn a_lock_file_that_cannot_be_opened_is_named_with_what_to_do() {
     assert!(text.ends_with(&wanted), "{text}");
 }
 
-/// Needs root, which alone can be somebody else.
+/// Needs root, because only root can act as another user.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stale_socket_of_another_user_is_named_with_its_owner() {

@@ -104,7 +104,7 @@ impl ClientOf<Blocking> {
     ///
     /// # Errors
     ///
-    /// As [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+    /// Those of [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     pub fn connect_interruptible(&self, interrupter: &Interrupter) -> Result<Connection, Error> {
         let (stream, address) = dial::dial(&self.base, self.base.settings.whole(), interrupter)?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))

@@ -209,7 +209,7 @@ impl<T: Transport> Wire<T> {
 
     /// Returns whether nothing that the peer still sends will be understood: the request was answered before its end, its
     /// body has no reader, and the connection ends with the response. A peer may send all of its request before it reads.
-    /// What follows the request of a tunnel is the tunnel's.
+    /// Bytes after the request of a tunnel belong to the tunnel.
     fn discards(&self, body: Option<&Supplier>) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()

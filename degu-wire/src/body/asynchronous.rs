@@ -194,7 +194,7 @@ impl BodySender {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// Those of [`send`](Self::send).
     ///
     /// # Panics
     ///

@@ -140,7 +140,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`Exchange::write`](super::Exchange::write).
+    /// Those of [`Exchange::write`](super::Exchange::write).
     pub async fn write(&mut self, data: &[u8]) -> Result<(), Error<S::Error>> {
         self.outgoing.write(&mut self.link, data).await
     }
@@ -149,7 +149,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`Exchange::write_chunk`](super::Exchange::write_chunk).
+    /// Those of [`Exchange::write_chunk`](super::Exchange::write_chunk).
     pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
         self.outgoing.write_chunk(&mut self.link, data, extensions).await
     }
@@ -158,7 +158,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`Exchange::finish`](super::Exchange::finish).
+    /// Those of [`Exchange::finish`](super::Exchange::finish).
     pub async fn finish(
         &mut self,
         extensions: &[Extension<'_>],
@@ -171,7 +171,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// Those of [`write`](Self::write).
     pub async fn flush(&mut self) -> Result<(), Error<S::Error>> {
         self.link.flush().await
     }
@@ -181,7 +181,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`response`](Self::response).
+    /// Those of [`response`](Self::response).
     pub async fn may_send_body(&mut self) -> Result<bool, Error<S::Error>> {
         while self.expectation.continues {
             let meta = self.read_head().await?;
@@ -303,7 +303,7 @@ impl<'r, S: Read + Write, C: Clock> Response<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`next_event`](Self::next_event).
+    /// Those of [`next_event`](Self::next_event).
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error<S::Error>> {
         self.incoming.read(&mut self.link, buffer).await
     }
@@ -312,7 +312,7 @@ impl<'r, S: Read + Write, C: Clock> Response<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit.
+    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit.
     pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
         let length = self.incoming.read_all(&mut self.link, buffer).await?;
         Ok(buffer.get(..length).unwrap_or_default())

@@ -214,7 +214,7 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`next_event`](Self::next_event).
+    /// Those of [`next_event`](Self::next_event).
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error<S::Error>> {
         self.ask_for_body().await?;
         self.incoming.read(&mut self.link, buffer).await
@@ -224,7 +224,7 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit, which is answered with 413.
+    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit, which is answered with 413.
     pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
         // Refused before the client sends it, if it asks.
         if self.incoming.remaining().is_some_and(|remaining| remaining > buffer.len() as u64) {
@@ -248,7 +248,7 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`respond`](Self::respond).
+    /// Those of [`respond`](Self::respond).
     pub async fn reply(&mut self, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Error<S::Error>> {
         self.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
         let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };
@@ -306,7 +306,7 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write); [`LocalError::State`] where the body is not chunked, [`LocalError::ChunkLength`] without
+    /// Those of [`write`](Self::write); [`LocalError::State`] where the body is not chunked, [`LocalError::ChunkLength`] without
     /// data, [`LocalError::ChunkExtension`] for extensions that cannot be sent.
     pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
         self.outgoing.write_chunk(&mut self.link, data, extensions).await
@@ -330,7 +330,7 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
     ///
     /// # Errors
     ///
-    /// As [`write`](Self::write).
+    /// Those of [`write`](Self::write).
     pub async fn flush(&mut self) -> Result<(), Error<S::Error>> {
         self.link.flush().await
     }

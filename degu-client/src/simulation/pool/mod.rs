@@ -224,7 +224,7 @@ fn dials(dice: &mut Dice) -> Vec<Dial> {
         }
         let exchange = dice.below(3);
         let fault = *dice.pick(&[Fault::Close, Fault::Close, Fault::Reset, Fault::Stall, Fault::Talk]);
-        // Only between two exchanges can a server say what nobody asked for: else it is a part of the answer.
+        // Only between two exchanges can a server send unsolicited data: otherwise it is a part of the response.
         let after = if fault == Fault::Talk || dice.one_in(3) { 0 } else { dice.below(110) };
         let fault = if fault == Fault::Talk && exchange == 0 { Fault::Close } else { fault };
         let trouble = Trouble { exchange, after, fault, shows: dice.one_in(2), loses: dice.one_in(2) };

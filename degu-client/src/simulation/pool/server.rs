@@ -21,7 +21,7 @@ pub(super) enum Fault {
     Reset,
     /// The server does nothing more.
     Stall,
-    /// Between two exchanges, the server sends what nobody asked for.
+    /// Between two exchanges, the server sends unsolicited data.
     Talk,
 }
 
