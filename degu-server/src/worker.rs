@@ -195,6 +195,8 @@ mod tests {
     fn refusal_is_logged_with_fault_offset_and_peer_but_no_flood() {
         let log = Log::default();
         let writer = log.clone();
+        // While there is only one subscriber, the first thread at a line decides whether it is logged, and other tests have none.
+        let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
         tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), || {
             on_worker(async |worker| {

@@ -10,6 +10,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 fn logged(run: impl FnOnce()) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
     let writer = Arc::new(file.reopen().unwrap());
+    // While there is only one subscriber, the first thread at a line decides whether it is logged, and other tests have none.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(writer).set_default();
     run();
     drop(guard);
