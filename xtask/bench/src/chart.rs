@@ -128,6 +128,7 @@ fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
         let mut chart = ChartBuilder::on(&panel)
             .caption(load[0].condition(), ("sans-serif", 13))
             .margin(8)
+            .margin_right(24)
             .x_label_area_size(24)
             .y_label_area_size(48)
             .build_cartesian_2d((2.0..10_000.0).log_scale(), range.log_scale())?;
