@@ -48,6 +48,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
         // A file that is not UTF-8 is not text, and no rule is about it.
         let Ok(text) = String::from_utf8(shell.read_binary_file(file)?) else { continue };
         findings.extend(machine_paths(file, &text));
+        findings.extend(conflicts(file, &text));
         known.add(file, &text);
         if file.ends_with(".rs") {
             findings.extend(too_long(file, &text));
@@ -87,6 +88,13 @@ fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
+/// No merge conflict is left in the tree. A line of seven `=` alone may be a heading, so that marker does not count.
+fn conflicts(file: &str, text: &str) -> Option<Finding> {
+    let marker = |line: &str| ["<", "|", ">"].iter().any(|mark| line.starts_with(&mark.repeat(7)));
+    let message = "a conflict marker; resolve the merge".into();
+    text.lines().position(marker).map(|line| Finding { file: file.into(), line: line + 1, message })
+}
+
 /// Source files stay short enough to read in one sitting.
 fn too_long(file: &str, text: &str) -> Option<Finding> {
     let lines = text.lines().count();
@@ -103,6 +111,14 @@ mod tests {
         let text = format!("a\nsee {0}home/me and\nhttps://example.com{0}home/x\n\"{0}root/x\"\nfile://{0}work/x", "/");
         let lines: Vec<usize> = machine_paths("a.md", &text).iter().map(|finding| finding.line).collect();
         assert_eq!(lines, [2, 4, 5]);
+    }
+
+    #[test]
+    fn conflict_markers() {
+        for mark in ["<", "|", ">"].map(|mark| mark.repeat(7)) {
+            assert_eq!(conflicts("a.md", &format!("a\n{mark} HEAD\nb")).map(|finding| finding.line), Some(2));
+            assert_eq!(conflicts("a.md", &format!("a {mark} HEAD")), None);
+        }
     }
 
     #[test]
