@@ -1,7 +1,9 @@
-//! An HTTP/1.1 client over IPv4, IPv6, Unix sockets and abstract ones, async on tokio or [blocking] without a runtime.
+//! An HTTP/1.1 client over IPv4, IPv6, Unix sockets and abstract sockets, async on tokio or [blocking] without a
+//! runtime.
 //!
-//! A [client](ClientOf) is an address and options; `connect` makes a [connection](ConnectionOf), which carries one exchange
-//! at a time; a [response](ResponseOf) borrows it until its body has been read or dropped:
+//! A [client](ClientOf) is an address and options. Its method `connect` makes a [connection](ConnectionOf), which
+//! carries one exchange at a time: a request and its [response](ResponseOf). The response borrows the connection until
+//! its body has been read or dropped:
 //!
 #![cfg_attr(feature = "async", doc = "```no_run")]
 #![cfg_attr(not(feature = "async"), doc = "```ignore")]
@@ -17,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! Two exchanges at once do not compile:
+//! So two exchanges at once do not compile:
 //!
 //! ```compile_fail,E0499
 //! # async fn example(mut connection: degu_client::Connection) -> Result<(), degu_client::Error> {
@@ -28,42 +30,50 @@
 //! # }
 //! ```
 //!
-//! [`ClientOf::options`] sets what differs from the default: Host, fields of every request, timeouts, `on_connect`.
-//! [`ClientOf::pool`] makes a [pool](PoolOf) of connections for many tasks or threads. `success()` of a response makes an error of
-//! a status of 400 or more. An [`Error`] says what happened ([`kind`](Error::kind)), in which [`phase`](Error::phase), and
-//! whether the request may be [sent again](Error::is_retryable). [`Target`] writes segments and queries percent-encoded.
+//! The async and the blocking client have the same types with another parameter, their driver. `Client` is
+//! `ClientOf<Async>`, and `blocking::Client` is `ClientOf<Blocking>`. The documentation of both is on the types whose
+//! names end in `Of`.
+//!
+//! - [`ClientOf::options`] sets options: Host, fields of every request, timeouts, `on_connect`.
+//! - [`ClientOf::pool`] makes a [pool](PoolOf) of connections for many tasks or threads.
+//! - `success()` of a response turns a status of 400 or more into an error.
+//! - An [`Error`] says what happened ([`kind`](Error::kind)), in which [`phase`](Error::phase), and whether the request
+//!   may be [sent again](Error::is_retryable).
+//! - [`Target`] builds a request target from segments and queries, percent-encoded.
 //!
 //! # Features
 //!
-//! They only add. `async` is on by default; without it, the blocking client builds without tokio.
+//! Features only add. `async` is on by default; without it, the blocking client builds without tokio.
 //!
 //! | feature | adds |
 //! | --- | --- |
 //! | `async` | the async client |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::identity` |
-//! | `json` | `Json`, a request's body out of any value of serde, and `json` of bodies, which parses one |
-//! | `hyper-util` | `async`, and `Connector`, with which hyper-util's pooled client dials every address of Degu |
+//! | `json` | `Json`, which makes a request's body from any value of serde, and the method `json` of bodies, which parses one |
+//! | `hyper-util` | `async`, and `Connector`, with which hyper-util's pooled client connects to every address of Degu |
 //!
 //! # Guarantees
 //!
-//! - A body that ends before its framing says so is an error, in every way of reading it; so is a response that came in
-//!   part. What is read without an error is whole.
-//! - Unsolicited data closes the connection, and does not become an answer: the socket is checked before every
-//!   request. What arrives after that check cannot be told from the answer.
-//! - What devices send against the rules is read where it cannot change the end of a response: a folded field, a space before
-//!   a colon, blanks after a chunk size, a field twice. Where it can, the response is an error.
-//! - A request that cannot be sent is refused before anything of it is written. The error names the field and the rule, and
-//!   the connection is as it was.
-//! - After any other error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent again.
-//! - An exchange is full duplex: the response is given as soon as its head has come, and the request's body goes on being
-//!   sent while the response is read. Sending stops where the server says that it does not read: with a 4xx or 5xx status
-//!   or `connection: close` (RFC 9112 §9.5).
+//! - A body that ends before its framing allows is an error, in every way of reading it. So is a response that arrived
+//!   in part. A body that is read without an error is whole.
+//! - Unsolicited data closes the connection, and does not become a response. The client checks the socket before every
+//!   request. It cannot distinguish data that arrives after the check from the response.
+//! - Devices send responses that break rules. The client reads such a response if the violation cannot change where the
+//!   response ends: a folded field, a space before a colon, blanks after a chunk size, a field twice. Otherwise the
+//!   response is an error.
+//! - A request that cannot be sent is refused before a byte of it is written. The error names the field and the rule,
+//!   and the connection is still usable.
+//! - After any other error the connection is closed, and [`Error::is_retryable`] says whether the request may be sent
+//!   again.
+//! - An exchange is full duplex. The client returns the response as soon as its head has arrived, and continues to send
+//!   the request's body while the response is read. It stops sending if the server shows that it does not read: by a
+//!   4xx or 5xx status, or by `connection: close` (RFC 9112 §9.5).
 //!
 //! # What it never does
 //!
-//! It follows no redirect, keeps no cookies and decompresses nothing. A [`Connection`](ConnectionOf) sends no request twice, and a
-//! [pool](PoolOf) only by rules that it states. It
-//! sends no field that was not set, but framing and Host. It reads no body without a limit.
+//! The client follows no redirect, keeps no cookies and decompresses nothing. A [`Connection`](ConnectionOf) sends no
+//! request twice, and a [pool](PoolOf) does so only by the rules in its documentation. The client sends only fields
+//! that you set, and framing and Host. Methods that read a whole body take a limit.
 
 #![allow(private_bounds, reason = "the type parameter of a connection is one of our two drivers: there is no third")]
 

@@ -1,7 +1,7 @@
-//! Fixtures for tests of what is built on Degu. Not for production: they panic where a test can do nothing else, and cut
-//! connections when they are dropped.
+//! Servers, certificates and messages for tests of programs that use Degu. They are not for production: they panic if a
+//! test could not go on, and they cut open connections when they are dropped.
 //!
-//! [`TempServer`] serves an app over a real socket for as long as a test lives; its blocking client needs no runtime:
+//! [`TempServer`] serves an app over a real socket for as long as a test lives. Its blocking client needs no runtime:
 //!
 //! ```
 //! use degu_misc::TempServer;
@@ -17,8 +17,8 @@
 //! # Ok::<(), degu_client::blocking::Error>(())
 //! ```
 //!
-//! `TempSSLServer` does the same under TLS, with certificates of a `TempPki`. [`mkuri`], [`mkreq`], [`parse_headers`] and
-//! [`format_headers`] make and read the bytes that go over the wire, for tests that speak to a socket themselves.
+//! `TempSSLServer` does the same under TLS, with certificates of a `TempPki`. [`mkuri`], [`mkreq`], [`parse_headers`]
+//! and [`format_headers`] write and parse messages as bytes, for tests that use a socket themselves.
 //!
 //! # Features
 //!
@@ -28,8 +28,8 @@
 //!
 //! # What it never does
 //!
-//! It is no part of a program that is shipped: it is a dev-dependency. It waits for no client when a server is dropped,
-//! and leaves no file.
+//! This crate is a dev-dependency; it is never part of a program that is shipped. A server that is dropped does not
+//! wait for its clients. No file is left after a test.
 
 #[cfg(feature = "tls")]
 mod temp_pki;

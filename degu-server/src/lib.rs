@@ -1,8 +1,10 @@
-//! An HTTP/1.1 server for programs that talk to each other: over Unix sockets on one machine, or over TLS between known devices.
+//! An HTTP/1.1 server for programs that talk to each other: over Unix sockets on one machine, or over TLS between known
+//! devices.
 //!
-//! One address value says where it listens: IPv4, IPv6 with a zone, the path of a Unix socket, an abstract name. An [`App`] is an
-//! async function from a [`Session`] and a [`Request`] to a [`Response`]; its futures need not be `Send`, because the
-//! server has threads of its own and a connection never leaves its thread.
+//! An [`Address`] says where the server listens: IPv4, IPv6 with a zone (the interface of a link-local address), the
+//! path of a Unix socket, or an abstract name. An [`App`] is an async function from a [`Session`] and a [`Request`] to
+//! a [`Response`]. Its futures need not be `Send`, because the server has its own threads and a connection never leaves
+//! its thread.
 //!
 //! ```no_run
 //! use degu_server::{Address, Method, Request, Response, Server, Session};
@@ -21,9 +23,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! An app may also return text, a tuple, or a `Result` of any of these. Its error has an answer too: an [`Error`] its own, any
-//! other 500. The body is the field [`Request::body`](Request#structfield.body). Who calls is in the session:
-//! [`Session::address`], and on Unix sockets [`Session::credentials`]. A daemon for the processes of its own user:
+//! An app may also return text, a tuple, or a `Result` of these. If the error of the `Result` is an [`Error`], it
+//! determines the response; any other error becomes 500. The request's body is the field
+//! [`Request::body`](Request#structfield.body). The session says who is calling: [`Session::address`], and on Unix
+//! sockets [`Session::credentials`]. This daemon accepts only processes of its own user:
 //!
 //! ```no_run
 //! use degu_server::{Address, Error, Request, Response, Server, Session, own_credentials};
@@ -42,56 +45,59 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`applib`] has apps made of apps: a router, filters of methods and [hosts](applib::Hosts), a validator, a proxy. [`blocking()`]
-//! makes an app of an ordinary function that may block, and [`sse::response`] a response of server-sent events.
-//! [`EmbeddedServer`] is a server inside an application that has no runtime.
+//! - [`applib`] has apps made of apps: a router, filters for methods and [hosts](applib::Hosts), a validator, a proxy.
+//! - [`blocking()`] makes an app from an ordinary function that may block.
+//! - [`sse::response`] makes a response of server-sent events.
+//! - [`Request::upgrade`] begins the switch to another protocol.
+//! - [`Server::options`] has everything that can be set. [`Server::spawn`] returns a [`Handle`], which shuts the server
+//!   down.
+//! - [`EmbeddedServer`] is a server inside an application that has no runtime.
+//! - [`degu_wire`] decides which input is refused, and with which status. Its [`Limits`] bound the input.
 //!
 //! # Features
 //!
-//! All are off by default, and only add:
+//! All features are off by default, and only add:
 //!
 //! | feature | adds |
 //! | --- | --- |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::identity` |
-//! | `proxy` | `applib::ProxyApp`, and with it degu-client |
-//! | `json` | `Json`, a body out of any value of serde, and `Incoming::json`, which parses one |
-//! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that answer with those |
-//! | `hyper` | `hyper::serve`: any tower service, a router of axum for example, on these sockets, this TLS and these deadlines |
+//! | `proxy` | `applib::ProxyApp`, and the dependency on degu-client |
+//! | `json` | `Json`, which makes a body from any value of serde, and `Incoming::json`, which parses one |
+//! | `http` | conversions from and to the types of the crates `http` and `http-body`, and apps that return these types |
+//! | `hyper` | `hyper::serve`: any tower service, such as a router of axum, with this server's sockets, TLS and deadlines |
 //!
-//! # What an operator sees
+//! # What does an operator see?
 //!
-//! Events of `tracing`, and [`Stats`]. Nothing is logged for a request that is answered without an error:
-//! [`Options::on_response`] does that in a line.
+//! The server emits events of `tracing`, and counts in [`Stats`]. It logs nothing for a request that is answered
+//! without an error; [`Options::on_response`] can log each exchange in a line.
 //!
 //! | level | message | fields |
 //! | --- | --- | --- |
 //! | `DEBUG` | connection opened | `peer`: its address |
-//! | `INFO` where the peer was refused, `ERROR` where the app is at fault, otherwise `DEBUG` | connection ends | `peer`, `requests`: how many it sent, `reason`: why, with the fault or the app's error; of a fault also `fault` and `offset` |
-//! | `ERROR` for a status from 500 on, otherwise `DEBUG` | answered with an error | `peer`, `status`, `error`: the app's own [`Error`], with its source |
+//! | `INFO` if the peer was refused, `ERROR` if the app is at fault, otherwise `DEBUG` | connection ends | `peer`; `requests`: how many the peer sent; `reason`: why the connection ended, with the fault or the app's error; for a fault also `fault` and `offset` |
+//! | `ERROR` for a status from 500 on, otherwise `DEBUG` | answered with an error | `peer`, `status`, `error`: the app's [`Error`], with its source |
 //! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
 //! | `INFO` | connection refused: all connections are busy | `peer` |
-//! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; once until it is over, and rarely if it comes and goes |
+//! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; one line until accepting works again |
 //! | `WARN` | cannot wait for a connection | `error` of the runtime; the connection is closed |
-//! | `WARN` | cannot start another worker | `error`; those that run take its connections |
-//! | `WARN` | cannot forward the request; cannot forward the response | `behind`: the proxy's target, `error` |
+//! | `WARN` | cannot start another worker | `error`; the other workers take its connections |
+//! | `WARN` | cannot forward the request; cannot forward the response | `behind`: the address of the server behind the proxy; `error` |
 //! | `WARN` | a warning of the TLS policy, in full | |
 //!
-//! Of the lines at `INFO` about refused peers ten are written at once, and one each second after that: `held_back` says how many
-//! were not. The others are written at `DEBUG`.
+//! A peer could fill the log, so lines about refused peers and failed accepts are limited together: ten lines at once,
+//! and one each second after that. The next line that is written says in `held_back` how many lines were not. A
+//! "connection ends" that was held back is written at `DEBUG`; the other lines are only counted. Lines about revoked
+//! certificates have no limit.
 //!
 //! # What it never does
 //!
-//! It sends no field that the app did not set, but framing and `connection`, and `date` where that is switched on. (The
-//! responses that it makes by itself, and out of errors, have a text, and its content-type; a body of JSON or of events has its
-//! own.) It writes nothing into a response that has
-//! begun: what fails later cuts the connection. It moves no connection between threads, and needs no runtime of
-//! the program. It speaks no HTTP/2.
-//!
-//! # Where the rest is
-//!
-//! [`Server::options`] has everything that can be set; [`Server::spawn`] returns a [`Handle`] that shuts down. What is
-//! refused, and how it is answered, is decided in [`degu_wire`], whose [`Limits`] bound it. [`Request::upgrade`] begins a switch
-//! to another protocol.
+//! - The server sends only fields that the app set, and framing and `connection`; also `date` if the option is on.
+//!   Responses that the server makes by itself or from errors have a text with a content-type. A body of JSON or of
+//!   events has its content-type.
+//! - The server writes nothing else into a response that has begun. A later failure cuts the connection.
+//! - It moves no connection between threads.
+//! - It needs no runtime of the program.
+//! - It speaks no HTTP/2.
 
 mod admission;
 mod alarm;

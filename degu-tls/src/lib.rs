@@ -1,9 +1,11 @@
-//! TLS policy over rustls and webpki: who may call, who vouched for the caller, and what to say when it is refused.
+//! A TLS policy over rustls and webpki: which peers are accepted, which CA (certificate authority) vouched for a peer,
+//! and which alert a refused peer gets.
 //!
-//! Two policies, [`ServerTls`] and [`ClientTls`], are built from an [`Identity`] (a certificate with its key) and [`Cas`]
-//! (the authorities that vouch for peers). A connection made with them has a [`PeerIdentity`]; one that cannot be made
-//! has an [`Error`] that names the file or the certificate and says what to do. The sockets and HTTP are the business of
-//! degu-server and degu-client, which come in through [`drive`].
+//! A policy is a [`ServerTls`] or a [`ClientTls`]. It is built from an [`Identity`], which is a certificate with its
+//! key, and from [`Cas`], the CAs that vouch for peers. If a peer showed a certificate, its connection has a
+//! [`PeerIdentity`]. A client of a server that calls `allow_unauthenticated_clients` may show none. If a connection or
+//! a policy cannot be made, the [`Error`] names the file or the certificate and says what to do. degu-server and
+//! degu-client add sockets and HTTP; they use the module [`drive`].
 //!
 //! ```
 //! use degu_tls::{Cas, ClientTls, Identity, ServerTls};
@@ -22,30 +24,36 @@
 //!
 //! # What is verified
 //!
-//! For private CAs, one routine judges servers and clients: webpki builds the path, and this crate adds what it leaves
-//! out (weak keys, the sanity of the CAs themselves) and tells which CA vouched. [`rfc5280`] compares both with RFC 5280
-//! section by section, and lists what is accepted that a reader may not expect. It runs again when a session is resumed,
-//! which rustls alone would not do: a certificate that has expired since is refused. [`handshakes`] is a table of what
-//! becomes of more than a hundred handshakes, what we say, and what the peer is told.
+//! For private CAs, one routine judges servers and clients. webpki builds the chain of certificates. This crate adds
+//! checks that webpki leaves out (weak keys, faults of the CAs themselves), and finds out which CA vouched. The routine
+//! runs again when a session is resumed, which rustls alone would not do. So a certificate that has expired since the
+//! first handshake is refused.
+//!
+//! - [`rfc5280`] compares both with RFC 5280, section by section, and lists certificates that are accepted although a
+//!   reader may not expect it.
+//! - [`handshakes`] is a table of more than a hundred handshakes, with the outcome of each, our error, and the alert
+//!   that the peer gets.
 //!
 //! # Cryptography
 //!
-//! Policies are built with the provider of a feature or with one that is given (`build_with`); the process default of
-//! rustls is neither read nor set.
+//! A policy uses the cryptography provider of a feature, or a provider that the caller gives to `build_with`. The
+//! process default of rustls is neither read nor set.
 //!
-//! | feature | |
+//! | feature | adds |
 //! | --- | --- |
-//! | `ring` (default) | `build()` with ring: builds wherever there is a C compiler, quickly |
-//! | `aws-lc-rs` | `build()` with aws-lc-rs, also if `ring` is on: post-quantum key exchange (X25519MLKEM768), P-521; its build takes longer and may want cmake |
-//! | `system` (default) | `ClientTls::system()`: what the operating system trusts |
+//! | `ring` (default) | `build()` with ring, which builds quickly, and wherever there is a C compiler |
+//! | `aws-lc-rs` | `build()` with aws-lc-rs, also if `ring` is on: post-quantum key exchange (X25519MLKEM768), P-521; its build takes longer and may need cmake |
+//! | `system` (default) | `ClientTls::system()`, which trusts the CAs of the operating system |
 //!
-//! ring is the default because a device's toolchain always builds it.
+//! ring is the default because the toolchain of a device can always build it.
 //!
 //! # What it never does
 //!
-//! Whatever the provider, no policy does TLS 1.1 or older, key exchange without forward secrecy, CBC, RC4, renegotiation,
-//! compression, early data, or tickets that outlive the policy. None leaves open who may call, or a server unverified.
-//! Nothing here opens a socket, or knows HTTP.
+//! - No policy, with any provider, uses TLS 1.1 or older, key exchange without forward secrecy, CBC, RC4,
+//!   renegotiation, compression, early data, or tickets that outlive the policy.
+//! - A server policy cannot be built without saying which clients are accepted. Every client policy verifies the
+//!   server.
+//! - The crate opens no socket, and knows nothing of HTTP.
 #![forbid(unsafe_code)]
 
 // The kit of the integration tests, which unit tests use too, knows this crate by its name.

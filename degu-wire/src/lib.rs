@@ -3,32 +3,38 @@
     not(feature = "alloc"),
     allow(rustdoc::broken_intra_doc_links, reason = "this page is about all three levels, whatever there is of them")
 )]
-//! A strict, sans-IO codec for HTTP/1.1: bytes in, meaning out, and the other way round.
+//! A strict, sans-IO codec for HTTP/1.1: it parses received bytes into heads and bodies, and writes heads and bodies as
+//! bytes.
 //!
-//! No sockets, no clock, no runtime: this crate is for code that has bytes of its own, in a server, a proxy, a device or
-//! a test. It understands what RFC 9110 and RFC 9112 allow and sane peers send, and refuses what two readers could
-//! understand in two ways, which is what request smuggling is made of. What others skip is exposed: chunk boundaries,
-//! every chunk's extensions, trailers.
+//! The crate has no sockets, no clock and no runtime. It is for code that moves bytes itself: a server, a proxy, a
+//! device or a test. It accepts input that RFC 9110 and RFC 9112 allow and that ordinary peers send. It refuses input
+//! that two readers could understand in two ways, because request smuggling depends on such input. It exposes parts of
+//! HTTP that other libraries hide: chunk boundaries, the extensions of every chunk, trailers.
 //!
-//! There are three levels. Each uses the one before it; take the lowest that does what you need.
+//! There are three levels. The core needs neither of the others, and the machine uses the core and the vocabulary. Take
+//! the lowest level that does what you need.
 //!
 //! | level | feature | memory | what it does |
 //! | --- | --- | --- | --- |
-//! | core: [`head`], [`chunk`], [`ByteRange`] | none | yours | parses complete slices, encodes into slices |
+//! | core: [`head`], [`chunk`], [`ByteRange`] | none | slices of the caller | parses what has arrived of a head or a chunk, encodes into slices |
+//! | vocabulary: [`Address`], [`Headers`], [`Chunk`], [`Body`], … | `alloc` | owned values | the types that degu-server and degu-client share |
 //! | machine: [`machine`] | `alloc` | its own buffers, bounded | both roles of a whole connection |
-//! | vocabulary: [`Address`], [`Headers`], [`Chunk`], [`Body`], … | `alloc` | owned values | what the server and the client of this family share |
 //!
-//! On a microcontroller, `embedded` (feature `embedded-io-async`) drives the core over any transport of rust-embedded: a server
-//! and a client, in buffers of yours, without an allocator.
+//! Without features the crate has no dependency and needs no allocator.
 //!
-//! `std` (the default) adds conversions to and from the types that only std has, `json` bodies out of values of serde and back, `tokio`
-//! bodies out of files, readers and streams that are awaited, and a channel.
-//! With no feature at all the crate has no dependency and needs no allocator.
+//! | feature | adds |
+//! | --- | --- |
+//! | `std` (default) | conversions to and from the types that only std has; includes `alloc` |
+//! | `alloc` | vocabulary and machine |
+//! | `embedded-io-async` | `embedded`: a server and a client for microcontrollers. They drive the core over any transport of rust-embedded, in buffers of the caller, without an allocator |
+//! | `json` | bodies from values of serde, and values of serde from bodies |
+//! | `tokio` | bodies from async files, readers and streams, and a channel |
+//! | `spin` | the rule by which server and clients busy-poll a socket before they block on it |
 //!
-//! # Core: a request out of a slice, an answer into a slice
+//! # Core: a request from a slice, a response into a slice
 //!
-//! Nothing is allocated. A head is parsed from whatever has come: `None` means that more is needed. Where the body ends
-//! is decided by then.
+//! Nothing is allocated. A head is parsed from the bytes that have arrived; `None` means that more bytes are needed.
+//! When the head is parsed, it is decided where the body ends.
 //!
 //! ```
 //! use degu_wire::chunk::{Decoder, Event};
@@ -77,30 +83,30 @@
 //!
 //! # Machine: a whole connection
 //!
-//! [`machine::Connection`] holds the buffers and knows what may follow what: keep-alive, pipelining, `100 Continue`, HEAD,
-//! half-closed ends, the end of the last exchange. A driver reads into it, writes out of it, and brings the deadlines. The
-//! module's page joins a server and a client in memory.
+//! [`machine::Connection`] owns the buffers, and knows which message may follow which. It handles keep-alive,
+//! pipelining, `100 Continue`, HEAD, half-closed connections, and the end of the last exchange. A driver reads into the
+//! machine, writes out of it, and keeps the deadlines. The page of [`machine`] joins a server and a client in memory.
 //!
 //! # The grammar
 //!
-//! One, without switches for lenience; the two that widen it are in [`Limits`]. What it accepts in responses alone is in the
-//! last rows.
+//! There is one grammar. No switch makes it lenient; two fields of [`Limits`] widen it (`allow_http10`,
+//! `allow_missing_host`). The last rows are about responses only.
 //!
 //! | accepted | refused | by |
 //! | --- | --- | --- |
 //! | a token as field name; values of visible bytes, obs-text, spaces and tabs, the whitespace around them trimmed | a CR or LF that is not CRLF, NUL and other controls, folded lines, a space before the colon, an empty name | RFC 9112 §2.2, §5; RFC 9110 §5.5 |
 //! | any token as method | CONNECT in authority-form (501) | RFC 9110 §9.1; RFC 9112 §3.2.3 |
-//! | a path, percent-encoded as sent, `//` included; an http(s) URI, whose authority stands in place of Host; `*` for OPTIONS | a fragment, controls, non-ASCII, userinfo, anything relative | RFC 9112 §3.2; RFC 9110 §4.2.4 |
+//! | a path, percent-encoded as sent, `//` included; an http(s) URI, whose authority replaces Host; `*` for OPTIONS | a fragment, controls, non-ASCII, userinfo, anything relative | RFC 9112 §3.2; RFC 9110 §4.2.4 |
 //! | Host: empty, or a name, IPv4 or bracketed IPv6 address with an optional port | none, two, or one with userinfo, path, comma, space or non-ASCII | RFC 9112 §3.2; RFC 3986 §3.2.2 |
 //! | lists in several lines | twice: Host, Content-Length, Transfer-Encoding, Content-Type, Authorization, Range, Content-Range, Expect | RFC 9110 §5.3 |
 //! | Content-Length: `1*DIGIT` up to 64 bits | signs, lists, spaces, overflow; together with Transfer-Encoding | RFC 9112 §6.3 |
-//! | Transfer-Encoding: `chunked` | other codings before it (501), anything in which it is not the last one, with HTTP/1.0 | RFC 9112 §6.1, §6.3 |
+//! | Transfer-Encoding: `chunked` | other codings before it (501); a value in which `chunked` is not the last coding; Transfer-Encoding in HTTP/1.0 | RFC 9112 §6.1, §6.3 |
 //! | chunk sizes of 1 to 16 digits, every form of extension | lines over 4 KiB, extensions over their budget | RFC 9112 §7.1 |
-//! | trailer fields | those that decide framing, routing, authentication or how content is read | RFC 9110 §6.5.1 |
+//! | trailer fields | trailers that decide framing, routing, authentication or how content is read | RFC 9110 §6.5.1 |
 //! | up to 8 empty lines before a request | a byte that begins no message, at once | RFC 9112 §2.2 |
 //! | HTTP/1.1, 1.2 to 1.9 as 1.1, 1.0 (unless switched off) | HTTP/0.9, 2.0 and its preface (505) | RFC 9112 §2.3 |
 //! | `Expect: 100-continue` | other expectations (417) | RFC 9110 §10.1.1 |
-//! | responses: 1xx read over, a bounded number of times; no reason phrase, with or without its space | 101, controls in a reason | RFC 9112 §4; RFC 9110 §15.2 |
+//! | responses: a bounded number of interim responses (1xx), which are skipped; 101 if the request offered the protocol; no reason phrase, with or without its space | 101 without such an offer, controls in a reason phrase | RFC 9112 §4; RFC 9110 §15.2 |
 //! | responses: a folded value, each fold as one space; blanks before a colon, skipped | either in Content-Length, Transfer-Encoding, Connection, Content-Range, Upgrade, and in trailers | RFC 9112 §5.1, §5.2 |
 //! | responses: fields twice that must be unique | Content-Length, Transfer-Encoding or Content-Range twice | RFC 9110 §5.3 |
 //! | responses: blanks between a chunk size and the end of its line; 204 with Transfer-Encoding, after which the connection ends | blanks after an extension; Transfer-Encoding in 1xx | RFC 9112 §6.1, §7.1 |
@@ -109,36 +115,38 @@
 //!
 //! | element | the standard | here | because |
 //! | --- | --- | --- | --- |
-//! | line ends | a LF alone may be taken for one (RFC 9112 §2.2) | only CRLF ends a line | intermediaries disagree about it |
-//! | request target | a path and a query of `pchar` (RFC 3986 §3.3) | any visible ASCII but `#` | peers send `[`, `|` and a `%` that encodes nothing, and none of them ends the target |
-//! | absolute-form | any URI | `http` and `https`, with a host | nothing else can be served |
-//! | CONNECT | authority-form (RFC 9112 §3.2.3) | 501, whatever the target is; with a path it is for the server to refuse | no tunnel is built here |
-//! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two fields that were joined look like it |
-//! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | there is none |
+//! | line ends | a recipient may accept LF alone (RFC 9112 §2.2) | only CRLF ends a line | intermediaries disagree about LF alone |
+//! | request target | a path and a query of `pchar` (RFC 3986 §3.3) | any visible ASCII but `#` | peers send `[`, `|` and a `%` that encodes nothing, and none of these ends the target |
+//! | absolute-form | any URI | `http` and `https`, with a host | a server of HTTP can serve no other URI |
+//! | CONNECT | authority-form (RFC 9112 §3.2.3) | 400 for `*`, 501 for any other target that is not a path; a path is accepted, and the server refuses the method | no tunnel is built here |
+//! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two joined fields look like a name with a comma |
+//! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | no such address exists |
 //! | Host | a port after an empty name | refused | it names no host (RFC 9110 §4.2.1) |
-//! | Host | no zone (RFC 6874 §4) | a zone in brackets, behind `%` or `%25`, is read; the server's machine removes it, and none is sent | Node and aiohttp send the one that they were given |
-//! | Content-Length | equal values may be merged (RFC 9112 §6.3) | once | a proxy in front may have taken another |
+//! | Host | no zone (RFC 6874 §4) | a zone in brackets, after `%` or `%25`, is read; the server's machine removes the zone, and Degu sends none | Node and aiohttp send the zone of their address |
+//! | Content-Length | equal values may be merged (RFC 9112 §6.3) | once | a proxy in front may have used the other value |
 //! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | readers disagree about it |
 //! | Transfer-Encoding | codings with parameters (RFC 9112 §7) | no parameters | no registered coding has any |
 //! | chunk size | `1*HEXDIG` (RFC 9112 §7.1) | at most 16 digits | it must fit into 64 bits |
-//! | field value | controls other than CR, LF and NUL may be kept (RFC 9110 §5.5) | HTAB alone | logs and terminals act on them |
-//! | status line | a space before an absent reason phrase (RFC 9112 §4) | it may be missing | many servers leave it out, and nothing else can be meant |
+//! | field value | controls other than CR, LF and NUL may be kept (RFC 9110 §5.5) | HTAB is the only control | logs and terminals act on controls |
+//! | status line | a space before an absent reason phrase (RFC 9112 §4) | the space may be missing | many servers leave it out, and nothing else can be meant |
 //! | field value of a response | a folded value is read (RFC 9112 §5.2), and so are blanks before a colon (§5.1) | refused in Content-Length, Transfer-Encoding, Connection, Content-Range and Upgrade | a reader that overlooks the field would find another end |
-//! | chunk size of a response | no blanks behind it (RFC 9112 §7.1) | blanks before the end of the line are skipped | some servers write it in a field of fixed width |
-//! | fields of a response | a field once that is no list (RFC 9110 §5.3) | several times, but for Content-Length, Transfer-Encoding and Content-Range | devices repeat Content-Type, and it frames nothing |
+//! | chunk size of a response | no blanks after it (RFC 9112 §7.1) | blanks before the end of the line are skipped | some servers write the size in a field of fixed width |
+//! | fields of a response | a field that is not a list comes once (RFC 9110 §5.3) | several times, except Content-Length, Transfer-Encoding and Content-Range | devices repeat Content-Type, which does not decide framing |
 //!
-//! All request lines, field lines, chunk lines, and values of Transfer-Encoding and Host up to a length, over an alphabet
-//! with a byte of each class, are compared with a second implementation that has this table and nothing else of this crate.
+//! Tests compare the codec with a second implementation, which consists of the standards' grammar and this table. They
+//! compare request lines, field lines, chunk lines, and values of Transfer-Encoding and Host: all texts up to a length,
+//! over an alphabet with one byte of each class.
 //!
 //! # What it never does
 //!
-//! It opens no socket, reads no clock, and without `alloc` allocates nothing. It has no `unsafe` code. It gives no meaning
-//! to what could have two.
+//! The crate opens no socket and reads no clock. Without `alloc` it allocates nothing. It has no `unsafe` code. It
+//! accepts no input that could mean two things.
 //!
 //! # Errors
 //!
-//! By whose fault it is: [`RemoteError`] for the peer, with the status a server answers and an offset; [`LocalError`] for
-//! the caller. Both are `Copy` and hold no bytes of the peer.
+//! There is an error type for each side that can be at fault. [`RemoteError`] is a fault of the peer, with the offset
+//! of the fault and the status with which a server answers. [`LocalError`] is a fault of the caller. Both are `Copy`
+//! and contain no bytes of the peer.
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
