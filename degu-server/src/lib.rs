@@ -87,7 +87,7 @@
 //! A peer could fill the log, so lines about refused peers and failed accepts are limited together: ten lines at once,
 //! and one each second after that. The next line that is written says in `held_back` how many lines were not. A
 //! "connection ends" that was held back is written at `DEBUG`; the other lines are only counted. Lines about revoked
-//! certificates have no limit.
+//! certificates have no limit, except under `hyper::serve`.
 //!
 //! # What it never does
 //!
