@@ -8,7 +8,8 @@ use crate::link::Driver;
 use crate::options::{Base, OptionsOf};
 use crate::pool::PoolOf;
 
-/// A server's address and how to talk to it. No socket is open; copies are cheap and may be used by any thread.
+/// A client: the address of a server, and the options for its connections. A client has no open socket. Clones are
+/// cheap, and any thread may use them.
 ///
 /// ```no_run
 /// use degu_client::{Address, blocking::Client};
@@ -26,13 +27,13 @@ pub struct ClientOf<D: Driver> {
 }
 
 impl<D: Driver> ClientOf<D> {
-    /// Returns a client with the default [options](OptionsOf) for the server at `address`. A wildcard address, such as a
-    /// server may say it listens on, means the loopback of its family.
+    /// Returns a client with the default [options](OptionsOf) for the server at `address`. A wildcard address
+    /// (`0.0.0.0`, `[::]`), on which a server may listen, means the loopback address of its family.
     pub fn new(address: impl Into<Address>) -> Self {
         Self::options().client(address)
     }
 
-    /// Returns the default options, to change some.
+    /// Returns the default options. Change some, and call [`client`](OptionsOf::client).
     pub fn options() -> OptionsOf<D> {
         OptionsOf::default()
     }
@@ -41,7 +42,7 @@ impl<D: Driver> ClientOf<D> {
         Self { base, driver: PhantomData }
     }
 
-    /// Returns the options of this client, to make another one of them.
+    /// Returns the options of this client, to make another client from them.
     ///
     /// ```
     /// use std::time::Duration;
@@ -55,7 +56,7 @@ impl<D: Driver> ClientOf<D> {
         OptionsOf::of(self.base.settings.clone())
     }
 
-    /// Returns a pool of connections to the server. None is made before the first request.
+    /// Returns a pool of connections to the server. The pool makes no connection before the first request.
     pub fn pool(&self) -> PoolOf<D> {
         PoolOf::new(&self.base)
     }
@@ -72,7 +73,7 @@ impl<D: Driver> ClientOf<D> {
 }
 
 impl<D: Driver> OptionsOf<D> {
-    /// Makes a client with these options, for a server at `address`. Nothing is opened.
+    /// Makes a client with these options for the server at `address`. It opens no socket.
     pub fn client(self, address: impl Into<Address>) -> ClientOf<D> {
         ClientOf::of(Arc::new(Base::new(address.into(), self)))
     }

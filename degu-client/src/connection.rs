@@ -11,19 +11,20 @@ use degu_wire::Address;
 use crate::link::{Driver, Link};
 use crate::options::Base;
 
-/// A connection to a server: made by `connect` of a [client](crate::ClientOf), or over any stream by `new`.
+/// A connection to a server. `connect` of a [client](crate::ClientOf) makes one; `new` makes one over any stream.
 ///
-/// It carries one exchange at a time, and a response borrows it as long as it is used. A response whose body has not been
-/// read to its end when the connection is used again, or asked whether it is closed, is abandoned: if all of it has been
-/// received the connection stays open, and otherwise it is closed.
+/// A connection carries one exchange at a time, and a response borrows the connection while the response exists. A
+/// caller may drop a response before it has read the whole body. The next use of the connection, or
+/// [`is_closed`](Self::is_closed), then ends that exchange: if the whole body has been received the connection stays
+/// open, and otherwise it is closed.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a request closes an async connection, unless the response was given.
+/// Dropping the future of a request closes an async connection, unless the future has returned the response.
 ///
 /// # Panics
 ///
-/// An async connection has to be used inside of a tokio runtime with I/O and time enabled.
+/// An async connection panics outside of a tokio runtime with I/O and time enabled.
 pub struct ConnectionOf<D: Driver> {
     // Locked only by `is_closed`: everything else has it for itself.
     link: Mutex<Link<D>>,
@@ -46,7 +47,7 @@ impl<D: Driver> ConnectionOf<D> {
         self.link.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets how long each of the exchanges that follow may take as a whole, in place of
+    /// Sets how long each exchange from the next on may take as a whole, instead of
     /// [`timeout`](crate::OptionsOf::timeout) of the options.
     ///
     /// ```no_run
@@ -62,19 +63,21 @@ impl<D: Driver> ConnectionOf<D> {
         self.link().exchange.timeout = limit;
     }
 
-    /// Returns the address that was connected to: of a DNS name, the one that answered.
+    /// Returns the address to which the connection was made. For a DNS name it is the IP address that accepted the
+    /// connection.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Returns the identity that the server proved, and the CA that vouched for it; `None` without TLS.
+    /// Returns the identity in the server's certificate, with the CA that vouched for it; `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.as_deref()
     }
 
-    /// Reports whether the connection is closed: after an error, after a body that was dropped unread, or because one side
-    /// asked for it. That the server has closed an idle connection is noticed when the next request is about to be sent.
+    /// Returns whether the connection is closed: after an error, after a body that was dropped unread, or because one
+    /// side asked for it. If the server closes an idle connection, the client notices only before it sends the next
+    /// request.
     pub fn is_closed(&self) -> bool {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.settle();
@@ -95,19 +98,21 @@ macro_rules! requests {
         impl crate::connection::ConnectionOf<$driver> {
             /// Sends a request, and returns the response as soon as its head has been received.
             ///
-            /// `uri` is the target as it is sent: a path with an optional query, a whole URI, or `*`. `headers` are added to
-            /// those of the options, and replace those of the same name; framing and Host are written here. `body` is anything
-            /// that is [`IntoBody`](crate::IntoBody): `()`, text, bytes, a body.
+            /// `uri` is the target as it is sent: a path with an optional query, a whole URI, or `*`. `headers` are
+            /// added to the fields of the options, and replace fields with the same name. The client writes framing and
+            /// Host. `body` is any value that is [`IntoBody`](crate::IntoBody): `()`, text, bytes, a body.
             ///
-            /// With `expect: 100-continue` among the headers the body is sent when the server asks for it, or after a second.
+            /// If the headers contain `expect: 100-continue`, the client sends the body when the server asks for it, or
+            /// after a second.
             ///
             #[doc = $example]
             ///
             /// # Errors
             ///
-            /// Any error of the exchange. The connection is closed then, unless nothing of the request was written
-            /// because it [cannot be sent](crate::ErrorKind::Local), [`field`](crate::Error::field) of the error saying
-            /// which field is wrong, or because [no body](crate::ErrorKind::Body) could be made.
+            /// Any error of the exchange. After most errors the connection is closed. It stays open after two kinds of
+            /// errors, because no byte of the request was written: if the request [cannot be
+            /// sent](crate::ErrorKind::Local), where [`field`](crate::Error::field) of the error says which field is
+            /// wrong; and if [no body](crate::ErrorKind::Body) could be made.
             pub $($async)? fn request<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,
@@ -122,18 +127,19 @@ macro_rules! requests {
                 Ok(Response::new(head, body))
             }
 
-            /// Sends a request that offers to go on in another protocol (RFC 9110 §7.8), `websocket` or `tcp` for example, and
-            /// returns the server's answer as soon as its head has been received.
+            /// Sends a request that offers to switch to another protocol (RFC 9110 §7.8), such as `websocket` or `tcp`.
+            /// Returns the server's answer as soon as its head has been received.
             ///
-            /// `connection` and `upgrade` are written here; everything else is as for [`request`](Self::request). An offer that
-            /// was accepted takes the stream out of the connection, which is closed then.
+            /// The client writes the fields `connection` and `upgrade`; everything else is as for
+            /// [`request`](Self::request). If the server accepts, the stream leaves the connection, and the connection
+            /// is closed.
             ///
             #[doc = $upgrade]
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request), and [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for a 101
-            /// that names another protocol, or that comes before the request has been sent whole.
+            /// As for [`request`](Self::request), and [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for
+            /// a 101 that names another protocol, or that comes before the whole request has been sent.
             pub $($async)? fn upgrade<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,

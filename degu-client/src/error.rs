@@ -6,18 +6,20 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 
 /// An exchange that failed, or a connection that could not be made.
 ///
-/// It says [what happened and whose fault it is](ErrorKind), in [which phase](Phase), and whether the request [may be
-/// sent again](Self::is_retryable). The connection is closed after it, unless the request was refused before anything
-/// of it was written ([`ErrorKind::Local`] or [`ErrorKind::Body`] while [`Phase::Requesting`]), or the content of a
-/// response is at fault ([`ErrorKind::Status`], [`ErrorKind::Content`]): then the connection can be used again.
+/// An error says [what happened and whose fault it is](ErrorKind), in [which phase](Phase) it happened, and whether the
+/// request [may be sent again](Self::is_retryable).
+///
+/// After most errors the connection is closed. It can be used again in two cases: if the request was refused before a
+/// byte of it was written ([`ErrorKind::Local`] or [`ErrorKind::Body`] in [`Phase::Requesting`]), and if the content of
+/// a response is at fault ([`ErrorKind::Status`], [`ErrorKind::Content`]).
 ///
 /// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 ///
 /// # Sending again
 ///
-/// A server may close a connection that is idle at any time, also while the next request is on its way. A [`Connection`]
-/// reports that; a [pool](crate::PoolOf) sends such a request again, once and where it is safe, over a new connection. What to
-/// do with the errors that are left is the caller's decision, for which [`is_retryable`](Self::is_retryable) says what is known.
+/// A server may close an idle connection at any time, even while the next request is on its way. A [`Connection`] then
+/// returns an error. A [pool](crate::PoolOf) sends the request again, once, over a new connection, if this is safe. The
+/// caller decides about the remaining errors; [`is_retryable`](Self::is_retryable) says what is known.
 ///
 /// [`Connection`]: crate::ConnectionOf
 // In a box, because it would make every result of an exchange larger.
@@ -39,26 +41,27 @@ struct Failure {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server broke the protocol, or a limit of ours.
+    /// The server violated the protocol, or exceeded a limit of the client.
     Remote(RemoteError),
     /// The caller asked for something that cannot be sent.
     Local(LocalError),
-    /// The body of the request failed: what its source says, or what it could not be [made](crate::IntoBody) from.
+    /// The body of the request failed: its source returned this error, or the body could not be
+    /// [made](crate::IntoBody).
     Body(BoxError),
     /// The address cannot be used.
     Address(AddressError),
-    /// The system: sockets, name lookup, interfaces.
+    /// The system returned this error: for a socket, the resolution of a name, or an interface.
     System(io::Error),
-    /// TLS failed: one side refused the other, or the policy cannot be applied to this address. Under TLS 1.3 the
-    /// refusal by a server may arrive only while the response is awaited. [`alert`](degu_tls::Error::alert) is the
+    /// TLS failed: one side refused the other, or the policy cannot be applied to this address. Under TLS 1.3 a refusal
+    /// by the server may arrive only while the client waits for the response. [`alert`](degu_tls::Error::alert) is the
     /// reason that the server gave.
     #[cfg(feature = "tls")]
     Tls(degu_tls::Error),
-    /// The response has this status, of 400 or more, which [`success`](crate::ResponseOf::success) makes an error.
+    /// The response has this status of 400 or more, and [`success`](crate::ResponseOf::success) was called.
     Status(u16),
-    /// The body of the response was received in full, but cannot be returned in the form that the caller asked for: it
-    /// is not UTF-8, not valid JSON, or JSON that does not fit the type. Or its content-type is not that of JSON; then
-    /// it has not been read.
+    /// The body of the response cannot be returned in the form that the caller asked for. Either it was received in
+    /// full, and is not UTF-8, not valid JSON, or JSON that does not fit the type. Or its content-type is not that of
+    /// JSON; then the body has not been read.
     Content(BoxError),
     /// A timeout passed.
     Timeout(Timeout),
@@ -66,17 +69,18 @@ pub enum ErrorKind {
     Interrupted,
     /// `on_connect` refused the connection.
     Refused,
-    /// The connection is closed: by an earlier error, a body that was dropped unread, or because either side asked for it.
+    /// The connection was closed before: after an error, after a body that was dropped unread, or because one side
+    /// asked for it.
     Closed,
 }
 
-/// The phase in which an [`Error`] came up.
+/// The phase of an exchange in which an [`Error`] occurred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
     /// Making a connection.
     Connecting,
-    /// Sending a request, or checking before that the connection is in order.
+    /// Checking the connection before a request, or sending the request.
     Requesting,
     /// Awaiting the head of the response.
     AwaitingResponse,
@@ -92,13 +96,13 @@ pub enum Timeout {
     Connect(Duration),
     /// The head of the response did not come in time: [`OptionsOf::head_timeout`](crate::OptionsOf::head_timeout).
     Head(Duration),
-    /// A body stood still: [`OptionsOf::body_timeout`](crate::OptionsOf::body_timeout).
+    /// A body made no progress in time: [`OptionsOf::body_timeout`](crate::OptionsOf::body_timeout).
     Body(Duration),
     /// The exchange was not over in time: [`OptionsOf::timeout`](crate::OptionsOf::timeout).
     Exchange(Duration),
-    /// No connection of the [pool](crate::PoolOf) was free in that time: as many as it may have were in use.
+    /// No connection of the [pool](crate::PoolOf) was free in time: all `max_connections` connections were in use.
     Pool(Duration),
-    /// A timeout of the stream itself. Its length is not known.
+    /// A timeout of the caller's own stream passed. Its length is not known.
     Stream,
 }
 
@@ -161,23 +165,24 @@ impl Error {
         self
     }
 
-    /// Returns the name of the field because of which the request was refused, if that is what happened.
+    /// Returns the name of the field because of which the client refused the request, if there is one.
     pub fn field(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
 
-    /// Returns the address to which a connection could not be made, if that is what happened.
+    /// Returns the address to which no connection could be made, if connecting failed.
     pub fn address(&self) -> Option<&Address> {
         self.0.address.as_ref()
     }
 
-    /// Returns the status of the response, if [`success`](crate::ResponseOf::success) made this error of it.
+    /// Returns the status of the response, if [`success`](crate::ResponseOf::success) returned this error.
     pub const fn status(&self) -> Option<u16> {
         if let ErrorKind::Status(status) = self.0.kind { Some(status) } else { None }
     }
 
-    /// Returns the first 4 KiB of the response's body, if [`success`](crate::ResponseOf::success) made this error of
-    /// it. Bytes that are not UTF-8 show as U+FFFD. The text is the server's: escape it before it goes into a log.
+    /// Returns the first 4 KiB of the response's body, if [`success`](crate::ResponseOf::success) returned this error.
+    /// Bytes that are not UTF-8 are replaced by U+FFFD. The text comes from the server: escape it before you write it
+    /// to a log.
     pub fn text(&self) -> Option<&str> {
         self.0.text.as_deref()
     }
@@ -187,12 +192,12 @@ impl Error {
         &self.0.kind
     }
 
-    /// Returns the phase in which the error came up.
+    /// Returns the phase in which the error occurred.
     pub const fn phase(&self) -> Phase {
         self.0.phase
     }
 
-    /// Returns whether no connection was made: no byte of a request has been sent then.
+    /// Returns whether no connection could be made. Then no byte of a request was sent.
     pub fn is_connect(&self) -> bool {
         self.0.phase == Phase::Connecting
     }
@@ -206,40 +211,40 @@ impl Error {
         }
     }
 
-    /// Returns whether the request may be sent again, on a new connection, without harm. That is so in two cases:
+    /// Returns whether the request may be sent again without harm, on a new connection. This is so in two cases:
     ///
-    /// - **No connection was made** ([`is_connect`](Self::is_connect)), for a reason that may pass, as while a server is
-    ///   restarted: connections are refused, the Unix socket does not exist, there is no route, the connection or the
-    ///   handshake was cut, or the timeout passed. Nothing was sent, so that this is safe for every method. Pause before
-    ///   the next attempt: the first one may have failed at once.
-    /// - **The connection ended before a byte of a response came**, and either no byte of the request had gone out, so that
-    ///   the server cannot have acted on it, or the method is idempotent, so that the server may act on it twice (RFC 9110
-    ///   §9.2.2).
+    /// - **No connection was made** ([`is_connect`](Self::is_connect)), for a temporary reason, such as a restart of
+    ///   the server: connections are refused, the Unix socket does not exist, there is no route, the connection ended
+    ///   during the handshake, or the timeout passed. Nothing was sent, so sending again is safe for every method.
+    ///   Pause before the next attempt, because the failed attempt may have taken no time.
+    /// - **The connection ended before a byte of a response came**, and one of two things is true: no byte of the
+    ///   request was sent, so the server cannot have acted on it; or the method is idempotent, so the server may act on
+    ///   it twice (RFC 9110 §9.2.2).
     ///
-    /// It is `false` where another attempt would fail too, or might do harm: a denied permission, an address that cannot
-    /// be used, a name that cannot be looked up, a server that was refused or that refused this client (its certificate,
-    /// `on_connect`), a timeout after the request was sent, and everything that the server did wrong.
+    /// It is `false` if another attempt would fail too, or might do harm: after a denied permission, an address that
+    /// cannot be used, a name that cannot be resolved, a refusal by either side (a certificate, `on_connect`), a
+    /// timeout after the request was sent, and every fault of the server.
     pub const fn is_retryable(&self) -> bool {
         self.0.retryable
     }
 
-    /// Returns the fault of the server, if the error is one.
+    /// Returns the fault of the server, if the kind is [`ErrorKind::Remote`].
     pub const fn remote(&self) -> Option<RemoteError> {
         if let ErrorKind::Remote(error) = self.0.kind { Some(error) } else { None }
     }
 
-    /// Returns the mistake of the caller, if the error is one.
+    /// Returns the mistake of the caller, if the kind is [`ErrorKind::Local`].
     pub const fn local(&self) -> Option<LocalError> {
         if let ErrorKind::Local(error) = self.0.kind { Some(error) } else { None }
     }
 
-    /// Returns the error of TLS, if the error is one.
+    /// Returns the error of TLS, if the kind is [`ErrorKind::Tls`].
     #[cfg(feature = "tls")]
     pub const fn tls(&self) -> Option<&degu_tls::Error> {
         if let ErrorKind::Tls(error) = &self.0.kind { Some(error) } else { None }
     }
 
-    /// Returns the timeout that passed, if it is one of the options.
+    /// Returns the timeout that passed, if the kind is [`ErrorKind::Timeout`].
     pub const fn timeout(&self) -> Option<Timeout> {
         if let ErrorKind::Timeout(timeout) = self.0.kind { Some(timeout) } else { None }
     }

@@ -7,7 +7,7 @@
 //!             begin()
 //!                │
 //!                ▼      Source  give the next part of the request's body: send_part()
-//!   ┌────────▶ want() ─ Write   write what is pending, then flush: transmitted(), flushed(), write_failed()
+//!   ┌────────▶ want() ─ Write   write what is pending, then flush: transmitted(), flushed(), stop_sending()
 //!   │            │      Give    ask for the head or the next part: give(), which may end the driver's call
 //!   │            │      Read    read into the machine's buffer: received(), read_failed()
 //!   │            │      Yield   let the peer and other tasks have their turn
@@ -15,11 +15,13 @@
 //!   └────────────┘
 //! ```
 //!
-//! What cannot be done at once is [`stuck`](Exchange::stuck), and is not wanted again before the driver has waited and
-//! says [`retry`](Exchange::retry). Sending goes before reading, except that a large body gives way after [`TURN`] bytes:
-//! the server may have answered meanwhile.
+//! If the driver cannot take a step at once, it marks the step as [`stuck`](Exchange::stuck). The exchange does not
+//! want a stuck step again until the driver has waited and calls [`retry`](Exchange::retry). Sending goes before
+//! reading. But after [`TURN`] bytes of a large body the exchange reads, because the server may have answered
+//! meanwhile.
 //!
-//! The exchange reads the clock that its driver gives it, and only where a wait begins.
+//! The exchange reads the driver's clock when a wait begins. With a `timeout` it also reads the clock when it begins,
+//! and in `retry`.
 
 use std::{
     io,

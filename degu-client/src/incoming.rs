@@ -15,14 +15,14 @@ use crate::pool::Lease;
 
 /// A response whose body `B` is still to be read.
 ///
-/// It borrows its connection as long as it is used. The body may be left unread: the connection stays open if
-/// the rest has been received when it is used next, and is closed otherwise.
+/// A response borrows its connection while the response exists. The caller may leave the body unread. When the
+/// connection is used next, it stays open if the whole body has been received, and is closed otherwise.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ResponseOf<B> {
     /// The status code, from 200 to 999.
     pub status: u16,
-    /// The reason phrase, which is for people.
+    /// The reason phrase. It is for people, and programs ignore it.
     pub reason: Reason,
     /// The fields.
     pub headers: Headers,
@@ -35,8 +35,8 @@ impl<B> ResponseOf<B> {
         Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
     }
 
-    /// Returns the part of the whole that the body is, if the response says so in a form that can be understood
-    /// (RFC 9110 §14.4): always for a 206 that is one part.
+    /// Returns which part of the whole resource the body is, from the field Content-Range (RFC 9110 §14.4). `None`
+    /// without that field, or if it cannot be parsed. A 206 with a single part always has one.
     pub fn content_range(&self) -> Option<ContentRange> {
         ContentRange::parse(self.headers.get_bytes("content-range")?).ok()
     }
@@ -44,14 +44,15 @@ impl<B> ResponseOf<B> {
 
 /// The body of a response, as it is received.
 ///
-/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where
-/// the last one stopped, and nothing is returned twice.
+/// The caller reads the body whole with a limit, piece by piece, or chunk by chunk, in any order. Each method continues
+/// where the last one stopped, and nothing is returned twice.
 ///
-/// A body that ends before its framing says so is an error in every way of reading. A body that is framed by the end of
-/// the connection alone, of a server that says neither length nor chunks, cannot be checked like that.
+/// If a body ends before its framing allows, every method returns an error. A body without a length and without chunks
+/// ends with the connection. Under TLS such a body is an error unless the server has announced the end (close_notify).
+/// Without TLS the client cannot tell whether such a body is whole.
 ///
-/// The end is reported when the exchange is over: when the response has been received in full and the request has been
-/// sent in full, or the server does not read it any more.
+/// The end is returned when the exchange is over: when the whole response has been received, and the whole request has
+/// been sent or the server no longer reads it.
 ///
 /// # Cancel safety
 ///
@@ -173,23 +174,24 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         }
     }
 
-    /// Returns how the body is framed, which tells whether there is one, and how long it is.
+    /// Returns how the body is framed, and so whether there is a body, and its length if it is known.
     pub const fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// Returns how many bytes are still to be read, where the length was announced; 0 at the end of any body.
+    /// Returns the number of bytes that are still to be read, if the length was announced; 0 at the end of any body.
     pub fn remaining(&self) -> Option<u64> {
         let remaining = self.hold.remaining()? + self.held_len() as u64;
         (remaining == 0 || matches!(self.framing, Framing::Length(_))).then_some(remaining)
     }
 
-    /// Returns the trailer fields, once the body has been read to its end: none before.
+    /// Returns the trailer fields after the body has been read to its end, and `None` before.
     pub fn trailers(&self) -> Option<&Trailers> {
         self.last().map(|(_, trailers)| trailers)
     }
 
-    /// Returns the extensions of the last chunk, the one without data, once the body has been read to its end: none before.
+    /// Returns the extensions of the last chunk, which has no data, after the body has been read to its end, and `None`
+    /// before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
         self.last().map(|(extensions, _)| extensions)
     }
@@ -389,48 +391,49 @@ impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {
 macro_rules! reads {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $json:literal) => {
         impl crate::incoming::IncomingOf<'_, $driver> {
-            /// Reads the rest of the body, of at most `limit` bytes.
+            /// Reads the rest of the body into memory, at most `limit` bytes.
             ///
             /// # Errors
             ///
-            /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if there is more: at once where the length is
-            /// announced. Any other error of the exchange.
+            /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if the rest is longer than `limit`, at once if the
+            /// length was announced. Any other error of the exchange.
             pub $($async)? fn read_all(&mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_all(cx, limit, &mut whole)) $($await)*
             }
 
-            /// Reads the rest of the body as text, of at most `limit` bytes. A byte order mark stays in it.
+            /// Reads the rest of the body as text, at most `limit` bytes. A byte order mark stays in the text.
             ///
             /// # Errors
             ///
-            /// Those of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) where the text is
-            /// not UTF-8, after which the connection goes on.
+            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) if the
+            /// text is not UTF-8. After the latter the connection can be used again.
             pub $($async)? fn text(&mut self, limit: usize) -> Result<String, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_text(cx, limit, &mut whole)) $($await)*
             }
 
-            /// Reads the rest of the body as JSON, of at most `limit` bytes, and parses it.
+            /// Reads the rest of the body as JSON, at most `limit` bytes, and parses it.
             ///
-            /// The response must say that it is JSON: its content-type is `application/json` or has the suffix `+json`, with
-            /// any parameters. A byte order mark is not JSON (RFC 8259 §8.1).
+            /// The content-type of the response must be `application/json`, or have the suffix `+json`, with any
+            /// parameters. A byte order mark is not JSON (RFC 8259 §8.1).
             ///
             #[doc = $json]
             ///
             /// # Errors
             ///
-            /// Those of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content), after which the
-            /// connection goes on: for another content-type, where nothing has been read and the body still can be, and for
-            /// what is not JSON or does not fit `T`, with the line and column in a [`JsonError`](crate::JsonError).
+            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) in two
+            /// cases, after which the connection can be used again. If the content-type is another one, nothing has
+            /// been read, and the caller can still read the body. If the body is not JSON or does not fit `T`, a
+            /// [`JsonError`](crate::JsonError) has the line and the column.
             #[cfg(feature = "json")]
             pub $($async)? fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, crate::Error> {
                 let mut whole = crate::Bytes::new();
                 $wait(|cx| self.poll_json(cx, limit, &mut whole)) $($await)*
             }
 
-            /// Reads the next piece of data, which is never empty; `None` at the end. The bounds of pieces have nothing to
-            /// do with those of chunks.
+            /// Reads the next piece of data, which is never empty; `None` at the end. Pieces do not show the boundaries
+            /// of chunks.
             ///
             /// # Errors
             ///
@@ -439,22 +442,22 @@ macro_rules! reads {
                 $wait(|cx| self.poll_data(cx)) $($await)*
             }
 
-            /// Reads the next chunk, whole, with its extensions; `None` at the end. Where a part of the chunk was
-            /// returned as data, it is the rest of the chunk, without the extensions. The rest of a body that is not
-            /// chunked is one chunk.
+            /// Reads the next whole chunk with its extensions; `None` at the end. If an earlier call returned a part of
+            /// the chunk as data, this method returns the rest of the chunk, without the extensions. If the body is not
+            /// chunked, it returns the rest of the body as one chunk.
             ///
             /// # Errors
             ///
-            /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if it is over
-            /// [`Limits::max_chunk`](crate::Limits), 16 MiB by default. Any other error of the exchange: a chunk of
-            /// which only a part was received is never returned.
+            /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if the chunk is longer than
+            /// [`Limits::max_chunk`](crate::Limits), 16 MiB by default. Any other error of the exchange. A chunk that
+            /// was received only in part is never returned.
             pub $($async)? fn next_chunk(&mut self) -> Result<Option<crate::Chunk>, crate::Error> {
                 $wait(|cx| self.poll_chunk(cx)) $($await)*
             }
 
-            /// Reads the next part as it is received, for passing a body on: the beginning of a chunk or all of it,
-            /// data, or the extensions and trailers at the end of the chunks. `None` at the end. Where a part of a
-            /// chunk was returned, its rest comes as data.
+            /// Reads the next part as it is received, for a proxy that forwards the body: a whole chunk or the
+            /// beginning of a chunk, data, or the extensions and trailers at the end of the chunks. `None` at the end.
+            /// The rest of a chunk follows its beginning as data.
             ///
             /// # Errors
             ///

@@ -12,11 +12,11 @@ use degu_wire::{Address, Headers, Limits, LocalError, Spin};
 use crate::peer::Peer;
 use crate::whole::Whole;
 
-/// Options of a client: how to connect, and what to send with every request. They are made by `Client::options()` and
-/// turned into a client by [`client`](Self::client).
+/// The options of a client: how it connects, and which fields it sends with every request. `Client::options()` makes
+/// them, and [`client`](Self::client) turns them into a client.
 ///
-/// `D` is the driver of the client that comes out, an async one or a
-/// [`blocking::Client`](crate::blocking::Client). One can be made into the other at no cost.
+/// `D` is the driver of the client: async, or blocking as in [`blocking::Client`](crate::blocking::Client). An async
+/// client can be converted into a blocking client and back at no cost.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,9 +69,11 @@ impl<D> OptionsOf<D> {
         Self { settings, driver: PhantomData }
     }
 
-    /// Sets the Host field, in place of the one that the address has: the host without its zone, and the port unless it
-    /// is 80 (443 under TLS); `localhost` for a Unix socket, since some servers refuse an empty one. A malformed one is
-    /// an error of each request.
+    /// Sets the Host field.
+    ///
+    /// Default: the host of the address without its zone, and the port unless it is 80 (443 under TLS); for a Unix
+    /// socket `localhost`, because some servers refuse an empty Host. If the Host is malformed, each request returns an
+    /// error.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.settings.host = Some(host.into().into());
         self
@@ -86,8 +88,8 @@ impl<D> OptionsOf<D> {
         self.header("authorization", credentials)
     }
 
-    /// Sets a field of every request, in place of any that was set with this name. A request that sets the field itself
-    /// sends its own instead.
+    /// Sets a field of every request, and replaces a field with the same name. If a request sets the field itself, the
+    /// field of the request is sent instead.
     ///
     /// # Errors
     ///
@@ -97,7 +99,7 @@ impl<D> OptionsOf<D> {
         Ok(self)
     }
 
-    /// Sets the fields of every request, in place of all that were set.
+    /// Sets the fields of every request, and removes all fields that were set before.
     pub fn headers(mut self, headers: Headers) -> Self {
         self.settings.headers = headers;
         self
@@ -109,31 +111,34 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long a whole exchange may take, whatever it does meanwhile: from the call that sends the request until the
-    /// response's body has been read to its end, the caller's own pauses included. Making a connection may take no longer
-    /// either. [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes it for the requests that follow.
+    /// Sets how long a whole exchange may take: from the call that sends the request until the response's body has been
+    /// read to its end. The time includes pauses of the caller. The same limit applies to making a connection.
+    /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for the requests that
+    /// follow.
     ///
-    /// The other timeouts, for the phases of an exchange, apply as well: the one that passes first is the error. A tunnel
-    /// has no such limit, and a blocking client cannot interrupt what the caller brings: the source of a request's body, or
-    /// a stream of its own.
+    /// The timeouts for the phases of an exchange apply as well; the first timeout that passes becomes the error. A
+    /// tunnel has no such limit. A blocking client cannot interrupt the caller's source of a request's body, or the
+    /// caller's own stream.
     ///
-    /// Default none (curl, Go, reqwest: none). A blocking client makes one system call more for each wait if it is set.
+    /// Default none (curl, Go, reqwest: none). With a limit, a blocking client makes one more system call for each
+    /// wait.
     pub fn timeout(mut self, limit: Option<Duration>) -> Self {
         self.settings.timeout = limit;
         self
     }
 
-    /// Sets how long it may take to make a connection, in total: looking the name up, every address of it, `on_connect`. A
-    /// blocking client cannot interrupt the system's look-up, and notices only after it.
+    /// Sets how long it may take to make a connection, in total: resolving the name, trying its addresses, the
+    /// handshake, `on_connect`. A blocking client cannot interrupt the resolution of a name, so it notices only after
+    /// the resolution that the time is over.
     ///
-    /// Default 10 s (curl: 5 minutes, Go: 30 s in its default transport). `None` leaves it to the system.
+    /// Default 10 s (curl: 5 minutes, Go: 30 s in its default transport). With `None` the limits of the system apply.
     pub fn connect_timeout(mut self, limit: Option<Duration>) -> Self {
         self.settings.connect = limit;
         self
     }
 
-    /// Sets how long the server may take to answer, in total: from the end of the request to the end of the response's head,
-    /// however many reads that takes.
+    /// Sets how long the server may take to answer, in total: from the end of the request to the end of the response's
+    /// head. The number of reads does not matter.
     ///
     /// Default 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
     pub fn head_timeout(mut self, limit: Option<Duration>) -> Self {
@@ -141,9 +146,10 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how a connection waits for the head of a response. It may spin, reading its socket for some microseconds before
-    /// it blocks, which makes a round trip between two cores as fast as one on the same core. An async connection keeps its
-    /// thread meanwhile; the runtime's other tasks get it back after 32 responses or 50 µs.
+    /// Sets how a connection waits for the head of a response. The connection may spin: it busy-polls its socket for
+    /// some microseconds before it blocks. Spinning makes a round trip between two cores as fast as a round trip on one
+    /// core. While an async connection spins, it keeps its thread; the other tasks of the runtime get the thread back
+    /// after 32 responses or 50 µs.
     ///
     /// Default: [`Spin::Adaptive`].
     pub fn spin(mut self, spin: Spin) -> Self {
@@ -151,18 +157,18 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long a body may stand still: the response's while its next bytes are awaited, and the request's while the
-    /// server takes nothing of it. Bytes that are framing do not count as progress. A request's body that waits for its
-    /// own source is not held against the server.
+    /// Sets how long a body may make no progress: the response's body while the client waits for its next bytes, and
+    /// the request's body while the server takes no bytes. Bytes of framing do not count as progress. The time in which
+    /// the client waits for the caller's source of the request's body does not count.
     ///
-    /// Default 60 s (nginx's proxy: 60 s). `None` for feeds that may be silent for long.
+    /// Default 60 s (nginx's proxy: 60 s). Use `None` for feeds that may pause for long.
     pub fn body_timeout(mut self, limit: Option<Duration>) -> Self {
         self.settings.body_timeout = limit;
         self
     }
 
-    /// Sets how many connections a [pool](crate::PoolOf) has at most, those in use included. Beyond that requests wait.
-    /// Counts of 0 are taken as 1.
+    /// Sets how many connections a [pool](crate::PoolOf) has at most, those in use included. Further requests wait. A
+    /// count of 0 means 1.
     ///
     /// Default 16 (undici and Go: no limit; urllib3: 10, kept ones only).
     pub fn max_connections(mut self, connections: usize) -> Self {
@@ -170,9 +176,10 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. It should be less than the server waits before it
-    /// closes one, because a request may be on its way then. A server that says how long it waits (`Keep-Alive: timeout=N`)
-    /// makes it shorter, by a second less than N, or half of N if that is more; and never longer.
+    /// Sets how long a connection of a [pool](crate::PoolOf) may be idle. The time should be shorter than the server's
+    /// own idle timeout, because the server may close the connection while a request is on its way. If the server
+    /// announces its timeout (`Keep-Alive: timeout=N`), the limit is the smaller of this value and the larger of N - 1
+    /// seconds and half of N.
     ///
     /// Default 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s, Go and hyper-util: 90 s). `None` keeps
     /// connections until the server closes them.
@@ -181,17 +188,18 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets how much the server may send, and in how many pieces.
+    /// Sets the bounds of the messages that the server sends. Default: [`Limits::DEFAULT`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = Arc::new(limits);
         self
     }
 
-    /// Sets a function that is called with every new connection, before its first request. If it returns `false` the
-    /// connection is closed, and connecting fails.
+    /// Sets a function that the client calls for every new connection, before the first request. If the function
+    /// returns `false`, the client closes the connection, and connecting fails with
+    /// [`ErrorKind::Refused`](crate::ErrorKind::Refused).
     ///
-    /// It checks the server: over a Unix socket, whether the process is the one that is meant; under TLS, which CA
-    /// vouched for it (`peer.identity()`).
+    /// The function can check the server: over a Unix socket its process and user, under TLS the CA that vouched for it
+    /// (`peer.identity()`). Default: every server is accepted.
     ///
     /// ```
     /// use degu_client::{Address, blocking::Client};
@@ -208,13 +216,14 @@ impl<D> OptionsOf<D> {
 
 #[cfg(feature = "tls")]
 impl<D> OptionsOf<D> {
-    /// Connects with TLS, by this policy; [`Connection::identity`](crate::ConnectionOf::identity) says who answered.
+    /// Sets TLS, with this policy. [`Connection::identity`](crate::ConnectionOf::identity) is then the identity of the
+    /// server.
     ///
-    /// Where the policy checks the name of the server, that is the name or the IP address that is connected to, or
-    /// [`server_name`](Self::server_name). The handshake is part of the [`connect_timeout`](Self::connect_timeout).
+    /// If the policy checks the name of the server, it checks the name or the IP address of the client's address, or
+    /// [`server_name`](Self::server_name). The handshake is a part of the [`connect_timeout`](Self::connect_timeout).
     ///
-    /// Under TLS 1.3 a server may refuse a client after the handshake: the error comes in place of the first response
-    /// then ([`ErrorKind::Tls`](crate::ErrorKind::Tls)), names the alert, and is not retryable.
+    /// Under TLS 1.3 a server may refuse a client after the handshake. Then the first request returns the error
+    /// ([`ErrorKind::Tls`](crate::ErrorKind::Tls)), which names the alert and is not retryable.
     ///
     /// ```no_run
     /// use degu_client::{Address, blocking::Client};
@@ -233,8 +242,9 @@ impl<D> OptionsOf<D> {
         self
     }
 
-    /// Sets the name or IP address that the server's certificate must be for, in place of the one of the address.
-    /// Needed where the policy checks the name and the address has none: Unix sockets, and addresses with a zone.
+    /// Sets the name or IP address that the server's certificate must contain, instead of the name of the address. It
+    /// is needed if the policy checks the name and the address has no name to check: for Unix sockets, and for
+    /// addresses with a zone.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.settings.server_name = Some(name.into().into());
         self

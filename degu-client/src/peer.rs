@@ -6,7 +6,7 @@ use degu_wire::{Address, Credentials};
 
 use crate::transport::Transport;
 
-/// The server that a new connection leads to: what [`on_connect`](crate::OptionsOf::on_connect) checks.
+/// The server at the other end of a new connection, for the check in [`on_connect`](crate::OptionsOf::on_connect).
 #[derive(Debug)]
 pub struct Peer<'c> {
     address: &'c Address,
@@ -27,17 +27,18 @@ impl<'c> Peer<'c> {
         })
     }
 
-    /// Returns the address that was connected to: of a DNS name, the one that answered.
+    /// Returns the address to which the connection was made. For a DNS name it is the IP address that accepted the
+    /// connection.
     pub const fn address(&self) -> &'c Address {
         self.address
     }
 
-    /// Returns the process that listens on the Unix socket; `None` over TCP.
+    /// Returns the credentials of the process that listens on the Unix socket; `None` over TCP.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
 
-    /// Returns the identity that the server proved, and the CA that vouched for it; `None` without TLS.
+    /// Returns the identity in the server's certificate, with the CA that vouched for it; `None` without TLS.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.identity.as_deref()

@@ -5,15 +5,16 @@ use std::fmt;
 use crate::incoming::IncomingOf;
 use crate::link::Driver;
 
-/// The body of a response as a reader: what `reader` of a body returns. It is a [`BufRead`](std::io::BufRead) in the
-/// blocking client, and an `AsyncBufRead` of tokio in the async one.
+/// The body of a response as a reader, returned by the method `reader` of a body. It is a [`BufRead`](std::io::BufRead)
+/// in the blocking client, and an `AsyncBufRead` of tokio in the async client.
 ///
-/// It holds nothing of its own: what was not consumed is still in the body when the reader is dropped, and the trailers are
-/// there at the end.
+/// The reader has no buffer of its own. When it is dropped, unread data is still in the body. After its end the body
+/// has the trailers.
 ///
-/// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`](std::io::Error)
-/// with the [`Error`](crate::Error) inside, of the kind [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the connection
-/// ended too early. Reading on after an error returns errors.
+/// The end of the reader is the end of the body. A body that was cut or is malformed returns an
+/// [`io::Error`](std::io::Error) with the [`Error`](crate::Error) inside. Its kind is
+/// [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof) if the connection ended too early. After an error, every
+/// further read returns an error.
 ///
 /// ```no_run
 /// # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), Box<dyn std::error::Error>> {

@@ -3,7 +3,7 @@
 /// Writes the short forms of `request`, of a connection or of a pool.
 macro_rules! short_forms {
     ($type:ty, [$($borrow:tt)*], $response:ty, $source:ty, [$($async:tt)?], [$($await:tt)*]) => {
-        /// The short forms of `request`, without headers of their own. Their errors are those of `request`.
+        /// The short forms of `request`, without header fields of the request. Their errors are those of `request`.
         impl $type {
             /// Gets a resource (RFC 9110 §9.3.1).
             ///
@@ -16,14 +16,14 @@ macro_rules! short_forms {
 
             /// Gets a part of a resource (RFC 9110 §14.2).
             ///
-            /// The server may send the part (206, whose body is as long as its Content-Range says), all of it (200), or say
-            /// that there is no such part (416); see `content_range` of the response. A request that does not ask for a
-            /// part is never given a 206.
+            /// The server may answer with the part (206), with the whole resource (200), or with 416 if there is no
+            /// such part. `content_range` of the response says which part it is. The client checks that the body of a
+            /// 206 is as long as its Content-Range says. To a request that does not ask for a part, a 206 is an error.
             ///
             /// # Errors
             ///
-            /// Those of [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) for another part
-            /// than was asked for.
+            /// The errors of [`request`](Self::request), and [`Fault::ContentRange`](crate::Fault::ContentRange) if the
+            /// server sends another part than the caller asked for.
             pub $($async)? fn get_range(
                 $($borrow)* self,
                 uri: &str,
@@ -37,7 +37,7 @@ macro_rules! short_forms {
                 Ok(response)
             }
 
-            /// Gets what [`get`](Self::get) would, without the body (RFC 9110 §9.3.2).
+            /// Gets the same response as [`get`](Self::get), without the body (RFC 9110 §9.3.2).
             ///
             /// # Errors
             ///
@@ -55,7 +55,7 @@ macro_rules! short_forms {
                 self.request(crate::Method::Delete, uri, (), ()) $($await)*
             }
 
-            /// Puts a resource in its place (RFC 9110 §9.3.4).
+            /// Creates a resource, or replaces it, with this body (RFC 9110 §9.3.4).
             ///
             /// # Errors
             ///

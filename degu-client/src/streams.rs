@@ -62,15 +62,17 @@ impl<D: Driver> IncomingOf<'_, D> {
 macro_rules! streams {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::incoming::IncomingOf<'_, $driver> {
-            /// Reads the next server-sent event, or `None` at the end of the body.
-            /// [`sse::Decoder`](crate::sse::Decoder) bounds its length, holds its beginning until the rest is received,
-            /// and outlives the connection: a request with [`last_event_id`](crate::sse::Decoder::last_event_id) in the
-            /// field `last-event-id` resumes the stream.
+            /// Reads the next server-sent event; `None` at the end of the body.
+            ///
+            /// [`sse::Decoder`](crate::sse::Decoder) bounds the length of an event, and keeps the beginning of an event
+            /// until the rest has been received. The caller keeps the decoder when a connection ends. A request with
+            /// the decoder's [`last_event_id`](crate::sse::Decoder::last_event_id) in the field `last-event-id` resumes
+            /// the stream.
             ///
             /// # Errors
             ///
-            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for an event over the decoder's limit. Any other error
-            /// of the exchange. The unfinished event is dropped.
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for an event that is longer than the decoder's limit.
+            /// Any other error of the exchange. The unfinished event is dropped.
             pub $($async)? fn next_event(
                 &mut self,
                 events: &mut crate::sse::Decoder,
@@ -78,14 +80,14 @@ macro_rules! streams {
                 $wait(|cx| self.poll_event(cx, events)) $($await)*
             }
 
-            /// Reads the next line, of JSON lines for example, without its LF or CRLF; `None` at the end of the body.
-            /// The last line needs no end. [`Lines`](crate::Lines) bounds its length, and holds its beginning until the
-            /// rest is received.
+            /// Reads the next line without its LF or CRLF, of JSON lines for example; `None` at the end of the body.
+            /// The last line need not end with a LF. [`Lines`](crate::Lines) bounds the length of a line, and keeps the
+            /// beginning of a line until the rest has been received.
             ///
             /// # Errors
             ///
-            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for a line over the limit. Any other error of the
-            /// exchange. The unfinished line is dropped.
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for a line that is longer than the limit. Any other
+            /// error of the exchange. The unfinished line is dropped.
             pub $($async)? fn next_line(
                 &mut self,
                 lines: &mut crate::Lines,

@@ -10,7 +10,7 @@ use crate::link::Driver;
 const EXCERPT: usize = 4 * 1024;
 
 impl<B> ResponseOf<B> {
-    /// Reports whether the status is of the class that means success, 200 to 299 (RFC 9110 §15.3).
+    /// Returns whether the status means success: 200 to 299 (RFC 9110 §15.3).
     pub const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
@@ -36,14 +36,14 @@ macro_rules! success {
             /// Returns the response if its status is below 400. Otherwise returns an error with the status and the
             /// first 4 KiB of the body as text.
             ///
-            /// The connection can be used again after that error if the body is not longer than 4 KiB.
+            /// After this error the connection can be used again if the body is not longer than 4 KiB.
             ///
             #[doc = $example]
             ///
             /// # Errors
             ///
-            /// [`ErrorKind::Status`](crate::ErrorKind::Status), whose [`status`](crate::Error::status) and
-            /// [`text`](crate::Error::text) are the server's. It is never [retryable](crate::Error::is_retryable).
+            /// [`ErrorKind::Status`](crate::ErrorKind::Status), with the response's [`status`](crate::Error::status)
+            /// and [`text`](crate::Error::text). The error is never [retryable](crate::Error::is_retryable).
             pub $($async)? fn success(mut self) -> Result<Self, crate::Error> {
                 if self.status < 400 {
                     return Ok(self);

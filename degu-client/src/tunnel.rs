@@ -7,33 +7,36 @@ use bytes::{Bytes, BytesMut};
 use crate::incoming::ResponseOf;
 use crate::link::Driver;
 
-/// The answer to an offer to go on in another protocol, as `upgrade` of a [connection](crate::ConnectionOf) returns it.
+/// The server's answer to an offer to switch to another protocol. `upgrade` of a [connection](crate::ConnectionOf)
+/// returns it.
 #[derive(Debug)]
 pub enum UpgradeOf<T, B> {
-    /// The server has accepted: the connection speaks the new protocol now, and can carry no further request.
+    /// The server has accepted. The connection speaks the new protocol now, and can carry no further request.
     Switched {
         /// The response, with status 101 and without a body.
         response: ResponseOf<()>,
         /// The byte stream.
         tunnel: T,
     },
-    /// The server has declined with this response. The connection goes on as after any other.
+    /// The server has declined with this response. The connection can be used as after any other response.
     Declined(ResponseOf<B>),
 }
 
-/// The byte stream of a connection that has switched to another protocol. It begins with what the server sent after its 101.
+/// The byte stream of a connection that has switched to another protocol. The first bytes that it returns are those
+/// that the server sent after its 101.
 ///
-/// The deadlines of requests do not apply to it. An async tunnel implements `AsyncRead` and `AsyncWrite`, a blocking one
-/// `Read` and `Write`. Dropping it closes the connection.
+/// The deadlines of requests do not apply to a tunnel. An async tunnel implements `AsyncRead` and `AsyncWrite`, and a
+/// blocking tunnel `Read` and `Write`. Dropping the tunnel closes the connection.
 ///
-/// Under TLS the server has to tell of its end by close_notify. An end without is an error,
-/// [`ErrorKind::UnexpectedEof`](std::io::ErrorKind::UnexpectedEof): a third party may have cut the connection.
+/// Under TLS the server has to announce the end of its data (close_notify). An end without close_notify is the error
+/// [`ErrorKind::UnexpectedEof`](std::io::ErrorKind::UnexpectedEof), because a third party may have cut the connection.
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped before it is done has moved nothing. Under TLS a flush sends what earlier writes
-/// have encrypted, and so does a read that waits. A task that writes and then waits for something else flushes first, as with
-/// any `AsyncWrite`: otherwise the end of what it wrote may stay where the socket had no room for it.
+/// A read or a write that is dropped before it is done has moved no byte. Under TLS a write encrypts the bytes; a
+/// flush, or a read that waits, sends the encrypted bytes. So a task that writes and then waits for something else has
+/// to flush first, as with any `AsyncWrite`. Otherwise the last bytes that it wrote may remain unsent if the socket had
+/// no room for them.
 pub struct TunnelOf<D: Driver> {
     pub(crate) stream: Box<D::Stream>,
     /// Bytes that were received and not read yet.
@@ -45,11 +48,12 @@ impl<D: Driver> TunnelOf<D> {
         Self { stream, received: first.into() }
     }
 
-    /// Returns the socket, and what was received and not read yet. The socket of an async tunnel does not block.
+    /// Returns the socket, and the bytes that were received and not read yet. The socket of an async tunnel is
+    /// non-blocking.
     ///
     /// # Errors
     ///
-    /// The tunnel again where there is more than a socket: under TLS, and over a stream that the caller brought.
+    /// Returns the tunnel itself if it is more than a socket: under TLS, and over a stream that the caller brought.
     pub fn into_inner(self) -> Result<(OwnedFd, Bytes), Self> {
         use crate::transport::Transport;
 

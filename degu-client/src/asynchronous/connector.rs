@@ -19,10 +19,11 @@ use super::dial::dial;
 use super::stream::AsyncStream;
 use crate::error::Error;
 
-/// A connector for hyper-util's pooled client, and for what is built on it: it connects to the address of a [`Client`],
-/// with its options, whatever the authority of the URI is.
+/// A connector for hyper-util's pooled client, and for software that is built on that client. It connects to the
+/// address of a [`Client`] with the client's options, and ignores the authority of the URI.
 ///
-/// The pool, the requests and the responses are hyper's then; the address, the connect timeout and `on_connect` are ours.
+/// hyper-util then does the pool, the requests and the responses. Degu does the address, the connect timeout, TLS and
+/// `on_connect`.
 ///
 /// ```no_run
 /// use degu_client::{Address, Bytes, Client, Connector};
@@ -64,7 +65,7 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection that a [`Connector`] has made: bytes, and nothing of HTTP.
+/// A connection that a [`Connector`] has made. It moves bytes, and knows nothing of HTTP.
 pub struct Dialled {
     stream: Box<dyn AsyncStream>,
     /// Bytes that were received and not taken yet.

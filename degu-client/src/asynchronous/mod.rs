@@ -64,7 +64,8 @@ pub type Pool = PoolOf<Async>;
 /// A [response](ResponseOf) of the async client.
 pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
-/// The [body](IncomingOf) of a response of the async client, which is a stream of the pieces that `next_data` returns, too.
+/// The [body](IncomingOf) of a response of the async client. It is also a `Stream` of the pieces that `next_data`
+/// returns.
 pub type Incoming<'c> = IncomingOf<'c, Async>;
 
 /// The [answer](UpgradeOf) to an offer of the async client.
@@ -72,23 +73,24 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of an async connection that has switched to another protocol.
 ///
-/// Shutting it down half-closes the connection: the server sees the end, and can go on sending. `tokio::io::split` makes two
-/// halves of it.
+/// Shutting it down half-closes the connection: the server reads EOF, and can still send. `tokio::io::split` splits it
+/// into two halves.
 pub type Tunnel = TunnelOf<Async>;
 
 impl ClientOf<Async> {
     /// Makes a connection.
     ///
-    /// The addresses of a DNS name are tried in the manner of RFC 8305: both families in turn, the next one 250 ms after
-    /// the last or as soon as it fails; the first that answers is taken.
+    /// The client tries the addresses of a DNS name as RFC 8305 describes: IPv6 and IPv4 in turn, the next address 250
+    /// ms after the last one, or as soon as the last one fails. It uses the first address that accepts the connection.
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, time is over, or `on_connect` refused.
+    /// The address cannot be used, the system cannot connect to it, the timeout passed, or `on_connect` refused the
+    /// server.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes what was opened.
+    /// Dropping the future closes the sockets that were opened.
     ///
     /// # Panics
     ///
@@ -100,8 +102,9 @@ impl ClientOf<Async> {
 }
 
 impl ConnectionOf<Async> {
-    /// Makes a connection over any stream, with the options of `base`, and its Host field, address and nothing else of it:
-    /// the stream is connected already. Unsolicited data is noticed when it comes with a response, not before a request.
+    /// Makes a connection over any stream that is already connected, with the options, the Host field and the address
+    /// of `base`. Options for connecting are not used. The client notices unsolicited data only together with a
+    /// response, not before a request.
     ///
     /// ```
     /// use degu_client::{Address, Client, Connection};

@@ -20,7 +20,7 @@ use crate::tunnel::UpgradeOf;
 
 /// A response that owns its connection until its body has been read, returned by [`Connection::exchange`].
 ///
-/// `S` is the kind of source that the request's body came from.
+/// `S` is the type of the source of the request's body.
 pub type OwnedResponse<S = dyn Source + Send> = ResponseOf<OwnedIncoming<S>>;
 
 /// The body of a response, with the connection that it comes from.
@@ -33,12 +33,12 @@ pub struct OwnedIncoming<S: ?Sized = dyn Source + Send> {
 }
 
 impl ConnectionOf<Async> {
-    /// Sends a request as [`request`](Self::request) does, in an exchange that owns the connection: for a caller that
-    /// cannot lend it, because the response outlives the caller.
+    /// Sends a request as [`request`](Self::request) does, in an exchange that owns the connection. It is for a caller
+    /// that cannot lend the connection, because the response outlives the caller.
     ///
-    /// The body may also be a [`LocalBody`], whose source is not `Send`; the future is not `Send` either then.
+    /// The body may also be a [`LocalBody`], whose source is not `Send`. Then the future is not `Send` either.
     ///
-    /// A response without a body is returned only when the request has been sent in full.
+    /// If the response has no body, it is returned only after the whole request has been sent.
     ///
     /// ```no_run
     /// use degu_client::{Body, Client, Connection, Headers, Method};
@@ -58,7 +58,7 @@ impl ConnectionOf<Async> {
     ///
     /// # Errors
     ///
-    /// Any error of the exchange. The connection is closed then.
+    /// Any error of the exchange. After an error the connection is closed.
     ///
     /// # Cancel safety
     ///
@@ -79,8 +79,8 @@ impl ConnectionOf<Async> {
         Ok(ResponseOf::new(head, incoming))
     }
 
-    /// Sends a request that offers to go on in another protocol as [`upgrade`](Self::upgrade) does, in an exchange that owns
-    /// the connection.
+    /// Sends a request that offers to switch to another protocol, as [`upgrade`](Self::upgrade) does, in an exchange
+    /// that owns the connection.
     ///
     /// # Errors
     ///
@@ -151,18 +151,18 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         poll_fn(|cx| self.poll_part(cx)).await
     }
 
-    /// Sets how long the rest of the body may stand still, in place of
-    /// [`body_timeout`](crate::OptionsOf::body_timeout): `None` for a feed that may be silent for long.
+    /// Sets how long the rest of the body may make no progress, instead of
+    /// [`body_timeout`](crate::OptionsOf::body_timeout). Use `None` for a feed that may pause for long.
     pub fn set_body_timeout(&mut self, limit: Option<Duration>) {
         self.connection.link().exchange.body_timeout = limit;
     }
 
-    /// Returns how many bytes are still to be read, where the length was announced.
+    /// Returns the number of bytes that are still to be read, if the length was announced.
     pub fn remaining(&mut self) -> Option<u64> {
         self.connection.link().exchange.machine.body_remaining()
     }
 
-    /// Returns the connection. It is closed if the body has neither been read to its end nor been received in full.
+    /// Returns the connection. The connection is closed unless the body has been read to its end or received in full.
     pub fn into_connection(self) -> Connection {
         self.connection
     }
@@ -181,11 +181,11 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
 }
 
 impl OwnedIncoming {
-    /// Turns the body into one to be sent on: length, chunk boundaries, extensions and trailers stay as they are. A body
-    /// without either length or chunks, which ends with its connection, is sent on in chunks.
+    /// Turns the body into a body that can be sent: length, chunk boundaries, extensions and trailers stay as they are.
+    /// A body without a length and without chunks, which ends with its connection, is sent in chunks.
     ///
-    /// `give_back` gets the connection when the body has come in full, if it can serve another request. A body that is
-    /// dropped before that closes the connection.
+    /// When the whole body has been received, `give_back` gets the connection, if the connection can carry another
+    /// request. If the body is dropped before, the connection is closed.
     pub fn into_body(self, give_back: impl FnOnce(Connection) + Send + 'static) -> Body {
         match self.pass(give_back) {
             Some((Some(length), source)) => Body::from_source(length, Box::pin(source)),
@@ -196,7 +196,7 @@ impl OwnedIncoming {
 }
 
 impl OwnedIncoming<dyn Source> {
-    /// Turns the body into a [`LocalBody`], to be sent on by a task that need not be `Send`: see the other
+    /// Turns the body into a [`LocalBody`], for a task that need not be `Send`: see the other
     /// [`into_body`](OwnedIncoming::into_body).
     pub fn into_body(self, give_back: impl FnOnce(Connection) + 'static) -> LocalBody {
         match self.pass(give_back) {

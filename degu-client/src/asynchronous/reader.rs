@@ -15,7 +15,8 @@ use crate::error::Error;
 use crate::incoming::IncomingOf;
 use crate::reader::Reader;
 
-/// The pieces of `next_data`. After an error there are only errors: a body that failed has no end.
+/// Returns the pieces that `next_data` returns. After an error it returns only errors, because a body that failed has
+/// no end.
 impl Stream for IncomingOf<'_, Async> {
     type Item = Result<Bytes, Error>;
 

@@ -11,12 +11,12 @@ use std::{
 
 use socket2::SockRef;
 
-/// A handle that ends the wait of a thread for a blocking connection, from any other thread.
+/// A handle with which any other thread can end the wait of a thread for a blocking connection.
 ///
-/// It is made before the wait, by [`Connection::interrupter`](crate::ConnectionOf::interrupter), by
-/// [`Tunnel::interrupter`](crate::TunnelOf::interrupter), or by [`new`](Self::new) for
-/// [`Client::connect_interruptible`](super::Client::connect_interruptible), which covers connecting too. Copies are the same
-/// handle. It keeps nothing open: a connection that is dropped is closed.
+/// Make the handle before the wait: with [`Connection::interrupter`](crate::ConnectionOf::interrupter), with
+/// [`Tunnel::interrupter`](crate::TunnelOf::interrupter), or with [`new`](Self::new) for
+/// [`Client::connect_interruptible`](super::Client::connect_interruptible), which can be interrupted while it connects,
+/// too. Clones are the same handle. A handle does not keep its connection open.
 ///
 /// ```
 /// use std::thread;
@@ -45,17 +45,18 @@ struct Inner {
 }
 
 impl Interrupter {
-    /// Returns a handle that no connection has yet.
+    /// Returns a handle that belongs to no connection yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Ends what the connection waits for, now or later, with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted),
-    /// and shuts its socket down: the server sees the end, and the connection cannot be used again.
+    /// Ends the current wait of the connection, or its next wait, with
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted), and shuts down the socket. The server reads EOF, and
+    /// the connection cannot be used again.
     ///
-    /// A step that does not wait for the connection is not interrupted: the system's look-up of a name, `on_connect`,
-    /// the source of a request's body. The error comes at the next wait. A response that has been received in full may
-    /// still be read.
+    /// Steps that do not wait for the socket are not interrupted: the resolution of a name, `on_connect`, the source of
+    /// a request's body. After such a step, the next wait returns the error. A response that has been received in full
+    /// can still be read.
     pub fn interrupt(&self) {
         self.0.interrupted.store(true, Ordering::Release);
         let socket = self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).upgrade();

@@ -1,7 +1,7 @@
-//! The same client over plain sockets: no runtime, no thread, and three system calls for a small exchange.
+//! The blocking client: no runtime, no thread, and three system calls for a small exchange.
 //!
-//! Names and behaviour are those of the async client, `await` aside. Options and addresses are shared: a [`Client`] is
-//! made from an async one, and the other way round, at no cost.
+//! Names and behaviour are those of the async client, without `await`. An async client can be converted into a blocking
+//! [`Client`] and back, at no cost.
 //!
 //! ```no_run
 //! use degu_client::{Address, blocking::Client};
@@ -13,8 +13,8 @@
 //! # Ok::<(), degu_client::Error>(())
 //! ```
 //!
-//! An exchange is full duplex here, too: where a request's body does not go out at once, the connection waits for both
-//! directions (`poll(2)`). A [`Body`] that blocks, in its reader or iterator, blocks the exchange.
+//! An exchange is full duplex here, too. If a request's body cannot be sent at once, the connection waits for both
+//! directions (`poll(2)`). If the reader or the iterator of a [`Body`] blocks, the exchange blocks.
 //!
 //! Two exchanges at once do not compile:
 //!
@@ -89,18 +89,19 @@ pub type Tunnel = TunnelOf<Blocking>;
 impl ClientOf<Blocking> {
     /// Makes a connection.
     ///
-    /// The addresses of a DNS name are tried one after the other, both families in turn, each with an equal share of the
-    /// time that is left. The look-up itself is the system's and cannot be interrupted: it may take longer than
-    /// [`connect_timeout`](OptionsOf::connect_timeout).
+    /// The client tries the addresses of a DNS name one after the other, IPv6 and IPv4 in turn, each with an equal
+    /// share of the remaining time. The system resolves the name, and cannot be interrupted meanwhile. So connecting
+    /// may take longer than [`connect_timeout`](OptionsOf::connect_timeout).
     ///
     /// # Errors
     ///
-    /// The address cannot be used, the system cannot connect to it, the time is over, or `on_connect` refused.
+    /// The address cannot be used, the system cannot connect to it, the timeout passed, or `on_connect` refused the
+    /// server.
     pub fn connect(&self) -> Result<Connection, Error> {
         self.connect_interruptible(&Interrupter::new())
     }
 
-    /// Makes a connection, which this handle interrupts: while it is made, and while it is used.
+    /// Makes a connection that this handle can interrupt, both while the connection is made and while it is used.
     ///
     /// # Errors
     ///
@@ -112,20 +113,20 @@ impl ClientOf<Blocking> {
 }
 
 impl ConnectionOf<Blocking> {
-    /// Makes a connection over any stream, with the options of `base`, and its Host field, address and nothing else of it:
-    /// the stream is connected already.
+    /// Makes a connection over any stream that is already connected, with the options, the Host field and the address
+    /// of `base`. Options for connecting are not used.
     ///
-    /// Such a stream can only be read and written. So the request is sent in full before the response is read, and
-    /// deadlines are those of the stream itself. A server that answers before it has read a large request may then wait
-    /// for us while we wait for it: such an exchange wants a socket. Unsolicited data is noticed when it comes with a
-    /// response, not before a request.
+    /// The client can only read and write such a stream; it cannot wait for both. So it sends the whole request before
+    /// it reads the response, and the only timeouts are those of the stream itself. If a server answers before it has
+    /// read a large request, client and server may wait for each other forever; use a socket for such an exchange. The
+    /// client notices unsolicited data only together with a response, not before a request.
     pub fn new(io: impl Read + Write + Send + 'static, base: &Client) -> Self {
         let stream = Foreign { stream: io, scratch: Scratch::default() };
         Self::over(Box::new(stream), Arc::clone(&base.base), base.address().clone())
     }
 
-    /// Returns the handle that ends what this connection waits for; `None` if the connection is closed, or over a stream
-    /// that the caller brought.
+    /// Returns the handle that interrupts the waits of this connection. `None` if the connection is closed, or runs
+    /// over a stream that the caller brought.
     pub fn interrupter(&mut self) -> Option<Interrupter> {
         self.link().stream()?.interrupter().cloned()
     }

@@ -19,7 +19,7 @@ use crate::tunnel::{MOST_PIECES, MOST_READ, TunnelOf};
 type Stream = dyn BlockingStream;
 
 impl TunnelOf<Blocking> {
-    /// Half-closes the connection, under TLS with close_notify: the server sees the end, and can go on sending.
+    /// Half-closes the connection, under TLS with close_notify: the server reads EOF, and can still send.
     ///
     /// # Errors
     ///
@@ -29,20 +29,21 @@ impl TunnelOf<Blocking> {
         self.until_ready(false, |stream, cx| stream.poll_shutdown(cx))
     }
 
-    /// Splits the tunnel into halves, for two threads. Under TLS too: neither half waits while the other does.
+    /// Splits the tunnel into halves for two threads. Neither half waits for the other, under TLS too.
     ///
     /// # Errors
     ///
     /// The error of the system, and [`ErrorKind::Unsupported`](io::ErrorKind::Unsupported) for a stream that the caller
-    /// brought, a read of which would keep the writing half waiting.
+    /// brought, because a read of such a stream would block the writing half.
     pub fn split(self) -> io::Result<(ReadHalf, WriteHalf)> {
         let socket = self.stream.socket().ok_or(io::ErrorKind::Unsupported)?.try_clone_to_owned()?;
         let shared = Arc::new(Shared { socket, stream: Mutex::new(self.stream) });
         Ok((ReadHalf { shared: shared.clone(), received: self.received }, WriteHalf { shared }))
     }
 
-    /// Returns the handle that ends what this tunnel, or either half of it, waits for, as the one of a connection does, with
-    /// [`ErrorKind::ConnectionAborted`](io::ErrorKind::ConnectionAborted). `None` over a stream that the caller brought.
+    /// Returns the handle that interrupts the waits of this tunnel and of its halves. An interrupted read or write
+    /// returns [`ErrorKind::ConnectionAborted`](io::ErrorKind::ConnectionAborted). `None` over a stream that the caller
+    /// brought.
     pub fn interrupter(&self) -> Option<Interrupter> {
         self.stream.interrupter().cloned()
     }
@@ -153,14 +154,14 @@ pub struct ReadHalf {
     received: BytesMut,
 }
 
-/// The half of a blocking [`Tunnel`](super::Tunnel) that writes. The connection is closed when both halves have been
-/// dropped: dropping this one alone does not half-close it.
+/// The half of a blocking [`Tunnel`](super::Tunnel) that writes. Dropping this half alone does not half-close the
+/// connection. When both halves have been dropped, the connection is closed.
 pub struct WriteHalf {
     shared: Arc<Shared>,
 }
 
 impl WriteHalf {
-    /// Half-closes the connection: as [`Tunnel::shutdown_write`](TunnelOf::shutdown_write).
+    /// Half-closes the connection, as [`Tunnel::shutdown_write`](TunnelOf::shutdown_write) does.
     ///
     /// # Errors
     ///

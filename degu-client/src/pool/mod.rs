@@ -46,33 +46,37 @@ use crate::whole::Whole;
 ///
 /// # What it promises
 ///
-/// 1. There are at most [`max_connections`](crate::OptionsOf::max_connections) at once, 16 by default, those in use
-///    included. Beyond that requests wait, and get their turn in the order in which they came. A connection is made only for
-///    a request that has its turn.
-/// 2. The connection that was returned last is used first. One that has been idle for
+/// 1. There are at most [`max_connections`](crate::OptionsOf::max_connections) connections at once, 16 by default,
+///    those in use included. Further requests wait, and get their turn in the order in which they came. The pool makes
+///    a connection only for a request that has its turn.
+/// 2. The connection that was returned last is used first. A connection that has been idle for
 ///    [`idle_timeout`](crate::OptionsOf::idle_timeout), 4 s by default, is closed by the next request or response. A
-///    server's `Keep-Alive: timeout=N` makes that shorter, never longer. There is no task, thread or timer.
-/// 3. A kept connection is checked before a request is sent: after EOF, an error or unsolicited data it is closed, and
-///    the next one is tried.
-/// 4. A request is sent a second time at most, over a new connection, and only if the first was a kept one that ended before a
-///    byte of a response came, if no byte of the request was sent or the method is idempotent ([`Error::is_retryable`]), and if the body can
-///    be sent again: none, bytes in memory, or one of [`Body::from_fn`](degu_wire::BodyOf::from_fn). Idle connections as old
-///    as the one that ended are closed then, because a server that was restarted has closed all.
+///    server's `Keep-Alive: timeout=N` makes this time shorter, never longer. The pool has no task, thread or timer.
+/// 3. The pool checks a kept connection before it sends a request. If the check finds EOF, an error or unsolicited
+///    data, the pool closes the connection and tries the next one.
+/// 4. A request is sent at most twice. The second attempt is over a new connection, and only if all of these are true:
+///    the first connection was a kept one, and ended before a byte of a response came; no byte of the request was sent,
+///    or the method is idempotent ([`Error::is_retryable`]); the body can be sent again (no body, bytes in memory, or
+///    [`Body::from_fn`](degu_wire::BodyOf::from_fn)). The pool then also closes idle connections that are as old as the
+///    one that ended, because a server that was restarted has closed them all.
 /// 5. A request that is not idempotent, such as a POST, is never sent again after one of its bytes went out. The error
 ///    [says so](crate::Error::is_retryable).
-/// 6. A connection is returned when the body of the response has been read to its end, or has been received in full when the
-///    response is dropped. After anything else it is closed: an unread body, an error, a timeout, `connection: close`.
-/// 7. [`timeout`](crate::OptionsOf::timeout) bounds all of it: waiting, connecting, both attempts, and reading the body.
-/// 8. [`stats`](Self::stats) counts.
+/// 6. A connection goes back to the pool when the body of the response has been read to its end, or when a response is
+///    dropped whose body has been received in full. Otherwise it is closed: after an unread body, an error, a timeout,
+///    or `connection: close`.
+/// 7. [`timeout`](crate::OptionsOf::timeout) bounds the sum of waiting, connecting, both attempts, and reading the
+///    body.
+/// 8. [`stats`](Self::stats) counts connections and requests.
 ///
-/// If a connection cannot be made, the request fails with the reason at once. If there is no other connection either, so do
-/// all requests that wait, unless the reason is that the time of this request was over.
+/// If a connection cannot be made, the request fails at once, with the reason. If the pool has no other connection, all
+/// waiting requests fail with the same reason, unless the reason is the timeout of this request.
 ///
 /// # What it does not promise
 ///
 /// A server may close a kept connection after the check, while a request is on its way. A POST then fails, and only the
-/// caller can know whether it may be sent again. A response that is kept with an unread body keeps its connection, and so
-/// holds up requests that wait. There is no retry after a status (503, 429), and no pause after a failed attempt to connect.
+/// caller can know whether the POST may be sent again. A response whose body has not been read keeps its connection, so
+/// other requests may have to wait. There is no retry after a status (503, 429), and no pause after a failed attempt to
+/// connect.
 ///
 /// # Cancel safety
 ///
@@ -81,7 +85,7 @@ use crate::whole::Whole;
 ///
 /// # Panics
 ///
-/// Requests of an async pool have to be made inside of a tokio runtime with I/O and time enabled. Each runtime uses the
+/// Requests of an async pool panic outside of a tokio runtime with I/O and time enabled. Each runtime uses only the
 /// connections that were made in it.
 ///
 /// [`Error::is_retryable`]: crate::Error::is_retryable
@@ -93,26 +97,26 @@ pub struct PoolOf<D: Driver> {
 /// The outcome of connecting.
 pub(crate) type Dialled<D> = Result<(Box<<D as Driver>::Stream>, Address), crate::Error>;
 
-/// The state of a pool, and what it has done since it was made.
+/// The counters of a pool: its current state, and totals since it was made.
 ///
-/// Every request that got its turn was sent over a new connection or over a kept one, and some were sent twice:
-/// `dialled + reused - retried` is the number of requests that got a connection.
+/// `dialled + reused - retried` is the number of requests that got a connection, because each of these used a new
+/// connection or a kept one, and a request that was sent twice used both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections that exist, idle or in use.
+    /// The connections that are open, idle or in use.
     pub open: usize,
-    /// Connections that no request uses.
+    /// The open connections that no request uses.
     pub idle: usize,
-    /// Requests that wait for their turn.
+    /// The requests that wait for their turn.
     pub waiting: usize,
-    /// Connections that were made.
+    /// The connections that the pool has made.
     pub dialled: u64,
-    /// Requests for which a kept connection was used, second attempts not included.
+    /// The requests that used a kept connection. Second attempts do not count.
     pub reused: u64,
-    /// Kept connections that turned out to be closed by the server.
+    /// The kept connections that the server had closed.
     pub stale: u64,
-    /// Requests that were sent a second time.
+    /// The requests that were sent a second time.
     pub retried: u64,
 }
 
@@ -121,8 +125,8 @@ impl<D: Driver> PoolOf<D> {
         Self { shared: Arc::new(Shared::new(Arc::clone(base))), timeout: base.settings.timeout }
     }
 
-    /// Returns this pool with another time for each whole request, in place of [`timeout`](crate::OptionsOf::timeout) of
-    /// the options.
+    /// Returns a handle to the same pool whose requests have another timeout, instead of
+    /// [`timeout`](crate::OptionsOf::timeout) of the options.
     ///
     /// ```no_run
     /// # fn example(pool: &degu_client::blocking::Pool) -> Result<(), degu_client::Error> {
@@ -141,7 +145,7 @@ impl<D: Driver> PoolOf<D> {
         &self.shared.base.address
     }
 
-    /// Returns the state of the pool, and what it has done.
+    /// Returns the counters of the pool.
     pub fn stats(&self) -> Stats {
         self.shared.state().stats()
     }
@@ -179,8 +183,8 @@ impl<D: Driver> fmt::Debug for PoolOf<D> {
 macro_rules! pooled_requests {
     ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
         impl crate::pool::PoolOf<$driver> {
-            /// Sends a request over a connection of the pool, and returns the response as soon as its head has been received.
-            /// The response has the connection until its body has been read to its end.
+            /// Sends a request over a connection of the pool, and returns the response as soon as its head has been
+            /// received. The response keeps the connection until its body has been read to its end.
             ///
             /// Everything else is as for [`request`](crate::ConnectionOf::request) of a connection.
             ///
@@ -188,8 +192,8 @@ macro_rules! pooled_requests {
             ///
             /// # Errors
             ///
-            /// Any error of the exchange: that of the second attempt if there were two.
-            /// [`Timeout::Pool`](crate::Timeout::Pool) if the time was over before the request had its turn.
+            /// Any error of the exchange; after two attempts, the error of the second.
+            /// [`Timeout::Pool`](crate::Timeout::Pool) if the timeout passed before the request got its turn.
             pub $($async)? fn request<'m>(
                 &self,
                 method: impl Into<crate::Method<'m>>,
