@@ -11,11 +11,11 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-/// A CA for servers and one for clients, a third that no policy trusts, what they have issued and revoked: all of it as PEM
-/// files in a temporary folder, for Degu and for any other program.
+/// A temporary folder of PEM files for tests: a CA for servers, a CA for clients, a third CA that no policy trusts, and
+/// the certificates and revocation lists of these CAs. Degu and any other program can use the files.
 ///
-/// The CAs are labelled `server-ca`, `client-ca` and `other-ca`, as their files are called. Servers are issued for
-/// `localhost`, `127.0.0.1` and `::1`; clients for `client.example`. All keys are ECDSA on P-256.
+/// The CAs have the labels `server-ca`, `client-ca` and `other-ca`, like their files. The certificates of servers are
+/// for `localhost`, `127.0.0.1` and `::1`; those of clients are for `client.example`. All keys are ECDSA on P-256.
 ///
 /// ```
 /// use degu_misc::{Leaf, TempPki};
@@ -29,7 +29,7 @@ use tempfile::TempDir;
 ///
 /// # Panics
 ///
-/// Every method does, if the folder cannot be written or read: a test can do nothing else about it.
+/// Every method panics if the folder cannot be written or read, because the test could not go on.
 #[derive(Debug)]
 pub struct TempPki {
     folder: TempDir,
@@ -48,26 +48,26 @@ struct Issued {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Leaf {
-    /// A server's, in order.
+    /// A valid certificate of a server.
     Server,
-    /// A client's, in order.
+    /// A valid certificate of a client.
     Client,
-    /// A server's that expired in 2021.
+    /// A certificate of a server that expired in 2021.
     ExpiredServer,
-    /// A client's that expired in 2021.
+    /// A certificate of a client that expired in 2021.
     ExpiredClient,
-    /// A server's that its CA has revoked.
+    /// A certificate of a server that its CA has revoked.
     RevokedServer,
-    /// A client's that its CA has revoked.
+    /// A certificate of a client that its CA has revoked.
     RevokedClient,
-    /// A server's that the other CA issued.
+    /// A certificate of a server that the third CA issued.
     OtherServer,
-    /// A client's that the other CA issued.
+    /// A certificate of a client that the third CA issued.
     OtherClient,
 }
 
 impl Leaf {
-    /// All of them.
+    /// All certificates.
     pub const ALL: [Self; 8] = [
         Self::Server,
         Self::Client,
@@ -114,7 +114,7 @@ impl Leaf {
 }
 
 impl TempPki {
-    /// Issues everything.
+    /// Makes the CAs, the certificates and the revocation lists.
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         let pki = Self { folder, issued: Mutex::default() };
@@ -128,58 +128,58 @@ impl TempPki {
         pki
     }
 
-    /// Returns the folder of all files.
+    /// Returns the folder in which all files are.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Returns the file of a certificate.
+    /// Returns the path of a certificate's file.
     pub fn certificate(&self, leaf: Leaf) -> PathBuf {
         self.file(leaf.stem(), "pem")
     }
 
-    /// Returns the file of its key.
+    /// Returns the path of the file with the certificate's key.
     pub fn key(&self, leaf: Leaf) -> PathBuf {
         self.file(leaf.stem(), "key")
     }
 
-    /// Returns a certificate with its key, whatever is wrong with it.
+    /// Returns a certificate with its key, also if the certificate is expired or revoked.
     pub fn identity(&self, leaf: Leaf) -> Identity {
         let identity = sure("identity", Identity::from_pem_files(self.certificate(leaf), self.key(leaf)));
         if leaf.is_expired() { identity.allow_invalid_time() } else { identity }
     }
 
-    /// Returns the file of the CA that issues for servers.
+    /// Returns the path of the file of the CA for servers.
     pub fn server_ca(&self) -> PathBuf {
         self.file("server-ca", "pem")
     }
 
-    /// Returns the file of the CA that issues for clients.
+    /// Returns the path of the file of the CA for clients.
     pub fn client_ca(&self) -> PathBuf {
         self.file("client-ca", "pem")
     }
 
-    /// Returns the file of the CA that no policy trusts.
+    /// Returns the path of the file of the CA that no policy trusts.
     pub fn other_ca(&self) -> PathBuf {
         self.file("other-ca", "pem")
     }
 
-    /// Returns the file of what the CA for servers has revoked.
+    /// Returns the path of the revocation list of the CA for servers.
     pub fn server_crl(&self) -> PathBuf {
         self.file("server-ca", "crl")
     }
 
-    /// Returns the file of what the CA for clients has revoked.
+    /// Returns the path of the revocation list of the CA for clients.
     pub fn client_crl(&self) -> PathBuf {
         self.file("client-ca", "crl")
     }
 
-    /// Returns the CA for servers, with what it has revoked.
+    /// Returns the CA for servers, with its revocation list.
     pub fn servers(&self) -> Cas {
         self.cas("server-ca")
     }
 
-    /// Returns the CA for clients, with what it has revoked.
+    /// Returns the CA for clients, with its revocation list.
     pub fn clients(&self) -> Cas {
         self.cas("client-ca")
     }
@@ -189,13 +189,13 @@ impl TempPki {
         self.cas("other-ca")
     }
 
-    /// Returns the policy of a server in order, which requires clients in order.
+    /// Returns the policy of a server with a valid certificate, which requires valid certificates of clients.
     pub fn server_tls(&self) -> ServerTls {
         let identity = self.identity(Leaf::Server);
         sure("server's policy", ServerTls::builder(identity).require_clients(self.clients()).build())
     }
 
-    /// Returns the policy of a client in order, which shows its certificate, and checks the name of the server.
+    /// Returns the policy of a client with a valid certificate, which checks the name of the server.
     pub fn client_tls(&self) -> ClientTls {
         self.client_tls_as(Leaf::Client)
     }
@@ -205,16 +205,16 @@ impl TempPki {
         sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
 
-    /// Issues a certificate again, for a new key, in place of the files of the old one. What is revoked by its name is
-    /// revoked again, too.
+    /// Issues a certificate again, for a new key, and replaces the old files. A certificate that is revoked by its name
+    /// is revoked again.
     pub fn renew(&self, leaf: Leaf) {
         let ca = self.issuer(leaf.ca());
         self.issue(leaf, &ca);
         self.make_crl(leaf.ca(), &ca);
     }
 
-    /// Puts a certificate, as it was issued last, on the list of what its CA has revoked, and writes the list's file.
-    /// Policies know of it once they are reloaded.
+    /// Adds the last issued version of a certificate to the revocation list of its CA, and writes the file of the list.
+    /// Policies notice this when they are reloaded.
     pub fn revoke(&self, leaf: Leaf) {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = issued.iter_mut().rev().find(|issued| issued.leaf == leaf) {

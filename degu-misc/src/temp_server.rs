@@ -2,10 +2,10 @@
 
 use degu_server::{Address, App, Handle, Options, Server};
 
-/// A server on threads of its own, gone when dropped: its connections are cut, and its address is free again.
+/// A server on its own threads. Dropping it cuts its connections, and frees its address.
 ///
-/// Each test has its own: with the port 0, [`Address::ABSTRACT`] or a path in a temporary folder, any number of them run
-/// in parallel.
+/// Each test can have its own server. With the port 0, [`Address::ABSTRACT`] or a path in a temporary folder, any
+/// number of servers can run in parallel.
 #[derive(Debug)]
 pub struct TempServer {
     /// There until the drop.
@@ -18,16 +18,16 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound: a test can do nothing else about it.
+    /// Panics if the address cannot be bound, because the test could not go on.
     pub fn new(address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(Server::options().workers(1), address, app)
     }
 
-    /// Starts a server as [`new`](Self::new) does, with options of the test's choice.
+    /// Starts a server as [`new`](Self::new) does, with these options.
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound.
+    /// Panics if the address cannot be bound.
     pub fn with_options(options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let address = address.into();
         let started = options.bind(address.clone(), app).and_then(Server::spawn);
@@ -35,23 +35,22 @@ impl TempServer {
         Self { address: handle.address().clone(), handle: Some(handle) }
     }
 
-    /// Returns the address, as the kernel bound it.
+    /// Returns the address, with the port or the name that the kernel chose.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Returns a blocking client for it: tests need no runtime.
+    /// Returns a blocking client for the server. It needs no runtime.
     pub fn client(&self) -> degu_client::blocking::Client {
         degu_client::blocking::Client::new(self.address())
     }
 
-    /// Returns an async client for it.
+    /// Returns an async client for the server.
     pub fn async_client(&self) -> degu_client::Client {
         degu_client::Client::new(self.address())
     }
 
-    /// Shuts down as a production server does, instead of cutting connections: returns when every request that was
-    /// read has been answered.
+    /// Shuts down gracefully, as a production server does. Returns when every request that was read has been answered.
     pub fn shutdown(mut self) {
         if let Some(handle) = self.handle.take() {
             handle.shutdown_blocking();

@@ -35,43 +35,43 @@ impl TempSSLServer {
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound: a test can do nothing else about it.
+    /// Panics if the address cannot be bound, because the test could not go on.
     pub fn new(pki: &TempPki, address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(pki, Server::options().workers(1), address, app)
     }
 
-    /// Starts a server as [`new`](Self::new) does, with options of the test's choice.
+    /// Starts a server as [`new`](Self::new) does, with these options.
     ///
     /// # Panics
     ///
-    /// If the address cannot be bound.
+    /// Panics if the address cannot be bound.
     pub fn with_options(pki: &TempPki, options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let tls = pki.server_tls();
         let server = TempServer::with_options(options.tls(tls.clone()), address, app);
         Self { server, tls, client: pki.client_tls() }
     }
 
-    /// Returns the address, as the kernel bound it.
+    /// Returns the address, with the port or the name that the kernel chose.
     pub fn address(&self) -> &Address {
         self.server.address()
     }
 
-    /// Returns the policy of the server, to reload or replace it.
+    /// Returns the policy of the server. A test can reload or replace it.
     pub const fn tls(&self) -> &ServerTls {
         &self.tls
     }
 
-    /// Returns a blocking client for it, which shows the client's certificate: tests need no runtime.
+    /// Returns a blocking client for the server, which shows the client's certificate. It needs no runtime.
     pub fn client(&self) -> blocking::Client {
         self.client_with(self.client.clone()).into()
     }
 
-    /// Returns an async client for it, which shows the client's certificate.
+    /// Returns an async client for the server, which shows the client's certificate.
     pub fn async_client(&self) -> Client {
         self.client_with(self.client.clone())
     }
 
-    /// Returns an async client with another policy; a blocking one is made of it by `into()`.
+    /// Returns an async client with another policy. `into()` makes a blocking client of it.
     pub fn client_with(&self, tls: ClientTls) -> Client {
         // Unix sockets have no name of their own.
         Client::options().tls(tls).server_name("localhost").client(self.address())

@@ -4,7 +4,7 @@ use degu_wire::head::{FieldSpan, parse_request};
 use degu_wire::machine::{Client, Connection, Content};
 use degu_wire::{Fault, Headers, Limits, LocalError, Method, RemoteError};
 
-/// Returns a request target made of path segments: `/` alone for none. Segments are taken as they are.
+/// Returns a request target made of path segments; `/` if there are none. Segments are not percent-encoded.
 ///
 /// ```
 /// assert_eq!(degu_misc::mkuri::<&str>([]), "/");
@@ -20,8 +20,8 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
     uri
 }
 
-/// Returns a request in the bytes in which it is sent: Host is `localhost` unless the headers have one, and the body,
-/// if there is one, has its length.
+/// Returns the bytes of a request. Host is `localhost` unless the headers have one. If there is a body,
+/// `content-length` is added.
 ///
 /// ```
 /// use degu_misc::mkreq;
@@ -35,7 +35,8 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
 ///
 /// # Errors
 ///
-/// The rule that forbids to send it: a test that sends it all the same writes the bytes down.
+/// Returns the rule that forbids to send the request. A test that wants to send such a request has to write its bytes
+/// itself.
 pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
 where
     H: TryInto<Headers>,
@@ -58,8 +59,8 @@ where
 ///
 /// # Errors
 ///
-/// What is wrong with them, the offset counted from the first byte: a malformed field, a last line without its CRLF, or
-/// an empty line, behind which nothing would be read ([`Fault::LineEnd`]).
+/// Returns the fault with its offset from the first byte: a malformed field, a last line without CRLF, or an empty
+/// line, after which nothing would be read ([`Fault::LineEnd`]).
 pub fn parse_headers(bytes: &[u8]) -> Result<Headers, RemoteError> {
     // The head of some request: then every field is judged as one of a head.
     const START: &[u8] = b"GET / HTTP/1.1\r\n";
@@ -81,7 +82,7 @@ pub fn parse_headers(bytes: &[u8]) -> Result<Headers, RemoteError> {
     Ok(headers)
 }
 
-/// Returns fields as they are sent: lines that each end with CRLF, without an empty line.
+/// Returns the bytes of header fields as they are sent: lines that each end with CRLF, without an empty line.
 ///
 /// ```
 /// use degu_server::Headers;

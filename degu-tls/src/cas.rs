@@ -11,22 +11,23 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::source::{self, Source};
 
-/// Private CAs, each with a label that a program sees as [`PeerIdentity::ca`](crate::PeerIdentity::ca), and their
-/// certificate revocation lists.
+/// Private CAs (certificate authorities) and their revocation lists. Each CA has a label, which a program sees as
+/// [`PeerIdentity::ca`](crate::PeerIdentity::ca).
 ///
-/// A label is the common name of the CA, or all of its name if it has no common name. That is a name for logs, which the CA chose
-/// itself: a program that decides by labels gives them ([`labelled`](Self::labelled), [`labelled_by_file`](Self::labelled_by_file),
-/// [`add`](Self::add)). Several CAs can share a label (a file with the old and the new one), so that a label is a kind of peer and
-/// not a key. Different CAs from different files that have one name and were given no label are told by a
-/// [warning](crate::ServerTls::warnings).
+/// **Labels**: the label of a CA is its common name, or its whole name if it has no common name. The CA chose this name
+/// itself, so it is good for logs only. A program that decides by labels sets them ([`labelled`](Self::labelled),
+/// [`labelled_by_file`](Self::labelled_by_file), [`add`](Self::add)). Several CAs can share a label, for example a file
+/// with the old and the new CA. So a label stands for a kind of peer, not for a key. If different CAs from different
+/// files have the same name and no label, there is a [warning](crate::ServerTls::warnings).
 ///
-/// A CA that has expired, is not valid yet or cannot be used is left out with a [warning](crate::ServerTls::warnings) when a
-/// policy is built or reloaded; that none is left is an error, and so is something that is no certificate at all.
+/// **Bad CAs**: when a policy is built or reloaded, a CA that has expired, is not valid yet or cannot be used is left
+/// out with a [warning](crate::ServerTls::warnings). If no CA is left, or if a value is not a certificate, there is an
+/// error.
 ///
-/// **Revocation**: without any list, nothing is checked. With one, the whole chain of every peer is checked, an unknown
-/// status is refused, and so is a list past its next update; that a CA has no list next to others that have one is an
-/// error at build. An expired list is no error at build, since a device must boot to fetch a newer one: it is a warning,
-/// and the list refuses peers. Of several lists of one CA, the newest counts.
+/// **Revocation**: without a list, revocation is not checked. With a list, the whole chain of every peer is checked,
+/// and a certificate with an unknown status is refused. If one CA has a list and another has none, building fails. A
+/// list that has expired refuses the peers of its CA. It is only a warning when a policy is built, because a device
+/// must boot to fetch a newer list. If a CA has several lists, the newest is used.
 ///
 /// ```no_run
 /// use degu_tls::Cas;
@@ -84,7 +85,8 @@ impl Cas {
         Self::default()
     }
 
-    /// Reads all certificates of a PEM file. The label of each is its common name, until it is [given one](Self::labelled).
+    /// Reads all certificates of a PEM file. The label of each CA is its common name, unless
+    /// [`labelled`](Self::labelled) sets another one.
     ///
     /// # Errors
     ///
@@ -93,13 +95,13 @@ impl Cas {
         Self::new().with_pem_file(path)
     }
 
-    /// Reads all files of a folder whose names end in `.pem` or `.crt`, in the order of their names. Other files, hidden
-    /// ones and folders are left out.
+    /// Reads all files of a folder whose names end in `.pem` or `.crt`, in the order of their names. Other files,
+    /// hidden files and folders are ignored.
     ///
     /// # Errors
     ///
     /// The folder or a file cannot be read ([`Kind::Read`]), a file has no certificate ([`Kind::Pem`]), or there is no
-    /// file ([`Kind::NoTrust`]).
+    /// such file ([`Kind::NoTrust`]).
     pub fn from_pem_dir(path: impl AsRef<Path>) -> Result<Self, Error> {
         Self::new().with_pem_dir(path)
     }
@@ -138,7 +140,7 @@ impl Cas {
         Ok(self)
     }
 
-    /// Adds a CA from memory, in DER. A policy with it can be replaced, not reloaded.
+    /// Adds a CA from memory, in DER. A policy with this CA can be replaced, but not reloaded.
     #[must_use]
     pub fn add(mut self, label: &str, certificate: impl Into<CertificateDer<'static>>) -> Self {
         self.before_last = self.cas.len();
@@ -148,11 +150,11 @@ impl Cas {
         self
     }
 
-    /// Adds all CAs of a PEM text. A policy with them can be replaced, not reloaded.
+    /// Adds all CAs of a PEM text. A policy with these CAs can be replaced, but not reloaded.
     ///
     /// # Errors
     ///
-    /// There is no certificate in it ([`Kind::Pem`]).
+    /// The text has no certificate ([`Kind::Pem`]).
     pub fn add_pem(mut self, label: &str, pem: impl AsRef<[u8]>) -> Result<Self, Error> {
         let before = self.cas.len();
         for certificate in source::certificates(pem.as_ref(), &MEMORY)? {
@@ -162,8 +164,8 @@ impl Cas {
         Ok(self)
     }
 
-    /// Gives the CAs that the last call added this label, so that it depends neither on the names of files nor on the names
-    /// in the certificates. A reload gives it to what the files hold then.
+    /// Sets the label of the CAs that the last call added. So the label depends neither on the names of files nor on
+    /// the names in the certificates. After a reload the CAs that are then in the files have this label.
     ///
     /// ```no_run
     /// use degu_tls::Cas;
@@ -181,8 +183,9 @@ impl Cas {
         self
     }
 
-    /// Labels the CAs that the last call added with the name of their file, without its extension: the label is the
-    /// operator's choice, and renaming a file changes who may do what. CAs from memory keep their label.
+    /// Sets the label of the CAs that the last call added to the name of their file without its extension. So the
+    /// operator chooses the label, and renaming a file can change the rights of peers. CAs from memory keep their
+    /// label.
     #[must_use]
     pub fn labelled_by_file(mut self) -> Self {
         self.label_last(|source| match source {
@@ -214,7 +217,7 @@ impl Cas {
         Ok(self)
     }
 
-    /// Adds a revocation list from memory, in DER. A policy with it can be replaced, not reloaded.
+    /// Adds a revocation list from memory, in DER. A policy with this list can be replaced, but not reloaded.
     #[must_use]
     pub fn with_crl(mut self, list: impl Into<CertificateRevocationListDer<'static>>) -> Self {
         self.crls.push(Crl { der: list.into(), source: CRL_MEMORY });
@@ -222,8 +225,9 @@ impl Cas {
         self
     }
 
-    /// Lets a policy be built although a CA's certificate has expired or is not valid yet: for devices that begin with
-    /// their clock at 1970. A CA that has expired then goes on vouching, as RFC 5280 §6.1 allows for a trust anchor.
+    /// Allows a policy to be built although a CA's certificate has expired or is not valid yet. It is for devices whose
+    /// clock begins at 1970. A CA that has expired then still vouches for peers, as RFC 5280 §6.1 allows for a trust
+    /// anchor.
     #[must_use]
     pub fn allow_invalid_time(mut self) -> Self {
         self.any_time = true;

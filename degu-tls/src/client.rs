@@ -20,9 +20,9 @@ use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
 use crate::provider::Sha256;
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// A client's TLS policy: which servers it trusts, and how it proves who it is.
+/// The TLS policy of a client: which servers it trusts, and which certificate it shows.
 ///
-/// There are four ways, and none without verification:
+/// There are four kinds of policy, and each verifies the server:
 ///
 /// | | who vouches | name | dates | revocation |
 /// | --- | --- | --- | --- | --- |
@@ -31,11 +31,12 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// | [`private`](Self::private)`.without_name_check()` | these [`Cas`] | not checked | checked | their lists |
 /// | [`pinned`](Self::pinned) | these keys | not checked | not checked | none |
 ///
-/// A clone is the same policy: what [`reload`](Self::reload) and [`replace`](Self::replace) change, all clones see, for
-/// new connections.
+/// A clone is the same policy: after [`reload`](Self::reload) or [`replace`](Self::replace), all clones use the new one
+/// for new connections.
 ///
-/// To leave the name unchecked is for peers that have none, such as two devices on a link, where every certificate of
-/// the CA is as good as any other. With the system's CAs that would trust everybody, so that there is no such method:
+/// `without_name_check` is for peers without names, such as two devices on a link. The client then accepts every server
+/// certificate of the CA. With the system's CAs it would accept everyone who has a certificate, so there is no such
+/// method:
 ///
 /// ```compile_fail,E0599
 /// degu_tls::ClientTls::system().without_name_check();
@@ -88,7 +89,8 @@ pub struct Private(());
 #[derive(Clone, Copy, Debug)]
 pub struct Pinned(());
 
-/// Collects the policy of a client; `T` is how servers are trusted: [`System`], [`Private`] or [`Pinned`].
+/// A builder for the policy of a client. `T` is the way in which servers are trusted: [`System`], [`Private`] or
+/// [`Pinned`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ClientTlsBuilder<T> {
@@ -103,57 +105,58 @@ impl<T> ClientTlsBuilder<T> {
 }
 
 impl ClientTls {
-    /// Trusts what the operating system trusts, as it judges itself: its CAs, its additions and bans, where it can its
-    /// revocation. The name is always checked. The peer's identity has no CA.
+    /// Trusts the servers that the operating system trusts. The system itself judges: with its CAs, its additions and
+    /// bans, and its revocation if it has one. The name is always checked. The peer's identity has no CA.
     #[cfg(feature = "system")]
     pub fn system() -> ClientTlsBuilder<System> {
         ClientTlsBuilder::new(Servers::System)
     }
 
-    /// Trusts servers that one of these CAs vouches for, and no other.
+    /// Trusts only servers for which one of these CAs vouches.
     pub fn private(cas: Cas) -> ClientTlsBuilder<Private> {
         ClientTlsBuilder::new(Servers::Private(cas))
     }
 
-    /// Trusts servers that hold one of these keys. Its issuer, its names and its dates do not
-    /// matter; that it is an X.509 certificate of version 3 and the key is really held does. Give the next key's pin
-    /// next to the present one's, to be able to change it.
+    /// Trusts servers that hold one of these keys. The issuer, the names and the dates of the certificate do not
+    /// matter. It must be an X.509 certificate of version 3, and the server must prove that it holds the key. Give the
+    /// pin of the next key, too, so that the server can change its key.
     pub fn pinned(pins: impl IntoIterator<Item = SpkiPin>) -> ClientTlsBuilder<Pinned> {
         ClientTlsBuilder::new(Servers::Pinned(pins.into_iter().collect()))
     }
 
-    /// Returns whether the name of the server is checked. It never changes.
+    /// Returns whether the name of the server is checked. This never changes for a policy.
     pub fn checks_name(&self) -> bool {
         self.0.get().recipe.trust.checks_name()
     }
 
-    /// Reads the same files again: CAs, revocation lists, certificate and key; and the system's CAs, where they are
-    /// files. If they can be used, they hold for new connections, and the [warnings](Self::warnings) are returned. Sessions
-    /// from before are not resumed.
+    /// Reads the same files again: CAs, revocation lists, certificate and key, and the system's CAs if they are files.
+    /// If the files can be used, new connections use them, and the [warnings](Self::warnings) are returned. Earlier
+    /// sessions are not resumed.
     ///
     /// # Errors
     ///
-    /// Any of building. Then nothing has changed. What was given in memory cannot be read again, and with pins alone
-    /// there is nothing to read ([`Kind::Reload`]).
+    /// The errors of building. After an error nothing has changed. Values from memory cannot be read again, and a
+    /// policy with pins alone has nothing to read ([`Kind::Reload`]).
     pub fn reload(&self) -> Result<Vec<Error>, Error> {
         self.0.reload()
     }
 
-    /// Returns the warnings of the last build or reload: what was left out, or will refuse peers. Each was logged, too.
+    /// Returns the warnings of the last build or reload: parts that were left out, and lists that will refuse peers.
+    /// Each warning was also logged.
     ///
-    /// A CA that has expired, is not valid yet or cannot be used is left out as long as another one is left. An expired
-    /// revocation list stays and refuses the peers that it is about. An expired intermediate certificate of the identity
-    /// is sent all the same.
+    /// A CA that has expired, is not valid yet or cannot be used is left out, if another CA is left. An expired
+    /// revocation list is kept, and refuses the peers of its CA. An expired intermediate certificate of the identity is
+    /// still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().warnings.clone()
     }
 
-    /// Takes up another policy for new connections, which must trust in the same way: other CAs, pins, identity and
-    /// options, but no private CAs in place of pins, nor a name that is no longer checked.
+    /// Replaces the policy for new connections. The other policy may have other CAs, pins, identity and options. It
+    /// must trust servers in the same way: it may not use private CAs instead of pins, or stop checking the name.
     ///
     /// # Errors
     ///
-    /// The other one trusts in another way ([`Kind::Replace`]).
+    /// The other policy trusts servers in another way ([`Kind::Replace`]).
     pub fn replace(&self, next: &Self) -> Result<(), Error> {
         let next = next.0.get();
         if discriminant(&next.recipe.trust) != discriminant(&self.0.get().recipe.trust) {
@@ -163,17 +166,17 @@ impl ClientTls {
         Ok(())
     }
 
-    /// Returns the current policy, for a driver to make one connection with.
+    /// Returns the current policy, with which a driver makes one connection.
     ///
-    /// `name` is the DNS name or IP address (without a zone) that the caller connects to, or that it set in its place;
-    /// `None` where there is none, as for a Unix socket or an address with a zone. `peer` is the whole address as text:
-    /// it stands in errors, and where the name is not checked it keeps the sessions of different peers apart.
+    /// `name` is the DNS name or the IP address (without a zone) to which the caller connects, or the name that the
+    /// caller set instead. It is `None` for a Unix socket or an address with a zone. `peer` is the whole address as
+    /// text. Errors contain it. If the name is not checked, it also keeps the sessions of different peers apart.
     ///
-    /// The name is sent to the server (SNI) if it is a DNS name that is checked, or was pinned for.
+    /// The name is sent to the server (SNI) if it is a DNS name, and the policy checks names or has pins.
     ///
     /// # Errors
     ///
-    /// The name must be checked, and there is none ([`Kind::NameMissing`]), or it is no DNS name or IP address
+    /// The policy checks names, and `name` is `None` ([`Kind::NameMissing`]) or neither a DNS name nor an IP address
     /// ([`Kind::Name`]).
     pub fn connect(&self, name: Option<&str>, peer: &str) -> Result<drive::Connect, Error> {
         let policy = self.0.get();
@@ -207,8 +210,8 @@ fn unnamed(sha256: Sha256, peer: &str) -> ServerName<'static> {
 }
 
 impl ClientTlsBuilder<Private> {
-    /// Leaves the name of the server unchecked: any certificate for a server that one of the CAs vouched for will do.
-    /// No name is sent to the server.
+    /// Switches the check of the server's name off: the client accepts any server certificate for which one of the CAs
+    /// vouches. The client sends no name to the server.
     pub fn without_name_check(mut self) -> Self {
         if let Servers::Private(cas) = self.recipe.trust {
             self.recipe.trust = Servers::Unnamed(cas);
@@ -225,13 +228,13 @@ impl<T> ClientTlsBuilder<T> {
     }
 
     option_methods! {
-        /// Sets for how many servers sessions are kept in memory for resumption; 0 switches it off. A resumed session's
-        /// certificate is verified again.
+        /// Sets for how many servers the policy keeps sessions in memory, for resumption; 0 switches resumption off.
+        /// The certificate of a resumed session is verified again.
         ///
         /// Default 256 (rustls: 256, curl: 25, Go: off).
         sessions,
-        /// Refuses servers that do not agree on `http/1.1` as the application protocol (RFC 7301). Default: one that
-        /// agrees on none is accepted.
+        /// Refuses servers that do not select `http/1.1` as the application protocol (RFC 7301). Default: a server that
+        /// selects no protocol is accepted.
         require_alpn
     }
 
@@ -239,9 +242,9 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// There is no pin; no CA can be used, because their certificates are malformed, out of date, weak or no CA's, or
-    /// one has no revocation list next to others; the identity's key is not its certificate's, or that is out of date,
-    /// weak or not for a client; the system has no CAs. The error names the file.
+    /// There is no pin. No CA can be used, because the certificates are malformed, out of date, weak, or not those of
+    /// CAs. One CA has no revocation list, and others have one. The identity's key does not belong to its certificate,
+    /// or the certificate is out of date, weak, or not for a client. The system has no CAs. The error names the file.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ClientTls, Error> {
         self.build_with(crate::provider::by_feature())
@@ -252,7 +255,7 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// As for `build`, or nothing of the provider is left ([`Kind::Provider`]).
+    /// As for `build`; also if the provider has nothing that can be used ([`Kind::Provider`]).
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ClientTls, Error> {
         Ok(ClientTls(Live::new(self.recipe, &provider)?))
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use rustls::AlertDescription;
 
-/// The reason why a policy could not be built, or why a handshake failed; or a warning, where that was no reason.
+/// The reason why a policy could not be built or a handshake failed, or a warning about a policy that was built.
 ///
-/// [`Display`](fmt::Display) says what is wrong, with the names of files, CAs and certificates; [`explain`](Self::explain)
-/// adds what to do about it. What comes from the peer's certificate is shortened and escaped, so that both can go into
-/// a log or onto a terminal as they are.
+/// [`Display`](fmt::Display) says what is wrong, with the names of files, CAs and certificates.
+/// [`explain`](Self::explain) adds what to do about it. Texts from the peer's certificate are shortened and escaped, so
+/// both can be written to a log or a terminal.
 ///
 /// ```
 /// use degu_tls::{Cas, Error};
@@ -34,12 +34,12 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// The party whose fault an [`Error`] is.
+/// The party that is at fault in an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Blame {
-    /// The peer: its certificate, or what it did in the handshake.
+    /// The peer: its certificate, or its behaviour in the handshake.
     Peer,
-    /// Our caller: a file with the wrong content, a choice that is missing.
+    /// The caller: a file with the wrong content, or a missing choice.
     Caller,
     /// The system: a file that cannot be read, a connection that broke.
     System,
@@ -80,12 +80,12 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns whose fault it is.
+    /// Returns which party is at fault.
     pub fn blame(&self) -> Blame {
         self.0.blame
     }
 
-    /// Returns the alert that the peer sent, if the peer refused us ([`Kind::Refused`]).
+    /// Returns the alert that the peer sent, if the peer refused this side ([`Kind::Refused`]).
     pub fn alert(&self) -> Option<AlertDescription> {
         self.0.alert
     }
@@ -133,7 +133,8 @@ macro_rules! kinds {
             /// Every kind, for tables and metrics.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// Returns what to do, as a clause that follows a semicolon. It is empty where all that helps is to try again.
+            /// Returns what to do, as a clause that follows a semicolon. The text is empty if the only advice is to try
+            /// again.
             pub const fn advice(self) -> &'static str {
                 match self { $(Self::$name => $advice,)* }
             }
@@ -150,37 +151,37 @@ kinds! {
     Malformed "it must be X.509 version 3 (RFC 5280)",
     /// A private key that the provider cannot use.
     Key "it must be PKCS #8, PKCS #1 or SEC 1, unencrypted, for ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
-    /// The private key is not the certificate's.
+    /// The private key does not belong to the certificate.
     KeyMismatch "give the key that the certificate was issued for: a renewal may have written only one of the two",
     /// A certificate's validity has ended.
     Expired "renew it, and look at the clock of this machine",
     /// A certificate's validity has not begun.
     NotYetValid "look at the clock of this machine",
-    /// A CA's certificate where one of an end entity must be.
+    /// The certificate is a CA's, but must be that of an end entity.
     CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
-    /// A certificate that does not say that it is a CA's, among the CAs.
+    /// A certificate among the CAs does not say that it is a CA's.
     NotCa "a CA's certificate has basic constraints with CA:TRUE; to trust a single certificate, pin its key",
     /// The extended key usage does not allow this side of a connection.
     Purpose "issue it with the extended key usage of its side: serverAuth, clientAuth or both",
     /// An RSA key under 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
-    /// No CA to vouch for the peer, or no pin.
+    /// There is no CA that could vouch for the peer, or no pin.
     NoTrust "give at least one",
-    /// CAs of different files that name themselves alike.
+    /// Different CAs from different files have the same name.
     Label "give them labels, with `Cas::labelled` or `Cas::labelled_by_file`",
-    /// A CA without a revocation list, next to CAs that have one.
+    /// A CA has no revocation list, and other CAs have one.
     CrlMissing "give a list of every CA, or of none",
     /// A revocation list that cannot be used: malformed, a delta, indirect, or with a signature that does not verify.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
     /// A revocation list is past its next update.
     CrlExpired "fetch the current list and reload",
-    /// No revocation list tells about a certificate of the chain.
+    /// No revocation list covers a certificate of the chain.
     RevocationUnknown "give the list of the CA that issued it; once there is a list, the whole chain is checked",
     /// A certificate of the chain was revoked.
     Revoked "it cannot be used any more: issue another one",
-    /// Nothing leads from the certificate to a CA that we trust.
+    /// No chain leads from the certificate to a trusted CA.
     UnknownIssuer "add the CA, or let the peer send the intermediate certificates in its PEM file",
-    /// The certificate vouches for itself.
+    /// The certificate is signed by itself.
     SelfSigned "pin its key, or issue it from a CA",
     /// A certificate's signature, or the handshake's, does not verify.
     Signature "a CA of the same name with another key, a weak key in the chain, or a forgery",
@@ -188,7 +189,7 @@ kinds! {
     Algorithm "use SHA-256 or better with ECDSA, Ed25519 or RSA",
     /// A name constraint, a path length or a limit of complexity is violated.
     Constraint "the chain does not respect a constraint of one of its CAs",
-    /// The certificate is not for the name that was asked for.
+    /// The certificate is not for the expected name.
     Name "connect by a name that the certificate has as subjectAltName, or set `server_name`",
     /// The name must be checked, and the address has none.
     NameMissing "set `server_name`, or build the policy with `ClientTls::private(cas).without_name_check()`",
@@ -198,9 +199,9 @@ kinds! {
     NoCertificate "give the client an identity: `ClientTls::…().identity(identity)`",
     /// The cryptography provider lacks what the policy needs.
     Provider "use a provider that has ECDHE with AES-GCM or ChaCha20-Poly1305",
-    /// There is nothing to read again.
+    /// A reload has nothing to read.
     Reload "build another policy and give it to `replace`",
-    /// A replacement would change who may call, or how servers are judged.
+    /// A replacement would change whether clients need a certificate, or how servers are trusted.
     Replace "replace a policy by one of the same kind, or build a new one",
     /// The peers have no application protocol in common.
     Alpn "the peer must offer `http/1.1`",
@@ -208,13 +209,13 @@ kinds! {
     Incompatible "both sides must have TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305",
     /// The peer broke the protocol.
     Protocol "is it TLS that the peer speaks on this port?",
-    /// The peer refused us, with an alert ([`Error::alert`]).
+    /// The peer refused this side, with an alert ([`Error::alert`]).
     Refused "see the peer's log",
     /// The connection ended in the middle of the handshake.
     Closed "the peer, or something between, gave up without saying why: see the peer's log",
     /// The connection broke.
     Io "",
-    /// The time or random numbers cannot be had.
+    /// The system gives no time or no random numbers.
     System "",
 }
 

@@ -14,10 +14,11 @@ use crate::policy::Build;
 use crate::source::{self, Source};
 use crate::verify::{Side, own_fitness, parse};
 
-/// A certificate, the intermediate certificates that lead to its CA, and the private key.
+/// A certificate with its private key, and the intermediate certificates that lead to its CA.
 ///
-/// What can be seen without a cryptography provider is checked when it is made; that the key is the certificate's, that
-/// the certificate is in date and for its side of a connection, when a policy is built.
+/// Some faults are found when the identity is made: those that show without a cryptography provider. Others are found
+/// when a policy is built: whether the key belongs to the certificate, and whether the certificate is in date and for
+/// this side of a connection.
 ///
 /// ```no_run
 /// use degu_tls::{Identity, ServerTls};
@@ -36,8 +37,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Reads two PEM files: the certificates, the own one first, then each issuer; and the key, PKCS #8, PKCS #1 or
-    /// SEC 1, unencrypted. They may be one and the same file. A reload reads them again.
+    /// Reads two PEM files. The first has the certificate, and after it each issuer. The second has the key: PKCS #8,
+    /// PKCS #1 or SEC 1, unencrypted. Both may be the same file. A reload reads them again.
     ///
     /// # Errors
     ///
@@ -50,21 +51,22 @@ impl Identity {
         Self::new(source, key_source, chain, key)
     }
 
-    /// Reads the same from PEM texts in memory. A policy with it can be replaced, not reloaded.
+    /// Reads the same from PEM texts in memory. A policy with this identity can be replaced, but not reloaded.
     ///
     /// # Errors
     ///
-    /// As for [`from_pem_files`](Self::from_pem_files), but for reading.
+    /// As for [`from_pem_files`](Self::from_pem_files), except the errors of reading.
     pub fn from_pem(certificates: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self, Error> {
         let chain = source::certificates(certificates.as_ref(), &MEMORY)?;
         Self::from_der(chain, source::key(key.as_ref(), &MEMORY)?)
     }
 
-    /// Takes the same in DER, the own certificate first. A policy with it can be replaced, not reloaded.
+    /// Takes the certificate, its issuers and the key in DER. A policy with this identity can be replaced, but not
+    /// reloaded.
     ///
     /// # Errors
     ///
-    /// There is no certificate ([`Kind::NoCertificate`]), or one is malformed ([`Kind::Malformed`]).
+    /// `chain` is empty ([`Kind::NoCertificate`]), or a certificate is malformed ([`Kind::Malformed`]).
     pub fn from_der(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, Error> {
         Self::new(MEMORY, MEMORY, chain, key)
     }
@@ -84,15 +86,16 @@ impl Identity {
         Ok(Self { source, key_source, chain, key: Arc::new(key), any_time: false })
     }
 
-    /// Lets a policy be built although the certificate has expired or is not valid yet: for devices that begin with
-    /// their clock at 1970, or that must boot to be given a new certificate. Peers go on to judge by their own clocks.
+    /// Allows a policy to be built although the certificate has expired or is not valid yet. It is for devices whose
+    /// clock begins at 1970, or that must boot to get a new certificate. Peers still judge the certificate by their own
+    /// clocks.
     #[must_use]
     pub fn allow_invalid_time(mut self) -> Self {
         self.any_time = true;
         self
     }
 
-    /// Returns the certificates, the own one first.
+    /// Returns the certificate, and after it its issuers.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }

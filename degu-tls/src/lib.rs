@@ -3,8 +3,8 @@
 //!
 //! A policy is a [`ServerTls`] or a [`ClientTls`]. It is built from an [`Identity`], which is a certificate with its
 //! key, and from [`Cas`], the CAs that vouch for peers. If a peer showed a certificate, its connection has a
-//! [`PeerIdentity`]. A client of a server that calls `allow_unauthenticated_clients` may show none. If a connection or
-//! a policy cannot be made, the [`Error`] names the file or the certificate and says what to do. degu-server and
+//! [`PeerIdentity`]. The clients of a server that calls `allow_unauthenticated_clients` show none. If a connection or a
+//! policy cannot be made, the [`Error`] names the file or the certificate and says what to do. degu-server and
 //! degu-client add sockets and HTTP; they use the module [`drive`].
 //!
 //! ```

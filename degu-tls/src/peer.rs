@@ -9,14 +9,14 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::SpkiPin;
 use crate::der;
 
-/// The certificate whose key the peer proved to hold, and the CA that vouched for it.
+/// The certificate of a peer that has proved to hold its key, and the CA that vouched for the peer.
 ///
-/// It is parsed once, when the handshake is done; none of its accessors fails. There is no common name among them, on
-/// purpose: what identifies a peer is a subjectAltName or the key, and the CA that vouched for it. [`subject`](Self::subject)
-/// and [`issuer`](Self::issuer) are for logs.
+/// The certificate is parsed once, when the handshake is done, and no accessor fails. There is no accessor for the
+/// common name, because a peer is identified by a subjectAltName or by its key, together with the CA that vouched for
+/// it. [`subject`](Self::subject) and [`issuer`](Self::issuer) are for logs.
 ///
-/// Comparing texts of two peers is only as good as their CAs: a name means what the CA that issued it says it means.
-/// An app that trusts several CAs gives them [labels](crate::Cas::labelled), and looks at [`ca`](Self::ca) first.
+/// A name is only as trustworthy as the CA that issued it. An app that trusts several CAs sets their
+/// [labels](crate::Cas::labelled), and checks [`ca`](Self::ca) before it compares names.
 ///
 /// ```
 /// use degu_tls::PeerIdentity;
@@ -52,14 +52,14 @@ pub(crate) struct VouchedBy {
 }
 
 impl PeerIdentity {
-    /// Returns the label of the CA that vouched for the peer: what it was [given](crate::Cas::labelled), or its own common
-    /// name. `None` if the peer was verified by its pinned key or by the system.
+    /// Returns the label of the CA that vouched for the peer: the label that was [set](crate::Cas::labelled), or the
+    /// CA's common name. `None` if the peer was verified by its pinned key or by the system.
     pub fn ca(&self) -> Option<&str> {
         self.ca.as_ref().map(|ca| &*ca.label)
     }
 
-    /// Returns the SHA-256 of that CA's SubjectPublicKeyInfo, which stays the same when the CA's certificate is renewed or
-    /// its file is renamed.
+    /// Returns the SHA-256 of the SubjectPublicKeyInfo of the CA that vouched for the peer. It stays the same when the
+    /// CA's certificate is renewed or its file is renamed.
     pub fn ca_spki_sha256(&self) -> Option<[u8; 32]> {
         self.ca.as_ref().map(|ca| *ca.spki.as_bytes())
     }
@@ -70,18 +70,18 @@ impl PeerIdentity {
         *self.spki.as_bytes()
     }
 
-    /// Returns the same as a pin, to be written down or compared.
+    /// Returns [`spki_sha256`](Self::spki_sha256) as a pin, which can be written down or compared.
     pub fn pin(&self) -> SpkiPin {
         self.spki
     }
 
-    /// Returns the DNS names among the subjectAltNames, in order; `*.example.com` as it stands. Names that are no DNS names
-    /// are left out.
+    /// Returns the DNS names among the subjectAltNames, in order. A wildcard such as `*.example.com` is returned as it
+    /// is. Names that are not valid DNS names are left out.
     pub fn dns_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.dns_names.iter().map(|name| &**name)
     }
 
-    /// Returns the URIs among the subjectAltNames, in order, as they stand: nothing but UTF-8 is promised.
+    /// Returns the URIs among the subjectAltNames, in order, as they are. They are UTF-8, and nothing else was checked.
     pub fn uri_names(&self) -> impl ExactSizeIterator<Item = &str> {
         self.uri_names.iter().map(|name| &**name)
     }
@@ -94,35 +94,36 @@ impl PeerIdentity {
         })
     }
 
-    /// Returns the e-mail addresses among the subjectAltNames (`rfc822Name`), in order, as they stand: nothing but printable
-    /// ASCII is promised. Others are left out.
+    /// Returns the e-mail addresses among the subjectAltNames (`rfc822Name`), in order, as they are. They are printable
+    /// ASCII, and nothing else was checked. Addresses with other characters are left out.
     pub fn email_names(&self) -> impl Iterator<Item = &str> {
         let is_printable = |name: &&str| name.bytes().all(|byte| matches!(byte, b' '..=b'~'));
         self.alt_names(0x81).filter_map(|name| str::from_utf8(name).ok()).filter(is_printable)
     }
 
-    /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. At most 160 characters, then
-    /// `…`; what must not stand in a log line is escaped as `\XX`. `an empty name` where the names stand in subjectAltName.
+    /// Returns the subject as text for a log, in the form of RFC 4514: `CN=device-7,O=Example`. A text of more than 160
+    /// characters ends with `…`. Characters that must not be in a log line are escaped as `\XX`. The text is `an empty
+    /// name` if the certificate has its names only in subjectAltName.
     ///
-    /// It is no name to compare: two subjects may have one text.
+    /// Do not compare it: two different subjects may have the same text.
     pub fn subject(&self) -> String {
         der::name(&self.subject)
     }
 
-    /// Returns the name of the CA that issued the certificate, in the same form. It may be an intermediate CA, which the peer
-    /// sent: the CA that is trusted is [`ca`](Self::ca).
+    /// Returns the name of the CA that issued the certificate, in the same form. It may be an intermediate CA, whose
+    /// certificate the peer sent. The trusted CA is [`ca`](Self::ca).
     pub fn issuer(&self) -> String {
         der::fields(self.leaf()).map(|fields| der::name(fields.issuer)).unwrap_or_default()
     }
 
-    /// Returns the SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` and browsers show it. It changes with
-    /// each renewal: what stays is [`spki_sha256`](Self::spki_sha256).
+    /// Returns the SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` and browsers show it. It changes
+    /// with each renewal; [`spki_sha256`](Self::spki_sha256) does not.
     pub fn sha256(&self) -> Fingerprint {
         self.sha256
     }
 
-    /// Returns from when on the certificate is valid. `None` if it does not say so in the form of RFC 5280 §4.1.2.5, or names
-    /// a time before 1970, which only a server whose key is pinned can do.
+    /// Returns the time from which the certificate is valid. `None` if the certificate has no time in the form of RFC
+    /// 5280 §4.1.2.5, or a time before 1970. Only a server whose key is pinned can have such a certificate.
     pub fn not_before(&self) -> Option<SystemTime> {
         self.validity().and_then(|(from, _)| system_time(from))
     }
@@ -158,8 +159,8 @@ impl PeerIdentity {
         &self.serial
     }
 
-    /// Returns the content of the subject in DER, without its outer SEQUENCE; empty where the names stand in
-    /// subjectAltName.
+    /// Returns the content of the subject in DER, without its outer SEQUENCE. It is empty if the certificate has its
+    /// names only in subjectAltName.
     pub fn subject_der(&self) -> &[u8] {
         &self.subject
     }
@@ -169,8 +170,8 @@ impl PeerIdentity {
         &self.chain[0]
     }
 
-    /// Returns all certificates that the peer sent, its own first. Only its own is known to be verified: the path to
-    /// [`ca`](Self::ca) may use fewer of the others, in another order.
+    /// Returns all certificates that the peer sent, its own first. Only the peer's own certificate is certainly
+    /// verified: the chain to [`ca`](Self::ca) may use fewer of the others, in another order.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }

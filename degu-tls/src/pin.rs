@@ -6,9 +6,10 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as STANDARD;
 
-/// The SHA-256 of a SubjectPublicKeyInfo in DER: a key that is trusted as itself, whoever issued its certificate.
+/// A pin: the SHA-256 of a SubjectPublicKeyInfo in DER. A pinned key is trusted whichever CA issued its certificate.
 ///
-/// The text form is that of curl's `--pinnedpubkey` with a slash: `sha256/` and 44 characters of base64. It comes from
+/// The text is `sha256/` and 44 characters of base64, as for curl's `--pinnedpubkey` but with one slash. This command
+/// prints the base64:
 ///
 /// ```sh
 /// openssl x509 -in cert.pem -pubkey -noout | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
@@ -37,7 +38,7 @@ impl SpkiPin {
     }
 }
 
-/// The error for a text that is no pin: it must be `sha256/` and 44 characters of base64 with padding (RFC 4648 §4).
+/// The error for a text that is not a pin. A pin is `sha256/` and 44 characters of base64 with padding (RFC 4648 §4).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PinError;
 

@@ -18,12 +18,13 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, Build, HTTP_1_1, Live, Options, option_methods};
 use crate::verify::{Side, Store, Trust, Verifier};
 
-/// A server's TLS policy: how it proves who it is, and which clients it accepts.
+/// The TLS policy of a server: which certificate it shows, and which clients it accepts.
 ///
-/// TLS 1.3 and 1.2, with ECDHE and an AEAD; no renegotiation, no compression, no early data. A clone is the same policy:
-/// what [`reload`](Self::reload) and [`replace`](Self::replace) change, all clones see, for new connections.
+/// The policy allows TLS 1.3 and 1.2, with ECDHE and an AEAD; no renegotiation, no compression, no early data. A clone
+/// is the same policy: after [`reload`](Self::reload) or [`replace`](Self::replace), all clones use the new one for new
+/// connections.
 ///
-/// The choice about clients is part of the type. Without it, there is no `build`:
+/// The choice which clients are accepted is part of the type. Before the choice, there is no method `build`:
 ///
 /// ```compile_fail,E0599
 /// # use degu_tls::{Error, Identity, ServerTls};
@@ -39,7 +40,7 @@ use crate::verify::{Side, Store, Trust, Verifier};
 /// # }
 /// ```
 ///
-/// Nor can it be made twice:
+/// The choice cannot be made twice:
 ///
 /// ```compile_fail,E0599
 /// # use degu_tls::{Cas, Error, Identity, ServerTls};
@@ -65,7 +66,7 @@ pub struct Undecided(());
 #[derive(Clone, Copy, Debug)]
 pub struct Decided(());
 
-/// Collects the policy of a server; `C` is [`Undecided`] until the choice about clients is made.
+/// A builder for the policy of a server. `C` is [`Undecided`] until the choice about clients is made.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerTlsBuilder<C> {
@@ -74,7 +75,7 @@ pub struct ServerTlsBuilder<C> {
 }
 
 impl ServerTls {
-    /// Begins with what the server shows to its clients.
+    /// Returns a builder for a server that shows this identity to its clients.
     pub fn builder(identity: Identity) -> ServerTlsBuilder<Undecided> {
         ServerTlsBuilder {
             recipe: Recipe { identity, clients: None, options: Options::default() },
@@ -82,39 +83,41 @@ impl ServerTls {
         }
     }
 
-    /// Returns whether every client must have a certificate for which one of the [`Cas`] vouches. It never changes.
+    /// Returns whether every client must have a certificate for which one of the [`Cas`] vouches. This never changes
+    /// for a policy.
     pub fn requires_clients(&self) -> bool {
         self.0.get().verifier.is_some()
     }
 
-    /// Reads the same files again: certificate, key, CAs, revocation lists. If they can be used, they hold for new
-    /// connections, and the [warnings](Self::warnings) are returned. Open connections go on, but degu-server closes those
-    /// whose peer has been revoked. Sessions from before are not resumed.
+    /// Reads the same files again: certificate, key, CAs, revocation lists. If the files can be used, new connections
+    /// use them, and the [warnings](Self::warnings) are returned. Open connections stay open, but degu-server closes
+    /// connections whose peer has been revoked. Earlier sessions are not resumed.
     ///
     /// # Errors
     ///
-    /// Any of building. Then nothing has changed, and the policy from before goes on; a half-written pair of
-    /// certificate and key is such an error. Something that was given in memory cannot be read again
+    /// The errors of building. After an error nothing has changed, and the earlier policy stays in use. A certificate
+    /// and a key of which only one has been replaced cause such an error. Values from memory cannot be read again
     /// ([`Kind::Reload`]).
     pub fn reload(&self) -> Result<Vec<Error>, Error> {
         self.0.reload()
     }
 
-    /// Returns the warnings of the last build or reload: what was left out, or will refuse peers. Each was logged, too.
+    /// Returns the warnings of the last build or reload: parts that were left out, and lists that will refuse peers.
+    /// Each warning was also logged.
     ///
-    /// A CA that has expired, is not valid yet or cannot be used is left out as long as another one is left. An expired
-    /// revocation list stays and refuses the peers that it is about. An expired intermediate certificate of the identity
-    /// is sent all the same.
+    /// A CA that has expired, is not valid yet or cannot be used is left out, if another CA is left. An expired
+    /// revocation list is kept, and refuses the peers of its CA. An expired intermediate certificate of the identity is
+    /// still sent.
     pub fn warnings(&self) -> Vec<Error> {
         self.0.get().warnings.clone()
     }
 
-    /// Takes up another policy for new connections. It may have another identity, other CAs and other options, but
-    /// never a different answer to whether clients must have a certificate.
+    /// Replaces the policy for new connections. The other policy may have another identity, other CAs and other
+    /// options. It must make the same choice whether clients must have a certificate.
     ///
     /// # Errors
     ///
-    /// The other one requires clients and this one does not, or the other way round ([`Kind::Replace`]).
+    /// One of the two policies requires certificates of clients, and the other does not ([`Kind::Replace`]).
     pub fn replace(&self, next: &Self) -> Result<(), Error> {
         let next = next.0.get();
         if next.verifier.is_some() != self.requires_clients() {
@@ -125,19 +128,20 @@ impl ServerTls {
         Ok(())
     }
 
-    /// Counts the reloads and replacements. A driver compares it to learn that revocation lists may have changed.
+    /// Returns the number of reloads and replacements. A driver compares it, to learn that revocation lists may have
+    /// changed.
     pub fn changes(&self) -> u64 {
         self.0.changes()
     }
 
-    /// Returns whether a revocation list of now names a certificate that this peer sent when it was accepted.
+    /// Returns whether a current revocation list names a certificate that this peer sent when it was accepted.
     ///
     /// degu-server asks this about every open connection after a reload, and closes those whose peer was revoked.
     pub fn revokes(&self, peer: &PeerIdentity) -> bool {
         self.0.get().verifier.as_ref().is_some_and(|verifier| verifier.revokes(peer))
     }
 
-    /// Returns the current policy, for a driver to accept one connection with.
+    /// Returns the current policy, with which a driver accepts one connection.
     pub fn accept(&self) -> drive::Accept {
         let policy = self.0.get();
         let options = &policy.recipe.options;
@@ -147,14 +151,14 @@ impl ServerTls {
 }
 
 impl ServerTlsBuilder<Undecided> {
-    /// Requires of every client a certificate for which one of these CAs vouches, and the proof that it holds the key. The
-    /// name in it is not compared with anything: see [`PeerIdentity`](crate::PeerIdentity).
+    /// Requires that every client shows a certificate for which one of these CAs vouches, and proves that it holds the
+    /// key. The name in the certificate is not compared with anything: see [`PeerIdentity`](crate::PeerIdentity).
     pub fn require_clients(mut self, cas: Cas) -> ServerTlsBuilder<Decided> {
         self.recipe.clients = Some(cas);
         ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
     }
 
-    /// Accepts every client. No certificate is asked for, and there is no peer identity.
+    /// Accepts every client. The server asks for no certificate, so there is no peer identity.
     pub fn allow_unauthenticated_clients(self) -> ServerTlsBuilder<Decided> {
         ServerTlsBuilder { recipe: self.recipe, choice: PhantomData }
     }
@@ -162,13 +166,14 @@ impl ServerTlsBuilder<Undecided> {
 
 impl<C> ServerTlsBuilder<C> {
     option_methods! {
-        /// Sets how many sessions are kept in memory for resumption; 0 switches it off. Every policy and every reload
-        /// begins with none, and a resumed session's certificate is verified again.
+        /// Sets how many sessions the policy keeps in memory, for resumption; 0 switches resumption off. Every policy
+        /// and every reload begins without sessions. The certificate of a resumed session is verified again.
         ///
-        /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two.
+        /// Default 256 (rustls: 256, nginx: off, Apache: about 3,000). Under TLS 1.3 every handshake stores two
+        /// sessions.
         sessions,
-        /// Refuses clients that do not name `http/1.1` as their application protocol (RFC 7301). Default: one that names
-        /// none is accepted, one that names only others never.
+        /// Refuses clients that do not offer `http/1.1` as the application protocol (RFC 7301). Default: a client that
+        /// offers no protocol is accepted. A client that offers only other protocols is always refused.
         require_alpn
     }
 }
@@ -178,8 +183,8 @@ impl ServerTlsBuilder<Decided> {
     ///
     /// # Errors
     ///
-    /// The key is not the certificate's; a certificate is malformed, out of date, weak, or for something else; no CA can be
-    /// used, or one has no revocation list next to others. The error names the file.
+    /// The key does not belong to the certificate. A certificate is malformed, out of date, weak, or for another
+    /// purpose. No CA can be used. One CA has no revocation list, and others have one. The error names the file.
     #[cfg(any(feature = "ring", feature = "aws-lc-rs"))]
     pub fn build(self) -> Result<ServerTls, Error> {
         self.build_with(crate::provider::by_feature())
@@ -190,7 +195,7 @@ impl ServerTlsBuilder<Decided> {
     ///
     /// # Errors
     ///
-    /// As for `build`, or nothing of the provider is left ([`Kind::Provider`]).
+    /// As for `build`; also if the provider has nothing that can be used ([`Kind::Provider`]).
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ServerTls, Error> {
         Ok(ServerTls(Live::new(self.recipe, &provider)?))
     }

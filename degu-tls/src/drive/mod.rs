@@ -1,15 +1,17 @@
 //! Handshakes and the bytes after them, for drivers: without a socket, without a runtime.
 //!
-//! A driver takes [`ServerTls::accept`](crate::ServerTls::accept) or [`ClientTls::connect`](crate::ClientTls::connect) for
-//! each connection, which is the policy at that moment. [`Handshake`] then owns the rustls connection and reads and writes
-//! whatever implements [`Read`] and [`Write`]: a blocking socket, or a wrapper around `try_read` and `try_write` of a
-//! non-blocking one. [`Handshake::advance`] is called until it is [`Progress::Done`]; [`Handshake::secure`] then gives a
-//! [`Secured`] to read and write bytes with, and [`Handshake::finish`] the bare connection and the peer.
+//! 1. For each connection a driver calls [`ServerTls::accept`](crate::ServerTls::accept) or
+//!    [`ClientTls::connect`](crate::ClientTls::connect), which return the policy of that moment.
+//! 2. A [`Handshake`] owns the connection of rustls. It reads and writes any value that implements [`Read`] and [`Write`]:
+//!    a blocking socket, or a wrapper around `try_read` and `try_write` of a non-blocking socket. The driver calls
+//!    [`Handshake::advance`] until it returns [`Progress::Done`].
+//! 3. [`Handshake::secure`] then returns a [`Secured`], which reads and writes bytes. [`Handshake::finish`] returns the
+//!    bare connection and the peer instead.
 //!
-//! A handshake that fails leaves an alert to be written: [`Handshake::advance`] tries to. To be sure that the peer reads
-//! it, the driver shuts down its writing side and goes on to read for a while before it closes. Under TLS 1.3 a client
-//! is done before the server has judged it: the refusal comes in place of the first response, and [`Secured::read`] makes
-//! the error of it, too.
+//! When a handshake fails, [`Handshake::advance`] tries to write an alert. So that the peer reads the alert, the driver
+//! then shuts down its writing side, and reads for a while before it closes the socket. Under TLS 1.3 a client is done
+//! before the server has judged it. Then the refusal arrives in place of the first response, and [`Secured::read`]
+//! returns the error.
 //!
 //! ```
 //! use std::io;
@@ -47,8 +49,7 @@ pub use secured::Secured;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Accept {
-    /// The configuration for a `rustls::ServerConnection` that is driven without a [`Handshake`]. Its client is not
-    /// identified.
+    /// The configuration for a `rustls::ServerConnection` without a [`Handshake`]. Its client has no [`PeerIdentity`].
     pub config: Arc<ServerConfig>,
     pub(crate) judge: Judge,
 }
@@ -68,9 +69,10 @@ impl Accept {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connect {
-    /// The configuration for a `rustls::ClientConnection` that is driven without a [`Handshake`].
+    /// The configuration for a `rustls::ClientConnection` without a [`Handshake`].
     pub config: Arc<ClientConfig>,
-    /// The name to give to rustls with it. Where the policy checks no name, it is a stand-in.
+    /// The name that rustls needs together with the configuration. If the policy does not check names, it is a
+    /// stand-in.
     pub name: ServerName<'static>,
     pub(crate) judge: Judge,
 }
@@ -111,14 +113,15 @@ impl Handshake {
         }
     }
 
-    /// Reads and writes until the handshake is done or the socket would block. To be called again after it was
-    /// [`Progress::Blocked`], and not after an error.
+    /// Reads and writes until the handshake is done or the socket would block. After [`Progress::Blocked`] the driver
+    /// calls it again; after an error it does not.
     ///
     /// # Errors
     ///
-    /// The peer is refused, refuses us ([`Kind::Refused`]), breaks the protocol, or gives up ([`Kind::Closed`]); the
-    /// socket fails ([`Kind::Io`]). The alert for the peer, if there is one, has been written as far as the socket took
-    /// it; if [`wants_write`](Self::wants_write), the rest waits for [`write_alert`](Self::write_alert).
+    /// The peer is refused, refuses this side ([`Kind::Refused`]), violates the protocol, or closes the connection
+    /// ([`Kind::Closed`]); or the socket fails ([`Kind::Io`]). If there is an alert for the peer, it has been written
+    /// as far as the socket had room. If [`wants_write`](Self::wants_write) is true, [`write_alert`](Self::write_alert)
+    /// writes the rest.
     pub fn advance(&mut self, io: &mut (impl Read + Write)) -> Result<Progress, Error> {
         loop {
             while self.connection.wants_write() {
@@ -171,7 +174,7 @@ impl Handshake {
         self.judge.io(error)
     }
 
-    /// Writes what is left of an alert, as far as the socket takes it.
+    /// Writes the rest of an alert, as far as the socket has room.
     pub fn write_alert(&mut self, io: &mut impl Write) {
         // The peer is refused already; one that does not take the reason does without it.
         while self.connection.wants_write() && matches!(self.connection.write_tls(io), Ok(1..)) {}
@@ -187,8 +190,9 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// The peer of a resumed session is no longer trusted, `require_alpn` is set and no protocol was agreed on, or the
-    /// handshake is not done. The connection must be closed without a further byte: nothing that came over it may be read.
+    /// The peer of a resumed session is no longer trusted, `require_alpn` is set and no protocol was selected, or the
+    /// handshake is not done. The driver must close the connection, write no further byte, and use no byte that it
+    /// received.
     pub fn finish(self) -> Result<(Connection, Option<Arc<PeerIdentity>>), Error> {
         let peer = self.judge.finish(&self.connection, self.note)?;
         Ok((self.connection, peer))

@@ -17,10 +17,11 @@ const LITTLE: usize = 4 * 1024;
 /// The number of pieces that are encrypted together: as many as a connection of degu-wire gives at once.
 const PIECES: usize = 17;
 
-/// A connection whose handshake is done: bytes in, bytes out, over whatever implements [`Read`] and [`Write`].
+/// A connection whose handshake is done. It reads and writes bytes over any value that implements [`Read`] and
+/// [`Write`].
 ///
-/// It suits blocking sockets, and wrappers of those that do not block: the socket's errors come through, of which
-/// [`ErrorKind::WouldBlock`] means to wait for the socket and call again.
+/// It suits blocking sockets, and wrappers of non-blocking sockets. Errors of the socket are returned. After
+/// [`ErrorKind::WouldBlock`] the driver waits for the socket and calls again.
 ///
 /// ```
 /// use std::io::{self, ErrorKind, IoSlice};
@@ -93,7 +94,7 @@ pub struct Secured {
 }
 
 impl Handshake {
-    /// Returns the connection for bytes, which knows the peer's identity.
+    /// Returns the connection that reads and writes bytes. It knows the peer's identity.
     ///
     /// # Errors
     ///
@@ -116,15 +117,16 @@ impl Secured {
         &self.connection
     }
 
-    /// Gives received bytes to `take`, which returns how many it took, and reads from the socket once if there are none.
-    /// Returns 0 at the end that the peer announced (close_notify).
+    /// Calls `take` with received bytes; `take` returns how many of the bytes it took. If there are no received bytes,
+    /// it first reads from the socket once. Returns 0 at the end that the peer announced (close_notify).
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::UnexpectedEof`]: the end came without close_notify. A third party may have
     ///   cut the connection.
-    /// - [`ErrorKind::Interrupted`]: what was read is not a whole record, or not for the caller. To be called again.
-    /// - An [`Error`] inside of [`ErrorKind::InvalidData`]: the peer refuses us, or breaks the protocol.
+    /// - [`ErrorKind::Interrupted`]: the bytes that were read are not a whole record, or not for the caller. Call it
+    ///   again.
+    /// - An [`Error`] inside of [`ErrorKind::InvalidData`]: the peer refuses this side, or violates the protocol.
     /// - What the socket says.
     pub fn read(&mut self, io: &mut (impl Read + Write), mut take: impl FnMut(&[u8]) -> usize) -> io::Result<usize> {
         if let Some(bytes) = self.take(&mut take)? {
@@ -166,22 +168,22 @@ impl Secured {
         }
     }
 
-    /// Returns whether received bytes or the end are still to be given, so that [`read`](Self::read) will not read from the
-    /// socket.
+    /// Returns whether there are received bytes, or the end, that have not been returned. Then [`read`](Self::read)
+    /// does not read from the socket.
     pub fn has_input(&mut self) -> bool {
         self.fault.is_some()
             || !matches!(self.connection.reader().fill_buf(), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 
-    /// Writes some of the pieces, and returns how many bytes. All of those have been given to the socket.
+    /// Writes some of the pieces, and returns the number of bytes. The socket has taken all of these bytes.
     ///
-    /// It takes the first 17 that are not empty, and of those at most 64 KiB, less where the socket takes little; none
-    /// only where all are empty.
+    /// It writes the first 17 pieces that are not empty, and at most 64 KiB of them; less if the socket has little
+    /// room. It writes no byte only if all pieces are empty.
     ///
     /// # Errors
     ///
-    /// What the socket says. After [`ErrorKind::WouldBlock`] the bytes must come again, others may follow them: they
-    /// are encrypted already.
+    /// The errors of the socket. After [`ErrorKind::WouldBlock`] the caller must pass the same bytes again, because
+    /// they are encrypted already. Other bytes may follow them.
     pub fn write(&mut self, io: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         self.flush(io)?;
         if self.accepted == 0 {
@@ -202,13 +204,13 @@ impl Secured {
         Ok(std::mem::take(&mut self.accepted))
     }
 
-    /// Takes note that the bytes of a write that ended with [`ErrorKind::WouldBlock`] will not come again, and says how many
-    /// of them are encrypted already: [`flush`](Self::flush) sends them.
+    /// Returns how many bytes of a write that ended with [`ErrorKind::WouldBlock`] are encrypted already. The caller
+    /// does not pass these bytes again, and [`flush`](Self::flush) sends them.
     pub const fn take_accepted(&mut self) -> usize {
         std::mem::replace(&mut self.accepted, 0)
     }
 
-    /// Writes what rustls holds.
+    /// Writes the encrypted bytes that rustls still holds.
     ///
     /// # Errors
     ///
@@ -224,7 +226,7 @@ impl Secured {
         Ok(())
     }
 
-    /// Tells the peer that nothing will follow (close_notify), after what was written before. To be called again if the
+    /// Announces to the peer that no bytes follow those that were written before (close_notify). Call it again if the
     /// socket would block.
     ///
     /// # Errors
