@@ -1,12 +1,15 @@
-//! A server on sockets that a service manager bound and hands in: systemd's socket activation.
+//! A server on sockets that a service manager has bound and passes to it (socket activation of systemd).
 //!
 //! `systemd-socket-activate -l 127.0.0.1:8080 activation`
 //!
-//! The manager leaves `LISTEN_FDS` sockets from descriptor 3 on, and says in `LISTEN_PID` whom they are for. Safe code
-//! cannot own a descriptor by its number alone. A copy of it can be asked for, from this very process, with
-//! `pidfd_getfd` (Linux 5.6), which costs no dependency; the numbers from 3 on stay open until the process ends, as they do
-//! with the manager. Where the kernel is older or a sandbox forbids the call, set `StandardInput=socket` in the unit:
-//! without `LISTEN_FDS`, the standard input is taken. The first line of output is `listening on ADDRESS`, for each address.
+//! The manager passes `LISTEN_FDS` sockets as the descriptors from 3 on. `LISTEN_PID` is the process for which they
+//! are. Safe code cannot own a descriptor that it knows only by its number. So the program asks the kernel for a copy
+//! of each descriptor of its own process, with `pidfd_getfd` (Linux 5.6). This needs no further dependency. The
+//! original descriptors stay open until the process ends.
+//!
+//! If the kernel is older, or a sandbox forbids the call, set `StandardInput=socket` in the unit: without `LISTEN_FDS`,
+//! the program takes the standard input as its socket. The first lines of output are `listening on ADDRESS`, one for
+//! each address.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};

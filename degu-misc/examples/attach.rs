@@ -1,11 +1,11 @@
-//! A terminal: offers to switch protocols, then copies stdin to the tunnel and the tunnel to stdout.
+//! A terminal: it offers to switch protocols, then copies stdin to the tunnel, and the tunnel to stdout.
 //!
 //! `attach [--blocking] [-X METHOD] [--token TOKEN] [--data TEXT] [--tls-ca FILE [--tls-cert FILE --tls-key FILE]
-//!     [--tls-no-name]] ADDRESS TARGET`
+//! [--tls-no-name]] ADDRESS TARGET`
 //!
-//! The end of stdin half-closes the connection; output goes on until the server ends. Exit code 0 after that, 2 where the
-//! server declines, with its status line on stderr, and 1 after any fault. The method is POST and the protocol `tcp`, as
-//! Docker and Podman have it for `/containers/NAME/attach?stream=1&stdin=1&stdout=1`.
+//! At the end of stdin the program half-closes the connection. It still prints output until the server ends. The exit
+//! code is then 0. It is 2 if the server declines, with the status line on stderr, and 1 after any error. The method is
+//! POST and the protocol is `tcp`, as Docker and Podman expect for `/containers/NAME/attach?stream=1&stdin=1&stdout=1`.
 
 use std::{
     io::{self, copy},

@@ -1,9 +1,11 @@
-//! An application of axum, for the processes of this machine over an abstract socket and for devices over mutual TLS; a
-//! handler knows the user of the one and the certificate of the other.
+//! An application of axum, for the processes of this machine over an abstract socket, and for devices over mutual TLS.
+//! A handler knows the user of a process, and the certificate of a device.
 //!
-//! `axum_over_unix [LOCAL [REMOTE]]`, in a folder with its certificate and key (`device.pem`, `device.key`) and the CA of
-//! those who may call (`peers.pem`). The first lines of output are `listening on ADDRESS`, one for each. SIGINT ends it
-//! when every request has been answered.
+//! `axum_over_unix [LOCAL [REMOTE]]`
+//!
+//! Run it in a folder with its certificate and key (`device.pem`, `device.key`) and the CA of the devices that may
+//! connect (`peers.pem`). The first lines of output are `listening on ADDRESS`, one for each address. After SIGINT the
+//! program ends when every request has been answered.
 
 use axum::{Extension, Router, routing::get};
 use degu_server::hyper::{Caller, serve};

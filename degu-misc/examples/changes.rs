@@ -1,5 +1,5 @@
-//! A change feed: `changes serve ADDRESS` publishes the lines of stdin, `changes follow ADDRESS` prints them and resumes.
-//! Every document is one chunk; the extension `seq` is the state of the feed after it.
+//! A change feed: `changes serve ADDRESS` publishes the lines of stdin; `changes follow ADDRESS` prints them, and
+//! resumes after an interruption. Every document is one chunk. The extension `seq` is the number of the document.
 use degu_client::blocking::Client;
 use degu_server::{Address, Body, BoxError, Chunk, Error, Request, Server, Session};
 use std::{env, io, process, thread, time::Duration};
@@ -21,7 +21,7 @@ fn serve(address: Address) -> Result<(), BoxError> {
     Ok(Server::bind(address, app)?.serve_forever()?)
 }
 
-/// Returns when the feed ends; every error leaves `seen` at the last whole document.
+/// Follows the feed until it ends. After an error `seen` is the number of the last whole document.
 fn follow(client: &Client, seen: &mut u64) -> Result<(), BoxError> {
     let mut connection = client.connect()?;
     let mut response = connection.get(&format!("/changes?since={seen}"))?.success()?;

@@ -1,5 +1,6 @@
-//! A local daemon: a counter that only this user's processes may read and raise. Ask it:
-//! `curl --unix-socket /run/user/$UID/counter.sock http://localhost/counter`.
+//! A local daemon: a counter that only processes of the same user may read and increment.
+//!
+//! Call it with `curl --unix-socket /run/user/$UID/counter.sock http://localhost/counter`.
 use degu_server::{Address, Error, Method, Request, Response, Server, Session, own_credentials};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,9 +1,10 @@
-//! The client as a subject of tests:
-//! `drive [--blocking] [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS`.
+//! A client for test programs.
 //!
-//! Reads lines `METHOD TARGET[ METHOD TARGET2]` and prints one line of JSON for each: whether a complete response came,
-//! its status and its body in hexadecimal, or the error. The second request goes out on the same connection if the client
-//! keeps it open, and on a new one otherwise.
+//! `drive [--blocking] [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS`
+//!
+//! It reads lines `METHOD TARGET[ METHOD TARGET2]` from stdin, and prints one line of JSON for each: whether a complete
+//! response came, its status and its body in hexadecimal, or the error. It sends the second request on the same
+//! connection if the client has kept the connection open, and on a new connection otherwise.
 
 use std::{
     io::{self, BufRead, Write},

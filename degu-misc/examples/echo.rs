@@ -1,13 +1,15 @@
-//! A server that answers every request with the body it received, chunks with their boundaries, extensions and trailers.
+//! A server that answers every request with the body that it received. Chunks keep their boundaries, extensions and
+//! trailers.
 //!
-//! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] [--hyper] [--log]
-//!     [--tls-cert FILE --tls-key FILE [--tls-clients CA]]`
+//! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] [--hyper] [--log] [--tls-cert
+//! FILE --tls-key FILE [--tls-clients CA]]`
 //!
-//! With `--silent` every answer is one chunk and then waits forever, as a feed without news does. With `--hyper` the same is
-//! served by `degu_server::hyper::serve`, which does not keep chunks and their extensions.
+//! With `--silent` every response is one chunk and then waits forever, as a feed without news does. With `--hyper` the
+//! server is `degu_server::hyper::serve`, which does not keep chunks and their extensions.
 //!
-//! Up to 64 KiB of a body are read before the answer begins, so that a fault in them gets its status; what is beyond
-//! streams through. The first line of output is `listening on ADDRESS`. SIGINT and SIGTERM end the server cleanly.
+//! The server reads up to 64 KiB of a body before the response begins, so a fault in this part of the body gets its
+//! status. The rest of the body streams through. The first line of output is `listening on ADDRESS`. SIGINT and SIGTERM
+//! end the server gracefully.
 
 use std::convert::Infallible;
 use std::io::{self, Write};

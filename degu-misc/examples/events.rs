@@ -1,7 +1,7 @@
-//! A feed of server-sent events: `events ADDRESS` sends a tick each second to everybody who asks for `/events`.
+//! A feed of server-sent events: `events ADDRESS` sends a tick each second to every client that requests `/events`.
 //!
-//! A client that comes back with `last-event-id` gets the ticks after it; browsers do so by themselves, and `/` is a page for
-//! them. `curl -N` shows the stream. The first line of output is `listening on ADDRESS`.
+//! A client that sends `last-event-id` gets the ticks after that one. Browsers send this field when they reconnect; `/`
+//! is a page for browsers. `curl -N` shows the stream. The first line of output is `listening on ADDRESS`.
 
 use std::time::Duration;
 

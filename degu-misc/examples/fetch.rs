@@ -1,10 +1,10 @@
 //! A client for the command line.
 //!
 //! `fetch [--blocking] [-X METHOD] [-H 'name: value'] [--data TEXT | --chunk 'TEXT[;ext=value]'...] [--chunks]
-//!     [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS TARGET`
+//! [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS TARGET`
 //!
-//! Prints the status line, the fields and the body; with `--chunks` each chunk with its extensions, and then the trailers.
-//! Any fault ends it with exit code 1 and one line that says what went wrong, and whose fault it is.
+//! It prints the status line, the fields and the body. With `--chunks` it prints each chunk with its extensions, and
+//! then the trailers. After an error the exit code is 1, and one line says what went wrong and whose fault it is.
 
 use std::{
     io::{self, Write},

@@ -1,16 +1,18 @@
-//! A directory server: files with validators and ranges, `index.html` or a list for a folder, and no way out of its root.
+//! A server for a directory. It has ranges, conditional requests, `index.html` or a list for a folder, and serves
+//! nothing outside of the directory.
 //!
 //! `files ADDRESS FOLDER`
 //!
-//! **What is reachable.** The folder is opened once, and a path is walked from there, component by component, after
-//! percent-decoding. No component may be empty, begin with a dot (so there is no `..`, and no `.git` or `.env` either), or
-//! have a slash or a NUL in it, and a symbolic link is never followed, wherever it leads. As each step opens a name
-//! relative to the folder before it, there is no moment between a check and its use. Whatever is refused is 404, as
-//! if it were not there. Hard links and mounts are as good as what they stand for.
+//! **Which files can be reached?** The program opens the folder once, and walks each path from there, component by
+//! component, after percent-decoding. A component may not be empty, begin with a dot, or contain a slash or NUL. So
+//! there is no `..`, and also no `.git` or `.env`. The program never follows a symbolic link. Each step opens a name
+//! relative to the folder before it, so nothing can change between a check and its use. A path that is refused gets
+//! 404, as if it did not exist. Hard links and mounts are served like ordinary files.
 //!
-//! **Validators.** The entity-tag is made of inode, length, and time of modification in nanoseconds: it is strong as far as
-//! the clock of the file system tells two writes apart. A date in `If-Range` never matches, as two versions may share
-//! its second (RFC 9110 §13.1.5); the whole file is right then.
+//! **When is a copy still valid?** The entity-tag is made from the inode, the length, and the time of modification in
+//! nanoseconds. It is a strong validator as far as the clock of the file system distinguishes two writes. A date in
+//! `If-Range` never matches, because two versions may have been written in the same second (RFC 9110 §13.1.5); the
+//! client then gets the whole file.
 //!
 //! The first line of output is `listening on ADDRESS`.
 

@@ -1,7 +1,8 @@
-//! The pooled client of hyper-util over a Unix socket: requests at once share connections, which are kept for the next.
+//! The pooled client of hyper-util over a Unix socket. Requests at the same time share connections, which are kept for
+//! later requests.
 //!
-//! A URI has no place for a socket's path, so that the address is the connector's, and the authority of the URI is what
-//! the server reads in Host.
+//! A URI has no place for the path of a socket. So the connector has the address, and the server reads the authority of
+//! the URI in Host.
 
 use degu_client::{Bytes, Connector};
 use degu_misc::TempServer;

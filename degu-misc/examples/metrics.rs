@@ -1,9 +1,10 @@
-//! A server that shows what it has counted, on a path of its own: `/metrics`, in Prometheus' text format.
+//! A server that shows its counters at `/metrics`, in the text format of Prometheus.
 //!
 //! `metrics ADDRESS`
 //!
-//! Whoever can reach the app can read them. To keep them apart, serve the app on one address and the numbers on another:
-//! [`Handle::stats`](degu_server::Handle::stats) has them too. The first line of output is `listening on ADDRESS`.
+//! Everyone who can reach the app can read the counters. To separate them, serve the app on one address and the
+//! counters on another; [`Handle::stats`](degu_server::Handle::stats) returns them, too. The first line of output is
+//! `listening on ADDRESS`.
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write as _};

@@ -1,8 +1,8 @@
 //! Two devices that know only each other's CA, over the link between them.
 //!
-//! Each runs in a folder with its certificate and key (`device.pem`, `device.key`), the CA of the other (`peers.pem`)
-//! and what that CA has revoked (`peers.crl`). `mtls.sh`, beside this file, makes such folders for two devices with
-//! openssl:
+//! Each device runs the program in a folder with its certificate and key (`device.pem`, `device.key`), the CA of the
+//! other device (`peers.pem`) and the revocation list of that CA (`peers.crl`). The script `mtls.sh` next to this file
+//! makes such folders for two devices, with openssl:
 //!
 //! ```text
 //! cargo build -p degu-misc --example mtls
@@ -14,10 +14,10 @@
 //! hello, device-b.example, vouched for by ca-b
 //! ```
 //!
-//! In place of `fe80::1%eth0` comes an address of the serving device (`ip -6 addr show scope link`), with the interface
-//! of the device that uses it after the `%`; on one machine `[::1]:4433` will do. Such addresses are in no certificate, so that
-//! no name is checked: the CA alone decides who is at the other end, and a peer that it does not vouch for is refused with a
-//! sentence that says why.
+//! Replace `fe80::1%eth0` by an address of the serving device (`ip -6 addr show scope link`). After the `%` write the
+//! interface of the device that uses the address. On one machine `[::1]:4433` works, too. No certificate contains such
+//! an address, so the client checks no name. The CA alone decides who is accepted. A peer for which the CA does not
+//! vouch is refused, with a sentence that says why.
 use degu_client::blocking::Client;
 use degu_server::{Address, BoxError, Request, Server, Session};
 use degu_tls::{Cas, ClientTls, Identity, PeerIdentity, ServerTls};

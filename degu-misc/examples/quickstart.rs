@@ -1,4 +1,4 @@
-//! The shortest app, served and asked over all four kinds of address, each exchange printed.
+//! Serves one app on all four kinds of address, sends requests to each, and prints requests and responses.
 
 use degu_client::blocking::Connection;
 use degu_misc::TempServer;

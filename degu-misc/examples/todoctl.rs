@@ -1,7 +1,14 @@
 //! A client of `todo` for the command line: `todoctl ADDRESS list [TEXT] | add TEXT | remove NUMBER`.
 //!
-//! All of it takes at most 2 s. A failure is one sentence on stderr, and an exit code for scripts: 2 for wrong arguments, 3 where no
-//! connection was made, 4 where the time was over, 5 where the server refused, 6 where its answer could not be used.
+//! Each command has a timeout of 2 s, connecting included. An error is one sentence on stderr, and an exit code for
+//! scripts:
+//!
+//! - 1: any other error
+//! - 2: wrong arguments
+//! - 3: no connection could be made
+//! - 4: the timeout passed
+//! - 5: the server answered with a status of 400 or more
+//! - 6: the answer of the server could not be used
 use std::{fmt, process::ExitCode, time::Duration};
 
 use degu_client::{Address, Error, ErrorKind, Json, Target, blocking::Client};

@@ -1,8 +1,9 @@
 //! Many workers share one pool: `workers [--blocking] [--threads N] [--requests N] [--method M] ADDRESS TARGET`.
 //!
-//! Sends so many requests (10,000) from so many tasks, or threads of the blocking client (8), and prints what came of them as a
-//! line of JSON. The body of a POST or a PUT is the number of the request, so that the server can tell whether one came twice.
-//! A worker that could not connect pauses before its next request, since a server that is restarted is away for a moment.
+//! The program sends `--requests` requests (default 10,000) from `--threads` tasks (default 8), or threads of the
+//! blocking client, and prints the outcomes as a line of JSON. The body of a POST or a PUT is the number of the
+//! request, so the server can tell whether a request came twice. A worker that could not connect pauses before its next
+//! request, because a server that restarts is away for a moment.
 
 use std::{
     collections::BTreeMap,
