@@ -86,15 +86,20 @@ pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<D
     let mut interest = PollFlags::empty();
     interest.set(PollFlags::POLLIN, reads);
     interest.set(PollFlags::POLLOUT, writes);
-    // In whole milliseconds, and not too early. A limit beyond the range of the clock means forever.
-    let limit = limit.map(|limit| limit.saturating_add(Duration::from_micros(999)));
-    let limit = limit.and_then(|limit| PollTimeout::try_from(limit).ok()).unwrap_or(PollTimeout::NONE);
+    let (limit, is_whole) = limit.map_or((PollTimeout::NONE, true), poll_timeout);
     match poll(&mut [PollFd::new(socket.as_fd(), interest)], limit) {
-        Ok(ready) => Ok(ready > 0),
-        // The caller reads the clock and waits again.
+        // After a part of the limit, the caller reads the clock and waits again.
+        Ok(ready) => Ok(ready > 0 || !is_whole),
         Err(nix::errno::Errno::EINTR) => Ok(true),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Returns the timeout of a call of `poll(2)`, in whole milliseconds and not too early, and whether that is all of the
+/// limit: one call takes at most 24.8 days.
+fn poll_timeout(limit: Duration) -> (PollTimeout, bool) {
+    let limit = PollTimeout::try_from(limit.saturating_add(Duration::from_micros(999)));
+    limit.map_or((PollTimeout::MAX, false), |limit| (limit, true))
 }
 
 /// A stream that the caller brought.
@@ -121,3 +126,20 @@ impl<T: Read + Write + Send> Transport for Foreign<T> {
 }
 
 impl<T: Read + Write + Send> BlockingStream for Foreign<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_over_24_days_is_made_in_parts() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        assert_eq!(poll_timeout(Duration::from_micros(1)), (PollTimeout::from(1_u8), true));
+        assert_eq!(poll_timeout(24 * day), (PollTimeout::try_from(24 * day).unwrap(), true));
+        for limit in [25 * day, Duration::MAX] {
+            assert_eq!(poll_timeout(limit), (PollTimeout::MAX, false));
+        }
+        let (socket, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!wait(&socket, true, false, Some(Duration::from_millis(1))).unwrap());
+    }
+}
