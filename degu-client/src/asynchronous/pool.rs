@@ -10,7 +10,7 @@ use crate::whole::Whole;
 
 /// Waits for a place in the pool, and not longer than until the end of the exchange.
 pub(super) async fn queue(shared: &Arc<Shared<Async>>, whole: Option<Whole>) -> Result<Lease<Async>, Error> {
-    let (mut turn, mut timer) = (Turn::new(shared), Timer::default());
+    let (mut turn, mut timer) = (Turn::new(shared, whole), Timer::default());
     poll_fn(|cx| {
         let polled = turn.poll(cx);
         if let (true, Some(Whole { limit, end })) = (polled.is_pending(), whole) {

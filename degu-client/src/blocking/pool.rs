@@ -46,11 +46,7 @@ impl Signal {
 
 /// Waits for a place in the pool, and not longer than until the end of the exchange.
 pub(super) fn queue(shared: &Arc<Shared<Blocking>>, whole: Option<Whole>) -> Result<Lease<Blocking>, Error> {
-    let mut turn = Turn::new(shared);
-    // Nearly always there is no need to wait.
-    if let Poll::Ready(lease) = turn.poll(&mut Context::from_waker(Waker::noop())) {
-        return lease;
-    }
+    let mut turn = Turn::new(shared, whole);
     let signal = Arc::new(Signal::default());
     let waker = Waker::from(Arc::clone(&signal));
     loop {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use degu_wire::machine::ResponseHead;
@@ -13,6 +13,7 @@ use super::state::{Grant, Member, State};
 use crate::error::{Error, Phase, Timeout};
 use crate::link::{Driver, Link};
 use crate::options::Base;
+use crate::whole::Whole;
 
 /// The state that all clones of a pool share.
 pub(crate) struct Shared<D: Driver> {
@@ -61,6 +62,30 @@ impl<D: Driver> Shared<D> {
         drop(state);
         drop(closed);
         changed
+    }
+
+    /// Takes a place if one is free. A request whose time is over takes none.
+    pub(crate) fn take(self: &Arc<Self>, whole: Option<Whole>, now: Instant) -> Result<Option<Lease<D>>, Error> {
+        if let Some(Whole { limit, end }) = whole
+            && end <= now
+        {
+            return Err(Error::connecting(Timeout::Exchange(limit), &self.base.address));
+        }
+        let home = D::home();
+        let grant = self.change(|state| state.take(home, now));
+        grant.map(|grant| self.lease(grant)).transpose()
+    }
+
+    /// Returns the place that a request was granted. A connection in it has been checked.
+    fn lease(self: &Arc<Self>, grant: Grant<Box<Pooled<D>>>) -> Result<Lease<D>, Error> {
+        let connection = match grant {
+            Grant::Kept(connection) => Some(connection),
+            Grant::Dial => None,
+            Grant::Fail(error) => return Err(error),
+        };
+        let mut lease = Lease { shared: Arc::clone(self), connection, sent: None };
+        lease.check();
+        Ok(lease)
     }
 
     /// Returns the error of a request that did not get its turn within this time.
@@ -175,23 +200,30 @@ impl<D: Driver> fmt::Debug for Lease<D> {
     }
 }
 
-/// The turn of a request, which waits for it if need be. When it is dropped, the request leaves the queue.
+/// The turn of a request, which waits for it. When it is dropped, the request leaves the queue.
 pub(crate) struct Turn<'p, D: Driver> {
     shared: &'p Arc<Shared<D>>,
+    whole: Option<Whole>,
     ticket: Option<u64>,
 }
 
 impl<'p, D: Driver> Turn<'p, D> {
-    pub(crate) const fn new(shared: &'p Arc<Shared<D>>) -> Self {
-        Self { shared, ticket: None }
+    pub(crate) const fn new(shared: &'p Arc<Shared<D>>, whole: Option<Whole>) -> Self {
+        Self { shared, whole, ticket: None }
     }
 
-    /// Polls for a place. A connection in it has been checked.
+    /// Polls for a place. A request whose time is over gets none, and leaves what it was granted to the next one.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
-        let ticket = &mut self.ticket;
-        let grant = self.shared.change(|state| {
+        let Self { shared, whole, ticket } = self;
+        let now = D::now();
+        if let Some(Whole { limit, end }) = *whole
+            && end <= now
+        {
+            return Poll::Ready(Err(shared.no_turn(limit)));
+        }
+        let grant = shared.change(|state| {
             let grant = match *ticket {
-                None => state.take(D::home(), D::now()),
+                None => state.take(D::home(), now),
                 Some(ticket) => state.collect(ticket, cx.waker()),
             };
             if grant.is_none() {
@@ -200,15 +232,8 @@ impl<'p, D: Driver> Turn<'p, D> {
             grant
         });
         let Some(grant) = grant else { return Poll::Pending };
-        self.ticket = None;
-        let connection = match grant {
-            Grant::Kept(connection) => Some(connection),
-            Grant::Dial => None,
-            Grant::Fail(error) => return Poll::Ready(Err(error)),
-        };
-        let mut lease = Lease { shared: Arc::clone(self.shared), connection, sent: None };
-        lease.check();
-        Poll::Ready(Ok(lease))
+        *ticket = None;
+        Poll::Ready(shared.lease(grant))
     }
 }
 

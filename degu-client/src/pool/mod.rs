@@ -17,7 +17,11 @@
 mod lease;
 mod state;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use degu_wire::Address;
 
@@ -33,7 +37,7 @@ use crate::whole::Whole;
 /// use std::time::Duration;
 /// use degu_client::{Address, blocking::Client};
 ///
-/// let client = Client::options().timeout(Some(Duration::from_secs(2))).client(Address::unix("/run/app.sock"));
+/// let client = Client::options().timeout(Duration::from_secs(2)).client(Address::unix("/run/app.sock"));
 /// let pool = client.pool();
 /// std::thread::scope(|scope| {
 ///     for worker in 0..8 {
@@ -77,6 +81,8 @@ use crate::whole::Whole;
 /// caller can know whether the POST may be sent again. A response whose body has not been read keeps its connection, so
 /// other requests may have to wait. There is no retry after a status (503, 429), and no pause after a failed attempt to
 /// connect.
+/// A blocking pool has no [`Interrupter`](crate::blocking::Interrupter), because its connections change hands: `timeout`
+/// ends a request, and a wait that another thread has to be able to end wants a connection of its own.
 ///
 /// # Cancel safety
 ///
@@ -130,14 +136,14 @@ impl<D: Driver> PoolOf<D> {
     ///
     /// ```no_run
     /// # fn example(pool: &degu_client::blocking::Pool) -> Result<(), degu_client::Error> {
-    /// let soon = Some(std::time::Duration::from_millis(200));
+    /// let soon = std::time::Duration::from_millis(200);
     /// let status = pool.with_timeout(soon).get("/status")?.status;
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
-    pub fn with_timeout(&self, limit: Option<Duration>) -> Self {
-        Self { shared: Arc::clone(&self.shared), timeout: limit }
+    pub fn with_timeout(&self, limit: impl Into<Option<Duration>>) -> Self {
+        Self { shared: Arc::clone(&self.shared), timeout: limit.into() }
     }
 
     /// Returns the address of the server.
@@ -154,9 +160,10 @@ impl<D: Driver> PoolOf<D> {
         &self.shared
     }
 
-    /// Returns the end of a request that begins now.
-    pub(crate) fn whole(&self) -> Option<Whole> {
-        self.timeout.and_then(|limit| Whole::new(limit, D::now()))
+    /// Returns the end of a request that begins now, and the time.
+    pub(crate) fn begin(&self) -> (Option<Whole>, Instant) {
+        let now = D::now();
+        (self.timeout.and_then(|limit| Whole::new(limit, now)), now)
     }
 }
 
@@ -214,8 +221,12 @@ macro_rules! pooled_requests {
                 mut body: crate::BodyOf<$source>,
                 dial: impl $fn(&crate::options::Base, Option<crate::whole::Whole>) -> crate::pool::Dialled<$driver>,
             ) -> Result<Response<'static>, crate::Error> {
-                let whole = self.whole();
-                let mut lease = $queue(self.shared(), whole) $($await)* ?;
+                let (whole, now) = self.begin();
+                // Nearly always there is no need to wait.
+                let mut lease = match self.shared().take(whole, now)? {
+                    Some(lease) => lease,
+                    None => $queue(self.shared(), whole) $($await)* ?,
+                };
                 loop {
                     // Only an attempt over a kept connection may be followed by another.
                     let again = lease.link().and_then(|_| body.try_clone());
