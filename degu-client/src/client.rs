@@ -49,7 +49,7 @@ impl<D: Driver> ClientOf<D> {
     /// use degu_client::{Address, blocking::Client};
     ///
     /// let client = Client::options().host("example.org").client(Address::unix("/run/app.sock"));
-    /// let patient = client.to_options().head_timeout(Some(Duration::from_secs(300))).client(client.address());
+    /// let patient = client.to_options().head_timeout(Duration::from_secs(300)).client(client.address());
     /// assert_eq!(patient.host(), "example.org");
     /// ```
     pub fn to_options(&self) -> OptionsOf<D> {

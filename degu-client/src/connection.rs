@@ -54,13 +54,13 @@ impl<D: Driver> ConnectionOf<D> {
     /// use std::time::Duration;
     ///
     /// # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
-    /// connection.set_timeout(Some(Duration::from_secs(2)));
+    /// connection.set_timeout(Duration::from_secs(2));
     /// let status = connection.get("/status")?.body.read_all(1024)?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn set_timeout(&mut self, limit: Option<Duration>) {
-        self.link().exchange.timeout = limit;
+    pub fn set_timeout(&mut self, limit: impl Into<Option<Duration>>) {
+        self.link().exchange.timeout = limit.into();
     }
 
     /// Returns the address to which the connection was made. For a DNS name it is the IP address that accepted the

@@ -13,7 +13,7 @@ use crate::peer::Peer;
 use crate::whole::Whole;
 
 /// The options of a client: how it connects, and which fields it sends with every request. `Client::options()` makes
-/// them, and [`client`](Self::client) turns them into a client.
+/// them, and [`client`](Self::client) turns them into a client. A time is a `Duration`, or `None` for no limit.
 ///
 /// `D` is the driver of the client: async, or blocking as in [`blocking::Client`](crate::blocking::Client). An async
 /// client can be converted into a blocking client and back at no cost.
@@ -23,7 +23,7 @@ use crate::whole::Whole;
 /// use degu_client::{Address, blocking::Client};
 ///
 /// let client = Client::options()
-///     .head_timeout(Some(Duration::from_secs(5)))
+///     .head_timeout(Duration::from_secs(5))
 ///     .header("user-agent", "example/1")?
 ///     .client(Address::unix("/run/app.sock"));
 /// # Ok::<(), degu_client::LocalError>(())
@@ -122,8 +122,8 @@ impl<D> OptionsOf<D> {
     ///
     /// Default none (curl, Go, reqwest: none). With a limit, a blocking client makes one more system call for each
     /// wait.
-    pub fn timeout(mut self, limit: Option<Duration>) -> Self {
-        self.settings.timeout = limit;
+    pub fn timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.timeout = limit.into();
         self
     }
 
@@ -132,8 +132,8 @@ impl<D> OptionsOf<D> {
     /// the resolution that the time is over.
     ///
     /// Default 10 s (curl: 5 minutes, Go: 30 s in its default transport). With `None` the limits of the system apply.
-    pub fn connect_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.settings.connect = limit;
+    pub fn connect_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.connect = limit.into();
         self
     }
 
@@ -141,8 +141,8 @@ impl<D> OptionsOf<D> {
     /// head. The number of reads does not matter.
     ///
     /// Default 60 s (nginx's proxy: 60 s for each read; curl and Go: none).
-    pub fn head_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.settings.head = limit;
+    pub fn head_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.head = limit.into();
         self
     }
 
@@ -162,8 +162,8 @@ impl<D> OptionsOf<D> {
     /// the client waits for the caller's source of the request's body does not count.
     ///
     /// Default 60 s (nginx's proxy: 60 s). Use `None` for feeds that may pause for long.
-    pub fn body_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.settings.body_timeout = limit;
+    pub fn body_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.body_timeout = limit.into();
         self
     }
 
@@ -183,8 +183,8 @@ impl<D> OptionsOf<D> {
     ///
     /// Default 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s, Go and hyper-util: 90 s). `None` keeps
     /// connections until the server closes them.
-    pub fn idle_timeout(mut self, limit: Option<Duration>) -> Self {
-        self.settings.idle_timeout = limit;
+    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.idle_timeout = limit.into();
         self
     }
 

@@ -34,7 +34,7 @@ impl fmt::Display for Todo {
 
 fn run(address: Address, command: &[&str]) -> Result<(), Error> {
     // Of a pool, because its timeout covers connecting, too.
-    let server = Client::options().timeout(Some(LIMIT)).client(address).pool();
+    let server = Client::options().timeout(LIMIT).client(address).pool();
     let todos = Target::new("/todos")?;
     match command {
         ["add", text] => {

@@ -117,7 +117,7 @@ async fn work(work: &Work<'_>, pool: &degu_client::Pool) -> Tally {
 }
 
 fn run_blocking(options: &Options) -> (Tally, Stats) {
-    let pool = blocking::Client::options().timeout(Some(TIMEOUT)).client(&options.address).pool();
+    let pool = blocking::Client::options().timeout(TIMEOUT).client(&options.address).pool();
     let shared = Work { options, next: AtomicUsize::new(0) };
     let tally = thread::scope(|scope| {
         let workers: Vec<_> = (0..options.threads).map(|_| scope.spawn(|| work_blocking(&shared, &pool))).collect();
@@ -128,7 +128,7 @@ fn run_blocking(options: &Options) -> (Tally, Stats) {
 
 #[tokio::main]
 async fn run(options: Options) -> (Tally, Stats) {
-    let pool = Client::options().timeout(Some(TIMEOUT)).client(&options.address).pool();
+    let pool = Client::options().timeout(TIMEOUT).client(&options.address).pool();
     let options: &'static Options = Box::leak(Box::new(options));
     let shared: &'static Work = Box::leak(Box::new(Work { options, next: AtomicUsize::new(0) }));
     let workers: Vec<_> = (0..options.threads)

@@ -143,7 +143,7 @@ impl Incoming {
     /// /// Lets devices send a short line a minute.
     /// fn slow(inner: impl App) -> impl App {
     ///     async move |session: &mut Session, mut request: Request<'_>| {
-    ///         request.body.set_progress(1, Some(Duration::from_secs(150)));
+    ///         request.body.set_progress(1, Duration::from_secs(150));
     ///         inner.handle(session, request).await
     ///     }
     /// }
@@ -160,9 +160,9 @@ impl Incoming {
     /// # fn is_an_app(_: impl App) {}
     /// # is_an_app(app);
     /// ```
-    pub fn set_progress(&mut self, bytes: u64, window: Option<Duration>) {
+    pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Rest::Channel(reader) = &self.rest {
-            reader.set_progress(Progress::new(bytes, window));
+            reader.set_progress(Progress::new(bytes, window.into()));
         }
     }
 

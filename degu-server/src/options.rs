@@ -79,7 +79,7 @@ type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Outpu
 ///
 /// let server = Server::options()
 ///     .limits(Limits { max_head: 8 * 1024, ..Limits::default() })
-///     .idle_timeout(Some(Duration::from_secs(300)))
+///     .idle_timeout(Duration::from_secs(300))
 ///     .bind(Address::IPV6_LOOPBACK, async |_: &mut Session, _: Request<'_>| "hello")?;
 /// println!("listening on {}", server.address());
 /// # Ok::<(), std::io::Error>(())
@@ -165,16 +165,16 @@ impl Options {
     /// Sets the time for a whole head, from its first byte: not for a read, because a client that drips a byte now and then
     /// would never be late. Then it gets 408. Default: 10 s, in which the slowest link delivers 32 KiB.
     #[must_use]
-    pub fn head_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.deadlines.head = seconds(timeout);
+    pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.deadlines.head = seconds(timeout.into());
         self
     }
 
     /// Sets how long a connection may wait for its first or next request. Then it is closed without a response.
     /// Default: 75 s, as in nginx.
     #[must_use]
-    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.deadlines.idle = seconds(timeout);
+    pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.deadlines.idle = seconds(timeout.into());
         self
     }
 
@@ -187,16 +187,16 @@ impl Options {
     /// A handler can set another pace for the body of its request:
     /// [`Incoming::set_progress`](crate::Incoming::set_progress).
     #[must_use]
-    pub fn progress(mut self, bytes: u64, window: Option<Duration>) -> Self {
-        self.deadlines.progress = Progress::new(bytes, window);
+    pub fn progress(mut self, bytes: u64, window: impl Into<Option<Duration>>) -> Self {
+        self.deadlines.progress = Progress::new(bytes, window.into());
         self
     }
 
     /// Sets how long a handler may take for one request, waiting for the body included, until its response begins. Then the
     /// peer gets 503 and the handler's future is dropped. Default: none, because a request may wait for an event.
     #[must_use]
-    pub fn handler_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.deadlines.handler = seconds(timeout);
+    pub fn handler_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.deadlines.handler = seconds(timeout.into());
         self
     }
 
@@ -213,8 +213,8 @@ impl Options {
     /// Default: 3 s (hyper drops the request at once). Raise it for clients that half-close and wait longer than that for
     /// an answer. `None` waits forever.
     #[must_use]
-    pub fn half_close_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.deadlines.half_close = seconds(timeout);
+    pub fn half_close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.deadlines.half_close = seconds(timeout.into());
         self
     }
 
@@ -222,8 +222,8 @@ impl Options {
     /// byte either way. Then its handler is dropped, and the connection is closed as after a failure. Default: `None`,
     /// because a terminal may well be silent for hours.
     #[must_use]
-    pub fn tunnel_idle_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.deadlines.tunnel = seconds(timeout);
+    pub fn tunnel_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.deadlines.tunnel = seconds(timeout.into());
         self
     }
 
@@ -430,8 +430,8 @@ impl Options {
     /// Sets how long a handshake may take, from the accepted connection on, with the wait for its turn
     /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none).
     #[must_use]
-    pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.deadlines.handshake = seconds(timeout);
+    pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.deadlines.handshake = seconds(timeout.into());
         self
     }
 

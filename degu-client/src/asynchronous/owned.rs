@@ -153,8 +153,8 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
 
     /// Sets how long the rest of the body may make no progress, instead of
     /// [`body_timeout`](crate::OptionsOf::body_timeout). Use `None` for a feed that may pause for long.
-    pub fn set_body_timeout(&mut self, limit: Option<Duration>) {
-        self.connection.link().exchange.body_timeout = limit;
+    pub fn set_body_timeout(&mut self, limit: impl Into<Option<Duration>>) {
+        self.connection.link().exchange.body_timeout = limit.into();
     }
 
     /// Returns the number of bytes that are still to be read, if the length was announced.

@@ -84,7 +84,7 @@ async fn request_is_not_retryable_once_a_record_was_sent() {
 async fn records_that_drip_do_not_put_off_the_timeout_of_the_exchange() {
     let (server, client) = policies();
     let short = Duration::from_millis(200);
-    let options = Client::options().timeout(Some(short)).tls(client).server_name("localhost");
+    let options = Client::options().timeout(short).tls(client).server_name("localhost");
     let client = options.client((Ipv4Addr::LOCALHOST, 443));
     let address = client.address();
     let handshake = || client.base.settings.handshake(address).unwrap().unwrap();

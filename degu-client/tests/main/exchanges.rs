@@ -100,7 +100,7 @@ mod asynchronous {
         }
 
         let (_server, mut connection) = connect!(Kind::Path, |wire| wire.expect_end());
-        connection.set_timeout(Some(SHORT));
+        connection.set_timeout(SHORT);
         let error = connection.put("/", Body::chunks_from_source(Box::pin(Silent))).await.unwrap_err();
         assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
     }

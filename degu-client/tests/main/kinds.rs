@@ -107,7 +107,7 @@ async fn connecting_has_a_deadline() {
     // A queue that is as short as can be.
     socket2::SockRef::from(&listener).listen(0).unwrap();
     let limit = Duration::from_millis(50);
-    let client = Client::options().connect_timeout(Some(limit)).client(&address);
+    let client = Client::options().connect_timeout(limit).client(&address);
     let mut queued = Vec::new();
     let error = loop {
         match client.connect().await {
@@ -133,7 +133,7 @@ async fn on_connect_has_what_is_left_of_the_deadline() {
         thread::sleep(limit);
         true
     };
-    let client = Client::options().connect_timeout(Some(limit)).on_connect(slow).client(&server.address);
+    let client = Client::options().connect_timeout(limit).on_connect(slow).client(&server.address);
     let errors = [client.connect().await.err(), blocking::Client::from(client).connect().err()];
     for error in errors {
         assert_eq!(error.unwrap().timeout(), Some(Timeout::Connect(limit)));

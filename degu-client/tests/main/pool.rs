@@ -74,7 +74,7 @@ both!(
     |accept, _tell| {
         answer(&mut accept.next(), 4);
     },
-    |options| options.max_connections(1).timeout(Some(Duration::from_secs(10))),
+    |options| options.max_connections(1).timeout(Duration::from_secs(10)),
     |pool, _told| {
         let mut read = wait!(pool.get("/1")).unwrap();
         assert_eq!(counts(pool.stats()), [1, 0, 0, 1, 0, 0, 0]);
@@ -164,6 +164,33 @@ both!(
 );
 
 both!(
+    /// The request that finds it out is the only one that fails, and all connections of before are closed for it.
+    a_restarted_server_costs_one_failed_attempt,
+    |accept, _tell| {
+        let mut wires = [(); 3].map(|()| {
+            let mut wire = accept.next();
+            answer(&mut wire, 1);
+            wire
+        });
+        // The connection that was returned last is used first.
+        wires[2].head();
+        drop(wires);
+        answer(&mut accept.next(), 4);
+    },
+    |options| options.max_connections(3),
+    |pool, _told| {
+        let held = [wait!(pool.get("/1")), wait!(pool.get("/2")), wait!(pool.get("/3"))];
+        held.into_iter().for_each(|response| assert_eq!(response.unwrap().status, 200));
+        assert_eq!(counts(pool.stats()), [3, 3, 0, 3, 0, 0, 0]);
+        for _ in 0..2 {
+            assert_eq!(wait!(pool.get("/")).unwrap().status, 200);
+            assert_eq!(wait!(pool.post("/", "x")).unwrap().status, 200);
+        }
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 4, 4, 3, 1]);
+    }
+);
+
+both!(
     a_post_is_not_sent_again_after_its_first_byte,
     |accept, _tell| {
         let mut wire = accept.next();
@@ -213,9 +240,26 @@ both!(
     |options| options.max_connections(1),
     |pool, _told| {
         let soon = Duration::from_millis(20);
-        let error = wait!(pool.with_timeout(Some(soon)).get("/1")).unwrap_err();
+        let error = wait!(pool.with_timeout(soon).get("/1")).unwrap_err();
         assert_eq!((error.timeout(), error.is_retryable()), (Some(Timeout::Exchange(soon)), false));
         assert_eq!(counts(pool.stats()), [0, 0, 0, 1, 0, 0, 0]);
+    }
+);
+
+both!(
+    a_request_without_time_leaves_the_kept_connection,
+    |accept, _tell| {
+        answer(&mut accept.next(), 2);
+    },
+    |options| options,
+    |pool, _told| {
+        assert_eq!(wait!(pool.get("/1")).unwrap().status, 200);
+        let error = wait!(pool.with_timeout(Duration::ZERO).get("/2")).unwrap_err();
+        assert_eq!(error.timeout(), Some(Timeout::Exchange(Duration::ZERO)));
+        assert!(error.is_connect() && error.is_retryable(), "{error}");
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 0, 0, 0]);
+        assert_eq!(wait!(pool.post("/3", "x")).unwrap().status, 200);
+        assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
     }
 );
 
@@ -329,6 +373,29 @@ async fn a_turn_that_is_not_taken_goes_on() {
     assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
 }
 
+/// A request gets its turn, and looks only when its time is over.
+#[tokio::test]
+async fn a_turn_that_comes_too_late_goes_on() {
+    let (server, open) = gated(1);
+    let pool = Client::options().max_connections(1).client(&server.address).pool();
+    open.send(()).unwrap();
+    let held = pool.get("/").await.unwrap();
+    let limit = Duration::from_secs(1);
+    let soon = pool.with_timeout(limit);
+    let (mut late, mut next) = (Box::pin(soon.get("/")), pin!(pool.get("/")));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(late.as_mut().poll(&mut cx).is_pending() && next.as_mut().poll(&mut cx).is_pending());
+    drop(held);
+    tokio::time::pause();
+    tokio::time::advance(2 * limit).await;
+    let error = late.await.unwrap_err();
+    assert_eq!(error.timeout(), Some(Timeout::Pool(limit)), "{error}");
+    tokio::time::resume();
+    open.send(()).unwrap();
+    assert_eq!(next.await.unwrap().status, 200);
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
+}
+
 /// The time of one request may be over while it connects, which says nothing of the requests that wait.
 #[tokio::test]
 async fn a_request_whose_time_is_over_while_it_connects_fails_alone() {
@@ -341,7 +408,7 @@ async fn a_request_whose_time_is_over_while_it_connects_fails_alone() {
     // The backlog is full.
     let first = UnixStream::connect(&path).unwrap();
     let pool = Client::options().max_connections(1).client(degu_client::Address::unix(&path)).pool();
-    let soon = pool.with_timeout(Some(Duration::from_millis(50)));
+    let soon = pool.with_timeout(Duration::from_millis(50));
     let (connecting, mut waiting) = (soon.get("/"), pin!(pool.get("/")));
     let mut connecting = pin!(connecting);
     let mut cx = Context::from_waker(Waker::noop());
@@ -368,7 +435,7 @@ fn threads_wait_within_their_deadline() {
     thread::scope(|scope| {
         open.send(()).unwrap();
         let held = pool.get("/").unwrap();
-        let late = pool.with_timeout(Some(soon)).get("/").unwrap_err();
+        let late = pool.with_timeout(soon).get("/").unwrap_err();
         assert_eq!((late.timeout(), late.is_retryable()), (Some(Timeout::Pool(soon)), true));
         assert_eq!(
             late.to_string(),

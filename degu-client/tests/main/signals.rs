@@ -52,7 +52,7 @@ fn signals_do_not_put_a_deadline_off() {
     let listener = UnixListener::bind(&path).unwrap();
     // A queue that is as short as can be, and a server that says nothing.
     SockRef::from(&listener).listen(0).unwrap();
-    let client = Client::options().connect_timeout(Some(LIMIT)).head_timeout(Some(LIMIT)).client(Address::unix(&path));
+    let client = Client::options().connect_timeout(LIMIT).head_timeout(LIMIT).client(Address::unix(&path));
     let mut connection = client.connect().unwrap();
     let error = interrupted(folder.path(), || connection.get("/"));
     assert_eq!(error.timeout(), Some(Timeout::Head(LIMIT)));

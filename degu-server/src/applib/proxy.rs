@@ -73,7 +73,7 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// let proxy = ProxyApp::new(Client::new(Address::unix("/run/app.sock")))
 ///     .with_request_headers(set_forwarded_for)
-///     .with_head_timeout(Some(Duration::from_secs(120)));
+///     .with_head_timeout(Duration::from_secs(120));
 /// Server::bind("[::]:8080".parse::<Address>()?, proxy)?.serve_forever()?;
 /// # Ok::<(), degu_server::BoxError>(())
 /// ```
@@ -173,7 +173,7 @@ impl ProxyApp {
     ///
     /// Default: what the client's options say, which is 10 s if they say nothing.
     #[must_use]
-    pub fn with_connect_timeout(self, limit: Option<Duration>) -> Self {
+    pub fn with_connect_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.with_client_options(|options| options.connect_timeout(limit))
     }
 
@@ -183,7 +183,7 @@ impl ProxyApp {
     ///
     /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s for each read).
     #[must_use]
-    pub fn with_head_timeout(self, limit: Option<Duration>) -> Self {
+    pub fn with_head_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.with_client_options(|options| options.head_timeout(limit))
     }
 
@@ -192,7 +192,7 @@ impl ProxyApp {
     ///
     /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s).
     #[must_use]
-    pub fn with_body_timeout(self, limit: Option<Duration>) -> Self {
+    pub fn with_body_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.with_client_options(|options| options.body_timeout(limit))
     }
 

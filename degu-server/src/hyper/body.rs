@@ -43,9 +43,9 @@ pub struct RequestBody {
 impl RequestBody {
     /// Sets the least pace of the rest of this body, in place of [`Options::progress`](crate::Options::progress): see
     /// [`Incoming::set_progress`](crate::Incoming::set_progress). A layer around a router sees the body as this type.
-    pub fn set_progress(&mut self, bytes: u64, window: Option<Duration>) {
+    pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Some(hold) = &self.hold {
-            hold.set_progress(Progress::new(bytes, window));
+            hold.set_progress(Progress::new(bytes, window.into()));
         }
     }
 

@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn accepted_connections_notice_a_pulled_cable() {
-        let options = crate::Server::options().progress(1024, Some(Duration::from_secs(60)));
+        let options = crate::Server::options().progress(1024, Duration::from_secs(60));
         let listener = Listener::bind(Address::IPV4_LOOPBACK, None).unwrap();
         listener.detect_dead_peers(&options.deadlines).unwrap();
         let address = std::net::SocketAddr::try_from(listener.address()).unwrap();

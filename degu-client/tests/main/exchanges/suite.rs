@@ -428,7 +428,7 @@ case! {
             // Nothing is taken of the body, until the client is done with it.
             accept.next();
         });
-        let client = Client::options().body_timeout(Some(Duration::from_secs(10))).client(&server.address);
+        let client = Client::options().body_timeout(Duration::from_secs(10)).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let mut response = wait!(connection.put("/", vec![0; 16 << 20])).unwrap();
         assert_eq!(response.status, 413);

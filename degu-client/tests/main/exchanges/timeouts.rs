@@ -20,7 +20,7 @@ case! {
                 wire.send("HTTP/1.1 200 OK\r\nx: ");
                 assert!(drip(wire, [b'x'; 200]) < 200);
             });
-            let client = Client::options().timeout(Some(SHORT)).client(&server.address);
+            let client = Client::options().timeout(SHORT).client(&server.address);
             let mut connection = wait!(client.connect()).unwrap();
             let error = wait!(connection.get("/")).unwrap_err();
             assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
@@ -39,7 +39,7 @@ case! {
                 assert!(drip(wire, b"1\r\n1\r\n".repeat(50)) < 300);
             });
             let mut connection = wait!(Client::new(&server.address).connect()).unwrap();
-            connection.set_timeout(Some(SHORT));
+            connection.set_timeout(SHORT);
             let mut response = wait!(connection.get("/")).unwrap();
             let error = wait!(response.body.read_all(1000)).unwrap_err();
             assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
@@ -55,7 +55,7 @@ case! {
             wire.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000000000\r\n\r\n");
             while wire.write_all(&[b'x'; 65536]).is_ok() {}
         });
-        let client = Client::options().timeout(Some(SHORT)).client(&server.address);
+        let client = Client::options().timeout(SHORT).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let mut response = wait!(connection.get("/")).unwrap();
         let error = loop {
@@ -74,7 +74,7 @@ case! {
             wire.head();
             wire.expect_end();
         });
-        let client = Client::options().timeout(Some(SHORT)).client(&server.address);
+        let client = Client::options().timeout(SHORT).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         let error = wait!(connection.put("/", bytes(1 << 50))).unwrap_err();
         assert_eq!(error.timeout(), Some(Timeout::Exchange(SHORT)));
@@ -94,7 +94,7 @@ case! {
             std::thread::sleep(2 * limit);
             wire.send("HTTP/1.1 204 No Content\r\n\r\n");
         });
-        let client = Client::options().timeout(Some(limit)).client(&server.address);
+        let client = Client::options().timeout(limit).client(&server.address);
         let mut connection = wait!(client.connect()).unwrap();
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
         std::thread::sleep(limit + DRIP);
@@ -111,7 +111,7 @@ case! {
         let listener = std::os::unix::net::UnixListener::bind(address.as_path().unwrap()).unwrap();
         // A queue that is as short as can be.
         socket2::SockRef::from(&listener).listen(0).unwrap();
-        let client = Client::options().timeout(Some(DRIP)).client(&address);
+        let client = Client::options().timeout(DRIP).client(&address);
         let mut queued = Vec::new();
         let error = loop {
             match wait!(client.connect()) {

@@ -58,7 +58,7 @@ macro_rules! endless {
 
 /// Begins an exchange without an end, and waits for its error.
 pub(crate) fn stall(way: &str, address: Address) -> Result {
-    let (client, moved) = (Client::options().body_timeout(Some(PATIENCE)).client(address), Moved::default());
+    let (client, moved) = (Client::options().body_timeout(PATIENCE).client(address), Moved::default());
     let mut parts = moved.clone().parts();
     let source = move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok::<_, BoxError>));
     let result = runtime()?.block_on(async {
@@ -70,7 +70,7 @@ pub(crate) fn stall(way: &str, address: Address) -> Result {
 
 /// Does the same as [`stall`], with the blocking client.
 pub(crate) fn stall_blocking(way: &str, address: Address) -> Result {
-    let (client, moved) = (Client::options().body_timeout(Some(PATIENCE)).client(address), Moved::default());
+    let (client, moved) = (Client::options().body_timeout(PATIENCE).client(address), Moved::default());
     let exchange = || {
         let mut connection = blocking::Client::from(client).connect()?;
         endless!(connection, way, moved, blocking::Body::from_chunks(moved.clone().parts()), [])
