@@ -8,9 +8,10 @@ use degu_wire::{Address, BoxError, Spin};
 
 use super::judge::{Before, Outcome, headers, judge, judge_requests};
 use super::plan::{Afterwards, Exchange, Piece, Plan, Reading};
+use super::tunnel::{PROTOCOL, talk_blocking};
 use super::world::{Blocking, World};
 use crate::Error;
-use crate::blocking::{Body, Client, Connection, Incoming};
+use crate::blocking::{Body, Client, Connection, Incoming, Upgrade};
 
 #[test]
 fn simulation() {
@@ -93,10 +94,19 @@ fn body(exchange: &Exchange) -> Body {
 
 fn perform(connection: &mut Connection, number: usize, exchange: &Exchange) -> Outcome {
     let mut dice = Dice::new(exchange.seed);
-    let response = connection.request(exchange.method, &format!("/{number}"), headers(exchange), body(exchange));
+    let (method, uri, headers, body) = (exchange.method, format!("/{number}"), headers(exchange), body(exchange));
+    let response = match exchange.offers {
+        true => connection.upgrade(method, &uri, PROTOCOL, headers, body),
+        false => connection.request(method, &uri, headers, body).map(Upgrade::Declined),
+    };
     let mut seen = Seen::default();
     let response = match response {
-        Ok(response) => response,
+        Ok(Upgrade::Declined(response)) => response,
+        Ok(Upgrade::Switched { response, tunnel }) => {
+            let number = response.headers.get("x-number").map(str::to_owned);
+            let received = exchange.tunnel.as_ref().map(|plan| talk_blocking(tunnel, plan, &mut dice));
+            return Outcome::Tunnel { number, received };
+        }
         Err(error) => return Outcome::Error { error, seen },
     };
     let named = response.headers.get("x-number").map(str::to_owned);

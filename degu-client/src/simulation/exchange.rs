@@ -10,8 +10,9 @@ use tokio::io::AsyncReadExt;
 
 use super::judge::{Outcome, body, headers};
 use super::plan::{Exchange, Piece, Reading};
+use super::tunnel::{PROTOCOL, talk};
 use super::world::World;
-use crate::{Connection, Error, Incoming};
+use crate::{Connection, Error, Incoming, Upgrade};
 
 /// Performs it, and gives the connection back if there still is one.
 pub(super) async fn perform(
@@ -30,12 +31,26 @@ pub(super) async fn perform(
     }
     let mut dice = Dice::new(exchange.seed);
     let uri = format!("/{number}");
-    let request = connection.request(exchange.method, &uri, headers(exchange), body);
+    let request = async {
+        let (method, headers) = (exchange.method, headers(exchange));
+        match exchange.offers {
+            true => connection.upgrade(method, &uri, PROTOCOL, headers, body).await,
+            false => connection.request(method, &uri, headers, body).await.map(Upgrade::Declined),
+        }
+    };
     let polls = exchange.gives_up.unwrap_or(usize::MAX);
     let outcome = match patiently(polls, dice.one_in(2), request).await {
         None => Outcome::GivenUp,
         Some(Err(error)) => Outcome::Error { error, seen: Seen::default() },
-        Some(Ok(response)) => {
+        Some(Ok(Upgrade::Switched { response, tunnel })) => {
+            let number = response.headers.get("x-number").map(str::to_owned);
+            let received = match &exchange.tunnel {
+                Some(plan) => Some(talk(tunnel, plan, &mut dice).await),
+                None => None,
+            };
+            Outcome::Tunnel { number, received }
+        }
+        Some(Ok(Upgrade::Declined(response))) => {
             let named = response.headers.get("x-number").map(str::to_owned);
             let mut seen = Seen::default();
             match read(response.body, exchange, &mut seen, &mut dice, world).await {

@@ -4,6 +4,7 @@ use degu_simulation::{Alive, Dice, Fault, Gates, Kind, Message, Seen, Slow, Slow
 use degu_wire::{Body, Headers};
 
 use super::plan::{Afterwards, Exchange, Plan, Reading};
+use super::tunnel::Received;
 use super::world::World;
 use crate::Error;
 
@@ -12,6 +13,8 @@ use crate::Error;
 pub(super) enum Outcome {
     /// A response, whose body is whole, or was left.
     Response { number: Option<String>, status: u16, seen: Seen, whole: bool },
+    /// A tunnel, and what came through it if the plan has one.
+    Tunnel { number: Option<String>, received: Option<Received> },
     /// An error, and what of the body was given before.
     Error { error: Error, seen: Seen },
     /// The request was given up.
@@ -112,6 +115,22 @@ pub(super) fn judge(
             }
             return Ok(fine);
         }
+        Outcome::Tunnel { number: named, received } => {
+            let (Some(plan), Some(Received { bytes, ended })) = (&exchange.tunnel, received) else {
+                return Err("a tunnel that the server has not opened".into());
+            };
+            if named.as_deref() != Some(&*number.to_string()) || !plan.down.starts_with(bytes) {
+                return Err(format!("a tunnel of {named:?} with {} bytes of another", bytes.len()));
+            }
+            let is_whole = bytes.len() == plan.down.len() && ended.is_ok();
+            if !is_whole && exchange.trouble.is_none() {
+                return Err(format!("a tunnel ends after {} bytes: {ended:?}", bytes.len()));
+            }
+            if is_closed == Some(false) {
+                return Err("the connection is open after a switch".into());
+            }
+            return Ok(exchange.trouble.is_none());
+        }
         Outcome::Error { error, seen } => {
             if !excuse(plan, number, before) {
                 return Err(format!("for no reason: {error}"));
@@ -142,6 +161,15 @@ pub(super) fn judge_requests(world: &World, plan: &Plan, fine: &[usize]) -> Resu
         let [(_, seen)] = &asked[..] else { return Err(format!("exchange {number} was made {} times", asked.len())) };
         let request = &plan.exchanges[*number].request;
         seen.is(request, true).map_err(|error| format!("exchange {number}: the body of the request: {error}"))?;
+    }
+    let tunnels =
+        plan.exchanges.iter().enumerate().filter_map(|(number, exchange)| Some((number, exchange.tunnel.as_ref()?)));
+    for (number, tunnel) in tunnels {
+        let peer = moving.peers.iter().find(|peer| peer.asked.last().is_some_and(|(asked, _)| *asked == number));
+        let up = peer.and_then(|peer| peer.tunnel.as_deref()).unwrap_or_default();
+        if !tunnel.up.starts_with(up) || fine.contains(&number) && up.len() < tunnel.up.len() {
+            return Err(format!("exchange {number}: {} bytes came through the tunnel", up.len()));
+        }
     }
     if moving.alive.count() > 0 {
         return Err(format!("{} bodies are left", moving.alive.count()));

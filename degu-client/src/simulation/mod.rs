@@ -11,6 +11,7 @@ mod judge;
 mod peer;
 mod plan;
 mod pool;
+mod tunnel;
 mod world;
 
 use std::sync::Arc;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use degu_simulation::{Dice, Far, Fault, Seen, tell};
-use degu_wire::machine::{Connection, Content, Server};
+use degu_wire::machine::{Connection, Content, RequestHead, Server};
 use degu_wire::{Headers, Limits, Part};
 
 use super::plan::{Afterwards, Exchange, Plan, Serving};
+use super::tunnel::PROTOCOL;
 
 /// One end of a connection, whose other end is the client's.
 pub(super) struct Peer {
@@ -19,8 +20,9 @@ pub(super) struct Peer {
     /// The bytes that wait to be sent, and how many of them belong to the response under way.
     out: VecDeque<u8>,
     sent: usize,
-    /// The exchange under way.
+    /// The exchange under way, and its request.
     number: Option<usize>,
+    request: Option<RequestHead>,
     parts: VecDeque<Part>,
     answered: bool,
     reads: bool,
@@ -29,6 +31,8 @@ pub(super) struct Peer {
     broken: bool,
     /// The exchanges that were asked for here, and what came of their bodies.
     pub(super) asked: Vec<(usize, Seen)>,
+    /// The bytes that came after a switch to another protocol.
+    pub(super) tunnel: Option<Vec<u8>>,
 }
 
 impl Peer {
@@ -40,12 +44,14 @@ impl Peer {
             out: VecDeque::new(),
             sent: 0,
             number: None,
+            request: None,
             parts: VecDeque::new(),
             answered: false,
             reads: true,
             writes: true,
             broken: false,
             asked: Vec::new(),
+            tunnel: None,
         }
     }
 
@@ -70,9 +76,15 @@ impl Peer {
             return false;
         }
         let bytes = self.far.receive(dice.portion(self.far.received()));
-        self.machine.receive_buffer().extend_from_slice(&bytes);
+        match &mut self.tunnel {
+            Some(received) => received.extend_from_slice(&bytes),
+            None => self.machine.receive_buffer().extend_from_slice(&bytes),
+        }
         if bytes.is_empty() && self.far.ended().is_some() {
-            self.close();
+            match self.tunnel {
+                Some(_) => self.reads = false,
+                None => self.close(),
+            }
             self.machine.receive_eof();
             return true;
         }
@@ -142,6 +154,9 @@ impl Peer {
         let Some(number) = self.number else { return self.begin() };
         let plan = self.plan.clone();
         let exchange = &plan.exchanges[number];
+        if let (Some(_), Some(tunnel)) = (&self.tunnel, &exchange.tunnel) {
+            return Ok(self.end_tunnel(tunnel.server_first));
+        }
         if !self.answered && self.is_time(exchange) {
             self.answer(number, exchange)?;
             return Ok(true);
@@ -215,6 +230,7 @@ impl Peer {
         }
         self.asked.push((number, seen));
         (self.number, self.answered) = (Some(number), false);
+        self.request = Some(head);
         Ok(true)
     }
 
@@ -232,6 +248,15 @@ impl Peer {
         if exchange.server_closes {
             headers.set("connection", "close").map_err(wrong)?;
         }
+        if let (Some(tunnel), Some(request)) = (&exchange.tunnel, &self.request) {
+            self.machine.switch(request, PROTOCOL, &headers).map_err(wrong)?;
+            self.out.extend(self.machine.pending().concat());
+            self.machine.transmitted(self.machine.pending().concat().len());
+            self.out.extend(&tunnel.down);
+            self.note_end();
+            self.tunnel = Some(self.machine.take_buffered().into());
+            return Ok(());
+        }
         let content = if exchange.until_close { Content::None } else { exchange.response.content() };
         self.machine.respond(exchange.status, "Simulated", &headers, content, None).map_err(wrong)?;
         if exchange.until_close {
@@ -243,6 +268,17 @@ impl Peer {
             self.parts = exchange.response.parts();
         }
         Ok(())
+    }
+
+    /// Half-closes a tunnel when all has been sent, or closes it when the client has half-closed it.
+    fn end_tunnel(&mut self, server_first: bool) -> bool {
+        let ends = self.out.is_empty() && self.writes && (server_first || !self.reads);
+        if ends {
+            tell(|| "the server: ends its side of the tunnel".into());
+            self.writes = false;
+            self.far.finish();
+        }
+        ends
     }
 
     /// The exchange is over, as far as the server is concerned.

@@ -3,6 +3,8 @@
 use degu_simulation::{Dice, Fault, Kind, Message, Transport, Trouble};
 use degu_wire::Method;
 
+use super::tunnel::Bytestream;
+
 /// The exchanges of a run, one after the other.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -24,6 +26,10 @@ pub(super) struct Exchange {
     pub(super) method: Method<'static>,
     pub(super) request: Message,
     pub(super) expects: bool,
+    /// The request offers to go on in another protocol.
+    pub(super) offers: bool,
+    /// The bytes that follow if the server accepts that.
+    pub(super) tunnel: Option<Bytestream>,
     pub(super) client_closes: bool,
     /// The body of the request fails when so many parts are left.
     pub(super) fails: Option<usize>,
@@ -121,8 +127,16 @@ impl Plan {
     pub(super) fn random(dice: &mut Dice, waits: bool) -> Self {
         let most = *dice.pick(&[100, 3_000, 3_000, 30_000, 200_000]);
         let looks = dice.one_in(2);
-        let exchanges =
-            (0..1 + dice.below(6)).map(|number| Exchange::random(dice, number, most, looks, waits)).collect();
+        let exchanges = 0..1 + dice.below(6);
+        let mut exchanges: Vec<_> =
+            exchanges.map(|number| Exchange::random(dice, number, most, looks, waits)).collect();
+        // A tunnel has no deadline, and nothing follows it.
+        if let Some(last) = exchanges.last_mut()
+            && !waits
+            && dice.one_in(3)
+        {
+            last.switch(Bytestream::random(dice, most));
+        }
         let transport = *dice.pick(&[Transport::Tcp, Transport::Unix]);
         Self { exchanges, transport, most, looks, nudges: dice.one_in(2), waits }
     }
@@ -134,6 +148,8 @@ impl Plan {
             if !plan.looks {
                 // It sends all of a request before it reads.
                 exchange.expects = false;
+                // Nor can it half-close the stream.
+                exchange.tunnel.iter_mut().for_each(|tunnel| tunnel.server_first = true);
             }
             if exchange.reading == Reading::Owned {
                 exchange.reading = Reading::Reader;
@@ -182,6 +198,8 @@ impl Exchange {
         Self {
             method,
             expects: request.kind != Kind::None && dice.one_in(5),
+            offers: dice.one_in(6),
+            tunnel: None,
             fails: (parts > 0 && dice.one_in(12)).then(|| 1 + dice.below(parts)),
             request,
             client_closes: dice.one_in(20),
@@ -211,6 +229,17 @@ impl Exchange {
             gives_up_reading: dice.one_in(2),
             asks: dice.one_in(2),
             seed: dice.digest(),
+        }
+    }
+
+    /// Makes this the exchange in which the server accepts another protocol.
+    fn switch(&mut self, tunnel: Bytestream) {
+        (self.offers, self.tunnel) = (true, Some(tunnel));
+        (self.status, self.response) = (101, Message::none());
+        (self.serving, self.afterwards) = (Serving::After, Afterwards::GoesOn);
+        (self.client_closes, self.server_closes, self.until_close) = (false, false, false);
+        if self.reading == Reading::Owned {
+            self.reading = Reading::Never;
         }
     }
 

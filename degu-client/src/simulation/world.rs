@@ -148,6 +148,11 @@ impl Transport for Pipe {
         self.poll_write_pieces(cx, pieces)
     }
 
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shut_down_writing();
+        Poll::Ready(Ok(()))
+    }
+
     fn check(&mut self) -> io::Result<Idle> {
         Ok(match self.peek() {
             (0, None) => Idle::Silent,
@@ -196,6 +201,10 @@ impl Blocking {
 }
 
 impl Transport for Blocking {
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Transport::poll_shutdown(&mut self.pipe, cx)
+    }
+
     fn check(&mut self) -> io::Result<Idle> {
         self.pipe.check()
     }

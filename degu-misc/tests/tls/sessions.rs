@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use degu_client::Client;
+use degu_client::{Client, blocking};
 use degu_misc::{Leaf, TempPki, TempSSLServer};
 use degu_server::{Address, Listener, Method, Request, Response, Server, Session, Tunnel};
 use degu_tls::error::Kind;
@@ -79,6 +79,42 @@ fn both_clients_resume() {
         let client = client(&address, &version.client_tls(&pki));
         for answer in [both(&client), both(&client)].into_iter().flatten() {
             assert_eq!(answer.unwrap(), "ok");
+        }
+        use HandshakeKind::{Full, Resumed};
+        assert_eq!(server.join().unwrap(), [Full, Resumed, Resumed, Resumed], "{version:?}");
+    }
+}
+
+#[test]
+fn pools_resume() {
+    let pki = TempPki::new();
+    for version in Version::BOTH {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let address = Address::from(listener.local_addr().unwrap());
+        let tls = pki.server_tls();
+        let server = std::thread::spawn(move || {
+            [(); 4].map(|()| {
+                let mut bare = Bare::accept(&listener, &tls);
+                for field in ["", "connection: close\r\n"] {
+                    bare.read_until("\r\n\r\n");
+                    bare.send(format!("HTTP/1.1 200 OK\r\n{field}content-length: 2\r\n\r\nok"));
+                }
+                assert_eq!(bare.rest().1, End::Told);
+                bare.connection.handshake_kind().unwrap()
+            })
+        });
+        let client = client(&address, &version.client_tls(&pki));
+        let (threads, tasks) = (blocking::Client::from(client.clone()).pool(), client.pool());
+        for _ in 0..4 {
+            assert_eq!(threads.get("/").unwrap().body.read_all(100).unwrap(), "ok");
+        }
+        run(async {
+            for _ in 0..4 {
+                assert_eq!(tasks.get("/").await.unwrap().body.read_all(100).await.unwrap(), "ok");
+            }
+        });
+        for stats in [threads.stats(), tasks.stats()] {
+            assert_eq!((stats.open, stats.dialled, stats.reused, stats.stale), (0, 2, 2, 0), "{version:?}");
         }
         use HandshakeKind::{Full, Resumed};
         assert_eq!(server.join().unwrap(), [Full, Resumed, Resumed, Resumed], "{version:?}");
