@@ -76,6 +76,8 @@ pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "hyper-flush", client: None, server: Some(hyper::serve_flushing), simple: false },
     Contestant { name: "degu", client: Some(degu::client), server: Some(degu::serve), simple: false },
     Contestant { name: "degu-blocking", client: Some(degu::blocking_client), server: None, simple: false },
+    Contestant { name: "degu-pool", client: Some(degu::pool), server: None, simple: false },
+    Contestant { name: "degu-blocking-pool", client: Some(degu::blocking_pool), server: None, simple: false },
 ];
 
 /// The contestants of the same program with the feature `peers`. They are not in this one, because what they depend on makes

@@ -35,7 +35,7 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 
 /// Measures Degu next to others, on this machine.
 ///
-/// SUITES are duo, peers, polling, open, throughput, stream, connect, tls, idle, counts, wire and size; all of them but size
+/// SUITES are duo, peers, polling, pool, open, throughput, stream, connect, tls, idle, counts, wire and size; all of them but size
 /// when none is named.
 /// docs/benchmark.md says what each measures, and how to read the tables.
 ///

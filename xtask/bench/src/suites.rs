@@ -6,6 +6,7 @@ mod duo;
 mod idle;
 mod open;
 mod polling;
+mod pool;
 mod size;
 mod stream;
 mod throughput;
@@ -27,6 +28,7 @@ pub(crate) const ALL: &[(&str, Suite)] = &[
     ("duo", duo::run),
     ("peers", duo::run_peers),
     ("polling", polling::run),
+    ("pool", pool::run),
     ("open", open::run),
     ("throughput", throughput::run),
     ("stream", stream::run),

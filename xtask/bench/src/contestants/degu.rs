@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::slice::Iter;
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
+use std::thread;
 
-use degu_client::{Connection, Headers, Method, blocking};
+use degu_client::{Connection, Headers, Method, Pool, blocking};
 use degu_server::{Body, BoxError, Bytes, Chunk, Error, Part, Request, Response, Server, Session};
 use tokio::runtime::Runtime;
 
@@ -92,6 +93,19 @@ struct Blocking {
     requests: Requests,
 }
 
+/// A pool, and the messages of each task or thread that uses it.
+struct AsyncPool {
+    // Before the runtime, which has to outlive its sockets.
+    pool: Pool,
+    runtime: Rc<Runtime>,
+    requests: Vec<Requests>,
+}
+
+struct BlockingPool {
+    pool: blocking::Pool,
+    requests: Vec<Requests>,
+}
+
 pub(super) fn client(setup: &Setup) -> Result<Dial> {
     let ((options, address), runtime) = (options(setup)?, client_runtime(true)?);
     let client = options.client(address);
@@ -105,6 +119,26 @@ pub(super) fn blocking_client(setup: &Setup) -> Result<Dial> {
     let (options, address) = options(setup)?;
     let client = blocking::Client::from(options.client(address));
     Ok(Box::new(move || Ok(Box::new(Blocking { connection: client.connect()?, requests: requests() }))))
+}
+
+/// A pool for each client, which so many tasks use as the setup has threads.
+pub(super) fn pool(setup: &Setup) -> Result<Dial> {
+    let ((options, address), threads) = (options(setup)?, setup.threads);
+    let (client, runtime) = (options.client(address), client_runtime(true)?);
+    Ok(Box::new(move || {
+        let requests = (0..threads).map(|_| requests()).collect();
+        Ok(Box::new(AsyncPool { pool: client.pool(), runtime: Rc::clone(&runtime), requests }))
+    }))
+}
+
+/// The same with threads.
+pub(super) fn blocking_pool(setup: &Setup) -> Result<Dial> {
+    let ((options, address), threads) = (options(setup)?, setup.threads);
+    let client = blocking::Client::from(options.client(address));
+    Ok(Box::new(move || {
+        let requests = (0..threads).map(|_| requests()).collect();
+        Ok(Box::new(BlockingPool { pool: client.pool(), requests }))
+    }))
 }
 
 /// Round trips with the next messages, with `.await` or without.
@@ -147,5 +181,50 @@ impl Client for Blocking {
 
     fn fetch(&mut self, target: &str) -> Result<u64> {
         fetch!(self.connection, target, [])
+    }
+}
+
+async fn trips(pool: &Pool, requests: &mut Requests, count: u64) -> Result {
+    trips!(pool, requests, count, [.await])
+}
+
+fn blocking_trips(pool: &blocking::Pool, requests: &mut Requests, count: u64) -> Result {
+    trips!(pool, requests, count, [])
+}
+
+impl Client for AsyncPool {
+    fn trips(&mut self, count: u64) -> Result {
+        let Self { pool, runtime, requests } = self;
+        let share = count.div_ceil(requests.len() as u64);
+        let start = |mut requests| {
+            let pool = pool.clone();
+            tokio::spawn(async move { trips(&pool, &mut requests, share).await.map(|()| requests) })
+        };
+        runtime.block_on(async {
+            if let [only] = &mut requests[..] {
+                return trips(pool, only, count).await;
+            }
+            let tasks: Vec<_> = requests.drain(..).map(start).collect();
+            for task in tasks {
+                requests.push(task.await??);
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Client for BlockingPool {
+    fn trips(&mut self, count: u64) -> Result {
+        let Self { pool, requests } = self;
+        let share = count.div_ceil(requests.len() as u64);
+        if let [only] = &mut requests[..] {
+            return blocking_trips(pool, only, count);
+        }
+        let pool = &*pool;
+        thread::scope(|scope| {
+            let start = |requests| scope.spawn(move || blocking_trips(pool, requests, share));
+            let threads: Vec<_> = requests.iter_mut().map(start).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread panicked")?)
+        })
     }
 }

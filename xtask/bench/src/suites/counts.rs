@@ -27,6 +27,8 @@ const CLIENTS: &[Pair<'_>] = &[
     ("degu-blocking-off", "raw"),
     ("raw", "raw"),
     ("raw-tokio", "raw"),
+    ("degu-pool-off", "raw"),
+    ("degu-blocking-pool-off", "raw"),
     ("hyper-util", "axum"),
     ("reqwest", "axum"),
     ("ureq", "axum"),
