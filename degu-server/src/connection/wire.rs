@@ -1,7 +1,6 @@
 //! The bytes of a connection: between the machine and the stream, under deadlines.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,12 +11,13 @@ use tokio::task::coop::poll_proceed;
 use tokio::task::yield_now;
 
 use super::close::{CloseReason, caught};
-use super::deadline::{Deadline, LINGER_IN_ALL, Wait};
+use super::deadline::Wait;
+use super::endpoint::{Endpoint, Moved, gone};
 use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
 use crate::exchange::Report;
-use crate::stream::{PeerState, Stream, Transport};
-use crate::worker_state::{Place, WorkerState};
+use crate::stream::{PeerState, Transport};
+use crate::worker_state::WorkerState;
 
 /// The number of bytes of an unread request body that are read and dropped to keep the connection.
 pub(super) const DRAIN: usize = 64 * 1024;
@@ -25,114 +25,17 @@ pub(super) const DRAIN: usize = 64 * 1024;
 /// while the handler works.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// A stream and the machine that it feeds.
-///
-/// Fields are dropped in this order: the socket is closed before the connection gives up its place.
+/// An endpoint and the machine that it feeds, as long as the connection is not idle.
 #[derive(Debug)]
-pub(super) struct Wire<T: Transport> {
-    pub(super) stream: Stream<T>,
+pub(super) struct Wire<'c, T: Transport> {
+    pub(super) endpoint: &'c mut Endpoint<T>,
     pub(super) machine: Connection<Server>,
-    pub(super) deadline: Deadline,
-    pub(super) place: Place,
-    is_eof: bool,
-    /// A response, or another protocol, is under way that only the end of the connection ends.
-    pub(super) is_unframed: bool,
-    /// Bytes that have not been counted yet.
-    received: u64,
-    sent: u64,
 }
 
-type Moved = Result<(), CloseReason>;
-
-const fn gone(error: io::Error) -> CloseReason {
-    CloseReason::Gone(Some(error))
-}
-
-impl<T: Transport> Wire<T> {
-    pub(super) fn new(transport: T, place: Place) -> Self {
-        Self {
-            stream: Stream::new(transport),
-            machine: Connection::<Server>::new(place.worker.options.limits.clone()),
-            deadline: Deadline::default(),
-            place,
-            is_eof: false,
-            is_unframed: false,
-            received: 0,
-            sent: 0,
-        }
-    }
-
-    /// Adds the bytes that came and went to the server's counters.
-    pub(super) fn count_bytes(&mut self) {
-        let (received, sent) = self.take_counts();
-        self.place.worker.counters().add_bytes(received, sent);
-    }
-
-    /// Returns how many bytes came and went since the last call.
-    pub(super) const fn take_counts(&mut self) -> (u64, u64) {
-        (std::mem::replace(&mut self.received, 0), std::mem::replace(&mut self.sent, 0))
-    }
-
-    /// Notes what the connection waits for, and sets the alarm.
-    pub(super) fn wait(&mut self, wait: Wait) {
-        let Place { worker, alarm, .. } = &self.place;
-        self.deadline.wait(wait, worker.seconds());
-        alarm.set(self.deadline.due(&worker.options.deadlines));
-        match wait {
-            Wait::Request | Wait::Idle => self.place.set_spare(),
-            Wait::Linger => {}
-            _ => alarm.set_busy(),
-        }
-    }
-
-    /// Judges the deadline, where there is something to judge.
-    pub(super) fn check(&mut self) -> Moved {
-        let Place { worker, alarm, .. } = &self.place;
-        if worker.seconds() < alarm.due() {
-            return Ok(());
-        }
-        if self.place.is_asked_for_room() {
-            // A peer that has said something since is answered, and another connection asked.
-            if self.place.lingers() || self.machine.awaits() == Awaits::Request && !self.stream.has_input() {
-                return Err(CloseReason::Room);
-            }
-            worker.server.notify_room(0);
-        }
-        let expired = self.deadline.expired(worker.seconds(), &worker.options.deadlines);
-        alarm.set(self.deadline.due(&worker.options.deadlines));
-        expired.map_or(Ok(()), |wait| Err(CloseReason::Deadline(wait)))
-    }
-
-    /// Waits for input between two requests, without holding buffers.
-    pub(super) async fn readable(&mut self) -> Moved {
-        poll_fn(|cx| {
-            self.check()?;
-            // What came during `on_connect` was read ahead, and the socket will not announce it again.
-            if self.is_too_late() || !self.machine.buffered().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            self.wait(Wait::Idle);
-            ready!(self.stream.poll_readable(cx)).map_err(gone)?;
-            // Perhaps not of a request, but of a TLS record: the time goes on.
-            self.wait(Wait::Handler);
-            Poll::Ready(Ok(()))
-        })
-        .await
-    }
-
-    /// Returns whether the server is stopping and no request has begun to arrive: then there will be none.
-    fn is_too_late(&mut self) -> bool {
-        if !self.place.worker.is_stopping() || self.stream.has_input() {
-            return false;
-        }
-        self.machine.stop();
-        self.machine.awaits() == Awaits::Nothing
-    }
-
-    /// Gives up the buffers: the connection is idle.
-    pub(super) fn rest(&mut self) -> Moved {
-        self.machine.release_buffers();
-        self.stream.rest().map_err(gone)
+impl<'c, T: Transport> Wire<'c, T> {
+    pub(super) fn new(endpoint: &'c mut Endpoint<T>) -> Self {
+        let machine = Connection::<Server>::new(endpoint.place.worker.options.limits.clone());
+        Self { endpoint, machine }
     }
 
     /// Writes what is pending, then busy-polls the socket for the next request. Returns whether bytes came.
@@ -148,18 +51,19 @@ impl<T: Transport> Wire<T> {
                 Step::Yield if !worker.has_others_busy() => std::thread::yield_now(),
                 Step::Yield | Step::GiveWay => {
                     spinner.end_turn();
-                    self.wait(Wait::Request);
+                    self.endpoint.wait(Wait::Request);
                     yield_now().await;
-                    self.check()?;
+                    self.endpoint.check()?;
                     if worker.is_stopping() {
                         return Ok(false);
                     }
                 }
             }
-            let read = self.stream.try_read(&mut worker.scratch(), self.machine.receive_buffer()).map_err(gone)?;
+            let read =
+                self.endpoint.stream.try_read(&mut worker.scratch(), self.machine.receive_buffer()).map_err(gone)?;
             if let Some(read) = read {
                 self.received(read);
-                self.wait(Wait::Handler);
+                self.endpoint.work();
                 spinner.found(|| worker.now());
                 return Ok(true);
             }
@@ -172,19 +76,19 @@ impl<T: Transport> Wire<T> {
         self.flush().await?;
         let mut is_woken = false;
         poll_fn(|cx| {
-            self.check()?;
-            let awaits = self.machine.awaits();
-            self.wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
+            self.endpoint.check()?;
             // Nearly always all input has been read: then asking for readiness costs less than a read in vain.
-            let is_ready =
-                std::mem::replace(&mut is_woken, true) || self.stream.poll_readable(cx).map_err(gone)?.is_ready();
+            let is_ready = std::mem::replace(&mut is_woken, true)
+                || self.endpoint.stream.poll_readable(cx).map_err(gone)?.is_ready();
             if is_ready && self.poll_read(cx)?.is_ready() {
-                self.wait(Wait::Handler);
+                self.endpoint.work();
                 return Poll::Ready(Ok(true));
             }
             spinner.end_turn();
+            let awaits = self.machine.awaits();
+            self.endpoint.wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
             let pauses = awaits == Awaits::Request
-                && (worker.is_crowded() || self.deadline.is_idle(worker.seconds()))
+                && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
                 // Empty lines may have come.
                 && self.machine.buffered().is_empty();
             if pauses || self.is_too_late() { Poll::Ready(Ok(false)) } else { Poll::Pending }
@@ -192,16 +96,25 @@ impl<T: Transport> Wire<T> {
         .await
     }
 
+    /// Returns whether the server is stopping and no request has begun to arrive: then there will be none.
+    fn is_too_late(&mut self) -> bool {
+        if !self.endpoint.is_too_late() {
+            return false;
+        }
+        self.machine.stop();
+        self.machine.awaits() == Awaits::Nothing
+    }
+
     /// Writes what is pending.
     pub(super) async fn flush(&mut self) -> Moved {
         poll_fn(|cx| {
-            self.check()?;
+            self.endpoint.check()?;
             loop {
                 let flushed = self.poll_flush(cx)?;
-                if flushed.is_ready() || self.is_eof || !self.discards(None) {
+                if flushed.is_ready() || self.endpoint.is_eof || !self.discards(None) {
                     return flushed.map(Ok);
                 }
-                ready!(self.poll_discard(cx))?;
+                ready!(self.endpoint.poll_discard(cx))?;
             }
         })
         .await
@@ -329,18 +242,8 @@ impl<T: Transport> Wire<T> {
             return Err(CloseReason::Peer(Fault::BodyTooLarge.into()));
         }
         self.machine.switch(head, protocol, headers).map_err(CloseReason::Response)?;
-        self.deadline.end_handler();
+        self.endpoint.deadline.end_handler();
         self.flush().await
-    }
-
-    /// Sends what a tunnel has written and TLS still holds, under the deadline of a response.
-    pub(super) async fn flush_tunnel(&mut self) -> Moved {
-        poll_fn(|cx| {
-            self.check()?;
-            self.wait(Wait::Write);
-            self.stream.poll_flush(cx).map_err(gone)
-        })
-        .await
     }
 
     /// Reads and drops the rest of a request's body, up to `limit` bytes. Returns whether its end has come.
@@ -355,9 +258,9 @@ impl<T: Transport> Wire<T> {
                 Poll::Ready(Some(Part::Last { .. })) => {}
                 Poll::Pending => {
                     poll_fn(|cx| {
-                        self.check()?;
+                        self.endpoint.check()?;
                         ready!(self.poll_flush(cx))?;
-                        self.wait(Wait::Body);
+                        self.endpoint.wait(Wait::Body);
                         self.poll_read(cx)
                     })
                     .await?;
@@ -366,53 +269,31 @@ impl<T: Transport> Wire<T> {
         }
     }
 
-    /// Half-closes the connection, then reads and drops what still comes, so that the peer gets to read the last response:
-    /// closing a socket with unread input resets the connection (RFC 9112 §9.6). A peer that sends all of its request
-    /// first may send much. It is bounded by a rate and by [`LINGER_IN_ALL`], and nothing of it is kept.
-    pub(super) async fn linger(&mut self) -> Moved {
-        self.machine.release_buffers();
-        let end = self.place.worker.seconds() + LINGER_IN_ALL;
-        poll_fn(|cx| {
-            self.check()?;
-            self.wait(Wait::Linger);
-            self.stream.poll_shut_down_writing(cx).map(Ok::<_, CloseReason>)
-        })
-        .await?;
-        poll_fn(|cx| {
-            while !self.is_eof && self.place.worker.seconds() < end {
-                self.check()?;
-                let read = ready!(self.poll_discard(cx))?;
-                self.deadline.moved(read, self.place.worker.seconds());
-            }
-            Poll::Ready(Ok(()))
-        })
-        .await
-    }
-
     /// Moves bytes both ways while the handler or the response's source waits: writes what is pending, and reads what is
     /// wanted of the request's body, or some of it ahead.
     fn poll_both(&mut self, cx: &mut Context<'_>, body: Option<&Supplier>) -> Poll<Moved> {
-        self.check()?;
+        self.endpoint.check()?;
         let had_room = self.machine.has_room();
         let is_flushed = self.poll_flush(cx)?.is_ready();
         let mut has_moved = !had_room && self.wants_output();
         let is_wanted = body.is_some_and(|body| body.is_wanted(cx));
         let discards = self.machine.has_responded() && self.discards(body);
-        let reads = !self.is_eof && (is_wanted || discards || self.machine.buffered().len() < READ_AHEAD);
+        let reads = !self.endpoint.is_eof && (is_wanted || discards || self.machine.buffered().len() < READ_AHEAD);
         if reads {
-            has_moved |= if discards { self.poll_discard(cx)? } else { self.poll_read(cx)? }.is_ready();
+            has_moved |= if discards { self.endpoint.poll_discard(cx)? } else { self.poll_read(cx)? }.is_ready();
         } else {
-            match self.stream.peer(self.is_eof) {
+            let Endpoint { stream, deadline, place, is_eof, .. } = &mut *self.endpoint;
+            match stream.peer(*is_eof) {
                 PeerState::Present => {}
-                PeerState::HalfClosed => self.deadline.half_close(self.place.worker.seconds()),
+                PeerState::HalfClosed => deadline.half_close(place.worker.seconds()),
                 PeerState::Gone => return Poll::Ready(Err(CloseReason::Gone(None))),
             }
         }
-        self.deadline.set_not_read(!reads);
+        self.endpoint.deadline.set_not_read(!reads);
         if let Some(body) = body.filter(|_| is_wanted) {
-            self.deadline.set_body_progress(body.progress());
+            self.endpoint.deadline.set_body_progress(body.progress());
         }
-        self.wait(match () {
+        self.endpoint.wait(match () {
             () if !is_flushed => Wait::Write,
             () if is_wanted => Wait::Body,
             () => Wait::Handler,
@@ -422,44 +303,37 @@ impl<T: Transport> Wire<T> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Moved> {
         while !self.machine.is_flushed() {
-            let Self { machine, stream, .. } = self;
+            let Self { machine, endpoint: Endpoint { stream, .. } } = self;
             let written = match machine.pending().write_with(|pieces| stream.poll_write(cx, pieces)) {
                 Poll::Ready(written) => written.map_err(gone)?,
                 Poll::Pending => {
-                    self.wait(Wait::Write);
+                    self.endpoint.wait(Wait::Write);
                     return Poll::Pending;
                 }
             };
             self.machine.transmitted(written);
-            self.sent += written as u64;
-            self.deadline.moved(written, self.place.worker.seconds());
+            self.endpoint.sent += written as u64;
+            self.endpoint.moved(written);
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
-        let mut scratch = self.place.worker.scratch();
-        let read = ready!(self.stream.poll_read(cx, &mut scratch, self.machine.receive_buffer())).map_err(gone)?;
+        let mut scratch = self.endpoint.place.worker.scratch();
+        let read =
+            ready!(self.endpoint.stream.poll_read(cx, &mut scratch, self.machine.receive_buffer())).map_err(gone)?;
         drop(scratch);
         self.received(read);
-        Poll::Ready(Ok(read))
-    }
-
-    /// Reads and drops what has come.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
-        let read = ready!(self.stream.poll_read_slice(cx, &mut self.place.worker.scratch())).map_err(gone)?;
-        self.is_eof |= read == 0;
-        self.received += read as u64;
         Poll::Ready(Ok(read))
     }
 
     /// Notes that so many bytes were read; 0 are the end.
     fn received(&mut self, read: usize) {
         if read == 0 {
-            self.is_eof = true;
+            self.endpoint.is_eof = true;
             self.machine.receive_eof();
         }
-        self.received += read as u64;
-        self.deadline.moved(read, self.place.worker.seconds());
+        self.endpoint.received += read as u64;
+        self.endpoint.moved(read);
     }
 }
