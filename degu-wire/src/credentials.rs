@@ -1,18 +1,18 @@
-/// The process at the other end of a Unix socket, as the kernel vouches for it: `SO_PEERCRED` on Linux and Android,
+/// The process at the other end of a Unix socket, as the kernel reports it: `SO_PEERCRED` on Linux and Android,
 /// getpeereid(3) on macOS and the BSDs.
 ///
-/// They are those of the moment when the socket was connected: a server sees the client that called `connect`, and a
-/// client sees the process that called `listen`. The user and the group can be relied on. The process may have ended
-/// since, and its id may belong to another process.
+/// The values are those of the moment when the socket was connected. A server sees the client that called `connect`,
+/// and a client sees the process that called `listen`. The user and the group can be relied on. The process may have
+/// ended since then, and its id may now belong to another process.
 ///
-/// There are none (`None`, wherever a peer is asked for them) over TCP, on a stream that is not a socket, and on other systems.
+/// Methods that return credentials return `None` over TCP, for a stream that is not a socket, and on other systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    /// The id of the process; 0 where the kernel does not say: on the BSDs, and on Linux for a process outside of the pid
-    /// namespace.
+    /// The id of the process; 0 if the kernel does not tell it: on the BSDs, and on Linux for a process outside of the
+    /// pid namespace.
     pub pid: i32,
-    /// Its effective user id.
+    /// The effective user id of the process.
     pub uid: u32,
-    /// Its effective group id.
+    /// The effective group id of the process.
     pub gid: u32,
 }

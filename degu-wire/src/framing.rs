@@ -6,10 +6,10 @@ pub enum Framing {
     /// There is no body, and no field that describes one.
     #[default]
     None,
-    /// The body has so many bytes: `content-length`. Zero is an empty body, which is not the same as none.
+    /// The body has this number of bytes: `content-length`. Zero is an empty body, which is not the same as no body.
     Length(u64),
     /// The body is a sequence of chunks: `transfer-encoding: chunked`.
     Chunked,
-    /// The body ends with the connection, and no field says so: responses only.
+    /// The body ends with the connection, and no field describes it. Only responses have such bodies.
     UntilClose,
 }

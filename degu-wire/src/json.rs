@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::body::{BodyOf, BoxError, IntoBody};
 use crate::headers::Headers;
 
-/// A value that is sent as JSON, without whitespace, with `content-type: application/json` where the message has none.
+/// A value that is sent as JSON without whitespace. If the message has no content-type, it gets `application/json`.
 ///
 /// ```
 /// use degu_wire::{Body, Headers, IntoBody, Json};
@@ -27,8 +27,8 @@ use crate::headers::Headers;
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> Json<T> {
-    /// Parses a value out of a text that is JSON and nothing else. A byte order mark is refused (RFC 8259 §8.1), and so are
-    /// more than 127 levels of nesting.
+    /// Parses a value from a text that contains only JSON. A byte order mark (RFC 8259 §8.1) and more than 127 levels
+    /// of nesting are refused.
     ///
     /// ```
     /// use degu_wire::Json;
@@ -52,7 +52,8 @@ impl<T: DeserializeOwned> Json<T> {
     }
 }
 
-/// The place where a text stops being JSON, or JSON that fits a type. Nothing of the text is in it.
+/// The error for a text that is not JSON, or that does not fit the type. It has the place of the fault, and no byte of
+/// the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JsonError {
     is_valid: bool,
@@ -66,7 +67,7 @@ impl JsonError {
         self.line
     }
 
-    /// Returns the column in bytes: that of the last byte that was read, or 0 if that is the end of the line before.
+    /// Returns the column, in bytes, of the last byte that was read; 0 if that byte is the end of the previous line.
     pub const fn column(&self) -> usize {
         self.column
     }

@@ -4,9 +4,9 @@ use core::fmt;
 
 /// A request method (RFC 9110 §9): a case-sensitive token.
 ///
-/// Small and `Copy`, so that `match (request.method(), request.path())` reads well. Methods that have no variant of
-/// their own are [`Extension`](Self::Extension). One that gets a variant in a later version is no extension any more:
-/// compare with `Method::from(name)`, which is right in every version.
+/// The type is small and `Copy`, so `match (request.method(), request.path())` reads well. Methods without a variant
+/// are [`Extension`](Self::Extension). A later version may add a variant for such a method. So compare with
+/// `Method::from(name)`, which is right in every version.
 ///
 /// ```
 /// use degu_wire::Method;
@@ -32,11 +32,11 @@ pub enum Method<'a> {
     Patch,
     /// OPTIONS
     Options,
-    /// CONNECT, which servers here refuse with 501
+    /// CONNECT, which Degu's server refuses with 501
     Connect,
-    /// TRACE, which servers here refuse with 501
+    /// TRACE, which Degu's server refuses with 501
     Trace,
-    /// Any other token. A method that is parsed is always a token; one that is sent is checked when it is encoded.
+    /// Any other token. A parsed method is always a token. A method to send is checked when it is encoded.
     Extension(&'a str),
 }
 
@@ -79,12 +79,13 @@ impl<'a> Method<'a> {
         if let Self::Extension(name) = self { Self::from(name) } else { self }
     }
 
-    /// Returns whether sending the request twice does what sending it once does (RFC 9110 §9.2.2).
+    /// Returns whether the method is idempotent: sending a request twice has the same effect as sending it once (RFC
+    /// 9110 §9.2.2).
     pub const fn is_idempotent(self) -> bool {
         matches!(self, Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace)
     }
 
-    /// Returns whether a request of this method is expected to have content, so that its absence is said aloud with
+    /// Returns whether a request with this method usually has content. Without content such a request has
     /// `content-length: 0` (RFC 9110 §8.6).
     pub const fn expects_content(self) -> bool {
         matches!(self, Self::Put | Self::Post | Self::Patch)

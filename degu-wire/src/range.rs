@@ -1,14 +1,14 @@
 //! Byte ranges: the values of Range and Content-Range (RFC 9110 §14), for the one unit that is in use.
 //!
-//! In memory a range is half-open, like a slice: `stop` is the first byte that is not in it. In text it is inclusive,
-//! as the standard has it. The last byte that can be named is number 2⁶⁴ − 2, so that `stop` always fits.
+//! In memory a range excludes its end, like a slice: `stop` is the first byte after the range. In text it includes its
+//! end, as the standard defines it. The last byte of a range has at most the number 2⁶⁴ − 2, so `stop` always fits.
 
 use core::{fmt, ops::Range, str::FromStr};
 
 use crate::abnf::decimal;
 use crate::error::{debug_as_display, explained};
 
-/// A part of a representation that a client asks for: the value of a Range field with one range (RFC 9110 §14.2).
+/// The part of a representation that a client asks for: the value of a Range field with one range (RFC 9110 §14.2).
 ///
 /// | text | range |
 /// | --- | --- |
@@ -42,7 +42,7 @@ impl ByteRange {
     ///
     /// # Errors
     ///
-    /// [`RangeError::Empty`] unless `start < stop`: a range in text has at least one byte.
+    /// [`RangeError::Empty`] unless `start < stop`, because a range in text has at least one byte.
     pub const fn new(start: u64, stop: u64) -> Result<Self, RangeError> {
         if start < stop { Ok(Self(Spec::FromTo(start, stop))) } else { Err(RangeError::Empty) }
     }
@@ -52,12 +52,12 @@ impl ByteRange {
         Self(Spec::From(start))
     }
 
-    /// Returns the last `len` bytes. None at all is a range in text, but one that no server can satisfy.
+    /// Returns the last `len` bytes. With 0 it is a valid range in text, but no server can satisfy it.
     pub const fn suffix(len: u64) -> Self {
         Self(Spec::Suffix(len))
     }
 
-    /// Returns the first byte, unless the range counts from the end.
+    /// Returns the first byte; `None` if the range counts from the end.
     pub const fn start(self) -> Option<u64> {
         match self.0 {
             Spec::FromTo(start, _) | Spec::From(start) => Some(start),
@@ -65,7 +65,7 @@ impl ByteRange {
         }
     }
 
-    /// Returns the first byte after the range, if it is given.
+    /// Returns the first byte after the range; `None` if the range has no end or counts from the end.
     pub const fn stop(self) -> Option<u64> {
         match self.0 {
             Spec::FromTo(_, stop) => Some(stop),
@@ -73,7 +73,7 @@ impl ByteRange {
         }
     }
 
-    /// Returns the number of bytes counted from the end, if the range does.
+    /// Returns the number of bytes counted from the end; `None` if the range does not count from the end.
     pub const fn suffix_len(self) -> Option<u64> {
         match self.0 {
             Spec::Suffix(len) => Some(len),
@@ -81,8 +81,9 @@ impl ByteRange {
         }
     }
 
-    /// Returns the bytes of a representation of `total` bytes that are meant, never none: what goes beyond its end is cut
-    /// off. `None` if no byte is in the range (416, RFC 9110 §15.5.17); so always for an empty representation.
+    /// Returns the range as bytes of a representation with `total` bytes. A range that goes beyond the end is
+    /// shortened. `None` if no byte is in the range (416, RFC 9110 §15.5.17), and so always for an empty
+    /// representation.
     pub fn resolve(self, total: u64) -> Option<Range<u64>> {
         let range = match self.0 {
             Spec::FromTo(start, stop) => start..stop.min(total),
@@ -92,20 +93,20 @@ impl ByteRange {
         (!range.is_empty()).then_some(range)
     }
 
-    /// Returns the answer of a server for a representation of `total` bytes: the Content-Range of a 206, or if the range can
-    /// not be satisfied, that of a 416.
+    /// Returns the Content-Range with which a server answers for a representation of `total` bytes: that of a 206, or
+    /// that of a 416 if the range cannot be satisfied.
     pub fn content_range(self, total: u64) -> ContentRange {
         let part = self.resolve(total).map(|part| (part.start, part.end));
         ContentRange { part, total: Some(total) }
     }
 
-    /// Reads the value of a Range field: one range, nothing before or after it. The unit is read in any case
-    /// (RFC 9110 §14.1).
+    /// Parses the value of a Range field: one range, with nothing before or after it. The unit may be in upper or lower
+    /// case (RFC 9110 §14.1).
     ///
     /// # Errors
     ///
-    /// [`RangeError::Unit`] for another unit than `bytes`, [`RangeError::Several`] for more than one range. A server may
-    /// always answer as if the field were not there (RFC 9110 §14.2), and does for another unit.
+    /// [`RangeError::Unit`] for a unit other than `bytes`, [`RangeError::Several`] for more than one range. A server
+    /// may always ignore the field (RFC 9110 §14.2), and has to ignore it for another unit.
     pub fn parse(value: &[u8]) -> Result<Self, RangeError> {
         let spec = unit(value, b'=')?;
         if spec.contains(&b',') {
@@ -182,12 +183,12 @@ impl ContentRange {
         }
     }
 
-    /// Returns the answer that no part of `total` bytes was meant.
+    /// Returns the value for a 416: no byte of the `total` bytes is in the range.
     pub const fn unsatisfied(total: u64) -> Self {
         Self { part: None, total: Some(total) }
     }
 
-    /// Returns the bytes of the part; none if the range was not satisfied.
+    /// Returns the bytes of the part; `None` if the range was not satisfied.
     pub fn range(self) -> Option<Range<u64>> {
         self.part.map(|(start, stop)| start..stop)
     }
@@ -197,17 +198,19 @@ impl ContentRange {
         self.total
     }
 
-    /// Returns the number of bytes of the part: the length of a 206's content. None if the range was not satisfied.
+    /// Returns the number of bytes of the part, which is the length of a 206's content; `None` if the range was not
+    /// satisfied.
     pub fn content_length(self) -> Option<u64> {
         self.part.map(|(start, stop)| stop - start)
     }
 
-    /// Reads the value of a Content-Range field, with nothing before or after it. The unit is read in any case.
+    /// Parses the value of a Content-Range field, with nothing before or after it. The unit may be in upper or lower
+    /// case.
     ///
     /// # Errors
     ///
-    /// The value is not of the grammar, its unit is not `bytes`, or its numbers contradict each other (RFC 9110 §14.4:
-    /// then the response must not be put together with others).
+    /// The value does not match the grammar, its unit is not `bytes`, or its numbers contradict each other. RFC 9110
+    /// §14.4 forbids to combine such a response with others.
     pub fn parse(value: &[u8]) -> Result<Self, RangeError> {
         let (part, total) = split(unit(value, b' ')?, b'/').ok_or(RangeError::Syntax)?;
         if part == b"*" {

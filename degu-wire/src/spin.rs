@@ -1,20 +1,21 @@
 //! Competitive spinning: a rule for when to busy-poll a socket before blocking on it, without a socket and without a
 //! clock.
 //!
-//! Waking a core that fell asleep takes 10 to 50 µs, ten times what HTTP takes for a round trip. A side that spins, reading
-//! its non-blocking socket again and again, has the answer without that wake-up. To spin for as long as blocking would
-//! cost is never worse than twice the best choice (Karlin, Li, Manasse, Owicki: "Empirical studies of competitive
-//! spinning", SOSP 1991). Four rules are added to the textbook's:
+//! Waking a sleeping core takes 10 to 50 µs, ten times as long as HTTP takes for a round trip. A side that spins reads
+//! its non-blocking socket again and again, and gets the answer without this wake-up. If a side spins for as long as
+//! blocking would cost, the total cost is at most twice that of the best choice (Karlin, Li, Manasse, Owicki:
+//! "Empirical studies of competitive spinning", SOSP 1991). This module adds four rules to the textbook's rule:
 //!
-//! 1. **Yield while spinning.** `sched_yield` comes before the first read, so that a peer on the same core can answer, and
-//!    before every eighth after it: a yield takes half as long again as a read, and what arrives meanwhile waits.
-//! 2. **Stop when others want the core.** A yield that took longer than a time slice's beginning ([`CONTENDED`]) shows
-//!    another runnable thread. Hundreds of waits then block at once, thousands if it happens again.
-//! 3. **Back off.** A spin in which nothing came is followed by 1, then 3, 7, up to 255 waits that block at once. The
-//!    spin after them is longer, up to [`LONGEST`], because a peer that blocks too needs time to wake. A successful spin
-//!    makes the next ones twice as long as it took, within the same bounds.
-//! 4. **Give way.** A driver that finds its input by spinning never returns to its runtime. After [`TURN`], or 32 messages,
-//!    it is told to let the runtime's other tasks run.
+//! 1. **Yield while spinning.** The driver calls `sched_yield` before the first read, so that a peer on the same core
+//!    can answer, and before every eighth read after it. It does not yield before every read, because a yield takes
+//!    half as long again as a read, and input that arrives meanwhile waits.
+//! 2. **Stop when others want the core.** A yield that takes longer than [`CONTENDED`] shows that another thread ran.
+//!    Then hundreds of waits block at once, and thousands if it happens again.
+//! 3. **Back off.** After a spin in which nothing arrived, 1 wait blocks at once, then 3, 7, up to 255. The spin after
+//!    them is longer, up to [`LONGEST`], because a peer that blocks too needs time to wake. After a successful spin,
+//!    the next spins last twice as long as that spin took, within the same bounds.
+//! 4. **Let other tasks run.** A driver that always finds its input by spinning would never return to its runtime.
+//!    After [`TURN`], or 32 messages, the rule tells the driver to let the runtime's other tasks run.
 //!
 //! ```text
 //!   begin() ── false ──▶ block
@@ -45,19 +46,19 @@ const FRUITLESS_LEVEL: u8 = 8;
 /// The back-off that contention reaches: 2¹³ - 1 waits, so that a lost time slice of some milliseconds in each is little.
 const CONTENDED_LEVEL: u8 = 13;
 
-/// The way in which a driver waits for its next message: an option of the server and of both clients. Affects latency
-/// and CPU time only.
+/// The way in which a driver waits for its next message. It is an option of the server and of both clients, and affects
+/// only latency and CPU time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spin {
-    /// Blocks at once. For peers that are far away, and where every watt counts.
+    /// Blocks at once. It is for distant peers, and for machines that must save energy.
     Off,
     /// Spins for 20 to 100 µs before blocking, backs off when nothing arrives in that time, and stops when other threads
     /// want the core. The default.
     #[default]
     Adaptive,
-    /// Spins for this long, at most four seconds, at every wait, whether or not anything arrives in that time. For peers
-    /// that answer after a known time. It stops, too, when other threads want the core.
+    /// Spins for this long at every wait, at most four seconds, whether or not anything arrives in that time. It is for
+    /// peers that answer after a known time. It stops, too, when other threads want the core.
     Fixed(Duration),
 }
 
@@ -144,9 +145,10 @@ impl Spinner {
         false
     }
 
-    /// Returns the next step of a wait that spins. Every call but the first of a wait says that the read before found nothing.
+    /// Returns the next step of a wait that spins. Each call after the first call of a wait means that the last read
+    /// found nothing.
     ///
-    /// `clock` returns the time since a fixed moment of the driver's choice. It is read once for each yield.
+    /// `clock` returns the time since a fixed moment that the driver chooses. It is called once for each yield.
     #[inline]
     pub fn step(&mut self, clock: impl FnOnce() -> Duration) -> Step {
         if self.wait.is_some() && self.reads + 1 < READS {
@@ -189,8 +191,8 @@ impl Spinner {
         }
     }
 
-    /// Counts a message. Returns whether the driver's turn is over because of it: it then lets the other tasks of its
-    /// runtime run before it goes on. Input that was found without spinning counts too.
+    /// Counts a message. Returns whether the driver's turn is over: the driver then lets the other tasks of its runtime
+    /// run before it continues. Input that was found without spinning counts, too.
     #[inline]
     pub const fn message(&mut self) -> bool {
         self.messages += 1;
@@ -201,8 +203,8 @@ impl Spinner {
         is_over
     }
 
-    /// Notes that the runtime's other tasks run now, as they do whenever the driver's task is pending, so that their time
-    /// is not taken for contention.
+    /// Notes that the runtime's other tasks run now, as they do whenever the driver's task is pending. Their time then
+    /// does not count as contention.
     #[inline]
     pub const fn end_turn(&mut self) {
         self.messages = 0;
@@ -228,7 +230,7 @@ impl Spinner {
         self.wait.map_or(0, |(began, last)| last.saturating_sub(began))
     }
 
-    /// Raises the back-off by one level above `least`, up to `most`.
+    /// Raises the back-off level by one, to at least `least + 1` and at most `most`.
     fn back_off(&mut self, least: u8, most: u8) {
         self.level = (self.level.max(least) + 1).min(most);
         self.skip = (1 << self.level) - 1;

@@ -14,7 +14,7 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 
 /// A request target that is built from a path. Values are added as segments and as a query, and are percent-encoded.
 ///
-/// It derefs to the `str` that is sent, so that a client takes it by reference.
+/// It dereferences to the `str` that is sent, so a client takes a `&Target` in place of a `&str`.
 ///
 /// ```
 /// use degu_wire::Target;
@@ -26,9 +26,9 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 ///
 /// # Dot segments
 ///
-/// A value of `.` or `..` cannot be a segment: servers and proxies resolve it as "here" and "the parent",
-/// percent-encoded or not (RFC 3986 §6.2.2.3), so that `/users/..` would become the resource `/`. A target that was
-/// given one is empty, and a request for it is refused with [`LocalError::Target`] before anything is written.
+/// `.` and `..` cannot be segments. Servers and proxies resolve them, percent-encoded or not (RFC 3986 §6.2.2.3), so
+/// `/users/..` would become the resource `/`. A target with such a segment is empty, and a request for it is refused
+/// with [`LocalError::Target`] before a byte is written.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     text: String,
@@ -39,8 +39,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns the target that is this path, which is sent as it is: percent-encoded by the caller where needed. A slash at
-    /// its end is not doubled by a segment.
+    /// Returns a target with this path. The path is sent as it is, so the caller has to percent-encode it. If the path
+    /// ends with a slash, the first segment adds no second slash.
     ///
     /// # Errors
     ///
@@ -52,12 +52,12 @@ impl Target {
         Ok(Self { text: path.into(), ends_open: path.ends_with('/'), has_query: false, has_dots: false })
     }
 
-    /// Returns the target with one more segment. Everything but letters, digits, `-`, `.`, `_` and `~` is encoded, slashes
-    /// included.
+    /// Returns the target with one more segment. All bytes except letters, digits, `-`, `.`, `_` and `~` are encoded,
+    /// also slashes.
     ///
     /// # Panics
     ///
-    /// If a query was added before.
+    /// Panics if a query was added before.
     #[must_use]
     pub fn segment(mut self, value: impl fmt::Display) -> Self {
         assert!(!self.has_query, "segments go before the query");
@@ -71,7 +71,8 @@ impl Target {
         self
     }
 
-    /// Returns the target with one more pair of its query, `name=value`. Both are encoded as segments are, a space as `%20`.
+    /// Returns the target with one more pair `name=value` in its query. Name and value are encoded like segments, a
+    /// space as `%20`.
     #[must_use]
     pub fn query(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.text.push(if self.has_query { '&' } else { '?' });
@@ -118,8 +119,8 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Returns a segment of a path with its percent-encoding decoded, or `None` if the result is not UTF-8. It may hold any
-/// character then, slashes included. A `%` that begins no encoded byte stands for itself.
+/// Decodes the percent-encoding of a segment of a path. Returns `None` if the result is not UTF-8. The result may
+/// contain any character, also slashes. A `%` that begins no encoded byte is kept.
 ///
 /// ```
 /// use degu_wire::decode_segment;
@@ -131,9 +132,9 @@ pub fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(segment).decode_utf8().ok()
 }
 
-/// Returns the pairs of a query or of a form, `name=value&name=value`, in their order and decoded: `+` is a space, then
-/// percent-encoding is decoded, and what is not UTF-8 becomes U+FFFD (application/x-www-form-urlencoded). A name without `=`
-/// has the empty value. Nothing is allocated for pairs without encoding.
+/// Returns the decoded pairs of a query or a form, `name=value&name=value`, in their order
+/// (application/x-www-form-urlencoded). `+` becomes a space, percent-encoding is decoded, and bytes that are not UTF-8
+/// become U+FFFD. A name without `=` has an empty value. Pairs without encoding cost no allocation.
 ///
 /// ```
 /// use degu_wire::query_pairs;

@@ -26,7 +26,7 @@ macro_rules! from_std {
 
 from_std!(SocketAddrV4, SocketAddrV6, (Ipv4Addr, u16), (Ipv6Addr, u16), (IpAddr, u16));
 
-/// A copy, so that what takes `impl Into<Address>` takes `server.address()`.
+/// Clones the address, so functions that take `impl Into<Address>` also take `server.address()`.
 impl From<&Address> for Address {
     fn from(address: &Address) -> Self {
         address.clone()
@@ -42,7 +42,7 @@ impl TryFrom<(&str, u16)> for Address {
     }
 }
 
-/// The socket address of an IP address whose zone is not a name.
+/// Returns the socket address of an IP address whose zone is not a name.
 ///
 /// # Errors
 ///
@@ -70,12 +70,12 @@ mod unix {
 
     use super::{Address, AddressError, AddressFault, Repr};
 
-    /// The address of a Unix socket as the system gives it.
+    /// Converts the address of a Unix socket from the system's form.
     ///
     /// # Errors
     ///
-    /// [`AddressFault::Unnamed`] for the address of a socket that was never bound, such as most clients' are; and the
-    /// empty abstract name, [`AddressFault::AbstractEmpty`], which is none of ours.
+    /// [`AddressFault::Unnamed`] for the address of a socket that was never bound, such as that of most clients.
+    /// [`AddressFault::AbstractEmpty`] for the empty abstract name, which is not an [`Address`].
     impl TryFrom<&SocketAddr> for Address {
         type Error = AddressError;
 
@@ -90,12 +90,12 @@ mod unix {
         }
     }
 
-    /// The address of a Unix socket as the system takes it.
+    /// Converts the address of a Unix socket to the system's form.
     ///
     /// # Errors
     ///
-    /// [`AddressFault::NotUnix`] for the other kinds; a path that no socket can have; [`AddressFault::NotBound`] for
-    /// [`Address::ABSTRACT`], which std cannot express: its empty abstract name is one name, shared by all.
+    /// [`AddressFault::NotUnix`] for the other kinds. The fault of a path that no socket can have.
+    /// [`AddressFault::NotBound`] for [`Address::ABSTRACT`], which std cannot express.
     impl TryFrom<&Address> for SocketAddr {
         type Error = AddressError;
 

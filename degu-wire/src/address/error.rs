@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::error::{debug_as_display, explained, write_at};
 
-/// An address that cannot be: what is wrong with it, and where.
+/// The error for an invalid address: the fault and its place.
 ///
 /// ```
 /// use degu_wire::{Address, AddressFault};
@@ -18,7 +18,7 @@ use crate::error::{debug_as_display, explained, write_at};
 pub struct AddressError {
     /// The fault.
     pub fault: AddressFault,
-    /// The offset of the offending byte in what was given; 0 where no single byte is at fault.
+    /// The offset of the wrong byte in the input; 0 if no single byte is wrong.
     pub offset: u32,
 }
 

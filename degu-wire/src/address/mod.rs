@@ -16,14 +16,15 @@ pub use error::{AddressError, AddressFault};
 #[cfg(all(feature = "std", unix))]
 pub use socket::SocketName;
 
-/// An address: IPv4, IPv6 with its zone, a Unix socket's path, a name in Linux's abstract namespace, or a DNS name.
+/// An address: IPv4, IPv6 with its zone, the path of a Unix socket, a name in Linux's abstract namespace, or a DNS
+/// name.
 ///
-/// Nothing is looked up here: a DNS name and a zone that is the name of an interface are resolved by the code that opens the
-/// socket. The flow label of IPv6 is not part of the value.
+/// This type resolves nothing. The code that opens the socket resolves a DNS name, and a zone that is the name of an
+/// interface. The flow label of IPv6 is not part of the value.
 ///
 /// # Text
 ///
-/// [`FromStr`](core::str::FromStr) and [`Display`](core::fmt::Display) are each other's inverse:
+/// [`FromStr`](core::str::FromStr) parses the text that [`Display`](core::fmt::Display) writes:
 ///
 /// | text | address |
 /// | --- | --- |
@@ -35,17 +36,16 @@ pub use socket::SocketName;
 /// | `unix:@` | a name there that the kernel chooses when the socket is bound |
 /// | `example.org:80` | a DNS name, in lower case, and a port |
 ///
-/// In paths, abstract names and zones every byte that is not visible ASCII is written as `%` and two hexadecimal
-/// digits, and so is `%` itself: an address is always one word of ASCII, whatever is in the name. Characters beyond
-/// ASCII and spaces are also understood when they stand for themselves; control characters are not.
+/// In paths, abstract names and zones, `%` and every byte that is not visible ASCII is written as `%` and two
+/// hexadecimal digits. So an address is always one word of ASCII. The parser also accepts characters beyond ASCII and
+/// spaces that are not encoded, but not control characters.
 ///
-/// A path that does not begin with `/` is kept as it is, and means what it means to the system calls: a file relative
-/// to the working folder of the process that uses it. An absolute one means the same to every process. One that begins
-/// with `@` is written `unix:%40…`. `unix:` always begins a Unix address: the host name `unix` is spelled `unix.`,
-/// with the final dot.
+/// A path that does not begin with `/` is kept as it is. For system calls it is relative to the working folder of the
+/// process; an absolute path means the same to every process. A path that begins with `@` is written `unix:%40…`.
+/// `unix:` always begins a Unix address, so the host name `unix` has to be written `unix.`, with a final dot.
 ///
-/// A host whose last label is a number is an IPv4 address in four decimal parts, or an error, and never a name: what
-/// `10.1` or `0x7f.1` means depends on whom you ask.
+/// If the last label of a host is a number, the host must be an IPv4 address in four decimal parts. Otherwise it is an
+/// error, because programs disagree about the meaning of `10.1` or `0x7f.1`.
 ///
 /// ```
 /// use degu_wire::{Address, AddressKind, Zone};
@@ -85,12 +85,12 @@ pub enum AddressKind<'a> {
     V6 {
         /// The address.
         ip: Ipv6Addr,
-        /// The interface it is to be understood on (RFC 4007 §11).
+        /// The interface on which the address is valid (RFC 4007 §11).
         zone: Zone<'a>,
         /// The port.
         port: u16,
     },
-    /// The path of a Unix socket, without the final NUL. [`Address::check`] says whether a socket can have it.
+    /// The path of a Unix socket, without the final NUL. [`Address::check`] says whether a socket can have this path.
     Path(&'a [u8]),
     /// A name in the abstract namespace of Linux, without the NUL before it: 1 to 107 bytes.
     Abstract(&'a [u8]),
@@ -105,16 +105,16 @@ pub enum AddressKind<'a> {
     },
 }
 
-/// The zone of a scoped IPv6 address (RFC 4007 §11): the interface that a link-local address is to be understood on.
+/// The zone of a scoped IPv6 address (RFC 4007 §11): the interface on which a link-local address is valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Zone<'a> {
     /// No zone.
     #[default]
     None,
-    /// The index of an interface. [`Address::ipv6`] takes 0 for no zone, as the system does.
+    /// The index of an interface. For [`Address::ipv6`] the index 0 means no zone, as for the system.
     Index(u32),
-    /// The name of an interface: 1 to 15 bytes without `/`, `:`, whitespace and controls, and not digits alone, which
-    /// are an index.
+    /// The name of an interface: 1 to 15 bytes, without `/`, `:`, whitespace and control characters. Digits alone are
+    /// an index, not a name.
     Name(&'a str),
 }
 
@@ -130,8 +130,8 @@ impl Address {
     /// A name in the abstract namespace of Linux that the kernel chooses.
     pub const ABSTRACT: Self = Self(Repr::Abstract(None));
 
-    /// The longest path of a Unix socket, in bytes: what Linux has room for before the final NUL. Other systems have
-    /// less (103 on macOS and the BSDs) and say so when the address is used.
+    /// The longest path of a Unix socket on Linux, in bytes, without the final NUL. On macOS and the BSDs the longest
+    /// path has 103 bytes; there a longer path is an error when the address is used.
     pub const MAX_PATH: usize = 107;
     /// The longest abstract name, in bytes.
     pub const MAX_ABSTRACT: usize = 107;
@@ -146,8 +146,8 @@ impl Address {
 
     /// Returns the address of a Unix socket in the file system.
     ///
-    /// The path is taken as it is. One that no socket can have is an error when the address is used, or at once by
-    /// [`check`](Self::check): so a path put together at run time needs no second `?` on its way into a `bind`.
+    /// The path is not checked here, so the call needs no `?`. A path that no socket can have is an error when the
+    /// address is used; [`check`](Self::check) finds it at once.
     ///
     /// ```
     /// use degu_wire::Address;
@@ -160,11 +160,12 @@ impl Address {
         Self(Repr::Path(path.as_ref().as_os_str().as_bytes().into()))
     }
 
-    /// Returns the address of a Unix socket in the file system, by the bytes of its path, where there is no `Path`.
+    /// Returns the address of a Unix socket in the file system, from the bytes of its path. It is for code without
+    /// `Path`.
     ///
     /// # Errors
     ///
-    /// What [`check`](Self::check) finds.
+    /// The errors of [`check`](Self::check).
     pub fn unix_bytes(path: impl Into<Box<[u8]>>) -> Result<Self, AddressError> {
         let address = Self(Repr::Path(path.into()));
         address.check().map(|()| address)
@@ -174,7 +175,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// The name has more than 107 bytes, or none: the kernel's choice is [`ABSTRACT`](Self::ABSTRACT).
+    /// The name has more than 107 bytes, or none. For a name that the kernel chooses use [`ABSTRACT`](Self::ABSTRACT).
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Result<Self, AddressError> {
         let name = name.as_ref();
         match name.len() {
@@ -218,13 +219,13 @@ impl Address {
         }
     }
 
-    /// Checks that a socket can have this address. Only one that was made by `Address::unix` may be refused; one that
-    /// passes is the same after a way through its text.
+    /// Checks that a socket can have this address. Only addresses made by `Address::unix` can fail. An address that
+    /// passes can be written as text and parsed again without a change.
     ///
     /// # Errors
     ///
-    /// The path is empty, has a NUL inside, or more than [`MAX_PATH`](Self::MAX_PATH) bytes; the offset counts in the
-    /// path.
+    /// The path is empty, contains NUL, or has more than [`MAX_PATH`](Self::MAX_PATH) bytes. The offset is an offset in
+    /// the path.
     pub fn check(&self) -> Result<(), AddressError> {
         let Repr::Path(path) = &self.0 else { return Ok(()) };
         match path.iter().position(|&byte| byte == 0) {
@@ -235,7 +236,7 @@ impl Address {
         }
     }
 
-    /// Returns whether this is a Unix socket, of a path or an abstract name.
+    /// Returns whether this is the address of a Unix socket, with a path or an abstract name.
     pub const fn is_unix(&self) -> bool {
         matches!(self.0, Repr::Path(_) | Repr::Abstract(_))
     }
@@ -245,7 +246,7 @@ impl Address {
         matches!(&self.0, Repr::Ip(address, _) if address.ip().is_unspecified())
     }
 
-    /// Returns the IP address, if it is one.
+    /// Returns the IP address; `None` for other kinds.
     pub const fn ip(&self) -> Option<IpAddr> {
         match &self.0 {
             Repr::Ip(address, _) => Some(address.ip()),
@@ -253,7 +254,7 @@ impl Address {
         }
     }
 
-    /// Returns the port; none for a Unix socket.
+    /// Returns the port; `None` for a Unix socket.
     pub const fn port(&self) -> Option<u16> {
         match &self.0 {
             Repr::Ip(address, _) => Some(address.port()),
@@ -262,7 +263,7 @@ impl Address {
         }
     }
 
-    /// Returns the same address on another port. A Unix socket has none and stays as it is.
+    /// Returns the same address with another port. The address of a Unix socket has no port, and is returned unchanged.
     ///
     /// ```
     /// use degu_wire::Address;
@@ -279,7 +280,7 @@ impl Address {
         self
     }
 
-    /// Returns the path of a Unix socket, if it has one.
+    /// Returns the path of a Unix socket; `None` for other kinds.
     #[cfg(all(feature = "std", unix))]
     pub fn as_path(&self) -> Option<&std::path::Path> {
         use std::os::unix::ffi::OsStrExt;
@@ -289,8 +290,8 @@ impl Address {
         }
     }
 
-    /// Returns the address that a client of a server at this address connects to: a wildcard address becomes the
-    /// loopback of its family, every other address stays what it is.
+    /// Returns the address to which a client of a server at this address connects. A wildcard address becomes the
+    /// loopback address of its family. Every other address is returned unchanged.
     ///
     /// ```
     /// use degu_wire::Address;

@@ -7,13 +7,13 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Address, AddressError, AddressFault, Repr};
 
-/// The name that a socket binds or connects to: [`Address::to_socket`].
+/// The name to which a socket binds or connects, returned by [`Address::to_socket`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketName<'a> {
     /// An IP address, with the index of its zone, and a port.
     Ip(SocketAddr),
-    /// The content of `sun_path` without a final NUL: a path, an abstract name after a NUL, or nothing, which lets the
-    /// kernel choose a name when the socket is bound.
+    /// The content of `sun_path` without a final NUL: a path, or an abstract name after a NUL. If it is empty, the
+    /// kernel chooses a name when the socket is bound.
     Unix(Cow<'a, OsStr>),
     /// A DNS name, to be resolved first.
     Dns {
@@ -25,8 +25,8 @@ pub enum SocketName<'a> {
 }
 
 impl Address {
-    /// Returns what a socket takes for this address. `interface_index` looks up the index of the interface with a name
-    /// (`if_nametoindex(3)`); it is called for a zone that is a name.
+    /// Returns the name that a socket takes for this address. `interface_index` returns the index of an interface by
+    /// its name (`if_nametoindex(3)`). It is called if the zone is a name.
     ///
     /// ```
     /// use degu_wire::{Address, AddressError, SocketName};
@@ -39,8 +39,8 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// No socket can have this path, a link-local address has no zone, or the system has no abstract namespace; and what
-    /// the look-up says.
+    /// No socket can have this path, a link-local address has no zone, or the system has no abstract namespace. Also
+    /// the errors of `interface_index`.
     pub fn to_socket<E: From<AddressError>>(
         &self,
         interface_index: impl FnOnce(&str) -> Result<u32, E>,

@@ -23,8 +23,8 @@ const HELD: usize = 2;
 macro_rules! constructors {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {
-            /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the
-            /// message, and the peer can tell that it is incomplete. Bytes beyond the length are not read.
+            /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader ends
+            /// too early, the message is cut, and the peer notices. Bytes beyond the length are not read.
             ///
             /// ```
             /// let zeros = degu_wire::Body::from_reader(1 << 30, tokio::io::repeat(0));
@@ -34,8 +34,8 @@ macro_rules! constructors {
                 Self::from_source(length, Box::pin(pieces(reader, length, Part::Data)))
             }
 
-            /// Returns a chunked body of all that a reader has, where the length is not known. Each read gives a chunk, of
-            /// at most 64 KiB.
+            /// Returns a chunked body of all bytes of a reader whose length is not known. Each read becomes one chunk,
+            /// of at most 64 KiB.
             ///
             /// ```
             /// let (_near, far) = tokio::io::duplex(64);
@@ -46,7 +46,7 @@ macro_rules! constructors {
                 Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX, |data| Chunk::new(data).into())))
             }
 
-            /// Returns a body of the rest of a file, as long as it is now.
+            /// Returns a body of the rest of a file. Its length is the length that the file has now.
             ///
             /// ```no_run
             /// # async fn example() -> std::io::Result<degu_wire::Body> {
@@ -56,15 +56,15 @@ macro_rules! constructors {
             ///
             /// # Errors
             ///
-            /// The length or the position of the file cannot be found out.
+            /// The system returns an error for the length or the position of the file.
             pub async fn from_file(mut file: File) -> io::Result<Self> {
                 let length = file.metadata().await?.len().saturating_sub(file.stream_position().await?);
                 Ok(Self::from_reader(length, file))
             }
 
-            /// Returns a body of so many bytes from a stream of pieces, for a content-length. A stream that has fewer
-            /// cuts the message, and so does a piece that goes beyond the length. When the length is reached, the
-            /// stream is not polled again.
+            /// Returns a body of `length` bytes from a stream of pieces; the message has this content-length. If the
+            /// stream ends too early, or a piece goes beyond the length, the message is cut. When the length is
+            /// reached, the stream is not polled again.
             pub fn from_stream<E: Into<BoxError> + 'static>(
                 length: u64,
                 pieces: impl Stream<Item = Result<Bytes, E>> $(+ $send)? + 'static,
@@ -72,8 +72,9 @@ macro_rules! constructors {
                 Self::from_source(length, Box::pin(parts(pieces)))
             }
 
-            /// Returns a body of chunks out of a stream, and at the end maybe [trailers](Trailers): of anything that is a
-            /// [`Part`], or of results with such values. An error cuts the message, and the peer sees that it was cut.
+            /// Returns a body of chunks from a stream, with optional [trailers](Trailers) at the end. The items of the
+            /// stream convert into [`Part`], or are results of such values. An error cuts the message, and the peer
+            /// notices.
             ///
             /// ```
             /// use degu_wire::{Body, Chunk, Part, Trailers};
@@ -94,8 +95,8 @@ macro_rules! constructors {
                 Self::chunks_from_source(Box::pin(parts(chunks)))
             }
 
-            /// Returns a body and the sending end of its chunks, for code that writes a body at its own pace: another
-            /// task, or another thread.
+            /// Returns a body and the sender of its chunks. It is for code that writes a body at its own pace, in
+            /// another task or thread for example.
             ///
             /// ```
             /// use degu_wire::{Body, BoxError, Chunk, Trailers};
@@ -141,10 +142,10 @@ fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) 
     }
 }
 
-/// The sending end of a body made by `channel`.
+/// The sender of a body that was made by `channel`.
 ///
-/// A sender that is dropped before [`finish`](Self::finish) cuts the message, and the peer sees that it was cut: as when the
-/// task that writes it fails or panics.
+/// If the sender is dropped before [`finish`](Self::finish), because its task fails or panics for example, the message
+/// is cut, and the peer notices.
 pub struct BodySender {
     parts: mpsc::Sender<Message>,
     /// A reserved place for the end, so that ending does not wait.
@@ -176,21 +177,21 @@ fn channel() -> (BodySender, impl Source) {
 }
 
 impl BodySender {
-    /// Sends a part, a [`Chunk`] for example. Waits while the two parts before it have not been sent, so that a slow
-    /// peer slows the caller.
+    /// Sends a part, such as a [`Chunk`]. Waits while the two parts before it have not been sent, so a slow peer slows
+    /// down the caller.
     ///
     /// # Errors
     ///
-    /// The body was dropped: the peer is gone, or the message is not sent.
+    /// The body was dropped, because the peer is gone or the message is not sent.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped the part is not sent, and the sender can be used again.
+    /// If the future is dropped, the part is not sent, and the sender can be used again.
     pub async fn send(&mut self, part: impl Into<Part>) -> Result<(), BodyDropped> {
         self.parts.send(Message::Part(part.into())).await.map_err(|_| BodyDropped(()))
     }
 
-    /// Sends a part from a thread that may block: as [`send`](Self::send) otherwise.
+    /// Sends a part as [`send`](Self::send) does, from a thread that may block.
     ///
     /// # Errors
     ///
@@ -198,7 +199,7 @@ impl BodySender {
     ///
     /// # Panics
     ///
-    /// In a task of a tokio runtime.
+    /// Panics in a task of a tokio runtime.
     pub fn blocking_send(&mut self, part: impl Into<Part>) -> Result<(), BodyDropped> {
         self.parts.blocking_send(Message::Part(part.into())).map_err(|_| BodyDropped(()))
     }
@@ -220,7 +221,7 @@ impl fmt::Debug for BodySender {
     }
 }
 
-/// The error of a [`BodySender`] whose body was dropped: the peer is gone, or the message is not sent.
+/// The error of a [`BodySender`] whose body was dropped, because the peer is gone or the message is not sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BodyDropped(());
 

@@ -15,8 +15,8 @@ use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
 pub type BlockingBody = BodyOf<dyn Iterator<Item = Result<Part, BoxError>> + Unpin>;
 
 impl BlockingBody {
-    /// Returns a body of so many bytes from a reader, for a content-length. A reader that has fewer cuts the message,
-    /// and the peer can tell that it is incomplete. Bytes beyond the length are not read.
+    /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader ends too
+    /// early, the message is cut, and the peer notices. Bytes beyond the length are not read.
     ///
     /// ```
     /// let zeros = degu_wire::BlockingBody::from_reader(1 << 30, std::io::repeat(0));
@@ -26,8 +26,8 @@ impl BlockingBody {
         Self::from_source(length, Box::pin(pieces(reader, length).map(|piece| Ok(piece?.into()))))
     }
 
-    /// Returns a chunked body of all that a reader has, where the length is not known. Each read gives a chunk, of at most
-    /// 64 KiB.
+    /// Returns a chunked body of all bytes of a reader whose length is not known. Each read becomes one chunk, of at
+    /// most 64 KiB.
     ///
     /// ```no_run
     /// use std::process::{Command, Stdio};
@@ -40,18 +40,18 @@ impl BlockingBody {
         Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX).map(|piece| Ok(Chunk::new(piece?).into()))))
     }
 
-    /// Returns a body of the rest of a file, as long as it is now.
+    /// Returns a body of the rest of a file. Its length is the length that the file has now.
     ///
     /// # Errors
     ///
-    /// The length or the position of the file cannot be found out.
+    /// The system returns an error for the length or the position of the file.
     pub fn from_file(file: File) -> io::Result<Self> {
         let length = file.metadata()?.len().saturating_sub((&file).stream_position()?);
         Ok(Self::from_reader(length, file))
     }
 
-    /// Returns a body of chunks out of an iterator, and at the end maybe [trailers](crate::Trailers): of anything that is a
-    /// [`Part`], or of results with such values. An error cuts the message, and the peer sees that it was cut.
+    /// Returns a body of chunks from an iterator, with optional [trailers](crate::Trailers) at the end. The items
+    /// convert into [`Part`], or are results of such values. An error cuts the message, and the peer notices.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError, Chunk, Part, Trailers};

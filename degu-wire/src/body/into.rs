@@ -3,9 +3,9 @@
 use super::{BodyOf, BoxError};
 use crate::headers::Headers;
 
-/// A value that the body of a message is made from: all that converts into a body with `into()`, such as text and
-/// bytes, and values that can fail to be encoded or that bring header fields of their own, such as `Json` of the
-/// feature `json`.
+/// A value from which the body of a message can be made. Every value that converts into a body with `into()` is one,
+/// such as text and bytes. A value may also fail to be encoded, or add header fields to the message, such as `Json` of
+/// the feature `json`.
 ///
 /// Responses of the server and requests of both clients take such a value as their body.
 ///
@@ -33,12 +33,12 @@ use crate::headers::Headers;
 /// # Ok::<(), BoxError>(())
 /// ```
 pub trait IntoBody<S: ?Sized> {
-    /// Returns the body. Fields that it brings, such as content-type, are added to the message's `headers` only where the
-    /// message has no field of that name.
+    /// Returns the body. The value may add fields to the message's `headers`, such as content-type, if the message has
+    /// no field of that name.
     ///
     /// # Errors
     ///
-    /// The value cannot be encoded. A request is not sent then, and a server's answer is a failure of the app.
+    /// The value cannot be encoded. Then a request is not sent, and for a server's response the app has failed (500).
     fn into_body(self, headers: &mut Headers) -> Result<BodyOf<S>, BoxError>;
 }
 

@@ -15,14 +15,16 @@ pub const LAST_CHUNK: &[u8; 5] = b"0\r\n\r\n";
 /// The longest chunk line without extensions, in bytes: sixteen digits and CRLF.
 pub const MAX_SIZE_LINE: usize = 18;
 
-/// The longest chunk line that is encoded, in bytes with its CRLF: what [`Limits`](crate::Limits) accepts by default.
+/// The longest chunk line that is encoded, in bytes with its CRLF. [`Limits`](crate::Limits) accepts a line of this
+/// length by default.
 pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 
-/// Writes the line that begins a chunk: its size, its extensions and CRLF. Returns how many bytes of `out` are used.
+/// Writes the line that begins a chunk: its size, its extensions and CRLF. Returns the number of bytes that it wrote to
+/// `out`.
 ///
-/// The chunk's data follows, and then [`CRLF`]. A value is written as a token if it is one, and as a quoted-string
-/// otherwise. Extensions are anything that converts into [`Extension`]: decoded [`Extensions`](super::Extensions), an
-/// array of tuples, an iterator.
+/// The caller then writes the chunk's data, and [`CRLF`]. A value is written as a token if it is a token, and as a
+/// quoted-string otherwise. Extensions are values that convert into [`Extension`]: decoded
+/// [`Extensions`](super::Extensions), an array of tuples, an iterator.
 ///
 /// ```
 /// use degu_wire::chunk::{self, Extensions};
@@ -41,8 +43,8 @@ pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 /// After an error, `out` holds an incomplete line, which must not be sent.
 ///
 /// - [`LocalError::ChunkExtension`]: a name is not a token, a value has a control character other than HTAB, or the
-///   line is over [`MAX_CHUNK_LINE`].
-/// - [`LocalError::ChunkLength`]: the size is 0, which would end the body: that is [`encode_last_chunk`].
+///   line is longer than [`MAX_CHUNK_LINE`].
+/// - [`LocalError::ChunkLength`]: the size is 0, which would end the body. Use [`encode_last_chunk`] for the end.
 /// - [`LocalError::BufferTooSmall`]: the line is longer than `out`.
 pub fn encode_chunk_head<'e, I>(out: &mut [u8], size: u64, extensions: I) -> Result<usize, LocalError>
 where
@@ -54,9 +56,10 @@ where
     encode_line(out, size, extensions)
 }
 
-/// Writes the line of the last chunk: `0`, its extensions and CRLF. Returns how many bytes of `out` are used.
+/// Writes the line of the last chunk: `0`, its extensions and CRLF. Returns the number of bytes that it wrote to `out`.
 ///
-/// The trailer section follows, and then [`CRLF`]. Without extensions and trailers there is [`LAST_CHUNK`].
+/// The caller then writes the trailer section, and [`CRLF`]. For an end without extensions and trailers use
+/// [`LAST_CHUNK`].
 ///
 /// ```
 /// let mut out = [0; 64];

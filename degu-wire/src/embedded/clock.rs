@@ -23,15 +23,15 @@ use crate::Limits;
 /// }
 /// ```
 pub trait Clock {
-    /// Runs `future` for at most `left`, and takes the time that passed off `left`. `None` where `future` has not completed
-    /// by then; it is dropped.
+    /// Runs `future` for at most `left`, and subtracts the time that passed from `left`. If `future` has not completed
+    /// by then, it is dropped, and the result is `None`.
     fn limit<F: Future>(&self, left: &mut Duration, future: F) -> impl Future<Output = Option<F::Output>>;
 }
 
-/// The bounds of a connection: of what a peer may send, and of the time that it may take.
+/// The bounds of a connection: the size of the peer's messages, and the time that the peer may take.
 ///
-/// Plain data: take the default and change what differs. Later versions may have more fields, so write `..` even where all
-/// are set.
+/// The options are plain data: write the fields that differ, and `..Options::DEFAULT`. Write `..` even if you set all
+/// fields, because later versions may have more fields.
 ///
 /// ```
 /// use core::time::Duration;
@@ -44,15 +44,16 @@ pub trait Clock {
 pub struct Options {
     /// The bounds of heads, chunks and trailers. The sizes of the buffers bound them too.
     pub limits: Limits,
-    /// The longest wait for the first byte of a request. A stack with few sockets wants it short. Default 15 s.
+    /// The longest wait for the first byte of a request. Set a short time in a stack with few sockets. Default 15 s.
     pub idle: Duration,
-    /// The time for a head, to which each byte adds 8 ms. Default 10 s.
+    /// The time for a head. Each byte that arrives gives 8 ms of it back. Default 10 s.
     pub head: Duration,
-    /// The time that a peer may let pass while a body is read or written. Each byte that moves adds 8 ms to what is left of it,
-    /// up to this again: a peer that is slower than 125 bytes a second runs out of it. Default 10 s.
+    /// The time for which a peer may keep the driver waiting while a body is read or written. Each byte that moves
+    /// gives 8 ms of it back, up to the whole time. So a peer that is slower than 125 bytes a second runs out of time.
+    /// Default 10 s.
     pub progress: Duration,
-    /// The time for which a server reads and drops what a refused peer still sends: closing a TCP socket with unread input
-    /// resets the connection, and the peer may lose the response. Default 1 s.
+    /// The time for which a server reads and drops the bytes that a refused peer still sends. Closing a TCP socket with
+    /// unread input would reset the connection, and the peer could lose the response. Default 1 s.
     pub linger: Duration,
 }
 

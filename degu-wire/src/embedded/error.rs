@@ -6,7 +6,7 @@ use embedded_io_async::ErrorKind;
 
 use crate::{LocalError, RemoteError};
 
-/// The reason for which an exchange failed, by whose fault it is. `E` is the error of the transport.
+/// The reason why an exchange failed. The variants name the party at fault. `E` is the error of the transport.
 ///
 /// ```
 /// use degu_wire::{Fault, embedded::Error};
@@ -19,7 +19,7 @@ use crate::{LocalError, RemoteError};
 pub enum Error<E> {
     /// The transport failed.
     Io(E),
-    /// The peer broke the protocol or a limit.
+    /// The peer violated the protocol, or exceeded a limit.
     Peer(RemoteError),
     /// The handler or the caller asked for something that cannot be sent, or a buffer is too small.
     Local(LocalError),
@@ -28,7 +28,7 @@ pub enum Error<E> {
 }
 
 impl<E> Error<E> {
-    /// Returns the status that a server answers with, if no response has begun: none where the transport failed.
+    /// Returns the status with which a server answers, if no response has begun; `None` if the transport failed.
     pub const fn status(&self) -> Option<u16> {
         match self {
             Self::Io(_) => None,

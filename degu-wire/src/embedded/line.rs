@@ -7,11 +7,11 @@ use embedded_io_async::{ErrorType, Read, Write};
 
 use super::Clock;
 
-/// A serial line whose input ends with each pause, so that a server can resynchronise.
+/// The serial line as a socket. Its input ends after each pause, so that a server can resynchronise.
 ///
-/// A UART is never closed: a peer that goes away in the middle of a request leaves a part of it, and the next peer's
-/// request would be taken for the rest. So once a byte has come, silence of `pause` is read as the end of the input.
-/// The [server](super::Server::serve) then ends its connection, as on a socket, and the next read begins another one:
+/// A UART is never closed. If a peer goes away in the middle of a request, the next peer's request would look like the
+/// rest of that request. So, after a byte has arrived, silence of `pause` counts as the end of the input. The
+/// [server](super::Server::serve) then ends the connection, as on a socket, and the next read begins a new connection:
 ///
 /// ```ignore
 /// let mut line = Line::new(&mut uart, &clock, Duration::from_millis(50));
@@ -22,9 +22,9 @@ use super::Clock;
 /// }
 /// ```
 ///
-/// The pause has to be longer than any within a request: that of a peer which waits for `100 Continue`, for example, or
-/// reads a file from a slow disk. It is longer than the time of some characters in any case, and 50 ms are long at
-/// 9,600 baud.
+/// The pause has to be longer than any pause within a request. A peer may pause because it waits for `100 Continue`, or
+/// reads a file from a slow disk. The pause also has to be longer than some characters take; at 9,600 baud 50 ms are
+/// enough for that.
 pub struct Line<'l, S, C> {
     io: &'l mut S,
     clock: &'l C,
@@ -34,14 +34,14 @@ pub struct Line<'l, S, C> {
 }
 
 impl<'l, S, C> Line<'l, S, C> {
-    /// Returns a line on which nothing has come.
+    /// Returns a line on which no byte has arrived yet.
     pub const fn new(io: &'l mut S, clock: &'l C, pause: Duration) -> Self {
         Self { io, clock, pause, has_begun: false }
     }
 }
 
 impl<S: Read, C: Clock> Line<'_, S, C> {
-    /// Reads and drops what still comes, until there is a pause. A connection that was to be closed is over then.
+    /// Reads and drops all bytes until there is a pause. This ends a connection that has to be closed.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ impl<S: ErrorType, C> ErrorType for Line<'_, S, C> {
 }
 
 impl<S: Read, C: Clock> Read for Line<'_, S, C> {
-    /// Reads what comes, and 0 bytes once after each pause.
+    /// Reads the bytes that arrive, and returns 0 once after each pause.
     ///
     /// # Cancel safety
     ///

@@ -10,7 +10,7 @@ use super::{
 use crate::sink::{Sink, SliceSink};
 use crate::{Framing, Limits, LocalError, Method};
 
-/// Writes a request head into `out` and gives its length. Host is one of the fields.
+/// Writes a request head into `out`, and returns its length. Host is one of the fields.
 ///
 /// ```
 /// use degu_wire::{Framing, Method, head::encode_request};
@@ -40,7 +40,7 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
     put_fields(sink, fields, framing)
 }
 
-/// Writes a response head into `out` and gives its length.
+/// Writes a response head into `out`, and returns its length.
 ///
 /// # Errors
 ///

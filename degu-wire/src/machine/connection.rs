@@ -29,23 +29,24 @@ impl<R> fmt::Debug for Connection<R> {
 }
 
 impl<R> Connection<R> {
-    /// Returns the bounds under which this end reads.
+    /// Returns the bounds on the messages that this end reads.
     pub fn limits(&self) -> &Limits {
         &self.receiver.limits
     }
 
-    /// Returns the buffer to which received bytes are appended. There is room for at least 2 KiB, and more while a
-    /// large body comes in.
+    /// Returns the buffer to which the driver appends received bytes. It has room for at least 2 KiB, and more while a
+    /// large body arrives.
     pub fn receive_buffer(&mut self) -> &mut BytesMut {
         self.receiver.buffer()
     }
 
-    /// Returns what has been received and not been understood yet.
+    /// Returns the bytes that have been received and not been parsed yet.
     pub fn buffered(&self) -> &[u8] {
         &self.receiver.buffer
     }
 
-    /// Takes what has been received and not been understood yet: after a switch, the first bytes of the new protocol.
+    /// Takes the bytes that have been received and not been parsed yet. After a switch these are the first bytes of the
+    /// new protocol.
     pub fn take_buffered(&mut self) -> Bytes {
         core::mem::take(&mut self.receiver.buffer).freeze()
     }
@@ -55,14 +56,14 @@ impl<R> Connection<R> {
         self.receiver.eof = true;
     }
 
-    /// Returns what waits to be written, in order. The caller notes with [`transmitted`](Self::transmitted) what it has
-    /// written.
+    /// Returns the bytes that wait to be written, in order. After a write the driver calls
+    /// [`transmitted`](Self::transmitted) with the number of bytes.
     #[inline]
     pub fn pending(&self) -> Pending<'_> {
         self.sender.out.pending()
     }
 
-    /// Notes that so many bytes of what was pending have been written.
+    /// Notes that this number of the pending bytes has been written.
     pub fn transmitted(&mut self, bytes: usize) {
         self.sender.out.sent(bytes);
     }
@@ -72,15 +73,15 @@ impl<R> Connection<R> {
         self.sender.out.is_flushed()
     }
 
-    /// Returns whether another part may be given to [`send_part`](Self::send_part) before what is pending is written.
-    /// It may while less than 64 KiB waits of heads and parts of up to 4 KiB; and where there are longer parts, while
-    /// there are fewer than eight of them, and less than 448 KiB waits in all. The last one may go beyond. Parts that
-    /// are given in spite of it are collected, without a bound.
+    /// Returns whether the driver may call [`send_part`](Self::send_part) again before the pending bytes are written.
+    /// This is so while less than 64 KiB of heads and short parts (up to 4 KiB) wait. If longer parts wait, there must
+    /// also be fewer than eight of them, and less than 448 KiB in all. The last part may exceed this. Parts that the
+    /// driver sends in spite of `false` are collected without a bound.
     pub fn has_room(&self) -> bool {
         self.sender.out.has_room()
     }
 
-    /// Returns whether our message's body still wants parts.
+    /// Returns whether the body of the message that this end sends still needs parts.
     pub fn is_sending(&self) -> bool {
         self.sender.body != Framing::None
     }
@@ -90,32 +91,33 @@ impl<R> Connection<R> {
         self.receiver.body != Framing::None
     }
 
-    /// Returns the number of bytes of the peer's body that have not been given yet: `None` where only its end will tell.
+    /// Returns the number of bytes of the peer's body that have not been returned yet; `None` if it is not known before
+    /// the end.
     pub fn body_remaining(&self) -> Option<u64> {
         self.receiver.body_remaining()
     }
 
-    /// Sends a part of our message's body.
+    /// Sends a part of the body of this end's message.
     ///
     /// # Errors
     ///
-    /// [`LocalError::BodyTooLong`], [`LocalError::ChunkLength`] or [`LocalError::ChunkExtension`] where the part does not
-    /// fit what was announced, and [`LocalError::State`] where it is of another kind of body. The message cannot be
-    /// completed then; the connection is to be closed.
+    /// [`LocalError::BodyTooLong`], [`LocalError::ChunkLength`] or [`LocalError::ChunkExtension`] if the part does not
+    /// fit the announced body, and [`LocalError::State`] if the part is for another kind of body. Then the message
+    /// cannot be completed, and the driver has to close the connection.
     pub fn send_part(&mut self, part: Part) -> Result<(), LocalError> {
         self.sender.send_part(part)
     }
 
-    /// Ends our message's body. After the announced length, or a [`Part::Last`], nothing is left to do.
+    /// Ends the body of this end's message. After the announced length or a [`Part::Last`] it does nothing.
     ///
     /// # Errors
     ///
-    /// [`LocalError::BodyTooShort`] or [`LocalError::ChunkLength`] where less came than was announced.
+    /// [`LocalError::BodyTooShort`] or [`LocalError::ChunkLength`] if the body has fewer bytes than announced.
     pub fn finish_body(&mut self) -> Result<(), LocalError> {
         self.sender.finish()
     }
 
-    /// Gives up the buffers that are empty, for a connection that is about to wait long.
+    /// Frees the buffers that are empty. It is for a connection that may wait for long.
     pub fn release_buffers(&mut self) {
         self.receiver.release_buffers();
         self.sender.out.release();

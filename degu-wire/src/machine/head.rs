@@ -20,8 +20,8 @@ impl RequestHead {
         &self.fields
     }
 
-    /// Returns whether the client offers to go on in this protocol (RFC 9110 §7.8): `websocket`, or `tcp`, for example.
-    /// Names compare without case. A client of HTTP/1.0 offers none.
+    /// Returns whether the client offers to switch to this protocol (RFC 9110 §7.8), such as `websocket` or `tcp`.
+    /// Names compare without case. A client of HTTP/1.0 offers no protocol.
     pub fn offers(&self, protocol: &str) -> bool {
         !self.is_http10()
             && !protocol.is_empty()
@@ -45,13 +45,13 @@ impl ResponseHead {
         &self.fields
     }
 
-    /// Returns the fields, to keep.
+    /// Returns the fields as an owned value.
     pub fn into_headers(self) -> Headers {
         self.fields
     }
 }
 
-/// A reason phrase (RFC 9112 §4): text for people, which no program should decide by.
+/// A reason phrase (RFC 9112 §4). It is text for people; no program should depend on it.
 ///
 /// ```
 /// use degu_wire::machine::Reason;
