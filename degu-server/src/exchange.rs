@@ -1,5 +1,4 @@
-//! The report of an exchange that has ended, with which [`Options::on_response`](crate::Options::on_response) is
-//! called.
+//! The report of an exchange that has ended: the argument of [`Options::on_response`](crate::Options::on_response).
 
 use std::fmt::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,14 +9,14 @@ use degu_wire::{Address, Method};
 
 use crate::Credentials;
 
-/// The most bytes of a target or of a reason in a log line. `…` stands for the rest.
+/// The most bytes of a target or of a reason in a log line. The rest is replaced by `…`.
 const SHOWN: usize = 512;
-/// The most bytes of a method, which may be any token.
+/// The most bytes of a method in a log line. A method may be any token.
 const SHOWN_OF_METHOD: usize = 32;
 
-/// An exchange that has ended: a request, the response as it went over the wire, and the peer.
+/// A report of an exchange that has ended: the request, the response as it was sent, and the peer.
 ///
-/// [`Options::on_response`](crate::Options::on_response) is called with it. Written with `{}` it is a log line:
+/// It is the argument of [`Options::on_response`](crate::Options::on_response). `Display` writes a log line:
 ///
 /// ```text
 /// GET /todos?text=milk 200 38B 0.214ms unix:@ pid=4242 uid=1000
@@ -26,11 +25,11 @@ const SHOWN_OF_METHOD: usize = 32;
 /// - - 400 58B 0.000ms 127.0.0.1:41238
 /// ```
 ///
-/// These are method, target, status, bytes of the body, duration, address and, where they are known, the process or the
-/// subject of the client's certificate. What is not known is `-`. The line has no control characters, and at most 512 bytes of
-/// the target.
+/// The line has method, target, status, bytes of the body, duration and address. If they are known, the process or the subject
+/// of the client's certificate follow. `-` stands for an unknown value. The line has no control characters, and at most 512
+/// bytes of the target. The target includes the query, which may contain secrets; `Debug` leaves the query out.
 ///
-/// Metrics are collected in the same way:
+/// Metrics are collected in the same function:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -56,7 +55,6 @@ const SHOWN_OF_METHOD: usize = 32;
 ///     .bind(Address::ABSTRACT, async |_: &mut Session, _: Request<'_>| "hello")?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Exchange {
     request: Option<(Box<str>, Box<str>)>,
     status: Option<u16>,
@@ -79,36 +77,36 @@ pub(crate) struct Peer {
 pub(crate) type OnResponse = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
 impl Exchange {
-    /// Returns the method; `None` if the request was refused before its head had been read to the end.
+    /// Returns the method; `None` if the request was refused before its whole head was received.
     pub fn method(&self) -> Option<Method<'_>> {
         self.request.as_ref().map(|(method, _)| Method::from(&**method))
     }
 
-    /// Returns the request target as it was sent; `None` if the request was refused before its head had been read to the end.
+    /// Returns the request target as it was sent; `None` if the request was refused before its whole head was received.
     pub fn target(&self) -> Option<&str> {
         self.request.as_ref().map(|(_, target)| &**target)
     }
 
-    /// Returns the status as it went over the wire; `None` if no response began, because the client went away first, for
-    /// example. A protocol that the connection switched to counts as the body of a 101.
+    /// Returns the status that was sent; `None` if no response began, for example because the client went away first. After a
+    /// 101, the bytes of the new protocol count as the body.
     pub const fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// Returns how many bytes of the body were sent, without its framing. It is 0 for a response to HEAD. Where the
-    /// server itself cut the response, bytes that the kernel had not taken yet may be counted.
+    /// Returns the number of bytes of the body that were sent, without the framing. It is 0 for a response to HEAD. If the
+    /// server cut the response, it may include bytes that the kernel had not taken yet.
     pub const fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
 
-    /// Returns the time from the whole head of the request to the moment when the kernel took the last byte of the
-    /// response, or the response was cut; zero if the request was refused before its head had been read to the end.
+    /// Returns the time from the end of the request's head to the end of the response. The response ends when the kernel has
+    /// taken its last byte, or when it is cut. Zero if the request was refused before its whole head was received.
     pub const fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// Returns the reason for which the response was cut, in words; `None` if it is whole. A whole response may have
-    /// the status of an error: the client can tell its end, which is what counts.
+    /// Returns the reason for which the response was cut, as a text; `None` if the response was complete. A complete response
+    /// may still have the status of an error.
     pub fn cut(&self) -> Option<&str> {
         self.cut.as_deref()
     }
@@ -118,15 +116,31 @@ impl Exchange {
         &self.peer.address
     }
 
-    /// Returns the process at the other end of a Unix socket: see [`Session::credentials`](crate::Session::credentials).
+    /// Returns the credentials of the process at the other end of a Unix socket: see
+    /// [`Session::credentials`](crate::Session::credentials).
     pub const fn credentials(&self) -> Option<Credentials> {
         self.peer.credentials
     }
 
-    /// Returns the identity that the peer proved by its certificate: see [`Session::identity`](crate::Session::identity).
+    /// Returns the identity that the peer proved with its certificate: see [`Session::identity`](crate::Session::identity).
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.identity.as_deref()
+    }
+}
+
+/// Writes the target without its query, which may be secret.
+impl fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange")
+            .field("method", &self.method())
+            .field("path", &self.target().and_then(|target| target.split('?').next()))
+            .field("status", &self.status)
+            .field("body_bytes", &self.body_bytes)
+            .field("duration", &self.duration)
+            .field("cut", &self.cut)
+            .field("peer", &self.peer)
+            .finish()
     }
 }
 
@@ -157,11 +171,11 @@ impl fmt::Display for Exchange {
     }
 }
 
-/// A line of text: control characters are escaped.
+/// A writer of one line of text, which escapes control characters.
 struct Line<'l, 'f>(&'l mut fmt::Formatter<'f>);
 
 impl Line<'_, '_> {
-    /// Writes text up to so many bytes.
+    /// Writes at most this many bytes of a text.
     fn write_start(&mut self, text: &str, most: usize) -> fmt::Result {
         let start = &text[..text.floor_char_boundary(most)];
         self.write_str(start)?;
@@ -177,8 +191,8 @@ impl Write for Line<'_, '_> {
     }
 }
 
-/// An exchange that has not ended. Dropping it reports the end, so that every exchange is reported once, also where its task
-/// is dropped.
+/// The report of an exchange that has not ended. Dropping it calls `on_response`. Every exchange is therefore reported once, even
+/// if its task is dropped.
 pub(crate) struct Report {
     on_response: OnResponse,
     began: Option<Instant>,
@@ -194,7 +208,7 @@ impl Report {
         report
     }
 
-    /// Returns the report of a request that is refused before its head has been read to the end.
+    /// Returns the report of a request that is refused before its whole head was received.
     pub(crate) fn without_head(on_response: &OnResponse, peer: Peer) -> Self {
         let exchange = Exchange {
             request: None,
@@ -212,12 +226,12 @@ impl Report {
         self.exchange.status = Some(status);
     }
 
-    /// Notes so many more bytes of the body.
+    /// Adds to the number of bytes of the body.
     pub(crate) const fn add(&mut self, bytes: u64) {
         self.exchange.body_bytes += bytes;
     }
 
-    /// Reports a whole response.
+    /// Reports a complete response.
     pub(crate) fn end(mut self) {
         self.exchange.cut = None;
     }
@@ -268,6 +282,8 @@ mod tests {
     fn log_line_is_one_line_and_bounded() {
         let line = exchange("GET", "/todos?text=milk", None).to_string();
         assert_eq!(line, "GET /todos?text=milk 200 38B 1.214ms unix:/run/a%0Ab pid=7 uid=1000");
+        let shown = format!("{:?}", exchange("GET", "/todos?text=milk", None));
+        assert!(shown.contains(r#"path: Some("/todos"), status: Some(200)"#) && !shown.contains("milk"), "{shown}");
         let line = exchange("GET", "/", Some("the app failed: no\r\nroom\u{85}")).to_string();
         assert!(line.ends_with(r" uid=1000 cut: the app failed: no\r\nroom\u{85}"), "{line}");
         let line = exchange(&"M".repeat(9000), &"/ä".repeat(9000), Some(&"x".repeat(9000))).to_string();

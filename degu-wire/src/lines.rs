@@ -1,6 +1,7 @@
 //! Lines of a stream, JSON lines for example, which is received in pieces of any length.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -23,7 +24,7 @@ use crate::Fault;
 /// assert_eq!(lines.finish().as_deref(), Some(&b"{\"n\":2}"[..]));
 /// # Ok::<(), degu_wire::Fault>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Lines {
     limit: usize,
     /// Ends a line at a CR too, as event streams do.
@@ -33,6 +34,14 @@ pub struct Lines {
     /// The beginning of a line whose end is still to come.
     partial: Vec<u8>,
     input: Bytes,
+}
+
+/// Writes how much is buffered, and nothing of its content, which may be secret.
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let buffered = self.partial.len() + self.input.len();
+        f.debug_struct("Lines").field("limit", &self.limit).field("buffered", &buffered).finish_non_exhaustive()
+    }
 }
 
 impl Lines {

@@ -33,7 +33,7 @@ use crate::{Fault, FieldError, Lines, LocalError};
 /// assert_eq!(event.encode()?, "event: progress\nid: 7\ndata: one\ndata: two\n\n");
 /// # Ok::<(), degu_wire::FieldError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
     /// The type of the event. Browsers take `None` for `message`.
@@ -45,6 +45,13 @@ pub struct Event {
     /// The time that a client should wait before it connects again, sent in milliseconds. A [`Decoder`] returns it by
     /// [`retry`](Decoder::retry), because it may come without an event.
     pub retry: Option<Duration>,
+}
+
+/// Writes the length of the data, because an event may be secret.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").field("data", &format_args!("{} bytes", self.data.len())).finish_non_exhaustive()
+    }
 }
 
 impl Event {
@@ -103,7 +110,7 @@ impl Event {
 ///
 /// It outlives its connection: the last identifier and the time before the next attempt are kept for the request that
 /// resumes the stream.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Decoder {
     lines: Lines,
     limit: usize,
@@ -113,6 +120,13 @@ pub struct Decoder {
     has_data: bool,
     last_event_id: String,
     retry: Option<Duration>,
+}
+
+/// Writes how much is buffered, and nothing of its content, which may be secret.
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").field("lines", &self.lines).field("event", &self.event).finish_non_exhaustive()
+    }
 }
 
 impl Decoder {

@@ -3,7 +3,7 @@
 use core::task::Poll;
 
 use degu_wire::machine::{Awaits, Client, Connection, Content, Reason, RequestHead, ResponseHead, Server};
-use degu_wire::{Headers, Limits, Method, Part, Trailers};
+use degu_wire::{Chunk, Headers, Limits, Lines, Method, Part, Trailers, chunk, sse};
 
 fn server(bytes: &[u8]) -> Connection<Server> {
     let mut server = Connection::<Server>::new(Limits { allow_http10: true, ..Limits::DEFAULT });
@@ -49,6 +49,31 @@ fn machines_and_heads_show_no_secrets() {
     let sent: usize = client.pending().bytes();
     assert_eq!(format!("{:?}", client.pending()), format!("Pending {{ bytes: {sent}, .. }}"));
     assert!(shown.contains(&format!("buffered: 35, pending: {sent}")), "{shown}");
+}
+
+#[test]
+fn debug_of_bodies_shows_lengths_only() {
+    let chunk = Chunk::new("a secret").with_extension("note", "secret");
+    let (mut lines, mut events) = (Lines::new(100), sse::Decoder::new(100));
+    lines.push("a secret".into());
+    events.push("id: 1\ndata: a secret\ndata: se".into());
+    assert_eq!((lines.next_line(), events.next_event()), (Ok(None), Ok(None)));
+    let note = r#"[Extension { name: "note", value: Some(6 bytes) }]"#;
+    for (shown, expected) in [
+        (format!("{chunk:?}"), format!("Chunk {{ data: 8 bytes, extensions: {note} }}")),
+        (format!("{:?}", Part::from(chunk)), format!("Chunk {{ size: 8, extensions: {note}, data: 8 bytes }}")),
+        (format!("{:?}", Part::Data("a secret".into())), "Data(8 bytes)".into()),
+        (format!("{:?}", chunk::Event::Data(b"a secret")), "Data(8 bytes)".into()),
+        (format!("{:?}", chunk::Event::End { trailers: b"a: secret\r\n" }), "End(11 bytes of trailers)".into()),
+        (format!("{:?}", sse::Event::new("a secret").id("secret")), "Event { data: 8 bytes, .. }".into()),
+        (format!("{lines:?}"), "Lines { limit: 100, buffered: 8, .. }".into()),
+        (
+            format!("{events:?}"),
+            "Decoder { lines: Lines { limit: 100, buffered: 8, .. }, event: Event { data: 8 bytes, .. }, .. }".into(),
+        ),
+    ] {
+        assert_eq!(shown, expected);
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::chunk::{CRLF, Extension, ExtensionValue, Extensions, MAX_CHUNK_LINE, 
 /// assert_eq!(&chunk.data[..], b"hello");
 /// assert_eq!(chunk.extension("seq").as_deref(), Some("7"));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Chunk {
     /// The data. A chunk without data cannot be sent: a size of zero ends the body.
     pub data: Bytes,
@@ -57,6 +57,16 @@ impl Chunk {
     /// its value is not UTF-8.
     pub fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
         self.extensions.get(name)
+    }
+}
+
+/// Writes the length of the data, because the data may be secret.
+impl fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunk")
+            .field("data", &format_args!("{} bytes", self.data.len()))
+            .field("extensions", &self.extensions)
+            .finish()
     }
 }
 

@@ -38,7 +38,6 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 /// Chunked bodies are `(Chunk Data*)* Last`; all others are `Data*`. A chunk that is in memory as a whole is one part, so
 /// that it costs no more than plain data; a large one begins with a part and goes on as `Data`, so that it need never be
 /// held as a whole.
-#[derive(Debug)]
 pub enum Part {
     /// A chunk begins.
     Chunk {
@@ -59,6 +58,24 @@ pub enum Part {
         /// The trailer fields.
         trailers: Trailers,
     },
+}
+
+/// Writes the length of the data, because the data may be secret.
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chunk { size, extensions, data } => f
+                .debug_struct("Chunk")
+                .field("size", size)
+                .field("extensions", extensions)
+                .field("data", &format_args!("{} bytes", data.len()))
+                .finish(),
+            Self::Data(data) => write!(f, "Data({} bytes)", data.len()),
+            Self::Last { extensions, trailers } => {
+                f.debug_struct("Last").field("extensions", extensions).field("trailers", trailers).finish()
+            }
+        }
+    }
 }
 
 impl From<Chunk> for Part {

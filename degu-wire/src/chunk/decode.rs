@@ -1,5 +1,7 @@
 //! The decoder of chunked bodies.
 
+use core::fmt;
+
 use super::scan::{Scanner, run_plain};
 use super::{CRLF, Extensions, MAX_SIZE_LINE};
 use crate::abnf::{HEX, NO_HEX};
@@ -119,7 +121,7 @@ pub struct Step<'i> {
 /// assert_eq!(decoder.chunk_remaining(), 2);
 /// # Ok::<(), degu_wire::RemoteError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Event<'i> {
     /// A chunk begins.
     Chunk {
@@ -141,6 +143,20 @@ pub enum Event<'i> {
         /// empty. Only its line ends have been checked.
         trailers: &'i [u8],
     },
+}
+
+/// Writes the length of data and trailers, because they may be secret.
+impl fmt::Debug for Event<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chunk { size, extensions } => {
+                f.debug_struct("Chunk").field("size", size).field("extensions", extensions).finish()
+            }
+            Self::Data(data) => write!(f, "Data({} bytes)", data.len()),
+            Self::LastChunk { extensions } => f.debug_struct("LastChunk").field("extensions", extensions).finish(),
+            Self::End { trailers } => write!(f, "End({} bytes of trailers)", trailers.len()),
+        }
+    }
 }
 
 impl Decoder {
