@@ -122,6 +122,8 @@ explained! {
         Target "a malformed request target",
         /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
         TargetFragment "a request target with a fragment",
+        /// The request target alone fills `Limits::max_head` (RFC 9112 §3).
+        TargetTooLong "a request target over the limit",
         /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
         TargetAuthority "a request target whose authority is malformed",
         /// The start line has no well-formed `HTTP/1.1` where it must be (RFC 9112 §2.3).
@@ -160,7 +162,8 @@ explained! {
         TransferEncoding "Transfer-Encoding where it is not allowed",
         /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
         Expectation "an expectation that cannot be met",
-        /// The head is longer than `Limits::max_head` (RFC 6585 §5).
+        /// The head is longer than `Limits::max_head` (RFC 6585 §5). If not even the request line ends within it, this is
+        /// [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
         HeadTooLarge "a head over the limit",
         /// More fields than `Limits::max_fields` (RFC 6585 §5).
         TooManyFields "more fields than the limit",
@@ -209,6 +212,7 @@ impl Fault {
     pub const fn status(self) -> u16 {
         match self {
             Self::ChunkTooLarge | Self::BodyTooLarge | Self::LineTooLong => 413,
+            Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::HeadTooLarge | Self::TooManyFields | Self::TrailersTooLarge => 431,
             Self::MethodNotImplemented | Self::TransferCoding => 501,
@@ -232,7 +236,7 @@ explained! {
         /// A field name is not a token (RFC 9110 §5.1).
         FieldName "a field name is not a token",
         /// A field value has a control character, or whitespace around it (RFC 9110 §5.5).
-        FieldValue "a field value has a control character or whitespace at an end",
+        FieldValue "a field value contains a control character, or begins or ends with whitespace",
         /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 bytes",
         /// A field that must be unique is there twice (RFC 9110 §5.3).
@@ -254,6 +258,8 @@ explained! {
         BodyTooShort "the body ended before the length that it announced",
         /// A chunk has more or fewer bytes than its announced size.
         ChunkLength "a chunk has more or fewer bytes than its size",
+        /// The name of the protocol to switch to is empty or a list (RFC 9110 §7.8).
+        Protocol "the protocol to switch to must be one name, such as `websocket`",
         /// The request did not offer this protocol, so the connection cannot switch to it (RFC 9110 §7.8).
         NotOffered "the request did not offer to switch to this protocol",
         /// The buffer of the caller is too small for what is to be encoded.

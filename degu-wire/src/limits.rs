@@ -13,7 +13,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The longest head: start line, field lines and the empty line. Never more than [`Limits::MAX_HEAD`], whatever is
-    /// set here.
+    /// set here. A request with a longer head gets 431, or 414 if its target alone fills the limit (RFC 9112 §3).
     ///
     /// Default 32 KiB (Degu 0.18: 32 KiB, nginx: 4 × 8 KiB, Node: 16 KiB, hyper: about 400 KiB).
     pub max_head: usize,

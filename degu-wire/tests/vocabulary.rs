@@ -25,7 +25,7 @@ fn tell_apart<'t>(texts: impl IntoIterator<Item = &'t str>) {
 fn every_fault_has_a_text_and_a_status() {
     tell_apart(Fault::ALL.iter().map(|fault| fault.explain()));
     for &fault in Fault::ALL {
-        assert!(matches!(fault.status(), 400 | 413 | 417 | 431 | 501 | 505), "{fault:?}");
+        assert!(matches!(fault.status(), 400 | 413 | 414 | 417 | 431 | 501 | 505), "{fault:?}");
         assert!(!reason_phrase(fault.status()).is_empty());
         let error: &dyn Error = &RemoteError::new(fault);
         assert_eq!(error.to_string(), fault.to_string());
@@ -53,6 +53,8 @@ fn every_error_of_ours_has_a_text() {
         BodyTooLong,
         BodyTooShort,
         ChunkLength,
+        Protocol,
+        NotOffered,
         BufferTooSmall,
         State,
     ];

@@ -21,8 +21,8 @@
 //! of a request lies at the front of `input` while the handler runs, so that paths and fields are views into it. What
 //! follows the head, body or next request, is read into the rest. A head has at most three quarters of `input` (or
 //! [`max_head`](crate::Limits::max_head), if that is less), so that a quarter at least is left for a chunk line or for
-//! trailers. Anything longer is refused with the status that a server gives: 431 for heads and trailers, 400 for chunk
-//! lines. `fields` is for the fields of the head and the trailers of one message together.
+//! trailers. Anything longer is refused with the status that a server gives: 431 for heads and trailers, 414 for a
+//! request target that fills the head's limit alone, 400 for chunk lines. `fields` is for the fields of the head and the trailers of one message together.
 //!
 //! # Time
 //!

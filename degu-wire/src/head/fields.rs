@@ -245,11 +245,16 @@ fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     }
 }
 
-/// The end of field lines, after their empty line, and their number; `None` if the input ends before that.
-type End = Option<(usize, usize)>;
+/// The end of a section of field lines.
+pub(super) struct End {
+    /// The offset after the empty line that ends the section.
+    pub(super) offset: usize,
+    /// The number of fields.
+    pub(super) fields: usize,
+}
 
 /// Parses field lines from `at`, which is not beyond the input, to the empty line. In trailers the end of the input stands
-/// for the empty line, which the chunk decoder has taken off.
+/// for the empty line, which the chunk decoder has taken off. Returns `None` if the input ends before the empty line.
 #[inline(always)]
 pub(super) fn parse_fields(
     input: &[u8],
@@ -257,7 +262,7 @@ pub(super) fn parse_fields(
     slots: &mut [FieldSpan],
     semantics: &mut Semantics,
     part: Part,
-) -> Result<End, RemoteError> {
+) -> Result<Option<End>, RemoteError> {
     let offset = |rest: &[u8]| input.len() - rest.len();
     let mut line = &input[at..];
     let mut fields = 0;
@@ -267,7 +272,7 @@ pub(super) fn parse_fields(
         let mut value = match after_name {
             [b':', value @ ..] if name_len > 0 => value,
             [b'\r', b'\n', rest @ ..] if name_len == 0 && part != Part::Trailers => {
-                return Ok(Some((offset(rest), fields)));
+                return Ok(Some(End { offset: offset(rest), fields }));
             }
             _ => return no_field(offset(line), offset(after_name), after_name, fields, part),
         };
@@ -311,7 +316,7 @@ pub(super) fn parse_fields(
 /// Returns the end or the fault for a value that is not followed by CRLF at `at`, where `rest` begins.
 #[cold]
 #[inline(never)]
-fn no_value(at: usize, rest: &[u8]) -> Result<End, RemoteError> {
+fn no_value(at: usize, rest: &[u8]) -> Result<Option<End>, RemoteError> {
     match rest {
         [] | [b'\r'] => Ok(None),
         [b'\r' | b'\n', ..] => Err(RemoteError::at(Fault::LineEnd, at)),
@@ -323,10 +328,10 @@ fn no_value(at: usize, rest: &[u8]) -> Result<End, RemoteError> {
 /// fault at `at`, where `rest` begins.
 #[cold]
 #[inline(never)]
-fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> Result<End, RemoteError> {
+fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> Result<Option<End>, RemoteError> {
     let refuse = |fault| Err(RemoteError::at(fault, at));
     match rest {
-        [] if part == Part::Trailers && at == start => Ok(Some((at, fields))),
+        [] if part == Part::Trailers && at == start => Ok(Some(End { offset: at, fields })),
         [] => Ok(None),
         [b'\r'] if at == start && part != Part::Trailers => Ok(None),
         [b'\r', ..] if at == start && part != Part::Trailers => refuse(Fault::LineEnd),
@@ -372,7 +377,7 @@ pub(crate) fn scan_trailers(section: &[u8], slots: &mut [FieldSpan], limits: &Li
     let room = slots.len().min(limits.max_trailer_fields);
     let end = parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Part::Trailers)?;
     // The decoder gives whole lines; anything else was not its section.
-    end.map(|(_, fields)| fields).ok_or(Fault::LineEnd.into())
+    end.map(|end| end.fields).ok_or(Fault::LineEnd.into())
 }
 
 /// The fields of a head or a trailer section that was parsed: views into the caller's bytes and storage.

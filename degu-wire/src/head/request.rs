@@ -77,8 +77,19 @@ pub(crate) fn scan_request(
     let room = slots.len().min(limits.max_fields);
     let slots = &mut slots[..room];
     match scan(&input[..input.len().min(max)], slots, limits)? {
-        None if input.len() >= max => Err(Fault::HeadTooLarge.into()),
+        None if input.len() >= max => Err(too_long(&input[..max]).into()),
         parsed => Ok(parsed),
+    }
+}
+
+/// Returns the fault of a head that does not end within the limit. RFC 9112 §3 wants a status of its own for a long
+/// request target (414) and for a long method (501).
+#[cold]
+fn too_long(head: &[u8]) -> Fault {
+    match head.trim_ascii_start() {
+        line if line.is_empty() || line.contains(&b'\n') => Fault::HeadTooLarge,
+        line if line.contains(&b' ') => Fault::TargetTooLong,
+        _ => Fault::MethodNotImplemented,
     }
 }
 
@@ -131,20 +142,20 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
 
     let mut semantics = Semantics::default();
     let part = Part::Request { http10 };
-    let Some((end, fields)) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(None) };
+    let Some(end) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(None) };
 
     let framing = semantics.framing()?.unwrap_or(Framing::None);
     if !semantics.has_host() && !http10 && !limits.allow_missing_host {
         return Err(Fault::HostMissing.into());
     }
     Ok(Some(RequestMeta {
-        len: end as u16,
+        len: end.offset as u16,
         method: (method as u16, method_end as u16),
         target: (target as u16, target_end as u16),
         path: (path as u16, offset(after_path) as u16),
         authority: if authority.1 > 0 { authority } else { semantics.host },
         has_zone: semantics.has_zone,
-        fields: fields as u16,
+        fields: end.fields as u16,
         framing,
         http10,
         keep_alive: (!http10 || semantics.keep_alive) && !semantics.close,

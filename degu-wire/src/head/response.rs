@@ -202,7 +202,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
     let Some(at) = line_end(input, line_ends, Fault::Reason)? else { return Ok(None) };
     let mut semantics = Semantics::default();
     let part = Part::Response { http10 };
-    let Some((end, fields)) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(None) };
+    let Some(end) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(None) };
     let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
     // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code. What follows a 204 that has one cannot be told.
     let codes_nothing = framing == Framing::Chunked && (status < 200 || status == 204);
@@ -210,10 +210,10 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         return Err(Fault::TransferEncoding.into());
     }
     Ok(Some(ResponseMeta {
-        len: end as u16,
+        len: end.offset as u16,
         status,
         reason,
-        fields: fields as u16,
+        fields: end.fields as u16,
         framing,
         http10,
         keep_alive: !http10 && !semantics.close && !codes_nothing,

@@ -246,7 +246,8 @@ fn body_that_was_not_read_is_read_over_if_it_is_short() {
 fn sizes_of_the_buffers_are_limits() {
     let long = "x".repeat(2000);
     for (input, fault, status) in [
-        (format!("GET /{long} HTTP/1.1\r\n"), Fault::HeadTooLarge, 431),
+        (format!("GET /{long} HTTP/1.1\r\n"), Fault::TargetTooLong, 414),
+        (format!("GET / HTTP/1.1\r\na: {long}\r\n"), Fault::HeadTooLarge, 431),
         (format!("GET / HTTP/1.1\r\nHost: d\r\n{}\r\n", "a: b\r\n".repeat(16)), Fault::TooManyFields, 431),
         (format!("{}{long}", put(2000)), Fault::BodyTooLarge, 413),
         (format!("{CHUNKED}7d0\r\n{long}\r\n0\r\n\r\n"), Fault::BodyTooLarge, 413),

@@ -184,7 +184,7 @@ impl Expected {
             Verdict::Left
         } else if answer.status == self.status && self.sum.map_or(answer.bytes <= REASON, |sum| sum == answer.sum) {
             Verdict::Right
-        } else if matches!(answer.status, 400 | 408 | 413 | 431 | 500 | 503) && answer.bytes <= REASON {
+        } else if matches!(answer.status, 400 | 408 | 413 | 414 | 431 | 500 | 503) && answer.bytes <= REASON {
             Verdict::Refused(answer.status)
         } else {
             Verdict::Wrong(format!("{answer:?} instead of {self:?}"))
