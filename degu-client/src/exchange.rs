@@ -193,10 +193,11 @@ impl Exchange {
             None => self.machine.request(method, uri, host, headers, content),
         };
         begun.map_err(|rule| {
-            use LocalError::{ContentLength, FieldNotAllowed, FieldRepeated, FieldValue};
+            use LocalError::{ContentLength, FieldNotAllowed, FieldRepeated, FieldValue, Protocol};
             let field = machine::Connection::refused_field(method, headers, framing);
             match rule {
                 FieldNotAllowed | FieldRepeated | ContentLength => Error::from(rule).of_field(field),
+                Protocol => Error::from(rule).of_field(Some("upgrade")),
                 // Headers have been checked but for the protocol, and for Host, which may be that of the options.
                 FieldValue => Error::from(rule).of_field(Some(protocol.map_or("host", |_| "upgrade"))),
                 _ => rule.into(),

@@ -81,8 +81,8 @@ impl Connection<Client> {
         self.begin(method, target, host, headers, content, false)
     }
 
-    /// Begins an exchange whose request offers to go on in another protocol (RFC 9110 §7.8). A response with status 101
-    /// accepts: the connection has then [switched](Self::has_switched). Every other response declines, and is read as usual.
+    /// Begins an exchange whose request offers to switch to another protocol (RFC 9110 §7.8). A 101 response accepts: the
+    /// connection has then [switched](Self::has_switched). Any other final response declines, and is read as usual.
     ///
     /// `connection` and `upgrade` are written here.
     ///
@@ -105,7 +105,8 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// As [`request`](Self::request); [`LocalError::FieldValue`] where `protocol` is empty or several.
+    /// As [`request`](Self::request). [`LocalError::Protocol`] if `protocol` is empty or a list,
+    /// [`LocalError::FieldNotAllowed`] if the headers already contain `upgrade`.
     pub fn upgrade(
         &mut self,
         method: Method<'_>,
@@ -116,7 +117,7 @@ impl Connection<Client> {
         content: Content,
     ) -> Result<(), LocalError> {
         if protocol.is_empty() || protocol.contains(',') {
-            return Err(LocalError::FieldValue);
+            return Err(LocalError::Protocol);
         }
         if headers.contains("upgrade") {
             return Err(LocalError::FieldNotAllowed);
