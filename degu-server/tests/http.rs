@@ -121,6 +121,13 @@ async fn app(_: &mut Session, request: Request<'_>) -> Result<Response, BoxError
             let body = Frames(frames().into_iter().take(3).collect(), SizeHint::default());
             Ok(response.body(body)?.into_response())
         }
+        ["only-trailers"] => {
+            let body = Empty::<Bytes>::new().with_trailers(async { Some(Ok(trailers())) });
+            Ok(response.body(body)?.into_response())
+        }
+        ["not-empty"] => {
+            Ok(response.header("content-length", "0").body(Full::new(Bytes::from("data")))?.into_response())
+        }
         ["empty"] => Ok(response.status(204).body(Empty::<Bytes>::new())?.into_response()),
         _ => {
             Ok(response.status(404).header("connection", "close").body(Full::new(Bytes::from("none")))?.into_response())
@@ -137,6 +144,9 @@ fn an_app_answers_with_a_response_of_theirs() {
     assert_eq!(get("/named"), format!("HTTP/1.1 200 OK\r\ntrailer: x-sum\r\n{chunks}"));
     // There is no place for them, and they are not dropped in silence.
     assert!(!get("/length").ends_with("onetwo"));
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(get("/only-trailers"), format!("{chunked}0\r\nx-sum: 7\r\n\r\n"));
+    assert_eq!(get("/not-empty"), chunked, "the body is longer than it was said to be, so it is cut");
     assert_eq!(get("/said"), "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nonetwo");
     assert_eq!(get("/empty"), "HTTP/1.1 204 No Content\r\n\r\n");
     assert_eq!(get("/"), "HTTP/1.1 404 Not Found\r\ncontent-length: 4\r\nconnection: close\r\n\r\nnone");

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::fields::{into_map, trailers_from_http};
 
-/// Our own body as an `http_body::Body`: data, and trailers after chunks.
+/// A body of Degu that implements `http_body::Body`: data frames, and a frame of trailers if it is chunked.
 ///
 /// ```
 /// use degu_server::http::HttpBody;
@@ -29,7 +29,7 @@ enum State<S: ?Sized> {
 }
 
 impl<S: ?Sized> HttpBody<S> {
-    /// Returns the body, whose source crosses threads if `S` does.
+    /// Converts a body. The result is `Send` if `S` is.
     pub fn new(body: BodyOf<S>) -> Self {
         Self(match body.split() {
             (Content::Bytes(bytes), _) if !bytes.is_empty() => State::Bytes(bytes),
@@ -46,7 +46,7 @@ impl<S: Source + ?Sized> Body for HttpBody<S> {
 
     /// # Errors
     ///
-    /// What its source says, or it gave fewer or more bytes than its length.
+    /// Any error of the source, or the source returned fewer or more bytes than its length.
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let polled = self.0.poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
@@ -105,8 +105,11 @@ impl<S: Source + ?Sized> State<S> {
     }
 }
 
-/// Converts any body of `http-body`: with a length where its size is exact, and otherwise with a chunk for each data
-/// frame, and its trailers. Sending fails if there are trailers after a body with a length.
+/// Converts a body of the crate `http-body`. If its `size_hint` is exact, it is sent with that length. Otherwise it is sent
+/// in chunks, one for each data frame, followed by its trailers. An empty body that has not ended yet
+/// (`is_end_stream` is false) is sent in chunks too, because trailers may follow.
+///
+/// Trailers need chunks: sending a body of known length that turns out to have trailers fails.
 ///
 /// ```
 /// let body = degu_server::http::from_http(String::from("hello"));
@@ -120,13 +123,16 @@ pub(super) fn with_length<B>(length: Option<u64>, body: B) -> LocalBody
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + 'static,
 {
-    // No body, and one that is empty, are the same thing there.
-    if length == Some(0) || length.is_none() && body.is_end_stream() {
+    // No body and an empty body are the same thing in `http-body`.
+    if length.unwrap_or(0) == 0 && body.is_end_stream() {
         return LocalBody::none();
     }
     let mut body = Box::pin(body);
     let mut left = length;
-    // After the last bytes of a length the body is not polled again: they wait until it is known that no trailers follow.
+    // An empty body that has not ended may still have trailers, which need chunks.
+    let length = length.filter(|length| *length > 0);
+    // The connection does not poll the body again after the last byte of its length. The last data is therefore held until it is
+    // known that no trailers follow.
     let mut held: Option<Bytes> = None;
     let mut ended = false;
     let source = move |cx: &mut Context<'_>| {
@@ -157,7 +163,7 @@ where
             };
             let Ok(trailers) = frame.into_trailers() else { continue };
             let trailers = trailers_from_http(&trailers)?;
-            match (trailers.is_empty(), left) {
+            match (trailers.is_empty(), length) {
                 (true, _) => {}
                 (false, None) => return Poll::Ready(Some(Ok(trailers.into()))),
                 (false, Some(_)) => {
