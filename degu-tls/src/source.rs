@@ -1,4 +1,4 @@
-//! Files of certificates, keys and lists: reading them, from PEM to DER, and naming what is none of these.
+//! Files of certificates, keys and revocation lists: reads them, decodes PEM to DER, and names other formats in errors.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyD
 use crate::der;
 use crate::error::{Blame, Error, Kind};
 
-/// The origin of certificates or a key: what an error names, and what a reload reads again.
+/// The origin of certificates or a key. Errors name it, and a reload reads it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     File(PathBuf),
@@ -52,7 +52,7 @@ pub(crate) fn key(bytes: &[u8], source: &Source) -> Result<PrivateKeyDer<'static
     sections(bytes, source, "private key").map(|mut keys| keys.swap_remove(0))
 }
 
-/// Returns all revocation lists of a PEM text, or the one that DER is.
+/// Returns all revocation lists of a PEM text, or the list of a DER file.
 pub(crate) fn crls(bytes: &[u8], source: &Source) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     match der::first_element(bytes) {
         Some((der::INTEGER | der::OID, _)) => sections(bytes, source, "revocation list"),
@@ -71,7 +71,7 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
         Ok(_) => nothing(bytes, source, wanted),
         Err(error) => malformed(source, &error),
     };
-    // The parser knows neither kind of encrypted key: the older one has header fields, which are not base64.
+    // The parser does not know encrypted keys. There are two forms; the older one has header fields, which are not base64.
     if find(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----") || find(bytes, b"Proc-Type: 4,ENCRYPTED") {
         let what = "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.key`";
         return Err(Error::advised(Kind::Key, format!("the private key of {source} {what}")));
@@ -79,8 +79,8 @@ fn sections<T: PemObject>(bytes: &[u8], source: &Source, wanted: &str) -> Result
     Err(error)
 }
 
-/// The marks of forms that other tools write. The parser skips what it does not know, so that a section would be missing
-/// without notice.
+/// Byte strings that identify formats of other tools, and the text for the error. The parser skips unknown sections. Without
+/// this check a section would be missing without notice.
 const FOREIGN: [(&[u8], &str); 6] = [
     (
         b"\xef\xbb\xbf-----BEGIN ",
@@ -98,18 +98,20 @@ const FOREIGN: [(&[u8], &str); 6] = [
     ),
     (
         b"-----BEGIN OPENSSH PRIVATE KEY-----",
-        "has a private key in the form of OpenSSH: convert it with `ssh-keygen -p -N '' -m PEM -f FILE`",
+        // ssh-keygen has no other form for Ed25519.
+        "has a private key in the form of OpenSSH: convert an RSA or ECDSA key with `ssh-keygen -p -N '' -m PEM -f FILE`; \
+         instead of an Ed25519 key, make a new one with `openssl genpkey -algorithm ed25519 -out FILE.pem`",
     ),
 ];
 
-/// Returns what the bytes are and what to do, if they are in a form that other tools write and that cannot be read here.
+/// Returns the format of the bytes and what to do, if they are in a format of other tools that this crate cannot read.
 fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
     if !is_der(bytes) {
         return FOREIGN.iter().find(|(mark, _)| find(bytes, mark)).map(|(_, text)| *text);
     }
     Some(match der::first_element(bytes) {
         Some((der::INTEGER, [3])) => PKCS12,
-        // The form of BER that Java and Windows write.
+        // Java and Windows write PKCS #12 in BER, with an indefinite length.
         None if bytes.starts_with(b"\x30\x80\x02\x01\x03") => PKCS12,
         Some((der::INTEGER, _)) => {
             "is a private key in DER, not PEM: convert it with `openssl pkey -inform der -in FILE -out FILE.pem`"
@@ -126,14 +128,14 @@ fn foreign(bytes: &[u8], wanted: &str) -> Option<&'static str> {
 
 const PKCS12: &str = "is PKCS #12, not PEM: convert it with `openssl pkcs12 -in FILE -nodes -out FILE.pem`";
 
-/// Returns whether the bytes begin as DER does. A text could begin with `0`, but hardly with the long form of a length after
-/// it, or with an INTEGER of one byte.
+/// Returns whether the bytes begin like DER: with a SEQUENCE whose length is in the long form, or that contains an INTEGER of
+/// one byte. A text may begin with `0`, which is the byte of a SEQUENCE, but not with these bytes after it.
 fn is_der(bytes: &[u8]) -> bool {
     matches!(bytes, [der::SEQUENCE, 0x80..=0xff, ..] | [der::SEQUENCE, _, der::INTEGER, 1, ..])
 }
 
 fn malformed(source: &Source, error: &pem::Error) -> Error {
-    // What the parser says may quote the file, which may hold a key.
+    // The parser's own text may quote the file, which may hold a key.
     let what = match error {
         pem::Error::MissingSectionEnd { .. } => "a section without its end",
         pem::Error::IllegalSectionStart { .. } => "a malformed line that begins a section",
@@ -265,7 +267,11 @@ mod tests {
                 [&pem[..], &section("TRUSTED CERTIFICATE")].concat(),
                 "has a section TRUSTED CERTIFICATE, which only OpenSSL",
             ),
-            (section("OPENSSH PRIVATE KEY"), "has a private key in the form of OpenSSH: convert it with `ssh-keygen "),
+            (
+                section("OPENSSH PRIVATE KEY"),
+                "has a private key in the form of OpenSSH: convert an RSA or ECDSA key with `ssh-keygen -p -N '' -m PEM -f \
+                 FILE`; instead of an Ed25519 key, make a new one with `openssl genpkey ",
+            ),
             ([b"\xef\xbb\xbf", &pem[..]].concat(), "has a byte order mark before a PEM section: save it as ASCII"),
             ([&pem[..], b"\xef\xbb\xbf", pem].concat(), "has a byte order mark before a PEM section: save it as ASCII"),
             (utf16(pem), "is UTF-16 text: save it as ASCII"),

@@ -123,9 +123,14 @@ pub(crate) fn client_runtime(timers: bool) -> Result<Rc<Runtime>> {
     thread_local! {
         static RUNTIME: OnceCell<Rc<Runtime>> = const { OnceCell::new() };
     }
-    let mut builder = Builder::new_current_thread();
-    let built = if timers { builder.enable_all() } else { builder.enable_io() }.build()?;
-    RUNTIME.with(|runtime| Ok(Rc::clone(runtime.get_or_init(|| Rc::new(built)))))
+    RUNTIME.with(|runtime| {
+        if let Some(runtime) = runtime.get() {
+            return Ok(Rc::clone(runtime));
+        }
+        let mut builder = Builder::new_current_thread();
+        let built = if timers { builder.enable_all() } else { builder.enable_io() }.build()?;
+        Ok(Rc::clone(runtime.get_or_init(|| Rc::new(built))))
+    })
 }
 
 /// The piece that a server writes again and again for a large body.
