@@ -50,14 +50,14 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     wait_for(&plain, "/hello", 200)?;
     matrix.note(&format!("HAProxy {haproxy}, its default check: passed"));
     for address in [&proxy, &proxy_unix] {
-        let server = format!("HAProxy {haproxy} before Degu");
+        let server = format!("HAProxy {haproxy} in front of Degu");
         let skipped = &[("extensions", "HAProxy drops them")];
         bench.perform(&server, address, &Traits { proxied: true, skipped, ..Traits::default() }, matrix)?;
     }
 
     for address in [&tunnels, &tunnels_unix] {
-        tunnel::perform(&format!("HAProxy {haproxy} before terminal"), address, None, matrix)?;
-        websocket::perform(&format!("HAProxy {haproxy} before terminal, WebSocket"), address, matrix)?;
+        tunnel::perform(&format!("HAProxy {haproxy} in front of terminal"), address, None, matrix)?;
+        websocket::perform(&format!("HAProxy {haproxy} in front of terminal, WebSocket"), address, matrix)?;
     }
 
     let other = bench.serve(&second)?;
@@ -66,7 +66,8 @@ pub(crate) fn run(bench: &Bench<'_>, haproxy: &str, matrix: &mut Matrix) -> Resu
     drop(other);
     wait_for(&proxy, "/health", 503)?;
     matrix.note(&format!(
-        "HAProxy {haproxy}, health checks: 503 without our server, 200 once it is there, the other copy when it has gone"
+        "HAProxy {haproxy}, health checks: 503 while no server runs, 200 once one does, and the second copy takes over when \
+         the first stops"
     ));
     Ok(())
 }

@@ -55,17 +55,17 @@ pub(crate) fn run(bench: &Bench<'_>, nginx: &str, matrix: &mut Matrix) -> Result
     }
     for (kind, behind) in [(Where::Ipv4, &files), (Where::Unix, &files_unix)] {
         let ours = server::start_proxy(&bench.address(kind, "before-nginx"), behind)?;
-        bench.perform(&format!("ProxyApp before nginx {nginx}"), &ours.address().to_string(), &traits, matrix)?;
+        bench.perform(&format!("ProxyApp in front of nginx {nginx}"), &ours.address().to_string(), &traits, matrix)?;
     }
     let traits = Traits { proxied: true, skipped: &[("extensions", "nginx drops them")], ..Traits::default() };
     for address in [&proxy, &proxy_unix] {
-        bench.perform(&format!("nginx {nginx} before Degu"), address, &traits, matrix)?;
+        bench.perform(&format!("nginx {nginx} in front of Degu"), address, &traits, matrix)?;
     }
     let traits = Traits { proxied: false, ..traits };
-    bench.perform(&format!("nginx {nginx}, plain, before Degu"), &plain, &traits, matrix)?;
+    bench.perform(&format!("nginx {nginx}, plain, in front of Degu"), &plain, &traits, matrix)?;
     for address in [&tunnels, &tunnels_unix] {
-        tunnel::perform(&format!("nginx {nginx} before terminal"), address, Some(CLOSES), matrix)?;
-        websocket::perform(&format!("nginx {nginx} before terminal, WebSocket"), address, matrix)?;
+        tunnel::perform(&format!("nginx {nginx} in front of terminal"), address, Some(CLOSES), matrix)?;
+        websocket::perform(&format!("nginx {nginx} in front of terminal, WebSocket"), address, matrix)?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ const PROGRAM: &str = "systemd-socket-activate";
 
 pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Result {
     let exposure = read_units(bench)?;
-    matrix.note(&format!("systemd {systemd}: app.socket and app.service are in order; exposure {exposure}"));
+    matrix.note(&format!("systemd {systemd}: `systemd-analyze verify` accepts app.socket and app.service; exposure level {exposure} of 10"));
 
     // Ours is this program again.
     let program = env::current_exe()?.display().to_string();
@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Resu
         let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {program} --activated"));
         let _ours =
             Server::start_within(&shell, &line, START, |line| line.starts_with("Listening on").then(String::new))?;
-        bench.perform(&format!("Degu by systemd {systemd}"), &address, &Traits::default(), matrix)?;
+        bench.perform(&format!("Degu, socket-activated by systemd {systemd}"), &address, &Traits::default(), matrix)?;
     }
     Ok(())
 }
