@@ -1,4 +1,5 @@
-//! The certificate authorities that vouch for peers, and their revocation lists: as files or memory give them, unchecked.
+//! The certificate authorities (CAs) of peers and their revocation lists, as read from files or memory. They are checked when a
+//! policy is built.
 
 use std::fmt;
 use std::fs;
@@ -45,7 +46,7 @@ pub struct Cas {
     /// The calls, in order. A reload repeats them.
     steps: Vec<Step>,
     pub(crate) cas: Vec<Ca>,
-    /// The number of CAs before the last call that added some.
+    /// The number of CAs before the last call that added CAs.
     before_last: usize,
     pub(crate) crls: Vec<Crl>,
     pub(crate) any_time: bool,
@@ -64,7 +65,7 @@ enum Step {
 #[derive(Clone)]
 pub(crate) struct Ca {
     pub(crate) label: Arc<str>,
-    /// The label is the name in the certificate: none was given.
+    /// The label is the name in the certificate, because the program gave no label.
     pub(crate) is_labelled_by_name: bool,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) source: Source,
@@ -80,7 +81,7 @@ const MEMORY: Source = Source::Memory("the CAs in memory");
 const CRL_MEMORY: Source = Source::Memory("the revocation list in memory");
 
 impl Cas {
-    /// Returns an empty value. At least one CA must be added before a policy is built.
+    /// Returns a value without CAs. At least one CA must be added before a policy is built.
     pub fn new() -> Self {
         Self::default()
     }
@@ -110,7 +111,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The errors of [`from_pem_file`](Self::from_pem_file).
     pub fn with_pem_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         self.before_last = self.cas.len();
         self.read_file(path.as_ref())?;
@@ -122,7 +123,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// As there.
+    /// The errors of [`from_pem_dir`](Self::from_pem_dir).
     pub fn with_pem_dir(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = path.as_ref();
         let unreadable = |error| source::unreadable(folder, error);
@@ -208,7 +209,7 @@ impl Cas {
     ///
     /// # Errors
     ///
-    /// The file cannot be read ([`Kind::Read`]), or has no list ([`Kind::Pem`]).
+    /// [`Kind::Read`] if the file cannot be read, [`Kind::Pem`] if it has no revocation list.
     pub fn with_crl_file(mut self, path: impl AsRef<Path>) -> Result<Self, Error> {
         let source = Source::file(&path);
         let lists = source::crls(&source::read(path.as_ref())?, &source)?;
@@ -234,7 +235,7 @@ impl Cas {
         self
     }
 
-    /// Returns the labels, in order, one for each CA's certificate.
+    /// Returns the labels in order, one for each CA certificate.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = &str> {
         self.cas.iter().map(|ca| &*ca.label)
     }
@@ -264,7 +265,7 @@ impl Cas {
         Ok(again)
     }
 
-    /// Returns where the CAs come from, for a text: `the CAs of operators.pem, machines.pem`.
+    /// Returns the origin of the CAs, for error texts: `the CAs of operators.pem, machines.pem`.
     pub(crate) fn describe(&self) -> String {
         let mut names: Vec<String> = Vec::new();
         for ca in &self.cas {
@@ -276,7 +277,7 @@ impl Cas {
                 names.push(name);
             }
         }
-        // A folder of a hundred CAs would drown the message.
+        // The names of a hundred CAs would make the message unreadable.
         let more = names.len().saturating_sub(4);
         names.truncate(4);
         let text = names.join(", ");
@@ -285,7 +286,7 @@ impl Cas {
 }
 
 impl fmt::Debug for Cas {
-    /// Shows the labels; the certificates would be pages of numbers.
+    /// Writes the labels. The certificates would be pages of numbers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let labels: Vec<_> = self.labels().collect();
         f.debug_struct("Cas").field("labels", &labels).field("crls", &self.crls.len()).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! The policy of a client: which servers it trusts, and what it shows to them.
+//! The policy of a client: which servers it trusts, and which certificate it sends to them.
 
 use std::marker::PhantomData;
 use std::mem::discriminant;
@@ -24,12 +24,12 @@ use crate::verify::{Side, Store, Trust, Verifier};
 ///
 /// There are four kinds of policy, and each verifies the server:
 ///
-/// | | who vouches | name | dates | revocation |
+/// | | trusted | name | dates | revocation |
 /// | --- | --- | --- | --- | --- |
-/// | [`system`] | what the operating system trusts | checked | checked | the system's |
-/// | [`private`](Self::private) | these [`Cas`] | checked | checked | their lists |
-/// | [`private`](Self::private)`.without_name_check()` | these [`Cas`] | not checked | checked | their lists |
-/// | [`pinned`](Self::pinned) | these keys | not checked | not checked | none |
+/// | [`system`] | certificates of the operating system's CAs | checked | checked | as the system does |
+/// | [`private`](Self::private) | certificates of the given [`Cas`] | checked | checked | by the lists of the CAs |
+/// | [`private`](Self::private)`.without_name_check()` | certificates of the given [`Cas`] | not checked | checked | by the lists of the CAs |
+/// | [`pinned`](Self::pinned) | the given keys | not checked | not checked | not checked |
 ///
 /// A clone is the same policy: after [`reload`](Self::reload) or [`replace`](Self::replace), all clones use the new one
 /// for new connections.
@@ -66,7 +66,7 @@ enum Servers {
     #[cfg(feature = "system")]
     System,
     Private(Cas),
-    /// Private CAs, without a check of the name.
+    /// Private CAs, without a check of the server's name.
     Unnamed(Cas),
     Pinned(Vec<SpkiPin>),
 }
@@ -81,7 +81,7 @@ impl Servers {
 #[derive(Clone, Copy, Debug)]
 pub struct System(());
 
-/// Marks a [`ClientTlsBuilder`] that trusts servers for which private CAs vouch.
+/// Marks a [`ClientTlsBuilder`] that trusts servers with a certificate of a private CA.
 #[derive(Clone, Copy, Debug)]
 pub struct Private(());
 
@@ -202,8 +202,8 @@ impl ClientTls {
     }
 }
 
-/// Returns a stand-in for a name, which is never checked and never sent: rustls wants a name as the key of its cache of
-/// sessions, and puts no address into SNI (RFC 6066 §3).
+/// Returns an IP address in place of a name, made from a hash of the peer's address. rustls needs a name as the key of its
+/// session cache. This one is never checked, and never sent, because rustls puts no IP address into SNI (RFC 6066 §3).
 fn unnamed(sha256: Sha256, peer: &str) -> ServerName<'static> {
     let hash = sha256.hash(peer.as_bytes());
     ServerName::IpAddress(IpAddr::from(std::net::IpAddr::from(std::array::from_fn::<u8, 16, _>(|i| hash[i]))))
@@ -221,7 +221,7 @@ impl ClientTlsBuilder<Private> {
 }
 
 impl<T> ClientTlsBuilder<T> {
-    /// Shows this certificate to servers that ask for one.
+    /// Sends this certificate to servers that ask for one.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.recipe.identity = Some(identity);
         self
@@ -238,7 +238,7 @@ impl<T> ClientTlsBuilder<T> {
         require_alpn
     }
 
-    /// Builds the policy with the provider of the features (see the [crate](crate)'s page).
+    /// Builds the policy with the cryptography provider that the crate's [features](crate#cryptography) select.
     ///
     /// # Errors
     ///
@@ -250,7 +250,7 @@ impl<T> ClientTlsBuilder<T> {
         self.build_with(crate::provider::by_feature())
     }
 
-    /// Builds the policy with this provider, cut down to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
+    /// Builds the policy with this provider, limited to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
     /// default of rustls is not used.
     ///
     /// # Errors
@@ -273,7 +273,7 @@ impl policy::Recipe for Recipe {
             Servers::Private(cas) => Servers::Private(cas.read_again()?),
             Servers::Unnamed(cas) => Servers::Unnamed(cas.read_again()?),
             Servers::Pinned(_) if self.identity.is_none() => {
-                return Err(Error::caller(Kind::Reload, "pins are given in memory"));
+                return Err(Error::caller(Kind::Reload, "pins are given in memory, so there is no file to read again"));
             }
             trust => trust.clone(),
         };
@@ -297,7 +297,7 @@ impl policy::Recipe for Recipe {
                 Trust::Private { store, check_name: self.trust.checks_name() }
             }
             Servers::Pinned(pins) if pins.is_empty() => {
-                return Err(Error::caller(Kind::NoTrust, "there is no pin"));
+                return Err(Error::caller(Kind::NoTrust, "no pinned key was given for the server"));
             }
             Servers::Pinned(pins) => Trust::Pinned(pins.clone()),
         };

@@ -1,8 +1,8 @@
-//! A reader of DER for texts, for the choice of a revocation list, and to recognise files. No decision to trust a peer
-//! depends on it.
+//! A reader of DER. It is used for texts, for the choice of a revocation list, and to recognise file formats. No decision to
+//! trust a peer depends on it.
 //!
-//! Certificates and lists were parsed by webpki before, which is strict. So this reader only walks: it returns `None` for
-//! what it does not understand, and the text says less.
+//! webpki, which is strict, has parsed certificates and lists before. This reader is therefore simple: it returns `None` for
+//! input that it does not understand, and the text then has fewer details.
 
 use std::fmt::Write;
 use std::iter;
@@ -21,7 +21,7 @@ const BMP_STRING: u8 = 0x1e;
 pub(crate) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
-/// The rest of an input, of which one element after the other is read.
+/// The rest of an input, from which one element after the other is read.
 #[derive(Clone, Copy)]
 struct Reader<'a>(&'a [u8]);
 
@@ -55,7 +55,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns the tag and the content of the first element within the SEQUENCE that a file in DER is.
+/// Returns the tag and the content of the first element inside the outer SEQUENCE of a DER file.
 pub(crate) fn first_element(file: &[u8]) -> Option<(u8, &[u8])> {
     Reader(Reader(file).take(SEQUENCE)?).any()
 }
@@ -82,7 +82,7 @@ pub(crate) fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
 }
 
 impl<'a> Fields<'a> {
-    /// Returns from when until when the certificate is valid, both ends included. `None` for a time before 1970, too.
+    /// Returns the first and the last second in which the certificate is valid. `None` also if one is before 1970.
     pub(crate) fn validity(&self) -> Option<(UnixTime, UnixTime)> {
         let mut validity = self.validity;
         Some((time(&mut validity)?, time(&mut validity)?))
@@ -126,7 +126,7 @@ pub(crate) fn algorithm(spki: &[u8]) -> Option<&[u8]> {
     Reader(Reader(spki).take(SEQUENCE)?).take(SEQUENCE)
 }
 
-/// Returns the name of the kind of key that a SubjectPublicKeyInfo holds.
+/// Returns the kind of the key in a SubjectPublicKeyInfo, as a text.
 pub(crate) fn key_kind(spki: &[u8]) -> &'static str {
     const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
     let mut algorithm = Reader(algorithm(spki).unwrap_or_default());
@@ -143,7 +143,7 @@ pub(crate) fn key_kind(spki: &[u8]) -> &'static str {
     }
 }
 
-/// Returns the bits of the modulus, if a SubjectPublicKeyInfo holds an RSA key (RFC 8017 §A.1, RFC 4055 §1.2).
+/// Returns the length of the modulus in bits, if a SubjectPublicKeyInfo holds an RSA key (RFC 8017 §A.1, RFC 4055 §1.2).
 pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
     let mut spki = Reader(Reader(spki).take(SEQUENCE)?);
     let algorithm = Reader(spki.take(SEQUENCE)?).take(OID)?;
@@ -158,8 +158,8 @@ pub(crate) fn rsa_bits(spki: &[u8]) -> Option<usize> {
 }
 
 /// Returns a distinguished name as text in the form of RFC 4514, such as `CN=device-7,O=Example`: the last attribute first, at
-/// most 160 characters, and what must not stand in a log line as `\XX`. A type without a short name is shown as its number,
-/// and its value as text like all others.
+/// most 160 characters, and with characters that are unsafe in a log line escaped as `\XX`. A type without a short name is
+/// written as its number; its value is written as text, like all values.
 pub(crate) fn name(contents: &[u8]) -> String {
     let mut rest = Reader(contents);
     let sets: Vec<_> = iter::from_fn(|| rest.take(SET)).collect();
@@ -182,7 +182,7 @@ pub(crate) fn name(contents: &[u8]) -> String {
     if text.is_empty() { "an empty name".into() } else { text }
 }
 
-/// Returns the label of a CA that was given none: its common name, or all of its name if it has none.
+/// Returns the default label of a CA: its common name, or its whole name if it has no common name.
 pub(crate) fn label(subject: &[u8]) -> String {
     let mut rest = Reader(subject);
     let common = iter::from_fn(|| rest.take(SET)).flat_map(attributes).filter(|(oid, _)| *oid == COMMON_NAME).last();
@@ -206,13 +206,13 @@ fn utf16(value: &[u8]) -> String {
 
 const LONGEST: usize = 160;
 
-/// Replaces a character that must not stand in a log line.
+/// Replaces a character that is unsafe in a log line by `?`.
 pub(crate) fn printable(character: char) -> char {
     if is_printable(character) { character } else { '?' }
 }
 
-/// Returns whether a character may stand in a log line. A bidirectional override is no control character to Rust, but it is
-/// to a terminal.
+/// Returns whether a character is safe in a log line. Bidirectional overrides are not: Rust does not count them as control
+/// characters, but terminals obey them.
 fn is_printable(character: char) -> bool {
     let is_invisible = matches!(character,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
@@ -268,7 +268,7 @@ fn push_oid(text: &mut String, oid: &[u8]) {
         if byte & 0x80 != 0 {
             continue;
         }
-        // The first number is two: the second is below 40 unless the first is 2.
+        // The first number encodes two: 40 × first + second, where the second is below 40 unless the first is 2.
         let _ = match (std::mem::take(&mut is_first), number / 40) {
             (true, first @ ..2) => write!(text, "{first}.{}", number % 40),
             (true, _) => write!(text, "2.{}", number - 80),
@@ -278,7 +278,7 @@ fn push_oid(text: &mut String, oid: &[u8]) {
     }
 }
 
-/// Returns when a revocation list was issued and when the next one is due (RFC 5280 §5.1.2.4 and §5.1.2.5).
+/// Returns the time at which a revocation list was issued, and the time of the next update (RFC 5280 §5.1.2.4, §5.1.2.5).
 pub(crate) fn crl_updates(crl: &[u8]) -> Option<(UnixTime, UnixTime)> {
     let mut list = Reader(Reader(Reader(crl).take(SEQUENCE)?).take(SEQUENCE)?);
     let _version = list.take(INTEGER);
@@ -287,8 +287,8 @@ pub(crate) fn crl_updates(crl: &[u8]) -> Option<(UnixTime, UnixTime)> {
     Some((time(&mut list)?, time(&mut list)?))
 }
 
-/// Reads a UTCTime or GeneralizedTime in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC. `None` for a time
-/// before 1970, too, as for webpki (the days are Howard Hinnant's `days_from_civil`).
+/// Reads a UTCTime or GeneralizedTime in the only forms that RFC 5280 §4.1.2.5 allows: with seconds, in UTC. Returns `None` also
+/// for a time before 1970, as webpki does. The days are computed by Howard Hinnant's `days_from_civil`.
 fn time(reader: &mut Reader<'_>) -> Option<UnixTime> {
     let (tag, content) = reader.any()?;
     let century: &[u8] = match (tag, content.first()?) {

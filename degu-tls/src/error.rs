@@ -1,4 +1,4 @@
-//! The error type: what is wrong, whose fault it is, what to do, and the alert that crossed the wire.
+//! The error type: what is wrong, whose fault it is, what to do, and the alert that the peer sent.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -28,7 +28,7 @@ struct Inner {
     kind: Kind,
     blame: Blame,
     what: String,
-    /// The text says what to do, better than the kind can.
+    /// `what` already says what to do, so the advice of the kind is not added.
     has_advice: bool,
     alert: Option<AlertDescription>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
@@ -41,7 +41,7 @@ pub enum Blame {
     Peer,
     /// The caller: a file with the wrong content, or a missing choice.
     Caller,
-    /// The system: a file that cannot be read, a connection that broke.
+    /// The system: a file that cannot be read, or a connection that broke, for example.
     System,
 }
 
@@ -75,7 +75,7 @@ impl Error {
         self
     }
 
-    /// Returns what is wrong, for a `match`.
+    /// Returns the kind of the error, for a `match`.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
@@ -90,7 +90,7 @@ impl Error {
         self.0.alert
     }
 
-    /// Returns what is wrong and what to do about it, in a sentence for a person.
+    /// Returns a sentence that says what is wrong and what to do about it.
     pub fn explain(&self) -> String {
         let advice = match self.0.alert {
             Some(alert) => alert_advice(alert),
@@ -122,7 +122,7 @@ impl StdError for Error {
 
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])+ $name:ident $advice:literal,)*) => {
-        /// The kind of an [`Error`]. [`Error::blame`] tells whether a certificate is ours or the peer's.
+        /// The kind of an [`Error`]. [`Error::blame`] tells whether it is about a certificate of this side or of the peer.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind {
@@ -145,16 +145,16 @@ macro_rules! kinds {
 kinds! {
     /// A file or folder cannot be read.
     Read "check the path and who may read it",
-    /// A PEM file has no section of the right kind, or a malformed one.
+    /// A PEM file has no section of the right kind, or has a malformed section.
     Pem "the file must have PEM sections (`-----BEGIN …-----`) of the right kind",
-    /// A certificate that is not DER of X.509 version 3, or that has an unknown critical extension.
+    /// A certificate is not DER of X.509 version 3, or has an unknown critical extension.
     Malformed "it must be X.509 version 3 (RFC 5280)",
-    /// A private key that the provider cannot use.
+    /// The cryptography provider cannot use a private key.
     Key "it must be PKCS #8, PKCS #1 or SEC 1, unencrypted, for ECDSA on P-256 or P-384, Ed25519, or RSA of 2048 to 8192 bits",
     /// The private key does not belong to the certificate.
     KeyMismatch "give the key that the certificate was issued for: a renewal may have written only one of the two",
     /// A certificate's validity has ended.
-    Expired "renew it, and look at the clock of this machine",
+    Expired "renew it, and check the clock of this machine",
     /// A certificate's validity has not begun.
     NotYetValid "look at the clock of this machine",
     /// The certificate is a CA's, but must be that of an end entity.
@@ -163,7 +163,7 @@ kinds! {
     NotCa "a CA's certificate has basic constraints with CA:TRUE; to trust a single certificate, pin its key",
     /// The extended key usage does not allow this side of a connection.
     Purpose "issue it with the extended key usage of its side: serverAuth, clientAuth or both",
-    /// An RSA key under 2048 bits.
+    /// An RSA key has fewer than 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
     /// There is no CA that could vouch for the peer, or no pin.
     NoTrust "give at least one",
@@ -171,7 +171,7 @@ kinds! {
     Label "give them labels, with `Cas::labelled` or `Cas::labelled_by_file`",
     /// A CA has no revocation list, and other CAs have one.
     CrlMissing "give a list of every CA, or of none",
-    /// A revocation list that cannot be used: malformed, a delta, indirect, or with a signature that does not verify.
+    /// A revocation list cannot be used: it is malformed, a delta or indirect, or its signature does not verify.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
     /// A revocation list is past its next update.
     CrlExpired "fetch the current list and reload",
@@ -185,9 +185,9 @@ kinds! {
     SelfSigned "pin its key, or issue it from a CA",
     /// A certificate's signature, or the handshake's, does not verify.
     Signature "a CA of the same name with another key, a weak key in the chain, or a forgery",
-    /// A signature algorithm or a key that the provider does not know.
+    /// The cryptography provider does not know a signature algorithm or a kind of key.
     Algorithm "use SHA-256 or better with ECDSA, Ed25519 or RSA",
-    /// A name constraint, a path length or a limit of complexity is violated.
+    /// A CA's constraint on names or on the length of the path is violated, or a limit on the complexity of the chain.
     Constraint "the chain does not respect a constraint of one of its CAs",
     /// The certificate is not for the expected name.
     Name "connect by a name that the certificate has as subjectAltName, or set `server_name`",
@@ -212,7 +212,7 @@ kinds! {
     /// The peer refused this side, with an alert ([`Error::alert`]).
     Refused "see the peer's log",
     /// The connection ended in the middle of the handshake.
-    Closed "the peer, or something between, gave up without saying why: see the peer's log",
+    Closed "the peer, or a device between, closed it without giving a reason: see the peer's log",
     /// The connection broke.
     Io "",
     /// The system gives no time or no random numbers.
@@ -260,7 +260,7 @@ pub(crate) fn words(name: &str, separator: char) -> String {
     text
 }
 
-/// Returns what an alert that the peer sent most likely means for our side.
+/// Returns the most likely meaning of an alert that the peer sent, and what to do about it.
 const fn alert_advice(alert: AlertDescription) -> &'static str {
     use AlertDescription as A;
     match alert {

@@ -1,4 +1,4 @@
-//! The identity that we show to peers: a certificate chain and its key.
+//! The identity that this side proves to peers: a certificate chain and its private key.
 
 use std::fmt;
 use std::path::Path;
@@ -42,8 +42,8 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// A file cannot be read ([`Kind::Read`]), has no section of the right kind ([`Kind::Pem`]), an encrypted key
-    /// ([`Kind::Key`]), or a certificate that is malformed ([`Kind::Malformed`]).
+    /// [`Kind::Read`] if a file cannot be read, [`Kind::Pem`] if it has no section of the right kind, [`Kind::Key`] for an
+    /// encrypted key, [`Kind::Malformed`] for a malformed certificate.
     pub fn from_pem_files(certificates: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, Error> {
         let (source, key_source) = (Source::file(&certificates), Source::file(&key));
         let chain = source::certificates(&source::read(certificates.as_ref())?, &source)?;
@@ -108,7 +108,7 @@ impl Identity {
         Ok(Self { any_time: self.any_time, ..Self::from_pem_files(certificates, key)? })
     }
 
-    /// Returns the key as the provider wants it, after all that is checked at build.
+    /// Checks the certificates and the key, and returns them in the form that the provider needs.
     pub(crate) fn certified(&self, side: Side, build: &mut Build) -> Result<CertifiedKey, Error> {
         let (source, key_source) = (&self.source, &self.key_source);
         let mut spki = None;
@@ -117,13 +117,13 @@ impl Identity {
             let what = format!("the certificate of {source} ({})", der::name(parsed.subject()));
             let found = own_fitness(&parsed, &what, build.now, side, self.any_time);
             if index > 0 {
-                // What peers make of the rest of the chain is theirs to say.
+                // Peers decide whether they accept the rest of the chain, so a fault in it is only a warning.
                 build.warnings.extend(found.err());
                 continue;
             }
             spki = Some(parsed.subject_public_key_info());
             match found? {
-                // A certificate that vouches for itself may be what peers have pinned the key of.
+                // Peers may have pinned the key of a self-signed certificate.
                 webpki::Error::UnknownIssuer | webpki::Error::CaUsedAsEndEntity => {}
                 webpki::Error::RequiredEkuNotFoundContext(_) => {
                     return Err(Error::caller(
@@ -164,7 +164,7 @@ impl Identity {
 const MEMORY: Source = Source::Memory("the identity in memory");
 
 impl fmt::Debug for Identity {
-    /// Without the key.
+    /// Writes everything but the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = webpki::EndEntityCert::try_from(&self.chain[0]).map(|leaf| der::name(leaf.subject()));
         f.debug_struct("Identity")

@@ -10,7 +10,7 @@
 //! ```
 //! use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 //!
-//! /// Two devices that know only each other's CA.
+//! /// Returns the policies of two devices that know only each other's CA.
 //! fn policies() -> Result<(ServerTls, ClientTls), degu_tls::Error> {
 //!     let identity = Identity::from_pem_files("device.pem", "device.key")?;
 //!     let peers = Cas::from_pem_file("peers.pem")?.with_crl_file("peers.crl")?;

@@ -1,9 +1,9 @@
-//! The slot in which the verifier leaves its verdict for the driver, because rustls throws a verified path away.
+//! The slot in which the verifier leaves its result for the driver. rustls itself does not keep the verified path.
 //!
-//! rustls calls the verifier from inside `process_new_packets`, on the thread that drives the connection. So the verifier
-//! leaves its outcome in a slot of that thread, and [`noted`] clears the slot before and empties it after. A note that
-//! gets lost costs a second verification; one of another connection is recognised and not believed
-//! ([`Judge::finish`](crate::drive::Judge::finish)). Neither can give a peer an identity that is not its own.
+//! rustls calls the verifier from inside `process_new_packets`, on the thread that drives the connection. The verifier
+//! therefore leaves its result in a slot of that thread. [`noted`] clears the slot before the call and takes the result after
+//! it. If a result is lost, the peer is verified a second time. A result of another connection is recognised and ignored
+//! ([`Judge::finish`](crate::drive::Judge::finish)). So neither can give a peer the identity of another one.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::peer::PeerIdentity;
 
-/// The verdict of a verifier while a connection was driven.
+/// The result of a verifier while a connection was driven.
 #[derive(Clone, Debug)]
 pub(crate) enum Note {
     /// A verifier accepted this peer.
@@ -28,9 +28,9 @@ pub(crate) fn leave(note: Note) {
     SLOT.set(Some(note));
 }
 
-/// Drives one connection in a way that may make rustls verify a certificate. Returns what the verifier said, too.
+/// Calls `drive`, in which rustls may verify a certificate. Returns the result of `drive` and that of the verifier.
 pub(crate) fn noted<T>(drive: impl FnOnce() -> T) -> (T, Option<Note>) {
-    // A handshake that is not driven here, with a configuration of ours, takes no notes.
+    // A handshake that was driven elsewhere with one of our configurations may have left its note.
     SLOT.set(None);
     let result = drive();
     (result, SLOT.take())

@@ -26,7 +26,7 @@ use crate::der;
 /// }
 /// assert!(!may_write(None));
 ///
-/// /// A line for a log: `CN=device-7,O=Example, issued by CN=Machines, sha256 5891b5b5…`.
+/// /// Returns a line for a log: `CN=device-7,O=Example, issued by CN=Machines, sha256 5891b5b5…`.
 /// fn line(peer: &PeerIdentity) -> String {
 ///     format!("{}, issued by {}, sha256 {}", peer.subject(), peer.issuer(), peer.sha256())
 /// }
@@ -86,7 +86,7 @@ impl PeerIdentity {
         self.uri_names.iter().map(|name| &**name)
     }
 
-    /// Returns the IP addresses among the subjectAltNames, in order.
+    /// Returns the IP addresses of the subjectAltName extension, in order.
     pub fn ip_names(&self) -> impl Iterator<Item = IpAddr> {
         self.alt_names(0x87).filter_map(|name| {
             let (v4, v6) = (<[u8; 4]>::try_from(name).map(IpAddr::from), <[u8; 16]>::try_from(name).map(IpAddr::from));
@@ -135,7 +135,7 @@ impl PeerIdentity {
     ///
     /// use degu_tls::PeerIdentity;
     ///
-    /// /// Whether the certificate should have been renewed by now.
+    /// /// Returns whether the certificate expires within a week.
     /// fn is_late(peer: &PeerIdentity) -> bool {
     ///     let soon = SystemTime::now() + Duration::from_secs(7 * 86_400);
     ///     peer.not_after().is_some_and(|end| end < soon)
@@ -153,8 +153,8 @@ impl PeerIdentity {
         der::fields(self.leaf()).into_iter().flat_map(move |fields| fields.alt_names(tag))
     }
 
-    /// Returns the serial number as the certificate has it: big-endian, two's complement. It is unique only together with
-    /// its issuer.
+    /// Returns the bytes of the serial number: big-endian, two's complement. The number is unique only together with the
+    /// issuer.
     pub fn serial(&self) -> &[u8] {
         &self.serial
     }
@@ -205,7 +205,7 @@ fn system_time(time: UnixTime) -> Option<SystemTime> {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Makes a fingerprint of the 32 bytes of the hash.
+    /// Returns a fingerprint with these 32 bytes of the hash.
     pub const fn from_sha256(hash: [u8; 32]) -> Self {
         Self(hash)
     }

@@ -27,7 +27,7 @@ use base64::prelude::BASE64_STANDARD as STANDARD;
 pub struct SpkiPin([u8; 32]);
 
 impl SpkiPin {
-    /// Makes a pin of the 32 bytes of the hash.
+    /// Returns a pin with these 32 bytes of the hash.
     pub const fn from_sha256(hash: [u8; 32]) -> Self {
         Self(hash)
     }
@@ -62,7 +62,7 @@ impl FromStr for SpkiPin {
 
     /// # Errors
     ///
-    /// The text is not `sha256/` and the base64 of 32 bytes, in its one canonical form.
+    /// [`PinError`] if the text is not `sha256/` and the base64 of 32 bytes in canonical form.
     fn from_str(text: &str) -> Result<Self, PinError> {
         let hash = text.strip_prefix("sha256/").and_then(|digits| STANDARD.decode(digits).ok());
         hash.and_then(|hash| hash.try_into().ok()).map(Self).ok_or(PinError)

@@ -1,4 +1,4 @@
-//! The parts that both sides' policies share: options, the build, and the slot in which a reload swaps a policy.
+//! The code that the policies of servers and clients share: options, the build, and the replacement of a policy by a reload.
 
 use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Release};
@@ -74,18 +74,18 @@ pub(crate) trait Recipe: fmt::Debug + Sized {
     /// Reads all files again.
     fn read_again(&self) -> Result<Self, Error>;
 
-    /// Returns the configuration for rustls, and what judges the peer unless the peer needs no certificate.
+    /// Returns the configuration for rustls, and the verifier of the peer; no verifier if the peer needs no certificate.
     fn build(&self, build: &mut Build) -> Result<(Self::Config, Option<Arc<Verifier>>), Error>;
 }
 
-/// The circumstances of a build, and what the caller should know although it is no error.
+/// The circumstances of a build, and its warnings: what the caller should know although it is not an error.
 pub(crate) struct Build {
     pub(crate) crypto: Crypto,
     pub(crate) now: UnixTime,
     pub(crate) warnings: Vec<Error>,
 }
 
-/// A recipe and what was built from it.
+/// A recipe, and the configuration and verifier that were built from it.
 pub(crate) struct Policy<R: Recipe> {
     pub(crate) recipe: R,
     pub(crate) crypto: Crypto,
@@ -106,7 +106,7 @@ impl<R: Recipe> Policy<R> {
     }
 }
 
-/// A policy that can be swapped while connections are made with it. A connection keeps the policy that it took.
+/// A policy that can be replaced while connections are made with it. A connection keeps the policy with which it began.
 pub(crate) struct Live<R: Recipe> {
     policy: RwLock<Arc<Policy<R>>>,
     changes: AtomicU64,
@@ -119,7 +119,7 @@ impl<R: Recipe> Live<R> {
         Ok(Arc::new(Self { policy, changes: AtomicU64::new(0) }))
     }
 
-    // Nothing that holds the lock can panic, so that a poisoned one holds a whole policy all the same.
+    // No code panics while it holds the lock. Even a poisoned lock would therefore contain a whole policy.
     pub(crate) fn get(&self) -> Arc<Policy<R>> {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

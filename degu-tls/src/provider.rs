@@ -1,4 +1,4 @@
-//! The cryptography provider, chosen by feature or by parameter, cut down to what Degu speaks.
+//! The cryptography provider, chosen by feature or by parameter, limited to the cipher suites that Degu uses.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ pub(crate) fn by_feature() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// The suites with ECDHE and an AEAD of a full tag, by name, because a provider may bring suites unknown here.
+/// The suites with ECDHE and an AEAD whose tag is not truncated. They are listed by name, because a provider may have suites
+/// that are unknown here.
 const SUITES: &[CipherSuite] = &[
     CipherSuite::TLS13_AES_256_GCM_SHA384,
     CipherSuite::TLS13_AES_128_GCM_SHA256,
@@ -46,7 +47,7 @@ pub(crate) struct Sha256(&'static dyn Hash);
 impl Sha256 {
     pub(crate) fn hash(self, data: &[u8]) -> [u8; 32] {
         let mut hash = [0; 32];
-        // The algorithm was asked for when the provider was taken; its output has this length.
+        // `Crypto::new` chose SHA-256, whose output has this length.
         hash.copy_from_slice(self.0.hash(data).as_ref());
         hash
     }
@@ -59,11 +60,11 @@ impl std::fmt::Debug for Sha256 {
 }
 
 impl Crypto {
-    /// Keeps the provider's suites and groups that Degu speaks, in the provider's order.
+    /// Removes the suites and groups of the provider that Degu does not use. The order of the others stays.
     ///
     /// # Errors
     ///
-    /// No suite or no group is left, or there is no SHA-256.
+    /// No suite or no group remains, or the provider has no SHA-256.
     pub(crate) fn new(provider: &CryptoProvider, tls13_only: bool) -> Result<Self, Error> {
         let lacks = |what: &str| Error::caller(Kind::Provider, format!("the cryptography provider has {what}"));
         let mut provider = provider.clone();
@@ -71,7 +72,7 @@ impl Crypto {
         if provider.kx_groups.is_empty() {
             return Err(lacks("no group for ECDHE"));
         }
-        // Looked for before suites go: SHA-256 is wanted whatever they are.
+        // Before suites are removed, because SHA-256 is needed with any of them.
         let hash = provider.cipher_suites.iter().map(hash_of).find(|hash| hash.algorithm() == HashAlgorithm::SHA256);
         let sha256 = Sha256(hash.ok_or_else(|| lacks("no cipher suite with SHA-256"))?);
         provider.cipher_suites.retain(|suite| {

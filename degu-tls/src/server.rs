@@ -1,4 +1,4 @@
-//! The policy of a server: what it shows to clients, and which clients it accepts.
+//! The policy of a server: which certificate it sends to clients, and which clients it accepts.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -58,11 +58,11 @@ struct Recipe {
     options: Options,
 }
 
-/// Marks a [`ServerTlsBuilder`] whose choice about clients has not been made.
+/// Marks a [`ServerTlsBuilder`] for which it is not decided yet whether clients need a certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct Undecided(());
 
-/// Marks a [`ServerTlsBuilder`] whose choice about clients has been made.
+/// Marks a [`ServerTlsBuilder`] for which it is decided whether clients need a certificate.
 #[derive(Clone, Copy, Debug)]
 pub struct Decided(());
 
@@ -136,7 +136,7 @@ impl ServerTls {
 
     /// Returns whether a current revocation list names a certificate that this peer sent when it was accepted.
     ///
-    /// degu-server asks this about every open connection after a reload, and closes those whose peer was revoked.
+    /// After a reload degu-server calls this for every open connection, and closes those whose peer was revoked.
     pub fn revokes(&self, peer: &PeerIdentity) -> bool {
         self.0.get().verifier.as_ref().is_some_and(|verifier| verifier.revokes(peer))
     }
@@ -179,7 +179,7 @@ impl<C> ServerTlsBuilder<C> {
 }
 
 impl ServerTlsBuilder<Decided> {
-    /// Builds the policy with the provider of the features (see the [crate](crate)'s page).
+    /// Builds the policy with the cryptography provider that the crate's [features](crate#cryptography) select.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl ServerTlsBuilder<Decided> {
         self.build_with(crate::provider::by_feature())
     }
 
-    /// Builds the policy with this provider, cut down to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
+    /// Builds the policy with this provider, limited to ECDHE with AES-GCM, AES-CCM or ChaCha20-Poly1305. The process
     /// default of rustls is not used.
     ///
     /// # Errors
@@ -237,8 +237,8 @@ impl policy::Recipe for Recipe {
             builder.with_cert_resolver(Arc::new(OneKey { key: Arc::new(key), require_alpn: options.require_alpn }));
         config.alpn_protocols = vec![HTTP_1_1.to_vec()];
         config.require_ems = true;
-        // A storage shared by two policies would let a client of the one into the other: rustls does not ask the
-        // verifier about a resumed session. Tickets would do the same, so that there is no ticketer either.
+        // rustls does not call the verifier for a resumed session. If two policies shared a storage, a client of one would
+        // therefore be accepted by the other. Tickets would have the same effect, so there is no ticketer either.
         config.session_storage = match options.sessions {
             0 => Arc::new(NoServerSessionStorage {}),
             count => ServerSessionMemoryCache::new(count),
@@ -250,7 +250,7 @@ impl policy::Recipe for Recipe {
     }
 }
 
-/// A resolver that gives the one certificate, whatever name is asked for.
+/// A resolver that returns the same certificate for every name.
 #[derive(Debug)]
 struct OneKey {
     key: Arc<CertifiedKey>,
@@ -259,7 +259,7 @@ struct OneKey {
 
 impl ResolvesServerCert for OneKey {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // What a client offers is known here, while it can still be told by an alert.
+        // Here the client's offer is known, and the client can still be refused with an alert.
         if self.require_alpn && hello.alpn().is_none() {
             note::leave(Note::Refused(drive::no_alpn(Side::Client)));
             return None;

@@ -35,7 +35,7 @@ fn tls_to_a_port_of_clear_text() {
     for answer in both(&super::kit::client(server.address(), &tls)) {
         let error = answer.unwrap_err();
         assert_eq!(error.tls().map(degu_tls::Error::kind), Some(Kind::Protocol), "{error}");
-        assert!(error.to_string().contains("sent something that is no TLS"), "{error}");
+        assert!(error.to_string().contains("sent something that is not TLS"), "{error}");
     }
     // At the first byte, and not when a head takes too long.
     let mut bare = socket(server.address());

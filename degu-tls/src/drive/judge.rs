@@ -16,7 +16,7 @@ use crate::peer::PeerIdentity;
 use crate::policy::{self, HTTP_1_1, Options};
 use crate::verify::{Side, Verifier, kind_of};
 
-/// The data with which one connection identifies its peer, and to make errors of what rustls reports.
+/// The data of one connection that identify its peer, and that turn rustls's errors into errors of this crate.
 #[derive(Clone, Debug)]
 pub(crate) struct Judge {
     /// `None` if the peer needs no certificate.
@@ -40,12 +40,12 @@ impl Judge {
 
     /// Returns the peer's identity when the handshake is done; `None` if the policy asks for no certificate.
     ///
-    /// rustls asks no verifier about a resumed session: its certificate is judged again here, at the time of now. So is
-    /// one whose note is missing or is not of this policy and this chain.
+    /// rustls calls no verifier for a resumed session, so its certificate is verified again here, at the current time. The
+    /// same happens if the verifier's note is missing, or is not about this policy and this chain.
     ///
     /// # Errors
     ///
-    /// As for [`Handshake::finish`].
+    /// The errors of [`Handshake::finish`].
     pub(crate) fn finish(
         &self,
         connection: &CommonState,
@@ -75,8 +75,8 @@ impl Judge {
         }
     }
 
-    /// Returns the error for what rustls reports, during the handshake or after it. Under TLS 1.3 a client learns that
-    /// it was refused by an alert after its handshake, in place of the first response.
+    /// Returns the error for an error of rustls, during the handshake or after it. Under TLS 1.3 a client learns only after
+    /// its handshake that it was refused, by an alert in place of the first response.
     pub(crate) fn fault(&self, error: rustls::Error, note: Option<Note>) -> Error {
         use rustls::Error as E;
         if let Some(Note::Refused(refused)) = note {
@@ -90,20 +90,20 @@ impl Judge {
                 return Error::peer(Kind::Refused, what).with_alert(alert).with_source(error);
             }
             E::NoCertificatesPresented => return self.no_certificate().with_source(error),
-            // Certificates are refused with a note; what is left is the proof that the key is held.
+            // A refused certificate leaves a note. Without one, the proof that the peer holds the key failed.
             E::InvalidCertificate(certificate) => {
                 (kind_of(certificate), format!("the {peer} did not prove that it holds its key ({certificate})"))
             }
             E::PeerIncompatible(what) => {
-                (Kind::Incompatible, format!("the {peer} cannot come to terms with us: {}", found(what)))
+                (Kind::Incompatible, format!("cannot agree on TLS parameters with the {peer}: {}", found(what)))
             }
             E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", found(what))),
-            E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers other application protocols only")),
+            E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers only other application protocols")),
             E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
             }
             E::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                (Kind::Protocol, format!("the {peer} sent something that is no TLS"))
+                (Kind::Protocol, format!("the {peer} sent something that is not TLS"))
             }
             error => (Kind::Protocol, format!("the {peer} broke the protocol ({error})")),
         };
@@ -124,12 +124,12 @@ impl Judge {
     }
 }
 
-/// Returns the words of what rustls found, whose names are sentences without spaces.
+/// Returns the name of a reason of rustls as words: its names are sentences without spaces.
 fn found(name: impl fmt::Debug) -> String {
     let text = words(&format!("{name:?}"), ' ');
     text.replace("tls12", "TLS 1.2").replace("tls13", "TLS 1.3").replace("or13", "or 1.3")
 }
 
 pub(crate) fn no_alpn(peer: Side) -> Error {
-    Error::peer(Kind::Alpn, format!("the {peer} names no application protocol"))
+    Error::peer(Kind::Alpn, format!("no application protocol was agreed on with the {peer}"))
 }

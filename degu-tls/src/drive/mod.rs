@@ -20,7 +20,7 @@
 //! fn accept(tls: &ServerTls, mut socket: impl io::Read + io::Write) -> Result<(), degu_tls::Error> {
 //!     let mut handshake = tls.accept().handshake()?;
 //!     while handshake.advance(&mut socket)? == Progress::Blocked {
-//!         // Wait for the socket: `handshake.wants_write()` says for what.
+//!         // Wait until the socket is writable if `handshake.wants_write()`, otherwise until it is readable.
 //!     }
 //!     let (connection, peer) = handshake.finish()?;
 //!     println!("{:?}", peer.and_then(|peer| peer.ca().map(String::from)));
@@ -59,7 +59,7 @@ impl Accept {
     ///
     /// # Errors
     ///
-    /// rustls cannot make the connection, for want of random numbers ([`Kind::System`]).
+    /// [`Kind::System`] if the system gives no random numbers.
     pub fn handshake(self) -> Result<Handshake, Error> {
         Handshake::new(ServerConnection::new(self.config), self.judge)
     }
@@ -82,7 +82,7 @@ impl Connect {
     ///
     /// # Errors
     ///
-    /// rustls cannot make the connection, for want of random numbers ([`Kind::System`]).
+    /// [`Kind::System`] if the system gives no random numbers.
     pub fn handshake(self) -> Result<Handshake, Error> {
         Handshake::new(ClientConnection::new(self.config, self.name), self.judge)
     }
@@ -93,7 +93,7 @@ impl Connect {
 pub enum Progress {
     /// The handshake is done, and all of it was written.
     Done,
-    /// The socket would block, or its timeout passed.
+    /// The socket would block, or its timeout expired.
     Blocked,
 }
 
@@ -155,7 +155,7 @@ impl Handshake {
 
     fn process(&mut self, io: &mut impl Write) -> Result<(), Error> {
         let (result, note) = noted(|| self.connection.process_new_packets());
-        // The flight with the certificate is one of several.
+        // Only one of several calls has the peer's certificate, and leaves a note.
         self.note = note.or(self.note.take());
         result.map(drop).map_err(|error| {
             self.write_alert(io);
@@ -163,8 +163,8 @@ impl Handshake {
         })
     }
 
-    /// Returns the error for a write that failed. A peer that refuses us sends an alert and closes, so that the alert can
-    /// still be read.
+    /// Returns the error for a write that failed. If the peer refused this side, it has sent an alert and closed the
+    /// connection. The alert can still be read, and is the better error.
     fn why(&mut self, io: &mut (impl Read + Write), error: io::Error) -> Error {
         while matches!(self.connection.read_tls(io), Ok(1..)) {
             if let Err(said) = self.process(io) {
@@ -176,7 +176,7 @@ impl Handshake {
 
     /// Writes the rest of an alert, as far as the socket has room.
     pub fn write_alert(&mut self, io: &mut impl Write) {
-        // The peer is refused already; one that does not take the reason does without it.
+        // The peer is refused in any case. If the socket takes no more, the peer does not learn the reason.
         while self.connection.wants_write() && matches!(self.connection.write_tls(io), Ok(1..)) {}
         let _ = io.flush();
     }

@@ -12,9 +12,10 @@ use crate::peer::PeerIdentity;
 
 /// The number of bytes that are encrypted and written together: four records.
 const ROOM: usize = 64 * 1024;
-/// The same where the socket takes less than it is given, so that the caller soon hears what it took.
+/// The number of bytes after a write that the socket did not take at once. The caller then learns sooner how many bytes were
+/// taken.
 const LITTLE: usize = 4 * 1024;
-/// The number of pieces that are encrypted together: as many as a connection of degu-wire gives at once.
+/// The number of pieces that are encrypted together: as many as a connection of degu-wire returns at once.
 const PIECES: usize = 17;
 
 /// A connection whose handshake is done. It reads and writes bytes over any value that implements [`Read`] and
@@ -35,7 +36,7 @@ const PIECES: usize = 17;
 ///     handshake.secure()
 /// }
 ///
-/// /// Reads to the end, of which the peer has to tell.
+/// /// Reads until the peer announces the end (close_notify).
 /// fn read_to_end(secured: &mut Secured, socket: &mut UnixStream) -> io::Result<String> {
 ///     let mut text = String::new();
 ///     loop {
@@ -85,11 +86,11 @@ pub struct Secured {
     connection: Connection,
     judge: Judge,
     peer: Option<Arc<PeerIdentity>>,
-    /// The fault of input that follows bytes which were given to the caller first.
+    /// A fault in the input. The bytes before it are given to the caller first.
     fault: Option<Error>,
     /// The number of bytes that were encrypted and not yet reported to the caller.
     accepted: usize,
-    /// The number of bytes to encrypt at once.
+    /// The most bytes to encrypt at once.
     room: usize,
 }
 
@@ -98,7 +99,7 @@ impl Handshake {
     ///
     /// # Errors
     ///
-    /// As for [`finish`](Self::finish).
+    /// The errors of [`finish`](Self::finish).
     pub fn secure(self) -> Result<Secured, Error> {
         let judge = self.judge.clone();
         let (connection, peer) = self.finish()?;
@@ -112,7 +113,7 @@ impl Secured {
         self.peer.as_ref()
     }
 
-    /// Returns the connection of rustls, which knows the version, the cipher suite, and whether a session was resumed.
+    /// Returns the connection of rustls. It has the TLS version, the cipher suite, and whether a session was resumed.
     pub const fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -139,7 +140,7 @@ impl Secured {
         if let Err(error) = self.connection.process_new_packets() {
             self.fault = Some(self.judge.fault(error, None));
         }
-        // What there is to say to the peer about what came, as far as it goes.
+        // rustls may have an answer to these records, such as an alert. It is written as far as the socket takes it.
         let _ = self.flush(io);
         match (self.take(&mut take)?, &self.fault) {
             (Some(bytes), _) => Ok(bytes),
@@ -156,7 +157,7 @@ impl Secured {
                 Ok(bytes) => (bytes.len(), take(bytes).min(bytes.len())),
                 Err(_) if total > 0 => return Ok(Some(total)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-                // After a fault the end is no news.
+                // After a fault, the fault is returned and not the end.
                 Err(_) if self.fault.is_some() => return Ok(None),
                 Err(error) => return Err(error.kind().into()),
             };
@@ -214,7 +215,7 @@ impl Secured {
     ///
     /// # Errors
     ///
-    /// What the socket says.
+    /// Any error of the socket.
     pub fn flush(&mut self, io: &mut impl Write) -> io::Result<()> {
         while self.connection.wants_write() {
             match self.connection.write_tls(io) {
@@ -231,9 +232,9 @@ impl Secured {
     ///
     /// # Errors
     ///
-    /// What the socket says.
+    /// Any error of the socket.
     pub fn close(&mut self, io: &mut impl Write) -> io::Result<()> {
-        // The second one is not sent, nor one after an alert.
+        // rustls sends no second close_notify, and none after an alert.
         self.connection.send_close_notify();
         self.flush(io)
     }

@@ -1,4 +1,5 @@
-//! The fitness of a single certificate, whoever issued it: its form, its dates, its purpose, and the strength of its key.
+//! The checks of a single certificate that do not depend on its issuer: its form, its dates, its purpose, and the strength
+//! of its key.
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::EndEntityCert;
@@ -7,10 +8,10 @@ use super::Side;
 use crate::der;
 use crate::error::{Error, Kind};
 
-/// Returns what a certificate is fit for, apart from who issued it: webpki says so when it is given no anchor.
+/// Returns the first fault of a certificate apart from its issuer. webpki finds it when it gets no trust anchor.
 ///
-/// The order of its checks makes the answer: the validity first, then whether it is a CA's (`CaUsedAsEndEntity`), then
-/// the extended key usage. A certificate that passes all of them ends as `UnknownIssuer`.
+/// webpki checks the validity first, then whether the certificate is a CA's (`CaUsedAsEndEntity`), then the extended key
+/// usage. A certificate that passes all of these returns `UnknownIssuer`.
 pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side) -> webpki::Error {
     match certificate.verify_for_usage(&[], &[], &[], now, side.usage(), None, None) {
         Err(error) => error,
@@ -19,7 +20,7 @@ pub(super) fn fitness(certificate: &EndEntityCert<'_>, now: UnixTime, side: Side
     }
 }
 
-/// Parses a certificate of our own. `what` is what an error calls it, such as `certificate 2 of chain.pem`.
+/// Parses a certificate of this side. `what` is its name in errors, such as `certificate 2 of chain.pem`.
 pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEntityCert<'a>, Error> {
     EndEntityCert::try_from(der).map_err(|error| {
         let subject = der::subject(der).map(der::name).unwrap_or_default();
@@ -37,8 +38,8 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>, what: &str) -> Result<EndEn
     })
 }
 
-/// Returns the same for a certificate of our own, which must be in date and have a key that is not weak. `what` is what an
-/// error calls it. `any_time` judges it at the nearest time at which it is in date.
+/// Returns the [`fitness`] of a certificate of this side, which must be in date and must not have a weak key. `what` is its name
+/// in errors. With `any_time` it is checked at the nearest time at which it is in date.
 pub(crate) fn own_fitness(
     certificate: &EndEntityCert<'_>,
     what: &str,
@@ -60,7 +61,7 @@ pub(crate) fn own_fitness(
     }
 }
 
-/// Returns our kind of an error about dates, and the text that follows the name of the certificate.
+/// Returns the kind of an error about dates, and the text that follows the name of the certificate.
 pub(super) fn out_of_date(error: &webpki::Error) -> Option<(Kind, String)> {
     match error {
         webpki::Error::CertExpired { not_after, .. } => {

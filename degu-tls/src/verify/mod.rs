@@ -1,7 +1,8 @@
-//! The verifier, the one routine that judges peers: rustls asks it during a handshake, we ask it again after a resumption.
+//! The verifier, the only code that decides whether a peer is accepted. rustls calls it during a handshake, and
+//! [`drive`](crate::drive) calls it again when a session is resumed.
 //!
-//! These are the most security-critical lines of the project. What they decide and what webpki decides is compared with
-//! RFC 5280 section by section in [`rfc5280`](crate::rfc5280).
+//! These are the most security-critical lines of the project. [`rfc5280`](crate::rfc5280) compares the checks here and in
+//! webpki with RFC 5280, section by section.
 //!
 //! ```text
 //!   rustls ── verify_server_cert / verify_client_cert ──┐
@@ -64,14 +65,14 @@ impl fmt::Display for Side {
     }
 }
 
-/// The reason to trust a peer.
+/// The condition under which a peer is trusted.
 #[derive(Debug)]
 pub(crate) enum Trust {
-    /// A chain to one of these CAs; for a server, the name too unless it was switched off.
+    /// A chain to one of these CAs; for a server the right name too, unless the check of the name was switched off.
     Private { store: Store, check_name: bool },
-    /// One of these keys.
+    /// One of these keys, whichever CA issued its certificate.
     Pinned(Vec<SpkiPin>),
-    /// The operating system's own judgement.
+    /// The verification of the operating system.
     #[cfg(feature = "system")]
     System(rustls_platform_verifier::Verifier),
 }
@@ -80,14 +81,14 @@ pub(crate) enum Trust {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     trust: Trust,
-    /// The side that is judged.
+    /// The side that is verified.
     pub(crate) peer: Side,
     crypto: Crypto,
-    /// The number of this verifier, which no other has.
+    /// The number of this verifier, which no other verifier has.
     pub(crate) id: u64,
 }
 
-/// The number of the next verifier. An address in memory could be given out twice.
+/// The number of the next verifier. The address of a verifier would not identify it, because memory is used again.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Verifier {
@@ -95,10 +96,10 @@ impl Verifier {
         Self { trust, peer, crypto, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Judges a peer by the chain that it sent. Its proof that it holds the key is not part of this: rustls asks for
-    /// that separately (`verify_tls12_signature`, `verify_tls13_signature`).
+    /// Verifies the chain that a peer sent, and returns the peer's identity. The proof that the peer holds the key is checked
+    /// elsewhere: in `verify_tls12_signature` and `verify_tls13_signature`, which rustls calls.
     ///
-    /// `name` is the server's; a client has none.
+    /// `name` is the name of the server; a client has none.
     pub(crate) fn judge(
         &self,
         leaf: &CertificateDer<'_>,
@@ -115,7 +116,7 @@ impl Verifier {
             Trust::Private { store, check_name } => {
                 let ca = store.verify(&parsed, intermediates, self.algorithms(), self.peer, now)?;
                 if self.peer == Side::Server && *check_name {
-                    // Without a name there is nothing that the certificate could be for: fail closed.
+                    // Without a name the check would be skipped, so this is an error.
                     let name = name.ok_or(webpki::Error::UnsupportedNameType)?;
                     parsed.verify_is_valid_for_subject_name(name)?;
                 }
@@ -146,8 +147,8 @@ impl Verifier {
         })
     }
 
-    /// Returns whether a revocation list names a certificate that a peer sent. It does not look at the lists' dates or
-    /// signatures: a peer that was accepted before is not to stay because its list could not be used for others.
+    /// Returns whether a revocation list contains a certificate that a peer sent. It does not check the dates and signatures
+    /// of the lists: a revoked peer must not stay connected only because its list has expired, for example.
     pub(crate) fn revokes(&self, peer: &PeerIdentity) -> bool {
         let revokes = |der| {
             EndEntityCert::try_from(der).is_ok_and(|parsed| self.store().is_some_and(|store| store.revokes(&parsed)))
@@ -155,7 +156,7 @@ impl Verifier {
         peer.chain().iter().any(revokes)
     }
 
-    /// Returns the error for a refusal, with what only this verifier knows of the chain and of the CAs.
+    /// Returns the error for a refusal, with details of the chain and of the CAs.
     pub(crate) fn explain(
         &self,
         refusal: &Refusal,
@@ -172,7 +173,7 @@ impl Verifier {
         }
     }
 
-    /// Judges for rustls, and leaves a note of the outcome for the driver.
+    /// Verifies a peer for rustls, and leaves a note of the result for the driver.
     fn judge_and_note(
         &self,
         leaf: &CertificateDer<'_>,
@@ -193,7 +194,7 @@ impl Verifier {
     }
 }
 
-/// The methods of both of rustls's traits that check the proof that the peer holds the key of its certificate.
+/// The methods that check the proof that the peer holds the key of its certificate. Both traits of rustls have them.
 macro_rules! handshake_signatures {
     () => {
         fn verify_tls12_signature(

@@ -1,4 +1,4 @@
-//! Refusals: from what webpki finds to the alert for the peer and to the text of our error.
+//! Refusals: turns an error of webpki into the alert for the peer and the text of the error for the caller.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::der;
 use crate::error::{Error, Kind};
 use crate::pin::SpkiPin;
 
-/// The verifier's reason to refuse a peer.
+/// The reason for which the verifier refuses a peer.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// An error of webpki.
     Pki(Pki),
-    /// An RSA key of so many bits.
+    /// An RSA key that is too short, with its length in bits.
     WeakKey(usize),
-    /// A key that is not pinned.
+    /// A key that is not pinned, with its pin.
     Pin(SpkiPin),
     /// An error of the platform's verifier.
     #[cfg(feature = "system")]
@@ -57,8 +57,8 @@ impl Refusal {
     }
 }
 
-/// Returns our kind of a webpki error, and the error for rustls. rustls's own mapping is private, and makes
-/// `certificate_unknown` of many.
+/// Returns the kind of a webpki error, and the error for rustls, which decides the alert. rustls's own mapping is private, and
+/// sends `certificate_unknown` for many errors.
 fn classify(error: Pki) -> (Kind, CertificateError) {
     use CertificateError as C;
     match error {
@@ -70,7 +70,7 @@ fn classify(error: Pki) -> (Kind, CertificateError) {
         Pki::CertRevoked => (Kind::Revoked, C::Revoked),
         Pki::CrlExpired { .. } => (Kind::CrlExpired, C::ExpiredRevocationList),
         Pki::UnknownRevocationStatus => (Kind::RevocationUnknown, C::UnknownRevocationStatus),
-        // The list is ours: whatever is wrong with it, the peer only learns that its status is not known.
+        // The list belongs to this side, so the peer only learns that its status is unknown.
         Pki::InvalidCrlNumber
         | Pki::InvalidCrlSignatureForPublicKey
         | Pki::IssuerNotCrlSigner
@@ -100,12 +100,13 @@ fn classify(error: Pki) -> (Kind, CertificateError) {
         | Pki::MalformedNameConstraint
         | Pki::TrailingData(_)
         | Pki::UnsupportedCertVersion => (Kind::Malformed, C::BadEncoding),
-        // Constraints, limits, and what webpki may come to find: certificate_unknown.
+        // Constraints, limits, and errors that later versions of webpki may add: certificate_unknown.
         error => (Kind::Constraint, C::Other(OtherError(Arc::new(error)))),
     }
 }
 
-/// Returns whether the platform means a wrong extended key usage. It wraps that in an error of its own, whose type is private.
+/// Returns whether an error of the platform's verifier means a wrong extended key usage. The verifier wraps it in an error
+/// whose type is private.
 #[cfg(feature = "system")]
 fn is_wrong_usage(error: &CertificateError) -> bool {
     match error {
@@ -127,7 +128,7 @@ fn of_system(error: &rustls::Error) -> (Kind, String) {
     (kind, format!("is not accepted by the system ({error})"))
 }
 
-/// Returns our kind of an error that rustls or the platform found.
+/// Returns the kind of an error that rustls or the platform's verifier found.
 pub(crate) fn kind_of(error: &CertificateError) -> Kind {
     use CertificateError as C;
     match error {
@@ -149,7 +150,7 @@ pub(crate) fn kind_of(error: &CertificateError) -> Kind {
     }
 }
 
-/// The chain that a peer sent, and the CAs that it was held against.
+/// The chain that a peer sent, and the CAs with which it was verified.
 pub(super) struct Chain<'a> {
     pub(super) peer: Side,
     pub(super) leaf: &'a CertificateDer<'a>,
@@ -166,7 +167,7 @@ impl Chain<'_> {
         }
     }
 
-    /// Returns a text for the certificate of the chain that webpki means by this error. It does not say which.
+    /// Returns a text for the certificate of the chain that this error is about. webpki does not say which one it is.
     fn culprit(&self, error: &Pki, time: rustls_pki_types::UnixTime) -> String {
         let is = |parsed: &EndEntityCert<'_>| fitness(parsed, time, self.peer) == *error;
         if EndEntityCert::try_from(self.leaf).is_ok_and(|leaf| is(&leaf)) {
@@ -199,7 +200,7 @@ impl Chain<'_> {
                 let (_, text) = out_of_date(error).unwrap_or((kind, String::new()));
                 format!("{} {text}", self.culprit(error, *time))
             }
-            Pki::InvalidCertValidity => format!("{subject} ends to be valid before it begins"),
+            Pki::InvalidCertValidity => format!("{subject} has a validity that ends before it begins"),
             Pki::CertNotValidForName(context) => {
                 let names: Vec<_> =
                     context.presented.iter().map(|name| plain(&shown(name, &context.expected))).collect();
@@ -208,15 +209,17 @@ impl Chain<'_> {
             }
             Pki::UnsupportedNameType => format!("{subject} cannot be checked without a name"),
             Pki::CertRevoked if self.intermediates.is_empty() => format!("{subject} was revoked"),
-            Pki::CertRevoked => format!("{subject}, or the one of a CA that vouches for it, was revoked"),
-            Pki::UnknownRevocationStatus => format!("no revocation list tells about {subject} or a CA in its chain"),
+            Pki::CertRevoked => format!("{subject}, or the certificate of a CA in its chain, was revoked"),
+            Pki::UnknownRevocationStatus => {
+                format!("revocation status unknown: no revocation list covers {subject} or a CA in its chain")
+            }
             Pki::CrlExpired { next_update, .. } => {
                 let date = der::date(*next_update);
                 format!("the revocation list for {subject} or a CA in its chain expired on {date}")
             }
             Pki::CaUsedAsEndEntity => format!("{subject} is a CA's certificate"),
             Pki::UnsupportedCriticalExtension => {
-                format!("{subject}, or a CA in its chain, has a critical extension that nobody knows")
+                format!("{subject}, or a CA in its chain, has an unknown critical extension")
             }
             error => match kind {
                 Kind::Crl => {
@@ -240,13 +243,14 @@ impl Chain<'_> {
         self.intermediates.iter().filter_map(|der| EndEntityCert::try_from(der).ok())
     }
 
-    /// Tells apart a wrong CA, a missing intermediate certificate and a self-signed one, which are one error to webpki.
+    /// Returns the error for an unknown issuer. It tells a wrong CA, a missing intermediate certificate and a self-signed
+    /// certificate apart, which are the same error in webpki.
     fn unknown_issuer(&self, subject: String) -> (Kind, String) {
         let Ok(leaf) = EndEntityCert::try_from(self.leaf) else { return (Kind::UnknownIssuer, subject) };
         if leaf.issuer() == leaf.subject() {
             return (Kind::SelfSigned, format!("{subject} is signed by itself"));
         }
-        // Up the names, as far as the peer sent certificates; each is used at most once, so that this ends.
+        // Follows the names of the issuers as far as the peer sent certificates. Each is used at most once, so this ends.
         let mut sent: Vec<_> = self.sent().collect();
         let mut issuer = leaf.issuer().to_vec();
         while let Some(next) = sent.iter().position(|parsed| parsed.subject() == issuer) {
@@ -257,7 +261,7 @@ impl Chain<'_> {
         let text = if let Some(why) = self.store.and_then(|store| store.left_out(&issuer)) {
             format!("{subject} leads to {name}, which was left out of {files}: {why}")
         } else if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
-            format!("{subject} leads to {name}, by name one of {files}, but through a certificate that is no CA's")
+            format!("{subject} leads to {name}, a name of {files}, but through a certificate that is not a CA's")
         } else if self.intermediates.is_empty() {
             let peer = self.peer;
             format!(
@@ -269,7 +273,8 @@ impl Chain<'_> {
         (Kind::UnknownIssuer, text)
     }
 
-    /// Tells apart a weak key, a CA of the same name and a forgery, which are one error to webpki.
+    /// Returns the error for a signature that does not verify. It tells a weak key and a CA of the same name apart from other
+    /// causes, which are the same error in webpki.
     fn bad_signature(&self, subject: &str) -> (Kind, String) {
         if let Some((bits, ca)) = self.sent().find_map(|parsed| Some((weak_rsa(&parsed)?, der::name(parsed.subject()))))
         {
@@ -288,11 +293,11 @@ impl Chain<'_> {
     }
 }
 
-/// Returns the name within a text of webpki such as `DnsName("host.example")` or `IpAddress(192.0.2.1)`.
+/// Returns the name inside a text of webpki such as `DnsName("host.example")` or `IpAddress(192.0.2.1)`.
 fn shown(name: &str, expected: &ServerName<'_>) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let inner = inner.unwrap_or(name).trim_matches('"');
-    // An address as a DNS name is a common mistake, and would look right.
+    // An IP address written as a DNS name is a common mistake, which the address alone would not show.
     let mistaken = name.starts_with("DnsName") && matches!(expected, ServerName::IpAddress(_));
     if mistaken { format!("{inner} as a DNS name") } else { inner.into() }
 }

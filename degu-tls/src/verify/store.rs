@@ -21,24 +21,24 @@ use crate::policy::Build;
 #[derive(Debug)]
 pub(crate) struct Store {
     anchors: Vec<TrustAnchor<'static>>,
-    /// Their names in DER, for a server's certificate request (RFC 8446 §4.2.4).
+    /// The names of the anchors in DER, for a server's certificate request (RFC 8446 §4.2.4).
     pub(super) subjects: Vec<DistinguishedName>,
     /// The label of each anchor, as the app sees it.
     labels: Vec<VouchedBy>,
     crls: Vec<CertRevocationList<'static>>,
-    /// The CAs that cannot be used: their subject in DER, and why.
+    /// The CAs that cannot be used: the subject of each in DER, and the reason.
     left_out: Vec<(Box<[u8]>, Error)>,
-    /// The origin of the CAs, for texts.
+    /// The origin of the CAs, for error texts.
     pub(super) files: String,
 }
 
 impl Store {
-    /// Checks every CA and every list. A CA that cannot be used is left out with a warning, so that a file may hold the
-    /// CA of yesterday and that of tomorrow.
+    /// Checks every CA and every list. A CA that cannot be used is left out with a warning, because a file may contain an
+    /// expired CA and one that is not valid yet.
     ///
     /// # Errors
     ///
-    /// One is no certificate at all, or no CA is left; a list cannot be used, or is missing.
+    /// A CA is not a certificate, no CA remains, or a list is missing or cannot be used.
     pub(crate) fn new(cas: &Cas, build: &mut Build) -> Result<Self, Error> {
         let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: cas.describe() };
@@ -66,21 +66,21 @@ impl Store {
                 }
                 Err(error) => match der::subject(&ca.certificate) {
                     Some(subject) => store.left_out.push((subject.into(), error)),
-                    // What is no certificate at all is a mistake in the file, and not an old or a foreign CA.
+                    // Bytes that are not a certificate are a mistake in the file, and not an old or a foreign CA.
                     None => return Err(error),
                 },
             }
         }
         if store.anchors.is_empty() {
             let first = store.left_out.into_iter().next().map(|(_, error)| error);
-            return Err(first.unwrap_or_else(|| Error::caller(Kind::NoTrust, "there is no CA to vouch for peers")));
+            return Err(first.unwrap_or_else(|| Error::caller(Kind::NoTrust, "no CA was given")));
         }
         build.warnings.extend(store.left_out.iter().map(|(_, error)| error.clone()));
         store.add_crls(&cas.crls, &kept, build)?;
         Ok(store)
     }
 
-    /// Takes up the lists; `cas` are those of the anchors.
+    /// Checks and adds the revocation lists. `cas` are the CAs of the anchors.
     fn add_crls(&mut self, crls: &[Crl], cas: &[&Ca], build: &mut Build) -> Result<(), Error> {
         let mut lists = Vec::new();
         for crl in crls {
@@ -91,7 +91,7 @@ impl Store {
             let updates = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
             lists.push((updates, &crl.source, CertRevocationList::from(list)));
         }
-        // webpki takes the first list that a CA issued: the newest must stand first.
+        // webpki uses the first list of a CA, so the newest must be first.
         lists.sort_by(|((one, _), ..), ((other, _), ..)| other.cmp(one));
         for ((_, next), source, list) in lists {
             // A CA may have several lists, each for some of its certificates.
@@ -118,7 +118,7 @@ impl Store {
                 let what = format!("{source} ({name}) has no revocation list, and other CAs have one");
                 return Err(Error::caller(Kind::CrlMissing, what));
             }
-            // A list names its issuer, not its issuer's key: webpki would check it with the wrong one.
+            // A list has the name of its issuer, but not the key: webpki might check it with the key of the other CA.
             let is_twin = |other: &TrustAnchor<'_>| {
                 other.subject == anchor.subject && other.subject_public_key_info != anchor.subject_public_key_info
             };
@@ -132,7 +132,7 @@ impl Store {
         Ok(())
     }
 
-    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and returns what the app sees of that anchor.
+    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and returns the label and the key of that anchor.
     pub(super) fn verify(
         &self,
         leaf: &EndEntityCert<'_>,
@@ -142,7 +142,7 @@ impl Store {
         now: UnixTime,
     ) -> Result<VouchedBy, Refusal> {
         let crls: Vec<_> = self.crls.iter().collect();
-        // Without lists there is nothing to build, which is the one error of `new`.
+        // The only error of `new` is that there are no lists.
         let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
             options
                 .with_depth(RevocationCheckDepth::Chain)
@@ -153,34 +153,34 @@ impl Store {
         let path =
             leaf.verify_for_usage(algorithms.all, &self.anchors, intermediates, now, side.usage(), revocation, None)?;
         let index = self.anchors.iter().position(|anchor| std::ptr::eq(anchor, path.anchor()));
-        // The path ends at one of the anchors that were given; if not, nobody vouched.
+        // The path ends at one of the anchors; if webpki returned another one, the peer is refused.
         index.map(|index| self.labels[index].clone()).ok_or(Refusal::Pki(webpki::Error::UnknownIssuer))
     }
 
-    /// Returns the label of an anchor of this name.
+    /// Returns the label of the first anchor with this name.
     pub(super) fn named(&self, subject: &[u8]) -> Option<&str> {
         let index = self.anchors.iter().position(|anchor| anchor.subject.as_ref() == subject)?;
         Some(&self.labels[index].label)
     }
 
-    /// Returns why a CA of this name was left out.
+    /// Returns the reason for which a CA with this name was left out.
     pub(super) fn left_out(&self, subject: &[u8]) -> Option<&Error> {
         self.left_out.iter().find_map(|(name, why)| (**name == *subject).then_some(why))
     }
 
-    /// Returns whether a list names this certificate.
+    /// Returns whether a list of the issuer contains this certificate.
     pub(super) fn revokes(&self, certificate: &EndEntityCert<'_>) -> bool {
         let of_issuer = |crl: &&CertRevocationList<'_>| crl.issuer() == certificate.issuer();
         self.crls.iter().filter(of_issuer).any(|crl| matches!(crl.find_serial(certificate.serial()), Ok(Some(_))))
     }
 }
 
-/// Checks a CA's certificate: webpki takes any certificate as an anchor, an expired one or a leaf as well.
+/// Checks a CA's certificate, because webpki accepts any certificate as an anchor, even an expired one or one that is not a CA's.
 fn anchor(ca: &Ca, any_time: bool, build: &Build) -> Result<(TrustAnchor<'static>, SpkiPin), Error> {
     let parsed = parse(&ca.certificate, &format!("a certificate of {}", ca.source))?;
     let what = format!("the CA of {} ({})", ca.source, der::name(parsed.subject()));
     let refuse = |kind, text: String| Err(Error::caller(kind, format!("{what} {text}")));
-    // Which side does not matter: that it is a CA's is found before the extended key usage is looked at.
+    // The side does not matter: webpki reports `CaUsedAsEndEntity` before it checks the extended key usage.
     match own_fitness(&parsed, &what, build.now, Side::Server, any_time)? {
         webpki::Error::CaUsedAsEndEntity => {}
         webpki::Error::UnknownIssuer | webpki::Error::RequiredEkuNotFoundContext(_) => {

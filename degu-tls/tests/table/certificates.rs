@@ -275,7 +275,7 @@ pub(crate) fn rows(table: &mut Table) {
         case.chain[0] = der[..der.len() - 1].to_vec().into();
         case
     });
-    both("with a critical extension that nobody knows", Some(Kind::Malformed), &|_| {
+    both("with an unknown critical extension", Some(Kind::Malformed), &|_| {
         let root = root();
         let leaf = root.leaf("device", &|params| {
             let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 99999, 1], vec![5, 0]);
