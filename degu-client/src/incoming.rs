@@ -331,7 +331,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         Poll::Ready(Ok(std::mem::take(whole)))
     }
 
-    /// Reads the rest of the body as text, as [`poll_all`](Self::poll_all) does.
+    /// Reads the rest of the body with [`poll_all`](Self::poll_all), and checks that it is UTF-8.
     pub(crate) fn poll_text(
         &mut self,
         cx: &mut Context<'_>,
@@ -345,7 +345,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
         }))
     }
 
-    /// Reads the rest of the body as JSON, as [`poll_all`](Self::poll_all) does.
+    /// Reads the rest of the body with [`poll_all`](Self::poll_all), and parses it as JSON.
     #[cfg(feature = "json")]
     pub(crate) fn poll_json<T: serde::de::DeserializeOwned>(
         &mut self,
