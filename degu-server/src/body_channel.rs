@@ -1,9 +1,8 @@
 //! The channel through which a request's body reaches its reader, part by part.
 //!
-//! A connection's task owns the machine that decodes the body; the reader is the handler, or another task of the same
-//! thread that the handler gave the body to. The reader asks for a part, the connection's task decodes one, puts it into
-//! the slot, and wakes the reader. So a reader that does not ask has nothing decoded for it, and the peer feels the
-//! back-pressure.
+//! A connection's task owns the machine that decodes the body. The reader is the handler, or another task of the same
+//! thread to which the handler has moved the body. The reader requests a part; the connection's task decodes one, puts it into
+//! the slot, and wakes the reader. Without a request nothing is decoded, and the peer feels the back-pressure.
 //!
 //! ```text
 //!   Incoming ── wants a part ─▶ ┌ slot ┐ ◀─ supplies one ── the connection's task ◀── machine
@@ -19,7 +18,7 @@ use degu_wire::{Part, RemoteError};
 use crate::Error;
 use crate::options::Progress;
 
-/// The channel: shared by the connection's task and the reader, both on one thread.
+/// The channel, shared by the connection's task and the reader, which are on the same thread.
 #[derive(Debug)]
 pub(crate) struct BodyChannel {
     state: RefCell<State>,
@@ -29,19 +28,19 @@ pub(crate) struct BodyChannel {
 struct State {
     /// The next part; `Some(None)` is the end of the body.
     slot: Option<Option<Part>>,
-    /// A fault of the peer, which the decoder or the reader found.
+    /// A fault of the peer that the decoder or the reader found.
     fault: Option<RemoteError>,
-    /// The reader waits for a part.
+    /// True if the reader waits for a part.
     is_wanted: bool,
-    /// No more parts will come.
+    /// True if no more parts will come.
     is_closed: bool,
-    /// The body's handle was dropped.
+    /// True if the body's handle was dropped.
     is_abandoned: bool,
-    /// The pace of the body, if the reader has set one.
+    /// The minimum rate of the body, if the reader has set one.
     progress: Option<Progress>,
     /// The task that supplies parts.
     supplier: Option<Waker>,
-    /// The reader's task, where that is not the supplier's.
+    /// The reader's task, if it is not the supplier's.
     reader: Option<Waker>,
 }
 
@@ -60,7 +59,7 @@ pub(crate) fn channel() -> (Supplier, Reader) {
 }
 
 impl Supplier {
-    /// Returns whether the reader waits for a part. If it does not, the task is woken when it does.
+    /// Returns whether the reader waits for a part. If not, the supplier's task is woken when the reader begins to wait.
     pub(crate) fn is_wanted(&self, cx: &Context<'_>) -> bool {
         let state = &mut *self.0.state.borrow_mut();
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
@@ -69,7 +68,7 @@ impl Supplier {
         state.is_wanted
     }
 
-    /// Supplies what the reader waits for: a part, the end of the body, or a fault.
+    /// Gives the waiting reader a part, the end of the body, or a fault.
     pub(crate) fn supply(&self, part: Result<Option<Part>, RemoteError>) {
         let mut state = self.0.state.borrow_mut();
         match part {
@@ -82,7 +81,7 @@ impl Supplier {
         wake(reader);
     }
 
-    /// Returns the pace of the body, if the reader has set one.
+    /// Returns the minimum rate of the body, if the reader has set one.
     pub(crate) fn progress(&self) -> Option<Progress> {
         self.0.state.borrow().progress
     }
@@ -122,7 +121,7 @@ impl Reader {
             return Poll::Ready(Err(fault.into()));
         }
         state.is_wanted = true;
-        // The connection's task looks by itself whether a part is wanted, when it has polled the handler.
+        // The connection's task checks for a request by itself after it has polled the handler.
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.reader = Some(cx.waker().clone());
             let supplier = state.supplier.clone();
@@ -132,7 +131,7 @@ impl Reader {
         Poll::Pending
     }
 
-    /// Withdraws the request for a part, so that the peer is not blamed for its absence.
+    /// Withdraws the request for a part. The time without a part then does not count against the peer.
     pub(crate) fn give_up(&self) {
         let mut state = self.0.state.borrow_mut();
         if std::mem::take(&mut state.is_wanted) {
@@ -143,12 +142,12 @@ impl Reader {
         }
     }
 
-    /// Sets the pace of the body.
+    /// Sets the minimum rate of the body.
     pub(crate) fn set_progress(&self, progress: Progress) {
         self.0.state.borrow_mut().progress = Some(progress);
     }
 
-    /// Notes a fault that the reader found. Nothing more is read.
+    /// Sets a fault that the reader found, after which nothing more is read. Returns its error.
     pub(crate) fn refuse(&self, fault: RemoteError) -> Error {
         let state = &mut *self.0.state.borrow_mut();
         if state.is_closed { Error::over() } else { (*state.fault.get_or_insert(fault)).into() }
@@ -165,7 +164,7 @@ impl Drop for Reader {
     }
 }
 
-/// Wakes a task, to be called without a borrow of the state: a waker may run code of others.
+/// Wakes a task. The caller must not hold a borrow of the state, because a waker may run other code.
 fn wake(task: Option<Waker>) {
     if let Some(task) = task {
         task.wake();

@@ -15,16 +15,16 @@ use crate::Error;
 use crate::body_channel::Reader;
 use crate::options::Progress;
 
-/// The body of a request: a handle on the connection, from which it is read while it is received.
+/// The body of a request. It is a handle on the connection, from which the body is read while it is received.
 ///
-/// It is read whole with a limit, piece by piece, or chunk by chunk, in any order: each way of reading goes on where
-/// the last one stopped, and nothing is returned twice. Or it becomes the body of the response, which passes it on
-/// while it is received, with the same chunks, extensions and trailers, and never holds more of it than a buffer. A
-/// client that waits for `100 Continue` gets it when the body is first asked for.
+/// It can be read whole with a limit, piece by piece, or chunk by chunk. The ways of reading can be mixed: each continues where
+/// the last one stopped, and no data is returned twice. The body of a request can also become the body of the response. It is
+/// then sent while it is received, with the same chunks, extensions and trailers, and is never in memory as a whole. A
+/// client that waits for `100 Continue` gets it when the app first reads the body.
 ///
-/// A handle can be moved into another task of the same thread. It reads until the response has been sent; after that
-/// its error [is over](Error::is_over). A body whose handle is dropped is read and dropped if it is short, and
-/// otherwise the connection ends with the response.
+/// The handle can be moved into another task of the same thread. It can read until the response has been sent; after that
+/// it returns an error whose [`is_over`](Error::is_over) is true. If the handle is dropped before the end, the server reads and
+/// drops the rest of a short body. After a long body, the connection ends with the response.
 ///
 /// ```
 /// use degu_server::{Error, Request, Response, Session};
@@ -47,26 +47,26 @@ use crate::options::Progress;
 pub struct Incoming {
     rest: Rest,
     framing: Framing,
-    /// The content type is JSON.
+    /// True if the content type is JSON.
     #[cfg(feature = "json")]
     is_json: bool,
-    /// The longest chunk that [`next_chunk`](Self::next_chunk) puts together.
+    /// The longest chunk that [`next_chunk`](Self::next_chunk) returns.
     max_chunk: usize,
-    /// Bytes of a length, or of the chunk under way, that have not been received.
+    /// The number of bytes of the body, or of the current chunk, that have not been received.
     left: u64,
     ended: bool,
     kept: Option<Box<Kept>>,
 }
 
-/// The place of the rest of a body.
+/// The source of the rest of a body.
 enum Rest {
-    /// In memory: the body was received with its head.
+    /// Memory, because the body was received together with its head.
     Memory(Bytes),
-    /// Still to be received by the connection.
+    /// The connection, which still has to receive it.
     Channel(Reader),
 }
 
-/// A read under way. Dropping it withdraws the request for a part.
+/// A read in progress. Dropping it withdraws the request for a part.
 struct Read<'b>(&'b mut Incoming);
 
 impl Drop for Read<'_> {
@@ -75,13 +75,14 @@ impl Drop for Read<'_> {
     }
 }
 
-/// State for reading ahead and chunk by chunk, in a box: a handle is moved often, and most need none of it.
+/// The state for reading ahead and chunk by chunk. It is in a box, because a handle is moved often, and most handles do not need
+/// this state.
 #[derive(Default)]
 struct Kept {
     /// Parts that were read ahead.
     ahead: VecDeque<Part>,
     held: Option<Held>,
-    /// The body was made a source in the middle of a chunk.
+    /// True if the body was made a [`Source`] in the middle of a chunk.
     mid_chunk: bool,
     /// The extensions and trailers at the end, if there were any.
     last: Option<(ChunkExtensions, Trailers)>,
@@ -95,7 +96,7 @@ struct Held {
     begins: bool,
 }
 
-/// The extensions and trailers at the end of most bodies: none.
+/// Empty extensions and trailers, which most bodies have at their end.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
 impl Incoming {
@@ -105,7 +106,7 @@ impl Incoming {
         Self::new(Rest::Memory(bytes), left, head, max_chunk)
     }
 
-    /// Returns a body that comes through a channel.
+    /// Returns a body that the connection receives and passes through a channel.
     pub(crate) const fn of_channel(reader: Reader, head: &RequestHead, max_chunk: usize) -> Self {
         let left = if let Framing::Length(length) = head.framing() { length } else { 0 };
         Self::new(Rest::Channel(reader), left, head, max_chunk)
@@ -124,14 +125,14 @@ impl Incoming {
         }
     }
 
-    /// Returns how the body is framed, which tells whether there is one and how long it is.
+    /// Returns how the body is framed: whether there is a body, and how its end is found.
     pub const fn framing(&self) -> Framing {
         self.framing
     }
 
-    /// Sets the least pace of the rest of this body, in place of [`Options::progress`](crate::Options::progress):
-    /// `bytes` in every `window`, where only the time counts during which the handler waits for the body. A body that
-    /// is slower gets 408. `None` is no limit. It holds for this request alone, and not for its response.
+    /// Sets the minimum rate for the rest of this body, in place of [`Options::progress`](crate::Options::progress): `bytes`
+    /// in every `window`. Only the time counts in which the handler waits for the body. A request whose body is slower gets 408.
+    /// `None` means no limit. The rate applies to this request only, and not to its response.
     ///
     /// A handler sets it before it reads, or middleware for every request of a route:
     ///
@@ -140,7 +141,7 @@ impl Incoming {
     ///
     /// use degu_server::{App, Error, Request, Session, applib::Router};
     ///
-    /// /// Lets devices send a short line a minute.
+    /// /// Allows devices to send one short line each minute.
     /// fn slow(inner: impl App) -> impl App {
     ///     async move |session: &mut Session, mut request: Request<'_>| {
     ///         request.body.set_progress(1, Duration::from_secs(150));
@@ -170,7 +171,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`Fault::BodyTooLarge`] (413) where there is more, and every other fault of the peer.
+    /// [`Fault::BodyTooLarge`] (413) if there is more, and any other fault of the client.
     ///
     /// # Cancel safety
     ///
@@ -202,7 +203,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// Those of [`read_all`](Self::read_all), and 400 where the text is not UTF-8, after which the connection goes on.
+    /// The errors of [`read_all`](Self::read_all), and 400 if the text is not UTF-8; after that the connection stays open.
     ///
     /// # Cancel safety
     ///
@@ -232,8 +233,8 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// Those of [`read_all`](Self::read_all), and, after which the connection goes on, 415 for another content-type, where
-    /// nothing has been read, and 400 for what is not JSON or does not fit `T`, with line and column.
+    /// The errors of [`read_all`](Self::read_all). 415 for another content-type, before the body is read. 400, with line and
+    /// column, if the body is not JSON or does not fit `T`. After these two the connection stays open.
     ///
     /// # Cancel safety
     ///
@@ -250,12 +251,12 @@ impl Incoming {
             .map_err(|error| Error::new(400, format!("the body is {error}")))
     }
 
-    /// Reads the next data as it was received: at least one byte, or `None` at the end. The bounds of chunks are not
-    /// kept.
+    /// Returns the next data as it was received: at least one byte, or `None` at the end. Where it is split has nothing to do
+    /// with the boundaries of chunks.
     ///
     /// # Errors
     ///
-    /// The fault of the peer.
+    /// Any fault of the client.
     ///
     /// # Cancel safety
     ///
@@ -272,14 +273,14 @@ impl Incoming {
         }
     }
 
-    /// Reads the next chunk, whole, with its extensions, or `None` at the end. Where a part of the chunk was returned
-    /// as data, it is the rest of the chunk, without the extensions. The rest of a body that is not chunked is one
-    /// chunk.
+    /// Returns the next chunk, whole, with its extensions; `None` at the end. If a part of the chunk was returned as data before,
+    /// it returns the rest of the chunk, without the extensions. If the body is not chunked, it returns the rest of the body
+    /// as one chunk.
     ///
     /// # Errors
     ///
     /// [`Fault::ChunkTooLarge`] (413) for a chunk over [`Limits::max_chunk`](degu_wire::Limits::max_chunk), 16 MiB by
-    /// default, and every other fault of the peer. A chunk of which only a part was received is never returned.
+    /// default, and any other fault of the client. A chunk that was only received in part is never returned.
     ///
     /// # Cancel safety
     ///
@@ -312,7 +313,7 @@ impl Incoming {
         }
     }
 
-    /// Notes a fault that this reader found. Nothing more of the body is read.
+    /// Returns the error for a fault that this reader found, after which nothing more of the body is read.
     fn refuse(&mut self, fault: Fault) -> Error {
         match &self.rest {
             Rest::Memory(_) => RemoteError::from(fault).into(),
@@ -320,13 +321,13 @@ impl Incoming {
         }
     }
 
-    /// Reads the next part as it is received, for a [`Source`] that passes a body on: the beginning of a chunk or all of it,
-    /// data, or what came with the end of the chunks. `None` at the end. Where a part of a chunk was given, its rest comes as
-    /// data.
+    /// Returns the next part as it is received, for a [`Source`] that sends the body to another server. A part is a whole chunk
+    /// or its beginning, data, or the extensions and trailers at the end. `None` at the end of the body. After the beginning of a
+    /// chunk, the rest of the chunk comes as data.
     ///
     /// # Errors
     ///
-    /// The fault of the peer.
+    /// Any fault of the client.
     ///
     /// # Cancel safety
     ///
@@ -338,26 +339,27 @@ impl Incoming {
         }
     }
 
-    /// Reads the next part, after what is held.
+    /// Receives the next part.
     async fn receive(&mut self) -> Result<Option<Part>, Error> {
         let read = Read(self);
         poll_fn(|cx| read.0.poll_next(cx)).await
     }
 
-    /// Reads ahead until the parts that it keeps take so many bytes of memory, or to the end. Later reads return them.
-    /// A fault in that much of the body shows here, while the response can still say so.
+    /// Reads ahead, to the end of the body or until the parts in memory take this many bytes. Later reads return these parts. A
+    /// fault in this part of the body is returned here, while a response with the right status can still be sent.
     ///
-    /// A chunk takes some 80 bytes next to its data and its extensions, so that of many small ones fewer are read.
+    /// A chunk takes about 80 bytes in addition to its data and its extensions, so fewer bytes are read of a body with many small
+    /// chunks.
     ///
     /// # Errors
     ///
-    /// The fault of the peer.
+    /// Any fault of the client.
     ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn read_ahead(&mut self, bytes: usize) -> Result<(), Error> {
-        // Nothing can be wrong with a length that is here already.
+        // A body with a length that is already in memory has no fault.
         if let Rest::Memory(_) = self.rest {
             return Ok(());
         }
@@ -373,17 +375,17 @@ impl Incoming {
         Ok(())
     }
 
-    /// Returns the trailer fields, once the body has been read to its end: none before.
+    /// Returns the trailer fields, of which there may be none, after the body has been read to its end; `None` before.
     pub fn trailers(&self) -> Option<&Trailers> {
         self.last().map(|(_, trailers)| trailers)
     }
 
-    /// Returns the extensions of the last chunk, the one without data, once the body has been read to its end: none before.
+    /// Returns the extensions of the last chunk, the one without data, after the body has been read to its end; `None` before.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
         self.last().map(|(extensions, _)| extensions)
     }
 
-    /// Returns how many bytes are still to be read, where the length was announced; 0 at the end of any body.
+    /// Returns the number of bytes still to be read, if the client announced the length; 0 at the end of any body.
     pub fn remaining(&self) -> Option<u64> {
         let remaining = self.left + self.held_len();
         let is_known = !matches!(self.framing, Framing::Chunked | Framing::UntilClose);
@@ -398,7 +400,7 @@ impl Incoming {
         self.shown().len() as u64
     }
 
-    /// Keeps data that was given, or is a part of what is to be given whole.
+    /// Stores data that was received: it begins a chunk that is still incomplete, or was not consumed.
     fn hold(&mut self, data: Bytes) {
         self.kept().held = Some(Held { extensions: ChunkExtensions::new(), data, begins: false });
     }
@@ -407,14 +409,14 @@ impl Incoming {
         self.kept.as_mut()?.held.take()
     }
 
-    /// Takes what is held, as a part.
+    /// Takes the stored data as a part.
     fn take_part(&mut self) -> Option<Part> {
         let Held { extensions, data, begins } = self.take_held()?;
         let size = data.len() as u64 + self.left;
         Some(if begins { Part::Chunk { size, extensions, data } } else { Part::Data(data) })
     }
 
-    /// Polls until there is data to be shown, and shows it without giving it; nothing at the end.
+    /// Polls until there is data, and returns it without consuming it; empty at the end.
     pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
         while self.held_len() == 0 {
             let part = match self.take_part() {
@@ -430,19 +432,19 @@ impl Incoming {
         Poll::Ready(Ok(self.shown()))
     }
 
-    /// Returns the data that is shown.
+    /// Returns the stored data.
     fn shown(&self) -> &[u8] {
         self.kept.as_ref().and_then(|kept| kept.held.as_ref()).map_or(&[], |held| &held.data)
     }
 
-    /// Takes back that a part is wanted, so that its absence is not held against the peer.
+    /// Withdraws the request for a part. The time in which no part comes then does not count against the client.
     pub(crate) fn give_up(&self) {
         if let Rest::Channel(reader) = &self.rest {
             reader.give_up();
         }
     }
 
-    /// Gives so many bytes of the data that is shown.
+    /// Consumes this many bytes of the stored data.
     pub(crate) fn consume(&mut self, bytes: usize) {
         if let Some(mut held) = self.take_held()
             && bytes < held.data.len()
@@ -452,7 +454,7 @@ impl Incoming {
         }
     }
 
-    /// Returns the extensions and trailers at the end, once it was read.
+    /// Returns the extensions and trailers at the end of the body, after the end was read.
     fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
         let last = self.kept.as_ref().and_then(|kept| kept.last.as_ref());
         last.or_else(|| self.ended.then_some(&NOTHING))
@@ -471,7 +473,7 @@ impl Incoming {
         Poll::Ready(Ok(self.note(part)))
     }
 
-    /// Keeps account of a part that is given.
+    /// Updates the number of bytes still to come, and the state at the end, for a part that is returned.
     fn note(&mut self, part: Option<Part>) -> Option<Part> {
         match &part {
             None => self.ended = true,
@@ -485,15 +487,14 @@ impl Incoming {
     }
 }
 
-/// Adds a piece to data. Data that shares the buffer that it was received in is copied once.
+/// Appends a piece to data. Data that shares a receive buffer is copied once.
 fn append(data: &mut Bytes, piece: &[u8]) {
     let mut all = BytesMut::from(std::mem::take(data));
     all.extend_from_slice(piece);
     *data = all.freeze();
 }
 
-/// Returns the memory that a part takes while it is kept: its own, what it shares of the bytes that were received, and its
-/// extensions.
+/// Returns the bytes of memory that a stored part takes: its own, its share of the receive buffer, and its extensions.
 fn memory_of(part: &Part) -> usize {
     let said = match part {
         Part::Chunk { extensions, .. } => extensions.as_extensions().as_bytes().len(),
@@ -529,8 +530,8 @@ impl Source for Incoming {
     }
 }
 
-/// The body as it comes, or what is left of it, to be sent on with the same framing. A short one that is here already is
-/// sent as bytes in memory.
+/// Converts the rest of the body into a body to send, with the same framing. A short body that is already in memory is sent as
+/// bytes in memory.
 impl From<Incoming> for LocalBody {
     fn from(mut body: Incoming) -> Self {
         match body.framing {

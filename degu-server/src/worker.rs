@@ -1,4 +1,4 @@
-//! A worker: a thread with a runtime of its own, and the connections that never leave it.
+//! A worker: a thread with a runtime of its own, and the connections that stay on this thread.
 
 use std::io;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use crate::stream::Transport;
 use crate::worker_state::WorkerState;
 use crate::{App, Options, Session};
 
-/// A worker of a server: which one, and what it serves.
+/// A worker of a server: its number, and the app that it serves.
 pub(crate) struct Worker<A> {
     pub(crate) server: Arc<ServerState>,
     pub(crate) options: Arc<Options>,
@@ -31,13 +31,13 @@ impl<A: App> Worker<A> {
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let ended = runtime.block_on(self.work::<T, F>(alongside));
-        // What apps have left running in the pool of blocking threads is not waited for.
+        // The worker does not wait for jobs that apps have left on the runtime's blocking threads.
         runtime.shutdown_background();
         ended
     }
 
-    /// Runs the worker until the senders of its queue are gone and its connections are done. `alongside` returns a future that
-    /// runs next to it, and gets a sender; the worker ends when that future has.
+    /// Runs the worker until the senders of its queue are dropped and its connections are done. `alongside` gets a sender, and
+    /// returns a future that runs together with the worker. The worker ends only after that future.
     pub(crate) async fn work<T: Transport, F: Future<Output = ()> + 'static>(
         self,
         alongside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
@@ -53,7 +53,7 @@ impl<A: App> Worker<A> {
         Ok(())
     }
 
-    /// Takes connections until there will be none, and waits for the end of those that are open.
+    /// Takes connections from the queue until it ends, and then waits for the end of the open ones.
     async fn serve<T: Transport>(&self, state: &Rc<WorkerState>, mut queue: UnboundedReceiver<T::Accepted>) {
         let mut number = 0;
         while let Some(accepted) = queue.recv().await {
@@ -83,7 +83,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
     state.add(number, alarm, task.abort_handle());
 }
 
-/// Counts seconds, as long as there are connections.
+/// Counts seconds while there are connections.
 async fn count_seconds(state: Rc<WorkerState>, mut seconds: Seconds) {
     loop {
         while state.is_empty() {

@@ -1,4 +1,4 @@
-//! The state that the connections of a worker share: the list of them, the seconds, and the counters.
+//! The state that the connections of a worker share: the list of connections, the seconds, and the counters.
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 #[cfg(feature = "tls")]
@@ -19,11 +19,11 @@ use crate::revocation::{REVOKED, Vetted};
 use crate::state::{Connections, ServerState};
 use crate::stats::Counters;
 
-/// The most busy connections with which one of them spins for its next request.
+/// The number of busy connections up to which a connection spins for its next request.
 const SPINNING: usize = 4;
-/// The number of connections of a worker that may keep their buffers between two requests: about 11 KiB each.
+/// The number of connections of a worker that may keep their buffers between two requests. The buffers are about 11 KiB each.
 pub(crate) const KEPT: usize = 128;
-/// The size of the buffer for small reads. A larger request that is found by spinning takes several.
+/// The size of the buffer for small reads. A larger request that is received while spinning takes several reads.
 const SCRATCH: usize = 16 * 1024;
 
 /// The state that the connections of a worker share.
@@ -32,20 +32,20 @@ pub(crate) struct WorkerState {
     pub(crate) options: Arc<Options>,
     pub(crate) server: Arc<ServerState>,
     index: usize,
-    /// The peers whose certificate can be revoked, with their address, by the number of their connection.
+    /// The peers whose certificate can be revoked, with their addresses, by the numbers of their connections.
     #[cfg(feature = "tls")]
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
     /// The number of times that a connection has begun to wait for a request.
     turn: Cell<u32>,
-    /// The number of connections that only wait for the peer to close.
+    /// The number of connections that only wait until the peer closes.
     lingering: Cell<usize>,
-    /// A first connection has come, or one has gone.
+    /// Wakes the worker after the first connection has come, or a connection has ended.
     changed: Notify,
     /// The number of connections that hold buffers.
     busy: Cell<usize>,
-    /// The seconds that the worker has counted.
+    /// The seconds since the worker started.
     seconds: Cell<u32>,
-    /// The text of `date`, made once a second.
+    /// The text of `date`, updated once a second.
     date: RefCell<String>,
     scratch: RefCell<Box<[u8]>>,
     began: Instant,
@@ -57,24 +57,24 @@ pub(crate) struct Place {
     pub(crate) worker: Rc<WorkerState>,
     pub(crate) alarm: Arc<Alarm>,
     number: u64,
-    /// The reason for which the connection can be spared while it waits.
+    /// The reason for which the connection can be closed to make room while it waits.
     spare: Spare,
 }
 
 impl Place {
-    /// Ends the connection once this peer is revoked.
+    /// Ends the connection when the certificate of this peer is revoked.
     #[cfg(feature = "tls")]
     pub(crate) fn watch(&self, peer: Vetted, address: &Address) {
         self.worker.vetted.borrow_mut().insert(self.number, (peer, address.clone()));
     }
 
-    /// Notes that a request has come.
+    /// Records that a request has come.
     pub(crate) const fn begin_request(&mut self) {
         self.spare = Spare::Idle;
     }
 
-    /// Notes that the connection has had its last response: a shutdown need not wait for it, and it leaves first if there is
-    /// no room.
+    /// Records that the connection has had its last response. A shutdown does not wait for it, and it is the first that is closed
+    /// to make room.
     pub(crate) fn linger(&mut self) {
         self.alarm.set_busy();
         if std::mem::replace(&mut self.spare, Spare::Done) != Spare::Done {
@@ -85,7 +85,7 @@ impl Place {
         self.worker.server.notify_room(0);
     }
 
-    /// Notes that the connection can be spared from now on, unless it could be spared before.
+    /// Records that the connection can be closed to make room from now on, unless it could be before.
     pub(crate) fn set_spare(&self) {
         if !self.alarm.can_be_spared() {
             let turn = self.worker.turn.get().wrapping_add(1);
@@ -94,7 +94,7 @@ impl Place {
         }
     }
 
-    /// Returns whether the connection was asked to make room for another, and there still is none.
+    /// Returns whether the connection was asked to make room for another one, and room is still needed.
     pub(crate) fn is_asked_for_room(&self) -> bool {
         self.alarm.is_asked() && self.alarm.can_be_spared() && self.worker.server.is_full()
     }
@@ -172,19 +172,19 @@ impl WorkerState {
         self.changed.notified().await;
     }
 
-    /// Waits until no connection is left but those that linger.
+    /// Waits until all remaining connections only linger.
     pub(crate) async fn drained(&self) {
         while self.connections().len() > self.lingering.get() {
             self.changed().await;
         }
     }
 
-    /// Wakes every connection, so that it sees that the server is stopping.
+    /// Wakes every connection, which then notices that the server shuts down.
     pub(crate) fn wake_all(&self) {
         self.connections().values().for_each(|(alarm, _)| alarm.wake());
     }
 
-    /// Drops every connection as it is.
+    /// Aborts the task of every connection.
     pub(crate) fn abort_all(&self) {
         let connections = std::mem::take(&mut *self.connections());
         for (_, task) in connections.into_values() {
@@ -203,7 +203,7 @@ impl WorkerState {
         self.end_revoked();
     }
 
-    /// Drops the connections whose peer's certificate was revoked by a reload.
+    /// Aborts the connections whose peer's certificate was revoked by a reload.
     #[cfg(feature = "tls")]
     fn end_revoked(&self) {
         for (number, (peer, address)) in &*self.vetted.borrow() {
@@ -223,12 +223,12 @@ impl WorkerState {
         }
     }
 
-    /// Returns the seconds that were counted.
+    /// Returns the seconds since the worker started.
     pub(crate) const fn seconds(&self) -> u32 {
         self.seconds.get()
     }
 
-    /// Returns the text for `date`, if it is switched on.
+    /// Returns the text of `date`, if that field is switched on.
     pub(crate) fn date(&self) -> Option<Ref<'_, str>> {
         self.options.date.then(|| Ref::map(self.date.borrow(), String::as_str))
     }
@@ -247,7 +247,7 @@ impl WorkerState {
         &self.server.counters[self.index]
     }
 
-    /// Returns whether the response under way is to be the last of its connection.
+    /// Returns whether the server shuts down, so the current response is the last one of its connection.
     pub(crate) fn is_stopping(&self) -> bool {
         self.server.is_stopping()
     }

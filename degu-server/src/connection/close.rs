@@ -1,4 +1,4 @@
-//! Why a connection ended.
+//! The reasons for which a connection ends.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,19 +17,19 @@ use crate::stream::HandshakeError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub(crate) enum CloseReason {
-    /// The client closed, between two requests.
+    /// The client closed the connection between two requests.
     Client,
-    /// The last response said that it was the last.
+    /// The connection was not kept alive after its last response.
     LastResponse,
-    /// `on_connect` refused it.
+    /// `on_connect` refused the connection.
     Unwanted,
     /// The peer broke the protocol.
     Peer(RemoteError),
-    /// The peer waited too long.
+    /// A deadline expired.
     Deadline(Wait),
     /// The peer is gone in the middle of an exchange.
     Gone(Option<std::io::Error>),
-    /// There is no handshake with this peer.
+    /// The handshake failed.
     #[cfg(feature = "tls")]
     Handshake(degu_tls::Error),
     /// The app failed.
@@ -40,7 +40,7 @@ pub(crate) enum CloseReason {
     Body(BoxError),
     /// The app's response cannot be sent.
     Response(LocalError),
-    /// The server stops.
+    /// The server shuts down.
     Shutdown,
     /// There are too many connections, and this one is idle.
     Room,
@@ -52,7 +52,7 @@ pub(crate) enum CloseReason {
 }
 
 impl CloseReason {
-    /// Returns the status that the peer is owed, if no response has begun.
+    /// Returns the status that the peer gets for this reason, if no response has begun.
     pub(crate) const fn status(&self) -> Option<u16> {
         match self {
             Self::Peer(error) => Some(error.status()),
@@ -68,8 +68,8 @@ impl CloseReason {
         matches!(self, Self::App(_) | Self::Panic | Self::Body(_) | Self::Response(_) | Self::Deadline(Wait::Handler))
     }
 
-    /// Returns the text that goes with the [status](Self::status): which rule was broken, without a byte of the peer, and
-    /// nothing of what failed on our own side.
+    /// Returns the text for the response with the [status](Self::status). It names the rule that was broken. It contains no byte of
+    /// the peer and no details of a failure of the server.
     pub(crate) fn text(&self, status: u16) -> String {
         match self {
             Self::Peer(error) => refusal(status, error),
@@ -78,10 +78,10 @@ impl CloseReason {
         }
     }
 
-    /// Returns whether the peer was refused and may not know why, so that an operator will be asked.
+    /// Returns whether the peer was refused. Its user may then ask the operator for the reason.
     fn is_refusal(&self) -> bool {
         match self {
-            // No peer was refused that only looked whether there is a server.
+            // A peer that only checked whether there is a server was not refused.
             #[cfg(feature = "tls")]
             Self::Handshake(error) => {
                 !matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io)
@@ -106,7 +106,7 @@ impl CloseReason {
         tracing::info!(%peer, requests, reason = %self, fault, offset, held_back, "connection ends");
     }
 
-    /// Adds it to what the server counts.
+    /// Adds the reason to the counters.
     pub(super) fn count(&self, counters: &Counters) {
         match self {
             Self::Peer(error) => counters.add_fault(error.fault),
@@ -119,11 +119,11 @@ impl CloseReason {
         }
     }
 
-    /// Returns what happened, in a clause.
+    /// Returns the reason as a clause.
     pub(crate) const fn explain(&self) -> &'static str {
         match self {
-            Self::Client => "the client closed",
-            Self::LastResponse => "the last response was sent",
+            Self::Client => "the client closed the connection",
+            Self::LastResponse => "the connection was not kept alive after its last response",
             Self::Unwanted => "refused by on_connect",
             Self::Peer(_) => "the peer broke the protocol",
             Self::Deadline(Wait::Request | Wait::Idle) => "idle for too long",
@@ -143,7 +143,7 @@ impl CloseReason {
             Self::Panic => "the app panicked",
             Self::Body(_) => "the body of a response failed",
             Self::Response(_) => "a response cannot be sent",
-            Self::Shutdown => "the server stops",
+            Self::Shutdown => "the server shuts down",
             Self::Room => "idle, and closed to make room for another connection",
             #[cfg(feature = "hyper")]
             Self::Revoked => "the certificate of the client was revoked",
@@ -178,7 +178,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Calls the app, which may panic before there is a future to poll.
+/// Calls the app, and catches a panic, which may happen before there is a future.
 pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| CloseReason::Panic)
 }

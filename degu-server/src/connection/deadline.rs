@@ -1,48 +1,48 @@
-//! Deadlines without timers: a connection notes what it waits for and since which second, and judges it when it is woken.
+//! Deadlines without timers. A connection records what it waits for and since which second, and checks this when it is woken.
 //!
-//! A worker counts seconds, once for all its connections: see [`Worker`](crate::worker_state::WorkerState). A connection is
-//! charged with the seconds that began while it waited, so a deadline is late by at most a second, and no timer is set and
-//! no clock read when a message comes or goes. The connection publishes the second in which there will be something to
-//! judge, [`due`](Deadline::due), and is woken then.
+//! A worker counts seconds, once for all its connections: see [`WorkerState`](crate::worker_state::WorkerState). Only the seconds
+//! count that began while the connection waited. A deadline is therefore late by at most a second, and no timer is set
+//! and no clock is read when a message comes or goes. The connection publishes the second in which a deadline may
+//! expire, [`due`](Deadline::due), and is woken then.
 
 use crate::options::{Deadlines, Progress};
 
 /// The event that a connection waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Nothing of the peer: the handler works.
+    /// The handler, and nothing of the peer.
     #[default]
     Handler,
     /// The TLS handshake.
     #[cfg(feature = "tls")]
     Handshake,
-    /// The first byte of a request, with the buffers of the last one still there.
+    /// The first byte of a request, while the connection still has its buffers.
     Request,
     /// The first byte of a request, without buffers.
     Idle,
     /// The rest of a head.
     Head,
-    /// More of a request's body, which the handler wants.
+    /// More of a request's body, for which the handler waits.
     Body,
     /// Room to write a response.
     Write,
-    /// The peer's end of the connection, after ours.
+    /// The end of the peer's input, after the server has ended its side.
     Linger,
     /// Any byte, after the peer has ended its side: it may have closed its socket.
     HalfClosed,
-    /// Any byte of another protocol, either way.
+    /// Any byte of another protocol, in either direction.
     Tunnel,
 }
 
-/// The number of seconds for which input is read and dropped after the last response, however fast it comes. nginx does so
-/// for as long (`lingering_time`).
+/// The most seconds for which input is read and dropped after the last response, however fast it comes. nginx uses the same
+/// time (`lingering_time`).
 pub(crate) const LINGER_IN_ALL: u32 = 30;
-/// The number of bytes that have to come in each window of that time.
+/// The number of bytes that must come in each window of that time.
 const LINGER_BYTES: u32 = 5 * 1024;
 
-/// The deadlines to which seconds are charged, each separately. Reading a body and writing a response share one,
-/// because either way the peer has to make progress; so has a peer that still sends after the last response. A body
-/// that has a pace of its own is charged for itself.
+/// The kinds of deadlines, each of which counts its own seconds. Reading a body, writing a response, and lingering after the last
+/// response share one kind, because the peer must make progress in all three. A body with a minimum rate of its own has
+/// another kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Account {
     #[default]
@@ -57,61 +57,62 @@ enum Account {
     Tunnel,
 }
 
-/// The deadline of what a connection waits for now. All times are seconds as the worker counts them.
+/// The deadline of the current wait of a connection. All times are seconds of the worker.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
     /// The second in which this wait began.
     since: u32,
     account: Account,
-    /// Seconds that were charged to the account before this wait.
+    /// Seconds that earlier waits have already used of the same deadline.
     charged: u32,
-    /// Bytes that were moved since the account began to count.
+    /// Bytes that were moved since the seconds of this kind of deadline began to count.
     moved: u64,
-    /// The second in which the handler began, while there is one.
+    /// The second in which the current handler began, if there is one.
     handler: Option<u32>,
-    /// The pace of the request's body, if its reader has set one.
+    /// The minimum rate of the request's body, if its reader has set one.
     body: Option<Progress>,
-    /// Nothing is read from the peer for now, so that the socket is asked once a second whether the peer is gone.
+    /// True while nothing is read from the peer. The socket is then asked once a second whether the peer is gone.
     is_not_read: bool,
-    /// The second in which the last byte moved, or the peer's end was noticed, while the peer may have closed its socket.
+    /// The second in which the last byte moved, or the end of the peer's input was noticed. `Some` while the peer may have closed
+    /// its socket.
     half_closed: Option<u32>,
 }
 
 impl Deadline {
-    /// Begins or ends an exchange: what was charged is forgotten.
+    /// Resets all deadlines at the beginning or the end of an exchange.
     pub(crate) fn restart(&mut self) {
         (self.wait, self.account, self.charged) = (Wait::Handler, Account::None, 0);
         (self.half_closed, self.body) = (None, None);
     }
 
-    /// Notes the pace of the request's body, if its reader has set one.
+    /// Sets the minimum rate of the request's body, if its reader has set one.
     pub(crate) const fn set_body_progress(&mut self, progress: Option<Progress>) {
         self.body = progress;
     }
 
-    /// Notes that a handler has begun.
+    /// Records that a handler has begun.
     pub(crate) const fn begin_handler(&mut self, now: u32) {
         self.handler = Some(now);
     }
 
-    /// Notes that the handler has answered.
+    /// Records that the handler has answered.
     pub(crate) const fn end_handler(&mut self) {
         self.handler = None;
     }
 
-    /// Notes whether nothing is read from the peer for now: its input has ended, or enough of it is buffered.
+    /// Sets whether nothing is read from the peer for now, because its input has ended or enough of it is buffered.
     pub(crate) const fn set_not_read(&mut self, is_not_read: bool) {
         self.is_not_read = is_not_read;
     }
 
-    /// Notes that the peer has ended its side, which over TCP is all that shows of a peer that closes its socket.
+    /// Records that the peer has ended its side. Over TCP a peer that closes its socket looks the same.
     pub(crate) fn half_close(&mut self, now: u32) {
         self.half_closed.get_or_insert(now);
     }
 
-    /// Notes what the connection waits for from now on. What was charged stays where it is charged to the same account,
-    /// however often the handler works in between.
+    /// Sets what the connection waits for from now on; it does not wait itself. If the new wait has the same kind of deadline, its
+    /// seconds go on counting, however often the handler works in between.
     pub(crate) fn wait(&mut self, wait: Wait, now: u32) {
         if wait == self.wait {
             return;
@@ -134,7 +135,7 @@ impl Deadline {
         }
     }
 
-    /// Notes that bytes came or went.
+    /// Records that bytes were received or sent.
     pub(crate) const fn moved(&mut self, bytes: usize, now: u32) {
         self.moved += bytes as u64;
         if let Some(since) = &mut self.half_closed {
@@ -147,18 +148,18 @@ impl Deadline {
         matches!(self.wait, Wait::Request) && now.saturating_sub(self.since) >= 2
     }
 
-    /// Returns what has lasted too long, if anything has.
+    /// Returns the wait whose deadline has expired, if any has.
     pub(crate) fn expired(&mut self, now: u32, deadlines: &Deadlines) -> Option<Wait> {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
         }
-        // A peer that has closed its socket blocks no write, so that one that does is held to its progress instead.
+        // A peer that has closed its socket does not block writes. If a write is blocked, the minimum rate applies instead.
         let is_still = self.half_closed.is_some_and(|since| now - since > deadlines.half_close);
         if is_still && self.wait == Wait::Handler {
             return Some(Wait::HalfClosed);
         }
         let limit = self.limit(deadlines)?;
-        // The first second may have been a moment, so it does not count.
+        // The first second does not count, because it may have begun just before the wait.
         if self.charged(now) <= limit {
             return None;
         }
@@ -175,7 +176,7 @@ impl Deadline {
         Some(self.wait)
     }
 
-    /// Returns the first second in which there is something to judge.
+    /// Returns the first second in which a deadline may have expired.
     pub(crate) fn due(&self, deadlines: &Deadlines) -> u32 {
         let after = |began: u32, limit: u32| began.saturating_add(limit).saturating_add(1);
         let handler = self.handler.map_or(u32::MAX, |began| after(began, deadlines.handler));

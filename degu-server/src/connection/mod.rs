@@ -1,7 +1,7 @@
 //! A connection, from its first byte to its last: one value, owned by one task.
 //!
-//! What HTTP demands is decided in the machine of `degu_wire`. This module moves: bytes between the machine and the stream
-//! ([`Wire`](wire::Wire)), requests to the app, responses back; and it decides what is done when something ends early.
+//! The machine of `degu_wire` decides everything that HTTP requires. This module moves bytes between the machine and the stream
+//! ([`Wire`](wire::Wire)), requests to the app, and responses back. It also decides what to do when something ends early.
 //!
 //! ```text
 //!   Connection { endpoint: { stream, deadline, place }, session, app }     plain fields, `&mut self`
@@ -13,9 +13,9 @@
 //!    └──────────────── no request for a second: machine, buffers and futures are given up ────────────────────┘
 //! ```
 //!
-//! The task polls the handler. Where the handler waits for a part of the request's body, the task takes one from the
-//! machine, puts it into the [channel](crate::body_channel), and polls the handler again. A body that came with its head
-//! is handed over as it is, without a channel.
+//! The task polls the handler. If the handler waits for a part of the request's body, the task takes one from the
+//! machine, puts it into the [channel](crate::body_channel), and polls the handler again. A body with a Content-Length that was
+//! received together with its head is passed to the handler without a channel.
 //!
 //! Everything that an exchange needs, the machine and the handler's future included, is in one box, which is made when
 //! bytes arrive and kept as long as they keep arriving: a busy connection allocates nothing for it, and an idle one holds

@@ -19,10 +19,10 @@ use crate::exchange::Report;
 use crate::stream::{PeerState, Transport};
 use crate::worker_state::WorkerState;
 
-/// The number of bytes of an unread request body that are read and dropped to keep the connection.
+/// The most bytes of an unread request body that are read and dropped to keep the connection.
 pub(super) const DRAIN: usize = 64 * 1024;
-/// The number of bytes that are read ahead of a handler that does not ask for them, so that the end of a connection shows
-/// while the handler works.
+/// The number of bytes that are read before the handler requests them. Reading ahead detects the end of a connection while
+/// the handler works.
 const READ_AHEAD: usize = 64 * 1024;
 
 /// An endpoint and the machine that it feeds, as long as the connection is not idle.
@@ -38,7 +38,7 @@ impl<'c, T: Transport> Wire<'c, T> {
         Self { endpoint, machine }
     }
 
-    /// Writes what is pending, then busy-polls the socket for the next request. Returns whether bytes came.
+    /// Writes the pending bytes, then busy-polls the socket for the next request. Returns whether bytes came.
     pub(super) async fn spin(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         if self.machine.awaits() != Awaits::Request || !worker.may_spin() || !spinner.begin() {
             return Ok(false);
@@ -70,8 +70,7 @@ impl<'c, T: Transport> Wire<'c, T> {
         }
     }
 
-    /// Writes what is pending, then reads more of a request. Returns `false` where the connection is to give up its buffers
-    /// first.
+    /// Writes the pending bytes, then reads more of a request. Returns `false` if the connection must drop its buffers first.
     pub(super) async fn more(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         self.flush().await?;
         let mut is_woken = false;
@@ -120,9 +119,9 @@ impl<'c, T: Transport> Wire<'c, T> {
         .await
     }
 
-    /// Returns whether nothing that the peer still sends will be understood: the request was answered before its end, its
-    /// body has no reader, and the connection ends with the response. A peer may send all of its request before it reads.
-    /// Bytes after the request of a tunnel belong to the tunnel.
+    /// Returns whether all further input must be dropped: the request was answered before its end, its body has no reader, and the
+    /// connection ends with the response. The input is read all the same, because a peer may send its whole request before it
+    /// reads. Bytes after the request of a tunnel belong to the tunnel.
     fn discards(&self, body: Option<&Supplier>) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()
@@ -130,8 +129,8 @@ impl<'c, T: Transport> Wire<'c, T> {
             && body.is_none_or(Supplier::is_abandoned)
     }
 
-    /// Returns the body of a request whose head has just been read: all of it, if it is in memory, or the end of a channel
-    /// whose other end comes with it.
+    /// Returns the body of a request whose head has just been read: the whole body if it is in memory, otherwise the reader of a
+    /// channel together with its supplier.
     pub(super) fn incoming(&mut self, head: &RequestHead) -> (Incoming, Option<Supplier>) {
         let max_chunk = self.machine.limits().max_chunk;
         if !self.machine.is_receiving() {
@@ -144,7 +143,7 @@ impl<'c, T: Transport> Wire<'c, T> {
         (Incoming::of_channel(reader, head, max_chunk), Some(supplier))
     }
 
-    /// Runs the app's handler to its end, and moves bytes while it waits. A panic is an error.
+    /// Runs the app's handler to its end, and moves bytes while the handler waits. A panic becomes an error.
     pub(super) async fn drive<F: Future + ?Sized>(
         &mut self,
         body: Option<&Supplier>,
@@ -152,7 +151,7 @@ impl<'c, T: Transport> Wire<'c, T> {
     ) -> Result<F::Output, CloseReason> {
         poll_fn(|cx| {
             loop {
-                // Another task may have asked for a part.
+                // Another task may have requested a part.
                 self.supply(cx, body);
                 if let Poll::Ready(output) = caught(|| handler.as_mut().poll(cx))? {
                     return Poll::Ready(Ok(output));
@@ -176,7 +175,7 @@ impl<'c, T: Transport> Wire<'c, T> {
             loop {
                 let mut is_tired = false;
                 while self.wants_output() {
-                    // A source that never waits, and a peer that takes everything, must not keep the thread for themselves.
+                    // A source that never waits, with a peer that takes everything, must not keep the thread for itself.
                     let Poll::Ready(turn) = poll_proceed(cx) else {
                         is_tired = true;
                         break;
@@ -202,7 +201,7 @@ impl<'c, T: Transport> Wire<'c, T> {
                 if !self.machine.is_sending() {
                     return Poll::Ready(Ok(()));
                 }
-                // A source that waits for room is supplied with one part, and nothing more is read for it.
+                // While there is no room to write, the source gets one part of the request's body, and no more is read.
                 self.supply(cx, body);
                 ready!(self.poll_both(cx, body))?;
                 if is_tired {

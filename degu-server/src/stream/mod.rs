@@ -1,9 +1,7 @@
-//! The byte stream of a connection: a transport, with TLS over it or without.
-//!
-//! This is the part that the driver of apps and `hyper::serve` share.
+//! The byte stream of a connection: a transport, with or without TLS. The connections of apps and of `hyper::serve` use it.
 //!
 //! ```text
-//!   Stream ─▶ Tls, if there is a policy ─▶ Transport: a Socket, or a pipe of the simulation
+//!   Stream ─▶ Tls, if there is a policy ─▶ Transport: a Socket, or a pipe in the simulation
 //! ```
 
 mod socket;
@@ -83,9 +81,9 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_read_slice(cx, bytes)
     }
 
-    /// Reads another protocol into a slice, which is not empty. 0 bytes are the end. Under TLS the peer has to tell of it: there
-    /// may be nothing else that says whether all has come. A peer that has nothing to say may wait for the rest of what was
-    /// accepted, which is sent unless another task waits to write.
+    /// Reads bytes of another protocol into a slice, which is not empty. 0 bytes are the end. Under TLS an end without
+    /// close_notify is an error, because the protocol itself may not show whether its data is complete. If there is no input,
+    /// this also sends accepted bytes for which the peer may wait, unless another task waits to write.
     pub(crate) fn poll_read_tunnel(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = self.poll_read_slice(cx, bytes);
         #[cfg(feature = "tls")]
@@ -94,15 +92,15 @@ impl<T: Transport> Stream<T> {
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
             if read.is_pending() && !tls.has_other_writer(cx) {
-                // That it failed shows when something is written.
+                // The next write returns the error of a failed flush.
                 let _ = tls.flush(&mut tls::Polled { transport: &mut self.transport, cx, is_broken: false });
             }
         }
         read
     }
 
-    /// Appends the input that is here to the buffer, through `scratch`, without waiting. 0 bytes are the end, `None` is
-    /// nothing.
+    /// Appends available input to the buffer, through `scratch`, without waiting. 0 bytes are the end; `None` means that there is no
+    /// input.
     pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
         let read = match &mut self.transport {
             #[cfg(feature = "tls")]
@@ -128,8 +126,8 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_write(cx, pieces)
     }
 
-    /// Writes as much as there is room for. Under TLS, takes what it has encrypted, even where it has not gone out: other
-    /// bytes may follow, and [`poll_flush`](Self::poll_flush) has to.
+    /// Writes as much as there is room for. Under TLS, bytes count as taken when they are encrypted, even if they have not been
+    /// sent. The caller may pass other bytes next, but must call [`poll_flush`](Self::poll_flush) at the end.
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -140,7 +138,7 @@ impl<T: Transport> Stream<T> {
         self.transport.poll_write(cx, pieces)
     }
 
-    /// Sends what was accepted.
+    /// Sends the bytes that [`poll_accept`](Self::poll_accept) has taken.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -152,17 +150,17 @@ impl<T: Transport> Stream<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Goes back to the cheapest way of waiting for input. To be called when a connection becomes idle.
+    /// Returns to the cheapest way of waiting for input. Called when a connection becomes idle.
     pub(crate) fn rest(&mut self) -> io::Result<()> {
         self.transport.rest()
     }
 
-    /// Returns what is known of the peer. `is_eof` says that the end of its input has been read, under TLS close_notify.
+    /// Returns the state of the peer. `is_eof`: the end of its input has been read, under TLS close_notify.
     pub(crate) fn peer(&self, is_eof: bool) -> PeerState {
         self.transport.peer(is_eof)
     }
 
-    /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have heard yet.
+    /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have noticed it yet.
     pub(crate) fn has_input(&mut self) -> bool {
         #[cfg(feature = "tls")]
         if self.tls.as_mut().is_some_and(|tls| tls.has_input()) {
@@ -171,12 +169,12 @@ impl<T: Transport> Stream<T> {
         self.transport.has_input()
     }
 
-    /// Half-closes the connection, under TLS with close_notify first: there the end of the transport proves nothing.
+    /// Half-closes the connection. Under TLS it first sends close_notify, because a third party may have ended the transport.
     pub(crate) fn poll_shut_down_writing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
             let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
-            // A peer that is gone has no use for it.
+            // If this fails, the peer is gone and does not need it.
             let closed = tls::pending(tls.close(io));
             if tls.waits_to_write(cx, closed).is_pending() {
                 return Poll::Pending;
@@ -187,7 +185,7 @@ impl<T: Transport> Stream<T> {
         Poll::Ready(())
     }
 
-    /// Makes closing look like a failure, as far as the transport can.
+    /// Makes closing a reset, if the transport has one. Under TLS, close_notify is then not sent.
     pub(crate) fn reset_on_close(&mut self) {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -201,21 +199,21 @@ impl<T: Transport> Stream<T> {
 #[cfg(feature = "tls")]
 #[derive(Debug)]
 pub(crate) enum HandshakeError {
-    /// The peer was refused, or refused the server.
+    /// The server refused the peer, or the peer refused the server.
     Tls(degu_tls::Error),
     /// The socket failed.
     Io(io::Error),
-    /// The server stops.
+    /// The server shuts down.
     Stopping,
 }
 
 #[cfg(feature = "tls")]
 impl<T: Transport> Stream<T> {
-    /// Makes the handshake once there is a free turn, and returns who the peer is. The caller bounds its time.
+    /// Waits for a permit, makes the handshake, and returns the identity of the peer. The caller limits the time.
     ///
-    /// After a failure the transport is left as it is, with the alert written: the connection lingers like any other, so
-    /// that the peer can read it. `stops` says whether the server stops; a peer that has sent nothing is not waited for
-    /// then.
+    /// After a failure the alert has been written and the transport is still open: the connection lingers like any other, so
+    /// the peer can read the alert. `stops` returns whether the server shuts down; then a peer that has sent nothing is not
+    /// waited for.
     pub(crate) async fn secure(
         &mut self,
         policy: &degu_tls::ServerTls,
@@ -229,7 +227,7 @@ impl<T: Transport> Stream<T> {
             true => Err(HandshakeError::Stopping),
             false => Ok(()),
         };
-        // A peer that sends nothing takes no turn.
+        // A peer that sends nothing takes no permit.
         poll_fn(|cx| {
             check(transport)?;
             transport.poll_readable(cx).map_err(HandshakeError::Io)
@@ -247,7 +245,7 @@ impl<T: Transport> Stream<T> {
             match handshake.advance(&mut tls::Polled { transport, cx, is_broken: false }) {
                 Ok(Progress::Done) => Poll::Ready(Ok(Ok(()))),
                 Err(error) => Poll::Ready(Ok(Err(error))),
-                // All that had come is read: the rest is not waited for.
+                // All available input was read. The server shuts down, so the rest is not waited for.
                 Ok(Progress::Blocked) if stops() => Poll::Ready(Err(HandshakeError::Stopping)),
                 Ok(Progress::Blocked) => Poll::Pending,
             }
@@ -270,7 +268,7 @@ impl<T: Transport> Stream<T> {
 
 #[cfg(feature = "tls")]
 impl<T: Transport> Drop for Stream<T> {
-    /// Sends close_notify, however the connection ends, as far as the socket takes it.
+    /// Sends close_notify, if the socket takes it, even if the connection's task is aborted.
     fn drop(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_cut) {
             let _ = tls.close(&mut tls::Now(&mut self.transport));

@@ -1,8 +1,8 @@
-//! A connected socket, waited for as cheaply as its kind allows.
+//! A connected socket, registered with the runtime in the cheapest way for its kind.
 //!
-//! A readiness that nothing waits for wakes a thread in vain. On a TCP socket the kernel reports room to write only after
-//! a write found none. On a Unix socket it does so for every message that the peer takes, so there a socket is registered
-//! for reading alone, and again for both once a write has found no room.
+//! A readiness event for which nothing waits wakes a thread for nothing. On a TCP socket the kernel reports room to write only
+//! after a write found none. On a Unix socket it reports room for every message that the peer takes. A Unix socket is therefore
+//! registered for reading only, and registered again for both after a write has found no room.
 
 use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::Shutdown;
@@ -24,7 +24,7 @@ use super::transport::{PeerState, Transport};
 use crate::listen::Accepted;
 use crate::{Credentials, credentials};
 
-/// The number of pieces in one write. Systems refuse more than `IOV_MAX`, which is 1,024 on most.
+/// The most pieces in one write. Systems refuse more than `IOV_MAX`, which is usually 1,024.
 const PIECES: usize = 64;
 
 /// A connected socket.
@@ -37,11 +37,11 @@ pub(crate) enum Socket {
 /// A connected Unix socket.
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
-    /// `None` after a registration failed: the socket is closed.
+    /// `None` if a registration failed; the socket is then closed.
     fd: Option<AsyncFd<OwnedFd>>,
-    /// It is registered for writing too.
+    /// True if it is registered for writing too.
     writes: bool,
-    /// The task that waits for input, which may not be the one that writes: registering the socket again forgets it.
+    /// The task that waits for input. It may not be the task that writes, and a new registration forgets it.
     reader: Option<Waker>,
 }
 
@@ -54,7 +54,7 @@ impl UnixSocket {
         self.fd.as_ref().ok_or_else(|| ErrorKind::NotConnected.into())
     }
 
-    /// Registers the socket for reading alone, or for both.
+    /// Registers the socket for reading only, or for both.
     fn register(&mut self, writes: bool) -> io::Result<()> {
         if self.writes != writes {
             let fd = self.fd.take().ok_or(ErrorKind::NotConnected)?.into_inner();
@@ -75,7 +75,7 @@ impl UnixSocket {
         readable
     }
 
-    /// Remembers who waits for input, until the socket is registered for both.
+    /// Stores the task that waits for input, until the socket is registered for both.
     fn awaits_input(&mut self, cx: &Context<'_>) {
         if !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
@@ -93,7 +93,7 @@ impl UnixSocket {
                 Ok(Err(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(read) => {
                     if read.as_ref().is_ok_and(|read| (1..bytes.len()).contains(read)) {
-                        // All that had come was read: the runtime will be told when there is more (epoll(7)).
+                        // All input was read. The kernel reports when there is more (epoll(7)).
                         ready.clear_ready();
                     }
                     return Poll::Ready(read);
@@ -130,7 +130,7 @@ impl Socket {
     fn state(&self, interest: PollFlags) -> PollFlags {
         let Some(fd) = self.fd() else { return PollFlags::POLLHUP };
         let mut fds = [PollFd::new(fd, interest)];
-        // It fails only for want of memory, in which case nothing is known.
+        // It fails only if the system has no memory; then the state is unknown.
         let _ = poll(&mut fds, PollTimeout::ZERO);
         fds[0].revents().unwrap_or(PollFlags::empty())
     }
@@ -168,14 +168,14 @@ impl Transport for Socket {
             Self::Unix(socket) => socket,
         };
         let (at, room) = (buffer.len(), buffer.spare_capacity_mut().len());
-        // Copying a small message costs less than clearing as much of the receive buffer as might be filled.
+        // Copying a small message costs less than zeroing the receive buffer, as a direct read would need.
         if room <= scratch.len() {
             return socket.poll_read(cx, &mut scratch[..room]).map_ok(|read| {
                 buffer.extend_from_slice(&scratch[..read]);
                 read
             });
         }
-        // So much room is there only while a large body arrives.
+        // There is so much room only while a large body arrives.
         ready!(socket.poll_readable(cx))?;
         buffer.resize(at + room, 0);
         let read = socket.poll_read(cx, &mut buffer[at..]);
@@ -231,20 +231,20 @@ impl Transport for Socket {
 
     fn shut_down_writing(&self) {
         if let Some(fd) = self.fd() {
-            // A peer that is gone has no use for it.
+            // If this fails, the peer is gone and does not need it.
             let _ = SockRef::from(&fd).shutdown(Shutdown::Write);
         }
     }
 
     fn reset_on_close(&self) {
         if let Some(fd) = self.fd() {
-            // A Unix socket has no reset: there the end is all that the peer sees.
+            // A Unix socket has no reset; its peer only sees the end.
             let _ = SockRef::from(&fd).set_linger(Some(Duration::ZERO));
         }
     }
 }
 
-/// Returns whether the end of the peer's input has arrived, read or not. The runtime remembers that from the event.
+/// Returns whether the end of the peer's input has arrived, even if it was not read. The runtime has it from the readiness event.
 fn has_ended(stream: &TcpStream) -> bool {
     let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
     matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())

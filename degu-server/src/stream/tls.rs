@@ -1,4 +1,4 @@
-//! TLS over a transport: the two are joined by [`Read`] and [`Write`] that never block.
+//! TLS over a transport. Non-blocking implementations of [`Read`] and [`Write`] connect the two.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::task::{Context, Poll, Waker};
@@ -11,9 +11,9 @@ use super::transport::Transport;
 #[derive(Debug)]
 pub(super) struct Tls {
     secured: Secured,
-    /// The connection is reset, so that close_notify must not be sent: the peer would take a part for the whole.
+    /// True if the connection is reset. close_notify must then not be sent, or the peer would take incomplete data for complete.
     pub(super) is_cut: bool,
-    /// The input has ended without close_notify: a third party may have cut it.
+    /// True if the input has ended without close_notify. A third party may have cut it.
     pub(super) is_truncated: bool,
     /// The task that waits for room to write.
     writer: Option<Waker>,
@@ -28,7 +28,7 @@ impl Tls {
         self.secured.has_input()
     }
 
-    /// Gives plain text to `take`, which returns how much of it it took. 0 bytes are the end.
+    /// Passes decrypted bytes to `take`, which returns how many it took. 0 bytes are the end.
     pub(super) fn read(
         &mut self,
         io: &mut (impl Read + Write),
@@ -37,7 +37,7 @@ impl Tls {
         loop {
             return match self.secured.read(io, &mut take) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                // A request's own framing says whether it came whole.
+                // The framing of a request shows whether it is complete.
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                     self.is_truncated = true;
                     Ok(0)
@@ -51,7 +51,7 @@ impl Tls {
         self.secured.write(io, pieces)
     }
 
-    /// Writes, or at least encrypts: what it has taken need not come again, and goes out with a flush.
+    /// Encrypts bytes, and writes as many as possible. The caller must not pass taken bytes again; a flush sends the rest.
     pub(super) fn accept(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.secured.write(io, pieces) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => match self.secured.take_accepted() {
@@ -66,7 +66,7 @@ impl Tls {
         self.secured.flush(io)
     }
 
-    /// Remembers who waits for room to write, if it has come to that.
+    /// Stores the task that waits for room to write, if the write is pending.
     pub(super) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written
@@ -91,11 +91,11 @@ pub(super) fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
     }
 }
 
-/// A transport within a poll: an operation that would block wakes the task once it would not.
+/// A transport during a poll. If an operation would block, the task is woken when it would not block any more.
 pub(super) struct Polled<'p, 'cx, T> {
     pub(super) transport: &'p mut T,
     pub(super) cx: &'p mut Context<'cx>,
-    /// A write failed.
+    /// True if a write failed.
     pub(super) is_broken: bool,
 }
 
@@ -125,8 +125,8 @@ impl<T: Transport> Write for Polled<'_, '_, T> {
     }
 }
 
-/// A transport within a poll that reads: records that TLS has to send meanwhile go out as far as there is room. To wait
-/// for room is for those who write, since a transport wakes only one for it.
+/// A transport during a poll that reads. Records that TLS must send meanwhile are written as far as there is room. A reader does
+/// not wait for room, because a transport wakes only one task for it, which must be the writer.
 pub(super) struct Reading<'p, 'cx, T> {
     pub(super) transport: &'p mut T,
     pub(super) cx: &'p mut Context<'cx>,
@@ -151,7 +151,7 @@ impl<T: Transport> Write for Reading<'_, '_, T> {
     }
 }
 
-/// A transport without a task that waits for it.
+/// A transport whose operations never register a task.
 pub(super) struct Now<'t, T>(pub(super) &'t mut T);
 
 impl<T: Transport> Read for Now<'_, T> {
