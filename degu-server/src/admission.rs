@@ -1,5 +1,5 @@
-//! Accepts connections, up to the cap. At the cap an idle connection is closed for each new one. Only where all are
-//! busy the new one waits, and is refused after a while.
+//! Accepts connections, up to `max_connections`. At that limit an idle connection is closed for each new one. If all connections
+//! are busy, the new one waits for a while, and is then refused.
 
 use std::future::poll_fn;
 use std::io::{self, Read};
@@ -20,24 +20,23 @@ use crate::future::first;
 use crate::listen::{Accepted, Accepting};
 use crate::state::{Phase, ServerState};
 
-/// The pause after an error of accepting that is not the fault of the connection.
+/// The pause after a failed accept, unless the client caused the failure.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The time that a connection that can be spared has to make room before the next one is asked.
+/// The time that an idle connection has to close before the next one is asked to close.
 const TURN: Duration = Duration::from_millis(50);
-/// The time for which the process must have had no descriptor before an idle connection is closed for a newcomer. Most
-/// shortages are over by then.
+/// The time for which the process must have had no descriptor before an idle connection is closed. Most shortages are shorter.
 const SHORTAGE: Duration = Duration::from_millis(100);
-/// The time that a newcomer waits for room before it is refused.
+/// The time that a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The text of the response to a client that is refused.
 const REFUSAL: &str = "Service Unavailable: all connections are busy\n";
 
-/// The listening sockets of a server, and its cap.
+/// The acceptor: the listening sockets of a server, and its limit on connections.
 pub(crate) struct Admission {
     sockets: Vec<Accepting>,
-    /// The socket that is asked first: each in turn, so that a busy one starves none.
+    /// The socket from which is accepted first. It changes each time, so a busy socket does not starve the others.
     turn: usize,
-    /// A connection that was accepted, and for which there may be no room.
+    /// An accepted connection for which there may be no room yet.
     newcomer: Option<Accepted>,
     state: Arc<ServerState>,
     options: Arc<Options>,
@@ -48,12 +47,12 @@ impl Admission {
         Self { sockets, turn: 0, newcomer: None, state, options }
     }
 
-    /// Accepts until the server stops, and hands every connection over.
+    /// Accepts connections until the server shuts down, and passes each to `hand_over`.
     pub(crate) async fn run(mut self, mut hand_over: impl FnMut(Accepted)) {
         let stopping = self.state.reached(Phase::Draining);
         let _ = first(stopping, self.accept(&mut hand_over)).await;
         self.sockets.iter_mut().for_each(Accepting::unlink);
-        // Clients that connected before are served, or at least told.
+        // Clients that connected before the shutdown are still served.
         while self.state.phase() == Phase::Draining
             && let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting())
         {
@@ -66,14 +65,14 @@ impl Admission {
         loop {
             match self.next().await {
                 Ok(accepted) => {
-                    // With a descriptor that was made free for it, the shortage goes on.
+                    // If a descriptor had to be freed for this connection, the shortage goes on.
                     if !self.state.set_out_of_descriptors(false) {
                         failing_since = None;
                     }
                     self.newcomer = Some(accepted);
                     self.admit(hand_over).await;
                 }
-                // Its client gave up, which is no reason to rest.
+                // The client gave up, which is no reason for a pause.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     let is_shortage = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
@@ -82,7 +81,7 @@ impl Admission {
                         tokio::time::sleep(SHORTAGE).await;
                         continue;
                     }
-                    // It may go on for long, or come and go with every connection.
+                    // A shortage may last, or come and go with every connection, so the lines are limited.
                     if failing_since.is_none()
                         && let Some(held_back) = self.state.may_log()
                     {
@@ -99,8 +98,8 @@ impl Admission {
         }
     }
 
-    /// Asks the connection that can best be spared to leave, and waits until it has, but not long. The process may reach its
-    /// limit of descriptors below the cap on connections, because the app has some open too.
+    /// Asks an idle connection to close, and waits for a short time until it has. The process may reach its limit of descriptors
+    /// below `max_connections`, because the app opens descriptors too.
     async fn free_descriptor(&self) {
         let room = self.state.room();
         self.state.set_out_of_descriptors(true);
@@ -113,14 +112,14 @@ impl Admission {
         hand_over(accepted);
     }
 
-    /// Hands the newcomer over once there is room for it. If there is none in time it is refused, and with it all in the
-    /// backlog, which would wait in vain one after the other.
+    /// Passes the new connection on when there is room for it. If there is no room in time, it is refused, together with all
+    /// connections in the backlog; otherwise each of those would wait in vain after the other.
     async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             let _ = timeout(PATIENCE, self.make_room()).await;
         }
         while let Some(newcomer) = self.newcomer.take().or_else(|| self.waiting()) {
-            // Another connection may have left while others were refused.
+            // A connection may have ended while others were refused.
             if !self.state.is_full() {
                 return self.let_in(newcomer, hand_over);
             }
@@ -133,8 +132,8 @@ impl Admission {
         }
     }
 
-    /// Waits until there is room. Asks the connections that can be spared, one after the other; if all are busy, it checks
-    /// again after [`TURN`].
+    /// Waits until there is room. Asks idle connections to close, one after the other. If all are busy, checks again after
+    /// [`TURN`].
     async fn make_room(&self) {
         loop {
             let room = self.state.room();
@@ -163,13 +162,13 @@ impl Admission {
     }
 }
 
-/// Answers 503, without waiting. Reads first what has arrived, because closing a socket with unread input would cut the
-/// answer off.
+/// Sends a 503, without waiting. Reads the input first, because closing a socket with unread input resets the connection, and the
+/// client could lose the response.
 fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     let socket = SockRef::from(&accepted.fd);
     let mut input = [0; 4096];
     let read = (&*socket).read(&mut input).unwrap_or(0);
-    // Under TLS there is no session yet to answer in.
+    // Under TLS there is no session yet, so no response can be sent.
     if !options.is_secure() {
         let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
         let (length, text) = (REFUSAL.len(), if is_head { "" } else { REFUSAL });

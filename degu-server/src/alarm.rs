@@ -1,8 +1,8 @@
-//! The part of a connection that other tasks see: when to wake it, and whether it can be spared.
+//! The part of a connection that other tasks read: when to wake it, and whether it can be closed to make room.
 //!
-//! A connection belongs to its task. Two others look at it from outside: its worker wakes it when a deadline may have
-//! passed, and the acceptor asks one to leave when there are too many. Both only wake the task, which decides what is
-//! to be done.
+//! A connection belongs to its task. Two other tasks read its alarm: its worker wakes it when a deadline may have expired, and
+//! the acceptor asks a connection to close when there are too many. Both only wake the connection's task, which decides
+//! what to do.
 
 use std::cmp::Reverse;
 use std::sync::OnceLock;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use portable_atomic::AtomicU64;
 
-/// The time for which a new connection may send nothing and is not spared: its request may be on its way.
+/// The time for which a new connection is not closed to make room although it has sent nothing. Its request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);
 /// The same for a connection that begins with a handshake, which takes several round trips.
 const HANDSHAKE_GRACE: Duration = Duration::from_secs(2);
 
-/// The reason for which a connection can be spared; the first of these leave first.
+/// The reason for which a connection can be closed to make room. Connections with the first reason are closed first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Spare {
     /// Its last response has been sent.
@@ -28,18 +28,20 @@ pub(crate) enum Spare {
     Idle,
 }
 
-/// The place of a connection among those that can be spared: why, for how many seconds, and since which turn of its worker.
+/// The rank of a connection among those that can be closed to make room: the reason, since how many seconds, and since which turn
+/// of its worker.
 pub(crate) type Rank = (u64, Reverse<u32>, u32);
 
-/// The state of a connection that other tasks see.
+/// The state of a connection that other tasks read.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    /// The second from which on the task is woken; 0 if it is asked to leave.
+    /// The second from which on the task is woken; 0 if it is asked to close.
     due: AtomicU32,
-    /// From which second and turn on the connection can be spared, and why; 0 while it works.
+    /// The reason for which the connection can be closed to make room, with the second and the turn from which on; 0 while it is
+    /// busy.
     spare: AtomicU64,
     task: OnceLock<Waker>,
-    /// Until then a connection without a request is not spared.
+    /// The time until which a connection without a request is not closed to make room.
     grace: Instant,
 }
 
@@ -55,12 +57,12 @@ impl Alarm {
         }
     }
 
-    /// Names the task to wake. A task has the same waker for as long as it lives.
+    /// Sets the task to wake. A task has the same waker during its whole life.
     pub(crate) fn set_task(&self, task: &Waker) {
         let _ = self.task.set(task.clone());
     }
 
-    /// Sets the second from which on the task is woken, which is 1 at least. It is not asked to leave any more.
+    /// Sets the second from which on the task is woken, at least 1. This also withdraws a request to close.
     pub(crate) fn set(&self, due: u32) {
         self.due.store(due, Relaxed);
     }
@@ -76,24 +78,25 @@ impl Alarm {
         }
     }
 
-    /// Notes that the connection cannot be spared.
+    /// Sets that the connection cannot be closed to make room.
     pub(crate) fn set_busy(&self) {
         self.spare.store(0, Relaxed);
     }
 
-    /// Notes that the connection can be spared from this second and turn on, unless it could be before.
+    /// Sets that the connection can be closed to make room, from this second and turn on, unless it could be before.
     pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: u32) {
         if !self.can_be_spared() {
             self.spare.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
         }
     }
 
-    /// Returns whether the connection can be spared.
+    /// Returns whether the connection can be closed to make room.
     pub(crate) fn can_be_spared(&self) -> bool {
         self.spare.load(Relaxed) != 0
     }
 
-    /// Returns the connection's rank in this second of its worker, or `None` if it cannot be spared or has been asked.
+    /// Returns the connection's rank in this second of its worker. `None` if it cannot be closed to make room, or has been asked
+    /// already.
     pub(crate) fn rank(&self, second: u32) -> Option<Rank> {
         let packed = self.spare.load(Relaxed);
         let (spare, since, turn) = (packed >> 62, (packed >> 32) as u32 & 0x3fff_ffff, packed as u32);
@@ -101,13 +104,13 @@ impl Alarm {
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
 
-    /// Asks the connection to leave, which it does if it still can.
+    /// Asks the connection to close. It does so unless it has become busy meanwhile.
     pub(crate) fn ask(&self) {
         self.set(0);
         self.wake();
     }
 
-    /// Returns whether the connection is asked to leave.
+    /// Returns whether the connection is asked to close.
     pub(crate) fn is_asked(&self) -> bool {
         self.due() == 0
     }

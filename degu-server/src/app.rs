@@ -8,8 +8,8 @@ use crate::{IntoResponse, Request, Response, Session};
 
 /// An application: it answers requests.
 ///
-/// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R`, and every async closure of that shape, is an
-/// `App`, where `R` is anything that is [`IntoResponse`]:
+/// Most apps are functions. Every `async fn(&mut Session, Request<'_>) -> R`, and every async closure of that form, is an
+/// `App`, if `R` implements [`IntoResponse`]:
 ///
 /// ```
 /// use degu_server::{App, Error, Method, Request, Response, Session};
@@ -27,7 +27,7 @@ use crate::{IntoResponse, Request, Response, Session};
 ///     Ok((number / 2).to_string().into())
 /// }
 ///
-/// // A closure writes the types of both its arguments; without them the compiler calls it "not general enough".
+/// // The types of both arguments must be written; without them the compiler calls the closure "not general enough".
 /// let greeting = String::from("hello");
 /// let closure = async move |_: &mut Session, _: Request<'_>| greeting.clone();
 ///
@@ -47,11 +47,11 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(logged(closure));
 /// ```
 ///
-/// Middleware that is a closure answers requests only: it does not call the inner app's
-/// [`on_connect`](Self::on_connect). Where that must be called, middleware is a type that passes both on.
+/// Middleware that is a closure only answers requests: it does not call the inner app's
+/// [`on_connect`](Self::on_connect). If that must be called, write the middleware as a type that forwards both methods.
 ///
-/// An `async fn` that returns plain `impl IntoResponse` is not: such a return type captures the lifetimes of the
-/// arguments, so that there is no one type `R`.
+/// An `async fn` that returns plain `impl IntoResponse` is not an `App`. Such a return type captures the lifetimes of the
+/// arguments, so it is a different type for each call, and there is no single type `R`.
 ///
 /// ```compile_fail,E0308
 /// # use degu_server::{App, IntoResponse, Request, Session};
@@ -62,7 +62,7 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(refused);
 /// ```
 ///
-/// Return [`Response`], a `Result`, or `impl IntoResponse + use<>`, which says that nothing of the arguments is in it:
+/// Return [`Response`], a `Result`, or `impl IntoResponse + use<>`, which does not capture the arguments:
 ///
 /// ```
 /// # use degu_server::{App, IntoResponse, Request, Session};
@@ -73,18 +73,18 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(fine);
 /// ```
 ///
-/// One app serves all connections on all threads, so it is `Send` and `Sync`. The futures that it makes need not be: a
-/// connection never leaves its thread. A handler that blocks stops every connection of its thread; blocking code
-/// belongs into [`blocking`](crate::blocking) or `tokio::task::spawn_blocking`, and what is to go on after or next to
-/// the request into `tokio::task::spawn_local`.
+/// One app serves all connections on all threads, so it is `Send` and `Sync`. Its futures need not be, because a connection
+/// never leaves its thread. A handler that blocks stops every connection of its thread. Put blocking code into
+/// [`blocking`](crate::blocking) or `tokio::task::spawn_blocking`. Put work that continues after the request into
+/// `tokio::task::spawn_local`.
 #[allow(async_fn_in_trait, reason = "the futures of an app need not be `Send`: there is no bound to express")]
 pub trait App: Send + Sync + 'static {
-    /// Decides whether a connection is served: called once for each, before its first request. `false` closes it without a
-    /// response.
+    /// Decides whether a connection is served. The server calls it once for each connection, before its first request. `false`
+    /// closes the connection without a response.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the peer goes away or the time for it is over.
+    /// The future is dropped when the peer goes away or the deadline expires.
     async fn on_connect(&self, session: &mut Session) -> bool {
         let _ = session;
         true
@@ -94,9 +94,9 @@ pub trait App: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the peer goes away, when a deadline of the connection is over, and at the end of a
-    /// shutdown's grace. A peer that closes a TCP connection is noticed after
-    /// [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default; one that closes a Unix socket, at once.
+    /// The future is dropped when the peer goes away, when a deadline of the connection expires, and when the grace period of a
+    /// shutdown ends. If the peer closes a TCP connection, the future is dropped after
+    /// [`half_close_timeout`](crate::Options::half_close_timeout), 3 s by default; on a Unix socket, at once.
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response;
 }
 
@@ -112,7 +112,7 @@ where
 
 type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + 'f>>;
 
-/// [`App`] as an object: its futures in boxes.
+/// The object-safe form of [`App`], whose futures are boxed.
 trait DynApp: Send + Sync {
     fn on_connect<'f>(&'f self, session: &'f mut Session) -> Boxed<'f, bool>;
     fn handle<'f>(&'f self, session: &'f mut Session, request: Request<'f>) -> Boxed<'f, Response>;
@@ -128,7 +128,8 @@ impl<A: App> DynApp for A {
     }
 }
 
-/// An app of any type, for those who choose one at run time or keep several in a list. It costs an allocation a request.
+/// An app of any type. It allows an app to be chosen at run time, and different apps to be in one list. It costs one allocation
+/// for each request.
 ///
 /// ```
 /// use degu_server::{BoxedApp, Request, Session};
@@ -143,7 +144,7 @@ impl<A: App> DynApp for A {
 pub struct BoxedApp(Box<dyn DynApp>);
 
 impl BoxedApp {
-    /// Returns the app behind a pointer.
+    /// Returns the app in a box.
     pub fn new(app: impl App) -> Self {
         Self(Box::new(app))
     }

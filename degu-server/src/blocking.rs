@@ -24,12 +24,12 @@ use tokio::sync::oneshot;
 use crate::request::segments;
 use crate::{App, Credentials, IntoResponse, Request, Response, Session};
 
-/// Returns an app that runs an ordinary function for each request, on a pool of threads of its own: for handlers that block,
-/// on a database or a device for example. Handlers of other apps on the same server go on while it blocks.
+/// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. It is for handlers that
+/// block, on a database or a device for example. While the function blocks, other apps of the same server go on.
 ///
-/// The body of the request is read first, up to `limit` bytes; where there is more, the answer is 413. The function gets the
-/// request in one value and returns what an async handler returns, as far as that is `Send`: a status, a tuple, text, a
-/// `Result` of these. [`Response`] is not.
+/// The body of the request is read first, up to `limit` bytes; if there is more, the client gets 413. The function gets the
+/// request as one value. It returns the same types as an async handler, if they are `Send`: a status, a tuple, text, a
+/// `Result` of these. [`Response`] is not `Send`.
 ///
 /// ```
 /// use degu_server::{Address, BlockingRequest, Error, Method, Server, blocking};
@@ -49,10 +49,10 @@ use crate::{App, Credentials, IntoResponse, Request, Response, Session};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A request waits in a queue while all threads are busy. Where the queue is full, the answer is 503 with `retry-after: 1`. A
-/// request whose client goes away before a thread has taken it is dropped; one that a thread has taken runs to its
-/// end, because a function cannot be stopped, and so do those at the end of the server. A panic of the function is a panic of the
-/// app: the answer is 500, and the thread goes on.
+/// A request waits in a queue while all threads are busy. If the queue is full, the client gets 503 with `retry-after: 1`. If the
+/// client goes away while its request is in the queue, the request is dropped. A running function cannot be stopped: it runs to
+/// its end, even if the client goes away or the server ends. If the function panics, the client gets 500, and the thread
+/// goes on.
 pub fn blocking<F, R>(limit: usize, function: F) -> Blocking<R>
 where
     F: Fn(BlockingRequest) -> R + Send + Sync + 'static,
@@ -63,7 +63,7 @@ where
     Blocking { pool: Arc::new(pool), limit, threads, queue: 64 }
 }
 
-/// An app that runs an ordinary function for each request: see [`blocking`].
+/// An app that calls an ordinary function for each request: see [`blocking`].
 pub struct Blocking<R> {
     pool: Arc<Pool<R>>,
     limit: usize,
@@ -72,26 +72,26 @@ pub struct Blocking<R> {
 }
 
 impl<R: IntoResponse + Send + 'static> Blocking<R> {
-    /// Sets how many threads run the function, at least one. They start as requests need them, and end with the app.
-    /// Default: one for each core, and at least four, because a thread that blocks uses no CPU time.
+    /// Sets the maximum number of threads that run the function, at least one. They start when requests need them, and end with
+    /// the app. Default: one for each core, and at least four, because a blocked thread uses no CPU time.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
         self
     }
 
-    /// Sets how many requests may wait for a thread. Default: 64. Each of them holds its body in memory.
+    /// Sets how many requests may wait for a thread. Each of them has its body in memory. Default: 64.
     #[must_use]
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests;
         self
     }
 
-    /// Gives a job to the pool. Returns `false` where the queue is full.
+    /// Adds a job to the queue. Returns `false` if the queue is full.
     ///
     /// # Errors
     ///
-    /// There is no thread, and none could be started.
+    /// The pool has no thread, and none could be started.
     fn submit(&self, job: Job<R>) -> io::Result<bool> {
         let mut queue = self.pool.lock();
         let has_room = |queue: &Queue<R>| queue.jobs.len() < queue.idle + (self.threads - queue.threads) + self.queue;
@@ -105,7 +105,7 @@ impl<R: IntoResponse + Send + 'static> Blocking<R> {
             let pool = self.pool.clone();
             match thread::Builder::new().name("degu-blocking".into()).spawn(move || pool.work()) {
                 Ok(_) => (queue.threads, queue.idle) = (queue.threads + 1, queue.idle + 1),
-                // A thread that runs already takes the job.
+                // Another thread of the pool will take the job.
                 Err(_) if queue.threads > 0 => {}
                 Err(error) => return Err(error),
             }
@@ -173,7 +173,7 @@ struct Pool<R> {
 struct Queue<R> {
     jobs: VecDeque<Job<R>>,
     threads: usize,
-    /// The number of threads that are not in the function.
+    /// The number of threads that are not running the function.
     idle: usize,
     is_closed: bool,
 }
@@ -212,16 +212,16 @@ impl<R> Pool<R> {
             queue.idle -= 1;
             drop(queue);
             let result = catch_unwind(AssertUnwindSafe(|| (self.function)(request)));
-            // Before the answer: its client may send the next request at once.
+            // Before the result is sent, because the client may send its next request at once.
             self.lock().idle += 1;
-            // The connection may be gone. What is dropped then is the app's, and may panic.
+            // If the connection is gone, the result is dropped here. Its type belongs to the app, and its drop may panic.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(answer.send(result))));
             queue = self.lock();
         }
     }
 }
 
-/// The argument of a [`blocking`] handler: a request that borrows nothing, with its whole body and its peer.
+/// The argument of a [`blocking`] handler: a request with its whole body and its peer. It borrows nothing.
 pub struct BlockingRequest {
     head: RequestHead,
     shifted: usize,
@@ -244,7 +244,7 @@ impl BlockingRequest {
         self.head.path()
     }
 
-    /// Returns the segments of the path that no router has shifted off: see [`Request::segments`].
+    /// Returns the segments of the path, without the mount: see [`Request::segments`].
     pub fn segments(&self) -> Vec<&str> {
         segments(self.head.path())[self.shifted..].to_vec()
     }
@@ -254,7 +254,7 @@ impl BlockingRequest {
         self.head.target()
     }
 
-    /// Returns what follows the `?`, as it was sent.
+    /// Returns the query, which follows the `?`, as it was sent.
     pub fn query(&self) -> Option<&str> {
         self.head.query()
     }
@@ -279,12 +279,12 @@ impl BlockingRequest {
         &self.address
     }
 
-    /// Returns the process at the other end of a Unix socket: see [`Session::credentials`].
+    /// Returns the credentials of the process at the other end of a Unix socket: see [`Session::credentials`].
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
 
-    /// Returns the identity that the peer proved by its certificate: see [`Session::identity`].
+    /// Returns the identity that the peer proved with its certificate: see [`Session::identity`].
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.identity.as_deref()

@@ -1,7 +1,7 @@
-//! Hands each accepted connection to the worker that has the fewest, and starts workers.
+//! Assigns each accepted connection to the worker with the fewest connections, and starts workers.
 //!
-//! The dispatcher is a task of the first worker, so a server of one thread has one thread. SO_REUSEPORT would share the
-//! work without it, but does not exist for Unix sockets, and on TCP drops the backlog of a socket that is closed.
+//! The dispatcher is a task of the first worker, so a server with one worker has only one thread. SO_REUSEPORT would distribute
+//! connections without a dispatcher. But Unix sockets do not have it, and on TCP the backlog of a closed socket is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,14 +16,14 @@ use crate::stream::Socket;
 use crate::worker::Worker;
 use crate::{App, Options};
 
-/// A queue to each worker that has been started.
+/// The dispatcher, with a queue to each worker that has been started.
 pub(crate) struct Dispatcher<A> {
     state: Arc<ServerState>,
     options: Arc<Options>,
     app: Arc<A>,
     queues: Vec<UnboundedSender<Accepted>>,
     threads: Vec<JoinHandle<()>>,
-    /// All workers that there can be have been started.
+    /// True if no more workers will be started.
     complete: bool,
 }
 
@@ -37,16 +37,16 @@ impl<A: App> Dispatcher<A> {
         Self { state, options, app, queues: vec![first_queue], threads: Vec::new(), complete: false }
     }
 
-    /// Accepts until the server stops; then waits for the threads of the other workers.
+    /// Accepts connections until the server shuts down, and then waits for the threads of the other workers.
     pub(crate) async fn run(mut self, sockets: Vec<Accepting>) {
         Admission::new(sockets, self.state.clone(), self.options.clone())
             .run(|accepted| self.hand_over(accepted))
             .await;
-        // Without queues the workers finish what they have.
+        // When their queues are gone, the workers finish their connections and end.
         self.queues.clear();
         let threads = self.threads;
         if !threads.is_empty() {
-            // Joining blocks, and this thread has connections to finish too.
+            // Joining blocks, so another thread does it. This thread still has connections to finish.
             let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
             let _ = tokio::task::spawn_blocking(join).await;
         }
@@ -54,7 +54,7 @@ impl<A: App> Dispatcher<A> {
 
     fn hand_over(&mut self, accepted: Accepted) {
         let counters = &self.state.counters;
-        // The first of those that have the fewest; there is always the first worker.
+        // There is always at least one worker.
         let load = |worker: &usize| counters[*worker].open.load(Relaxed);
         let worker = (0..self.queues.len()).min_by_key(load).unwrap_or(0);
         let open = &counters[worker].open;
@@ -62,14 +62,13 @@ impl<A: App> Dispatcher<A> {
         if self.queues[worker].send(accepted).is_err() {
             open.fetch_sub(1, Relaxed);
         }
-        // A server without connections has one thread; after the first connection others are to be expected.
+        // The other workers start with the first connection, because more connections are likely to follow.
         while !self.complete {
             self.complete = self.queues.len() == self.state.counters.len() || !self.start_worker();
         }
     }
 
-    /// Starts one more worker, if the system allows it, and returns whether it did. Otherwise the others take all
-    /// connections.
+    /// Starts one more worker, and returns whether the system allowed it. Otherwise the running workers get all connections.
     fn start_worker(&mut self) -> bool {
         let index = self.queues.len();
         let (started, start) = std::sync::mpsc::sync_channel(1);

@@ -1,4 +1,4 @@
-//! A server as a value.
+//! The type [`EmbeddedServer`].
 
 use std::fmt;
 use std::io;
@@ -8,8 +8,8 @@ use degu_wire::Address;
 
 use crate::{App, Handle, Options, Server};
 
-/// A server as a value, for an application without a runtime: it serves on threads of its own from the moment it is made
-/// until it is dropped, and the drop waits for the graceful shutdown.
+/// A server for an application without a runtime. It serves on threads of its own until the value is dropped; the drop waits for
+/// the graceful shutdown.
 ///
 /// ```
 /// use degu_server::{Address, EmbeddedServer, Request, Session};
@@ -17,41 +17,41 @@ use crate::{App, Handle, Options, Server};
 /// let status = async |_: &mut Session, _: Request<'_>| "all is well";
 /// let server = EmbeddedServer::start(Address::ABSTRACT, status)?;
 /// println!("ask {}", server.address());
-/// // ... the application does what it is there for ...
+/// // ... the application does its work ...
 /// drop(server);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct EmbeddedServer {
-    /// `None` only within the drop.
+    /// `None` only during the drop.
     handle: Option<Handle>,
 }
 
 impl EmbeddedServer {
-    /// Binds the address, and serves.
+    /// Binds the address, and starts to serve.
     ///
     /// # Errors
     ///
-    /// As [`Server::bind`], or a thread could not be started.
+    /// The errors of [`Server::bind`], or a thread could not be started.
     pub fn start(address: impl Into<Address>, app: impl App) -> io::Result<Self> {
         Self::with_options(Server::options(), address, app)
     }
 
-    /// Starts a server as [`start`](Self::start) does, with options.
+    /// Starts a server with options.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start).
+    /// The errors of [`start`](Self::start).
     pub fn with_options(options: Options, address: impl Into<Address>, app: impl App) -> io::Result<Self> {
         Ok(Self { handle: Some(options.bind(address, app)?.spawn()?) })
     }
 }
 
-/// Gives the address, the counters, and a stop without waiting.
+/// Gives access to the methods of [`Handle`] that borrow it: the address, the counters, and `abort`.
 impl Deref for EmbeddedServer {
     type Target = Handle;
 
     fn deref(&self) -> &Handle {
-        // It is taken by the drop alone.
+        // Only the drop takes it.
         self.handle.as_ref().expect("the handle is there until the drop")
     }
 }

@@ -6,9 +6,9 @@ use std::{fmt, io};
 
 use degu_wire::{BoxError, Fault, RemoteError};
 
-/// An error that determines the response to a request: an app's own, or one of the request's body.
+/// An error that determines the response to a request. It comes from the app, or from reading the request's body.
 ///
-/// An app makes one of a status and a text for the client, and returns it with `?`:
+/// An app makes an error from a status and a text for the client, and returns it with `?`:
 ///
 /// ```
 /// use degu_server::{Error, Request, Session};
@@ -22,16 +22,16 @@ use degu_wire::{BoxError, Fault, RemoteError};
 /// # is_an_app(changes);
 /// ```
 ///
-/// The server makes one where the body of a request cannot be read:
+/// The server makes such an error if the body of a request cannot be read. All errors of this type:
 ///
 /// | error | status | the connection |
 /// | --- | --- | --- |
-/// | one that an app [made](Self::new) | the app's | goes on |
-/// | the client broke the protocol, sent more than the limit, or closed early ([`fault`](Self::fault)) | that of the fault: 400, 413, 431 | closes after the answer |
-/// | the exchange is over ([`is_over`](Self::is_over)) | 500 | closes: the app failed |
+/// | [made](Self::new) by an app | chosen by the app | stays open |
+/// | the client broke the protocol, sent more than the limit, or closed early ([`fault`](Self::fault)) | the status of the fault: 400, 413 or 431 | is closed after the response |
+/// | the exchange is over ([`is_over`](Self::is_over)) | 500, because the app failed | is closed |
 ///
-/// An app that returns [`BoxError`] gives the same answers: a `degu_server::Error` is found in it, also as the
-/// [source](StdError::source) of another error. [`Response::from_error`](crate::Response::from_error) has the rule.
+/// An app that returns [`BoxError`] gives the same responses: [`Response::from_error`](crate::Response::from_error) finds a
+/// `degu_server::Error` in it, even as the [source](StdError::source) of another error.
 ///
 /// `Debug` writes the same text as `Display`, because a `main` that returns an error prints it in that form.
 pub struct Error(Repr);
@@ -44,7 +44,7 @@ enum Repr {
     Over,
 }
 
-/// An app's own answer.
+/// The status and the text that an app has chosen.
 struct Answer {
     status: u16,
     text: Cow<'static, str>,
@@ -52,16 +52,15 @@ struct Answer {
 }
 
 impl Error {
-    /// Returns an error that is answered with this status, and with this text as the body.
+    /// Returns an error whose response has this status, and this text as its body.
     ///
-    /// The text is for the client: what went wrong, and what to send instead. It goes out as `text/plain`, or without a body
-    /// if it is empty. A status that cannot be sent is a failure of the app.
+    /// The text is for the client: it says what went wrong, and what to send instead. It is sent as `text/plain`. If it is
+    /// empty, the response has no body. A status that cannot be sent is a failure of the app.
     pub fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
         Self(Repr::App(Box::new(Answer { status, text: text.into(), source: None })))
     }
 
-    /// Returns the error with its cause, which is for the log and is not sent. An error that the server made is
-    /// returned unchanged.
+    /// Returns the error with its cause, which is logged and not sent. An error that the server made is returned unchanged.
     ///
     /// ```
     /// use degu_server::Error;
@@ -79,7 +78,7 @@ impl Error {
         self
     }
 
-    /// Returns the status of the answer.
+    /// Returns the status of the response.
     pub fn status(&self) -> u16 {
         match &self.0 {
             Repr::App(answer) => answer.status,
@@ -88,14 +87,14 @@ impl Error {
         }
     }
 
-    /// Returns the fault of the client while it sent the body, if that is the reason of the error. The connection
-    /// closes after the answer, because the bytes that follow cannot be understood.
+    /// Returns the client's fault in the body, if that is the reason for the error. The connection is closed after the response,
+    /// because the bytes that follow cannot be understood.
     pub const fn fault(&self) -> Option<RemoteError> {
         if let Repr::Peer(fault) = self.0 { Some(fault) } else { None }
     }
 
-    /// Returns whether the exchange is over: its response has been sent, or its connection is gone. This happens to a
-    /// body that was moved into another task.
+    /// Returns whether the error is that the exchange is over: its response has been sent, or its connection is gone. This
+    /// happens to a body that was moved into another task.
     pub const fn is_over(&self) -> bool {
         matches!(self.0, Repr::Over)
     }
@@ -105,7 +104,7 @@ impl Error {
         Self(Repr::Over)
     }
 
-    /// Returns the text of an app's own answer.
+    /// Returns the text that the app has chosen.
     pub(crate) fn text(&self) -> Option<&str> {
         if let Repr::App(answer) = &self.0 { Some(&answer.text) } else { None }
     }
@@ -117,7 +116,7 @@ impl Error {
             if let Some(found) = error.downcast_ref() {
                 return Some(found);
             }
-            // An I/O error that wraps another one gives that one's source as its own.
+            // `source` of an I/O error that wraps another error skips that error.
             cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
                 Some(inner) => Some(inner),
                 None => error.source(),

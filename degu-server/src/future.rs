@@ -1,10 +1,10 @@
-//! Futures out of futures.
+//! Combinations of futures.
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-/// Waits for the first of two futures: `Ok` if it is `a`, also when both are ready.
+/// Waits for the first of two futures. Returns `Ok` for `a`, also if both are ready, and `Err` for `b`.
 pub(crate) async fn first<A: Future, B: Future>(a: A, b: B) -> Result<A::Output, B::Output> {
     let (mut a, mut b) = (pin!(a), pin!(b));
     poll_fn(|cx| {

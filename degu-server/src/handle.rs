@@ -8,10 +8,9 @@ use degu_wire::Address;
 use crate::Stats;
 use crate::state::{Phase, ServerState};
 
-/// A running server. Dropping the handle begins a graceful shutdown, and does not wait for its end.
+/// A handle on a running server. Dropping the handle begins a graceful shutdown, and does not wait for its end.
 ///
-/// It is not tied to a runtime: [`shutdown`](Self::shutdown) works in any, and
-/// [`shutdown_blocking`](Self::shutdown_blocking) without one.
+/// [`shutdown`](Self::shutdown) works in any runtime, and [`shutdown_blocking`](Self::shutdown_blocking) without a runtime.
 #[derive(Debug)]
 #[must_use = "dropping the handle stops the server"]
 pub struct Handle {
@@ -26,12 +25,12 @@ impl Handle {
         Self { addresses, state, thread: Some(thread), detached: false }
     }
 
-    /// Returns the address, as the kernel bound it; the first one, if there are several.
+    /// Returns the address that the kernel bound; the first one, if there are several.
     pub fn address(&self) -> &Address {
         &self.addresses[0]
     }
 
-    /// Returns every address, as the kernel bound them.
+    /// Returns every address that the kernel bound.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
@@ -41,37 +40,36 @@ impl Handle {
         self.state.stats()
     }
 
-    /// Stops gracefully, and waits for the end: no connection is accepted any more, every request whose whole head was
-    /// read is answered with `connection: close`, connections between two requests are closed, and what is not done
-    /// within [`Options::shutdown_grace`](crate::Options::shutdown_grace) is cut. Then the address is free.
+    /// Shuts the server down gracefully, and waits for the end. The server accepts no more connections. Every request whose whole
+    /// head was received is answered with `connection: close`, and connections between two requests are closed. Exchanges that
+    /// are not done within [`Options::shutdown_grace`](crate::Options::shutdown_grace) are cut. After that the address is free.
     ///
-    /// A response counts as done when the system has taken all of it, which delivers it also after the process has ended.
-    /// To a peer that is still sending then, for example a body that the handler did not read, the response may be lost
-    /// all the same: data that arrives at a closed socket resets the connection, and the peer loses what it has not read (RFC
-    /// 9112 §9.6). A running
-    /// server reads on for up to 30 s after its last response; a shutdown does not wait for that.
+    /// A response is done when the kernel has taken all of it. The kernel delivers it even after the process has ended.
+    /// The response may still be lost if the client is still sending, a body that the handler did not read for example: data
+    /// that arrives at a closed socket resets the connection, and the client loses what it has not read (RFC 9112 §9.6). A
+    /// running server therefore reads for up to 30 s after its last response; a shutdown does not wait for that.
     ///
     /// # Cancel safety
     ///
-    /// Once it has been polled the shutdown goes on, also when the future is dropped.
+    /// Once the future has been polled, the shutdown goes on even if it is dropped.
     pub async fn shutdown(self) {
         self.state.begin(Phase::Draining);
         self.ended().await;
     }
 
-    /// Shuts down as [`shutdown`](Self::shutdown) does, on a thread that may block.
+    /// Shuts down as [`shutdown`](Self::shutdown) does, and blocks the calling thread until the end.
     pub fn shutdown_blocking(self) {
         self.state.begin(Phase::Draining);
         self.wait();
     }
 
-    /// Begins what [`shutdown`](Self::shutdown) waits for.
+    /// Begins the [`shutdown`](Self::shutdown), and does not wait for it.
     #[cfg(unix)]
     pub(crate) fn begin_shutdown(&self) {
         self.state.begin(Phase::Draining);
     }
 
-    /// Drops every connection and the listening socket, and does not wait for it.
+    /// Closes every connection and the listening sockets at once, and does not wait until that is done.
     pub fn abort(&self) {
         self.state.begin(Phase::Aborting);
     }
@@ -83,7 +81,7 @@ impl Handle {
 
     pub(crate) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
-            // It panics only where we are wrong; the message was printed there.
+            // The thread panics only if this crate has a bug; the panic message was printed then.
             let _ = thread.join();
         }
     }
@@ -92,12 +90,12 @@ impl Handle {
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and called again at any time.
+    /// The future may be dropped and made again at any time.
     pub async fn ended(&self) {
         self.state.reached(Phase::Ended).await;
     }
 
-    /// Lets the server run for as long as the process does, without a handle.
+    /// Lets the server run until the process ends, without a handle.
     pub fn detach(mut self) {
         self.detached = true;
     }

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-/// The number of lines that pass at once.
+/// The number of lines that may be written at once.
 const BURST: u32 = 10;
-/// One more passes after each of these.
+/// The time after which one more line may be written.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Decides which lines are written: ten at once, and one each second after that.
+/// A limit that allows ten lines at once, and one line each second after that.
 #[derive(Debug)]
 pub(crate) struct LogLimit {
     left: u32,
-    /// Since when the lines that are left are counted.
+    /// The time at which the number of allowed lines was last updated.
     since: Instant,
     held_back: u64,
 }
@@ -21,7 +21,8 @@ impl LogLimit {
         Self { left: BURST, since: now, held_back: 0 }
     }
 
-    /// Returns how many lines were held back since the last one, if any were; `None` if this one is held back.
+    /// Returns `None` if this line must be held back. Otherwise returns the number of lines held back since the last one, if there
+    /// are any.
     pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         while self.left < BURST && now.duration_since(self.since) >= PAUSE {
             self.left += 1;

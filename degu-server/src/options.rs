@@ -14,19 +14,19 @@ use crate::exchange::{Exchange, OnResponse};
 use crate::session::Session;
 use crate::state::ServerState;
 
-/// The response that the peer gets for its fault.
+/// The response to a client that breaks the protocol or a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorReply {
-    /// The status of the fault, and a line of text that names the rule that was broken, with nothing of the request in it:
-    /// a client's developer sees what went wrong, and a stranger learns nothing new. There is no text for HEAD.
+    /// The status of the fault, and one line of text that names the rule that was broken. The line helps the developer of a
+    /// client, and contains nothing of the request. A response to HEAD has no text.
     #[default]
     Minimal,
-    /// Nothing: the connection is closed. Degu 0.18 does so.
+    /// No response: the connection is closed. Degu 0.18 does this.
     Silent,
 }
 
-/// The least pace of a body or of a response: so many bytes in every window of so many seconds.
+/// The minimum rate of a body or of a response: a number of bytes in every window of a number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) bytes: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(bytes: u64, window: Option<Duration>) -> Self {
-        // 4 GiB in a window are more than anything that would have to be bounded.
+        // A rate of over 4 GiB in a window is not a useful minimum.
         Self { bytes: u32::try_from(bytes).unwrap_or(u32::MAX), window: seconds(window) }
     }
 }
@@ -48,7 +48,7 @@ pub(crate) struct Deadlines {
     pub(crate) head: u32,
     pub(crate) idle: u32,
     pub(crate) progress: Progress,
-    /// The window of time in which a peer that still sends after the last response has to get on.
+    /// The window of the minimum rate for a peer that still sends after the last response.
     pub(crate) linger: u32,
     pub(crate) handler: u32,
     pub(crate) half_close: u32,
@@ -67,10 +67,10 @@ pub(crate) struct SocketOptions {
 
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
 
-/// The options of a server, which come before its socket.
+/// The options of a server. They are set before its sockets are bound.
 ///
-/// The defaults suit a server that strangers can reach. Deadlines are checked once a second, so that they are late by up to
-/// a second; they are rounded up to whole seconds.
+/// The defaults suit a server that strangers can reach. Deadlines are rounded up to whole seconds and checked once a second, so
+/// they may be late by up to a second.
 ///
 /// ```
 /// use std::time::Duration;
@@ -142,35 +142,38 @@ impl Options {
         }
     }
 
-    /// Sets the bounds of what is read, and the switches of the grammar. Default: [`Limits::DEFAULT`].
+    /// Sets the limits for requests, and the two switches that widen the grammar. Default: [`Limits::DEFAULT`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Arc::new(limits);
         self
     }
 
-    /// Sets whether requests of HTTP/1.0 are served: without chunks and without `100 Continue`, over a connection that
-    /// is kept only where the client asks for it and the length of the response is known. They need no Host, so that an
-    /// app that checks the [authority](crate::Request::authority) of a request has to refuse an empty one. A body of
-    /// unknown length ends with the connection; one that is cut ends with a reset over TCP and without close_notify
-    /// under TLS, but a Unix socket has neither of these. Where this is off, a request of HTTP/1.0 gets 505.
+    /// Sets whether requests of HTTP/1.0 are served. If this is off, such a request gets 505.
     ///
-    /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests as they come.
+    /// They are answered without chunks and without `100 Continue`. The connection is kept only if the client asks for it and
+    /// the length of the response is known. HTTP/1.0 requests need no Host: an app that checks the
+    /// [authority](crate::Request::authority) of a request must therefore refuse an empty authority. A response body of unknown
+    /// length ends with the connection. If it is cut, a TCP connection is reset, and under TLS close_notify is not sent; on a
+    /// Unix socket the client cannot detect the cut.
+    ///
+    /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests by default.
     #[must_use]
     pub fn allow_http10(mut self, allow: bool) -> Self {
         Arc::make_mut(&mut self.limits).allow_http10 = allow;
         self
     }
 
-    /// Sets the time for a whole head, from its first byte: not for a read, because a client that drips a byte now and then
-    /// would never be late. Then it gets 408. Default: 10 s, in which the slowest link delivers 32 KiB.
+    /// Sets the time for a whole head, from its first byte. A client that takes longer gets 408. It is not a time for each read,
+    /// because a client that sends one byte from time to time would never be late. Default: 10 s, in which even a slow link
+    /// delivers 32 KiB.
     #[must_use]
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.head = seconds(timeout.into());
         self
     }
 
-    /// Sets how long a connection may wait for its first or next request. Then it is closed without a response.
+    /// Sets how long a connection may wait for its first or its next request. After that it is closed without a response.
     /// Default: 75 s, as in nginx.
     #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -178,13 +181,16 @@ impl Options {
         self
     }
 
-    /// Sets how slowly a request's body may come, and a response may be taken: `bytes` in every `window`, where only
-    /// time counts in which the peer is waited for. A body that is slower gets 408; a response is cut. Windows follow
-    /// each other, so that a peer that falls silent after enough bytes in one is noticed at the end of the next: two windows
-    /// later at most, each late by up to a second. Default: 20 KiB in 20 s, which is slower than any line that is
-    /// alive, and bounds what a stalled peer costs.
+    /// Sets the minimum rate at which a client must send a request's body and take a response: `bytes` in every `window`. Only the
+    /// time counts in which the server waits for the client. A request whose body is slower gets 408, and a response that is
+    /// taken more slowly is cut.
     ///
-    /// A handler can set another pace for the body of its request:
+    /// Windows follow each other without overlap. A client that stops after it has moved enough bytes in one window is noticed
+    /// at the end of the next one. So it is noticed at most two windows later, and each window may be late by up to a second.
+    ///
+    /// Default: 20 KiB in 20 s. Any working link is faster, and a stalled client does not hold its connection for long.
+    ///
+    /// A handler can set another rate for the body of its request:
     /// [`Incoming::set_progress`](crate::Incoming::set_progress).
     #[must_use]
     pub fn progress(mut self, bytes: u64, window: impl Into<Option<Duration>>) -> Self {
@@ -192,81 +198,84 @@ impl Options {
         self
     }
 
-    /// Sets how long a handler may take for one request, waiting for the body included, until its response begins. Then the
-    /// peer gets 503 and the handler's future is dropped. Default: none, because a request may wait for an event.
+    /// Sets how long a handler may take for one request until its response begins; this includes waiting for the body. After
+    /// that the client gets 503, and the handler's future is dropped. Default: none, because a request may wait for an event.
     #[must_use]
     pub fn handler_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handler = seconds(timeout.into());
         self
     }
 
-    /// Sets how long an exchange goes on without a byte either way after the client has ended its side of a TCP connection,
-    /// by FIN or, under TLS, by close_notify. Then the handler and the response's body are dropped, and the connection is
-    /// closed without a response.
+    /// Sets how long an exchange may go on, without a byte in either direction, after the client has ended its side of a TCP
+    /// connection (by FIN, or under TLS by close_notify). After that the handler and the response's body are dropped, and the
+    /// connection is closed without a response.
     ///
-    /// A client that closes its socket sends nothing else, so that it cannot be told from one that has half-closed the
-    /// connection and reads on, as `nc -N` does: without a limit, every feed that a client leaves would keep its
-    /// connection. Time in which the client is waited for to take a response does not count: that is what
-    /// [`progress`](Self::progress) is for. On a Unix socket a close shows at once and a half-close has no limit, and a
-    /// reset ends an exchange on every kind of socket.
+    /// A client that closes its socket looks like a client that has half-closed it and still reads, as `nc -N` does: both send
+    /// a FIN and nothing else. Without this limit, an endless response would keep its connection after the client has closed
+    /// it. The time in which the client takes a response does not count, because [`progress`](Self::progress) limits that.
     ///
-    /// Default: 3 s (hyper drops the request at once). Raise it for clients that half-close and wait longer than that for
-    /// an answer. `None` waits forever.
+    /// On a Unix socket a close is noticed at once, and a half-close has no limit. On every kind of socket, a reset ends the
+    /// exchange.
+    ///
+    /// Default: 3 s (hyper drops the request at once). Set a longer time for clients that half-close and then wait longer for the
+    /// response. `None` waits forever.
     #[must_use]
     pub fn half_close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.half_close = seconds(timeout.into());
         self
     }
 
-    /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may go without a
-    /// byte either way. Then its handler is dropped, and the connection is closed as after a failure. Default: `None`,
-    /// because a terminal may well be silent for hours.
+    /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may be without a byte in either
+    /// direction. After that its handler is dropped, and the connection is closed as after a failure. Default: `None`,
+    /// because a terminal may be silent for hours.
     #[must_use]
     pub fn tunnel_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.tunnel = seconds(timeout.into());
         self
     }
 
-    /// Sets how many connections may be open at once, at least one. At the cap a connection is closed to make room for each
-    /// new one: first one that has had its last response, then one that has not sent a request, then the one that has been
-    /// idle longest and has sent nothing since. Only where all are busy a new one waits, for up to two seconds; then it
-    /// gets 503, or is closed under TLS. Default: 1,024, or what the limit of
-    /// descriptors leaves if that is less: 64 under it, or half of it if it is very low, so that the app can still open
-    /// files.
+    /// Sets the maximum number of open connections, at least one.
+    ///
+    /// At the maximum, an idle connection is closed to make room for each new one: first a connection that has had its last
+    /// response, then one that has not sent a request yet, then the one that has been idle longest and has sent nothing since. If all connections are busy,
+    /// the new one waits for up to two seconds; then it gets 503, or is closed under TLS.
+    ///
+    /// Default: 1,024, or less if the process may open few file descriptors: its limit minus 64, or half of a very low
+    /// limit. The app can then still open files.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);
         self
     }
 
-    /// Sets after how many requests a connection is closed, at least one. Default: `None`, because connections cost
-    /// more than requests do; set it where a balancer is to spread clients again.
+    /// Sets the number of requests after which a connection is closed, at least one. Default: `None`, because a new connection
+    /// costs more than a request. Set it if a load balancer should distribute clients again from time to time.
     #[must_use]
     pub fn max_requests(mut self, requests: Option<u64>) -> Self {
         self.max_requests = requests.map_or(u64::MAX, |requests| requests.max(1));
         self
     }
 
-    /// Sets how long a graceful shutdown waits for exchanges under way before it cuts them. Default: 30 s, within what
-    /// service managers wait before they kill.
+    /// Sets how long a graceful shutdown waits for exchanges in progress before it cuts them. Default: 30 s, which is less than
+    /// the time that service managers wait before they kill a process.
     #[must_use]
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Sets how many threads serve connections, at least one. The first starts with the server, the others with its first
-    /// connection. Default: one for each core, and at most four, because HTTP is rarely the main load of a machine.
+    /// Sets the number of threads that serve connections (workers), at least one. The first starts with the server, the others
+    /// with the first connection. Default: one for each core, and at most four, because HTTP is rarely the main load of a machine.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// Sets how a worker waits for the next request of a connection that has just been answered. It may spin, reading the
-    /// socket for some microseconds before it blocks, which makes a round trip between two cores as fast as one on the
-    /// same core. The worker's other busy connections get the thread at each yield, idle ones and the acceptor after 32
-    /// requests or 50 µs. Where more than four connections of a worker are busy, none spins.
+    /// Sets how a worker waits for the next request of a connection that has just been answered. It may spin: it reads the
+    /// socket for some microseconds before it blocks. A round trip between two cores is then as fast as one on the same core.
+    /// Meanwhile the worker's other busy connections get the thread at each yield; idle connections and the acceptor get it after 32
+    /// requests or 50 µs. If more than four connections of a worker are busy, none spins.
     ///
     /// Default: [`Spin::Adaptive`].
     #[must_use]
@@ -275,15 +284,15 @@ impl Options {
         self
     }
 
-    /// Sends `date` with every response that has none. Default: off, because between processes and devices it is not
-    /// read. Turn it on where caches are: RFC 9110 §6.6.1 asks it of a server that has a clock.
+    /// Sends `date` with every response that has no such field. Default: off, because processes and devices do not read it. RFC
+    /// 9110 §6.6.1 requires it of a server that has a clock; switch it on if there are caches.
     #[must_use]
     pub fn date(mut self, on: bool) -> Self {
         self.date = on;
         self
     }
 
-    /// Sets what the peer gets for its fault. Default: [`ErrorReply::Minimal`].
+    /// Sets the response to a client that breaks the protocol or a limit. Default: [`ErrorReply::Minimal`].
     #[must_use]
     pub fn error_reply(mut self, reply: ErrorReply) -> Self {
         self.error_reply = reply;
@@ -291,26 +300,27 @@ impl Options {
     }
 
     /// Lets requests with these methods reach the app, in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS.
-    /// All others get 501. CONNECT and TRACE cannot be listed: both act on the connection, which the server owns.
+    /// Requests with other methods get 501. CONNECT and TRACE cannot be listed, because both act on the connection, which belongs
+    /// to the server.
     ///
-    /// Default: none, so that an app need not handle methods that it does not know.
+    /// Default: none. An app then need not handle methods that it does not know.
     #[must_use]
     pub fn methods<M: Into<Box<str>>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.methods = methods.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the mode of a Unix socket's file before anyone can connect: `0o600` lets in this user only. The folder's
-    /// mode counts too. Default: as the process' umask has it.
+    /// Sets the mode of a Unix socket's file, before any client can connect. `0o600` allows only this user to connect. The mode of
+    /// the folder counts too. Default: the mode that the umask of the process gives.
     #[must_use]
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket.mode = Some(mode);
         self
     }
 
-    /// Gives a Unix socket's file to a user or a group, before anyone can connect: `user`, `user:group` or `:group`, each a
-    /// name or a number, as chown(1) takes them. `":www-data"` with the [mode](Self::socket_mode) `0o660` lets in a proxy
-    /// of that group. Only root can give a file to another user; a process can give it to any group that it is in.
+    /// Sets the owner of a Unix socket's file, before any client can connect. The forms are those of chown(1): `user`,
+    /// `user:group` or `:group`, each a name or a number. For example, `":www-data"` with the [mode](Self::socket_mode) `0o660`
+    /// allows a proxy of that group to connect. Only root can set another user; a process can set any group that it is in.
     /// Default: the user and group of the process.
     #[must_use]
     pub fn socket_owner(mut self, owner: impl Into<String>) -> Self {
@@ -318,18 +328,19 @@ impl Options {
         self
     }
 
-    /// Lets a socket on `[::]` take clients of IPv6 alone. Default: off, so that it takes those of IPv4 too, whose
-    /// address is then `[::ffff:192.0.2.1]`, whatever `net.ipv6.bindv6only` says. To bind `0.0.0.0` and `[::]` to the
-    /// same port, switch it on.
+    /// Sets whether a socket on `[::]` accepts only IPv6 clients. Default: off, whatever the sysctl `net.ipv6.bindv6only` says: the
+    /// socket accepts IPv4 clients too, with addresses such as `[::ffff:192.0.2.1]`. Switch it on to bind `0.0.0.0` and `[::]` to
+    /// the same port.
     #[must_use]
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.socket.ipv6_only = only;
         self
     }
 
-    /// Asks before the first request of a connection whether it is wanted: by its address, or its credentials. One that
-    /// is not is closed without a response. It comes after the app's own [`on_connect`](crate::App::on_connect), for apps
-    /// that are functions. Default: every connection is wanted.
+    /// Sets a function that decides, before the first request of a connection, whether the connection is served: by its address
+    /// or credentials, for example. If it returns `false`, the connection is closed without a response. It is called after the app's
+    /// own [`on_connect`](crate::App::on_connect), which apps that are functions do not have. Default: every connection is
+    /// served.
     #[must_use]
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
         let wanted = std::sync::Arc::new(wanted);
@@ -340,9 +351,9 @@ impl Options {
         self
     }
 
-    /// Calls `report` at the end of each exchange, when the kernel has taken the last byte of a response or it is known that
-    /// there will be none: for an access log or metrics. It is called once for every request that the app got, cancelled
-    /// ones included, and once for each that the server [refused by itself](ErrorReply).
+    /// Calls `report` at the end of each exchange, for an access log or metrics. An exchange ends when the kernel has taken the last
+    /// byte of the response, or when it is known that there will be no response. `report` is called once for every request that
+    /// the app got, even if its handler was cancelled, and once for every request that the server [refused itself](ErrorReply).
     ///
     /// ```
     /// use degu_server::{Address, Request, Server, Session};
@@ -353,11 +364,11 @@ impl Options {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// An exchange that switches to another protocol ends with that protocol's handler: the bytes that went to the client
-    /// are its body. A connection that is closed before a request has begun, by `on_connect` or in the handshake, is no
+    /// An exchange that switches to another protocol ends when that protocol's handler returns; the bytes sent to the client count
+    /// as its body. A connection that is closed before its first request, by `on_connect` or in the handshake, is not an
     /// exchange.
     ///
-    /// `report` runs on the connection's task, so that it must not block for long. If it panics, the connection goes on. While
+    /// `report` runs in the task of the connection, so it must not block for long. If it panics, the connection goes on. While
     /// it is set, responses to pipelined requests are written one by one. Default: none.
     #[must_use]
     pub fn on_response(mut self, report: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
@@ -399,19 +410,19 @@ impl Options {
 
 #[cfg(feature = "tls")]
 impl Options {
-    /// Serves TLS, on every address, by this policy: [`Session::identity`] is the client's identity. A clone of the policy
-    /// that is kept can be reloaded or replaced, for new connections. Default: no TLS.
+    /// Serves TLS with this policy on every address. [`Session::identity`] is then the identity of the client. A clone of the
+    /// policy can be reloaded or replaced later, for new connections. Default: no TLS.
     ///
-    /// A peer that is refused is told by an alert; the log says why in a sentence ([`explain`](degu_tls::Error::explain)).
-    /// The server ends a connection with close_notify. A client may end one without, where no request has begun or the whole
-    /// of it has come.
+    /// A client that is refused gets an alert, and the log has the reason in a sentence ([`explain`](degu_tls::Error::explain)).
+    /// The server ends a connection with close_notify. A client may end its connection without close_notify, if no request
+    /// has begun or the whole request has been received.
     ///
     /// ```no_run
     /// use degu_server::{Address, Request, Server, Session};
     /// use degu_tls::{Cas, Identity, PeerIdentity, ServerTls};
     ///
     /// async fn app(session: &mut Session, _: Request<'_>) -> String {
-    ///     format!("vouched for by {:?}\n", session.identity().and_then(PeerIdentity::ca))
+    ///     format!("your certificate leads to the CA {:?}\n", session.identity().and_then(PeerIdentity::ca))
     /// }
     ///
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
@@ -427,7 +438,7 @@ impl Options {
         self
     }
 
-    /// Sets how long a handshake may take, from the accepted connection on, with the wait for its turn
+    /// Sets how long a handshake may take, from the moment when the connection is accepted. It includes the wait for its turn
     /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none).
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
@@ -435,18 +446,19 @@ impl Options {
         self
     }
 
-    /// Sets how many handshakes may be under way at once in the whole server, at least one; others wait for their turn. A
-    /// client that connects and sends nothing takes none. Default: 256, a quarter of the connections: so clients that have
-    /// proved nothing yet cannot take all that the server has.
+    /// Sets the maximum number of handshakes in progress in the whole server, at least one; others wait for their turn. A
+    /// connection on which the client has sent nothing does not count. Default: 256, a quarter of the connections. Clients that
+    /// have not proved their identity yet can then not use all of the server.
     #[must_use]
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Closes an open connection within two seconds after [`reload`](degu_tls::ServerTls::reload) or
-    /// [`replace`](degu_tls::ServerTls::replace) if a revocation list names a certificate of its client. An exchange under
-    /// way, or a tunnel, is cut. Default: on, because a client that was revoked could otherwise keep its connection for days.
+    /// Sets whether open connections of revoked clients are closed. After [`reload`](degu_tls::ServerTls::reload) or
+    /// [`replace`](degu_tls::ServerTls::replace), a connection is closed within two seconds if a revocation list contains a
+    /// certificate of its client. An exchange in progress, or a tunnel, is cut. Default: on, because a revoked client could
+    /// otherwise keep its connection for days.
     #[must_use]
     #[cfg(feature = "tls")]
     pub fn close_revoked(mut self, close: bool) -> Self {
@@ -461,7 +473,7 @@ fn connections_by_descriptors() -> usize {
     limit.saturating_sub(64).max(limit / 2).clamp(1, 1024)
 }
 
-/// Returns a deadline in whole seconds; `None` is one that never comes.
+/// Returns a deadline in whole seconds, rounded up. `None` becomes a deadline that never expires.
 fn seconds(deadline: Option<Duration>) -> u32 {
     let Some(deadline) = deadline else { return u32::MAX };
     let whole = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);

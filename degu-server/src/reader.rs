@@ -10,12 +10,12 @@ use crate::Incoming;
 
 /// The body of a request as an [`AsyncBufRead`] of tokio, returned by [`Incoming::reader`].
 ///
-/// The reader has no buffer of its own: data that was not consumed is still in the body when the reader is dropped. The
-/// body has the trailers when the reader has reached its end.
+/// The reader has no buffer of its own. When it is dropped, data that was not consumed is still in the body. When it has
+/// reached its end, the body has the trailers.
 ///
-/// The end of the reader is the end of the body: one that was cut, or is malformed, is an [`io::Error`] with the
-/// [`Error`](crate::Error) inside. An app that returns it as a [`BoxError`](crate::BoxError) answers as that error
-/// says.
+/// The reader only ends where the body ends. A body that was cut or is malformed is an [`io::Error`] with the
+/// [`Error`](crate::Error) inside. If an app returns it as a [`BoxError`](crate::BoxError), the client gets the response of that
+/// error.
 ///
 /// ```
 /// use degu_server::{BoxError, Request, Response, Session};

@@ -10,13 +10,14 @@ use smallvec::SmallVec;
 use crate::Incoming;
 use crate::upgrade::Offer;
 
-/// The segments of a path: as many as nearly every path has, without an allocation.
+/// The segments of a path. Up to this number there is no allocation; nearly every path has fewer.
 pub(crate) type Segments<'r> = SmallVec<[&'r str; 8]>;
 
-/// A request: a head that is borrowed from the connection, and the handle on its body.
+/// A request: its head, and a handle for reading its body.
 ///
-/// The head is borrowed for `'r`, the time of the exchange, and not from the `Request`. So the body can be read inside
-/// a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that move the request into another task.
+/// The head is borrowed from the connection for `'r`, the time of the exchange, and not from the `Request`. The body can
+/// therefore be read inside a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that move the request
+/// into another task.
 ///
 /// ```
 /// use degu_server::{BoxError, Method, Request, Response, Session};
@@ -37,7 +38,7 @@ pub struct Request<'r> {
     head: &'r RequestHead,
     segments: &'r [&'r str],
     shifted: usize,
-    /// The body, to be read or to be passed on.
+    /// The body, which the app can read, or send as the body of its response.
     pub body: Incoming,
 }
 
@@ -51,26 +52,25 @@ impl<'r> Request<'r> {
         self.head.method()
     }
 
-    /// Returns the path as it was sent, without the query: percent-encoding is kept, and
-    /// [`shift_path`](Self::shift_path) does not shorten it. For a target that is a whole URI, it is the path of the
-    /// URI.
+    /// Returns the path as it was sent, percent-encoded and without the query. [`shift_path`](Self::shift_path) does not shorten
+    /// it. If the target is a whole URI, this is the path of the URI.
     pub fn path(&self) -> &'r str {
         self.head.path()
     }
 
-    /// Returns the segments of the path that no router has shifted off: `/` has none, `/a/b` has `["a", "b"]`, and
-    /// `/a/` has `["a", ""]`, which is another resource than `/a`. `*` has none. Percent-encoding is left as it was
-    /// sent: [`decode_segment`](crate::decode_segment) decodes one.
+    /// Returns the segments of the path, without those that a router has shifted to the mount. `/` and `*` have none, `/a/b` has
+    /// `["a", "b"]`, and `/a/` has `["a", ""]`, which is another resource than `/a`. Segments are percent-encoded as they were
+    /// sent: [`decode_segment`](crate::decode_segment) decodes a segment.
     pub fn segments(&self) -> &'r [&'r str] {
         &self.segments[self.shifted..]
     }
 
-    /// Returns the segments that were shifted off the path on the way here.
+    /// Returns the segments that routers have shifted off the path: the path under which this app is mounted.
     pub fn mount(&self) -> &'r [&'r str] {
         &self.segments[..self.shifted]
     }
 
-    /// Shifts the first segment of the path to the mount, and returns it: this is what a router does.
+    /// Moves the first segment of the path to the end of the mount, and returns it. A router does this.
     pub fn shift_path(&mut self) -> Option<&'r str> {
         let first = self.segments().first().copied()?;
         self.shifted += 1;
@@ -126,25 +126,25 @@ impl<'r> Request<'r> {
         self.head.headers()
     }
 
-    /// Returns the client's offer to go on in this protocol (RFC 9110 §7.8), `websocket` or `tcp` for example, or
-    /// `None` if it made none. Names compare without case. A client of HTTP/1.0 makes no offer.
+    /// Returns the client's offer to switch to this protocol (RFC 9110 §7.8), `websocket` or `tcp` for example. `None` if the
+    /// client did not offer it, or uses HTTP/1.0. Names are compared without case.
     pub fn upgrade(&self, protocol: &str) -> Option<Offer> {
         self.head.offers(protocol).then(|| Offer::new(protocol))
     }
 
-    /// Returns whether the request is of HTTP/1.0, which does not change its meaning.
+    /// Returns whether the client uses HTTP/1.0. This does not change the meaning of the request.
     #[cfg(feature = "proxy")]
     pub(crate) const fn is_http10(&self) -> bool {
         self.head.is_http10()
     }
 
-    /// Returns the head, and how many segments were shifted off its path.
+    /// Returns the head, and the number of segments that were shifted off its path.
     pub(crate) fn into_head(self) -> (RequestHead, usize) {
         (self.head.clone(), self.shifted)
     }
 
-    /// Returns the head and the body in one value that borrows nothing, for a task of its own. The head shares the
-    /// bytes that were received.
+    /// Returns the request as a value that borrows nothing, so another task can own it. Its head shares the received bytes, and
+    /// does not copy them.
     pub fn into_owned(self) -> OwnedRequest {
         OwnedRequest { head: self.head.clone(), shifted: self.shifted, body: self.body }
     }
@@ -160,7 +160,7 @@ impl fmt::Debug for Request<'_> {
 pub struct OwnedRequest {
     head: RequestHead,
     shifted: usize,
-    /// The body. It can be read only as long as the exchange lasts: until its response has been sent.
+    /// The body. It can be read until the exchange is over, that is until the response has been sent.
     pub body: Incoming,
 }
 
@@ -175,12 +175,12 @@ impl OwnedRequest {
         self.head.path()
     }
 
-    /// Returns the segments of the path that no router has shifted off: see [`Request::segments`].
+    /// Returns the segments of the path, without the mount: see [`Request::segments`].
     pub fn segments(&self) -> Vec<&str> {
         segments(self.head.path())[self.shifted..].to_vec()
     }
 
-    /// Returns the segments that were shifted off the path.
+    /// Returns the segments that routers have shifted off the path: see [`Request::mount`].
     pub fn mount(&self) -> Vec<&str> {
         segments(self.head.path())[..self.shifted].to_vec()
     }
@@ -233,10 +233,10 @@ pub(crate) fn segments(path: &str) -> Segments<'_> {
     segments
 }
 
-/// Appends the segments of a path to a list that stays in place, because it is large to move.
+/// Appends the segments of a path to a list. The caller provides the list, because moving it would be slow.
 pub(crate) fn split_path<'p>(path: &'p str, segments: &mut Segments<'p>) {
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
-    // A search for a byte: segments are too short for the machinery of a search for a character.
+    // A byte-by-byte search is faster than a search for a character here, because segments are short.
     while let Some(end) = rest.bytes().position(|byte| byte == b'/') {
         segments.push(&rest[..end]);
         rest = &rest[end + 1..];

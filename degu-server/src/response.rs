@@ -11,11 +11,11 @@ use crate::tunnel::Switch;
 
 /// A response: status, reason, headers and body.
 ///
-/// The framing fields (`content-length`, `transfer-encoding`) and `connection` are written by the server, out of the body
-/// and the state of the connection. A contradiction, such as a body with 204, is the app's failure: it is logged,
-/// and the peer gets 500.
+/// The server writes the framing fields (`content-length`, `transfer-encoding`) and `connection`, according to the body
+/// and the state of the connection. A contradiction, such as a body with 204, is a failure of the app: it is logged,
+/// and the client gets 500.
 ///
-/// Most responses are made from shorter values, of which [`IntoResponse`] has the list. Step by step:
+/// Most apps return shorter values, which [`IntoResponse`] lists. A response can also be made step by step:
 ///
 /// ```
 /// use degu_server::Response;
@@ -28,24 +28,24 @@ use crate::tunnel::Switch;
 pub struct Response {
     /// The status code, from 200 to 999.
     pub status: u16,
-    /// The reason phrase: text for people.
+    /// The reason phrase, which only people read.
     pub reason: Reason,
     /// The header fields.
     pub headers: Headers,
     /// The body.
     pub body: LocalBody,
     error: Option<Box<Cause>>,
-    /// With status 101: the protocol to go on in, and its handler.
+    /// With status 101: the protocol to which the connection switches, and its handler.
     pub(crate) switch: Option<Box<Switch>>,
 }
 
-/// The error that a response was made from.
+/// The error from which a response was made.
 pub(crate) struct Cause {
     pub(crate) error: BoxError,
     pub(crate) blame: Blame,
 }
 
-/// The party that is to blame for an error that was answered.
+/// The party at fault for an error that was answered.
 #[derive(Clone, Copy)]
 pub(crate) enum Blame {
     /// The app failed, and the connection ends.
@@ -57,20 +57,20 @@ pub(crate) enum Blame {
 }
 
 impl Response {
-    /// Returns a response with the status's usual reason phrase, without fields and without a body.
+    /// Returns a response with this status and its usual reason phrase, without fields and without a body.
     pub fn new(status: u16) -> Self {
         let reason = reason_phrase(status).into();
         Self { status, reason, headers: Headers::new(), body: LocalBody::none(), error: None, switch: None }
     }
 
-    /// Returns the response that an error is answered with.
+    /// Returns the response to a request that ended with an error.
     ///
-    /// An [`Error`], or another error that has one among its [sources](std::error::Error::source), has its own answer:
-    /// see [`Error`]. With any other error the app has failed: the answer is 500 with nothing of the error in it, the
-    /// connection closes after it, and the error goes to the log.
+    /// An [`Error`] determines its own response; so does an error that has an [`Error`] among its
+    /// [sources](std::error::Error::source). Any other error is a failure of the app: the response is 500 and contains nothing of
+    /// the error, the connection closes after it, and the error is logged.
     ///
-    /// The peer gets this response, unless middleware changes it. Only
-    /// [`ErrorReply::Silent`](crate::ErrorReply::Silent) sends nothing to a peer that broke the protocol.
+    /// The client gets this response unless middleware changes it. Only with
+    /// [`ErrorReply::Silent`](crate::ErrorReply::Silent) a client that broke the protocol gets no response.
     pub fn from_error(error: impl Into<BoxError>) -> Self {
         let error = error.into();
         let (status, text, blame) = match Error::within(&error) {
@@ -85,7 +85,7 @@ impl Response {
         if text.is_empty() { response } else { response.header("content-type", "text/plain").body(text) }
     }
 
-    /// Reports whether the status is of the class that means success, 200 to 299 (RFC 9110 §15.3).
+    /// Returns whether the status means success: 200 to 299 (RFC 9110 §15.3).
     pub const fn is_success(&self) -> bool {
         matches!(self.status, 200..=299)
     }
@@ -107,8 +107,8 @@ impl Response {
         }
     }
 
-    /// Returns the response with this body, and with the header fields that the body brings where there are none of that
-    /// name yet. A value that no body can be made from is a [failure](Self::from_error) of the app.
+    /// Returns the response with this body. Some bodies bring header fields, such as `content-type`; they are set unless the
+    /// response has a field of that name. A value that cannot become a body is a [failure](Self::from_error) of the app.
     #[must_use]
     pub fn body(mut self, body: impl IntoBody<dyn Source>) -> Self {
         match body.into_body(&mut self.headers) {
@@ -117,8 +117,8 @@ impl Response {
         }
     }
 
-    /// Returns the error that the response was [made from](Self::from_error), if it was: for middleware that logs it, or
-    /// answers it in another form.
+    /// Returns the error from which the response was [made](Self::from_error), if there is one. Middleware can log it, or answer
+    /// it in another form.
     pub fn error(&self) -> Option<&BoxError> {
         self.error.as_ref().map(|cause| &cause.error)
     }
@@ -140,33 +140,33 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Returns the answer of an app that failed.
+/// Returns the response for an app that failed.
 fn failure() -> (u16, String, Blame) {
     (500, refusal(500, "the server failed"), Blame::App)
 }
 
-/// Returns the text of a refusal: a line that says why.
+/// Returns the text of a refusal: one line with the reason.
 pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
     format!("{}: {why}\n", reason_phrase(status))
 }
 
-/// A value that an app may return, or that a response is made from.
+/// A value that an app may return, and that can be converted into a response.
 ///
 /// | value | response |
 /// | --- | --- |
-/// | `404` | the status alone |
-/// | `(404, "no such note")` | with a body |
-/// | `(405, [("allow", "GET")], ())` | with header fields and a body |
-/// | `(404, "No Such Note", (), "no such note")` | with a reason phrase of the app's own |
+/// | `404` | the status, without a body |
+/// | `(404, "no such note")` | the status with a body |
+/// | `(405, [("allow", "GET")], ())` | the status with header fields and a body |
+/// | `(404, "No Such Note", (), "no such note")` | the status with another reason phrase, header fields and a body |
 /// | `()`, text, bytes, a [`Body`](crate::Body) | 200 with that body |
 /// | `Json(value)` | 200 with that body, and its content-type |
-/// | `Ok(value)`, `Err(value)` | that of the value |
-/// | an [`Error`] | its own answer |
-/// | a [`BoxError`] | 500: the app failed; or that of the `Error` [within](Response::from_error) |
+/// | `Ok(value)`, `Err(value)` | the response of the value |
+/// | an [`Error`] | the status and the text of the error |
+/// | a [`BoxError`] | 500, because the app failed; or the response of the [`Error`] [inside](Response::from_error) |
 ///
-/// A body is anything that is [`IntoBody`], as `Json` of the feature `json` is. The reason phrase of a status is the
-/// usual one where none is given. Header fields that cannot be sent are a failure of the app. All but the `Result` also
-/// convert into a [`Response`] with `into()`, so that the arms of a `match` can differ:
+/// A body is a value of any type that implements [`IntoBody`], such as `Json` of the feature `json`. Without a reason phrase,
+/// the usual one of the status is sent. Header fields that cannot be sent are a failure of the app. All values but `Result` can
+/// also be converted into a [`Response`] with `into()`, so the arms of a `match` can have different types:
 ///
 /// ```
 /// use degu_server::{Method, Request, Response, Session};

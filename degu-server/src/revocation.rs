@@ -1,4 +1,4 @@
-//! Peers whose certificate is revoked while their connection is open.
+//! Closes connections whose peer's certificate is revoked while they are open.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,17 +11,17 @@ use crate::options::Options;
 /// The reason for which the connection ends, for the log.
 pub(crate) const REVOKED: &str = "the certificate of the client was revoked";
 
-/// A peer that was accepted by its certificate, and is asked about again whenever the policy has changed.
+/// A peer that was accepted by its certificate, which is checked again whenever the policy has changed.
 #[derive(Debug)]
 pub(crate) struct Vetted {
     policy: ServerTls,
     identity: Arc<PeerIdentity>,
-    /// The number of changes of the policy after which the peer was last judged.
+    /// The number of changes of the policy at the last check.
     changes: AtomicU64,
 }
 
 impl Vetted {
-    /// Returns `None` for a connection that no revocation ends. `changes` was read before the handshake began.
+    /// Returns `None` if revocation does not close this connection. `changes` was read before the handshake began.
     pub(crate) fn new(options: &Options, identity: Option<&Arc<PeerIdentity>>, changes: u64) -> Option<Self> {
         let (policy, identity) = (options.tls.clone()?, identity?.clone());
         options.close_revoked.then_some(Self { policy, identity, changes: changes.into() })

@@ -1,11 +1,11 @@
-//! The seconds that a worker counts.
+//! The clock of a worker, which ticks once a second.
 //!
-//! A runtime that has a timer of its own reads the clock twice at every turn, which comes to a twentieth of what a small
-//! request costs. Linux says by a descriptor that a second is over, so there the runtime has no timer.
+//! A tokio runtime with a timer reads the clock twice in each turn of its loop. That is a twentieth of the cost of a small
+//! request. On Linux a timerfd announces each second, so the runtime needs no timer there.
 
 use std::time::Duration;
 
-/// Tells when a second is over.
+/// The source of the ticks.
 #[derive(Debug)]
 pub(crate) enum Seconds {
     #[cfg(target_os = "linux")]
@@ -15,7 +15,7 @@ pub(crate) enum Seconds {
 }
 
 impl Seconds {
-    /// Returns the kernel's seconds, or those of the runtime on other systems and where no descriptor is left.
+    /// Returns the kernel's timer. Returns the runtime's timer on other systems, and if the process has no descriptor left.
     pub(crate) fn of_kernel() -> Self {
         #[cfg(target_os = "linux")]
         if let Ok(timer) = timerfd::Timer::new() {
@@ -24,7 +24,7 @@ impl Seconds {
         Self::Runtime
     }
 
-    /// Waits for a second.
+    /// Waits one second.
     pub(crate) async fn next(&mut self) {
         #[cfg(target_os = "linux")]
         if let Self::Kernel(timer) = self {
@@ -49,8 +49,8 @@ mod timerfd {
     #[derive(Debug)]
     pub(crate) struct Timer {
         timer: TimerFd,
-        /// The same timer, registered. A pipe, because tokio asks for unsafe code to register any other descriptor; it
-        /// is waited for and read in the same way.
+        /// The same timer, registered with tokio. It is registered as a pipe, because tokio would need unsafe code for another
+        /// kind of descriptor. Waiting and reading work in the same way.
         ticks: pipe::Receiver,
     }
 
@@ -61,7 +61,7 @@ mod timerfd {
             Ok(Self { timer, ticks })
         }
 
-        /// Waits for a second. The timer is set once for each, so that a worker without connections is not woken.
+        /// Waits one second. The timer is set again for each second, so a worker without connections is not woken.
         pub(crate) async fn second(&self) -> io::Result<()> {
             self.timer.set(Expiration::OneShot(TimeSpec::new(1, 0)), TimerSetTimeFlags::empty())?;
             loop {

@@ -1,4 +1,4 @@
-//! A server, from its socket to its end.
+//! The type [`Server`]: it binds its sockets, serves an app on them, and returns when it is shut down.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use crate::stream::Socket;
 use crate::worker::Worker;
 use crate::{App, Options};
 
-/// A bound and listening server: clients can connect already, and wait until it is served.
+/// A server whose sockets are bound and listen. Clients can connect already, and wait until one of the `serve` methods runs.
 ///
 /// ```
 /// use degu_server::{Address, Method, Request, Response, Server, Session};
@@ -37,14 +37,14 @@ use crate::{App, Options};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server<A> {
-    /// The sockets: at least one.
+    /// At least one.
     listeners: Vec<Listener>,
     options: Options,
     app: A,
 }
 
 impl Server<()> {
-    /// Returns the default options, to change some.
+    /// Returns the default options, which the caller can change.
     pub fn options() -> Options {
         Options::new()
     }
@@ -53,19 +53,22 @@ impl Server<()> {
 impl<A: App> Server<A> {
     /// Binds an address, and listens.
     ///
-    /// The port 0 and [`Address::ABSTRACT`] leave the choice to the kernel: [`address`](Self::address) says what it was. The
-    /// name `localhost` stands for 127.0.0.1 and `[::1]`, as far as the machine has both; `[::]` takes IPv4 clients too,
+    /// For port 0 and [`Address::ABSTRACT`] the kernel chooses the port or the name, which [`address`](Self::address) returns. The
+    /// name `localhost` stands for 127.0.0.1 and `[::1]`, as far as the machine has both. `[::]` accepts IPv4 clients too,
     /// unless [`ipv6_only`](Options::ipv6_only) is set.
     ///
     /// The file of a Unix socket is replaced if no server listens on it, and unlinked when the server is shut down or
-    /// dropped. While it is bound and unlinked, a file of the same name with `.lock` at its end is locked next to it,
-    /// where the file system has locks.
+    /// dropped. During these steps, a file next to it with the same name and `.lock` at its end is locked, if the file system
+    /// has locks.
     ///
     /// # Errors
     ///
-    /// What the system says, with the address in the message: the address is in use, or is not one of this machine, or
-    /// the process may not use it; another process holds the lock on a Unix socket's file for over a second; a stale file
-    /// cannot be removed. No other DNS name than `localhost` can be bound.
+    /// An error of the system, with the address in the message:
+    ///
+    /// - The address is in use, does not belong to this machine, or may not be used by this process.
+    /// - Another process holds the lock on a Unix socket's file for over a second.
+    /// - A stale file of a Unix socket cannot be removed.
+    /// - The address is a DNS name other than `localhost`.
     pub fn bind(address: impl Into<Address>, app: A) -> io::Result<Self> {
         Options::new().bind(address, app)
     }
@@ -74,20 +77,20 @@ impl<A: App> Server<A> {
         Self { listeners, options, app }
     }
 
-    /// Returns the address, as the kernel bound it; the first one, if there are several.
+    /// Returns the address that the kernel bound; the first one, if there are several.
     pub fn address(&self) -> &Address {
         self.listeners[0].address()
     }
 
-    /// Returns every address, as the kernel bound them.
+    /// Returns every address that the kernel bound.
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.listeners.iter().flat_map(Listener::addresses)
     }
 
-    /// Serves until the process ends, on threads of its own; the calling thread waits.
+    /// Serves until the process ends, on threads of its own. The calling thread blocks.
     ///
-    /// It handles no signals: one that ends the process cuts what is under way, and leaves the file of a Unix socket, which
-    /// the next server replaces. [`serve_until_signal`](Self::serve_until_signal) ends cleanly.
+    /// It handles no signals. A signal that ends the process cuts the exchanges in progress, and leaves the file of a Unix
+    /// socket, which the next server replaces. [`serve_until_signal`](Self::serve_until_signal) ends cleanly.
     ///
     /// # Errors
     ///
@@ -97,8 +100,8 @@ impl<A: App> Server<A> {
         Ok(())
     }
 
-    /// Serves until the process gets SIGTERM or SIGINT, then shuts down gracefully as [`Handle::shutdown`] does. A second
-    /// signal aborts what is left. The calling thread waits, and returns when the address is free.
+    /// Serves until the process gets SIGTERM or SIGINT, and then shuts down gracefully as [`Handle::shutdown`] does. A second
+    /// signal aborts the remaining exchanges. The calling thread blocks, and returns when the address is free.
     ///
     /// ```no_run
     /// use degu_server::{Address, Request, Server, Session};
@@ -108,7 +111,7 @@ impl<A: App> Server<A> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// The two signals stay caught for the rest of the process: after the return they end it no more.
+    /// The two signals stay caught after the return, so they no longer end the process.
     ///
     /// # Errors
     ///
@@ -116,13 +119,13 @@ impl<A: App> Server<A> {
     ///
     /// # Panics
     ///
-    /// In a task of a tokio runtime, which must not block: [`serve`](Self::serve) works there.
+    /// If it is called in a task of a tokio runtime, because such a task must not block. Use [`serve`](Self::serve) there.
     #[cfg(unix)]
     pub fn serve_until_signal(self) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
 
         tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-            // Caught before there is a connection that a signal could cut.
+            // The signals are caught before there is a connection that a signal could cut.
             let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let mut handle = self.spawn()?;
             for end in [Handle::begin_shutdown, Handle::abort] {
@@ -138,8 +141,8 @@ impl<A: App> Server<A> {
         })
     }
 
-    /// Serves until the future is dropped, which begins a graceful shutdown. It works on threads of its own, so any
-    /// runtime will do.
+    /// Serves until the future is dropped, which begins a graceful shutdown. The server has threads of its own, so the future
+    /// works in any runtime.
     ///
     /// # Errors
     ///
@@ -147,15 +150,15 @@ impl<A: App> Server<A> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it is how to stop: see [`Handle`], which can wait for the end.
+    /// Dropping the future stops the server. A [`Handle`] can also wait for the end.
     pub async fn serve(self) -> io::Result<()> {
         self.spawn()?.ended().await;
         Ok(())
     }
 
-    /// Serves on the runtime that it is called in, without a thread of its own, until the future is dropped: which begins
-    /// a graceful shutdown, for as long as the runtime lives on. On Linux deadlines follow the kernel's clock, also where
-    /// that of the runtime is paused.
+    /// Serves on the current runtime, without a thread of its own, until the future is dropped. That begins a graceful shutdown,
+    /// which goes on as long as the runtime lives. On Linux deadlines follow the kernel's clock, even if the clock of the
+    /// runtime is paused.
     ///
     /// # Errors
     ///
@@ -163,18 +166,18 @@ impl<A: App> Server<A> {
     ///
     /// # Panics
     ///
-    /// Outside of a `tokio::runtime::LocalRuntime` (or a `LocalSet`) with its drivers enabled.
+    /// If it is called outside of a `tokio::runtime::LocalRuntime` (or a `LocalSet`) with its drivers enabled.
     ///
     /// # Cancel safety
     ///
-    /// Dropping it is how to stop.
+    /// Dropping the future stops the server.
     pub async fn serve_local(self) -> io::Result<()> {
         let options = Arc::new(self.options.workers(1));
         let server = Arc::new(options.state());
         let _ended = BeginOnDrop(server.clone(), Phase::Draining);
         let sockets = Accepting::register(self.listeners)?;
         let app = Arc::new(self.app);
-        // A task, so that it can finish what it has when this future is dropped.
+        // A task of its own can finish its exchanges after this future is dropped.
         let work = tokio::task::spawn_local(async move {
             let worker = Worker { server: server.clone(), options: options.clone(), app: app.clone(), index: 0 };
             worker.work::<Socket, _>(|queue| Ok(Dispatcher::new(server, options, app, queue).run(sockets))).await
@@ -182,7 +185,7 @@ impl<A: App> Server<A> {
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
-    /// Serves on threads of its own.
+    /// Starts the server on threads of its own, and returns a handle that shuts it down.
     ///
     /// # Errors
     ///
@@ -203,7 +206,7 @@ impl<A: App> Server<A> {
                 Ok(Dispatcher::new(server.clone(), options, app, queue).run(sockets))
             });
             if let Err(error) = ended {
-                // Once it has started no caller waits for this any more, and there is no error after that.
+                // Once the server has started, no caller waits for this any more, and no error follows.
                 let _ = started.send(Err(error));
             }
         })?;
@@ -211,7 +214,7 @@ impl<A: App> Server<A> {
         match start.recv() {
             Ok(Ok(())) => Ok(handle),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the server's thread ended before it began")),
+            Err(_) => Err(io::Error::other("the server's thread panicked before it began to accept connections")),
         }
     }
 }
@@ -231,7 +234,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// What the system says, with the address in the message.
+    /// The errors of [`Server::bind`].
     pub fn bind<A: App>(self, address: impl Into<Address>, app: A) -> io::Result<Server<A>> {
         self.bind_all([address.into()], app)
     }
@@ -240,28 +243,28 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// What the system says, with the address in the message; or there is no address.
+    /// The errors of [`Server::bind`], or there is no address.
     pub fn bind_all<A: App>(self, addresses: impl IntoIterator<Item = Address>, app: A) -> io::Result<Server<A>> {
         let listeners = addresses.into_iter().map(|address| self.listener(address)).collect::<io::Result<Vec<_>>>()?;
         self.listen(listeners, app)
     }
 
-    /// Binds an address, and listens, for [`listen`](Self::listen) or `hyper::serve`. Of the options, those of sockets
-    /// apply: [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and
+    /// Returns a socket that listens on an address, for [`listen`](Self::listen) or `hyper::serve`. Only the options for sockets
+    /// apply to it: [`socket_mode`](Self::socket_mode), [`socket_owner`](Self::socket_owner) and
     /// [`ipv6_only`](Self::ipv6_only).
     ///
     /// # Errors
     ///
-    /// What the system says, with the address in the message.
+    /// The errors of [`Server::bind`].
     pub fn listener(&self, address: impl Into<Address>) -> io::Result<Listener> {
         Listener::bind_with(&address.into(), &self.socket)
     }
 
-    /// Serves on sockets that listen already.
+    /// Returns a server for sockets that listen already.
     ///
     /// # Errors
     ///
-    /// There is no socket, or what the system says of one.
+    /// There is no socket, or the system reports an error about one.
     pub fn listen<A: App>(self, listeners: impl IntoIterator<Item = Listener>, app: A) -> io::Result<Server<A>> {
         let listeners: Vec<_> = listeners.into_iter().collect();
         if listeners.is_empty() {

@@ -1,4 +1,4 @@
-//! The session: state that lasts as long as a connection.
+//! The session: the app's state of one connection.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -10,21 +10,21 @@ use crate::exchange::{Peer, Report};
 use crate::state::{Phase, ServerState};
 use crate::{Credentials, Stats};
 
-/// One connection, as the app sees it: its peer, the number of its requests, and values that the app keeps.
+/// A connection, as the app sees it: its peer, the number of its requests, and values that the app stores.
 ///
-/// It begins before the first request and is dropped with the connection, and with it all that was stored.
+/// It begins before the first request. It is dropped with the connection, together with all stored values.
 pub struct Session {
     address: Address,
     credentials: Option<Credentials>,
     pub(crate) requests: u64,
     #[cfg(feature = "tls")]
     pub(crate) peer: Option<Arc<degu_tls::PeerIdentity>>,
-    /// Most sessions store nothing, which should take little room.
+    /// Most sessions store nothing, so they should need little memory.
     store: Option<Box<Store>>,
     server: Arc<ServerState>,
 }
 
-/// The values that an app remembers, by their types, and the report of the exchange under way.
+/// The values that an app has stored, by their types, and the report of the exchange in progress.
 #[derive(Default)]
 struct Store {
     values: Vec<(TypeId, Box<dyn Any>)>,
@@ -44,50 +44,51 @@ impl Session {
         }
     }
 
-    /// Returns the address of the peer. A client on a Unix socket has no address unless it bound one: it is
-    /// [`Address::ABSTRACT`] then, `unix:@` in text.
+    /// Returns the address of the peer. Most clients on a Unix socket have not bound an address; their address is
+    /// [`Address::ABSTRACT`], `unix:@` as text.
     pub const fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Returns the process at the other end of a Unix socket. `None` for the other kinds of
-    /// address, and on systems without such credentials: a check of the user has to refuse it.
+    /// Returns the credentials of the process at the other end of a Unix socket. `None` for other kinds of addresses, and on
+    /// systems without such credentials. A check of the user must therefore refuse `None`.
     pub const fn credentials(&self) -> Option<Credentials> {
         self.credentials
     }
 
-    /// Returns the identity that the peer proved by its certificate, and the CA that vouched for it; `None` without
-    /// TLS, and if the policy allows clients without a certificate. Known in `on_connect` already.
+    /// Returns the identity that the peer proved with its certificate, which includes the CA; `None` without TLS, and if the
+    /// policy allows clients without a certificate. It is already available in `on_connect`.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.peer.as_deref()
     }
 
-    /// Returns how many requests came on this connection, the one under way included: 1 at the first, 0 in `on_connect`.
+    /// Returns the number of requests that came on this connection, including the current one: 1 in the first, 0 in
+    /// `on_connect`.
     pub const fn requests(&self) -> u64 {
         self.requests
     }
 
-    /// Keeps a value for as long as the connection lasts, and returns the one of this type that was kept before.
+    /// Stores a value until the connection ends. Returns the value of the same type that was stored before.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let before = self.remove();
         self.store.get_or_insert_default().values.push((TypeId::of::<T>(), Box::new(value)));
         before
     }
 
-    /// Returns the value of this type that was [inserted](Self::insert).
+    /// Returns the stored value of this type: see [`insert`](Self::insert).
     pub fn get<T: 'static>(&self) -> Option<&T> {
         let (_, value) = self.store.as_ref()?.values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()
     }
 
-    /// Returns the value to change: see [`get`](Self::get).
+    /// Returns the stored value of this type, which the caller may change.
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
         let (_, value) = self.store.as_mut()?.values.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_mut()
     }
 
-    /// Removes the value of this type, and returns it.
+    /// Removes the stored value of this type, and returns it.
     pub fn remove<T: 'static>(&mut self) -> Option<T> {
         let Store { values, .. } = &mut **self.store.as_mut()?;
         let at = values.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
@@ -119,19 +120,19 @@ impl Session {
         self.store.as_mut()?.report.take()
     }
 
-    /// Waits until the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
-    /// shutdown waits for them until its grace is over.
+    /// Waits until the server shuts down. Endless bodies, and handlers that wait for a long time, should end then; otherwise
+    /// the shutdown waits for them until [`shutdown_grace`](crate::Options::shutdown_grace) ends.
     ///
-    /// The future borrows nothing, so that a body can take it along.
+    /// The future borrows nothing, so a body can own it.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and made again at any time.
+    /// The future may be dropped and made again at any time.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         self.server.reached(Phase::Draining)
     }
 
-    /// Returns the counters of the server, for an app that shows them.
+    /// Returns the counters of the server, which an app can publish.
     pub fn stats(&self) -> Stats {
         self.server.stats()
     }

@@ -1,4 +1,4 @@
-//! Server-sent events (the HTML Standard, §9.2) as a response that goes on until the app, the client or the server ends it.
+//! Server-sent events (the HTML Standard, §9.2): a response that continues until the app, the client or the server ends it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,17 +12,17 @@ pub use degu_wire::sse::{Decoder, Event};
 
 use crate::{Response, Session};
 
-/// The longest silence of a stream: a proxy in front closes a connection without a byte after a minute (nginx, HAProxy), and the
-/// HTML Standard advises a comment every 15 seconds.
+/// The time without an event after which a comment is sent. Proxies such as nginx and HAProxy close a connection after a
+/// minute without a byte, and the HTML Standard recommends a comment every 15 seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Returns a response of server-sent events: `next`, called with a state, gives the next event and the next state, or `None` at
-/// the end.
+/// Returns a response of server-sent events. `next` is called with a state, and returns the next event and the next state, or
+/// `None` at the end.
 ///
-/// The content-type is `text/event-stream`, and caches are told to keep nothing of it. Where no event came for 15
-/// seconds the client gets a comment, which it ignores. When the [server stops](Session::closing) the stream ends as a
-/// whole, so that the client connects to the next server; a client that connects again sends the identifier of the last
-/// event that it received in the field `last-event-id`. An error cuts the stream.
+/// The content-type is `text/event-stream`, and `cache-control` forbids caching. After 15 seconds without an event the client
+/// gets a comment, which it ignores. When the [server shuts down](Session::closing), the stream ends like a complete response. The
+/// client then connects to the next server, and sends the identifier of the last event that it received in the field
+/// `last-event-id`. An error cuts the stream.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,7 +42,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 ///
 /// # Cancel safety
 ///
-/// When the client is gone the future of `next` is dropped.
+/// The future of `next` is dropped when the client goes away.
 pub fn response<T, F, Fut>(session: &Session, seed: T, mut next: F) -> Response
 where
     T: 'static,
@@ -60,9 +60,9 @@ where
     (200, headers, LocalBody::chunks_from_source(Box::pin(Stream::new(events, session.closing())))).into()
 }
 
-/// The events of a response, comments where there are none, and the end when the server stops.
+/// The body of the response: events, comments if there are no events for a while, and the end when the server shuts down.
 struct Stream {
-    /// `None` once the server stops.
+    /// `None` after the server has begun to shut down.
     events: Option<Pin<Box<dyn Source>>>,
     closing: Pin<Box<dyn Future<Output = ()>>>,
     silence: Pin<Box<Sleep>>,

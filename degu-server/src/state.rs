@@ -19,38 +19,39 @@ use crate::stats::Counters;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Running,
-    /// Exchanges under way are finished, nothing new is begun.
+    /// Exchanges in progress are finished, and no new ones begin.
     Draining,
-    /// Everything is dropped.
+    /// All connections are dropped.
     Aborting,
-    /// All threads are done.
+    /// All threads have ended.
     Ended,
 }
 
-/// Open connections: how to wake and how to abort each.
+/// Open connections by number: the alarm that wakes each, and the handle that aborts its task.
 pub(crate) type Connections = BTreeMap<u64, (Arc<Alarm>, Option<AbortHandle>)>;
 
-/// The state that all threads of a server share, whatever its app and its options.
+/// The state that all threads of a server share. It does not depend on the app.
 #[derive(Debug)]
 pub(crate) struct ServerState {
-    /// One for each worker that there may be.
+    /// The counters of each possible worker.
     pub(crate) counters: Box<[Counters]>,
     /// The open connections of each worker, by their number.
     connections: Box<[Mutex<Connections>]>,
     pub(crate) accepted: AtomicU64,
     pub(crate) refused: AtomicU64,
     max_connections: usize,
-    /// The process has had no descriptor for the last connection for a while: it is full below its cap.
+    /// True if the process has had no descriptor for a new connection for a while. The server is then full, even below
+    /// `max_connections`.
     is_out_of_descriptors: AtomicBool,
     phase: watch::Sender<Phase>,
-    /// [`phase`](Self::phase), for every request to ask without a lock.
+    /// True if [`phase`](Self::phase) is not the first one. Every request reads this without a lock.
     is_stopping: AtomicBool,
-    /// The turns of handshakes: each takes one.
+    /// The permits for handshakes. A handshake in progress has one.
     #[cfg(feature = "tls")]
     pub(crate) handshakes: tokio::sync::Semaphore,
     /// The limit on log lines about peers that were refused.
     log_limit: Mutex<LogLimit>,
-    /// Wakes the acceptor: there may be room again where there was none.
+    /// Wakes the acceptor, because there may be room for a connection again.
     room: Notify,
 }
 
@@ -80,7 +81,7 @@ impl ServerState {
         self.is_stopping.load(Relaxed)
     }
 
-    /// Begins a phase, unless a later one has begun.
+    /// Begins a phase, unless a later phase has begun already.
     pub(crate) fn begin(&self, next: Phase) {
         self.is_stopping.store(true, Relaxed);
         self.phase.send_if_modified(|phase| {
@@ -96,7 +97,7 @@ impl ServerState {
     pub(crate) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut phases = self.phase.subscribe();
         async move {
-            // A sender that is gone means a server that is gone.
+            // If the sender is gone, the server is gone too.
             let _ = phases.wait_for(|reached| *reached as u8 >= phase as u8).await;
         }
     }
@@ -114,34 +115,33 @@ impl ServerState {
         self.is_out_of_descriptors.load(Relaxed) || self.open() + left >= self.max_connections
     }
 
-    /// Notes whether the process has had no descriptor for another connection for a while, and returns what was noted before.
+    /// Sets whether the process has had no descriptor for a new connection for a while. Returns the previous value.
     pub(crate) fn set_out_of_descriptors(&self, is_out: bool) -> bool {
         self.is_out_of_descriptors.swap(is_out, Relaxed)
     }
 
     /// Returns the open connections of a worker.
     pub(crate) fn connections(&self, worker: usize) -> MutexGuard<'_, Connections> {
-        // Nothing panics under the lock.
+        // No code panics while it holds the lock.
         self.connections[worker].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a connection of this worker has ended.
+    /// Counts a connection of this worker as ended.
     pub(crate) fn leave(&self, worker: usize) {
         self.counters[worker].open.fetch_sub(1, Relaxed);
         self.notify_room(1);
     }
 
-    /// Wakes the acceptor if it waits for room, which may be so only where the server is full without `left`
-    /// connections that have just ended. Called as well when a connection that was asked to leave has come nearer to
-    /// its end, or does not leave.
+    /// Wakes the acceptor if it may wait for room. It can only wait if the server was full before `left` connections ended. This is
+    /// also called when a connection that was asked to close has made progress towards its end, or refuses to close.
     pub(crate) fn notify_room(&self, left: usize) {
-        // The acceptor is woken too often rather than too rarely: it checks again.
+        // A needless wake-up does no harm, because the acceptor checks again.
         if self.is_full_without(left) {
             self.room.notify_waiters();
         }
     }
 
-    /// Asks the connection of the first rank to leave, if one can be spared.
+    /// Asks the connection with the first rank to close, if there is an idle one.
     pub(crate) fn ask_for_room(&self) {
         let ranks = self.counters.iter().enumerate().filter_map(|(worker, counters)| {
             let second = counters.second();
@@ -154,13 +154,13 @@ impl ServerState {
         }
     }
 
-    /// Waits until there may be room, or another connection may be asked for it. It counts what happens from this call on.
+    /// Waits until there may be room, or another connection can be asked to close. It notices every change after this call.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Returns whether a line about a peer that was refused may be written, and how many were held back since the last
-    /// one, if any were.
+    /// Returns `None` if a log line about a refused peer must be held back. Otherwise returns the number of lines held back since
+    /// the last one, if there are any.
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }
@@ -170,7 +170,7 @@ impl ServerState {
     }
 }
 
-/// Begins a phase when it is dropped, however that comes about.
+/// A guard that begins a phase when it is dropped, even by a panic.
 pub(crate) struct BeginOnDrop(pub(crate) Arc<ServerState>, pub(crate) Phase);
 
 impl Drop for BeginOnDrop {

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use degu_wire::Fault;
 use portable_atomic::AtomicU64;
 
-/// The counters of one worker, which alone writes them: so adding is a load and a store, and no two cores fight for a
-/// line of the cache.
+/// The counters of one worker. Only that worker writes them. An addition is therefore a load and a store, and cores do not
+/// compete for a cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Counters {
-    /// Connections that were handed to the worker and have not ended: also written by the acceptor.
+    /// Connections that were assigned to the worker and have not ended. The acceptor writes it too.
     pub(crate) open: AtomicUsize,
     pub(crate) tunnels: AtomicUsize,
-    /// The seconds that the worker has counted.
+    /// The seconds since the worker started.
     second: AtomicU32,
     requests: AtomicU64,
     received: AtomicU64,
@@ -41,7 +41,7 @@ impl fmt::Debug for Faults {
 }
 
 impl Counters {
-    /// Returns the seconds that the worker has counted.
+    /// Returns the seconds since the worker started.
     pub(crate) fn second(&self) -> u32 {
         self.second.load(Relaxed)
     }
@@ -50,7 +50,7 @@ impl Counters {
         self.second.store(second, Relaxed);
     }
 
-    /// Adds a request, and the bytes that came and went since the last one.
+    /// Adds a request, and the bytes that were received and sent since the last request.
     pub(crate) fn add_request(&self, received: u64, sent: u64) {
         add(&self.requests, 1);
         self.add_bytes(received, sent);
@@ -61,7 +61,7 @@ impl Counters {
         add(&self.sent, sent);
     }
 
-    /// Counts a tunnel until the guard is dropped.
+    /// Counts an open tunnel until the returned guard is dropped.
     pub(crate) fn open_tunnel(&self) -> OpenTunnel<'_> {
         self.tunnels.fetch_add(1, Relaxed);
         OpenTunnel(&self.tunnels)
@@ -92,7 +92,7 @@ impl Counters {
     }
 }
 
-/// A guard that counts a tunnel as long as it lives.
+/// A guard that counts an open tunnel until it is dropped.
 pub(crate) struct OpenTunnel<'c>(&'c AtomicUsize);
 
 impl Drop for OpenTunnel<'_> {
@@ -105,8 +105,7 @@ fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
-/// The counters of a server since it began: a picture of one moment, in which counters of different threads may be a few
-/// requests apart.
+/// The counters of a server since it started, at one moment. Counters of different threads may differ by a few requests.
 ///
 /// ```
 /// use degu_server::{Address, Request, Server, Session};
@@ -127,26 +126,26 @@ fn add(counter: &AtomicU64, more: u64) {
 pub struct Stats {
     /// Connections that are open now.
     pub open: usize,
-    /// Those of them that have switched to another protocol.
+    /// Open connections that have switched to another protocol.
     pub tunnels: usize,
-    /// Connections that were accepted, those included that were refused afterwards.
+    /// Connections that were accepted, including those that were refused afterwards.
     pub accepted: u64,
     /// Connections that were refused because too many were open.
     pub refused: u64,
     /// Requests that reached the app.
     pub requests: u64,
-    /// Bytes that were received. Those of a connection count when its next request comes, and when it ends.
+    /// Bytes that were received. The bytes of a connection are added when its next request comes, and when it ends.
     pub received: u64,
-    /// Bytes that were sent, counted as those that were received.
+    /// Bytes that were sent. They are added like received bytes.
     pub sent: u64,
     /// Connections that ended because the peer, or the app, was too slow.
     pub deadlines: u64,
     /// Connections whose peer went away in the middle of an exchange.
     pub gone: u64,
-    /// Connections that ended because the app failed, panicked, or answered with what cannot be sent.
+    /// Connections that ended because the app failed, panicked, or returned a response that cannot be sent.
     pub failures: u64,
-    /// TLS handshakes that failed: the peer was refused, refused the server, or had no TLS version or cipher suite in common
-    /// with it.
+    /// TLS handshakes that failed: the client was refused, the client refused the server, or they had no TLS version or cipher
+    /// suite in common.
     pub handshake_failures: u64,
     faults: [u64; Fault::ALL.len()],
 }
@@ -188,7 +187,8 @@ impl Stats {
         })
     }
 
-    /// Returns how many connections ended with which fault of the peer, those that never did left out.
+    /// Returns the faults of clients with which connections ended, each with the number of those connections. Faults that did not
+    /// occur are left out.
     pub fn faults(&self) -> impl Iterator<Item = (Fault, u64)> {
         Fault::ALL.iter().copied().zip(self.faults).filter(|(_, count)| *count > 0)
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!   Request::upgrade("tcp") ─▶ Offer ── accept(headers, handler) ─▶ Response with status 101
 //!                                                                      │ the connection's task sends it,
-//!                                                                      ▼ gives up the buffers of HTTP, and runs
+//!                                                                      ▼ drops its HTTP buffers, and runs
 //!                                                                   handler(session, Tunnel)
 //! ```
 
@@ -59,32 +59,32 @@ impl fmt::Debug for Switch {
     }
 }
 
-/// The byte stream of a connection that has switched to another protocol. It begins with what the client sent after its
-/// request.
+/// The byte stream of a connection that has switched to another protocol. It begins with the bytes that the client sent after
+/// its request.
 ///
-/// Shutting it down half-closes the connection: the client sees the end and can go on sending. `tokio::io::split` makes
-/// two halves of it. Where it is read or written all the time, it yields to the worker's other connections.
+/// `shutdown` half-closes the connection: the client sees the end, and can still send. `tokio::io::split` splits the stream into
+/// a reader and a writer. A handler that reads or writes without a pause yields to the worker's other connections.
 ///
-/// Under TLS the client has to announce its end by close_notify. An end without it is an error,
-/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof): a third party may have cut the connection.
+/// Under TLS the client must announce the end of its data with close_notify. An end without it is an error,
+/// [`ErrorKind::UnexpectedEof`](io::ErrorKind::UnexpectedEof), because a third party may have cut the connection.
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped before it is done has moved nothing. Under TLS a flush sends what earlier writes
-/// have encrypted, and so does a read that waits. A task that writes and then waits for something else flushes first, as with
-/// any [`AsyncWrite`]: otherwise the end of what it wrote may stay where the socket had no room for it.
+/// A read or a write that is dropped before it is done has moved no byte. Under TLS, bytes of earlier writes may still be waiting
+/// because the socket had no room for them; a flush sends them, and so does a read that waits. As with any [`AsyncWrite`], a
+/// task that writes and then waits for something else must flush first.
 pub struct Tunnel<'t> {
     stream: &'t mut dyn ByteStream,
     first: Bytes,
     traffic: &'t Traffic,
 }
 
-/// The bytes that went through a tunnel since they were last taken, and whether its stream failed.
+/// The numbers of bytes that went through a tunnel since they were last read, and whether its stream failed.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
-    /// The stream has failed: an error of the handler then means that the peer is gone.
+    /// True if the stream has failed. An error of the handler then means that the client is gone.
     pub(crate) is_broken: Cell<bool>,
 }
 
@@ -142,7 +142,7 @@ impl AsyncRead for Tunnel<'_> {
         if buffer.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        // A peer that always has something to say must not keep the thread for itself.
+        // A client that sends without a pause must not keep the thread for itself.
         let turn = ready!(poll_proceed(cx));
         let read = this.stream.poll_read(cx, buffer.initialize_unfilled());
         let received = &this.traffic.received;

@@ -5,8 +5,8 @@ use degu_wire::{BoxError, Headers};
 use crate::tunnel::{Switch, Tunnel};
 use crate::{Response, Session};
 
-/// A client's offer to go on in another protocol, as [`Request::upgrade`](crate::Request::upgrade) returns it. An offer that
-/// is dropped is declined: the request is answered as any other.
+/// A client's offer to switch to another protocol, returned by [`Request::upgrade`](crate::Request::upgrade). To decline it, an
+/// app drops it and answers the request as usual.
 ///
 /// ```
 /// use degu_server::{Request, Response, Session, Tunnel};
@@ -35,24 +35,24 @@ impl Offer {
         Self { protocol: protocol.into() }
     }
 
-    /// Returns the name of the protocol, as the app asked for it.
+    /// Returns the name of the protocol, as the app passed it to [`Request::upgrade`](crate::Request::upgrade).
     pub fn protocol(&self) -> &str {
         &self.protocol
     }
 
-    /// Returns the response that accepts: status 101, these further header fields, and the handler of the new protocol.
-    /// `connection` and `upgrade` are written by the server. What is left of the request's body is read and dropped first, up
-    /// to 64 KiB; where there is more, the answer is 413.
+    /// Returns the response that accepts the offer: status 101, additional header fields, and the handler of the new protocol. The
+    /// server writes `connection` and `upgrade`. It first reads and drops the rest of the request's body, up to 64 KiB; if there
+    /// is more, the client gets 413.
     ///
-    /// The handler runs on the connection's own task, so that its future need not be `Send`. The connection counts against
-    /// [`max_connections`](crate::Options::max_connections) as long as it runs, and no deadline applies to it but
-    /// [`tunnel_idle_timeout`](crate::Options::tunnel_idle_timeout). A shutdown waits for it, up to
-    /// [`shutdown_grace`](crate::Options::shutdown_grace); [`Session::closing`] tells it of the shutdown.
+    /// The handler runs in the task of the connection, so its future need not be `Send`. While it runs, the connection counts
+    /// against [`max_connections`](crate::Options::max_connections). The only deadline is
+    /// [`tunnel_idle_timeout`](crate::Options::tunnel_idle_timeout). A shutdown waits for the handler, up to
+    /// [`shutdown_grace`](crate::Options::shutdown_grace); [`Session::closing`] tells the handler of the shutdown.
     ///
-    /// When the handler returns `Ok`, the connection is half-closed (under TLS with close_notify), and what the client still
-    /// sends is read and dropped as after a last response. When it fails or panics, or is dropped by the end of the server, a
-    /// TCP connection is reset and close_notify is not sent, so that the client does not take a part for the whole. A Unix
-    /// socket has no reset.
+    /// When the handler returns `Ok`, the connection is half-closed (under TLS with close_notify), and further bytes of the client
+    /// are read and dropped as after a last response. If the handler fails or panics, or the server aborts it, a TCP
+    /// connection is reset, and close_notify is not sent; the client can then tell that the data is incomplete. A Unix socket
+    /// has no reset.
     pub fn accept<H>(self, headers: impl TryInto<Headers, Error: Into<BoxError>>, handler: H) -> Response
     where
         H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static,

@@ -1,21 +1,20 @@
-//! The fields that say where a forwarded request came from.
+//! The fields with the origin of a forwarded request.
 
 use degu_wire::{BoxError, Headers};
 
 use crate::Session;
 
-/// Sets `x-forwarded-for` to the IP address of the client: the address alone, without a port or a zone, and an IPv4 address as
-/// such even if the socket shows it as IPv6 (`::ffff:192.0.2.1`). A client on a Unix socket has no IP address, and the field
-/// is not set.
+/// Sets `x-forwarded-for` to the IP address of the client, without a port or a zone. If the socket shows an IPv4 address as IPv6
+/// (`::ffff:192.0.2.1`), it is written as IPv4. For a client on a Unix socket, which has no IP address, the field is not set.
 ///
-/// All that came from outside is removed first: `forwarded` and every `x-forwarded-…` field, also with `_` in place of `-`, because
-/// a client can write into them what it likes. Other fields of this kind, such as `x-forwarded-proto`, are set afterwards.
+/// First it removes `forwarded` and every `x-forwarded-…` field, also with `_` in place of `-`, because a client can set
+/// them to anything. An app sets other fields of this kind, such as `x-forwarded-proto`, after this call.
 ///
-/// It is what `ProxyApp::with_request_headers` takes, and can be called by any app that forwards requests.
+/// The function can be passed to `ProxyApp::with_request_headers`, and any app that forwards requests can call it.
 ///
 /// # Errors
 ///
-/// The fields would be over 65,535 bytes together.
+/// [`LocalError::HeadTooLarge`](degu_wire::LocalError::HeadTooLarge) if the fields would be over 65,535 bytes together.
 ///
 /// ```
 /// use degu_server::{BoxError, Headers, Session, applib::set_forwarded_for};
@@ -37,13 +36,13 @@ pub fn set_forwarded_for(session: &Session, headers: &mut Headers) -> Result<(),
     }
 }
 
-/// Returns whether a field says where a request comes from.
+/// Returns whether a field has the origin of a forwarded request.
 pub(super) fn is_forwarded(name: &str) -> bool {
     is(name, "forwarded") || name.get(..12).is_some_and(|start| is(start, "x-forwarded-"))
 }
 
-/// Returns whether a server behind may take the name for the other one, which is in lower case: to CGI, WSGI and their kin `_` and
-/// `-` are the same.
+/// Returns whether an upstream may treat the two names as equal: in CGI, WSGI and similar interfaces `_` and `-` are the same.
+/// `other` is in lower case.
 pub(super) fn is(name: &str, other: &str) -> bool {
     let folded = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
     folded.eq(other.bytes())

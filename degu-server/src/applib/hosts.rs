@@ -5,12 +5,12 @@ use std::net::Ipv6Addr;
 
 use crate::{App, Request, Response, Session};
 
-/// An app that lets only those requests through that are for a listed host, and that no web page of another host makes.
+/// An app that forwards a request to another app only if the request is for a listed host, and does not come from a web page of
+/// another host.
 ///
-/// A server on a loopback address is open to every web page that a browser of this machine shows. By DNS rebinding, a
-/// page of `attacker.example` makes that name stand for 127.0.0.1, and the browser then takes the server for its
-/// origin: the page can read the answers, and neither a firewall nor CORS prevents that. The browser sends the name in
-/// Host, though, which this app checks.
+/// Every web page in a browser on this machine can send requests to a server on a loopback address. With DNS rebinding it can
+/// also read the responses: `attacker.example` resolves to 127.0.0.1, so the browser treats the server as the origin of the page.
+/// Neither a firewall nor CORS prevents that. But the browser sends the name `attacker.example` in Host, which this app checks.
 ///
 /// ```
 /// use degu_server::{Request, Session, applib::Hosts};
@@ -21,20 +21,21 @@ use crate::{App, Request, Response, Session};
 /// # is_an_app(app);
 /// ```
 ///
-/// A host is a name or an IP address. With a port, `localhost:8080`, the port has to be the same; without one, any will
-/// do. Names compare without case and without a dot at the end, IPv6 addresses by value. Subdomains are hosts of their own.
+/// A host is a name or an IP address. If it has a port, such as `localhost:8080`, the port must be equal; without a port, any
+/// port is accepted. Names are compared without case and without a dot at the end, IPv6 addresses by value. A subdomain is
+/// another host.
 ///
 /// | request | answer |
 /// | --- | --- |
-/// | for another host, or for none (HTTP/1.0, or an empty Host) | 421: the client asked the wrong server (RFC 9110 §15.5.20) |
-/// | with an `Origin` of another host, or `Origin: null` | 403: the server was right, but the page may not ask it |
-/// | any other | that of the app |
+/// | for another host, or for none (HTTP/1.0, or an empty Host) | 421, because it is for another server (RFC 9110 §15.5.20) |
+/// | with an `Origin` of another host, or `Origin: null` | 403, because the page may not use this server |
+/// | any other | the response of the app |
 ///
-/// `Origin` is what a browser adds to requests that one page makes to another host, among them those that need no
-/// permission of that host: POST of a form, and WebSocket. Where pages of a listed host on another port are not to be trusted,
-/// list hosts with their port.
+/// A browser adds `Origin` to requests that a page sends to another host. This includes requests that need no permission of that
+/// host: the POST of a form, and WebSocket. If pages of a listed host on another port are not to be trusted, list hosts with their
+/// port.
 ///
-/// Over a Unix socket the client chooses the host, and most choose `localhost`. No web page reaches a Unix socket,
+/// Over a Unix socket the client chooses the host, and most clients choose `localhost`. A web page cannot reach a Unix socket,
 /// except through a proxy that forwards Host.
 pub struct Hosts<A> {
     hosts: Vec<Box<str>>,
@@ -42,7 +43,7 @@ pub struct Hosts<A> {
 }
 
 impl<A: App> Hosts<A> {
-    /// Lets requests for these hosts through to an app.
+    /// Returns an app that forwards only requests for these hosts to `app`.
     pub fn only<H: Into<Box<str>>>(hosts: impl IntoIterator<Item = H>, app: A) -> Self {
         Self { hosts: hosts.into_iter().map(Into::into).collect(), app }
     }
@@ -83,7 +84,7 @@ impl<A> fmt::Debug for Hosts<A> {
     }
 }
 
-/// Returns the host and the port of an authority. An IPv6 address may stand without its brackets.
+/// Returns the host and the port of an authority. An IPv6 address may be without brackets.
 fn split(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && ipv6(authority).is_none() => {

@@ -4,8 +4,8 @@ use degu_wire::Method;
 
 use crate::{App, Request, Response, Session};
 
-/// Lets requests with some methods through to an app, and answers the others with 405 and what is allowed (RFC 9110
-/// §15.5.6).
+/// An app that forwards requests with the given methods to another app. It answers other methods with 405 and the field `allow`
+/// (RFC 9110 §15.5.6).
 ///
 /// ```
 /// use degu_server::{Method, Request, Session, applib::AllowedMethods};
@@ -24,7 +24,7 @@ pub struct AllowedMethods<A> {
 }
 
 impl<A: App> AllowedMethods<A> {
-    /// Lets these methods through.
+    /// Returns an app that forwards only requests with these methods to `app`.
     pub fn new(methods: impl IntoIterator<Item = Method<'static>>, app: A) -> Self {
         let methods: Vec<_> = methods.into_iter().collect();
         let allow = methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ");

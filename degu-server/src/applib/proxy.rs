@@ -1,4 +1,4 @@
-//! A server in front of a server.
+//! A reverse proxy: an app that forwards requests to another server.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -15,55 +15,60 @@ use crate::{App, IntoResponse, Request, Response, Session, Tunnel};
 
 type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync>;
 
-/// An app that passes requests on to another server, and its answers back.
+/// An app that forwards requests to another server (the upstream), and returns its responses.
 ///
-/// Bodies flow through as they come, with their chunks, extensions and trailers, and never more of them is held than a
-/// buffer: a slow reader slows its writer on the other side. Every connection of a client keeps one connection to the
-/// server behind, for 4 s after it was used. A [pool](degu_client::PoolOf) would save connecting for clients that send one
-/// request each, and mix the requests of all clients on its connections: a fault of the server behind, which took one
-/// request for two, would then give the answer of one client to another.
+/// **Bodies** are forwarded while they are received, with their chunks, extensions and trailers. The proxy buffers only a
+/// part of a body, so a slow reader slows the writer on the other side.
 ///
-/// What belongs to a connection and not to the message is dropped in both directions: `connection` and what it lists,
-/// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1), and `expect`, which this
-/// side has answered. [`with_tunnels`](Self::with_tunnels) passes on offers to switch to another protocol. `forwarded`
-/// and `x-forwarded-*` are dropped from requests, because a client can write there what it likes:
-/// [`with_request_headers`](Self::with_request_headers) is where they are set, and
-/// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` to the client's address. A name counts as the same
-/// with `_` in place of `-`, and such a `content_length` is dropped too: to programs of CGI or WSGI both are one variable.
-/// `host` stays what the client sent. A `content-length` in a 204 is dropped, which must have none (RFC 9110 §8.6).
+/// **Connections**: each connection of a client has one connection to the upstream, which is kept for 4 s after its last use. A
+/// [pool](degu_client::PoolOf) would save connecting for clients that send only one request, but its connections would carry
+/// requests of different clients. If the upstream then parsed one request as two, a client could get the response to another
+/// client.
 ///
-/// What the client of this crate reads leniently is written strictly: a folded field as one line, a chunk size without
-/// the blanks after it. A field that must be unique, `content-type` for example, is passed on once if the server
-/// repeats it with the same value. With two values the response is 502, because each reader might take another one.
+/// **Fields that are dropped**: fields of the connection are dropped in both directions: `connection` and the fields it lists,
+/// `keep-alive`, `proxy-connection`, `te`, `transfer-encoding`, `upgrade` (RFC 9110 §7.6.1). `expect` is dropped because the
+/// server has answered it. `forwarded` and `x-forwarded-*` are dropped from requests, because a client can set them to anything;
+/// [`with_request_headers`](Self::with_request_headers) can set them, and
+/// [`set_forwarded_for`](super::set_forwarded_for) sets `x-forwarded-for` to the client's address. Names with `_` in place of `-`
+/// are dropped in the same way, `content_length` too, because programs of CGI or WSGI cannot tell the two apart. `host` is
+/// forwarded as the client sent it. `content-length` in a 204, which must have none, is dropped (RFC 9110 §8.6).
 ///
-/// Each request gets a line of `via` (RFC 9110 §7.6.3) with the version in which this side received it and a pseudonym:
-/// `1.1 degu`, or what [`with_pseudonym`](Self::with_pseudonym) sets. Responses get none, which the RFC leaves to a gateway.
+/// **Switching protocols**: offers are forwarded only for the protocols of [`with_tunnels`](Self::with_tunnels).
 ///
-/// The server behind gets the path of the request without its mount.
+/// **Lenient input, strict output**: the client accepts some malformed responses, but the proxy writes all responses correctly: a
+/// folded field as one line, a chunk size without whitespace after it. A repeated field that must be unique, such as
+/// `content-type`, is forwarded once if all its values are equal. If they differ, the client gets 502, because different readers
+/// might use different values.
+///
+/// **Via**: each request gets a `via` field (RFC 9110 §7.6.3) with the HTTP version in which it was received and a pseudonym:
+/// `1.1 degu`, or the one that [`with_pseudonym`](Self::with_pseudonym) sets. Responses get none, because the RFC does not
+/// require it of a gateway.
+///
+/// **Path**: the upstream gets the path of the request without its mount.
 ///
 /// # Deadlines
 ///
-/// | waits for | default | set by | then |
+/// | waits for | default | set by | when it expires |
 /// | --- | --- | --- | --- |
-/// | a connection to the server behind | 10 s | [`with_connect_timeout`](Self::with_connect_timeout) | 504 |
-/// | the head of its response, from the end of the request | 60 s | [`with_head_timeout`](Self::with_head_timeout): more for a long poll | 504 |
-/// | room for the next bytes of a request, or the next bytes of a response whose length is known | 60 s | [`with_body_timeout`](Self::with_body_timeout) | 504, or a response that is cut |
-/// | the next bytes of a response without a length, such as a feed | no limit | | |
+/// | a connection to the upstream | 10 s | [`with_connect_timeout`](Self::with_connect_timeout) | 504 |
+/// | the head of its response, from the end of the request | 60 s | [`with_head_timeout`](Self::with_head_timeout): longer for a long poll | 504 |
+/// | room for the next bytes of a request, or the next bytes of a response whose length is known | 60 s | [`with_body_timeout`](Self::with_body_timeout) | 504, or the response is cut |
+/// | the next bytes of a response without a length, such as events | no limit | | |
 ///
-/// A response without a length lives as long as its client reads it: the server ends it when the client has gone, or takes
-/// nothing of it for longer than [`Options::progress`](crate::Options::progress) allows. The defaults are those of the
-/// [`Client`] that the proxy is made of.
+/// A response without a length is forwarded as long as its client reads it. The server ends it when the client has gone, or when
+/// the client takes it more slowly than [`Options::progress`](crate::Options::progress) allows. The defaults are those of the
+/// [`Client`] in the proxy.
 ///
-/// A request is passed on only while its response can be. A client that sends all of its request before it reads gets an
-/// early answer all the same, if the buffers of its connection hold the answer (some hundred KiB). With a longer one, client and
-/// proxy wait for each other, until `Options::progress` ends the connection.
+/// The proxy reads a request only while it can write the response. If a client sends its whole request before it reads, an
+/// early response must fit into the buffers of its connection (some hundred KiB). With a longer response, client and proxy wait for
+/// each other until `Options::progress` ends the connection.
 ///
 /// # Failures
 ///
-/// The response is 502 where the server behind cannot be reached, 504 where it is too slow, and 431 where a request is over
-/// 65,535 bytes with the fields that the proxy adds, which limits over the default may let in. A request is sent a second
-/// time only if the connection had been kept, its server cannot have acted on it, and all of its body is in memory; a body
-/// that streams goes over a new connection.
+/// The client gets 502 if the upstream cannot be reached, and 504 if it is too slow. It gets 431 if the request's head and the
+/// fields that the proxy adds are over 65,535 bytes together; only limits above the default allow such a head. A request is sent
+/// a second time only if its connection had been kept, the upstream cannot have acted on it, and its whole body is in memory. A
+/// request whose body is streamed uses a new connection from the start.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -83,26 +88,26 @@ pub struct ProxyApp {
     set_headers: Option<SetHeaders>,
     /// The protocols to which a connection may switch.
     tunnels: Vec<Box<str>>,
-    /// The key of this proxy's connection among those that a session keeps.
+    /// The key of this proxy's connection among the connections that a session keeps.
     id: u64,
 }
 
-/// The response to a request that is over 65,535 bytes with what a proxy adds to it.
+/// The status for a request whose head is over 65,535 bytes with the fields that the proxy adds.
 const TOO_LARGE: u16 = 431;
 
-/// The response in place of one that cannot be passed on.
+/// The status in place of a response that cannot be forwarded.
 const BAD_GATEWAY: u16 = 502;
 
-/// A connection that has been idle for longer is not used: Node, Apache and uvicorn close it after 5 s, and a POST that is on
-/// its way then cannot be sent again.
+/// The idle time after which a connection is not used again. Node, Apache and uvicorn close a connection after 5 s, and a
+/// POST that is sent at that moment is lost and cannot be repeated.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// The connections that a session keeps, each with the proxy that it belongs to.
+/// The connections that a session keeps, each with the key of its proxy.
 #[derive(Clone, Default)]
 struct Kept(Rc<RefCell<Vec<(u64, Connection, Instant)>>>);
 
 impl Kept {
-    /// Takes the connection of this proxy, unless it has been idle for too long: it is closed then.
+    /// Takes the connection of this proxy. A connection that has been idle for too long is closed instead.
     fn take(&self, id: u64, now: Instant) -> Option<Connection> {
         let mut kept = self.0.borrow_mut();
         let at = kept.iter().position(|(of, ..)| *of == id)?;
@@ -116,7 +121,7 @@ impl Kept {
 }
 
 impl ProxyApp {
-    /// Returns a proxy that passes requests on to the server of this client.
+    /// Returns a proxy that forwards requests to the server of this client.
     pub fn new(client: Client) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -128,11 +133,11 @@ impl ProxyApp {
         }
     }
 
-    /// Sets what `via` calls this proxy: a name of its own, or its host with an optional port. Default: `degu`.
+    /// Sets the name of this proxy in `via`: a pseudonym, or its host with an optional port. Default: `degu`.
     ///
     /// # Panics
     ///
-    /// If it is neither: a token of RFC 9110 §5.6.2, with or without a port.
+    /// If the name is not a token (RFC 9110 §5.6.2) with an optional port.
     #[must_use]
     pub fn with_pseudonym(mut self, pseudonym: &str) -> Self {
         assert!(is_received_by(pseudonym), "{pseudonym:?} cannot stand in `via`");
@@ -140,8 +145,8 @@ impl ProxyApp {
         self
     }
 
-    /// Sets a function that changes the fields of every request last, before it is passed on. An error is the proxy's
-    /// failure, 500, unless it is [`LocalError::HeadTooLarge`], 431.
+    /// Sets a function that may change the fields of every request, as the last step before it is forwarded. If the function
+    /// returns an error, the client gets 500, or 431 for [`LocalError::HeadTooLarge`].
     #[must_use]
     pub fn with_request_headers(
         mut self,
@@ -151,16 +156,16 @@ impl ProxyApp {
         self
     }
 
-    /// Passes on offers to switch to these protocols, `["websocket", "tcp"]` for example, in this order where a client
-    /// offers several (RFC 9110 §7.8). Default: none.
+    /// Forwards offers to switch to these protocols, `["websocket", "tcp"]` for example (RFC 9110 §7.8). If a client offers several,
+    /// the first one in this list is forwarded. Default: none.
     ///
-    /// The server behind decides: the client gets 101 when that server has answered with it, and no byte of the new
-    /// protocol goes on before. Then both directions are passed on, half-closes too, until both have ended; a fault on
-    /// one side resets the other. Every offer goes over a connection of its own.
+    /// The upstream decides: the client gets 101 only after the upstream's 101, and no byte of the new protocol is forwarded before
+    /// that. Then both directions are forwarded, including half-closes, until both have ended. A fault on one side resets the
+    /// other side. Each offer uses a new connection.
     ///
     /// # Panics
     ///
-    /// With `h2c`: a client could then send requests that this side does not check.
+    /// If `h2c` is among them, because a client could then send requests that the proxy does not check.
     #[must_use]
     pub fn with_tunnels<P: Into<Box<str>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.tunnels = protocols.into_iter().map(Into::into).collect();
@@ -168,29 +173,29 @@ impl ProxyApp {
         self
     }
 
-    /// Sets how long it may take to connect to the server behind: looking its name up, every address of it, and the
-    /// handshake. Then the request is answered with 504.
+    /// Sets how long connecting to the upstream may take, including the lookup of its name, all its addresses, and the handshake.
+    /// After that the client gets 504.
     ///
-    /// Default: what the client's options say, which is 10 s if they say nothing.
+    /// Default: the value in the options of the [`Client`], which is 10 s by default.
     #[must_use]
     pub fn with_connect_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.with_client_options(|options| options.connect_timeout(limit))
     }
 
-    /// Sets how long the server behind may take to answer, from the end of the request to the end of the response's
-    /// head. Then the request is answered with 504. A long poll needs more than its interval, or `None`: the wait ends
-    /// all the same when the client goes away.
+    /// Sets how long the upstream may take to respond, from the end of the request to the end of the response's head. After
+    /// that the client gets 504. A long poll needs more than its interval, or `None`. With `None` the wait still ends when the
+    /// client goes away.
     ///
-    /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s for each read).
+    /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s for each read).
     #[must_use]
     pub fn with_head_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.with_client_options(|options| options.head_timeout(limit))
     }
 
-    /// Sets how long a body may stand still at the server behind: a request while that server takes nothing of it, and a
-    /// response whose length is known while nothing of it arrives. A response without a length has no such limit.
+    /// Sets how long the upstream may take no byte of a request's body, or send no byte of a response's body whose length is
+    /// known. A response without a length has no such limit.
     ///
-    /// Default: what the client's options say, which is 60 s if they say nothing (nginx: 60 s).
+    /// Default: the value in the options of the [`Client`], which is 60 s by default (nginx: 60 s).
     #[must_use]
     pub fn with_body_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         self.with_client_options(|options| options.body_timeout(limit))
@@ -240,12 +245,12 @@ impl ProxyApp {
                     Err(error) => self.bad_response(error),
                 });
             }
-            // The client of this crate takes no 101 for an answer where nothing was offered.
+            // degu-client returns an error for a 101 without an offer, so this does not happen.
             (Ok(UpgradeOf::Switched { .. }), None) => return Ok(self.bad_response(LocalError::NotOffered)),
             (Err(error), _) => return self.answer_for(error),
         };
         if response.body.remaining().is_none() {
-            // It may be a feed, which ends with its reader.
+            // The response may be endless, such as events, and ends when its reader goes away.
             response.body.set_body_timeout(None);
         }
         let (id, status, reason) = (self.id, response.status, response.reason);
@@ -258,7 +263,7 @@ impl ProxyApp {
         Ok((status, reason, headers, body).into())
     }
 
-    /// Sends the request over the connection that was kept, if its body can be sent again should that have been closed.
+    /// Sends the request. Uses the kept connection only if the body can be sent again, in case that connection was closed.
     async fn exchange(
         &self,
         kept: &Kept,
@@ -290,19 +295,19 @@ impl ProxyApp {
         self.client.connect().await?.exchange_upgrade(method, uri, protocol, headers, body).await
     }
 
-    /// Returns the answer in place of a response that cannot be passed on.
+    /// Returns the response in place of one that cannot be forwarded.
     fn bad_response(&self, error: LocalError) -> Response {
         tracing::warn!(behind = %self.client.address(), %error, "cannot forward the response");
         BAD_GATEWAY.into()
     }
 
-    /// Returns the answer to a request that could not be forwarded, because the server behind or the client's body failed.
+    /// Returns the response to a request that could not be forwarded, because the upstream or the client's body failed.
     fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
         let status = match error.kind() {
-            // The body of the client's request could not be read: that is the client's fault, and answered as such.
+            // The body of the client's request could not be read. This is the client's fault, so the client gets its status.
             ErrorKind::Body(_) => return Err(error.into()),
             ErrorKind::Timeout(_) => 504,
-            // It came in a shorter form, and was not sent to the server behind.
+            // The head was within the limit before the proxy's fields were added. It was not sent to the upstream.
             ErrorKind::Local(LocalError::HeadTooLarge) => TOO_LARGE,
             _ => BAD_GATEWAY,
         };
@@ -326,7 +331,7 @@ impl fmt::Debug for ProxyApp {
     }
 }
 
-/// Returns the handler that joins a client's tunnel and that of the server behind.
+/// Returns the handler that copies bytes between the client's tunnel and the upstream's.
 fn pass_on(mut behind: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> {
     async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
         tokio::io::copy_bidirectional(&mut tunnel, &mut behind).await?;
@@ -334,19 +339,19 @@ fn pass_on(mut behind: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tu
     }
 }
 
-/// Returns whether `via` can hold this pseudonym: a token, and the port if it is the name of a host (RFC 9110 §7.6.3).
+/// Returns whether `via` can contain this name: a token with an optional port (RFC 9110 §7.6.3).
 fn is_received_by(text: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let (name, port) = text.split_once(':').unwrap_or((text, ""));
     !name.is_empty() && name.bytes().all(is_token) && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Returns the fields that are of the message and not of the connection, but for those that `drops` names (RFC 9110 §7.6.1).
-/// A unique field is in them once; with two values it is an error.
+/// Returns the fields that belong to the message and not to the connection (RFC 9110 §7.6.1), without those for which `drops`
+/// is true. A field that must be unique is in the result once; it is an error if it has different values.
 fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers, LocalError> {
     const OF_THE_CONNECTION: [&str; 6] =
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    // What our server sends once at most, and a client may receive several times.
+    // Fields that the server sends at most once, and that degu-client may receive several times.
     const UNIQUE: [&str; 5] = ["authorization", "content-type", "expect", "host", "range"];
     let mut kept = Headers::new();
     for (name, value) in headers.iter() {

@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::{App, BoxedApp, Request, Response, Session};
 
-/// An app that passes a request on to the app that is mounted under the next segment of its path. The segment is
-/// shifted to the mount, so that the app sees the rest of the path, wherever it is mounted. Routers nest.
+/// An app that forwards a request to the app that is mounted under the next segment of the path. The segment is shifted to the
+/// mount, so the app sees only the rest of the path. Routers can be nested.
 ///
-/// It does not call the [`on_connect`](App::on_connect) of the apps that it mounts: put a check that must be made into
-/// the server's options, or into an app around the router.
+/// A router does not call the [`on_connect`](App::on_connect) of the apps that are mounted. Put a necessary check into the
+/// server's options, or into an app around the router.
 ///
 /// A path without an app gets 404. Segments are compared as they were sent, without percent-decoding.
 ///
@@ -41,7 +41,7 @@ impl Router {
         Self::default()
     }
 
-    /// Mounts an app under a segment. One that was mounted there before is replaced.
+    /// Mounts an app under a segment. An app that was mounted there before is replaced.
     #[must_use]
     pub fn mount(mut self, component: impl Into<Box<str>>, app: impl App) -> Self {
         let component = component.into();
@@ -57,7 +57,7 @@ impl Router {
         self
     }
 
-    /// Sets the app for every path that has none. It sees the path unshifted.
+    /// Sets the app for every path without another app. It sees the whole path, because no segment is shifted.
     #[must_use]
     pub fn otherwise(mut self, app: impl App) -> Self {
         self.otherwise = Some(BoxedApp::new(app));

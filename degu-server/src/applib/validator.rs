@@ -1,4 +1,4 @@
-//! A check of responses for rules of RFC 9110 that their type does not enforce.
+//! Checks of responses for rules of RFC 9110 that the types do not enforce.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use degu_wire::{ContentRange, Method};
 
 use crate::{App, Request, Response, Session};
 
-/// Checks the answers of an app against what RFC 9110 demands of their statuses and no type can: meant for tests, and
-/// cheap enough to be left in.
+/// An app that checks the responses of another app: whether they have the fields that RFC 9110 requires for their status. It is
+/// meant for tests, and costs little enough to stay in production.
 ///
-/// An answer that breaks a rule becomes a [failure](Response::from_error) of the app, with a [`Violation`] that names the
-/// rule: the peer gets 500.
+/// A response that breaks a rule becomes a [failure](Response::from_error) of the app: the client gets 500, and the error is a
+/// [`Violation`] that names the rule.
 ///
 /// ```
 /// use degu_server::{Request, Response, Session, applib::Validator};
@@ -26,7 +26,7 @@ use crate::{App, Request, Response, Session};
 pub struct Validator<A>(A);
 
 impl<A: App> Validator<A> {
-    /// Checks what this app answers.
+    /// Returns an app that checks the responses of `app`.
     pub const fn new(app: A) -> Self {
         Self(app)
     }
@@ -76,14 +76,13 @@ fn check(method: Method<'_>, asked_for_part: bool, response: &Response) -> Resul
     Ok(())
 }
 
-/// A rule of RFC 9110 that an answer broke.
+/// A rule of RFC 9110 that a response broke.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
-    /// 206 for a request that did not ask for a part with GET and `range` (§14.2), or with HEAD, which is answered as GET
-    /// is.
+    /// 206 for a request that is not a GET or HEAD with `range` (§14.2).
     UnaskedPart,
-    /// 206 without a well-formed `content-range`, or with one beside `multipart/byteranges` (§15.3.7).
+    /// 206 without a well-formed `content-range`, or with both `content-range` and `multipart/byteranges` (§15.3.7).
     ContentRange,
     /// 401 without `www-authenticate`, or 407 without `proxy-authenticate` (§15.5.2, §15.5.8).
     Challenge,
@@ -91,9 +90,9 @@ pub enum Violation {
     Allow,
     /// 426 without `upgrade` (§15.5.22).
     Upgrade,
-    /// A redirection without `location` (§15.4, where it is a SHOULD).
+    /// A redirection without `location` (§15.4, a SHOULD).
     Location,
-    /// An answer to HEAD whose `content-length` is not that of its body (§8.6).
+    /// A response to HEAD whose `content-length` is not the length of its body (§8.6).
     HeadLength,
 }
 

@@ -3,21 +3,20 @@
 use degu_wire::{Headers, LocalError, Trailers};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// Returns the fields as a map: their names in lower case, and those of one name together.
+/// Returns the fields as a map. Names are in lower case, and the values of a name are together.
 ///
 /// # Errors
 ///
-/// More than a map can hold, which is 32,768 names.
+/// There are more than 32,768 names, which is the limit of a map.
 pub fn headers_into_http(headers: &Headers) -> Result<HeaderMap, http::Error> {
     into_map(headers.iter())
 }
 
-/// Returns the fields of a map, each value in a line of its own. Spaces around a value are not a part of it (RFC 9110
-/// §5.5).
+/// Returns the fields of a map, with a field line for each value. Whitespace around a value is removed (RFC 9110 §5.5).
 ///
 /// # Errors
 ///
-/// [`LocalError::HeadTooLarge`] if they are over 65,535 bytes together.
+/// [`LocalError::HeadTooLarge`] if the fields are over 65,535 bytes together.
 pub fn headers_from_http(headers: &HeaderMap) -> Result<Headers, LocalError> {
     let mut fields = Headers::new();
     for (name, value) in headers {

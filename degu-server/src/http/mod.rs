@@ -1,6 +1,6 @@
-//! Conversions from and to the types of the crates `http` and `http-body`, for what is written against those.
+//! Conversions from and to the types of the crates `http` and `http-body`, for code that uses those crates.
 //!
-//! An app may answer with an [`http::Response`](http_types::Response) as it does with a [`Response`]:
+//! An app may return an [`http::Response`](http_types::Response) in place of a [`Response`]:
 //!
 //! ```
 //! use degu_server::{BoxError, Request, Session};
@@ -13,7 +13,7 @@
 //! # is_an_app(app);
 //! ```
 //!
-//! and [`Request::into_http`], [`Response::into_http`] go the other way. Trailers survive in both.
+//! [`Request::into_http`] and [`Response::into_http`] are the opposite conversions. Trailers are kept in both directions.
 //!
 //! # What is lost
 //!
@@ -24,9 +24,9 @@
 //! | where chunks begin and end, and their extensions | that data frames of a body with a length are frames |
 //! | that a request has no body, which then is an empty one | |
 //!
-//! A body has a content-length where its headers or its size say so, and chunks otherwise, a chunk for each data frame.
-//! One that is to have trailers needs chunks: the field `trailer` in its headers says that it has some, as hyper wants
-//! it, too. Trailers after a body with a length are an error, which cuts the message: they are never dropped.
+//! A body has a content-length if its headers or its exact size hint give one. Otherwise it is sent in chunks, one for each data
+//! frame. Trailers need chunks: a message with trailers must have the field `trailer` in its headers, as with hyper. Trailers
+//! after a body with a length are an error, which cuts the message; they are never dropped silently.
 
 mod body;
 mod fields;
@@ -44,7 +44,7 @@ pub use fields::{headers_from_http, headers_into_http};
 use crate::response::Blame;
 use crate::{IntoResponse, Request, Response};
 
-/// Returns how a message with these fields and this body is framed, and without the fields that said so.
+/// Converts a body, and removes the framing fields of its message. They decide whether the body has a length or chunks.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
@@ -56,13 +56,13 @@ where
 }
 
 impl<'r> Request<'r> {
-    /// Returns the request in the types of the crate `http`, with what has been shifted to the mount back in its path.
+    /// Returns the request in the types of the crate `http`. Its path is whole, including the segments of the mount.
     ///
-    /// Its body belongs to this connection and cannot cross threads.
+    /// Its body belongs to this connection and cannot be moved to another thread.
     ///
     /// # Errors
     ///
-    /// The target or a field is none that these types can hold.
+    /// The target or a field cannot be represented in these types.
     pub fn into_http(self) -> Result<http::Request<HttpBody>, http::Error> {
         let mut request = http::Request::builder()
             .method(self.method().as_str())
@@ -92,8 +92,8 @@ impl Response {
     }
 }
 
-/// A response whose fields cannot be sent is a failure of the app. What its headers say of the connection is left out, but
-/// for `close`.
+/// Converts a response. If its fields cannot be sent, this is a failure of the app. The field `connection` is left out, unless it
+/// is `close`.
 impl<B> IntoResponse for http::Response<B>
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,

@@ -15,13 +15,13 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// The number of bytes that hyper reads at once at first.
+/// The number of bytes of hyper's first read.
 const DRAINED: u64 = 8 * 1024;
 
-/// The body of a request, as hyper reads it: data as it comes, and trailers.
+/// The body of a request: data as hyper receives it, and trailers.
 ///
-/// It may be read in any task. As long as it is polled and has nothing, the peer is held to
-/// [`Options::progress`](crate::Options::progress).
+/// It may be read in any task. While a reader waits for it, the minimum rate of
+/// [`Options::progress`](crate::Options::progress) applies to the client.
 ///
 /// ```
 /// use http_body_util::BodyExt;
@@ -34,22 +34,22 @@ const DRAINED: u64 = 8 * 1024;
 #[derive(Debug)]
 pub struct RequestBody {
     body: Incoming,
-    /// Until its end has been read.
+    /// `Some` until the end of the body has been read.
     hold: Option<Hold>,
-    /// The rest, in bytes, that hyper may drop without closing the connection.
+    /// The most bytes of the rest that hyper may read and drop without closing the connection.
     drained: u64,
 }
 
 impl RequestBody {
-    /// Sets the least pace of the rest of this body, in place of [`Options::progress`](crate::Options::progress): see
-    /// [`Incoming::set_progress`](crate::Incoming::set_progress). A layer around a router sees the body as this type.
+    /// Sets the minimum rate for the rest of this body, in place of [`Options::progress`](crate::Options::progress): see
+    /// [`Incoming::set_progress`](crate::Incoming::set_progress). In a layer around a router, the body has this type.
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Some(hold) = &self.hold {
             hold.set_progress(Progress::new(bytes, window.into()));
         }
     }
 
-    /// A client that `expects_continue` sends nothing that could be dropped before the body is read.
+    /// Wraps hyper's body. `expects_continue`: the client sends no body before it is read, so there is nothing to drop.
     pub(super) fn new(body: Incoming, hold: &Hold, expects_continue: bool) -> Self {
         let hold = (!body.is_end_stream()).then(|| hold.clone());
         Self { body, hold, drained: if expects_continue { 0 } else { DRAINED } }
@@ -92,7 +92,7 @@ impl Drop for RequestBody {
 }
 
 pin_project! {
-    /// The body of a response: of the service, or a text of our own. It ends the exchange when hyper drops it.
+    /// The body of a response: that of the service, or a text of the server. The exchange ends when hyper drops it.
     #[derive(Debug)]
     pub(super) struct ResponseBody<B> {
         #[pin]
@@ -112,7 +112,7 @@ impl<B> ResponseBody<B> {
     }
 }
 
-/// A piece of such a body.
+/// A piece of a [`ResponseBody`].
 pub(super) enum Data<D> {
     Service(D),
     Text(Bytes),
@@ -158,7 +158,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
             let text = (!this.text.is_empty()).then(|| std::mem::take(this.text));
             return Poll::Ready(text.map(|text| Ok(Frame::data(Data::Text(text)))));
         };
-        // A panic is an error, which cuts the response and does not reach the runtime.
+        // A panic becomes an error, which cuts the response. It does not reach the runtime.
         let polled = match catch_unwind(AssertUnwindSafe(|| body.poll_frame(cx))) {
             Ok(polled) => polled.map_err(Into::into),
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),

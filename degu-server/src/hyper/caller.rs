@@ -10,7 +10,7 @@ use crate::exchange::Peer;
 use crate::options::Options;
 use crate::state::{Phase, ServerState};
 
-/// The facts that a connection knows of its peer.
+/// The facts about the peer of a connection.
 pub(super) struct Origin {
     pub(super) address: Address,
     pub(super) credentials: Option<Credentials>,
@@ -42,14 +42,14 @@ impl Origin {
     }
 }
 
-/// The caller: an extension of every request that [`serve`](super::serve) passes to its service. It is what a
-/// [`Session`](crate::Session) is to an app, as far as it can cross threads.
+/// The client that sent a request. [`serve`](super::serve) adds it as an extension to every request that it passes to its
+/// service. It has those parts of a [`Session`](crate::Session) that can move to other threads.
 ///
 /// ```
 /// use axum::Extension;
 /// use degu_server::hyper::Caller;
 ///
-/// /// A handler of axum: for the processes of root alone.
+/// /// A handler of axum that only processes of root may call.
 /// async fn restart(Extension(caller): Extension<Caller>) -> Result<(), axum::http::StatusCode> {
 ///     match caller.credentials() {
 ///         Some(process) if process.uid == 0 => Ok(()),
@@ -69,20 +69,20 @@ impl Caller {
         Self { origin, requests }
     }
 
-    /// Returns the address of the peer. A client on a Unix socket has no address unless it bound one: it is
-    /// [`Address::ABSTRACT`] then, `unix:@` in text.
+    /// Returns the address of the peer. Most clients on a Unix socket have not bound an address; their address is
+    /// [`Address::ABSTRACT`], `unix:@` as text.
     pub fn address(&self) -> &Address {
         &self.origin.address
     }
 
-    /// Returns the process at the other end of a Unix socket. `None` for the other kinds of
-    /// address, and on systems without such credentials: a check of the user has to refuse it.
+    /// Returns the credentials of the process at the other end of a Unix socket. `None` for other kinds of addresses, and on
+    /// systems without such credentials. A check of the user must therefore refuse `None`.
     pub fn credentials(&self) -> Option<Credentials> {
         self.origin.credentials
     }
 
-    /// Returns the identity that the peer proved by its certificate, and the CA that vouched for it; `None` without
-    /// TLS, and if the policy allows clients without a certificate.
+    /// Returns the identity that the peer proved with its certificate, which includes the CA; `None` without TLS, and if the
+    /// policy allows clients without a certificate.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
         self.origin.peer.as_deref()
@@ -93,14 +93,14 @@ impl Caller {
         self.requests
     }
 
-    /// Waits until the server wants to stop. Bodies without an end, and handlers that wait long, end with it; otherwise the
-    /// shutdown waits for them until its grace is over.
+    /// Waits until the server shuts down. Endless bodies, and handlers that wait for a long time, should end then; otherwise
+    /// the shutdown waits for them until [`shutdown_grace`](crate::Options::shutdown_grace) ends.
     ///
-    /// The future borrows nothing, so that a body can take it along.
+    /// The future borrows nothing, so a body can own it.
     ///
     /// # Cancel safety
     ///
-    /// It may be dropped and made again at any time.
+    /// The future may be dropped and made again at any time.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
         self.origin.server.reached(Phase::Draining)
     }

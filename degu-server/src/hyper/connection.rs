@@ -1,6 +1,6 @@
 //! A connection from its first byte to its last: a task of the caller's runtime.
 //!
-//! The task polls what the connection does now: the handshake, then hyper. [`Pulse::watch`] ends that when it lasts too long.
+//! The task polls the handshake, and then hyper. [`Pulse::watch`] ends either when a deadline expires.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ use crate::revocation::Vetted;
 use crate::state::ServerState;
 use crate::stream::{Socket, Stream, Transport};
 
-/// The number of bytes that are kept of a head or of a body that is not read, and of a response that the peer does not take.
+/// The most bytes in hyper's buffers: of a head, of a body that the service does not read, and of a response that the peer does
+/// not take.
 const BUFFER: usize = 64 * 1024;
 
 /// Serves a connection until it ends.
@@ -65,7 +66,7 @@ where
 
     let connection = http1::Builder::new()
         .auto_date_header(options.date)
-        // `Io` notices that the peer is gone.
+        // `Io` detects that the peer is gone.
         .half_close(true)
         .max_headers(options.limits.max_fields)
         .max_header_size(options.limits.max_head)
@@ -83,7 +84,8 @@ where
         },
     }
     if pulse.is_upgraded() {
-        // The bytes are not HTTP any more, and belong to the service. That it is done with them shows within a second.
+        // The bytes are not HTTP any more, and belong to the service. Within a second it is noticed that the service has dropped
+        // them.
         let is_gone = poll_fn(|_| if pulse.is_gone() { Poll::Ready(()) } else { Poll::Pending });
         let watched = pulse.watch(is_gone, || origin.is_revoked()).await;
         if watched.is_err() {
@@ -100,8 +102,8 @@ where
     }
 }
 
-/// Reports the exchange with which a connection ends: a response that is cut or did not begin, or a request that was refused
-/// before the service got it.
+/// Reports the last exchange of a connection: a response that was cut or did not begin, or a request that was refused before the
+/// service got it.
 fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
     let (report, is_late) = pulse.take_report();
     let refused = match ended {
@@ -133,7 +135,7 @@ fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::
 #[cfg(feature = "tls")]
 type Peer = (Option<Arc<degu_tls::PeerIdentity>>, Option<Vetted>);
 
-/// Makes the handshake, and returns the identity of the peer.
+/// Makes the TLS handshake, and returns the identity of the peer.
 #[cfg(feature = "tls")]
 async fn secure(
     stream: &mut Stream<Socket>,

@@ -16,11 +16,11 @@ use crate::stream::{PeerState, Socket, Stream};
 const READ_AHEAD: usize = 4096;
 /// The length of the body of [`TOO_LATE`].
 pub(super) const TOO_LATE_BODY: u64 = 45;
-/// The response to a request that came too slowly. hyper answers only to what it has read.
+/// The response to a request that came too slowly. hyper itself answers only requests whose head it has read.
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 45\r\n\
     connection: close\r\n\r\nRequest Timeout: the request came too slowly\n";
 
-/// A stream that notes the results of reading and writing in the [`Pulse`], and notices that the peer is gone.
+/// A stream that records the results of reads and writes in the [`Pulse`], and detects that the peer is gone.
 ///
 /// Fields are dropped in this order: the socket is closed before the connection gives up its room.
 #[derive(Debug)]
@@ -28,13 +28,13 @@ pub(super) struct Io {
     pub(super) stream: Stream<Socket>,
     pulse: Arc<Pulse>,
     room: Room,
-    /// Input that arrived while the service worked, so that the peer's end shows.
+    /// Input that was read while the service worked, to detect the end of the peer's input.
     ahead: BytesMut,
-    /// The end of the input has been read.
+    /// True if the end of the input has been read.
     is_eof: bool,
-    /// The second in which the kernel was last asked for the peer.
+    /// The second in which the kernel was last asked whether the peer is present.
     asked: u32,
-    /// The bytes that are still to be written once the connection ends.
+    /// The bytes that are still to be written when the connection ends.
     last: Option<&'static [u8]>,
     is_shut_down: bool,
 }
@@ -45,8 +45,8 @@ impl Io {
         Self { stream, pulse, room, ahead, is_eof: false, asked: 0, last: None, is_shut_down: false }
     }
 
-    /// Writes the last bytes and half-closes the connection, then reads and drops what still comes: a socket that is
-    /// closed with unread input resets the connection (RFC 9112 §9.6). The connection's task bounds its time and rate.
+    /// Writes the last bytes and half-closes the connection, then reads and drops further input, because closing a socket with
+    /// unread input resets the connection (RFC 9112 §9.6). The connection's task limits the time and the rate.
     pub(super) fn poll_end(&mut self, word: &'static [u8], cx: &mut Context<'_>) -> Poll<()> {
         if self.room.linger() {
             self.pulse.linger();
@@ -74,7 +74,7 @@ impl Io {
         }
     }
 
-    /// Reads some input, unless that has been done.
+    /// Reads some input ahead, unless there is some already.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_eof || !self.ahead.is_empty() {
             return Poll::Pending;
@@ -90,7 +90,7 @@ impl Io {
 
 impl Drop for Io {
     fn drop(&mut self) {
-        // A peer must not take a part of a response for the whole.
+        // The peer must not take an incomplete response for a complete one.
         if self.pulse.leave_io() && self.last.is_none() {
             self.stream.reset_on_close();
         }
@@ -101,7 +101,7 @@ impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_late {
-            // Input that still comes is dropped, and not given to hyper.
+            // Further input is dropped, and not passed to hyper.
             return Poll::Pending;
         }
         if !self.ahead.is_empty() {
@@ -126,7 +126,7 @@ impl AsyncRead for Io {
                 self.is_eof = read == 0;
                 Poll::Ready(Ok(()))
             }
-            // hyper sees the end. The kernel is asked, because the runtime may not know yet of input that has come.
+            // hyper gets the end of input. The kernel is asked first, because the runtime may not have noticed new input yet.
             Poll::Pending if self.pulse.read_nothing(cx) && !self.stream.has_input() => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
@@ -160,9 +160,9 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Notices that the peer goes away, or is late: there is nothing of HTTP to flush, but it is what hyper does whenever it is
-    /// polled, and it reads nothing while a service works. So some input is read here; behind that the kernel is asked, once a
-    /// second.
+    /// Detects that the peer is gone, or is too slow. hyper calls this whenever it is polled, although there may be nothing to
+    /// flush, and it reads nothing while the service works. Therefore some input is read here. If there is input that nobody
+    /// reads, the kernel is asked once a second whether the peer is present.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {

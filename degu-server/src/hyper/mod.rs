@@ -1,8 +1,8 @@
 //! Serves any tower service, a router of axum for example, with the sockets, the TLS and the deadlines of this server.
 //!
-//! hyper reads requests and writes responses; Degu brings what is around it: every kind of address, a policy of TLS, the
-//! cap on connections, deadlines that are on, and a shutdown that finishes what has begun. A handler learns
-//! [who calls](Caller) from the request's extensions.
+//! hyper reads requests and writes responses. Degu adds every kind of address, a TLS policy, the limit on connections, deadlines
+//! that are on by default, and a graceful shutdown. A handler gets the identity of the [`Caller`] from the request's
+//! extensions.
 //!
 //! ```no_run
 //! use axum::{Extension, Router, routing::get};
@@ -24,59 +24,58 @@
 //!
 //! # Where it runs
 //!
-//! On the runtime that [`serve`] is called in, a task for each connection, and not on Degu's workers: the futures of such
-//! services are `Send` because they are made for that runtime, where their pools, timers and spawned tasks live, and on
-//! one of several threads it goes on serving while a handler computes. What workers are for, futures that are not `Send`,
-//! is not needed here.
+//! The service runs on the runtime in which [`serve`] is called, with a task for each connection, and not on Degu's workers. The
+//! futures of tower services are `Send` and made for that runtime, where their pools, timers and spawned tasks live. A runtime
+//! with several threads also goes on serving while a handler computes. Degu's workers are for futures that are not `Send`.
 //!
-//! # What holds
+//! # Which options apply
 //!
-//! Everything in [`Options`] does, but for what is listed below. Deadlines are enforced around hyper, none of whose own is
-//! used: hyper's own for heads needs a timer that most programs do not set, and it has no others.
+//! All [`Options`] apply, except those listed below. Degu enforces the deadlines around hyper, and uses none of hyper's own:
+//! hyper has only a deadline for heads, and it needs a timer that most programs do not set.
 //!
-//! | deadline | of | what becomes of the connection |
+//! | deadline | limits | when it expires, the connection |
 //! | --- | --- | --- |
-//! | [`handshake_timeout`](Options::handshake_timeout) | the handshake, with the wait for its turn | closed |
+//! | [`handshake_timeout`](Options::handshake_timeout) | the handshake, including the wait for its turn | closed |
 //! | [`idle_timeout`](Options::idle_timeout) | the wait for a request | closed |
 //! | [`head_timeout`](Options::head_timeout) | a whole head, from its first byte | 408 |
 //! | [`progress`](Options::progress) | a body that the service polls | 408; cut, if the response has begun |
 //! | [`progress`](Options::progress) | a response, while the peer does not take it | cut |
 //! | [`handler_timeout`](Options::handler_timeout) | the service, until its response begins | 503, and the future is dropped |
-//! | [`half_close_timeout`](Options::half_close_timeout) | an exchange whose peer has ended its side | cut |
-//! | [`shutdown_grace`](Options::shutdown_grace) | all of a shutdown, connections after an upgrade included | cut |
+//! | [`half_close_timeout`](Options::half_close_timeout) | an exchange whose client has ended its side | cut |
+//! | [`shutdown_grace`](Options::shutdown_grace) | the whole shutdown, including connections after an upgrade | cut |
 //!
-//! Bytes that hyper reads together with the request before them belong to that one: a head that begins there, after a
-//! pipelined request, is held to `idle_timeout` and not to `head_timeout`, and a shutdown does not wait for it.
+//! If hyper reads the beginning of a head together with the request before it (pipelining), these bytes count as part of that
+//! request. The head then has `idle_timeout` and not `head_timeout`, and a shutdown does not wait for it.
 //!
-//! A service that fails or panics gets a 500 written in its place, and a body that does is cut. Either loses its connection
-//! and no other. A peer that closes a Unix socket or resets a TCP connection cancels its handler at once, or within a second
-//! if input has come that is not read yet. One that ends its side of a TCP connection, which is what closing looks like
-//! there, has [`half_close_timeout`](Options::half_close_timeout) for the answer.
+//! If the service fails or panics, the client gets 500. If a response's body fails or panics, the response is cut. Only
+//! that connection is closed. If the client closes a Unix socket or resets a TCP connection, its handler is cancelled at once, or
+//! within a second if there is unread input. A client that closes a TCP connection looks like one that only ends its side, so
+//! the handler still has [`half_close_timeout`](Options::half_close_timeout) for the response.
 //!
 //! # Switching to another protocol
 //!
-//! `hyper::upgrade::on(&mut request)` before the service answers 101, or what is built on it, such as axum's
-//! `WebSocketUpgrade`. What the client sends before the answer is the first that the upgraded stream gives, and shutting the
-//! stream down half-closes the connection, under TLS with close_notify. As with any `AsyncWrite`, what is written has gone out
-//! once it has been flushed.
+//! A service calls `hyper::upgrade::on(&mut request)` before it answers 101, or uses a library that does, such as axum's
+//! `WebSocketUpgrade`. The upgraded stream begins with the bytes that the client sent before the 101. Shutting the stream down
+//! half-closes the connection, under TLS with close_notify. As with any `AsyncWrite`, written bytes have been sent only after a
+//! flush.
 //!
 //! The stream may move to another task. Its connection counts against [`max_connections`](Options::max_connections) until the
-//! stream is dropped, no deadline applies to it, and a shutdown waits for it up to
-//! [`shutdown_grace`](Options::shutdown_grace): then reading and writing are errors, in whatever task they are. `tunnel_idle_timeout`
-//! is for Degu's own [`Tunnel`](crate::Tunnel). hyper checks neither that the client offered the protocol nor that the fields of
-//! the 101 name it: the service does.
+//! stream is dropped. No deadline applies to it, because `tunnel_idle_timeout` is for Degu's own [`Tunnel`](crate::Tunnel). A
+//! shutdown waits for it up to [`shutdown_grace`](Options::shutdown_grace); after that, reads and writes return errors in any
+//! task. hyper does not check that the client offered the protocol, nor that the fields of the 101 name it: the service must.
 //!
-//! # What is hyper's
+//! # Differences from Degu
 //!
-//! - **The grammar.** hyper is more lenient than Degu in what it reads, and checks no Host; it answers 400 or 431 to what it
-//!   refuses, whatever [`error_reply`](Options::error_reply) says. Of [`Limits`](crate::Limits), `max_head` and
-//!   `max_fields` hold, and `allow_http10`.
-//!   [`on_response`](Options::on_response) is told of these answers, of 414 as 431.
-//! - **Reason phrases, chunk boundaries and extensions**, which its types have no place for.
+//! - **The grammar.** hyper accepts more malformed requests than Degu, and does not check Host. It answers 400 or 431 to
+//!   requests that it refuses, whatever [`error_reply`](Options::error_reply) is. For a request target that fills `max_head` it
+//!   sends 431, where Degu sends 414. Of [`Limits`](crate::Limits), only `max_head`, `max_fields` and `allow_http10` apply.
+//!   [`on_response`](Options::on_response) is called for hyper's refusals. The 414 that hyper sends for a target over 65,534
+//!   bytes is reported as 431, because hyper's errors do not tell the two apart.
+//! - **Reason phrases, chunk boundaries and extensions** are lost, because the types of hyper have no place for them.
 //!
-//! Not available: [`on_connect`](Options::on_connect), whose futures are not `Send`. [`serve`] refuses it, so that
-//! no client is let in by mistake; check the [`Caller`] in the service. [`workers`](Options::workers) has
-//! no meaning, because the runtime has the threads. [`Options::listener`] binds with the options of sockets.
+//! Not available: [`on_connect`](Options::on_connect), because its futures are not `Send`. [`serve`] returns an error if it is
+//! set, so no client is accepted by mistake; check the [`Caller`] in the service. [`workers`](Options::workers) has no effect,
+//! because the threads belong to the runtime. [`Options::listener`] binds a socket with the options for sockets.
 
 mod body;
 mod caller;
@@ -109,17 +108,18 @@ use crate::listen::Accepting;
 use crate::state::{BeginOnDrop, Phase};
 use crate::{Listener, Options};
 
-/// Serves a tower service on a listening socket until `shutdown` ends, and then until what has begun is finished: see the
-/// [module](self) for what holds.
+/// Serves a tower service on a listening socket until the future `shutdown` completes, and then finishes the exchanges in
+/// progress. The [module](self) says which options apply.
 ///
-/// Each connection has a clone of the service. A shutdown accepts those who have connected, answers every request that
-/// has come with `connection: close`, closes the connections between two requests, and cuts what is not done within
-/// [`Options::shutdown_grace`]. A service on several addresses is served once for each, with a cap of its own.
+/// Each connection has a clone of the service. A shutdown still accepts clients that have connected. It answers every received
+/// request with `connection: close`, closes connections between two requests, and cuts exchanges that are not done within
+/// [`Options::shutdown_grace`]. For a service on several addresses, call this function once for each; each call has a limit on
+/// connections of its own.
 ///
 /// # Errors
 ///
-/// The socket could not be registered with the runtime or set up, or `options` has an `on_connect`
-/// ([`InvalidInput`](std::io::ErrorKind::InvalidInput)).
+/// The socket could not be set up or registered with the runtime.
+/// [`InvalidInput`](std::io::ErrorKind::InvalidInput) if `options` has an `on_connect`.
 ///
 /// # Panics
 ///
@@ -127,7 +127,7 @@ use crate::{Listener, Options};
 ///
 /// # Cancel safety
 ///
-/// Dropping it begins a shutdown, for as long as the runtime lives on.
+/// Dropping the future begins a shutdown, which goes on as long as the runtime lives.
 pub async fn serve<S, B>(
     listener: Listener,
     options: Options,
@@ -153,7 +153,7 @@ where
     let admission = Admission::new(Accepting::register([listener])?, state.clone(), options.clone());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
-    // A task, so that it can finish what it has when this future is dropped.
+    // A task of its own can finish its exchanges after this future is dropped.
     let mut work = tokio::spawn(async move {
         let grace = options.grace;
         let (state, mut number) = (server.clone(), 0);
@@ -165,7 +165,7 @@ where
         accepting.await;
         if timeout(grace, gone.recv()).await.is_err() {
             state.begin(Phase::Aborting);
-            // They end soon, except where the service keeps the bytes of an upgrade.
+            // The connections end soon, unless the service keeps an upgraded stream.
             let _ = timeout(Duration::from_secs(1), gone.recv()).await;
         }
     });

@@ -1,17 +1,19 @@
-//! The event that a connection waits for: its bytes, its exchanges and its task each note what they see of it.
+//! The state from which follows what a connection waits for. The byte stream, the exchanges and the task of the connection
+//! each record their part of it.
 //!
-//! hyper owns the bytes and calls the service, so that none of the three sees what the others do. Together they know
-//! what a deadline is about:
+//! hyper owns the byte stream and calls the service, so none of the three knows the whole state. Together they know which
+//! deadline applies:
 //!
-//! | an exchange is under way | and | it waits for |
+//! | an exchange is in progress | and | the connection waits for |
 //! | --- | --- | --- |
-//! | no | nothing has come | a request |
+//! | no | no byte has come | a request |
 //! | no | bytes have come | the rest of a head |
-//! | yes | the service polls a body that has nothing | more of the body |
-//! | yes | it does not | the service: the peer is not late |
-//! | either | a write found no room | the peer to take what is written |
+//! | yes | the service polls a body without data | more of the body |
+//! | yes | the service does not poll the body | the service; the client is not late |
+//! | yes or no | a write found no room | the client, which must take the bytes |
 //!
-//! The bodies of an exchange may be polled in any task, so a lock is taken: for a few instructions, and hardly ever by two.
+//! The bodies of an exchange may be polled in any task, so the state is under a lock. It is held for a few instructions, and
+//! two tasks rarely compete for it.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -47,44 +49,44 @@ pub(super) struct Pulse {
 #[derive(Debug, Default)]
 struct State {
     deadline: Deadline,
-    /// The seconds that were counted.
+    /// The seconds since the connection began.
     seconds: u32,
-    /// The wait that has lasted too long, and is answered through hyper: see [`Pulse::second`].
+    /// The wait whose deadline has expired, if the response is sent through hyper: see [`Pulse::second`].
     late: Option<Wait>,
     /// The number of exchanges that have begun.
     exchanges: u64,
-    /// The number of parts of the last one that still exist: its future or its response's body, and its request's body.
+    /// The number of parts of the last exchange that still exist: its future or its response's body, and its request's body.
     held: u32,
-    /// The head of its response was made.
+    /// True if the head of the response was made.
     has_responded: bool,
-    /// The body of its response failed, so that the response is cut.
+    /// True if the body of the response failed, so the response is cut.
     has_failed: bool,
-    /// The service let go of the body of the request before its end, which hyper will not read.
+    /// True if the service dropped the body of the request before its end. hyper will not read the rest.
     has_left_body: bool,
-    /// The body of its request is waited for.
+    /// True if the service waits for the body of the request.
     is_wanted: bool,
-    /// Bytes of a head have come.
+    /// True if bytes of a head have come.
     has_begun: bool,
-    /// A write found no room.
+    /// True if a write found no room.
     is_blocked: bool,
-    /// No request is waited for any more: the connection has been idle for too long, or is to make room for another.
+    /// True if the connection waits for no more requests: it has been idle for too long, or makes room for another one.
     leaves: bool,
-    /// The second in which the last byte was sent.
+    /// The second in which the last byte was sent, if it was.
     lingers: Option<u32>,
-    /// The bytes are not HTTP any more.
+    /// True if the bytes are not HTTP any more.
     is_upgraded: bool,
-    /// The head of the response that upgrades has been written.
+    /// True if the 101 has been written.
     has_upgraded: bool,
-    /// After an upgrade, reading and writing are errors.
+    /// True if reading and writing after an upgrade return errors.
     is_cut: bool,
     is_gone: bool,
-    /// The report of the last exchange, unless it was made.
+    /// The report of the last exchange, until it is reported.
     report: Option<Report>,
-    /// The request was answered because it came too slowly.
+    /// True if the request came too slowly and was answered for that.
     is_refused: bool,
-    /// The task that reads, to be woken after an upgrade.
+    /// The task that reads after an upgrade.
     reader: Option<Waker>,
-    /// The task that waits for room to write, for the same.
+    /// The task that waits for room to write after an upgrade.
     writer: Option<Waker>,
 }
 
@@ -92,14 +94,14 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Status {
     pub(super) is_under_way: bool,
-    /// The request came too slowly, and its peer is to be told.
+    /// True if the request came too slowly and must be answered for that.
     pub(super) is_late: bool,
     pub(super) is_upgraded: bool,
     pub(super) second: u32,
 }
 
 impl State {
-    /// Notes the event that is waited for, after the state has changed.
+    /// Updates the event that the connection waits for, after the state has changed.
     fn note(&mut self, alarm: &Alarm) {
         if self.lingers.is_some() || self.is_upgraded {
             return;
@@ -130,14 +132,14 @@ impl State {
     }
 }
 
-/// Notes that a connection can be spared from now on, unless it could be spared before.
+/// Sets that a connection can be closed to make room from now on, unless it could be before.
 pub(super) fn set_spare(alarm: &Alarm, spare: Spare) {
     if !alarm.can_be_spared() {
         alarm.set_spare(spare, 0, TURN.fetch_add(1, Relaxed));
     }
 }
 
-/// The notes of the bytes.
+/// The methods for the byte stream.
 impl Pulse {
     pub(super) fn status(&self) -> io::Result<Status> {
         let state = self.lock();
@@ -152,12 +154,12 @@ impl Pulse {
     pub(super) fn received(&self, bytes: &[u8]) {
         let mut state = self.lock();
         state.moved(bytes.len());
-        // Empty lines between two requests begin none (RFC 9112 §2.2).
+        // Empty lines between two requests do not begin a request (RFC 9112 §2.2).
         state.has_begun |= state.held == 0 && bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
     }
 
-    /// Notes that a read found nothing. Returns whether the connection ends here: no request has begun, and none is
-    /// waited for.
+    /// Records that a read found nothing. Returns whether the connection ends: no request has begun, and the connection waits for
+    /// no more.
     pub(super) fn read_nothing(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         state.reader = Some(cx.waker().clone());
@@ -165,7 +167,7 @@ impl Pulse {
         (self.server.is_stopping() || state.leaves) && state.held == 0 && !state.has_begun && !state.is_upgraded
     }
 
-    /// Notes that a write took so many bytes, or found no room for any.
+    /// Records the number of bytes that a write took; `None` if it found no room.
     pub(super) fn wrote(&self, bytes: Option<usize>) {
         let mut state = self.lock();
         state.is_blocked = bytes.is_none();
@@ -173,7 +175,7 @@ impl Pulse {
         state.note(&self.alarm);
     }
 
-    /// Notes that a write after an upgrade took so many bytes.
+    /// Records the number of bytes that a write took after an upgrade.
     pub(super) fn wrote_upgraded(&self, bytes: usize) {
         let mut state = self.lock();
         if state.has_upgraded
@@ -183,7 +185,7 @@ impl Pulse {
         }
     }
 
-    /// Notes that all that hyper wrote has been taken by the kernel, and reports an exchange that is over.
+    /// Records that the kernel has taken all bytes that hyper wrote. Reports an exchange that is over.
     pub(super) fn flushed(&self) {
         if self.options.on_response.is_some() {
             let mut state = self.lock();
@@ -194,24 +196,24 @@ impl Pulse {
         }
     }
 
-    /// Notes that a request that came too slowly was answered.
+    /// Records that a request that came too slowly was answered.
     pub(super) fn refused(&self) {
         self.lock().is_refused = true;
     }
 
-    /// Notes that a write or a flush after an upgrade found no room.
+    /// Records that a write or a flush after an upgrade found no room.
     pub(super) fn waits_to_write(&self, cx: &Context<'_>) {
         self.lock().writer = Some(cx.waker().clone());
     }
 
-    /// Notes that the peer has ended its side: it may have closed its socket.
+    /// Records that the peer has ended its side. It may have closed its socket.
     pub(super) fn half_close(&self) {
         let mut state = self.lock();
         let now = state.seconds;
         state.deadline.half_close(now);
     }
 
-    /// Notes that the connection has ended, and that only the peer's end is waited for.
+    /// Records that the connection has ended, and only waits for the end of the peer's input.
     pub(super) fn linger(&self) {
         let mut state = self.lock();
         let now = state.seconds;
@@ -221,7 +223,7 @@ impl Pulse {
         state.deadline.wait(Wait::Linger, now);
     }
 
-    /// Notes that the bytes have been given up. Returns whether some of a response may have gone out, and not all of it.
+    /// Records that the byte stream was dropped. Returns whether a response may have been sent only in part.
     pub(super) fn leave_io(&self) -> bool {
         let mut state = self.lock();
         state.is_gone = true;
@@ -229,14 +231,14 @@ impl Pulse {
     }
 }
 
-/// The questions and notes of the task.
+/// The methods for the connection's task.
 impl Pulse {
     pub(super) fn new(server: Arc<ServerState>, options: Arc<Options>, alarm: Arc<Alarm>) -> Self {
         Self { server, options, alarm, state: Mutex::default() }
     }
 
-    /// Polls a part of the connection's life until it is done, or until something ends it. This has the only timer of a
-    /// connection, which counts seconds.
+    /// Polls a future of the connection until it is done, or until a deadline, a shutdown or a revocation ends it. The only timer
+    /// of a connection is here; it ticks once a second.
     pub(super) async fn watch<F: Future>(
         &self,
         part: F,
@@ -250,7 +252,7 @@ impl Pulse {
         let mut is_draining = false;
         let ended = poll_fn(|cx| {
             self.alarm.set_task(cx.waker());
-            // It wakes the task; whether the server stops is asked where it matters.
+            // This only wakes the task. The places that need it check whether the server shuts down.
             is_draining = is_draining || draining.as_mut().poll(cx).is_ready();
             if aborting.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(CloseReason::Shutdown));
@@ -269,12 +271,12 @@ impl Pulse {
             part.as_mut().poll(cx).map(Ok)
         })
         .await;
-        // What was late may have been answered, so that it has ended as usual.
+        // The future may have ended normally, because hyper answered the request that was late.
         self.lock().late.take().map_or(ended, |wait| Err(CloseReason::Deadline(wait)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics under the lock.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -289,10 +291,10 @@ impl Pulse {
         self.lock().deadline.restart();
     }
 
-    /// Counts a second. Returns what has lasted too long, if that ends the connection at once.
+    /// Counts a second. Returns the wait whose deadline has expired, if that ends the connection at once.
     ///
-    /// A service that is late is answered for where it is called. A request that is late before its response has begun is
-    /// answered where bytes are written, and a connection that has been idle ends where they are read.
+    /// Other expired deadlines are handled elsewhere. The code that calls the service answers for a late service. The code that
+    /// writes answers a late request whose response has not begun. The code that reads ends an idle connection.
     fn second(&self) -> Option<Wait> {
         let mut state = self.lock();
         state.seconds += 1;
@@ -318,8 +320,8 @@ impl Pulse {
         None
     }
 
-    /// Makes room for another connection, where there still is none and no request has begun. Returns whether the connection can
-    /// be dropped as it is.
+    /// Makes room for another connection, if room is still needed and no request has begun. Returns whether the connection can
+    /// simply be dropped.
     fn makes_room(&self) -> bool {
         self.alarm.set(u32::MAX);
         let mut state = self.lock();
@@ -328,13 +330,13 @@ impl Pulse {
         is_needed && (state.lingers.is_some() || state.exchanges == 0 && state.reader.is_none())
     }
 
-    /// Returns the report of the exchange that has not ended, and whether its request was answered for coming too slowly.
+    /// Returns the report of the exchange that has not ended, and whether its request was answered because it came too slowly.
     pub(super) fn take_report(&self) -> (Option<Report>, bool) {
         let mut state = self.lock();
         (state.report.take(), state.is_refused)
     }
 
-    /// Returns how many requests have come.
+    /// Returns the number of requests that have come.
     pub(super) fn requests(&self) -> u64 {
         self.lock().exchanges
     }
@@ -343,12 +345,12 @@ impl Pulse {
         self.lock().is_upgraded
     }
 
-    /// Returns whether the bytes have been given up.
+    /// Returns whether the byte stream was dropped.
     pub(super) fn is_gone(&self) -> bool {
         self.lock().is_gone
     }
 
-    /// Ends reading and writing after an upgrade.
+    /// Makes reading and writing after an upgrade return errors.
     pub(super) fn cut(&self) {
         let mut state = self.lock();
         state.is_cut = true;
@@ -358,13 +360,13 @@ impl Pulse {
     }
 }
 
-/// The notes of the exchanges.
+/// The methods for exchanges.
 impl Pulse {
-    /// Notes that a request has come: an exchange is under way until the last hold on it is dropped.
+    /// Records that a request has come. Its exchange is in progress until the last [`Hold`] on it is dropped.
     pub(super) fn begin(self: &Arc<Self>, report: Option<Report>) -> Hold {
         let mut guard = self.lock();
         let state = &mut *guard;
-        // hyper may read on before it has written all of the last response.
+        // hyper may read the next request before it has written the whole last response.
         let ended = state.take_ended();
         state.report = report;
         state.deadline.restart();
@@ -380,7 +382,7 @@ impl Pulse {
     }
 }
 
-/// A hold on an exchange, which is under way as long as there is one.
+/// A reference to an exchange, which is in progress as long as there is one.
 #[derive(Debug)]
 pub(super) struct Hold {
     pulse: Arc<Pulse>,
@@ -393,7 +395,7 @@ impl Hold {
         self.exchange
     }
 
-    /// Notes whether the body of the request is waited for.
+    /// Records whether the service waits for the body of the request.
     pub(super) fn wants(&self, is_wanted: bool) {
         if let Some(mut state) = self.current()
             && state.is_wanted != is_wanted
@@ -403,19 +405,19 @@ impl Hold {
         }
     }
 
-    /// Notes how slowly the body of the request may come.
+    /// Sets the minimum rate for the body of the request.
     pub(super) fn set_progress(&self, progress: Progress) {
         if let Some(mut state) = self.current() {
             state.deadline.set_body_progress(Some(progress));
         }
     }
 
-    /// Returns what is late, if an answer of the service is of no use any more.
+    /// Returns the wait whose deadline has expired, if the service's response is not needed any more.
     pub(super) fn late(&self) -> Option<Wait> {
         self.current()?.late
     }
 
-    /// Notes that there is a response.
+    /// Records that there is a response.
     pub(super) fn respond(&self, status: StatusCode) {
         if let Some(mut state) = self.current() {
             state.deadline.end_handler();
@@ -427,7 +429,7 @@ impl Hold {
         }
     }
 
-    /// Notes so many more bytes of the response's body.
+    /// Adds to the number of bytes of the response's body.
     pub(super) fn sent(&self, bytes: usize) {
         if self.pulse.options.on_response.is_some()
             && let Some(mut state) = self.current()
@@ -437,26 +439,26 @@ impl Hold {
         }
     }
 
-    /// Notes that the service let go of the body of the request before its end.
+    /// Records that the service dropped the body of the request before its end.
     pub(super) fn leave_body(&self) {
         if let Some(mut state) = self.current() {
             state.has_left_body = true;
         }
     }
 
-    /// Returns whether the service let go of the body of the request before its end.
+    /// Returns whether the service dropped the body of the request before its end.
     pub(super) fn has_left_body(&self) -> bool {
         self.current().is_some_and(|state| state.has_left_body)
     }
 
-    /// Notes that the body of the response failed.
+    /// Records that the body of the response failed.
     pub(super) fn fail(&self) {
         if let Some(mut state) = self.current() {
             state.has_failed = true;
         }
     }
 
-    /// Returns `None` if another exchange has begun since: this one's request was kept beyond its end.
+    /// Returns `None` if another exchange has begun since. The service has then kept this request beyond the end of its exchange.
     fn current(&self) -> Option<MutexGuard<'_, State>> {
         Some(self.pulse.lock()).filter(|state| state.exchanges == self.exchange)
     }

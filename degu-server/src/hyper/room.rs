@@ -1,4 +1,4 @@
-//! The place of a connection among those that the server may have.
+//! The permission of a connection to be open, which counts against `max_connections`.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::alarm::{Alarm, Spare};
 use crate::options::Options;
 use crate::state::ServerState;
 
-/// Room for a connection, until it is dropped.
+/// The permission to be open. Dropping it makes room for another connection.
 #[derive(Debug)]
 pub(super) struct Room {
     pub(super) server: Arc<ServerState>,
     pub(super) alarm: Arc<Alarm>,
     number: u64,
-    /// A shutdown waits until all of them are dropped.
+    /// A shutdown waits until the senders of all connections are dropped.
     alive: Option<mpsc::Sender<Infallible>>,
 }
 
@@ -34,8 +34,8 @@ impl Room {
         Self { server, alarm, number, alive: Some(alive) }
     }
 
-    /// Notes that the last byte has been sent: a shutdown does not wait for the peer to close, and the connection makes room
-    /// before others do. Returns whether that is news.
+    /// Sets that the last byte has been sent. A shutdown then does not wait for the peer to close, and this connection is the first
+    /// that is closed to make room. Returns whether this is new.
     pub(super) fn linger(&mut self) -> bool {
         let is_news = self.alive.take().is_some();
         if is_news {

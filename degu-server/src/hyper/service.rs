@@ -1,4 +1,5 @@
-//! The layer between hyper and the service: it adds to every request, and answers for a service that does not answer.
+//! The layer between hyper and the service. It adds the [`Caller`](super::Caller) to every request, and answers if the service
+//! does not.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -69,7 +70,7 @@ where
                 Ok(future) => answer(future, &hold, &origin.address).await,
                 Err(fault) => Err(CloseReason::Peer(fault)),
             };
-            // A body without a length ends with the connection then, which hyper does not say.
+            // With HTTP/1.0 a body without a length ends with the connection; hyper does not report that.
             let is_unframed = |response: &Response<B>| {
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH)
             };
@@ -93,7 +94,7 @@ where
             if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 if is_http10 {
-                    // Otherwise hyper adds `keep-alive`, which this client has asked for.
+                    // Otherwise hyper adds `keep-alive`, because the client asked for it.
                     *response.version_mut() = Version::HTTP_10;
                 }
             }
@@ -102,8 +103,8 @@ where
     }
 }
 
-/// Polls the future of the service until it answers, fails, panics or is late. Except in the first case the server answers
-/// itself.
+/// Polls the future of the service until it returns a response, fails, panics or is late. In the last three cases the server
+/// makes the response.
 async fn answer<B, E: Into<BoxError>>(
     future: impl Future<Output = Result<Response<B>, E>>,
     hold: &Hold,
@@ -116,7 +117,7 @@ async fn answer<B, E: Into<BoxError>>(
             future.set(None);
         }
         let Some(future) = future.as_mut().as_pin_mut() else {
-            // A peer that is late itself is answered without hyper, which ends the connection then.
+            // If the client itself is late, the response is sent without hyper, and the connection ends.
             let is_ours = late == Some(Wait::Handler);
             return if is_ours { Err(CloseReason::Deadline(Wait::Handler)).into() } else { Poll::Pending };
         };

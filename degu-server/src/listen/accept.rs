@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::{Bound, Listener, SocketFile, address_of};
 
-/// A connection on its way to its worker. Its socket does not block, and belongs to no runtime yet.
+/// An accepted connection that is not yet assigned to a worker. Its socket is non-blocking, and registered with no runtime.
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) fd: OwnedFd,
@@ -48,7 +48,7 @@ impl Accepting {
         Ok(Self { file: bound.file, socket })
     }
 
-    /// Unlinks the file of a Unix socket, so that no further client finds it. Those that have connected are accepted.
+    /// Unlinks the file of a Unix socket, so no more clients can connect. Clients that have connected are still accepted.
     pub(crate) fn unlink(&mut self) {
         self.file = None;
     }
@@ -67,7 +67,8 @@ impl Accepting {
         }))
     }
 
-    /// Returns whether a connection waits to be accepted. Where no descriptor is left, accepting fails without one, too.
+    /// Returns whether a connection waits to be accepted. A failed accept does not show that: when the process has no descriptor
+    /// left, accepting fails in any case.
     pub(crate) fn has_newcomer(&self) -> bool {
         let socket = match &self.socket {
             Socket::Tcp(listener) => listener.as_fd(),
@@ -77,7 +78,7 @@ impl Accepting {
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// Accepts a connection that the kernel has, of which the runtime may not know yet.
+    /// Accepts a connection from the kernel, even if the runtime has not noticed it yet.
     pub(crate) fn accept_now(&self) -> io::Result<Accepted> {
         let (socket, is_unix) = match &self.socket {
             Socket::Tcp(listener) => (SockRef::from(listener), false),

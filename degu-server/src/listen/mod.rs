@@ -20,21 +20,21 @@ use unix::{BACKLOG, SocketFile};
 
 use crate::options::{Deadlines, SocketOptions};
 
-/// After 30 s of silence a peer is asked whether it is there, and has 45 s for the answer.
+/// The kernel sends the first probe after 30 s of silence, and gives up after 3 probes, 45 s later.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(3);
 
-/// The number of ports that are tried if the kernel chooses one for `localhost` that is taken in the other family.
+/// The number of ports that are tried for `localhost`, if a port that the kernel chose in one family is in use in the other.
 const TRIES: u32 = 16;
 
-/// A listening socket, which was bound here or is inherited from the process's parent.
+/// A listening socket. It was bound by this process, or inherited from its parent.
 ///
 /// ```no_run
 /// use std::os::fd::AsFd;
 ///
 /// use degu_server::{Address, Listener, Request, Server, Session};
 ///
-/// // Socket activation as of inetd, or of systemd with `StandardInput=socket`: the socket is the standard input.
+/// // Socket activation of inetd, or of systemd with `StandardInput=socket`: the standard input is the socket.
 /// let activated = Listener::try_from(std::io::stdin().as_fd().try_clone_to_owned()?)?;
 /// let beside = Listener::bind(Address::unix("/run/beside.sock"), Some(0o660))?;
 /// let app = async |_: &mut Session, _: Request<'_>| "hello";
@@ -43,7 +43,7 @@ const TRIES: u32 = 16;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    /// One socket, or for `localhost` up to two.
+    /// One socket, or up to two for `localhost`.
     sockets: Vec<Bound>,
 }
 
@@ -58,11 +58,11 @@ struct Bound {
 
 impl Listener {
     /// Binds an address, and listens: see [`Server::bind`](crate::Server::bind). `mode` is the mode of a Unix socket's
-    /// file; other kinds of address ignore it. [`Options::listener`](crate::Options::listener) has more to choose.
+    /// file; other kinds of addresses ignore it. [`Options::listener`](crate::Options::listener) has more options.
     ///
     /// # Errors
     ///
-    /// What the system says, with the address in the message.
+    /// The errors of [`Server::bind`](crate::Server::bind).
     pub fn bind(address: impl Into<Address>, mode: Option<u32>) -> io::Result<Self> {
         Self::bind_with(&address.into(), &SocketOptions { mode, ..SocketOptions::default() })
     }
@@ -74,12 +74,12 @@ impl Listener {
         }
     }
 
-    /// Lets the kernel detect peers that are gone without FIN or RST, for example because a cable was pulled, for all
-    /// TCP connections that are accepted from here: they inherit what is set on this socket.
+    /// Lets the kernel detect TCP peers that vanish without FIN or RST, for example because a cable was pulled. Accepted
+    /// connections inherit these options of the listening socket.
     ///
-    /// Keepalive probes find the idle ones. The user timeout finds those to which bytes have been sent. It also counts the
-    /// time in which a peer that is there has no room too, so that it must not be shorter than what [`Deadlines`] allow a
-    /// write: two windows, each of which may be late by a second.
+    /// Keepalive probes detect vanished peers on idle connections. The user timeout detects them on connections with unacknowledged
+    /// bytes. The user timeout also runs while a living peer has no room for more bytes. It must therefore not be shorter
+    /// than the time that [`Deadlines`] allow for a write: two windows, each of which may be late by a second.
     pub(crate) fn detect_dead_peers(&self, deadlines: &Deadlines) -> io::Result<()> {
         for Bound { socket, .. } in self.sockets.iter().filter(|bound| !bound.address.is_unix()) {
             socket.set_tcp_keepalive(&KEEPALIVE)?;
@@ -93,7 +93,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Returns the address that the kernel bound, with the port or the name that it chose; of `localhost` the first one.
+    /// Returns the address that the kernel bound, with the port or the name that it chose. For `localhost` this is the first one.
     pub fn address(&self) -> &Address {
         &self.sockets[0].address
     }
@@ -105,7 +105,7 @@ impl Listener {
 }
 
 impl Bound {
-    /// Binds the sockets of an address: one at least.
+    /// Binds the sockets of an address, at least one.
     fn all(address: &Address, options: &SocketOptions) -> io::Result<Vec<Self>> {
         let bound = match address.to_socket(|name| Ok::<_, io::Error>(if_nametoindex(name)?))? {
             SocketName::Ip(ip) => Self::ip(ip, options),
@@ -121,10 +121,10 @@ impl Bound {
 
     fn ip(ip: SocketAddr, options: &SocketOptions) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(ip), Type::STREAM, None)?;
-        // Otherwise connections in TIME-WAIT of a server that has just ended would hold the address.
+        // Otherwise the address would stay in use while connections of a previous server are in TIME-WAIT.
         socket.set_reuse_address(true)?;
         if ip.is_ipv6() {
-            // The default is the administrator's (`net.ipv6.bindv6only`), and `[::]` is not to mean two things.
+            // It is always set, because the system's default (`net.ipv6.bindv6only`) may differ between machines.
             socket.set_only_v6(options.ipv6_only)?;
         }
         socket.bind(&ip.into())?;
@@ -147,7 +147,7 @@ impl Bound {
     fn localhost(port: u16, options: &SocketOptions) -> io::Result<Vec<Self>> {
         for _ in 1..TRIES {
             match Self::loopbacks(port, options) {
-                // The port that it chose in one family is taken in the other.
+                // The port that the kernel chose in one family is in use in the other.
                 Err(error) if port == 0 && error.kind() == io::ErrorKind::AddrInUse => {}
                 bound => return bound,
             }
@@ -155,7 +155,7 @@ impl Bound {
         Self::loopbacks(port, options)
     }
 
-    /// Binds those loopback addresses that the machine has.
+    /// Binds the loopback addresses that the machine has.
     fn loopbacks(mut port: u16, options: &SocketOptions) -> io::Result<Vec<Self>> {
         let (mut bound, mut absent) = (Vec::new(), None);
         for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
@@ -178,8 +178,8 @@ impl Bound {
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
         if !address.is_unix() {
-            // Accepted sockets inherit it. Every write is a whole message or all there is of one, so that there is
-            // nothing for the kernel to wait for.
+            // Accepted sockets inherit this option. Each write contains all bytes that are ready, so the kernel has no reason to
+            // wait for more.
             socket.set_tcp_nodelay(true)?;
         }
         let address = address_of(&address).ok_or(AddressError::from(AddressFault::Unnamed))?;
@@ -187,12 +187,12 @@ impl Bound {
     }
 }
 
-/// Takes a listening socket that was bound elsewhere. The file of a Unix socket stays when the server ends, because it
-/// belongs to the process that made it.
+/// Converts a listening socket that was bound elsewhere. The file of a Unix socket is not removed when the server ends, because
+/// it belongs to the process that made it.
 ///
 /// # Errors
 ///
-/// The descriptor is not a stream socket that listens, or its address is of another kind than an [`Address`].
+/// The descriptor is not a listening stream socket, or its address cannot be represented as an [`Address`].
 impl TryFrom<OwnedFd> for Listener {
     type Error = io::Error;
 
@@ -205,12 +205,12 @@ impl TryFrom<OwnedFd> for Listener {
     }
 }
 
-/// Returns whether the machine has no such address, or not even its family.
+/// Returns whether an error means that the machine does not have the address, or does not have its family.
 fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// Returns the address of one end of a socket; `None` for a Unix socket without a name, as most clients' are.
+/// Returns the address of one end of a socket; `None` for a Unix socket without a name, such as that of most clients.
 fn address_of(address: &SockAddr) -> Option<Address> {
     match (address.as_socket(), address.as_pathname()) {
         (Some(ip), _) => Some(ip.into()),

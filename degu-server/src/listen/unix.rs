@@ -1,11 +1,12 @@
-//! The file of a Unix socket: made with a mode, a stale one replaced, a live one left alone, and unlinked when done.
+//! The file of a Unix socket. It is made with a mode, replaces a stale file, and is unlinked at the end. A file with a live
+//! server is not touched.
 //!
-//! A socket's file outlives the process that made it, so a server that starts finds a file with a live server or
-//! without one. Only a connection attempt shows which, and another server may start between that attempt and unlinking:
-//! the three steps (probe, unlink, bind) are made under a lock on a file next to the socket, which every server here
-//! takes.
+//! A socket's file outlives the process that made it. A server that starts may therefore find a file, with a live server or
+//! without one. Only a connection attempt shows whether the server is alive, and another server may start between the attempt and
+//! the unlinking. The three steps (probe, unlink, bind) are therefore made while a file next to the socket is locked; every
+//! server of this crate takes that lock.
 //!
-//! Another user may hold that lock, in a folder that both can write to. Nothing here waits for longer than a second.
+//! In a folder that several users can write to, another user may hold the lock. No code here waits longer than a second.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -21,28 +22,28 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::options::SocketOptions;
 
-/// The time that a start waits for the lock. Its holder needs it for a few system calls.
+/// The time that a start waits for the lock. Other servers hold it only for a few system calls.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The time that a shutdown waits for it, on a thread that has connections to serve.
+/// The time that a shutdown waits for the lock. It is short, because the thread also serves connections.
 const BRIEFLY: Duration = Duration::from_millis(100);
-/// The pause between two attempts.
+/// The pause between two attempts to take the lock.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// The number of connections that may wait to be accepted, on every kind of socket. The kernel reduces it to
 /// `net.core.somaxconn`, 4,096 on Linux.
 pub(super) const BACKLOG: i32 = 4096;
 
-/// The file of a socket that we bound. Dropping it unlinks the file if it is still that one.
+/// The file of a socket that this process bound. Dropping it unlinks the file, unless another server has replaced it.
 ///
-/// It has to be dropped before the socket is closed. An open socket holds on to its inode; once it is closed the next
-/// server may replace the file, get the very same inode number for its own, and lose it to us.
+/// It must be dropped before the socket is closed. An open socket keeps its inode in use. After it is closed, the next
+/// server may replace the file, and its new file may get the same inode number; this process would then unlink that file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
     id: FileId,
 }
 
-/// The identity of the file behind a name. It differs if another server has replaced our file.
+/// The identity of a file: device and inode. It differs if another server has replaced the file.
 type FileId = (u64, u64);
 
 fn id_of(metadata: &Metadata) -> FileId {
@@ -54,7 +55,7 @@ impl SocketFile {
     pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let owner = options.owner.as_deref().map(ids).transpose()?;
-        // Declared before the lock, so dropped after it: dropping the file takes the lock.
+        // Declared before the lock and therefore dropped after it, because dropping the file takes the lock.
         let file;
         let _lock = Lock::take(path, PATIENCE).map_err(|error| match (error.kind(), path.parent()) {
             (io::ErrorKind::NotFound, Some(folder)) => {
@@ -68,10 +69,10 @@ impl SocketFile {
             Err(error) => return Err(error),
         }
         socket.bind(&address)?;
-        // Unlinking is done from wherever the process is by then.
+        // The path is made absolute, because the process may change its working directory before the unlinking.
         file = Self { id: id_of(&fs::symlink_metadata(path)?), path: std::path::absolute(path)? };
         if let Some((user, group)) = owner {
-            // No client gets in before: a socket that is bound and does not listen refuses all.
+            // No client can connect before this, because a socket that is bound and does not listen refuses all.
             lchown(path, user, group).map_err(|error| {
                 let owner = options.owner.as_deref().unwrap_or_default();
                 io::Error::new(error.kind(), format!("cannot give the socket to {owner}: {error}"))
@@ -80,7 +81,7 @@ impl SocketFile {
         if let Some(mode) = options.mode {
             set_mode(path, mode)?;
         }
-        // Under the lock: a socket that is bound and does not listen yet looks stale.
+        // The lock is still held, because a socket that is bound and does not listen yet looks stale to other servers.
         socket.listen(BACKLOG)?;
         Ok(file)
     }
@@ -88,8 +89,8 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Without the lock a server that starts in this moment could lose its file, so better leave ours: it is stale,
-        // and the next one replaces it.
+        // Without the lock, a server that starts at this moment could lose its file. The file is left in place instead. It is
+        // stale, and the next server replaces it.
         let Ok(_lock) = Lock::take(&self.path, BRIEFLY) else { return };
         if fs::symlink_metadata(&self.path).is_ok_and(|found| id_of(&found) == self.id) {
             let _ = fs::remove_file(&self.path);
@@ -97,7 +98,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Sets the mode of a socket's file. Some file systems that a virtual machine shares with its host refuse that.
+/// Sets the mode of a socket's file. Some file systems that a virtual machine shares with its host do not allow that.
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| {
         let text = format!("cannot set the mode of the socket to {mode:04o}: {error}; set none, or use another folder");
@@ -123,7 +124,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error| of_owner("cannot remove the stale socket", &error))
         }
-        // A server whose backlog is full (EAGAIN) is a server too. So is one that refuses us by the file's mode.
+        // A full backlog (EAGAIN) means that there is a server. So does an error because of the file's mode.
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             Err(of_owner("cannot tell whether a server listens on", &error))
         }
@@ -154,15 +155,15 @@ fn ids(owner: &str) -> io::Result<(Option<u32>, Option<u32>)> {
     Ok((user, group))
 }
 
-/// An exclusive lock on `<path>.lock`, which exists only while it is held. Where the file system has no locks it is not
-/// locked: then two servers that start at the same time may both believe that they are the first.
+/// An exclusive lock on the file `<path>.lock`, which exists only while the lock is held. If the file system has no locks, there
+/// is no protection: two servers that start at the same time may both replace the file.
 struct Lock {
     path: PathBuf,
     file: File,
 }
 
 impl Lock {
-    /// Takes the lock, or gives up.
+    /// Takes the lock, or returns an error after `patience`.
     fn take(socket: &Path, patience: Duration) -> io::Result<Self> {
         let mut path = socket.as_os_str().as_bytes().to_vec();
         path.extend_from_slice(b".lock");
@@ -187,13 +188,13 @@ impl Lock {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                // Opening a pipe that stands in its place would wait for a reader.
+                // If there is a pipe with this name, opening it would otherwise wait for a reader.
                 .custom_flags(O_NOFOLLOW | O_NONBLOCK)
                 .open(&path)
                 .map_err(|error| failed("open", error))?;
             match file.try_lock() {
                 Ok(()) => {
-                    // The process that held it before has unlinked it; another one may hold the lock on its successor.
+                    // The previous holder may have unlinked this file. Another process may then hold the lock on a new one.
                     let current = fs::symlink_metadata(&path).ok();
                     if current.is_some_and(|current| file.metadata().is_ok_and(|ours| id_of(&ours) == id_of(&current)))
                     {
@@ -220,7 +221,7 @@ fn has_no_locks(error: &io::Error) -> bool {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // A lock file with content was here before, and belongs to another program.
+        // A lock file with content belongs to another program, and is not removed.
         if self.file.metadata().is_ok_and(|found| found.len() == 0) {
             let _ = fs::remove_file(&self.path);
         }
