@@ -156,7 +156,7 @@ kinds! {
     /// A certificate's validity has ended.
     Expired "renew it, and check the clock of this machine",
     /// A certificate's validity has not begun.
-    NotYetValid "look at the clock of this machine",
+    NotYetValid "check the clock of this machine",
     /// The certificate is a CA's, but must be that of an end entity.
     CaAsLeaf "pin its key, or issue it without CA:TRUE (`openssl req -x509` sets CA:TRUE)",
     /// A certificate among the CAs does not say that it is a CA's.
