@@ -42,7 +42,7 @@ fn copy(_: i32) -> Result<OwnedFd, BoxError> {
     Err("only Linux copies a descriptor by its number: hand the socket in as the standard input".into())
 }
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let sockets = handed_in()?.into_iter().map(Listener::try_from).collect::<io::Result<Vec<_>>>()?;
     let app = async |_: &mut Session, _: Request<'_>| "hello\n";
     let server = Server::options().listen(sockets, app)?;
@@ -51,4 +51,11 @@ fn main() -> Result<(), BoxError> {
     }
     io::stdout().flush()?;
     Ok(server.serve_forever()?)
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("activation: {error}");
+        std::process::exit(1)
+    });
 }

@@ -77,7 +77,7 @@ async fn serve(socket: TcpStream) {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> io::Result<()> {
+async fn run() -> io::Result<()> {
     let address = std::env::args().nth(1).ok_or_else(|| io::Error::other("usage: device IP:PORT"))?;
     let listener = TcpListener::bind(address).await?;
     writeln!(io::stdout(), "listening on {}", listener.local_addr()?)?;
@@ -91,4 +91,11 @@ async fn main() -> io::Result<()> {
             }
         })
         .await
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("device: {error}");
+        std::process::exit(1)
+    });
 }

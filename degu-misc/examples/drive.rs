@@ -108,7 +108,7 @@ impl Drive for Async {
     }
 }
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let (mut blocking, mut address) = (false, None);
     #[cfg(feature = "tls")]
     let mut files = tls::Files::default();
@@ -161,4 +161,11 @@ fn main() -> Result<(), BoxError> {
         stdout.flush()?;
     }
     Ok(())
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("drive: {error}");
+        std::process::exit(1)
+    });
 }

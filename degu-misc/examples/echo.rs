@@ -79,7 +79,7 @@ enum Mode {
     Silent,
 }
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let mut options = Server::options();
     let (mut address, mut mode, mut on_hyper) = (None, Mode::Echo, false);
     #[cfg(feature = "tls")]
@@ -162,4 +162,11 @@ async fn stop_signal() -> io::Result<()> {
 #[cfg(not(unix))]
 async fn stop_signal() -> io::Result<()> {
     tokio::signal::ctrl_c().await
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("echo: {error}");
+        std::process::exit(1)
+    });
 }

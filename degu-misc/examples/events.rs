@@ -29,10 +29,17 @@ async fn app(session: &mut Session, request: Request<'_>) -> Response {
     }
 }
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let address: Address = std::env::args().nth(1).ok_or("usage: events ADDRESS")?.parse()?;
     // Without the list of hosts, any page on the web could read the feed by a name that it points at this machine.
     let server = Server::bind(address, Hosts::only(["localhost", "127.0.0.1", "::1"], app))?;
     println!("listening on {}", server.address());
     Ok(server.serve_until_signal()?)
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("events: {error}");
+        std::process::exit(1)
+    });
 }

@@ -30,7 +30,7 @@ use degu_wire::ByteRange;
 use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let mut arguments = std::env::args_os().skip(1);
     let (Some(address), Some(root), None) = (arguments.next(), arguments.next(), arguments.next()) else {
         return Err("usage: files ADDRESS FOLDER".into());
@@ -278,4 +278,11 @@ fn range(request: &Request<'_>, tag: &str) -> Option<ByteRange> {
     let is_current = headers.get_bytes("if-range").is_none_or(|known| known == tag.as_bytes());
     let wanted = is_current && request.method() == Method::Get;
     headers.get_bytes("range").filter(|_| wanted).and_then(|range| ByteRange::parse(range).ok())
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("files: {error}");
+        std::process::exit(1)
+    });
 }

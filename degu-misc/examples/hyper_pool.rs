@@ -25,7 +25,7 @@ async fn ask(pool: Pool, text: String) -> Result<String, BoxError> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
+async fn run() -> Result<(), BoxError> {
     let folder = tempfile::tempdir()?;
     let server = TempServer::new(Address::unix(folder.path().join("pool.sock")), app);
     let pool: Pool = legacy::Client::builder(TokioExecutor::new()).build(Connector::new(server.async_client()));
@@ -36,4 +36,11 @@ async fn main() -> Result<(), BoxError> {
         }
     }
     Ok(())
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("hyper_pool: {error}");
+        std::process::exit(1)
+    });
 }

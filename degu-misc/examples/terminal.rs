@@ -56,7 +56,7 @@ async fn app(_: &mut Session, request: Request<'_>) -> Response {
     }
 }
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let (mut address, mut options) = (None, Server::options());
     #[cfg(feature = "tls")]
     let mut files = tls::Files::default();
@@ -80,4 +80,11 @@ fn main() -> Result<(), BoxError> {
     let server = options.bind(address.ok_or(USAGE)?, app)?;
     println!("listening on {}", server.address());
     Ok(server.serve_forever()?)
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("terminal: {error}");
+        std::process::exit(1)
+    });
 }

@@ -127,7 +127,7 @@ fn run_blocking(options: &Options) -> (Tally, Stats) {
 }
 
 #[tokio::main]
-async fn run(options: Options) -> (Tally, Stats) {
+async fn run_async(options: Options) -> (Tally, Stats) {
     let pool = Client::options().timeout(TIMEOUT).client(&options.address).pool();
     let options: &'static Options = Box::leak(Box::new(options));
     let shared: &'static Work = Box::leak(Box::new(Work { options, next: AtomicUsize::new(0) }));
@@ -163,10 +163,10 @@ fn options() -> Result<Options, BoxError> {
     Ok(Options { blocking, threads, requests, method, address, target })
 }
 
-fn main() -> Result<(), BoxError> {
+fn run() -> Result<(), BoxError> {
     let options = options()?;
     let sent = options.requests;
-    let (Tally { ok, failed }, stats) = if options.blocking { run_blocking(&options) } else { run(options) };
+    let (Tally { ok, failed }, stats) = if options.blocking { run_blocking(&options) } else { run_async(options) };
     let Stats { open, idle, waiting, dialled, reused, stale, retried, .. } = stats;
     let stats = json!({
         "open": open, "idle": idle, "waiting": waiting,
@@ -174,4 +174,11 @@ fn main() -> Result<(), BoxError> {
     });
     println!("{}", json!({ "sent": sent, "ok": ok, "failed": failed, "retried": retried, "stats": stats }));
     Ok(())
+}
+
+fn main() {
+    run().unwrap_or_else(|error| {
+        eprintln!("workers: {error}");
+        std::process::exit(1)
+    });
 }

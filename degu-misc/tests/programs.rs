@@ -49,6 +49,19 @@ fn fetch_prints_what_echo_answers() {
 }
 
 #[test]
+fn examples_say_in_a_line_what_is_wrong() {
+    for name in ["device", "drive", "echo", "events", "files", "metrics", "terminal", "todo", "workers"] {
+        let output = program(name).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        let is_usage = error.starts_with(&format!("{name}: usage: {name} ")) && error.lines().count() == 1;
+        assert!(output.status.code() == Some(1) && is_usage, "{error}");
+    }
+    let output = program("activation").env_remove("LISTEN_FDS").stdin(Stdio::null()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && error.starts_with("activation: "), "{error}");
+}
+
+#[test]
 fn drive_reports_a_line_of_json_for_each_line() {
     let folder = tempfile::tempdir().unwrap();
     let echo =
