@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::common::{Serving, program};
 use degu_client::{Address, blocking::Client};
@@ -51,6 +52,52 @@ fn metrics_count_in_prometheus_text() {
         }
     }
     assert_eq!(get(&server.address, "/metric").0, 404);
+}
+
+#[test]
+fn metrics_and_log_say_how_each_exchange_ended() {
+    let mut server = Serving::start(program("metrics").arg("127.0.0.1:0").stderr(Stdio::piped()));
+    let mut stderr = server.stderr();
+    let request = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+    let connect = || TcpStream::connect(&server.address).unwrap();
+    // A response that the app cuts, and a request that the server refuses.
+    for request in [request("/cut"), "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n".to_owned()] {
+        let mut stream = connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        // A cut response may end with a reset.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    // A handler whose client resets the connection: that the first response is there says that the second request is, too.
+    let mut stream = connect();
+    stream.write_all((request("/") + &request("/late")).as_bytes()).unwrap();
+    stream.read_exact(&mut [0; b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello\n".len()]).unwrap();
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+    let expected = [
+        "degu_exchange_seconds_count{status=\"none\",cut=\"true\"} 1\n",
+        "degu_exchange_seconds_count{status=\"200\",cut=\"true\"} 1\n",
+        "degu_exchange_seconds_count{status=\"400\",cut=\"false\"} 1\n",
+        "degu_gone_total 1\n",
+        "degu_failures_total 1\n",
+        "degu_connections_refused_total 0\n",
+    ];
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let (_, text) = get(&server.address, "/metrics");
+        let Some(missing) = expected.iter().find(|line| !text.contains(**line)) else { break };
+        assert!(Instant::now() < end, "{missing}{text}");
+    }
+    server.stop("TERM");
+    let mut log = String::new();
+    stderr.read_to_string(&mut log).unwrap();
+    for (start, reason) in [
+        ("GET /cut 200 5B ", " cut: the body of a response failed: the other half is lost"),
+        ("GET /late - 0B ", " cut: the peer is gone"),
+        ("- - 400 ", ""),
+    ] {
+        let is_one = |line: &&str| line.starts_with(start) && line.contains(reason);
+        assert_eq!(log.lines().filter(is_one).count(), 1, "{start}\n{log}");
+    }
 }
 
 /// The example, with two sockets from descriptor 3 on.
