@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use degu_server::{
-    Address, Body, BoxError, Chunk, ErrorReply, Exchange, Options, Part, Request, Response, Server, Session, Source,
-    Tunnel, own_credentials,
+    Address, Body, BoxError, Chunk, ErrorReply, Exchange, Fault, Options, Part, Request, Response, Server, Session,
+    Source, Tunnel, own_credentials,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -176,6 +176,33 @@ fn refusal_for_want_of_room_is_reported() {
     let mut refused = server.connect();
     assert!(refused.rest().starts_with("HTTP/1.1 503 "));
     lines.expect("- - 503 46B");
+    let stats = server.handle().stats();
+    assert_eq!((stats.accepted, stats.refused, stats.requests), (2, 1, 2));
+}
+
+#[test]
+fn counters_tell_cut_cancelled_and_refused_exchanges_apart() {
+    let (options, lines) = watched(Server::options().workers(1));
+    let server = Running::with(options, Address::ABSTRACT, app);
+    server.ask(get("/broken"));
+    lines.expect("GET /broken 200 5B cut: the body of a response failed: disk full");
+    server.ask("GET / HTTP/1.1\r\nHost: a b\r\n\r\n");
+    lines.expect("- - 400 147B");
+    let mut cancelled = server.connect();
+    cancelled.send(get("/") + &get("/wait"));
+    cancelled.expect(FINE);
+    lines.expect("GET / 200 4B");
+    drop(cancelled);
+    lines.expect(&format!("GET /wait - 0B {GONE}"));
+    // A worker counts a connection when it is done with it, after the report.
+    while server.handle().stats().open > 0 {
+        std::thread::yield_now();
+    }
+    let stats = server.handle().stats();
+    assert_eq!((stats.accepted, stats.refused, stats.requests), (3, 0, 3));
+    assert_eq!((stats.failures, stats.gone, stats.deadlines), (1, 1, 0));
+    assert_eq!(stats.faults().collect::<Vec<_>>(), [(Fault::Host, 1)]);
+    lines.expect_no_more(server);
 }
 
 #[test]
@@ -245,49 +272,53 @@ mod hyper {
 
     #[test]
     fn exchanges_of_a_tower_service_are_reported() {
-        let second = Some(Duration::from_secs(1));
-        for address in [Address::IPV6_LOOPBACK, Address::ABSTRACT] {
-            let (options, lines) = watched(Server::options().head_timeout(second));
-            let server = Serving::new(options, address, service());
-            for (request, line) in [
-                (get("/?a=b"), "GET /?a=b 200 4B"),
-                ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "HEAD / 200 0B"),
-                (get("/none"), "GET /none 404 0B"),
-                (
-                    get("/broken"),
-                    "GET /broken 200 4B cut: the body of a response failed: error from user's Body stream",
-                ),
-                (get("/panic"), "GET /panic 500 0B"),
-                ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 0B"),
-                ("GET / HTTP/1.1\r\nbad field\r\n\r\n".into(), "- - 400 0B"),
-            ] {
-                let mut raw = server.connect();
-                raw.send(request);
-                raw.shut_down_writing();
-                raw.end();
-                lines.expect(line);
+        std::thread::scope(|scope| {
+            for address in [Address::IPV6_LOOPBACK, Address::ABSTRACT] {
+                scope.spawn(|| report_exchanges(address));
             }
-            let mut raw = server.connect();
-            raw.send(get("/") + &get("/"));
-            lines.expect("GET / 200 4B");
-            lines.expect("GET / 200 4B");
-            raw.send("GET");
-            lines.expect("- - 408 45B");
-            drop(raw);
+        });
+    }
 
+    fn report_exchanges(address: Address) {
+        let (options, lines) = watched(Server::options().head_timeout(Some(Duration::from_secs(1))));
+        let server = Serving::new(options, address, service());
+        for (request, line) in [
+            (get("/?a=b"), "GET /?a=b 200 4B"),
+            ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "HEAD / 200 0B"),
+            (get("/none"), "GET /none 404 0B"),
+            (get("/broken"), "GET /broken 200 4B cut: the body of a response failed: error from user's Body stream"),
+            (get("/panic"), "GET /panic 500 0B"),
+            ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 0B"),
+            ("GET / HTTP/1.1\r\nbad field\r\n\r\n".into(), "- - 400 0B"),
+        ] {
             let mut raw = server.connect();
-            raw.send("GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
-            assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));
-            raw.expect("hello");
+            raw.send(request);
             raw.shut_down_writing();
-            lines.expect("GET /tunnel 101 5B");
-
-            let mut raw = server.connect();
-            raw.send(get("/wait"));
-            raw.reset();
-            lines.expect(&format!("GET /wait - 0B {GONE}"));
-            server.shut_down();
-            assert_eq!(lines.0.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
+            raw.end();
+            lines.expect(line);
         }
+        let mut raw = server.connect();
+        raw.send(get("/") + &get("/"));
+        lines.expect("GET / 200 4B");
+        lines.expect("GET / 200 4B");
+        raw.send("GET");
+        assert_eq!(raw.rest().matches("HTTP/1.1 408 ").count(), 1);
+        // The report comes with the end of the connection, which waits for the client's.
+        drop(raw);
+        lines.expect("- - 408 45B");
+
+        let mut raw = server.connect();
+        raw.send("GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");
+        assert!(raw.response_head().unwrap().starts_with("HTTP/1.1 101 "));
+        raw.expect("hello");
+        raw.shut_down_writing();
+        lines.expect("GET /tunnel 101 5B");
+
+        let mut raw = server.connect();
+        raw.send(get("/wait"));
+        raw.reset();
+        lines.expect(&format!("GET /wait - 0B {GONE}"));
+        server.shut_down();
+        assert_eq!(lines.0.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected));
     }
 }
