@@ -37,15 +37,23 @@ mod tls {
         text.parse().unwrap()
     }
 
+    /// Starts the example with all its sockets.
     #[cfg(target_os = "linux")]
-    #[test]
-    fn axum_knows_the_peer_of_an_abstract_socket_and_of_mutual_tls() {
-        let (pki, folder) = (TempPki::new(), tempfile::tempdir().unwrap());
+    fn axum_over_unix(pki: &TempPki) -> Serving {
+        let folder = tempfile::tempdir().unwrap();
         copy(pki.certificate(Leaf::Server), folder.path().join("device.pem")).unwrap();
         copy(pki.key(Leaf::Server), folder.path().join("device.key")).unwrap();
         copy(pki.client_ca(), folder.path().join("peers.pem")).unwrap();
-        let mut serving =
-            Serving::start(program("axum_over_unix").args(["unix:@", "[::1]:0"]).current_dir(folder.path()));
+        let sockets = ["unix:@", "[::1]:0", "unix:@"];
+        // It has read its files before it listens.
+        Serving::start(program("axum_over_unix").args(sockets).current_dir(folder.path()))
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn axum_knows_the_peer_of_an_abstract_socket_and_of_mutual_tls() {
+        let pki = TempPki::new();
+        let mut serving = axum_over_unix(&pki);
         let remote = serving.next_address();
 
         let local = blocking::Client::new(address(&serving.address));
@@ -54,6 +62,27 @@ mod tls {
         assert_eq!(ask(with(pki.client_tls())).unwrap(), "uid None, certificate Some(\"client.example\")\n");
         let nobody = ask(with(ClientTls::private(pki.servers()).build().unwrap())).unwrap_err();
         assert!(nobody.to_string().contains("certificate_required"), "{nobody}");
+        serving.stop("INT");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn axum_and_an_app_of_ours_share_a_socket() {
+        let mut serving = axum_over_unix(&TempPki::new());
+        let (_remote, both) = (serving.next_address(), serving.next_address());
+        let mut connection = blocking::Client::new(address(&both)).connect().unwrap();
+        for (count, body) in [("request 1\n", "some text"), ("request 3\n", "more")] {
+            assert_eq!(connection.get("/").unwrap().body.text(1024).unwrap(), count);
+            let mut echoed = connection.post("/echo", body).unwrap();
+            assert_eq!((echoed.status, echoed.body.text(1024).unwrap()), (200, body.to_owned()));
+        }
+        // The router's own answers, and the limit for bodies.
+        assert_eq!(connection.get("/missing").unwrap().status, 404);
+        let wrong = connection.get("/echo").unwrap();
+        assert_eq!((wrong.status, wrong.headers.get("allow")), (405, Some("POST")));
+        drop(wrong);
+        assert_eq!(connection.post("/echo", vec![0; 1024 * 1024 + 1]).unwrap().status, 413);
+        drop(connection);
         serving.stop("INT");
     }
 
