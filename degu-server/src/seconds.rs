@@ -79,7 +79,7 @@ mod timerfd {
 mod tests {
     use super::*;
 
-    /// The runtime has no timer, so that only the kernel's can wake it.
+    /// The runtime has no timer, so only the timer of the kernel can wake it.
     #[test]
     fn a_second_of_the_kernel_takes_a_second() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();

@@ -1,4 +1,4 @@
-//! A connection while it works: requests go to the app, responses come back, and at the end it has its last word.
+//! A connection while it works: it passes requests to the app, sends the responses, and at the end writes the last bytes.
 
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -30,11 +30,11 @@ struct Streamed {
 
 /// The next step of a connection that has worked.
 pub(super) enum Next {
-    /// Requests pause.
+    /// No request has come for a while.
     Rest,
-    /// A request was answered with another protocol, of which these bytes have come.
+    /// The connection switches to another protocol. These bytes of it were received already.
     Tunnel(Box<Switch>, Bytes),
-    /// The connection ends; it `lingers` where the peer may still have something to read.
+    /// The connection ends. It `lingers` if the peer may still have bytes to read.
     End { lingers: bool },
 }
 
@@ -42,11 +42,11 @@ pub(super) enum Next {
 enum Last {
     Whole,
     Cut,
-    /// Nothing is to be written that the peer could lose.
+    /// No byte was written that the peer could lose.
     Nothing,
 }
 
-/// A connection that works, with the machine that it needs for it.
+/// A connection that works, with the machine that it needs for that.
 pub(super) struct Active<'c, T: Transport, A> {
     wire: Wire<'c, T>,
     session: &'c mut Session,
@@ -60,8 +60,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Self { wire: Wire::new(endpoint), session, app, worker }
     }
 
-    /// Serves requests as long as they keep coming. Where the connection ends, be it for the reason with which this
-    /// `begins`, writes what the peer is still owed.
+    /// Serves requests as long as they keep coming. If the connection ends, writes the last bytes. `begins` may already have the
+    /// reason for the end.
     pub(super) async fn run(mut self, begins: Moved, is_new: bool) -> Next {
         let served = match begins {
             Ok(()) => self.serve(is_new).await,
@@ -77,13 +77,14 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Next::End { lingers: self.finish(&reason).await }
     }
 
-    /// Serves requests. Returns what follows a response that switched to another protocol, or `None` where requests pause.
+    /// Serves requests. Returns the handler of the new protocol if a response switched to one, or `None` if no request has come for
+    /// a while.
     async fn serve(&mut self, is_new: bool) -> Result<Option<Box<Switch>>, CloseReason> {
         if is_new {
             if !self.is_wanted().await? {
                 return Err(CloseReason::Unwanted);
             }
-            // What came meanwhile was read ahead, and the socket will not announce it again.
+            // Bytes that came meanwhile were read ahead, so the socket will not report them again.
             if self.wire.machine.buffered().is_empty() && !self.wire.endpoint.is_eof {
                 return Ok(None);
             }
@@ -91,7 +92,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         let worker = self.worker.clone();
         let _busy = worker.make_busy();
         let mut spinner = Spinner::new(worker.options.spin);
-        // The input that woke the connection has arrived already.
+        // There is input already, because it woke the connection.
         let mut spins = false;
         loop {
             match self.wire.machine.poll_request() {
@@ -101,7 +102,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     }
                     spins = true;
                     if spinner.message() {
-                        // A peer that sends hundreds of requests at once is not alone.
+                        // A peer that sends hundreds of requests at once must not block other connections.
                         self.wire.flush().await?;
                         yield_now().await;
                         self.wire.endpoint.check()?;
@@ -122,7 +123,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Asks the app, and then the `on_connect` of the options, whether the peer is accepted.
+    /// Calls the app's `on_connect`, and then that of the options. Returns whether both accept the connection.
     async fn is_wanted(&mut self) -> Result<bool, CloseReason> {
         let Self { wire, session, app, worker } = self;
         if !wire.drive(None, pin!(async { app.on_connect(session).await })).await? {
@@ -134,7 +135,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Returns why there will be no more requests.
+    /// Returns the reason for which there will be no more requests.
     fn end(&self) -> CloseReason {
         match self.wire.machine.is_persistent() {
             _ if self.worker.is_stopping() => CloseReason::Shutdown,
@@ -143,8 +144,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Passes one request to the app, and sends its response. Returns what is to follow a response that switches to another
-    /// protocol.
+    /// Passes one request to the app, and sends its response. If the response switches to another protocol, returns the handler of
+    /// that protocol.
     async fn exchange(&mut self, head: &RequestHead) -> Result<Option<Box<Switch>>, CloseReason> {
         let Self { wire, session, app, worker } = self;
         let reports = worker.options.on_response.is_some();
@@ -188,7 +189,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             Some(_) => wire.machine.stop(),
             None => {}
         }
-        // Of a request that ends its connection no more is read.
+        // If the connection ends with this request, no more of the request is read.
         let reads = end.is_none();
         let is_head = head.method() == Method::Head;
         let (status, length) = (response.status, response.body.length().filter(|_| !is_head));
@@ -218,15 +219,15 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         if wire.machine.is_receiving() && wire.machine.is_persistent() && !wire.drain(DRAIN).await? {
             return Err(CloseReason::LastResponse);
         }
-        // Responses to pipelined requests are collected and written together, up to a bound.
+        // Responses to pipelined requests are collected and written together, up to a limit.
         if !wire.machine.has_room() {
             wire.flush().await?;
         }
         Ok(None)
     }
 
-    /// Writes the error that the peer is owed, if it is, and what is pending of earlier responses. Returns whether the peer may
-    /// still have something to read.
+    /// Writes the pending bytes of earlier responses, and a response to the reason if there must be one. Returns whether the peer
+    /// may still have bytes to read.
     async fn finish(&mut self, reason: &CloseReason) -> bool {
         let mut report = self.last_report(reason);
         let ended = self.send_last(reason, report.as_mut()).await;
@@ -238,7 +239,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                 Err(reason) => report.cut(reason, unsent),
             }
         }
-        // Where nothing was ever answered nothing can be lost.
+        // Without a response the peer can lose no byte.
         matches!(ended, Ok(Last::Whole | Last::Cut))
     }
 
@@ -252,7 +253,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         })
     }
 
-    /// Writes the error that the peer is owed, if it is, and what is pending of earlier responses.
+    /// Writes the pending bytes of earlier responses, and a response to the reason if there must be one.
     async fn send_last(&mut self, reason: &CloseReason, report: Option<&mut Report>) -> Result<Last, CloseReason> {
         let Self { wire, worker, .. } = self;
         if wire.endpoint.is_unframed {
@@ -264,7 +265,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             (CloseReason::Gone(_) | CloseReason::Deadline(Wait::Write | Wait::HalfClosed), _) => {
                 return Ok(Last::Nothing);
             }
-            // Nothing is written into a response that has begun.
+            // No error is written into a response that has begun.
             (_, Some(status)) if !is_silent => {
                 if let Some(length) = wire.machine.refuse(status, "text/plain", &reason.text(status)) {
                     last = Last::Whole;
@@ -288,8 +289,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Ok(if is_unanswered { Last::Nothing } else { last })
     }
 }
-/// Returns the reason for which the connection ends after a response, if the response was made from an error that ends it.
-/// An error that the app answered itself is logged.
+/// Returns the reason for which the connection ends after a response, if the response was made from an error that ends the
+/// connection. Logs an error that the app answered itself.
 fn end_after(response: &mut Response, session: &Session) -> Option<Box<CloseReason>> {
     let Cause { error, blame } = *response.take_error()?;
     let error: &(dyn std::error::Error + 'static) = match blame {
@@ -306,7 +307,7 @@ fn end_after(response: &mut Response, session: &Session) -> Option<Box<CloseReas
     None
 }
 
-/// Writes the app's response into the machine: all of it but a body that comes from a source, which it returns.
+/// Writes the app's response into the machine, except a body that comes from a source, which it returns.
 fn answer(
     machine: &mut Machine<Server>,
     is_head: bool,
@@ -316,17 +317,17 @@ fn answer(
 ) -> Result<Option<Streamed>, CloseReason> {
     let Response { status, reason, headers, body, .. } = response;
     let (content, source) = body.split();
-    // A source that is not sent is dropped before it is decided what becomes of the request's body, which it may be.
+    // A source that is not sent is dropped here, before the decision about the request's body. The source may contain that body.
     let source = source.filter(|_| !is_head && !matches!(content, Content::Length(0)));
     let is_chunked = matches!(content, Content::Chunked);
-    // Asked as late as possible: a shutdown may have begun while the app worked.
+    // This is checked as late as possible, because a shutdown may have begun while the app worked.
     if worker.is_stopping() {
         machine.stop();
     }
     match request_body {
-        // Nothing after it can be understood, whatever the app made of it.
+        // The bytes after a fault cannot be understood, even if the app has handled the fault.
         Some(body) if body.fault().is_some() => machine.abandon_request_body(0),
-        // The body is still to be read.
+        // The body still has a reader.
         Some(body) if !body.is_abandoned() => machine.request_body(),
         _ => machine.abandon_request_body(DRAIN as u64),
     }

@@ -1,4 +1,4 @@
-//! The part of a connection that an idle one keeps.
+//! The part of a connection that exists even while the connection is idle.
 
 use std::future::poll_fn;
 use std::io;
@@ -18,9 +18,9 @@ pub(super) struct Endpoint<T: Transport> {
     pub(super) deadline: Deadline,
     pub(super) place: Place,
     pub(super) is_eof: bool,
-    /// A response, or another protocol, is under way that only the end of the connection ends.
+    /// True while a response, or another protocol, is in progress that ends with the connection.
     pub(super) is_unframed: bool,
-    /// Bytes that have not been counted yet.
+    /// Received bytes that have not been added to the counters yet.
     pub(super) received: u64,
     pub(super) sent: u64,
 }
@@ -32,11 +32,11 @@ pub(super) const fn gone(error: io::Error) -> CloseReason {
 }
 
 impl<T: Transport> Drop for Endpoint<T> {
-    /// Counts what has not been counted, however the task ends.
+    /// Adds the remaining bytes to the counters, even if the task is aborted.
     fn drop(&mut self) {
         self.count_bytes();
         if self.is_unframed {
-            // Dropped within a body that only the end of the connection ends.
+            // The connection is dropped inside a body that ends with the connection, so the end must be a reset.
             self.stream.reset_on_close();
         }
     }
@@ -55,24 +55,24 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Adds the bytes that came and went to the server's counters.
+    /// Adds the bytes received and sent since the last call to the counters.
     pub(super) fn count_bytes(&mut self) {
         let (received, sent) = self.take_counts();
         self.place.worker.counters().add_bytes(received, sent);
     }
 
-    /// Returns how many bytes came and went since the last call.
+    /// Returns the numbers of bytes received and sent since the last call.
     pub(super) const fn take_counts(&mut self) -> (u64, u64) {
         (std::mem::replace(&mut self.received, 0), std::mem::replace(&mut self.sent, 0))
     }
 
-    /// Notes that the connection has something to do, and waits for nothing of the peer.
+    /// Records that the connection has work to do, and waits for nothing of the peer.
     pub(super) fn work(&mut self) {
         self.deadline.wait(Wait::Handler, self.place.worker.seconds());
         self.place.alarm.set_busy();
     }
 
-    /// Notes what the connection waits for, and sets the alarm. To be called whenever the task goes to sleep.
+    /// Sets what the connection waits for, and its alarm; it does not wait itself. Called whenever the task is about to wait.
     pub(super) fn wait(&mut self, wait: Wait) {
         let Place { worker, alarm, .. } = &self.place;
         self.deadline.wait(wait, worker.seconds());
@@ -84,12 +84,12 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Notes that bytes came or went.
+    /// Records that bytes were received or sent.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.deadline.moved(bytes, self.place.worker.seconds());
     }
 
-    /// Judges the deadline, where there is something to judge.
+    /// Returns an error if a deadline has expired, or if the connection must make room for another one.
     pub(super) fn check(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if worker.seconds() < alarm.due() { Ok(()) } else { self.judge() }
@@ -99,7 +99,7 @@ impl<T: Transport> Endpoint<T> {
     fn judge(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if self.place.is_asked_for_room() {
-            // A peer that has said something since is answered, and another connection asked.
+            // If the peer has sent something since, it is answered, and another connection is asked to close.
             if self.place.lingers() || !self.stream.has_input() {
                 return Err(CloseReason::Room);
             }
@@ -122,21 +122,21 @@ impl<T: Transport> Endpoint<T> {
                 self.wait(Wait::Idle);
                 return Poll::Pending;
             }
-            // Perhaps not of a request, but of a TLS record: the time goes on.
+            // The bytes may be only a part of a TLS record, so the time of the wait goes on.
             self.work();
             Poll::Ready(Ok(()))
         })
         .await
     }
 
-    /// Returns whether the server is stopping and nothing has come: then there will be no request.
+    /// Returns whether the server shuts down and no byte has come. Then no more requests are read.
     pub(super) fn is_too_late(&mut self) -> bool {
         self.place.worker.is_stopping() && !self.stream.has_input()
     }
 
-    /// Half-closes the connection, then reads and drops what still comes, so that the peer gets to read the last response:
-    /// closing a socket with unread input resets the connection (RFC 9112 §9.6). A peer that sends all of its request
-    /// first may send much. It is bounded by a rate and by [`LINGER_IN_ALL`], and nothing of it is kept.
+    /// Half-closes the connection, then reads and drops further input. The peer can then read the last response; closing a
+    /// socket with unread input would reset the connection (RFC 9112 §9.6). A peer that sends its whole request first may
+    /// send much. The input is limited by a minimum rate and by [`LINGER_IN_ALL`], and is not stored.
     pub(super) async fn linger(&mut self) -> Moved {
         self.place.linger();
         let end = self.place.worker.seconds() + LINGER_IN_ALL;
@@ -157,7 +157,7 @@ impl<T: Transport> Endpoint<T> {
         .await
     }
 
-    /// Reads and drops what has come.
+    /// Reads and drops input.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
         let read = ready!(self.stream.poll_read_slice(cx, &mut self.place.worker.scratch())).map_err(gone)?;
         self.is_eof |= read == 0;
@@ -165,7 +165,7 @@ impl<T: Transport> Endpoint<T> {
         Poll::Ready(Ok(read))
     }
 
-    /// Sends what a tunnel has written and TLS still holds, under the deadline of a response.
+    /// Sends the bytes that a tunnel has written and TLS still holds, with the deadline of a response.
     pub(super) async fn flush_tunnel(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check()?;

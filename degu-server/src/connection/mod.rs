@@ -10,16 +10,16 @@
 //!   idle ── readable ──▶ active: read ─▶ request ─▶ app ─▶ response ─▶ (write when nothing more has arrived) ─┐
 //!    ▲                     ▲                                                                                  │
 //!    │                     └──────────────────────────────────────────────────────────────────────────────────┤
-//!    └──────────────── no request for a second: machine, buffers and futures are given up ────────────────────┘
+//!    └──────────────── no request for a second: machine, buffers and futures are dropped ─────────────────────┘
 //! ```
 //!
 //! The task polls the handler. If the handler waits for a part of the request's body, the task takes one from the
 //! machine, puts it into the [channel](crate::body_channel), and polls the handler again. A body with a Content-Length that was
 //! received together with its head is passed to the handler without a channel.
 //!
-//! Everything that an exchange needs, the machine and the handler's future included, is in one box, which is made when
-//! bytes arrive and kept as long as they keep arriving: a busy connection allocates nothing for it, and an idle one holds
-//! nothing. Where very many are busy at once, all but some give up what they hold as soon as they wait.
+//! Everything that an exchange needs, including the machine and the handler's future, is in one box. The box is made when
+//! bytes arrive, and kept while requests keep coming. A busy connection therefore allocates nothing for it, and an idle one has
+//! no box. If very many connections are busy at once, most of them drop their box as soon as they wait.
 
 mod active;
 mod close;
@@ -73,14 +73,14 @@ impl<T: Transport, A: App> Connection<T, A> {
         })
         .await;
         if self.run().await {
-            // In a box for its time, as below. How it goes is of no interest any more.
+            // In a box, as below. The connection ends in any case, so the result is ignored.
             let _ = Box::pin(self.endpoint.linger()).await;
         }
     }
 
-    /// Serves the connection until its last response. Returns whether it lingers.
+    /// Serves the connection until its last response. Returns whether the connection lingers.
     async fn run(&mut self) -> bool {
-        // Futures are in boxes for their time, so that they cost the connection nothing later.
+        // The futures are in boxes, so they need no memory after they are done.
         #[cfg(feature = "tls")]
         let mut begins = Box::pin(self.secure()).await;
         #[cfg(not(feature = "tls"))]
@@ -98,7 +98,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         }
     }
 
-    /// Makes the TLS handshake, if there is to be one.
+    /// Makes the TLS handshake, if the server has TLS.
     #[cfg(feature = "tls")]
     async fn secure(&mut self) -> Moved {
         let Endpoint { stream, deadline, place, .. } = &mut self.endpoint;
@@ -125,7 +125,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         Ok(())
     }
 
-    /// Runs the handler of another protocol, without the buffers of HTTP and without its deadlines. Returns why it ended.
+    /// Runs the handler of another protocol, without the buffers and the deadlines of HTTP. Returns the reason for the end.
     async fn tunnel(&mut self, switch: Box<Switch>, first: Bytes) -> CloseReason {
         match self.run_tunnel(switch, first).await {
             Ok(()) => CloseReason::Tunnel,
@@ -137,7 +137,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         let Self { endpoint, session, .. } = self;
         let Endpoint { stream, deadline, place, is_unframed, .. } = endpoint;
         let (worker, alarm) = (place.worker.clone(), &place.alarm);
-        // A handler that fails, or is dropped, has not said all.
+        // If the handler fails or is dropped, its data is incomplete, and the end must be a reset.
         *is_unframed = true;
         let _open = worker.counters().open_tunnel();
         let traffic = Traffic::default();

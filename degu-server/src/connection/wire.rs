@@ -76,7 +76,7 @@ impl<'c, T: Transport> Wire<'c, T> {
         let mut is_woken = false;
         poll_fn(|cx| {
             self.endpoint.check()?;
-            // Nearly always all input has been read: then asking for readiness costs less than a read in vain.
+            // Usually there is no input yet. Asking for readiness then costs less than a read that finds nothing.
             let is_ready = std::mem::replace(&mut is_woken, true)
                 || self.endpoint.stream.poll_readable(cx).map_err(gone)?.is_ready();
             if is_ready && self.poll_read(cx)?.is_ready() {
@@ -88,14 +88,14 @@ impl<'c, T: Transport> Wire<'c, T> {
             self.endpoint.wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
             let pauses = awaits == Awaits::Request
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
-                // Empty lines may have come.
+                // There may be empty lines in the buffer.
                 && self.machine.buffered().is_empty();
             if pauses || self.is_too_late() { Poll::Ready(Ok(false)) } else { Poll::Pending }
         })
         .await
     }
 
-    /// Returns whether the server is stopping and no request has begun to arrive: then there will be none.
+    /// Returns whether the server shuts down and no request has begun. Then no more requests are read.
     fn is_too_late(&mut self) -> bool {
         if !self.endpoint.is_too_late() {
             return false;
@@ -104,7 +104,7 @@ impl<'c, T: Transport> Wire<'c, T> {
         self.machine.awaits() == Awaits::Nothing
     }
 
-    /// Writes what is pending.
+    /// Writes the pending bytes.
     pub(super) async fn flush(&mut self) -> Moved {
         poll_fn(|cx| {
             self.endpoint.check()?;
@@ -268,8 +268,8 @@ impl<'c, T: Transport> Wire<'c, T> {
         }
     }
 
-    /// Moves bytes both ways while the handler or the response's source waits: writes what is pending, and reads what is
-    /// wanted of the request's body, or some of it ahead.
+    /// Moves bytes in both directions while the handler or the response's source waits: writes the pending bytes, and reads the
+    /// parts of the request's body that were requested, or some of the body ahead.
     fn poll_both(&mut self, cx: &mut Context<'_>, body: Option<&Supplier>) -> Poll<Moved> {
         self.endpoint.check()?;
         let had_room = self.machine.has_room();
@@ -326,7 +326,7 @@ impl<'c, T: Transport> Wire<'c, T> {
         Poll::Ready(Ok(read))
     }
 
-    /// Notes that so many bytes were read; 0 are the end.
+    /// Records the number of bytes that were read; 0 is the end.
     fn received(&mut self, read: usize) {
         if read == 0 {
             self.endpoint.is_eof = true;
