@@ -10,7 +10,7 @@ use std::future::Future;
 use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
-use degu_wire::embedded::{Clock, End, Error, Exchange, Memory, Options, Server};
+use degu_wire::embedded::{Clock, End, Error, Memory, Options, Request, Server};
 use embedded_io_async::{ErrorType, Read, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -54,9 +54,9 @@ impl Clock for Time {
     }
 }
 
-async fn echo(exchange: &mut Exchange<'_, Socket, Time>, body: &mut [u8]) -> Result<(), Error<io::Error>> {
-    let body = exchange.read_all(body).await?;
-    exchange.reply(200, &[], body).await
+async fn echo(request: &mut Request<'_, Socket, Time>, body: &mut [u8]) -> Result<(), Error<io::Error>> {
+    let body = request.body().read_all(body).await?;
+    request.reply(200, &[], body).await
 }
 
 async fn serve(socket: TcpStream) {
@@ -64,7 +64,7 @@ async fn serve(socket: TcpStream) {
     let mut memory = Memory::<{ 8 * 1024 }, 64, 1024>::new();
     let mut body = vec![0; MAX_BODY];
     let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
-    let handler = async |exchange: &mut Exchange<'_, _, _>| echo(exchange, &mut body).await;
+    let handler = async |request: &mut Request<'_, _, _>| echo(request, &mut body).await;
     match server.serve(&mut socket, &Time, handler).await {
         Ok(End::Done) => {}
         Ok(End::Refused(error)) => eprintln!("refused: {error}"),

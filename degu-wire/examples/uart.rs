@@ -11,7 +11,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use degu_wire::Method;
-use degu_wire::embedded::{Clock, Error, Exchange, Line, Memory, Options, Server};
+use degu_wire::embedded::{Clock, Error, Line, Memory, Options, Request, Server};
 use embedded_io_async::{ErrorType, Read, Write};
 
 /// All the memory that HTTP takes: heads of up to 1.5 KiB with 32 fields, and the next request or a body behind them.
@@ -27,21 +27,21 @@ struct Display {
 
 /// Answers one request.
 async fn device<S: Read + Write, C: Clock>(
-    exchange: &mut Exchange<'_, S, C>,
+    request: &mut Request<'_, S, C>,
     display: &mut Display,
 ) -> Result<(), Error<S::Error>> {
-    let head = exchange.head();
+    let head = request.head();
     match (head.method(), head.path()) {
         (Method::Get, "/display") => {
             let text = &display.text[..display.length];
-            exchange.reply(200, &[("content-type", "text/plain")], text).await
+            request.reply(200, &[("content-type", "text/plain")], text).await
         }
         (Method::Put, "/display") => {
             // A text that is longer is refused with 413.
-            display.length = exchange.read_all(&mut display.text).await?.len();
-            exchange.reply(204, &[], b"").await
+            display.length = request.body().read_all(&mut display.text).await?.len();
+            request.reply(204, &[], b"").await
         }
-        _ => exchange.reply(404, &[], b"").await,
+        _ => request.reply(404, &[], b"").await,
     }
 }
 
@@ -51,7 +51,7 @@ async fn serve<S: Read + Write, C: Clock>(uart: &mut S, clock: &C, display: &mut
     let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
     let mut line = Line::new(uart, clock, Duration::from_millis(50));
     for _ in 0..connections {
-        let handler = async |exchange: &mut Exchange<'_, _, _>| device(exchange, display).await;
+        let handler = async |request: &mut Request<'_, _, _>| device(request, display).await;
         match server.serve(&mut line, clock, handler).await {
             Ok(end) => println!("[{end:?}]"),
             Err(error) => println!("[{error:?}]"),

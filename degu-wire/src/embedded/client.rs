@@ -4,16 +4,14 @@ use core::fmt;
 
 use embedded_io_async::{Read, Write};
 
-use super::body::{Incoming, Outgoing};
 use super::buffers::{Buffers, Window, move_to_front};
 use super::clock::{Clock, Options};
 use super::error::Error;
 use super::link::{Link, State};
-use crate::chunk::{Event, Extension};
-use crate::exchange::{announced, check_part, put_request};
-use crate::head::{
-    FieldSpan, Fields, Names, ResponseHead, ResponseMeta, Search, has_begun, put_field, rewrite_response, scan_response,
-};
+use super::reader::{BodyReader, Incoming};
+use super::writer::{BodyWriter, Outgoing};
+use crate::exchange::{Terms, announced, check_part, put_request};
+use crate::head::{FieldSpan, Fields, Names, ResponseHead, ResponseMeta, put_field, rewrite_response, scan_response};
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
 
@@ -32,7 +30,7 @@ use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
 ///     let call = client.request(Method::Get, "/temperature", "sensor", &[], Framing::None).await?;
 ///     let mut response = call.response().await?;
 ///     assert_eq!(response.head().status(), 200);
-///     Ok(response.read_all(text).await?.len())
+///     Ok(response.body().read_all(text).await?.len())
 /// }
 /// ```
 pub struct Client<'c, S, C> {
@@ -48,14 +46,15 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
     /// Returns a client on a connection that is new.
     pub fn new(io: &'c mut S, clock: &'c C, buffers: Buffers<'c>, options: &'c Options) -> Self {
         let limits = buffers.bound(&options.limits);
-        let state = State { persistent: true, is_between: true, ..State::default() };
+        let terms = Terms { persistent: true, ..Terms::default() };
+        let state = State { terms, is_between: true, ..State::default() };
         Self { io, clock, buffers, limits, options, state }
     }
 
     /// Returns whether another request can be sent: the body of the last response has been read to its end, nothing has come
     /// after it, and both sides want to go on.
     pub const fn is_reusable(&self) -> bool {
-        self.state.persistent && self.state.is_between && !self.state.eof
+        self.state.terms.persistent && self.state.is_between && !self.state.eof
     }
 
     /// Sends the head of a request. Its body is to be written as `framing` says.
@@ -86,14 +85,14 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         let Self { io, clock, buffers, limits, options, state } = self;
         let mut link = Link { io: &mut **io, clock: *clock, output: &mut *buffers.output, state };
         link.allow(options.progress);
+        link.write_queued().await?;
         let lines = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let encoded = link.encode(|out| {
+        let said = link.encode(|out| {
             let said = put_request(out, method, target, host.as_bytes(), lines, put_field, framing, false)?;
             out.put(b"\r\n")?;
             Ok(said)
-        });
-        let said = encoded.await?;
-        (link.state.persistent, link.state.is_between) = (!said.close, false);
+        })?;
+        (link.state.terms.persistent, link.state.is_between) = (!said.close, false);
         Ok(Call {
             input: &mut *buffers.input,
             fields: &mut *buffers.fields,
@@ -136,44 +135,9 @@ pub struct Call<'r, S, C> {
 }
 
 impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
-    /// Sends data of the request's body: where it is chunked, as a chunk.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Exchange::write`](super::Exchange::write).
-    pub async fn write(&mut self, data: &[u8]) -> Result<(), Error<S::Error>> {
-        self.outgoing.write(&mut self.link, data).await
-    }
-
-    /// Sends a chunk with extensions.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Exchange::write_chunk`](super::Exchange::write_chunk).
-    pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
-        self.outgoing.write_chunk(&mut self.link, data, extensions).await
-    }
-
-    /// Ends the request's body, with trailers. Without trailers, [`response`](Self::response) ends it.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Exchange::finish`](super::Exchange::finish).
-    pub async fn finish(
-        &mut self,
-        extensions: &[Extension<'_>],
-        trailers: &[(&str, &str)],
-    ) -> Result<(), Error<S::Error>> {
-        self.outgoing.finish(&mut self.link, extensions, trailers).await
-    }
-
-    /// Sends all that waits in the output buffer.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`write`](Self::write).
-    pub async fn flush(&mut self) -> Result<(), Error<S::Error>> {
-        self.link.flush().await
+    /// Returns the writer of the request's body.
+    pub const fn body(&mut self) -> BodyWriter<'_, 'r, S, C> {
+        BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
     }
 
     /// Waits for the server's answer to `expect: 100-continue`: `true` if the body is to be sent, `false` if the final
@@ -202,7 +166,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     pub async fn response(mut self) -> Result<Response<'r, S, C>, Error<S::Error>> {
         let is_unsent = self.expectation.continues && !self.may_send_body().await?;
         if !is_unsent {
-            self.outgoing.finish(&mut self.link, &[], &[]).await?;
+            self.body().finish(&[], &[]).await?;
         }
         let meta = loop {
             let meta = self.read_head().await?;
@@ -219,36 +183,24 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         let behind_head = received.saturating_sub(head.len());
         let head = ResponseHead { fields: Fields::new(head, spans), meta };
         let framing = head.framing(if expectation.is_head { Method::Head } else { Method::Get });
-        let mut incoming = Incoming::new(Window::new(rest, behind_head), slots, limits, framing, true);
+        let mut incoming = Incoming::new(Window::new(rest, behind_head), slots, limits, framing, false);
         if meta.status == 206 {
             let fields = head.fields();
             let (range, media_type) = (fields.get("content-range"), fields.get("content-type"));
             incoming.part_left = check_part(expectation.is_ranged, range, media_type, framing)?;
         }
-        link.state.persistent &= !is_unsent && meta.keep_alive && framing != Framing::UntilClose;
+        link.state.terms.persistent &= !is_unsent && meta.keep_alive && framing != Framing::UntilClose;
         link.state.is_between = incoming.rest == Framing::None && incoming.window.len() == 0;
         Ok(Response { head, incoming, link })
     }
 
     /// Reads a head to the front of the input, where it stays.
     async fn read_head(&mut self) -> Result<ResponseMeta, Error<S::Error>> {
+        let Self { fields, limits, .. } = self;
         let mut window = Window::new(self.input, self.received);
-        let mut search = Search::default();
-        loop {
-            let is_all = self.link.state.eof || window.len() >= self.limits.max_head;
-            if search.is_due(window.bytes(), is_all)
-                && let Some(meta) = scan(window.bytes_mut(), self.fields, self.limits)?
-            {
-                self.received = window.len();
-                return Ok(meta);
-            }
-            search.searched(window.len());
-            if self.link.state.eof {
-                let fault = if has_begun(window.bytes()) { Fault::TruncatedHead } else { Fault::NoResponse };
-                return Err(Error::Peer(fault.into()));
-            }
-            self.link.fill(&mut window).await?;
-        }
+        let meta = self.link.read_head(&mut window, limits, |input| scan(input, fields, limits)).await?;
+        self.received = window.len();
+        meta.ok_or_else(|| Error::Peer(Fault::NoResponse.into()))
     }
 
     /// Drops an interim response.
@@ -289,33 +241,9 @@ impl<'r, S: Read + Write, C: Clock> Response<'r, S, C> {
         self.head
     }
 
-    /// Reads the next event of the body, as [`Exchange::next_event`](super::Exchange::next_event) does; `None` at its end.
-    ///
-    /// # Errors
-    ///
-    /// A fault of the server, which every later call returns too; [`Fault::TruncatedBody`] where the connection ended
-    /// before the body did. [`Error::Timeout`] where it sent too slowly.
-    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
-        self.incoming.next(&mut self.link, usize::MAX).await
-    }
-
-    /// Reads data of the body into `buffer`, and returns how many bytes of it are filled: 0 at the end of the body.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`next_event`](Self::next_event).
-    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error<S::Error>> {
-        self.incoming.read(&mut self.link, buffer).await
-    }
-
-    /// Reads the rest of the body into `buffer`, and returns the part of it that is filled.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit.
-    pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
-        let length = self.incoming.read_all(&mut self.link, buffer).await?;
-        Ok(buffer.get(..length).unwrap_or_default())
+    /// Returns the reader of the body.
+    pub const fn body(&mut self) -> BodyReader<'_, 'r, S, C> {
+        BodyReader { incoming: &mut self.incoming, link: &mut self.link }
     }
 }
 

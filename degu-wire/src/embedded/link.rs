@@ -1,5 +1,6 @@
 //! The transport, the clock and the output buffer of a connection.
 
+use core::future::Future;
 use core::time::Duration;
 
 use embedded_io_async::{Read, Write};
@@ -7,8 +8,10 @@ use embedded_io_async::{Read, Write};
 use super::Error;
 use super::buffers::Window;
 use super::clock::{Allowance, Clock};
-use crate::LocalError;
+use crate::exchange::Terms;
+use crate::head::{Search, has_begun};
 use crate::sink::SliceSink;
+use crate::{Fault, Limits, LocalError, RemoteError};
 
 /// A connection, lent for as long as an exchange takes.
 pub(super) struct Link<'l, S, C> {
@@ -27,8 +30,8 @@ pub(super) struct State {
     pub(super) eof: bool,
     /// The peer's time.
     pub(super) allowance: Allowance,
-    /// Of a client: the connection goes on after this exchange.
-    pub(super) persistent: bool,
+    /// The demands of this exchange.
+    pub(super) terms: Terms,
     /// The peer's message has been read to its end, and nothing has come after it.
     pub(super) is_between: bool,
 }
@@ -37,6 +40,33 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     /// Gives the peer so much time from now on.
     pub(super) const fn allow(&mut self, time: Duration) {
         self.state.allowance = Allowance::new(time);
+    }
+
+    /// Waits for a head at the front of the window, which `scan` finds. `None`: the connection ended before one has begun.
+    pub(super) async fn read_head<M>(
+        &mut self,
+        window: &mut Window<'_>,
+        limits: &Limits,
+        mut scan: impl FnMut(&mut [u8]) -> Result<Option<M>, RemoteError>,
+    ) -> Result<Option<M>, Error<S::Error>> {
+        let mut search = Search::default();
+        loop {
+            let is_all = self.state.eof || window.len() >= limits.max_head;
+            if search.is_due(window.bytes(), is_all)
+                && let Some(meta) = scan(window.bytes_mut())?
+            {
+                return Ok(Some(meta));
+            }
+            search.searched(window.len());
+            if self.state.eof {
+                return if has_begun(window.bytes()) {
+                    Err(Error::Peer(Fault::TruncatedHead.into()))
+                } else {
+                    Ok(None)
+                };
+            }
+            self.fill(window).await?;
+        }
     }
 
     /// Writes all that is queued, then waits for at least one byte. Returns `false` at EOF.
@@ -69,16 +99,15 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
                 self.state.queued += bytes.len();
                 Ok(())
             }
-            None => self.write(bytes).await,
+            None => write_all(self.io, self.clock, &mut self.state.allowance, bytes).await,
         }
     }
 
-    /// Encodes something into the output, or sends nothing of it.
-    pub(super) async fn encode<T>(
+    /// Encodes something into the output, of which nothing is [queued](Self::write_queued), or sends nothing of it.
+    pub(super) fn encode<T>(
         &mut self,
         encode: impl FnOnce(&mut SliceSink) -> Result<T, LocalError>,
-    ) -> Result<T, Error<S::Error>> {
-        self.write_queued().await?;
+    ) -> Result<T, LocalError> {
         let mut sink = SliceSink::new(self.output);
         let encoded = encode(&mut sink)?;
         self.state.queued = sink.len();
@@ -105,14 +134,11 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    async fn write_queued(&mut self) -> Result<(), Error<S::Error>> {
+    /// Sends all that is queued.
+    pub(super) fn write_queued(&mut self) -> impl Future<Output = Result<(), Error<S::Error>>> {
         let queued = core::mem::take(&mut self.state.queued);
         let bytes = self.output.get(..queued).unwrap_or_default();
-        write_all(self.io, self.clock, &mut self.state.allowance, bytes).await
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), Error<S::Error>> {
-        write_all(self.io, self.clock, &mut self.state.allowance, bytes).await
+        write_all(self.io, self.clock, &mut self.state.allowance, bytes)
     }
 }
 

@@ -7,9 +7,9 @@
 //!
 //! ```text
 //!                       ┌───────────────── Buffers ─────────────────┐
-//!   io ── read ──▶ input │ head of this exchange │ window of its body │ ──▶ handler: next_event, read
+//!   io ── read ──▶ input │ head of this exchange │ window of its body │ ──▶ handler: body
 //!                       ├────────────────────────────────────────────┤
-//!   io ◀─ write ─ output │ head, chunk lines, small data             │ ◀── handler: respond, write
+//!   io ◀─ write ─ output │ head, chunk lines, small data             │ ◀── handler: respond, response_body
 //!                       ├────────────────────────────────────────────┤
 //!                fields │ places of the head's fields, of trailers   │
 //!                       └────────────────────────────────────────────┘
@@ -39,7 +39,7 @@
 //!
 //! ```
 //! use degu_wire::Framing;
-//! use degu_wire::embedded::{Error, Exchange, Memory, Options, Server};
+//! use degu_wire::embedded::{Error, Memory, Options, Request, Server};
 //! # use core::{future::Future, time::Duration};
 //! # struct Clock;
 //! # impl degu_wire::embedded::Clock for Clock {
@@ -55,21 +55,21 @@
 //! #     async fn flush(&mut self) -> Result<(), Self::Error> { Ok(()) }
 //! # }
 //!
-//! async fn device<S, C>(exchange: &mut Exchange<'_, S, C>) -> Result<(), Error<S::Error>>
+//! async fn device<S, C>(request: &mut Request<'_, S, C>) -> Result<(), Error<S::Error>>
 //! where
 //!     S: embedded_io_async::Read + embedded_io_async::Write,
 //!     C: degu_wire::embedded::Clock,
 //! {
-//!     let head = exchange.head();
+//!     let head = request.head();
 //!     match (head.method().as_str(), head.path()) {
-//!         ("GET", "/temperature") => exchange.reply(200, &[("content-type", "text/plain")], b"21.5").await,
+//!         ("GET", "/temperature") => request.reply(200, &[("content-type", "text/plain")], b"21.5").await,
 //!         ("PUT", "/display") => {
 //!             let mut text = [0; 32];
-//!             let text = exchange.read_all(&mut text).await?;
+//!             let text = request.body().read_all(&mut text).await?;
 //!             // ... show it ...
-//!             exchange.reply(204, &[], b"").await
+//!             request.reply(204, &[], b"").await
 //!         }
-//!         _ => exchange.reply(404, &[], b"").await,
+//!         _ => request.reply(404, &[], b"").await,
 //!     }
 //! }
 //!
@@ -87,18 +87,21 @@
 //! # }
 //! ```
 
-mod body;
 mod buffers;
 mod client;
 mod clock;
 mod error;
 mod line;
 mod link;
+mod reader;
 mod server;
+mod writer;
 
 pub use buffers::{Buffers, Memory};
 pub use client::{Call, Client, Response};
 pub use clock::{Clock, Options};
 pub use error::Error;
 pub use line::Line;
-pub use server::{End, Exchange, Server};
+pub use reader::BodyReader;
+pub use server::{End, Request, Server};
+pub use writer::BodyWriter;

@@ -5,15 +5,15 @@ use core::ops::Range;
 
 use embedded_io_async::{Read, Write};
 
-use super::body::{Incoming, Outgoing};
 use super::buffers::{Buffers, Window, move_to_front};
 use super::clock::{Clock, Options};
 use super::error::Error;
 use super::link::{Link, State};
-use crate::chunk::{Event, Extension};
+use super::reader::{BodyReader, Incoming};
+use super::writer::{BodyWriter, Outgoing};
 use crate::exchange::Terms;
 use crate::head::{
-    FieldSpan, Fields, RequestHead, RequestMeta, Search, has_begun, put_field, put_framing, put_line, put_status_line,
+    FieldSpan, Fields, RequestHead, RequestMeta, has_begun, put_field, put_framing, put_line, put_status_line,
     scan_request,
 };
 use crate::sink::Sink;
@@ -36,10 +36,10 @@ impl<'b> Server<'b> {
         Self { limits: buffers.bound(&options.limits), buffers, options }
     }
 
-    /// Serves a connection until it is over: the handler is called with each exchange.
+    /// Serves a connection until it is over: the handler is called with each request.
     ///
-    /// A handler answers by [`Exchange::reply`], or by [`Exchange::respond`] and what follows it; one that returns `Ok`
-    /// has ended the body of its response. An error that the handler returns, most often one of the exchange, ends the
+    /// A handler answers by [`Request::reply`], or by [`Request::respond`] and what follows it; one that returns `Ok`
+    /// has ended the body of its response. An error that the handler returns, most often one of the request's, ends the
     /// connection, with the [status](Error::status) of the error where no response has begun. A handler answers its own
     /// errors with a response.
     ///
@@ -63,7 +63,7 @@ impl<'b> Server<'b> {
     where
         S: Read + Write,
         C: Clock,
-        H: AsyncFnMut(&mut Exchange<'_, S, C>) -> Result<(), Error<S::Error>>,
+        H: AsyncFnMut(&mut Request<'_, S, C>) -> Result<(), Error<S::Error>>,
     {
         let mut state = State::default();
         // The number of bytes at the front of the input that were received and not used.
@@ -82,20 +82,21 @@ impl<'b> Server<'b> {
             let (head, rest) = input.split_at_mut_checked(meta.len.into()).ok_or(LocalError::State)?;
             let (spans, slots) = fields.split_at_mut_checked(meta.fields.into()).ok_or(LocalError::State)?;
             link.allow(options.progress);
-            let mut exchange = Exchange {
+            link.state.terms = Terms::of(&meta);
+            let window = Window::new(rest, behind_head);
+            let mut request = Request {
                 head: RequestHead { fields: Fields::new(head, spans), meta },
-                incoming: Incoming::new(Window::new(rest, behind_head), slots, limits, meta.framing, false),
+                incoming: Incoming::new(window, slots, limits, meta.framing, true),
                 outgoing: Outgoing::new(Framing::None, false),
-                terms: Terms::of(&meta),
                 has_responded: false,
                 link,
             };
-            let handled = match exchange.head.method() {
+            let handled = match request.head.method() {
                 // Neither makes sense to a device (RFC 9110 §9.3.6, §9.3.8).
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),
-                _ => handler(&mut exchange).await,
+                _ => handler(&mut request).await,
             };
-            let unused = match exchange.end(handled, options).await? {
+            let unused = match request.end(handled, options).await? {
                 Ended::Persistent(unused) => unused,
                 Ended::Last(end) => return Ok(end),
             };
@@ -114,7 +115,7 @@ pub enum End<E> {
     Refused(Error<E>),
 }
 
-/// Waits for a head at the front of the window. `None`: the connection is over before one has begun.
+/// Waits for a request's head. `None`: the connection is over before one has begun.
 async fn read_head<S: Read + Write, C: Clock>(
     link: &mut Link<'_, S, C>,
     window: &mut Window<'_>,
@@ -122,30 +123,17 @@ async fn read_head<S: Read + Write, C: Clock>(
     limits: &Limits,
     options: &Options,
 ) -> Result<Option<RequestMeta>, Error<S::Error>> {
-    let mut search = Search::default();
-    let mut is_idle = window.len() == 0;
-    link.allow(if is_idle { options.idle } else { options.head });
-    loop {
-        let input = window.bytes();
-        let is_all = link.state.eof || input.len() >= limits.max_head;
-        if search.is_due(input, is_all)
-            && let Some(meta) = scan_request(input, fields, limits)?
-        {
-            return Ok(Some(meta));
+    let read = async {
+        if window.len() == 0 {
+            link.allow(options.idle);
+            link.fill(window).await?;
         }
-        search.searched(input.len());
-        if link.state.eof {
-            return if has_begun(input) { Err(Error::Peer(Fault::TruncatedHead.into())) } else { Ok(None) };
-        }
-        match link.fill(window).await {
-            Ok(_) => {}
-            Err(Error::Timeout) if !has_begun(window.bytes()) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        if is_idle {
-            is_idle = false;
-            link.allow(options.head);
-        }
+        link.allow(options.head);
+        link.read_head(window, limits, |input| scan_request(input, fields, limits)).await
+    };
+    match read.await {
+        Err(Error::Timeout) if !has_begun(window.bytes()) => Ok(None),
+        read => read,
     }
 }
 
@@ -155,13 +143,14 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     async fn refuse(&mut self, error: Error<S::Error>, options: &Options) -> Result<End<S::Error>, Error<S::Error>> {
         let Some(status) = error.status() else { return Err(error) };
         self.allow(options.progress);
+        let is_written = self.write_queued().await.is_ok();
         let encoded = self.encode(|out| {
             put_status_line(out, status, reason_phrase(status).as_bytes())?;
             put_framing(out, Framing::Length(0))?;
             put_line(out, b"connection", b"close")?;
             out.put(b"\r\n")
         });
-        if encoded.await.is_err() || self.flush().await.is_err() {
+        if !is_written || encoded.is_err() || self.flush().await.is_err() {
             // The reason for which the connection ends is the first one.
             return Err(error);
         }
@@ -170,77 +159,33 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
     }
 }
 
-/// The argument of a handler: a request, and the response that it gets.
+/// The argument of a handler: a request, which the handler reads and answers.
 ///
-/// The body of the request is read by [`next_event`](Self::next_event), [`read`](Self::read) or
-/// [`read_all`](Self::read_all). A client that waits for `100 Continue` gets it when the body is asked for. The response is
-/// sent whole by [`reply`](Self::reply); or its head by [`respond`](Self::respond), and then its body by
-/// [`write`](Self::write), [`write_chunk`](Self::write_chunk) and [`finish`](Self::finish). Reading and writing may alternate.
-pub struct Exchange<'x, S, C> {
+/// The response is sent whole by [`reply`](Self::reply); or its head by [`respond`](Self::respond), and then its body. The
+/// request's [body](Self::body) and the [response's](Self::response_body) may be read and written in turns.
+pub struct Request<'x, S, C> {
     head: RequestHead<'x>,
     incoming: Incoming<'x>,
     outgoing: Outgoing,
-    terms: Terms,
     has_responded: bool,
     link: Link<'x, S, C>,
 }
 
-impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
-    /// Returns the request's head, which is a view into the input buffer.
+impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
+    /// Returns the head, which is a view into the input buffer.
     pub const fn head(&self) -> RequestHead<'x> {
         self.head
+    }
+
+    /// Returns the reader of the request's body.
+    pub const fn body(&mut self) -> BodyReader<'_, 'x, S, C> {
+        BodyReader { incoming: &mut self.incoming, link: &mut self.link }
     }
 
     /// Makes this exchange the last one of its connection, as `connection: close` among the fields of the response
     /// does. To be called before the response, because the response announces it.
     pub const fn end_connection(&mut self) {
-        self.terms.persistent = false;
-    }
-
-    /// Reads the next event of the request's body: data as it comes, and for chunked bodies what is around it. `None` at the
-    /// end. The trailers of [`Event::End`] have been checked, and can be taken apart by
-    /// [`parse_trailers`](crate::head::parse_trailers).
-    ///
-    /// # Errors
-    ///
-    /// A fault of the client, which every later call returns too; [`Fault::TruncatedBody`] where the connection ended
-    /// before the body did. [`Error::Timeout`] where it sent too slowly.
-    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
-        self.ask_for_body().await?;
-        self.incoming.next(&mut self.link, usize::MAX).await
-    }
-
-    /// Reads data of the request's body into `buffer`, and returns how many bytes of it are filled: 0 at the end of the body.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`next_event`](Self::next_event).
-    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error<S::Error>> {
-        self.ask_for_body().await?;
-        self.incoming.read(&mut self.link, buffer).await
-    }
-
-    /// Reads the rest of the request's body into `buffer`, and returns the part of it that is filled.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit, which is answered with 413.
-    pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
-        // Refused before the client sends it, if it asks.
-        if self.incoming.remaining().is_some_and(|remaining| remaining > buffer.len() as u64) {
-            return Err(Error::Peer(Fault::BodyTooLarge.into()));
-        }
-        self.ask_for_body().await?;
-        let length = self.incoming.read_all(&mut self.link, buffer).await?;
-        Ok(buffer.get(..length).unwrap_or_default())
-    }
-
-    async fn ask_for_body(&mut self) -> Result<(), Error<S::Error>> {
-        if core::mem::take(&mut self.terms.continue_pending) && !self.has_responded && self.incoming.window.len() == 0 {
-            // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
-            self.link.put(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
-        }
-        Ok(())
+        self.link.state.terms.persistent = false;
     }
 
     /// Sends a response whose body is in memory. What is left of the request's body is dropped: the connection ends after it
@@ -250,14 +195,13 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
     ///
     /// Those of [`respond`](Self::respond).
     pub async fn reply(&mut self, status: u16, fields: &[(&str, &str)], body: &[u8]) -> Result<(), Error<S::Error>> {
-        self.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
+        self.abandon_body();
         let framing = if body.is_empty() { Framing::None } else { Framing::Length(body.len() as u64) };
-        self.respond(status, fields, framing).await?;
-        self.outgoing.write(&mut self.link, body).await
+        self.respond(status, fields, framing).await?.write(body).await
     }
 
-    /// Sends the head of the response. Its body is to be written as `framing` says; a client of HTTP/1.0 gets a chunked one
-    /// without its chunks.
+    /// Sends the head of the response, and returns the writer of its body. The body is to be written as `framing` says; a
+    /// client of HTTP/1.0 gets a chunked one without its chunks.
     ///
     /// Framing and persistence are written here. `content-length`, `transfer-encoding` and `connection: close` among the
     /// fields are understood, and refused where they contradict `framing`. A response to HEAD has the framing and none of the
@@ -272,67 +216,34 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
         status: u16,
         fields: &[(&str, &str)],
         framing: Framing,
-    ) -> Result<(), Error<S::Error>> {
+    ) -> Result<BodyWriter<'_, 'x, S, C>, Error<S::Error>> {
         if self.has_responded {
             return Err(LocalError::State.into());
         }
-        let reply = self.terms.reply(status, framing)?;
+        let terms = self.link.state.terms;
+        let reply = terms.reply(status, framing)?;
+        self.link.write_queued().await?;
         let lines = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let reason = reason_phrase(status).as_bytes();
-        let terms = self.terms;
-        let encoded = self.link.encode(|out| {
+        let persistent = self.link.encode(|out| {
             let (_, persistent) = terms.put_reply(out, status, reason, lines, put_field, reply, None)?;
             out.put(b"\r\n")?;
             Ok(persistent)
-        });
-        self.terms.persistent = encoded.await?;
-        self.outgoing = Outgoing::new(reply.body, self.terms.is_head);
+        })?;
+        self.link.state.terms = Terms { persistent, continue_pending: false, ..terms };
+        self.outgoing = Outgoing::new(reply.body, terms.is_head);
         self.has_responded = true;
-        Ok(())
+        Ok(self.response_body())
     }
 
-    /// Sends data of the response's body: where it is chunked, as a chunk. It waits in the output buffer for more, or for
-    /// [`flush`](Self::flush), if it is short.
-    ///
-    /// # Errors
-    ///
-    /// [`LocalError::BodyTooLong`] where it is more than was announced; [`Error::Timeout`] where the client takes it too
-    /// slowly.
-    pub async fn write(&mut self, data: &[u8]) -> Result<(), Error<S::Error>> {
-        self.outgoing.write(&mut self.link, data).await
+    /// Returns the writer of the response's body, of which nothing can be written before [`respond`](Self::respond).
+    pub const fn response_body(&mut self) -> BodyWriter<'_, 'x, S, C> {
+        BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
     }
 
-    /// Sends a chunk with extensions. A client of HTTP/1.0 gets its data alone.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`write`](Self::write); [`LocalError::State`] where the body is not chunked, [`LocalError::ChunkLength`] without
-    /// data, [`LocalError::ChunkExtension`] for extensions that cannot be sent.
-    pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
-        self.outgoing.write_chunk(&mut self.link, data, extensions).await
-    }
-
-    /// Ends the response's body, with trailers. A handler without trailers need only return.
-    ///
-    /// # Errors
-    ///
-    /// [`LocalError::BodyTooShort`] where it was announced to be longer, and what cannot be sent.
-    pub async fn finish(
-        &mut self,
-        extensions: &[Extension<'_>],
-        trailers: &[(&str, &str)],
-    ) -> Result<(), Error<S::Error>> {
-        self.outgoing.finish(&mut self.link, extensions, trailers).await
-    }
-
-    /// Sends all that waits in the output buffer: between the parts of a feed, for example. Reading does so by itself,
-    /// and so does the end of the handler.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`write`](Self::write).
-    pub async fn flush(&mut self) -> Result<(), Error<S::Error>> {
-        self.link.flush().await
+    /// Notes that the rest of the body has no reader.
+    fn abandon_body(&mut self) {
+        self.link.state.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
     }
 
     /// Ends the exchange.
@@ -342,7 +253,7 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
         options: &Options,
     ) -> Result<Ended<S::Error>, Error<S::Error>> {
         let ended = match handled {
-            Ok(()) if self.has_responded => self.outgoing.finish(&mut self.link, &[], &[]).await,
+            Ok(()) if self.has_responded => self.response_body().finish(&[], &[]).await,
             // The handler has not answered.
             Ok(()) => Err(LocalError::State.into()),
             failed => failed,
@@ -352,25 +263,25 @@ impl<'x, S: Read + Write, C: Clock> Exchange<'x, S, C> {
             Err(error) if self.has_responded => return Err(error),
             Err(error) => return self.link.refuse(error, options).await.map(Ended::Last),
         }
-        let incoming = &mut self.incoming;
-        if incoming.rest != Framing::None {
-            self.terms.abandon_body(incoming.remaining(), incoming.window.len(), DRAIN);
-            self.terms.persistent = self.terms.persistent && incoming.drain(&mut self.link, DRAIN).await;
+        if self.incoming.rest != Framing::None {
+            self.abandon_body();
+            let is_persistent = self.link.state.terms.persistent && self.body().drain(DRAIN).await;
+            self.link.state.terms.persistent = is_persistent;
         }
-        if self.terms.persistent {
-            return Ok(Ended::Persistent(incoming.window.unused()));
+        if self.link.state.terms.persistent {
+            return Ok(Ended::Persistent(self.incoming.window.unused()));
         }
         self.link.flush().await?;
-        if incoming.rest != Framing::None || incoming.window.len() > 0 {
+        if self.incoming.rest != Framing::None || self.incoming.window.len() > 0 {
             self.link.linger(options.linger).await;
         }
         Ok(Ended::Last(End::Done))
     }
 }
 
-impl<S, C> fmt::Debug for Exchange<'_, S, C> {
+impl<S, C> fmt::Debug for Request<'_, S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange")
+        f.debug_struct("Request")
             .field("head", &self.head)
             .field("incoming", &self.incoming)
             .field("outgoing", &self.outgoing)

@@ -18,7 +18,7 @@ fn with<T>(peer: &mut Peer, talk: impl AsyncFnOnce(&mut Client<'_, Peer, Seconds
 async fn get(client: &mut Client<'_, Peer, Seconds>) -> Result<(u16, String, bool), Error<Infallible>> {
     let mut response = client.request(Method::Get, "/a", "d", &[], Framing::None).await?.response().await?;
     let mut body = [0; 64];
-    let body = response.read_all(&mut body).await?;
+    let body = response.body().read_all(&mut body).await?;
     let (status, body) = (response.head().status(), String::from_utf8_lossy(body).into_owned());
     Ok((status, body, client.is_reusable()))
 }
@@ -59,13 +59,13 @@ fn request_has_its_body_in_chunks_or_a_length() {
     let mut peer = Peer::new([response.clone(), response.clone(), response]);
     with(&mut peer, async |client| -> Result<(), Error<Infallible>> {
         let mut call = client.request(Method::Put, "/b", "d", &[("x", "y")], Framing::Length(5)).await?;
-        call.write(b"hel").await?;
-        call.write(b"lo").await?;
+        call.body().write(b"hel").await?;
+        call.body().write(b"lo").await?;
         assert_eq!(call.response().await?.head().status(), 204);
         let mut call = client.request(Method::Post, "/c", "d", &[("host", "e")], Framing::Chunked).await?;
-        call.write_chunk(b"hello", &[("seq", "1").into()]).await?;
-        call.flush().await?;
-        call.finish(&[], &[("digest", "9")]).await?;
+        call.body().write_chunk(b"hello", &[("seq", "1").into()]).await?;
+        call.body().flush().await?;
+        call.body().finish(&[], &[("digest", "9")]).await?;
         assert_eq!(call.response().await?.head().status(), 204);
         let call = client.request(Method::Post, "/d", "", &[("connection", "close")], Framing::None).await?;
         assert_eq!(call.response().await?.head().status(), 204);
@@ -83,8 +83,8 @@ fn request_has_its_body_in_chunks_or_a_length() {
 fn body_shorter_than_announced_is_never_a_request() {
     with(&mut Peer::sending("HTTP/1.1 200 OK\r\n\r\n"), async |client| {
         let mut call = client.request(Method::Put, "/", "d", &[], Framing::Length(5)).await.unwrap();
-        call.write(b"hell").await.unwrap();
-        assert_eq!(call.write(b"oo").await, Err(Error::Local(LocalError::BodyTooLong)));
+        call.body().write(b"hell").await.unwrap();
+        assert_eq!(call.body().write(b"oo").await, Err(Error::Local(LocalError::BodyTooLong)));
         assert_eq!(call.response().await.unwrap_err(), Error::Local(LocalError::BodyTooShort));
         assert!(!client.is_reusable());
     });
@@ -124,7 +124,7 @@ fn body_waits_for_continue_where_it_was_asked_for() {
     with(&mut Peer::new(steps), async |client| {
         let mut call = client.request(Method::Put, "/", "d", &expect, Framing::Length(5)).await.unwrap();
         assert_eq!(call.may_send_body().await, Ok(true));
-        call.write(b"hello").await.unwrap();
+        call.body().write(b"hello").await.unwrap();
         assert_eq!(call.response().await.unwrap().head().status(), 204);
         assert!(client.is_reusable());
     });

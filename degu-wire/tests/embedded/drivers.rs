@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use degu_wire::embedded::{Client, Error, Exchange, Memory, Options, Server};
+use degu_wire::embedded::{Client, Error, Memory, Options, Request, Server};
 use degu_wire::machine::{self, Connection, Content};
 use degu_wire::{Fault, Framing, Headers, Limits, Method, Part, RemoteError};
 
@@ -27,9 +27,9 @@ pub(crate) fn embedded_echo(input: &[u8], most: usize) -> String {
     let mut peer = Peer::sending(input).at_most(most);
     let mut memory = Memory::<INPUT, 32, 8192>::new();
     let mut body = [0; MAX_BODY];
-    let echo = async |exchange: &mut Exchange<'_, _, _>| {
-        let body = exchange.read_all(&mut body).await?;
-        exchange.reply(200, &[], body).await
+    let echo = async |request: &mut Request<'_, _, _>| {
+        let body = request.body().read_all(&mut body).await?;
+        request.reply(200, &[], body).await
     };
     run(Server::new(memory.buffers(), &options).serve(&mut peer, &Seconds, echo)).expect("it is refused or done");
     peer.text()
@@ -103,7 +103,7 @@ pub(crate) fn embedded_response(method: Method<'_>, ranged: bool, input: &[u8], 
         let fields = if ranged { &[("range", "bytes=0-4")][..] } else { &[] };
         let mut response = client.request(method, "/", "d", fields, Framing::None).await?.response().await?;
         let mut body = vec![0; 64 * 1024];
-        Ok((response.head().status(), response.read_all(&mut body).await?.to_vec()))
+        Ok((response.head().status(), response.body().read_all(&mut body).await?.to_vec()))
     });
     match outcome {
         Ok((status, body)) => Ok((status, body, client.is_reusable())),

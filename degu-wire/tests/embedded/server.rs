@@ -4,9 +4,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use degu_wire::chunk::Event;
-use degu_wire::embedded::{Buffers, End, Error, Exchange, Line, Options, Server};
+use degu_wire::embedded::{Buffers, End, Error, Line, Options, Request, Server};
 use degu_wire::head::{FieldSpan, parse_trailers};
 use degu_wire::{Fault, Framing, Limits, LocalError, RemoteError};
+use embedded_io_async::{Read, Write};
 
 use super::kit::{OPTIONS, Peer, Seconds, Sizes, Step, run};
 
@@ -15,18 +16,18 @@ type Outcome = Result<End<Infallible>, Error<Infallible>>;
 /// Serves a peer in the usual buffers.
 fn serve(
     peer: &mut Peer,
-    handler: impl AsyncFnMut(&mut Exchange<'_, Peer, Seconds>) -> Result<(), Error<Infallible>>,
+    handler: impl AsyncFnMut(&mut Request<'_, Peer, Seconds>) -> Result<(), Error<Infallible>>,
 ) -> Outcome {
     run(Server::new(Sizes::new().buffers(), &OPTIONS).serve(peer, &Seconds, handler))
 }
 
 /// Answers with the method, the target and the body.
-async fn tell(exchange: &mut Exchange<'_, Peer, Seconds>) -> Result<(), Error<Infallible>> {
+async fn tell(request: &mut Request<'_, Peer, Seconds>) -> Result<(), Error<Infallible>> {
     let mut body = [0; 512];
-    let body = exchange.read_all(&mut body).await?;
-    let head = exchange.head();
+    let body = request.body().read_all(&mut body).await?;
+    let head = request.head();
     let text = format!("{} {} {}", head.method(), head.target(), String::from_utf8_lossy(body));
-    exchange.reply(200, &[("x", "y")], text.as_bytes()).await
+    request.reply(200, &[("x", "y")], text.as_bytes()).await
 }
 
 fn refused(fault: Fault) -> Outcome {
@@ -72,8 +73,8 @@ fn chunks_have_their_extensions_and_trailers_both_ways() {
     for most in [1, usize::MAX] {
         let mut peer = Peer::sending(format!("{CHUNKED}{body}")).at_most(most);
         let mut log = String::new();
-        let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
-            while let Some(event) = exchange.next_event().await? {
+        let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
+            while let Some(event) = request.body().next_event().await? {
                 log += &match event {
                     Event::Chunk { size, extensions } => {
                         format!("[{size}{}]", String::from_utf8_lossy(extensions.as_bytes()))
@@ -87,10 +88,10 @@ fn chunks_have_their_extensions_and_trailers_both_ways() {
                     }
                 };
             }
-            exchange.respond(200, &[], Framing::Chunked).await?;
-            exchange.write_chunk(b"first", &[("seq", "1").into(), "mark".into()]).await?;
-            exchange.write(b"second").await?;
-            exchange.finish(&[("end", "a b").into()], &[("digest", "8")]).await
+            let mut body = request.respond(200, &[], Framing::Chunked).await?;
+            body.write_chunk(b"first", &[("seq", "1").into(), "mark".into()]).await?;
+            body.write(b"second").await?;
+            body.finish(&[("end", "a b").into()], &[("digest", "8")]).await
         });
         assert_eq!(outcome, Ok(End::Done));
         assert_eq!(log, "[5;seq=1]hello[3]bye[0;done][digest Some(\"9\")]");
@@ -105,13 +106,13 @@ fn body_longer_than_all_buffers_passes_through() {
     let body = "0123456789".repeat(1000);
     let mut peer = Peer::sending(format!("{}{body}{GET}", put(body.len()))).at_most(100);
     let mut length = 0;
-    let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
+    let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
         let mut piece = [0; 64];
-        exchange.respond(200, &[], exchange.head().framing()).await?;
+        request.respond(200, &[], request.head().framing()).await?;
         loop {
-            match exchange.read(&mut piece).await? {
+            match request.body().read(&mut piece).await? {
                 0 => return Ok(()),
-                read => exchange.write(&piece[..read]).await?,
+                read => request.response_body().write(&piece[..read]).await?,
             }
             length += 1;
         }
@@ -121,18 +122,31 @@ fn body_longer_than_all_buffers_passes_through() {
 }
 
 #[test]
+fn bodies_are_readers_and_writers() {
+    let mut peer = Peer::sending(format!("{CHUNKED}5\r\nhello\r\n4\r\n you\r\n0\r\n\r\n"));
+    let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
+        let mut text = [0; 9];
+        Read::read_exact(&mut request.body(), &mut text).await.expect("so many bytes");
+        assert_eq!(Read::read(&mut request.body(), &mut [0; 4]).await, Ok(0));
+        let mut body = request.respond(200, &[], Framing::Length(9)).await?;
+        Write::write_all(&mut body, &text).await?;
+        Write::flush(&mut body).await
+    });
+    assert_eq!(outcome, Ok(End::Done));
+    assert_eq!(peer.text(), "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello you");
+}
+
+#[test]
 fn chunked_body_ends_without_finish_unless_the_handler_fails() {
     let mut peer = Peer::sending(GET);
-    let feed = async |exchange: &mut Exchange<'_, _, _>| {
-        exchange.respond(200, &[], Framing::Chunked).await?;
-        exchange.write(b"news").await
-    };
+    let feed =
+        async |request: &mut Request<'_, _, _>| request.respond(200, &[], Framing::Chunked).await?.write(b"news").await;
     assert_eq!(serve(&mut peer, feed), Ok(End::Done));
     assert!(peer.text().ends_with("4\r\nnews\r\n0\r\n\r\n"));
 
     let mut peer = Peer::sending(GET);
-    let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
-        feed(exchange).await?;
+    let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
+        feed(request).await?;
         Err(LocalError::State.into())
     });
     assert_eq!(outcome, Err(Error::Local(LocalError::State)));
@@ -143,9 +157,8 @@ fn chunked_body_ends_without_finish_unless_the_handler_fails() {
 fn announced_length_is_kept() {
     for (length, error) in [(4, LocalError::BodyTooLong), (6, LocalError::BodyTooShort)] {
         let mut peer = Peer::sending(GET);
-        let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
-            exchange.respond(200, &[], Framing::Length(length)).await?;
-            exchange.write(b"hello").await
+        let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
+            request.respond(200, &[], Framing::Length(length)).await?.write(b"hello").await
         });
         assert_eq!(outcome, Err(Error::Local(error)));
     }
@@ -155,14 +168,14 @@ fn announced_length_is_kept() {
 fn head_gets_framing_and_no_body() {
     let mut peer = Peer::sending("HEAD / HTTP/1.1\r\nHost: d\r\n\r\n".repeat(2));
     let mut is_first = true;
-    let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
+    let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
         if core::mem::take(&mut is_first) {
-            return exchange.reply(200, &[], b"hello").await;
+            return request.reply(200, &[], b"hello").await;
         }
-        exchange.respond(200, &[], Framing::Chunked).await?;
-        exchange.write(b"hello").await?;
-        exchange.write_chunk(b"hello", &["a".into()]).await?;
-        exchange.finish(&[], &[("digest", "1")]).await
+        let mut body = request.respond(200, &[], Framing::Chunked).await?;
+        body.write(b"hello").await?;
+        body.write_chunk(b"hello", &["a".into()]).await?;
+        body.finish(&[], &[("digest", "1")]).await
     });
     assert_eq!(outcome, Ok(End::Done));
     let expected = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -174,14 +187,14 @@ fn http10_gets_no_chunks_and_keeps_what_has_a_length() {
     let ask = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
     let mut peer = Peer::sending(format!("{ask}{ask}{ask}"));
     let mut count = 0;
-    let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
+    let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
         count += 1;
         if count == 1 {
-            return exchange.reply(200, &[], b"one").await;
+            return request.reply(200, &[], b"one").await;
         }
-        exchange.respond(200, &[], Framing::Chunked).await?;
-        exchange.write_chunk(b"two", &["a".into()]).await?;
-        exchange.finish(&[], &[("digest", "1")]).await
+        let mut body = request.respond(200, &[], Framing::Chunked).await?;
+        body.write_chunk(b"two", &["a".into()]).await?;
+        body.finish(&[], &[("digest", "1")]).await
     });
     assert_eq!((outcome, count), (Ok(End::Done), 2));
     let expected = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: keep-alive\r\n\r\none\
@@ -193,12 +206,12 @@ fn http10_gets_no_chunks_and_keeps_what_has_a_length() {
 fn handler_can_end_the_connection() {
     for by_field in [false, true] {
         let mut peer = Peer::sending(GET.repeat(2));
-        let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
+        let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
             if by_field {
-                return exchange.reply(204, &[("connection", "close")], b"").await;
+                return request.reply(204, &[("connection", "close")], b"").await;
             }
-            exchange.end_connection();
-            exchange.reply(204, &[], b"").await
+            request.end_connection();
+            request.reply(204, &[], b"").await
         });
         assert_eq!(outcome, Ok(End::Done));
         assert_eq!(peer.text(), "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
@@ -219,7 +232,7 @@ fn continue_is_sent_when_the_body_is_asked_for() {
     assert_eq!(statuses(&peer), [200, 200]);
 
     let mut peer = Peer::new([Step::Send(head.into()), Step::Until("close"), Step::Send(format!("hello{GET}").into())]);
-    let refuse = async |exchange: &mut Exchange<'_, _, _>| exchange.reply(403, &[], b"").await;
+    let refuse = async |request: &mut Request<'_, _, _>| request.reply(403, &[], b"").await;
     assert_eq!(serve(&mut peer, refuse), Ok(End::Done));
     assert_eq!(statuses(&peer), [403]);
     assert!(peer.is_done(), "what still came was read and dropped");
@@ -227,7 +240,7 @@ fn continue_is_sent_when_the_body_is_asked_for() {
 
 #[test]
 fn body_that_was_not_read_is_read_over_if_it_is_short() {
-    let ignore = async |exchange: &mut Exchange<'_, _, _>| exchange.reply(200, &[], b"").await;
+    let ignore = async |request: &mut Request<'_, _, _>| request.reply(200, &[], b"").await;
     for (input, answered) in [
         (format!("{}{}{GET}", put(600), "x".repeat(600)), 2),
         (format!("{}{}{GET}", put(20_000), "x".repeat(20_000)), 1),
@@ -295,11 +308,11 @@ fn input_that_ends_within_a_message_is_refused() {
 #[test]
 fn handler_that_reads_after_a_fault_gets_it_again() {
     let mut peer = Peer::sending(format!("{CHUNKED}5\r\nhello?"));
-    let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
+    let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
         let mut buffer = [0; 16];
-        assert!(exchange.read_all(&mut buffer).await.is_err());
-        assert_eq!(exchange.read(&mut buffer).await, Err(Error::Peer(RemoteError::at(Fault::ChunkEnd, 0))));
-        exchange.reply(400, &[], b"as you like").await
+        assert!(request.body().read_all(&mut buffer).await.is_err());
+        assert_eq!(request.body().read(&mut buffer).await, Err(Error::Peer(RemoteError::at(Fault::ChunkEnd, 0))));
+        request.reply(400, &[], b"as you like").await
     });
     assert_eq!(outcome, Ok(End::Done));
     assert!(peer.text().ends_with("as you like"));
@@ -347,7 +360,7 @@ fn peer_that_never_stops_sending_is_read_for_a_limited_time() {
 #[test]
 fn handler_without_response_is_500() {
     let mut peer = Peer::sending(GET);
-    let outcome = serve(&mut peer, async |_: &mut Exchange<'_, _, _>| Ok(()));
+    let outcome = serve(&mut peer, async |_: &mut Request<'_, _, _>| Ok(()));
     assert_eq!(outcome, Ok(End::Refused(Error::Local(LocalError::State))));
     assert_eq!(statuses(&peer), [500]);
 }
@@ -355,7 +368,7 @@ fn handler_without_response_is_500() {
 #[test]
 fn response_that_cannot_be_sent_leaves_room_for_another() {
     let mut peer = Peer::sending(GET);
-    let outcome = serve(&mut peer, async |exchange: &mut Exchange<'_, _, _>| {
+    let outcome = serve(&mut peer, async |request: &mut Request<'_, _, _>| {
         let long = "x".repeat(300);
         for (status, fields, framing, error) in [
             (200, [("a", long.as_str())], Framing::None, LocalError::BufferTooSmall),
@@ -366,17 +379,15 @@ fn response_that_cannot_be_sent_leaves_room_for_another() {
             (204, [("a", "b")], Framing::Length(5), LocalError::BodyNotAllowed),
             (100, [("a", "b")], Framing::None, LocalError::Status),
         ] {
-            assert_eq!(exchange.respond(status, &fields, framing).await, Err(Error::Local(error)));
+            assert_eq!(request.respond(status, &fields, framing).await.unwrap_err(), Error::Local(error));
         }
-        exchange.respond(200, &[], Framing::Chunked).await?;
-        assert_eq!(
-            exchange.write_chunk(b"x", &[("a", "\0").into()]).await,
-            Err(Error::Local(LocalError::ChunkExtension))
-        );
-        assert_eq!(exchange.write_chunk(b"", &[]).await, Err(Error::Local(LocalError::ChunkLength)));
-        assert_eq!(exchange.finish(&[], &[("host", "d")]).await, Err(Error::Local(LocalError::TrailerForbidden)));
-        assert_eq!(exchange.respond(200, &[], Framing::None).await, Err(Error::Local(LocalError::State)));
-        exchange.write(b"x").await
+        let mut body = request.respond(200, &[], Framing::Chunked).await?;
+        let extensions = [("a", "\0").into()];
+        assert_eq!(body.write_chunk(b"x", &extensions).await, Err(Error::Local(LocalError::ChunkExtension)));
+        assert_eq!(body.write_chunk(b"", &[]).await, Err(Error::Local(LocalError::ChunkLength)));
+        assert_eq!(body.finish(&[], &[("host", "d")]).await, Err(Error::Local(LocalError::TrailerForbidden)));
+        assert_eq!(request.respond(200, &[], Framing::None).await.unwrap_err(), Error::Local(LocalError::State));
+        request.response_body().write(b"x").await
     });
     assert_eq!(outcome, Ok(End::Done));
     assert_eq!(peer.text(), "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n");
@@ -436,10 +447,10 @@ fn line_drops_what_follows_the_last_request_of_a_connection() {
     assert_eq!(statuses(&peer), [200, 200]);
 }
 
-async fn tell_line(exchange: &mut Exchange<'_, Line<'_, Peer, Seconds>, Seconds>) -> Result<(), Error<Infallible>> {
+async fn tell_line(request: &mut Request<'_, Line<'_, Peer, Seconds>, Seconds>) -> Result<(), Error<Infallible>> {
     let mut body = [0; 512];
-    exchange.read_all(&mut body).await?;
-    exchange.reply(200, &[], b"").await
+    request.body().read_all(&mut body).await?;
+    request.reply(200, &[], b"").await
 }
 
 #[test]

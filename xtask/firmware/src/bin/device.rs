@@ -6,11 +6,10 @@
 use core::convert::Infallible;
 use core::time::Duration;
 
-use cortex_m::singleton;
 use cortex_m_rt::entry;
 use degu_firmware::page::{self, Page};
 use degu_firmware::{PAUSE, Ticks, Uart, now, run};
-use degu_wire::embedded::{Error, Exchange, Line, Memory, Options, Server};
+use degu_wire::embedded::{Error, Line, Memory, Options, Request, Server};
 use degu_wire::{Framing, Method};
 
 /// All the memory that HTTP takes here.
@@ -33,58 +32,58 @@ struct Device {
 }
 
 impl Device {
-    async fn answer(&mut self, exchange: &mut Exchange<'_, Line<'_, Uart, Ticks>, Ticks>) -> Outcome {
-        let head = exchange.head();
+    async fn answer(&mut self, request: &mut Request<'_, Line<'_, Uart, Ticks>, Ticks>) -> Outcome {
+        let head = request.head();
         match (head.method(), head.path()) {
             (Method::Get | Method::Head, "/readings") => {
                 self.readings += 1;
                 let mut page = Page::<64>::new();
                 page.text("{\"milliseconds\":").number(now() as usize).text(",\"readings\":").number(self.readings);
-                exchange.reply(200, &[JSON], page.text("}").as_str().as_bytes()).await
+                request.reply(200, &[JSON], page.text("}").as_str().as_bytes()).await
             }
-            (Method::Get, "/switch") => exchange.reply(200, &[TEXT], if self.is_on { b"on" } else { b"off" }).await,
+            (Method::Get, "/switch") => request.reply(200, &[TEXT], if self.is_on { b"on" } else { b"off" }).await,
             (Method::Put, "/switch") => {
                 let mut text = [0; 8];
-                self.is_on = match exchange.read_all(&mut text).await? {
+                self.is_on = match request.body().read_all(&mut text).await? {
                     b"on" => true,
                     b"off" => false,
-                    _ => return exchange.reply(422, &[TEXT], b"on or off").await,
+                    _ => return request.reply(422, &[TEXT], b"on or off").await,
                 };
-                exchange.reply(204, &[], b"").await
+                request.reply(204, &[], b"").await
             }
             (Method::Get, "/feed") => {
-                exchange.respond(200, &[TEXT], Framing::Chunked).await?;
+                let mut feed = request.respond(200, &[TEXT], Framing::Chunked).await?;
                 for number in 0..10 {
                     let mut page = Page::<16>::new();
-                    exchange.write_chunk(page.text("reading ").number(number).as_str().as_bytes(), &[]).await?;
+                    feed.write_chunk(page.text("reading ").number(number).as_str().as_bytes(), &[]).await?;
                 }
                 Ok(())
             }
             (Method::Post, "/upload") => {
                 let (mut length, mut piece) = (0, [0; 64]);
                 loop {
-                    match exchange.read(&mut piece).await? {
+                    match request.body().read(&mut piece).await? {
                         0 => break,
                         read => length += read,
                     }
                 }
-                exchange.reply(200, &[TEXT], Page::<16>::new().number(length).as_str().as_bytes()).await
+                request.reply(200, &[TEXT], Page::<16>::new().number(length).as_str().as_bytes()).await
             }
-            (Method::Get, "/figures") => exchange.reply(200, &[TEXT], page::figures().as_str().as_bytes()).await,
+            (Method::Get, "/figures") => request.reply(200, &[TEXT], page::figures().as_str().as_bytes()).await,
             #[cfg(feature = "client")]
             (Method::Get, "/peer") => match self.peer.ask(self.body).await {
-                Ok((status, text)) => exchange.reply(status, &[TEXT], text).await,
-                Err(_) => exchange.reply(502, &[], b"").await,
+                Ok((status, text)) => request.reply(status, &[TEXT], text).await,
+                Err(_) => request.reply(502, &[], b"").await,
             },
-            (_, "/readings" | "/switch" | "/feed" | "/upload" | "/figures") => exchange.reply(405, &[], b"").await,
+            (_, "/readings" | "/switch" | "/feed" | "/upload" | "/figures") => request.reply(405, &[], b"").await,
             // All else is an echo, which the conformance probes ask for.
             #[cfg(feature = "echo")]
             _ => {
-                let body = exchange.read_all(self.body).await?;
-                exchange.reply(200, &[], body).await
+                let body = request.body().read_all(self.body).await?;
+                request.reply(200, &[], body).await
             }
             #[cfg(not(feature = "echo"))]
-            _ => exchange.reply(404, &[], b"").await,
+            _ => request.reply(404, &[], b"").await,
         }
     }
 }
@@ -106,9 +105,9 @@ mod peer {
             let mut client = Client::new(&mut self.uart, &Ticks, self.memory.buffers(), &Options::DEFAULT);
             let call = client.request(Method::Post, "/", "peer", &[], Framing::Length(5)).await;
             let mut call = call?;
-            call.write(b"hello").await?;
+            call.body().write(b"hello").await?;
             let mut response = call.response().await?;
-            Ok((response.head().status(), response.read_all(body).await?))
+            Ok((response.head().status(), response.body().read_all(body).await?))
         }
     }
 }
@@ -118,7 +117,7 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers, mut device: Device)
     let options = Options { linger: Duration::from_millis(500), ..Options::DEFAULT };
     let mut server = Server::new(memory.buffers(), &options);
     loop {
-        let handler = async |exchange: &mut Exchange<'_, _, _>| device.answer(exchange).await;
+        let handler = async |request: &mut Request<'_, _, _>| device.answer(request).await;
         // What was wrong with a request has been answered, and a line is never closed.
         let _ = server.serve(&mut line, &Ticks, handler).await;
         let _ = line.wait_for_pause().await;
@@ -127,23 +126,18 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers, mut device: Device)
 
 #[entry]
 fn main() -> ! {
-    let Some(memory) = singleton!(: Buffers = Buffers::new()) else { unreachable!() };
+    static mut MEMORY: Buffers = Buffers::new();
+    #[cfg(any(feature = "client", feature = "echo"))]
+    static mut BODY: [u8; 1024] = [0; 1024];
+    #[cfg(feature = "client")]
+    static mut PEER_MEMORY: Memory<512, 16, 256> = Memory::new();
     let device = Device {
         is_on: false,
         readings: 0,
         #[cfg(any(feature = "client", feature = "echo"))]
-        body: match singleton!(: [u8; 1024] = [0; 1024]) {
-            Some(body) => body,
-            None => unreachable!(),
-        },
+        body: BODY,
         #[cfg(feature = "client")]
-        peer: peer::Peer {
-            uart: Uart::new(1),
-            memory: match singleton!(: Memory<512, 16, 256> = Memory::new()) {
-                Some(memory) => memory,
-                None => unreachable!(),
-            },
-        },
+        peer: peer::Peer { uart: Uart::new(1), memory: PEER_MEMORY },
     };
-    run(serve(Uart::new(0), memory, device))
+    run(serve(Uart::new(0), MEMORY, device))
 }

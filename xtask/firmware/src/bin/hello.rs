@@ -4,18 +4,17 @@
 
 use core::convert::Infallible;
 
-use cortex_m::singleton;
 use cortex_m_rt::entry;
 use degu_firmware::{PAUSE, Ticks, Uart, page, run};
-use degu_wire::embedded::{Error, Exchange, Line, Memory, Options, Server};
+use degu_wire::embedded::{Error, Line, Memory, Options, Request, Server};
 
 type Buffers = Memory<2048, 16, 512>;
 
-async fn hello(exchange: &mut Exchange<'_, Line<'_, Uart, Ticks>, Ticks>) -> Result<(), Error<Infallible>> {
-    match exchange.head().path() {
-        "/" => exchange.reply(200, &[("content-type", "text/plain")], b"Hello").await,
-        "/figures" => exchange.reply(200, &[], page::figures().as_str().as_bytes()).await,
-        _ => exchange.reply(404, &[], b"").await,
+async fn hello(request: &mut Request<'_, Line<'_, Uart, Ticks>, Ticks>) -> Result<(), Error<Infallible>> {
+    match request.head().path() {
+        "/" => request.reply(200, &[("content-type", "text/plain")], b"Hello").await,
+        "/figures" => request.reply(200, &[], page::figures().as_str().as_bytes()).await,
+        _ => request.reply(404, &[], b"").await,
     }
 }
 
@@ -31,6 +30,6 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers) {
 
 #[entry]
 fn main() -> ! {
-    let Some(memory) = singleton!(: Buffers = Buffers::new()) else { unreachable!() };
-    run(serve(Uart::new(0), memory))
+    static mut MEMORY: Buffers = Buffers::new();
+    run(serve(Uart::new(0), MEMORY))
 }

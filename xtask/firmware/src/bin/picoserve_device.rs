@@ -4,7 +4,6 @@
 
 use core::cell::Cell;
 
-use cortex_m::singleton;
 use cortex_m_rt::entry;
 use degu_firmware::page::{self, Page};
 use degu_firmware::pico::{self, Text};
@@ -109,6 +108,6 @@ async fn serve(memory: &'static mut [u8]) {
 
 #[entry]
 fn main() -> ! {
-    let Some(memory) = singleton!(: [u8; 2048] = [0; 2048]) else { unreachable!() };
-    run(serve(memory))
+    static mut MEMORY: [u8; 2048] = [0; 2048];
+    run(serve(MEMORY))
 }

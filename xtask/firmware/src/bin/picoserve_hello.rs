@@ -2,7 +2,6 @@
 #![no_std]
 #![no_main]
 
-use cortex_m::singleton;
 use cortex_m_rt::entry;
 use degu_firmware::pico::{self, Text};
 use degu_firmware::{page, run};
@@ -16,6 +15,6 @@ async fn serve(memory: &'static mut [u8]) {
 
 #[entry]
 fn main() -> ! {
-    let Some(memory) = singleton!(: [u8; 2048] = [0; 2048]) else { unreachable!() };
-    run(serve(memory))
+    static mut MEMORY: [u8; 2048] = [0; 2048];
+    run(serve(MEMORY))
 }

@@ -1,0 +1,264 @@
+//! The peer's body, read through a window of the input.
+
+use core::fmt;
+
+use embedded_io_async::{ErrorType, Read, Write};
+
+use super::Error;
+use super::buffers::Window;
+use super::clock::Clock;
+use super::link::Link;
+use crate::chunk::{Decoder, Event};
+use crate::head::{FieldSpan, parse_trailers};
+use crate::{Fault, Framing, Limits, RemoteError};
+
+/// A reader of the body of a [request](super::Request::body), or of a [response](super::Response::body).
+///
+/// It is a [`Read`] too. A client that waits for `100 Continue` gets it with the first call.
+pub struct BodyReader<'r, 'x, S, C> {
+    pub(super) incoming: &'r mut Incoming<'x>,
+    pub(super) link: &'r mut Link<'x, S, C>,
+}
+
+impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
+    /// Reads the next event of the body: data as it comes, and for chunked bodies what is around it. `None` at the end. The
+    /// trailers of [`Event::End`] have been checked, and can be taken apart by
+    /// [`parse_trailers`](crate::head::parse_trailers).
+    ///
+    /// # Errors
+    ///
+    /// A fault of the peer, which every later call returns too; [`Fault::TruncatedBody`] where the connection ended before
+    /// the body did. [`Error::Timeout`] where the peer sent too slowly.
+    pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
+        self.next(usize::MAX).await
+    }
+
+    /// Reads data into `buffer`, and returns how many bytes of it are filled: 0 at the end of the body.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next_event`](Self::next_event).
+    pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error<S::Error>> {
+        while !buffer.is_empty() {
+            match self.next(buffer.len()).await? {
+                None => break,
+                Some(Event::Data(data)) => {
+                    let Some(room) = buffer.get_mut(..data.len()) else { break };
+                    room.copy_from_slice(data);
+                    return Ok(data.len());
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(0)
+    }
+
+    /// Reads the rest of the body into `buffer`, and returns the part of it that is filled.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit, which a server answers with
+    /// 413.
+    pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
+        // A request is refused before the client sends it, if it asks.
+        if self.incoming.of_request
+            && self.incoming.remaining().is_some_and(|remaining| remaining > buffer.len() as u64)
+        {
+            return Err(Error::Peer(Fault::BodyTooLarge.into()));
+        }
+        let mut length = 0;
+        while let Some(event) = self.next(usize::MAX).await? {
+            if let Event::Data(data) = event {
+                let end = length + data.len();
+                let room = buffer.get_mut(length..end).ok_or(RemoteError::new(Fault::BodyTooLarge))?;
+                room.copy_from_slice(data);
+                length = end;
+            }
+        }
+        Ok(buffer.get(..length).unwrap_or_default())
+    }
+
+    /// Reads and drops the rest of the body, if it is short. Returns whether the end was reached.
+    pub(super) async fn drain(&mut self, mut most: u64) -> bool {
+        loop {
+            match self.next(usize::MAX).await {
+                Ok(None) => return true,
+                Ok(Some(Event::Data(data))) => most = most.saturating_sub(data.len() as u64),
+                Ok(Some(_)) => most = most.saturating_sub(1),
+                Err(_) => return false,
+            }
+            if most == 0 {
+                return self.incoming.rest == Framing::None;
+            }
+        }
+    }
+
+    /// Reads the next event, whose data has at most `most` bytes. `None` at the end.
+    async fn next(&mut self, most: usize) -> Result<Option<Event<'_>>, Error<S::Error>> {
+        let Self { incoming, link } = self;
+        if core::mem::take(&mut link.state.terms.continue_pending) && incoming.window.len() == 0 {
+            // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
+            link.put(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+        }
+        let found = loop {
+            match incoming.peek()? {
+                Next::End => {
+                    link.state.is_between = incoming.window.len() == 0;
+                    return Ok(None);
+                }
+                Next::Event(found) => break found,
+                Next::More => {}
+            }
+            if !link.fill(&mut incoming.window).await? {
+                incoming.end()?;
+            }
+        };
+        Ok(incoming.take(found, most))
+    }
+}
+
+impl<S: ErrorType, C> ErrorType for BodyReader<'_, '_, S, C> {
+    type Error = Error<S::Error>;
+}
+
+impl<S: Read + Write, C: Clock> Read for BodyReader<'_, '_, S, C> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        self.read(buffer).await
+    }
+}
+
+impl<S, C> fmt::Debug for BodyReader<'_, '_, S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.incoming.fmt(f)
+    }
+}
+
+/// The rest of the peer's body.
+#[derive(Debug)]
+pub(super) struct Incoming<'x> {
+    pub(super) window: Window<'x>,
+    /// For the fields of the trailers.
+    slots: &'x mut [FieldSpan],
+    limits: &'x Limits,
+    of_request: bool,
+    /// [`Framing::None`] once the end has been given.
+    pub(super) rest: Framing,
+    /// The position in a chunked body.
+    decoder: Decoder,
+    /// Of a part (206): bytes that are still to come, where its Content-Range tells.
+    pub(super) part_left: Option<u64>,
+    /// The fault that ended the reading. Each later call returns it again, so that a body that broke never seems to end.
+    fault: Option<RemoteError>,
+}
+
+/// The next step of a reader.
+enum Next {
+    /// An event in so many bytes, which [`Incoming::take`] gives.
+    Event(usize),
+    More,
+    End,
+}
+
+impl<'x> Incoming<'x> {
+    pub(super) fn new(
+        window: Window<'x>,
+        slots: &'x mut [FieldSpan],
+        limits: &'x Limits,
+        framing: Framing,
+        of_request: bool,
+    ) -> Self {
+        let decoder = Decoder::new(limits);
+        let decoder = if of_request { decoder } else { decoder.of_response() };
+        Self { window, slots, limits, of_request, rest: rest_of(framing), decoder, part_left: None, fault: None }
+    }
+
+    /// Returns how many bytes are still to come, if the framing tells.
+    pub(super) const fn remaining(&self) -> Option<u64> {
+        match self.rest {
+            Framing::None => Some(0),
+            Framing::Length(remaining) => Some(remaining),
+            Framing::Chunked | Framing::UntilClose => None,
+        }
+    }
+
+    /// Finds the next step, checks it, and drops the bytes between two events.
+    fn peek(&mut self) -> Result<Next, RemoteError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        self.find().map_err(|fault| *self.fault.insert(fault))
+    }
+
+    fn find(&mut self) -> Result<Next, RemoteError> {
+        let available = self.window.len();
+        let (found, data, is_end) = match self.rest {
+            Framing::None => return Ok(Next::End),
+            Framing::Length(_) | Framing::UntilClose if available == 0 => return Ok(Next::More),
+            Framing::Length(remaining) => {
+                let data = usize::try_from(remaining).unwrap_or(usize::MAX).min(available);
+                (data, data, false)
+            }
+            Framing::UntilClose => (available, available, false),
+            Framing::Chunked if self.decoder.is_done() => {
+                self.rest = Framing::None;
+                return Ok(Next::End);
+            }
+            Framing::Chunked => {
+                // By a copy of the decoder, so that `take` decodes it again: a view of the window could not be kept until then.
+                let mut decoder = self.decoder;
+                let step = decoder.decode(self.window.bytes())?;
+                match step.event {
+                    None => {
+                        self.decoder = decoder;
+                        self.window.take(step.consumed);
+                        return Ok(Next::More);
+                    }
+                    Some(Event::End { trailers }) => {
+                        parse_trailers(trailers, self.slots, self.limits)?;
+                        (step.consumed, 0, true)
+                    }
+                    Some(Event::Data(data)) => (step.consumed, data.len(), false),
+                    Some(_) => (step.consumed, 0, false),
+                }
+            }
+        };
+        match self.part_left {
+            Some(left) if data as u64 > left || is_end && left > 0 => Err(Fault::ContentRange.into()),
+            _ => Ok(Next::Event(found)),
+        }
+    }
+
+    /// Takes the event that was found in so many bytes.
+    fn take(&mut self, found: usize, most: usize) -> Option<Event<'_>> {
+        let is_data = self.rest != Framing::Chunked || self.decoder.chunk_remaining() > 0;
+        let taken = self.window.take(if is_data { found.min(most) } else { found });
+        if let Some(left) = self.part_left.as_mut().filter(|_| is_data) {
+            *left = left.saturating_sub(taken.len() as u64);
+        }
+        match &mut self.rest {
+            Framing::Chunked => return self.decoder.decode(taken).ok()?.event,
+            Framing::Length(remaining) => *remaining = remaining.saturating_sub(taken.len() as u64),
+            Framing::UntilClose | Framing::None => {}
+        }
+        self.rest = rest_of(self.rest);
+        Some(Event::Data(taken))
+    }
+
+    /// Ends the body with the connection, if it may end so.
+    fn end(&mut self) -> Result<(), RemoteError> {
+        let fault = match self.rest {
+            Framing::UntilClose if self.part_left.is_none_or(|left| left == 0) => {
+                self.rest = Framing::None;
+                return Ok(());
+            }
+            Framing::UntilClose => Fault::ContentRange,
+            _ => Fault::TruncatedBody,
+        };
+        Err(*self.fault.insert(fault.into()))
+    }
+}
+
+/// Returns the framing of what is left of a body: [`Framing::None`] where nothing is.
+pub(super) fn rest_of(framing: Framing) -> Framing {
+    if framing == Framing::Length(0) { Framing::None } else { framing }
+}

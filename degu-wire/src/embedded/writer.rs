@@ -1,0 +1,140 @@
+//! Our own body, with its announced framing.
+
+use core::fmt;
+
+use embedded_io_async::{ErrorType, Read, Write};
+
+use super::Error;
+use super::clock::Clock;
+use super::link::Link;
+use super::reader::rest_of;
+use crate::chunk::{self, Extension};
+use crate::head::put_trailers;
+use crate::{Framing, LocalError};
+
+/// A writer of the body of a [response](super::Request::respond), or of a [request](super::Call::body).
+///
+/// It is a [`Write`] too.
+pub struct BodyWriter<'w, 'x, S, C> {
+    pub(super) outgoing: &'w mut Outgoing,
+    pub(super) link: &'w mut Link<'x, S, C>,
+}
+
+/// The rest of our body.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// [`Framing::None`] at its end, and where there is none.
+    rest: Framing,
+    /// The body is that of a response to HEAD: its bytes are dropped.
+    is_dropped: bool,
+}
+
+impl Outgoing {
+    pub(super) fn new(framing: Framing, is_dropped: bool) -> Self {
+        Self { rest: rest_of(framing), is_dropped }
+    }
+}
+
+impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
+    /// Sends data: where the body is chunked, as a chunk. It waits in the output buffer for more, or for
+    /// [`flush`](Self::flush), if it is short.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::BodyTooLong`] where it is more than was announced; [`Error::Timeout`] where the peer takes it too
+    /// slowly.
+    pub async fn write(&mut self, data: &[u8]) -> Result<(), Error<S::Error>> {
+        match self.outgoing.rest {
+            _ if data.is_empty() || self.outgoing.is_dropped => return Ok(()),
+            Framing::Length(left) => {
+                let left = left.checked_sub(data.len() as u64).ok_or(LocalError::BodyTooLong)?;
+                self.outgoing.rest = rest_of(Framing::Length(left));
+            }
+            Framing::Chunked => return self.write_chunk(data, &[]).await,
+            Framing::UntilClose => {}
+            Framing::None => return Err(LocalError::BodyTooLong.into()),
+        }
+        self.link.put(data).await
+    }
+
+    /// Sends a chunk with extensions. A peer of HTTP/1.0 gets its data alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write); [`LocalError::State`] where the body is not chunked, [`LocalError::ChunkLength`] without
+    /// data, [`LocalError::ChunkExtension`] for extensions that cannot be sent.
+    pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
+        match self.outgoing.rest {
+            _ if self.outgoing.is_dropped => Ok(()),
+            // It would be the last one.
+            Framing::Chunked if data.is_empty() => Err(LocalError::ChunkLength.into()),
+            Framing::Chunked => {
+                self.link.write_queued().await?;
+                self.link.encode(|out| chunk::put_line(out, data.len() as u64, extensions.iter().copied()))?;
+                self.link.put(data).await?;
+                self.link.put(chunk::CRLF).await
+            }
+            Framing::UntilClose => self.link.put(data).await,
+            Framing::Length(_) | Framing::None => Err(LocalError::State.into()),
+        }
+    }
+
+    /// Ends the body, with extensions of its last chunk, and with trailers: a peer of HTTP/1.0 gets neither. Without them
+    /// there is no need to call this: a body ends when the handler returns, or when the client asks for the response.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::BodyTooShort`] where it was announced to be longer, and what cannot be sent.
+    pub async fn finish(
+        &mut self,
+        extensions: &[Extension<'_>],
+        trailers: &[(&str, &str)],
+    ) -> Result<(), Error<S::Error>> {
+        match self.outgoing.rest {
+            _ if self.outgoing.is_dropped => {}
+            Framing::Chunked => {
+                self.link.write_queued().await?;
+                self.link.encode(|out| {
+                    chunk::put_line(out, 0, extensions.iter().copied())?;
+                    put_trailers(out, trailers.iter().copied())
+                })?;
+            }
+            Framing::Length(_) => return Err(LocalError::BodyTooShort.into()),
+            Framing::None if !(extensions.is_empty() && trailers.is_empty()) => return Err(LocalError::State.into()),
+            Framing::UntilClose | Framing::None => {}
+        }
+        self.outgoing.rest = Framing::None;
+        Ok(())
+    }
+
+    /// Sends all that waits in the output buffer: between the parts of a feed, for example. Reading does so by itself,
+    /// and so does the end of the handler.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`write`](Self::write).
+    pub async fn flush(&mut self) -> Result<(), Error<S::Error>> {
+        self.link.flush().await
+    }
+}
+
+impl<S: ErrorType, C> ErrorType for BodyWriter<'_, '_, S, C> {
+    type Error = Error<S::Error>;
+}
+
+impl<S: Read + Write, C: Clock> Write for BodyWriter<'_, '_, S, C> {
+    async fn write(&mut self, data: &[u8]) -> Result<usize, Self::Error> {
+        self.write(data).await?;
+        Ok(data.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Self::Error> {
+        self.flush().await
+    }
+}
+
+impl<S, C> fmt::Debug for BodyWriter<'_, '_, S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.outgoing.fmt(f)
+    }
+}
