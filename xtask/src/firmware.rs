@@ -1,5 +1,5 @@
 //! `cargo xtask firmware`: builds the programs of `xtask/firmware` for a Cortex-M4, boots them in QEMU with a UART on a Unix
-//! socket of this host, and lets clients of this host talk to them.
+//! socket of this host or with a network card behind one of its ports, and lets clients of this host talk to them.
 //!
 //! It prints what each program takes of the board, next to the same program on picoserve, and fails if a device answers
 //! anything wrongly. Without QEMU or the target of rustc there is nothing to boot, which is an error unless
@@ -9,6 +9,7 @@ mod elf;
 mod line;
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -60,7 +61,8 @@ pub(crate) fn run_command(mut arguments: Parser) -> Result {
         let (future, stack) = if *program == "core" { Default::default() } else { figures(&image, program)? };
         println!("{name:<20} {flash:>5} {ram:>12} {future:>8} {stack:>8}   {}", panics.join(", "));
     }
-    talk(&build("device", "client,echo", &folder.join("device-echo"))?)
+    talk(&build("device", "client,echo", &folder.join("device-echo"))?)?;
+    talk_over_tcp(&build("network", "", &folder.join("network"))?)
 }
 
 /// Returns what is not there, and what to do about it.
@@ -89,7 +91,7 @@ fn build(program: &str, features: &str, image: &Path) -> Result<PathBuf> {
 
 /// Boots a program, lets it serve a hundred requests, and returns the sizes of its future and of its stack.
 fn figures(image: &Path, program: &str) -> Result<(String, String)> {
-    let board = Board::boot(image, None)?;
+    let board = Board::boot(image, &[])?;
     let mut line = board.line()?;
     for _ in 0..20 {
         if program.ends_with("hello") {
@@ -117,17 +119,12 @@ fn talk(image: &Path) -> Result {
         .current_dir(root()))?;
     let examples = target().join("debug/examples");
     let (peer, peer_socket) = serve_peer(&examples.join("echo"))?;
-    let board = Board::boot(image, Some(&peer_socket))?;
+    let second_uart = format!("socket,id=peer,server=off,reconnect=1,path={}", peer_socket.display());
+    let board = Board::boot(image, &["-chardev", &second_uart, "-serial", "chardev:peer"])?;
     // QEMU has made the socket by then.
     drop(board.line()?);
 
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--fail", "--max-time", "10", "--unix-socket"]).arg(board.socket());
-    match curl.arg("http://device/readings").output() {
-        Ok(output) if output.status.success() => println!("curl: {}", String::from_utf8_lossy(&output.stdout)),
-        Ok(output) => return Err(format!("curl: {}", String::from_utf8_lossy(&output.stderr)).into()),
-        Err(_) => println!("curl: skipped, there is none"),
-    }
+    curl(&["--unix-socket", &board.socket().to_string_lossy(), "http://device/readings"])?;
     let mut fetch = Command::new(examples.join("fetch"));
     println!("fetch:");
     run(fetch.arg(format!("unix:{}", board.socket().display())).arg("/feed"))?;
@@ -144,25 +141,50 @@ fn talk(image: &Path) -> Result {
     }
     println!("the device asked our server: {told}");
     drop(line);
-    probe(&board)?;
+    // One after the other, each of which leaves the pause behind it after which the device is in step.
+    let options = ["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1"];
+    probe(&board, &format!("unix:{}", board.socket().display()), "line", &options)?;
     println!("{}", board.line()?.expect("GET", "/figures", "", 200)?.replace('\n', "  "));
     drop(peer);
     Ok(())
 }
 
-/// Runs the conformance probes over the line, where they are.
-fn probe(board: &Board) -> Result {
+/// Lets curl and the conformance probes talk to a device over TCP, through the network that QEMU emulates.
+fn talk_over_tcp(image: &Path) -> Result {
+    // The port is free until QEMU takes it.
+    let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    let network = format!("user,model=lan9118,hostfwd=tcp:{address}-10.0.2.15:80");
+    let board = Board::boot(image, &["-nic", &network])?;
+    // QEMU has the port by then.
+    drop(board.line()?);
+    println!("over TCP:");
+    curl(&["--data", "hello", &format!("http://{address}/")])?;
+    probe(&board, &address.to_string(), "tcp", &["--jobs", "3"])?;
+    curl(&[&format!("http://{address}/figures")])
+}
+
+/// Lets curl ask a device, where there is one.
+fn curl(arguments: &[&str]) -> Result {
+    let mut curl = Command::new("curl");
+    match curl.args(["--silent", "--show-error", "--fail", "--max-time", "10"]).args(arguments).output() {
+        Ok(output) if output.status.success() => println!("curl: {}", String::from_utf8_lossy(&output.stdout)),
+        Ok(output) => return Err(format!("curl: {}", String::from_utf8_lossy(&output.stderr)).into()),
+        Err(_) => println!("curl: skipped, there is none"),
+    }
+    Ok(())
+}
+
+/// Runs the conformance probes, where they are, over a line or TCP.
+fn probe(board: &Board, address: &str, way: &str, options: &[&str]) -> Result {
     let probes = root().join("../shared/conformance");
     if !probes.join("probe_server.py").exists() {
         println!("conformance: skipped, {} does not stand beside the project", probes.display());
         return Ok(());
     }
     let cases = board.folder().join("cases.json");
-    let adapt = root().join("xtask/firmware/line_cases.py");
-    run(Command::new("python3").arg(adapt).arg(probes.join("server_cases.json")).arg(&cases))?;
+    let adapt = root().join("xtask/firmware/cases.py");
+    run(Command::new("python3").arg(adapt).arg(way).arg(probes.join("server_cases.json")).arg(&cases))?;
     let mut probe = Command::new("python3");
-    probe.arg(probes.join("probe_server.py")).arg("--addr").arg(format!("unix:{}", board.socket().display()));
-    // One after the other, each of which leaves the pause behind it after which the device is in step.
-    probe.args(["--jobs", "1", "--settle", "0.6", "--close-window", "0.6", "--wait-timeout", "1", "--cases"]);
-    run(probe.arg(cases))
+    probe.arg(probes.join("probe_server.py")).args(["--addr", address]).args(options);
+    run(probe.arg("--cases").arg(cases))
 }

@@ -1,10 +1,11 @@
 //! The board: Arm's MPS2 with a Cortex-M4 (image AN386), of which QEMU has a model.
 //!
-//! Two UARTs, a clock of milliseconds, and an executor of one future, which is what the programs in `bin/` need. All `unsafe`
+//! Two UARTs, a network card, a clock of milliseconds, and an executor of one future, which is what the programs in `bin/` need. All `unsafe`
 //! code of the firmware is in `registers.rs` and `stack.rs`.
 #![no_std]
 
 mod clock;
+pub mod network;
 pub mod page;
 pub mod pico;
 mod registers;

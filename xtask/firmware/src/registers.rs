@@ -1,4 +1,4 @@
-//! The registers of two UARTs and of a timer of the CMSDK, which the image AN386 has.
+//! The registers of two UARTs and of a timer of the CMSDK, which the image AN386 has, and of the board's network card.
 
 use core::ptr;
 
@@ -15,7 +15,7 @@ pub(crate) struct Register(*mut u32);
 
 impl Register {
     pub(crate) fn read(self) -> u32 {
-        // SAFETY: only `uart` and `timer` make registers, of devices that the board has; reading one changes nothing but the device.
+        // SAFETY: only `uart`, `timer` and `network_card` make registers, of devices that the board has; reading one changes nothing but the device.
         unsafe { ptr::read_volatile(self.0) }
     }
 
@@ -34,6 +34,11 @@ pub(crate) fn uart(number: usize) -> [Register; 5] {
 /// Returns the registers of the first timer: control, value, and what it begins with again after 0.
 pub(crate) fn timer() -> [Register; 3] {
     [0, 1, 2].map(|word| Register(ptr::with_exposed_provenance_mut(0x4000_0000 + word * WORD)))
+}
+
+/// Returns the register of the network card at this offset in bytes.
+pub(crate) fn network_card(offset: usize) -> Register {
+    Register(ptr::with_exposed_provenance_mut(0x4020_0000 + (offset & 0xfc)))
 }
 
 /// The interrupt of a UART that has received a byte.

@@ -24,6 +24,11 @@ pub(crate) fn has_moved() -> bool {
     MOVED.swap(false, Relaxed)
 }
 
+/// Notes that something has moved.
+pub(crate) fn note_moved() {
+    MOVED.store(true, Relaxed);
+}
+
 /// Returns whether a byte waits to be read.
 pub(crate) fn has_input() -> bool {
     [0, 1].into_iter().any(|number| registers::uart(number)[1].read() & RECEIVER_FULL != 0)
@@ -52,7 +57,7 @@ impl Uart {
     /// Reads a byte, if there is one.
     fn take(&mut self) -> Option<u8> {
         self.has(RECEIVER_FULL).then(|| {
-            MOVED.store(true, Relaxed);
+            note_moved();
             self.data.read() as u8
         })
     }

@@ -34,19 +34,15 @@ pub(super) struct Board {
 }
 
 impl Board {
-    /// Boots an image, with its second UART at this socket.
-    pub(super) fn boot(image: &Path, peer: Option<&Path>) -> Result<Self> {
+    /// Boots an image, with these devices in addition to its first UART.
+    pub(super) fn boot(image: &Path, devices: &[&str]) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("degu-firmware-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let _ = std::fs::remove_file(folder.join("uart"));
         let mut qemu = Command::new(QEMU);
         qemu.args(["-machine", "mps2-an386", "-display", "none", "-monitor", "none", "-kernel"]).arg(image);
         let uart = format!("socket,id=uart,server=on,wait=off,path={}", folder.join("uart").display());
-        qemu.args(["-chardev", &uart, "-serial", "chardev:uart"]);
-        if let Some(peer) = peer {
-            let peer = format!("socket,id=peer,server=off,reconnect=1,path={}", peer.display());
-            qemu.args(["-chardev", &peer, "-serial", "chardev:peer"]);
-        }
+        qemu.args(["-chardev", &uart, "-serial", "chardev:uart"]).args(devices);
         Ok(Self { folder, _qemu: Running(qemu.stdin(Stdio::null()).spawn()?) })
     }
 

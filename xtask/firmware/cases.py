@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""Adapts the cases of a conformance probe to a serial line.
+"""Adapts the cases of a conformance probe to a device, over a serial line or over TCP.
 
-  line_cases.py CASES.json ADAPTED.json
+  cases.py line|tcp CASES.json ADAPTED.json
 
-Nobody can close a serial line, so a server that closes is one that stays silent here; and the device has small buffers. What
-a line cannot have is left out, and listed.
+A device has small buffers. Neither side can close a serial line, so a server that closes is one that stays silent there. What
+cannot be had is left out, and listed.
 """
 import json
 import sys
 
 # The longest case that the device accepts, and the longest that is sent: the emulated UART moves some 10 KiB a second.
-LONGEST_ACCEPTED, LONGEST = 1024, 8 * 1024
+LONGEST_ACCEPTED = {"line": 1024, "tcp": 3072}
+LONGEST_ON_LINE = 8 * 1024
 
 
 def size(data):
@@ -25,8 +26,7 @@ def size(data):
     return len(data["repeat"]) * data["times"]
 
 
-def why_not(case, expected):
-    length = size(case.get("bytes")) + sum(size(step.get("bytes")) for step in case.get("steps", []))
+def why_not_on_line(case, expected, length):
     if case.get("half_close"):
         return "a line has no half-close"
     if case.get("slow"):
@@ -35,28 +35,34 @@ def why_not(case, expected):
         return "a pause ends the input of a line, and is answered"
     if "trace:^200 O$" in expected:
         return "what was begun and not finished is answered after a pause"
-    if length > LONGEST:
+    if length > LONGEST_ON_LINE:
         return f"{length} bytes take too long"
-    if length > LONGEST_ACCEPTED and any(one.startswith("accept") for one in expected):
-        return f"{length} bytes do not fit"
     return None
 
 
+def why_not(way, case, expected):
+    length = size(case.get("bytes")) + sum(size(step.get("bytes")) for step in case.get("steps", []))
+    if length > LONGEST_ACCEPTED[way] and any(one.startswith("accept") for one in expected):
+        return f"{length} bytes do not fit"
+    return why_not_on_line(case, expected, length) if way == "line" else None
+
+
 def main():
-    source, target = sys.argv[1:]
+    way, source, target = sys.argv[1:]
     with open(source, encoding="utf-8") as file:
         document = json.load(file)
     kept = []
     for case in document["cases"]:
         expected = case["expect"] if isinstance(case["expect"], list) else [case["expect"]]
-        reason = why_not(case, expected)
+        reason = why_not(way, case, expected)
         if reason:
             print(f"   left out: {case['name']}: {reason}")
             continue
-        case["may_stay_open"] = True
-        open_ones = {"accept-close": "accept", "must-close-after": "accept", "accept-close-or-reject": "accept-or-reject"}
-        case["expect"] = [open_ones.get(one, one.replace(" C$", " [OC]$")) for one in expected]
         kept.append(case)
+        if way == "line":
+            case["may_stay_open"] = True
+            open_ones = {"accept-close": "accept", "must-close-after": "accept", "accept-close-or-reject": "accept-or-reject"}
+            case["expect"] = [open_ones.get(one, one.replace(" C$", " [OC]$")) for one in expected]
     document["cases"] = kept
     with open(target, "w", encoding="utf-8") as file:
         json.dump(document, file)

@@ -1,0 +1,238 @@
+//! TCP over the network card of the board, an SMSC LAN9118: the card as a device of smoltcp, and smoltcp's sockets as
+//! rust-embedded's traits have them.
+//!
+//! Only what QEMU's model of the card needs is done: it resets nothing, and takes a frame at once.
+
+use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::Poll;
+use core::time::Duration;
+
+use degu_wire::embedded::Clock;
+use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
+use smoltcp::socket::tcp::{self, RecvError, SocketBuffer, State};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
+
+use crate::registers::{Register, network_card};
+use crate::{Ticks, now, uart};
+
+// The offsets of the card's registers, in bytes.
+const RX_DATA: usize = 0x00;
+const TX_DATA: usize = 0x20;
+const RX_STATUS: usize = 0x40;
+const TX_STATUS: usize = 0x48;
+const TX_CONFIG: usize = 0x70;
+const RX_FIFO: usize = 0x7c;
+const MAC_COMMAND: usize = 0xa4;
+const MAC_DATA: usize = 0xa8;
+
+// Registers of the MAC, which are reached by a command.
+const MAC_CONTROL: u32 = 1;
+const MAC_ADDRESS_HIGH: u32 = 2;
+const MAC_ADDRESS_LOW: u32 = 3;
+const MAC_WRITE: u32 = 1 << 31;
+const MAC_READ: u32 = 1 << 31 | 1 << 30;
+
+/// The transmitter and the receiver of the MAC.
+const MAC_ENABLE: u32 = 1 << 3 | 1 << 2;
+const TRANSMITTER_ON: u32 = 1 << 1;
+/// The bits of a transmit command: the buffer is the first and the last of its frame.
+const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
+/// The bytes of a frame's checksum.
+const CHECKSUM: usize = 4;
+/// A frame with its checksum, in whole words.
+const FRAME: usize = 1520;
+
+/// The network card, with the frames that are received and sent.
+struct Card {
+    received: [u8; FRAME],
+    sent: [u8; FRAME],
+}
+
+impl Card {
+    /// Switches the card on. Returns it with its address.
+    fn start() -> (Self, EthernetAddress) {
+        let command = |command| {
+            network_card(MAC_COMMAND).write(command);
+            network_card(MAC_DATA).read()
+        };
+        let [a, b, c, d] = command(MAC_READ | MAC_ADDRESS_LOW).to_le_bytes();
+        let [e, f, ..] = command(MAC_READ | MAC_ADDRESS_HIGH).to_le_bytes();
+        network_card(MAC_DATA).write(MAC_ENABLE);
+        network_card(MAC_COMMAND).write(MAC_WRITE | MAC_CONTROL);
+        network_card(TX_CONFIG).write(TRANSMITTER_ON);
+        (Self { received: [0; FRAME], sent: [0; FRAME] }, EthernetAddress([a, b, c, d, e, f]))
+    }
+}
+
+impl Device for Card {
+    type RxToken<'a> = Received<'a>;
+    type TxToken<'a> = Sending<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_>)> {
+        if network_card(RX_FIFO).read() & 0xff_0000 == 0 {
+            return None;
+        }
+        uart::note_moved();
+        let length = (network_card(RX_STATUS).read() >> 16 & 0x3fff) as usize;
+        let data: Register = network_card(RX_DATA);
+        for at in (0..length).step_by(4) {
+            let word = data.read().to_le_bytes();
+            // A frame that is too long is read, and not received.
+            if let Some(place) = self.received.get_mut(at..at + 4) {
+                place.copy_from_slice(&word);
+            }
+        }
+        let frame = self.received.get(..length.checked_sub(CHECKSUM)?)?;
+        Some((Received(frame), Sending(&mut self.sent)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
+        Some(Sending(&mut self.sent))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = 1514;
+        capabilities
+    }
+}
+
+/// A frame that has been received.
+struct Received<'a>(&'a [u8]);
+
+impl phy::RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+/// The place of a frame that is sent.
+struct Sending<'a>(&'a mut [u8]);
+
+impl phy::TxToken for Sending<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        let frame = self.0.get_mut(..length).unwrap_or_default();
+        let result = write(frame);
+        let data = network_card(TX_DATA);
+        data.write(WHOLE_FRAME | frame.len() as u32);
+        data.write(frame.len() as u32);
+        for word in frame.chunks(4) {
+            data.write(word.iter().rev().fold(0, |word, byte| word << 8 | u32::from(*byte)));
+        }
+        network_card(TX_STATUS).read();
+        uart::note_moved();
+        result
+    }
+}
+
+/// The network that the board is at.
+pub struct Network(RefCell<Stack>);
+
+struct Stack {
+    card: Card,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+}
+
+impl Network {
+    /// Switches on the card, with an address in the network that QEMU emulates, and room for so many sockets.
+    pub fn start(sockets: &'static mut [SocketStorage<'static>]) -> Self {
+        let (mut card, address) = Card::start();
+        let mut interface = Interface::new(Config::new(address.into()), &mut card, instant());
+        interface.update_ip_addrs(|addresses| {
+            let _ = addresses.push(IpCidr::new(IpAddress::v4(10, 0, 2, 15), 24));
+        });
+        Self(RefCell::new(Stack { card, interface, sockets: SocketSet::new(sockets) }))
+    }
+
+    /// Returns a socket with these buffers, which is not connected.
+    pub fn socket(&self, input: &'static mut [u8], output: &'static mut [u8]) -> Tcp<'_> {
+        let mut socket = tcp::Socket::new(SocketBuffer::new(input), SocketBuffer::new(output));
+        socket.set_nagle_enabled(false);
+        Tcp { network: self, socket: self.0.borrow_mut().sockets.add(socket) }
+    }
+}
+
+fn instant() -> Instant {
+    Instant::from_millis(now())
+}
+
+/// A TCP socket.
+pub struct Tcp<'n> {
+    network: &'n Network,
+    socket: SocketHandle,
+}
+
+impl Tcp<'_> {
+    /// Waits for a client at this port.
+    pub async fn accept(&mut self, port: u16) {
+        self.until(|socket| {
+            // Where it cannot listen, it does already, or has a client.
+            let _ = socket.listen(port);
+            socket.may_send().then_some(())
+        })
+        .await;
+    }
+
+    /// Closes the connection, and waits for a short time until the client has closed it too.
+    pub async fn close(&mut self) {
+        self.until(|socket| Some(socket.close())).await;
+        let closed = self.until(|socket| matches!(socket.state(), State::Closed | State::TimeWait).then_some(()));
+        let _ = Ticks.limit(&mut Duration::from_secs(1), closed).await;
+        self.abort().await;
+    }
+
+    /// Resets the connection.
+    pub async fn abort(&mut self) {
+        self.until(|socket| Some(socket.abort())).await;
+    }
+
+    /// Lets the stack work until `step` returns something.
+    async fn until<T>(&mut self, mut step: impl FnMut(&mut tcp::Socket<'static>) -> Option<T>) -> T {
+        poll_fn(|_| {
+            let Stack { card, interface, sockets } = &mut *self.network.0.borrow_mut();
+            let result = step(sockets.get_mut(self.socket));
+            // What this receives is seen by the next step, which is soon, because a frame has moved.
+            interface.poll(instant(), card, sockets);
+            result.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+impl ErrorType for Tcp<'_> {
+    type Error = ErrorKind;
+}
+
+impl Read for Tcp<'_> {
+    async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ErrorKind> {
+        self.until(|socket| match socket.recv_slice(buffer) {
+            Ok(0) => None,
+            Ok(read) => Some(Ok(read)),
+            Err(RecvError::Finished) => Some(Ok(0)),
+            Err(RecvError::InvalidState) => Some(Err(ErrorKind::ConnectionReset)),
+        })
+        .await
+    }
+}
+
+impl Write for Tcp<'_> {
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        self.until(|socket| match socket.send_slice(bytes) {
+            Ok(0) if !bytes.is_empty() => None,
+            Ok(written) => Some(Ok(written)),
+            Err(_) => Some(Err(ErrorKind::ConnectionReset)),
+        })
+        .await
+    }
+
+    /// Does nothing: the stack sends what it has, as the client takes it.
+    async fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
