@@ -29,11 +29,12 @@ debian python3 python3
 debian node nodejs
 debian npm npm
 debian curl curl
+debian chromium chromium
 debian podman podman
 debian dockerd docker.io
 debian runc runc
 debian busybox busybox-static
-python python3 python requests requests-unixsocket aiohttp websockets
+python python3 python requests requests-unixsocket aiohttp websockets sseclient
 mkdir -p "$folder/node"
 npm install --silent --no-audit --no-fund --no-package-lock --prefix "$folder/node" undici ws || failed+=(undici ws)
 # The original Degu builds under CPython 3.6 alone, which pyenv may have.

@@ -10,6 +10,7 @@
 //! | `exchanges.rs`, `ends.rs`, `server.rs` | the exchanges; both of our clients; our server |
 //! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers that need a configuration, which the page about deployment has |
 //! | `http10.rs` | clients that speak HTTP/1.0 |
+//! | `events.rs` | readers of server-sent events |
 //! | `tunnel.rs`, `websocket.rs`, `autobahn.rs`, `engine.rs`, `steps.rs` | peers that switch protocols: the example `terminal` behind proxies, WebSocket, container engines; a bound for each exchange |
 //! | `scripted.rs` | peers that run a script of `peers/` |
 //! | `peer.rs`, `child.rs` | what these share: addresses, configurations, versions; processes |
@@ -18,6 +19,7 @@ mod autobahn;
 mod child;
 mod ends;
 mod engine;
+mod events;
 mod exchanges;
 mod haproxy;
 mod http10;
@@ -131,8 +133,17 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "curl",
         find: |shell| version(shell, "curl", "--version"),
-        run: |bench, version, matrix| run_script(bench, Path::new("bash"), scripted::CURL, version, matrix),
+        run: |bench, version, matrix| {
+            run_script(bench, Path::new("bash"), scripted::CURL, version, matrix)?;
+            events::run_curl(bench, version, matrix)
+        },
     },
+    Kind {
+        name: "sseclient",
+        find: |shell| find_python(shell, "python", "import sseclient as found"),
+        run: events::run_python,
+    },
+    Kind { name: "Chromium", find: |shell| version(shell, "chromium", "--version"), run: events::run_chromium },
 ];
 
 fn run(options: &Options) -> Result {

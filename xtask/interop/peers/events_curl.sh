@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# curl: `events_curl.sh URL` reads the feed, and prints a line for each event. A loop asks for those after the last one, until
+# there are no more.
+url=$1 status='' id='' data=''
+until [ "$status" = 204 ]; do
+  # Each connection but the last is cut, for which curl has an exit code.
+  response=$(curl --disable --silent --no-buffer --noproxy '*' --max-time 30 --header "last-event-id: $id" \
+    --write-out '\n%{http_code}\n' "$url/events")
+  status=${response##*$'\n'}
+  if [ "$status" != 200 ] && [ "$status" != 204 ]; then echo "status $status" && exit 1; fi
+  while read -r field value; do
+    case $field in
+      id:) id=$value ;;
+      data:) data+=" $value" ;;
+      '') if [ -n "$data" ]; then echo "$id$data" && data=''; fi ;;
+    esac
+  done <<<"$response"
+done
+echo end
