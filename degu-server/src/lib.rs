@@ -81,7 +81,7 @@
 //! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; one line until accepting works again |
 //! | `WARN` | cannot wait for a connection | `error` of the runtime; the connection is closed |
 //! | `WARN` | cannot start another worker | `error`; the other workers take its connections |
-//! | `WARN` | cannot forward the request; cannot forward the response | `behind`: the address of the server behind the proxy; `error` |
+//! | `WARN` | cannot forward the request; cannot forward the response | `upstream`: the address of the server to which the proxy forwards; `error` |
 //! | `WARN` | a warning of the TLS policy, in full | |
 //!
 //! A peer could fill the log, so lines about refused peers and failed accepts are limited together: ten lines at once,

@@ -297,7 +297,7 @@ impl ProxyApp {
 
     /// Returns the response in place of one that cannot be forwarded.
     fn bad_response(&self, error: LocalError) -> Response {
-        tracing::warn!(behind = %self.client.address(), %error, "cannot forward the response");
+        tracing::warn!(upstream = %self.client.address(), %error, "cannot forward the response");
         BAD_GATEWAY.into()
     }
 
@@ -311,7 +311,7 @@ impl ProxyApp {
             ErrorKind::Local(LocalError::HeadTooLarge) => TOO_LARGE,
             _ => BAD_GATEWAY,
         };
-        tracing::warn!(behind = %self.client.address(), %error, "cannot forward the request");
+        tracing::warn!(upstream = %self.client.address(), %error, "cannot forward the request");
         Ok(status.into())
     }
 }
@@ -332,9 +332,9 @@ impl fmt::Debug for ProxyApp {
 }
 
 /// Returns the handler that copies bytes between the client's tunnel and the upstream's.
-fn pass_on(mut behind: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> {
+fn pass_on(mut upstream: degu_client::Tunnel) -> impl AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> {
     async move |_: &mut Session, mut tunnel: Tunnel<'_>| {
-        tokio::io::copy_bidirectional(&mut tunnel, &mut behind).await?;
+        tokio::io::copy_bidirectional(&mut tunnel, &mut upstream).await?;
         Ok(())
     }
 }
