@@ -51,7 +51,7 @@
 //! - [`Request::upgrade`] begins the switch to another protocol.
 //! - [`Server::options`] has everything that can be set. [`Server::spawn`] returns a [`Handle`], which shuts the server
 //!   down.
-//! - [`EmbeddedServer`] is a server inside an application that has no runtime.
+//! - [`BackgroundServer`] is a server inside an application that has no runtime.
 //! - [`degu_wire`] decides which input is refused, and with which status. Its [`Limits`] bound the input.
 //!
 //! # Features
@@ -103,12 +103,12 @@ mod admission;
 mod alarm;
 mod app;
 pub mod applib;
+mod background;
 mod blocking;
 mod body_channel;
 mod connection;
 mod credentials;
 mod dispatch;
-mod embedded;
 mod error;
 mod exchange;
 mod future;
@@ -141,9 +141,9 @@ mod worker;
 mod worker_state;
 
 pub use app::{App, BoxedApp};
+pub use background::BackgroundServer;
 pub use blocking::{Blocking, BlockingRequest, blocking};
 pub use credentials::{Credentials, own_credentials};
-pub use embedded::EmbeddedServer;
 pub use error::Error;
 pub use exchange::Exchange;
 pub use handle::Handle;

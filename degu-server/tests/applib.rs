@@ -2,7 +2,7 @@
 
 use crate::common::{Running, failed};
 use degu_server::applib::{AllowedMethods, Hosts, Router, Validator};
-use degu_server::{Address, EmbeddedServer, Method, Request, Response, Session};
+use degu_server::{Address, BackgroundServer, Method, Request, Response, Session};
 
 async fn show(_: &mut Session, request: Request<'_>) -> String {
     format!("{:?} {:?} {:?}", request.mount(), request.segments(), request.query())
@@ -41,7 +41,7 @@ fn routers_shift_the_path_and_nest() {
 
 #[test]
 fn an_embedded_server_ends_with_its_value() {
-    let server = EmbeddedServer::start(Address::ABSTRACT, show).unwrap();
+    let server = BackgroundServer::start(Address::ABSTRACT, show).unwrap();
     let mut raw = crate::common::Raw::connect(server.address());
     raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     raw.expect("HTTP/1.1 200 OK\r\n");

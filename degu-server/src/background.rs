@@ -1,4 +1,4 @@
-//! The type [`EmbeddedServer`].
+//! The type [`BackgroundServer`].
 
 use std::fmt;
 use std::io;
@@ -12,21 +12,21 @@ use crate::{App, Handle, Options, Server};
 /// the graceful shutdown.
 ///
 /// ```
-/// use degu_server::{Address, EmbeddedServer, Request, Session};
+/// use degu_server::{Address, BackgroundServer, Request, Session};
 ///
 /// let status = async |_: &mut Session, _: Request<'_>| "all is well";
-/// let server = EmbeddedServer::start(Address::ABSTRACT, status)?;
+/// let server = BackgroundServer::start(Address::ABSTRACT, status)?;
 /// println!("ask {}", server.address());
 /// // ... the application does its work ...
 /// drop(server);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct EmbeddedServer {
+pub struct BackgroundServer {
     /// `None` only during the drop.
     handle: Option<Handle>,
 }
 
-impl EmbeddedServer {
+impl BackgroundServer {
     /// Binds the address, and starts to serve.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl EmbeddedServer {
 }
 
 /// Gives access to the methods of [`Handle`] that borrow it: the address, the counters, and `abort`.
-impl Deref for EmbeddedServer {
+impl Deref for BackgroundServer {
     type Target = Handle;
 
     fn deref(&self) -> &Handle {
@@ -56,7 +56,7 @@ impl Deref for EmbeddedServer {
     }
 }
 
-impl Drop for EmbeddedServer {
+impl Drop for BackgroundServer {
     fn drop(&mut self) {
         if let Some(handle) = self.handle.take() {
             handle.shutdown_blocking();
@@ -64,8 +64,8 @@ impl Drop for EmbeddedServer {
     }
 }
 
-impl fmt::Debug for EmbeddedServer {
+impl fmt::Debug for BackgroundServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EmbeddedServer").field(self.address()).finish()
+        f.debug_tuple("BackgroundServer").field(self.address()).finish()
     }
 }
