@@ -15,9 +15,9 @@ use tokio::time::timeout;
 
 use crate::Options;
 use crate::credentials::of_peer;
-use crate::exchange::{Peer, Report};
 use crate::future::first;
 use crate::listen::{Accepted, Accepting};
+use crate::report::{Peer, Report};
 use crate::state::{Phase, ServerState};
 
 /// The pause after a failed accept, unless the client caused the failure.

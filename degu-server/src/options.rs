@@ -10,7 +10,7 @@ use degu_wire::{Limits, Method, Spin};
 use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::exchange::{Exchange, OnResponse};
+use crate::report::{Exchange, OnResponse};
 use crate::session::Session;
 use crate::state::ServerState;
 

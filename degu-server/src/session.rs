@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use degu_wire::Address;
 
-use crate::exchange::{Peer, Report};
+use crate::report::{Peer, Report};
 use crate::state::{Phase, ServerState};
 use crate::{Credentials, Stats};
 

@@ -14,7 +14,7 @@ use super::deadline::Wait;
 use super::endpoint::{Endpoint, Moved};
 use super::wire::{DRAIN, Wire};
 use crate::body_channel::Supplier;
-use crate::exchange::Report;
+use crate::report::Report;
 use crate::request::{Segments, split_path};
 use crate::response::{Blame, Cause};
 use crate::stream::Transport;

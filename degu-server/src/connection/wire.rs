@@ -15,7 +15,7 @@ use super::deadline::Wait;
 use super::endpoint::{Endpoint, Moved, gone};
 use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
-use crate::exchange::Report;
+use crate::report::Report;
 use crate::stream::{PeerState, Transport};
 use crate::worker_state::WorkerState;
 

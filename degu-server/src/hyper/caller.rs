@@ -6,8 +6,8 @@ use std::sync::Arc;
 use degu_wire::Address;
 
 use crate::Credentials;
-use crate::exchange::Peer;
 use crate::options::Options;
+use crate::report::Peer;
 use crate::state::{Phase, ServerState};
 
 /// The facts about the peer of a connection.

@@ -20,9 +20,9 @@ use super::pulse::Pulse;
 use super::room::Room;
 use super::service::Exchanges;
 use crate::connection::CloseReason;
-use crate::exchange::Report;
 use crate::listen::Accepted;
 use crate::options::Options;
+use crate::report::Report;
 #[cfg(feature = "tls")]
 use crate::revocation::Vetted;
 use crate::state::ServerState;

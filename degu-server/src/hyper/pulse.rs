@@ -28,8 +28,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::alarm::{Alarm, Spare};
 use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
-use crate::exchange::Report;
 use crate::options::{Options, Progress};
+use crate::report::Report;
 use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);

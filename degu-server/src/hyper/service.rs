@@ -20,7 +20,7 @@ use super::body::{RequestBody, ResponseBody};
 use super::caller::{Caller, Origin};
 use super::pulse::{Hold, Pulse};
 use crate::connection::{CloseReason, Wait};
-use crate::exchange::Report;
+use crate::report::Report;
 
 /// The service of one connection.
 pub(super) struct Exchanges<S> {
