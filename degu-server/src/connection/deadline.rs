@@ -113,7 +113,7 @@ impl Deadline {
 
     /// Sets what the connection waits for from now on; it does not wait itself. If the new wait has the same kind of deadline, its
     /// seconds go on counting, however often the handler works in between.
-    pub(crate) fn wait(&mut self, wait: Wait, now: u32) {
+    pub(crate) fn set_wait(&mut self, wait: Wait, now: u32) {
         if wait == self.wait {
             return;
         }
@@ -247,12 +247,12 @@ mod tests {
         for (wait, seconds) in [(Wait::Request, 6), (Wait::Idle, 6), (Wait::Head, 4), (Wait::Body, 5), (Wait::Write, 5)]
         {
             let mut deadline = Deadline::default();
-            deadline.wait(wait, 10);
+            deadline.set_wait(wait, 10);
             assert_eq!(expires(&mut deadline, 10), Some((10 + seconds, wait)));
         }
         let mut deadline = Deadline::default();
         assert_eq!(expires(&mut deadline, 0), None);
-        deadline.wait(Wait::Linger, 0);
+        deadline.set_wait(Wait::Linger, 0);
         assert_eq!(expires(&mut deadline, 0), Some((2, Wait::Linger)));
     }
 
@@ -261,7 +261,7 @@ mod tests {
         let mut deadline = Deadline::default();
         for now in [0, 5, 10] {
             deadline.restart();
-            deadline.wait(Wait::Tunnel, now);
+            deadline.set_wait(Wait::Tunnel, now);
             assert_eq!(deadline.expired(now + 6, &DEADLINES), None);
         }
         assert_eq!(expires(&mut deadline, 10), Some((17, Wait::Tunnel)));
@@ -271,11 +271,11 @@ mod tests {
     fn a_head_has_its_time_in_total() {
         let mut deadline = Deadline::default();
         for now in 0..4 {
-            deadline.wait(Wait::Head, now);
+            deadline.set_wait(Wait::Head, now);
             deadline.moved(1000, now);
             assert_eq!(deadline.expired(now, &DEADLINES), None);
-            deadline.wait(Wait::Handler, now);
-            deadline.wait(Wait::Head, now);
+            deadline.set_wait(Wait::Handler, now);
+            deadline.set_wait(Wait::Head, now);
         }
         assert_eq!(deadline.expired(4, &DEADLINES), Some(Wait::Head));
     }
@@ -286,16 +286,16 @@ mod tests {
         let mut now = 0;
         for bytes in [40, 40, 39] {
             for _ in 0..5 {
-                deadline.wait(Wait::Body, now);
+                deadline.set_wait(Wait::Body, now);
                 deadline.moved(bytes / 5 + usize::from(bytes == 39), now);
                 now += 1;
                 assert_eq!(deadline.expired(now, &DEADLINES), None, "{bytes} bytes, second {now}");
                 // The handler works in between, which costs the peer nothing.
-                deadline.wait(Wait::Handler, now);
+                deadline.set_wait(Wait::Handler, now);
                 now += 3;
             }
         }
-        deadline.wait(Wait::Body, now);
+        deadline.set_wait(Wait::Body, now);
         assert_eq!(expires(&mut deadline, now), Some((now + 5, Wait::Body)));
     }
 
@@ -303,15 +303,15 @@ mod tests {
     fn a_body_with_a_pace_of_its_own_is_held_to_that() {
         let mut deadline = Deadline::default();
         deadline.set_body_progress(Some(Progress { bytes: 2, window: 9 }));
-        deadline.wait(Wait::Body, 0);
+        deadline.set_wait(Wait::Body, 0);
         deadline.moved(2, 0);
         assert_eq!(expires(&mut deadline, 0), Some((20, Wait::Body)));
         // Its slowness is not held against the response.
-        deadline.wait(Wait::Write, 20);
+        deadline.set_wait(Wait::Write, 20);
         assert_eq!(expires(&mut deadline, 20), Some((25, Wait::Write)));
         // The next body is held to the server's.
         deadline.restart();
-        deadline.wait(Wait::Body, 25);
+        deadline.set_wait(Wait::Body, 25);
         deadline.moved(2, 25);
         assert_eq!(expires(&mut deadline, 25), Some((30, Wait::Body)));
     }
@@ -328,10 +328,10 @@ mod tests {
     #[test]
     fn a_connection_is_idle_after_a_second_and_woken_then() {
         let mut deadline = Deadline::default();
-        deadline.wait(Wait::Request, 5);
+        deadline.set_wait(Wait::Request, 5);
         assert!(!deadline.is_idle(6) && deadline.is_idle(7));
         assert_eq!(deadline.due(&DEADLINES), 7);
-        deadline.wait(Wait::Idle, 7);
+        deadline.set_wait(Wait::Idle, 7);
         assert_eq!(deadline.due(&DEADLINES), 11);
     }
 
@@ -339,11 +339,11 @@ mod tests {
     fn input_without_a_request_gives_no_more_time() {
         let mut deadline = Deadline::default();
         for now in 0..6 {
-            deadline.wait(Wait::Idle, now);
+            deadline.set_wait(Wait::Idle, now);
             assert_eq!(deadline.expired(now, &DEADLINES), None);
             // A part of a TLS record, say.
-            deadline.wait(Wait::Handler, now);
-            deadline.wait(Wait::Request, now);
+            deadline.set_wait(Wait::Handler, now);
+            deadline.set_wait(Wait::Request, now);
         }
         assert_eq!(deadline.expired(6, &DEADLINES), Some(Wait::Request));
     }
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(expires(&mut deadline, 5), Some((8, Wait::HalfClosed)));
 
         // One that takes a response slowly has not closed its socket.
-        deadline.wait(Wait::Write, 8);
+        deadline.set_wait(Wait::Write, 8);
         assert_eq!(expires(&mut deadline, 8), Some((13, Wait::Write)));
         deadline.restart();
         assert_eq!(expires(&mut deadline, 13), None);

@@ -68,14 +68,14 @@ impl<T: Transport> Endpoint<T> {
 
     /// Records that the connection has work to do, and waits for nothing of the peer.
     pub(super) fn work(&mut self) {
-        self.deadline.wait(Wait::Handler, self.place.worker.seconds());
+        self.deadline.set_wait(Wait::Handler, self.place.worker.seconds());
         self.place.alarm.set_busy();
     }
 
     /// Sets what the connection waits for, and its alarm; it does not wait itself. Called whenever the task is about to wait.
-    pub(super) fn wait(&mut self, wait: Wait) {
+    pub(super) fn set_wait(&mut self, wait: Wait) {
         let Place { worker, alarm, .. } = &self.place;
-        self.deadline.wait(wait, worker.seconds());
+        self.deadline.set_wait(wait, worker.seconds());
         alarm.set(self.deadline.due(&worker.options.deadlines));
         match wait {
             Wait::Request | Wait::Idle => self.place.set_spare(),
@@ -119,7 +119,7 @@ impl<T: Transport> Endpoint<T> {
                 return Poll::Ready(Ok(()));
             }
             if self.stream.poll_readable(cx).map_err(gone)?.is_pending() {
-                self.wait(Wait::Idle);
+                self.set_wait(Wait::Idle);
                 return Poll::Pending;
             }
             // The bytes may be only a part of a TLS record, so the time of the wait goes on.
@@ -142,7 +142,7 @@ impl<T: Transport> Endpoint<T> {
         let end = self.place.worker.seconds() + LINGER_IN_ALL;
         poll_fn(|cx| {
             self.check()?;
-            self.wait(Wait::Linger);
+            self.set_wait(Wait::Linger);
             self.stream.poll_shut_down_writing(cx).map(Ok::<_, CloseReason>)
         })
         .await?;
@@ -169,7 +169,7 @@ impl<T: Transport> Endpoint<T> {
     pub(super) async fn flush_tunnel(&mut self) -> Moved {
         poll_fn(|cx| {
             self.check()?;
-            self.wait(Wait::Write);
+            self.set_wait(Wait::Write);
             self.stream.poll_flush(cx).map_err(gone)
         })
         .await

@@ -105,7 +105,7 @@ impl<T: Transport, A: App> Connection<T, A> {
         let worker = place.worker.clone();
         let Some(policy) = &worker.options.tls else { return Ok(()) };
         let changes = policy.changes();
-        deadline.wait(Wait::Handshake, worker.seconds());
+        deadline.set_wait(Wait::Handshake, worker.seconds());
         place.alarm.set(deadline.due(&worker.options.deadlines));
         place.set_spare();
         let mut handshake = pin!(stream.secure(policy, &worker.server.handshakes, || worker.is_stopping()));
@@ -154,7 +154,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             if let Some(report) = &mut report {
                 report.add(sent);
             }
-            deadline.wait(Wait::Tunnel, worker.seconds());
+            deadline.set_wait(Wait::Tunnel, worker.seconds());
             let expired = deadline.expired(worker.seconds(), &worker.options.deadlines);
             alarm.set(deadline.due(&worker.options.deadlines));
             match done {

@@ -51,7 +51,7 @@ impl<'c, T: Transport> Wire<'c, T> {
                 Step::Yield if !worker.has_others_busy() => std::thread::yield_now(),
                 Step::Yield | Step::GiveWay => {
                     spinner.end_turn();
-                    self.endpoint.wait(Wait::Request);
+                    self.endpoint.set_wait(Wait::Request);
                     yield_now().await;
                     self.endpoint.check()?;
                     if worker.is_stopping() {
@@ -85,7 +85,7 @@ impl<'c, T: Transport> Wire<'c, T> {
             }
             spinner.end_turn();
             let awaits = self.machine.awaits();
-            self.endpoint.wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
+            self.endpoint.set_wait(if awaits == Awaits::Head { Wait::Head } else { Wait::Request });
             let pauses = awaits == Awaits::Request
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
                 // There may be empty lines in the buffer.
@@ -259,7 +259,7 @@ impl<'c, T: Transport> Wire<'c, T> {
                     poll_fn(|cx| {
                         self.endpoint.check()?;
                         ready!(self.poll_flush(cx))?;
-                        self.endpoint.wait(Wait::Body);
+                        self.endpoint.set_wait(Wait::Body);
                         self.poll_read(cx)
                     })
                     .await?;
@@ -292,7 +292,7 @@ impl<'c, T: Transport> Wire<'c, T> {
         if let Some(body) = body.filter(|_| is_wanted) {
             self.endpoint.deadline.set_body_progress(body.progress());
         }
-        self.endpoint.wait(match () {
+        self.endpoint.set_wait(match () {
             () if !is_flushed => Wait::Write,
             () if is_wanted => Wait::Body,
             () => Wait::Handler,
@@ -306,7 +306,7 @@ impl<'c, T: Transport> Wire<'c, T> {
             let written = match machine.pending().write_with(|pieces| stream.poll_write(cx, pieces)) {
                 Poll::Ready(written) => written.map_err(gone)?,
                 Poll::Pending => {
-                    self.endpoint.wait(Wait::Write);
+                    self.endpoint.set_wait(Wait::Write);
                     return Poll::Pending;
                 }
             };

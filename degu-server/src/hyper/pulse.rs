@@ -113,7 +113,7 @@ impl State {
             false if self.has_begun => Wait::Head,
             false => Wait::Request,
         };
-        self.deadline.wait(wait, self.seconds);
+        self.deadline.set_wait(wait, self.seconds);
         match (wait, self.exchanges) {
             (Wait::Request, 0) => set_spare(alarm, Spare::Fresh),
             (Wait::Request, _) => set_spare(alarm, Spare::Idle),
@@ -220,7 +220,7 @@ impl Pulse {
         state.lingers = Some(now);
         state.deadline.end_handler();
         state.deadline.restart();
-        state.deadline.wait(Wait::Linger, now);
+        state.deadline.set_wait(Wait::Linger, now);
     }
 
     /// Records that the byte stream was dropped. Returns whether a response may have been sent only in part.
@@ -282,7 +282,7 @@ impl Pulse {
 
     #[cfg(feature = "tls")]
     pub(super) fn begin_handshake(&self) {
-        self.lock().deadline.wait(Wait::Handshake, 0);
+        self.lock().deadline.set_wait(Wait::Handshake, 0);
         set_spare(&self.alarm, Spare::Fresh);
     }
 
