@@ -1,6 +1,7 @@
 //! The request, as the app sees it.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 use degu_wire::machine::RequestHead;
@@ -11,7 +12,30 @@ use crate::Incoming;
 use crate::upgrade::Offer;
 
 /// The segments of a path. Up to this number there is no allocation; nearly every path has fewer.
-pub(crate) type Segments<'r> = SmallVec<[&'r str; 8]>;
+pub(crate) type Segments<'h> = SmallVec<[&'h str; 8]>;
+
+/// The path of a request, which is split when its segments are first asked for.
+pub(crate) struct Path<'h> {
+    head: &'h RequestHead,
+    segments: OnceCell<Segments<'h>>,
+}
+
+impl<'h> Path<'h> {
+    pub(crate) const fn of(head: &'h RequestHead) -> Self {
+        Self { head, segments: OnceCell::new() }
+    }
+}
+
+/// A [`Path`] whose head may live longer than the path is borrowed.
+trait Split {
+    fn segments(&self) -> &[&str];
+}
+
+impl Split for Path<'_> {
+    fn segments(&self) -> &[&str] {
+        self.segments.get_or_init(|| segments(self.head.path()))
+    }
+}
 
 /// A request: its head, and a handle for reading its body.
 ///
@@ -36,15 +60,15 @@ pub(crate) type Segments<'r> = SmallVec<[&'r str; 8]>;
 /// ```
 pub struct Request<'r> {
     head: &'r RequestHead,
-    segments: &'r [&'r str],
+    path: &'r dyn Split,
     shifted: usize,
     /// The body, which the app can read, or send as the body of its response.
     pub body: Incoming,
 }
 
 impl<'r> Request<'r> {
-    pub(crate) const fn new(head: &'r RequestHead, segments: &'r [&'r str], body: Incoming) -> Self {
-        Self { head, segments, shifted: 0, body }
+    pub(crate) const fn new(path: &'r Path<'_>, body: Incoming) -> Self {
+        Self { head: path.head, path, shifted: 0, body }
     }
 
     /// Returns the method.
@@ -62,12 +86,12 @@ impl<'r> Request<'r> {
     /// `["a", "b"]`, and `/a/` has `["a", ""]`, which is another resource than `/a`. Segments are percent-encoded as they were
     /// sent: [`decode_segment`](crate::decode_segment) decodes a segment.
     pub fn segments(&self) -> &'r [&'r str] {
-        &self.segments[self.shifted..]
+        &self.path.segments()[self.shifted..]
     }
 
     /// Returns the segments that routers have shifted off the path: the path under which this app is mounted.
     pub fn mount(&self) -> &'r [&'r str] {
-        &self.segments[..self.shifted]
+        &self.path.segments()[..self.shifted]
     }
 
     /// Moves the first segment of the path to the end of the mount, and returns it. A router does this.
@@ -229,19 +253,14 @@ impl fmt::Debug for OwnedRequest {
 
 pub(crate) fn segments(path: &str) -> Segments<'_> {
     let mut segments = Segments::new();
-    split_path(path, &mut segments);
-    segments
-}
-
-/// Appends the segments of a path to a list. The caller provides the list, because moving it would be slow.
-pub(crate) fn split_path<'p>(path: &'p str, segments: &mut Segments<'p>) {
-    let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return };
+    let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return segments };
     // A byte-by-byte search is faster than a search for a character here, because segments are short.
     while let Some(end) = rest.bytes().position(|byte| byte == b'/') {
         segments.push(&rest[..end]);
         rest = &rest[end + 1..];
     }
     segments.push(rest);
+    segments
 }
 
 #[cfg(test)]

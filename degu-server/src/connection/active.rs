@@ -15,7 +15,7 @@ use super::endpoint::{Endpoint, Moved};
 use super::wire::{DRAIN, Wire};
 use crate::body_channel::Supplier;
 use crate::report::Report;
-use crate::request::{Segments, split_path};
+use crate::request::Path;
 use crate::response::{Blame, Cause};
 use crate::stream::Transport;
 use crate::tunnel::Switch;
@@ -168,9 +168,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
 
         let (body, supplier) = wire.incoming(head);
         let mut response = {
-            let mut path = Segments::new();
-            split_path(head.path(), &mut path);
-            let request = Request::new(head, &path, body);
+            let path = Path::of(head);
+            let request = Request::new(&path, body);
             wire.drive(supplier.as_ref(), pin!(async { app.handle(session, request).await })).await?
         };
         if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
