@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use portable_atomic::AtomicU64;
+use crate::atomic::AtomicU64;
 
 /// The time for which a new connection is not closed to make room although it has sent nothing. Its request may be on its way.
 const GRACE: Duration = Duration::from_millis(100);

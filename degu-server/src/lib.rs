@@ -103,6 +103,7 @@ mod admission;
 mod alarm;
 mod app;
 pub mod applib;
+mod atomic;
 mod background;
 mod blocking;
 mod body_channel;

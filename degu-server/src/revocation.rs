@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use degu_tls::{PeerIdentity, ServerTls};
-use portable_atomic::AtomicU64;
 
+use crate::atomic::AtomicU64;
 use crate::options::Options;
 
 /// The reason for which the connection ends, for the log.

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use portable_atomic::AtomicU64;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use crate::Stats;
 use crate::alarm::Alarm;
+use crate::atomic::AtomicU64;
 use crate::log_limit::LogLimit;
 use crate::stats::Counters;
 

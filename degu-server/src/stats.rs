@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use degu_wire::Fault;
-use portable_atomic::AtomicU64;
+
+use crate::atomic::AtomicU64;
 
 /// The counters of one worker. Only that worker writes them. An addition is therefore a load and a store, and cores do not
 /// compete for a cache line.

@@ -60,6 +60,7 @@
 #[cfg(all(test, any(feature = "ring", feature = "aws-lc-rs")))]
 extern crate self as degu_tls;
 
+mod atomic;
 mod cas;
 mod client;
 mod der;

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use portable_atomic::AtomicU64;
 use rustls::crypto::CryptoProvider;
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;
 
+use crate::atomic::AtomicU64;
 use crate::error::{Blame, Error, Kind};
 use crate::provider::Crypto;
 use crate::verify::Verifier;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use degu_client::{Client, Connection, Error, ErrorKind, OwnedIncoming, OwnedResponse, UpgradeOf};
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
-use portable_atomic::AtomicU64;
 
 use super::forwarded::{is, is_forwarded};
+use crate::atomic::AtomicU64;
 use crate::{App, IntoResponse, Request, Response, Session, Tunnel};
 
 type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + Send + Sync>;

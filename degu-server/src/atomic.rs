@@ -1,0 +1,6 @@
+//! The counter of 64 bits: the one of core, or a substitute where the processor has none.
+
+#[cfg(not(target_has_atomic = "64"))]
+pub(crate) use portable_atomic::AtomicU64;
+#[cfg(target_has_atomic = "64")]
+pub(crate) use std::sync::atomic::AtomicU64;
