@@ -1,5 +1,6 @@
 //! The handle on a running server.
 
+use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -16,12 +17,16 @@ use crate::state::{Phase, ServerState};
 pub struct Handle {
     addresses: Vec<Address>,
     state: Arc<ServerState>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
     detached: bool,
 }
 
 impl Handle {
-    pub(crate) const fn new(addresses: Vec<Address>, state: Arc<ServerState>, thread: JoinHandle<()>) -> Self {
+    pub(crate) const fn new(
+        addresses: Vec<Address>,
+        state: Arc<ServerState>,
+        thread: JoinHandle<io::Result<()>>,
+    ) -> Self {
         Self { addresses, state, thread: Some(thread), detached: false }
     }
 
@@ -76,14 +81,18 @@ impl Handle {
 
     /// Blocks the thread until the server has ended, for whatever reason.
     pub fn wait(mut self) {
-        self.join();
+        // The message of a panic was printed.
+        let _ = self.join();
     }
 
-    pub(crate) fn join(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            // The thread panics only if this crate has a bug; the panic message was printed then.
-            let _ = thread.join();
-        }
+    /// Blocks the thread until the server has ended.
+    ///
+    /// # Errors
+    ///
+    /// The server could not start, or its thread panicked.
+    pub(crate) fn join(&mut self) -> io::Result<()> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")))
     }
 
     /// Waits until the server has ended, for whatever reason.

@@ -94,10 +94,9 @@ impl<A: App> Server<A> {
     ///
     /// # Errors
     ///
-    /// A thread could not be started.
+    /// A thread could not be started, or the server's thread panicked.
     pub fn serve_forever(self) -> io::Result<()> {
-        self.spawn()?.wait();
-        Ok(())
+        self.spawn()?.join()
     }
 
     /// Serves until the process gets SIGTERM or SIGINT, and then shuts down gracefully as [`Handle::shutdown`] does. A second
@@ -115,7 +114,7 @@ impl<A: App> Server<A> {
     ///
     /// # Errors
     ///
-    /// A thread could not be started, or a signal could not be caught.
+    /// A thread could not be started, a signal could not be caught, or the server's thread panicked.
     ///
     /// # Panics
     ///
@@ -136,8 +135,7 @@ impl<A: App> Server<A> {
                 end(&handle);
             }
             handle.ended().await;
-            handle.join();
-            Ok(())
+            handle.join()
         })
     }
 
@@ -146,14 +144,15 @@ impl<A: App> Server<A> {
     ///
     /// # Errors
     ///
-    /// A thread could not be started.
+    /// A thread could not be started, or the server's thread panicked.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops the server. A [`Handle`] can also wait for the end.
     pub async fn serve(self) -> io::Result<()> {
-        self.spawn()?.ended().await;
-        Ok(())
+        let mut handle = self.spawn()?;
+        handle.ended().await;
+        handle.join()
     }
 
     /// Serves on the current runtime, without a thread of its own, until the future is dropped. That begins a graceful shutdown,
@@ -200,22 +199,18 @@ impl<A: App> Server<A> {
         let thread = thread::Builder::new().name("degu-0".into()).spawn(move || {
             let _ended = BeginOnDrop(server.clone(), Phase::Ended);
             let worker = Worker { server: server.clone(), options: options.clone(), app: app.clone(), index: 0 };
-            let ended = worker.run::<Socket, _>(|queue| {
+            worker.run::<Socket, _>(|queue| {
                 let sockets = Accepting::register(listeners)?;
-                let _ = started.send(Ok(()));
+                let _ = started.send(());
                 Ok(Dispatcher::new(server.clone(), options, app, queue).run(sockets))
-            });
-            if let Err(error) = ended {
-                // Once the server has started, no caller waits for this any more, and no error follows.
-                let _ = started.send(Err(error));
-            }
+            })
         })?;
-        let handle = Handle::new(addresses, state, thread);
-        match start.recv() {
-            Ok(Ok(())) => Ok(handle),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the server's thread panicked before it began to accept connections")),
+        let mut handle = Handle::new(addresses, state, thread);
+        if start.recv().is_err() {
+            // The thread has ended, and says why.
+            handle.join()?;
         }
+        Ok(handle)
     }
 }
 

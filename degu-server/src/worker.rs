@@ -38,6 +38,10 @@ impl<A: App> Worker<A> {
 
     /// Runs the worker until the senders of its queue are dropped and its connections are done. `alongside` gets a sender, and
     /// returns a future that runs together with the worker. The worker ends only after that future.
+    ///
+    /// # Errors
+    ///
+    /// `alongside` failed, or its future panicked.
     pub(crate) async fn work<T: Transport, F: Future<Output = ()> + 'static>(
         self,
         alongside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
@@ -49,8 +53,7 @@ impl<A: App> Worker<A> {
         let _ = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue)).await;
         seconds.abort();
         state.abort_all();
-        let _ = alongside.await;
-        Ok(())
+        alongside.await.map_err(io::Error::other)
     }
 
     /// Takes connections from the queue until it ends, and then waits for the end of the open ones.

@@ -28,8 +28,10 @@ async fn app(session: &mut Session, request: Request<'_>) -> &'static str {
 fn serve() {
     let server = Server::options().workers(1).bind(Address::IPV6_LOOPBACK, app).unwrap();
     println!("listening on {}", server.address());
-    server.serve_until_signal().unwrap();
-    println!("returned");
+    match server.serve_until_signal() {
+        Ok(()) => println!("returned"),
+        Err(error) => println!("failed: {error}"),
+    }
 }
 
 /// A process that serves, and what it says.
@@ -103,5 +105,21 @@ fn second_signal_cuts_what_stays() {
     serving.signal(Signal::SIGTERM);
     assert_eq!(raw.end(), "");
     serving.expect("returned");
+    assert!(serving.child.wait().unwrap().success());
+}
+
+#[test]
+fn panic_of_the_servers_thread_is_an_error() {
+    if std::env::var_os(SERVES).is_some() {
+        // The log is written on the server's thread when a connection is accepted.
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG);
+        let log = log.with_writer(|| -> std::io::Sink { panic!("a log that panics") });
+        tracing::subscriber::set_global_default(log.finish()).unwrap();
+        return serve();
+    }
+    let mut serving = Serving::new("signals::panic_of_the_servers_thread_is_an_error");
+    let mut raw = Raw::connect(&serving.address);
+    assert_eq!(raw.end(), "");
+    serving.expect("failed: the server's thread panicked");
     assert!(serving.child.wait().unwrap().success());
 }

@@ -173,7 +173,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     yield_now().await;
 
     let (peers, began) = (Vec::new(), Instant::now());
-    let handle = Some(Handle::new(vec![Address::IPV6_LOOPBACK], state.clone(), std::thread::spawn(|| {})));
+    let handle = Some(Handle::new(vec![Address::IPV6_LOOPBACK], state.clone(), std::thread::spawn(|| Ok(()))));
     let (registered, stopped) = (Arc::default(), Vec::new());
     let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, registered, handle, stopped };
     world.run().await?;
