@@ -76,3 +76,21 @@ fn hosts_refuse_what_a_browser_sends_after_dns_rebinding() {
         assert!(server.ask("GET http://attacker.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 421 "));
     }
 }
+
+#[test]
+fn hosts_with_a_port_take_it_from_the_scheme_where_there_is_none() {
+    let app = async |_: &mut Session, _: Request<'_>| "secret";
+    let server = Running::new(Address::IPV4_LOOPBACK, Hosts::only(["localhost:80"], app));
+    for (fields, status) in [
+        ("Host: localhost", 200),
+        ("Host: localhost:80", 200),
+        ("Host: localhost:8080", 421),
+        ("Host: localhost\r\nOrigin: http://localhost", 200),
+        ("Host: localhost\r\nOrigin: http://localhost:80", 200),
+        ("Host: localhost\r\nOrigin: https://localhost", 403),
+        ("Host: localhost\r\nOrigin: app://localhost", 403),
+    ] {
+        let answer = server.ask(format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{fields}: {answer}");
+    }
+}

@@ -22,8 +22,8 @@ use crate::{App, Request, Response, Session};
 /// ```
 ///
 /// A host is a name or an IP address. If it has a port, such as `localhost:8080`, the port must be equal; without a port, any
-/// port is accepted. Names are compared without case and without a dot at the end, IPv6 addresses by value. A subdomain is
-/// another host.
+/// port is accepted. A request without a port is for a default port, 80 or 443, and an `Origin` for that of its scheme. Names
+/// are compared without case and without a dot at the end, IPv6 addresses by value. A subdomain is another host.
 ///
 /// | request | answer |
 /// | --- | --- |
@@ -48,12 +48,14 @@ impl<A: App> Hosts<A> {
         Self { hosts: hosts.into_iter().map(Into::into).collect(), app }
     }
 
-    fn has(&self, authority: &str) -> bool {
+    /// Returns whether the host is listed. An authority without a port stands for each of the default ones.
+    fn has(&self, authority: &str, default_ports: &[&str]) -> bool {
         let (host, port) = split(authority);
         !host.is_empty()
             && self.hosts.iter().any(|listed| {
                 let (listed, listed_port) = split(listed);
-                is_same(host, listed) && (listed_port.is_none() || listed_port == port)
+                let is_port = |listed| port.map_or(default_ports.contains(&listed), |port| port == listed);
+                is_same(host, listed) && listed_port.is_none_or(is_port)
             })
     }
 }
@@ -64,12 +66,17 @@ impl<A: App> App for Hosts<A> {
     }
 
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
-        if !self.has(request.authority()) {
+        // A proxy may have taken TLS off.
+        if !self.has(request.authority(), &["80", "443"]) {
             return (421, "this server does not answer for that host: see applib::Hosts\n").into();
         }
         let is_foreign = |origin: &[u8]| {
             let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
-            !origin.is_some_and(|(_, authority)| self.has(authority))
+            !origin.is_some_and(|(scheme, authority)| match scheme {
+                "http" => self.has(authority, &["80"]),
+                "https" => self.has(authority, &["443"]),
+                _ => self.has(authority, &[]),
+            })
         };
         if request.headers().iter().any(|(name, value)| name.eq_ignore_ascii_case("origin") && is_foreign(value)) {
             return (403, "this server does not answer pages of that origin: see applib::Hosts\n").into();
@@ -113,7 +120,8 @@ mod tests {
     #[test]
     fn hosts_match_by_name_address_and_port() {
         let app = async |_: &mut Session, _: Request<'_>| ();
-        let hosts = Hosts::only(["localhost", "127.0.0.1", "::1", "[::2]:80", "Device.example.:8080"], app);
+        let listed = ["localhost", "127.0.0.1", "::1", "[::2]:80", "Device.example.:8080", "tls.example:443"];
+        let hosts = Hosts::only(listed, app);
         for (authority, is_listed) in [
             ("localhost", true),
             ("LocalHost.", true),
@@ -126,8 +134,11 @@ mod tests {
             ("[::1]", true),
             ("[0:0::1]:9", true),
             ("[::2]:80", true),
-            ("[::2]", false),
+            ("[::2]", true),
+            ("[::2]:", true),
             ("[::2]:81", false),
+            ("tls.example", false),
+            ("tls.example:443", true),
             ("device.example:8080", true),
             ("device.example.:8080", true),
             ("device.example", false),
@@ -135,7 +146,7 @@ mod tests {
             (".", false),
             (":80", false),
         ] {
-            assert_eq!(hosts.has(authority), is_listed, "{authority}");
+            assert_eq!(hosts.has(authority, &["80"]), is_listed, "{authority}");
         }
     }
 }
