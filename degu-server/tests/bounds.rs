@@ -1,11 +1,11 @@
 //! Every bound of a server that has no test of its own elsewhere, reached over a socket.
 
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crate::common::{Running, refusal};
 use degu_server::{
-    Address, App, Body, BoxError, Chunk, ErrorReply, Handle, Options, Request, Response, Server, Session,
+    Address, App, Body, BoxError, Chunk, ErrorReply, Handle, Options, Request, Response, Server, Session, sse,
 };
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
@@ -140,6 +140,21 @@ fn a_response_that_nobody_takes() {
         let dropped: Sender<()> = dropped.clone();
         Body::try_unfold(dropped, async |dropped| Ok(Some((Chunk::new(vec![b'x'; 1 << 16]), dropped))))
     };
+    cuts_what_nobody_takes(endless, &is_dropped);
+}
+
+#[test]
+fn events_that_nobody_takes() {
+    let (dropped, is_dropped) = channel();
+    let endless = async move |session: &mut Session, _: Request<'_>| {
+        let dropped: Sender<()> = dropped.clone();
+        sse::response(session, dropped, async |dropped| Ok(Some((sse::Event::new("x".repeat(1 << 10)), dropped))))
+    };
+    cuts_what_nobody_takes(endless, &is_dropped);
+}
+
+/// Serves a response without an end to a client that does not read it, until the server cuts it.
+fn cuts_what_nobody_takes(endless: impl App, is_dropped: &Receiver<()>) {
     let options = Server::options().workers(1).progress(1024, SECOND);
     let mut raw = {
         let server = Running::with(options, Address::IPV6_LOOPBACK, endless);
