@@ -8,7 +8,6 @@
 //! ```
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
@@ -17,11 +16,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use bytes::Bytes;
+use degu_wire::Address;
 use degu_wire::machine::RequestHead;
-use degu_wire::{Address, Headers, Method, query_pairs};
 use tokio::sync::oneshot;
 
-use crate::request::segments;
+use crate::exchange::Peer;
+use crate::request::owned_head;
 use crate::{App, Credentials, IntoResponse, Request, Response, Session};
 
 /// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. It is for handlers that
@@ -124,15 +124,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
         };
         let (answer, answered) = oneshot::channel();
         let (head, shifted) = request.into_head();
-        let request = BlockingRequest {
-            head,
-            shifted,
-            body,
-            address: session.address().clone(),
-            credentials: session.credentials(),
-            #[cfg(feature = "tls")]
-            identity: session.peer.clone(),
-        };
+        let request = BlockingRequest { head, shifted, body, peer: session.reported_peer() };
         match self.submit(Job { request, answer }) {
             Ok(true) => {}
             Ok(false) => return (503, [("retry-after", "1")], "all threads are busy\n").into(),
@@ -227,67 +219,26 @@ pub struct BlockingRequest {
     shifted: usize,
     /// The whole body.
     pub body: Bytes,
-    address: Address,
-    credentials: Option<Credentials>,
-    #[cfg(feature = "tls")]
-    identity: Option<Arc<degu_tls::PeerIdentity>>,
+    peer: Peer,
 }
 
+owned_head!(BlockingRequest);
+
 impl BlockingRequest {
-    /// Returns the method.
-    pub fn method(&self) -> Method<'_> {
-        self.head.method()
-    }
-
-    /// Returns the path as it was sent: see [`Request::path`].
-    pub fn path(&self) -> &str {
-        self.head.path()
-    }
-
-    /// Returns the segments of the path, without the mount: see [`Request::segments`].
-    pub fn segments(&self) -> Vec<&str> {
-        segments(self.head.path())[self.shifted..].to_vec()
-    }
-
-    /// Returns the request target as it was sent.
-    pub fn target(&self) -> &str {
-        self.head.target()
-    }
-
-    /// Returns the query, which follows the `?`, as it was sent.
-    pub fn query(&self) -> Option<&str> {
-        self.head.query()
-    }
-
-    /// Returns the pairs of the query, decoded: see [`Request::query_pairs`].
-    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        query_pairs(self.query().unwrap_or_default())
-    }
-
-    /// Returns the first value of this name in the query, decoded: see [`Request::query_value`].
-    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.query_pairs().find_map(|(found, value)| (found == name).then_some(value))
-    }
-
-    /// Returns the header fields.
-    pub fn headers(&self) -> &Headers {
-        self.head.headers()
-    }
-
     /// Returns the address of the peer: see [`Session::address`].
     pub const fn address(&self) -> &Address {
-        &self.address
+        &self.peer.address
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket: see [`Session::credentials`].
     pub const fn credentials(&self) -> Option<Credentials> {
-        self.credentials
+        self.peer.credentials
     }
 
     /// Returns the identity that the peer proved with its certificate: see [`Session::identity`].
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
-        self.identity.as_deref()
+        self.peer.identity.as_deref()
     }
 }
 

@@ -188,62 +188,76 @@ pub struct OwnedRequest {
     pub body: Incoming,
 }
 
-impl OwnedRequest {
-    /// Returns the method.
-    pub fn method(&self) -> Method<'_> {
-        self.head.method()
-    }
+/// Defines the methods of a request that borrows nothing and has the fields `head` and `shifted`.
+macro_rules! owned_head {
+    ($request:ty) => {
+        impl $request {
+            /// Returns the method.
+            pub fn method(&self) -> crate::Method<'_> {
+                self.head.method()
+            }
 
-    /// Returns the path as it was sent: see [`Request::path`].
-    pub fn path(&self) -> &str {
-        self.head.path()
-    }
+            /// Returns the path as it was sent: see [`Request::path`](crate::Request::path).
+            pub fn path(&self) -> &str {
+                self.head.path()
+            }
 
-    /// Returns the segments of the path, without the mount: see [`Request::segments`].
-    pub fn segments(&self) -> Vec<&str> {
-        segments(self.head.path())[self.shifted..].to_vec()
-    }
+            /// Returns the segments of the path, without the mount: see [`Request::segments`](crate::Request::segments).
+            pub fn segments(&self) -> Vec<&str> {
+                crate::request::segments(self.head.path())[self.shifted..].to_vec()
+            }
 
-    /// Returns the segments that routers have shifted off the path: see [`Request::mount`].
-    pub fn mount(&self) -> Vec<&str> {
-        segments(self.head.path())[..self.shifted].to_vec()
-    }
+            /// Returns the segments that routers have shifted off the path: see [`Request::mount`](crate::Request::mount).
+            pub fn mount(&self) -> Vec<&str> {
+                crate::request::segments(self.head.path())[..self.shifted].to_vec()
+            }
 
-    /// Returns the request target as it was sent.
-    pub fn target(&self) -> &str {
-        self.head.target()
-    }
+            /// Returns the request target as it was sent.
+            pub fn target(&self) -> &str {
+                self.head.target()
+            }
 
-    /// Returns the host and port that the request is for.
-    pub fn authority(&self) -> &str {
-        self.head.authority()
-    }
+            /// Returns the host and port that the request is for.
+            pub fn authority(&self) -> &str {
+                self.head.authority()
+            }
 
-    /// Returns the query, which follows the `?`, as it was sent.
-    pub fn query(&self) -> Option<&str> {
-        self.head.query()
-    }
+            /// Returns the query, which follows the `?`, as it was sent.
+            pub fn query(&self) -> Option<&str> {
+                self.head.query()
+            }
 
-    /// Returns the pairs of the query, decoded: see [`Request::query_pairs`].
-    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        query_pairs(self.query().unwrap_or_default())
-    }
+            /// Returns the pairs of the query, decoded: see [`Request::query_pairs`](crate::Request::query_pairs).
+            pub fn query_pairs(&self) -> impl Iterator<Item = (std::borrow::Cow<'_, str>, std::borrow::Cow<'_, str>)> {
+                degu_wire::query_pairs(self.query().unwrap_or_default())
+            }
 
-    /// Returns the first value of this name in the query, decoded: see [`Request::query_value`].
-    pub fn query_value(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.query_pairs().find_map(|(found, value)| (found == name).then_some(value))
-    }
+            /// Returns the first value of this name in the query, decoded: see
+            /// [`Request::query_value`](crate::Request::query_value).
+            pub fn query_value(&self, name: &str) -> Option<std::borrow::Cow<'_, str>> {
+                self.query_pairs().find_map(|(found, value)| (found == name).then_some(value))
+            }
 
-    /// Returns every value of this name in the query, decoded: see [`Request::query_values`].
-    pub fn query_values<'n>(&self, name: &'n str) -> impl Iterator<Item = Cow<'_, str>> + use<'_, 'n> {
-        self.query_pairs().filter_map(move |(found, value)| (found == name).then_some(value))
-    }
+            /// Returns every value of this name in the query, decoded: see
+            /// [`Request::query_values`](crate::Request::query_values).
+            pub fn query_values<'n>(
+                &self,
+                name: &'n str,
+            ) -> impl Iterator<Item = std::borrow::Cow<'_, str>> + use<'_, 'n> {
+                self.query_pairs().filter_map(move |(found, value)| (found == name).then_some(value))
+            }
 
-    /// Returns the header fields.
-    pub fn headers(&self) -> &Headers {
-        self.head.headers()
-    }
+            /// Returns the header fields.
+            pub fn headers(&self) -> &crate::Headers {
+                self.head.headers()
+            }
+        }
+    };
 }
+
+pub(crate) use owned_head;
+
+owned_head!(OwnedRequest);
 
 impl fmt::Debug for OwnedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

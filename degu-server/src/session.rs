@@ -95,8 +95,7 @@ impl Session {
         values.swap_remove(at).1.downcast().ok().map(|value| *value)
     }
 
-    /// Keeps the report of an exchange, which is reported by the drop of the session at the latest.
-    /// Returns the peer, for a report.
+    /// Returns the peer, for a report or another thread.
     pub(crate) fn reported_peer(&self) -> Peer {
         Peer {
             address: self.address.clone(),
@@ -106,6 +105,7 @@ impl Session {
         }
     }
 
+    /// Keeps the report of an exchange, which is reported by the drop of the session at the latest.
     pub(crate) fn set_report(&mut self, report: Option<Report>) {
         if report.is_some() {
             self.store.get_or_insert_default().report = report;
