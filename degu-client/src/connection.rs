@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -26,7 +26,7 @@ use crate::options::Base;
 ///
 /// An async connection panics outside of a tokio runtime with I/O and time enabled.
 pub struct ConnectionOf<D: Driver> {
-    // Locked only by `is_closed`: everything else has it for itself.
+    // Locked only by methods on `&self`.
     link: Mutex<Link<D>>,
     address: Address,
     #[cfg(feature = "tls")]
@@ -45,6 +45,16 @@ impl<D: Driver> ConnectionOf<D> {
 
     pub(crate) fn link(&mut self) -> &mut Link<D> {
         self.link.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Link<D>> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the number of bytes of a response's body that are still to be received, if it is known.
+    #[cfg(feature = "async")]
+    pub(crate) fn body_remaining(&self) -> Option<u64> {
+        self.locked().exchange.machine.body_remaining()
     }
 
     /// Sets how long each exchange from the next on may take as a whole, instead of
@@ -79,7 +89,7 @@ impl<D: Driver> ConnectionOf<D> {
     /// side asked for it. If the server closes an idle connection, the client notices only before it sends the next
     /// request.
     pub fn is_closed(&self) -> bool {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut link = self.locked();
         link.settle();
         link.is_closed()
     }

@@ -2,12 +2,13 @@
 
 use std::{
     fmt,
+    marker::PhantomData,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use degu_wire::machine::{Reason, ResponseHead};
-use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Framing, Headers, Part, Trailers};
+use degu_wire::{Chunk, ChunkExtensions, ContentRange, Fault, Framing, Headers, Part, Source, Trailers};
 
 use crate::error::{Error, ErrorKind, Phase};
 use crate::link::{Driver, Link, SourceOf};
@@ -57,15 +58,18 @@ impl<B> ResponseOf<B> {
 /// # Cancel safety
 ///
 /// Nothing is lost when the future of a `next_…` method of the async client is dropped.
-pub struct IncomingOf<'c, D: Driver> {
-    hold: Hold<'c, D>,
-    source: SourceOf<D::Source>,
+///
+/// `D` is the driver, `H` the connection that it comes from, and `S` the kind of source that the request's body came from.
+pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
+    pub(crate) hold: H,
+    driver: PhantomData<fn() -> D>,
+    source: SourceOf<S>,
     framing: Framing,
     /// True if the content-type is JSON.
     #[cfg(feature = "json")]
     is_json: bool,
     /// True once the end was received.
-    ended: bool,
+    pub(crate) ended: bool,
     /// Bytes of the chunk under way that have not been received.
     left: u64,
     held: Option<Held>,
@@ -74,7 +78,20 @@ pub struct IncomingOf<'c, D: Driver> {
 }
 
 /// The connection that a body comes from.
-enum Hold<'c, D: Driver> {
+pub(crate) trait Hold<D: Driver> {
+    fn link(&mut self) -> Option<&mut Link<D>>;
+
+    /// Returns the length of what is still to come, if it is known.
+    fn remaining(&self) -> Option<u64>;
+
+    /// Gives a connection back to its pool at the end of the body.
+    fn end(&mut self) {}
+}
+
+/// The connection of a response that borrows it, or that returns it to a pool at the end of the body.
+pub struct Lent<'c, D: Driver>(Loan<'c, D>);
+
+enum Loan<'c, D: Driver> {
     /// The connection is borrowed from its owner.
     Lent(&'c mut Link<D>),
     /// The connection goes back to its pool at the end of the body.
@@ -83,36 +100,34 @@ enum Hold<'c, D: Driver> {
     Returned,
 }
 
-impl<D: Driver> Hold<'_, D> {
+impl<D: Driver> Hold<D> for Lent<'_, D> {
     fn link(&mut self) -> Option<&mut Link<D>> {
-        match self {
-            Self::Lent(link) => Some(link),
-            Self::Pooled(lease) => lease.link(),
-            Self::Returned => None,
+        match &mut self.0 {
+            Loan::Lent(link) => Some(link),
+            Loan::Pooled(lease) => lease.link(),
+            Loan::Returned => None,
         }
     }
 
-    fn link_ref(&self) -> Option<&Link<D>> {
-        match self {
-            Self::Lent(link) => Some(link),
-            Self::Pooled(lease) => lease.link_ref(),
-            Self::Returned => None,
-        }
-    }
-
-    /// Returns the length of what is still to come, if it is known.
     fn remaining(&self) -> Option<u64> {
-        match self {
-            Self::Returned => Some(0),
-            _ => self.link_ref()?.exchange.machine.body_remaining(),
-        }
+        let link = match &self.0 {
+            Loan::Lent(link) => link,
+            Loan::Pooled(lease) => lease.link_ref()?,
+            Loan::Returned => return Some(0),
+        };
+        link.exchange.machine.body_remaining()
     }
 
-    /// Gives a connection back to its pool.
     fn end(&mut self) {
-        if let Self::Pooled(_) = self {
-            *self = Self::Returned;
+        if let Loan::Pooled(_) = &self.0 {
+            self.0 = Loan::Returned;
         }
+    }
+}
+
+impl<D: Driver> fmt::Debug for Lent<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lent").finish_non_exhaustive()
     }
 }
 
@@ -127,29 +142,32 @@ struct Held {
 /// The extensions and trailers at the end of most bodies: none.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
-impl<'c, D: Driver> IncomingOf<'c, D> {
-    pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<D::Source>, head: &ResponseHead) -> Self {
-        Self::over(Hold::Lent(link), source, head)
+impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S> {
+    pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
+        Self::over(Lent(Loan::Lent(link)), source, head)
     }
 
     /// Returns the body of a response whose connection is of a pool. It goes back at once if there is no body.
-    pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<D::Source>, head: &ResponseHead) -> Self {
+    pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
         let ended = lease.link().is_some_and(|link| link.exchange.has_ended());
-        let mut incoming = Self::over(Hold::Pooled(lease), source, head);
+        let mut incoming = Self::over(Lent(Loan::Pooled(lease)), source, head);
         if ended {
             incoming.end();
         }
         incoming
     }
+}
 
+impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     #[cfg_attr(
         not(feature = "json"),
         allow(unused_variables, reason = "the type of the content is that of JSON or not")
     )]
-    fn over(hold: Hold<'c, D>, source: SourceOf<D::Source>, head: &ResponseHead) -> Self {
-        let framing = hold.link_ref().map_or(Framing::None, |link| link.exchange.machine.framing());
+    pub(crate) fn over(mut hold: H, source: SourceOf<S>, head: &ResponseHead) -> Self {
+        let framing = hold.link().map_or(Framing::None, |link| link.exchange.machine.framing());
         Self {
             hold,
+            driver: PhantomData,
             source,
             framing,
             #[cfg(feature = "json")]
@@ -246,7 +264,7 @@ impl<'c, D: Driver> IncomingOf<'c, D> {
     }
 
     pub(crate) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Error>> {
-        let limit = self.hold.link_ref().map_or(u64::MAX, |link| link.exchange.machine.limits().max_chunk as u64);
+        let limit = self.hold.link().map_or(u64::MAX, |link| link.exchange.machine.limits().max_chunk as u64);
         let is_chunked = self.framing == Framing::Chunked;
         loop {
             let to_come = if is_chunked { self.left } else { self.hold.remaining().unwrap_or(0) };
@@ -380,7 +398,7 @@ fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
     all.freeze()
 }
 
-impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {
+impl<D: Driver, H: Hold<D>, S: Source + ?Sized> fmt::Debug for IncomingOf<D, H, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming").field("remaining", &self.remaining()).field("ended", &self.ended).finish()
     }
@@ -390,7 +408,9 @@ impl<D: Driver> fmt::Debug for IncomingOf<'_, D> {
 /// one.
 macro_rules! reads {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $json:literal) => {
-        impl crate::incoming::IncomingOf<'_, $driver> {
+        impl<H: crate::incoming::Hold<$driver>, S: degu_wire::Source + ?Sized>
+            crate::incoming::IncomingOf<$driver, H, S>
+        {
             /// Reads the rest of the body into memory, at most `limit` bytes.
             ///
             /// # Errors

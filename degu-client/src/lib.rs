@@ -122,7 +122,7 @@ pub use degu_wire::{BodyDropped, BodySender};
 #[cfg(feature = "json")]
 pub use degu_wire::{Json, JsonError};
 pub use error::{Error, ErrorKind, Phase, Timeout};
-pub use incoming::{IncomingOf, ResponseOf};
+pub use incoming::{IncomingOf, Lent, ResponseOf};
 pub use options::OptionsOf;
 pub use peer::Peer;
 pub use pool::{PoolOf, Stats};

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::incoming::IncomingOf;
+use degu_wire::Source;
+
+use crate::incoming::{Hold, IncomingOf};
 use crate::link::Driver;
 
 /// The body of a response as a reader, returned by the method `reader` of a body. It is a [`BufRead`](std::io::BufRead)
@@ -25,7 +27,7 @@ use crate::link::Driver;
 /// ```
 pub struct Reader<'b, B>(pub(crate) &'b mut B);
 
-impl<D: Driver> IncomingOf<'_, D> {
+impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     /// Returns the rest of the body as a reader.
     pub const fn reader(&mut self) -> Reader<'_, Self> {
         Reader(self)

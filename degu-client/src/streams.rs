@@ -3,14 +3,14 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use degu_wire::Lines;
 use degu_wire::sse::{Decoder, Event};
+use degu_wire::{Lines, Source};
 
 use crate::error::Error;
-use crate::incoming::IncomingOf;
+use crate::incoming::{Hold, IncomingOf};
 use crate::link::Driver;
 
-impl<D: Driver> IncomingOf<'_, D> {
+impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     pub(crate) fn poll_event(
         &mut self,
         cx: &mut Context<'_>,
@@ -61,7 +61,9 @@ impl<D: Driver> IncomingOf<'_, D> {
 /// one.
 macro_rules! streams {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
-        impl crate::incoming::IncomingOf<'_, $driver> {
+        impl<H: crate::incoming::Hold<$driver>, S: degu_wire::Source + ?Sized>
+            crate::incoming::IncomingOf<$driver, H, S>
+        {
             /// Reads the next server-sent event; `None` at the end of the body.
             ///
             /// [`sse::Decoder`](crate::sse::Decoder) bounds the length of an event, and keeps the beginning of an event

@@ -2,8 +2,10 @@
 
 use std::task::{Context, Poll, ready};
 
+use degu_wire::Source;
+
 use crate::error::Error;
-use crate::incoming::{IncomingOf, ResponseOf};
+use crate::incoming::{Hold, IncomingOf, ResponseOf};
 use crate::link::Driver;
 
 /// The most bytes of the body that an error keeps.
@@ -16,7 +18,7 @@ impl<B> ResponseOf<B> {
     }
 }
 
-impl<D: Driver> ResponseOf<IncomingOf<'_, D>> {
+impl<D: Driver, H: Hold<D>, S: Source + ?Sized> ResponseOf<IncomingOf<D, H, S>> {
     /// Reads the beginning of the body into `text`, and returns the error for the status. An error of the body is not
     /// reported, because the status matters more: the text then ends there, and the connection is closed.
     pub(crate) fn poll_error(&mut self, cx: &mut Context<'_>, text: &mut Vec<u8>) -> Poll<Error> {
@@ -32,7 +34,9 @@ impl<D: Driver> ResponseOf<IncomingOf<'_, D>> {
 /// Defines `success` of responses: with `async` and `.await` for the async client, without them for the blocking one.
 macro_rules! success {
     ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
-        impl crate::incoming::ResponseOf<crate::incoming::IncomingOf<'_, $driver>> {
+        impl<H: crate::incoming::Hold<$driver>, S: degu_wire::Source + ?Sized>
+            crate::incoming::ResponseOf<crate::incoming::IncomingOf<$driver, H, S>>
+        {
             /// Returns the response if its status is below 400. Otherwise returns an error with the status and the
             /// first 4 KiB of the body as text.
             ///

@@ -1,5 +1,5 @@
-//! Bodies as they are received: the same calls, in the same order, give the same in the server, the async client and the
-//! blocking client, over TCP and Unix sockets.
+//! Bodies as they are received: the same calls, in the same order, give the same in the server, the async client, in an exchange
+//! that owns its connection too, and the blocking client, over TCP and Unix sockets.
 
 use std::fmt::Display;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use degu_client::{Address, ChunkExtensions, Limits, Part, Trailers, blocking};
+use degu_client::{Address, Body, ChunkExtensions, Headers, Limits, Method, Part, Trailers, blocking};
 use degu_misc::TempServer;
 use degu_server::{Request, Server, Session};
 use tokio::io::AsyncReadExt;
@@ -167,6 +167,7 @@ macro_rules! run {
 
 run!(run_in_server, degu_server::Incoming, [async], [.await]);
 run!(run_in_async_client, degu_client::Incoming<'_>, [async], [.await]);
+run!(run_owned, degu_client::OwnedIncoming, [async], [.await]);
 run!(run_in_blocking_client, blocking::Incoming<'_>, [], []);
 
 fn text(bytes: &[u8]) -> String {
@@ -275,6 +276,12 @@ async fn the_async_client() {
             let mut connection = client.connect().await.unwrap();
             let mut response = connection.get("/").await.unwrap();
             assert_eq!(run_in_async_client(calls, &mut response.body).await, expected(calls), "{calls:?}");
+            serving.join().unwrap();
+
+            let (address, serving) = respond(client.address(), rest);
+            let connection = degu_client::Client::options().limits(limits()).client(address).connect().await.unwrap();
+            let mut response = connection.exchange(Method::Get, "/", Headers::new(), Body::none()).await.unwrap();
+            assert_eq!(run_owned(calls, &mut response.body).await, expected(calls), "{calls:?}, owned");
             serving.join().unwrap();
         }
     }

@@ -22,7 +22,7 @@ use crate::blocking;
 use crate::client::ClientOf;
 use crate::connection::{ConnectionOf, requests};
 use crate::error::Error;
-use crate::incoming::{IncomingOf, ResponseOf, reads};
+use crate::incoming::{IncomingOf, Lent, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
 use crate::streams::streams;
@@ -66,7 +66,7 @@ pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
 /// The [body](IncomingOf) of a response of the async client. It is also a `Stream` of the pieces that `next_data`
 /// returns.
-pub type Incoming<'c> = IncomingOf<'c, Async>;
+pub type Incoming<'c> = IncomingOf<Async, Lent<'c, Async>, dyn Source + Send>;
 
 /// The [answer](UpgradeOf) to an offer of the async client.
 pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;

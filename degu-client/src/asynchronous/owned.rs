@@ -1,7 +1,6 @@
 //! Exchanges that own their connection, for a proxy that passes a response on while it is received.
 
 use std::{
-    fmt,
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -14,8 +13,8 @@ use degu_wire::{Body, BodyOf, BoxError, Chunk, Headers, LocalBody, Method, Part,
 use super::{Async, Connection, Tunnel};
 use crate::connection::ConnectionOf;
 use crate::error::Error;
-use crate::incoming::ResponseOf;
-use crate::link::SourceOf;
+use crate::incoming::{Hold, IncomingOf, ResponseOf};
+use crate::link::Link;
 use crate::tunnel::UpgradeOf;
 
 /// A response that owns its connection until its body has been read, returned by [`Connection::exchange`].
@@ -23,13 +22,19 @@ use crate::tunnel::UpgradeOf;
 /// `S` is the type of the source of the request's body.
 pub type OwnedResponse<S = dyn Source + Send> = ResponseOf<OwnedIncoming<S>>;
 
-/// The body of a response, with the connection that it comes from.
+/// The [body](IncomingOf) of a response, with the connection that it comes from. It is read like any other body.
 ///
-/// Dropping it before its end closes the connection.
-pub struct OwnedIncoming<S: ?Sized = dyn Source + Send> {
-    connection: Connection,
-    source: SourceOf<S>,
-    ended: bool,
+/// Dropping the body before its end closes the connection.
+pub type OwnedIncoming<S = dyn Source + Send> = IncomingOf<Async, Connection, S>;
+
+impl Hold<Async> for Connection {
+    fn link(&mut self) -> Option<&mut Link<Async>> {
+        Some(self.link())
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.body_remaining()
+    }
 }
 
 impl ConnectionOf<Async> {
@@ -98,7 +103,7 @@ impl ConnectionOf<Async> {
         body: BodyOf<S>,
     ) -> Result<UpgradeOf<Tunnel, OwnedIncoming<S>>, Error> {
         let (head, mut incoming) = self.begin(method.into(), uri, Some(protocol), headers, body).await?;
-        if let Some((stream, first)) = incoming.connection.link().take_switched() {
+        if let Some((stream, first)) = incoming.hold.link().take_switched() {
             return Ok(UpgradeOf::Switched { response: ResponseOf::new(head, ()), tunnel: Tunnel::new(stream, first) });
         }
         incoming.send_rest().await?;
@@ -113,9 +118,9 @@ impl ConnectionOf<Async> {
         headers: impl TryInto<Headers, Error: Into<Error>>,
         body: BodyOf<S>,
     ) -> Result<(ResponseHead, OwnedIncoming<S>), Error> {
-        let source = self.link().begin(method, uri, headers, body, protocol)?;
-        let mut incoming = OwnedIncoming { connection: self, source, ended: false };
-        let head = poll_fn(|cx| incoming.connection.link().poll_head(cx, &mut incoming.source)).await?;
+        let mut source = self.link().begin(method, uri, headers, body, protocol)?;
+        let head = poll_fn(|cx| self.link().poll_head(cx, &mut source)).await?;
+        let incoming = IncomingOf::over(self, source, &head);
         Ok((head, incoming))
     }
 }
@@ -129,50 +134,23 @@ impl<S: Source + ?Sized> OwnedIncoming<S> {
         Ok(())
     }
 
-    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
-        if self.ended {
-            return Poll::Ready(Ok(None));
-        }
-        let part = ready!(self.connection.link().poll_part(cx, &mut self.source))?;
-        self.ended = part.is_none();
-        Poll::Ready(Ok(part))
-    }
-
-    /// Reads the next part as it is received: see [`Incoming::next_part`](crate::Incoming::next_part).
-    ///
-    /// # Errors
-    ///
-    /// Any error of the exchange. The data that was returned before is only a part of the body.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost when the future is dropped.
-    pub async fn next_part(&mut self) -> Result<Option<Part>, Error> {
-        poll_fn(|cx| self.poll_part(cx)).await
-    }
-
     /// Sets how long the rest of the body may make no progress, instead of
     /// [`body_timeout`](crate::OptionsOf::body_timeout). Use `None` for a feed that may pause for long.
     pub fn set_body_timeout(&mut self, limit: impl Into<Option<Duration>>) {
-        self.connection.link().exchange.body_timeout = limit.into();
-    }
-
-    /// Returns the number of bytes that are still to be read, if the length was announced.
-    pub fn remaining(&mut self) -> Option<u64> {
-        self.connection.link().exchange.machine.body_remaining()
+        self.hold.link().exchange.body_timeout = limit.into();
     }
 
     /// Returns the connection. The connection is closed unless the body has been read to its end or received in full.
     pub fn into_connection(self) -> Connection {
-        self.connection
+        self.hold
     }
 
     /// Returns the length of the body, if it is known, and the source of its parts; `None` if there is no body.
-    fn pass<G: FnOnce(Connection)>(mut self, give_back: G) -> Option<(Option<u64>, Passing<S, G>)> {
+    fn pass<G: FnOnce(Connection)>(self, give_back: G) -> Option<(Option<u64>, Passing<S, G>)> {
         let length = self.remaining();
         if length == Some(0) {
-            if self.ended && !self.connection.is_closed() {
-                give_back(self.connection);
+            if self.ended && !self.hold.is_closed() {
+                give_back(self.hold);
             }
             return None;
         }
@@ -220,14 +198,14 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
         let mut part = ready!(incoming.poll_part(cx))?;
         // A sender that has got the last part does not ask for the end.
-        let at_end = part.is_some() && incoming.connection.link().exchange.is_complete();
+        let at_end = part.is_some() && incoming.hold.link().exchange.is_complete();
         if at_end {
             let _ = incoming.poll_part(cx)?;
         }
         if let Some((incoming, give_back)) = self.passing.take_if(|(incoming, _)| incoming.ended)
-            && !incoming.connection.is_closed()
+            && !incoming.hold.is_closed()
         {
-            give_back(incoming.connection);
+            give_back(incoming.hold);
         }
         match part {
             Some(Part::Data(data)) if self.lacks_chunks => part = Some(Chunk::new(data).into()),
@@ -245,9 +223,3 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Source for Passing<S, G> {
 
 // Nothing is ever pinned in place: the request's source is in a box of its own.
 impl<S: ?Sized, G> Unpin for Passing<S, G> {}
-
-impl<S: ?Sized> fmt::Debug for OwnedIncoming<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OwnedIncoming").field("connection", &self.connection).field("ended", &self.ended).finish()
-    }
-}

@@ -7,17 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
+use degu_wire::Source;
 use futures_core::Stream;
 use tokio::io::{AsyncBufRead, AsyncRead, ReadBuf};
 
 use super::driver::Async;
 use crate::error::Error;
-use crate::incoming::IncomingOf;
+use crate::incoming::{Hold, IncomingOf};
 use crate::reader::Reader;
 
 /// Returns the pieces that `next_data` returns. After an error it returns only errors, because a body that failed has
 /// no end.
-impl Stream for IncomingOf<'_, Async> {
+impl<H: Hold<Async> + Unpin, S: Source + ?Sized> Stream for IncomingOf<Async, H, S> {
     type Item = Result<Bytes, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -25,7 +26,7 @@ impl Stream for IncomingOf<'_, Async> {
     }
 }
 
-impl AsyncBufRead for Reader<'_, IncomingOf<'_, Async>> {
+impl<H: Hold<Async>, S: Source + ?Sized> AsyncBufRead for Reader<'_, IncomingOf<Async, H, S>> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         self.get_mut().0.poll_shown(cx).map_err(Into::into)
     }
@@ -35,7 +36,7 @@ impl AsyncBufRead for Reader<'_, IncomingOf<'_, Async>> {
     }
 }
 
-impl AsyncRead for Reader<'_, IncomingOf<'_, Async>> {
+impl<H: Hold<Async>, S: Source + ?Sized> AsyncRead for Reader<'_, IncomingOf<Async, H, S>> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let body = &mut *self.get_mut().0;
         let shown = ready!(body.poll_shown(cx))?;

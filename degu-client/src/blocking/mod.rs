@@ -48,7 +48,7 @@ pub use driver::Blocking;
 use crate::client::ClientOf;
 use crate::connection::{ConnectionOf, requests};
 pub use crate::error::Error;
-use crate::incoming::{IncomingOf, ResponseOf, reads};
+use crate::incoming::{IncomingOf, Lent, ResponseOf, reads};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
 use crate::reader::Reader;
@@ -78,7 +78,7 @@ pub type Pool = PoolOf<Blocking>;
 pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
 /// The [body](IncomingOf) of a response of the blocking client.
-pub type Incoming<'c> = IncomingOf<'c, Blocking>;
+pub type Incoming<'c> = IncomingOf<Blocking, Lent<'c, Blocking>, dyn Iterator<Item = Result<Part, BoxError>> + Unpin>;
 
 /// The [answer](UpgradeOf) to an offer of the blocking client.
 pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;

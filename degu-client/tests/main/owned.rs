@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use tokio::io::AsyncBufReadExt;
+
 use crate::common::{Kind, Server};
 use degu_client::{
     Body, BodyOf, BoxError, Chunk, Client, Connection, Error, Headers, LocalBody, Method, OwnedResponse, Part, Source,
@@ -119,4 +121,58 @@ async fn a_local_body_goes_out_in_an_exchange_of_its_own() {
     let body = response.body.into_body(move |connection| *slot.borrow_mut() = Some(connection));
     assert!(matches!(&parts(body).await.unwrap()[..], [Part::Data(data)] if data == "ABC"));
     assert!(back.borrow().is_some());
+}
+
+#[tokio::test]
+async fn rest_of_a_body_that_was_read_in_part_is_passed_on() {
+    let server = Server::once(Kind::Path, |wire| {
+        for response in [
+            "content-length: 6\r\n\r\nab\ncde",
+            "transfer-encoding: chunked\r\n\r\n5;n=1\r\nab\ncd\r\n1;n=2\r\ne\r\n0\r\nx: y\r\n\r\n",
+        ] {
+            wire.head();
+            wire.send(&format!("HTTP/1.1 200 OK\r\n{response}"));
+        }
+    });
+    let mut connection = Client::new(&server.address).connect().await.unwrap();
+    for (framing, length, count) in [("a length", Some(3), 1), ("chunks", None, 3)] {
+        let mut response = connection.exchange(Method::Get, "/", Headers::new(), Body::none()).await.unwrap();
+        let mut line = String::new();
+        response.body.reader().read_line(&mut line).await.unwrap();
+        assert_eq!((line.as_str(), response.body.remaining()), ("ab\n", length), "{framing}");
+        let slot = Arc::new(Mutex::new(None));
+        let returned = Arc::clone(&slot);
+        let body = response.body.into_body(move |connection| *returned.lock().unwrap() = Some(connection));
+        assert_eq!(body.length(), length, "{framing}");
+        let parts = parts(body).await.unwrap();
+        assert_eq!(parts.len(), count, "{parts:?}");
+        match &parts[..] {
+            [Part::Data(data)] => assert_eq!(data, "cde"),
+            [Part::Chunk { size: 2, extensions, data }, Part::Chunk { extensions: second, .. }, Part::Last { .. }] => {
+                assert_eq!((&data[..], extensions.get("n")), (&b"cd"[..], None));
+                assert_eq!(second.get("n").as_deref(), Some("2"));
+            }
+            _ => panic!("{parts:?}"),
+        }
+        connection = slot.lock().unwrap().take().expect("the connection has come back");
+    }
+}
+
+#[tokio::test]
+async fn success_of_an_owned_response_keeps_status_and_text() {
+    let server = Server::once(Kind::Path, |wire| {
+        wire.head();
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine");
+        wire.head();
+        wire.send("HTTP/1.1 404 Not Found\r\ncontent-length: 7\r\n\r\nno note");
+    });
+    let connection = Client::new(&server.address).connect().await.unwrap();
+    let response = connection.exchange(Method::Get, "/", Headers::new(), Body::none()).await.unwrap();
+    let mut response = response.success().await.unwrap();
+    assert_eq!(response.body.text(4).await.unwrap(), "fine");
+    let connection = response.body.into_connection();
+    let local = LocalBody::none();
+    let error =
+        connection.exchange(Method::Get, "/", Headers::new(), local).await.unwrap().success().await.unwrap_err();
+    assert_eq!((error.status(), error.text()), (Some(404), Some("no note")));
 }
