@@ -18,6 +18,7 @@ use crate::credentials::of_peer;
 use crate::future::first;
 use crate::listen::{Accepted, Accepting};
 use crate::report::{Peer, Report};
+use crate::response::last_response;
 use crate::state::{Phase, ServerState};
 
 /// The pause after a failed accept, unless the client caused the failure.
@@ -28,8 +29,6 @@ const TURN: Duration = Duration::from_millis(50);
 const SHORTAGE: Duration = Duration::from_millis(100);
 /// The time that a new connection waits for room before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The text of the response to a client that is refused.
-const REFUSAL: &str = "Service Unavailable: all connections are busy\n";
 
 /// The acceptor: the listening sockets of a server, and its limit on connections.
 pub(crate) struct Admission {
@@ -171,12 +170,8 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
     // Under TLS there is no session yet, so no response can be sent.
     if !options.is_secure() {
         let is_head = input[..read].trim_ascii_start().starts_with(b"HEAD ");
-        let (length, text) = (REFUSAL.len(), if is_head { "" } else { REFUSAL });
-        let response = format!(
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n{text}"
-        );
-        let is_sent = socket.send_with_flags(response.as_bytes(), MSG_NOSIGNAL).is_ok();
+        let (response, body_bytes) = last_response(options, 503, "all connections are busy", is_head);
+        let is_sent = socket.send_with_flags(&response, MSG_NOSIGNAL).is_ok_and(|sent| sent == response.len());
         if is_sent && let Some(on_response) = &options.on_response {
             let credentials = accepted.is_unix.then(|| of_peer(&accepted.fd)).flatten();
             let peer = Peer {
@@ -187,7 +182,7 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
             };
             let mut report = Report::without_head(on_response, peer);
             report.respond(503);
-            report.add(text.len() as u64);
+            report.add(body_bytes as u64);
             report.end();
         }
     }

@@ -20,7 +20,7 @@ use degu_wire::Address;
 use degu_wire::machine::RequestHead;
 use tokio::sync::oneshot;
 
-use crate::exchange::Peer;
+use crate::report::Peer;
 use crate::request::owned_head;
 use crate::{App, Credentials, IntoResponse, Request, Response, Session};
 

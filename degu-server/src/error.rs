@@ -6,6 +6,9 @@ use std::{fmt, io};
 
 use degu_wire::{BoxError, Fault, RemoteError};
 
+/// The media type of a text that says what went wrong.
+pub(crate) const TEXT: &str = "text/plain";
+
 /// An error that determines the response to a request. It comes from the app, or from reading the request's body.
 ///
 /// An app makes an error from a status and a text for the client, and returns it with `?`:
@@ -48,6 +51,7 @@ enum Repr {
 struct Answer {
     status: u16,
     text: Cow<'static, str>,
+    fields: Vec<(&'static str, String)>,
     source: Option<BoxError>,
 }
 
@@ -57,7 +61,7 @@ impl Error {
     /// The text is for the client: it says what went wrong, and what to send instead. It is sent as `text/plain`. If it is
     /// empty, the response has no body. A status that cannot be sent is a failure of the app.
     pub fn new(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
-        Self(Repr::App(Box::new(Answer { status, text: text.into(), source: None })))
+        Self(Repr::App(Box::new(Answer { status, text: text.into(), fields: Vec::new(), source: None })))
     }
 
     /// Returns the error with its cause, which is logged and not sent. An error that the server made is returned unchanged.
@@ -74,6 +78,24 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         if let Repr::App(answer) = &mut self.0 {
             answer.source = Some(source.into());
+        }
+        self
+    }
+
+    /// Returns the error with a header field for its response, such as `www-authenticate`, which a 401 must have (RFC 9110
+    /// §15.5.2). A field that [cannot be sent](degu_wire::Headers::set) is a failure of the app. An error that the server made
+    /// is returned unchanged.
+    ///
+    /// ```
+    /// use degu_server::{Error, Response};
+    ///
+    /// let error = Error::new(401, "who are you?").header("www-authenticate", "Basic realm=\"notes\"");
+    /// assert_eq!(Response::from(error).headers.get("www-authenticate"), Some("Basic realm=\"notes\""));
+    /// ```
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        if let Repr::App(answer) = &mut self.0 {
+            answer.fields.push((name, value.to_string()));
         }
         self
     }
@@ -107,6 +129,11 @@ impl Error {
     /// Returns the text that the app has chosen.
     pub(crate) fn text(&self) -> Option<&str> {
         if let Repr::App(answer) = &self.0 { Some(&answer.text) } else { None }
+    }
+
+    /// Returns the header fields of an app's own error.
+    pub(crate) fn fields(&self) -> &[(&'static str, String)] {
+        if let Repr::App(answer) = &self.0 { &answer.fields } else { &[] }
     }
 
     /// Finds a `degu_server::Error` in another error or in its sources.

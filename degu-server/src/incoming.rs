@@ -233,8 +233,8 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// The errors of [`read_all`](Self::read_all). 415 for another content-type, before the body is read. 400, with line and
-    /// column, if the body is not JSON or does not fit `T`. After these two the connection stays open.
+    /// The errors of [`read_all`](Self::read_all). 415 for another content-type, before the body is read, with `accept:
+    /// application/json` (RFC 9110 §15.5.16). 400, with line and column, if the body is not JSON or does not fit `T`. After these two the connection stays open.
     ///
     /// # Cancel safety
     ///
@@ -243,7 +243,7 @@ impl Incoming {
     pub async fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, Error> {
         if !self.is_json {
             let text = "the content-type is neither application/json nor a type with the suffix +json: send JSON";
-            return Err(Error::new(415, text));
+            return Err(Error::new(415, text).header("accept", "application/json"));
         }
         let bytes = self.read_all(limit).await?;
         degu_wire::Json::parse(&bytes)

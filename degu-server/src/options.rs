@@ -2,17 +2,23 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use degu_wire::{Limits, Method, Spin};
+use degu_wire::{Headers, Limits, Method, Spin};
 use nix::libc::rlim_t;
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::error::TEXT;
 use crate::report::{Exchange, OnResponse};
 use crate::session::Session;
 use crate::state::ServerState;
+
+/// The most bytes of a body that [`Options::error_body`] may return. They fit into the send buffer of a new socket, because
+/// the acceptor does not wait when it refuses a connection.
+const MAX_ERROR_BODY: usize = 8 * 1024;
 
 /// The response to a client that breaks the protocol or a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub(crate) struct SocketOptions {
     pub(crate) ipv6_only: bool,
 }
 
+type ErrorBody = Box<dyn Fn(u16, &str) -> (&'static str, String) + Send + Sync>;
+
 type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Output = bool> + 'f>> + Send + Sync>;
 
 /// The options of a server. They are set before its sockets are bound.
@@ -100,6 +108,7 @@ pub struct Options {
     pub(crate) max_requests: u64,
     pub(crate) date: bool,
     pub(crate) error_reply: ErrorReply,
+    pub(crate) error_body: Option<ErrorBody>,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) on_connect: Option<OnConnect>,
     pub(crate) on_response: Option<OnResponse>,
@@ -135,6 +144,7 @@ impl Options {
             max_requests: u64::MAX,
             date: false,
             error_reply: ErrorReply::Minimal,
+            error_body: None,
             methods: Vec::new(),
             on_connect: None,
             on_response: None,
@@ -299,6 +309,44 @@ impl Options {
         self
     }
 
+    /// Sets the body of every answer that would otherwise be a text about an error, so that the clients of an API get one
+    /// form of error: `body` is called with the status and that text without its line end, and returns a media type and the
+    /// body.
+    ///
+    /// ```
+    /// use degu_server::{Address, Error, Request, Server, Session, reason_phrase};
+    /// use serde_json::json;
+    ///
+    /// async fn app(_: &mut Session, _: Request<'_>) -> Error {
+    ///     Error::new(404, "there is no such note")
+    /// }
+    ///
+    /// let server = Server::options()
+    ///     .error_body(|status, text| {
+    ///         let problem = json!({ "status": status, "title": reason_phrase(status), "detail": text });
+    ///         ("application/problem+json", problem.to_string())
+    ///     })
+    ///     .bind(Address::IPV6_LOOPBACK, app)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// These answers are:
+    ///
+    /// - what the server refuses by itself: faults of a request, deadlines, no room for a connection, an app that failed or
+    ///   panicked. The text is the one of [`ErrorReply::Minimal`].
+    /// - what the app answers with an [`Error`](crate::Error), and so what [`Response::from_error`](crate::Response::from_error)
+    ///   makes. The text is that of the error. A response to which the app gives another content-type than `text/plain` stays as
+    ///   it is.
+    ///
+    /// Status and framing are the server's, and there is no body for HEAD. Where `body` panics, or returns more than 8 KiB or a
+    /// media type that cannot be a field's value, the text is sent. It runs on the connection's task, or on the one that accepts
+    /// connections, so that it must not block. Default: none.
+    #[must_use]
+    pub fn error_body(mut self, body: impl Fn(u16, &str) -> (&'static str, String) + Send + Sync + 'static) -> Self {
+        self.error_body = Some(Box::new(body));
+        self
+    }
+
     /// Lets requests with these methods reach the app, in addition to GET, HEAD, PUT, POST, DELETE, PATCH and OPTIONS.
     /// Requests with other methods get 501. CONNECT and TRACE cannot be listed, because both act on the connection, which belongs
     /// to the server.
@@ -405,6 +453,18 @@ impl Options {
 
     pub(crate) fn answers_faults(&self) -> bool {
         self.error_reply == ErrorReply::Minimal
+    }
+
+    /// Returns the media type and the body of an answer whose text is this.
+    pub(crate) fn body_of_error(&self, status: u16, text: String) -> (&'static str, String) {
+        // The panic hook has printed a panic of the function already.
+        let make = |make: &ErrorBody| catch_unwind(AssertUnwindSafe(|| make(status, text.trim_end()))).ok();
+        self.error_body
+            .as_ref()
+            .and_then(make)
+            .filter(|(_, body)| body.len() <= MAX_ERROR_BODY)
+            .filter(|(media_type, _)| Headers::new().set("content-type", media_type).is_ok())
+            .unwrap_or((TEXT, text))
     }
 }
 

@@ -1,13 +1,15 @@
 //! The response of an app.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use degu_wire::machine::Reason;
 use degu_wire::{BoxError, FieldError, Headers, IntoBody, LocalBody, RemoteError, Source, reason_phrase};
 
-use crate::Error;
+use crate::error::TEXT;
 use crate::tunnel::Switch;
+use crate::{Error, Options};
 
 /// A response: status, reason, headers and body.
 ///
@@ -69,20 +71,24 @@ impl Response {
     /// [sources](std::error::Error::source). Any other error is a failure of the app: the response is 500 and contains nothing of
     /// the error, the connection closes after it, and the error is logged.
     ///
-    /// The client gets this response unless middleware changes it. Only with
-    /// [`ErrorReply::Silent`](crate::ErrorReply::Silent) a client that broke the protocol gets no response.
+    /// The client gets this response unless middleware changes it, or [`Options::error_body`](crate::Options::error_body)
+    /// replaces its text. Only with [`ErrorReply::Silent`](crate::ErrorReply::Silent) a client that broke the protocol gets no
+    /// response.
     pub fn from_error(error: impl Into<BoxError>) -> Self {
         let error = error.into();
-        let (status, text, blame) = match Error::within(&error) {
-            Some(known) => match (known.text(), known.fault()) {
-                (Some(text), _) => (known.status(), text.to_owned(), Blame::Nobody),
-                (None, Some(fault)) => (fault.status(), refusal(fault.status(), fault), Blame::Peer(fault)),
-                (None, None) => failure(),
-            },
-            None => failure(),
-        };
-        let response = Self { error: Some(Box::new(Cause { error, blame })), ..Self::new(status) };
-        if text.is_empty() { response } else { response.header("content-type", "text/plain").body(text) }
+        let known = Error::within(&error);
+        let (status, text, blame) = answer_of(known);
+        let text = text.into_owned();
+        let mut response = Self::new(status);
+        if !text.is_empty() {
+            response = response.header("content-type", TEXT).body(text);
+        }
+        for (name, value) in known.map_or(&[][..], Error::fields) {
+            response = response.header(name, value);
+        }
+        // A field that cannot be sent has put its own error there.
+        response.error.get_or_insert_with(|| Box::new(Cause { error, blame }));
+        response
     }
 
     /// Returns whether the status means success: 200 to 299 (RFC 9110 §15.3).
@@ -126,6 +132,19 @@ impl Response {
     pub(crate) fn take_error(&mut self) -> Option<Box<Cause>> {
         self.error.take()
     }
+
+    /// Replaces the text of a response to an error by the body of [`Options::error_body`], if the app has given the response no
+    /// other content-type.
+    pub(crate) fn set_error_body(&mut self, cause: &Cause, options: &Options) {
+        if options.error_body.is_none() || self.headers.get("content-type") != Some(TEXT) {
+            return;
+        }
+        let (_, text, _) = answer_of(Error::within(&cause.error));
+        let (media_type, body) = options.body_of_error(self.status, text.into_owned());
+        if self.headers.set("content-type", media_type).is_ok() {
+            self.body = body.into();
+        }
+    }
 }
 
 impl fmt::Debug for Response {
@@ -140,14 +159,31 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Returns the response for an app that failed.
-fn failure() -> (u16, String, Blame) {
-    (500, refusal(500, "the server failed"), Blame::App)
+/// Returns the status and the text of the response to an error, and the party to blame. `None` is an error that determines no
+/// response, so that the app failed.
+fn answer_of(error: Option<&Error>) -> (u16, Cow<'_, str>, Blame) {
+    match error.map(|error| (error.status(), error.text(), error.fault())) {
+        Some((status, Some(text), _)) => (status, text.into(), Blame::Nobody),
+        Some((status, None, Some(fault))) => (status, refusal(status, fault).into(), Blame::Peer(fault)),
+        _ => (500, refusal(500, "the server failed").into(), Blame::App),
+    }
 }
 
 /// Returns the text of a refusal: one line with the reason.
 pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
     format!("{}: {why}\n", reason_phrase(status))
+}
+
+/// Returns a refusal with its head, for a connection that has no machine, and the length of the body.
+pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: bool) -> (Vec<u8>, usize) {
+    let (media_type, body) = options.body_of_error(status, refusal(status, why));
+    let (phrase, length) = (reason_phrase(status), body.len());
+    let body = if is_head { "" } else { &body };
+    let response = format!(
+        "HTTP/1.1 {status} {phrase}\r\ncontent-type: {media_type}\r\ncontent-length: {length}\r\n\
+         connection: close\r\n\r\n{body}"
+    );
+    (response.into_bytes(), body.len())
 }
 
 /// A value that an app may return, and that can be converted into a response.

@@ -9,6 +9,7 @@ mod blocking;
 mod bodies;
 mod bounds;
 mod early_answers;
+mod error_body;
 mod errors;
 mod exchanges;
 mod failures;

@@ -287,8 +287,8 @@ mod hyper {
             ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "HEAD / 200 0B"),
             (get("/none"), "GET /none 404 0B"),
             (get("/broken"), "GET /broken 200 4B cut: the body of a response failed: error from user's Body stream"),
-            (get("/panic"), "GET /panic 500 0B"),
-            ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 0B"),
+            (get("/panic"), "GET /panic 500 41B"),
+            ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "PLAY / 501 50B"),
             ("GET / HTTP/1.1\r\nbad field\r\n\r\n".into(), "- - 400 0B"),
         ] {
             let mut raw = server.connect();

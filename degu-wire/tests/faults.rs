@@ -52,6 +52,15 @@ fn the_text_of_a_refusal_is_not_sent_to_head() {
 }
 
 #[test]
+fn media_type_of_a_refusal_breaks_no_framing() {
+    let mut server = server(b"GET /\r\n\r\n");
+    let _ = server.poll_request();
+    assert_eq!(server.refuse(400, "text/plain\r\ncontent-length: 0", "a text\n"), Some(7));
+    let refusal = "HTTP/1.1 400 Bad Request\r\ncontent-length: 7\r\nconnection: close\r\n\r\na text\n";
+    assert_eq!(server.pending().concat(), refusal.as_bytes());
+}
+
+#[test]
 fn a_body_that_broke_never_ends() {
     for (rest, fault) in [(&b"+5\r\n"[..], Fault::ChunkSize), (b"0\r\nHost: b\r\n\r\n", Fault::TrailerForbidden)] {
         let mut server = server(&[POST, rest].concat());

@@ -20,7 +20,7 @@ use crate::response::{Blame, Cause};
 use crate::stream::Transport;
 use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
-use crate::{App, Request, Response, Session};
+use crate::{App, Options, Request, Response, Session};
 
 /// A response's body that comes from a source.
 struct Streamed {
@@ -180,7 +180,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             }
             return Ok(Some(switch));
         }
-        let end = end_after(&mut response, session);
+        let end = end_after(&mut response, session, &worker.options);
         match end.as_deref() {
             Some(CloseReason::Peer(fault)) if !worker.options.answers_faults() => {
                 return Err(CloseReason::Peer(*fault));
@@ -266,7 +266,8 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             }
             // No error is written into a response that has begun.
             (_, Some(status)) if !is_silent => {
-                if let Some(length) = wire.machine.refuse(status, "text/plain", &reason.text(status)) {
+                let (media_type, body) = worker.options.body_of_error(status, reason.text(status));
+                if let Some(length) = wire.machine.refuse(status, media_type, &body) {
                     last = Last::Whole;
                     if let Some(report) = report {
                         report.respond(status);
@@ -290,8 +291,10 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
 }
 /// Returns the reason for which the connection ends after a response, if the response was made from an error that ends the
 /// connection. Logs an error that the app answered itself.
-fn end_after(response: &mut Response, session: &Session) -> Option<Box<CloseReason>> {
-    let Cause { error, blame } = *response.take_error()?;
+fn end_after(response: &mut Response, session: &Session, options: &Options) -> Option<Box<CloseReason>> {
+    let cause = response.take_error()?;
+    response.set_error_body(&cause, options);
+    let Cause { error, blame } = *cause;
     let error: &(dyn std::error::Error + 'static) = match blame {
         Blame::App => return Some(Box::new(CloseReason::App(error))),
         Blame::Peer(fault) => return Some(Box::new(CloseReason::Peer(fault))),

@@ -156,6 +156,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
         let this = self.project();
         let Some(body) = this.body.as_pin_mut() else {
             let text = (!this.text.is_empty()).then(|| std::mem::take(this.text));
+            this.hold.sent(text.as_ref().map_or(0, Bytes::len));
             return Poll::Ready(text.map(|text| Ok(Frame::data(Data::Text(text)))));
         };
         // A panic becomes an error, which cuts the response. It does not reach the runtime.

@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::caller::Origin;
-use super::io::{Io, TOO_LATE_BODY};
+use super::io::Io;
 use super::pulse::Pulse;
 use super::room::Room;
 use super::service::Exchanges;
@@ -59,7 +59,7 @@ where
         Ok(()) => Origin { address, credentials, server: server.clone(), options: options.clone() },
         Err(reason) => {
             reason.log(&server, &address, 0);
-            let _ = pulse.watch(poll_fn(|cx| io.poll_end(b"", cx)), || false).await;
+            let _ = pulse.watch(poll_fn(|cx| io.poll_end(|_| Default::default(), cx)), || false).await;
             return;
         }
     });
@@ -105,9 +105,9 @@ where
 /// Reports the last exchange of a connection: a response that was cut or did not begin, or a request that was refused before the
 /// service got it.
 fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
-    let (report, is_late) = pulse.take_report();
+    let (report, late) = pulse.take_report();
     let refused = match ended {
-        _ if is_late => Some((408, TOO_LATE_BODY)),
+        _ if late.is_some() => late.map(|body_bytes| (408, body_bytes)),
         Ok(Err(error)) if error.is_parse_too_large() => Some((431, 0)),
         Ok(Err(error)) if error.is_parse() && report.is_none() => Some((400, 0)),
         _ => None,

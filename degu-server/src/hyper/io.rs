@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pulse::Pulse;
@@ -14,12 +14,6 @@ use crate::stream::{PeerState, Socket, Stream};
 
 /// The number of bytes that are read ahead of hyper, and that are read and dropped at a time.
 const READ_AHEAD: usize = 4096;
-/// The length of the body of [`TOO_LATE`].
-pub(super) const TOO_LATE_BODY: u64 = 45;
-/// The response to a request that came too slowly. hyper itself answers only requests whose head it has read.
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 45\r\n\
-    connection: close\r\n\r\nRequest Timeout: the request came too slowly\n";
-
 /// A stream that records the results of reads and writes in the [`Pulse`], and detects that the peer is gone.
 ///
 /// Fields are dropped in this order: the socket is closed before the connection gives up its room.
@@ -34,8 +28,8 @@ pub(super) struct Io {
     is_eof: bool,
     /// The second in which the kernel was last asked whether the peer is present.
     asked: u32,
-    /// The bytes that are still to be written when the connection ends.
-    last: Option<&'static [u8]>,
+    /// The bytes that are still to be written when the connection ends, and the length of the body among them.
+    last: Option<(Bytes, usize)>,
     is_shut_down: bool,
 }
 
@@ -47,18 +41,25 @@ impl Io {
 
     /// Writes the last bytes and half-closes the connection, then reads and drops further input, because closing a socket with
     /// unread input resets the connection (RFC 9112 §9.6). The connection's task limits the time and the rate.
-    pub(super) fn poll_end(&mut self, word: &'static [u8], cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_end(
+        &mut self,
+        last_response: impl FnOnce(&Pulse) -> (Vec<u8>, usize),
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         if self.room.linger() {
             self.pulse.linger();
         }
-        let last = self.last.get_or_insert(word);
+        let (last, body_bytes) = self.last.get_or_insert_with(|| {
+            let (response, body_bytes) = last_response(&self.pulse);
+            (response.into(), body_bytes)
+        });
         while !last.is_empty() {
             match ready!(self.stream.poll_write(cx, &[IoSlice::new(last)])) {
-                Ok(written) => *last = &last[written..],
+                Ok(written) => last.advance(written),
                 Err(_) => return Poll::Ready(()),
             }
             if last.is_empty() {
-                self.pulse.refused();
+                self.pulse.refused(*body_bytes);
             }
         }
         if !self.is_shut_down {
@@ -100,7 +101,7 @@ impl Drop for Io {
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
-        if status.is_late {
+        if status.ends {
             // Further input is dropped, and not passed to hyper.
             return Poll::Pending;
         }
@@ -173,8 +174,8 @@ impl AsyncWrite for Io {
             }
             return flushed;
         }
-        if status.is_late {
-            ready!(self.poll_end(TOO_LATE, cx));
+        if status.ends {
+            ready!(self.poll_end(Pulse::last_response, cx));
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
         self.pulse.flushed();
@@ -192,7 +193,7 @@ impl AsyncWrite for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.pulse.is_upgraded() {
             true => self.stream.poll_shut_down_writing(cx).map(Ok),
-            false => self.poll_end(b"", cx).map(Ok),
+            false => self.poll_end(|_| Default::default(), cx).map(Ok),
         }
     }
 }

@@ -67,15 +67,17 @@
 //! # Differences from Degu
 //!
 //! - **The grammar.** hyper accepts more malformed requests than Degu, and does not check Host. It answers 400 or 431 to
-//!   requests that it refuses, whatever [`error_reply`](Options::error_reply) is. For a request target that fills `max_head` it
+//!   requests that it refuses, without a body, whatever [`error_reply`](Options::error_reply) and
+//!   [`error_body`](Options::error_body) are. For a request target that fills `max_head` it
 //!   sends 431, where Degu sends 414. Of [`Limits`](crate::Limits), only `max_head`, `max_fields` and `allow_http10` apply.
 //!   [`on_response`](Options::on_response) is called for hyper's refusals. The 414 that hyper sends for a target over 65,534
 //!   bytes is reported as 431, because hyper's errors do not tell the two apart.
 //! - **Reason phrases, chunk boundaries and extensions** are lost, because the types of hyper have no place for them.
 //!
 //! Not available: [`on_connect`](Options::on_connect), because its futures are not `Send`. [`serve`] returns an error if it is
-//! set, so no client is accepted by mistake; check the [`Caller`] in the service. [`workers`](Options::workers) has no effect,
-//! because the threads belong to the runtime. [`Options::listener`] binds a socket with the options for sockets.
+//! set, so no client is accepted by mistake; check the [`Caller`] in the service. The apps of [`applib`](crate::applib) are for
+//! Degu's own apps. So a service on a loopback address has to check Host itself against DNS rebinding, as
+//! [`Hosts`](crate::applib::Hosts) does. [`workers`](Options::workers) has no effect, because the threads belong to the runtime. [`Options::listener`] binds a socket with the options for sockets.
 
 mod body;
 mod caller;

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use degu_wire::RemoteError;
 use hyper::StatusCode;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -30,6 +31,7 @@ use crate::alarm::{Alarm, Spare};
 use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
 use crate::options::{Options, Progress};
 use crate::report::Report;
+use crate::response::last_response;
 use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -53,6 +55,8 @@ struct State {
     seconds: u32,
     /// The wait whose deadline has expired, if the response is sent through hyper: see [`Pulse::second`].
     late: Option<Wait>,
+    /// The fault of a request, if the connection ends without a response to it.
+    fault: Option<RemoteError>,
     /// The number of exchanges that have begun.
     exchanges: u64,
     /// The number of parts of the last exchange that still exist: its future or its response's body, and its request's body.
@@ -67,6 +71,8 @@ struct State {
     is_wanted: bool,
     /// True if bytes of a head have come.
     has_begun: bool,
+    /// True if the method of the request is HEAD, or the first byte of its head is that of HEAD.
+    is_head: bool,
     /// True if a write found no room.
     is_blocked: bool,
     /// True if the connection waits for no more requests: it has been idle for too long, or makes room for another one.
@@ -82,8 +88,8 @@ struct State {
     is_gone: bool,
     /// The report of the last exchange, until it is reported.
     report: Option<Report>,
-    /// True if the request came too slowly and was answered for that.
-    is_refused: bool,
+    /// The length of the body of a 408, if one was sent.
+    refused: Option<u64>,
     /// The task that reads after an upgrade.
     reader: Option<Waker>,
     /// The task that waits for room to write after an upgrade.
@@ -94,8 +100,8 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Status {
     pub(super) is_under_way: bool,
-    /// True if the request came too slowly and must be answered for that.
-    pub(super) is_late: bool,
+    /// True if the connection ends without hyper: see [`Pulse::last_response`].
+    pub(super) ends: bool,
     pub(super) is_upgraded: bool,
     pub(super) second: u32,
 }
@@ -147,15 +153,21 @@ impl Pulse {
             return Err(ErrorKind::ConnectionAborted.into());
         }
         let is_under_way = state.held > 0;
-        let is_late = matches!(state.late, Some(Wait::Head | Wait::Body));
-        Ok(Status { is_under_way, is_late, is_upgraded: state.is_upgraded, second: state.seconds })
+        let ends = state.fault.is_some() || matches!(state.late, Some(Wait::Head | Wait::Body));
+        Ok(Status { is_under_way, ends, is_upgraded: state.is_upgraded, second: state.seconds })
     }
 
     pub(super) fn received(&self, bytes: &[u8]) {
         let mut state = self.lock();
         state.moved(bytes.len());
         // Empty lines between two requests do not begin a request (RFC 9112 §2.2).
-        state.has_begun |= state.held == 0 && bytes.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+        let first = bytes.iter().find(|byte| !matches!(byte, b'\r' | b'\n'));
+        if let Some(first) = first
+            && state.held == 0
+            && !state.has_begun
+        {
+            (state.has_begun, state.is_head) = (true, *first == b'H');
+        }
     }
 
     /// Records that a read found nothing. Returns whether the connection ends: no request has begun, and the connection waits for
@@ -196,9 +208,22 @@ impl Pulse {
         }
     }
 
-    /// Records that a request that came too slowly was answered.
-    pub(super) fn refused(&self) {
-        self.lock().is_refused = true;
+    /// Returns the response with which the connection ends without hyper, and the length of its body: 408 to a request that
+    /// came too slowly, because hyper answers only requests whose head it has read; nothing to a fault that is not answered.
+    pub(super) fn last_response(&self) -> (Vec<u8>, usize) {
+        let state = self.lock();
+        let (is_silent, is_head) = (state.fault.is_some(), state.is_head);
+        // A function of the app is called.
+        drop(state);
+        if is_silent {
+            return Default::default();
+        }
+        last_response(&self.options, 408, "the request came too slowly", is_head)
+    }
+
+    /// Records that a request that came too slowly was answered with a body of this length.
+    pub(super) fn refused(&self, body_bytes: usize) {
+        self.lock().refused = Some(body_bytes as u64);
     }
 
     /// Records that a write or a flush after an upgrade found no room.
@@ -272,7 +297,9 @@ impl Pulse {
         })
         .await;
         // The future may have ended normally, because hyper answered the request that was late.
-        self.lock().late.take().map_or(ended, |wait| Err(CloseReason::Deadline(wait)))
+        let mut state = self.lock();
+        let refused = state.fault.take().map(CloseReason::Peer).or(state.late.take().map(CloseReason::Deadline));
+        refused.map_or(ended, Err)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -330,10 +357,11 @@ impl Pulse {
         is_needed && (state.lingers.is_some() || state.exchanges == 0 && state.reader.is_none())
     }
 
-    /// Returns the report of the exchange that has not ended, and whether its request was answered because it came too slowly.
-    pub(super) fn take_report(&self) -> (Option<Report>, bool) {
+    /// Returns the report of the exchange that has not ended, and the length of the body of a 408, if its request came too
+    /// slowly and was answered for that.
+    pub(super) fn take_report(&self) -> (Option<Report>, Option<u64>) {
         let mut state = self.lock();
-        (state.report.take(), state.is_refused)
+        (state.report.take(), state.refused)
     }
 
     /// Returns the number of requests that have come.
@@ -363,9 +391,10 @@ impl Pulse {
 /// The methods for exchanges.
 impl Pulse {
     /// Records that a request has come. Its exchange is in progress until the last [`Hold`] on it is dropped.
-    pub(super) fn begin(self: &Arc<Self>, report: Option<Report>) -> Hold {
+    pub(super) fn begin(self: &Arc<Self>, is_head: bool, report: Option<Report>) -> Hold {
         let mut guard = self.lock();
         let state = &mut *guard;
+        state.is_head = is_head;
         // hyper may read the next request before it has written the whole last response.
         let ended = state.take_ended();
         state.report = report;
@@ -393,6 +422,13 @@ impl Hold {
     /// Returns the number of the exchange on its connection, counted from 1.
     pub(super) const fn exchange(&self) -> u64 {
         self.exchange
+    }
+
+    /// Ends the connection without a response.
+    pub(super) fn refuse(&self, fault: RemoteError) {
+        if let Some(mut state) = self.current() {
+            state.fault = Some(fault);
+        }
     }
 
     /// Records whether the service waits for the body of the request.

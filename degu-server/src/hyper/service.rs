@@ -2,7 +2,7 @@
 //! does not.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -53,7 +53,7 @@ where
             let target = request.uri().to_string();
             Report::begin(on_response, request.method().as_str(), &target, origin.peer())
         });
-        let hold = self.pulse.begin(report);
+        let hold = self.pulse.begin(request.method() == hyper::Method::HEAD, report);
         let is_http10 = request.version() == Version::HTTP_10;
         request.extensions_mut().insert(Caller::new(origin.clone(), hold.exchange()));
         let future = match Method::from(request.method().as_str()) {
@@ -68,6 +68,11 @@ where
         Box::pin(async move {
             let made = match future {
                 Ok(future) => answer(future, &hold, &origin.address).await,
+                Err(fault) if !origin.options.answers_faults() => {
+                    hold.refuse(fault);
+                    // The connection ends where its bytes are written.
+                    pending().await
+                }
                 Err(fault) => Err(CloseReason::Peer(fault)),
             };
             // With HTTP/1.0 a body without a length ends with the connection; hyper does not report that.
@@ -85,9 +90,13 @@ where
             let mut response = match made {
                 Ok(response) => response.map(|body| ResponseBody::new(body, hold)),
                 Err(reason) => {
-                    let mut response = Response::new(ResponseBody::of_text(reason.text(status.as_u16()), hold));
+                    let status_code = status.as_u16();
+                    let (media_type, body) = origin.options.body_of_error(status_code, reason.text(status_code));
+                    let mut response = Response::new(ResponseBody::of_text(body, hold));
                     *response.status_mut() = status;
-                    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+                    if let Ok(media_type) = HeaderValue::from_str(media_type) {
+                        response.headers_mut().insert(CONTENT_TYPE, media_type);
+                    }
                     response
                 }
             };

@@ -12,7 +12,7 @@ use super::sender::Sender;
 use crate::body::{Content, Part};
 use crate::exchange::{Said, Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{put_framing, put_line, put_status_line, scan_request};
+use crate::head::{is_field_value, put_framing, put_line, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
@@ -206,7 +206,8 @@ impl Connection<Server> {
 
     /// Ends the connection because something cannot be answered as it should: with a response of this status whose body
     /// is `text` of this media type, if no final response has begun, and without a response otherwise. Returns the length of
-    /// the body in bytes if there is a response to write. The text is not sent to a client whose request is HEAD.
+    /// the body in bytes if there is a response to write. The text is not sent to a client whose request is HEAD, and a media
+    /// type that cannot be a field's value is not sent at all.
     ///
     /// All received bytes are dropped, because nothing after them can be understood.
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
@@ -226,7 +227,7 @@ impl Connection<Server> {
         // A status in range, a phrase of our own and a length are always written.
         let mut message = alloc::vec::Vec::with_capacity(128 + text.len());
         let _ = put_status_line(&mut message, status, reason_phrase(status).as_bytes());
-        if !text.is_empty() {
+        if !text.is_empty() && is_field_value(media_type.as_bytes()) {
             let _ = put_line(&mut message, b"content-type", media_type.as_bytes());
         }
         let _ = put_framing(&mut message, Framing::Length(text.len() as u64));

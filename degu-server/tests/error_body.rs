@@ -1,0 +1,240 @@
+//! Bodies that the app supplies for answers about errors, its own and those of the server.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use degu_server::{Address, BoxError, Error, ErrorReply, Options, Request, Response, Server, Session};
+
+use crate::common::{Raw, Running, failed, refusal};
+
+const TCP: Address = Address::IPV6_LOOPBACK;
+const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+
+async fn app(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+    match request.segments() {
+        ["read"] => Ok(request.body.read_all(5).await?.into()),
+        ["missing"] => Err(Error::new(404, "there is no such note\n").header("x-kept", 1).into()),
+        ["silent"] => Err(Error::new(404, "").into()),
+        ["own"] => Err(Error::new(400, "<p>no").header("content-type", "text/html").into()),
+        ["unsendable"] => Err(Error::new(400, "no").header("x", "\n").into()),
+        ["fails"] => Err("the disk is on fire".into()),
+        ["panics"] => panic!("an app that panics"),
+        ["never"] => std::future::pending().await,
+        _ => Ok("fine".into()),
+    }
+}
+
+/// The body of every answer about an error.
+fn json(status: u16, text: &str) -> String {
+    format!("{{\"status\":{status},\"detail\":\"{text}\"}}")
+}
+
+fn options() -> Options {
+    let options =
+        Server::options().workers(1).error_body(|status, text| ("application/problem+json", json(status, text)));
+    // A body is noticed to be late before a handler is.
+    options.head_timeout(SECOND).handler_timeout(Some(Duration::from_secs(5))).progress(1024, SECOND)
+}
+
+/// Sends these bytes. Returns the status, the media type and the body of the last response.
+fn ask(mut raw: Raw, bytes: &str) -> (u16, String, String) {
+    raw.send(bytes);
+    parse(&raw.rest())
+}
+
+fn parse(response: &str) -> (u16, String, String) {
+    let (head, body) = response.rsplit_once("\r\n\r\n").unwrap();
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+    if !body.is_empty() {
+        assert_eq!(field("content-length: "), body.len().to_string(), "{response}");
+    }
+    let status = head.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
+    (status, field("content-type: "), body.to_owned())
+}
+
+fn problem(status: u16, text: &str) -> (u16, String, String) {
+    (status, "application/problem+json".to_owned(), json(status, text))
+}
+
+#[test]
+fn refusals_and_errors_have_the_body_of_the_app() {
+    for address in [TCP, Address::ABSTRACT] {
+        let server = Running::with(options(), address, app);
+        std::thread::scope(|scope| {
+            for (request, status, text) in [
+                ("GET / HTTP/1.1\r\n\r\n", 400, "Bad Request: a request without Host"),
+                ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "Not Implemented: a method that is not implemented"),
+                ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: a head took too long"),
+                (
+                    "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
+                    408,
+                    "Request Timeout: a request's body came too slowly",
+                ),
+                (
+                    "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef",
+                    413,
+                    "Content Too Large: a body over the limit",
+                ),
+                ("GET /never HTTP/1.1\r\nHost: a\r\n\r\n", 503, "Service Unavailable: the app took too long"),
+                ("GET /fails HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
+                ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
+                ("GET /unsendable HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
+                ("GET /missing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 404, "there is no such note"),
+            ] {
+                let server = &server;
+                scope.spawn(move || assert_eq!(ask(server.connect(), request), problem(status, text), "{request}"));
+            }
+        });
+    }
+}
+
+/// Options of a server with room for one connection, and the bodies' lengths that its `on_response` gets.
+fn options_of_one() -> (Options, mpsc::Receiver<(Option<u16>, u64)>) {
+    let (send, lengths) = mpsc::channel();
+    let options =
+        Server::options().workers(1).max_connections(1).error_body(|status, text| ("a/b", json(status, text)));
+    let options = options.on_response(move |exchange| {
+        // The test may have ended.
+        let _ = send.send((exchange.status(), exchange.body_bytes()));
+    });
+    (options, lengths)
+}
+
+/// Takes the one place of a server, then is refused twice.
+fn refuse_for_want_of_room(connect: impl Fn() -> Raw, lengths: &mpsc::Receiver<(Option<u16>, u64)>) {
+    let mut busy = connect();
+    busy.send("GET /fine HTTP/1.1\r\nHost: a\r\n\r\nGET /never HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(busy.response_head().unwrap().starts_with("HTTP/1.1 200 "));
+    assert_eq!(lengths.recv().unwrap(), (Some(200), 4));
+    let body = json(503, "Service Unavailable: all connections are busy");
+    // They wait together.
+    let mut newcomers = [("GET", body.len()), ("HEAD", 0)].map(|(method, body_bytes)| {
+        let mut raw = connect();
+        raw.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        (raw, body_bytes)
+    });
+    for (raw, body_bytes) in &mut newcomers {
+        let (status, media_type, answer) = parse(&raw.rest());
+        assert_eq!((status, media_type.as_str(), answer.as_str()), (503, "a/b", &body[..*body_bytes]));
+        assert_eq!(lengths.recv().unwrap(), (Some(503), *body_bytes as u64));
+    }
+}
+
+#[test]
+fn refusal_for_want_of_room_has_the_body_of_the_app() {
+    for address in [TCP, Address::ABSTRACT] {
+        let (options, lengths) = options_of_one();
+        let server = Running::with(options, address.clone(), app);
+        refuse_for_want_of_room(|| server.connect(), &lengths);
+        #[cfg(feature = "hyper")]
+        {
+            let (options, lengths) = options_of_one();
+            let server = crate::kit::Serving::new(options.shutdown_grace(Duration::ZERO), address, hyper::service());
+            refuse_for_want_of_room(|| server.connect(), &lengths);
+        }
+    }
+}
+
+#[test]
+fn answer_that_is_no_text_about_an_error_stays_as_it_is() {
+    let server = Running::with(options(), TCP, app);
+    for (request, expected) in [
+        // The client of a HEAD gets the length and no body.
+        ("HEAD / HTTP/1.1\r\n\r\n", "content-length: 61\r\nconnection: close\r\n\r\n"),
+        (
+            "HEAD /missing HTTP/1.1\r\nHost: a\r\n\r\n",
+            "x-kept: 1\r\ncontent-type: application/problem+json\r\ncontent-length: 47\r\n\r\n",
+        ),
+        ("GET /silent HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"),
+        ("GET /own HTTP/1.1\r\nHost: a\r\n\r\n", "content-type: text/html\r\ncontent-length: 5\r\n\r\n<p>no"),
+    ] {
+        let answer = server.ask(request);
+        assert!(answer.ends_with(expected), "{answer}");
+    }
+}
+
+#[test]
+fn body_that_cannot_be_sent_is_replaced_by_the_text() {
+    for body in [
+        (|_, _| panic!("a body that panics")) as fn(u16, &str) -> (&'static str, String),
+        |_, _| ("text/html", "x".repeat(8 * 1024 + 1)),
+        |_, _| ("text/html\r\ncontent-length: 0\r\n\r\n", String::new()),
+    ] {
+        let server = Running::with(Server::options().workers(1).error_body(body), TCP, app);
+        assert_eq!(server.ask("GET / HTTP/1.1\r\n\r\n"), refusal("400 Bad Request", "a request without Host"));
+        assert_eq!(server.ask("GET /fails HTTP/1.1\r\nHost: a\r\n\r\n"), failed());
+    }
+    let longest = |_, _: &str| ("text/html", "x".repeat(8 * 1024));
+    let server = Running::with(Server::options().workers(1).error_body(longest), TCP, app);
+    assert_eq!(parse(&server.ask("GET / HTTP/1.1\r\n\r\n")).2.len(), 8 * 1024);
+}
+
+#[test]
+fn silent_server_sends_no_body_of_the_app() {
+    let server = Running::with(options().error_reply(ErrorReply::Silent), TCP, app);
+    assert_eq!(server.ask("GET / HTTP/1.1\r\n\r\n"), "");
+    assert_eq!(server.ask("PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef"), "");
+    // The server is at fault.
+    let answer = server.ask("GET /fails HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(parse(&answer), problem(500, "Internal Server Error: the server failed"));
+}
+
+#[cfg(feature = "hyper")]
+mod hyper {
+    use axum::routing::{any, get};
+
+    use super::*;
+    use crate::kit::Serving;
+
+    pub(super) fn service() -> axum::Router {
+        axum::Router::new()
+            .route("/fine", get(async || "fine"))
+            .route("/read", any(async |body: String| body))
+            .route("/panics", get(async || -> &'static str { panic!("a handler that panics") }))
+            .route("/never", get(std::future::pending::<()>))
+    }
+
+    #[test]
+    fn refusals_around_a_tower_service_have_the_body_of_the_app() {
+        for address in [TCP, Address::ABSTRACT] {
+            let server = Serving::new(options(), address, service());
+            std::thread::scope(|scope| {
+                for (request, status, text) in [
+                    ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "Not Implemented: a method that is not implemented"),
+                    ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the request came too slowly"),
+                    (
+                        "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
+                        408,
+                        "Request Timeout: the request came too slowly",
+                    ),
+                    ("GET /never HTTP/1.1\r\nHost: a\r\n\r\n", 503, "Service Unavailable: the app took too long"),
+                    ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
+                ] {
+                    let server = &server;
+                    scope.spawn(move || assert_eq!(ask(server.connect(), request), problem(status, text), "{request}"));
+                }
+                for request in [
+                    "HEAD / HTTP/1.1\r\nHost:",
+                    "HEAD /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
+                    "HEAD /never HTTP/1.1\r\nHost: a\r\n\r\n",
+                ] {
+                    let server = &server;
+                    scope.spawn(move || assert_eq!(ask(server.connect(), request).2, "", "{request}"));
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn silent_server_does_not_answer_for_a_tower_service() {
+        let options = || Server::options().error_reply(ErrorReply::Silent).head_timeout(SECOND).allow_http10(false);
+        for address in [TCP, Address::ABSTRACT] {
+            let server = Serving::new(options(), address, service());
+            for request in ["PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost:"] {
+                let mut raw = server.connect();
+                raw.send(request);
+                assert_eq!(raw.rest(), "", "{request}");
+            }
+        }
+    }
+}
