@@ -32,6 +32,7 @@ pub struct ResponseOf<B> {
 }
 
 impl<B> ResponseOf<B> {
+    #[inline(always)]
     pub(crate) fn new(head: ResponseHead, body: B) -> Self {
         Self { status: head.status(), reason: head.reason(), headers: head.into_headers(), body }
     }
@@ -148,6 +149,7 @@ impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S
     }
 
     /// Returns the body of a response whose connection is of a pool. It goes back at once if there is no body.
+    #[inline(always)]
     pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
         let ended = lease.link().is_some_and(|link| link.exchange.has_ended());
         let mut incoming = Self::over(Lent(Loan::Pooled(lease)), source, head);

@@ -190,10 +190,10 @@ impl<D: Driver> Link<D> {
         if is_interrupted { self.exchange.error(ErrorKind::Interrupted) } else { error }
     }
 
-    /// Checks whether a request can be sent: the connection is open, and nothing has been received on it.
+    /// Checks whether a request can be sent: a reusable connection is open, and nothing has been received on it.
     pub(crate) fn check(&mut self) -> bool {
         let idle = self.stream.as_mut().map(|stream| stream.check());
-        self.exchange.is_reusable() && matches!(idle, Some(Ok(Idle::Silent)))
+        matches!(idle, Some(Ok(Idle::Silent)))
     }
 
     /// Begins a request on a connection that has been checked, which ends then.

@@ -151,7 +151,7 @@ match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\"
 # }
 ```");
 
-pooled_requests!(Async, dyn Source + Send, poll_fn, queue, dial, AsyncFn, [async], [.await], "```no_run
+pooled_requests!(Async, dyn Source + Send, poll_fn, queue, dial, AsyncFn, impl Future<Output = Result<Response<'static>, Error>>, [async], [.await], "```no_run
 use degu_client::{Method, Pool};
 
 # async fn example(pool: &Pool) -> Result<(), degu_client::Error> {

@@ -173,6 +173,7 @@ pooled_requests!(
     queue,
     dial::dial_pooled,
     Fn,
+    Result<Response<'static>, Error>,
     [],
     [],
     "```no_run

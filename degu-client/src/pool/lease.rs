@@ -51,20 +51,26 @@ impl<D: Driver> Shared<D> {
         Self { base, state }
     }
 
+    #[inline]
     pub(super) fn state(&self) -> MutexGuard<'_, State<Box<Pooled<D>>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state, and closes what is to be closed after the lock has been released.
+    #[inline]
     fn change<T>(&self, change: impl FnOnce(&mut State<Box<Pooled<D>>>) -> T) -> T {
         let mut state = self.state();
-        let (changed, closed) = (change(&mut state), state.closed());
-        drop(state);
-        drop(closed);
+        let changed = change(&mut state);
+        if state.has_closed() {
+            let closed = state.closed();
+            drop(state);
+            drop(closed);
+        }
         changed
     }
 
     /// Takes a place if one is free. A request whose time is over takes none.
+    #[inline]
     pub(crate) fn take(self: &Arc<Self>, whole: Option<Whole>, now: Instant) -> Result<Option<Lease<D>>, Error> {
         if let Some(Whole { limit, end }) = whole
             && end <= now
@@ -77,6 +83,7 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Returns the place that a request was granted. A connection in it has been checked.
+    #[inline]
     fn lease(self: &Arc<Self>, grant: Grant<Box<Pooled<D>>>) -> Result<Lease<D>, Error> {
         let connection = match grant {
             Grant::Kept(connection) => Some(connection),
@@ -94,6 +101,7 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Gives a connection to the request that has waited longest, or keeps it.
+    #[inline]
     fn give_back(&self, connection: Box<Pooled<D>>) {
         let now = D::now();
         let woken = self.change(|state| state.give_back(connection, now));

@@ -188,7 +188,7 @@ impl<D: Driver> fmt::Debug for PoolOf<D> {
 
 /// Defines the requests of a pool: with `async` and `.await` for the async client, without them for the blocking one.
 macro_rules! pooled_requests {
-    ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
+    ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, $answer:ty, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
         impl crate::pool::PoolOf<$driver> {
             /// Sends a request over a connection of the pool, and returns the response as soon as its head has been
             /// received. The response keeps the connection until its body has been read to its end.
@@ -201,26 +201,27 @@ macro_rules! pooled_requests {
             ///
             /// Any error of the exchange; after two attempts, the error of the second.
             /// [`Timeout::Pool`](crate::Timeout::Pool) if the timeout passed before the request got its turn.
-            pub $($async)? fn request<'m>(
+            pub fn request<'m>(
                 &self,
                 method: impl Into<crate::Method<'m>>,
                 uri: &str,
                 headers: impl TryInto<crate::Headers, Error: Into<crate::Error>>,
                 body: impl crate::IntoBody<$source>,
-            ) -> Result<Response<'static>, crate::Error> {
-                let (headers, body) = crate::link::prepare(&self.shared().base, headers, body)?;
-                self.perform(method.into(), uri, &headers, body, $dial) $($await)*
+            ) -> $answer {
+                self.perform(method.into(), uri, headers, body, $dial)
             }
 
             /// Sends a request over connections that this function makes.
+            #[inline]
             pub(crate) $($async)? fn perform(
                 &self,
                 method: crate::Method<'_>,
                 uri: &str,
-                headers: &crate::Headers,
-                mut body: crate::BodyOf<$source>,
+                headers: impl TryInto<crate::Headers, Error: Into<crate::Error>>,
+                body: impl crate::IntoBody<$source>,
                 dial: impl $fn(&crate::options::Base, Option<crate::whole::Whole>) -> crate::pool::Dialled<$driver>,
             ) -> Result<Response<'static>, crate::Error> {
+                let (headers, mut body) = crate::link::prepare(&self.shared().base, headers, body)?;
                 let (whole, now) = self.begin();
                 // Nearly always there is no need to wait.
                 let mut lease = match self.shared().take(whole, now)? {
@@ -229,31 +230,29 @@ macro_rules! pooled_requests {
                 };
                 loop {
                     // Only an attempt over a kept connection may be followed by another.
-                    let again = lease.link().and_then(|_| body.try_clone());
-                    let link = match lease.link() {
-                        Some(link) => link,
+                    let (link, is_kept) = match lease.link() {
+                        Some(link) => (link, true),
                         None => match dial(&self.shared().base, whole) $($await)* {
-                            Ok((stream, _)) => lease.put(stream),
+                            Ok((stream, _)) => (lease.put(stream), false),
                             Err(error) => return Err(lease.failed(error)),
                         },
                     };
-                    let (content, mut source) = body.split();
-                    let sent = match link.begin_checked(method, uri, headers, content, whole) {
-                        Ok(()) => $wait(|cx| link.poll_head(cx, &mut source)) $($await)*,
-                        Err(error) => Err(error),
+                    let (content, mut source) = body.start().split();
+                    let error = match link.begin_checked(method, uri, &headers, content, whole) {
+                        Ok(()) => match $wait(|cx| link.poll_head(cx, &mut source)) $($await)* {
+                            Ok(head) => {
+                                lease.note(&head);
+                                let body = Incoming::pooled(lease, source, &head);
+                                return Ok(Response::new(head, body));
+                            }
+                            Err(error) => error,
+                        },
+                        Err(error) => error,
                     };
-                    match (sent, again) {
-                        (Ok(head), _) => {
-                            lease.note(&head);
-                            let body = Incoming::pooled(lease, source, &head);
-                            return Ok(Response::new(head, body));
-                        }
-                        (Err(error), Some(again)) if error.is_retryable() => {
-                            lease.retry(&error);
-                            body = again;
-                        }
-                        (Err(error), _) => return Err(error),
+                    if !(is_kept && error.is_retryable() && body.renew()) {
+                        return Err(error);
                     }
+                    lease.retry(&error);
                 }
             }
         }

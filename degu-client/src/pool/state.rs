@@ -41,6 +41,8 @@ pub(super) struct State<T: Member> {
     max: usize,
     /// The connection that was returned last is the last one.
     idle: Vec<Idle<T>>,
+    /// The time before which none of them has been idle for too long.
+    next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
     closed: Vec<T>,
     /// The requests that wait, by ticket: tickets grow, so that the first is the one that has waited longest.
@@ -70,6 +72,7 @@ impl<T: Member> State<T> {
         Self {
             max: max.max(1),
             idle: Vec::new(),
+            next_end: None,
             closed: Vec::new(),
             waiting: BTreeMap::new(),
             granted: BTreeMap::new(),
@@ -84,6 +87,7 @@ impl<T: Member> State<T> {
     }
 
     /// Takes the idle connection that was used last, or the right to make one: `None` if there are `max`.
+    #[inline]
     pub(super) fn take(&mut self, home: T::Home, now: Instant) -> Option<Grant<T>> {
         self.expire(now);
         if let Some(kept) = self.take_idle(home) {
@@ -107,11 +111,17 @@ impl<T: Member> State<T> {
         Some(self.idle.remove(at).connection)
     }
 
-    #[inline]
+    #[inline(always)]
     fn expire(&mut self, now: Instant) {
-        if self.idle.iter().any(|idle| idle.has_expired(now)) {
-            self.close_idle(|idle| idle.has_expired(now));
+        if self.next_end.is_some_and(|end| end <= now) {
+            self.close_expired(now);
         }
+    }
+
+    #[cold]
+    fn close_expired(&mut self, now: Instant) {
+        self.close_idle(|idle| idle.has_expired(now));
+        self.next_end = self.idle.iter().filter_map(|idle| idle.until).min();
     }
 
     fn close_idle(&mut self, is_closed: impl Fn(&Idle<T>) -> bool) {
@@ -181,11 +191,16 @@ impl<T: Member> State<T> {
 
     /// Takes back a connection that can carry another request. The request that has waited longest gets it, and its task
     /// is to be woken.
+    #[inline]
     pub(super) fn give_back(&mut self, connection: T, now: Instant) -> Option<Waker> {
-        let Some((ticket, (waker, home))) = self.waiting.pop_first() else {
+        let Some((ticket, (waker, home))) = self.next_waiting() else {
             self.expire(now);
             // An end that the clock cannot tell never comes.
             let until = connection.idle_timeout().and_then(|timeout| now.checked_add(timeout));
+            self.next_end = match (self.next_end, until) {
+                (Some(next), Some(until)) => Some(next.min(until)),
+                (next, until) => next.or(until),
+            };
             self.idle.push(Idle { connection, until });
             return None;
         };
@@ -200,6 +215,13 @@ impl<T: Member> State<T> {
         };
         self.granted.insert(ticket, grant);
         Some(waker)
+    }
+
+    /// Takes the request that has waited longest out of the queue.
+    #[inline]
+    fn next_waiting(&mut self) -> Option<(u64, (Waker, T::Home))> {
+        // Nearly always no request waits.
+        if self.waiting.is_empty() { None } else { self.waiting.pop_first() }
     }
 
     /// Notes that a connection has been closed after it was used. Its place is the right to make another one.
@@ -229,9 +251,13 @@ impl<T: Member> State<T> {
         self.lost();
     }
 
-    /// Takes the connections that are to be closed, if there are any.
-    pub(super) fn closed(&mut self) -> Option<Vec<T>> {
-        if self.closed.is_empty() { None } else { Some(mem::take(&mut self.closed)) }
+    pub(super) const fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Takes the connections that are to be closed.
+    pub(super) fn closed(&mut self) -> Vec<T> {
+        mem::take(&mut self.closed)
     }
 
     pub(super) fn stats(&self) -> Stats {

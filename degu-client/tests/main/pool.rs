@@ -7,7 +7,11 @@ use std::{
         unix::net::{UnixListener, UnixStream},
     },
     pin::pin,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     task::{Context, Waker},
     thread,
     time::Duration,
@@ -311,6 +315,21 @@ async fn a_body_is_sent_again_if_it_can_be_made_again() {
     assert!(error.is_retryable(), "{error}");
     assert_eq!(counts(pool.stats()), [0, 0, 0, 2, 3, 1, 1]);
     assert_eq!(text(pool.get("/").await).await.unwrap(), "ok");
+}
+
+#[tokio::test]
+async fn a_function_makes_a_body_once_if_one_attempt_is_enough() {
+    let server = Server::new(Kind::Path, |accept| answer(&mut accept.next(), 2));
+    let pool = Client::new(&server.address).pool();
+    pool.get("/").await.unwrap();
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let body = Body::from_fn(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok("x".into())
+    });
+    assert_eq!(text(pool.put("/", body.unwrap()).await).await.unwrap(), "ok");
+    assert_eq!((pool.stats().reused, made.load(Ordering::Relaxed)), (1, 1));
 }
 
 /// A server that answers each request when it is told to.

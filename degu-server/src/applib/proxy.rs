@@ -270,13 +270,13 @@ impl ProxyApp {
         method: Method<'_>,
         uri: &str,
         headers: Headers,
-        body: LocalBody,
+        mut body: LocalBody,
     ) -> Result<OwnedResponse<dyn Source>, Error> {
-        if let Some(again) = body.try_clone()
+        if body.is_renewable()
             && let Some(connection) = kept.take(self.id, Instant::now())
         {
-            match connection.exchange(method, uri, headers.clone(), again).await {
-                Err(error) if error.is_retryable() => {}
+            match connection.exchange(method, uri, headers.clone(), body.start()).await {
+                Err(error) if error.is_retryable() && body.renew() => {}
                 result => return result,
             }
         }

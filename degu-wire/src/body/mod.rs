@@ -249,13 +249,14 @@ impl<S: ?Sized> BodyOf<S> {
     }
 
     /// Returns a body that a function makes, so that a pool of the client can make and send it again. The function is
-    /// called now, and once more if that happens.
+    /// called now, and once more if the request is sent again.
     ///
     /// ```
     /// use degu_wire::{BlockingBody, BoxError};
     ///
-    /// let body = BlockingBody::from_fn(|| Ok(BlockingBody::from_file(std::fs::File::open("Cargo.toml")?)?))?;
-    /// assert!(body.try_clone().is_some());
+    /// let mut body = BlockingBody::from_fn(|| Ok(BlockingBody::from_file(std::fs::File::open("Cargo.toml")?)?))?;
+    /// let (first, again) = (body.start(), body.renew());
+    /// assert!(again && body.length() == first.length());
     /// # Ok::<(), BoxError>(())
     /// ```
     ///
@@ -272,13 +273,26 @@ impl<S: ?Sized> BodyOf<S> {
         (self.content, self.source)
     }
 
-    /// Returns another body like this one: `None` if it comes from a source, unless a [function](Self::from_fn) makes it
-    /// once more.
-    pub fn try_clone(&self) -> Option<Self> {
-        match &self.make {
-            Some(make) => Some(Self { make: Some(Arc::clone(make)), ..make().ok()? }),
-            None => self.source.is_none().then(|| Self::of(self.content.clone(), None)),
+    /// Returns the body to send, and leaves what is needed to [renew](Self::renew) it.
+    pub fn start(&mut self) -> Self {
+        Self::of(self.content.clone(), self.source.take())
+    }
+
+    /// Makes the body ready to be sent again. Returns false, and changes nothing, if that is not possible: it
+    /// [is not renewable](Self::is_renewable), or the function that makes it has failed.
+    pub fn renew(&mut self) -> bool {
+        if let Some(make) = &self.make
+            && let Ok(Self { content, source, .. }) = make()
+        {
+            (self.content, self.source) = (content, source);
+            return true;
         }
+        self.make.is_none() && self.is_renewable()
+    }
+
+    /// Returns whether the body can be sent again: it is in memory, or a [function](Self::from_fn) makes it.
+    pub const fn is_renewable(&self) -> bool {
+        self.make.is_some() || matches!(self.content, Content::None | Content::Bytes(_))
     }
 
     /// Returns the number of bytes, if it is known.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use degu_simulation::{Dice, Seeds, Woken, tell};
-use degu_wire::{Address, Headers, Method, Spin};
+use degu_wire::{Address, Method, Spin};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::asynchronous::stream::AsyncStream;
@@ -45,8 +45,7 @@ async fn ask(pool: &Pool, server: &Server, number: usize, method: Method<'_>, re
         let stream = server.connect().map_err(refused(base))?;
         Ok((stream as Box<dyn AsyncStream>, base.address.clone()))
     };
-    let mut response =
-        pool.perform(method, &format!("/{number}"), &Headers::new(), number.to_string().into(), dial).await?;
+    let mut response = pool.perform(method, &format!("/{number}"), (), number.to_string(), dial).await?;
     let named = response.headers.get("x-number").unwrap_or_default().to_owned();
     let body = if reads { Some(response.body.read_all(100).await?) } else { None };
     Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))
@@ -69,7 +68,7 @@ fn ask_blocking(pool: &blocking::Pool, server: &Server, number: usize, method: M
         let stream = server.connect().map_err(refused(base))?;
         Ok((stream as Box<dyn BlockingStream>, base.address.clone()))
     };
-    let mut response = pool.perform(method, &format!("/{number}"), &Headers::new(), number.to_string().into(), dial)?;
+    let mut response = pool.perform(method, &format!("/{number}"), (), number.to_string(), dial)?;
     let named = response.headers.get("x-number").unwrap_or_default().to_owned();
     let body = if reads { Some(response.body.read_all(100)?) } else { None };
     Ok((named, body.map(|body| String::from_utf8_lossy(&body).into_owned())))
@@ -189,7 +188,7 @@ fn exhaust<R: Row>(row: impl Fn() -> R) {
                 let is_retried = ended && (is_idempotent || nothing_out);
                 assert_eq!(run([Some(kept), None], [is_idempotent; 2]), [true, is_retried], "{kept:?}");
                 // Both attempts fail: after some pairs of bytes, or after all.
-                let step = if !is_whole && after % 7 > 0 { 9 } else { 1 };
+                let step = if !is_whole && after % 7 > 0 { 19 } else { 1 };
                 for second in (0..length).step_by(step) {
                     for (again, loses) in FAULTS.into_iter().flat_map(|again| [(again, false), (again, true)]) {
                         let second = trouble(0, second, again, loses);
