@@ -80,9 +80,11 @@ use crate::whole::Whole;
 /// A server may close a kept connection after the check, while a request is on its way. A POST then fails, and only the
 /// caller can know whether the POST may be sent again. A response whose body has not been read keeps its connection, so
 /// other requests may have to wait. There is no retry after a status (503, 429), and no pause after a failed attempt to
-/// connect.
-/// A blocking pool has no [`Interrupter`](crate::blocking::Interrupter), because its connections change hands: `timeout`
-/// ends a request, and a wait that another thread has to be able to end wants a connection of its own.
+/// connect. The pool writes no log: errors say what happened, and `stats` how often connections were stale.
+///
+/// A blocking pool has no [`Interrupter`](crate::blocking::Interrupter), because requests take turns with its connections:
+/// only `timeout` ends a request. A request that another thread has to be able to end needs a
+/// [connection](crate::blocking::Client::connect_interruptible) of its own.
 ///
 /// # Cancel safety
 ///

@@ -490,6 +490,18 @@ fn each_runtime_uses_its_own_connections() {
     assert_eq!(counts(pool.stats()), [1, 1, 0, 2, 1, 0, 0]);
 }
 
+#[test]
+fn debug_shows_limits_and_counts_and_no_value_of_a_field() {
+    let options = Client::options().authorization("Bearer secret").unwrap().timeout(Duration::from_secs(2));
+    let text = format!("{:?}", options.client(degu_client::Address::unix("/nowhere")).pool());
+    for part in
+        ["/nowhere", "max_connections: 16", "idle_timeout: Some(4s)", "timeout: Some(2s)", "open: 0", "retried: 0"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+}
+
 /// Threads and tasks share a pool.
 #[test]
 fn a_pool_is_shared() {
