@@ -353,20 +353,21 @@ fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
     // Fields that the server sends at most once, and that degu-client may receive several times.
     const UNIQUE: [&str; 5] = ["authorization", "content-type", "expect", "host", "range"];
+    // Searched once, because a search for each field would take quadratic time.
+    let lists_options = headers.contains("connection");
     let mut kept = Headers::new();
     for (name, value) in headers.iter() {
         let of_the_connection = OF_THE_CONNECTION.iter().any(|listed| is(name, listed));
         let disguised = is(name, "content-length") && name.contains('_');
-        if of_the_connection || disguised || headers.has_member("connection", name) || drops(name) {
+        if of_the_connection || disguised || lists_options && headers.has_member("connection", name) || drops(name) {
             continue;
         }
-        match kept.get_bytes(name) {
-            Some(first) if UNIQUE.iter().any(|unique| unique.eq_ignore_ascii_case(name)) => {
-                if first != value {
-                    return Err(LocalError::FieldRepeated);
-                }
-            }
-            _ => kept.append_bytes(name, value)?,
+        let is_unique = UNIQUE.iter().any(|unique| unique.eq_ignore_ascii_case(name));
+        let first = if is_unique { kept.get_bytes(name) } else { None };
+        match first {
+            Some(first) if first != value => return Err(LocalError::FieldRepeated),
+            Some(_) => {}
+            None => kept.append_bytes(name, value)?,
         }
     }
     Ok(kept)
