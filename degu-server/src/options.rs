@@ -247,8 +247,8 @@ impl Options {
     /// Sets the maximum number of open connections, at least one.
     ///
     /// At the maximum, an idle connection is closed to make room for each new one: first a connection that has had its last
-    /// response, then one that has not sent a request yet, then the one that has been idle longest and has sent nothing since. If all connections are busy,
-    /// the new one waits for up to two seconds; then it gets 503, or is closed under TLS.
+    /// response, then one that has not sent a request yet, then the one that has been idle longest and has sent nothing
+    /// since. If all connections are busy, the new one waits for up to two seconds; then it gets 503, or is closed under TLS.
     ///
     /// Default: 1,024, or less if the process may open few file descriptors: its limit minus 64, or half of a very low
     /// limit. The app can then still open files.
