@@ -37,9 +37,11 @@ fn a_head_that_does_not_end() {
 #[test]
 fn a_connection_without_a_request() {
     let server = server(Server::options().idle_timeout(SECOND));
-    assert_eq!(stalled(&server, ""), "");
-    let whole = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-    assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost: a\r\n\r\n"), whole);
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(stalled(&server, ""), ""));
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost: a\r\n\r\n"), whole);
+    });
 }
 
 #[test]
@@ -56,15 +58,20 @@ fn a_body_whose_handler_lets_it_come_slowly() {
         Ok::<_, BoxError>(request.body.read_all(1024).await?)
     };
     let server = Running::with(Server::options().workers(1).progress(1024, SECOND), Address::IPV6_LOOPBACK, slow);
-    let mut raw = server.connect();
-    raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 6\r\n\r\n");
-    for part in ["sl", "ow", "ly"] {
-        std::thread::sleep(Duration::from_millis(2500));
-        raw.send(part);
-    }
-    raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nslowly");
-    let request = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nh";
-    assert_eq!(stalled(&server, request), refusal("408 Request Timeout", "a request's body came too slowly"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let request = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nh";
+            assert_eq!(stalled(&server, request), refusal("408 Request Timeout", "a request's body came too slowly"));
+        });
+        let mut raw = server.connect();
+        raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n");
+        // Together longer than the window.
+        for part in ["sl", "ow"] {
+            std::thread::sleep(Duration::from_millis(2500));
+            raw.send(part);
+        }
+        raw.expect("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nslow");
+    });
 }
 
 /// This app answers, whatever time it takes, although nothing comes of the body.
