@@ -35,7 +35,9 @@ pub struct Headers(Option<Arc<Lines>>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     text: Vec<u8>,
+    /// The places of the fields, and after them room for those of the next head.
     spans: Vec<FieldSpan>,
+    fields: usize,
 }
 
 impl Headers {
@@ -77,7 +79,7 @@ impl Headers {
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {
-        self.0.as_ref().map_or((&[], &[]), |lines| (&lines.text, &lines.spans))
+        self.0.as_ref().map_or((&[], &[]), |lines| (&lines.text, lines.spans()))
     }
 
     /// Returns how many field lines there are.
@@ -147,7 +149,7 @@ impl Headers {
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         let (lines, span) = self.push(name, value)?;
         lines.remove(name);
-        lines.spans.push(span);
+        lines.add(span);
         Ok(())
     }
 
@@ -158,7 +160,7 @@ impl Headers {
     /// As [`set`](Self::set).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         let (lines, span) = self.push(name, value)?;
-        lines.spans.push(span);
+        lines.add(span);
         Ok(())
     }
 
@@ -170,7 +172,7 @@ impl Headers {
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
         let lines = self.own();
         let span = lines.push(name, |text| text.extend_from_slice(value))?;
-        lines.spans.push(span);
+        lines.add(span);
         Ok(())
     }
 
@@ -204,34 +206,34 @@ impl Lines {
     /// More room than this for text is not kept for the next head.
     const KEPT: usize = 8 * 1024;
 
-    /// Parses a head or a trailer section from the front of `text` and keeps what was parsed. `scan` puts the places of
-    /// fields into slots; `extent` returns how long the parsed text is, and how many fields it has.
-    #[inline]
-    pub(crate) fn parse<M>(
+    /// Calls `scan`, which parses a text of this length, with storage for the places of its fields: again with more of it if
+    /// there was too little.
+    pub(crate) fn scan<M>(
         &mut self,
-        text: &[u8],
+        len: usize,
         max_fields: usize,
-        scan: impl Fn(&[u8], &mut [FieldSpan]) -> Result<Option<M>, RemoteError>,
-        extent: impl Fn(&M) -> (u16, u16),
-    ) -> Result<Option<M>, RemoteError> {
-        self.spans.resize(self.spans.capacity().max(Self::FIRST_FIELDS), FieldSpan::EMPTY);
-        let parsed = match scan(text, &mut self.spans) {
+        mut scan: impl FnMut(&mut [FieldSpan]) -> Result<M, RemoteError>,
+    ) -> Result<M, RemoteError> {
+        if self.spans.len() < Self::FIRST_FIELDS {
+            self.spans.resize(Self::FIRST_FIELDS, FieldSpan::EMPTY);
+        }
+        match scan(&mut self.spans) {
             Err(RemoteError { fault: Fault::TooManyFields, .. }) if self.spans.len() < max_fields => {
                 // The shortest field line is `a:` CRLF, so that a high limit alone does not make room.
-                let most = max_fields.min(text.len().min(Limits::MAX_HEAD) / 4 + 1);
+                let most = max_fields.min(len.min(Limits::MAX_HEAD) / 4 + 1);
                 self.spans.resize(most.max(Self::FIRST_FIELDS), FieldSpan::EMPTY);
-                scan(text, &mut self.spans)
+                scan(&mut self.spans)
             }
-            parsed => parsed,
-        }?;
-        if let Some(parsed) = &parsed {
-            let (len, fields) = extent(parsed);
-            self.text.clear();
-            self.text.shrink_to(Self::KEPT);
-            self.text.extend_from_slice(&text[..len as usize]);
-            self.spans.truncate(fields as usize);
+            scanned => scanned,
         }
-        Ok(parsed)
+    }
+
+    /// Keeps the text of which so many fields were scanned.
+    pub(crate) fn keep(&mut self, text: &[u8], fields: usize) {
+        self.text.clear();
+        self.text.shrink_to(Self::KEPT);
+        self.text.extend_from_slice(text);
+        self.fields = fields;
     }
 
     /// Copies those parts of the text that fields refer to.
@@ -245,14 +247,14 @@ impl Lines {
             text.extend_from_slice(value);
             FieldSpan { name: start, name_end, value: name_end, value_end }
         };
-        let spans = self.spans.iter().map(place).collect();
-        Self { text, spans }
+        let spans: Vec<_> = self.spans().iter().map(place).collect();
+        Self { text, fields: spans.len(), spans }
     }
 
     /// Removes the zone from the value of Host, and from the authority, if it is that value.
     pub(crate) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
         let text = &mut self.text;
-        let Some(host) = self.spans.iter_mut().find(|span| span.is_named(text, "host")) else { return };
+        let Some(host) = self.spans[..self.fields].iter_mut().find(|span| span.is_named(text, "host")) else { return };
         let Some(zone) = zone(host.value(text)) else { return };
         let (start, end) = (usize::from(host.value), usize::from(host.value_end));
         text.copy_within(start + zone.end..end, start + zone.start);
@@ -263,9 +265,19 @@ impl Lines {
     }
 
     fn remove(&mut self, name: &str) -> bool {
-        let before = self.spans.len();
+        self.spans.truncate(self.fields);
         self.spans.retain(|span| !span.is_named(&self.text, name));
-        self.spans.len() < before
+        core::mem::replace(&mut self.fields, self.spans.len()) > self.spans.len()
+    }
+
+    fn spans(&self) -> &[FieldSpan] {
+        &self.spans[..self.fields]
+    }
+
+    fn add(&mut self, span: FieldSpan) {
+        self.spans.truncate(self.fields);
+        self.spans.push(span);
+        self.fields += 1;
     }
 
     /// Writes name and value at the end of the text, and takes them back if they are refused.
@@ -510,8 +522,8 @@ mod tests {
     use std::string::ToString;
 
     fn parse(lines: &mut Lines, text: &[u8]) {
-        let scan = |text: &[u8], slots: &mut [FieldSpan]| scan_trailers(text, slots, &Limits::DEFAULT).map(Some);
-        lines.parse(text, 128, scan, |fields| (text.len() as u16, *fields as u16)).unwrap();
+        let fields = lines.scan(text.len(), 128, |slots| scan_trailers(text, slots, &Limits::DEFAULT)).unwrap();
+        lines.keep(text, fields);
     }
 
     fn received(text: &[u8]) -> Headers {

@@ -11,7 +11,7 @@ use super::link::{Link, State};
 use super::reader::{BodyReader, Incoming};
 use super::writer::{BodyWriter, Outgoing};
 use crate::exchange::{Terms, announced, check_part, put_request};
-use crate::head::{FieldSpan, Fields, Names, ResponseHead, ResponseMeta, put_field, rewrite_response, scan_response};
+use crate::head::{FieldSpan, Fields, Names, ResponseHead, ResponseMeta, put_field, scan_response};
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
 
@@ -198,9 +198,11 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     async fn read_head(&mut self) -> Result<ResponseMeta, Error<S::Error>> {
         let Self { fields, limits, .. } = self;
         let mut window = Window::new(self.input, self.received);
-        let meta = self.link.read_head(&mut window, limits, |input| scan(input, fields, limits)).await?;
+        let mut meta = ResponseMeta::default();
+        let scan = |input: &mut [u8]| Ok(scan_response(input, fields, limits, &mut meta)?.then_some(()));
+        let found = self.link.read_head(&mut window, limits, scan).await?;
         self.received = window.len();
-        meta.ok_or_else(|| Error::Peer(Fault::NoResponse.into()))
+        found.map(|()| meta).ok_or_else(|| Error::Peer(Fault::NoResponse.into()))
     }
 
     /// Drops an interim response.
@@ -212,19 +214,6 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         }
         self.expectation.continues &= meta.status != 100;
         Ok(())
-    }
-}
-
-/// Parses a head as [`parse_response`](crate::head::parse_response) does, and returns no view.
-fn scan(input: &mut [u8], fields: &mut [FieldSpan], limits: &Limits) -> Result<Option<ResponseMeta>, RemoteError> {
-    loop {
-        match scan_response(input, fields, limits) {
-            Err(fault) => match rewrite_response(input, limits, fault)? {
-                true => {}
-                false => return Ok(None),
-            },
-            scanned => return scanned,
-        }
     }
 }
 

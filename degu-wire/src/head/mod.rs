@@ -24,19 +24,16 @@ pub use fields::{FieldSpan, Fields, Text, parse_trailers};
 pub use request::{RequestHead, RequestHeadOf, parse_request};
 pub use response::{ResponseHead, ResponseHeadOf, parse_response};
 
-pub(crate) use scan::is_token;
 #[cfg(feature = "embedded-io-async")]
-pub(crate) use {
-    encode::{put_field, put_trailers},
-    response::ResponseMeta,
-};
+pub(crate) use encode::{put_field, put_trailers};
+pub(crate) use scan::is_token;
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 pub(crate) use {
     encode::{put_framing, put_line, put_request_line, put_status_line},
     fields::Names,
     host::is_host,
     request::{RequestMeta, scan_request},
-    response::{rewrite_response, scan_response},
+    response::{ResponseMeta, scan_response},
 };
 #[cfg(feature = "alloc")]
 pub(crate) use {

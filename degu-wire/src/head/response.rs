@@ -20,11 +20,11 @@ pub struct ResponseHeadOf<F> {
 pub type ResponseHead<'b> = ResponseHeadOf<Fields<'b>>;
 
 /// The content of a response head, in offsets and flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResponseMeta {
     pub(crate) len: u16,
     pub(crate) status: u16,
-    reason: (u16, u16),
+    pub(crate) reason: (u16, u16),
     pub(crate) fields: u16,
     framing: Framing,
     http10: bool,
@@ -62,16 +62,10 @@ pub fn parse_response<'b>(
     slots: &'b mut [FieldSpan],
     limits: &Limits,
 ) -> Result<Option<ResponseHead<'b>>, RemoteError> {
-    let meta = loop {
-        match scan_response(input, slots, limits) {
-            Err(fault) => match rewrite_response(input, limits, fault)? {
-                true => {}
-                false => return Ok(None),
-            },
-            Ok(None) => return Ok(None),
-            Ok(Some(meta)) => break meta,
-        }
-    };
+    let mut meta = ResponseMeta::default();
+    if !scan_response(input, slots, limits, &mut meta)? {
+        return Ok(None);
+    }
     Ok(Some(ResponseHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
@@ -79,9 +73,8 @@ pub fn parse_response<'b>(
 /// the head can be scanned again, or more bytes are needed. Each line is rewritten once or twice, so that a head is scanned
 /// at most twice as often as it has lines.
 #[cold]
-pub(crate) fn rewrite_response(input: &mut [u8], limits: &Limits, fault: RemoteError) -> Result<bool, RemoteError> {
+fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, RemoteError> {
     let len = input.len();
-    let max = limits.max_head.min(Limits::MAX_HEAD);
     let head = &mut input[..len.min(max)];
     let rewritten = match fault.fault {
         Fault::ObsFold => unfold(head, fault)?,
@@ -165,26 +158,32 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Parses as [`parse_response`] does, for callers that keep bytes and spans apart, and call [`rewrite_response`] themselves.
+/// Parses as [`parse_response`] does, for callers that keep bytes and spans apart. Returns whether all of the head is there,
+/// and `meta` was set: a result that holds it is taken apart and put together again at each return.
 #[inline]
 pub(crate) fn scan_response(
-    input: &[u8],
+    input: &mut [u8],
     slots: &mut [FieldSpan],
     limits: &Limits,
-) -> Result<Option<ResponseMeta>, RemoteError> {
+    meta: &mut ResponseMeta,
+) -> Result<bool, RemoteError> {
     let max = limits.max_head.min(Limits::MAX_HEAD);
     let room = slots.len().min(limits.max_fields);
-    match scan(&input[..input.len().min(max)], &mut slots[..room])? {
-        None if input.len() >= max => Err(Fault::HeadTooLarge.into()),
-        parsed => Ok(parsed),
+    loop {
+        match scan(&input[..input.len().min(max)], &mut slots[..room], meta) {
+            Ok(false) if input.len() >= max => return Err(Fault::HeadTooLarge.into()),
+            Err(fault) if rewrite(input, max, fault)? => {}
+            Err(_) => return Ok(false),
+            scanned => return scanned,
+        }
     }
 }
 
 #[inline(always)]
-fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, RemoteError> {
-    let Some(minor) = version(input, 0)? else { return Ok(None) };
+fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Result<bool, RemoteError> {
+    let Some(minor) = version(input, 0)? else { return Ok(false) };
     let http10 = minor == 0;
-    let Some(status) = status(input)? else { return Ok(None) };
+    let Some(status) = status(input)? else { return Ok(false) };
     let offset = |rest: &[u8]| input.len() - rest.len();
     let mut reason = (0, 0);
     let line_ends = match &input[12..] {
@@ -199,17 +198,17 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         [b'\r', ..] | [] => 12,
         _ => return Err(RemoteError::at(Fault::Status, 12)),
     };
-    let Some(at) = line_end(input, line_ends, Fault::Reason)? else { return Ok(None) };
+    let Some(at) = line_end(input, line_ends, Fault::Reason)? else { return Ok(false) };
     let mut semantics = Semantics::default();
     let part = Part::Response { http10 };
-    let Some(end) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(None) };
+    let Some(end) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(false) };
     let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
     // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code. What follows a 204 that has one cannot be told.
     let codes_nothing = framing == Framing::Chunked && (status < 200 || status == 204);
     if codes_nothing && status < 200 {
         return Err(Fault::TransferEncoding.into());
     }
-    Ok(Some(ResponseMeta {
+    *meta = ResponseMeta {
         len: end.offset as u16,
         status,
         reason,
@@ -218,23 +217,29 @@ fn scan(input: &[u8], slots: &mut [FieldSpan]) -> Result<Option<ResponseMeta>, R
         http10,
         keep_alive: !http10 && !semantics.close && !codes_nothing,
         is_json: semantics.is_json,
-    }))
+    };
+    Ok(true)
 }
 
 /// Reads ` 3DIGIT` after the version, or returns `None` for more bytes. Below 100 is no status; from 600 on is one to be
 /// treated as 5xx (RFC 9110 §15).
+#[inline(always)]
 fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
-    let mut status = 0;
-    for at in 8..12 {
-        let Some(&byte) = input.get(at) else { return Ok(None) };
-        match byte {
-            b' ' if at == 8 => {}
-            b'1'..=b'9' if at == 9 => status = u16::from(byte - b'0'),
-            b'0'..=b'9' if at > 9 => status = status * 10 + u16::from(byte - b'0'),
-            _ => return Err(RemoteError::at(Fault::Status, at)),
+    let digit = |byte: u8| u16::from(byte - b'0');
+    match input[8..] {
+        [b' ', first @ b'1'..=b'9', second @ b'0'..=b'9', third @ b'0'..=b'9', ..] => {
+            Ok(Some(digit(first) * 100 + digit(second) * 10 + digit(third)))
         }
+        _ => no_status(input),
     }
-    Ok(Some(status))
+}
+
+/// Tells a status that is cut from one that is none.
+#[cold]
+fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
+    let fits = [|byte| byte == b' ', |byte| (b'1'..=b'9').contains(&byte), |byte: u8| byte.is_ascii_digit()];
+    let wrong = (8..).zip(&input[8..]).find(|&(at, byte)| !fits[(at - 8).min(2)](*byte));
+    wrong.map_or(Ok(None), |(at, _)| Err(RemoteError::at(Fault::Status, at)))
 }
 
 impl<F> ResponseHeadOf<F> {
@@ -275,17 +280,10 @@ impl<F> ResponseHeadOf<F> {
     }
 }
 
-impl<F: Text> ResponseHeadOf<F> {
-    /// Returns the bytes of the reason phrase.
-    pub(crate) fn phrase(&self) -> &[u8] {
-        self.fields.text().get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
-    }
-}
-
 impl<'b> ResponseHead<'b> {
     /// Returns the reason phrase, which may be empty and need not be UTF-8.
     pub fn reason(&self) -> &[u8] {
-        self.phrase()
+        self.fields.text().get(self.meta.reason.0 as usize..self.meta.reason.1 as usize).unwrap_or_default()
     }
 
     /// Returns the fields.

@@ -6,8 +6,8 @@ use crate::{Fault, RemoteError};
 /// version of 1.x, or `None` for more bytes.
 #[inline(always)]
 pub(super) fn version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
-    match input[at..] {
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ b'0'..=b'9', ..] => Ok(Some(minor - b'0')),
+    match input[at..].first_chunk::<8>() {
+        Some(name) if name.starts_with(b"HTTP/1.") && name[7].is_ascii_digit() => Ok(Some(name[7] - b'0')),
         _ => no_version(input, at),
     }
 }

@@ -12,7 +12,7 @@ use super::sender::Sender;
 use crate::body::{Content, Part};
 use crate::exchange::{announced, check_part, put_headers, put_request};
 use crate::framing::Framing;
-use crate::head::{Names, is_host, put_line, rewrite_response, scan_response};
+use crate::head::{FieldSpan, Names, ResponseMeta, is_host, put_line, scan_response};
 use crate::headers::Headers;
 use crate::{Fault, Limits, LocalError, Method, RemoteError};
 
@@ -202,8 +202,12 @@ impl Connection<Client> {
         }
         // Heads are large: each is judged in place, and not moved before.
         loop {
-            let head = match self.receiver.poll_head(scan_response, |meta| (meta.len, meta.fields), rewrite_response) {
-                Ok(Poll::Ready(meta)) => ResponseHead { meta, fields: self.receiver.headers() },
+            let mut meta = ResponseMeta::default();
+            let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| {
+                Ok(scan_response(text, slots, limits, &mut meta)?.then_some((meta.len, meta.fields)))
+            };
+            let head = match self.receiver.poll_head(scan, |extent| *extent) {
+                Ok(Poll::Ready(_)) => ResponseHead { meta, fields: self.receiver.headers() },
                 Ok(Poll::Pending) if !self.receiver.eof => return Ok(Poll::Pending),
                 Ok(Poll::Pending) => return Err(self.fail(Fault::NoResponse.into())),
                 Err(fault) => return Err(self.fail(fault)),

@@ -3,10 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
-use bytes::Bytes;
-
-use crate::head::{RequestHeadOf, ResponseHeadOf};
-use crate::{Headers, reason_phrase};
+use crate::Headers;
+use crate::head::{RequestHeadOf, ResponseHeadOf, Text};
 
 /// A request head that was received. Clones share it.
 pub type RequestHead = RequestHeadOf<Headers>;
@@ -31,13 +29,9 @@ impl RequestHead {
 }
 
 impl ResponseHead {
-    /// Returns the reason phrase.
+    /// Returns the reason phrase, which shares the head.
     pub fn reason(&self) -> Reason {
-        // Most responses say what the registry does, of which there need be no copy.
-        match reason_phrase(self.status()) {
-            phrase if phrase.as_bytes() == self.phrase() => phrase.into(),
-            _ => Reason(Bytes::copy_from_slice(self.phrase())),
-        }
+        Reason(Phrase::Received(self.fields.clone(), self.meta.reason))
     }
 
     /// Returns the fields.
@@ -59,38 +53,64 @@ impl ResponseHead {
 /// assert_eq!(Reason::from("Not Found").as_str(), "Not Found");
 /// assert_eq!(Reason::default(), "");
 /// ```
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Reason(Bytes);
+#[derive(Clone)]
+pub struct Reason(Phrase);
+
+#[derive(Clone)]
+enum Phrase {
+    Static(&'static str),
+    Owned(String),
+    /// A part of a head that was received.
+    Received(Headers, (u16, u16)),
+}
 
 impl Reason {
     /// Returns the phrase, empty if it is not UTF-8.
     pub fn as_str(&self) -> &str {
-        core::str::from_utf8(&self.0).unwrap_or_default()
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
     /// Returns the bytes of the phrase.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Phrase::Static(phrase) => phrase.as_bytes(),
+            Phrase::Owned(phrase) => phrase.as_bytes(),
+            Phrase::Received(head, (from, to)) => head.text().get(*from as usize..*to as usize).unwrap_or_default(),
+        }
+    }
+}
+
+impl Default for Reason {
+    fn default() -> Self {
+        Self::from("")
     }
 }
 
 impl AsRef<[u8]> for Reason {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.as_bytes()
     }
 }
 
 impl From<&'static str> for Reason {
     fn from(phrase: &'static str) -> Self {
-        Self(Bytes::from_static(phrase.as_bytes()))
+        Self(Phrase::Static(phrase))
     }
 }
 
 impl From<String> for Reason {
     fn from(phrase: String) -> Self {
-        Self(phrase.into())
+        Self(Phrase::Owned(phrase))
     }
 }
+
+impl PartialEq for Reason {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Reason {}
 
 impl PartialEq<&str> for Reason {
     fn eq(&self, other: &&str) -> bool {

@@ -19,9 +19,6 @@ const MOST_READ: u32 = 256 * 1024;
 /// Less room than this is not worth a read.
 const LEAST_READ: usize = 2 * 1024;
 
-/// Changes a head that could not be parsed, in place. Returns whether it can be parsed again, or more bytes are needed.
-type Rewrite = fn(&mut [u8], &Limits, RemoteError) -> Result<bool, RemoteError>;
-
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
@@ -118,12 +115,12 @@ impl Receiver {
         }
     }
 
-    /// Parses a head when that is [due](Search::is_due).
+    /// Parses a head when that is [due](Search::is_due). `scan` parses and checks it; `extent` returns how long a head is,
+    /// and how many fields it has.
     pub(super) fn poll_head<M>(
         &mut self,
-        scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
+        scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
         extent: impl Fn(&M) -> (u16, u16),
-        rewrite: Rewrite,
     ) -> Result<Poll<M>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -134,7 +131,7 @@ impl Receiver {
         }
         let is_all = self.eof || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD);
         if self.search.is_due(&self.buffer, is_all) {
-            match self.take_head(scan, extent, rewrite) {
+            match self.take_head(scan, extent) {
                 Ok(None) => {}
                 Ok(Some(meta)) => return Ok(Poll::Ready(meta)),
                 Err(fault) => return Err(*self.fault.insert(fault)),
@@ -150,9 +147,8 @@ impl Receiver {
     /// Takes a head off the buffer, if the whole of one is there.
     fn take_head<M>(
         &mut self,
-        scan: impl Fn(&[u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
+        mut scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
         extent: impl Fn(&M) -> (u16, u16),
-        rewrite: Rewrite,
     ) -> Result<Option<M>, RemoteError> {
         let head = self.head.get_or_insert_default();
         let lines = match Arc::get_mut(head) {
@@ -163,20 +159,15 @@ impl Receiver {
                 Arc::make_mut(head)
             }
         };
-        let scan = |text: &[u8], slots: &mut [FieldSpan]| scan(text, slots, &self.limits);
-        let meta = loop {
-            match lines.parse(&self.buffer, self.limits.max_fields, scan, &extent) {
-                Err(fault) if rewrite(&mut self.buffer, &self.limits, fault)? => {}
-                Err(_) => return Ok(None),
-                Ok(meta) => break meta,
-            }
-        };
-        if let Some(meta) = &meta {
-            self.buffer.advance(extent(meta).0.into());
-            self.search = Search::default();
-            self.read_size = FIRST_READ;
-        }
-        Ok(meta)
+        let (buffer, limits) = (&mut self.buffer, &*self.limits);
+        let scanned = lines.scan(buffer.len(), limits.max_fields, |slots| scan(buffer, slots, limits))?;
+        let Some(meta) = scanned else { return Ok(None) };
+        let (len, fields) = extent(&meta);
+        lines.keep(&self.buffer[..len.into()], fields.into());
+        self.buffer.advance(len.into());
+        self.search = Search::default();
+        self.read_size = FIRST_READ;
+        Ok(Some(meta))
     }
 
     /// Returns whether more than empty lines have come.
@@ -275,8 +266,8 @@ fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> 
         return Ok(Trailers::new());
     }
     let mut received = Lines::default();
-    let scan = |text: &[u8], slots: &mut [FieldSpan]| scan_trailers(text, slots, limits).map(Some);
-    received.parse(text, limits.max_trailer_fields, scan, |fields| (text.len() as u16, *fields as u16))?;
+    let fields = received.scan(text.len(), limits.max_trailer_fields, |slots| scan_trailers(text, slots, limits))?;
+    received.keep(text, fields);
     Ok(Trailers::received(received))
 }
 

@@ -12,7 +12,7 @@ use super::sender::Sender;
 use crate::body::{Content, Part};
 use crate::exchange::{Said, Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{is_field_value, put_framing, put_line, put_status_line, scan_request};
+use crate::head::{FieldSpan, is_field_value, put_framing, put_line, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
@@ -72,8 +72,8 @@ impl Connection<Server> {
             State::Closed | State::Switched => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
-        let scanned =
-            self.receiver.poll_head(scan_request, |meta| (meta.len, meta.fields), |_, _, fault| Err(fault))?;
+        let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| scan_request(text, slots, limits);
+        let scanned = self.receiver.poll_head(scan, |meta| (meta.len, meta.fields))?;
         let Poll::Ready(mut meta) = scanned else {
             if !self.receiver.eof {
                 return Ok(Poll::Pending);
