@@ -2,11 +2,17 @@
 
 use core::{net::Ipv6Addr, ops::Range};
 
+use super::scan::is_name;
+
 /// Returns whether the text is empty or a host with an optional port.
 ///
 /// Refused beyond what is plainly malformed: userinfo, zones (see [`zone`]), a port without a host, and IPvFuture, which
 /// no server has. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.
 pub(crate) fn is_host(text: &[u8]) -> bool {
+    // Most are names, in which words of bytes can be checked.
+    if is_name(text) {
+        return true;
+    }
     let end = reg_name_end(text);
     match text.get(end) {
         None => true,

@@ -36,6 +36,14 @@ const fn bytes_before(lanes: u64) -> usize {
     (lanes.trailing_zeros() / 8) as usize & 7
 }
 
+/// Returns whether a text has a word at least, and sets no lane.
+#[inline(always)]
+fn is_clear(text: &[u8], lanes: impl Fn(u64) -> u64) -> bool {
+    let is_clear = |word: &[u8; 8]| lanes(u64::from_le_bytes(*word)) == 0;
+    // The last word overlaps the one before.
+    WORDS && text.last_chunk().is_some_and(is_clear) && text.as_chunks().0.iter().all(is_clear)
+}
+
 macro_rules! scanner {
     ($(#[$doc:meta])* $name:ident, $stops:ident, $lanes:expr) => {
         $(#[$doc])*
@@ -92,7 +100,11 @@ const fn stops_path(byte: u8) -> bool {
 
 scanner! {
     /// Skips to the first byte that may not be in a request target, or to the end of the input.
-    skip_target, stops_target, |word| lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
+    skip_target, stops_target, target_lanes
+}
+
+const fn target_lanes(word: u64) -> u64 {
+    lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
 }
 
 /// Returns the lanes that hold neither a letter nor a hyphen, which is what most names are made of.
@@ -152,7 +164,12 @@ pub(crate) fn is_text(mut text: &[u8]) -> bool {
 
 /// Returns whether a request target has only visible ASCII and no fragment.
 pub(crate) fn is_target_text(target: &[u8]) -> bool {
-    !target.is_empty() && skip_target(target).is_empty()
+    is_clear(target, target_lanes) || !target.is_empty() && skip_target(target).is_empty()
+}
+
+/// Returns whether a text has a word at least, and only letters and hyphens.
+pub(super) fn is_name(text: &[u8]) -> bool {
+    is_clear(text, lanes_not_of_a_name)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Output that waits to be written: the queue, and its pieces as a driver sees them.
 
-use alloc::collections::{VecDeque, vec_deque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
@@ -17,7 +17,8 @@ const ENOUGH_LARGE: usize = 448 * 1024;
 /// Nor more large parts than this.
 const MOST_LARGE: usize = 8;
 
-/// Bytes that wait to be written: small pieces in one buffer, and large data that stands between them.
+/// Bytes that wait to be written: small pieces in one buffer, and large data that stands between them. Both are emptied when
+/// all has been written.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) small: Vec<u8>,
@@ -37,12 +38,12 @@ struct Large {
 impl Outgoing {
     #[inline]
     pub(super) fn pending(&self) -> Pending<'_> {
-        Pending { small: &self.small[self.sent..], passed: self.sent, large: self.large.iter(), next: None }
+        Pending { small: &self.small[self.sent..], passed: self.sent, large: &self.large, given: 0, next: None }
     }
 
     #[inline]
     pub(super) fn is_flushed(&self) -> bool {
-        self.sent == self.small.len() && self.large.is_empty()
+        self.small.is_empty() && self.large.is_empty()
     }
 
     #[inline]
@@ -63,7 +64,7 @@ impl Outgoing {
             }
             bytes = self.small_sent(bytes - most);
         }
-        if self.is_flushed() {
+        if self.sent == self.small.len() && self.large.is_empty() {
             self.small.clear();
             self.small.shrink_to(ENOUGH);
             self.sent = 0;
@@ -119,7 +120,9 @@ pub struct Pending<'c> {
     small: &'c [u8],
     /// The number of bytes before that.
     passed: usize,
-    large: vec_deque::Iter<'c, Large>,
+    large: &'c VecDeque<Large>,
+    /// The number of pieces of these that have been passed.
+    given: usize,
     /// The piece after the small bytes that were given last.
     next: Option<&'c [u8]>,
 }
@@ -128,7 +131,7 @@ impl<'c> Pending<'c> {
     /// Returns all bytes, if they are one piece, as those of small messages are.
     #[inline]
     pub fn only(&self) -> Option<&'c [u8]> {
-        if self.large.len() == 0 && self.next.is_none() {
+        if self.large.is_empty() {
             return if self.small.is_empty() { None } else { Some(self.small) };
         }
         let mut pieces = self.clone();
@@ -194,8 +197,9 @@ impl<'c> Iterator for Pending<'c> {
         if let Some(data) = self.next.take() {
             return Some(data);
         }
-        let end = match self.large.next() {
+        let end = match self.large.get(self.given) {
             Some(large) => {
+                self.given += 1;
                 self.next = Some(&large.data);
                 large.behind - self.passed
             }
@@ -207,7 +211,7 @@ impl<'c> Iterator for Pending<'c> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let large = self.large.len() + usize::from(self.next.is_some());
+        let large = self.large.len() - self.given + usize::from(self.next.is_some());
         (large, Some(2 * large + 1))
     }
 }
