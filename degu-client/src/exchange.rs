@@ -447,10 +447,25 @@ impl Exchange {
         self.until.is_some()
     }
 
-    /// Reports whether the response is all that is waited for, from now on, so that all of the time is left.
-    pub(crate) fn begins_to_wait(&self) -> bool {
+    /// Begins the wait for the response, if that is all that is waited for from now on. Returns whether it began, so that all
+    /// of the time is left.
+    pub(crate) fn begins_to_wait(&mut self) -> bool {
         let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
-        self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent()
+        let begins = self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent();
+        if begins {
+            self.begin_wait(wait);
+        }
+        begins
+    }
+
+    fn begin_wait(&mut self, wait: Wait) -> Option<Instant> {
+        let deadline = self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
+        let deadline = match (deadline, self.until) {
+            (Some(deadline), Some(until)) => Some(deadline.min(until)),
+            (deadline, until) => deadline.or(until),
+        };
+        self.wait = Some((wait, deadline));
+        deadline
     }
 
     /// Returns the end of the wait under way, and begins it if it is another one than before.
@@ -458,15 +473,7 @@ impl Exchange {
         let Some(wait) = self.waits_for() else { return self.until };
         match self.wait {
             Some((known, deadline)) if known == wait => deadline,
-            _ => {
-                let deadline = self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
-                let deadline = match (deadline, self.until) {
-                    (Some(deadline), Some(until)) => Some(deadline.min(until)),
-                    (deadline, until) => deadline.or(until),
-                };
-                self.wait = Some((wait, deadline));
-                deadline
-            }
+            _ => self.begin_wait(wait),
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) trait Driver: Default + fmt::Debug + Sized {
 /// The parts of a link that a driver works with.
 pub(crate) struct Line<'l, D: Driver> {
     pub(crate) stream: &'l mut D::Stream,
+    /// The stream is [as a socket](Transport::is_socket).
+    pub(crate) is_socket: bool,
     pub(crate) exchange: &'l mut Exchange,
     pub(crate) spinner: &'l mut Spinner,
     pub(crate) driver: &'l mut D,
@@ -113,10 +115,10 @@ impl<D: Driver> Line<'_, D> {
 
     /// Writes what is pending; if there is nothing, flushes what the stream holds back.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, exchange, .. } = self;
+        let Self { stream, is_socket, exchange, .. } = self;
         if let Some(pending) = exchange.pending(stream.has_records()) {
             let bytes = ready!(pending.write_with(|pieces| stream.poll_write(cx, pieces)))?;
-            exchange.transmitted(bytes, !stream.is_socket());
+            exchange.transmitted(bytes, !*is_socket);
         } else {
             ready!(stream.poll_flush(cx))?;
             exchange.flushed();
@@ -139,6 +141,7 @@ pub(crate) fn prepare<S: ?Sized>(
 /// The stream, until it is closed, and the exchange.
 pub(crate) struct Link<D: Driver> {
     stream: Option<Box<D::Stream>>,
+    is_socket: bool,
     pub(crate) exchange: Exchange,
     spinner: Spinner,
     driver: D,
@@ -148,7 +151,7 @@ impl<D: Driver> Link<D> {
     pub(crate) fn new(stream: Box<D::Stream>, base: Arc<Base>) -> Self {
         let spinner = Spinner::new(base.settings.spin);
         let exchange = Exchange::new(base, D::now, D::SOURCES_BLOCK);
-        Self { stream: Some(stream), exchange, spinner, driver: D::default() }
+        Self { is_socket: stream.is_socket(), stream: Some(stream), exchange, spinner, driver: D::default() }
     }
 
     /// Checks that the stream is idle, and begins a request, which may offer to go on in another protocol. Returns the
@@ -238,10 +241,11 @@ impl<D: Driver> Link<D> {
         source: &mut SourceOf<S>,
         step: Step<T>,
     ) -> Poll<Result<T, Error>> {
-        let Self { stream: Some(stream), exchange, spinner, driver } = self else {
+        let Self { stream: Some(stream), is_socket, exchange, spinner, driver } = self else {
             return Poll::Ready(Err(self.exchange.error(ErrorKind::Closed)));
         };
-        let polled = Line { stream: &mut **stream, exchange, spinner, driver }.poll(cx, source, step);
+        let mut line = Line { stream: &mut **stream, is_socket: *is_socket, exchange, spinner, driver };
+        let polled = line.poll(cx, source, step);
         match &polled {
             Poll::Ready(Ok(_)) => self.close_if_over(),
             Poll::Ready(Err(_)) => return polled.map_err(|error| self.failed(error)),

@@ -46,10 +46,15 @@ impl Driver for Async {
     }
 
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>> {
-        match ready!(line.poll_spin(cx))? {
-            Some(read) => Poll::Ready(Ok(read)),
-            None => line.stream.poll_read(cx, line.exchange.receive_buffer()).map(Ok),
+        if line.is_socket && line.exchange.awaits_head() && line.exchange.begins_to_wait() {
+            line.driver.spins = line.spinner.begin();
         }
+        if line.driver.spins
+            && let Some(read) = ready!(line.poll_spin(cx))?
+        {
+            return Poll::Ready(Ok(read));
+        }
+        line.stream.poll_read(cx, line.exchange.receive_buffer()).map(Ok)
     }
 
     fn poll_yield(_: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -68,12 +73,8 @@ impl Line<'_, Async> {
     /// Spins for the head of a response, as long as the spinner says: reads without waiting. It is pending while other
     /// tasks have their turn.
     fn poll_spin(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<io::Result<usize>>, Error>> {
-        if self.exchange.awaits_head() && self.exchange.begins_to_wait() && self.stream.is_socket() {
-            self.driver.spins = self.spinner.begin();
-            self.exchange.deadline();
-        }
         let epoch = self.driver.epoch;
-        while self.driver.spins && self.exchange.awaits_head() {
+        while self.exchange.awaits_head() {
             match self.spinner.step(|| epoch.elapsed()) {
                 Step::Block => break,
                 Step::Read => {}
@@ -106,7 +107,7 @@ impl Line<'_, Async> {
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(deadline) = self.exchange.deadline() else { return Poll::Pending };
         // A socket belongs to the runtime that it was made in; a stream of the caller's may be used in another.
-        let moves = !self.stream.is_socket();
+        let moves = !self.is_socket;
         self.driver.timer.poll(cx, deadline, moves).map(|()| self.exchange.expired())
     }
 }

@@ -47,12 +47,18 @@ impl Socket {
         Ok(Self { registered: Some(registered), writes: false, reader: None, scratch: Scratch::default() })
     }
 
-    /// Reads what was received.
-    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
-        let received = poll_recv(registered(&self.registered)?, cx, bytes);
-        if received.is_pending() && !self.writes {
+    /// Notes the task of a read that waits, until the socket is registered for output, too.
+    fn note_reader<T>(&mut self, cx: &Context<'_>, read: &Poll<T>) {
+        if read.is_pending() && !self.writes {
             self.reader.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         }
+    }
+
+    /// Reads what was received.
+    #[cfg(feature = "tls")]
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        let received = poll_recv(&self.registered, cx, bytes);
+        self.note_reader(cx, &received);
         received
     }
 }
@@ -68,7 +74,8 @@ fn registered(socket: &Option<AsyncFd<OwnedFd>>) -> io::Result<&AsyncFd<OwnedFd>
     socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
 }
 
-fn poll_recv(socket: &AsyncFd<OwnedFd>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+fn poll_recv(socket: &Option<AsyncFd<OwnedFd>>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+    let socket = registered(socket)?;
     loop {
         let mut ready = ready!(socket.poll_read_ready(cx))?;
         match ready.try_io(|socket| read(socket, bytes, false)) {
@@ -127,13 +134,12 @@ impl Transport for Socket {
 
 impl AsyncStream for Socket {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let room = scratch.room(buffer);
-        let received = self.poll_recv(cx, room);
+        let room = self.scratch.room(buffer);
+        let received = poll_recv(&self.registered, cx, room);
         if let Poll::Ready(Ok(bytes)) = received {
             buffer.extend_from_slice(&room[..bytes]);
         }
-        self.scratch = scratch;
+        self.note_reader(cx, &received);
         received
     }
 }

@@ -56,21 +56,19 @@ impl Line<'_, Blocking> {
     /// own timeout, which is the shortest deadline, bounds it at no cost. It does not where the exchange as a whole has a
     /// deadline, of which any part may be left.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
-        let is_socket = self.stream.is_socket();
+        let is_socket = self.is_socket;
         if !is_socket && self.exchange.awaits_continue() {
             // Such a stream has no timeouts: the wait for `100 Continue` ends at once.
             return self.exchange.expired().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);
         }
         let begins = self.exchange.begins_to_wait();
-        let mut read = None;
-        if begins && is_socket {
+        let read = if begins && is_socket && self.exchange.awaits_head() && self.spinner.begin() {
             let deadline = self.exchange.deadline();
-            if self.exchange.awaits_head() && self.spinner.begin() {
-                read = Some(self.spin(deadline));
-            }
-        }
-        let blocks = begins && !self.exchange.has_timeout();
-        let read = read.unwrap_or_else(|| self.stream.read(self.exchange.receive_buffer(), blocks));
+            self.spin(deadline)
+        } else {
+            let blocks = begins && !self.exchange.has_timeout();
+            self.stream.read(self.exchange.receive_buffer(), blocks)
+        };
         match read.as_ref().map_err(io::Error::kind) {
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) if !is_socket => {
                 Poll::Ready(Err(self.exchange.error(Timeout::Stream)))
