@@ -45,8 +45,7 @@ fn options(target: Target, tls: &ServerTls) -> Options {
     let second = Duration::from_secs(1);
     let mut options = Server::options().workers(WORKERS).spin(target.spin()).shutdown_grace(second);
     if target.is_faulty() {
-        options =
-            options.head_timeout(2 * second).idle_timeout(5 * second).progress(2048, Some(2 * second));
+        options = options.head_timeout(2 * second).idle_timeout(5 * second).progress(2048, Some(2 * second));
     }
     if target.is_secure() { options.tls(tls.clone()) } else { options }
 }
