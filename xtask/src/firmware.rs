@@ -159,7 +159,7 @@ fn talk_over_tcp(image: &Path) -> Result {
     drop(board.line()?);
     println!("over TCP:");
     curl(&["--data", "hello", &format!("http://{address}/")])?;
-    probe(&board, &address.to_string(), "tcp", &["--jobs", "3"])?;
+    probe(&board, &address.to_string(), "tcp", &["--jobs", "1"])?;
     curl(&[&format!("http://{address}/figures")])
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use degu_client::{Address, Error, Timeout, blocking::Client};
-use nix::sys::pthread::{pthread_kill, pthread_self};
+use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use socket2::SockRef;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +23,8 @@ fn interrupted<T>(folder: &std::path::Path, what: impl FnOnce() -> Result<T, Err
     let done = Arc::new(AtomicBool::new(false));
     let is_done = Arc::clone(&done);
     let folder = folder.to_owned();
-    let thread = pthread_self();
+    // Of musl it is a pointer, which cannot be sent to another thread.
+    let thread = pthread_self() as usize;
     let signals = thread::spawn(move || {
         let began = Instant::now();
         while !is_done.load(Ordering::Acquire) {
@@ -31,7 +32,7 @@ fn interrupted<T>(folder: &std::path::Path, what: impl FnOnce() -> Result<T, Err
                 eprintln!("signals put a deadline off, in {}", folder.display());
                 std::process::exit(1);
             }
-            pthread_kill(thread, Signal::SIGUSR1).unwrap();
+            pthread_kill(thread as Pthread, Signal::SIGUSR1).unwrap();
             // More often than the deadline, and not so often that nothing else is done.
             thread::sleep(LIMIT / 10);
         }

@@ -5,6 +5,7 @@
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
+use core::time::Duration;
 
 use cortex_m_rt::entry;
 use degu_firmware::network::{Network, Tcp};
@@ -28,7 +29,8 @@ impl Room {
 async fn serve(network: &Network, room: &'static mut Room) {
     let Room { http, body, input, output } = room;
     let mut socket = network.socket(input, output);
-    let mut server = Server::new(http.buffers(), &Options::DEFAULT);
+    let options = Options { linger: Duration::from_millis(500), ..Options::DEFAULT };
+    let mut server = Server::new(http.buffers(), &options);
     loop {
         let echo = async |request: &mut Request<'_, Tcp<'_>, Ticks>| match request.head().path() {
             "/figures" => request.reply(200, &[], page::figures().as_str().as_bytes()).await,
