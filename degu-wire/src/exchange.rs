@@ -35,7 +35,8 @@ pub(crate) struct Terms {
     pub(crate) continue_pending: bool,
 }
 
-/// The framing of a response, and what of it the head writes.
+/// The framing of a response: the one that its head announces, and the one that its body has. They differ for a response to
+/// HEAD, which has no body.
 #[derive(Clone, Copy)]
 pub(crate) struct Reply {
     /// The framing that the head describes.

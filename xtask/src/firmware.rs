@@ -1,9 +1,10 @@
-//! `cargo xtask firmware`: builds the programs of `xtask/firmware` for a Cortex-M4, boots them in QEMU with a UART on a Unix
-//! socket of this host or with a network card behind one of its ports, and lets clients of this host talk to them.
+//! `cargo xtask firmware`: builds the programs of `xtask/firmware` for a Cortex-M4, and boots them in QEMU. The UART of a program
+//! is a Unix socket of this host, or its network card is reached through a TCP port of this host. Clients on this host then
+//! talk to the programs.
 //!
-//! It prints what each program takes of the board, next to the same program on picoserve, and fails if a device answers
-//! anything wrongly. Without QEMU or the target of rustc there is nothing to boot, which is an error unless
-//! `--skip-if-missing` says otherwise.
+//! It prints how much flash, RAM and stack each program uses, next to the same program on picoserve, and fails if a device
+//! answers anything wrongly. Without QEMU or rustc's target for the board, nothing can be booted. That is an error, unless
+//! `--skip-if-missing` is given.
 
 mod elf;
 mod line;

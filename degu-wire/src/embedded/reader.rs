@@ -181,7 +181,8 @@ impl<'x> Incoming<'x> {
         }
     }
 
-    /// Finds the next step, checks it, and drops the bytes between two events.
+    /// Finds and checks the next step, but leaves an event in the window: `take` gives it. If no event is complete yet, this
+    /// drops what the decoder has consumed (the CRLF after a chunk's data). After a fault, each call returns the fault again.
     fn peek(&mut self) -> Result<Next, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);

@@ -47,7 +47,8 @@ enum Neighbour {
     Connection,
 }
 
-/// One load: its program, kind of address, percent of the capacity, and neighbour. A quick run has the first.
+/// The loads. Each has the program that generates it, the kind of address, the rate in percent of what hyper's server reaches,
+/// and another load on the server's core. A quick run measures only the first load.
 const LOADS: &[(&str, &str, u32, Neighbour)] = &[
     ("oha", "unix", 50, Neighbour::None),
     ("oha", "unix", 1, Neighbour::None),
