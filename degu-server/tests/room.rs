@@ -50,6 +50,8 @@ fn the_connections_that_have_been_idle_longest_make_room() {
     with_both(1, CAP, |connect| {
         let mut held: Vec<_> = (0..CAP).map(|_| connect()).collect();
         held.iter_mut().for_each(ask);
+        // A connection counts as idle a moment after its response has been written.
+        std::thread::sleep(Duration::from_millis(50));
         // The first one is not idle for the longest time any more, but for the shortest.
         ask(&mut held[0]);
         let mut newcomers: Vec<_> = (1..CAP).map(|_| connect()).collect();
