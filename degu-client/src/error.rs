@@ -69,8 +69,8 @@ pub enum ErrorKind {
     Interrupted,
     /// `on_connect` refused the connection.
     Refused,
-    /// The connection was closed before: after an error, after a body that was dropped unread, or because one side
-    /// asked for it.
+    /// The connection was closed before this call: after an error, after a body that was dropped unread, because one side
+    /// had announced it (`connection: close`), or because the server ended the idle connection.
     Closed,
 }
 

@@ -52,7 +52,8 @@ pub(crate) trait Transport: Send {
         Poll::Ready(SockRef::from(&socket).shutdown(Shutdown::Write))
     }
 
-    /// Reports whether what is written goes out in records, some of which may be out when a write fails or waits.
+    /// Reports whether the stream sends its data in TLS records. Then a write that fails or waits may already have sent some of
+    /// the data, so the caller has to count the request as sent.
     fn has_records(&self) -> bool {
         false
     }

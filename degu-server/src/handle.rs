@@ -50,9 +50,10 @@ impl Handle {
     /// are not done within [`Options::shutdown_grace`](crate::Options::shutdown_grace) are cut. After that the address is free.
     ///
     /// A response is done when the kernel has taken all of it. The kernel delivers it even after the process has ended.
-    /// The response may still be lost if the client is still sending, a body that the handler did not read for example: data
-    /// that arrives at a closed socket resets the connection, and the client loses what it has not read (RFC 9112 §9.6). A
-    /// running server therefore reads for up to 30 s after its last response; a shutdown does not wait for that.
+    /// The response may still be lost if the client is still sending, for example a body that the handler did not read. Data
+    /// that arrives at a closed socket resets the connection, and the client then loses what it has not read yet (RFC 9112
+    /// §9.6). To prevent this, a running server reads for up to 30 s after its last response. A shutdown does not wait for
+    /// that.
     ///
     /// # Cancel safety
     ///

@@ -268,7 +268,8 @@ impl WorkerState {
         self.busy.get() > 1
     }
 
-    /// Returns whether a connection may spin for its next request: where many are busy there is always something else to do.
+    /// Returns whether a connection may spin (poll its socket without sleeping) for its next request. It may not if more than
+    /// [`SPINNING`] connections of this worker are busy, because then the thread always has something else to do.
     pub(crate) const fn may_spin(&self) -> bool {
         self.busy.get() <= SPINNING
     }

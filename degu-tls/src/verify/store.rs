@@ -132,7 +132,8 @@ impl Store {
         Ok(())
     }
 
-    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and returns the label and the key of that anchor.
+    /// Builds a path from the peer's certificate to an anchor (RFC 5280 §6), and returns the anchor's label and the
+    /// hash of its key.
     pub(super) fn verify(
         &self,
         leaf: &EndEntityCert<'_>,
@@ -157,7 +158,7 @@ impl Store {
         index.map(|index| self.labels[index].clone()).ok_or(Refusal::Pki(webpki::Error::UnknownIssuer))
     }
 
-    /// Returns the label of the first anchor with this name.
+    /// Returns the label of the first anchor whose certificate has this subject (a name in DER). The app sees the label.
     pub(super) fn named(&self, subject: &[u8]) -> Option<&str> {
         let index = self.anchors.iter().position(|anchor| anchor.subject.as_ref() == subject)?;
         Some(&self.labels[index].label)

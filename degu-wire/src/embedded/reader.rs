@@ -259,7 +259,7 @@ impl<'x> Incoming<'x> {
     }
 }
 
-/// Returns the framing of what is left of a body: [`Framing::None`] where nothing is.
+/// Returns the framing of the rest of a body. If no byte is left (`Length(0)`), it is [`Framing::None`].
 pub(super) fn rest_of(framing: Framing) -> Framing {
     if framing == Framing::Length(0) { Framing::None } else { framing }
 }

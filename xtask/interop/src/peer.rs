@@ -39,7 +39,7 @@ pub(crate) struct Bench<'s> {
 }
 
 impl<'s> Bench<'s> {
-    /// Writes the files that servers of files are to serve.
+    /// Returns the place of a run in this folder, and writes the files there that the peers' file servers serve.
     pub(crate) fn new(shell: &'s Shell, folder: &'s Path) -> Result<Self> {
         shell.write_file(folder.join("files/hello"), "hello, world")?;
         shell.write_file(folder.join("files/large"), large())?;
