@@ -236,8 +236,8 @@ impl Options {
     }
 
     /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may be without a byte in either
-    /// direction. After that its handler is dropped, and the connection is closed as after a failure. Default: `None`,
-    /// because a terminal may be silent for hours.
+    /// direction. After that its handler is dropped, and the connection is reset, so that the peer does not take the data for
+    /// complete. Default: `None`, because a terminal may be silent for hours.
     #[must_use]
     pub fn tunnel_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.tunnel = seconds(timeout.into());

@@ -188,7 +188,8 @@ impl Stats {
         })
     }
 
-    /// Returns the faults of clients with which connections ended, each with the number of those connections. Faults that did not
+    /// Returns the faults of clients that ended connections, each with the number of connections that it ended. Faults that did
+    /// not occur are left out. Faults that did not
     /// occur are left out.
     pub fn faults(&self) -> impl Iterator<Item = (Fault, u64)> {
         Fault::ALL.iter().copied().zip(self.faults).filter(|(_, count)| *count > 0)

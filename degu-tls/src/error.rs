@@ -184,7 +184,7 @@ kinds! {
     /// The certificate is signed by itself.
     SelfSigned "pin its key, or issue it from a CA",
     /// A certificate's signature, or the handshake's, does not verify.
-    Signature "a CA of the same name with another key, a weak key in the chain, or a forgery",
+    Signature "likely causes: another CA of the same name, an old certificate from before the CA's key was changed, or a forgery",
     /// The cryptography provider does not know a signature algorithm or a kind of key.
     Algorithm "use SHA-256 or better with ECDSA, Ed25519 or RSA",
     /// A CA's constraint on names or on the length of the path is violated, or a limit on the complexity of the chain.

@@ -52,7 +52,7 @@ pub(super) struct State<T: Member> {
     tickets: u64,
     /// The number of connections, idle or in use.
     made: usize,
-    /// The number of connections that may be under way.
+    /// The number of rights to make a connection ([`Grant::Dial`]) that have been given, and neither used nor returned.
     making: usize,
     dialled: u64,
     reused: u64,

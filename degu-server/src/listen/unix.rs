@@ -109,7 +109,10 @@ fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
 /// Unlinks the file if it is a socket on which no server listens.
 fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result<()> {
     if !found.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "the file exists and is no socket"));
+        return Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "the file exists and is not a socket; remove it, or use another path",
+        ));
     }
     let of_owner = |what: &str, error: &io::Error| {
         let (path, owner) = (path.display(), user(found.uid()));

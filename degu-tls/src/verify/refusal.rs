@@ -200,7 +200,9 @@ impl Chain<'_> {
                 let (_, text) = out_of_date(error).unwrap_or((kind, String::new()));
                 format!("{} {text}", self.culprit(error, *time))
             }
-            Pki::InvalidCertValidity => format!("{subject} has a validity that ends before it begins"),
+            Pki::InvalidCertValidity => {
+                format!("{subject}, or a CA in its chain, has a validity period that ends before it begins")
+            }
             Pki::CertNotValidForName(context) => {
                 let names: Vec<_> =
                     context.presented.iter().map(|name| plain(&shown(name, &context.expected))).collect();

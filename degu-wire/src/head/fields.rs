@@ -64,7 +64,7 @@ impl Names {
     pub(crate) const CONTENT_RANGE: Self = Self(1 << 5);
     pub(crate) const AUTHORIZATION: Self = Self(1 << 6);
     pub(crate) const RANGE: Self = Self(1 << 7);
-    /// From here on, those that may stand in several lines.
+    /// This field and those below are not checked for repetition.
     pub(crate) const CONNECTION: Self = Self(1 << 8);
     pub(crate) const DATE: Self = Self(1 << 9);
     pub(crate) const UPGRADE: Self = Self(1 << 10);

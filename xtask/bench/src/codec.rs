@@ -1,5 +1,6 @@
-//! The codecs of the suite `wire`: Degu's, httparse, and the plain copies that are their floor, each doing the same work over
-//! inputs that change from one to the next. Each checks once, before it is measured, that it does what the others do.
+//! The codecs of the suite `wire`: Degu's, httparse, and for encoding a plain copy as the lower bound. All do the same work, on
+//! inputs that change from one to the next; only the browser's request is always the same. Each checks once, before it is
+//! measured, that it does what the others do.
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
