@@ -286,9 +286,9 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "while connecting",
-            Self::Requesting => "before or while the request was sent",
-            Self::AwaitingResponse => "while the response was awaited",
-            Self::ReadingBody => "while the response's body was read",
+            Self::Requesting => "before or while sending the request",
+            Self::AwaitingResponse => "while waiting for the response",
+            Self::ReadingBody => "while reading the body of the response",
         })
     }
 }
@@ -296,12 +296,12 @@ impl fmt::Display for Phase {
 impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(limit) => write!(f, "no connection within {limit:?}"),
-            Self::Head(limit) => write!(f, "no whole response head within {limit:?}"),
-            Self::Body(limit) => write!(f, "no progress of the body within {limit:?}"),
-            Self::Exchange(limit) => write!(f, "the exchange was not over within {limit:?}"),
-            Self::Pool(limit) => write!(f, "no connection of the pool was free within {limit:?}"),
-            Self::Stream => f.write_str("the stream's own timeout passed"),
+            Self::Connect(limit) => write!(f, "connecting took longer than {limit:?}"),
+            Self::Head(limit) => write!(f, "the response's head was not complete within {limit:?}"),
+            Self::Body(limit) => write!(f, "the body made no progress for {limit:?}"),
+            Self::Exchange(limit) => write!(f, "the exchange did not finish within {limit:?}"),
+            Self::Pool(limit) => write!(f, "no connection of the pool became free within {limit:?}"),
+            Self::Stream => f.write_str("the stream's own timeout expired"),
         }
     }
 }
@@ -311,9 +311,9 @@ impl fmt::Display for ErrorKind {
         match self {
             Self::Remote(error) => write!(f, "the server sent {error}"),
             Self::Local(error) => write!(f, "the request cannot be sent: {error}"),
-            Self::Body(error) => write!(f, "the request's body failed: {error}"),
+            Self::Body(error) => write!(f, "the body of the request failed: {error}"),
             Self::Address(error) => write!(f, "the address cannot be used: {error}"),
-            Self::System(error) => write!(f, "the system reports: {error}"),
+            Self::System(error) => write!(f, "the operating system reports: {error}"),
             #[cfg(feature = "tls")]
             Self::Tls(error) => f.write_str(&error.explain()),
             Self::Status(status) => write!(f, "the server answered {status} {}", reason_phrase(*status)),
@@ -354,7 +354,7 @@ fn write_unreachable(f: &mut fmt::Formatter<'_>, error: &io::Error, address: &Ad
     match error.kind() {
         io::ErrorKind::ConnectionRefused => write!(f, "no server listens at {address}: connection refused"),
         io::ErrorKind::NotFound if address.is_unix() => {
-            write!(f, "no such socket: {address}: the server is not running, or listens elsewhere")
+            write!(f, "no such socket: {address}: the server is not running, or listens at another address")
         }
         io::ErrorKind::PermissionDenied if address.is_unix() => {
             write!(f, "permission denied at {address}: check the mode of the socket and of its folders")
@@ -484,7 +484,7 @@ mod tests {
                 Errno::ENOENT,
                 &socket,
                 true,
-                "no such socket: unix:/run/app.sock: the server is not running, or listens elsewhere",
+                "no such socket: unix:/run/app.sock: the server is not running, or listens at another address",
             ),
             (
                 Errno::EACCES,
@@ -519,6 +519,9 @@ mod tests {
     #[test]
     fn a_main_that_returns_an_error_prints_its_sentence() {
         let error: BoxError = Error::new(Timeout::Head(Duration::from_secs(2)), Phase::AwaitingResponse).into();
-        assert_eq!(format!("{error:?}"), "no whole response head within 2s, while the response was awaited");
+        assert_eq!(
+            format!("{error:?}"),
+            "the response's head was not complete within 2s, while waiting for the response"
+        );
     }
 }

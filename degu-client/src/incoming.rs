@@ -361,7 +361,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         let bytes = ready!(self.poll_all(cx, limit, whole))?;
         Poll::Ready(String::from_utf8(bytes.into()).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            Error::new(ErrorKind::Content(format!("it is not UTF-8 at byte {at}").into()), Phase::ReadingBody)
+            Error::new(ErrorKind::Content(format!("the text is not UTF-8 at byte {at}").into()), Phase::ReadingBody)
         }))
     }
 

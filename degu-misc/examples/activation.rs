@@ -39,7 +39,7 @@ fn copy(number: i32) -> Result<OwnedFd, BoxError> {
 
 #[cfg(not(target_os = "linux"))]
 fn copy(_: i32) -> Result<OwnedFd, BoxError> {
-    Err("only Linux copies a descriptor by its number: hand the socket in as the standard input".into())
+    Err("on this system the socket cannot be opened by its number: pass it as standard input".into())
 }
 
 fn run() -> Result<(), BoxError> {

@@ -27,7 +27,7 @@ fn follow(client: &Client, seen: &mut u64) -> Result<(), BoxError> {
     let mut response = connection.get(&format!("/changes?since={seen}"))?.success()?;
     while let Some(chunk) = response.body.next_chunk()? {
         println!("{}", String::from_utf8_lossy(&chunk.data));
-        *seen = chunk.extension("seq").ok_or("a change without its seq")?.parse()?;
+        *seen = chunk.extension("seq").ok_or("the server sent a change without the chunk extension seq")?.parse()?;
     }
     Ok(())
 }
@@ -39,7 +39,7 @@ fn run() -> Result<(), BoxError> {
     }
     let (client, mut seen) = (Client::options().body_timeout(None).client(address), 0);
     while let Err(error) = follow(&client, &mut seen) {
-        eprintln!("after {seen}: {error}; trying again");
+        eprintln!("connection failed after change {seen}: {error}; connecting again");
         thread::sleep(Duration::from_secs(1));
     }
     Ok(())

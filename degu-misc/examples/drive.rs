@@ -149,7 +149,7 @@ fn run() -> Result<(), BoxError> {
         let line = line?;
         let mut words = line.split(' ');
         let (Some(method), Some(target)) = (words.next(), words.next()) else {
-            return Err("METHOD TARGET wanted".into());
+            return Err("each line needs a METHOD and a TARGET".into());
         };
         let mut result = driver.perform(Method::from(method), target, false);
         if let (Some(method), Some(target)) = (words.next(), words.next())

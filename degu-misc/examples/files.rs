@@ -35,7 +35,7 @@ fn run() -> Result<(), BoxError> {
     let (Some(address), Some(root), None) = (arguments.next(), arguments.next(), arguments.next()) else {
         return Err("usage: files ADDRESS FOLDER".into());
     };
-    let address: Address = address.to_str().ok_or("an address is UTF-8")?.parse()?;
+    let address: Address = address.to_str().ok_or("the address is not UTF-8")?.parse()?;
     let root = openat(CWD, &root, FOLDER, Mode::empty()).map_err(|error| format!("{}: {error}", root.display()))?;
     let root = Arc::new(root);
     // Caches are asked to reckon with times, so they need that of the response.
@@ -53,7 +53,7 @@ async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, Bo
     if !matches!(request.method(), Method::Get | Method::Head) {
         return Ok((405, [("allow", "GET, HEAD")], ()).into());
     }
-    let not_found = || Ok((404, "there is no such file\n").into());
+    let not_found = || Ok((404, "file not found\n").into());
     let Some(path) = Path::of(request.segments()) else { return not_found() };
     // The file system blocks, and the thread of the connection must not.
     let found = tokio::task::spawn_blocking(move || path.find(&root)).await?;

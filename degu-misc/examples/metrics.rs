@@ -34,14 +34,19 @@ fn exposition(ended: &Ended, stats: &Stats) -> Result<String, fmt::Error> {
     for (kind, name, help, value) in [
         ("gauge", "degu_connections", "Connections that are open now.", stats.open as u64),
         ("counter", "degu_connections_accepted_total", "Connections that were accepted.", stats.accepted),
-        ("counter", "degu_connections_refused_total", "Connections that were refused at the cap.", stats.refused),
+        (
+            "counter",
+            "degu_connections_refused_total",
+            "Connections that were refused because max_connections were open.",
+            stats.refused,
+        ),
         ("counter", "degu_requests_total", "Requests that reached the app.", stats.requests),
         ("counter", "degu_received_bytes_total", "Bytes that were received.", stats.received),
         ("counter", "degu_sent_bytes_total", "Bytes that were sent.", stats.sent),
         (
             "counter",
             "degu_deadlines_total",
-            "Connections that ended because peer or app was too slow.",
+            "Connections that ended because the peer or the app was too slow.",
             stats.deadlines,
         ),
         ("counter", "degu_gone_total", "Connections whose peer left in the middle of an exchange.", stats.gone),
@@ -54,7 +59,7 @@ fn exposition(ended: &Ended, stats: &Stats) -> Result<String, fmt::Error> {
     for (fault, count) in stats.faults() {
         writeln!(text, "degu_faults_total{{kind=\"{fault:?}\"}} {count}")?;
     }
-    text += "# HELP degu_exchange_seconds Exchanges that have ended, by status and by whether the response was cut.\n";
+    text += "# HELP degu_exchange_seconds Exchanges that have ended, by status and by whether the response was cut short.\n";
     text += "# TYPE degu_exchange_seconds summary\n";
     for ((status, is_cut), (count, seconds)) in ended.0.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         let status = status.map_or("none".to_owned(), |status| status.to_string());

@@ -10,8 +10,8 @@
 //! mtls=$PWD/target/debug/examples/mtls
 //! (cd /tmp/devices/a && $mtls serve '[fe80::1%eth0]:4433')      # prints: listening on [fe80::1%2]:4433
 //! (cd /tmp/devices/b && $mtls call '[fe80::1%eth0]:4433')       # on the other device, or in another terminal
-//! talking to device-a.example, vouched for by ca-a
-//! hello, device-b.example, vouched for by ca-b
+//! talking to device-a.example, certified by ca-a
+//! hello, device-b.example, certified by ca-b
 //! ```
 //!
 //! Replace `fe80::1%eth0` by an address of the serving device (`ip -6 addr show scope link`). After the `%` write the
@@ -25,7 +25,7 @@ use degu_tls::{Cas, ClientTls, Identity, PeerIdentity, ServerTls};
 fn name(peer: Option<&PeerIdentity>) -> String {
     let Some(peer) = peer else { return "a peer without a certificate".to_owned() };
     let device = peer.dns_names().next().unwrap_or("a device without a name");
-    format!("{device}, vouched for by {}", peer.ca().unwrap_or("a CA without a name"))
+    format!("{device}, certified by {}", peer.ca().unwrap_or("a CA without a name"))
 }
 
 async fn greet(session: &mut Session, _: Request<'_>) -> String {

@@ -1,4 +1,4 @@
-//! A TLS proxy for a server on a Unix socket or any other address: `proxy LISTEN BEHIND CERT KEY`, for example `proxy
+//! A TLS proxy for a server on a Unix socket or any other address: `proxy LISTEN UPSTREAM CERT KEY`, for example `proxy
 //! '[::]:443' unix:/run/app.sock cert.pem key.pem`.
 //!
 //! The fields `x-forwarded-for` and `x-forwarded-proto` tell the server behind the proxy who sent a request, and over
@@ -21,7 +21,7 @@ async fn reload_on_hangup(tls: ServerTls, mut hangup: Signal) {
         match tls.reload() {
             Ok(warnings) if warnings.is_empty() => eprintln!("new certificate in use"),
             Ok(warnings) => eprintln!("new certificate in use, with warnings: {warnings:?}"),
-            Err(error) => eprintln!("still the old certificate: {error}"),
+            Err(error) => eprintln!("reloading failed, the old certificate stays in use: {error}"),
         }
     }
 }
@@ -30,7 +30,7 @@ async fn reload_on_hangup(tls: ServerTls, mut hangup: Signal) {
 async fn run() -> Result<(), BoxError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [listen, behind, cert, key] = &arguments[..] else {
-        return Err("usage: proxy LISTEN BEHIND CERT KEY".into());
+        return Err("usage: proxy LISTEN UPSTREAM CERT KEY".into());
     };
     let tls = ServerTls::builder(Identity::from_pem_files(cert, key)?).allow_unauthenticated_clients().build()?;
     let proxy = ProxyApp::new(Client::new(behind.parse::<Address>()?)).with_request_headers(forwarded);

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         }
     };
     let Ok(address) = address.parse() else {
-        eprintln!("todoctl: {address:?} is no address: write unix:/run/todo.sock or 127.0.0.1:8080, for example");
+        eprintln!("todoctl: {address:?} is not an address: write unix:/run/todo.sock or 127.0.0.1:8080, for example");
         return ExitCode::from(2);
     };
     match run(address, command) {

@@ -116,7 +116,7 @@ impl Leaf {
 impl TempPki {
     /// Makes the CAs, the certificates and the revocation lists.
     pub fn new() -> Self {
-        let folder = TempDir::new().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let folder = TempDir::new().unwrap_or_else(|error| panic!("cannot create a temporary folder: {error}"));
         let pki = Self { folder, issued: Mutex::default() };
         for name in ["server-ca", "client-ca", "other-ca"] {
             let ca = pki.make_ca(name);
@@ -323,5 +323,5 @@ fn named(name: &str, names: Vec<&str>) -> CertificateParams {
 
 /// Fixtures that fail end the test.
 fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
-    made.unwrap_or_else(|error| panic!("no {what} of a temporary PKI: {error}"))
+    made.unwrap_or_else(|error| panic!("cannot create the {what} of a temporary PKI: {error}"))
 }

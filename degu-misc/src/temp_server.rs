@@ -31,7 +31,7 @@ impl TempServer {
     pub fn with_options(options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let address = address.into();
         let started = options.bind(address.clone(), app).and_then(Server::spawn);
-        let handle = started.unwrap_or_else(|error| panic!("no server at {address}: {error}"));
+        let handle = started.unwrap_or_else(|error| panic!("cannot start a server at {address}: {error}"));
         Self { address: handle.address().clone(), handle: Some(handle) }
     }
 

@@ -118,7 +118,10 @@ mod tls {
         std::fs::write(folder.path().join("cert.pem"), "").unwrap();
         front.signal("HUP");
         let line = log.next().unwrap().unwrap();
-        assert!(line.starts_with("still the old certificate: ") && line.contains("cert.pem"), "{line}");
+        assert!(
+            line.starts_with("reloading failed, the old certificate stays in use: ") && line.contains("cert.pem"),
+            "{line}"
+        );
         install(&pki, Leaf::Server, folder.path());
         front.signal("HUP");
         assert_eq!(log.next().unwrap().unwrap(), "new certificate in use");

@@ -62,7 +62,7 @@ fn two_devices_talk_over_a_link() {
     }
     for address in link.as_deref().into_iter().chain(["[::1]:0"]) {
         let server = serve(&serves, address);
-        let text = "talking to localhost, vouched for by server-ca\nhello, client.example, vouched for by client-ca\n";
+        let text = "talking to localhost, certified by server-ca\nhello, client.example, certified by client-ca\n";
         assert_eq!(call(&calls, &server.address), (true, text.to_owned()), "{address}");
         for (folder, why) in [(&strange, "none of the CAs of peers.pem"), (&revoked, "certificate_revoked")] {
             let (ok, text) = call(folder, &server.address);
@@ -82,7 +82,7 @@ fn the_files_can_be_made_with_openssl() {
     let made = Command::new("sh").args([script.as_os_str(), OsStr::new(folder.path())]).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let server = serve(&folder.path().join("a"), "[::1]:0");
-    let text = "talking to device-a.example, vouched for by ca-a\nhello, device-b.example, vouched for by ca-b\n";
+    let text = "talking to device-a.example, certified by ca-a\nhello, device-b.example, certified by ca-b\n";
     assert_eq!(call(&folder.path().join("b"), &server.address), (true, text.to_owned()));
     let (ok, text) = call(&folder.path().join("a"), &server.address);
     assert!(!ok && text.contains("leads to CN=ca-a, which is none of the CAs of peers.pem"), "{text}");

@@ -54,7 +54,7 @@ fn todo_answers_and_logs_the_status_that_goes_out() {
         ),
         (plain("GET /todos?text=caf%C3%A9+au"), 200, vec!["[{\"text\":\"café au lait\",\"done\":false}]"]),
         (plain("DELETE /todos/1"), 204, vec![]),
-        (plain("DELETE /todos/1"), 404, vec!["\r\n\r\nthere is no such todo\n"]),
+        (plain("DELETE /todos/1"), 404, vec!["\r\n\r\ntodo not found\n"]),
         (plain("GET /nowhere"), 404, vec![]),
         (plain("PUT /todos"), 405, vec!["\r\nallow: GET, POST\r\n"]),
         (plain("GET /todos/0"), 405, vec!["\r\nallow: DELETE\r\n"]),
@@ -150,7 +150,7 @@ fn todoctl_lists_adds_and_removes() {
         assert_eq!(run(command), (Some(0), expected.into(), String::new()), "{command:?}");
     }
     let (code, _, error) = run(&["remove", "7"]);
-    assert!(code == Some(5) && error.contains("404 Not Found: \"there is no such todo\""), "{code:?} {error}");
+    assert!(code == Some(5) && error.contains("404 Not Found: \"todo not found\""), "{code:?} {error}");
     let (code, _, error) = run(&["remove", ".."]);
     assert!(code == Some(1) && error.contains("the request cannot be sent"), "{code:?} {error}");
 }
@@ -197,7 +197,7 @@ fn todoctl_says_what_is_wrong_with_an_answer() {
     };
     let drip = Duration::from_millis(300);
     for (response, part, pause, expected, piece) in [
-        (json(2, "[]"), 1, drip, 4, "the exchange was not over within 2s"),
+        (json(2, "[]"), 1, drip, 4, "the exchange did not finish within 2s"),
         (json(9, "[{\n\"text\""), 999, Duration::ZERO, 6, "not valid JSON at line 2, column 6"),
         (json(14, "[{\"tekst\": \"\"}]"), 999, Duration::ZERO, 6, "expected fields and types at line 1, column 14"),
         (json(9, "[{\"text\"x"), 999, Duration::ZERO, 6, "not valid JSON at line 1, column 9"),

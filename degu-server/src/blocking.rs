@@ -127,13 +127,20 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
         let request = BlockingRequest { head, shifted, body, peer: session.reported_peer() };
         match self.submit(Job { request, answer }) {
             Ok(true) => {}
-            Ok(false) => return (503, [("retry-after", "1")], "all threads are busy\n").into(),
+            Ok(false) => {
+                return (
+                    503,
+                    [("retry-after", "1")],
+                    "the server is busy: all threads of this handler are in use, try again later\n",
+                )
+                    .into();
+            }
             Err(error) => return Response::from_error(error),
         }
         match answered.await {
             Ok(Ok(answer)) => answer.into_response(),
             Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Response::from_error("the thread of a blocking handler is gone"),
+            Err(_) => Response::from_error("the thread of a blocking handler ended without a response"),
         }
     }
 }

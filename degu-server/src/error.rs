@@ -178,7 +178,7 @@ impl fmt::Display for Error {
             Repr::App(answer) if answer.text.is_empty() => f.write_str(degu_wire::reason_phrase(answer.status)),
             Repr::App(answer) => f.write_str(&answer.text),
             Repr::Peer(fault) => write!(f, "the peer sent {fault}"),
-            Repr::Over => f.write_str("the exchange of this body is over"),
+            Repr::Over => f.write_str("the exchange that this body belongs to has ended"),
         }
     }
 }

@@ -75,11 +75,11 @@
 //! | --- | --- | --- |
 //! | `DEBUG` | connection opened | `peer`: its address |
 //! | `INFO` if the peer was refused, `ERROR` if the app is at fault, otherwise `DEBUG` | connection ends | `peer`; `requests`: how many the peer sent; `reason`: why the connection ended, with the fault or the app's error; for a fault also `fault` and `offset` |
-//! | `ERROR` for a status from 500 on, otherwise `DEBUG` | answered with an error | `peer`, `status`, `error`: the app's [`Error`], with its source |
+//! | `ERROR` for a status from 500 on, otherwise `DEBUG` | the server sent an error response | `peer`, `status`, `error`: the app's [`Error`], with its source |
 //! | `INFO` | connection ends | `peer`, `reason`: the certificate of the client was revoked |
 //! | `INFO` | connection refused: all connections are busy | `peer` |
 //! | `WARN` | cannot accept connections for now | `error`, such as no descriptors left; one line until accepting works again |
-//! | `WARN` | cannot wait for a connection | `error` of the runtime; the connection is closed |
+//! | `WARN` | cannot serve an accepted connection | `error` of the runtime; the connection is closed |
 //! | `WARN` | cannot start another worker | `error`; the other workers take its connections |
 //! | `WARN` | cannot forward the request; cannot forward the response | `upstream`: the address of the server to which the proxy forwards; `error` |
 //! | `WARN` | a warning of the TLS policy, in full | |

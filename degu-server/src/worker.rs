@@ -73,7 +73,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
     let (transport, address, credentials) = match T::register(accepted) {
         Ok(registered) => registered,
         Err(error) => {
-            tracing::warn!(%error, "cannot wait for a connection");
+            tracing::warn!(%error, "cannot serve an accepted connection");
             return state.leave();
         }
     };

@@ -31,7 +31,10 @@ fn stalled(server: &Running, bytes: &str) -> String {
 #[test]
 fn a_head_that_does_not_end() {
     let server = server(Server::options().head_timeout(SECOND));
-    assert_eq!(stalled(&server, "GET / HTTP/1.1\r\nhost:"), refusal("408 Request Timeout", "a head took too long"));
+    assert_eq!(
+        stalled(&server, "GET / HTTP/1.1\r\nhost:"),
+        refusal("408 Request Timeout", "the client sent the head of a request too slowly")
+    );
 }
 
 #[test]
@@ -48,7 +51,10 @@ fn a_connection_without_a_request() {
 fn a_body_that_does_not_get_on() {
     let server = server(Server::options().progress(1024, SECOND));
     let request = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf";
-    assert_eq!(stalled(&server, request), refusal("408 Request Timeout", "a request's body came too slowly"));
+    assert_eq!(
+        stalled(&server, request),
+        refusal("408 Request Timeout", "the client sent the body of a request too slowly")
+    );
 }
 
 #[test]
@@ -61,7 +67,10 @@ fn a_body_whose_handler_lets_it_come_slowly() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let request = "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nh";
-            assert_eq!(stalled(&server, request), refusal("408 Request Timeout", "a request's body came too slowly"));
+            assert_eq!(
+                stalled(&server, request),
+                refusal("408 Request Timeout", "the client sent the body of a request too slowly")
+            );
         });
         let mut raw = server.connect();
         raw.send("PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n");

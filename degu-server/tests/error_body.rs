@@ -64,11 +64,11 @@ fn refusals_and_errors_have_the_body_of_the_app() {
             for (request, status, text) in [
                 ("GET / HTTP/1.1\r\n\r\n", 400, "Bad Request: a request without Host"),
                 ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "Not Implemented: a method that is not implemented"),
-                ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: a head took too long"),
+                ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the client sent the head of a request too slowly"),
                 (
                     "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
                     408,
-                    "Request Timeout: a request's body came too slowly",
+                    "Request Timeout: the client sent the body of a request too slowly",
                 ),
                 (
                     "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef",
@@ -201,11 +201,11 @@ mod hyper {
             std::thread::scope(|scope| {
                 for (request, status, text) in [
                     ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "Not Implemented: a method that is not implemented"),
-                    ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the request came too slowly"),
+                    ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the client sent the request too slowly"),
                     (
                         "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
                         408,
-                        "Request Timeout: the request came too slowly",
+                        "Request Timeout: the client sent the request too slowly",
                     ),
                     ("GET /never HTTP/1.1\r\nHost: a\r\n\r\n", 503, "Service Unavailable: the app took too long"),
                     ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),

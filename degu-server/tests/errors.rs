@@ -62,7 +62,7 @@ fn the_status_that_middleware_sees_goes_over_the_wire() {
         (
             post("/read", "Content-Length: 5", "123"),
             400,
-            refusal("400 Bad Request", "only a part of a body before it closed"),
+            refusal("400 Bad Request", "only a part of a body before it closed the connection"),
         ),
         (get("/fails"), 500, failed()),
     ] {

@@ -165,7 +165,7 @@ fn faults_get_their_status_and_the_connection_ends() {
         (
             "GET / HTTP/1.1\r\nHost: a\r\nExpect: more\r\n\r\n",
             "417 Expectation Failed",
-            "an expectation that cannot be met (at byte 33)",
+            "an Expect field other than `100-continue` (at byte 33)",
         ),
         (
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
@@ -175,7 +175,7 @@ fn faults_get_their_status_and_the_connection_ends() {
         (
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nfour",
             "400 Bad Request",
-            "only a part of a body before it closed",
+            "only a part of a body before it closed the connection",
         ),
     ] {
         assert_eq!(server.ask(bytes), refusal(status, why), "{bytes:?}");

@@ -97,11 +97,11 @@ fn deadlines_are_on() {
         for (bytes, expected) in [
             ("", String::new()),
             (GET, FINE.to_owned()),
-            ("GET / HTTP/1.1\r\nhost:", refusal("408 Request Timeout", "the request came too slowly")),
+            ("GET / HTTP/1.1\r\nhost:", refusal("408 Request Timeout", "the client sent the request too slowly")),
             ("\r\n", String::new()),
             (
                 "POST /whole HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf",
-                refusal("408 Request Timeout", "the request came too slowly"),
+                refusal("408 Request Timeout", "the client sent the request too slowly"),
             ),
         ] {
             let server = &server;
@@ -135,7 +135,8 @@ fn deadlines_are_on() {
                 let answer = raw.end();
                 done.store(true, Ordering::Relaxed);
                 assert!(
-                    answer.is_empty() || answer == refusal("408 Request Timeout", "the request came too slowly"),
+                    answer.is_empty()
+                        || answer == refusal("408 Request Timeout", "the client sent the request too slowly"),
                     "{answer}"
                 );
             });

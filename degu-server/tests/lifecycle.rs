@@ -125,8 +125,10 @@ fn a_lock_file_that_cannot_be_opened_is_named_with_what_to_do() {
     let (path, lock) = (folder.path().join("socket"), folder.path().join("socket.lock"));
     let denied = "Permission denied (os error 13)";
     let text = bind_as_nobody(&path);
-    let wanted =
-        format!("cannot create the lock file {}: {denied}; the server has to write to its folder", lock.display());
+    let wanted = format!(
+        "cannot create the lock file {}: {denied}; the server must be able to write to that folder",
+        lock.display()
+    );
     assert!(text.ends_with(&wanted), "{text}");
     // What a server of root leaves that is killed while it starts.
     File::create(&lock).unwrap().set_permissions(Permissions::from_mode(0o600)).unwrap();
@@ -151,7 +153,7 @@ fn a_stale_socket_of_another_user_is_named_with_its_owner() {
     let path = folder.path().join("socket");
     drop(UnixListener::bind(&path).unwrap());
     for (mode, wanted) in
-        [(0o777, "cannot remove the stale socket "), (0o755, "cannot tell whether a server listens on ")]
+        [(0o777, "cannot remove the stale socket "), (0o755, "cannot find out whether a server listens on ")]
     {
         set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let text = bind_as_nobody(&path);

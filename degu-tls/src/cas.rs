@@ -258,7 +258,10 @@ impl Cas {
                 Step::Label(label) => again.labelled(label),
                 Step::LabelByFile => again.labelled_by_file(),
                 Step::Memory => {
-                    return Err(Error::caller(Kind::Reload, "CAs or revocation lists were given in memory"));
+                    return Err(Error::caller(
+                        Kind::Reload,
+                        "cannot reload: CAs or revocation lists were given in memory, not as files",
+                    ));
                 }
             };
         }

@@ -190,7 +190,7 @@ impl ClientTls {
         let name = match (name, trust) {
             (Some(name), trust) if trust.checks_name() => parsed(name)?,
             (None, trust) if trust.checks_name() => {
-                let what = format!("the name of the server must be checked, and the address {peer} has none");
+                let what = format!("the policy checks the name of the server, but the address {peer} has no name");
                 return Err(Error::caller(Kind::NameMissing, what));
             }
             (Some(name), Servers::Pinned(_)) if matches!(parsed(name), Ok(ServerName::DnsName(_))) => parsed(name)?,
@@ -273,7 +273,7 @@ impl policy::Recipe for Recipe {
             Servers::Private(cas) => Servers::Private(cas.read_again()?),
             Servers::Unnamed(cas) => Servers::Unnamed(cas.read_again()?),
             Servers::Pinned(_) if self.identity.is_none() => {
-                return Err(Error::caller(Kind::Reload, "pins are given in memory, so there is no file to read again"));
+                return Err(Error::caller(Kind::Reload, "cannot reload: pins are given in memory, not as files"));
             }
             trust => trust.clone(),
         };

@@ -144,7 +144,7 @@ macro_rules! kinds {
 
 kinds! {
     /// A file or folder cannot be read.
-    Read "check the path and who may read it",
+    Read "check the path and the permissions of the file",
     /// A PEM file has no section of the right kind, or has a malformed section.
     Pem "the file must have PEM sections (`-----BEGIN …-----`) of the right kind",
     /// A certificate is not DER of X.509 version 3, or has an unknown critical extension.
@@ -166,29 +166,29 @@ kinds! {
     /// An RSA key has fewer than 2048 bits.
     WeakKey "use ECDSA on P-256, Ed25519, or RSA of at least 2048 bits",
     /// There is no CA that could vouch for the peer, or no pin.
-    NoTrust "give at least one",
+    NoTrust "give at least one CA or pin",
     /// Different CAs from different files have the same name.
-    Label "give them labels, with `Cas::labelled` or `Cas::labelled_by_file`",
-    /// A CA has no revocation list, and other CAs have one.
-    CrlMissing "give a list of every CA, or of none",
+    Label "give each CA a label, with `Cas::labelled` or `Cas::labelled_by_file`",
+    /// A CA has no revocation list, although other CAs have one.
+    CrlMissing "give a revocation list of every CA, or of no CA",
     /// A revocation list cannot be used: it is malformed, a delta or indirect, or its signature does not verify.
     Crl "it must be a complete X.509 version 2 list (RFC 5280 §5), signed by the CA that it is for",
     /// A revocation list is past its next update.
     CrlExpired "fetch the current list and reload",
     /// No revocation list covers a certificate of the chain.
-    RevocationUnknown "give the list of the CA that issued it; once there is a list, the whole chain is checked",
+    RevocationUnknown "give the revocation list of every CA in the chain: once there is a list, the whole chain is checked",
     /// A certificate of the chain was revoked.
-    Revoked "it cannot be used any more: issue another one",
+    Revoked "issue a new certificate",
     /// No chain leads from the certificate to a trusted CA.
     UnknownIssuer "add the CA, or let the peer send the intermediate certificates in its PEM file",
     /// The certificate is signed by itself.
-    SelfSigned "pin its key, or issue it from a CA",
+    SelfSigned "pin its key, or use a certificate that a CA issued",
     /// A certificate's signature, or the handshake's, does not verify.
     Signature "likely causes: another CA of the same name, an old certificate from before the CA's key was changed, or a forgery",
     /// The cryptography provider does not know a signature algorithm or a kind of key.
     Algorithm "use SHA-256 or better with ECDSA, Ed25519 or RSA",
     /// A CA's constraint on names or on the length of the path is violated, or a limit on the complexity of the chain.
-    Constraint "the chain does not respect a constraint of one of its CAs",
+    Constraint "issue a certificate that meets the constraints of every CA in its chain",
     /// The certificate is not for the expected name.
     Name "connect by a name that the certificate has as subjectAltName, or set `server_name`",
     /// The name must be checked, and the address has none.
@@ -200,19 +200,19 @@ kinds! {
     /// The cryptography provider lacks what the policy needs.
     Provider "use a provider that has ECDHE with AES-GCM or ChaCha20-Poly1305",
     /// A reload has nothing to read.
-    Reload "build another policy and give it to `replace`",
+    Reload "build a new policy and pass it to `replace`",
     /// A replacement would change whether clients need a certificate, or how servers are trusted.
-    Replace "replace a policy by one of the same kind, or build a new one",
+    Replace "replace a policy only by a policy of the same kind",
     /// The peers have no application protocol in common.
     Alpn "the peer must offer `http/1.1`",
     /// The peers have no version, cipher suite, group or signature scheme in common.
     Incompatible "both sides must have TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20-Poly1305",
     /// The peer broke the protocol.
-    Protocol "is it TLS that the peer speaks on this port?",
+    Protocol "check that the peer expects TLS on this port",
     /// The peer refused this side, with an alert ([`Error::alert`]).
     Refused "see the peer's log",
     /// The connection ended in the middle of the handshake.
-    Closed "the peer, or a device between, closed it without giving a reason: see the peer's log",
+    Closed "the peer or a device on the path gave no reason: see the peer's log",
     /// The connection broke.
     Io "",
     /// The system gives no time or no random numbers.
@@ -265,20 +265,20 @@ const fn alert_advice(alert: AlertDescription) -> &'static str {
     use AlertDescription as A;
     match alert {
         A::UnknownCA => {
-            "the peer does not trust the CA of our certificate, misses an intermediate certificate in our PEM file, or \
-             cannot tell whether it was revoked"
+            "the peer does not trust the CA of our certificate, needs an intermediate certificate in our PEM file, or \
+             cannot find out whether our certificate was revoked"
         }
         A::CertificateExpired => "our certificate has expired or is not valid yet, by the clock of the peer",
         A::CertificateRevoked => "our certificate was revoked",
-        A::CertificateRequired => "the peer demands a certificate: give the policy an identity",
+        A::CertificateRequired => "the peer demands a certificate: add an identity to the policy",
         A::UnsupportedCertificate => "our certificate has a key or an extended key usage that the peer does not accept",
         A::BadCertificate => "our certificate is malformed, or not for the name that the peer asked for",
         A::CertificateUnknown => "the peer does not accept our certificate: see its log",
-        A::AccessDenied => "the peer does not let us in, by a pin or another rule of its own",
+        A::AccessDenied => "the peer does not admit us, because of a pin or another rule of the peer",
         A::DecryptError => "a signature of ours, or in our chain, does not verify with the peer's copy of the key",
-        A::ProtocolVersion => "the peer speaks neither TLS 1.2 nor 1.3, or only the one that is switched off",
+        A::ProtocolVersion => "the peer speaks neither TLS 1.2 nor 1.3, or only the version that we have switched off",
         A::HandshakeFailure | A::InsufficientSecurity => {
-            "no cipher suite, group or signature scheme in common, or the peer demands a certificate of us"
+            "no cipher suite, group or signature scheme in common, or the peer demands a certificate from us"
         }
         A::NoApplicationProtocol => "the peer does not speak `http/1.1` on this port",
         A::UnrecognisedName => "the peer has no certificate for the name that we asked for",
@@ -302,7 +302,7 @@ mod tests {
     fn what_a_person_reads() {
         let error = Error::caller(Kind::Reload, "the CAs came from memory");
         assert_eq!(error.to_string(), "the CAs came from memory");
-        assert_eq!(error.explain(), "the CAs came from memory; build another policy and give it to `replace`");
+        assert_eq!(error.explain(), "the CAs came from memory; build a new policy and pass it to `replace`");
         assert_eq!(Error::new(Kind::Io, Blame::System, "reset").explain(), "reset");
         let refused = Error::peer(Kind::Refused, "no").with_alert(AlertDescription::CertificateRevoked);
         assert_eq!(refused.explain(), "no; our certificate was revoked");

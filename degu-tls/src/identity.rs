@@ -103,7 +103,7 @@ impl Identity {
     /// Reads the same files again.
     pub(crate) fn read_again(&self) -> Result<Self, Error> {
         let (Source::File(certificates), Source::File(key)) = (&self.source, &self.key_source) else {
-            return Err(Error::caller(Kind::Reload, "the identity was given in memory"));
+            return Err(Error::caller(Kind::Reload, "cannot reload: the identity was given in memory, not as files"));
         };
         Ok(Self { any_time: self.any_time, ..Self::from_pem_files(certificates, key)? })
     }

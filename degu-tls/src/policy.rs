@@ -32,7 +32,9 @@ impl Default for Options {
 }
 
 pub(crate) fn now(clock: &dyn TimeProvider) -> Result<UnixTime, Error> {
-    clock.current_time().ok_or_else(|| Error::new(Kind::System, Blame::System, "the current time is not known"))
+    clock
+        .current_time()
+        .ok_or_else(|| Error::new(Kind::System, Blame::System, "the system does not know the current time"))
 }
 
 /// The methods of both builders that set [`Options`]. The caller documents those whose meaning depends on the side.

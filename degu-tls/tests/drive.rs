@@ -26,8 +26,8 @@ fn a_refused_client_reads_why() {
         );
         assert_eq!(
             error.explain(),
-            "the server refused us: unknown_ca; the peer does not trust the CA of our certificate, misses an \
-             intermediate certificate in our PEM file, or cannot tell whether it was revoked"
+            "the server refused the connection: unknown_ca; the peer does not trust the CA of our certificate, needs an \
+             intermediate certificate in our PEM file, or cannot find out whether our certificate was revoked"
         );
     }
 }

@@ -358,7 +358,7 @@ fn cas_of_one_name_from_two_files_warn_until_labelled() {
     };
     let both = |label: fn(Cas) -> Cas| label(Cas::from_pem_file(&ours).unwrap()).with_pem_file(&theirs).unwrap();
     assert_eq!(both(|cas| cas).labels().collect::<Vec<_>>(), ["Operators", "Operators"]);
-    let text = "ours.pem and theirs.pem have different CAs with one name (Operators)";
+    let text = "ours.pem and theirs.pem have different CAs with the same name (Operators)";
     assert_eq!(warnings(both(|cas| cas)), [said(Kind::Label, text)]);
     assert_eq!(warnings(both(|cas| cas.labelled("operators"))), []);
     assert_eq!(warnings(both(|cas| cas).labelled_by_file()), []);
@@ -382,7 +382,7 @@ fn revocation_lists() {
     assert!(call(cas()).is_ok());
     assert_eq!(
         folder.said(call(cas().with_crl_file(&of_one).unwrap())),
-        said(Kind::CrlMissing, "two.pem (CN=Two) has no revocation list, and other CAs have one")
+        said(Kind::CrlMissing, "two.pem (CN=Two) has no revocation list, although other CAs have one")
     );
     assert!(call(cas().with_crl_file(&of_one).unwrap().with_crl_file(&of_two).unwrap()).is_ok());
     // An expired list does not keep a device from booting.
@@ -405,7 +405,10 @@ fn revocation_lists() {
     assert!(call(twins.clone()).is_ok());
     assert_eq!(
         folder.said(call(twins.with_crl(one.crl(&[], NOW + DAY)).with_crl(twin.crl(&[], NOW + DAY)))),
-        said(Kind::Crl, "two of the CAs of a, b have one name (CN=One): their revocation lists cannot be told apart")
+        said(
+            Kind::Crl,
+            "two of the CAs of a, b have the same name (CN=One), so their revocation lists cannot be distinguished"
+        )
     );
     // The same certificate twice is no such twin.
     let same = Cas::new().add("a", one.der.clone()).add("b", one.der.clone());
@@ -474,7 +477,7 @@ fn names() {
     assert_eq!(error.kind(), Kind::NameMissing);
     assert_eq!(
         error.explain(),
-        "the name of the server must be checked, and the address unix:/run/a.sock has none; set `server_name`, or build \
+        "the policy checks the name of the server, but the address unix:/run/a.sock has no name; set `server_name`, or build \
          the policy with `ClientTls::private(cas).without_name_check()`"
     );
     for bad in ["", "a b", "fe80::1%eth0", "-", "a\nb"] {

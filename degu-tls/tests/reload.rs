@@ -116,7 +116,7 @@ fn a_reload_warns_about_a_list_that_locks_everybody_out() {
     assert_eq!(warnings.iter().map(degu_tls::Error::kind).collect::<Vec<_>>(), [Kind::CrlExpired]);
     let text = warnings[0].explain();
     assert!(
-        text.contains("root.crl (CN=Root) has expired: the next was due on 2026-11-22 11:59:59 UTC; fetch"),
+        text.contains("root.crl (CN=Root) has expired: the next list was due on 2026-11-22 11:59:59 UTC; fetch"),
         "{text}"
     );
     assert_eq!(site.server.warnings().len(), 1);

@@ -123,7 +123,7 @@ explained! {
         /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
         TargetFragment "a request target with a fragment",
         /// The request target alone fills `Limits::max_head` (RFC 9112 §3).
-        TargetTooLong "a request target over the limit",
+        TargetTooLong "a request target longer than the limit",
         /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
         TargetAuthority "a request target whose authority is malformed",
         /// The start line has no well-formed `HTTP/1.1` where it must be (RFC 9112 §2.3).
@@ -143,9 +143,9 @@ explained! {
         /// A field value has a control character (RFC 9110 §5.5).
         FieldValue "a field value with a control character",
         /// A field line is folded (RFC 9112 §5.2).
-        ObsFold "a folded field line",
+        ObsFold "a field value that is folded over several lines",
         /// A field that must be unique is there twice (RFC 9110 §5.3).
-        Repeated "a field twice that must be unique",
+        Repeated "a field more than once, although it must be unique",
         /// A request has no Host (RFC 9112 §3.2).
         HostMissing "a request without Host",
         /// Host is not `uri-host [":" port]` (RFC 9112 §3.2).
@@ -157,11 +157,11 @@ explained! {
         /// An unknown transfer coding before a final `chunked` (RFC 9112 §6.1).
         TransferCoding "a transfer coding that is not implemented",
         /// Transfer-Encoding is not a list of codings that ends in `chunked`, or has it twice (RFC 9112 §6.3).
-        FinalCoding "a Transfer-Encoding that is malformed, or that does not end in its only `chunked`",
+        FinalCoding "a Transfer-Encoding that is malformed, or that does not have `chunked` once, as the last coding",
         /// Transfer-Encoding in a message of HTTP/1.0, or in a response that has no body (RFC 9112 §6.1).
         TransferEncoding "Transfer-Encoding where it is not allowed",
         /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
-        Expectation "an expectation that cannot be met",
+        Expectation "an Expect field other than `100-continue`",
         /// The head is longer than `Limits::max_head` (RFC 6585 §5). If not even the request line ends within it, this is
         /// [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
         HeadTooLarge "a head over the limit",
@@ -188,22 +188,22 @@ explained! {
         /// A line, or an event of an event stream, is longer than its reader allows.
         LineTooLong "a line or an event over the limit",
         /// The connection ended in the middle of a head (RFC 9112 §8).
-        TruncatedHead "only a part of a head before it closed",
+        TruncatedHead "only a part of a head before it closed the connection",
         /// The connection ended in the middle of a body (RFC 9112 §8).
-        TruncatedBody "only a part of a body before it closed",
+        TruncatedBody "only a part of a body before it closed the connection",
         /// The connection ended instead of a response: not one byte of it came.
-        NoResponse "nothing before it closed",
+        NoResponse "nothing before it closed the connection",
         /// Bytes on a connection that is between two exchanges, or after the end of its last one.
         UnsolicitedBytes "unsolicited bytes",
         /// More interim responses than `Limits::max_interim`.
         TooManyInterim "more interim responses than the limit",
         /// 101 Switching Protocols without an offer, before the request was sent whole, or for another protocol than
         /// the one that was offered (RFC 9110 §7.8).
-        UnexpectedUpgrade "101 that accepts no protocol that was offered",
+        UnexpectedUpgrade "a 101 response for a protocol that the request did not offer",
         /// 206 Partial Content for a request without a range (RFC 9110 §15.3.7).
-        UnexpectedPartial "206 although no range was requested",
+        UnexpectedPartial "a 206 response although the request had no range",
         /// The Content-Range of a 206 is missing, malformed, or says another length than the body has (RFC 9110 §14.4).
-        ContentRange "a 206 whose Content-Range is missing, malformed, or not the length of its body",
+        ContentRange "a 206 response with a Content-Range that is missing, malformed, or differs from the length of the body",
     }
 }
 
@@ -230,7 +230,7 @@ explained! {
         /// The request target is not in a form of RFC 9112 §3.2, or has a byte that is not visible ASCII.
         Target "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
         /// The status is not from 100 to 999, or is interim where a final one is needed.
-        Status "a status is from 100 to 999, and that of a final response from 200",
+        Status "a status must be 100 to 999, and the status of a final response 200 to 999",
         /// The reason phrase has a control character.
         Reason "the reason phrase has a control character",
         /// A field name is not a token (RFC 9110 §5.1).
@@ -240,10 +240,10 @@ explained! {
         /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 bytes",
         /// A field that must be unique is there twice (RFC 9110 §5.3).
-        FieldRepeated "the field must be unique, and is there twice",
+        FieldRepeated "the message has a field more than once, although it must be unique",
         /// A field that the library writes itself, and that says something else: where the body ends, or what becomes of the
         /// connection.
-        FieldNotAllowed "the library writes this field itself: those for framing, and connection but for close and keep-alive",
+        FieldNotAllowed "the library itself sets this field; the caller may only set close and keep-alive in connection",
         /// Content-Length was set to something that the body is not.
         ContentLength "content-length differs from the length of the body",
         /// A field that may not stand in trailers (RFC 9110 §6.5.1).
@@ -251,21 +251,21 @@ explained! {
         /// A chunk extension's name is not a token, its value has a control character, or the line is over 4 KiB.
         ChunkExtension "a chunk extension has a malformed name, a control character, or is over 4 KiB",
         /// A body with this status or method, which have none (RFC 9112 §6.3).
-        BodyNotAllowed "this status or method allows no body",
+        BodyNotAllowed "a message with this status or method cannot have a body",
         /// The body has more bytes than it announced.
-        BodyTooLong "the body has more bytes than it announced",
+        BodyTooLong "the body is longer than its announced length",
         /// The body ended before the length that it announced.
-        BodyTooShort "the body ended before the length that it announced",
+        BodyTooShort "the body is shorter than its announced length",
         /// A chunk has more or fewer bytes than its announced size.
-        ChunkLength "a chunk has more or fewer bytes than its size",
+        ChunkLength "a chunk is empty, or its data is longer or shorter than its announced size",
         /// The name of the protocol to switch to is empty or a list (RFC 9110 §7.8).
         Protocol "the protocol to switch to must be one name, such as `websocket`",
         /// The request did not offer this protocol, so the connection cannot switch to it (RFC 9110 §7.8).
         NotOffered "the request did not offer to switch to this protocol",
         /// The buffer of the caller is too small for what is to be encoded.
-        BufferTooSmall "the buffer is too small for what is encoded",
+        BufferTooSmall "the buffer is too small for the encoded message",
         /// The call is not possible in this state of the connection.
-        State "the connection is not in a state for this call",
+        State "this call is not allowed in the current state of the connection",
     }
 }
 

@@ -255,7 +255,7 @@ explained! {
         /// A number is over 64 bits, or the last byte is number 2⁶⁴ − 1.
         Overflow "a number in the range is too large",
         /// The range ends before it begins, or has no byte.
-        Empty "the range has no bytes",
+        Empty "the range is empty",
         /// The part ends after the whole does.
         BeyondTotal "the range ends beyond the total",
     }

@@ -342,7 +342,10 @@ fn debug_of_an_error_is_its_sentence() {
         (format!("{:?}", Headers::new().append("x", "\n").unwrap_err()), "a field value"),
         (format!("{:?}", Headers::try_from([("x", "\n")]).unwrap_err()), "field \"x\": a field value"),
         (format!("{:?}", "bytes=1-0".parse::<ByteRange>().unwrap_err()), "the range"),
-        (format!("{:?}", RemoteError::at(Fault::ObsFold, 7)), "a folded field line (at byte 7)"),
+        (
+            format!("{:?}", RemoteError::at(Fault::ObsFold, 7)),
+            "a field value that is folded over several lines (at byte 7)",
+        ),
     ];
     for (sentence, begins) in sentences {
         assert!(sentence.starts_with(begins), "{sentence}");

@@ -378,11 +378,11 @@ fn errors_say_in_a_line_what_happened_and_by_whose_fault() {
     assert_eq!(
         lines,
         [
-            "the server sent a malformed field name (at byte 18), while the response was awaited",
-            "the server sent only a part of a body before it closed, while the response's body was read",
-            "the server sent nothing before it closed, while the response was awaited",
+            "the server sent a malformed field name (at byte 18), while waiting for the response",
+            "the server sent only a part of a body before it closed the connection, while reading the body of the response",
+            "the server sent nothing before it closed the connection, while waiting for the response",
             "the request cannot be sent: the request target must be an absolute path, an http(s) URI or `*`, in visible \
-             ASCII without fragment, before or while the request was sent",
+             ASCII without fragment, before or while sending the request",
         ]
     );
 }

@@ -458,7 +458,7 @@ fn threads_wait_within_their_deadline() {
         assert_eq!((late.timeout(), late.is_retryable()), (Some(Timeout::Pool(soon)), true));
         assert_eq!(
             late.to_string(),
-            format!("no connection of the pool was free within 20ms, while connecting to {}", server.address)
+            format!("no connection of the pool became free within 20ms, while connecting to {}", server.address)
         );
         let other = scope.spawn(|| pool.get("/").map(|response| response.status));
         while pool.stats().waiting == 0 {

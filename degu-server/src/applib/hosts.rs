@@ -68,7 +68,7 @@ impl<A: App> App for Hosts<A> {
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
         // A proxy may have taken TLS off.
         if !self.has(request.authority(), &["80", "443"]) {
-            return (421, "this server does not answer for that host: see applib::Hosts\n").into();
+            return (421, "this server does not serve this host: the operator must add it to applib::Hosts\n").into();
         }
         let is_foreign = |origin: &[u8]| {
             let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
@@ -79,7 +79,7 @@ impl<A: App> App for Hosts<A> {
             })
         };
         if request.headers().iter().any(|(name, value)| name.eq_ignore_ascii_case("origin") && is_foreign(value)) {
-            return (403, "this server does not answer pages of that origin: see applib::Hosts\n").into();
+            return (403, "this server does not accept requests from pages of this origin: the operator must add it to applib::Hosts\n").into();
         }
         self.app.handle(session, request).await
     }

@@ -140,7 +140,7 @@ impl ProxyApp {
     /// If the name is not a token (RFC 9110 §5.6.2) with an optional port.
     #[must_use]
     pub fn with_pseudonym(mut self, pseudonym: &str) -> Self {
-        assert!(is_received_by(pseudonym), "{pseudonym:?} cannot stand in `via`");
+        assert!(is_received_by(pseudonym), "{pseudonym:?} is not a valid pseudonym for the field `via`");
         self.pseudonym = pseudonym.into();
         self
     }
@@ -169,7 +169,10 @@ impl ProxyApp {
     #[must_use]
     pub fn with_tunnels<P: Into<Box<str>>>(mut self, protocols: impl IntoIterator<Item = P>) -> Self {
         self.tunnels = protocols.into_iter().map(Into::into).collect();
-        assert!(self.tunnels.iter().all(|protocol| !protocol.eq_ignore_ascii_case("h2c")), "h2c cannot be passed on");
+        assert!(
+            self.tunnels.iter().all(|protocol| !protocol.eq_ignore_ascii_case("h2c")),
+            "the proxy does not forward an upgrade to h2c"
+        );
         self
     }
 

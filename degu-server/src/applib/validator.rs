@@ -99,13 +99,13 @@ pub enum Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UnaskedPart => "206 answers a request that did not ask for a part",
-            Self::ContentRange => "206 needs a content-range, or is multipart/byteranges without one",
-            Self::Challenge => "401 needs www-authenticate, and 407 proxy-authenticate",
-            Self::Allow => "405 needs allow",
-            Self::Upgrade => "426 needs upgrade",
-            Self::Location => "a redirection needs location",
-            Self::HeadLength => "the content-length of an answer to HEAD is not that of its body",
+            Self::UnaskedPart => "the app sent 206 in response to a request that is not a GET or HEAD with range",
+            Self::ContentRange => "a 206 response needs the field content-range, unless it is multipart/byteranges",
+            Self::Challenge => "a 401 response needs the field www-authenticate, a 407 response proxy-authenticate",
+            Self::Allow => "a 405 response needs the field allow",
+            Self::Upgrade => "a 426 response needs the field upgrade",
+            Self::Location => "a redirection needs the field location",
+            Self::HeadLength => "the content-length of a response to HEAD differs from the length of its body",
         })
     }
 }

@@ -302,9 +302,9 @@ fn end_after(response: &mut Response, session: &Session, options: &Options) -> O
     };
     let (peer, status) = (session.address(), response.status);
     if status < 500 {
-        tracing::debug!(%peer, status, error, "answered with an error");
+        tracing::debug!(%peer, status, error, "the server sent an error response");
     } else {
-        tracing::error!(%peer, status, error, "answered with an error");
+        tracing::error!(%peer, status, error, "the server sent an error response");
     }
     None
 }

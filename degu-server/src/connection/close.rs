@@ -124,27 +124,29 @@ impl CloseReason {
         match self {
             Self::Client => "the client closed the connection",
             Self::LastResponse => "the connection was not kept alive after its last response",
-            Self::Unwanted => "refused by on_connect",
+            Self::Unwanted => "on_connect refused the connection",
             Self::Peer(_) => "the peer broke the protocol",
-            Self::Deadline(Wait::Request | Wait::Idle) => "idle for too long",
-            Self::Deadline(Wait::Head) => "a head took too long",
-            Self::Deadline(Wait::Body) => "a request's body came too slowly",
-            Self::Deadline(Wait::Write) => "a response was taken too slowly",
+            Self::Deadline(Wait::Request | Wait::Idle) => "the connection was idle for too long",
+            Self::Deadline(Wait::Head) => "the client sent the head of a request too slowly",
+            Self::Deadline(Wait::Body) => "the client sent the body of a request too slowly",
+            Self::Deadline(Wait::Write) => "the client read a response too slowly",
             Self::Deadline(Wait::Handler) => "the app took too long",
             #[cfg(feature = "tls")]
             Self::Deadline(Wait::Handshake) => "the handshake took too long",
             #[cfg(feature = "tls")]
             Self::Handshake(_) => "the handshake failed",
-            Self::Deadline(Wait::Linger) => "the peer did not close",
-            Self::Deadline(Wait::HalfClosed) => "the peer ended its side, and no byte moved for half_close_timeout",
-            Self::Deadline(Wait::Tunnel) => "no byte went through a tunnel for tunnel_idle_timeout",
+            Self::Deadline(Wait::Linger) => "the peer did not close the connection in time",
+            Self::Deadline(Wait::HalfClosed) => {
+                "the peer closed its sending side, and no byte was sent for half_close_timeout"
+            }
+            Self::Deadline(Wait::Tunnel) => "no byte passed through the tunnel for tunnel_idle_timeout",
             Self::Gone(_) => "the peer is gone",
             Self::App(_) => "the app failed",
             Self::Panic => "the app panicked",
             Self::Body(_) => "the body of a response failed",
-            Self::Response(_) => "a response cannot be sent",
+            Self::Response(_) => "the server cannot send a response",
             Self::Shutdown => "the server shuts down",
-            Self::Room => "idle, and closed to make room for another connection",
+            Self::Room => "the server closed an idle connection to make room for another one",
             #[cfg(feature = "hyper")]
             Self::Revoked => "the certificate of the client was revoked",
             Self::Tunnel => "the tunnel's handler has returned",

@@ -90,13 +90,13 @@ impl<S: Source + ?Sized> State<S> {
                     return Poll::Ready(Some(Ok(Frame::trailers(into_map(trailers.iter())?))));
                 }
                 None if length.is_some_and(|left| *left > 0) => {
-                    return Poll::Ready(Some(Err("the body is shorter than its length".into())));
+                    return Poll::Ready(Some(Err("the body is shorter than its content-length".into())));
                 }
                 None => return Poll::Ready(None),
             };
             if let Some(left) = length {
                 let bytes = data.len() as u64;
-                *left = left.checked_sub(bytes).ok_or("the body is longer than its length")?;
+                *left = left.checked_sub(bytes).ok_or("the body is longer than its content-length")?;
             }
             if !data.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(data))));
@@ -150,7 +150,8 @@ where
                     let Some(left) = &mut left else {
                         return Poll::Ready(Some(Ok(Chunk::new(data).into())));
                     };
-                    let after = left.checked_sub(data.len() as u64).ok_or("the body is longer than its length")?;
+                    let after =
+                        left.checked_sub(data.len() as u64).ok_or("the body is longer than its content-length")?;
                     *left = after;
                     if after > 0 || body.is_end_stream() {
                         return Poll::Ready(Some(Ok(Part::Data(data))));
@@ -167,7 +168,7 @@ where
                 (true, _) => {}
                 (false, None) => return Poll::Ready(Some(Ok(trailers.into()))),
                 (false, Some(_)) => {
-                    let why = "trailers need chunks: name them in the field trailer";
+                    let why = "a body with a content-length has trailers: name the trailers in the field trailer, so that the body is sent in chunks";
                     return Poll::Ready(Some(Err(why.into())));
                 }
             }

@@ -43,7 +43,7 @@ where
 {
     let (socket, address, credentials) = match Socket::register(accepted) {
         Ok(registered) => registered,
-        Err(error) => return tracing::warn!(%error, "cannot wait for a connection"),
+        Err(error) => return tracing::warn!(%error, "cannot serve an accepted connection"),
     };
     tracing::debug!(peer = %address, "connection opened");
     let (server, alarm) = (room.server.clone(), room.alarm.clone());
@@ -77,7 +77,9 @@ where
     let (peer, requests) = (&origin.address, pulse.requests());
     match &ended {
         Err(reason) => reason.log(&server, peer, requests),
-        Ok(Ok(())) => tracing::debug!(%peer, requests, reason = "closed, or the last response", "connection ends"),
+        Ok(Ok(())) => {
+            tracing::debug!(%peer, requests, reason = "the connection was closed, or was not kept alive after its last response", "connection ends")
+        }
         Ok(Err(error)) => match error.is_parse().then(|| server.may_log()).flatten() {
             Some(held_back) => tracing::info!(%peer, requests, reason = %error, held_back, "connection ends"),
             None => tracing::debug!(%peer, requests, reason = %error, "connection ends"),

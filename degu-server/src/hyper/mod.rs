@@ -145,7 +145,7 @@ where
     B::Error: Into<BoxError>,
 {
     if options.on_connect.is_some() {
-        let why = "on_connect is for apps on Degu's own workers: let the service look at its Caller";
+        let why = "hyper::serve does not support Options::on_connect: check the client in the service, by the request extension hyper::Caller";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, why));
     }
     listener.detect_dead_peers(&options.deadlines)?;

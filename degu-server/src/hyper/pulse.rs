@@ -218,7 +218,7 @@ impl Pulse {
         if is_silent {
             return Default::default();
         }
-        last_response(&self.options, 408, "the request came too slowly", is_head)
+        last_response(&self.options, 408, "the client sent the request too slowly", is_head)
     }
 
     /// Records that a request that came too slowly was answered with a body of this length.

@@ -199,7 +199,7 @@ impl TryFrom<OwnedFd> for Listener {
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(fd);
         if socket.r#type()? != Type::STREAM || !getsockopt(&socket, sockopt::AcceptConn)? {
-            return Err(invalid("the descriptor is not a stream socket that listens"));
+            return Err(invalid("the descriptor is not a listening stream socket"));
         }
         Ok(Self { sockets: vec![Bound::new(socket, None)?] })
     }

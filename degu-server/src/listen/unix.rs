@@ -101,7 +101,8 @@ impl Drop for SocketFile {
 /// Sets the mode of a socket's file. Some file systems that a virtual machine shares with its host do not allow that.
 fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| {
-        let text = format!("cannot set the mode of the socket to {mode:04o}: {error}; set none, or use another folder");
+        let text =
+            format!("cannot set the mode of the socket to {mode:04o}: {error}; set no mode, or use another folder");
         io::Error::new(error.kind(), text)
     })
 }
@@ -129,7 +130,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
         }
         // A full backlog (EAGAIN) means that there is a server. So does an error because of the file's mode.
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-            Err(of_owner("cannot tell whether a server listens on", &error))
+            Err(of_owner("cannot find out whether a server listens on", &error))
         }
         _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "a server is listening there already")),
     }
@@ -180,7 +181,9 @@ impl Lock {
                         "cannot {what} the lock file {lock} of {owner}: {error}; remove it if no server is starting"
                     )
                 }
-                Err(_) => format!("cannot create the lock file {lock}: {error}; the server has to write to its folder"),
+                Err(_) => format!(
+                    "cannot create the lock file {lock}: {error}; the server must be able to write to that folder"
+                ),
             };
             io::Error::new(error.kind(), text)
         };
@@ -209,7 +212,7 @@ impl Lock {
                 Err(TryLockError::Error(error)) => return Err(failed("lock", error)),
             }
             if Instant::now() >= deadline {
-                let held = io::Error::new(io::ErrorKind::TimedOut, "another process holds it");
+                let held = io::Error::new(io::ErrorKind::TimedOut, "another process holds the lock");
                 return Err(failed("lock", held));
             }
             sleep(PAUSE);

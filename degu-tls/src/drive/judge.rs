@@ -85,20 +85,23 @@ impl Judge {
         let peer = self.peer;
         let (kind, what) = match &error {
             E::AlertReceived(alert) => {
-                let what = format!("the {peer} refused us: {}", alert_name(*alert));
+                let what = format!("the {peer} refused the connection: {}", alert_name(*alert));
                 let alert = *alert;
                 return Error::peer(Kind::Refused, what).with_alert(alert).with_source(error);
             }
             E::NoCertificatesPresented => return self.no_certificate().with_source(error),
             // A refused certificate leaves a note. Without one, the proof that the peer holds the key failed.
-            E::InvalidCertificate(certificate) => {
-                (kind_of(certificate), format!("the {peer} did not prove that it holds its key ({certificate})"))
-            }
+            E::InvalidCertificate(certificate) => (
+                kind_of(certificate),
+                format!("the {peer} did not prove that it has the private key of its certificate ({certificate})"),
+            ),
             E::PeerIncompatible(what) => {
                 (Kind::Incompatible, format!("cannot agree on TLS parameters with the {peer}: {}", found(what)))
             }
             E::PeerMisbehaved(what) => (Kind::Protocol, format!("the {peer} broke the protocol: {}", found(what))),
-            E::NoApplicationProtocol => (Kind::Alpn, format!("the {peer} offers only other application protocols")),
+            E::NoApplicationProtocol => {
+                (Kind::Alpn, format!("the {peer} does not offer the application protocol `http/1.1`"))
+            }
             E::FailedToGetCurrentTime | E::FailedToGetRandomBytes | E::EncryptError | E::HandshakeNotComplete => {
                 return Error::new(Kind::System, Blame::System, error.to_string()).with_source(error);
             }
@@ -115,11 +118,11 @@ impl Judge {
     }
 
     pub(super) fn closed(&self) -> Error {
-        Error::peer(Kind::Closed, format!("the {} closed the connection in the middle of the handshake", self.peer))
+        Error::peer(Kind::Closed, format!("the {} closed the connection during the handshake", self.peer))
     }
 
     pub(super) fn io(&self, error: io::Error) -> Error {
-        let what = format!("the connection to the {} broke in the handshake: {error}", self.peer);
+        let what = format!("the connection to the {} failed during the handshake: {error}", self.peer);
         Error::new(Kind::Io, Blame::System, what).with_source(error)
     }
 }

@@ -234,7 +234,7 @@ impl Chain<'_> {
                     format!("{subject}, or a CA in its chain, is not for a {} (extended key usage)", self.peer)
                 }
                 Kind::Malformed => format!("{subject} or its chain is malformed ({error})"),
-                _ => format!("{subject} is refused by a constraint ({error})"),
+                _ => format!("{subject} does not meet a constraint of a CA in its chain ({error})"),
             },
         };
         (kind, text)

@@ -56,7 +56,7 @@ impl Store {
                         && let Some((other, _)) = kept.iter().zip(&store.labels).find(is_namesake)
                     {
                         let (one, label) = (&other.source, &ca.label);
-                        let what = format!("{one} and {} have different CAs with one name ({label})", ca.source);
+                        let what = format!("{one} and {} have different CAs with the same name ({label})", ca.source);
                         build.warnings.push(Error::caller(Kind::Label, what));
                     }
                     store.subjects.push(DistinguishedName::in_sequence(&anchor.subject));
@@ -104,7 +104,8 @@ impl Store {
             }
             if next <= build.now {
                 let (name, next) = (der::name(list.issuer()), der::date(next));
-                let what = format!("the revocation list of {source} ({name}) has expired: the next was due on {next}");
+                let what =
+                    format!("the revocation list of {source} ({name}) has expired: the next list was due on {next}");
                 build.warnings.push(Error::caller(Kind::CrlExpired, what));
             }
             self.crls.push(list);
@@ -115,7 +116,7 @@ impl Store {
         for (anchor, Ca { source, .. }) in self.anchors.iter().zip(cas) {
             let name = der::name(&anchor.subject);
             if !self.crls.iter().any(|crl| crl.issuer() == anchor.subject.as_ref()) {
-                let what = format!("{source} ({name}) has no revocation list, and other CAs have one");
+                let what = format!("{source} ({name}) has no revocation list, although other CAs have one");
                 return Err(Error::caller(Kind::CrlMissing, what));
             }
             // A list has the name of its issuer, but not the key: webpki might check it with the key of the other CA.
@@ -124,8 +125,9 @@ impl Store {
             };
             if self.anchors.iter().any(is_twin) {
                 let files = &self.files;
-                let what =
-                    format!("two of {files} have one name ({name}): their revocation lists cannot be told apart");
+                let what = format!(
+                    "two of {files} have the same name ({name}), so their revocation lists cannot be distinguished"
+                );
                 return Err(Error::caller(Kind::Crl, what));
             }
         }

@@ -33,39 +33,39 @@ explained! {
         /// There is a port alone, or a `*` before it.
         HostMissing "the host is missing: write `[::]:PORT` for every address of this machine, `0.0.0.0:PORT` for IPv4 alone, or `localhost:PORT`",
         /// The text is a URI, or has a scheme other than `unix:`.
-        Scheme "an address has no scheme and no path: write `host:port`, or `unix:/path` for a Unix socket",
+        Scheme "the address has a scheme or a path: write `host:port`, or `unix:/path` for a Unix socket",
         /// The port is not a decimal number of 16 bits.
         Port "the port is not a number from 0 to 65535",
         /// An IPv6 address without brackets, or without the closing one.
-        Brackets "an IPv6 address stands in brackets before its port, as in `[::1]:80`",
+        Brackets "an IPv6 address must be in brackets, as in `[::1]:80`",
         /// A host whose last label is a number, and that is not four decimal numbers from 0 to 255.
         Ipv4 "an IPv4 address is four decimal numbers from 0 to 255",
         /// The text in brackets is not an IPv6 address (RFC 4291 §2.2).
-        Ipv6 "the brackets hold no IPv6 address",
+        Ipv6 "the text in brackets is not an IPv6 address",
         /// The zone is neither an index of 32 bits, from 1 and without leading zeros, nor the name of an interface.
         Zone "the zone is neither the index nor the name of an interface",
         /// A host name has a character that is not a letter, a digit, a hyphen, an underscore or a dot.
         HostCharacter "a host name has a character that is not a letter, digit, hyphen, underscore or dot",
-        /// A label of a host name is empty, over 63 bytes, or has a hyphen at an end.
-        HostLabel "a label of a host name is empty, over 63 bytes, or has a hyphen at an end",
+        /// A label of a host name is empty, over 63 bytes, or begins or ends with a hyphen.
+        HostLabel "a label of a host name is empty, over 63 bytes, or begins or ends with a hyphen",
         /// A host name is over 253 bytes.
         HostTooLong "the host name is over 253 bytes",
         /// The host name `unix`, which would read as a Unix socket.
-        HostReserved "the host name `unix` is written `unix.`, to tell it from a Unix socket",
+        HostReserved "write the host name `unix` as `unix.`, to distinguish it from a Unix socket",
         /// The path of a Unix socket is empty.
         PathEmpty "the path of the Unix socket is empty",
         /// The path of a Unix socket has a NUL.
         PathNul "the path of the Unix socket has a NUL",
         /// The path of a Unix socket is over what the system has room for: 107 bytes on Linux.
-        PathTooLong "the path of the Unix socket is longer than the system takes (107 bytes on Linux)",
+        PathTooLong "the path of the Unix socket is longer than the system allows (107 bytes on Linux)",
         /// An abstract name is empty.
-        AbstractEmpty "the abstract name is empty: the kernel's choice is `Address::ABSTRACT`",
+        AbstractEmpty "the abstract name is empty: use `Address::ABSTRACT` to let the kernel choose a name",
         /// An abstract name is over 107 bytes.
         AbstractTooLong "the abstract name is over 107 bytes",
         /// `%` is not followed by two hexadecimal digits.
         Escape "`%` is not followed by two hexadecimal digits",
         /// A control character that is not percent-encoded.
-        Control "a control character that is not percent-encoded",
+        Control "the address has a control character: percent-encode it",
         /// An IP address is needed, and this is a name or a Unix socket.
         NotIp "the address is not an IP address",
         /// The index of the zone is needed, and this is the name of an interface, to be looked up first.
@@ -75,7 +75,7 @@ explained! {
         /// A Unix socket is needed, and this is none.
         NotUnix "the address is not a Unix socket",
         /// The name is the kernel's choice: there is none before the socket is bound.
-        NotBound "the kernel chooses the name when the socket is bound; there is none yet",
+        NotBound "the address has no name yet: the kernel chooses it when the socket is bound",
         /// The socket has no name: no client can connect to it.
         Unnamed "the Unix socket has no name",
         /// This system has no abstract namespace.

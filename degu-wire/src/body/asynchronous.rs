@@ -227,7 +227,7 @@ pub struct BodyDropped(());
 
 impl fmt::Display for BodyDropped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the body was dropped: the peer is gone, or the message is not sent")
+        f.write_str("the receiver of the body was dropped: the connection ended, or the message is not sent")
     }
 }
 
