@@ -153,7 +153,7 @@ fn refusals_by_deadline_and_in_silence_are_reported() {
     let server = Running::with(options, Address::ABSTRACT, app);
     let mut raw = server.connect();
     raw.send("GET /");
-    lines.expect("- - 408 38B");
+    lines.expect("- - 408 66B");
     server.ask(get("/wait"));
     lines.expect("GET /wait 503 43B");
     lines.expect_no_more(server);
@@ -305,7 +305,7 @@ mod hyper {
         assert_eq!(raw.rest().matches("HTTP/1.1 408 ").count(), 1);
         // The report comes with the end of the connection, which waits for the client's.
         drop(raw);
-        lines.expect("- - 408 45B");
+        lines.expect("- - 408 56B");
 
         let mut raw = server.connect();
         raw.send("GET /tunnel HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: tcp\r\n\r\n");

@@ -1,8 +1,8 @@
-//! Classes of bytes, as tables, and numbers: what RFC 9110 §5.6 builds its grammar from.
+//! Classes of bytes, as tables, and numbers: the basic rules of RFC 9110 §5.6.
 //!
-//! Each table has an entry for all 256 bytes, so that a look-up needs no bounds check.
+//! Each table has 256 entries, so a look-up needs no bounds check.
 
-/// The value in [`HEX`] of bytes that are no hexadecimal digit: greater than any digit's.
+/// The value in [`HEX`] of a byte that is not a hexadecimal digit. It is greater than the value of every digit.
 pub(crate) const NO_HEX: u8 = 0xff;
 
 /// The value of each hexadecimal digit (RFC 5234 `HEXDIG`, in both cases), or [`NO_HEX`].
@@ -39,12 +39,12 @@ pub(crate) const fn is_token(byte: u8) -> bool {
 }
 
 /// Returns whether a byte may stand in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
-/// obs-text (RFC 9110 §5.5, §5.6.4). All controls but HTAB are out.
+/// obs-text (RFC 9110 §5.5, §5.6.4). No other control character is allowed.
 pub(crate) const fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
-/// Reads `1*DIGIT` of at most 64 bits; leading zeros are of the grammar.
+/// Reads `1*DIGIT` of at most 64 bits. The grammar allows leading zeros.
 pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     let step = |value: u64, byte: &u8| match byte {
         b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte - b'0')),

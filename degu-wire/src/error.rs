@@ -1,14 +1,14 @@
-//! Errors by whose fault it is: the peer's ([`RemoteError`]) or our caller's ([`LocalError`]).
+//! The errors of the codec: [`RemoteError`] for a fault of the peer, [`LocalError`] for a fault of the caller.
 //!
-//! Both are small and `Copy`, and hold no bytes of the peer: an error can be logged as it is. What the system does
-//! wrong (sockets, files) is the drivers' to report.
+//! Both are small and `Copy`. They hold no bytes of the peer, so an error can be logged as it is. The drivers report
+//! errors of the system (sockets, files).
 
 use core::fmt;
 
-/// The peer broke the protocol or a limit: what it did, and where.
+/// The error for a peer that broke the protocol or exceeded a limit: the fault and its offset.
 ///
-/// After it nothing more of the connection can be understood: the caller answers with [`status`](Self::status), if it
-/// is a server and no response has begun, and closes.
+/// After it, nothing more of the connection can be understood. A server answers with [`status`](Self::status) if no
+/// response has begun. Then the caller closes the connection.
 ///
 /// ```
 /// use degu_wire::{Fault, Limits, head};
@@ -23,23 +23,23 @@ use core::fmt;
 pub struct RemoteError {
     /// The fault.
     pub fault: Fault,
-    /// The offset of the offending byte, counted from the first byte of the element that was being read (the head,
-    /// the chunk line, the trailer section); 0 where no single byte is at fault.
+    /// The offset of the offending byte, counted from the first byte of the element that was being read (the head, the
+    /// chunk line, the trailer section). 0 if no single byte is at fault.
     pub offset: u32,
 }
 
 impl RemoteError {
-    /// Returns a fault that no single byte stands for.
+    /// Returns the error for a fault without an offset.
     pub const fn new(fault: Fault) -> Self {
         Self { fault, offset: 0 }
     }
 
-    /// Returns a fault at a byte of the element that is being read.
+    /// Returns the error for a fault at a byte of the element that is being read.
     pub const fn at(fault: Fault, offset: usize) -> Self {
         Self { fault, offset: offset as u32 }
     }
 
-    /// Returns the status a server answers this with: 400, or what [`Fault`] says.
+    /// Returns the status with which a server answers: 400, or another status for some faults.
     pub const fn status(self) -> u16 {
         self.fault.status()
     }
@@ -57,14 +57,15 @@ impl fmt::Display for RemoteError {
     }
 }
 
-/// Writes what is wrong, and where, if that is a single byte.
+/// Writes the fault, and the offset if a single byte is at fault.
 pub(crate) fn write_at(f: &mut fmt::Formatter<'_>, fault: &str, offset: u32) -> fmt::Result {
     if offset > 0 { write!(f, "{fault} (at byte {offset})") } else { f.write_str(fault) }
 }
 
 impl core::error::Error for RemoteError {}
 
-/// Lets `Debug` of errors write what `Display` does, because a `main` that returns an error prints it in that form.
+/// Lets `Debug` of errors write the same text as `Display`, because a `main` that returns an error prints it with
+/// `Debug`.
 macro_rules! debug_as_display {
     ($($error:ty),*) => {$(
         impl core::fmt::Debug for $error {
@@ -78,7 +79,7 @@ pub(crate) use debug_as_display;
 
 debug_as_display!(RemoteError, LocalError);
 
-/// Defines what can be wrong as an enum whose variants each have a text.
+/// Defines an enum of faults. Each variant has a text.
 macro_rules! explained {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])+ $variant:ident $text:literal,)* }) => {
         $(#[$meta])*
@@ -92,7 +93,7 @@ macro_rules! explained {
             /// All variants, for tables and metrics.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// Returns what is wrong, and what to do about it.
+            /// Returns the text: what is wrong, and what to do about it.
             pub const fn explain(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -113,7 +114,7 @@ explained! {
     /// The faults of a peer. Each text is a clause that follows "the peer sent" or stands alone in a log line.
     #[derive(Debug)]
     pub enum Fault {
-        /// The method is empty or has a byte that is not of a token (RFC 9110 §9.1).
+        /// The method is empty or has a byte that is not allowed in a token (RFC 9110 §9.1).
         Method "a method that is not a token",
         /// A method that this server does not implement (RFC 9110 §9.1).
         MethodNotImplemented "a method that is not implemented",
@@ -126,7 +127,7 @@ explained! {
         TargetTooLong "a request target longer than the limit",
         /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
         TargetAuthority "a request target whose authority is malformed",
-        /// The start line has no well-formed `HTTP/1.1` where it must be (RFC 9112 §2.3).
+        /// The start line has no well-formed version such as `HTTP/1.1` (RFC 9112 §2.3).
         Version "a malformed HTTP version",
         /// Another major version, or HTTP/1.0 where it is not allowed (RFC 9110 §15.6.6).
         VersionNotSupported "an HTTP version that is not supported",
@@ -138,13 +139,14 @@ explained! {
         LineEnd "a line that does not end with CRLF",
         /// Bytes before a request that are neither a method nor an empty line (RFC 9112 §2.2).
         LeadingBytes "bytes that do not begin an HTTP message",
-        /// A field name is empty, or has a byte that is not of a token, such as a space before the colon (RFC 9112 §5.1).
+        /// A field name is empty, or has a byte that is not allowed in a token, such as a space before the colon (RFC
+        /// 9112 §5.1).
         FieldName "a malformed field name",
         /// A field value has a control character (RFC 9110 §5.5).
         FieldValue "a field value with a control character",
         /// A field line is folded (RFC 9112 §5.2).
         ObsFold "a field value that is folded over several lines",
-        /// A field that must be unique is there twice (RFC 9110 §5.3).
+        /// A message has a field more than once, although it must be unique (RFC 9110 §5.3).
         Repeated "a field more than once, although it must be unique",
         /// A request has no Host (RFC 9112 §3.2).
         HostMissing "a request without Host",
@@ -173,11 +175,11 @@ explained! {
         ChunkExtension "a malformed chunk extension",
         /// A chunk line is longer than `Limits::max_chunk_line`.
         ChunkLineTooLong "a chunk line over the limit",
-        /// More chunk extensions than `Limits::extension_budget` allows.
+        /// The chunk extensions are longer than `Limits::extension_budget` allows.
         ExtensionBudget "more chunk extensions than the limit",
         /// Chunk data is not followed by CRLF (RFC 9112 §7.1).
         ChunkEnd "chunk data that is not followed by CRLF",
-        /// A chunk is longer than `Limits::max_chunk`, and whole chunks were asked for.
+        /// A chunk is longer than `Limits::max_chunk`, and the caller asked for whole chunks.
         ChunkTooLarge "a chunk over the limit",
         /// A trailer field that decides framing, routing or authentication (RFC 9110 §6.5.1).
         TrailerForbidden "a field that may not stand in trailers",
@@ -191,18 +193,19 @@ explained! {
         TruncatedHead "only a part of a head before it closed the connection",
         /// The connection ended in the middle of a body (RFC 9112 §8).
         TruncatedBody "only a part of a body before it closed the connection",
-        /// The connection ended instead of a response: not one byte of it came.
+        /// The connection ended before the first byte of a response.
         NoResponse "nothing before it closed the connection",
-        /// Bytes on a connection that is between two exchanges, or after the end of its last one.
+        /// Bytes arrived between two exchanges, or after the last exchange of the connection.
         UnsolicitedBytes "unsolicited bytes",
         /// More interim responses than `Limits::max_interim`.
         TooManyInterim "more interim responses than the limit",
-        /// 101 Switching Protocols without an offer, before the request was sent whole, or for another protocol than
-        /// the one that was offered (RFC 9110 §7.8).
+        /// A 101 (Switching Protocols) for a protocol that the request did not offer, or before the whole request was
+        /// sent (RFC 9110 §7.8).
         UnexpectedUpgrade "a 101 response for a protocol that the request did not offer",
         /// 206 Partial Content for a request without a range (RFC 9110 §15.3.7).
         UnexpectedPartial "a 206 response although the request had no range",
-        /// The Content-Range of a 206 is missing, malformed, or says another length than the body has (RFC 9110 §14.4).
+        /// The Content-Range of a 206 is missing or malformed, or its length differs from the length of the body (RFC
+        /// 9110 §14.4).
         ContentRange "a 206 response with a Content-Range that is missing, malformed, or differs from the length of the body",
     }
 }
@@ -223,13 +226,13 @@ impl Fault {
 }
 
 explained! {
-    /// The caller asked for something that cannot be sent. Nothing of what was refused has been written.
+    /// The error for a message or a part that the caller may not send. Nothing of it has been written.
     pub enum LocalError {
         /// The method is not a token (RFC 9110 §9.1), or is CONNECT, which the codec does not implement.
         Method "the method is not a token, or is CONNECT, which is not implemented",
         /// The request target is not in a form of RFC 9112 §3.2, or has a byte that is not visible ASCII.
         Target "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
-        /// The status is not from 100 to 999, or is interim where a final one is needed.
+        /// The status is not from 100 to 999, or it is interim although a final status is needed.
         Status "a status must be 100 to 999, and the status of a final response 200 to 999",
         /// The reason phrase has a control character.
         Reason "the reason phrase has a control character",
@@ -239,30 +242,30 @@ explained! {
         FieldValue "a field value contains a control character, or begins or ends with whitespace",
         /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 bytes",
-        /// A field that must be unique is there twice (RFC 9110 §5.3).
+        /// A message has a field more than once, although it must be unique (RFC 9110 §5.3).
         FieldRepeated "the message has a field more than once, although it must be unique",
-        /// A field that the library writes itself, and that says something else: where the body ends, or what becomes of the
-        /// connection.
+        /// A field that the library itself writes, with a different value. Such a field determines the end of the body
+        /// or of the connection.
         FieldNotAllowed "the library itself sets this field; the caller may only set close and keep-alive in connection",
-        /// Content-Length was set to something that the body is not.
+        /// Content-Length was set to a value other than the length of the body.
         ContentLength "content-length differs from the length of the body",
         /// A field that may not stand in trailers (RFC 9110 §6.5.1).
         TrailerForbidden "a field that may not stand in trailers",
         /// A chunk extension's name is not a token, its value has a control character, or the line is over 4 KiB.
         ChunkExtension "a chunk extension has a malformed name, a control character, or is over 4 KiB",
-        /// A body with this status or method, which have none (RFC 9112 §6.3).
+        /// A message with this status or method cannot have a body (RFC 9112 §6.3).
         BodyNotAllowed "a message with this status or method cannot have a body",
-        /// The body has more bytes than it announced.
+        /// The body is longer than its announced length.
         BodyTooLong "the body is longer than its announced length",
-        /// The body ended before the length that it announced.
+        /// The body is shorter than its announced length.
         BodyTooShort "the body is shorter than its announced length",
-        /// A chunk has more or fewer bytes than its announced size.
+        /// A chunk is empty, or its data is longer or shorter than its announced size.
         ChunkLength "a chunk is empty, or its data is longer or shorter than its announced size",
         /// The name of the protocol to switch to is empty or a list (RFC 9110 §7.8).
         Protocol "the protocol to switch to must be one name, such as `websocket`",
         /// The request did not offer this protocol, so the connection cannot switch to it (RFC 9110 §7.8).
         NotOffered "the request did not offer to switch to this protocol",
-        /// The buffer of the caller is too small for what is to be encoded.
+        /// The buffer of the caller is too small for the encoded message.
         BufferTooSmall "the buffer is too small for the encoded message",
         /// The call is not possible in this state of the connection.
         State "this call is not allowed in the current state of the connection",
@@ -271,7 +274,7 @@ explained! {
 
 impl core::error::Error for LocalError {}
 
-/// Lets conversions that cannot fail stand next to those that can.
+/// Lets generic code accept conversions that cannot fail.
 impl From<core::convert::Infallible> for LocalError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}

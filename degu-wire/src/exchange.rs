@@ -1,5 +1,6 @@
-//! The decisions about an exchange that need neither an allocator nor a socket: which head is written for what the
-//! application says, and what becomes of the connection. The machines and the drivers for microcontrollers share them.
+//! The decisions about an exchange that need neither an allocator nor a socket: which head is written for a message of
+//! the application, and whether the connection is kept. The machines and the drivers for microcontrollers share these
+//! decisions.
 
 use crate::abnf::decimal;
 use crate::head::{Names, RequestMeta, is_host, put_framing, put_line, put_request_line, put_status_line};
@@ -17,7 +18,7 @@ impl<S, F: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>> PutLine<S> for F 
 /// The meaning of the application's fields.
 #[derive(Clone, Copy)]
 pub(crate) struct Said {
-    /// The fields among them that mean something to the codec.
+    /// The fields of the application that have a meaning for the codec.
     pub(crate) names: Names,
     pub(crate) close: bool,
     pub(crate) expects_continue: bool,
@@ -26,12 +27,12 @@ pub(crate) struct Said {
 /// The demands of a request on its response and on the connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Terms {
-    /// The request was HEAD: its response has no body.
+    /// True if the method is HEAD. Then the response has no body.
     pub(crate) is_head: bool,
     pub(crate) http10: bool,
-    /// The connection goes on after this exchange.
+    /// True if the connection is kept after this exchange.
     pub(crate) persistent: bool,
-    /// The client waits for `100 Continue`.
+    /// True if the client waits for `100 Continue`.
     pub(crate) continue_pending: bool,
 }
 
@@ -43,7 +44,8 @@ pub(crate) struct Reply {
     framing: Framing,
     /// The framing of the body that follows.
     pub(crate) body: Framing,
-    /// The application's fields describe the body that another request would have got (RFC 9110 §8.6).
+    /// True if the fields of the application describe a body that is not sent: the body of a response to another
+    /// request (RFC 9110 §8.6).
     describes: bool,
 }
 
@@ -58,21 +60,22 @@ impl Terms {
         }
     }
 
-    /// Notes that the rest of the request's body has no reader. If it is longer than `drain` bytes, or of unknown length and
-    /// none of it is `buffered`, the connection ends with this exchange.
+    /// Notes that the server reads no more of the request's body. If it is longer than `drain` bytes, or of unknown
+    /// length and none of it is `buffered`, the connection ends with this exchange.
     pub(crate) fn abandon_body(&mut self, remaining: Option<u64>, buffered: usize, drain: u64) {
         let buffered = buffered as u64;
         let short = match remaining {
             Some(remaining) => remaining <= drain,
             None => buffered > 0 && buffered <= drain,
         };
-        // A client that waits for 100 Continue may send its body or not: both cannot be understood.
+        // A client that waits for 100 Continue may send its body or leave it out. The server cannot tell which of the
+        // two the client does.
         if self.continue_pending || !short {
             self.persistent = false;
         }
     }
 
-    /// Returns how a final response with this status and content is framed.
+    /// Returns the framing of a final response with this status and content.
     pub(crate) fn reply(&self, status: u16, content: Framing) -> Result<Reply, LocalError> {
         if !(200..=999).contains(&status) {
             return Err(LocalError::Status);
@@ -88,14 +91,14 @@ impl Terms {
             Framing::Chunked if self.http10 => Framing::UntilClose,
             framing => framing,
         };
-        // RFC 9110 §8.6: 304 and responses to HEAD may say what the body would have been.
+        // RFC 9110 §8.6: 304 and responses to HEAD may describe the body that another request would get.
         let describes = status == 304 || (self.is_head && content == Framing::None && status != 204);
         let body = if self.is_head { Framing::None } else { framing };
         Ok(Reply { framing, body, describes })
     }
 
-    /// Writes the head of a final response, without the empty line. Returns whether the connection goes on after it, which is
-    /// for the caller to note once the whole head is written.
+    /// Writes the head of a final response, without the empty line. Returns whether the connection is kept after it.
+    /// The caller notes this when the whole head is written.
     #[expect(clippy::too_many_arguments, reason = "a response has so many parts")]
     pub(crate) fn put_reply<'h, S: Sink>(
         &self,
@@ -117,15 +120,16 @@ impl Terms {
         if !persistent {
             put_line(out, b"connection", b"close")?;
         } else if self.http10 {
-            // The client asked for it, and takes silence for a no.
+            // A client of HTTP/1.0 that asked for a persistent connection closes it if the response does not have
+            // `keep-alive`.
             put_line(out, b"connection", b"keep-alive")?;
         }
         Ok((said, persistent))
     }
 }
 
-/// Writes the head of a request, without the empty line. `host` becomes the Host field where the lines have none. `offers`:
-/// the request may have Upgrade.
+/// Writes the head of a request, without the empty line. `host` becomes the Host field if the lines have none. `offers`
+/// is true if the request may have Upgrade.
 #[expect(clippy::too_many_arguments, reason = "a request has so many parts")]
 pub(crate) fn put_request<'h, S: Sink>(
     out: &mut S,
@@ -155,8 +159,8 @@ pub(crate) fn put_request<'h, S: Sink>(
     Ok(said)
 }
 
-/// Returns how a request says where its body ends. RFC 9110 §8.6: that there is none is said where content was to be
-/// expected.
+/// Returns the framing of a request. A request without a body gets `content-length: 0` if its method usually has
+/// content (RFC 9110 §8.6).
 pub(crate) fn announced(method: Method<'_>, framing: Framing) -> Framing {
     match framing {
         Framing::None if method.expects_content() => Framing::Length(0),
@@ -164,8 +168,8 @@ pub(crate) fn announced(method: Method<'_>, framing: Framing) -> Framing {
     }
 }
 
-/// Checks that a 206 is one part that says which, where `ranged` tells that ranges were asked for. Returns its length, where
-/// the body has yet to show it.
+/// Checks a 206 response: it must have one part and a Content-Range. `ranged` tells whether the request asked for
+/// ranges. Returns the length of the part, if the length of the body has to be compared with it later.
 pub(crate) fn check_part(
     ranged: bool,
     content_range: Option<&[u8]>,
@@ -176,7 +180,7 @@ pub(crate) fn check_part(
         return Err(Fault::UnexpectedPartial.into());
     }
     let Some(value) = content_range else {
-        // Several parts say it inside of the body (RFC 9110 §15.3.7.2).
+        // With several parts, each part has its Content-Range inside the body (RFC 9110 §15.3.7.2).
         let several = b"multipart/byteranges";
         let found = content_type.and_then(|media_type| media_type.get(..several.len()));
         let is_several = found.is_some_and(|found| found.eq_ignore_ascii_case(several));
@@ -193,10 +197,10 @@ pub(crate) fn check_part(
     }
 }
 
-/// Writes the fields of the application, the framing field, and `connection: upgrade` where there is an Upgrade, and notes
-/// what they say. Framing fields that say what the body is, as those of a response that is passed on do, are not written
-/// twice; others are refused. Where the message has no body only because the request asked for none (`describes`), they
-/// are written as they are.
+/// Writes the fields of the application, the framing field, and `connection: upgrade` if there is an Upgrade, and notes
+/// their meaning. A framing field of the application that matches the body, such as in a forwarded response, is not
+/// written twice. Other framing fields are refused. If the message has no body only because the request was HEAD or
+/// conditional (`describes`), framing fields are written as they are.
 pub(crate) fn put_headers<'h, S: Sink>(
     out: &mut S,
     lines: impl Iterator<Item = Line<'h>>,

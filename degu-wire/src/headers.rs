@@ -8,14 +8,14 @@ use crate::error::debug_as_display;
 use crate::head::{FieldSpan, Text, is_field_value, is_forbidden_in_trailers, is_token, zone};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
-/// Header fields in their order: one text and the places of names and values in it.
+/// Header fields in their order. They are stored as one text and the positions of names and values in it.
 ///
-/// Fields are shared: a clone costs a reference count, and changing fields that are shared copies them first. Names compare
-/// without case. Values are bytes (RFC 9110 §5.5); [`get`](Self::get) returns those that are UTF-8, which is all that sane
-/// peers send.
+/// Fields are shared: a clone costs a reference count, and changing fields that are shared copies them first. Names are
+/// compared without case. Values are bytes (RFC 9110 §5.5). [`get`](Self::get) returns only values that are UTF-8;
+/// nearly all peers send only such values.
 ///
-/// Every field that is here can be sent: [`set`](Self::set) and [`append`](Self::append) refuse what would not be one
-/// field on the wire.
+/// Every stored field can be sent: [`set`](Self::set) and [`append`](Self::append) refuse text that would not be
+/// exactly one field on the wire.
 ///
 /// ```
 /// use degu_wire::Headers;
@@ -31,11 +31,11 @@ use crate::{Fault, Limits, LocalError, RemoteError};
 #[derive(Clone, Default)]
 pub struct Headers(Option<Arc<Lines>>);
 
-/// A text, and where in it fields lie. The text of a received head is all of it, start line included.
+/// A text, and the positions of fields in it. For a received head the text is the whole head, with its start line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     text: Vec<u8>,
-    /// The places of the fields, and after them room for those of the next head.
+    /// The positions of the fields, and after them room for the fields of the next head.
     spans: Vec<FieldSpan>,
     fields: usize,
 }
@@ -46,8 +46,8 @@ impl Headers {
         Self(None)
     }
 
-    /// Returns headers with these fields, in their order: arrays, tuples of up to eight fields and vectors become headers by
-    /// `try_from`, and are taken where headers are.
+    /// Returns headers with these fields, in their order: arrays, tuples of up to eight fields, and vectors become
+    /// headers by `try_from`, and are accepted in place of headers.
     ///
     /// ```
     /// use std::collections::BTreeMap;
@@ -82,7 +82,7 @@ impl Headers {
         self.0.as_ref().map_or((&[], &[]), |lines| (&lines.text, lines.spans()))
     }
 
-    /// Returns how many field lines there are.
+    /// Returns the number of field lines.
     pub fn len(&self) -> usize {
         self.parts().1.len()
     }
@@ -134,18 +134,18 @@ impl Headers {
         spans.iter().map(move |span| (span.name(text), span.value(text)))
     }
 
-    /// Returns the same, with names that need not be shown to be text.
+    /// Returns the same, with names as bytes.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let (text, spans) = self.parts();
         spans.iter().map(move |span| (span.name_bytes(text), span.value(text)))
     }
 
-    /// Sets a field to one value; all others of this name go.
+    /// Sets a field to one value. Removes all other fields of this name.
     ///
     /// # Errors
     ///
     /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
-    /// would be over 65,535 bytes. Nothing has changed then.
+    /// would be over 65,535 bytes. After an error nothing has changed.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         let (lines, span) = self.push(name, value)?;
         lines.remove(name);
@@ -176,7 +176,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Removes every field of this name, and says whether there was one.
+    /// Removes every field of this name. Returns whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.contains(name) && self.own().remove(name)
     }
@@ -184,13 +184,13 @@ impl Headers {
     fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<(&mut Lines, FieldSpan), LocalError> {
         let lines = self.own();
         let span = lines.push(name, |text| {
-            // A formatter that fails leaves a shorter value, which is checked like any other.
+            // If a formatter fails, the value is shorter. It is checked like every other value.
             let _ = write!(Writer(text), "{value}");
         })?;
         Ok((lines, span))
     }
 
-    /// Returns the fields to change: a copy where they are shared.
+    /// Returns the fields for a change. If they are shared, they are copied first.
     fn own(&mut self) -> &mut Lines {
         let lines = self.0.get_or_insert_default();
         if Arc::get_mut(lines).is_none() {
@@ -201,13 +201,13 @@ impl Headers {
 }
 
 impl Lines {
-    /// Room for so many fields is made at first; heads that have more are rare.
+    /// The initial room for fields. Few heads have more fields.
     const FIRST_FIELDS: usize = 16;
-    /// More room than this for text is not kept for the next head.
+    /// The largest room for text that is kept for the next head.
     const KEPT: usize = 8 * 1024;
 
-    /// Calls `scan`, which parses a text of this length, with storage for the places of its fields: again with more of it if
-    /// there was too little.
+    /// Calls `scan` with storage for the positions of fields. `scan` parses a text of this length. If there was too
+    /// little storage, `scan` is called again with more.
     pub(crate) fn scan<M>(
         &mut self,
         len: usize,
@@ -219,7 +219,7 @@ impl Lines {
         }
         match scan(&mut self.spans) {
             Err(RemoteError { fault: Fault::TooManyFields, .. }) if self.spans.len() < max_fields => {
-                // The shortest field line is `a:` CRLF, so that a high limit alone does not make room.
+                // The shortest field line is `a:` CRLF, so a high limit alone does not allocate much storage.
                 let most = max_fields.min(len.min(Limits::MAX_HEAD) / 4 + 1);
                 self.spans.resize(most.max(Self::FIRST_FIELDS), FieldSpan::EMPTY);
                 scan(&mut self.spans)
@@ -228,7 +228,7 @@ impl Lines {
         }
     }
 
-    /// Keeps the text of which so many fields were scanned.
+    /// Keeps the text in which this number of fields was scanned.
     pub(crate) fn keep(&mut self, text: &[u8], fields: usize) {
         self.text.clear();
         self.text.shrink_to(Self::KEPT);
@@ -251,7 +251,7 @@ impl Lines {
         Self { text, fields: spans.len(), spans }
     }
 
-    /// Removes the zone from the value of Host, and from the authority, if it is that value.
+    /// Removes the zone from the value of Host, and from the authority if it is the same text.
     pub(crate) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
         let text = &mut self.text;
         let Some(host) = self.spans[..self.fields].iter_mut().find(|span| span.is_named(text, "host")) else { return };
@@ -280,7 +280,7 @@ impl Lines {
         self.fields += 1;
     }
 
-    /// Writes name and value at the end of the text, and takes them back if they are refused.
+    /// Writes name and value at the end of the text, and removes them again if they are refused.
     fn push(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) -> Result<FieldSpan, LocalError> {
         if !is_token(name.as_bytes()) {
             return Err(LocalError::FieldName);
@@ -310,7 +310,7 @@ struct Writer<'t>(&'t mut Vec<u8>);
 
 impl Write for Writer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // More than a head is never of use, however long the value goes on.
+        // A value longer than a head is refused in any case, so no more of it is written.
         if self.0.len() > Limits::MAX_HEAD {
             return Err(fmt::Error);
         }
@@ -326,13 +326,13 @@ impl Text for Headers {
 }
 
 impl fmt::Debug for Headers {
-    /// Names only: values may be secrets.
+    /// Writes only the names, because values may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// Equal when the same fields stand in the same order, the case of names ignored.
+/// Two values are equal if they have the same fields in the same order. The case of names is ignored.
 impl PartialEq for Headers {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len()
@@ -378,7 +378,8 @@ impl<N: AsRef<str>, V: fmt::Display> TryFrom<Vec<(N, V)>> for Headers {
     }
 }
 
-/// Makes headers out of tuples of fields, whose values may differ in type: `(("retry-after", 5), ("vary", "accept"))`.
+/// Converts tuples of fields to headers. The values may have different types: `(("retry-after", 5), ("vary",
+/// "accept"))`.
 macro_rules! from_tuples {
     ($([$($value:ident)*])*) => {$(
         impl<$($value: fmt::Display),*> TryFrom<($((&str, $value),)*)> for Headers {
@@ -409,12 +410,12 @@ pub struct FieldError {
 }
 
 impl FieldError {
-    /// Returns the error of a field of this name, which breaks `rule`.
+    /// Returns the error for a field with this name that breaks `rule`.
     pub fn new(name: &str, rule: LocalError) -> Self {
         Self { name: name.into(), rule }
     }
 
-    /// Returns the name of the field, which may be what is wrong.
+    /// Returns the name of the field. The name itself may be the fault.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -441,7 +442,7 @@ impl From<FieldError> for LocalError {
     }
 }
 
-/// Lets conversions that cannot fail stand next to those that can.
+/// Lets generic code accept conversions that cannot fail.
 impl From<core::convert::Infallible> for FieldError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}
@@ -450,7 +451,8 @@ impl From<core::convert::Infallible> for FieldError {
 
 /// The fields after the last chunk (RFC 9112 §7.1.2).
 ///
-/// Most bodies have none, which takes no room. What must be known before the body may not stand here.
+/// Most bodies have no trailers; then the value takes no memory. Fields that the recipient must know before the body
+/// are refused.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Trailers(Headers);
 
@@ -490,7 +492,7 @@ impl Trailers {
     }
 }
 
-/// Trailers are read as headers are.
+/// Trailers are read in the same way as headers.
 impl Deref for Trailers {
     type Target = Headers;
 

@@ -1,10 +1,10 @@
-//! Every bound of the codec, with its default and what others use.
+//! Every bound of the codec, with its default and the values of other implementations.
 
-/// The bounds of what a peer may send, and the two switches that widen the grammar.
+/// The bounds on the messages of a peer, and the two switches that widen the grammar.
 ///
-/// All sizes are in bytes. A limit that is exceeded is a [`RemoteError`](crate::RemoteError) that names it; nothing is
-/// truncated. The struct is plain data: take the default and change what differs. Later versions may have more fields, so
-/// write `..` even where all are set.
+/// All sizes are in bytes. If a peer exceeds a limit, the result is a [`RemoteError`](crate::RemoteError) that names
+/// the limit. Nothing is truncated. The struct is plain data: take the default, and change single fields. Later
+/// versions may have more fields, so write `..` even if you set all fields.
 ///
 /// ```
 /// let limits = degu_wire::Limits { max_head: 8 * 1024, ..Default::default() };
@@ -12,8 +12,9 @@
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest head: start line, field lines and the empty line. Never more than [`Limits::MAX_HEAD`], whatever is
-    /// set here. A request with a longer head gets 431, or 414 if its target alone fills the limit (RFC 9112 §3).
+    /// The longest head: start line, field lines and the empty line. A value above [`Limits::MAX_HEAD`] counts as
+    /// [`Limits::MAX_HEAD`]. A request with a longer head gets 431, or 414 if its target alone fills the limit (RFC
+    /// 9112 §3).
     ///
     /// Default 32 KiB (Degu 0.18: 32 KiB, nginx: 4 × 8 KiB, Node: 16 KiB, hyper: about 400 KiB).
     pub max_head: usize,
@@ -25,27 +26,29 @@ pub struct Limits {
     ///
     /// Default 8 (llhttp: unbounded, Go: 0).
     pub max_leading_lines: usize,
-    /// The longest chunk line that is received: size, extensions and CRLF. Never more than 65,535. One that is sent has at
-    /// most 4 KiB whatever this says, so that a proxy with a higher limit cannot pass all on that it takes.
+    /// The longest chunk line that is received: size, extensions and CRLF. A value above 65,535 counts as 65,535. A
+    /// chunk line that is sent has at most 4 KiB, whatever this limit is. So a proxy with a higher limit cannot forward
+    /// all chunk lines that it accepts.
     ///
     /// Default 4 KiB (Degu 0.18: 4 KiB, Go: 4 KiB, hyper: 16 KiB of extensions in the whole body).
     pub max_chunk_line: usize,
-    /// Bytes of extensions that every chunk may have without touching [`extension_budget`](Self::extension_budget).
+    /// The number of bytes of extensions that every chunk may have without reducing
+    /// [`extension_budget`](Self::extension_budget).
     ///
-    /// Default 128: a sequence number or a hash on every chunk costs nothing, for as long as the feed lives.
+    /// Default 128: every chunk of an endless stream can have a sequence number or a hash.
     pub free_extension: usize,
     /// The bytes that a whole body may spend on extensions above [`free_extension`](Self::free_extension) a chunk.
-    /// Every byte of chunk data adds one to it, so that extensions can never be most of what is sent.
+    /// Every byte of chunk data adds one byte to it, so extensions can never be the larger part of a long body.
     ///
     /// Default 16 KiB (Go: 16 KiB of overhead in a body, Node: 16 KiB of extensions a chunk).
     pub extension_budget: usize,
-    /// The longest chunk that is put together in memory for a caller that asks for whole chunks. Larger chunks can be
-    /// read piece by piece.
+    /// The longest chunk that is collected in memory for a caller that asks for whole chunks. Larger chunks can be read
+    /// piece by piece.
     ///
     /// Default 16 MiB (Degu 0.18: 16 MiB).
     pub max_chunk: usize,
-    /// The longest trailer section, with its empty line. Never more than [`Limits::MAX_HEAD`], and never so little that a
-    /// section without fields would be too long: 0 is for no trailers at all.
+    /// The longest trailer section, with its empty line. A value above [`Limits::MAX_HEAD`] counts as
+    /// [`Limits::MAX_HEAD`]. A section without fields is always accepted, so 0 means that no trailers are accepted.
     ///
     /// Default 16 KiB (nginx: unbounded until 1.27, Node: 16 KiB).
     pub max_trailers: usize,
@@ -57,14 +60,14 @@ pub struct Limits {
     ///
     /// Default 16 (Go: bounded by the head's size, curl: unbounded).
     pub max_interim: usize,
-    /// Requests of HTTP/1.0 are served: without chunks and without interim responses, over a connection that is kept only
-    /// where the client asks for it and the length of the response is known, and with or without Host. Where this is off,
-    /// such a request is answered with 505.
+    /// True if requests of HTTP/1.0 are served, with or without Host. Their responses have no chunks, and no interim
+    /// responses precede them. The connection is kept only if the client asks for it and the length of the response is
+    /// known. If false, the server answers such a request with 505.
     ///
-    /// Default on, because nginx, `ab`, HAProxy's health checks and MicroPython send them as they come.
+    /// Default on, because nginx, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 by default.
     pub allow_http10: bool,
-    /// A request without Host is served. Off by default, since RFC 9112 §3.2 demands 400; on for Degu 0.18 clients
-    /// over Unix sockets, which send none.
+    /// True if requests without Host are served. Default off, because RFC 9112 §3.2 demands 400. Switch it on for
+    /// clients of Degu 0.18 over Unix sockets, because they send no Host.
     pub allow_missing_host: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Lines of a stream, JSON lines for example, which is received in pieces of any length.
+//! A decoder of lines, JSON lines for example, in a stream that is received in pieces of any length.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,8 +9,8 @@ use crate::Fault;
 
 /// A decoder of lines that holds at most one unfinished line.
 ///
-/// A line ends with LF or CRLF, which is not part of it. The last line needs no end. Both clients' bodies read with it:
-/// `response.body.next_line(&mut lines)`.
+/// A line ends with LF or CRLF, which is not part of the line. The last line needs no line end. The bodies of both
+/// clients use the decoder: `response.body.next_line(&mut lines)`.
 ///
 /// ```
 /// use degu_wire::Lines;
@@ -27,16 +27,16 @@ use crate::Fault;
 #[derive(Clone)]
 pub struct Lines {
     limit: usize,
-    /// Ends a line at a CR too, as event streams do.
+    /// True if CR also ends a line, as in event streams.
     cr_ends: bool,
-    /// The line before ended with a CR, so that a LF that follows is part of its end.
+    /// True if the previous line ended with a CR. If a LF follows, it is part of that line end.
     after_cr: bool,
-    /// The beginning of a line whose end is still to come.
+    /// The beginning of a line of which the end has not arrived.
     partial: Vec<u8>,
     input: Bytes,
 }
 
-/// Writes how much is buffered, and nothing of its content, which may be secret.
+/// Writes the number of buffered bytes, but not the content, because it may be secret.
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let buffered = self.partial.len() + self.input.len();
@@ -54,18 +54,18 @@ impl Lines {
         Self { cr_ends: true, ..Self::new(limit) }
     }
 
-    /// Adds the next data. To be called only when [`next_line`](Self::next_line) has returned `None`: then all lines of
-    /// the data before have been taken out.
+    /// Adds the next data. The caller must call it only after [`next_line`](Self::next_line) has returned `None`, which
+    /// means that no line of the previous data is left.
     pub fn push(&mut self, data: Bytes) {
         debug_assert!(self.input.is_empty(), "lines are left of the data before");
         self.input = data;
     }
 
-    /// Returns the next line, or `None` where more data is needed.
+    /// Returns the next line, or `None` if more data is needed.
     ///
     /// # Errors
     ///
-    /// [`Fault::LineTooLong`] for a line over the limit, as soon as it is over it.
+    /// [`Fault::LineTooLong`] as soon as a line is longer than the limit.
     pub fn next_line(&mut self) -> Result<Option<Bytes>, Fault> {
         if let Some(&first) = self.input.first()
             && core::mem::take(&mut self.after_cr)
@@ -76,7 +76,8 @@ impl Lines {
         let ends = |&byte: &u8| byte == b'\n' || (self.cr_ends && byte == b'\r');
         let end = self.input.iter().position(ends);
         let piece = &self.input[..end.unwrap_or(self.input.len())];
-        // The CR of a CRLF is not part of the line, nor is one that may be that.
+        // The CR of a CRLF is not part of the line. A CR at the end of the data may be the CR of a CRLF, so it is not
+        // counted either.
         let is_cr = !self.cr_ends && piece.last().or(self.partial.last()) == Some(&b'\r');
         if self.partial.len() + piece.len() - usize::from(is_cr) > self.limit {
             return Err(Fault::LineTooLong);

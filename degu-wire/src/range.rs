@@ -93,8 +93,8 @@ impl ByteRange {
         (!range.is_empty()).then_some(range)
     }
 
-    /// Returns the Content-Range with which a server answers for a representation of `total` bytes: that of a 206, or
-    /// that of a 416 if the range cannot be satisfied.
+    /// Returns the Content-Range with which a server answers for a representation of `total` bytes: the value for a
+    /// 206, or the value for a 416 if the range cannot be satisfied.
     pub fn content_range(self, total: u64) -> ContentRange {
         let part = self.resolve(total).map(|part| (part.start, part.end));
         ContentRange { part, total: Some(total) }
@@ -250,13 +250,14 @@ explained! {
         Unit "the range unit is not `bytes`",
         /// More than one range.
         Several "more than one range",
-        /// The value is not of the grammar: a number is missing, has a sign, or something stands around it.
+        /// The value does not match the grammar: for example, a number is missing or has a sign, or there is text
+        /// before or after the range.
         Syntax "the range is malformed",
         /// A number is over 64 bits, or the last byte is number 2⁶⁴ − 1.
         Overflow "a number in the range is too large",
         /// The range ends before it begins, or has no byte.
         Empty "the range is empty",
-        /// The part ends after the whole does.
+        /// The part ends after the end of the whole representation.
         BeyondTotal "the range ends beyond the total",
     }
 }
@@ -282,7 +283,7 @@ fn number(digits: &[u8]) -> Result<u64, RangeError> {
     decimal(digits).ok_or(if overflows { RangeError::Overflow } else { RangeError::Syntax })
 }
 
-/// Returns the number after that of a last byte.
+/// Returns the number after the number of a last byte.
 fn after(last: &[u8]) -> Result<u64, RangeError> {
     number(last)?.checked_add(1).ok_or(RangeError::Overflow)
 }

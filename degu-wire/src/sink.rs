@@ -2,12 +2,12 @@
 
 use crate::LocalError;
 
-/// Something that takes bytes one after the other.
+/// A destination for bytes, which are written one after the other.
 pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<(), LocalError>;
 }
 
-/// A slice of the caller, filled from its front.
+/// A slice of the caller that is filled from its front.
 pub(crate) struct SliceSink<'o> {
     out: &'o mut [u8],
     len: usize,
@@ -18,7 +18,7 @@ impl<'o> SliceSink<'o> {
         Self { out, len: 0 }
     }
 
-    /// Returns how many bytes have been put.
+    /// Returns the number of bytes that have been written.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }

@@ -1,8 +1,8 @@
 //! Server-sent events (the HTML Standard, §9.2): a body of type `text/event-stream` that has no end of its own.
 //!
-//! [`Event`] is what a server sends and a client receives, [`Decoder`] finds events in the bytes of a body. The server's
-//! `sse::response` sends them; `next_event` of the clients' bodies reads them. A client that lost its connection asks again with
-//! the field `last-event-id`, in a loop of its own:
+//! A server sends an [`Event`], and a client receives it. A [`Decoder`] finds events in the bytes of a body. The
+//! server's `sse::response` sends events; `next_event` of the clients' bodies reads them. A client that lost its
+//! connection sends the request again, with the field `last-event-id`:
 //!
 //! ```
 //! use degu_wire::sse::{Decoder, Event};
@@ -36,11 +36,11 @@ use crate::{Fault, FieldError, Lines, LocalError};
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
-    /// The type of the event. Browsers take `None` for `message`.
+    /// The type of the event. Browsers treat `None` as `message`.
     pub name: Option<String>,
-    /// The data: lines without the end of the last one.
+    /// The data: one or more lines, without the line end of the last line.
     pub data: String,
-    /// The identifier of the event, for a client that wants to go on after it.
+    /// The identifier of the event, for a client that wants to continue after this event.
     pub id: Option<String>,
     /// The time that a client should wait before it connects again, sent in milliseconds. A [`Decoder`] returns it by
     /// [`retry`](Decoder::retry), because it may come without an event.
@@ -82,8 +82,8 @@ impl Event {
     ///
     /// # Errors
     ///
-    /// The name or the identifier has a line end, or the identifier a NUL, which a client would take for another field or
-    /// ignore.
+    /// The name or the identifier has a line end, or the identifier has a NUL. A client would ignore the identifier, or
+    /// read a part of the text as another field.
     pub fn encode(&self) -> Result<Bytes, FieldError> {
         let mut text = String::with_capacity(self.data.len() + 32);
         for (field, value, refused) in [("event", &self.name, "\r\n"), ("id", &self.id, "\r\n\0")] {
@@ -97,7 +97,7 @@ impl Event {
         if let Some(time) = self.retry {
             let _ = writeln!(text, "retry: {}", time.as_millis());
         }
-        // A client takes CR, LF and CRLF for the end of a line.
+        // A client accepts CR, LF and CRLF as the end of a line.
         for line in self.data.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r')) {
             let _ = writeln!(text, "data: {line}");
         }
@@ -108,13 +108,13 @@ impl Event {
 
 /// A decoder of events that holds at most one unfinished event.
 ///
-/// It outlives its connection: the last identifier and the time before the next attempt are kept for the request that
-/// resumes the stream.
+/// Use the same decoder for the next connection: it keeps the last identifier and the time before the next attempt, for
+/// the request that resumes the stream.
 #[derive(Clone)]
 pub struct Decoder {
     lines: Lines,
     limit: usize,
-    /// Nothing of the stream was read yet, so that a byte order mark may follow.
+    /// True if no byte of the stream has been read, so a byte order mark may follow.
     at_start: bool,
     event: Event,
     has_data: bool,
@@ -122,7 +122,7 @@ pub struct Decoder {
     retry: Option<Duration>,
 }
 
-/// Writes how much is buffered, and nothing of its content, which may be secret.
+/// Writes the number of buffered bytes, but not the content, because it may be secret.
 impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decoder").field("lines", &self.lines).field("event", &self.event).finish_non_exhaustive()
@@ -143,18 +143,18 @@ impl Decoder {
         }
     }
 
-    /// Adds the next data. To be called only when [`next_event`](Self::next_event) has returned `None`: then all events
-    /// of the data before have been taken out.
+    /// Adds the next data. The caller must call it only after [`next_event`](Self::next_event) has returned `None`,
+    /// which means that no event of the previous data is left.
     pub fn push(&mut self, data: Bytes) {
         self.lines.push(data);
     }
 
-    /// Returns the next event, or `None` where more data is needed. What is not UTF-8 is replaced by U+FFFD. An event
-    /// without an identifier of its own has that of the event before.
+    /// Returns the next event, or `None` if more data is needed. Bytes that are not UTF-8 are replaced by U+FFFD. An
+    /// event without an identifier gets the identifier of the previous event.
     ///
     /// # Errors
     ///
-    /// [`Fault::LineTooLong`] for an event over the limit, as soon as it is over it.
+    /// [`Fault::LineTooLong`] as soon as an event is longer than the limit.
     pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
         while let Some(line) = self.lines.next_line()? {
             let line = String::from_utf8_lossy(&line);
@@ -164,7 +164,8 @@ impl Decoder {
             };
             if line.is_empty() {
                 let mut event = core::mem::take(&mut self.event);
-                // Not before the event is whole: the server must send one that was cut again on the next connection.
+                // The identifier is noted only when the event is complete. If an event is cut, the server must send it
+                // again on the next connection.
                 if let Some(id) = event.id.take() {
                     self.last_event_id = id;
                 }
@@ -203,18 +204,19 @@ impl Decoder {
         Ok(())
     }
 
-    /// Returns the identifier of the last event that had one, for `last-event-id` of the next request; empty for none.
+    /// Returns the identifier of the last event that had an identifier, for `last-event-id` of the next request. It is
+    /// empty if there was none.
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// Returns the time that the server wants a client to wait before it connects again, if it has said one.
+    /// Returns the time that a client should wait before it connects again, if the server has sent one.
     pub const fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    /// Drops an unfinished event, so that the decoder can read the next connection's stream. The clients' `next_event` does it
-    /// at the end of a body and after an error.
+    /// Drops an unfinished event, so that the decoder can read the next connection's stream. The clients' `next_event`
+    /// calls it at the end of a body and after an error.
     pub fn reset(&mut self) {
         self.lines.reset();
         (self.at_start, self.event, self.has_data) = (true, Event::default(), false);

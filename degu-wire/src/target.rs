@@ -9,7 +9,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use crate::LocalError;
 use crate::head::is_target_text;
 
-/// All but the unreserved characters (RFC 3986 §2.3), which need no encoding anywhere.
+/// All characters except the unreserved characters (RFC 3986 §2.3), which need no encoding anywhere.
 const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A request target that is built from a path. Values are added as segments and as a query, and are percent-encoded.
@@ -112,7 +112,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Writes the path alone: a query may hold secrets.
+/// Writes only the path, because a query may hold secrets.
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Target({:?})", self.split('?').next().unwrap_or_default())
@@ -169,7 +169,7 @@ mod tests {
         for (path, expected) in [("/", "/a/b"), ("/x", "/x/a/b"), ("/x/", "/x/a/b"), ("/x//", "/x//a/b")] {
             assert_eq!(Target::new(path).unwrap().segment("a").segment("b").to_string(), expected);
         }
-        // An empty segment is one.
+        // An empty segment counts, too.
         assert_eq!(&*Target::new("/x").unwrap().segment("").segment("b"), "/x//b");
     }
 

@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: runs fuzz targets with cargo-fuzz, which needs a nightly toolchain.
 //!
-//! A target begins with the input of every case of the corpora that the tests of degu-wire read, and with what earlier
-//! runs found interesting, which stays in `fuzz/corpus/TARGET`. Every target gets the cases of all corpora: libFuzzer
-//! drops what is of no use to it.
+//! A target begins with the input of every case of the corpora that the tests of degu-wire read. It also begins with
+//! the inputs that earlier runs kept in `fuzz/corpus/TARGET`. Every target gets the cases of all corpora: libFuzzer
+//! drops the inputs that add nothing.
 
 #[path = "../../degu-wire/tests/corpus/mod.rs"]
 mod corpus;

@@ -74,7 +74,7 @@ fn dispatch(mut arguments: Parser) -> Result {
         "fuzz" => fuzz::run(&shell, arguments),
         "firmware" => firmware::run_command(arguments),
         "interop" => start("interop", &[], arguments.raw_args()?),
-        // Were std linked, its panic handler would be a second one next to the program's own, and rustc would refuse that.
+        // If std were linked, there would be two panic handlers, and rustc would refuse the program.
         "no-std" => no_more(arguments).and_then(|()| start("no-std", &["--release"], [""; 0])),
         "netns" => netns(arguments),
         // With the checks of the profile for development: an overflow is to be seen.
@@ -84,7 +84,7 @@ fn dispatch(mut arguments: Parser) -> Result {
     }
 }
 
-/// Runs the exchanges between two hosts, where this machine and this user can have namespaces for them. Nothing outside of
+/// Runs the exchanges between two hosts, if this user can create network namespaces on this machine. Nothing outside of
 /// the namespaces is touched, and they end with this process.
 fn netns(mut arguments: Parser) -> Result {
     let skip = match arguments.next()? {
@@ -155,7 +155,7 @@ fn run(command: &mut Command) -> Result {
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", command.get_program().display()).into()) }
 }
 
-/// Refuses what is left of a command line.
+/// Refuses further arguments of a command line.
 pub(crate) fn no_more(mut arguments: Parser) -> Result {
     match arguments.next()? {
         Some(argument) => Err(argument.unexpected().into()),

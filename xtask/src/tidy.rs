@@ -17,7 +17,7 @@ use xshell::{Shell, cmd};
 use crate::Result;
 use named::Known;
 
-/// The longest source file, in lines. A longer one is two.
+/// The longest source file, in lines. Split a longer file.
 const MAX_LINES: usize = 600;
 
 /// A place where a rule is broken.

@@ -1,4 +1,4 @@
-//! From and to the types of the standard library.
+//! Conversions between addresses and types of the standard library.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
@@ -74,7 +74,7 @@ mod unix {
     ///
     /// # Errors
     ///
-    /// [`AddressFault::Unnamed`] for the address of a socket that was never bound, such as that of most clients.
+    /// [`AddressFault::Unnamed`] for a socket that was never bound. Most clients have such a socket.
     /// [`AddressFault::AbstractEmpty`] for the empty abstract name, which is not an [`Address`].
     impl TryFrom<&SocketAddr> for Address {
         type Error = AddressError;
@@ -94,8 +94,8 @@ mod unix {
     ///
     /// # Errors
     ///
-    /// [`AddressFault::NotUnix`] for the other kinds. The fault of a path that no socket can have.
-    /// [`AddressFault::NotBound`] for [`Address::ABSTRACT`], which std cannot express.
+    /// [`AddressFault::NotUnix`] for the other kinds of address. An error of [`Address::check`] for a path that no
+    /// socket can have. [`AddressFault::NotBound`] for [`Address::ABSTRACT`], which std cannot express.
     impl TryFrom<&Address> for SocketAddr {
         type Error = AddressError;
 
@@ -104,7 +104,7 @@ mod unix {
                 Repr::Path(_) => {
                     address.check()?;
                     let path = address.as_path().ok_or(AddressFault::NotUnix)?;
-                    // Length is all that can still be wrong, where the system has room for less.
+                    // Only the length can still be wrong, on a system whose longest path is shorter.
                     Self::from_pathname(path).map_err(|_| AddressFault::PathTooLong.into())
                 }
                 #[cfg(any(target_os = "linux", target_os = "android"))]

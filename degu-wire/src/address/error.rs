@@ -1,10 +1,10 @@
-//! Faults of an address, with their place.
+//! The errors of an address, each with its offset.
 
 use core::fmt;
 
 use crate::error::{debug_as_display, explained, write_at};
 
-/// The error for an invalid address: the fault and its place.
+/// The error for an invalid address: the fault and its offset.
 ///
 /// ```
 /// use degu_wire::{Address, AddressFault};
@@ -30,7 +30,7 @@ explained! {
         Empty "the address is empty",
         /// There is no `:` and port after the host.
         PortMissing "the port is missing: an address is `host:port`, `unix:/path` or `unix:@name`",
-        /// There is a port alone, or a `*` before it.
+        /// There is only a port, or `*` and a port.
         HostMissing "the host is missing: write `[::]:PORT` for every address of this machine, `0.0.0.0:PORT` for IPv4 alone, or `localhost:PORT`",
         /// The text is a URI, or has a scheme other than `unix:`.
         Scheme "the address has a scheme or a path: write `host:port`, or `unix:/path` for a Unix socket",
@@ -56,7 +56,7 @@ explained! {
         PathEmpty "the path of the Unix socket is empty",
         /// The path of a Unix socket has a NUL.
         PathNul "the path of the Unix socket has a NUL",
-        /// The path of a Unix socket is over what the system has room for: 107 bytes on Linux.
+        /// The path of a Unix socket is longer than the system allows: 107 bytes on Linux.
         PathTooLong "the path of the Unix socket is longer than the system allows (107 bytes on Linux)",
         /// An abstract name is empty.
         AbstractEmpty "the abstract name is empty: use `Address::ABSTRACT` to let the kernel choose a name",
@@ -66,17 +66,17 @@ explained! {
         Escape "`%` is not followed by two hexadecimal digits",
         /// A control character that is not percent-encoded.
         Control "the address has a control character: percent-encode it",
-        /// An IP address is needed, and this is a name or a Unix socket.
+        /// An IP address is needed, but the address is a name or a Unix socket.
         NotIp "the address is not an IP address",
-        /// The index of the zone is needed, and this is the name of an interface, to be looked up first.
+        /// The index of the zone is needed, but the zone is the name of an interface. Look up the name first.
         ZoneUnresolved "the zone is the name of an interface, which must be looked up first",
-        /// A link-local address without its zone, which says nothing of the link (RFC 4007 §6).
+        /// A link-local address has no zone. Only the zone tells which link is meant (RFC 4007 §6).
         ZoneMissing "a link-local address needs its zone, as in `[fe80::1%eth0]:80`",
-        /// A Unix socket is needed, and this is none.
+        /// A Unix socket is needed, but the address is of another kind.
         NotUnix "the address is not a Unix socket",
-        /// The name is the kernel's choice: there is none before the socket is bound.
+        /// The kernel chooses the name when the socket is bound. Before that, there is no name.
         NotBound "the address has no name yet: the kernel chooses it when the socket is bound",
-        /// The socket has no name: no client can connect to it.
+        /// The socket has no name, so no client can connect to it.
         Unnamed "the Unix socket has no name",
         /// This system has no abstract namespace.
         AbstractUnsupported "this system has no abstract namespace",
@@ -84,12 +84,13 @@ explained! {
 }
 
 impl AddressError {
-    /// Returns a fault at a byte. An offset past 32 bits is only ever that of an absurd input.
+    /// Returns a fault at a byte. An offset over 32 bits becomes the largest offset.
     pub(super) fn at(fault: AddressFault, offset: usize) -> Self {
         Self { fault, offset: u32::try_from(offset).unwrap_or(u32::MAX) }
     }
 
-    /// Returns the same error in a text in which the element that was parsed begins `bytes` later.
+    /// Returns the same error with an offset that is larger by `bytes`. It is for an element that was parsed apart from
+    /// the text before it.
     pub(super) fn shifted(self, bytes: usize) -> Self {
         Self::at(self.fault, bytes.saturating_add(self.offset as usize))
     }

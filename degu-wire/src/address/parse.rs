@@ -1,4 +1,4 @@
-//! Text to address. The offset of every error counts from the first byte of what the caller gave.
+//! Parses addresses. The offset of every error is counted from the first byte of the caller's text.
 
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
@@ -13,7 +13,7 @@ impl FromStr for Address {
     ///
     /// # Errors
     ///
-    /// The text is in none of the forms; the offset counts in bytes of it.
+    /// The text has none of the forms. The offset is an offset in the text, in bytes.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             return Err(AddressFault::Empty.into());
@@ -29,7 +29,7 @@ impl FromStr for Address {
             return Err(AddressFault::HostMissing.into());
         }
         let end = if text.starts_with('[') {
-            // A `]` in a zone is percent-encoded, so that the first one closes.
+            // A `]` in a zone is percent-encoded, so the first `]` closes the brackets.
             text.find(']').ok_or(AddressError::at(AddressFault::Brackets, text.len()))? + 1
         } else {
             text.rfind(':').ok_or(AddressError::at(AddressFault::PortMissing, text.len()))?
@@ -48,8 +48,8 @@ impl FromStr for Address {
 }
 
 impl Address {
-    /// Returns the address of a host and a port. An IPv4 or IPv6 address, in or without brackets and with a zone if it
-    /// has one, makes an IP address; everything else is a DNS name.
+    /// Returns the address of a host and a port. If the host is an IPv4 or IPv6 address, the result is an IP address;
+    /// otherwise it is a DNS name. Brackets and a zone are allowed.
     ///
     /// A name is made of labels of 1 to 63 letters, digits, hyphens and underscores, without a hyphen at their ends
     /// (RFC 1123 §2.1, and the underscore, which local resolvers use), 253 bytes in all, and may end with a dot. Names
@@ -66,7 +66,7 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// The host is neither; the offset counts in `host`.
+    /// The host is neither an IP address nor a DNS name. The offset is an offset in `host`.
     pub fn from_host(host: &str, port: u16) -> Result<Self, AddressError> {
         if let Some(inner) = host.strip_prefix('[') {
             let inner = inner.strip_suffix(']').ok_or(AddressError::at(AddressFault::Brackets, host.len()))?;
@@ -88,7 +88,7 @@ impl Address {
     }
 }
 
-/// Parses `1*DIGIT`: `u16::from_str` alone would take a sign.
+/// Parses `1*DIGIT`: `u16::from_str` alone would accept a sign.
 fn port(digits: &str) -> Option<u16> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
@@ -98,19 +98,20 @@ fn unix(text: &str) -> Result<Address, AddressError> {
     if let Some(name) = text.strip_prefix('@') {
         return match name {
             "" => Ok(Address::ABSTRACT),
-            // Where the name gets too long says nothing about the text, in which it may be encoded: point at its begin.
+            // The name may be percent-encoded in the text, so the offset at which it becomes too long is not known. The
+            // error points at the beginning of the name.
             _ => Address::abstract_name(decode(name).map_err(|error| error.shifted(1))?)
                 .map_err(|error| error.fault.into()),
         };
     }
     Address::unix_bytes(decode(text)?).map_err(|error| match error.fault {
-        // Every `%` of a text that could be decoded begins an escape.
+        // The text could be decoded, so every `%` in it begins an escape.
         AddressFault::PathNul => AddressError::at(error.fault, text.find("%00").unwrap_or(0)),
         _ => error.fault.into(),
     })
 }
 
-/// Returns whether resolvers would take a last label for a part of an IPv4 address: decimal, octal or hexadecimal.
+/// Returns whether a resolver would read the last label as a part of an IPv4 address: decimal, octal or hexadecimal.
 fn is_number(label: &str) -> bool {
     match label.as_bytes() {
         [] => false,
@@ -159,7 +160,7 @@ fn zoned(ip: Ipv6Addr, zone: &str, port: u16) -> Result<Address, AddressError> {
     Address::ipv6(ip, Zone::Name(name), port)
 }
 
-/// Undoes percent-encoding. What is not a control character and not `%` may also stand for itself.
+/// Decodes percent-encoding. Only control characters and `%` must be encoded.
 fn decode(text: &str) -> Result<Vec<u8>, AddressError> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! From an address to what a socket takes.
+//! Converts an address to the name of a socket.
 
 use alloc::borrow::Cow;
 use core::net::SocketAddr;

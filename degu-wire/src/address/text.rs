@@ -1,4 +1,4 @@
-//! Address to text.
+//! Writes addresses as text.
 
 use core::fmt::{self, Write};
 
@@ -18,7 +18,7 @@ impl fmt::Display for Address {
             Repr::Path(path) => {
                 f.write_str("unix:")?;
                 match path.split_first() {
-                    // A relative path that would read as an abstract name.
+                    // A relative path that would be read as an abstract name.
                     Some((b'@', rest)) => {
                         f.write_str("%40")?;
                         encode(f, rest)
@@ -42,8 +42,7 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Writes visible ASCII as it is and everything else percent-encoded, and also `%`, and the brackets that enclose a
-/// zone.
+/// Writes visible ASCII as it is. Percent-encodes all other bytes, `%`, and the brackets that enclose a zone.
 fn encode(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for &byte in bytes {
         if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'[' | b']') {
@@ -56,9 +55,9 @@ fn encode(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 }
 
 impl Address {
-    /// Returns the value of the Host field of a request over plain HTTP to this address (RFC 9110 §7.2): the host,
-    /// without the zone, which means nothing to other hosts (RFC 6874 §4), and the port unless it is 80. `localhost`
-    /// for a Unix socket, since an empty one is refused by many servers.
+    /// Returns the value of the Host field of a request over plain HTTP to this address (RFC 9110 §7.2): the host, and
+    /// the port unless it is 80. The zone is left out, because it means nothing to other hosts (RFC 6874 §4). For a
+    /// Unix socket the value is `localhost`, because many servers refuse an empty Host.
     ///
     /// ```
     /// use degu_wire::Address;

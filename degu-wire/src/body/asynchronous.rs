@@ -24,7 +24,7 @@ macro_rules! constructors {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {
             /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader ends
-            /// too early, the message is cut, and the peer notices. Bytes beyond the length are not read.
+            /// too early, the message is cut short, and the peer notices it. Bytes beyond the length are not read.
             ///
             /// ```
             /// let zeros = degu_wire::Body::from_reader(1 << 30, tokio::io::repeat(0));
@@ -145,10 +145,10 @@ fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) 
 /// The sender of a body that was made by `channel`.
 ///
 /// If the sender is dropped before [`finish`](Self::finish), because its task fails or panics for example, the message
-/// is cut, and the peer notices.
+/// is cut short, and the peer notices it.
 pub struct BodySender {
     parts: mpsc::Sender<Message>,
-    /// A reserved place for the end, so that ending does not wait.
+    /// A place in the channel that is reserved for the end, so ending the body does not wait.
     end: mpsc::OwnedPermit<Message>,
 }
 
@@ -221,7 +221,7 @@ impl fmt::Debug for BodySender {
     }
 }
 
-/// The error of a [`BodySender`] whose body was dropped, because the peer is gone or the message is not sent.
+/// The error of a [`BodySender`] after its body was dropped, because the connection ended or the message is not sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BodyDropped(());
 

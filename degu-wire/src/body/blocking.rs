@@ -16,7 +16,7 @@ pub type BlockingBody = BodyOf<dyn Iterator<Item = Result<Part, BoxError>> + Unp
 
 impl BlockingBody {
     /// Returns a body of `length` bytes from a reader; the message has this content-length. If the reader ends too
-    /// early, the message is cut, and the peer notices. Bytes beyond the length are not read.
+    /// early, the message is cut short, and the peer notices it. Bytes beyond the length are not read.
     ///
     /// ```
     /// let zeros = degu_wire::BlockingBody::from_reader(1 << 30, std::io::repeat(0));

@@ -37,8 +37,8 @@ impl Chunk {
 
     /// Returns the chunk with one more extension. A value that is not a token is sent as a quoted-string.
     ///
-    /// A name that is not a token, or a value with a control character, is remembered, and sending the chunk fails with
-    /// [`LocalError::ChunkExtension`]: nothing else is sent in its place.
+    /// A name that is not a token, or a value with a control character, is remembered. Sending the chunk then fails
+    /// with [`LocalError::ChunkExtension`], and nothing of the chunk is sent.
     #[must_use]
     pub fn with_extension(mut self, name: &str, value: impl fmt::Display) -> Self {
         self.extensions.push(name, Some(&value));
@@ -72,14 +72,14 @@ impl fmt::Debug for Chunk {
 
 /// The extensions of one chunk, in the form in which they are sent: `;seq=7;note="a b"`.
 ///
-/// There is one form for each meaning: no whitespace around `;` and `=`, which a sender must not generate (RFC 9110
-/// §5.6.3), and quotation marks and backslashes only where they are needed. Received extensions are brought into it, so
-/// that two are equal if they mean the same. Reading them costs a walk through the text, and no allocation except for
-/// values with escapes.
+/// The form is normalized. It has no whitespace around `;` and `=`, because a sender must not generate it (RFC 9110
+/// §5.6.3). It has quotation marks and backslashes only where they are needed. Received extensions are converted to
+/// this form, so two values are equal if they mean the same. Reading an extension walks through the text. It allocates
+/// only for a value with escapes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChunkExtensions {
     raw: Bytes,
-    /// True if something was pushed that cannot be sent.
+    /// True if an extension was added that cannot be sent.
     poisoned: bool,
 }
 
@@ -89,9 +89,9 @@ impl ChunkExtensions {
         Self { raw: Bytes::new(), poisoned: false }
     }
 
-    /// Keeps text that the decoder has checked.
+    /// Returns the extensions in a text that the decoder has checked.
     pub(crate) fn received(raw: Bytes) -> Self {
-        // Where there is none of these, each value is a token, and stands where it is sent.
+        // Without any of these bytes, each value is a token, and the text is already in the form in which it is sent.
         if !raw.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'"')) {
             return Self { raw, poisoned: false };
         }
@@ -108,7 +108,7 @@ impl ChunkExtensions {
 
     /// Returns a view of the extensions: see [`Extensions::iter`].
     pub fn as_extensions(&self) -> Extensions<'_> {
-        // Every text that gets here was checked.
+        // Every text in `raw` was checked before.
         Extensions::from_scanned(&self.raw)
     }
 
@@ -130,7 +130,7 @@ impl ChunkExtensions {
         self.raw = text.into();
     }
 
-    /// Returns the text for the line of a chunk whose size has so many digits.
+    /// Returns the text for a chunk line in which the size has this number of digits.
     pub(crate) fn encoded(&self, digits: usize) -> Result<&[u8], LocalError> {
         if self.poisoned || digits + self.raw.len() + CRLF.len() > MAX_CHUNK_LINE {
             return Err(LocalError::ChunkExtension);

@@ -38,7 +38,7 @@ pub trait IntoBody<S: ?Sized> {
     ///
     /// # Errors
     ///
-    /// The value cannot be encoded. Then a request is not sent, and for a server's response the app has failed (500).
+    /// The value cannot be encoded. Then the client does not send the request, and the server answers with 500.
     fn into_body(self, headers: &mut Headers) -> Result<BodyOf<S>, BoxError>;
 }
 

@@ -35,9 +35,9 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// A piece of a body on its way in or out.
 ///
-/// Chunked bodies are `(Chunk Data*)* Last`; all others are `Data*`. A chunk that is in memory as a whole is one part, so
-/// that it costs no more than plain data; a large one begins with a part and goes on as `Data`, so that it need never be
-/// held as a whole.
+/// Chunked bodies are `(Chunk Data*)* Last`; all others are `Data*`. A chunk that is in memory as a whole is one part,
+/// so it costs no more than plain data. A large chunk begins with a part and continues as `Data`, so it need never be
+/// in memory as a whole.
 pub enum Part {
     /// A chunk begins.
     Chunk {
@@ -45,13 +45,13 @@ pub enum Part {
         size: u64,
         /// The extensions of the chunk.
         extensions: ChunkExtensions,
-        /// The first of its data: anything from nothing to the whole.
+        /// The first part of its data: none, some, or all of the data.
         data: Bytes,
     },
-    /// Data: of the chunk that began last, or of a body without chunks.
+    /// Data of the chunk that began last, or of a body without chunks.
     Data(Bytes),
-    /// The end of a chunked body that has extensions or trailers there. A source without these may end without this
-    /// part.
+    /// The end of a chunked body, with the extensions of the last chunk and the trailers. A source without extensions
+    /// and trailers may end without this part.
     Last {
         /// The extensions of the last chunk, which has no data.
         extensions: ChunkExtensions,
@@ -84,7 +84,7 @@ impl From<Chunk> for Part {
     }
 }
 
-/// Makes results usable as parts: an error cuts the message.
+/// Lets a source return results of parts. An error cuts the message short.
 impl<P: Into<Part>, E> TryFrom<Result<P, E>> for Part {
     type Error = E;
 
@@ -107,20 +107,20 @@ impl From<Trailers> for Part {
 
 /// The source of a body's parts: a stream of them, polled by the connection that sends it.
 ///
-/// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so that a
-/// slow reader slows the source. Parts that it has at once are collected, up to 448 KiB or eight of over 4 KiB, and
-/// written together; when the source is [`Poll::Pending`], the collected parts are written. It is dropped when it has
-/// ended, when it fails, and as soon as the connection is gone.
+/// A source is polled only when the connection [has room](crate::machine::Connection::has_room) for a part, so a slow
+/// reader slows down the source. Parts that the source returns without waiting are collected and written together, up
+/// to 448 KiB, or up to eight parts of more than 4 KiB. When the source returns [`Poll::Pending`], the collected parts
+/// are written. The connection drops the source when it ends or fails, and when the connection itself ends.
 pub trait Source {
     /// Returns the next part, or the end.
     ///
     /// # Errors
     ///
-    /// Any error of the source. The message is then cut, and the peer can tell that it is incomplete.
+    /// Any error of the source. The message is then cut short, and the peer detects that it is incomplete.
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>>;
 }
 
-/// A function that is called for each part: a source without a type of its own.
+/// Lets a function be a source. The function is called for each part.
 ///
 /// ```
 /// use std::task::{Context, Poll};
@@ -144,11 +144,12 @@ where
 
 /// A body to send: none, bytes in memory, or a source of them.
 ///
-/// The type says what the framing is, so a length and a coding cannot contradict each other. No body and an empty body
+/// The type determines the framing, so a length and a coding cannot contradict each other. No body and an empty body
 /// are different things: a request without a body has no `content-length`.
 ///
-/// A [`Body`] may cross threads, which the client's must be able to; a [`LocalBody`] may hold what cannot, and any body
-/// goes into it at no cost. A `BlockingBody`, with the feature `std`, is made from readers and iterators that block.
+/// A [`Body`] can be sent to another thread; the client needs such bodies. A [`LocalBody`] may hold values that cannot
+/// be sent to another thread. Every body converts into a [`LocalBody`] at no cost. A `BlockingBody`, with the feature
+/// `std`, is made from readers and iterators that block.
 ///
 /// ```
 /// use degu_wire::{Body, Chunk};
@@ -160,7 +161,7 @@ where
 /// ```
 pub struct BodyOf<S: ?Sized> {
     content: Content,
-    /// Present where the content comes in parts.
+    /// Present if the content comes in parts.
     source: Option<Pin<Box<S>>>,
     /// The function that makes the body once more.
     make: Option<Make<S>>,
@@ -169,20 +170,21 @@ pub struct BodyOf<S: ?Sized> {
 /// A function that makes a body.
 type Make<S> = Arc<dyn Fn() -> Result<BodyOf<S>, BoxError> + Send + Sync>;
 
-/// A body that may cross threads: see [`BodyOf`].
+/// A body that can be sent to another thread: see [`BodyOf`].
 pub type Body = BodyOf<dyn Source + Send>;
 
-/// A body whose source need not be `Send`: what a server sends, whose connections never leave their thread.
+/// A body with a source that need not be `Send`. A server sends such bodies, because its connections never leave their
+/// thread.
 pub type LocalBody = BodyOf<dyn Source>;
 
-/// The kind of a body that is sent, from which the head of the message is made.
+/// The kind of a body that is sent. It determines the framing fields of the head.
 #[derive(Clone)]
 pub enum Content {
     /// No body.
     None,
     /// The whole body, which may be empty.
     Bytes(Bytes),
-    /// A body of so many bytes, which follow in parts of [`Part::Data`].
+    /// A body of this number of bytes, which follow in parts of [`Part::Data`].
     Length(u64),
     /// Chunks, which follow in parts.
     Chunked,
@@ -217,18 +219,19 @@ impl<S: ?Sized> BodyOf<S> {
         Self { content, source, make: None }
     }
 
-    /// Returns the body of a message that has none.
+    /// Returns the value for a message without a body.
     pub const fn none() -> Self {
         Self::of(Content::None, None)
     }
 
-    /// Returns a body of so many bytes from a source, for a content-length. A source with more or fewer cuts the
-    /// message.
+    /// Returns a body of `length` bytes from a source; the message has this content-length. If the source has more or
+    /// fewer bytes, the message is cut short.
     pub const fn from_source(length: u64, source: Pin<Box<S>>) -> Self {
         Self::of(Content::Length(length), Some(source))
     }
 
-    /// Returns a body of chunks from a source, and at the end maybe trailers and extensions of the last chunk: a [`Part::Last`].
+    /// Returns a body of chunks from a source. The source may end with a [`Part::Last`], which has trailers and the
+    /// extensions of the last chunk.
     ///
     /// ```
     /// use std::task::{Context, Poll};
@@ -273,13 +276,13 @@ impl<S: ?Sized> BodyOf<S> {
         (self.content, self.source)
     }
 
-    /// Returns the body to send, and leaves what is needed to [renew](Self::renew) it.
+    /// Returns the body to send. What remains in `self` can be [renewed](Self::renew).
     pub fn start(&mut self) -> Self {
         Self::of(self.content.clone(), self.source.take())
     }
 
-    /// Makes the body ready to be sent again. Returns false, and changes nothing, if that is not possible: it
-    /// [is not renewable](Self::is_renewable), or the function that makes it has failed.
+    /// Makes the body ready to be sent again. Returns false, and changes nothing, if that is not possible, because the
+    /// body [is not renewable](Self::is_renewable) or the function that makes it failed.
     pub fn renew(&mut self) -> bool {
         if let Some(make) = &self.make
             && let Ok(Self { content, source, .. }) = make()
@@ -314,8 +317,9 @@ impl<S: ?Sized> BodyOf<S> {
 macro_rules! try_unfold {
     ($source:ty $(, $send:ident)?) => {
         impl BodyOf<$source> {
-            /// Returns a chunked body made by an async function: called with a state, it gives the next part and the next
-            /// state, or `None` at the end. An error cuts the message, and the peer sees that it was cut.
+            /// Returns a chunked body that an async function makes. The function is called with a state. It returns the
+            /// next part and the next state, or `None` at the end. An error cuts the message short, and the peer
+            /// detects it.
             ///
             /// ```
             /// use degu_wire::{Body, Chunk};
@@ -328,7 +332,7 @@ macro_rules! try_unfold {
             ///
             /// # Cancel safety
             ///
-            /// When the peer is gone the body is dropped, and with it the future that was under way.
+            /// When the connection ends, the body is dropped, and the unfinished future with it.
             pub fn try_unfold<T, P, F, Fut>(seed: T, next: F) -> Self
             where
                 T: $($send +)? 'static,
@@ -345,14 +349,14 @@ macro_rules! try_unfold {
 try_unfold!(dyn Source);
 try_unfold!(dyn Source + Send, Send);
 
-/// Calls `next` with the state of the last call, and gives the parts that come out.
+/// Calls `next` with the state of the last call, and returns the parts.
 fn try_unfold<T, P, F, Fut>(seed: T, next: F) -> impl Source
 where
     P: Into<Part>,
     F: FnMut(T) -> Fut,
     Fut: Future<Output = Result<Option<(P, T)>, BoxError>>,
 {
-    // The state is taken while the future has it, and for good at the end. Boxes can be moved, whatever is in them.
+    // The state is `None` while the future owns it, and after the end. A box can be moved even if its content cannot.
     let mut held = Box::new((Some(seed), next));
     let mut under_way = Box::pin(None);
     move |cx: &mut Context<'_>| {

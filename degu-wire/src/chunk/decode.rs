@@ -7,13 +7,14 @@ use super::{CRLF, Extensions, MAX_SIZE_LINE};
 use crate::abnf::{HEX, NO_HEX};
 use crate::{Fault, Limits, RemoteError};
 
-/// The most digits of a chunk size: what 64 bits hold, so that no size can overflow.
+/// The most digits of a chunk size. They fit into 64 bits, so no size can overflow.
 const MAX_DIGITS: usize = 16;
 
 /// Reads a chunked body from a buffer of the caller, one [`Event`] at a time.
 ///
-/// The decoder holds no bytes. It holds its place in the grammar, the balance of the extension budget, and how much of
-/// an unfinished line it has seen: a line that comes a byte at a time costs as much as one that comes whole.
+/// The decoder holds no bytes. It holds its place in the grammar, the balance of the extension budget, and the number
+/// of bytes of an unfinished line that it has checked. So a line that arrives byte by byte costs as much as a line that
+/// arrives as a whole.
 ///
 /// ```
 /// use degu_wire::Limits;
@@ -44,22 +45,21 @@ pub struct Decoder {
     state: State,
     max_line: u16,
     max_trailers: u16,
-    /// In [`State::Trailers`]: how many bytes of the section have been found good.
+    /// In [`State::Trailers`]: the number of bytes of the section that have been checked.
     seen: u16,
     /// In [`State::Data`]: bytes of the chunk that are still to come.
     remaining: u64,
-    /// In [`State::LineEnd`]: where the line stopped.
+    /// In [`State::LineEnd`]: the place at which the input ended within the line.
     place: Place,
-    /// Bytes of extensions that each chunk has free.
+    /// Bytes of extensions that are free for each chunk.
     free: u64,
-    /// Bytes of extensions that the next chunk may have: the balance of the budget, and what is free. Never below
-    /// `free`.
+    /// Bytes of extensions that the next chunk may have: the balance of the budget plus `free`.
     allowed: u64,
-    /// Blanks may stand between a size and the end of its line.
+    /// True if blanks may stand between a size and the end of its line.
     padded: bool,
 }
 
-/// The place in a chunk line that is cut after its size.
+/// The place in a chunk line of which the input has the size, but not the end.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     size: u64,
@@ -74,9 +74,9 @@ struct Place {
 /// The element that comes next in the input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
-    /// A chunk line, of which at most digits have been seen.
+    /// A chunk line. At most digits of it have been read.
     Size,
-    /// The rest of a chunk line, of which more than digits has been seen.
+    /// The rest of a chunk line. More than its digits has been read.
     LineEnd,
     /// Data of a chunk.
     Data,
@@ -84,11 +84,11 @@ enum State {
     DataEnd,
     /// The trailer section.
     Trailers,
-    /// Bytes that do not belong to the body.
+    /// The body has ended. The bytes that follow do not belong to it.
     Done,
 }
 
-/// The result of [`Decoder::decode`]: what it found at the front of its input.
+/// The result of [`Decoder::decode`]: the event at the front of the input, and the number of bytes to drop.
 ///
 /// ```
 /// use degu_wire::{Limits, chunk};
@@ -99,10 +99,10 @@ enum State {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Step<'i> {
-    /// The number of bytes that the decoder is done with: the caller drops them from the front of its buffer. May be above 0
-    /// without an event.
+    /// The number of bytes that the decoder does not need any more. The caller drops them from the front of its buffer.
+    /// The number may be above 0 without an event.
     pub consumed: usize,
-    /// The event that was read. `None` when more bytes are needed than the input has, and once the body has ended.
+    /// The event that was read. `None` if more input is needed, or if the body has ended.
     pub event: Option<Event<'i>>,
 }
 
@@ -130,7 +130,8 @@ pub enum Event<'i> {
         /// The extensions that were sent with it.
         extensions: Extensions<'i>,
     },
-    /// Data of the chunk that began last, as much as the input had: never empty, never beyond the chunk.
+    /// Data of the chunk that began last, as far as the input has it. The data is never empty, and never extends beyond
+    /// the chunk.
     Data(&'i [u8]),
     /// The chunk of size 0, which ends the data.
     LastChunk {
@@ -139,8 +140,8 @@ pub enum Event<'i> {
     },
     /// The end of the body.
     End {
-        /// The trailer section: field lines, each ended by CRLF, without the empty line that ends the section. Often
-        /// empty. Only its line ends have been checked.
+        /// The trailer section: field lines, each ended by CRLF, without the empty line that ends the section. The
+        /// section is often empty. Only its line ends have been checked.
         trailers: &'i [u8],
     },
 }
@@ -165,7 +166,7 @@ impl Decoder {
     /// [`max_chunk_line`](Limits::max_chunk_line) is never less than [`MAX_SIZE_LINE`](super::MAX_SIZE_LINE): a line
     /// without extensions is always short enough. So is a trailer section without fields, whatever
     /// [`max_trailers`](Limits::max_trailers) is.
-    // Out of the way of messages without chunks, which are most.
+    // Not inlined, because most messages have no chunks.
     #[inline(never)]
     pub fn new(limits: &Limits) -> Self {
         Self {
@@ -181,8 +182,8 @@ impl Decoder {
         }
     }
 
-    /// Returns the decoder for the body of a response, where blanks may follow a size that has no extensions: some servers
-    /// write sizes in a field of fixed width. They are not given.
+    /// Returns the decoder for the body of a response, where blanks may follow a size that has no extensions: some
+    /// servers write sizes in a field of fixed width. The blanks are skipped.
     ///
     /// ```
     /// use degu_wire::{Limits, chunk};
@@ -200,19 +201,20 @@ impl Decoder {
 
     /// Reads the next event from the front of `input`.
     ///
-    /// When more bytes are needed, the caller drops those that are [consumed](Step::consumed), appends to the others,
-    /// and calls again. An unfinished chunk line or trailer section is not consumed, so a buffer as long as the longer
-    /// of `max_chunk_line` and `max_trailers` is always enough. Once [`is_done`](Self::is_done), nothing more is
+    /// When more bytes are needed, the caller drops the [consumed](Step::consumed) bytes, appends new bytes to the
+    /// others, and calls again. An unfinished chunk line or trailer section is not consumed, so a buffer as long as the
+    /// longer of `max_chunk_line` and `max_trailers` is always enough. Once [`is_done`](Self::is_done), nothing more is
     /// consumed.
     ///
     /// # Errors
     ///
-    /// The [`RemoteError`] is the same however the input is cut, and comes as soon as the offending byte is in the
-    /// input. Its offset counts from the first byte of the chunk line, of the CRLF after the data, or of the trailer
-    /// section. After an error the decoder stays where it was.
+    /// The [`RemoteError`] is the same for every division of the input into pieces. It is returned as soon as the
+    /// offending byte is in the input. Its offset counts from the first byte of the chunk line, of the CRLF after the
+    /// data, or of the trailer section. After an error the state of the decoder is unchanged.
     ///
     /// - [`Fault::ChunkSize`]: not one to sixteen hexadecimal digits.
-    /// - [`Fault::ChunkExtension`]: a byte that is not of an extension, or whitespace that nothing follows.
+    /// - [`Fault::ChunkExtension`]: a byte that is not allowed in an extension, or whitespace before the end of the
+    ///   line.
     /// - [`Fault::LineEnd`]: LF without CR, or CR without LF, in a chunk line or in the trailer section.
     /// - [`Fault::ChunkLineTooLong`], [`Fault::ExtensionBudget`], [`Fault::TrailersTooLarge`]: over a limit.
     /// - [`Fault::ChunkEnd`]: chunk data that is not followed by CRLF.
@@ -248,7 +250,7 @@ impl Decoder {
 
     /// Reads `chunk-data = 1*OCTET`.
     fn data<'i>(&mut self, input: &'i [u8]) -> Step<'i> {
-        // A size beyond `usize` is more than any input has.
+        // A size over `usize` is larger than every input.
         let length = usize::try_from(self.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
         if length == 0 {
             return Step::MORE;
@@ -262,7 +264,8 @@ impl Decoder {
 
     /// Reads `chunk-size [ chunk-ext ] CRLF`, where `chunk-size = 1*HEXDIG`
     fn line<'i>(&mut self, line: &'i [u8], before: usize) -> Result<Step<'i>, RemoteError> {
-        // A line that was cut in its digits is read from its front again: that is at most sixteen bytes.
+        // If the input ended within the digits, the line is read from its beginning again. These are at most sixteen
+        // bytes.
         let front = &line[..line.len().min(MAX_DIGITS + 1)];
         let mut size = 0;
         let mut digits = 0;
@@ -287,7 +290,7 @@ impl Decoder {
             _ => return Err(RemoteError::at(Fault::ChunkSize, digits)),
         }
         let line = &line[..line.len().min(usize::from(self.max_line))];
-        // Most lines are plain and cost nothing of the budget. The others are read from their size again.
+        // Most lines are plain and use nothing of the budget. Other lines are read again from the end of the size.
         let seen = run_plain(line, digits);
         if let Some([b'\r', b'\n', ..]) = line.get(seen..)
             && (seen - digits) as u64 <= self.free
@@ -333,10 +336,10 @@ impl Decoder {
         Ok(Step { consumed: before, event: None })
     }
 
-    /// Begins what follows a chunk line that has been read up to its CRLF.
+    /// Sets the state after a chunk line that has been read up to its CRLF.
     fn begin<'i>(&mut self, size: u64, extensions: &'i [u8], read: usize) -> Step<'i> {
         let extensions = Extensions::from_scanned(extensions);
-        // The data will have come before the next line can.
+        // The data arrives before the next line.
         self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
             self.state = State::Data;
@@ -360,7 +363,7 @@ impl Decoder {
             at += text;
             match rest[text..] {
                 [b'\r', b'\n', ..] => {
-                    // Each LF before was found right after a CR, so this tells an empty line.
+                    // Each earlier LF was found directly after a CR, so this finds an empty line.
                     if at == 0 || section[at - 1] == b'\n' {
                         self.state = State::Done;
                         return Ok(Step { consumed: at + 2, event: Some(Event::End { trailers: &section[..at] }) });
@@ -381,7 +384,7 @@ impl Decoder {
 }
 
 impl Step<'static> {
-    /// Nothing can be said yet.
+    /// More bytes are needed.
     const MORE: Self = Self { consumed: 0, event: None };
 }
 

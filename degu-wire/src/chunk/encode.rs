@@ -87,7 +87,7 @@ where
     Ok(sink.len())
 }
 
-/// Writes a chunk line into a sink in which nothing stands before it.
+/// Writes a chunk line into an empty sink.
 pub(crate) fn put_line<'e, I>(sink: &mut SliceSink, size: u64, extensions: I) -> Result<(), LocalError>
 where
     I: IntoIterator<Item: Into<Extension<'e>>>,

@@ -1,11 +1,12 @@
-//! Chunk extensions as they were received, and one by one.
+//! Received chunk extensions, and an iterator over them.
 
 use super::scan::Scanner;
 use crate::{Fault, RemoteError};
 
 /// The extensions of one chunk, well-formed, in the order they were sent (RFC 9112 §7.1.1).
 ///
-/// Borrowed from the input and as small as a slice: nothing is taken apart until it is asked for.
+/// The value borrows from the input and is as small as a slice. The text is parsed only when the extensions are
+/// iterated over.
 ///
 /// ```
 /// use degu_wire::chunk::Extensions;
@@ -19,7 +20,7 @@ use crate::{Fault, RemoteError};
 /// # Ok::<(), degu_wire::RemoteError>(())
 /// ```
 ///
-/// Two are equal when they say the same, however it is written: `;a="b"` is `;a=b`.
+/// Two values are equal if they mean the same: `;a="b"` equals `;a=b`.
 #[derive(Clone, Copy, Default)]
 pub struct Extensions<'i> {
     raw: &'i [u8],
@@ -29,13 +30,13 @@ impl<'i> Extensions<'i> {
     /// No extensions.
     pub const EMPTY: Self = Self { raw: &[] };
 
-    /// Checks `raw`, which is what stands between the size and the CRLF of a chunk line, from the first `;` (or the
-    /// whitespace before it) on.
+    /// Checks `raw`: the text of a chunk line after the size and before the CRLF. It begins with the first `;`, or with
+    /// the whitespace before it.
     ///
     /// # Errors
     ///
-    /// [`Fault::ChunkExtension`] with the offset of the byte that does not belong there, or [`Fault::LineEnd`] if that
-    /// is a LF.
+    /// [`Fault::ChunkExtension`] with the offset of the byte that is not allowed, or [`Fault::LineEnd`] if this byte is
+    /// LF.
     pub fn parse(raw: &'i [u8]) -> Result<Self, RemoteError> {
         let mut scanner = Scanner::START;
         let at = scanner.run(raw, 0);
@@ -46,7 +47,7 @@ impl<'i> Extensions<'i> {
         }
     }
 
-    /// Takes what a scanner has found to be well-formed.
+    /// Returns the extensions in a text that a scanner has checked.
     pub(crate) const fn from_scanned(raw: &'i [u8]) -> Self {
         Self { raw }
     }
@@ -61,7 +62,7 @@ impl<'i> Extensions<'i> {
         self.raw
     }
 
-    /// Returns the extensions in the order they were sent. A name may come more than once.
+    /// Returns the extensions in the order they were sent. A name may occur more than once.
     pub const fn iter(&self) -> Iter<'i> {
         Iter { rest: self.raw }
     }
@@ -113,7 +114,7 @@ impl<'i> Iterator for Iter<'i> {
     type Item = Extension<'i>;
 
     fn next(&mut self) -> Option<Extension<'i>> {
-        // The text has been scanned, so that each byte is where the grammar has it.
+        // The text has been scanned, so it matches the grammar.
         let text = self.rest.trim_ascii_start().strip_prefix(b";")?;
         let (mut is_quoted, mut is_escaped) = (false, false);
         let end = text.iter().position(|&byte| {
@@ -141,7 +142,7 @@ impl core::iter::FusedIterator for Iter<'_> {}
 
 /// One chunk extension: a name, and a value if it has one.
 ///
-/// To send one, a tuple or a bare name will do, which converts into it.
+/// To send an extension, a tuple or a name is enough, because both convert into this type.
 ///
 /// ```
 /// use degu_wire::chunk::{Extension, ExtensionValue};
@@ -178,7 +179,8 @@ impl<'i> From<(&'i str, Option<&'i [u8]>)> for Extension<'i> {
 
 /// The value of a chunk extension: a token or a quoted-string, which mean the same (RFC 9110 §5.6.4).
 ///
-/// Values are equal when their bytes are, however they are written, and can be compared with bytes and text.
+/// Two values are equal if their bytes are equal; quoting makes no difference. A value can be compared with bytes and
+/// text.
 ///
 /// ```
 /// use degu_wire::chunk::ExtensionValue;

@@ -1,12 +1,12 @@
-//! Chunked bodies: chunks, their extensions, and where the trailers end.
+//! A decoder and an encoder for chunked bodies, with their extensions and trailers.
 //!
 //! A chunk is a unit that both sides see, and its extensions are values that travel with it: a sequence number, a hash,
-//! a mark that says what the data is. So this decoder gives them all, where most skip them.
+//! or a mark for the kind of data. So this decoder returns all extensions, while most decoders skip them.
 //!
 //! # The grammar
 //!
-//! RFC 9112 §7.1, with nothing left unbounded. Its deviations are in the [table](crate#where-it-deviates-from-the-standards)
-//! of the crate.
+//! The grammar is that of RFC 9112 §7.1, and every element is bounded. Its deviations are in the
+//! [table](crate#where-it-deviates-from-the-standards) of the crate.
 //!
 //! ```text
 //! chunked-body    = *chunk last-chunk trailer-section CRLF
@@ -20,19 +20,20 @@
 //! trailer-section = *( field-line CRLF )                      its line ends; fields are parsed as those of a head
 //! ```
 //!
-//! - The size has at most sixteen digits, so that it fits into 64 bits whatever they are. RFC 9112 §7.1 asks that
-//!   recipients "anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
-//!   overflows". A sign, a prefix `0x` or a space before the size is no digit.
-//! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient take a LF alone for one after start lines and field
-//!   lines, not after chunk lines: a reader that does it there reads another body than the others on the way. So it is refused
-//!   in trailers too, as it is in heads.
-//! - Whitespace stands around `;` and `=` only, and is never written (RFC 9110 §5.6.3). Between a size and CRLF no rule has
-//!   it, but some servers pad with it: [`Decoder::of_response`] skips it there, and requests are refused.
+//! - The size has at most sixteen digits, so it always fits into 64 bits. RFC 9112 §7.1 asks that recipients
+//!   "anticipate potentially large hexadecimal numerals and prevent parsing errors due to integer conversion
+//!   overflows". A sign, a prefix `0x` or a space before the size is refused.
+//! - CRLF is the only line end. RFC 9112 §2.2 lets a recipient accept LF alone after start lines and field lines, but
+//!   not after chunk lines. A reader that accepts it after chunk lines would read another body than other readers on
+//!   the path. LF alone is therefore refused in trailers too, as in heads.
+//! - Whitespace is accepted only around `;` and `=`, and is never written (RFC 9110 §5.6.3). No rule allows it between
+//!   a size and CRLF, but some servers pad the size with it. [`Decoder::of_response`] skips it there. Requests with
+//!   such whitespace are refused.
 //! - A line has at most [`max_chunk_line`](crate::Limits::max_chunk_line) bytes. RFC 9112 §7.1.1 says that a server
 //!   "ought to limit the total length of chunk extensions received in a request to an amount reasonable for the
-//!   services provided": a chunk has [`free_extension`](crate::Limits::free_extension) bytes free, which lets a feed
-//!   number its chunks for as long as it lives; what is beyond is paid from a balance of
-//!   [`extension_budget`](crate::Limits::extension_budget) bytes, to which each byte of data adds one.
+//!   services provided". For each chunk, [`free_extension`](crate::Limits::free_extension) bytes are free, so an
+//!   endless stream can number its chunks. Further bytes reduce a balance that begins with
+//!   [`extension_budget`](crate::Limits::extension_budget) bytes. Each byte of data adds one byte to the balance.
 //!
 //! # The decoder
 //!
@@ -51,16 +52,17 @@
 //!      └───────────────┘     End      └────────────┘
 //! ```
 //!
-//! The buffer is the caller's. [`Decoder::decode`] reads from its front and returns a [`Step`]: how many bytes to drop
-//! from there, and an [`Event`] that borrows from them. Without an event more bytes are needed: append and call again.
-//! A line is consumed when it is whole; until then the decoder knows how much of it is good, does not read that again,
-//! and refuses a bad byte as soon as it comes. The same input gives the same events and errors however it is cut,
-//! except that data comes in as many pieces as the input does.
+//! The buffer belongs to the caller. [`Decoder::decode`] reads from its front and returns a [`Step`]: the number of
+//! bytes to drop from the front, and an [`Event`] that borrows from these bytes. If there is no event, more bytes are
+//! needed: append them and call again. A line is consumed when it is complete. Until then the decoder remembers how
+//! much of the line it has checked, does not read that part again, and refuses a bad byte as soon as it arrives. The
+//! events and errors do not depend on the pieces in which the input arrives, except that data is returned in these
+//! pieces.
 //!
 //! # The encoder
 //!
-//! [`encode_chunk_head`] and [`encode_last_chunk`] write lines into a `&mut [u8]`; data, [`CRLF`] and trailers are for
-//! the caller to write, most often without a copy. What they write decodes to itself.
+//! [`encode_chunk_head`] and [`encode_last_chunk`] write lines into a `&mut [u8]`; the caller writes data, [`CRLF`] and
+//! trailers, usually without a copy. The decoder reads every line that they write.
 //!
 //! ```
 //! use degu_wire::{Limits, chunk};

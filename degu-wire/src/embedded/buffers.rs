@@ -8,12 +8,12 @@ use crate::head::FieldSpan;
 
 /// The buffers of one connection: see the [module](super).
 pub struct Buffers<'b> {
-    /// The buffer for received bytes. A head has at most three quarters of it.
+    /// The buffer for received bytes. A head takes at most three quarters of it.
     pub input: &'b mut [u8],
     /// The positions of the fields of a head and of its message's trailers: 8 bytes each.
     pub fields: &'b mut [FieldSpan],
-    /// The buffer for bytes to send. A head has to fit into it, and so does each chunk line; longer data is written
-    /// without it. A refusal takes up to 90 bytes.
+    /// The buffer for bytes to send. Each head and each chunk line must fit into it. Longer data is written without it.
+    /// A refusal takes up to 90 bytes.
     pub output: &'b mut [u8],
 }
 
@@ -49,7 +49,7 @@ impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> Default for M
     }
 }
 
-/// Shows the sizes, and nothing of the content, which may be secret.
+/// Writes the sizes, but not the content, because it may be secret.
 impl fmt::Debug for Buffers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffers")
@@ -60,7 +60,7 @@ impl fmt::Debug for Buffers<'_> {
     }
 }
 
-/// Shows nothing of the content, which may be secret.
+/// Writes no content, because it may be secret.
 impl<const INPUT: usize, const FIELDS: usize, const OUTPUT: usize> fmt::Debug for Memory<INPUT, FIELDS, OUTPUT> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory").finish_non_exhaustive()
@@ -101,7 +101,7 @@ impl<'w> Window<'w> {
         Self { buffer, start: 0, end: filled }
     }
 
-    /// Returns which bytes of the buffer have been received and not been used.
+    /// Returns the range of the bytes that have been received and not been used.
     pub(super) const fn unused(&self) -> Range<usize> {
         self.start..self.end
     }
@@ -118,7 +118,8 @@ impl<'w> Window<'w> {
         self.end.saturating_sub(self.start)
     }
 
-    /// Returns the place for what is received next: empty where all of the buffer is in use.
+    /// Returns the free part of the buffer, into which the next bytes are received. It is empty if all of the buffer is
+    /// in use.
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.end = move_to_front(self.buffer, self.start..self.end);
@@ -127,12 +128,12 @@ impl<'w> Window<'w> {
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Notes that so many bytes were received into the [room](Self::room).
+    /// Notes that this number of bytes was received into the [room](Self::room).
     pub(super) fn filled(&mut self, bytes: usize) {
         self.end = self.end.saturating_add(bytes).min(self.buffer.len());
     }
 
-    /// Takes bytes off the front, which can still be read.
+    /// Removes bytes from the front, and returns them.
     pub(super) fn take(&mut self, bytes: usize) -> &[u8] {
         let start = self.start;
         self.start = start.saturating_add(bytes).min(self.end);
@@ -140,13 +141,14 @@ impl<'w> Window<'w> {
     }
 }
 
-/// Moves bytes to the front of their buffer, and returns how many they are.
+/// Moves bytes to the front of their buffer, and returns their number.
 pub(super) fn move_to_front(buffer: &mut [u8], bytes: Range<usize>) -> usize {
     let Range { start, end } = bytes;
     if start > end || end > buffer.len() {
         return 0;
     }
-    // In pieces that do not overlap, because memmove takes 1.5 KiB of flash, and memcpy is there in any case.
+    // The bytes are copied in pieces that do not overlap, because memmove takes 1.5 KiB of flash, and memcpy is in the
+    // program in any case.
     let mut rest = buffer.get_mut(..end).filter(|_| start > 0).unwrap_or_default();
     while let Some((front, back)) = core::mem::take(&mut rest).split_at_mut_checked(start)
         && !back.is_empty()

@@ -15,8 +15,8 @@ use crate::head::{FieldSpan, Fields, Names, ResponseHead, ResponseMeta, put_fiel
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
 
-/// A client's connection, in buffers of the caller: it takes one request after the other, as long as it
-/// [can](Self::is_reusable).
+/// A client's connection, in buffers of the caller. It sends one request after the other, as long as it is
+/// [reusable](Self::is_reusable).
 ///
 /// ```
 /// use degu_wire::{Framing, Method};
@@ -51,20 +51,21 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         Self { io, clock, buffers, limits, options, state }
     }
 
-    /// Returns whether another request can be sent: the body of the last response has been read to its end, nothing has come
-    /// after it, and both sides want to go on.
+    /// Returns whether another request can be sent: the body of the last response has been read to its end, no byte has
+    /// arrived after it, and both sides want to keep the connection.
     pub const fn is_reusable(&self) -> bool {
         self.state.terms.persistent && self.state.is_between && !self.state.eof
     }
 
-    /// Sends the head of a request. Its body is to be written as `framing` says.
+    /// Sends the head of a request. The caller then writes a body with this `framing`.
     ///
-    /// `host` becomes the Host field if there is none among `fields`. Framing is written here.
+    /// `host` becomes the Host field if there is none among `fields`. The framing field is written by this method.
     ///
     /// # Errors
     ///
-    /// [`Error::Local`] for what cannot be sent, and [`LocalError::State`] where the connection is not
-    /// [reusable](Self::is_reusable): nothing has been sent. [`Error::Io`] and [`Error::Timeout`] for the transport.
+    /// [`Error::Local`] if the head cannot be sent, with [`LocalError::State`] if the connection is not
+    /// [reusable](Self::is_reusable). Then nothing has been sent. [`Error::Io`] and [`Error::Timeout`] for the
+    /// transport.
     pub async fn request(
         &mut self,
         method: Method<'_>,
@@ -77,7 +78,7 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         if !self.is_reusable() {
             return Err(LocalError::State.into());
         }
-        // RFC 9110 §9.3.8; and nothing but its fields tells where a request ends.
+        // RFC 9110 §9.3.8. Besides, only its fields can tell where a request ends.
         if framing == Framing::UntilClose || method == Method::Trace && framing != Framing::None {
             return Err(LocalError::BodyNotAllowed.into());
         }
@@ -116,7 +117,7 @@ struct Expectation {
     is_head: bool,
     /// The request asked for ranges.
     is_ranged: bool,
-    /// The number of interim responses that have come.
+    /// The number of interim responses that have been received.
     interim: usize,
     /// The request waits for `100 Continue`.
     continues: bool,
@@ -126,7 +127,7 @@ struct Expectation {
 pub struct Call<'r, S, C> {
     input: &'r mut [u8],
     fields: &'r mut [FieldSpan],
-    /// The number of bytes at the front of the input that have come.
+    /// The number of bytes at the front of the input that have been received.
     received: usize,
     limits: &'r Limits,
     outgoing: Outgoing,
@@ -140,8 +141,9 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
     }
 
-    /// Waits for the server's answer to `expect: 100-continue`: `true` if the body is to be sent, `false` if the final
-    /// response has come instead, which [`response`](Self::response) then gives without the body.
+    /// Waits for the server's answer to `expect: 100-continue`: `true` if the caller may send the body, `false` if the
+    /// final response has been received instead. Then the body must not be sent, and [`response`](Self::response)
+    /// returns the response.
     ///
     /// # Errors
     ///
@@ -162,7 +164,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     /// # Errors
     ///
     /// A fault of the server; [`Fault::NoResponse`] if the connection ended before the first byte.
-    /// [`LocalError::BodyTooShort`] where less of the body was written than announced.
+    /// [`LocalError::BodyTooShort`] if the caller wrote less of the body than announced.
     pub async fn response(mut self) -> Result<Response<'r, S, C>, Error<S::Error>> {
         let is_unsent = self.expectation.continues && !self.may_send_body().await?;
         if !is_unsent {
@@ -171,7 +173,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         let meta = loop {
             let meta = self.read_head().await?;
             match meta.status {
-                // No protocol was offered.
+                // The request offered no protocol.
                 101 => return Err(Error::Peer(Fault::UnexpectedUpgrade.into())),
                 100..=199 => self.pass_interim(&meta)?,
                 _ => break meta,
@@ -194,7 +196,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         Ok(Response { head, incoming, link })
     }
 
-    /// Reads a head to the front of the input, where it stays.
+    /// Reads a head to the front of the input, and leaves it there.
     async fn read_head(&mut self) -> Result<ResponseMeta, Error<S::Error>> {
         let Self { fields, limits, .. } = self;
         let mut window = Window::new(self.input, self.received);
@@ -217,7 +219,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     }
 }
 
-/// A response, whose body is read from it.
+/// A response. Its body is read from this value.
 pub struct Response<'r, S, C> {
     head: ResponseHead<'r>,
     incoming: Incoming<'r>,

@@ -1,4 +1,4 @@
-//! Time, and how much of it a peer has.
+//! The clock of the caller, and the time that a peer may take.
 
 use core::future::Future;
 use core::time::Duration;

@@ -64,7 +64,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
 
 impl<E: core::error::Error> core::error::Error for Error<E> {}
 
-/// Lets the readers and writers of bodies be those of `embedded_io_async`.
+/// Lets the readers and writers of bodies implement the traits of `embedded_io_async`.
 impl<E: embedded_io_async::Error> embedded_io_async::Error for Error<E> {
     fn kind(&self) -> ErrorKind {
         match self {

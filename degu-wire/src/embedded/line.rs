@@ -29,7 +29,7 @@ pub struct Line<'l, S, C> {
     io: &'l mut S,
     clock: &'l C,
     pause: Duration,
-    /// A byte has come since the last pause.
+    /// A byte has arrived since the last pause.
     has_begun: bool,
 }
 
@@ -69,7 +69,7 @@ impl<S: Read, C: Clock> Read for Line<'_, S, C> {
     ///
     /// # Cancel safety
     ///
-    /// That of the transport.
+    /// The same as that of the transport.
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, S::Error> {
         let read = self.io.read(buffer);
         let read = if self.has_begun {

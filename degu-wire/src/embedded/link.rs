@@ -13,7 +13,7 @@ use crate::head::{Search, has_begun};
 use crate::sink::SliceSink;
 use crate::{Fault, Limits, LocalError, RemoteError};
 
-/// A connection, lent for as long as an exchange takes.
+/// A connection that is borrowed for one exchange.
 pub(super) struct Link<'l, S, C> {
     pub(super) io: &'l mut S,
     pub(super) clock: &'l C,
@@ -26,23 +26,24 @@ pub(super) struct Link<'l, S, C> {
 pub(super) struct State {
     /// The number of bytes at the front of the output that wait to be written.
     pub(super) queued: usize,
-    /// The peer sends no more.
+    /// True if the peer sends no more bytes.
     pub(super) eof: bool,
-    /// The peer's time.
+    /// The time that the peer has left.
     pub(super) allowance: Allowance,
     /// The demands of this exchange.
     pub(super) terms: Terms,
-    /// The peer's message has been read to its end, and nothing has come after it.
+    /// True if the peer's message has been read to its end, and no byte has arrived after it.
     pub(super) is_between: bool,
 }
 
 impl<S: Read + Write, C: Clock> Link<'_, S, C> {
-    /// Gives the peer so much time from now on.
+    /// Gives the peer this time from now on.
     pub(super) const fn allow(&mut self, time: Duration) {
         self.state.allowance = Allowance::new(time);
     }
 
-    /// Waits for a head at the front of the window, which `scan` finds. `None`: the connection ended before one has begun.
+    /// Waits for a head at the front of the window. `scan` finds the head. Returns `None` if the connection ended
+    /// before a head began.
     pub(super) async fn read_head<M>(
         &mut self,
         window: &mut Window<'_>,
@@ -69,7 +70,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Writes all that is queued, then waits for at least one byte. Returns `false` at EOF.
+    /// Writes all queued bytes, then waits for at least one byte. Returns `false` at EOF.
     pub(super) async fn fill(&mut self, window: &mut Window<'_>) -> Result<bool, Error<S::Error>> {
         if self.state.eof {
             return Ok(false);
@@ -87,7 +88,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(read > 0)
     }
 
-    /// Sends bytes: those that fit are queued.
+    /// Sends bytes. If they fit into the output buffer, they are queued.
     pub(super) async fn put(&mut self, bytes: &[u8]) -> Result<(), Error<S::Error>> {
         if self.output.len() - self.state.queued.min(self.output.len()) < bytes.len() {
             self.write_queued().await?;
@@ -103,7 +104,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Encodes something into the output, of which nothing is [queued](Self::write_queued), or sends nothing of it.
+    /// Encodes something into the output buffer, which must have no [queued](Self::write_queued) bytes. If the encoding
+    /// fails, nothing is sent.
     pub(super) fn encode<T>(
         &mut self,
         encode: impl FnOnce(&mut SliceSink) -> Result<T, LocalError>,
@@ -114,7 +116,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(encoded)
     }
 
-    /// Sends all that is queued, and waits until the transport has taken it.
+    /// Sends all queued bytes, and waits until the transport has accepted them.
     pub(super) async fn flush(&mut self) -> Result<(), Error<S::Error>> {
         if self.state.queued > 0 {
             self.write_queued().await?;
@@ -124,7 +126,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(())
     }
 
-    /// Reads and drops what still comes, for a limited time.
+    /// Reads and drops the bytes that still arrive, for a limited time.
     pub(super) async fn linger(&mut self, mut time: Duration) {
         while !self.state.eof {
             match self.clock.limit(&mut time, self.io.read(self.output)).await {
@@ -134,7 +136,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Sends all that is queued.
+    /// Sends all queued bytes.
     pub(super) fn write_queued(&mut self) -> impl Future<Output = Result<(), Error<S::Error>>> {
         let queued = core::mem::take(&mut self.state.queued);
         let bytes = self.output.get(..queued).unwrap_or_default();

@@ -1,9 +1,9 @@
 //! A server and a client for microcontrollers: over any [`Read`](embedded_io_async::Read) and
 //! [`Write`](embedded_io_async::Write), in buffers of the caller, without an allocator and without an operating system.
 //!
-//! This is a driver of the codec's [core](crate#core-a-request-out-of-a-slice-an-answer-into-a-slice), as the machine is for
-//! servers with memory to spare. Grammar, framing, limits, refusals and their statuses are the core's: what a server refuses,
-//! a device refuses.
+//! This is a driver of the codec's [core](crate#core-a-request-out-of-a-slice-an-answer-into-a-slice), as the machine
+//! is for servers with memory to spare. The core decides grammar, framing, limits, refusals and their statuses, so a
+//! device refuses the same input as a server.
 //!
 //! ```text
 //!                       ┌───────────────── Buffers ─────────────────┐
@@ -17,25 +17,27 @@
 //!
 //! # Who owns what
 //!
-//! The buffers belong to the caller, and there is no other memory: [`Memory`] declares them with their sizes. The head
-//! of a request lies at the front of `input` while the handler runs, so that paths and fields are views into it. What
-//! follows the head, body or next request, is read into the rest. A head has at most three quarters of `input` (or
-//! [`max_head`](crate::Limits::max_head), if that is less), so that a quarter at least is left for a chunk line or for
-//! trailers. Anything longer is refused with the status that a server gives: 431 for heads and trailers, 414 for a
-//! request target that fills the head's limit alone, 400 for chunk lines. `fields` is for the fields of the head and the trailers of one message together.
+//! The buffers belong to the caller, and there is no other memory: [`Memory`] declares them with their sizes. While the
+//! handler runs, the head of a request stays at the front of `input`, because paths and fields are views into it. The
+//! body and the next request are read into the rest. A head has at most three quarters of `input` (or
+//! [`max_head`](crate::Limits::max_head), if that is less), so at least a quarter is left for a chunk line or for
+//! trailers. Longer elements are refused with the same status as by degu-server: 431 for a head or trailers, 414 for a
+//! request target that alone fills the limit of a head, 400 for a chunk line. `fields` has the positions of all fields
+//! of one message: those of the head and those of the trailers.
 //!
 //! # Time
 //!
-//! The caller provides a [`Clock`], which has one method. Every wait for the peer has a limit ([`Options`]): a limit
-//! that is passed is 408 within a request, and the end of the connection between two.
+//! The caller provides a [`Clock`], which has one method. Every wait for the peer has a limit ([`Options`]). If the
+//! limit passes within a request, the server answers with 408. If it passes between two requests, the server ends the
+//! connection.
 //!
 //! # What ends a connection
 //!
-//! [`Server::serve`] returns when the connection is over: [`End`] where it is to be closed, and an [`Error`] where it is to be
-//! aborted. The traits have no half-close, so the server waits for a short time until a peer that was refused has stopped
-//! sending: see [`Options::linger`].
+//! [`Server::serve`] returns when the connection is over. If it returns [`End`], the caller closes the connection. If
+//! it returns an [`Error`], the caller aborts the connection. The traits have no half-close, so the server waits for a
+//! short time until a peer that was refused has stopped sending: see [`Options::linger`].
 //!
-//! A serial line has no EOF. [`Line`] takes a pause for one.
+//! A serial line has no EOF. [`Line`] treats a pause as EOF.
 //!
 //! ```
 //! use degu_wire::Framing;

@@ -14,26 +14,26 @@ use crate::{Fault, Framing, Limits, RemoteError};
 
 /// A reader of the body of a [request](super::Request::body), or of a [response](super::Response::body).
 ///
-/// It is a [`Read`] too. A client that waits for `100 Continue` gets it with the first call.
+/// It also implements [`Read`]. If the client waits for `100 Continue`, the first call sends it.
 pub struct BodyReader<'r, 'x, S, C> {
     pub(super) incoming: &'r mut Incoming<'x>,
     pub(super) link: &'r mut Link<'x, S, C>,
 }
 
 impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
-    /// Reads the next event of the body: data as it comes, and for chunked bodies what is around it. `None` at the end. The
-    /// trailers of [`Event::End`] have been checked, and can be taken apart by
-    /// [`parse_trailers`](crate::head::parse_trailers).
+    /// Reads the next event of the body: data as it arrives, and for a chunked body also chunk heads and the end.
+    /// Returns `None` after the end. The trailers of [`Event::End`] have been checked;
+    /// [`parse_trailers`](crate::head::parse_trailers) parses them.
     ///
     /// # Errors
     ///
-    /// A fault of the peer, which every later call returns too; [`Fault::TruncatedBody`] where the connection ended before
-    /// the body did. [`Error::Timeout`] where the peer sent too slowly.
+    /// A fault of the peer, which every later call returns again; [`Fault::TruncatedBody`] if the connection ended
+    /// before the body. [`Error::Timeout`] if the peer sent too slowly.
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
         self.next(usize::MAX).await
     }
 
-    /// Reads data into `buffer`, and returns how many bytes of it are filled: 0 at the end of the body.
+    /// Reads data into `buffer`, and returns the number of bytes read: 0 at the end of the body.
     ///
     /// # Errors
     ///
@@ -53,14 +53,14 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
         Ok(0)
     }
 
-    /// Reads the rest of the body into `buffer`, and returns the part of it that is filled.
+    /// Reads the rest of the body into `buffer`, and returns the filled part of `buffer`.
     ///
     /// # Errors
     ///
-    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] where it does not fit, which a server answers with
-    /// 413.
+    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] if the body does not fit; a server answers
+    /// this with 413.
     pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
-        // A request is refused before the client sends it, if it asks.
+        // A client that waits for `100 Continue` gets the refusal before it sends the body.
         if self.incoming.of_request
             && self.incoming.remaining().is_some_and(|remaining| remaining > buffer.len() as u64)
         {
@@ -97,7 +97,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     async fn next(&mut self, most: usize) -> Result<Option<Event<'_>>, Error<S::Error>> {
         let Self { incoming, link } = self;
         if core::mem::take(&mut link.state.terms.continue_pending) && incoming.window.len() == 0 {
-            // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
+            // `100 Continue` is not needed if bytes of the body have arrived already (RFC 9110 §10.1.1).
             link.put(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let found = loop {
@@ -137,23 +137,23 @@ impl<S, C> fmt::Debug for BodyReader<'_, '_, S, C> {
 #[derive(Debug)]
 pub(super) struct Incoming<'x> {
     pub(super) window: Window<'x>,
-    /// For the fields of the trailers.
+    /// The storage for the positions of trailer fields.
     slots: &'x mut [FieldSpan],
     limits: &'x Limits,
     of_request: bool,
-    /// [`Framing::None`] once the end has been given.
+    /// [`Framing::None`] after the end has been returned.
     pub(super) rest: Framing,
     /// The position in a chunked body.
     decoder: Decoder,
-    /// Of a part (206): bytes that are still to come, where its Content-Range tells.
+    /// For a part (206): the number of bytes that are still to come, if Content-Range tells it.
     pub(super) part_left: Option<u64>,
-    /// The fault that ended the reading. Each later call returns it again, so that a body that broke never seems to end.
+    /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems to end.
     fault: Option<RemoteError>,
 }
 
 /// The next step of a reader.
 enum Next {
-    /// An event in so many bytes, which [`Incoming::take`] gives.
+    /// An event in this number of bytes. [`Incoming::take`] returns it.
     Event(usize),
     More,
     End,
@@ -172,7 +172,7 @@ impl<'x> Incoming<'x> {
         Self { window, slots, limits, of_request, rest: rest_of(framing), decoder, part_left: None, fault: None }
     }
 
-    /// Returns how many bytes are still to come, if the framing tells.
+    /// Returns the number of bytes that are still to come, if the framing tells it.
     pub(super) const fn remaining(&self) -> Option<u64> {
         match self.rest {
             Framing::None => Some(0),
@@ -229,7 +229,7 @@ impl<'x> Incoming<'x> {
         }
     }
 
-    /// Takes the event that was found in so many bytes.
+    /// Takes the event that was found in this number of bytes.
     fn take(&mut self, found: usize, most: usize) -> Option<Event<'_>> {
         let is_data = self.rest != Framing::Chunked || self.decoder.chunk_remaining() > 0;
         let taken = self.window.take(if is_data { found.min(most) } else { found });
@@ -245,7 +245,7 @@ impl<'x> Incoming<'x> {
         Some(Event::Data(taken))
     }
 
-    /// Ends the body with the connection, if it may end so.
+    /// Ends the body because the connection ended, if the framing allows this.
     fn end(&mut self) -> Result<(), RemoteError> {
         let fault = match self.rest {
             Framing::UntilClose if self.part_left.is_none_or(|left| left == 0) => {

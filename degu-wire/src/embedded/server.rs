@@ -19,7 +19,7 @@ use crate::head::{
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, reason_phrase};
 
-/// The longest rest of a request's body that is read and dropped to keep the connection.
+/// The largest number of bytes of a request's body that the server reads and drops to keep the connection.
 const DRAIN: u64 = 16 * 1024;
 
 /// A server of one connection at a time, in buffers of the caller: see the [module](super).
@@ -36,19 +36,19 @@ impl<'b> Server<'b> {
         Self { limits: buffers.bound(&options.limits), buffers, options }
     }
 
-    /// Serves a connection until it is over: the handler is called with each request.
+    /// Serves a connection until it is over. Calls the handler with each request.
     ///
-    /// A handler answers by [`Request::reply`], or by [`Request::respond`] and what follows it; one that returns `Ok`
-    /// has ended the body of its response. An error that the handler returns, most often one of the request's, ends the
-    /// connection, with the [status](Error::status) of the error where no response has begun. A handler answers its own
-    /// errors with a response.
+    /// A handler answers by [`Request::reply`], or by [`Request::respond`] and then writing the body. When the handler
+    /// returns `Ok`, the body of the response ends. If the handler returns an error, which usually comes from reading
+    /// the request, the connection ends. If no response has begun, the server first answers with the
+    /// [status](Error::status) of the error. For an error of its own, a handler sends a response.
     ///
     /// After `Ok` the caller closes the connection.
     ///
     /// # Errors
     ///
-    /// The transport failed, or a response was cut: the caller aborts the connection (with a reset, over TCP), so that the
-    /// client cannot take the response for a whole one.
+    /// The transport failed, or a response was cut short. The caller must then abort the connection (over TCP with a
+    /// reset), so that the client cannot mistake the response for a complete one.
     ///
     /// # Cancel safety
     ///
@@ -78,7 +78,7 @@ impl<'b> Server<'b> {
                 Err(error) => return link.refuse(error, options).await,
             };
             let behind_head = window.len().saturating_sub(meta.len.into());
-            // Both are where the head was found, so that they can be split there.
+            // Both buffers are split at the end of the head.
             let (head, rest) = input.split_at_mut_checked(meta.len.into()).ok_or(LocalError::State)?;
             let (spans, slots) = fields.split_at_mut_checked(meta.fields.into()).ok_or(LocalError::State)?;
             link.allow(options.progress);
@@ -92,7 +92,7 @@ impl<'b> Server<'b> {
                 link,
             };
             let handled = match request.head.method() {
-                // Neither makes sense to a device (RFC 9110 §9.3.6, §9.3.8).
+                // A device supports neither of these methods (RFC 9110 §9.3.6, §9.3.8).
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),
                 _ => handler(&mut request).await,
             };
@@ -106,7 +106,7 @@ impl<'b> Server<'b> {
     }
 }
 
-/// The reason for which a connection is to be closed.
+/// The reason for closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End<E> {
     /// The client closed or paused between two requests, or the last response was sent.
@@ -115,7 +115,7 @@ pub enum End<E> {
     Refused(Error<E>),
 }
 
-/// Waits for a request's head. `None`: the connection is over before one has begun.
+/// Waits for a request's head. Returns `None` if the connection ended before a request began.
 async fn read_head<S: Read + Write, C: Clock>(
     link: &mut Link<'_, S, C>,
     window: &mut Window<'_>,
@@ -138,8 +138,8 @@ async fn read_head<S: Read + Write, C: Clock>(
 }
 
 impl<S: Read + Write, C: Clock> Link<'_, S, C> {
-    /// Answers with the status of the error and without a body, drops what the peer still sends, and returns the reason.
-    /// An error without a status is returned at once.
+    /// Answers with the status of the error and without a body, drops the bytes that the peer still sends, and returns
+    /// the reason. An error without a status is returned at once.
     async fn refuse(&mut self, error: Error<S::Error>, options: &Options) -> Result<End<S::Error>, Error<S::Error>> {
         let Some(status) = error.status() else { return Err(error) };
         self.allow(options.progress);
@@ -151,7 +151,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
             out.put(b"\r\n")
         });
         if !is_written || encoded.is_err() || self.flush().await.is_err() {
-            // The reason for which the connection ends is the first one.
+            // The first reason is the reason for the end of the connection.
             return Err(error);
         }
         self.linger(options.linger).await;
@@ -161,8 +161,9 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
 
 /// The argument of a handler: a request, which the handler reads and answers.
 ///
-/// The response is sent whole by [`reply`](Self::reply); or its head by [`respond`](Self::respond), and then its body. The
-/// request's [body](Self::body) and the [response's](Self::response_body) may be read and written in turns.
+/// [`reply`](Self::reply) sends a whole response. [`respond`](Self::respond) sends the head, and the handler then
+/// writes the body. A handler may alternate between reading the [request's body](Self::body) and writing the
+/// [response's body](Self::response_body).
 pub struct Request<'x, S, C> {
     head: RequestHead<'x>,
     incoming: Incoming<'x>,
@@ -182,14 +183,14 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         BodyReader { incoming: &mut self.incoming, link: &mut self.link }
     }
 
-    /// Makes this exchange the last one of its connection, as `connection: close` among the fields of the response
-    /// does. To be called before the response, because the response announces it.
+    /// Makes this exchange the last exchange of its connection, as `connection: close` among the fields of the response
+    /// does. The handler must call it before the response, because the response announces it.
     pub const fn end_connection(&mut self) {
         self.link.state.terms.persistent = false;
     }
 
-    /// Sends a response whose body is in memory. What is left of the request's body is dropped: the connection ends after it
-    /// where that is more than 16 KiB.
+    /// Sends a response with a body in memory. The rest of the request's body is dropped. If the rest is longer than 16
+    /// KiB, the connection ends after the response.
     ///
     /// # Errors
     ///
@@ -200,17 +201,17 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         self.respond(status, fields, framing).await?.write(body).await
     }
 
-    /// Sends the head of the response, and returns the writer of its body. The body is to be written as `framing` says; a
-    /// client of HTTP/1.0 gets a chunked one without its chunks.
+    /// Sends the head of the response, and returns the writer of its body. The handler then writes a body with this
+    /// `framing`. A client of HTTP/1.0 gets the data of a chunked body without chunks.
     ///
-    /// Framing and persistence are written here. `content-length`, `transfer-encoding` and `connection: close` among the
-    /// fields are understood, and refused where they contradict `framing`. A response to HEAD has the framing and none of the
-    /// bytes, which may be written all the same.
+    /// This method writes the fields for framing and persistence. `content-length`, `transfer-encoding` and
+    /// `connection: close` among `fields` are understood; a field that contradicts `framing` is refused. A response to
+    /// HEAD has the framing fields but no body. The handler may write the body, and its bytes are dropped.
     ///
     /// # Errors
     ///
-    /// [`Error::Local`] for what cannot be sent, [`LocalError::BufferTooSmall`] where the head does not fit into the output
-    /// buffer among them: nothing has been sent, and another response can be.
+    /// [`Error::Local`] if the response cannot be sent, for example [`LocalError::BufferTooSmall`] if the head does not
+    /// fit into the output buffer. Then nothing has been sent, and the handler can send another response.
     pub async fn respond(
         &mut self,
         status: u16,
@@ -236,12 +237,12 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         Ok(self.response_body())
     }
 
-    /// Returns the writer of the response's body, of which nothing can be written before [`respond`](Self::respond).
+    /// Returns the writer of the response's body. Writing fails before [`respond`](Self::respond).
     pub const fn response_body(&mut self) -> BodyWriter<'_, 'x, S, C> {
         BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
     }
 
-    /// Notes that the rest of the body has no reader.
+    /// Notes that the handler reads no more of the body.
     fn abandon_body(&mut self) {
         self.link.state.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
     }
@@ -289,9 +290,9 @@ impl<S, C> fmt::Debug for Request<'_, S, C> {
     }
 }
 
-/// The continuation after an exchange.
+/// The state of the connection after an exchange.
 enum Ended<E> {
-    /// The next one, of which these bytes behind the head have come.
+    /// The next request follows. This number of bytes after the head has arrived.
     Persistent(Range<usize>),
     Last(End<E>),
 }

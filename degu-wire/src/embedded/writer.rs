@@ -1,4 +1,4 @@
-//! Our own body, with its announced framing.
+//! The writer of a body, with its announced framing.
 
 use core::fmt;
 
@@ -14,18 +14,18 @@ use crate::{Framing, LocalError};
 
 /// A writer of the body of a [response](super::Request::respond), or of a [request](super::Call::body).
 ///
-/// It is a [`Write`] too.
+/// It also implements [`Write`].
 pub struct BodyWriter<'w, 'x, S, C> {
     pub(super) outgoing: &'w mut Outgoing,
     pub(super) link: &'w mut Link<'x, S, C>,
 }
 
-/// The rest of our body.
+/// The rest of the body that is being written.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// [`Framing::None`] at its end, and where there is none.
+    /// [`Framing::None`] after the end of the body, or if there is no body.
     rest: Framing,
-    /// The body is that of a response to HEAD: its bytes are dropped.
+    /// True for a response to HEAD. The bytes of its body are dropped.
     is_dropped: bool,
 }
 
@@ -36,13 +36,13 @@ impl Outgoing {
 }
 
 impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
-    /// Sends data: where the body is chunked, as a chunk. It waits in the output buffer for more, or for
-    /// [`flush`](Self::flush), if it is short.
+    /// Sends data. If the body is chunked, the data is sent as one chunk. Short data waits in the output buffer for
+    /// more data or for [`flush`](Self::flush).
     ///
     /// # Errors
     ///
-    /// [`LocalError::BodyTooLong`] where it is more than was announced; [`Error::Timeout`] where the peer takes it too
-    /// slowly.
+    /// [`LocalError::BodyTooLong`] if the data is longer than the rest of the announced length; [`Error::Timeout`] if
+    /// the peer reads too slowly.
     pub async fn write(&mut self, data: &[u8]) -> Result<(), Error<S::Error>> {
         match self.outgoing.rest {
             _ if data.is_empty() || self.outgoing.is_dropped => return Ok(()),
@@ -57,16 +57,16 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
         self.link.put(data).await
     }
 
-    /// Sends a chunk with extensions. A peer of HTTP/1.0 gets its data alone.
+    /// Sends a chunk with extensions. A peer of HTTP/1.0 gets only the data.
     ///
     /// # Errors
     ///
-    /// Those of [`write`](Self::write); [`LocalError::State`] where the body is not chunked, [`LocalError::ChunkLength`] without
-    /// data, [`LocalError::ChunkExtension`] for extensions that cannot be sent.
+    /// Those of [`write`](Self::write); [`LocalError::State`] if the body is not chunked, [`LocalError::ChunkLength`]
+    /// if there is no data, [`LocalError::ChunkExtension`] if the extensions cannot be sent.
     pub async fn write_chunk(&mut self, data: &[u8], extensions: &[Extension<'_>]) -> Result<(), Error<S::Error>> {
         match self.outgoing.rest {
             _ if self.outgoing.is_dropped => Ok(()),
-            // It would be the last one.
+            // An empty chunk would be the last chunk.
             Framing::Chunked if data.is_empty() => Err(LocalError::ChunkLength.into()),
             Framing::Chunked => {
                 self.link.write_queued().await?;
@@ -79,12 +79,14 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
         }
     }
 
-    /// Ends the body, with extensions of its last chunk, and with trailers: a peer of HTTP/1.0 gets neither. Without them
-    /// there is no need to call this: a body ends when the handler returns, or when the client asks for the response.
+    /// Ends the body, with extensions of its last chunk, and with trailers. A peer of HTTP/1.0 gets neither of them. A
+    /// body without extensions and trailers also ends when the handler returns, or when the client asks for the
+    /// response.
     ///
     /// # Errors
     ///
-    /// [`LocalError::BodyTooShort`] where it was announced to be longer, and what cannot be sent.
+    /// [`LocalError::BodyTooShort`] if the announced length is longer. Another [`LocalError`] if the extensions or
+    /// trailers cannot be sent.
     pub async fn finish(
         &mut self,
         extensions: &[Extension<'_>],
@@ -107,8 +109,8 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
         Ok(())
     }
 
-    /// Sends all that waits in the output buffer: between the parts of a feed, for example. Reading does so by itself,
-    /// and so does the end of the handler.
+    /// Sends all bytes in the output buffer. Call it, for example, after each part of an endless response. Reading from
+    /// the peer and the end of the handler flush the buffer, too.
     ///
     /// # Errors
     ///

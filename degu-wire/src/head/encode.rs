@@ -1,5 +1,5 @@
-//! Writing heads: every byte that comes from the application is checked on its way out, so that nothing can be sent
-//! which the parser of this crate, or a laxer one, would read as something else.
+//! Writing heads: every byte of the application is checked before it is written. So nothing is sent that this crate's
+//! parser, or a more lenient parser, would read as something else.
 
 use super::{
     fields::{Names, is_forbidden_in_trailers},
@@ -23,7 +23,8 @@ use crate::{Framing, Limits, LocalError, Method};
 ///
 /// # Errors
 ///
-/// What may not be sent, or [`LocalError::BufferTooSmall`]. `out` then holds a part of the head, which is of no use.
+/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. Then `out` holds an incomplete head, which must
+/// not be sent.
 pub fn encode_request<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     method: Method<'_>,
@@ -31,7 +32,7 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
     framing: Framing,
 ) -> Result<usize, LocalError> {
-    // Nothing but its fields tells where a request ends.
+    // Only its fields can tell where a request ends.
     if framing == Framing::UntilClose {
         return Err(LocalError::BodyNotAllowed);
     }
@@ -44,7 +45,8 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
 ///
 /// # Errors
 ///
-/// What may not be sent, or [`LocalError::BufferTooSmall`]. `out` then holds a part of the head, which is of no use.
+/// The rule that the head breaks, or [`LocalError::BufferTooSmall`]. Then `out` holds an incomplete head, which must
+/// not be sent.
 pub fn encode_response<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     status: u16,
@@ -52,7 +54,7 @@ pub fn encode_response<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
     framing: Framing,
 ) -> Result<usize, LocalError> {
-    // RFC 9112 §6.1 and RFC 9110 §8.6: messages without a body carry no framing.
+    // RFC 9112 §6.1 and RFC 9110 §8.6: messages without a body have no framing field.
     if framing != Framing::None && (status < 200 || status == 204) {
         return Err(LocalError::BodyNotAllowed);
     }
@@ -65,7 +67,7 @@ pub fn encode_response<'f, V: AsRef<[u8]>>(
 ///
 /// # Errors
 ///
-/// What may not be sent, or [`LocalError::BufferTooSmall`].
+/// The rule that a trailer breaks, or [`LocalError::BufferTooSmall`].
 pub fn encode_trailers<'f, V: AsRef<[u8]>>(
     out: &mut [u8],
     fields: impl IntoIterator<Item = (&'f str, V)>,
@@ -92,7 +94,7 @@ pub(crate) fn put_trailers<'f, V: AsRef<[u8]>>(
 pub(crate) fn put_request_line(sink: &mut impl Sink, method: Method<'_>, target: &str) -> Result<(), LocalError> {
     let method = method.known_as();
     match method {
-        // Tunnels are not built here (RFC 9112 §3.2.3).
+        // CONNECT is not implemented (RFC 9112 §3.2.3).
         Method::Connect => return Err(LocalError::Method),
         Method::Extension(name) if !is_token(name.as_bytes()) => return Err(LocalError::Method),
         _ => {}
@@ -121,7 +123,8 @@ pub(crate) fn put_status_line(sink: &mut impl Sink, status: u16, reason: &[u8]) 
     sink.put(b"\r\n")
 }
 
-/// Writes fields, of which none may be a framing field, and some only once; the framing; and the empty line.
+/// Writes the fields, the framing field, and the empty line. Refuses a framing field among the fields, and a field that
+/// is repeated although it must be unique.
 fn put_fields<'f, V: AsRef<[u8]>>(
     mut sink: SliceSink,
     fields: impl IntoIterator<Item = (&'f str, V)>,
@@ -150,7 +153,7 @@ fn finish(sink: &SliceSink) -> Result<usize, LocalError> {
     if sink.len() > Limits::MAX_HEAD { Err(LocalError::HeadTooLarge) } else { Ok(sink.len()) }
 }
 
-/// Writes a field line that may be sent, and refuses others.
+/// Writes a field line, or refuses it if it may not be sent.
 pub(crate) fn put_field<S: Sink>(sink: &mut S, name: &[u8], value: &[u8]) -> Result<(), LocalError> {
     if !is_token(name) {
         return Err(LocalError::FieldName);
@@ -169,13 +172,13 @@ pub(crate) fn put_line<S: Sink>(sink: &mut S, name: &[u8], value: &[u8]) -> Resu
     sink.put(b"\r\n")
 }
 
-/// Writes the field that says where the body ends, if one does.
+/// Writes the framing field, if the framing has one.
 pub(crate) fn put_framing(sink: &mut impl Sink, framing: Framing) -> Result<(), LocalError> {
     const NAME: &[u8] = b"content-length: ";
     let Framing::Length(mut length) = framing else {
         return if framing == Framing::Chunked { sink.put(b"transfer-encoding: chunked\r\n") } else { Ok(()) };
     };
-    // Written from its end, in one piece: u64::MAX has 20 digits.
+    // The line is filled from its end and then written in one piece. u64::MAX has 20 digits.
     let mut line = *b"content-length: 00000000000000000000\r\n";
     let mut at = line.len() - 2;
     loop {

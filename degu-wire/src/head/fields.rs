@@ -1,7 +1,7 @@
-//! Field lines: `field-name ":" OWS field-value OWS CRLF` (RFC 9112 §5), and what framing is made of.
+//! Field lines: `field-name ":" OWS field-value OWS CRLF` (RFC 9112 §5), and their meaning for framing.
 //!
 //! One pass finds the lines, checks every byte and notes the fields on which framing, routing and persistence depend
-//! ([`Semantics`]), so that no field is looked up afterwards to find out where a message ends.
+//! ([`Semantics`]), so no field has to be looked up later to find the end of a message.
 
 use super::{
     host::{is_host, zone},
@@ -20,11 +20,11 @@ pub struct FieldSpan {
 }
 
 impl FieldSpan {
-    /// A span of nothing, to make storage of.
+    /// An empty span, for creating storage.
     pub const EMPTY: Self = Self { name: 0, name_end: 0, value: 0, value_end: 0 };
 
     pub(crate) fn name(self, text: &[u8]) -> &str {
-        // A field name is a token, so it is ASCII; the spans were made for this text.
+        // A field name is a token, so it is ASCII. The spans belong to this text.
         core::str::from_utf8(self.name_bytes(text)).unwrap_or_default()
     }
 
@@ -49,7 +49,7 @@ pub(super) enum Part {
     Trailers,
 }
 
-/// The fields that mean something to the codec, a bit for each, so that those of a message are a set.
+/// The fields that have a meaning for the codec. Each has a bit, so the fields of a message form a set.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Names(u16);
 
@@ -68,7 +68,8 @@ impl Names {
     pub(crate) const CONNECTION: Self = Self(1 << 8);
     pub(crate) const DATE: Self = Self(1 << 9);
     pub(crate) const UPGRADE: Self = Self(1 << 10);
-    /// Those that say where a response ends. Of the others a client may get several, as from many a device.
+    /// The fields that determine the end of a response. A client accepts repetitions of other fields, because many
+    /// devices send them.
     const UNIQUE_IN_RESPONSES: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0 | Self::CONTENT_RANGE.0);
 
     /// Returns the bit of a field.
@@ -94,7 +95,7 @@ impl Names {
         self.0 & name.0 != 0
     }
 
-    /// Adds a field; `false` if it may stand only once and is there already.
+    /// Adds a field. Returns `false` if the field must be unique and is already in the set.
     pub(crate) const fn add(&mut self, name: Self) -> bool {
         let repeated = self.0 & name.0 & (Self::CONNECTION.0 - 1) != 0;
         self.0 |= name.0;
@@ -108,14 +109,14 @@ pub(super) struct Semantics {
     seen: Names,
     content_length: u64,
     pub(super) close: bool,
-    /// A request of HTTP/1.0 asks that the connection persists.
+    /// True if a request of HTTP/1.0 asks for a persistent connection.
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
     /// The value of Host, as offsets.
     pub(super) host: (u16, u16),
-    /// There is a zone in it.
+    /// True if Host has a zone.
     pub(super) has_zone: bool,
-    /// Every Content-Type is JSON, and there is one.
+    /// True if there is a Content-Type, and every Content-Type is JSON.
     pub(super) is_json: bool,
 }
 
@@ -130,12 +131,12 @@ impl Semantics {
             (false, false) => Ok(None),
             (true, false) => Ok(Some(Framing::Length(self.content_length))),
             (false, true) => Ok(Some(Framing::Chunked)),
-            // RFC 9112 §6.3: a proxy before us may have taken the other one.
+            // RFC 9112 §6.3: a proxy in front may have used the other field.
             (true, true) => Err(Fault::LengthAndCoding.into()),
         }
     }
 
-    /// Notes one field. `at` is where its name begins, `value_at` where its value does.
+    /// Notes one field. `at` is the offset of its name, `value_at` the offset of its value.
     #[inline(always)]
     fn note(&mut self, name: &[u8], at: usize, value: &[u8], value_at: usize, part: Part) -> Result<(), RemoteError> {
         let refuse = |fault| Err(RemoteError::at(fault, value_at));
@@ -159,14 +160,14 @@ impl Semantics {
                 }
                 self.host = (value_at as u16, (value_at + value.len()) as u16);
             }
-            // A server ignores it in a request of HTTP/1.0 (RFC 9110 §10.1.1); in a response it has no meaning.
+            // A server ignores Expect in a request of HTTP/1.0 (RFC 9110 §10.1.1). In a response it has no meaning.
             Names::EXPECT if part == (Part::Request { http10: false }) => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return refuse(Fault::Expectation);
                 }
                 self.expects_continue = true;
             }
-            // RFC 9112 §9.3, §9.6. HTTP/1.1 persists without being asked.
+            // RFC 9112 §9.3, §9.6. A connection of HTTP/1.1 is persistent by default.
             Names::CONNECTION => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
@@ -179,7 +180,8 @@ impl Semantics {
                 Some(length) => self.content_length = length,
                 None => return refuse(Fault::ContentLength),
             },
-            // RFC 9112 §6.1: a message of HTTP/1.0 with it has been tampered with, or comes from a broken peer.
+            // RFC 9112 §6.1: a message of HTTP/1.0 with Transfer-Encoding was changed on its path, or its sender is
+            // faulty.
             Names::TRANSFER_ENCODING
                 if matches!(part, Part::Request { http10: true } | Part::Response { http10: true }) =>
             {
@@ -204,8 +206,8 @@ fn is_json(value: &[u8]) -> bool {
             && media_type.last_chunk().is_some_and(|end: &[u8; 5]| end.eq_ignore_ascii_case(b"+json"))
 }
 
-/// Returns what is wrong with a Transfer-Encoding that is not `chunked` alone. Only before a final `chunked`, which
-/// frames the body, can other codings be unknown and nothing worse (RFC 9112 §6.1, §6.3).
+/// Returns what is wrong with a Transfer-Encoding that is not `chunked` alone. An unknown coding is a fault of its own
+/// only if `chunked` follows as the last coding, because then the end of the body is known (RFC 9112 §6.1, §6.3).
 #[cold]
 fn coding_fault(value: &[u8]) -> Fault {
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
@@ -218,9 +220,9 @@ fn coding_fault(value: &[u8]) -> Fault {
     }
 }
 
-/// Returns whether a name of letters and hyphens is `lower`, case ignored. Setting the case bit maps no other token byte
-/// onto a letter or a hyphen, so words can be compared as they are: a head of five lines takes 1,640 instructions, and
-/// 1,900 where bytes are.
+/// Returns whether a name equals `lower`, which has only letters and hyphens. Case is ignored. Setting the case bit
+/// maps no other token byte onto a letter or a hyphen, so whole words can be compared. A head of five lines takes 1,640
+/// instructions with words, and 1,900 with bytes.
 #[inline(always)]
 fn is<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     const CASE: u64 = 0x2020_2020_2020_2020;
@@ -253,8 +255,9 @@ pub(super) struct End {
     pub(super) fields: usize,
 }
 
-/// Parses field lines from `at`, which is not beyond the input, to the empty line. In trailers the end of the input stands
-/// for the empty line, which the chunk decoder has taken off. Returns `None` if the input ends before the empty line.
+/// Parses field lines from `at`, which is not beyond the input, to the empty line. In trailers the end of the input
+/// takes the place of the empty line, because the chunk decoder has removed the empty line. Returns `None` if the input
+/// ends before the empty line.
 #[inline(always)]
 pub(super) fn parse_fields(
     input: &[u8],
@@ -341,8 +344,8 @@ fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> 
     }
 }
 
-/// Returns whether a field is one that a recipient must know before the body: framing, routing, authentication, and how
-/// to read the content (RFC 9110 §6.5.1).
+/// Returns whether a recipient must know this field before the body. These are the fields for framing, routing and
+/// authentication, and the fields that tell how to read the content (RFC 9110 §6.5.1).
 pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
     #[rustfmt::skip]
     const FORBIDDEN: [&[u8]; 19] = [
@@ -353,8 +356,8 @@ pub(crate) fn is_forbidden_in_trailers(name: &[u8]) -> bool {
     FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
 }
 
-/// Parses a trailer section as [`chunk::Event::End`](crate::chunk::Event::End) gives it: whole field lines, without the
-/// empty line.
+/// Parses a trailer section from [`chunk::Event::End`](crate::chunk::Event::End): whole field lines, without the empty
+/// line.
 ///
 /// # Errors
 ///
@@ -369,18 +372,18 @@ pub fn parse_trailers<'b>(
     Ok(Fields::new(section, &slots[..fields]))
 }
 
-/// Does the same, and returns how many fields there are.
+/// Does the same, and returns the number of fields.
 pub(crate) fn scan_trailers(section: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<usize, RemoteError> {
     if section.len() > Limits::MAX_HEAD {
         return Err(Fault::TrailersTooLarge.into());
     }
     let room = slots.len().min(limits.max_trailer_fields);
     let end = parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Part::Trailers)?;
-    // The decoder gives whole lines; anything else was not its section.
+    // The decoder returns whole lines, so any other text is not a trailer section of the decoder.
     end.map(|end| end.fields).ok_or(Fault::LineEnd.into())
 }
 
-/// The fields of a head or a trailer section that was parsed: views into the caller's bytes and storage.
+/// The fields of a parsed head or trailer section. They are views into the caller's bytes and storage.
 #[derive(Clone, Copy)]
 pub struct Fields<'b> {
     text: &'b [u8],
@@ -392,7 +395,7 @@ impl<'b> Fields<'b> {
         Self { text, spans }
     }
 
-    /// Returns how many field lines there are.
+    /// Returns the number of field lines.
     pub const fn len(&self) -> usize {
         self.spans.len()
     }
@@ -408,14 +411,14 @@ impl<'b> Fields<'b> {
         spans.find(|span| span.is_named(text, name)).map(|span| span.value(text))
     }
 
-    /// Names and values, as they were sent and in their order; whitespace around values is not part of them.
+    /// Returns names and values as they were sent, in their order, without the whitespace around values.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'b str, &'b [u8])> + use<'b> {
         let text = self.text;
         self.spans.iter().map(move |span| (span.name(text), span.value(text)))
     }
 }
 
-/// The storage of a head's fields with their text: [`Fields`], or `Headers` where there is an allocator.
+/// The storage of a head's fields with their text: [`Fields`], or `Headers` if there is an allocator.
 pub trait Text {
     /// Returns the head, of which the fields are a part.
     #[doc(hidden)]
@@ -429,7 +432,7 @@ impl Text for Fields<'_> {
 }
 
 impl core::fmt::Debug for Fields<'_> {
-    /// Names only: values may be secrets.
+    /// Writes only the names, because values may be secret.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
     }

@@ -6,10 +6,10 @@ use super::scan::is_name;
 
 /// Returns whether the text is empty or a host with an optional port.
 ///
-/// Refused beyond what is plainly malformed: userinfo, zones (see [`zone`]), a port without a host, and IPvFuture, which
-/// no server has. A port may be empty, as RFC 3986 §3.2.3 has it, and has no bound here: it is not used to dial.
+/// It also refuses userinfo, zones (see [`zone`]), a port without a host, and IPvFuture, because no server has such an
+/// address. A port may be empty (RFC 3986 §3.2.3). It may be any number, because no connection is made to it.
 pub(crate) fn is_host(text: &[u8]) -> bool {
-    // Most are names, in which words of bytes can be checked.
+    // Most hosts are names, which can be checked in words of bytes.
     if is_name(text) {
         return true;
     }
@@ -25,10 +25,11 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
     }
 }
 
-/// Returns where the zone of an IPv6 address lies, from its `%` on, if the text has one and is a host without it.
+/// Returns the range of the zone of an IPv6 address, with its `%`, if the text has a zone and is a valid host without
+/// it.
 ///
-/// The grammar of Host has no zone, but Node and aiohttp send the one that they were given. It means something on their
-/// own host only (RFC 6874 §4), so that the machine of the server removes it. Both spellings are read, `%` and `%25`.
+/// The grammar of Host has no zone, but Node and aiohttp send the zone of their address. A zone has a meaning only on
+/// the host of the sender (RFC 6874 §4), so the server's machine removes it. The zone may begin with `%` or `%25`.
 pub(crate) fn zone(text: &[u8]) -> Option<Range<usize>> {
     let from = text.iter().position(|&byte| byte == b'%')?;
     let to = from + text[from..].iter().position(|&byte| byte == b']')?;
@@ -46,8 +47,8 @@ fn is_port(text: &[u8]) -> bool {
     }
 }
 
-/// Returns where a reg-name ends: `*( unreserved / pct-encoded / sub-delims )`, the comma left out, since it is what
-/// two joined Host fields look like. An IPv4 address is a reg-name too.
+/// Returns the end of a reg-name: `*( unreserved / pct-encoded / sub-delims )`, but without the comma, because two
+/// joined Host fields contain a comma. An IPv4 address is a reg-name too.
 fn reg_name_end(text: &[u8]) -> usize {
     let mut end = 0;
     loop {

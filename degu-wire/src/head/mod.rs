@@ -7,9 +7,9 @@
 //! field-line   = field-name ":" OWS field-value OWS                                 RFC 9112 §5
 //! ```
 //!
-//! The caller owns the bytes and the storage for the fields' offsets; a parsed head is a view into both. One pass
-//! checks every byte, decides the [`Framing`](crate::Framing), and refuses what two readers could understand in two
-//! ways. More bytes after a fault never change it: the first fault in the order of the bytes is reported.
+//! The caller owns the bytes and the storage for the fields' offsets. A parsed head is a view into both. One pass
+//! checks every byte, decides the [`Framing`](crate::Framing), and refuses input that two readers could understand in
+//! two ways. The first fault in the order of the bytes is reported, so more bytes after it do not change the result.
 
 mod encode;
 mod fields;
@@ -42,11 +42,11 @@ pub(crate) use {
     scan::{is_field_value, is_target_text},
 };
 
-/// Finds the end of a head: the offset after the first empty line that follows a line, at or after `searched` bytes
-/// that were searched before.
+/// Finds the end of a head: the offset after the first empty line that follows another line. The first `searched` bytes
+/// have been searched before.
 ///
-/// A caller whose input grows in pieces passes the length of the input at the last call, and parses once there is an
-/// end: each byte is searched once, however it drips.
+/// A caller whose input grows in pieces passes the length of the input at the last call, and parses the head when there
+/// is an end. So each byte is searched once, even if the bytes arrive one by one.
 ///
 /// ```
 /// use degu_wire::head::find_head_end;
@@ -59,35 +59,36 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
     input[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|found| from + found + 4)
 }
 
-/// The length of the part of a head that was searched for its end, while the head comes in pieces. The head is parsed at
-/// its first bytes, which refuses garbage at once, and again when its end has come. A dripped head is thus searched once
-/// and parsed twice, and a fault in it may be found only at its end.
+/// The length of the searched part of a head that arrives in pieces. The head is parsed when its first bytes arrive, so
+/// garbage is refused at once, and again when its end has arrived. A head that arrives byte by byte is therefore
+/// searched once and parsed twice, and a fault in it may be found only at its end.
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search(usize);
 
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 impl Search {
-    /// Returns whether `input` is to be parsed now. `is_all`: nothing more will come, or may come.
+    /// Returns whether `input` has to be parsed now. `is_all` is true if no more bytes will arrive, or if no more are
+    /// allowed.
     pub(crate) fn is_due(self, input: &[u8], is_all: bool) -> bool {
         !input.is_empty() && (self.0 == 0 || is_all || self.may_end(input))
     }
 
-    /// Returns whether what has come since the last search ends a head: an empty line, or the LF without CR of a peer that
-    /// ends none of its lines otherwise, and would be left waiting.
+    /// Returns whether the bytes since the last search end a head. A LF without CR counts as an end too, because a peer
+    /// that ends its lines so would otherwise wait for an answer until the deadline.
     fn may_end(self, input: &[u8]) -> bool {
         let fresh = input.get(self.0.saturating_sub(1)..).unwrap_or_default();
         let bare = |pair: &[u8]| matches!(pair, [before, b'\n'] if *before != b'\r');
         find_head_end(input, self.0).is_some() || fresh.windows(2).any(bare)
     }
 
-    /// Notes that so many bytes have been searched.
+    /// Notes that this number of bytes has been searched.
     pub(crate) const fn searched(&mut self, bytes: usize) {
         self.0 = bytes;
     }
 }
 
-/// Returns whether more than empty lines have come.
+/// Returns whether bytes other than empty lines have arrived.
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 pub(crate) fn has_begun(input: &[u8]) -> bool {
     input.iter().any(|byte| !matches!(byte, b'\r' | b'\n'))

@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
-/// The beginning and the end of a part of a head.
+/// The offsets of the beginning and the end of a part of a head.
 type Span = (u16, u16);
 
-/// A request head that was parsed and checked. Its text is the caller's bytes, in which its fields are [`Fields`], or
-/// belongs to the head as [`Headers`](crate::Headers); clones share it.
+/// A parsed and checked request head. Its text is either the caller's bytes, with fields of the type [`Fields`], or
+/// text of its own, with fields of the type [`Headers`](crate::Headers). Clones share this text.
 #[derive(Clone, Copy)]
 pub struct RequestHeadOf<F> {
     pub(crate) fields: F,
@@ -24,13 +24,13 @@ pub struct RequestHeadOf<F> {
 /// A request head that is a view into the caller's bytes.
 pub type RequestHead<'b> = RequestHeadOf<Fields<'b>>;
 
-/// The content of a request head, in offsets and flags: small enough to keep when the bytes are kept elsewhere.
+/// The content of a request head, as offsets and flags. The bytes are kept elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RequestMeta {
     pub(crate) len: u16,
     method: Span,
     target: Span,
-    /// The path within the target. The query follows it, with its `?`, or nothing.
+    /// The path within the target. After it comes the query with its `?`, or nothing.
     path: Span,
     pub(crate) authority: Span,
     /// The value of Host has a zone.
@@ -47,16 +47,16 @@ pub(crate) struct RequestMeta {
 
 /// Parses a request head from the front of `input`.
 ///
-/// `None` means that the bytes are the beginning of a head and more are needed; [`find_head_end`](super::find_head_end)
-/// tells cheaply when to try again. A fault is reported as soon as its byte is there, and is the same whether the head
-/// came whole or in pieces. Bytes after the head are not read.
+/// `None` means that the bytes are the beginning of a head, and more bytes are needed.
+/// [`find_head_end`](super::find_head_end) tells at low cost when to try again. A fault is reported as soon as its byte
+/// has arrived. It does not depend on the pieces in which the head arrives. Bytes after the head are not read.
 ///
-/// `slots` is where the fields' offsets go: as many fields are taken as it has room for, and at most
+/// The fields' offsets are written to `slots`. A head may have as many fields as `slots` has elements, and at most
 /// [`Limits::max_fields`].
 ///
 /// # Errors
 ///
-/// The fault of the peer, with the status to answer.
+/// The fault of the peer. It has the status with which a server answers.
 pub fn parse_request<'b>(
     input: &'b [u8],
     slots: &'b mut [FieldSpan],
@@ -82,8 +82,8 @@ pub(crate) fn scan_request(
     }
 }
 
-/// Returns the fault of a head that does not end within the limit. RFC 9112 §3 wants a status of its own for a long
-/// request target (414) and for a long method (501).
+/// Returns the fault of a head that does not end within the limit. RFC 9112 §3 has separate statuses for a long request
+/// target (414) and for a long method (501).
 #[cold]
 fn too_long(head: &[u8]) -> Fault {
     match head.trim_ascii_start() {
@@ -165,7 +165,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     }))
 }
 
-/// Skips empty lines before a request line (RFC 9112 §2.2). Returns where the line begins, or `None` for more bytes.
+/// Skips empty lines before a request line (RFC 9112 §2.2). Returns the offset of the line, or `None` if more bytes are
+/// needed.
 #[cold]
 fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteError> {
     let mut at = 0;
@@ -179,8 +180,8 @@ fn skip_empty_lines(input: &[u8], most: usize) -> Result<Option<usize>, RemoteEr
     Ok(Some(at))
 }
 
-/// Checks a target that is no path: absolute-form, `*`, or something that is refused. Returns the authority of
-/// absolute-form, and where the path begins.
+/// Checks a target that is not a path: absolute-form and `*` are accepted. Returns the authority of absolute-form, and
+/// the offset of the path.
 #[cold]
 fn other_forms(target: &[u8], start: usize, method: &[u8]) -> Result<(Span, usize), RemoteError> {
     let refuse = |fault| Err(RemoteError::at(fault, start));
@@ -213,7 +214,7 @@ fn is_authority(authority: &[u8]) -> bool {
     !authority.is_empty() && is_host(authority)
 }
 
-/// Returns whether a target may be sent, for the encoder: the three forms that are parsed.
+/// Returns whether the encoder may send a target. It must have one of the three forms that the parser accepts.
 pub(super) fn is_target(target: &[u8], method: Method<'_>) -> bool {
     is_target_text(target)
         && match target[0] {
@@ -245,11 +246,12 @@ impl<F: Text> RequestHeadOf<F> {
         (from < to).then(|| self.text((from + 1, to)))
     }
 
-    /// Returns the authority that the request is for: of the target in absolute-form, otherwise of Host (RFC 9112
-    /// §3.3). Empty if Host is, or where it may be missing.
+    /// Returns the authority that the request is for (RFC 9112 §3.3): from a target in absolute-form, otherwise from
+    /// Host. It is empty if Host is empty or missing.
     ///
-    /// A client may have sent the zone of its IPv6 address in Host, which means nothing to others. It is a part of the
-    /// authority here only where the text is the caller's: a machine removes it, from the field too.
+    /// A client may have sent the zone of an IPv6 address in Host, although the zone means nothing to other hosts. A
+    /// machine removes the zone from the authority and from the field. In a head that is a view into the caller's
+    /// bytes, the zone remains.
     pub fn authority(&self) -> &str {
         self.text(self.meta.authority)
     }
@@ -262,12 +264,13 @@ impl<F: Text> RequestHeadOf<F> {
 }
 
 impl<F> RequestHeadOf<F> {
-    /// Returns where the body ends.
+    /// Returns the framing of the body.
     pub const fn framing(&self) -> Framing {
         self.meta.framing
     }
 
-    /// Returns the number of bytes of the head, empty lines before it included: the body, or the next request, begins here.
+    /// Returns the number of bytes of the head, with the empty lines before it. The body or the next request begins
+    /// after them.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }
@@ -277,14 +280,14 @@ impl<F> RequestHeadOf<F> {
         self.meta.http10
     }
 
-    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3): with
-    /// HTTP/1.0 only where it says so.
+    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3): with HTTP/1.0
+    /// only if it asks for this.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }
 
-    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json`
-    /// (RFC 6839 §3.1), with any parameters. Without Content-Type it is not.
+    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json` (RFC
+    /// 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
         self.meta.is_json
     }
@@ -302,7 +305,7 @@ impl<'b> RequestHead<'b> {
     }
 }
 
-/// Without the query and the values of the fields: they may be secrets.
+/// Leaves out the query and the values of the fields, because they may be secret.
 impl<F: Text + fmt::Debug> fmt::Debug for RequestHeadOf<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead")

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Fault, Framing, Limits, Method, RemoteError};
 
-/// A response head that was parsed and checked: see [`RequestHeadOf`](super::RequestHeadOf).
+/// A parsed and checked response head: see [`RequestHeadOf`](super::RequestHeadOf).
 #[derive(Clone, Copy)]
 pub struct ResponseHeadOf<F> {
     pub(crate) fields: F,
@@ -34,15 +34,16 @@ pub(crate) struct ResponseMeta {
 
 /// Parses a response head from the front of `input`, interim ones included.
 ///
-/// `None` means that the bytes are the beginning of a head and more are needed. Everything else is as for
-/// [`parse_request`](super::parse_request), except for what servers do wrong that cannot change where a message ends:
+/// `None` means that the bytes are the beginning of a head, and more bytes are needed. Everything else is as for
+/// [`parse_request`](super::parse_request), except that some common faults of servers are accepted, because they cannot
+/// change the end of a message:
 ///
 /// - The space before an absent reason phrase may be missing (RFC 9112 §4).
 /// - A folded field line is read as if each fold were one space (RFC 9112 §5.2), and blanks between a field's name and the
 ///   colon are skipped (RFC 9112 §5.1). Such a line is rewritten in `input`, at the same length, and parsed again. Content-Length,
 ///   Transfer-Encoding, Connection, Content-Range and Upgrade are refused in this form.
-/// - Fields may be repeated that must be unique, except for Content-Length, Transfer-Encoding and Content-Range.
-/// - A 204 may have Transfer-Encoding, which means nothing there: the connection cannot be used after it.
+/// - Fields that must be unique may be repeated, except for Content-Length, Transfer-Encoding and Content-Range.
+/// - A 204 may have Transfer-Encoding, which has no meaning there. The connection cannot be used after it.
 ///
 /// # Errors
 ///
@@ -69,9 +70,9 @@ pub fn parse_response<'b>(
     Ok(Some(ResponseHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
-/// Rewrites the line that a scan stopped at with this fault, if it is folded or has blanks before its colon. Returns whether
-/// the head can be scanned again, or more bytes are needed. Each line is rewritten once or twice, so that a head is scanned
-/// at most twice as often as it has lines.
+/// Rewrites the line at which a scan stopped with this fault, if the line is folded or has blanks before its colon.
+/// Returns whether the head can be scanned again, or more bytes are needed. Each line is rewritten at most twice, so
+/// the number of scans is at most twice the number of lines.
 #[cold]
 fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, RemoteError> {
     let len = input.len();
@@ -84,18 +85,18 @@ fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, Rem
     if !rewritten && len >= max { Err(Fault::HeadTooLarge.into()) } else { Ok(rewritten) }
 }
 
-/// Replaces each fold of a line by one space, and fills the line up with spaces at its end, where they mean nothing. The
-/// first continuation begins where the fault is.
+/// Replaces each fold of a line by one space, and appends spaces to the line, which have no meaning there, so that its
+/// length stays the same. The first continuation begins at the fault.
 fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let fold = fault.offset as usize - 2;
     let Some(start) = head[..fold].windows(2).rposition(|pair| pair == b"\r\n").map(|at| at + 2) else {
-        // It continues the status line.
+        // The continuation belongs to the status line.
         return Err(fault);
     };
     if is_strict(&head[start..fold]) {
         return Err(fault);
     }
-    // The line ends with the first CRLF that no blank follows.
+    // The line ends with the first CRLF that is not followed by a blank.
     let mut end = fold;
     loop {
         match &head[end..] {
@@ -128,8 +129,8 @@ fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     Ok(true)
 }
 
-/// Exchanges the blanks between a name and its colon with the colon: after it they mean nothing. They begin where the fault
-/// is.
+/// Moves the blanks between a name and its colon after the colon, where they have no meaning. The blanks begin at the
+/// fault.
 fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let gap = fault.offset as usize;
     let len = head[gap..].iter().take_while(|&&byte| is_blank(byte)).count();
@@ -147,7 +148,7 @@ fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     }
 }
 
-/// Returns whether a line is of a field that decides where a message ends, or what the connection is used for.
+/// Returns whether a line has a field that determines the end of a message or the use of the connection.
 fn is_strict(line: &[u8]) -> bool {
     const STRICT: [&[u8]; 5] = [b"content-length", b"transfer-encoding", b"connection", b"content-range", b"upgrade"];
     let name = &line[..line.len() - skip_token(line).len()];
@@ -158,8 +159,8 @@ const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// Parses as [`parse_response`] does, for callers that keep bytes and spans apart. Returns whether all of the head is there,
-/// and `meta` was set: a result that holds it is taken apart and put together again at each return.
+/// Parses as [`parse_response`] does, for callers that keep bytes and spans apart. Returns whether the head is
+/// complete, and `meta` was set. It is not returned in the result, because the compiler would copy it at each return.
 #[inline]
 pub(crate) fn scan_response(
     input: &mut [u8],
@@ -203,7 +204,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     let part = Part::Response { http10 };
     let Some(end) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(false) };
     let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
-    // RFC 9112 §6.1: never in a 1xx or 204, which have no body to code. What follows a 204 that has one cannot be told.
+    // RFC 9112 §6.1: never in a 1xx or 204, because they have no body. It is unknown what follows a 204 with
+    // Transfer-Encoding.
     let codes_nothing = framing == Framing::Chunked && (status < 200 || status == 204);
     if codes_nothing && status < 200 {
         return Err(Fault::TransferEncoding.into());
@@ -221,8 +223,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     Ok(true)
 }
 
-/// Reads ` 3DIGIT` after the version, or returns `None` for more bytes. Below 100 is no status; from 600 on is one to be
-/// treated as 5xx (RFC 9110 §15).
+/// Reads ` 3DIGIT` after the version, or returns `None` if more bytes are needed. A number below 100 is not a status. A
+/// status from 600 on is to be treated as 5xx (RFC 9110 §15).
 #[inline(always)]
 fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
     let digit = |byte: u8| u16::from(byte - b'0');
@@ -234,7 +236,7 @@ fn status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
     }
 }
 
-/// Tells a status that is cut from one that is none.
+/// Distinguishes an incomplete status from a malformed status.
 #[cold]
 fn no_status(input: &[u8]) -> Result<Option<u16>, RemoteError> {
     let fits = [|byte| byte == b' ', |byte| (b'1'..=b'9').contains(&byte), |byte: u8| byte.is_ascii_digit()];
@@ -248,8 +250,8 @@ impl<F> ResponseHeadOf<F> {
         self.meta.status
     }
 
-    /// Returns where the body ends, given the method of the request (RFC 9112 §6.3). There is none in a response to
-    /// CONNECT that opens a tunnel: what follows is not HTTP.
+    /// Returns the framing of the body for a request with this method (RFC 9112 §6.3). A response to CONNECT that opens
+    /// a tunnel has no body, because the bytes after it are not HTTP.
     pub fn framing(&self, request: Method<'_>) -> Framing {
         match (self.status(), request.known_as()) {
             (100..=199 | 204 | 304, _) | (_, Method::Head) | (200..=299, Method::Connect) => Framing::None,
@@ -257,7 +259,7 @@ impl<F> ResponseHeadOf<F> {
         }
     }
 
-    /// Returns the number of bytes of the head: the body begins here.
+    /// Returns the number of bytes of the head. The body begins after them.
     pub const fn head_len(&self) -> usize {
         self.meta.len as usize
     }
@@ -267,14 +269,14 @@ impl<F> ResponseHeadOf<F> {
         self.meta.http10
     }
 
-    /// Returns whether the server will keep the connection open after this exchange, as far as the head says. Never with
-    /// HTTP/1.0.
+    /// Returns whether the server will keep the connection open after this exchange, as far as the head tells. With
+    /// HTTP/1.0 it is always `false`.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }
 
-    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json`
-    /// (RFC 6839 §3.1), with any parameters. Without Content-Type it is not.
+    /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json` (RFC
+    /// 6839 §3.1), with any parameters. Returns `false` without Content-Type.
     pub const fn is_json(&self) -> bool {
         self.meta.is_json
     }
@@ -292,7 +294,7 @@ impl<'b> ResponseHead<'b> {
     }
 }
 
-/// Without the values of the fields: they may be secrets.
+/// Leaves out the values of the fields, because they may be secret.
 impl<F: fmt::Debug> fmt::Debug for ResponseHeadOf<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseHead").field("status", &self.status()).field("headers", &self.fields).finish()

@@ -1,19 +1,19 @@
 //! Skipping to the byte that ends an element, eight or sixteen bytes at a time.
 //!
-//! A scanner takes what is left of the input and gives what is left from that byte on: with slices that only shrink, one
-//! comparison a step keeps it inside the input.
+//! A scanner takes the rest of the input, and returns the rest from that byte on. The slices only shrink, so one
+//! comparison for each step keeps the scanner inside the input.
 //!
 //! A word is tested with the usual carry tricks: a byte below a bound, or equal to one, sets the top bit of its lane. A
-//! borrow or carry can only travel upwards, so the *lowest* lane that is set is exact, and it is the only one that is used.
-//! Each scanner has its plain twin in the tests, and proptest compares them.
+//! borrow or carry can only travel upwards, so the *lowest* lane that is set is exact, and only this lane is used. The
+//! tests have a simple version of each scanner, and proptest compares the two.
 
 use crate::abnf;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const TOPS: u64 = 0x8080_8080_8080_8080;
 
-/// The scan by words of eight bytes is used where a register holds one. Elsewhere words save nothing, and a
-/// microcontroller has better uses for 2 KiB of flash.
+/// The scan by words of eight bytes is used if a register holds a word. Otherwise words save no time, and the code
+/// would take 2 KiB of a microcontroller's flash.
 pub(super) const WORDS: bool = cfg!(target_pointer_width = "64");
 
 const fn lanes_below(word: u64, bound: u8) -> u64 {
@@ -24,23 +24,23 @@ const fn lanes_equal(word: u64, byte: u8) -> u64 {
     lanes_below(word ^ (ONES * byte as u64), 1)
 }
 
-/// Returns the first eight bytes, if there are so many.
+/// Returns the first eight bytes, if there are eight.
 #[inline(always)]
 fn first_word(input: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(*input.first_chunk::<8>()?))
 }
 
-/// Returns how many bytes stand before the lowest lane that is set: at most seven.
+/// Returns the number of bytes before the lowest lane that is set: at most seven.
 #[inline(always)]
 const fn bytes_before(lanes: u64) -> usize {
     (lanes.trailing_zeros() / 8) as usize & 7
 }
 
-/// Returns whether a text has a word at least, and sets no lane.
+/// Returns whether a text has at least one word, and sets no lane.
 #[inline(always)]
 fn is_clear(text: &[u8], lanes: impl Fn(u64) -> u64) -> bool {
     let is_clear = |word: &[u8; 8]| lanes(u64::from_le_bytes(*word)) == 0;
-    // The last word overlaps the one before.
+    // The last word overlaps the word before it.
     WORDS && text.last_chunk().is_some_and(is_clear) && text.as_chunks().0.iter().all(is_clear)
 }
 
@@ -49,8 +49,8 @@ macro_rules! scanner {
         $(#[$doc])*
         #[inline(always)]
         pub(super) fn $name(mut input: &[u8]) -> &[u8] {
-            // A block without a stop is found by vector instructions, where compilers have any, but not where a stop is. A
-            // browser's head of 700 bytes takes 3,200 instructions instead of 3,700.
+            // If the compiler has vector instructions, they find out whether a block has a stop, but not the place of
+            // the stop. A browser's head of 700 bytes takes 3,200 instructions instead of 3,700.
             while WORDS && let Some((block, after)) = input.split_first_chunk::<16>() {
                 if block.iter().fold(false, |stop, &byte| stop | $stops(byte)) {
                     break;
@@ -107,7 +107,7 @@ const fn target_lanes(word: u64) -> u64 {
     lanes_below(word, 0x21) | lanes_equal(word, 0x7f) | lanes_equal(word, b'#') | word & TOPS
 }
 
-/// Returns the lanes that hold neither a letter nor a hyphen, which is what most names are made of.
+/// Returns the lanes that hold neither a letter nor a hyphen. Most names consist of letters and hyphens.
 const fn lanes_not_of_a_name(word: u64) -> u64 {
     let lower = word | (ONES * 0x20);
     let no_letter = !lower.wrapping_add(ONES * (0x80 - b'a' as u64)) | lower.wrapping_add(ONES * (0x7f - b'z' as u64));
@@ -115,8 +115,8 @@ const fn lanes_not_of_a_name(word: u64) -> u64 {
     (no_letter & no_hyphen | word) & TOPS
 }
 
-/// Skips to the first byte that is not of a token, or to the end of the input. Words before bytes save 120 of the 1,700
-/// instructions that a head of five lines takes.
+/// Skips to the first byte that is not of a token, or to the end of the input. Scanning words before bytes saves 120 of
+/// the 1,700 instructions for a head of five lines.
 #[inline(always)]
 pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
     while WORDS && let Some(word) = first_word(input) {
@@ -127,7 +127,7 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
         }
         input = &input[8..];
     }
-    // What ends a field name, so that it need not be looked up.
+    // A colon ends a field name, so it need not be looked up.
     if let [b':', ..] = input {
         return input;
     }
@@ -139,19 +139,20 @@ pub(super) fn skip_token(mut input: &[u8]) -> &[u8] {
     input
 }
 
-/// Returns whether all of it is a token.
+/// Returns whether the whole text is a token.
 pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && skip_token(text).is_empty()
 }
 
-/// Returns whether a field value may be sent: visible bytes, with spaces and tabs only inside (RFC 9110 §5.5).
+/// Returns whether a field value may be sent: visible bytes, and spaces and tabs that are neither the first nor the
+/// last byte (RFC 9110 §5.5).
 pub(crate) fn is_field_value(value: &[u8]) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     !blank(value.first()) && !blank(value.last()) && is_text(value)
 }
 
-/// Returns whether all bytes are visible, obs-text, spaces or tabs: what a reason phrase and the inside of a value are
-/// made of.
+/// Returns whether all bytes are visible, obs-text, spaces or tabs. Only these may stand in a reason phrase and in a
+/// field value.
 pub(crate) fn is_text(mut text: &[u8]) -> bool {
     loop {
         match skip_text(text) {
@@ -167,7 +168,7 @@ pub(crate) fn is_target_text(target: &[u8]) -> bool {
     is_clear(target, target_lanes) || !target.is_empty() && skip_target(target).is_empty()
 }
 
-/// Returns whether a text has a word at least, and only letters and hyphens.
+/// Returns whether a text has at least one word, and only letters and hyphens.
 pub(super) fn is_name(text: &[u8]) -> bool {
     is_clear(text, lanes_not_of_a_name)
 }

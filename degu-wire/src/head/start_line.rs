@@ -2,8 +2,8 @@
 
 use crate::{Fault, RemoteError};
 
-/// Parses `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at `at`, which is not beyond the input: the minor
-/// version of 1.x, or `None` for more bytes.
+/// Parses `HTTP-version = "HTTP/" DIGIT "." DIGIT` (RFC 9112 §2.3) at `at`, which is not beyond the input. Returns the
+/// minor version of 1.x, or `None` if more bytes are needed.
 #[inline(always)]
 pub(super) fn version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
     match input[at..].first_chunk::<8>() {
@@ -12,7 +12,7 @@ pub(super) fn version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError
     }
 }
 
-/// Tells a version that is cut from one that is none, or not ours.
+/// Distinguishes an incomplete version from a malformed or unsupported version.
 #[cold]
 fn no_version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
     for (at, expected) in (at..).zip(b"HTTP/d.d") {
@@ -26,7 +26,8 @@ fn no_version(input: &[u8], at: usize) -> Result<Option<u8>, RemoteError> {
     Err(RemoteError::at(Fault::VersionNotSupported, at))
 }
 
-/// Parses CRLF at `at`. Returns the offset after it, or `None` for more bytes. Another byte than CR is `fault`.
+/// Parses CRLF at `at`. Returns the offset after it, or `None` if more bytes are needed. If the first byte is not CR,
+/// the error is `fault`.
 #[inline(always)]
 pub(super) fn line_end(input: &[u8], at: usize, fault: Fault) -> Result<Option<usize>, RemoteError> {
     match (input.get(at), input.get(at + 1)) {

@@ -16,17 +16,17 @@ use crate::head::{FieldSpan, Names, ResponseMeta, is_host, put_line, scan_respon
 use crate::headers::Headers;
 use crate::{Fault, Limits, LocalError, Method, RemoteError};
 
-/// The role of a [`Connection`] that sends requests and reads what is answered.
+/// The role of a [`Connection`] that sends requests and reads responses.
 #[derive(Debug, Default)]
 pub struct Client {
     state: State,
-    /// The request was HEAD: its response has no body.
+    /// True if the request was HEAD. Then its response has no body.
     head: bool,
-    /// The request asked for ranges.
+    /// True if the request asked for ranges.
     ranged: bool,
-    /// Bytes of a part (206) that are still to come, where its Content-Range tells.
+    /// The number of bytes of a part (206) that are still to come, if Content-Range tells it.
     part_left: Option<u64>,
-    /// The connection can take another request after this exchange, as far as is known.
+    /// True if the connection can carry another request after this exchange, as far as the client knows.
     persistent: bool,
     /// True if the server sent `100 Continue`, or the request does not wait for it.
     continued: bool,
@@ -43,32 +43,32 @@ pub struct Client {
 enum State {
     #[default]
     Idle,
-    /// A request was sent, at least its head, and no final response has come.
+    /// True if at least the head of a request was sent, and no final response has been received.
     Waiting,
     Reading,
-    /// The connection speaks another protocol.
+    /// True if the connection has switched to another protocol.
     Switched,
     Closed,
 }
 
 impl Connection<Client> {
-    /// Returns a connection on which nothing has been sent. Those that have the same limits can share them.
+    /// Returns a new connection. Connections with the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let role = Client { persistent: true, continued: true, ..Client::default() };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
-    /// Begins an exchange: writes the request's head, and its body if it is in memory. Otherwise
-    /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body) follow. A body in memory is withheld until
-    /// [`may_send_body`](Self::may_send_body) where the headers have `expect: 100-continue`.
+    /// Begins an exchange: writes the request's head, and its body if it is in memory. Otherwise the driver then calls
+    /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body). If the headers have `expect:
+    /// 100-continue`, a body in memory is held back until [`may_send_body`](Self::may_send_body) returns true.
     ///
-    /// `host` becomes the Host field if the headers have none. Framing is written here; `content-length`,
-    /// `transfer-encoding` and `connection: close` among the headers are understood, so that a proxy can pass them on,
-    /// and what contradicts the content is refused.
+    /// `host` becomes the Host field if the headers have none. This method writes the framing field. `content-length`,
+    /// `transfer-encoding` and `connection: close` among the headers are understood, so a proxy can forward them. A
+    /// field that contradicts the content is refused.
     ///
     /// # Errors
     ///
-    /// What cannot be sent; nothing has been written. [`LocalError::State`] if the connection is not
+    /// The rule that the request breaks. Nothing has been written. [`LocalError::State`] if the connection is not
     /// [reusable](Self::is_reusable).
     pub fn request(
         &mut self,
@@ -84,7 +84,7 @@ impl Connection<Client> {
     /// Begins an exchange whose request offers to switch to another protocol (RFC 9110 §7.8). A 101 response accepts: the
     /// connection has then [switched](Self::has_switched). Any other final response declines, and is read as usual.
     ///
-    /// `connection` and `upgrade` are written here.
+    /// This method writes the fields `connection` and `upgrade`.
     ///
     /// ```
     /// use core::task::Poll;
@@ -141,7 +141,7 @@ impl Connection<Client> {
         if !self.is_reusable() {
             return Err(LocalError::State);
         }
-        // Whether the response has a body depends on it, however the caller has written it.
+        // The method decides whether the response has a body, in whichever form the caller has written it.
         let method = method.known_as();
         // RFC 9110 §9.3.8.
         if method == Method::Trace && !matches!(content, Content::None) {
@@ -164,8 +164,8 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns the name of the field because of which [`request`](Self::request) refuses these, or `None` if that is
-    /// not because of a field: for an error that tells what to mend. `framing` is that of the body.
+    /// Returns the name of the field that makes [`request`](Self::request) refuse these headers, or `None` if no field
+    /// is the reason. It is for error texts. `framing` is the framing of the body.
     ///
     /// ```
     /// use degu_wire::{Framing, Headers, Method, machine::{Client, Connection}};
@@ -186,21 +186,21 @@ impl Connection<Client> {
         }
     }
 
-    /// Returns the head of the final response. Interim responses are read over; `100 Continue` is noted.
+    /// Returns the head of the final response. Interim responses are skipped, but `100 Continue` is noted.
     ///
-    /// A response may come while the request's body is still being sent: see [`stops_sending`](Self::stops_sending).
+    /// A response may arrive while the request's body is still being sent: see [`stops_sending`](Self::stops_sending).
     ///
     /// # Errors
     ///
-    /// A fault of the server, which every later call returns too. [`Fault::NoResponse`] if the connection ended before
-    /// the first byte.
+    /// A fault of the server, which every later call returns again. [`Fault::NoResponse`] if the connection ended
+    /// before the first byte.
     pub fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
         match self.role.state {
             State::Waiting => {}
             State::Closed => return Err(self.receiver.fault.unwrap_or(Fault::NoResponse.into())),
             State::Idle | State::Reading | State::Switched => return Ok(Poll::Pending),
         }
-        // Heads are large: each is judged in place, and not moved before.
+        // Heads are large, so each is checked before it is moved.
         loop {
             let mut meta = ResponseMeta::default();
             let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| {
@@ -220,7 +220,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Notes what a head says. Returns whether it is that of the final response.
+    /// Notes the meaning of a head. Returns whether it belongs to the final response.
     fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
         match head.status() {
             101 if self.accepts_offer(head) => {
@@ -254,7 +254,7 @@ impl Connection<Client> {
         Ok(true)
     }
 
-    /// Returns whether a 101 names the protocol that was offered, after the whole of the request.
+    /// Returns whether a 101 accepts the offered protocol, and arrived after the whole request was sent.
     fn accepts_offer(&self, head: &ResponseHead) -> bool {
         let Some(offered) = &self.role.offered else { return false };
         let mut protocols = head.headers().get_all("upgrade").map(core::str::from_utf8);
@@ -274,7 +274,7 @@ impl Connection<Client> {
         fault
     }
 
-    /// Returns how the body of the response is framed, once its head has come.
+    /// Returns the framing of the response's body, after its head has arrived.
     pub const fn framing(&self) -> Framing {
         self.role.framing
     }
@@ -283,8 +283,8 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// A fault of the server, which every later call returns too; [`Fault::TruncatedBody`] if the connection ended, or
-    /// was [closed](Self::close), before the body did.
+    /// A fault of the server, which every later call returns again; [`Fault::TruncatedBody`] if the connection ended,
+    /// or was [closed](Self::close), before the end of the body.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         if self.role.state == State::Waiting {
             return Ok(Poll::Pending);
@@ -296,13 +296,13 @@ impl Connection<Client> {
         Ok(part)
     }
 
-    /// Returns the rest of a body of known length, if it is not empty and all of it is here: at once what
-    /// [`poll_part`](Self::poll_part) gives in a part and an end.
+    /// Returns the rest of a body of known length, if it is not empty and all of it has arrived. The end of the body
+    /// then follows at once, while [`poll_part`](Self::poll_part) needs one call for the data and one for the end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         if self.role.state == State::Reading { self.receiver.take_rest() } else { None }
     }
 
-    /// Checks that the body of a 206 is as long as its Content-Range says.
+    /// Checks that the body of a 206 has the length of its Content-Range.
     fn count_part(&mut self, part: &Poll<Option<Part>>) -> Result<(), RemoteError> {
         if let (Some(left), Poll::Ready(part)) = (&mut self.role.part_left, part) {
             match part {
@@ -317,30 +317,30 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns whether a request that asked for `100 Continue` may send its body: it has come, or was not asked for.
+    /// Returns whether a request that asked for `100 Continue` may send its body: the server has sent `100 Continue`,
+    /// or the request did not ask for it.
     pub fn may_send_body(&self) -> bool {
         self.role.continued
     }
 
-    /// Lets the body be sent although `100 Continue` was asked for and has not come in time
-    /// (RFC 9110 §10.1.1).
+    /// Allows the body to be sent although `100 Continue` has not arrived in time (RFC 9110 §10.1.1).
     pub fn send_body_anyway(&mut self) {
         self.role.continued = true;
         if let Some(bytes) = self.role.withheld.take() {
-            // It has the length that was announced.
+            // The body has the announced length.
             let _ = self.sender.send_part(Part::Data(bytes));
         }
     }
 
-    /// Returns whether the final response has come while the request is still being sent, be it that its last bytes are
-    /// [pending](Self::pending), and says that the server will not read it: an error status or the end of the connection
-    /// (RFC 9112 §9.5).
+    /// Returns whether the server will not read the rest of the request (RFC 9112 §9.5). This is so if the final
+    /// response has arrived before the request was sent completely, and has an error status or ends the connection.
+    /// Bytes that are [pending](Self::pending) count as not sent.
     pub fn stops_sending(&self, response: &ResponseHead) -> bool {
         let unsent = self.is_sending() || !self.is_flushed();
         unsent && (response.status() >= 400 || !response.keep_alive() || !self.role.continued)
     }
 
-    /// Sends no more of the request's body, and nothing that is pending need be written. The connection cannot be used
+    /// Stops sending the request's body. The driver need not write the pending bytes. The connection cannot be used
     /// again.
     pub fn abandon_request_body(&mut self) {
         if self.is_sending() || !self.is_flushed() {
@@ -350,8 +350,8 @@ impl Connection<Client> {
         }
     }
 
-    /// Returns whether another request can be sent: the exchange is over on both sides, both want to go on, and nothing has
-    /// come unsolicited.
+    /// Returns whether another request can be sent: the exchange is over on both sides, both sides want to keep the
+    /// connection, and no unsolicited bytes have arrived.
     pub fn is_reusable(&self) -> bool {
         matches!(self.role.state, State::Idle | State::Reading)
             && !self.is_sending()
@@ -361,13 +361,13 @@ impl Connection<Client> {
             && self.buffered().is_empty()
     }
 
-    /// Returns whether the server has accepted an [offer](Self::upgrade): what has been [received](Self::take_buffered), and
-    /// what comes and goes from now on, is of the new protocol.
+    /// Returns whether the server has accepted an [offer](Self::upgrade): the bytes that have been
+    /// [received](Self::take_buffered), and all later bytes in both directions, belong to the new protocol.
     pub fn has_switched(&self) -> bool {
         self.role.state == State::Switched
     }
 
-    /// Returns whether the connection is over: no request can follow, whatever is still read.
+    /// Returns whether the connection is over. Then no request can follow, even if a response is still being read.
     pub fn is_closed(&self) -> bool {
         match self.role.state {
             State::Closed => true,
@@ -377,7 +377,7 @@ impl Connection<Client> {
         }
     }
 
-    /// Ends the connection, wherever it is.
+    /// Ends the connection in any state.
     pub fn close(&mut self) {
         self.role.state = State::Closed;
         self.sender = Sender::default();

@@ -1,4 +1,4 @@
-//! One end of a connection: what both roles have.
+//! One end of a connection: the methods of both roles.
 
 use core::fmt;
 
@@ -18,7 +18,7 @@ pub struct Connection<R> {
     pub(super) role: R,
 }
 
-/// Shows how much waits to be read and to be written, and nothing of its content, which may be secret.
+/// Writes the number of bytes that wait to be read and to be written, but not the content, because it may be secret.
 impl<R> fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
@@ -117,7 +117,7 @@ impl<R> Connection<R> {
         self.sender.finish()
     }
 
-    /// Frees the buffers that are empty. It is for a connection that may wait for long.
+    /// Frees the buffers that are empty. It is for a connection that may be idle for a long time.
     pub fn release_buffers(&mut self) {
         self.receiver.release_buffers();
         self.sender.out.release();

@@ -1,4 +1,4 @@
-//! Heads that own their bytes: what the machines give.
+//! Heads that own their bytes. The machines return such heads.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,10 +6,10 @@ use core::fmt;
 use crate::Headers;
 use crate::head::{RequestHeadOf, ResponseHeadOf, Text};
 
-/// A request head that was received. Clones share it.
+/// A received request head. Clones share its text.
 pub type RequestHead = RequestHeadOf<Headers>;
 
-/// A response head that was received. Clones share it.
+/// A received response head. Clones share its text.
 pub type ResponseHead = ResponseHeadOf<Headers>;
 
 impl RequestHead {
@@ -29,7 +29,7 @@ impl RequestHead {
 }
 
 impl ResponseHead {
-    /// Returns the reason phrase, which shares the head.
+    /// Returns the reason phrase. It shares the text of the head.
     pub fn reason(&self) -> Reason {
         Reason(Phrase::Received(self.fields.clone(), self.meta.reason))
     }

@@ -1,8 +1,8 @@
 //! The connection machines: HTTP/1.1 between two byte streams, with no socket and no clock.
 //!
 //! A [`Connection`] is one end of one connection, in the role of [`Server`] or [`Client`]. It owns its buffers and
-//! decides what follows what: heads, bodies, keep-alive, pipelining, `100 Continue`, half-closed ends. A driver owns the
-//! socket and the deadlines, and does four things:
+//! decides which message or part may follow: heads, bodies, keep-alive, pipelining, `100 Continue`, half-closed
+//! connections. A driver owns the socket and the deadlines, and does four things:
 //!
 //! ```text
 //!             read into receive_buffer() ───▶ ┌────────────┐ ───▶ poll_request() / poll_response(), poll_part()
@@ -13,8 +13,8 @@
 //! Three rules cover every call:
 //!
 //! 1. `Poll::Pending` means that more bytes are needed: write what is [pending](Connection::pending), then read. A
-//!    driver that waits for the peer without writing first may wait forever, because what it holds back is what the peer
-//!    waits for (`100 Continue`, for one).
+//!    driver that waits for the peer without writing first may wait forever, because the peer may wait for the pending
+//!    bytes (for example `100 Continue`).
 //! 2. A [`RemoteError`](crate::RemoteError) ends the connection: a server [refuses](Connection::refuse), then closes.
 //! 3. A [`LocalError`](crate::LocalError) has written nothing.
 //!

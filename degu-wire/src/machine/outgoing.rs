@@ -1,4 +1,4 @@
-//! Output that waits to be written: the queue, and its pieces as a driver sees them.
+//! Output that waits to be written: the queue, and the pieces that a driver writes.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -7,18 +7,18 @@ use core::iter::FusedIterator;
 
 use bytes::{Buf, Bytes};
 
-/// Data up to this length is copied after its head, so that both go out in one piece; longer data is referred to.
+/// Data up to this length is copied after its head, so both are written in one piece. Longer data is not copied.
 const COPIED: usize = 4 * 1024;
-/// More small things than this are not collected before they are written.
+/// The largest number of small bytes that are collected before they are written.
 const ENOUGH: usize = 64 * 1024;
-/// Nor more than this in all where some of it is large: seven parts as sources read them (64 KiB), which is more than a Unix
-/// socket takes at once by default (208 KiB).
+/// The largest number of bytes in all that are collected if some parts are large: seven parts of 64 KiB, which is the
+/// size that sources read. A Unix socket accepts less at once by default (208 KiB).
 const ENOUGH_LARGE: usize = 448 * 1024;
-/// Nor more large parts than this.
+/// The largest number of large parts that are collected.
 const MOST_LARGE: usize = 8;
 
-/// Bytes that wait to be written: small pieces in one buffer, and large data that stands between them. Both are emptied when
-/// all has been written.
+/// Bytes that wait to be written: small pieces in one buffer, and large data between them. Both are emptied when
+/// everything has been written.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     pub(super) small: Vec<u8>,
@@ -27,10 +27,10 @@ pub(super) struct Outgoing {
     large: VecDeque<Large>,
 }
 
-/// Large data, and where it stands.
+/// Large data, and its position among the small bytes.
 #[derive(Debug)]
 struct Large {
-    /// The number of small bytes that go before it.
+    /// The number of small bytes before it.
     behind: usize,
     data: Bytes,
 }
@@ -73,7 +73,7 @@ impl Outgoing {
         }
     }
 
-    /// Drops small bytes that were sent: they must not pile up where a peer that reads slowly always leaves some.
+    /// Drops small bytes that were sent. Otherwise they would accumulate if a slow peer never reads all of the output.
     fn forget_sent(&mut self) {
         self.small.drain(..self.sent);
         for large in &mut self.large {
@@ -82,7 +82,7 @@ impl Outgoing {
         self.sent = 0;
     }
 
-    /// Takes note that so much of what is small was written, and says how much of it was not small.
+    /// Notes that small bytes were written. Returns the number of written bytes that were not small.
     #[inline]
     fn small_sent(&mut self, bytes: usize) -> usize {
         let end = self.large.front().map_or(self.small.len(), |large| large.behind);
@@ -91,7 +91,7 @@ impl Outgoing {
         bytes - small
     }
 
-    /// Gives up the buffers where nothing is in them.
+    /// Frees the buffers if they are empty.
     pub(super) fn release(&mut self) {
         if self.is_flushed() {
             *self = Self::default();
@@ -113,22 +113,22 @@ impl Outgoing {
 
 /// Bytes that wait to be written: pieces in order, none of them empty.
 ///
-/// Small things are together in one piece; data that is large is not copied there, and is a piece of its own.
+/// Small pieces are joined in one piece. Large data is not copied, and is a piece of its own.
 #[derive(Clone)]
 pub struct Pending<'c> {
-    /// The rest of what is small.
+    /// The rest of the small bytes.
     small: &'c [u8],
-    /// The number of bytes before that.
+    /// The number of small bytes before `small`.
     passed: usize,
     large: &'c VecDeque<Large>,
-    /// The number of pieces of these that have been passed.
+    /// The number of large pieces that have been returned.
     given: usize,
-    /// The piece after the small bytes that were given last.
+    /// The large piece that follows the small bytes returned last.
     next: Option<&'c [u8]>,
 }
 
 impl<'c> Pending<'c> {
-    /// Returns all bytes, if they are one piece, as those of small messages are.
+    /// Returns all bytes if they are in one piece. The bytes of a small message are in one piece.
     #[inline]
     pub fn only(&self) -> Option<&'c [u8]> {
         if self.large.is_empty() {
@@ -143,17 +143,17 @@ impl<'c> Pending<'c> {
         self.clone().fold(0, |bytes, piece| bytes.saturating_add(piece.len()))
     }
 
-    /// Returns a copy of all bytes in one piece, for tests and for callers to which a copy costs little.
+    /// Returns a copy of all bytes in one piece, for tests, and for callers that can afford a copy.
     pub fn concat(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes());
         self.for_each(|piece| bytes.extend_from_slice(piece));
         bytes
     }
 
-    /// Gives what `write` gives for it: an `io::Result`, say, or a `Poll` of one.
+    /// Returns the result of `write`, for example an `io::Result` or a `Poll`.
     ///
-    /// There are 17 slices at most, which are all where no part was given without [room](super::Connection::has_room),
-    /// and none of them is empty. Where nothing is pending there is none, and a writer answers 0.
+    /// There are at most 17 slices, and none of them is empty. They hold all pending bytes if no part was sent without
+    /// [room](super::Connection::has_room). If nothing is pending, there is no slice, and a writer returns 0.
     ///
     /// ```
     /// use std::io::Write;
@@ -183,7 +183,7 @@ impl<'c> Pending<'c> {
     }
 }
 
-/// Shows the number of bytes, and nothing of their content, which may be secret.
+/// Writes the number of bytes, but not the content, because it may be secret.
 impl fmt::Debug for Pending<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending").field("bytes", &self.bytes()).finish_non_exhaustive()

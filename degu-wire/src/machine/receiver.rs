@@ -1,4 +1,4 @@
-//! The receiving half: bytes in, heads and body parts out.
+//! The receiving half of a connection. It converts received bytes to heads and parts of bodies.
 
 use alloc::sync::Arc;
 use core::task::Poll;
@@ -12,29 +12,29 @@ use crate::head::{FieldSpan, Search, has_begun, scan_trailers};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
-/// The room for a read at first, and again at each message: a head and a small body.
+/// The room for a read at the beginning of each message: enough for a head and a small body.
 const FIRST_READ: u32 = 8 * 1024;
-/// Reads grow to this while a body fills them.
+/// The largest room for a read, while the data of a body fills each read.
 const MOST_READ: u32 = 256 * 1024;
-/// Less room than this is not worth a read.
+/// The smallest room for a read.
 const LEAST_READ: usize = 2 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
-    /// The last head, whose storage the next one uses when no clone of it is left.
+    /// The last head. The next head uses its storage if no clone of it is left.
     head: Option<Arc<Lines>>,
     pub(super) limits: Arc<Limits>,
-    /// The rest of the body: [`Framing::None`] once its end has been given.
+    /// The rest of the body: [`Framing::None`] after its end has been returned.
     pub(super) body: Framing,
-    /// Of a chunked body: where in it we are, and the last chunk's extensions until the trailers have come.
+    /// For a chunked body: the decoder, and the extensions of the last chunk until the trailers have arrived.
     decoder: chunk::Decoder,
     last: ChunkExtensions,
     search: Search,
     read_size: u32,
-    /// The peer sends no more.
+    /// True if the peer sends no more bytes.
     pub(super) eof: bool,
-    /// The fault that ended the reading. Each later call returns it again, so that a body that broke never seems to end.
+    /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems to end.
     pub(super) fault: Option<RemoteError>,
 }
 
@@ -58,7 +58,7 @@ impl Receiver {
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         let room = self.buffer.capacity() - self.buffer.len();
         if room == 0 && self.body != Framing::None {
-            // The last read filled it, so there is more where it came from.
+            // The last read filled the buffer, so more bytes are probably waiting.
             self.read_size = (self.read_size * 2).min(MOST_READ);
         }
         if room < LEAST_READ {
@@ -67,7 +67,7 @@ impl Receiver {
         &mut self.buffer
     }
 
-    /// Gives up the buffers where nothing is in them.
+    /// Frees the buffers if they are empty.
     pub(super) fn release_buffers(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
@@ -75,7 +75,7 @@ impl Receiver {
         }
     }
 
-    /// Returns how many bytes of the body are still to come, if its framing tells.
+    /// Returns the number of bytes of the body that are still to come, if its framing tells it.
     pub(super) fn body_remaining(&self) -> Option<u64> {
         match self.body {
             Framing::None => Some(0),
@@ -93,7 +93,7 @@ impl Receiver {
         self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
     }
 
-    /// Drops the rest of this body and all that follows, which cannot be understood.
+    /// Drops the rest of this body and all bytes after it, because they cannot be understood.
     pub(super) fn discard_all(&mut self) {
         if self.body != Framing::None {
             self.fault.get_or_insert(Fault::TruncatedBody.into());
@@ -115,8 +115,8 @@ impl Receiver {
         }
     }
 
-    /// Parses a head when that is [due](Search::is_due). `scan` parses and checks it; `extent` returns how long a head is,
-    /// and how many fields it has.
+    /// Parses a head when that is [due](Search::is_due). `scan` parses and checks it; `extent` returns the length of a
+    /// head and the number of its fields.
     pub(super) fn poll_head<M>(
         &mut self,
         scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
@@ -144,7 +144,7 @@ impl Receiver {
         Ok(Poll::Pending)
     }
 
-    /// Takes a head off the buffer, if the whole of one is there.
+    /// Takes a head from the buffer, if a whole head has arrived.
     fn take_head<M>(
         &mut self,
         mut scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
@@ -153,7 +153,7 @@ impl Receiver {
         let head = self.head.get_or_insert_default();
         let lines = match Arc::get_mut(head) {
             Some(unshared) => unshared,
-            // The last one is left to those who have kept it.
+            // If a clone of the last head exists, its storage is left to the clone.
             None => {
                 *head = Arc::default();
                 Arc::make_mut(head)
@@ -170,12 +170,12 @@ impl Receiver {
         Ok(Some(meta))
     }
 
-    /// Returns whether more than empty lines have come.
+    /// Returns whether bytes other than empty lines have arrived.
     pub(super) fn head_begun(&self) -> bool {
         has_begun(&self.buffer)
     }
 
-    /// Returns the next part of the body; `Ready(None)` at its end, `Pending` where more bytes are needed.
+    /// Returns the next part of the body; `Ready(None)` at its end, `Pending` if more bytes are needed.
     pub(super) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -185,7 +185,7 @@ impl Receiver {
         result
     }
 
-    /// Returns the rest of a body of known length, if all of it is here and it is not empty.
+    /// Returns the rest of a body of known length, if all of it has arrived and it is not empty.
     pub(super) fn take_rest(&mut self) -> Option<Bytes> {
         let Framing::Length(remaining) = self.body else { return None };
         let len = usize::try_from(remaining).ok().filter(|&len| len <= self.buffer.len() && self.fault.is_none())?;
@@ -239,7 +239,7 @@ impl Receiver {
                 Some(Event::Chunk { size, extensions }) => {
                     let (line, extensions) = (step.consumed, extensions.as_bytes().len());
                     let extensions = take_line(&mut self.buffer, line, extensions);
-                    // Data that came along belongs to the same part: a small chunk is then whole.
+                    // Data that arrived with the chunk line is returned in the same part, so a small chunk is one part.
                     let data = self.decoder.decode(&self.buffer)?.consumed;
                     let data = self.buffer.split_to(data).freeze();
                     return Ok(Poll::Ready(Some(Part::Chunk { size, extensions, data })));
@@ -271,7 +271,7 @@ fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> 
     Ok(Trailers::received(received))
 }
 
-/// Takes a chunk line off the buffer and keeps its extensions, which stand before its CRLF.
+/// Takes a chunk line from the buffer, and keeps the extensions before its CRLF.
 fn take_line(buffer: &mut BytesMut, len: usize, extensions: usize) -> ChunkExtensions {
     if extensions == 0 {
         buffer.advance(len);

@@ -1,4 +1,4 @@
-//! The sending half: heads and body parts in, bytes out.
+//! The sending half of a connection. It converts heads and parts of bodies to bytes.
 
 use alloc::vec::Vec;
 
@@ -16,15 +16,15 @@ use crate::{Limits, LocalError};
 #[derive(Debug, Default)]
 pub(super) struct Sender {
     pub(super) out: Outgoing,
-    /// The rest of our message's body: [`Framing::None`] at its end.
+    /// The rest of the body of this end's message: [`Framing::None`] at its end.
     pub(super) body: Framing,
-    /// Of a chunked body: data that is left of the current chunk.
+    /// For a chunked body: the number of bytes that are left of the current chunk.
     chunk_left: u64,
 }
 
 impl Sender {
-    /// Writes a head with `head`, or nothing if it fails, and begins the body, which goes out as `framing` says. A body in
-    /// memory goes out at once, or is returned if it has to wait for `100 Continue`.
+    /// Writes a head with `head`, or nothing if it fails, and begins a body with this `framing`. A body in memory is
+    /// written at once, or returned if it has to wait for `100 Continue`.
     pub(super) fn message(
         &mut self,
         content: Content,
@@ -66,7 +66,7 @@ impl Sender {
                 }
             }
             (Framing::Chunked, _) if self.chunk_left > 0 => return Err(LocalError::ChunkLength),
-            // Nothing is sent for it: on the wire it would be the last chunk.
+            // An empty part is not sent, because on the wire it would be the last chunk.
             (Framing::Chunked, Part::Chunk { size: 0, extensions, data })
                 if extensions.is_empty() && data.is_empty() => {}
             (Framing::Chunked, Part::Chunk { size, extensions, data }) => {
@@ -84,7 +84,7 @@ impl Sender {
                 self.body = Framing::None;
             }
             (Framing::UntilClose, Part::Data(data) | Part::Chunk { data, .. }) => self.out.put_data(data),
-            // HTTP/1.0 has no place for them.
+            // HTTP/1.0 has no trailers and no extensions.
             (Framing::UntilClose, Part::Last { .. }) => self.body = Framing::None,
             (Framing::None, Part::Data(data)) if data.is_empty() => {}
             (Framing::None, Part::Data(_)) => return Err(LocalError::BodyTooLong),

@@ -22,7 +22,7 @@ pub struct Server {
     state: State,
     /// The demands of the request on its response.
     terms: Terms,
-    /// This exchange, or the next, is the last.
+    /// True if this exchange, or the next exchange if none is in progress, is the last.
     stopping: bool,
 }
 
@@ -30,10 +30,10 @@ pub struct Server {
 enum State {
     #[default]
     Idle,
-    /// A request was given, and no final response has begun.
+    /// True if a request was returned, and no final response has begun.
     Requested,
     Responding,
-    /// The connection speaks another protocol.
+    /// True if the connection has switched to another protocol.
     Switched,
     Closed,
 }
@@ -41,7 +41,7 @@ enum State {
 /// The event that a server's connection waits for, which decides the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Awaits {
-    /// A request of which nothing has come.
+    /// A request of which no byte has arrived.
     Request,
     /// The rest of a head.
     Head,
@@ -52,19 +52,20 @@ pub enum Awaits {
 }
 
 impl Connection<Server> {
-    /// Returns a connection on which nothing has been received. Those that have the same limits can share them.
+    /// Returns a new connection. Connections with the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let terms = Terms { persistent: true, ..Terms::default() };
         let role = Server { terms, ..Server::default() };
         Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
     }
 
-    /// Returns the next request. `Ready(None)`: there will be none, because the client closed between two requests or
-    /// the last response said so. `Pending`: more bytes are needed, or the exchange before is not finished.
+    /// Returns the next request. `Ready(None)` means that no request will follow, because the client closed the
+    /// connection between two requests, or the last response ended the connection. `Pending` means that more bytes are
+    /// needed, or that the previous exchange is not finished.
     ///
     /// # Errors
     ///
-    /// A fault of the client. [Refuse](Self::refuse) it and close.
+    /// A fault of the client. The driver [refuses](Self::refuse) the request and closes the connection.
     pub fn poll_request(&mut self) -> Result<Poll<Option<RequestHead>>, RemoteError> {
         self.end_exchange();
         match self.role.state {
@@ -90,13 +91,14 @@ impl Connection<Server> {
         Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
     }
 
-    /// Returns the next part of the request's body; `Ready(None)` at its end. The first call asks a client that waits
-    /// for it to go on (RFC 9110 §10.1.1).
+    /// Returns the next part of the request's body; `Ready(None)` at its end. The first call sends `100 Continue` if
+    /// the client waits for it (RFC 9110 §10.1.1).
     ///
     /// # Errors
     ///
-    /// A fault of the client, which every later call returns too: [refuse](Self::refuse) it and close.
-    /// [`Fault::TruncatedBody`](crate::Fault::TruncatedBody) once the connection was [cut](Self::cut) before the end.
+    /// A fault of the client, which every later call returns again. The driver [refuses](Self::refuse) the request and
+    /// closes the connection. [`Fault::TruncatedBody`](crate::Fault::TruncatedBody) if the connection was
+    /// [cut](Self::cut) before the end.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         self.request_body();
         let result = self.receiver.poll_part();
@@ -104,45 +106,47 @@ impl Connection<Server> {
         result
     }
 
-    /// Returns the rest of a body of known length, if it is not empty and all of it is here: at once what
-    /// [`poll_part`](Self::poll_part) gives in a part and an end.
+    /// Returns the rest of a body of known length, if it is not empty and all of it has arrived. The end of the body
+    /// then follows at once, while [`poll_part`](Self::poll_part) needs one call for the data and one for the end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.receiver.take_rest();
-        // A client that sends its body waits no more.
+        // A client that sends its body does not wait any more.
         self.role.terms.continue_pending &= rest.is_none();
         rest
     }
 
-    /// Sends `100 Continue` if the client waits for it and no final response has begun. To be called before a response
-    /// whose body will come from the request's; [`poll_part`](Self::poll_part) does it by itself.
+    /// Sends `100 Continue` if the client waits for it and no final response has begun. Call it before a response with
+    /// a body that depends on the request's body. [`poll_part`](Self::poll_part) calls it by itself.
     pub fn request_body(&mut self) {
         if self.role.terms.continue_pending && self.role.state == State::Requested {
             self.role.terms.continue_pending = false;
-            // It need not be sent when the body is coming already (RFC 9110 §10.1.1).
+            // `100 Continue` is not needed if bytes of the body have arrived already (RFC 9110 §10.1.1).
             if self.receiver.buffer.is_empty() {
                 self.sender.out.put(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
         }
     }
 
-    /// Notes that the rest of the request's body has no reader. If it is longer than `drain` bytes, or of unknown
-    /// length and not here yet, the connection ends with this exchange; otherwise the rest is to be read and dropped
-    /// after the response.
+    /// Notes that the server reads no more of the request's body. If the rest is longer than `drain` bytes, or its
+    /// length is unknown and it has not arrived yet, the connection ends with this exchange. Otherwise the driver has
+    /// to read and drop the rest after the response.
     pub fn abandon_request_body(&mut self, drain: u64) {
         let buffered = self.receiver.buffer.len();
         self.role.terms.abandon_body(self.receiver.body_remaining(), buffered, drain);
     }
 
-    /// Answers the request: writes the head, and the body if it is in memory. Otherwise [`send_part`](Self::send_part) and
-    /// [`finish_body`](Self::finish_body) follow, as long as [`is_sending`](Self::is_sending).
+    /// Answers the request: writes the head, and the body if it is in memory. Otherwise the driver then calls
+    /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body), as long as
+    /// [`is_sending`](Self::is_sending) returns true.
     ///
-    /// Framing and persistence are written here. `content-length`, `transfer-encoding` and `connection: close` among the
-    /// headers are understood, so that a proxy can pass them on; what contradicts the content is refused. A response to
-    /// HEAD has the framing of `content` and none of its bytes. `date` becomes a field if the headers have none.
+    /// This method writes the fields for framing and persistence. `content-length`, `transfer-encoding` and
+    /// `connection: close` among the headers are understood, so a proxy can forward them. A field that contradicts the
+    /// content is refused. A response to HEAD has the framing of `content` but none of its bytes. `date` becomes the
+    /// field Date if the headers have none.
     ///
     /// # Errors
     ///
-    /// What cannot be sent. Nothing has been written, and another response can be.
+    /// The rule that the response breaks. Nothing has been written, and the caller can send another response.
     pub fn respond(
         &mut self,
         status: u16,
@@ -161,7 +165,7 @@ impl Connection<Server> {
             let lines = headers.lines();
             let (said, goes_on) = terms.put_reply(out, status, reason.as_ref(), lines, put_line, reply, date)?;
             persistent = goes_on;
-            // In a response the field means nothing.
+            // In a response the field has no meaning.
             Ok(Said { expects_continue: false, ..said })
         })?;
         self.role.terms.persistent = persistent;
@@ -169,16 +173,16 @@ impl Connection<Server> {
         Ok(())
     }
 
-    /// Switches to another protocol (RFC 9110 §7.8): answers the request with 101, and takes no further one. What has been
-    /// [received](Self::take_buffered) and what comes from now on is of the new protocol.
+    /// Switches to another protocol (RFC 9110 §7.8): answers the request with 101, and accepts no further request. The
+    /// bytes that have been [received](Self::take_buffered) and all later bytes belong to the new protocol.
     ///
-    /// `connection` and `upgrade` are written here; `headers` are further fields.
+    /// This method writes the fields `connection` and `upgrade`. `headers` are further fields.
     ///
     /// # Errors
     ///
-    /// [`LocalError::NotOffered`] where the request did not offer this protocol, [`LocalError::State`] where its body
-    /// has not been read to the end, or a response has begun, and what cannot be sent. Nothing has been written, and
-    /// the request can still be answered.
+    /// [`LocalError::NotOffered`] if the request did not offer this protocol. [`LocalError::State`] if its body has not
+    /// been read to the end, or a response has begun. Another [`LocalError`] if `headers` cannot be sent. Nothing has
+    /// been written, and the caller can still answer the request.
     pub fn switch(&mut self, request: &RequestHead, protocol: &str, headers: &Headers) -> Result<(), LocalError> {
         if self.role.state != State::Requested || self.is_receiving() {
             return Err(LocalError::State);
@@ -204,16 +208,16 @@ impl Connection<Server> {
         self.role.state == State::Switched
     }
 
-    /// Ends the connection because something cannot be answered as it should: with a response of this status whose body
-    /// is `text` of this media type, if no final response has begun, and without a response otherwise. Returns the length of
-    /// the body in bytes if there is a response to write. The text is not sent to a client whose request is HEAD, and a media
-    /// type that cannot be a field's value is not sent at all.
+    /// Ends the connection because of an error. If no final response has begun, a response with this status is written;
+    /// its body is `text` of this media type. Otherwise no response is written. Returns the length of the body in bytes
+    /// if there is a response to write. The text is not sent to a client whose request is HEAD, and a media type that
+    /// cannot be a field's value is not sent at all.
     ///
     /// All received bytes are dropped, because nothing after them can be understood.
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
         let is_head = match self.role.state {
             State::Requested => self.role.terms.is_head,
-            // A head with a fault, or of which too little has come, has not been taken off the buffer.
+            // A faulty or incomplete head is still in the buffer.
             _ => {
                 let begun = self.receiver.buffer.trim_ascii_start();
                 begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun)
@@ -224,7 +228,7 @@ impl Connection<Server> {
         if !can_answer {
             return None;
         }
-        // A status in range, a phrase of our own and a length are always written.
+        // Writing cannot fail, because the status is in range, and the other values are made here.
         let mut message = alloc::vec::Vec::with_capacity(128 + text.len());
         let _ = put_status_line(&mut message, status, reason_phrase(status).as_bytes());
         if !text.is_empty() && is_field_value(media_type.as_bytes()) {
@@ -239,7 +243,7 @@ impl Connection<Server> {
         Some(body.len())
     }
 
-    /// Ends the connection without a response. Bytes that are pending of earlier responses can still be written.
+    /// Ends the connection without a response. The driver can still write pending bytes of earlier responses.
     pub fn cut(&mut self) {
         self.role.state = State::Closed;
         self.role.terms.persistent = false;
@@ -247,7 +251,8 @@ impl Connection<Server> {
         self.receiver.discard_all();
     }
 
-    /// Makes the response that is next to begin the last one. Between two requests nothing more is accepted.
+    /// Makes the next response to begin the last response. If no request is in progress, no further request is
+    /// accepted.
     pub fn stop(&mut self) {
         self.role.stopping = true;
         self.end_exchange();
@@ -272,7 +277,7 @@ impl Connection<Server> {
         self.role.state == State::Responding
     }
 
-    /// Returns whether the connection goes on after this exchange, as far as is known now.
+    /// Returns whether the connection is kept after this exchange, as far as the server knows now.
     pub fn is_persistent(&self) -> bool {
         self.role.terms.persistent && !self.role.stopping && self.role.state != State::Closed
     }

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::report::{Entry, Group, Run, Summary, Unit};
 use crate::suites::PERCENTILES;
 
-/// The panels: a title, a suite, how the name of the group begins, and how it ends.
+/// The panels: a title, a suite, and the beginning and the end of the group's name.
 const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Instructions of a server", "counts", "instructions, server", ""),
     ("Instructions of a client", "counts", "instructions, client", ""),
@@ -36,7 +36,7 @@ const CURVES: &[(&str, RGBColor)] = &[
 const WIDTH: i32 = 460;
 const ROW: i32 = 20;
 const LABELS: i32 = 150;
-/// The longest bar. A longer one is cut, and its figure tells how long it would be.
+/// The longest bar. A longer bar is cut, and its figure tells its real length.
 const LONGEST: f64 = 180.0;
 const MOST: f64 = 4.0;
 const CURVES_HEIGHT: i32 = 280;
@@ -111,7 +111,7 @@ fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
     let area = SVGBackend::new(file, ((2 * WIDTH) as u32, (rows * CURVES_HEIGHT + 20) as u32)).into_drawing_area();
     area.fill(&WHITE)?;
     let (panels, footer) = area.split_vertically(rows * CURVES_HEIGHT);
-    // One of so many requests is slower.
+    // One of this number of requests is slower.
     let odds = |percentile: f64| 1.0 / (1.0 - percentile / 100.0);
     for (load, panel) in loads.iter().zip(panels.split_evenly((rows as usize, 2))) {
         let curves: Vec<_> = CURVES

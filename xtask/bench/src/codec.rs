@@ -52,7 +52,7 @@ pub(crate) fn find(task: &str, contestant: &str) -> Result<Run> {
     Ok(run)
 }
 
-/// Does the work so many times, and returns how long it took.
+/// Does the work this number of times, and returns the time that it took.
 pub(crate) fn repeat(run: &mut Run, times: u64) -> Result<Duration> {
     let start = Instant::now();
     (0..times).try_for_each(|number| run(number as usize))?;

@@ -1,4 +1,4 @@
-//! The contestants, each a client, a server or both, and the pairs that they are measured in.
+//! The contestants. Each is a client, a server or both, and each pair of a client and a server is measured.
 
 mod degu;
 mod hyper;
@@ -25,11 +25,11 @@ pub(crate) struct Setup {
     pub(crate) pki: Option<PathBuf>,
     /// The number of threads of a server or of a load.
     pub(crate) threads: usize,
-    /// The way in which our ends wait for the next message.
+    /// The way in which Degu's ends wait for the next message.
     pub(crate) spin: Spin,
 }
 
-/// Is told, once, which address the kernel bound.
+/// A function that is called once, with the address that the kernel bound.
 pub(crate) type Ready<'r> = dyn FnMut(String) -> Result + 'r;
 
 /// Serves every connection to an address: POST gets its body back and GET its target, and `/length/N` and `/chunks/N` are
@@ -45,7 +45,7 @@ pub(crate) trait Client {
     /// and length.
     fn trips(&mut self, count: u64) -> Result;
 
-    /// Fetches a large body and returns how many bytes it had.
+    /// Fetches a large body and returns its number of bytes.
     fn fetch(&mut self, _target: &str) -> Result<u64> {
         Err("it fetches nothing".into())
     }
@@ -62,7 +62,7 @@ pub(crate) struct Contestant {
     /// Prepares what all connections of a client share.
     pub(crate) client: Option<fn(&Setup) -> Result<Dial>>,
     pub(crate) server: Option<Server>,
-    /// The server serves one connection at a time, and no GET.
+    /// True if the server serves one connection at a time, and no GET.
     pub(crate) simple: bool,
 }
 
@@ -80,11 +80,11 @@ pub(crate) static ALL: &[Contestant] = &[
     Contestant { name: "degu-blocking-pool", client: Some(degu::blocking_pool), server: None, simple: false },
 ];
 
-/// The contestants of the same program with the feature `peers`. They are not in this one, because what they depend on makes
-/// hyper slower.
+/// The contestants of the same program with the feature `peers`. They are a separate program, because their
+/// dependencies make hyper slower.
 pub(crate) const PEERS: [&str; 6] = ["axum", "hyper-util", "reqwest", "ureq", "tonic", "tarpc"];
 
-/// The suffixes of our contestants' names, and the way of waiting that each stands for.
+/// The suffixes of the names of Degu's contestants, and the way of waiting for each suffix.
 const SPINS: [(&str, Spin); 2] = [("-off", Spin::Off), ("-fixed", Spin::Fixed(Duration::from_micros(100)))];
 
 /// The name of a contestant without the way in which it waits, and that way.
@@ -117,8 +117,8 @@ impl Setup {
     }
 }
 
-/// The runtime of all clients of this thread, because one for each connection would be a part of what a connection costs.
-/// Without timers unless `timers`, because checking them costs a little.
+/// The runtime of all clients of this thread. A runtime for each connection would add to the measured cost of a
+/// connection. It has timers only if `timers` is set, because checking timers costs a little.
 pub(crate) fn client_runtime(timers: bool) -> Result<Rc<Runtime>> {
     thread_local! {
         static RUNTIME: OnceCell<Rc<Runtime>> = const { OnceCell::new() };
@@ -136,7 +136,7 @@ pub(crate) fn client_runtime(timers: bool) -> Result<Rc<Runtime>> {
 /// The piece that a server writes again and again for a large body.
 pub(crate) static PIECE: &[u8] = &[b'x'; 64 * 1024];
 
-/// A large body, as the target of its request says: whether it is chunked, and how many pieces it has.
+/// A large body, from the target of a request: whether it is chunked, and its number of pieces.
 pub(crate) fn large(target: &str) -> Option<(bool, usize)> {
     let (framing, pieces) = target.strip_prefix('/')?.split_once('/')?;
     match framing {

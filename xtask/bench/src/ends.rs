@@ -13,7 +13,8 @@
 //! codec TASK CONTESTANT         prints `TIMES NANOSECONDS`, or does it --trips times
 //! ```
 //!
-//! What serves, holds or keeps busy prints `listening on ADDRESS` first, and ends when stdin does.
+//! An end that serves, holds connections or keeps cores busy first prints `listening on ADDRESS`. It ends at EOF on
+//! stdin.
 
 use std::fmt::Display;
 use std::io::{self, Read, Write};
@@ -52,7 +53,7 @@ pub(crate) struct End {
     pki: Option<PathBuf>,
     #[arg(long, default_value_t = 1)]
     threads: usize,
-    /// The way in which our ends wait: off, adaptive, or for so many microseconds.
+    /// The way in which Degu's ends wait: off, adaptive, or spinning for a number of microseconds.
     #[arg(long, value_parser = spin, default_value = "adaptive")]
     spin: Spin,
     #[arg(long, default_value_t = 1)]
@@ -61,7 +62,7 @@ pub(crate) struct End {
     depth: usize,
 }
 
-/// Reads how our ends wait.
+/// Parses the way in which Degu's ends wait.
 pub(crate) fn spin(text: &str) -> std::result::Result<Spin, std::num::ParseIntError> {
     Ok(match text {
         "off" => Spin::Off,
@@ -144,7 +145,7 @@ pub(crate) fn run(end: &End) -> Result {
     Ok(())
 }
 
-/// Ends this process when stdin does.
+/// Ends this process at EOF on stdin.
 fn end_with_stdin() {
     thread::spawn(|| {
         until_stdin_ends();
@@ -152,7 +153,7 @@ fn end_with_stdin() {
     });
 }
 
-/// The process that started this one holds the other end of stdin, so this one ends with it, however it ends.
+/// The parent process holds the other end of stdin. When the parent ends, in whichever way, this process ends too.
 fn until_stdin_ends() {
     let _ = io::stdin().read_to_end(&mut Vec::new());
 }
@@ -163,9 +164,10 @@ fn announce(what: impl Display) -> Result {
     Ok(out.flush()?)
 }
 
-/// Warms up for a quarter of `time`, then runs for about `time`; returns how many times, and how long they took.
+/// Warms up for a quarter of `time`, then runs for about `time`. Returns the number of runs and the time that they
+/// took.
 ///
-/// The clock is read once a batch of a twentieth of `time`, so that it costs nothing next to what is measured.
+/// The clock is read once for each batch, which takes a twentieth of `time`. So reading it costs nothing in comparison.
 fn measure(mut run: impl FnMut(u64) -> Result, time: Duration) -> Result<(u64, Duration)> {
     let (mut batch, start) = (8, Instant::now());
     while start.elapsed() < time / 4 {
@@ -184,7 +186,7 @@ fn measure(mut run: impl FnMut(u64) -> Result, time: Duration) -> Result<(u64, D
     Ok((times, start.elapsed()))
 }
 
-/// Runs on so many threads; returns the sum of what they did, and how long the longest took.
+/// Runs on this number of threads. Returns the sum of their results, and the time of the slowest thread.
 fn at_once(threads: usize, run: impl Fn(usize) -> Result<(u64, Duration)> + Sync) -> Result<(u64, Duration)> {
     thread::scope(|scope| {
         let started: Vec<_> = (0..threads.max(1))
@@ -219,7 +221,7 @@ fn connect(name: &str, setup: &Setup, time: Duration) -> Result<(u64, Duration)>
     Ok((count, start.elapsed()))
 }
 
-/// Opens so many connections, each of which is used for one request.
+/// Opens this number of connections, and sends one request on each.
 async fn hold(setup: &Setup, connections: usize) -> Result<Vec<Stream>> {
     let (tls, mut held) = (setup.connector()?, Vec::new());
     for number in 0..connections {
@@ -243,7 +245,7 @@ async fn ask_once(stream: &mut Stream, get: &Get) -> Result<usize> {
     Ok(received.len() - get.target.len())
 }
 
-/// On each connection so many requests at once, and as soon as all are answered, so many more.
+/// Sends this number of requests at once on each connection. When all are answered, it sends the same number again.
 async fn load(address: &str, connections: usize, depth: usize, time: Duration) -> Result<(u64, Duration)> {
     let mut streams = Vec::new();
     for _ in 0..connections {
@@ -261,7 +263,7 @@ async fn load(address: &str, connections: usize, depth: usize, time: Duration) -
 async fn ask(mut stream: Stream, depth: usize, end: Instant) -> Result<u64> {
     let (mut buffer, mut requests, mut next) = (vec![0; 64 * 1024], Vec::new(), 1);
     let head = ask_once(&mut stream, get(0)).await?;
-    // Once at least, however long the others have kept this one waiting.
+    // At least once, even if the other threads have delayed this thread.
     while next == 1 || Instant::now() < end {
         let (batch, mut wanted) = (next..next + depth, 0);
         requests.clear();

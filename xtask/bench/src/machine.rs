@@ -1,4 +1,4 @@
-//! The machine: which cores there are, and what a process has used, as the kernel counts it.
+//! The machine: its cores, and the resources that a process has used, as counted by the kernel.
 
 use std::fs;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::Result;
 /// The placement of the two ends of a connection: the cores of client and server, none for unpinned.
 #[derive(Clone, Debug)]
 pub(crate) struct Placement {
-    /// `same`: both on one core, so that no core has to be woken. `apart`: each on a core of its own. `free`: unpinned.
+    /// `same`: both on one core, so no core has to be woken. `apart`: each on a core of its own. `free`: unpinned.
     pub(crate) name: &'static str,
     pub(crate) client: Vec<usize>,
     pub(crate) server: Vec<usize>,
@@ -28,14 +28,14 @@ pub(crate) fn describe() -> String {
     format!("{} × {model}, Linux {}, {compiler}", models.len(), kernel.trim())
 }
 
-/// Returns the load average of the last minute: before a run it is that of other programs.
+/// Returns the load average of the last minute. Before a run, other programs cause this load.
 pub(crate) fn load() -> String {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     load.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
-/// The cores that this process may use. The last ones first, because interrupts tend to land on the first; and those that
-/// share no execution units with the last before those that do.
+/// The cores that this process may use. The last cores come first, because the first cores usually handle interrupts.
+/// Cores that share no execution units with the last core come before cores that do.
 pub(crate) fn cores() -> Result<Vec<usize>> {
     let status = fs::read_to_string("/proc/self/status")?;
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
@@ -58,7 +58,7 @@ fn parse_list(text: &str) -> Vec<usize> {
     text.split(',').filter_map(range).flatten().collect()
 }
 
-/// The placements that the cores allow: with one core, a single one.
+/// The placements that the cores allow. With one core, there is a single placement.
 pub(crate) fn placements() -> Result<Vec<Placement>> {
     let cores = cores()?;
     let one = || cores.iter().take(1).copied().collect::<Vec<_>>();
@@ -70,12 +70,13 @@ pub(crate) fn placements() -> Result<Vec<Placement>> {
     Ok(placements)
 }
 
-/// Two cores where there are two.
+/// Two cores, if there are two.
 pub(crate) fn apart() -> Result<Placement> {
     Ok(placements()?.into_iter().rfind(|placement| placement.name != "free").unwrap_or_else(|| unreachable!()))
 }
 
-/// Cores for a load, and others for a server of many connections: two each, or one each where there are fewer than four.
+/// Cores for a load, and others for a server of many connections: two cores each, or one core each if there are fewer
+/// than four.
 ///
 /// # Errors
 ///
@@ -91,8 +92,8 @@ pub(crate) fn halves() -> Result<Placement> {
     }
 }
 
-/// The CPU time, in user space and in the kernel, of a process and its children, to the nanosecond. That of threads that have
-/// ended is not in it: the servers keep theirs.
+/// The CPU time, in user space and in the kernel, of a process and its children, to the nanosecond. The time of threads
+/// that have ended is not included. The servers keep their threads.
 pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     let mut time = Duration::ZERO;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {

@@ -1,9 +1,9 @@
-//! `cargo xtask bench`: how fast is Degu next to others, on this machine?
+//! `cargo xtask bench`: how fast is Degu compared with other libraries, on this machine?
 //!
-//! Absolute times differ from one machine to the next and from one hour to the next; only ratios inside one run count. So
-//! every suite interleaves its contestants, measures each once a round, and reports the median with the range, and the ratios
-//! to chosen references taken round by round. Every end of a connection is a process of its own: this program again, as
-//! `ends.rs` says. Needs Linux.
+//! Absolute times differ between machines and between hours. Only ratios within one run can be compared. So every suite
+//! interleaves its contestants and measures each once in each round. It reports the median with the range, and the
+//! ratios to chosen references, which are computed for each round. Every end of a connection is a process of its own:
+//! this program again, as `ends.rs` says. Needs Linux.
 
 mod chart;
 #[path = "../../interop/src/child.rs"]
@@ -33,17 +33,16 @@ use stage::Stage;
 /// The result of every part of this program: an error is printed and ends the process.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Measures Degu next to others, on this machine.
+/// Measures Degu and other libraries on this machine.
 ///
-/// SUITES are duo, peers, polling, pool, open, throughput, stream, connect, tls, idle, counts, wire and size; all of them but size
-/// when none is named.
-/// docs/benchmark.md says what each measures, and how to read the tables.
+/// SUITES are duo, peers, polling, pool, open, throughput, stream, connect, tls, idle, counts, wire and size; without
+/// an argument, all suites except size run. docs/benchmark.md explains the suites and the tables.
 ///
-/// duo measures, and counts counts, the way from a request that has been made to a response that has been read to its end.
-/// Paths, fields and bodies are made before the first trip, so the client's figures are those of sending, waiting and reading
-/// (for hyper, also of the request that it wants to own); the server's include a handler that sends the body back. counts
-/// divides the difference of a run of 600 trips and one of 100 by 500, so that what happens once is not in it; there our ends
-/// do not spin.
+/// duo measures a round trip: from a finished request to a response that has been read to its end. Paths, fields and
+/// bodies are made before the first trip, so the client's figures include only sending, waiting and reading (for hyper,
+/// also making the request, because hyper takes ownership of it). The server's figures include a handler that sends the
+/// body back. counts subtracts a run of 100 trips from a run of 600 trips and divides by 500, so work that is done only
+/// once is not counted. In counts, Degu's ends do not spin.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 pub(crate) struct Options {
@@ -55,26 +54,26 @@ pub(crate) struct Options {
     /// The number of measurements of each contestant [default: 7, or 3 with --quick].
     #[arg(long)]
     rounds: Option<usize>,
-    /// Writes every sample to FILE.json, in the place of what it has of the same suites, and draws charts of all it has then:
-    /// FILE-ratios.svg and FILE-latency.svg.
+    /// Writes every sample to FILE.json, where it replaces earlier samples of the same suites. Then draws charts of all
+    /// samples in the file: FILE-ratios.svg and FILE-latency.svg.
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Prints the tables of what was saved and draws its charts again, and measures nothing.
+    /// Prints the tables of a saved file and draws its charts again, without measuring.
     #[arg(long, value_name = "FILE.json", exclusive = true)]
     show: Option<PathBuf>,
     /// Adds a column to each table: the medians of an earlier run.
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
-    /// The way in which our ends wait: off, adaptive (their default), or spinning for so many microseconds.
+    /// The way in which Degu's ends wait: off, adaptive (the default), or a number of microseconds to spin.
     #[arg(long)]
     spin: Option<String>,
-    /// duo: both ends on one core, on two, or unpinned; otherwise all three.
+    /// duo: the placement of the ends: on one core, on two cores, or unpinned [default: all three].
     #[arg(long, value_parser = ["same", "apart", "free"])]
     placement: Option<String>,
-    /// duo: this kind of address; otherwise all.
+    /// duo: the kind of address [default: all].
     #[arg(long, value_parser = ["unix", "abstract", "ipv4", "ipv6"])]
     address: Option<String>,
-    /// duo: these contestants and the references only; may be repeated.
+    /// duo: measures only this contestant and the references; may be repeated.
     #[arg(long, value_name = "CLIENT:SERVER")]
     pair: Vec<String>,
 }

@@ -146,8 +146,8 @@ impl Group {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The samples of an entry as ratios to those of a reference, each taken within one round, so that what disturbed a whole
-    /// round falls out.
+    /// The samples of an entry as ratios to those of a reference, each taken within one round, so a disturbance of a
+    /// whole round has no effect.
     pub(crate) fn ratio(&self, entry: &Entry, reference: &str) -> Option<Summary> {
         let reference = self.entry(reference)?;
         let ratios = entry.samples.iter().zip(&reference.samples).map(|(sample, reference)| sample / reference);
@@ -184,7 +184,7 @@ impl Report {
 }
 
 impl Run {
-    /// Puts the reports of another run of this machine in the place of those of the same suites.
+    /// Replaces the reports of suites by the reports of the same suites from another run on this machine.
     pub(crate) fn take(&mut self, other: Self) {
         self.reports.retain(|old| other.reports.iter().all(|new| new.suite != old.suite));
         self.reports.extend(other.reports);

@@ -15,7 +15,7 @@ use crate::contestants::{Ready, Setup};
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
-/// A connection of whatever kind. Each is as large as it is, which counts where idle ones are weighed.
+/// A connection of any kind. It is not boxed, so its size counts when the memory of idle connections is measured.
 pub(crate) type Stream = Box<dyn Connection>;
 
 enum Listener {
@@ -95,7 +95,7 @@ where
                 Listener::Tcp(listener) => Box::new(listener.accept().await?.0),
                 Listener::Unix(listener) => Box::new(listener.accept().await?.0),
             };
-            // How a connection ends is of no interest to the others.
+            // The end of a connection does not affect other connections.
             match tls.clone() {
                 Some(tls) => tokio::spawn(async move { answer(Box::new(tls.accept(stream).await?)).await }),
                 None => tokio::spawn(answer(stream)),

@@ -126,7 +126,7 @@ impl<'o> Stage<'o> {
         cores.iter().map(start).collect()
     }
 
-    /// Runs a client to its end, and returns how often it did what its role is, and how long that took.
+    /// Runs a client to its end. Returns the number of times that it performed its role, and the time that this took.
     pub(crate) fn measure(&self, words: &[&str], end: End<'_>, time: Duration) -> Result<(f64, Duration)> {
         let limit = time * 4 + Duration::from_secs(30);
         let output = if words.get(1) == Some(&DEGU_018) {
@@ -147,11 +147,13 @@ impl<'o> Stage<'o> {
     /// nginx with a worker on each of these cores, which answers as the other servers do and adds fields of its own.
     fn nginx(&self, cores: &[usize]) -> Result<Server> {
         let folder = self.folder.path().display().to_string();
-        // It cannot say which port it got. Another process may take this one in between; then the run fails.
+        // nginx cannot report a port that the kernel chose, so a free port is chosen here. If another process takes
+        // this port in between, the run fails.
         let address = TcpListener::bind("[::1]:0")?.local_addr()?.to_string();
         let config = CONFIG.replace("FOLDER", &folder).replace("ADDRESS", &address);
         fs::write(self.folder.path().join("nginx.conf"), config.replace("WORKERS", &cores.len().max(1).to_string()))?;
-        // Its workers outlive a master that is killed. So a shell waits for the end of stdin, and tells it to end.
+        // The workers of nginx outlive a killed master process. So a shell waits for EOF on stdin, and then stops
+        // nginx.
         let cores = pinned(cores)?;
         let script = format!(
             "taskset -c {cores} /usr/sbin/nginx -e stderr -p {folder} -c nginx.conf 2>&1 & nginx=$!; trap 'kill $nginx' EXIT; read -r x"
@@ -176,7 +178,8 @@ pub(crate) fn is_there(program: &str) -> bool {
     Command::new(program).arg(option).output().is_ok_and(|output| output.status.success())
 }
 
-/// Returns whether nginx is installed, and `taskset` to pin it to cores. Debian has nginx where not every shell looks.
+/// Returns whether nginx is installed, and `taskset` to pin it to cores. Debian installs nginx in /usr/sbin, which is
+/// not in every PATH.
 pub(crate) fn is_nginx_there() -> bool {
     is_there("/usr/sbin/nginx") && is_there("taskset")
 }

@@ -20,7 +20,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// A few messages are enough: their paths, fields and lengths vary.
 const TRIPS: usize = 5;
 
-/// Checks every client and every server, and fails with what the first of them sends otherwise.
+/// Checks every client and every server. The error describes the first different message.
 pub(crate) fn verify() -> Result {
     for contestant in ALL.iter().filter(|contestant| contestant.name != "raw-copy") {
         verify_client(contestant).map_err(|error| format!("client {}: {error}", contestant.name))?;

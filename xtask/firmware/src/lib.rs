@@ -31,8 +31,8 @@ pub fn future_size() -> usize {
     FUTURE.load(Relaxed)
 }
 
-/// Runs a future that never ends. It is polled again at once while bytes move, and when a byte comes or the clock ticks
-/// otherwise.
+/// Runs a future that never ends. While bytes move, it is polled again at once. Otherwise it is polled when a byte
+/// arrives or the clock ticks.
 pub fn run<F: Future>(future: F) -> ! {
     FUTURE.store(size_of::<F>(), Relaxed);
     clock::start();

@@ -1,7 +1,8 @@
 //! TCP over the network card of the board, an SMSC LAN9118: the card as a device of smoltcp, and smoltcp's sockets as
 //! rust-embedded's traits have them.
 //!
-//! Only what QEMU's model of the card needs is done: it resets nothing, and takes a frame at once.
+//! The code does only the steps that QEMU's model of the card needs. It does not reset the card, and the card accepts a
+//! frame at once.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -172,7 +173,7 @@ impl Tcp<'_> {
     /// Waits for a client at this port.
     pub async fn accept(&mut self, port: u16) {
         self.until(|socket| {
-            // Where it cannot listen, it does already, or has a client.
+            // If `listen` fails, the socket listens already, or has a client.
             let _ = socket.listen(port);
             socket.may_send().then_some(())
         })

@@ -1,5 +1,5 @@
-//! Autobahn's suite, which finds out where an implementation of WebSocket departs from RFC 6455: with `terminal`, and with both
-//! of our clients. Its cases of compression, which neither has, are left out.
+//! Autobahn's suite, which finds deviations of a WebSocket implementation from RFC 6455. It runs with `terminal`, and
+//! with both clients of Degu. Its cases for compression are left out, because neither supports compression.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -60,7 +60,7 @@ pub(crate) fn run(bench: &Bench<'_>, autobahn: &str, matrix: &mut Matrix) -> Res
     Ok(())
 }
 
-/// Writes what the suite is to do in one of its roles, and returns the name of the file.
+/// Writes the configuration of the suite for one of its roles, and returns the name of the file.
 fn spec(bench: &Bench<'_>, folder: &Path, role: &str, mut spec: Value) -> Result<String> {
     spec["outdir"] = folder.join(role).display().to_string().into();
     spec["cases"] = json!(["*"]);
@@ -90,7 +90,7 @@ fn echo_all(peer: &Peer, agent: &str) -> std::result::Result<(), BoxError> {
     Ok(())
 }
 
-/// Notes how many cases ended how.
+/// Notes the number of cases for each verdict.
 ///
 /// # Errors
 ///

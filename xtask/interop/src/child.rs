@@ -30,8 +30,8 @@ impl Drop for Killed {
     }
 }
 
-/// A server in a process of its own, until this is dropped. Its stdin stays open: the server ends when that does, so
-/// that it is gone even if this process is killed.
+/// A server in a process of its own, until this is dropped. Its stdin stays open. The server ends at EOF on stdin, so
+/// it ends even if this process is killed.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Killed,
@@ -52,7 +52,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The line does not come; with what the program said on stderr.
+    /// The line does not arrive. The error contains the output on stderr.
     pub(crate) fn start(program: &Path, arguments: &[String]) -> Result<Self> {
         Self::start_within(program, arguments, START, |line| line.strip_prefix("listening on ").map(str::to_owned))
     }
@@ -61,7 +61,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// No such line comes within `limit`; with what the program said on stderr.
+    /// No such line arrives within `limit`. The error contains the output on stderr.
     pub(crate) fn start_within(
         program: &Path,
         arguments: &[String],
@@ -76,7 +76,7 @@ impl Server {
             let Some(mut stdout) = stdout.map(BufReader::new) else { return };
             if let Some(address) = stdout.by_ref().lines().map_while(io::Result::ok).find_map(|line| found(&line)) {
                 let _ = sender.send(address);
-                // Read on, so that a server that has more to say does not wait for a reader.
+                // The pipe is read to its end, so that a server with more output does not block.
                 let _ = io::copy(&mut stdout, &mut io::sink());
             }
         });
@@ -136,7 +136,7 @@ impl Server {
 ///
 /// # Errors
 ///
-/// It fails or takes longer than `limit`; with what it said on stderr.
+/// The program fails or takes longer than `limit`. The error contains the output on stderr.
 pub(crate) fn run(program: &Path, arguments: &[String], limit: Duration) -> Result<String> {
     let mut process = spawn(program, arguments)?;
     let (stdout, stderr) = (process.0.stdout.take(), process.0.stderr.take());

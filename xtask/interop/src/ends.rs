@@ -7,7 +7,7 @@ use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, Up
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
-/// No body of an exchange is longer.
+/// The longest body of an exchange.
 const LIMIT: usize = 4 << 20;
 
 /// A body to send.
@@ -116,9 +116,9 @@ impl End {
         }
     }
 
-    /// Posts an offer of `tcp` on a new connection, and if it is accepted sends the input and reads the output meanwhile. With
-    /// `wanted` that many bytes are read, and the tunnel is closed; without, it is half-closed after the input, and read to
-    /// its end.
+    /// Posts an offer of `tcp` on a new connection, and if it is accepted sends the input and reads the output
+    /// meanwhile. With `wanted`, this number of bytes is read, and the tunnel is closed. Without it, the tunnel is
+    /// half-closed after the input, and read to its end.
     pub(crate) fn switch(
         &mut self,
         target: &str,

@@ -109,7 +109,7 @@ fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str,
     };
     let image = pack_image(shell, bench.folder)?;
     let run = |line: String| cmd!(shell, "/bin/sh -c {line}").quiet().ignore_status().output();
-    // The engine's own client goes first: what that cannot do here says nothing about ours.
+    // The engine's own client runs first. If it fails here, a failure of Degu's client means nothing.
     let imported = run(format!("{client} import {}", image.display()))?;
     let id = String::from_utf8_lossy(&imported.stdout).trim().to_owned();
     let ran = run(format!("{client} run --rm --network=none {id} true"))?;

@@ -41,7 +41,7 @@ pub(crate) fn perform(address: &str, blocking: bool, traits: &Traits) -> Result<
         if let Some((_, why)) = traits.skipped.iter().find(|(skipped, _)| *skipped == name) {
             return Outcome::Skipped((*why).into());
         }
-        // A connection of its own for each: what one leaves is not to spoil the next.
+        // Each exchange has its own connection, so that a failed exchange does not affect the next exchange.
         end.disconnect();
         exchange(&mut end, traits).map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Ok)
     };
@@ -135,7 +135,7 @@ fn extensions(end: &mut End, _: &Traits) -> Result<(), BoxError> {
     same_chunks(&whole.chunks, &sent)
 }
 
-/// Posts, and wants the same back, or from a server of files a refusal.
+/// Posts a body, and expects the same body back, or a refusal from a server of files.
 fn echo(end: &mut End, traits: &Traits, content: Content, bytes: &[u8]) -> Result<(), BoxError> {
     if traits.files {
         let whole = end.perform(Method::Post, "/hello", &Headers::new(), content)?;

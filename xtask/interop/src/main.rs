@@ -1,8 +1,9 @@
-//! `cargo xtask interop`: does it work with others?
+//! `cargo xtask interop`: does Degu work with other programs?
 //!
-//! Our client performs exchanges with the servers of others, and the clients of others perform them with ours; what came
-//! of each is a cell of a matrix. An exchange that fails is an error; a peer that is not on this machine is left out, and
-//! the matrix says so. Everything happens on loopback, on Unix sockets in a temporary folder, and on abstract sockets.
+//! Degu's clients perform exchanges with other servers, and other clients perform them with Degu's server. Each result
+//! is a cell of a matrix. A failed exchange is an error. A peer that is not installed on this machine is left out, and
+//! the matrix shows this. Everything happens on loopback, on Unix sockets in a temporary folder, and on abstract
+//! sockets.
 //!
 //! | file | its job |
 //! | --- | --- |
@@ -47,20 +48,21 @@ use scripted::{find_node_package, find_python, python, run as run_script};
 /// The result of every part of this program: the error is printed, and the exit code is 1.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Our client and server with those of others, as a matrix.
+/// Tests Degu's clients and server with other programs, and prints a matrix.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask interop")]
 struct Options {
     /// Installs the peers that are missing, with apt-get (as root), pip and npm (into target/interop); needs the network.
     #[arg(long)]
     install: bool,
-    /// Lists the peers, and whether they are there.
+    /// Lists the peers, and whether they are installed.
     #[arg(long)]
     list: bool,
-    /// Puts the matrix and a shorter one into docs/interop.md, if it is whole.
+    /// Writes the matrix and a short version of it into docs/interop.md, if every peer was there and every exchange
+    /// succeeded.
     #[arg(long)]
     write: bool,
-    /// Only serves, on the socket that is the standard input.
+    /// Only serves, on the socket that is its standard input.
     #[arg(long, hide = true)]
     activated: bool,
 }

@@ -17,8 +17,8 @@ pub(crate) fn columns<S>(steps: &[Step<S>]) -> Vec<&'static str> {
     steps.iter().map(|(name, _)| *name).collect()
 }
 
-/// Performs the steps one after the other, on the state that `begin` makes. A step that takes longer than [`LIMIT`] is given
-/// up, and with it those after it.
+/// Performs the steps one after the other, on the state that `begin` makes. If a step takes longer than [`LIMIT`], this
+/// step and all later steps are given up.
 pub(crate) fn perform<S: 'static>(
     steps: &'static [Step<S>],
     begin: impl FnOnce() -> Result<S, BoxError> + Send + 'static,

@@ -70,7 +70,8 @@ impl Dice {
         (0..1 + self.below(6)).map(|_| self.0.lowercase()).collect()
     }
 
-    /// A number that two runs share only if they have drawn the same: what shows that a seed is a run.
+    /// A number that is equal in two runs only if they have drawn the same numbers. It shows that a seed determines a
+    /// run.
     pub fn digest(&self) -> u64 {
         self.0.get_seed()
     }

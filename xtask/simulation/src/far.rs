@@ -23,7 +23,7 @@ impl Far {
         true
     }
 
-    /// Wakes who waits, for nothing.
+    /// Wakes the waiting task without a reason.
     pub fn nudge(&self) {
         let mut state = self.state();
         state.wake_reader();
@@ -35,7 +35,7 @@ impl Far {
         let mut state = self.state();
         let fits = bytes.len().min(state.up.room());
         if state.dropped && state.transport == Transport::Tcp && fits > 0 && state.down.ended.is_none() {
-            // Nobody is there: what is still on its way to the peer is lost.
+            // The peer is gone: bytes on their way to it are lost.
             state.down.reset(true);
         }
         state.up.put(&bytes[..fits]);

@@ -3,7 +3,7 @@
 //! A simulation runs a production driver over a [`Pipe`] instead of a socket, on one thread, against a peer that is a
 //! plain state machine. Everything that a network, a kernel and a scheduler may do as they like is drawn from [`Dice`]:
 //! how many bytes go at a time, in which order things happen, when a task is woken for nothing, what breaks where. So a
-//! seed is a run, and a failure comes back by its number.
+//! seed determines a run, and a failure can be repeated with its seed.
 //!
 //! ```text
 //!   driver ─▶ Pipe ══ in flight ══▶ Far ─▶ peer         a step: bytes arrive, a peer acts, a gate opens, …

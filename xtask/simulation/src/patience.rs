@@ -30,7 +30,8 @@ impl Wake for Woken {
 }
 
 /// Polls a future so many times, and drops it then: `None` if it was not done. `late` drops it when it is to be polled
-/// once more, instead of right after the last poll: what has happened meanwhile has woken somebody who never looks.
+/// once more, instead of right after the last poll: An event in the meantime has then woken a task that is never polled
+/// again.
 pub async fn patiently<F: Future>(polls: usize, late: bool, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

@@ -10,8 +10,8 @@ use crate::Dice;
 /// The kind of a connection, where kinds differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A peer that closes looks like one that has no more to say, until it is written to. Who closes with input unread
-    /// takes back what is on its way.
+    /// A peer that closes looks like one that has no more to say, until it is written to. An end that closes with
+    /// unread input discards the bytes that it has sent and that have not arrived.
     Tcp,
     /// A peer that closes is gone at once. What was sent arrives.
     Unix,
@@ -151,7 +151,7 @@ impl State {
     }
 
     pub(crate) fn is_broken(&self) -> bool {
-        // A Unix peer that has closed takes nothing any more.
+        // A Unix peer that has closed accepts no more bytes.
         self.is_reset() || self.transport == Transport::Unix && self.closed && self.up.ended.is_some()
     }
 
@@ -213,7 +213,7 @@ impl State {
         }
         self.wake_reader();
         if self.up.ended.is_some() {
-            // An end shows to who writes too.
+            // A writer sees the end too.
             self.wake_writer();
         }
     }

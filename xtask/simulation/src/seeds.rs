@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The seeds of a test.
 ///
-/// `DEGU_SEEDS=10000` in the environment makes them so many, and `DEGU_SEED=17` makes it that one, whose run is told
-/// step by step.
+/// `DEGU_SEEDS=10000` in the environment sets the number of seeds. `DEGU_SEED=17` runs only this seed, and prints its
+/// run step by step.
 #[derive(Clone, Copy, Debug)]
 pub struct Seeds {
     /// The package and the name of the test, with which `cargo test` finds it again.

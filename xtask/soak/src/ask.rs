@@ -83,7 +83,7 @@ pub(crate) enum Verdict {
     Stale,
     /// The client did not wait for it.
     Left,
-    /// Something else than the truth, as if it were the truth.
+    /// A wrong result that was reported as a success.
     Wrong(String),
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn work(world: &World, tls: &ServerTls, pki: &TempPki, number: u64) {
     }
 }
 
-/// Leaves the process only so many descriptors more for a while.
+/// Leaves the process only this number of free descriptors for a while.
 fn starve(spare: u64, time: Duration) -> Result {
     let before = getrlimit(Resource::Nofile);
     let most = descriptors()? + spare;

@@ -1,6 +1,6 @@
 //! Faults between client and server: a relay that passes on what arrives, until its plan says otherwise.
 //!
-//! Both ends have real sockets, so that they see what a bad network or a peer that dies would show them. Every connection has a
+//! Both ends have real sockets, so they see the same as with a bad network or a peer that dies. Every connection has a
 //! plan of its own, which the seed and its number decide, and two threads, one for each direction.
 
 use std::io::{self, Read, Write};
@@ -23,7 +23,7 @@ use crate::work::World;
 /// Longer than the server and the clients of a relay wait for each other.
 const STALL: Duration = Duration::from_secs(4);
 
-/// After so many bytes a connection with short writes gets on as others do, so that it comes to an end.
+/// After this number of bytes, a connection with short writes continues with long writes, so that it ends in time.
 const SHORT: u64 = 4096;
 
 /// A relay in front of a server.

@@ -1,4 +1,5 @@
-//! The order of a run: start, warm up, look what is held when no exchange is under way, go on, and look again.
+//! The order of a run: start, warm up, measure the held resources while no exchange is in progress, continue, and
+//! measure again.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The end of a run: what is held that was not held before, whether both sides counted the same, and the report.
+//! The end of a run: the resources that are held in addition, the comparison of the counts of both sides, and the
+//! report.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

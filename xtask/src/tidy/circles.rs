@@ -11,7 +11,8 @@
 //! - A folder's file may import from the files of the folder, and they may use what it defines, but not both.
 //! - Tests, `simulation` folders and comments do not count, nor do macros and methods, which need no import.
 //!
-//! The reader goes by lines and words and knows no more of Rust than this, which `cargo fmt` makes enough.
+//! The reader works with lines and words. It knows no more of Rust, and this is enough because `cargo fmt` formats the
+//! code.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! A rule over the graph of crates: what ours must not depend on, themselves or through others.
+//! A rule over the graph of crates: the crates that Degu's crates must not depend on, directly or indirectly.
 //!
 //! Dependencies of tests do not count, because the users of a crate do not build them.
 

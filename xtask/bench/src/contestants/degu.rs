@@ -1,5 +1,5 @@
-//! Degu: the server on as many workers as it is told, the client on tokio's current-thread runtime, and the blocking client;
-//! all with their default deadlines.
+//! Degu: the server with the given number of workers, the client on tokio's current-thread runtime, and the blocking
+//! client. All have their default deadlines.
 
 use std::iter::{Cycle, Zip};
 use std::rc::Rc;
@@ -43,7 +43,7 @@ async fn answer(_: &mut Session, mut request: Request<'_>) -> std::result::Resul
     Ok((200, request.body.read_all(LIMIT).await?).into())
 }
 
-/// A large body of pieces that are copied nowhere.
+/// A large body of pieces that are not copied.
 fn pieces_of(chunked: bool, pieces: usize) -> Body {
     let mut left = pieces;
     let next = move |_: &mut Context<'_>| {
@@ -121,7 +121,7 @@ pub(super) fn blocking_client(setup: &Setup) -> Result<Dial> {
     Ok(Box::new(move || Ok(Box::new(Blocking { connection: client.connect()?, requests: requests() }))))
 }
 
-/// A pool for each client, which so many tasks use as the setup has threads.
+/// A pool for each client. The number of tasks that use it is the number of threads of the setup.
 pub(super) fn pool(setup: &Setup) -> Result<Dial> {
     let ((options, address), threads) = (options(setup)?, setup.threads);
     let (client, runtime) = (options.client(address), client_runtime(true)?);

@@ -46,7 +46,7 @@ async fn answer(stream: Stream, flush: bool) -> Result {
     Ok(builder.serve_connection(TokioIo::new(stream), answer).await?)
 }
 
-/// So many pieces, which are copied nowhere.
+/// This number of pieces, which are not copied.
 struct Pieces {
     chunked: bool,
     left: usize,
@@ -94,7 +94,8 @@ impl Client for Hyper {
         let Self { sender, runtime, posts } = self;
         runtime.block_on(async {
             for post in posts.by_ref().take(count as usize) {
-                // hyper wants to own the request. One that is put together here costs less than a copy of one made before.
+                // hyper takes ownership of the request. Building a request here costs less than copying a request that
+                // was built before.
                 let mut request = Request::new(Full::new(Bytes::from_static(&post.body)));
                 *request.method_mut() = Method::POST;
                 *request.uri_mut() = Uri::from_maybe_shared(Bytes::from_static(post.path.as_bytes()))?;
@@ -125,7 +126,7 @@ impl Client for Hyper {
     fn close(self: Box<Self>) -> Result {
         let Self { sender, runtime, .. } = *self;
         drop(sender);
-        // The connection is a task of the runtime, which ends once it is polled again.
+        // The connection is a task of the runtime. The task ends when it is polled again.
         runtime.block_on(tokio::task::yield_now());
         Ok(())
     }

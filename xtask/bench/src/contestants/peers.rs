@@ -23,7 +23,7 @@ pub(super) static ALL: &[Contestant] = &[
     Contestant { name: "tarpc", client: Some(rpc::tarpc), server: Some(rpc::serve_tarpc), simple: false },
 ];
 
-/// A client whose calls share nothing but what it keeps.
+/// A client of which the calls share only its own state.
 struct Calls<F> {
     // Before the runtime, which has to outlive its sockets.
     call: F,
@@ -31,7 +31,8 @@ struct Calls<F> {
     posts: Cycle<Iter<'static, Post>>,
 }
 
-/// A client out of a call, which sends a message and returns the status and the length of the response.
+/// A client that is made from a function. The function sends a message and returns the status and the length of the
+/// response.
 fn calls<F>(runtime: &Rc<Runtime>, call: F) -> Box<dyn Client>
 where
     F: AsyncFnMut(&'static Post) -> Result<(u16, usize)> + 'static,

@@ -1,5 +1,6 @@
-//! The floors: the same bytes over sockets that block, two system calls a side, or over sockets that are polled without ever
-//! sleeping; and one buffer copied over and over. No HTTP: both ends know how long each message is.
+//! The lower bounds: the same bytes over blocking sockets, with two system calls for each side; the same bytes over
+//! sockets that are polled without sleeping; and one buffer that is copied again and again. There is no HTTP, because
+//! both ends know the length of each message.
 
 use std::io::{ErrorKind, Read, Write};
 use std::iter::Cycle;
@@ -84,7 +85,7 @@ impl Client for Raw {
     }
 }
 
-/// Reads so many bytes; false at EOF before the first.
+/// Reads this number of bytes. Returns false at EOF before the first byte.
 fn fill(socket: &mut Socket, wanted: usize) -> Result<bool> {
     let (mut message, mut length) = ([0; 1024], 0);
     while length < wanted {
@@ -99,7 +100,7 @@ fn fill(socket: &mut Socket, wanted: usize) -> Result<bool> {
     Ok(true)
 }
 
-/// Writes the pieces of large bodies, without heads and however they are to be framed.
+/// Writes the pieces of large bodies, without heads and without framing.
 pub(super) fn serve_copies(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     let (listener, bound) = listen(&setup.address)?;
     ready(bound)?;

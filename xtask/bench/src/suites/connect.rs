@@ -1,5 +1,5 @@
-//! Connections that are made, used for one request, and closed: plain, and with full handshakes of mutual TLS; and round trips
-//! over TLS.
+//! Connections that are opened, used for one request, and closed: without TLS, and with full handshakes of mutual TLS.
+//! Also round trips over TLS.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The cost of a round trip for each side in instructions, allocations and system calls, which no other load on the machine
-//! disturbs. The difference between a long and a short run is the cost of the additional round trips.
+//! The cost of a round trip for each side in instructions, allocations and system calls, because other load on the
+//! machine does not change these numbers. The difference between a long and a short run is the cost of the additional
+//! round trips.
 
 use std::fs;
 use std::path::Path;
@@ -19,8 +20,8 @@ const MANY: u64 = 600;
 /// The time that a program has under a tool to start, to make its round trips, and to end.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// The clients and servers that are counted, and the other end of each. Spinning makes as many calls as it has time for, so that
-/// ours are counted without. A quick run has the first three.
+/// The clients and servers that are counted, and the other end of each. Spinning makes as many calls as the time
+/// allows, so Degu's ends are counted without spinning. A quick run has the first three.
 const CLIENTS: &[Pair<'_>] = &[
     ("hyper", "raw"),
     ("degu-off", "raw"),

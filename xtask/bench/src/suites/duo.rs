@@ -32,7 +32,7 @@ const PAIRS: &[Pair<'_>] = &[
 /// The number of them, from the first, in a quick run.
 const QUICK: usize = 6;
 
-/// Kinds of addresses, in the table and on the command line. A quick run has those marked, as the others say little new.
+/// Kinds of addresses, in the table and on the command line. A quick run has only the marked kinds.
 const ADDRESSES: [(&str, &str, bool); 4] =
     [("Unix", "unix", true), ("abstract", "abstract", false), ("IPv4", "ipv4", false), ("IPv6", "ipv6", true)];
 

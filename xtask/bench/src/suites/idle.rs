@@ -15,8 +15,8 @@ const FIRST: usize = 50;
 /// The number of connections that wait: plain, and with TLS, whose handshakes take time. A quick run has a tenth of them.
 const CONNECTIONS: [usize; 2] = [10_000, 2000];
 
-/// A server may give back within this time what it needs no longer: ours does so once a connection has been idle for a
-/// second, which it checks once a second.
+/// Within this time a server may free memory that it needs no longer. Degu's server frees it when a connection has been
+/// idle for a second; it checks once a second.
 const SETTLE: Duration = Duration::from_millis(2400);
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
@@ -53,7 +53,7 @@ fn measure(stage: &Stage<'_>, server: &str, connections: usize, tls: bool) -> Re
     Ok(vec![settled(server.id())?.saturating_sub(before) as f64 / connections as f64])
 }
 
-/// The memory of a process once it has given back what it needs no longer: the least within a time.
+/// The memory of a process after it has freed the memory that it needs no longer: the minimum within a time.
 fn settled(process: u32) -> Result<u64> {
     let (mut least, start) = (machine::resident(process)?, Instant::now());
     while start.elapsed() < SETTLE {

@@ -1,4 +1,4 @@
-//! One pool, used by one thread or task and by eight: it is no bottleneck if eight are not slower than one.
+//! One pool, used by one thread or task and by eight: the pool is not a bottleneck if eight are not slower than one.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! GET requests over many connections, the server on its cores and the load on others. Requests a second say what a server can
-//! do when the machine does nothing else; its CPU time a request says what it takes from others the rest of the time.
+//! GET requests over many connections, the server on its cores and the load on others. The number of requests in a
+//! second shows the capacity of a server on a machine without other work. The CPU time of a request shows how much it
+//! takes from other programs.
 
 use std::time::Duration;
 

@@ -118,7 +118,7 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers, mut device: Device)
     let mut server = Server::new(memory.buffers(), &options);
     loop {
         let handler = async |request: &mut Request<'_, _, _>| device.answer(request).await;
-        // What was wrong with a request has been answered, and a line is never closed.
+        // The server has answered a faulty request already, and a line is never closed.
         let _ = server.serve(&mut line, &Ticks, handler).await;
         let _ = line.wait_for_pause().await;
     }

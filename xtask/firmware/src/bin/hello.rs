@@ -22,7 +22,7 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers) {
     let mut line = Line::new(&mut uart, &Ticks, PAUSE);
     let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
     loop {
-        // What was wrong with a request has been answered, and a line is never closed.
+        // The server has answered a faulty request already, and a line is never closed.
         let _ = server.serve(&mut line, &Ticks, hello).await;
         let _ = line.wait_for_pause().await;
     }
