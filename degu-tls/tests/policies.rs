@@ -234,7 +234,7 @@ fn a_bundle_survives_its_worst_member() {
         folder.said::<()>(Err(meet(&old.leaf("host", &|_| {})).error())),
         said(
             Kind::UnknownIssuer,
-            "the certificate of the server (CN=host) leads to CN=Old, which was left out of the CAs of roll.pem: the CA of \
+            "the certificate of the server (CN=host) has a chain to CN=Old, which was left out of the CAs of roll.pem: the CA of \
              roll.pem (CN=Old) expired on 2026-11-21 12:00:00 UTC"
         )
     );
@@ -340,8 +340,12 @@ fn a_folder_of_cas() {
         let ends = join(client(&call(cas).unwrap(), Some("host.example")), server(&serve(host.identity()).unwrap()));
         ends.0.error().to_string()
     };
-    assert!(heard(4).contains("none of the CAs of l0, l1, l2, l3, and the server sent no"), "{}", heard(4));
-    assert!(heard(6).contains("none of the CAs of l0, l1, l2, l3 and 2 more, and the server sent no"), "{}", heard(6));
+    assert!(heard(4).contains("not among the CAs of l0, l1, l2, l3, and the server sent no"), "{}", heard(4));
+    assert!(
+        heard(6).contains("not among the CAs of l0, l1, l2, l3 and 2 more, and the server sent no"),
+        "{}",
+        heard(6)
+    );
     assert_eq!(Cas::new().add_pem("x", "").unwrap_err().kind(), Kind::Pem);
 }
 

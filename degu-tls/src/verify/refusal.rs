@@ -261,16 +261,16 @@ impl Chain<'_> {
         let name = der::name(&issuer);
         let files = self.store.map_or("ours", |store| &store.files);
         let text = if let Some(why) = self.store.and_then(|store| store.left_out(&issuer)) {
-            format!("{subject} leads to {name}, which was left out of {files}: {why}")
+            format!("{subject} has a chain to {name}, which was left out of {files}: {why}")
         } else if self.store.is_some_and(|store| store.named(&issuer).is_some()) {
-            format!("{subject} leads to {name}, a name of {files}, but through a certificate that is not a CA's")
+            format!("{subject} has a chain to {name}, a name of {files}, but through a certificate that is not a CA's")
         } else if self.intermediates.is_empty() {
             let peer = self.peer;
             format!(
-                "{subject} leads to {name}, which is none of {files}, and the {peer} sent no intermediate certificate"
+                "{subject} has a chain to {name}, which is not among {files}, and the {peer} sent no intermediate certificate"
             )
         } else {
-            format!("{subject} leads to {name}, which is none of {files}")
+            format!("{subject} has a chain to {name}, which is not among {files}")
         };
         (Kind::UnknownIssuer, text)
     }
