@@ -492,18 +492,16 @@ mod tests {
                 false,
                 "permission denied at unix:/run/app.sock: check the mode of the socket and of its folders",
             ),
-            (Errno::EACCES, &tcp, false, "cannot connect to 10.0.0.1:80: Permission denied (os error 13)"),
-            (Errno::EHOSTUNREACH, &tcp, true, "cannot connect to 10.0.0.1:80: No route to host (os error 113)"),
-            (Errno::ECONNRESET, &tcp, true, "cannot connect to 10.0.0.1:80: Connection reset by peer (os error 104)"),
-            (
-                Errno::ENAMETOOLONG,
-                &socket,
-                false,
-                "cannot connect to unix:/run/app.sock: File name too long (os error 36)",
-            ),
+            (Errno::EACCES, &tcp, false, "cannot connect to 10.0.0.1:80: SYSTEM"),
+            (Errno::EHOSTUNREACH, &tcp, true, "cannot connect to 10.0.0.1:80: SYSTEM"),
+            (Errno::ECONNRESET, &tcp, true, "cannot connect to 10.0.0.1:80: SYSTEM"),
+            (Errno::ENAMETOOLONG, &socket, false, "cannot connect to unix:/run/app.sock: SYSTEM"),
         ] {
-            let error = Error::connecting(io::Error::from(errno), address);
-            assert_eq!((error.to_string().as_str(), error.is_retryable()), (text, is_retryable));
+            let error = io::Error::from(errno);
+            // The C library words the errors of the system.
+            let text = text.replace("SYSTEM", &error.to_string());
+            let error = Error::connecting(error, address);
+            assert_eq!((error.to_string(), error.is_retryable()), (text, is_retryable));
             assert!(error.is_connect() && !error.is_timeout(), "{error}");
         }
     }

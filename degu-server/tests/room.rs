@@ -153,6 +153,7 @@ fn many_newcomers_at_once_are_all_answered_in_a_moment() {
 #[cfg(target_os = "linux")]
 #[test]
 fn process_without_descriptors_closes_an_idle_connection() {
+    use nix::libc::rlim_t;
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     const LIMITED: &str = "DEGU_TEST_OUT_OF_DESCRIPTORS";
@@ -169,7 +170,8 @@ fn process_without_descriptors_closes_an_idle_connection() {
         let null = || std::fs::File::open("/dev/null");
         // The limit is above every descriptor that is open: a connection of the server that is closed makes room below it.
         let open = std::fs::read_dir("/proc/self/fd").unwrap();
-        let highest = open.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u64>().ok()).max().unwrap();
+        let highest =
+            open.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<rlim_t>().ok()).max().unwrap();
         setrlimit(Resource::RLIMIT_NOFILE, highest + 8, hard).unwrap();
         let mut rest: Vec<_> = std::iter::from_fn(|| null().ok()).collect();
         // The client takes the last descriptor, so that the server has none to accept it with.
