@@ -88,6 +88,13 @@ fn refusals_and_errors_have_the_body_of_the_app() {
     }
 }
 
+#[test]
+fn on_connect_that_panics_is_answered_with_the_body_of_the_app() {
+    let server = Running::with(options().on_connect(async |_| panic!("an on_connect that panics")), TCP, app);
+    // No byte of the request has been read, so that nothing says that its method is HEAD.
+    assert_eq!(parse(&server.connect().rest()), problem(500, "Internal Server Error: the server failed"));
+}
+
 /// Options of a server with room for one connection, and the bodies' lengths that its `on_response` gets.
 fn options_of_one() -> (Options, mpsc::Receiver<(Option<u16>, u64)>) {
     let (send, lengths) = mpsc::channel();

@@ -220,7 +220,7 @@ impl Connection<Server> {
             // A faulty or incomplete head is still in the buffer.
             _ => {
                 let begun = self.receiver.buffer.trim_ascii_start();
-                begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun)
+                begun.starts_with(b"HEAD ") || !begun.is_empty() && b"HEAD ".starts_with(begun)
             }
         };
         let can_answer = matches!(self.role.state, State::Idle | State::Requested) && (200..=999).contains(&status);
