@@ -71,7 +71,7 @@ struct State {
     is_wanted: bool,
     /// True if bytes of a head have come.
     has_begun: bool,
-    /// True if the method of the request is HEAD, or the first byte of its head is that of HEAD.
+    /// True if the method of the request is HEAD, or the first bytes of its head may be those of HEAD.
     is_head: bool,
     /// True if a write found no room.
     is_blocked: bool,
@@ -161,12 +161,14 @@ impl Pulse {
         let mut state = self.lock();
         state.moved(bytes.len());
         // Empty lines between two requests do not begin a request (RFC 9112 §2.2).
-        let first = bytes.iter().find(|byte| !matches!(byte, b'\r' | b'\n'));
+        let first = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         if let Some(first) = first
             && state.held == 0
             && !state.has_begun
         {
-            (state.has_begun, state.is_head) = (true, *first == b'H');
+            // If the head began with the bytes of the last request, these are others of it: `Host`, for example.
+            let begun = &bytes[first..];
+            (state.has_begun, state.is_head) = (true, begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun));
         }
     }
 
