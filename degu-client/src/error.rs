@@ -182,7 +182,7 @@ impl Error {
 
     /// Returns the first 4 KiB of the response's body, if [`success`](crate::ResponseOf::success) returned this error.
     /// Bytes that are not UTF-8 are replaced by U+FFFD. The text comes from the server: escape it before you write it
-    /// to a log.
+    /// to a log. The error's `Display` already has its first line, escaped.
     pub fn text(&self) -> Option<&str> {
         self.0.text.as_deref()
     }
@@ -197,7 +197,8 @@ impl Error {
         self.0.phase
     }
 
-    /// Returns whether no connection could be made. Then no byte of a request was sent.
+    /// Returns whether no connection could be made. Then no byte of a request was sent. If a timeout was the reason,
+    /// [`is_timeout`](Self::is_timeout) is true as well.
     pub fn is_connect(&self) -> bool {
         self.0.phase == Phase::Connecting
     }

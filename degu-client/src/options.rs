@@ -112,7 +112,9 @@ impl<D> OptionsOf<D> {
     }
 
     /// Sets how long a whole exchange may take: from the call that sends the request until the response's body has been
-    /// read to its end. The time includes pauses of the caller. The same limit applies to making a connection.
+    /// read to its end. The time includes pauses of the caller. Making a connection has this limit too, for itself: a
+    /// connection and one exchange may together take twice as long. A request of a [pool](crate::PoolOf) has the limit
+    /// once, for both.
     /// [`set_timeout`](crate::ConnectionOf::set_timeout) of a connection changes the limit for the requests that
     /// follow.
     ///
@@ -161,7 +163,8 @@ impl<D> OptionsOf<D> {
     /// the request's body while the server takes no bytes. Bytes of framing do not count as progress. The time in which
     /// the client waits for the caller's source of the request's body does not count.
     ///
-    /// Default 60 s (nginx's proxy: 60 s). Use `None` for feeds that may pause for long.
+    /// Default 60 s (nginx's proxy: 60 s). Use `None` for feeds that may be silent for longer. A server that sends its events by
+    /// `degu_server::sse::response` is never silent for more than 15 s.
     pub fn body_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.body_timeout = limit.into();
         self

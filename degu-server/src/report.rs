@@ -87,7 +87,7 @@ impl Exchange {
         self.request.as_ref().map(|(_, target)| &**target)
     }
 
-    /// Returns the status that was sent; `None` if no response began, for example because the client went away first. After a
+    /// Returns the status of the response, also if the client went away before it was sent; `None` if there was no response. After a
     /// 101, the bytes of the new protocol count as the body.
     pub const fn status(&self) -> Option<u16> {
         self.status

@@ -179,9 +179,9 @@ fn process_without_descriptors_closes_an_idle_connection() {
         let mut newcomer = connect();
         ask(&mut newcomer);
         setrlimit(Resource::RLIMIT_NOFILE, soft, hard).unwrap();
-        // One of them, and for no longer than there was no descriptor.
+        // One of them, and a second one if the first took its time to close; none after there was a descriptor.
         held.retain_mut(|raw| raw.try_send(GET) && raw.response_head().is_some());
-        assert_eq!(held.len(), CAP - 1);
+        assert!((CAP - 2..CAP).contains(&held.len()), "{} of {CAP}", held.len());
         ask(&mut newcomer);
     });
 }
