@@ -225,7 +225,7 @@ fn todoctl_explains_its_arguments() {
     for (arguments, piece) in [
         (&["unix:/run/todo.sock"][..], "usage: todoctl ADDRESS"),
         (&["unix:/run/todo.sock", "add"], "usage: todoctl ADDRESS"),
-        (&["somewhere else", "list"], "\"somewhere else\" is no address"),
+        (&["somewhere else", "list"], "\"somewhere else\" is not an address"),
     ] {
         let output = program("todoctl").args(arguments).output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();

@@ -309,8 +309,8 @@ impl Options {
         self
     }
 
-    /// Sets the body of every answer that would otherwise be a text about an error, so that the clients of an API get one
-    /// form of error: `body` is called with the status and that text without its line end, and returns a media type and the
+    /// Sets the body of the answers below, which would otherwise be a text about an error. So the clients of an API get one form
+    /// of error. `body` is called with the status and that text without its line end, and returns a media type and the
     /// body.
     ///
     /// ```
