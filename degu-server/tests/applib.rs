@@ -78,7 +78,7 @@ fn hosts_refuse_what_a_browser_sends_after_dns_rebinding() {
 }
 
 #[test]
-fn hosts_with_a_port_take_it_from_the_scheme_where_there_is_none() {
+fn hosts_take_a_missing_port_from_the_scheme() {
     let app = async |_: &mut Session, _: Request<'_>| "secret";
     let server = Running::new(Address::IPV4_LOOPBACK, Hosts::only(["localhost:80"], app));
     for (fields, status) in [

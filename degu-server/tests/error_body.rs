@@ -233,14 +233,14 @@ mod hyper {
     }
 
     #[test]
-    fn late_head_that_began_with_the_last_request_is_answered_with_a_body() {
+    fn late_head_after_another_request_is_answered_with_a_body() {
         let server = Serving::new(options(), TCP, service());
         let mut raw = server.connect();
         raw.send("GET /fine HTTP/1.1\r\nHost: a\r\n\r\nGET /fine HTTP/1.1\r\n");
         raw.response_head().unwrap();
         raw.expect("fine");
         // The first byte of this part is that of HEAD.
-        assert_eq!(ask(raw, "Host: a\r\n"), problem(408, "Request Timeout: the request came too slowly"));
+        assert_eq!(ask(raw, "Host: a\r\n"), problem(408, "Request Timeout: the client sent the request too slowly"));
     }
 
     #[test]
