@@ -24,8 +24,8 @@ pub(crate) trait Transport: Send {
         None
     }
 
-    /// Reports whether the stream is as a socket: it can be checked, read and waited for without blocking, and holds nothing
-    /// back. A stream that the caller brought cannot.
+    /// Reports whether the stream behaves like a socket: it can be checked and read without blocking, a wait for it can have a
+    /// limit, and it holds nothing back. A stream that the caller brought does not.
     fn is_socket(&self) -> bool {
         self.socket().is_some()
     }

@@ -2,9 +2,10 @@
 //!
 //! `drive [--blocking] [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS`
 //!
-//! It reads lines `METHOD TARGET[ METHOD TARGET2]` from stdin, and prints one line of JSON for each: whether a complete
-//! response came, its status and its body in hexadecimal, or the error. It sends the second request on the same
-//! connection if the client has kept the connection open, and on a new connection otherwise.
+//! It reads lines `METHOD TARGET[ METHOD TARGET2]` from stdin, and prints one JSON object for each line: `ok`, and either
+//! `status`, `headers` and `body_hex` of the complete response, or `error`. If the first request succeeded, the second is
+//! sent, and its result is the member `second`. It goes over the same connection if the client has kept that open, and
+//! over a new one otherwise.
 
 use std::{
     io::{self, BufRead, Write},

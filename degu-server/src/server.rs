@@ -148,16 +148,16 @@ impl<A: App> Server<A> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the server. A [`Handle`] can also wait for the end.
+    /// Dropping the future begins the graceful shutdown, and does not wait for its end. A [`Handle`] can also wait for the end.
     pub async fn serve(self) -> io::Result<()> {
         let mut handle = self.spawn()?;
         handle.ended().await;
         handle.join()
     }
 
-    /// Serves on the current runtime, without a thread of its own, until the future is dropped. That begins a graceful shutdown,
-    /// which goes on as long as the runtime lives. On Linux deadlines follow the kernel's clock, even if the clock of the
-    /// runtime is paused.
+    /// Serves on the current runtime, without a thread of its own, until the future is dropped. The drop begins a graceful
+    /// shutdown. A local task finishes the exchanges in progress, so keep the runtime (or the `LocalSet`) running for them. On
+    /// Linux deadlines follow the kernel's clock, even if the clock of the runtime is paused.
     ///
     /// # Errors
     ///

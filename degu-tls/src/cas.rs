@@ -77,8 +77,8 @@ pub(crate) struct Crl {
     pub(crate) source: Source,
 }
 
-const MEMORY: Source = Source::Memory("the CAs in memory");
-const CRL_MEMORY: Source = Source::Memory("the revocation list in memory");
+const MEMORY: Source = Source::Memory("the CA bundle in memory");
+const CRL_MEMORY: Source = Source::Memory("memory");
 
 impl Cas {
     /// Returns a value without CAs. At least one CA must be added before a policy is built.

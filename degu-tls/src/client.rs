@@ -170,7 +170,8 @@ impl ClientTls {
     ///
     /// `name` is the DNS name or the IP address (without a zone) to which the caller connects, or the name that the
     /// caller set instead. It is `None` for a Unix socket or an address with a zone. `peer` is the whole address as
-    /// text. Errors contain it. If the name is not checked, it also keeps the sessions of different peers apart.
+    /// text. Errors contain it. It also keeps the TLS sessions of different servers apart where `name` is not used: if the
+    /// policy neither checks names nor has pins, or has pins and `name` is not a DNS name.
     ///
     /// The name is sent to the server (SNI) if it is a DNS name, and the policy checks names or has pins.
     ///

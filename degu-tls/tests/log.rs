@@ -30,7 +30,7 @@ fn a_revocation_list_that_has_expired_is_told_of() {
         let text = build(until);
         assert!(
             text.contains("WARN")
-                && text.contains("the revocation list of the revocation list in memory (CN=Root) has expired")
+                && text.contains("the revocation list in memory (CN=Root) has expired")
                 && text.contains(date),
             "{text}"
         );

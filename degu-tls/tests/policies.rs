@@ -197,7 +197,7 @@ fn cas() {
     );
     assert_eq!(
         folder.said(call(Cas::new().add("x", vec![1, 2, 3]))),
-        said(Kind::Malformed, "a certificate of the CAs in memory is malformed (TrailingData(SignedData))")
+        said(Kind::Malformed, "a certificate of the CA bundle in memory is malformed (TrailingData(SignedData))")
     );
     let backwards = Cert::root_with("Backwards", Key::new(), &|params| {
         (params.not_before, params.not_after) = (at(NOW + DAY), at(NOW - DAY));
@@ -402,7 +402,7 @@ fn revocation_lists() {
     let broken = folder.write("broken.crl", pem("X509 CRL", b"\x30\x01\x02"));
     let (kind, text) = folder.said(call(cas().with_crl_file(broken).unwrap()));
     assert_eq!(kind, Kind::Crl);
-    assert!(text.starts_with("the revocation list of broken.crl cannot be used ("), "{text}");
+    assert!(text.starts_with("the revocation list in broken.crl cannot be used ("), "{text}");
 
     let twin = Cert::root("One");
     let twins = Cas::new().add("a", one.der.clone()).add("b", twin.der.clone());

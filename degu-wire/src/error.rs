@@ -160,8 +160,8 @@ explained! {
         TransferCoding "a transfer coding that is not implemented",
         /// Transfer-Encoding is not a list of codings that ends in `chunked`, or has it twice (RFC 9112 §6.3).
         FinalCoding "a Transfer-Encoding that is malformed, or that does not have `chunked` once, as the last coding",
-        /// Transfer-Encoding in a message of HTTP/1.0, or in a response that has no body (RFC 9112 §6.1).
-        TransferEncoding "Transfer-Encoding where it is not allowed",
+        /// Transfer-Encoding in a message of HTTP/1.0, or in a 1xx response (RFC 9112 §6.1).
+        TransferEncoding "Transfer-Encoding in a message of HTTP/1.0 or in a 1xx response",
         /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
         Expectation "an Expect field other than `100-continue`",
         /// The head is longer than `Limits::max_head` (RFC 6585 §5). If not even the request line ends within it, this is
@@ -230,8 +230,9 @@ explained! {
     pub enum LocalError {
         /// The method is not a token (RFC 9110 §9.1), or is CONNECT, which the codec does not implement.
         Method "the method is not a token, or is CONNECT, which is not implemented",
-        /// The request target is not in a form of RFC 9112 §3.2, or has a byte that is not visible ASCII.
-        Target "the request target must be an absolute path, an http(s) URI or `*`, in visible ASCII without fragment",
+        /// The request target is not an absolute path, an http(s) URI, or `*` with OPTIONS (RFC 9112 §3.2), or it has a
+        /// fragment or a byte that is not visible ASCII.
+        Target "the request target must be an absolute path, an http(s) URI, or `*` with OPTIONS, in visible ASCII without fragment",
         /// The status is not from 100 to 999, or it is interim although a final status is needed.
         Status "a status must be 100 to 999, and the status of a final response 200 to 999",
         /// The reason phrase has a control character.

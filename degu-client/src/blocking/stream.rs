@@ -81,7 +81,8 @@ impl BlockingStream for Socket {
     }
 }
 
-/// Waits until a socket has something to read, or room for writing. Returns whether the time was enough.
+/// Waits until a socket has something to read if it `reads`, or room for writing if it `writes`. Returns `false` if the limit
+/// is over. `true` may also come early, after a signal for example, so the caller tries again.
 pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
     let mut interest = PollFlags::empty();
     interest.set(PollFlags::POLLIN, reads);

@@ -21,8 +21,8 @@
 //! | --- | --- |
 //! | the reason phrase | a version other than 1.1 |
 //! | the case of names, and the order of fields with different names | extensions |
-//! | where chunks begin and end, and their extensions | that data frames of a body with a length are frames |
-//! | that a request has no body, which then is an empty one | |
+//! | where chunks begin and end, and their extensions | where data frames begin and end, in a body with a length |
+//! | whether a request has no body or an empty one | |
 //!
 //! A body has a content-length if its headers or its exact size hint give one. Otherwise it is sent in chunks, one for each data
 //! frame. Trailers need chunks: a message with trailers must have the field `trailer` in its headers, as with hyper. Trailers

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::report::Peer;
 use crate::state::{Phase, ServerState};
 
-/// The facts about the peer of a connection.
+/// The facts that all requests of a connection share: about its peer, the server's state and the options.
 pub(super) struct Origin {
     pub(super) address: Address,
     pub(super) credentials: Option<Credentials>,

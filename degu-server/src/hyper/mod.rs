@@ -72,7 +72,8 @@
 //!   sends 431, where Degu sends 414. Of [`Limits`](crate::Limits), only `max_head`, `max_fields` and `allow_http10` apply.
 //!   [`on_response`](Options::on_response) is called for hyper's refusals. The 414 that hyper sends for a target over 65,534
 //!   bytes is reported as 431, because hyper's errors do not tell the two apart.
-//! - **Reason phrases, chunk boundaries and extensions** are lost, because the types of hyper have no place for them.
+//! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them. A reason phrase is the
+//!   response's extension `hyper::ext::ReasonPhrase`.
 //!
 //! Not available: [`on_connect`](Options::on_connect), because its futures are not `Send`. [`serve`] returns an error if it is
 //! set, so no client is accepted by mistake; check the [`Caller`] in the service. The apps of [`applib`](crate::applib) are for

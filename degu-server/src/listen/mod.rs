@@ -24,7 +24,8 @@ use crate::options::{Deadlines, SocketOptions};
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(3);
 
-/// The number of ports that are tried for `localhost`, if a port that the kernel chose in one family is in use in the other.
+/// The number of attempts to bind `localhost` with port 0. The kernel chooses the port in one address family, and it may be in
+/// use in the other.
 const TRIES: u32 = 16;
 
 /// A listening socket. It was bound by this process, or inherited from its parent.

@@ -49,7 +49,8 @@ pub use secured::Secured;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Accept {
-    /// The configuration for a `rustls::ServerConnection` without a [`Handshake`]. Its client has no [`PeerIdentity`].
+    /// The configuration of rustls, for a caller that makes a `rustls::ServerConnection` itself and uses no [`Handshake`]. Its
+    /// client has no [`PeerIdentity`].
     pub config: Arc<ServerConfig>,
     pub(crate) judge: Judge,
 }
@@ -69,7 +70,8 @@ impl Accept {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Connect {
-    /// The configuration for a `rustls::ClientConnection` without a [`Handshake`].
+    /// The configuration of rustls, for a caller that makes a `rustls::ClientConnection` itself and uses no [`Handshake`]. The
+    /// checks of [`Handshake::finish`] are then missing, such as that of the certificate of a resumed session.
     pub config: Arc<ClientConfig>,
     /// The name that rustls needs together with the configuration. If the policy does not check names, it is a
     /// stand-in.

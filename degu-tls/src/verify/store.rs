@@ -33,12 +33,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Checks every CA and every list. A CA that cannot be used is left out with a warning, because a file may contain an
+    /// Checks every CA and every revocation list. A CA that cannot be used is left out with a warning, because a file may contain an
     /// expired CA and one that is not valid yet.
     ///
     /// # Errors
     ///
-    /// A CA is not a certificate, no CA remains, or a list is missing or cannot be used.
+    /// A CA is not a certificate, no CA remains, or a revocation list is missing or cannot be used.
     pub(crate) fn new(cas: &Cas, build: &mut Build) -> Result<Self, Error> {
         let (anchors, subjects, labels, crls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut store = Self { anchors, subjects, labels, crls, left_out: Vec::new(), files: cas.describe() };
@@ -85,7 +85,7 @@ impl Store {
         let mut lists = Vec::new();
         for crl in crls {
             let unusable =
-                |text: &str| Error::caller(Kind::Crl, format!("the revocation list of {} {text}", crl.source));
+                |text: &str| Error::caller(Kind::Crl, format!("the revocation list in {} {text}", crl.source));
             let list = OwnedCertRevocationList::from_der(&crl.der)
                 .map_err(|error| unusable(&format!("cannot be used ({error})")).with_source(error))?;
             let updates = der::crl_updates(&crl.der).ok_or_else(|| unusable("does not say when it was issued"))?;
@@ -105,7 +105,7 @@ impl Store {
             if next <= build.now {
                 let (name, next) = (der::name(list.issuer()), der::date(next));
                 let what =
-                    format!("the revocation list of {source} ({name}) has expired: the next list was due on {next}");
+                    format!("the revocation list in {source} ({name}) has expired: the next list was due on {next}");
                 build.warnings.push(Error::caller(Kind::CrlExpired, what));
             }
             self.crls.push(list);

@@ -24,7 +24,7 @@ pub(crate) struct Stage<'o> {
     peers: OnceLock<PathBuf>,
 }
 
-/// The way in which one end is run.
+/// The way in which one program of a measurement is run, the server or the client: its cores and threads, with or without TLS.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct End<'e> {
     /// Empty: unpinned.

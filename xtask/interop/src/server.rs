@@ -48,7 +48,7 @@ fn chunks() -> Body {
     })
 }
 
-/// Starts it on an address, with default options and these limits. It ends when the handle is dropped.
+/// Starts our server on an address, with these limits and otherwise default options. The server ends when the handle is dropped.
 pub(crate) fn start(address: &str, limits: Limits) -> Result<Handle> {
     let address: degu_server::Address = address.parse()?;
     Ok(Server::options().limits(limits).bind(address, app)?.spawn()?)
