@@ -148,7 +148,7 @@ macro_rules! requests {
             ///
             /// # Errors
             ///
-            /// As for [`request`](Self::request), and [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for
+            /// The errors of [`request`](Self::request), and [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for
             /// a 101 that names another protocol, or that comes before the whole request has been sent.
             pub $($async)? fn upgrade<'m>(
                 &mut self,

@@ -256,7 +256,7 @@ impl<T> ClientTlsBuilder<T> {
     ///
     /// # Errors
     ///
-    /// As for `build`; also if the provider has nothing that can be used ([`Kind::Provider`]).
+    /// The errors of `build`, and one if the provider has nothing that can be used ([`Kind::Provider`]).
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ClientTls, Error> {
         Ok(ClientTls(Live::new(self.recipe, &provider)?))
     }

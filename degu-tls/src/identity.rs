@@ -55,7 +55,7 @@ impl Identity {
     ///
     /// # Errors
     ///
-    /// As for [`from_pem_files`](Self::from_pem_files), except the errors of reading.
+    /// The errors of [`from_pem_files`](Self::from_pem_files), except those of reading.
     pub fn from_pem(certificates: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Result<Self, Error> {
         let chain = source::certificates(certificates.as_ref(), &MEMORY)?;
         Self::from_der(chain, source::key(key.as_ref(), &MEMORY)?)

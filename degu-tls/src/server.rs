@@ -195,7 +195,7 @@ impl ServerTlsBuilder<Decided> {
     ///
     /// # Errors
     ///
-    /// As for `build`; also if the provider has nothing that can be used ([`Kind::Provider`]).
+    /// The errors of `build`, and one if the provider has nothing that can be used ([`Kind::Provider`]).
     pub fn build_with(self, provider: Arc<CryptoProvider>) -> Result<ServerTls, Error> {
         Ok(ServerTls(Live::new(self.recipe, &provider)?))
     }

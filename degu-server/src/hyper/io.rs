@@ -162,8 +162,8 @@ impl AsyncWrite for Io {
     }
 
     /// Detects that the peer is gone, or is too slow. hyper calls this whenever it is polled, although there may be nothing to
-    /// flush, and it reads nothing while the service works. Therefore some input is read here. If there is input that nobody
-    /// reads, the kernel is asked once a second whether the peer is present.
+    /// flush, and it reads nothing while the service works. Therefore some input is read here. If the service leaves input
+    /// unread, the kernel is asked once a second whether the peer is present.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {

@@ -105,7 +105,7 @@ impl Connection<Client> {
     ///
     /// # Errors
     ///
-    /// As [`request`](Self::request). [`LocalError::Protocol`] if `protocol` is empty or a list,
+    /// The errors of [`request`](Self::request). [`LocalError::Protocol`] if `protocol` is empty or a list,
     /// [`LocalError::FieldNotAllowed`] if the headers already contain `upgrade`.
     pub fn upgrade(
         &mut self,
