@@ -15,12 +15,14 @@ pub(crate) trait PutLine<S>: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError> 
 
 impl<S, F: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>> PutLine<S> for F {}
 
-/// The meaning of the application's fields.
+/// The meaning of the application's fields for the exchange.
 #[derive(Clone, Copy)]
-pub(crate) struct Said {
-    /// The fields of the application that have a meaning for the codec.
+pub(crate) struct Meaning {
+    /// The fields that have a meaning for the codec.
     pub(crate) names: Names,
+    /// True for `connection: close`.
     pub(crate) close: bool,
+    /// True for `expect: 100-continue`.
     pub(crate) expects_continue: bool,
 }
 
@@ -36,17 +38,12 @@ pub(crate) struct Terms {
     pub(crate) continue_pending: bool,
 }
 
-/// The framing of a response: the one that its head announces, and the one that its body has. They differ for a response to
-/// HEAD, which has no body.
-#[derive(Clone, Copy)]
+/// The result of [`Terms::put_reply`].
 pub(crate) struct Reply {
-    /// The framing that the head describes.
-    framing: Framing,
-    /// The framing of the body that follows.
+    /// The framing of the body that follows the head. A response to HEAD has no body.
     pub(crate) body: Framing,
-    /// True if the fields of the application describe a body that is not sent: the body of a response to another
-    /// request (RFC 9110 §8.6).
-    describes: bool,
+    /// True if the connection is kept after the response. The caller notes this when the whole head is written.
+    pub(crate) persistent: bool,
 }
 
 impl Terms {
@@ -75,8 +72,18 @@ impl Terms {
         }
     }
 
-    /// Returns the framing of a final response with this status and content.
-    pub(crate) fn reply(&self, status: u16, content: Framing) -> Result<Reply, LocalError> {
+    /// Writes the head of a final response, without the empty line. `content` is the framing of the application's body.
+    #[expect(clippy::too_many_arguments, reason = "a response has so many parts")]
+    pub(crate) fn put_reply<'h, S: Sink>(
+        &self,
+        out: &mut S,
+        status: u16,
+        reason: &[u8],
+        lines: impl Iterator<Item = Line<'h>>,
+        put: impl PutLine<S>,
+        content: Framing,
+        date: Option<&str>,
+    ) -> Result<Reply, LocalError> {
         if !(200..=999).contains(&status) {
             return Err(LocalError::Status);
         }
@@ -93,28 +100,10 @@ impl Terms {
         };
         // RFC 9110 §8.6: 304 and responses to HEAD may describe the body that another request would get.
         let describes = status == 304 || (self.is_head && content == Framing::None && status != 204);
-        let body = if self.is_head { Framing::None } else { framing };
-        Ok(Reply { framing, body, describes })
-    }
-
-    /// Writes the head of a final response, without the empty line. Returns whether the connection is kept after it.
-    /// The caller notes this when the whole head is written.
-    #[expect(clippy::too_many_arguments, reason = "a response has so many parts")]
-    pub(crate) fn put_reply<'h, S: Sink>(
-        &self,
-        out: &mut S,
-        status: u16,
-        reason: &[u8],
-        lines: impl Iterator<Item = Line<'h>>,
-        put: impl PutLine<S>,
-        reply: Reply,
-        date: Option<&str>,
-    ) -> Result<(Said, bool), LocalError> {
         put_status_line(out, status, reason)?;
-        let said = put_headers(out, lines, put, reply.framing, reply.describes)?;
-        let persistent =
-            self.persistent && !self.continue_pending && reply.framing != Framing::UntilClose && !said.close;
-        if let Some(date) = date.filter(|_| !said.names.has(Names::DATE)) {
+        let meaning = put_headers(out, lines, put, framing, describes)?;
+        let persistent = self.persistent && !self.continue_pending && framing != Framing::UntilClose && !meaning.close;
+        if let Some(date) = date.filter(|_| !meaning.names.has(Names::DATE)) {
             put_line(out, b"date", date.as_bytes())?;
         }
         if !persistent {
@@ -124,7 +113,7 @@ impl Terms {
             // `keep-alive`.
             put_line(out, b"connection", b"keep-alive")?;
         }
-        Ok((said, persistent))
+        Ok(Reply { body: if self.is_head { Framing::None } else { framing }, persistent })
     }
 }
 
@@ -140,7 +129,7 @@ pub(crate) fn put_request<'h, S: Sink>(
     put: impl PutLine<S>,
     framing: Framing,
     offers: bool,
-) -> Result<Said, LocalError> {
+) -> Result<Meaning, LocalError> {
     let host_field = lines.clone().find(|(name, _)| Names::of(name) == Names::HOST).map(|(_, value)| value);
     if !is_host(host_field.unwrap_or(host)) {
         return Err(LocalError::FieldValue);
@@ -149,19 +138,19 @@ pub(crate) fn put_request<'h, S: Sink>(
     if host_field.is_none() {
         put_line(out, b"host", host)?;
     }
-    let said = put_headers(out, lines, put, framing, false)?;
-    if said.names.has(Names::UPGRADE) && !offers {
+    let meaning = put_headers(out, lines, put, framing, false)?;
+    if meaning.names.has(Names::UPGRADE) && !offers {
         return Err(LocalError::FieldNotAllowed);
     }
-    if said.close {
+    if meaning.close {
         put_line(out, b"connection", b"close")?;
     }
-    Ok(said)
+    Ok(meaning)
 }
 
 /// Returns the framing of a request. A request without a body gets `content-length: 0` if its method usually has
 /// content (RFC 9110 §8.6).
-pub(crate) fn announced(method: Method<'_>, framing: Framing) -> Framing {
+pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
     match framing {
         Framing::None if method.expects_content() => Framing::Length(0),
         framing => framing,
@@ -170,7 +159,7 @@ pub(crate) fn announced(method: Method<'_>, framing: Framing) -> Framing {
 
 /// Checks a 206 response: it must have one part and a Content-Range. `ranged` tells whether the request asked for
 /// ranges. Returns the length of the part, if the length of the body has to be compared with it later.
-pub(crate) fn check_part(
+pub(crate) fn check_partial(
     ranged: bool,
     content_range: Option<&[u8]>,
     content_type: Option<&[u8]>,
@@ -207,20 +196,20 @@ pub(crate) fn put_headers<'h, S: Sink>(
     put: impl PutLine<S>,
     framing: Framing,
     describes: bool,
-) -> Result<Said, LocalError> {
-    let mut said = Said { names: Names::OTHER, close: false, expects_continue: false };
+) -> Result<Meaning, LocalError> {
+    let mut meaning = Meaning { names: Names::OTHER, close: false, expects_continue: false };
     let mut described = false;
     for (name, value) in lines {
         let field = Names::of(name);
-        if !said.names.add(field) {
+        if !meaning.names.add(field) {
             return Err(LocalError::FieldRepeated);
         }
         match field {
-            Names::EXPECT => said.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            Names::EXPECT => meaning.expects_continue = value.eq_ignore_ascii_case(b"100-continue"),
             Names::CONNECTION => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     if option.eq_ignore_ascii_case(b"close") {
-                        said.close = true;
+                        meaning.close = true;
                     } else if !option.is_empty() && !option.eq_ignore_ascii_case(b"keep-alive") {
                         return Err(LocalError::FieldNotAllowed);
                     }
@@ -247,12 +236,12 @@ pub(crate) fn put_headers<'h, S: Sink>(
         }
         put(out, name, value)?;
     }
-    if said.names.has(Names::UPGRADE) {
+    if meaning.names.has(Names::UPGRADE) {
         // RFC 9110 §7.8.
         put_line(out, b"connection", b"upgrade")?;
     }
     if !described {
         put_framing(out, framing)?;
     }
-    Ok(said)
+    Ok(meaning)
 }

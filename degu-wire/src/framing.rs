@@ -13,3 +13,20 @@ pub enum Framing {
     /// The body ends with the connection, and no field describes it. Only responses have such bodies.
     UntilClose,
 }
+
+#[cfg(feature = "alloc")]
+impl Framing {
+    /// Returns the length of the body, if the framing tells it.
+    pub(crate) const fn length(self) -> Option<u64> {
+        match self {
+            Self::None => Some(0),
+            Self::Length(length) => Some(length),
+            Self::Chunked | Self::UntilClose => None,
+        }
+    }
+
+    /// Returns the framing of the rest of a body. It is `None` if no byte is left.
+    pub(crate) const fn of_rest(self) -> Self {
+        if let Self::Length(0) = self { Self::None } else { self }
+    }
+}

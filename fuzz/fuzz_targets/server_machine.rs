@@ -58,7 +58,7 @@ fuzz_target!(|input: &[u8]| {
                     assert!(server.buffered().len() < limits.max_trailers);
                 }
             }
-            Operation::Continue => server.request_body(),
+            Operation::Continue => server.send_continue(),
             Operation::Abandon(drain) => server.abandon_request_body(drain.into()),
             Operation::Respond(head) => {
                 let before = server.pending().concat();

@@ -330,7 +330,7 @@ fn answer(
         // The bytes after a fault cannot be understood, even if the app has handled the fault.
         Some(body) if body.fault().is_some() => machine.abandon_request_body(0),
         // The body still has a reader.
-        Some(body) if !body.is_abandoned() => machine.request_body(),
+        Some(body) if !body.is_abandoned() => machine.send_continue(),
         _ => machine.abandon_request_body(DRAIN as u64),
     }
     let date = worker.date();

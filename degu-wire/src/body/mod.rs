@@ -300,11 +300,7 @@ impl<S: ?Sized> BodyOf<S> {
 
     /// Returns the number of bytes, if it is known.
     pub fn length(&self) -> Option<u64> {
-        match self.content.framing() {
-            Framing::None => Some(0),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::UntilClose => None,
-        }
+        self.content.framing().length()
     }
 
     /// Returns whether there is no body. An empty body is a body.

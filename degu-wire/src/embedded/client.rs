@@ -10,7 +10,7 @@ use super::error::Error;
 use super::link::{Link, State};
 use super::reader::{BodyReader, Incoming};
 use super::writer::{BodyWriter, Outgoing};
-use crate::exchange::{Terms, announced, check_part, put_request};
+use crate::exchange::{Terms, check_partial, put_request, request_framing};
 use crate::head::{FieldSpan, Fields, Names, ResponseHead, ResponseMeta, put_field, scan_response};
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
@@ -82,7 +82,7 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         if framing == Framing::UntilClose || method == Method::Trace && framing != Framing::None {
             return Err(LocalError::BodyNotAllowed.into());
         }
-        let framing = announced(method, framing);
+        let framing = request_framing(method, framing);
         let Self { io, clock, buffers, limits, options, state } = self;
         let mut link = Link { io: &mut **io, clock: *clock, output: &mut *buffers.output, state };
         link.allow(options.progress);
@@ -189,7 +189,7 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         if meta.status == 206 {
             let fields = head.fields();
             let (range, media_type) = (fields.get("content-range"), fields.get("content-type"));
-            incoming.part_left = check_part(expectation.is_ranged, range, media_type, framing)?;
+            incoming.part_left = check_partial(expectation.is_ranged, range, media_type, framing)?;
         }
         link.state.terms.persistent &= !is_unsent && meta.keep_alive && framing != Framing::UntilClose;
         link.state.is_between = incoming.rest == Framing::None && incoming.window.len() == 0;

@@ -222,16 +222,15 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
             return Err(LocalError::State.into());
         }
         let terms = self.link.state.terms;
-        let reply = terms.reply(status, framing)?;
         self.link.write_queued().await?;
         let lines = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let reason = reason_phrase(status).as_bytes();
-        let persistent = self.link.encode(|out| {
-            let (_, persistent) = terms.put_reply(out, status, reason, lines, put_field, reply, None)?;
+        let reply = self.link.encode(|out| {
+            let reply = terms.put_reply(out, status, reason, lines, put_field, framing, None)?;
             out.put(b"\r\n")?;
-            Ok(persistent)
+            Ok(reply)
         })?;
-        self.link.state.terms = Terms { persistent, continue_pending: false, ..terms };
+        self.link.state.terms = Terms { persistent: reply.persistent, continue_pending: false, ..terms };
         self.outgoing = Outgoing::new(reply.body, terms.is_head);
         self.has_responded = true;
         Ok(self.response_body())

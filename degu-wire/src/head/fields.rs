@@ -368,19 +368,14 @@ pub fn parse_trailers<'b>(
     slots: &'b mut [FieldSpan],
     limits: &Limits,
 ) -> Result<Fields<'b>, RemoteError> {
-    let fields = scan_trailers(section, slots, limits)?;
-    Ok(Fields::new(section, &slots[..fields]))
-}
-
-/// Does the same, and returns the number of fields.
-pub(crate) fn scan_trailers(section: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<usize, RemoteError> {
     if section.len() > Limits::MAX_HEAD {
         return Err(Fault::TrailersTooLarge.into());
     }
     let room = slots.len().min(limits.max_trailer_fields);
     let end = parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Part::Trailers)?;
     // The decoder returns whole lines, so any other text is not a trailer section of the decoder.
-    end.map(|end| end.fields).ok_or(Fault::LineEnd.into())
+    let end = end.ok_or(Fault::LineEnd)?;
+    Ok(Fields::new(section, &slots[..end.fields]))
 }
 
 /// The fields of a parsed head or trailer section. They are views into the caller's bytes and storage.

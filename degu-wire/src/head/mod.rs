@@ -37,7 +37,7 @@ pub(crate) use {
 };
 #[cfg(feature = "alloc")]
 pub(crate) use {
-    fields::{is_forbidden_in_trailers, scan_trailers},
+    fields::is_forbidden_in_trailers,
     host::zone,
     scan::{is_field_value, is_target_text},
 };

@@ -5,12 +5,11 @@ use core::task::Poll;
 
 use bytes::Bytes;
 
-use super::connection::Connection;
+use super::connection::{Connection, State};
 use super::head::ResponseHead;
-use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::body::{Content, Part};
-use crate::exchange::{announced, check_part, put_headers, put_request};
+use crate::exchange::{check_partial, put_headers, put_request, request_framing};
 use crate::framing::Framing;
 use crate::head::{FieldSpan, Names, ResponseMeta, is_host, put_line, scan_response};
 use crate::headers::Headers;
@@ -19,13 +18,12 @@ use crate::{Fault, Limits, LocalError, Method, RemoteError};
 /// The role of a [`Connection`] that sends requests and reads responses.
 #[derive(Debug, Default)]
 pub struct Client {
-    state: State,
     /// True if the request was HEAD. Then its response has no body.
-    head: bool,
+    is_head: bool,
     /// True if the request asked for ranges.
-    ranged: bool,
-    /// The number of bytes of a part (206) that are still to come, if Content-Range tells it.
-    part_left: Option<u64>,
+    is_ranged: bool,
+    /// The number of bytes of a 206 response that are still to come, if they must be compared with its Content-Range.
+    partial_left: Option<u64>,
     /// True if the connection can carry another request after this exchange, as far as the client knows.
     persistent: bool,
     /// True if the server sent `100 Continue`, or the request does not wait for it.
@@ -39,23 +37,10 @@ pub struct Client {
     offered: Option<Headers>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Idle,
-    /// True if at least the head of a request was sent, and no final response has been received.
-    Waiting,
-    Reading,
-    /// True if the connection has switched to another protocol.
-    Switched,
-    Closed,
-}
-
 impl Connection<Client> {
     /// Returns a new connection. Connections with the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
-        let role = Client { persistent: true, continued: true, ..Client::default() };
-        Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
+        Self::with_role(Client { persistent: true, continued: true, ..Client::default() }, limits.into())
     }
 
     /// Begins an exchange: writes the request's head, and its body if it is in memory. Otherwise the driver then calls
@@ -147,17 +132,22 @@ impl Connection<Client> {
         if method == Method::Trace && !matches!(content, Content::None) {
             return Err(LocalError::BodyNotAllowed);
         }
-        let framing = announced(method, content.framing());
+        let framing = request_framing(method, content.framing());
         let host = host.as_bytes();
-        let (said, withheld) = self.sender.message(content, framing, |out| {
-            put_request(out, method, target, host, headers.lines(), put_line, framing, offers)
-        })?;
+        let meaning = self
+            .sender
+            .put_head(|out| put_request(out, method, target, host, headers.lines(), put_line, framing, offers))?;
+        let (content, withheld) = match content {
+            Content::Bytes(bytes) if meaning.expects_continue && !bytes.is_empty() => (Content::None, Some(bytes)),
+            content => (content, None),
+        };
+        self.sender.begin_body(framing, content);
+        self.state = State::Requested;
         self.role = Client {
-            state: State::Waiting,
-            head: method == Method::Head,
-            ranged: said.names.has(Names::RANGE),
-            persistent: !said.close,
-            continued: !(said.expects_continue && self.is_sending()),
+            is_head: method == Method::Head,
+            is_ranged: meaning.names.has(Names::RANGE),
+            persistent: !meaning.close,
+            continued: !(meaning.expects_continue && self.is_sending()),
             withheld,
             ..Client::default()
         };
@@ -176,12 +166,12 @@ impl Connection<Client> {
     /// # Ok::<(), degu_wire::FieldError>(())
     /// ```
     pub fn refused_field<'h>(method: Method<'_>, headers: &'h Headers, framing: Framing) -> Option<&'h str> {
-        let framing = announced(method.known_as(), framing);
+        let framing = request_framing(method.known_as(), framing);
         let mut last = None;
         let lines = headers.lines().inspect(|(name, _)| last = Some(*name));
         match put_headers(&mut Vec::new(), lines, put_line, framing, false) {
             Err(_) => core::str::from_utf8(last?).ok(),
-            Ok(said) if said.names.has(Names::UPGRADE) => Some("upgrade"),
+            Ok(meaning) if meaning.names.has(Names::UPGRADE) => Some("upgrade"),
             Ok(_) => headers.get_bytes("host").filter(|host| !is_host(host)).map(|_| "host"),
         }
     }
@@ -195,10 +185,10 @@ impl Connection<Client> {
     /// A fault of the server, which every later call returns again. [`Fault::NoResponse`] if the connection ended
     /// before the first byte.
     pub fn poll_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
-        match self.role.state {
-            State::Waiting => {}
+        match self.state {
+            State::Requested => {}
             State::Closed => return Err(self.receiver.fault.unwrap_or(Fault::NoResponse.into())),
-            State::Idle | State::Reading | State::Switched => return Ok(Poll::Pending),
+            State::Idle | State::Responding | State::Switched => return Ok(Poll::Pending),
         }
         // Heads are large, so each is checked before it is moved.
         loop {
@@ -206,10 +196,10 @@ impl Connection<Client> {
             let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| {
                 Ok(scan_response(text, slots, limits, &mut meta)?.then_some((meta.len, meta.fields)))
             };
-            let head = match self.receiver.poll_head(scan, |extent| *extent) {
-                Ok(Poll::Ready(_)) => ResponseHead { meta, fields: self.receiver.headers() },
-                Ok(Poll::Pending) if !self.receiver.eof => return Ok(Poll::Pending),
-                Ok(Poll::Pending) => return Err(self.fail(Fault::NoResponse.into())),
+            let head = match self.receiver.take_head(scan) {
+                Ok(true) => ResponseHead { meta, fields: self.receiver.headers() },
+                Ok(false) if !self.receiver.eof => return Ok(Poll::Pending),
+                Ok(false) => return Err(self.fail(Fault::NoResponse.into())),
                 Err(fault) => return Err(self.fail(fault)),
             };
             match self.begin_response(&head) {
@@ -224,7 +214,7 @@ impl Connection<Client> {
     fn begin_response(&mut self, head: &ResponseHead) -> Result<bool, RemoteError> {
         match head.status() {
             101 if self.accepts_offer(head) => {
-                (self.role.state, self.role.persistent) = (State::Switched, false);
+                (self.state, self.role.persistent) = (State::Switched, false);
                 return Ok(true);
             }
             101 => return Err(Fault::UnexpectedUpgrade.into()),
@@ -240,17 +230,17 @@ impl Connection<Client> {
             }
             _ => {}
         }
-        let method = if self.role.head { Method::Head } else { Method::Get };
+        let method = if self.role.is_head { Method::Head } else { Method::Get };
         let framing = head.framing(method);
         if head.status() == 206 {
             let fields = head.headers();
             let (range, media_type) = (fields.get_bytes("content-range"), fields.get_bytes("content-type"));
-            self.role.part_left = check_part(self.role.ranged, range, media_type, framing)?;
+            self.role.partial_left = check_partial(self.role.is_ranged, range, media_type, framing)?;
         }
         self.receiver.begin_body(framing, true);
         self.role.framing = framing;
         self.role.persistent &= head.keep_alive() && framing != Framing::UntilClose;
-        self.role.state = State::Reading;
+        self.state = State::Responding;
         Ok(true)
     }
 
@@ -286,12 +276,12 @@ impl Connection<Client> {
     /// A fault of the server, which every later call returns again; [`Fault::TruncatedBody`] if the connection ended,
     /// or was [closed](Self::close), before the end of the body.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
-        if self.role.state == State::Waiting {
+        if self.state == State::Requested {
             return Ok(Poll::Pending);
         }
         let part = self.receiver.poll_part().map_err(|fault| self.fail(fault))?;
-        if self.role.part_left.is_some() {
-            self.count_part(&part).map_err(|fault| self.fail(fault))?;
+        if self.role.partial_left.is_some() {
+            self.count_partial(&part).map_err(|fault| self.fail(fault))?;
         }
         Ok(part)
     }
@@ -299,12 +289,12 @@ impl Connection<Client> {
     /// Returns the rest of a body of known length, if it is not empty and all of it has arrived. The end of the body
     /// then follows at once, while [`poll_part`](Self::poll_part) needs one call for the data and one for the end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
-        if self.role.state == State::Reading { self.receiver.take_rest() } else { None }
+        if self.state == State::Responding { self.receiver.take_rest() } else { None }
     }
 
     /// Checks that the body of a 206 has the length of its Content-Range.
-    fn count_part(&mut self, part: &Poll<Option<Part>>) -> Result<(), RemoteError> {
-        if let (Some(left), Poll::Ready(part)) = (&mut self.role.part_left, part) {
+    fn count_partial(&mut self, part: &Poll<Option<Part>>) -> Result<(), RemoteError> {
+        if let (Some(left), Poll::Ready(part)) = (&mut self.role.partial_left, part) {
             match part {
                 Some(Part::Data(data) | Part::Chunk { data, .. }) => {
                     *left = left.checked_sub(data.len() as u64).ok_or(Fault::ContentRange)?;
@@ -353,7 +343,7 @@ impl Connection<Client> {
     /// Returns whether another request can be sent: the exchange is over on both sides, both sides want to keep the
     /// connection, and no unsolicited bytes have arrived.
     pub fn is_reusable(&self) -> bool {
-        matches!(self.role.state, State::Idle | State::Reading)
+        matches!(self.state, State::Idle | State::Responding)
             && !self.is_sending()
             && !self.is_receiving()
             && self.role.persistent
@@ -361,25 +351,19 @@ impl Connection<Client> {
             && self.buffered().is_empty()
     }
 
-    /// Returns whether the server has accepted an [offer](Self::upgrade): the bytes that have been
-    /// [received](Self::take_buffered), and all later bytes in both directions, belong to the new protocol.
-    pub fn has_switched(&self) -> bool {
-        self.role.state == State::Switched
-    }
-
     /// Returns whether the connection is over. Then no request can follow, even if a response is still being read.
     pub fn is_closed(&self) -> bool {
-        match self.role.state {
+        match self.state {
             State::Closed => true,
-            State::Waiting | State::Switched => false,
+            State::Requested | State::Switched => false,
             State::Idle => !self.is_reusable(),
-            State::Reading => !self.is_sending() && !self.is_receiving() && !self.is_reusable(),
+            State::Responding => !self.is_sending() && !self.is_receiving() && !self.is_reusable(),
         }
     }
 
     /// Ends the connection in any state.
     pub fn close(&mut self) {
-        self.role.state = State::Closed;
+        self.state = State::Closed;
         self.sender = Sender::default();
         self.receiver.discard_all();
     }

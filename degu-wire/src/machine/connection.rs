@@ -1,5 +1,6 @@
 //! One end of a connection: the methods of both roles.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use bytes::{Bytes, BytesMut};
@@ -15,7 +16,22 @@ use crate::{Limits, LocalError};
 pub struct Connection<R> {
     pub(super) receiver: Receiver,
     pub(super) sender: Sender,
+    pub(super) state: State,
     pub(super) role: R,
+}
+
+/// The progress of an exchange. It has the same steps for both roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum State {
+    #[default]
+    Idle,
+    /// The request's head was received or sent, and no final response has begun.
+    Requested,
+    /// A final response has begun.
+    Responding,
+    /// The connection has switched to another protocol.
+    Switched,
+    Closed,
 }
 
 /// Writes the number of bytes that wait to be read and to be written, but not the content, because it may be secret.
@@ -29,6 +45,10 @@ impl<R> fmt::Debug for Connection<R> {
 }
 
 impl<R> Connection<R> {
+    pub(super) fn with_role(role: R, limits: Arc<Limits>) -> Self {
+        Self { receiver: Receiver::new(limits), sender: Sender::default(), state: State::Idle, role }
+    }
+
     /// Returns the bounds on the messages that this end reads.
     pub fn limits(&self) -> &Limits {
         &self.receiver.limits
@@ -115,6 +135,12 @@ impl<R> Connection<R> {
     /// [`LocalError::BodyTooShort`] or [`LocalError::ChunkLength`] if the body has fewer bytes than announced.
     pub fn finish_body(&mut self) -> Result<(), LocalError> {
         self.sender.finish()
+    }
+
+    /// Returns whether the connection has switched to another protocol. Then the bytes that have been
+    /// [received](Self::take_buffered), and all later bytes in both directions, belong to the new protocol.
+    pub fn has_switched(&self) -> bool {
+        self.state == State::Switched
     }
 
     /// Frees the buffers that are empty. It is for a connection that may be idle for a long time.

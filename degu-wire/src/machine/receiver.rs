@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use crate::body::{ChunkExtensions, Part};
 use crate::chunk::{self, Event};
 use crate::framing::Framing;
-use crate::head::{FieldSpan, Search, has_begun, scan_trailers};
+use crate::head::{FieldSpan, Search, has_begun, parse_trailers};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
@@ -77,11 +77,7 @@ impl Receiver {
 
     /// Returns the number of bytes of the body that are still to come, if its framing tells it.
     pub(super) fn body_remaining(&self) -> Option<u64> {
-        match self.body {
-            Framing::None => Some(0),
-            Framing::Length(remaining) => Some(remaining),
-            Framing::Chunked | Framing::UntilClose => None,
-        }
+        self.body.length()
     }
 
     /// Begins the body that follows a head.
@@ -90,7 +86,7 @@ impl Receiver {
             let decoder = chunk::Decoder::new(&self.limits);
             self.decoder = if of_response { decoder.of_response() } else { decoder };
         }
-        self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
+        self.body = framing.of_rest();
     }
 
     /// Drops the rest of this body and all bytes after it, because they cannot be understood.
@@ -115,25 +111,25 @@ impl Receiver {
         }
     }
 
-    /// Parses a head when that is [due](Search::is_due). `scan` parses and checks it; `extent` returns the length of a
-    /// head and the number of its fields.
-    pub(super) fn poll_head<M>(
+    /// Takes a head from the buffer, and keeps its text. Returns false if more bytes are needed, or if the connection
+    /// ended before a head began. `scan` parses the head, and returns its length and the number of its fields. It is
+    /// called only when that is [due](Search::is_due).
+    pub(super) fn take_head(
         &mut self,
-        scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        extent: impl Fn(&M) -> (u16, u16),
-    ) -> Result<Poll<M>, RemoteError> {
+        scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<(u16, u16)>, RemoteError>,
+    ) -> Result<bool, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         if self.buffer.is_empty() && !self.eof {
             self.search = Search::default();
-            return Ok(Poll::Pending);
+            return Ok(false);
         }
         let is_all = self.eof || self.buffer.len() >= self.limits.max_head.min(Limits::MAX_HEAD);
         if self.search.is_due(&self.buffer, is_all) {
-            match self.take_head(scan, extent) {
-                Ok(None) => {}
-                Ok(Some(meta)) => return Ok(Poll::Ready(meta)),
+            match self.parse_head(scan) {
+                Ok(false) => {}
+                Ok(true) => return Ok(true),
                 Err(fault) => return Err(*self.fault.insert(fault)),
             }
         }
@@ -141,15 +137,13 @@ impl Receiver {
         if self.eof && self.head_begun() {
             return Err(*self.fault.insert(Fault::TruncatedHead.into()));
         }
-        Ok(Poll::Pending)
+        Ok(false)
     }
 
-    /// Takes a head from the buffer, if a whole head has arrived.
-    fn take_head<M>(
+    fn parse_head(
         &mut self,
-        mut scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<M>, RemoteError>,
-        extent: impl Fn(&M) -> (u16, u16),
-    ) -> Result<Option<M>, RemoteError> {
+        mut scan: impl FnMut(&mut [u8], &mut [FieldSpan], &Limits) -> Result<Option<(u16, u16)>, RemoteError>,
+    ) -> Result<bool, RemoteError> {
         let head = self.head.get_or_insert_default();
         let lines = match Arc::get_mut(head) {
             Some(unshared) => unshared,
@@ -161,13 +155,12 @@ impl Receiver {
         };
         let (buffer, limits) = (&mut self.buffer, &*self.limits);
         let scanned = lines.scan(buffer.len(), limits.max_fields, |slots| scan(buffer, slots, limits))?;
-        let Some(meta) = scanned else { return Ok(None) };
-        let (len, fields) = extent(&meta);
+        let Some((len, fields)) = scanned else { return Ok(false) };
         lines.keep(&self.buffer[..len.into()], fields.into());
         self.buffer.advance(len.into());
         self.search = Search::default();
         self.read_size = FIRST_READ;
-        Ok(Some(meta))
+        Ok(true)
     }
 
     /// Returns whether bytes other than empty lines have arrived.
@@ -180,7 +173,7 @@ impl Receiver {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let result = self.next_part();
+        let result = self.read_part();
         self.fault = result.as_ref().err().copied();
         result
     }
@@ -188,21 +181,20 @@ impl Receiver {
     /// Returns the rest of a body of known length, if all of it has arrived and it is not empty.
     pub(super) fn take_rest(&mut self) -> Option<Bytes> {
         let Framing::Length(remaining) = self.body else { return None };
-        let len = usize::try_from(remaining).ok().filter(|&len| len <= self.buffer.len() && self.fault.is_none())?;
+        if remaining > self.buffer.len() as u64 || self.fault.is_some() {
+            return None;
+        }
         self.body = Framing::None;
-        Some(self.buffer.split_to(len).freeze())
+        Some(self.buffer.split_to(remaining as usize).freeze())
     }
 
-    fn next_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+    fn read_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         let part = match &mut self.body {
             Framing::None => return Ok(Poll::Ready(None)),
             Framing::Length(remaining) => {
-                let take = usize::try_from(*remaining).map_or(self.buffer.len(), |want| want.min(self.buffer.len()));
-                *remaining -= take as u64;
-                if *remaining == 0 {
-                    self.body = Framing::None;
-                }
-                (take > 0).then(|| Part::Data(self.buffer.split_to(take).freeze()))
+                let len = (*remaining).min(self.buffer.len() as u64);
+                self.body = Framing::Length(*remaining - len).of_rest();
+                (len > 0).then(|| Part::Data(self.buffer.split_to(len as usize).freeze()))
             }
             Framing::UntilClose => {
                 let data = self.buffer.split().freeze();
@@ -212,7 +204,7 @@ impl Receiver {
                 }
                 (!data.is_empty()).then_some(Part::Data(data))
             }
-            Framing::Chunked => return self.poll_chunked(),
+            Framing::Chunked => return self.read_chunked(),
         };
         self.part_or_more(part)
     }
@@ -225,7 +217,7 @@ impl Receiver {
         }
     }
 
-    fn poll_chunked(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+    fn read_chunked(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
         loop {
             let step = self.decoder.decode(&self.buffer)?;
             match step.event {
@@ -266,7 +258,8 @@ fn read_trailers(text: &[u8], limits: &Limits) -> Result<Trailers, RemoteError> 
         return Ok(Trailers::new());
     }
     let mut received = Lines::default();
-    let fields = received.scan(text.len(), limits.max_trailer_fields, |slots| scan_trailers(text, slots, limits))?;
+    let parse = |slots: &mut [FieldSpan]| Ok(parse_trailers(text, slots, limits)?.len());
+    let fields = received.scan(text.len(), limits.max_trailer_fields, parse)?;
     received.keep(text, fields);
     Ok(Trailers::received(received))
 }

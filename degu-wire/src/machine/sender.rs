@@ -2,12 +2,9 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use super::outgoing::Outgoing;
 use crate::abnf::hexadecimal;
 use crate::body::{ChunkExtensions, Content, Part};
-use crate::exchange::Said;
 use crate::framing::Framing;
 use crate::head::put_line;
 use crate::{Limits, LocalError};
@@ -23,32 +20,29 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    /// Writes a head with `head`, or nothing if it fails, and begins a body with this `framing`. A body in memory is
-    /// written at once, or returned if it has to wait for `100 Continue`.
-    pub(super) fn message(
+    /// Writes a head: the lines that `put` writes, and the empty line. If `put` fails, nothing is written.
+    pub(super) fn put_head<T>(
         &mut self,
-        content: Content,
-        framing: Framing,
-        head: impl FnOnce(&mut Vec<u8>) -> Result<Said, LocalError>,
-    ) -> Result<(Said, Option<Bytes>), LocalError> {
+        put: impl FnOnce(&mut Vec<u8>) -> Result<T, LocalError>,
+    ) -> Result<T, LocalError> {
         let out = &mut self.out.small;
         let start = out.len();
-        let mut result = head(out);
+        let mut result = put(out);
         out.extend_from_slice(b"\r\n");
         if out.len() - start > Limits::MAX_HEAD {
             result = result.and(Err(LocalError::HeadTooLarge));
         }
-        let said = result.inspect_err(|_| out.truncate(start))?;
+        result.inspect_err(|_| out.truncate(start))
+    }
+
+    /// Begins the body after a head, and writes it if it is in memory.
+    pub(super) fn begin_body(&mut self, framing: Framing, content: Content) {
         self.chunk_left = 0;
-        self.body = if framing == Framing::Length(0) { Framing::None } else { framing };
+        self.body = framing.of_rest();
         if let (Framing::Length(_), Content::Bytes(bytes)) = (self.body, content) {
-            if said.expects_continue {
-                return Ok((said, Some(bytes)));
-            }
             self.out.put_data(bytes);
             self.body = Framing::None;
         }
-        Ok((said, None))
     }
 
     pub(super) fn send_part(&mut self, part: Part) -> Result<(), LocalError> {

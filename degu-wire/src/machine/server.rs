@@ -5,37 +5,22 @@ use core::task::Poll;
 
 use bytes::Bytes;
 
-use super::connection::Connection;
+use super::connection::{Connection, State};
 use super::head::RequestHead;
-use super::receiver::Receiver;
-use super::sender::Sender;
 use crate::body::{Content, Part};
-use crate::exchange::{Said, Terms, put_headers};
+use crate::exchange::{Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{FieldSpan, is_field_value, put_framing, put_line, put_status_line, scan_request};
+use crate::head::{put_line, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
 /// The role of a [`Connection`] that receives requests and answers them.
 #[derive(Debug, Default)]
 pub struct Server {
-    state: State,
     /// The demands of the request on its response.
     terms: Terms,
     /// True if this exchange, or the next exchange if none is in progress, is the last.
     stopping: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Idle,
-    /// True if a request was returned, and no final response has begun.
-    Requested,
-    Responding,
-    /// True if the connection has switched to another protocol.
-    Switched,
-    Closed,
 }
 
 /// The event that a server's connection waits for, which decides the deadline.
@@ -55,8 +40,7 @@ impl Connection<Server> {
     /// Returns a new connection. Connections with the same limits can share them.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let terms = Terms { persistent: true, ..Terms::default() };
-        let role = Server { terms, ..Server::default() };
-        Self { receiver: Receiver::new(limits.into()), sender: Sender::default(), role }
+        Self::with_role(Server { terms, stopping: false }, limits.into())
     }
 
     /// Returns the next request. `Ready(None)` means that no request will follow, because the client closed the
@@ -68,25 +52,28 @@ impl Connection<Server> {
     /// A fault of the client. The driver [refuses](Self::refuse) the request and closes the connection.
     pub fn poll_request(&mut self) -> Result<Poll<Option<RequestHead>>, RemoteError> {
         self.end_exchange();
-        match self.role.state {
+        match self.state {
             State::Idle => {}
             State::Closed | State::Switched => return Ok(Poll::Ready(None)),
             State::Requested | State::Responding => return Ok(Poll::Pending),
         }
-        let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| scan_request(text, slots, limits);
-        let scanned = self.receiver.poll_head(scan, |meta| (meta.len, meta.fields))?;
-        let Poll::Ready(mut meta) = scanned else {
+        let mut meta = None;
+        self.receiver.take_head(|text, slots, limits| {
+            meta = scan_request(text, slots, limits)?;
+            Ok(meta.as_ref().map(|meta| (meta.len, meta.fields)))
+        })?;
+        let Some(mut meta) = meta else {
             if !self.receiver.eof {
                 return Ok(Poll::Pending);
             }
-            self.role.state = State::Closed;
+            self.state = State::Closed;
             return Ok(Poll::Ready(None));
         };
         if meta.has_zone {
             self.receiver.remove_zone(&mut meta.authority);
         }
         self.receiver.begin_body(meta.framing, false);
-        self.role.state = State::Requested;
+        self.state = State::Requested;
         self.role.terms = Terms::of(&meta);
         Ok(Poll::Ready(Some(RequestHead { meta, fields: self.receiver.headers() })))
     }
@@ -100,7 +87,7 @@ impl Connection<Server> {
     /// closes the connection. [`Fault::TruncatedBody`](crate::Fault::TruncatedBody) if the connection was
     /// [cut](Self::cut) before the end.
     pub fn poll_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
-        self.request_body();
+        self.send_continue();
         let result = self.receiver.poll_part();
         self.role.terms.persistent &= result.is_ok();
         result
@@ -117,8 +104,8 @@ impl Connection<Server> {
 
     /// Sends `100 Continue` if the client waits for it and no final response has begun. Call it before a response with
     /// a body that depends on the request's body. [`poll_part`](Self::poll_part) calls it by itself.
-    pub fn request_body(&mut self) {
-        if self.role.terms.continue_pending && self.role.state == State::Requested {
+    pub fn send_continue(&mut self) {
+        if self.role.terms.continue_pending && self.state == State::Requested {
             self.role.terms.continue_pending = false;
             // `100 Continue` is not needed if bytes of the body have arrived already (RFC 9110 §10.1.1).
             if self.receiver.buffer.is_empty() {
@@ -155,21 +142,17 @@ impl Connection<Server> {
         content: Content,
         date: Option<&str>,
     ) -> Result<(), LocalError> {
-        if self.role.state != State::Requested {
+        if self.state != State::Requested {
             return Err(LocalError::State);
         }
         let terms = Terms { persistent: self.is_persistent(), ..self.role.terms };
-        let reply = terms.reply(status, content.framing())?;
-        let mut persistent = false;
-        self.sender.message(content, reply.body, |out| {
-            let lines = headers.lines();
-            let (said, goes_on) = terms.put_reply(out, status, reason.as_ref(), lines, put_line, reply, date)?;
-            persistent = goes_on;
-            // In a response the field has no meaning.
-            Ok(Said { expects_continue: false, ..said })
-        })?;
-        self.role.terms.persistent = persistent;
-        self.role.state = State::Responding;
+        let (reason, framing) = (reason.as_ref(), content.framing());
+        let reply = self
+            .sender
+            .put_head(|out| terms.put_reply(out, status, reason, headers.lines(), put_line, framing, date))?;
+        self.sender.begin_body(reply.body, content);
+        self.role.terms.persistent = reply.persistent;
+        self.state = State::Responding;
         Ok(())
     }
 
@@ -184,7 +167,7 @@ impl Connection<Server> {
     /// been read to the end, or a response has begun. Another [`LocalError`] if `headers` cannot be sent. Nothing has
     /// been written, and the caller can still answer the request.
     pub fn switch(&mut self, request: &RequestHead, protocol: &str, headers: &Headers) -> Result<(), LocalError> {
-        if self.role.state != State::Requested || self.is_receiving() {
+        if self.state != State::Requested || self.is_receiving() {
             return Err(LocalError::State);
         }
         if !request.offers(protocol) {
@@ -195,17 +178,12 @@ impl Connection<Server> {
         }
         let mut headers = headers.clone();
         headers.append("upgrade", protocol)?;
-        self.sender.message(Content::None, Framing::None, |out| {
+        self.sender.put_head(|out| {
             put_status_line(out, 101, reason_phrase(101).as_bytes())?;
             put_headers(out, headers.lines(), put_line, Framing::None, false)
         })?;
-        (self.role.state, self.role.terms.persistent) = (State::Switched, false);
+        (self.state, self.role.terms.persistent) = (State::Switched, false);
         Ok(())
-    }
-
-    /// Returns whether the connection has [switched](Self::switch) to another protocol.
-    pub fn has_switched(&self) -> bool {
-        self.role.state == State::Switched
     }
 
     /// Ends the connection because of an error. If no final response has begun, a response with this status is written;
@@ -215,7 +193,7 @@ impl Connection<Server> {
     ///
     /// All received bytes are dropped, because nothing after them can be understood.
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
-        let is_head = match self.role.state {
+        let is_head = match self.state {
             State::Requested => self.role.terms.is_head,
             // A faulty or incomplete head is still in the buffer.
             _ => {
@@ -223,29 +201,27 @@ impl Connection<Server> {
                 begun.starts_with(b"HEAD ") || !begun.is_empty() && b"HEAD ".starts_with(begun)
             }
         };
-        let can_answer = matches!(self.role.state, State::Idle | State::Requested) && (200..=999).contains(&status);
+        let can_answer = matches!(self.state, State::Idle | State::Requested);
         self.cut();
         if !can_answer {
             return None;
         }
-        // Writing cannot fail, because the status is in range, and the other values are made here.
-        let mut message = alloc::vec::Vec::with_capacity(128 + text.len());
-        let _ = put_status_line(&mut message, status, reason_phrase(status).as_bytes());
-        if !text.is_empty() && is_field_value(media_type.as_bytes()) {
-            let _ = put_line(&mut message, b"content-type", media_type.as_bytes());
+        let mut headers = Headers::new();
+        if !text.is_empty() {
+            // A media type that cannot be sent is left out.
+            let _ = headers.set("content-type", media_type);
         }
-        let _ = put_framing(&mut message, Framing::Length(text.len() as u64));
-        let _ = put_line(&mut message, b"connection", b"close");
-        message.extend_from_slice(b"\r\n");
-        let body = if is_head { "" } else { text };
-        message.extend_from_slice(body.as_bytes());
-        self.sender.out.put(&message);
-        Some(body.len())
+        let content = Content::Bytes(Bytes::copy_from_slice(text.as_bytes()));
+        self.role.terms = Terms { is_head, ..Terms::default() };
+        self.state = State::Requested;
+        let written = self.respond(status, reason_phrase(status), &headers, content, None);
+        self.state = State::Closed;
+        written.ok().map(|()| if is_head { 0 } else { text.len() })
     }
 
     /// Ends the connection without a response. The driver can still write pending bytes of earlier responses.
     pub fn cut(&mut self) {
-        self.role.state = State::Closed;
+        self.state = State::Closed;
         self.role.terms.persistent = false;
         self.sender.body = Framing::None;
         self.receiver.discard_all();
@@ -256,14 +232,14 @@ impl Connection<Server> {
     pub fn stop(&mut self) {
         self.role.stopping = true;
         self.end_exchange();
-        if self.role.state == State::Idle && !self.receiver.head_begun() {
-            self.role.state = State::Closed;
+        if self.state == State::Idle && !self.receiver.head_begun() {
+            self.state = State::Closed;
         }
     }
 
     /// Returns the event that the connection waits for.
     pub fn awaits(&self) -> Awaits {
-        match self.role.state {
+        match self.state {
             State::Idle if self.receiver.head_begun() => Awaits::Head,
             State::Idle => Awaits::Request,
             State::Closed | State::Switched => Awaits::Nothing,
@@ -274,20 +250,20 @@ impl Connection<Server> {
 
     /// Returns whether a final response to the request has begun.
     pub fn has_responded(&self) -> bool {
-        self.role.state == State::Responding
+        self.state == State::Responding
     }
 
     /// Returns whether the connection is kept after this exchange, as far as the server knows now.
     pub fn is_persistent(&self) -> bool {
-        self.role.terms.persistent && !self.role.stopping && self.role.state != State::Closed
+        self.role.terms.persistent && !self.role.stopping && self.state != State::Closed
     }
 
     fn end_exchange(&mut self) {
-        if self.role.state == State::Responding && !self.is_sending() {
+        if self.state == State::Responding && !self.is_sending() {
             if !self.role.terms.persistent {
-                self.role.state = State::Closed;
+                self.state = State::Closed;
             } else if !self.is_receiving() {
-                self.role.state = State::Idle;
+                self.state = State::Idle;
             }
         }
     }

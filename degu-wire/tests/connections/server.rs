@@ -129,7 +129,7 @@ impl Server {
                     _ => Content::Chunked,
                 };
                 self.next_answer();
-                self.connection.request_body();
+                self.connection.send_continue();
                 self.connection.respond(200, "OK", &Headers::new(), content, None).unwrap();
                 self.stage = Stage::Stream;
             }
