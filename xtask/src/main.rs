@@ -103,8 +103,8 @@ fn netns(mut arguments: Parser) -> Result {
         println!("-- no network namespaces here");
         return if skip { Ok(()) } else { Err("this machine or this user can have none".into()) };
     };
-    let program = build("soak")?.join("degu-netns");
-    run(unshare(user).arg(root().join("xtask/soak/src/netns/hosts.sh")).arg(program))
+    let program = build("soak")?.join("degu-soak");
+    run(unshare(user).arg(root().join("xtask/soak/netns/hosts.sh")).arg(program))
 }
 
 /// The folder of the workspace.

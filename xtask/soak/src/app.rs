@@ -1,16 +1,17 @@
-//! The app of a soak's servers, and its counters.
+//! The app of the servers, and its counters.
 //!
-//! | target | answer |
+//! | target | response |
 //! | --- | --- |
-//! | `POST /echo` | the request's body as it comes, with its chunks, extensions and trailers |
-//! | `POST /sum` | the sum of the request's bytes |
-//! | `GET /make/SEED/LENGTH` | the bytes of a number |
-//! | `GET /chunks/SEED` | the chunks of a number |
-//! | `POST /early` | 413, without a look at the body |
-//! | `GET /fail`, `GET /panic` | nothing: the app fails, or panics |
-//! | `GET /endless` | chunks until the client goes away |
-//! | `GET /silent` | one chunk, and then nothing until the client goes away, which over TCP shows by FIN alone |
-//! | `GET /tasks` | how many tasks the worker has |
+//! | `POST /echo` | the request's body, with its chunks, extensions and trailers, while it arrives |
+//! | `POST /sum` | the checksum of the request's data |
+//! | `POST /discard` | nothing, after the whole request has arrived. This target is for `netns.rs` |
+//! | `GET /make/SEED/LENGTH` | bytes that are generated from a seed |
+//! | `GET /chunks/SEED` | chunks that are generated from a seed |
+//! | `POST /early` | 413; the app does not read the request's body |
+//! | `GET /fail`, `GET /panic` | 500, because the app fails or panics |
+//! | `GET /endless` | chunks until the client closes the connection |
+//! | `GET /silent` | one chunk, and then nothing until the client closes the connection. Over TCP only its FIN shows this |
+//! | `GET /tasks` | the number of tasks of the worker |
 
 use std::panic::panic_any;
 use std::sync::Arc;
@@ -20,26 +21,26 @@ use std::time::Duration;
 
 use degu_server::{App, Body, BoxError, Chunk, Method, Request, Response, Session};
 
-use crate::content::{Chunks, Sum, random};
+use crate::content::{Sum, chunks, random};
 
-/// Counters of the app of one server.
+/// The counters of the app of one server.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
-    /// Requests that reached it.
+pub(crate) struct Counters {
+    /// Requests that reached the app.
     pub(crate) requests: AtomicU64,
-    /// Bytes that `/sum` was sent, in bodies that came whole.
+    /// Bytes of the bodies that `/sum` received whole.
     pub(crate) bytes: AtomicU64,
-    /// Handlers, connections and bodies without an end that are alive.
+    /// Handlers, sessions and endless bodies that have not been dropped.
     pub(crate) alive: Arc<AtomicI64>,
 }
 
-/// Something that is alive until it is dropped.
+/// A guard that counts as alive until it is dropped.
 struct Alive(Arc<AtomicI64>);
 
 impl Alive {
-    fn new(seen: &Seen) -> Self {
-        seen.alive.fetch_add(1, Relaxed);
-        Self(seen.alive.clone())
+    fn new(counters: &Counters) -> Self {
+        counters.alive.fetch_add(1, Relaxed);
+        Self(counters.alive.clone())
     }
 }
 
@@ -49,19 +50,19 @@ impl Drop for Alive {
     }
 }
 
-/// The payload with which `/panic` panics, so that nothing is printed about it.
+/// The payload of the panic of `/panic`. The panic hook prints nothing for it.
 #[derive(Debug)]
-pub(crate) struct AsAsked;
+pub(crate) struct Planned;
 
-pub(crate) fn app(seen: Arc<Seen>) -> impl App {
-    async move |session: &mut Session, request: Request<'_>| answer(&seen, session, request).await
+pub(crate) fn app(counters: Arc<Counters>) -> impl App {
+    async move |session: &mut Session, request: Request<'_>| answer(&counters, session, request).await
 }
 
-async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
-    seen.requests.fetch_add(1, Relaxed);
-    let _handler = Alive::new(seen);
+async fn answer(counters: &Counters, session: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
+    counters.requests.fetch_add(1, Relaxed);
+    let _handler = Alive::new(counters);
     if session.get::<Alive>().is_none() {
-        session.insert(Alive::new(seen));
+        session.insert(Alive::new(counters));
     }
     Ok(match (request.method(), request.segments()) {
         (Method::Post, ["echo"]) => (200, request.body).into(),
@@ -71,40 +72,41 @@ async fn answer(seen: &Seen, session: &mut Session, mut request: Request<'_>) ->
                 sum.add(&data);
                 bytes += data.len() as u64;
             }
-            seen.bytes.fetch_add(bytes, Relaxed);
+            counters.bytes.fetch_add(bytes, Relaxed);
             (200, sum.to_string()).into()
         }
+        (Method::Post, ["discard"]) => {
+            while request.body.next_data().await?.is_some() {}
+            200.into()
+        }
         (Method::Get | Method::Head, ["make", seed, length]) => (200, random(seed.parse()?, length.parse()?)).into(),
-        (Method::Get, ["chunks", seed]) => (200, chunks(seed.parse()?)).into(),
+        (Method::Get, ["chunks", seed]) => {
+            let mut parts = chunks(seed.parse()?).into_iter();
+            let source = Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok)));
+            (200, Body::chunks_from_source(source)).into()
+        }
         (Method::Post, ["early"]) => 413.into(),
-        (Method::Get, ["fail"]) => return Err("as asked".into()),
-        (Method::Get, ["panic"]) => panic_any(AsAsked),
-        (Method::Get, ["endless"]) => (200, endless(seen)).into(),
-        (Method::Get, ["silent"]) => (200, silent(seen)).into(),
+        (Method::Get, ["fail"]) => return Err("this handler fails as planned".into()),
+        (Method::Get, ["panic"]) => panic_any(Planned),
+        (Method::Get, ["endless"]) => {
+            let body = Body::try_unfold(Alive::new(counters), |alive| async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok(Some((Chunk::new(vec![b'.'; 4096]), alive)))
+            });
+            (200, body).into()
+        }
+        (Method::Get, ["silent"]) => {
+            let body = Body::try_unfold((Alive::new(counters), false), |(alive, has_begun)| async move {
+                if has_begun {
+                    std::future::pending::<()>().await;
+                }
+                Ok(Some((Chunk::new("."), (alive, true))))
+            });
+            (200, body).into()
+        }
         (Method::Get, ["tasks"]) => {
             (200, tokio::runtime::Handle::current().metrics().num_alive_tasks().to_string()).into()
         }
         _ => 404.into(),
-    })
-}
-
-fn chunks(seed: u64) -> Body {
-    let mut parts = Chunks::of(seed).into_parts().into_iter();
-    Body::chunks_from_source(Box::pin(move |_: &mut Context<'_>| Poll::Ready(parts.next().map(Ok))))
-}
-
-fn endless(seen: &Seen) -> Body {
-    Body::try_unfold(Alive::new(seen), |alive| async move {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        Ok(Some((Chunk::new(vec![b'.'; 4096]), alive)))
-    })
-}
-
-fn silent(seen: &Seen) -> Body {
-    Body::try_unfold((Alive::new(seen), false), |(alive, has_begun)| async move {
-        if has_begun {
-            std::future::pending::<()>().await;
-        }
-        Ok(Some((Chunk::new("."), (alive, true))))
     })
 }

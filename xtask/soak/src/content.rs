@@ -1,14 +1,15 @@
-//! Bodies that either end can make of a number, and the sum that tells whether one has come as it was sent.
+//! Bodies that client and server generate from the same seed, and a checksum over a body.
 
 use std::fmt;
 
 use bytes::Bytes;
-use degu_client::{Chunk, Part, Trailers};
+use degu_client::{Chunk, ChunkExtensions, Part, Trailers};
 use fastrand::Rng;
 
-/// A sum over bytes, in which it matters where a chunk ends and what its extensions say.
+/// A checksum over the bytes of a body. For a chunked body it covers the boundaries and extensions of the chunks, and the
+/// trailers, too.
 ///
-/// FNV-1a: every byte changes it, in whatever pieces they come.
+/// It is FNV-1a. Bytes have the same checksum, in whatever pieces they are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
 
@@ -21,15 +22,27 @@ impl Sum {
         sum
     }
 
+    pub(crate) fn of_parts(parts: &[Part]) -> Self {
+        let mut sum = Self::EMPTY;
+        for part in parts {
+            match part {
+                Part::Chunk { extensions, data, .. } => sum.add_chunk(extensions, data),
+                Part::Data(data) => sum.add(data),
+                Part::Last { trailers, .. } => sum.add_trailers(trailers),
+            }
+        }
+        sum
+    }
+
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
-    pub(crate) fn add_chunk(&mut self, chunk: &Chunk) {
-        self.add(format!("{:x}{}", chunk.data.len(), chunk.extensions).as_bytes());
-        self.add(&chunk.data);
+    pub(crate) fn add_chunk(&mut self, extensions: &ChunkExtensions, data: &[u8]) {
+        self.add(format!("{:x}{extensions}", data.len()).as_bytes());
+        self.add(data);
     }
 
     pub(crate) fn add_trailers(&mut self, trailers: &Trailers) {
@@ -46,67 +59,37 @@ impl fmt::Display for Sum {
     }
 }
 
-/// The bytes of a number.
+/// Generates bytes from a seed.
 pub(crate) fn random(seed: u64, length: usize) -> Bytes {
     let mut bytes = vec![0; length];
     Rng::with_seed(seed).fill(&mut bytes);
     bytes.into()
 }
 
-/// The chunks of a number, with extensions, and trailers at the end.
-#[derive(Clone, Debug)]
-pub(crate) struct Chunks {
-    pub(crate) chunks: Vec<Chunk>,
-    pub(crate) trailers: Trailers,
-}
-
-impl Chunks {
-    pub(crate) fn of(seed: u64) -> Self {
-        let mut rng = Rng::with_seed(seed);
-        let chunks = (0..rng.u32(1..20)).map(|n| {
-            let length = if rng.u8(..) < 20 { rng.usize(1..64 * 1024) } else { rng.usize(1..600) };
-            let chunk = Chunk::new(random(rng.u64(..), length));
-            match rng.u32(..4) {
-                0 => chunk,
-                1 => chunk.with_flag("last").with_extension("n", n),
-                2 => chunk.with_extension("quoted", "a \"word\"; and = more"),
-                _ => chunk.with_extension("n", n),
-            }
-        });
-        let chunks: Vec<_> = chunks.collect();
-        let mut trailers = Trailers::new();
-        for n in 0..rng.u32(..3) {
-            // A token and digits can be sent.
-            let _ = trailers.append(&format!("x-{n}"), rng.u64(..));
-        }
-        Self { chunks, trailers }
+/// Generates the parts of a chunked body from a seed: chunks with extensions, and perhaps trailers.
+pub(crate) fn chunks(seed: u64) -> Vec<Part> {
+    let mut rng = Rng::with_seed(seed);
+    let chunks = (0..rng.u32(1..20)).map(|n| {
+        let length = if rng.u8(..) < 20 { rng.usize(1..64 * 1024) } else { rng.usize(1..600) };
+        let chunk = Chunk::new(random(rng.u64(..), length));
+        let chunk = match rng.u32(..4) {
+            0 => chunk,
+            1 => chunk.with_flag("last").with_extension("n", n),
+            2 => chunk.with_extension("quoted", "a \"word\"; and = more"),
+            _ => chunk.with_extension("n", n),
+        };
+        Part::from(chunk)
+    });
+    let mut parts: Vec<_> = chunks.collect();
+    let mut trailers = Trailers::new();
+    for n in 0..rng.u32(..3) {
+        // It cannot fail: the name is a token, and the value is digits.
+        let _ = trailers.append(&format!("x-{n}"), rng.u64(..));
     }
-
-    /// Returns the parts of a body.
-    pub(crate) fn into_parts(self) -> Vec<Part> {
-        let chunks = self.chunks.into_iter().map(Part::from);
-        let last = (!self.trailers.is_empty()).then(|| Part::from(self.trailers));
-        chunks.chain(last).collect()
+    if !trailers.is_empty() {
+        parts.push(trailers.into());
     }
-
-    pub(crate) fn sum(&self) -> Sum {
-        let mut sum = Sum::EMPTY;
-        self.chunks.iter().for_each(|chunk| sum.add_chunk(chunk));
-        sum.add_trailers(&self.trailers);
-        sum
-    }
-
-    /// Returns the number of bytes of their data.
-    pub(crate) fn length(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.data.len() as u64).sum()
-    }
-
-    /// The sum of the data alone.
-    pub(crate) fn data_sum(&self) -> Sum {
-        let mut sum = Sum::EMPTY;
-        self.chunks.iter().for_each(|chunk| sum.add(&chunk.data));
-        sum
-    }
+    parts
 }
 
 #[cfg(test)]
@@ -120,7 +103,7 @@ mod tests {
         pieces.add(b"c");
         assert_eq!(pieces, Sum::of(b"abc"));
         assert_ne!(Sum::of(b"abc"), Sum::of(b"abd"));
-        let sum = |chunks: &[Chunk]| Chunks { chunks: chunks.to_vec(), trailers: Trailers::new() }.sum();
+        let sum = |chunks: &[Chunk]| Sum::of_parts(&chunks.iter().cloned().map(Part::from).collect::<Vec<_>>());
         let whole = sum(&[Chunk::new("abc")]);
         assert_ne!(whole, sum(&[Chunk::new("ab"), Chunk::new("c")]));
         assert_ne!(whole, sum(&[Chunk::new("abc").with_flag("x")]));
@@ -130,7 +113,7 @@ mod tests {
     fn the_same_number_gives_the_same() {
         assert_eq!(random(7, 100), random(7, 100));
         assert_ne!(random(7, 100), random(8, 100));
-        assert_eq!(Chunks::of(7).sum(), Chunks::of(7).sum());
-        assert_ne!(Chunks::of(7).sum(), Chunks::of(8).sum());
+        assert_eq!(Sum::of_parts(&chunks(7)), Sum::of_parts(&chunks(7)));
+        assert_ne!(Sum::of_parts(&chunks(7)), Sum::of_parts(&chunks(8)));
     }
 }

@@ -1,30 +1,31 @@
-//! `cargo xtask soak`: a mixed load with faults of all kinds at once, and a check of everything that comes of it.
+//! The program of `cargo xtask soak` and `cargo xtask netns`.
 //!
-//! Servers, clients and the relays between them are one process. Every body is checked to the byte, what the servers count is
-//! compared with what the clients count, and at the end the process must hold no more than it held after warming up.
+//! A soak is a mixed load under many faults at once. Servers, clients and the relays between them are one process. Every body
+//! is compared byte by byte, the counts of the servers are compared with those of the clients, and at the end the process
+//! must hold no more resources than after the warm-up.
 //!
-//! | file | its job |
+//! | file | content |
 //! | --- | --- |
-//! | `target.rs`, `content.rs` | the servers and their addresses; bodies that both ends can make from a number |
-//! | `serve.rs`, `app.rs` | starts the servers; what they serve, and what their apps count |
-//! | `ask.rs`, `ends.rs`, `work.rs` | an exchange and its right outcome, both clients, and which worker asks what |
-//! | `relay.rs` | faults between client and server |
-//! | `mischief.rs`, `held.rs` | faults of the process: descriptors, certificates; what it holds |
-//! | `tally.rs`, `run.rs`, `verdict.rs` | what is counted, the order of a run, and what was wrong |
+//! | `run.rs`, `worker.rs` | the order of a run; the loop of a worker |
+//! | `target.rs`, `serve.rs`, `app.rs` | the servers, their options, and their app |
+//! | `exchange.rs`, `clients.rs`, `content.rs` | an exchange and its outcomes; both clients; generated bodies |
+//! | `relay.rs`, `process_faults.rs` | the faults of connections; the faults of the process |
+//! | `tally.rs`, `report.rs` | the counts; their comparison, and the search for leaks |
+//! | `netns.rs` | the server and the clients of `cargo xtask netns` |
 
 mod app;
-mod ask;
+mod clients;
 mod content;
-mod ends;
-mod held;
-mod mischief;
+mod exchange;
+mod netns;
+mod process_faults;
 mod relay;
+mod report;
 mod run;
 mod serve;
 mod tally;
 mod target;
-mod verdict;
-mod work;
+mod worker;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -33,19 +34,20 @@ use std::time::Duration;
 use lexopt::{Arg, Parser, ValueExt};
 use peak_alloc::PeakAlloc;
 
-/// Counts what is allocated. What is left when no connection is open is known to the byte, while the process's resident
-/// memory shows a leak only once it is large.
+/// The allocator counts the bytes that are allocated. Without open connections their number is exact, while the resident memory
+/// of the process shows only large leaks.
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// The result of every part of this program: the error is printed, and the exit code is 1.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Long enough for each kind of fault to come a few times.
+/// The default duration in seconds. Each kind of fault happens several times in it.
 const SECONDS: u64 = 60;
 
 fn main() -> ExitCode {
-    match arguments().and_then(|(time, seed)| run::run(time, seed)) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match run_command(&words) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("degu-soak: {error}");
@@ -54,15 +56,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads `[SECONDS] [--seed N]`. A seed of its own is short enough to be typed again.
-fn arguments() -> Result<(Duration, u64)> {
-    let (mut seconds, mut seed, mut arguments) = (SECONDS, fastrand::u64(..1_000_000), Parser::from_env());
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Value(word) => seconds = word.parse()?,
-            Arg::Long("seed") => seed = arguments.value()?.parse()?,
-            other => return Err(format!("{}; usage: cargo xtask soak [SECONDS] [--seed N]", other.unexpected()).into()),
+fn run_command(words: &[&str]) -> Result {
+    match *words {
+        ["server", address] => netns::serve(address.parse()?),
+        ["exchanges", address] => netns::perform_exchanges(address.parse()?),
+        ["stall", way, client, address] => netns::stall(way, client, address.parse()?),
+        _ => {
+            // A small number as the default seed can be typed again.
+            let (mut seconds, mut seed, mut arguments) =
+                (SECONDS, fastrand::u64(..1_000_000), Parser::from_args(words));
+            while let Some(argument) = arguments.next()? {
+                match argument {
+                    Arg::Value(word) => seconds = word.parse()?,
+                    Arg::Long("seed") => seed = arguments.value()?.parse()?,
+                    other => {
+                        let error = other.unexpected();
+                        return Err(format!("{error}; usage: cargo xtask soak [SECONDS] [--seed N]").into());
+                    }
+                }
+            }
+            run::soak(Duration::from_secs(seconds), seed)
         }
     }
-    Ok((Duration::from_secs(seconds), seed))
 }

@@ -1,13 +1,14 @@
-//! Faults between client and server: a relay that passes on what arrives, until its plan says otherwise.
+//! Faults between client and server: a relay that forwards bytes until its plan says otherwise.
 //!
-//! Both ends have real sockets, so they see the same as with a bad network or a peer that dies. Every connection has a
-//! plan of its own, which the seed and its number decide, and two threads, one for each direction.
+//! Client and server have real sockets, so they see the same as on a bad network or with a peer that dies. The seed of the
+//! run and the number of a connection determine the faults of the connection. Each connection has two threads, one for each
+//! direction.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
@@ -16,90 +17,91 @@ use fastrand::Rng;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::Result;
+use crate::run::Run;
 use crate::tally::FAULTS;
-use crate::target::{Kind, Target};
-use crate::work::World;
+use crate::target::{Target, addresses};
 
-/// Longer than the server and the clients of a relay wait for each other.
+/// The length of a stall. It is longer than the timeouts of a faulty server and its clients.
 const STALL: Duration = Duration::from_secs(4);
 
-/// After this number of bytes, a connection with short writes continues with long writes, so that it ends in time.
+/// The number of bytes that a connection with short writes forwards in short writes. It then continues with long writes,
+/// because otherwise a large body would take too long.
 const SHORT: u64 = 4096;
 
-/// A relay in front of a server.
-#[derive(Debug)]
-pub(crate) struct Relay {
-    listener: Socket,
-    target: Target,
-    server: Address,
-    number: u64,
-}
-
+/// A fault in the middle of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// Both sockets are reset in the middle.
+    /// Both sockets are reset.
     Reset,
-    /// Both are closed in the middle.
-    Cut,
-    /// One direction ends in the middle, the other one goes on.
+    /// Both sockets are closed.
+    Close,
+    /// One direction ends, and the other continues.
     HalfClose,
-    /// Nothing is passed on for longer than anyone waits.
+    /// One direction forwards nothing for [`STALL`].
     Stall,
 }
 
 /// The faults of one direction of a connection.
 #[derive(Clone, Copy, Debug, Default)]
 struct Plan {
-    /// Once so many bytes have passed.
+    /// A fault, and the number of bytes that are forwarded before it.
     fault: Option<(u64, Fault)>,
-    /// So many bytes a write, at first.
+    /// The most bytes of a write, for the first [`SHORT`] bytes.
     short: Option<usize>,
-    /// Before every piece.
+    /// The pause before every write.
     delay: Option<Duration>,
 }
 
-impl Relay {
-    /// Listens on an address of this kind, for connections to the server at `server`; and says where.
-    pub(crate) fn bind(folder: &Path, kind: Kind, target: Target, server: &Address) -> Result<(Self, Address)> {
-        let wanted = kind.address(folder, &format!("{}-relay", target.name()))?;
+/// Starts a relay for each address of a server, on an address of the same kind. Returns the addresses of the relays.
+pub(crate) fn start(
+    run: &Arc<Run>,
+    folder: &Path,
+    target: &'static Target,
+    servers: &[Address],
+) -> Result<Vec<Address>> {
+    let wanted = addresses(folder, &format!("{}-relay", target.name))?;
+    let relays = wanted.into_iter().zip(servers).enumerate().map(|(kind, (wanted, server))| {
         let (listener, address) = socket(&wanted)?;
         listener.bind(&address)?;
         listener.listen(1024)?;
         let address = listener.local_addr()?.as_socket().map_or(wanted, Address::from);
-        let number = (target as u64) << 40 | (kind as u64) << 36;
-        Ok((Self { listener, target, server: server.clone(), number }, address))
-    }
+        let (run, server) = (run.clone(), server.clone());
+        // The numbers of the connections of all relays of a run differ.
+        let first = u64::from(target.is_secure) << 40 | (kind as u64 + 1) << 36;
+        thread::spawn(move || relay(&run, &listener, target, &server, first));
+        Ok(address)
+    });
+    relays.collect()
+}
 
-    /// Relays forever; `alive` is how many connections there are.
-    pub(crate) fn run(self, world: &Arc<World>, alive: &Arc<AtomicU64>) {
-        for number in self.number.. {
-            let Ok((client, _)) = self.listener.accept() else {
-                // No descriptors are left. Clients that connect wait in the backlog.
-                thread::sleep(Duration::from_millis(20));
-                continue;
-            };
-            // One that cannot be passed on is closed.
-            let connect =
-                || socket(&self.server).and_then(|(socket, address)| socket.connect(&address).map(|()| socket));
-            let Ok(server) = connect() else { continue };
-            world.tally.add(self.target.name(), "connections", 1);
-            alive.fetch_add(1, Relaxed);
-            let (world, alive) = (world.clone(), alive.clone());
-            thread::spawn(move || {
-                let (broken, mut rng) = (AtomicBool::new(false), world.rng(number));
-                let (up, down) = (Plan::any(&world, &mut rng), Plan::any(&world, &mut rng));
-                thread::scope(|scope| {
-                    scope.spawn(|| carry(&world, [&client, &server], up, &broken));
-                    carry(&world, [&server, &client], down, &broken);
-                });
-                drop((client, server));
-                alive.fetch_sub(1, Relaxed);
+/// Accepts connections and forwards them to the server, forever.
+fn relay(run: &Arc<Run>, listener: &Socket, target: &Target, server: &Address, first: u64) {
+    for number in first.. {
+        let Ok((client, _)) = listener.accept() else {
+            // The process has no free descriptor. Clients wait in the backlog.
+            thread::sleep(Duration::from_millis(20));
+            continue;
+        };
+        let connect = || socket(server).and_then(|(socket, address)| socket.connect(&address).map(|()| socket));
+        // If the server cannot be reached, the client's connection is closed.
+        let Ok(server) = connect() else { continue };
+        run.tally.add(target.name, "connections", 1);
+        run.relayed.fetch_add(1, Relaxed);
+        let run = run.clone();
+        thread::spawn(move || {
+            let (is_broken, mut rng) = (AtomicBool::new(false), run.rng(number));
+            let (up, down) = (Plan::any(&run, &mut rng), Plan::any(&run, &mut rng));
+            thread::scope(|scope| {
+                scope.spawn(|| carry(&run, [&client, &server], up, &is_broken));
+                carry(&run, [&server, &client], down, &is_broken);
             });
-        }
+            drop((client, server));
+            run.relayed.fetch_sub(1, Relaxed);
+        });
     }
 }
 
-/// A socket of the kind of an address, and the address as the system takes it.
+/// Returns a new socket for an address, and the address in the form of socket2.
 fn socket(address: &Address) -> io::Result<(Socket, SockAddr)> {
     let address = match (SocketAddr::try_from(address), address.to_string().strip_prefix("unix:")) {
         (Ok(address), _) => address.into(),
@@ -113,33 +115,33 @@ fn socket(address: &Address) -> io::Result<(Socket, SockAddr)> {
 }
 
 impl Plan {
-    fn any(world: &World, rng: &mut Rng) -> Self {
+    fn any(run: &Run, rng: &mut Rng) -> Self {
         let mut plan = Self::default();
         match rng.u32(..10) {
             0 => {
                 plan.short = Some(rng.usize(1..16));
-                world.tally.add(FAULTS, "short writes (connections)", 1);
+                run.tally.add(FAULTS, "short writes (connections)", 1);
             }
             1 => {
                 plan.delay = Some(Duration::from_micros(rng.u64(100..5000)));
-                world.tally.add(FAULTS, "delays (connections)", 1);
+                run.tally.add(FAULTS, "delays (connections)", 1);
             }
             _ => {}
         }
         let fault = match rng.u32(..100) {
             0..12 => Fault::Reset,
-            12..24 => Fault::Cut,
+            12..24 => Fault::Close,
             24..34 => Fault::HalfClose,
             34..36 => Fault::Stall,
             _ => return plan,
         };
-        // In the first head, in the first bodies, or long after them.
+        // The fault is in the first head, in the first bodies, or anywhere.
         let most = [100, 5_000, 500_000][rng.usize(..3)];
         plan.fault = Some((rng.u64(..most), fault));
         plan
     }
 
-    /// Returns how many of so many bytes are passed on in one write.
+    /// Returns how many of the `bytes` that are waiting are forwarded in one write, after `passed` bytes were forwarded.
     fn piece(&self, passed: u64, bytes: usize) -> usize {
         let short = self.short.filter(|_| passed < SHORT).unwrap_or(bytes).min(bytes);
         match self.fault {
@@ -149,26 +151,27 @@ impl Plan {
     }
 }
 
-/// Passes on one direction to its end, or to that of both: the other one then has nothing more to read and no room to write.
-fn carry(world: &World, ends: [&Socket; 2], plan: Plan, broken: &AtomicBool) {
-    if pass(world, ends, plan, broken).is_none() {
-        broken.store(true, Relaxed);
-        for end in ends {
-            // Nothing is sent: what the peers see is how the sockets are closed.
-            let _ = end.shutdown(Shutdown::Read);
-            let _ = end.set_write_timeout(Some(Duration::from_millis(1)));
+/// Forwards one direction to its end. If the connection has to end, makes the other direction end, too: it reads EOF, and its
+/// writes fail.
+fn carry(run: &Run, sockets: [&Socket; 2], plan: Plan, is_broken: &AtomicBool) {
+    if forward(run, sockets, plan, is_broken).is_none() {
+        is_broken.store(true, Relaxed);
+        for socket in sockets {
+            // This sends nothing to the peers. They see only the end of the sockets.
+            let _ = socket.shutdown(Shutdown::Read);
+            let _ = socket.set_write_timeout(Some(Duration::from_millis(1)));
         }
     }
 }
 
-/// `None`: both directions are broken.
-fn pass(world: &World, [mut from, mut to]: [&Socket; 2], mut plan: Plan, broken: &AtomicBool) -> Option<()> {
+/// Forwards one direction to its end. Returns `None` if both directions have to end.
+fn forward(run: &Run, [mut from, mut to]: [&Socket; 2], mut plan: Plan, is_broken: &AtomicBool) -> Option<()> {
     let (mut buffer, mut passed) = (vec![0; 16 * 1024], 0);
-    // A peer that does not read gives up, and so does this.
+    // If the receiver reads nothing for this time, its peer has given up, too.
     to.set_write_timeout(Some(STALL)).ok()?;
     loop {
         let bytes = from.read(&mut buffer).ok()?;
-        if broken.load(Relaxed) {
+        if is_broken.load(Relaxed) {
             return None;
         }
         if bytes == 0 {
@@ -177,13 +180,13 @@ fn pass(world: &World, [mut from, mut to]: [&Socket; 2], mut plan: Plan, broken:
         let mut rest = &buffer[..bytes];
         while !rest.is_empty() {
             if let Some((_, fault)) = plan.fault.take_if(|(at, _)| *at == passed) {
-                world.tally.add(FAULTS, format!("{fault:?}"), 1);
+                run.tally.add(FAULTS, format!("{fault:?}"), 1);
                 match fault {
                     Fault::Stall => thread::sleep(STALL),
                     Fault::HalfClose => return to.shutdown(Shutdown::Write).ok(),
-                    Fault::Cut => return None,
+                    Fault::Close => return None,
                     Fault::Reset => {
-                        // On a Unix socket there is no such thing.
+                        // On a Unix socket this has no effect.
                         let _ = (from.set_linger(Some(Duration::ZERO)), to.set_linger(Some(Duration::ZERO)));
                         return None;
                     }
@@ -204,7 +207,7 @@ mod tests {
 
     #[test]
     fn no_piece_goes_beyond_a_fault() {
-        let plan = Plan { fault: Some((10, Fault::Cut)), short: Some(4), delay: None };
+        let plan = Plan { fault: Some((10, Fault::Close)), short: Some(4), delay: None };
         assert_eq!(plan.piece(0, 100), 4);
         assert_eq!(plan.piece(8, 100), 2);
         assert_eq!(Plan { short: None, ..plan }.piece(3, 100), 7);

@@ -1,129 +1,142 @@
-//! The order of a run: start, warm up, measure the held resources while no exchange is in progress, continue, and
-//! measure again.
+//! The order of a run: start, warm up, measure the resources without open connections, load, measure again, compare.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use degu_client::{Client, Options, blocking};
+use degu_client::{Client, Connection, Options, blocking};
 use degu_misc::TempPki;
 use degu_tls::{ClientTls, ServerTls};
+use fastrand::Rng;
 use tokio::runtime::{self, Runtime};
 
-use crate::ends::{Async, Blocking, at_once};
-use crate::held::Held;
-use crate::relay::Relay;
+use crate::clients::at_once;
+use crate::report::{Held, conclude, measure};
 use crate::serve::{self, Served};
 use crate::tally::Tally;
-use crate::target::{Kind, Target};
-use crate::verdict::Outcome;
-use crate::work::{Role, World, work};
-use crate::{Result, mischief};
+use crate::target::Target;
+use crate::worker::{Clients, Role, work};
+use crate::{Result, process_faults, relay};
 
 /// The longest time until every connection is closed.
-const QUIET: Duration = Duration::from_secs(30);
+const SETTLE: Duration = Duration::from_secs(30);
 
-pub(crate) fn run(time: Duration, seed: u64) -> Result {
+/// The numbers of async and of blocking workers for each role.
+const WORKERS: [(Role, usize, usize); 3] = [(Role::Direct, 8, 4), (Role::Relayed, 9, 5), (Role::Abandoning, 3, 1)];
+
+/// The state that workers, relays and faults share.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) seed: u64,
+    pub(crate) tally: Tally,
+    /// The number of open connections of the relays.
+    pub(crate) relayed: AtomicU64,
+    stopping: AtomicBool,
+}
+
+impl Run {
+    /// Returns a random sequence that the seed and a number determine.
+    pub(crate) fn rng(&self, number: u64) -> Rng {
+        Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Relaxed)
+    }
+}
+
+pub(crate) fn soak(time: Duration, seed: u64) -> Result {
     println!("seed {seed}, {} s", time.as_secs());
     let pki = TempPki::new();
     let tls = serve::tls(pki.folder())?;
     let servers = serve::start(pki.folder(), &tls)?;
     let soak = Soak::new(&pki, &tls, &servers, seed)?;
     let begin = Instant::now();
-    // Long enough for everything that is made once and kept.
-    soak.phase(0, (time / 6).clamp(Duration::from_secs(1), Duration::from_secs(60)), begin)?;
-    let warm = soak.quiet()?;
-    soak.phase(1, time.saturating_sub(begin.elapsed()), begin)?;
-    let end = soak.quiet()?;
-    Outcome { world: &soak.world, servers: &servers, warm, end, time: begin.elapsed() }.conclude()?;
+    // The warm-up is long enough to make everything that is made once and kept.
+    soak.load(0, (time / 6).clamp(Duration::from_secs(1), Duration::from_secs(60)), begin);
+    let warm = soak.settle_and_measure()?;
+    soak.load(1, time.saturating_sub(begin.elapsed()), begin);
+    let end = soak.settle_and_measure()?;
+    conclude(&soak.run, &servers, warm, end, begin.elapsed())?;
     servers.into_iter().for_each(|served| served.handle.shutdown_blocking());
     Ok(())
 }
 
-/// The parts of a run.
+/// The parts of a run that are made once.
 struct Soak<'r> {
     pki: &'r TempPki,
     tls: &'r ServerTls,
     servers: &'r [Served],
-    world: Arc<World>,
+    run: Arc<Run>,
+    /// The clients for each role.
+    clients: Arc<[Clients; 3]>,
     runtime: Runtime,
-    /// Connections of the relays.
-    relayed: Arc<AtomicU64>,
 }
 
 impl<'r> Soak<'r> {
+    /// Starts the relays and makes the clients.
     fn new(pki: &'r TempPki, tls: &'r ServerTls, servers: &'r [Served], seed: u64) -> Result<Self> {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let (client_tls, mut near, mut far, mut relays) = (pki.client_tls(), Vec::new(), Vec::new(), Vec::new());
+        let run = Run { seed, tally: Tally::default(), relayed: Default::default(), stopping: Default::default() };
+        let (run, mut clients, client_tls) = (Arc::new(run), [const { Clients::new() }; 3], pki.client_tls());
         for &Served { target, ref handle, .. } in servers {
-            for (kind, address) in Kind::ALL.into_iter().zip(handle.addresses()) {
-                let options = options(target, &client_tls);
-                near.push((target, options.clone().client(address)));
-                if target.is_faulty() {
-                    let (relay, before) = Relay::bind(pki.folder(), kind, target, address)?;
-                    far.push((target, options.client(before)));
-                    relays.push(relay);
-                }
+            let options = options(target, &client_tls);
+            let role = if target.is_faulty { Role::Abandoning } else { Role::Direct };
+            clients[role as usize]
+                .extend(handle.addresses().iter().map(|address| (target, options.clone().client(address))));
+            if target.is_faulty {
+                let relays = relay::start(&run, pki.folder(), target, handle.addresses())?;
+                clients[Role::Relayed as usize]
+                    .extend(relays.into_iter().map(|address| (target, options.clone().client(address))));
             }
         }
-        let world = Arc::new(World { seed, tally: Tally::default(), near, far, stopping: Default::default() });
-        let relayed = Arc::new(AtomicU64::new(0));
-        for relay in relays {
-            let (world, relayed) = (world.clone(), relayed.clone());
-            thread::spawn(move || relay.run(&world, &relayed));
-        }
-        Ok(Self { pki, tls, servers, world, runtime, relayed })
+        Ok(Self { pki, tls, servers, run, clients: Arc::new(clients), runtime })
     }
 
-    /// Everything at once, for so long.
-    fn phase(&self, phase: u64, time: Duration, begin: Instant) -> Result {
-        let end = Instant::now() + time;
-        let world = &self.world;
-        world.stopping.store(false, Relaxed);
-        let mut numbers = phase << 32..;
-        let mut number = move || numbers.next().unwrap_or_default();
-        let tasks = Role::each(&Role::ASYNC).map(|role| {
-            let (world, number) = (world.clone(), number());
-            self.runtime.spawn(async move { work::<Async>(&world, role, number).await })
-        });
-        let tasks: Vec<_> = tasks.collect();
+    /// Runs all workers, and injects faults into the process, for this time or until the first mistake.
+    fn load(&self, phase: u64, time: Duration, begin: Instant) {
+        let (run, end) = (&self.run, Instant::now() + time);
+        run.stopping.store(false, Relaxed);
+        let (mut numbers, mut tasks) = (phase << 32.., Vec::new());
         thread::scope(|scope| {
-            for role in Role::each(&Role::BLOCKING) {
-                let number = number();
-                scope.spawn(move || at_once(work::<Blocking>(world, role, number)));
+            for (role, async_workers, blocking_workers) in WORKERS {
+                for number in numbers.by_ref().take(async_workers) {
+                    let (run, clients) = (run.clone(), self.clients.clone());
+                    let worker = async move { work::<Connection>(&run, &clients[role as usize], role, number).await };
+                    tasks.push(self.runtime.spawn(worker));
+                }
+                for number in numbers.by_ref().take(blocking_workers) {
+                    let clients = &self.clients[role as usize];
+                    scope.spawn(move || at_once(work::<blocking::Connection>(run, clients, role, number)));
+                }
             }
-            let number = number();
-            scope.spawn(move || mischief::work(world, self.tls, self.pki, number));
-            while Instant::now() < end && world.tally.wrongs() == 0 {
+            let number = numbers.next().unwrap_or_default();
+            scope.spawn(move || process_faults::inject(run, self.tls, self.pki, number));
+            while Instant::now() < end && run.tally.mistakes() == 0 {
                 thread::sleep((end - Instant::now()).min(Duration::from_millis(500)));
                 if io::stderr().is_terminal() {
-                    eprint!(
-                        "\r[{} s] {} exchanges, {} wrong",
-                        begin.elapsed().as_secs(),
-                        world.exchanges(),
-                        world.tally.wrongs()
-                    );
+                    let (seconds, exchanges) = (begin.elapsed().as_secs(), run.tally.exchanges());
+                    eprint!("\r[{seconds} s] {exchanges} exchanges, {} mistakes", run.tally.mistakes());
                 }
             }
-            world.stopping.store(true, Relaxed);
+            run.stopping.store(true, Relaxed);
         });
         for task in tasks {
-            // It panicked, which is as wrong as anything.
+            // The error is a panic of the worker.
             if let Err(error) = self.runtime.block_on(task) {
-                world.tally.wrong(format!("a worker: {error}"));
+                run.tally.mistake(format!("a worker: {error}"));
             }
         }
-        Ok(())
     }
 
-    /// Measures what is held once every connection is closed.
-    fn quiet(&self) -> Result<Held> {
+    /// Waits until every connection is closed, and measures the resources of the process.
+    fn settle_and_measure(&self) -> Result<Held> {
         self.settle();
-        let tasks = self.tasks()? + self.runtime.metrics().num_alive_tasks() as u64;
+        let tasks = self.count_tasks()? + self.runtime.metrics().num_alive_tasks() as u64;
         self.settle();
-        Held::now(tasks)
+        measure(tasks)
     }
 
     /// Waits until every connection is closed.
@@ -131,45 +144,45 @@ impl<'r> Soak<'r> {
         let begin = Instant::now();
         loop {
             let open: usize = self.servers.iter().map(|served| served.handle.stats().open).sum();
-            let relayed = self.relayed.load(Relaxed);
+            let relayed = self.run.relayed.load(Relaxed);
             if open == 0 && relayed == 0 {
                 return;
             }
-            if begin.elapsed() > QUIET {
-                let what = format!("{open} connections of the servers and {relayed} relayed ones do not end");
-                return self.world.tally.wrong(what);
+            if begin.elapsed() > SETTLE {
+                let what = format!("{open} connections of the servers and {relayed} of the relays do not end");
+                return self.run.tally.mistake(what);
             }
             thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Returns the number of tasks of the server's workers: each of two connections at once is on another worker.
-    fn tasks(&self) -> Result<u64> {
-        let mut tasks = 0;
-        for target in Target::ALL {
-            let clients = self.world.near.iter().filter(|(known, _)| *known == target);
-            let (mut connections, tally) = (Vec::new(), &self.world.tally);
-            for (_, client) in clients.take(2) {
-                connections.push(blocking::Client::from(client.clone()).connect()?);
-                tally.add(target.name(), "connections", 1);
-            }
-            for connection in &mut connections {
-                tally.add(target.name(), "attempts", 1);
+    /// Asks every worker of every server for the number of its tasks. Returns the sum.
+    fn count_tasks(&self) -> Result<u64> {
+        let (mut tasks, client_tls, tally) = (0, self.pki.client_tls(), &self.run.tally);
+        for Served { target, handle, .. } in self.servers {
+            let connect = |address| blocking::Client::from(options(target, &client_tls).client(address)).connect();
+            // Two connections that are open at the same time are on different workers.
+            let connections: std::result::Result<Vec<_>, _> =
+                handle.addresses().iter().take(serve::WORKERS).map(connect).collect();
+            for mut connection in connections? {
                 let text = connection.get("/tasks")?.body.read_all(100)?;
-                tally.add(target.name(), "right", 1);
                 tasks += std::str::from_utf8(&text)?.parse::<u64>()?;
+                for name in ["connections", "attempts", "right"] {
+                    tally.add(target.name, name, 1);
+                }
             }
         }
         Ok(tasks)
     }
 }
 
-/// Clients of faulty servers do not wait as long as others, so that a run sees many faults.
-fn options(target: Target, tls: &ClientTls) -> Options {
-    let mut options = Client::options().spin(target.spin());
-    if target.is_faulty() {
+/// Returns the options of the clients of a server. Those of a faulty server have short timeouts, so many faults happen in a
+/// run.
+fn options(target: &Target, tls: &ClientTls) -> Options {
+    let mut options = Client::options().spin(target.spin);
+    if target.is_faulty {
         let limit = Some(Duration::from_secs(3));
         options = options.connect_timeout(limit).head_timeout(limit).body_timeout(limit);
     }
-    if target.is_secure() { options.tls(tls.clone()).server_name("localhost") } else { options }
+    if target.is_secure { options.tls(tls.clone()).server_name("localhost") } else { options }
 }

@@ -1,84 +1,85 @@
-//! The counts of the clients, by server or subject and by name; and what was wrong.
+//! What the clients and the fault injection count, and the mistakes that were found.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::ask::Verdict;
+use crate::exchange::Outcome;
 use crate::target::Target;
 
-/// No more of what is wrong is kept: one is enough.
-const MOST_WRONGS: usize = 20;
+/// The most mistakes that are printed.
+const MOST_MISTAKES: usize = 20;
 
-/// The subject of faults that were injected.
+/// The subject of the faults that were injected.
 pub(crate) const FAULTS: &str = "faults";
 
-/// The fault that leaves the process without descriptors.
+/// The fault that leaves the process without free descriptors.
 pub(crate) const NO_DESCRIPTORS: &str = "no descriptors left";
 
-/// The name of what the server closed between two requests.
+/// The name of [`Outcome::Stale`].
 pub(crate) const STALE: &str = "closed while idle";
 
-/// All that is counted.
+type Counts = BTreeMap<(&'static str, Cow<'static, str>), u64>;
+
+/// The counts of a run. Each has a subject, which is a server or a group such as [`FAULTS`], and a name.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    counts: Mutex<BTreeMap<(&'static str, Cow<'static, str>), u64>>,
-    wrongs: Mutex<Vec<String>>,
+    counts: Mutex<Counts>,
+    mistakes: AtomicUsize,
 }
 
 impl Tally {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn add(&self, subject: &'static str, name: impl Into<Cow<'static, str>>, count: u64) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        *counts.entry((subject, name.into())).or_default() += count;
+        *self.counts().entry((subject, name.into())).or_default() += count;
     }
 
     pub(crate) fn get(&self, subject: &'static str, name: &'static str) -> u64 {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.get(&(subject, name.into())).copied().unwrap_or_default()
+        self.counts().get(&(subject, name.into())).copied().unwrap_or_default()
     }
 
-    /// Returns the sum of the counts that have one of these names, over all subjects.
-    pub(crate) fn sum(&self, names: &[&str]) -> u64 {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().filter(|((_, name), _)| names.contains(&name.as_ref())).map(|(_, count)| count).sum()
+    /// Returns the number of exchanges that have an outcome.
+    pub(crate) fn exchanges(&self) -> u64 {
+        let is_outcome = |name: &str| ["right", "refused", "failed", "abandoned"].contains(&name);
+        self.counts().iter().filter(|((_, name), _)| is_outcome(name)).map(|(_, count)| count).sum()
     }
 
-    /// All counts, a line each.
+    /// Returns all counts, as a line each.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.iter().map(|((subject, name), count)| format!("{subject:12}{count:10} {name}")).collect()
+        self.counts().iter().map(|((subject, name), count)| format!("{subject:12}{count:10} {name}")).collect()
     }
 
-    /// Notes what came of an exchange.
-    pub(crate) fn note(&self, target: Target, verdict: Verdict, what: &str) {
-        let (name, error) = match verdict {
-            Verdict::Right => ("right", None),
-            Verdict::Left => ("left", None),
-            Verdict::Starved => ("not connected for want of a descriptor", None),
-            Verdict::Stale => (STALE, None),
-            Verdict::Refused(status) => ("refused", Some(format!("status {status}"))),
-            Verdict::Failed(error) => ("failed", Some(error)),
-            Verdict::Wrong(how) => return self.wrong(format!("{}, {what}: {how}", target.name())),
+    /// Counts the outcome of the exchange that `what` describes. An error from a server without faults is a mistake.
+    pub(crate) fn note(&self, target: &Target, outcome: Outcome, what: &str) {
+        let (name, error) = match outcome {
+            Outcome::Right => ("right", None),
+            Outcome::Abandoned => ("abandoned", None),
+            Outcome::Starved => ("not connected for want of a descriptor", None),
+            Outcome::Stale => (STALE, None),
+            Outcome::Refused(status) => ("refused", Some(format!("status {status}"))),
+            Outcome::Failed(error) => ("failed", Some(error)),
+            Outcome::Wrong(how) => return self.mistake(format!("{}, {what}: {how}", target.name)),
         };
-        self.add(target.name(), name, 1);
+        self.add(target.name, name, 1);
         match error {
-            Some(error) if target.is_faulty() => self.add("errors", error, 1),
-            Some(error) => self.wrong(format!("{}, {what}: {error}", target.name())),
+            Some(error) if target.is_faulty => self.add("errors", error, 1),
+            Some(error) => self.mistake(format!("{}, {what}: {error}", target.name)),
             None => {}
         }
     }
 
-    /// Something is not as it must be.
-    pub(crate) fn wrong(&self, what: String) {
-        let mut wrongs = self.wrongs.lock().unwrap_or_else(PoisonError::into_inner);
-        if wrongs.len() < MOST_WRONGS {
-            // At once: a run may be long, and may not come to its end.
+    /// Counts a mistake of Degu, and prints it at once, because a run may be long and may not come to its end.
+    pub(crate) fn mistake(&self, what: String) {
+        if self.mistakes.fetch_add(1, Relaxed) < MOST_MISTAKES {
             eprintln!("\rWRONG: {what}");
-            wrongs.push(what);
         }
     }
 
-    pub(crate) fn wrongs(&self) -> usize {
-        self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).len()
+    pub(crate) fn mistakes(&self) -> usize {
+        self.mistakes.load(Relaxed)
     }
 }

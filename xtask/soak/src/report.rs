@@ -1,0 +1,116 @@
+//! The end of a run: compares the counts of servers and clients, searches leaks, and prints the report.
+
+use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::run::Run;
+use crate::serve::Served;
+use crate::tally::{FAULTS, NO_DESCRIPTORS, STALE};
+use crate::{HEAP, Result};
+
+/// The growth of the heap that is not a leak: caches of TLS sessions grow to their bound. In a run of minutes, a leak of one
+/// byte in each connection or of one word in a hundred requests is more.
+const HEAP_GROWTH: u64 = 1 << 20;
+
+/// The most idle connections that a server closes while the process has no free descriptor: one in 50 ms, for at most 800 ms.
+const MOST_STALE: u64 = 16;
+
+/// The resources that the process must not leak, with the growth that is allowed for each. The tasks are those of the
+/// runtimes of the servers and of the async clients.
+const RESOURCES: [(&str, u64); 4] =
+    [("bytes allocated", HEAP_GROWTH), ("descriptors", 0), ("threads", 0), ("tasks", 0)];
+
+/// An amount of each of the [`RESOURCES`].
+pub(crate) type Held = [u64; 4];
+
+/// Measures the resources that the process holds now. The caller has counted the tasks.
+pub(crate) fn measure(tasks: u64) -> Result<Held> {
+    let threads = fs::read_dir("/proc/self/task")?.count() as u64;
+    Ok([HEAP.current_usage() as u64, descriptors()?, threads, tasks])
+}
+
+pub(crate) fn descriptors() -> Result<u64> {
+    Ok(fs::read_dir("/proc/self/fd")?.count() as u64)
+}
+
+/// Prints the report. `warm` was measured after the warm-up, and `end` at the end.
+///
+/// # Errors
+///
+/// The run has found a mistake.
+pub(crate) fn conclude(run: &Run, servers: &[Served], warm: Held, end: Held, time: Duration) -> Result {
+    let tally = &run.tally;
+    servers.iter().for_each(|served| compare(run, served));
+    println!("\n{}", tally.lines().join("\n"));
+    let (exchanges, bytes) = (tally.exchanges(), tally.get("all", "bytes") >> 20);
+    println!("\n{exchanges} exchanges and {bytes} MiB of bodies known to be right, in {} s", time.as_secs());
+    for ((name, _), (warm, end)) in RESOURCES.into_iter().zip(warm.into_iter().zip(end)) {
+        println!("{name}: {warm} after the warm-up, {end} at the end");
+    }
+    leaks(warm, end).into_iter().for_each(|leak| tally.mistake(leak));
+    match tally.mistakes() {
+        0 => Ok(()),
+        mistakes => Err(format!("{mistakes} mistakes; to repeat the run, add --seed {}", run.seed).into()),
+    }
+}
+
+/// Checks that a server counted what its clients counted.
+fn compare(run: &Run, served: &Served) {
+    let (tally, target, stats) = (&run.tally, served.target, served.handle.stats());
+    let count = |name: &'static str| tally.get(target.name, name);
+    let (requests, summed) = (served.counters.requests.load(Relaxed), served.counters.bytes.load(Relaxed));
+    let mut expected = vec![
+        ("accepted", stats.accepted, count("connections")),
+        ("refused", stats.refused, 0),
+        // A negative count is as wrong as a positive one.
+        ("alive", served.counters.alive.load(Relaxed).unsigned_abs(), 0),
+        // The app and the server count the requests separately.
+        ("requests of the app", requests, stats.requests),
+    ];
+    if count(STALE) > tally.get(FAULTS, NO_DESCRIPTORS) * MOST_STALE {
+        tally.mistake(format!("{}: {} connections closed while idle", target.name, count(STALE)));
+    }
+    if target.is_faulty {
+        // The server has seen each request with a right response, and no more requests than the clients have begun.
+        let (right, attempts) = (count("right"), count("attempts"));
+        if !(right..=attempts).contains(&stats.requests) {
+            let what = format!("{right} answered, {} seen by the server, {attempts} begun", stats.requests);
+            tally.mistake(format!("{}: {what}", target.name));
+        }
+        if summed < count("summed") {
+            tally.mistake(format!("{}: /sum has returned sums of more bytes than it received", target.name));
+        }
+    } else {
+        expected.extend([
+            ("requests", stats.requests, count("attempts")),
+            ("bytes", summed, count("summed")),
+            ("deadlines", stats.deadlines, 0),
+            ("failures", stats.failures, count("failures")),
+            ("faults", stats.faults().map(|(_, count)| count).sum(), 0),
+            ("handshake failures", stats.handshake_failures, 0),
+        ]);
+    }
+    for (name, server, clients) in expected.into_iter().filter(|(_, server, clients)| server != clients) {
+        tally.mistake(format!("{}: {name}: the server counted {server}, expected {clients}", target.name));
+    }
+}
+
+/// Describes each resource that has grown beyond its bound.
+fn leaks(warm: Held, end: Held) -> Vec<String> {
+    let resources = RESOURCES.into_iter().zip(warm.into_iter().zip(end));
+    let leaks = resources.filter(|((_, growth), (warm, end))| *end > warm + growth);
+    leaks.map(|((name, _), (warm, end))| format!("{name}: {warm} after the warm-up, {end} at the end")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_before_is_a_leak() {
+        let warm = [1000, 20, 9, 12];
+        assert_eq!(leaks(warm, [2000, 19, 9, 12]), Vec::<String>::new());
+        assert_eq!(leaks(warm, [2 << 20, 21, 10, 13]).len(), 4);
+    }
+}
