@@ -14,10 +14,9 @@ use socket2::SockRef;
 use tokio::time::timeout;
 
 use crate::Options;
-use crate::credentials::of_peer;
 use crate::future::first;
 use crate::listen::{Accepted, Accepting};
-use crate::report::{Peer, Report};
+use crate::report::Report;
 use crate::response::last_response;
 use crate::state::{Phase, ServerState};
 
@@ -33,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The acceptor: the listening sockets of a server, and its limit on connections.
 pub(crate) struct Admission {
     sockets: Vec<Accepting>,
-    /// The socket from which is accepted first. It changes each time, so a busy socket does not starve the others.
+    /// The socket that is polled first. It changes each time, so a busy socket does not starve the others.
     turn: usize,
     /// An accepted connection for which there may be no room yet.
     newcomer: Option<Accepted>,
@@ -88,7 +87,11 @@ impl Admission {
                     }
                     let since = *failing_since.get_or_insert_with(Instant::now);
                     match is_shortage {
-                        true if since.elapsed() >= SHORTAGE => self.free_descriptor().await,
+                        // The app opens descriptors too, so the process may have none left below `max_connections`.
+                        true if since.elapsed() >= SHORTAGE => {
+                            self.state.set_out_of_descriptors(true);
+                            self.ask_for_room().await;
+                        }
                         true => tokio::time::sleep(SHORTAGE).await,
                         false => tokio::time::sleep(PAUSE).await,
                     }
@@ -97,22 +100,13 @@ impl Admission {
         }
     }
 
-    /// Asks an idle connection to close, and waits for a short time until it has. The process may reach its limit of descriptors
-    /// below `max_connections`, because the app opens descriptors too.
-    async fn free_descriptor(&self) {
-        let room = self.state.room();
-        self.state.set_out_of_descriptors(true);
-        self.state.ask_for_room();
-        let _ = timeout(TURN, room).await;
-    }
-
     fn let_in(&self, accepted: Accepted, hand_over: &mut impl FnMut(Accepted)) {
         self.state.accepted.fetch_add(1, Relaxed);
         hand_over(accepted);
     }
 
-    /// Passes the new connection on when there is room for it. If there is no room in time, it is refused, together with all
-    /// connections in the backlog; otherwise each of those would wait in vain after the other.
+    /// Passes the new connection on when there is room for it. If there is no room in time, the connection and all connections in
+    /// the backlog are refused. Otherwise those in the backlog would wait in vain, one after the other.
     async fn admit(&mut self, hand_over: &mut impl FnMut(Accepted)) {
         if self.state.is_full() {
             let _ = timeout(PATIENCE, self.make_room()).await;
@@ -125,20 +119,23 @@ impl Admission {
             self.state.accepted.fetch_add(1, Relaxed);
             self.state.refused.fetch_add(1, Relaxed);
             if let Some(held_back) = self.state.may_log() {
-                tracing::info!(peer = %newcomer.address, held_back, "connection refused: all connections are busy");
+                tracing::info!(peer = %newcomer.peer.address, held_back, "connection refused: all connections are busy");
             }
             refuse(&newcomer, &self.options);
         }
     }
 
-    /// Waits until there is room. Asks idle connections to close, one after the other. If all are busy, checks again after
-    /// [`TURN`].
+    /// Asks idle connections to close, one after the other, until there is room.
     async fn make_room(&self) {
-        loop {
-            let room = self.state.room();
-            if !self.state.is_full() {
-                return;
-            }
+        while self.state.is_full() {
+            self.ask_for_room().await;
+        }
+    }
+
+    /// Asks an idle connection to close, if there is one. Waits until there may be room, but not longer than [`TURN`].
+    async fn ask_for_room(&self) {
+        let room = self.state.room();
+        if self.state.is_full() {
             self.state.ask_for_room();
             let _ = timeout(TURN, room).await;
         }
@@ -173,14 +170,7 @@ fn refuse(accepted: &Accepted, options: &Arc<Options>) {
         let (response, body_bytes) = last_response(options, 503, "all connections are busy", is_head);
         let is_sent = socket.send_with_flags(&response, MSG_NOSIGNAL).is_ok_and(|sent| sent == response.len());
         if is_sent && let Some(on_response) = &options.on_response {
-            let credentials = accepted.is_unix.then(|| of_peer(&accepted.fd)).flatten();
-            let peer = Peer {
-                address: accepted.address.clone(),
-                credentials,
-                #[cfg(feature = "tls")]
-                identity: None,
-            };
-            let mut report = Report::without_head(on_response, peer);
+            let mut report = Report::without_head(on_response, accepted.peer.clone());
             report.respond(503);
             report.add(body_bytes as u64);
             report.end();

@@ -28,8 +28,8 @@ pub(crate) enum Spare {
     Idle,
 }
 
-/// The rank of a connection among those that can be closed to make room: the reason, since how many seconds, and since which turn
-/// of its worker.
+/// The rank of a connection among those that can be closed to make room: the reason, the number of seconds since it holds, and
+/// the turn of its worker since which it holds.
 pub(crate) type Rank = (u64, Reverse<u32>, u32);
 
 /// The state of a connection that other tasks read.
@@ -37,8 +37,8 @@ pub(crate) type Rank = (u64, Reverse<u32>, u32);
 pub(crate) struct Alarm {
     /// The second from which on the task is woken; 0 if it is asked to close.
     due: AtomicU32,
-    /// The reason for which the connection can be closed to make room, with the second and the turn from which on; 0 while it is
-    /// busy.
+    /// The reason for which the connection can be closed to make room, in the two highest bits, then the second (30 bits) and the
+    /// turn (32 bits) from which on this holds. 0 while the connection is busy.
     spare: AtomicU64,
     task: OnceLock<Waker>,
     /// The time until which a connection without a request is not closed to make room.
@@ -83,11 +83,9 @@ impl Alarm {
         self.spare.store(0, Relaxed);
     }
 
-    /// Sets that the connection can be closed to make room, from this second and turn on, unless it could be before.
+    /// Sets that the connection can be closed to make room, from this second and turn on.
     pub(crate) fn set_spare(&self, spare: Spare, second: u32, turn: u32) {
-        if !self.can_be_spared() {
-            self.spare.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
-        }
+        self.spare.store((spare as u64) << 62 | u64::from(second & 0x3fff_ffff) << 32 | u64::from(turn), Relaxed);
     }
 
     /// Returns whether the connection can be closed to make room.
@@ -95,8 +93,13 @@ impl Alarm {
         self.spare.load(Relaxed) != 0
     }
 
-    /// Returns the connection's rank in this second of its worker. `None` if it cannot be closed to make room, or has been asked
-    /// already.
+    /// Returns whether the connection has had its last response.
+    pub(crate) fn lingers(&self) -> bool {
+        self.spare.load(Relaxed) >> 62 == Spare::Done as u64
+    }
+
+    /// Returns the connection's rank in this second of its worker. `None` if the connection cannot be closed to make room, is new,
+    /// or has been asked already.
     pub(crate) fn rank(&self, second: u32) -> Option<Rank> {
         let packed = self.spare.load(Relaxed);
         let (spare, since, turn) = (packed >> 62, (packed >> 32) as u32 & 0x3fff_ffff, packed as u32);
@@ -104,7 +107,7 @@ impl Alarm {
         (spare != 0 && !is_young && !self.is_asked()).then(|| (spare, Reverse(second.saturating_sub(since)), turn))
     }
 
-    /// Asks the connection to close. It does so unless it has become busy meanwhile.
+    /// Asks the connection to close. The connection does not close if it has become busy meanwhile.
     pub(crate) fn ask(&self) {
         self.set(0);
         self.wake();

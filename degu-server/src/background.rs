@@ -1,6 +1,5 @@
 //! The type [`BackgroundServer`].
 
-use std::fmt;
 use std::io;
 use std::ops::Deref;
 
@@ -21,10 +20,8 @@ use crate::{App, Handle, Options, Server};
 /// drop(server);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub struct BackgroundServer {
-    /// `None` only during the drop.
-    handle: Option<Handle>,
-}
+#[derive(Debug)]
+pub struct BackgroundServer(Handle);
 
 impl BackgroundServer {
     /// Binds the address, and starts to serve.
@@ -42,7 +39,7 @@ impl BackgroundServer {
     ///
     /// The errors of [`start`](Self::start).
     pub fn with_options(options: Options, address: impl Into<Address>, app: impl App) -> io::Result<Self> {
-        Ok(Self { handle: Some(options.bind(address, app)?.spawn()?) })
+        Ok(Self(options.bind(address, app)?.spawn()?))
     }
 }
 
@@ -51,21 +48,14 @@ impl Deref for BackgroundServer {
     type Target = Handle;
 
     fn deref(&self) -> &Handle {
-        // Only the drop takes it.
-        self.handle.as_ref().expect("the handle is there until the drop")
+        &self.0
     }
 }
 
 impl Drop for BackgroundServer {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            handle.shutdown_blocking();
-        }
-    }
-}
-
-impl fmt::Debug for BackgroundServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("BackgroundServer").field(self.address()).finish()
+        self.0.begin_shutdown();
+        // The message of a panic was printed.
+        let _ = self.0.join();
     }
 }

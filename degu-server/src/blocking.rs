@@ -124,7 +124,7 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
         };
         let (answer, answered) = oneshot::channel();
         let (head, shifted) = request.into_head();
-        let request = BlockingRequest { head, shifted, body, peer: session.reported_peer() };
+        let request = BlockingRequest { head, shifted, body, peer: session.peer.clone() };
         match self.submit(Job { request, answer }) {
             Ok(true) => {}
             Ok(false) => {

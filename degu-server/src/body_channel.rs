@@ -1,8 +1,9 @@
 //! The channel through which a request's body reaches its reader, part by part.
 //!
 //! A connection's task owns the machine that decodes the body. The reader is the handler, or another task of the same
-//! thread to which the handler has moved the body. The reader requests a part; the connection's task decodes one, puts it into
-//! the slot, and wakes the reader. Without a request nothing is decoded, and the peer feels the back-pressure.
+//! thread to which the handler has moved the body. The reader asks for a part. The connection's task then decodes a part, puts
+//! it into the slot, and wakes the reader. While the reader asks for nothing, nothing is decoded, and the peer feels the
+//! back-pressure.
 //!
 //! ```text
 //!   Incoming ── wants a part ─▶ ┌ slot ┐ ◀─ supplies one ── the connection's task ◀── machine
@@ -19,16 +20,11 @@ use crate::Error;
 use crate::options::Progress;
 
 /// The channel, shared by the connection's task and the reader, which are on the same thread.
-#[derive(Debug)]
-pub(crate) struct BodyChannel {
-    state: RefCell<State>,
-}
-
 #[derive(Debug, Default)]
-struct State {
-    /// The next part; `Some(None)` is the end of the body.
+struct BodyChannel {
+    /// The next part, or `Some(None)` for the end of the body.
     slot: Option<Option<Part>>,
-    /// A fault of the peer that the decoder or the reader found.
+    /// A fault of the peer, found by the decoder or by the reader.
     fault: Option<RemoteError>,
     /// True if the reader waits for a part.
     is_wanted: bool,
@@ -46,22 +42,22 @@ struct State {
 
 /// The end of the channel that supplies parts. Dropping it closes the channel.
 #[derive(Debug)]
-pub(crate) struct Supplier(Rc<BodyChannel>);
+pub(crate) struct Supplier(Rc<RefCell<BodyChannel>>);
 
 /// The end of the channel that reads parts. Dropping it abandons the body.
 #[derive(Debug)]
-pub(crate) struct Reader(Rc<BodyChannel>);
+pub(crate) struct Receiver(Rc<RefCell<BodyChannel>>);
 
 /// Creates a channel.
-pub(crate) fn channel() -> (Supplier, Reader) {
-    let channel = Rc::new(BodyChannel { state: RefCell::default() });
-    (Supplier(channel.clone()), Reader(channel))
+pub(crate) fn channel() -> (Supplier, Receiver) {
+    let channel = Rc::<RefCell<BodyChannel>>::default();
+    (Supplier(channel.clone()), Receiver(channel))
 }
 
 impl Supplier {
-    /// Returns whether the reader waits for a part. If not, the supplier's task is woken when the reader begins to wait.
+    /// Returns whether the reader waits for a part. If not, this task is woken when the reader begins to wait.
     pub(crate) fn is_wanted(&self, cx: &Context<'_>) -> bool {
-        let state = &mut *self.0.state.borrow_mut();
+        let state = &mut *self.0.borrow_mut();
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.supplier = Some(cx.waker().clone());
         }
@@ -70,7 +66,7 @@ impl Supplier {
 
     /// Gives the waiting reader a part, the end of the body, or a fault.
     pub(crate) fn supply(&self, part: Result<Option<Part>, RemoteError>) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.0.borrow_mut();
         match part {
             Ok(part) => state.slot = Some(part),
             Err(fault) => state.fault = Some(fault),
@@ -83,23 +79,23 @@ impl Supplier {
 
     /// Returns the minimum rate of the body, if the reader has set one.
     pub(crate) fn progress(&self) -> Option<Progress> {
-        self.0.state.borrow().progress
+        self.0.borrow().progress
     }
 
     /// Returns the fault that the decoder or the reader found.
     pub(crate) fn fault(&self) -> Option<RemoteError> {
-        self.0.state.borrow().fault
+        self.0.borrow().fault
     }
 
     /// Returns whether the body's handle was dropped.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.0.state.borrow().is_abandoned
+        self.0.borrow().is_abandoned
     }
 }
 
 impl Drop for Supplier {
     fn drop(&mut self) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.0.borrow_mut();
         (state.is_closed, state.is_wanted) = (true, false);
         let reader = state.reader.take();
         drop(state);
@@ -107,10 +103,10 @@ impl Drop for Supplier {
     }
 }
 
-impl Reader {
+impl Receiver {
     /// Returns the next part, or `None` at the end of the body.
     pub(crate) fn poll_part(&self, cx: &Context<'_>) -> Poll<Result<Option<Part>, Error>> {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.0.borrow_mut();
         if let Some(part) = state.slot.take() {
             return Poll::Ready(Ok(part));
         }
@@ -121,7 +117,7 @@ impl Reader {
             return Poll::Ready(Err(fault.into()));
         }
         state.is_wanted = true;
-        // The connection's task checks for a request by itself after it has polled the handler.
+        // If the reader is the handler, the connection's task checks by itself after it has polled the handler.
         if !state.supplier.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.reader = Some(cx.waker().clone());
             let supplier = state.supplier.clone();
@@ -131,9 +127,9 @@ impl Reader {
         Poll::Pending
     }
 
-    /// Withdraws the request for a part. The time without a part then does not count against the peer.
+    /// Stops waiting for a part. The time until the next wait does not count against the peer.
     pub(crate) fn give_up(&self) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.0.borrow_mut();
         if std::mem::take(&mut state.is_wanted) {
             state.reader = None;
             let supplier = state.supplier.clone();
@@ -144,19 +140,19 @@ impl Reader {
 
     /// Sets the minimum rate of the body.
     pub(crate) fn set_progress(&self, progress: Progress) {
-        self.0.state.borrow_mut().progress = Some(progress);
+        self.0.borrow_mut().progress = Some(progress);
     }
 
-    /// Sets a fault that the reader found, after which nothing more is read. Returns its error.
+    /// Records a fault that the reader found, and returns its error. Nothing more is read after it.
     pub(crate) fn refuse(&self, fault: RemoteError) -> Error {
-        let state = &mut *self.0.state.borrow_mut();
+        let state = &mut *self.0.borrow_mut();
         if state.is_closed { Error::over() } else { (*state.fault.get_or_insert(fault)).into() }
     }
 }
 
-impl Drop for Reader {
+impl Drop for Receiver {
     fn drop(&mut self) {
-        let mut state = self.0.state.borrow_mut();
+        let mut state = self.0.borrow_mut();
         (state.is_abandoned, state.is_wanted) = (true, false);
         let supplier = state.supplier.take();
         drop(state);
@@ -164,7 +160,7 @@ impl Drop for Reader {
     }
 }
 
-/// Wakes a task. The caller must not hold a borrow of the state, because a waker may run other code.
+/// Wakes a task. The caller must not hold a borrow of the channel, because a waker may run other code.
 fn wake(task: Option<Waker>) {
     if let Some(task) = task {
         task.wake();

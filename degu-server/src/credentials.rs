@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 pub use degu_wire::Credentials;
 use nix::unistd::{getegid, geteuid};
 
-/// Returns the credentials of this process, with which those of a peer can be compared.
+/// Returns the credentials of this process. An app compares a peer's credentials with them.
 ///
 /// ```
 /// assert_eq!(degu_server::own_credentials().pid, std::process::id() as i32);

@@ -3,57 +3,57 @@
 //! The dispatcher is a task of the first worker, so a server with one worker has only one thread. SO_REUSEPORT would distribute
 //! connections without a dispatcher. But Unix sockets do not have it, and on TCP the backlog of a closed socket is lost.
 
-use std::sync::Arc;
+use std::panic::resume_unwind;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::App;
 use crate::admission::Admission;
 use crate::listen::{Accepted, Accepting};
-use crate::state::ServerState;
 use crate::stream::Socket;
 use crate::worker::Worker;
-use crate::{App, Options};
 
 /// The dispatcher, with a queue to each worker that has been started.
 pub(crate) struct Dispatcher<A> {
-    state: Arc<ServerState>,
-    options: Arc<Options>,
-    app: Arc<A>,
+    /// The first worker, on whose thread the dispatcher runs.
+    first: Worker<A>,
     queues: Vec<UnboundedSender<Accepted>>,
+    /// The threads of the other workers.
     threads: Vec<JoinHandle<()>>,
     /// True if no more workers will be started.
-    complete: bool,
+    is_complete: bool,
 }
 
 impl<A: App> Dispatcher<A> {
-    pub(crate) fn new(
-        state: Arc<ServerState>,
-        options: Arc<Options>,
-        app: Arc<A>,
-        first_queue: UnboundedSender<Accepted>,
-    ) -> Self {
-        Self { state, options, app, queues: vec![first_queue], threads: Vec::new(), complete: false }
+    pub(crate) fn new(first: Worker<A>, queue: UnboundedSender<Accepted>) -> Self {
+        Self { first, queues: vec![queue], threads: Vec::new(), is_complete: false }
     }
 
     /// Accepts connections until the server shuts down, and then waits for the threads of the other workers.
+    ///
+    /// # Panics
+    ///
+    /// If a thread panicked.
     pub(crate) async fn run(mut self, sockets: Vec<Accepting>) {
-        Admission::new(sockets, self.state.clone(), self.options.clone())
+        Admission::new(sockets, self.first.server.clone(), self.first.options.clone())
             .run(|accepted| self.hand_over(accepted))
             .await;
-        // When their queues are gone, the workers finish their connections and end.
+        // Without their queues, the workers finish their connections and end.
         self.queues.clear();
         let threads = self.threads;
         if !threads.is_empty() {
             // Joining blocks, so another thread does it. This thread still has connections to finish.
-            let join = move || threads.into_iter().for_each(|thread| drop(thread.join()));
-            let _ = tokio::task::spawn_blocking(join).await;
+            let join = move || threads.into_iter().map(JoinHandle::join).fold(Ok(()), Result::and);
+            if let Ok(Err(panic)) = tokio::task::spawn_blocking(join).await {
+                resume_unwind(panic);
+            }
         }
     }
 
     fn hand_over(&mut self, accepted: Accepted) {
-        let counters = &self.state.counters;
+        let counters = &self.first.server.counters;
         // There is always at least one worker.
         let load = |worker: &usize| counters[*worker].open.load(Relaxed);
         let worker = (0..self.queues.len()).min_by_key(load).unwrap_or(0);
@@ -63,18 +63,16 @@ impl<A: App> Dispatcher<A> {
             open.fetch_sub(1, Relaxed);
         }
         // The other workers start with the first connection, because more connections are likely to follow.
-        while !self.complete {
-            self.complete = self.queues.len() == self.state.counters.len() || !self.start_worker();
+        while !self.is_complete {
+            self.is_complete = self.queues.len() == self.first.server.counters.len() || !self.start_worker();
         }
     }
 
-    /// Starts one more worker, and returns whether the system allowed it. Otherwise the running workers get all connections.
+    /// Starts one more worker. Returns `false` if the system does not allow that. The running workers then get all connections.
     fn start_worker(&mut self) -> bool {
-        let index = self.queues.len();
         let (started, start) = std::sync::mpsc::sync_channel(1);
-        let (server, options) = (self.state.clone(), self.options.clone());
-        let worker = Worker { server, options, app: self.app.clone(), index };
-        let thread = thread::Builder::new().name(format!("degu-{index}")).spawn(move || {
+        let worker = Worker { index: self.queues.len(), ..self.first.clone() };
+        let thread = thread::Builder::new().name(format!("degu-{}", worker.index)).spawn(move || {
             let ended = worker.run::<Socket, _>(|queue| {
                 let _ = started.send(queue);
                 Ok(std::future::ready(()))
@@ -91,5 +89,28 @@ impl<A: App> Dispatcher<A> {
             }
             _ => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::state::Phase;
+    use crate::{Request, Server, Session};
+
+    #[test]
+    fn panic_of_another_worker_reaches_the_dispatcher() {
+        let options = Arc::new(Server::options());
+        let server = Arc::new(options.state());
+        server.begin(Phase::Draining);
+        let app = Arc::new(async |_: &mut Session, _: Request<'_>| "fine");
+        let mut dispatcher =
+            Dispatcher::new(Worker { server, options, app, index: 0 }, tokio::sync::mpsc::unbounded_channel().0);
+        dispatcher.threads = vec![thread::spawn(|| panic!("this worker")), thread::spawn(|| ())];
+        let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
+        let ended = runtime.block_on(async { tokio::task::spawn_local(dispatcher.run(Vec::new())).await });
+        assert!(ended.unwrap_err().to_string().contains("this worker"));
     }
 }

@@ -136,7 +136,7 @@ impl Error {
         if let Repr::App(answer) = &self.0 { &answer.fields } else { &[] }
     }
 
-    /// Finds a `degu_server::Error` in another error or in its sources.
+    /// Returns the `degu_server::Error` that another error is, or has among its sources.
     pub(crate) fn within(error: &BoxError) -> Option<&Self> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
         while let Some(error) = cause {

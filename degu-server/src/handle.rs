@@ -50,8 +50,8 @@ impl Handle {
     /// are not done within [`Options::shutdown_grace`](crate::Options::shutdown_grace) are cut. After that the address is free.
     ///
     /// A response is done when the kernel has taken all of it. The kernel delivers it even after the process has ended.
-    /// The response may still be lost if the client is still sending, for example a body that the handler did not read. Data
-    /// that arrives at a closed socket resets the connection, and the client then loses what it has not read yet (RFC 9112
+    /// The response may still be lost if the client is sending, for example a body that the handler did not read. Data that
+    /// arrives at a closed socket resets the connection, and the client then loses the bytes that it has not read (RFC 9112
     /// §9.6). To prevent this, a running server reads for up to 30 s after its last response. A shutdown does not wait for
     /// that.
     ///
@@ -59,18 +59,17 @@ impl Handle {
     ///
     /// Once the future has been polled, the shutdown goes on even if it is dropped.
     pub async fn shutdown(self) {
-        self.state.begin(Phase::Draining);
+        self.begin_shutdown();
         self.ended().await;
     }
 
     /// Shuts down as [`shutdown`](Self::shutdown) does, and blocks the calling thread until the end.
     pub fn shutdown_blocking(self) {
-        self.state.begin(Phase::Draining);
+        self.begin_shutdown();
         self.wait();
     }
 
     /// Begins the [`shutdown`](Self::shutdown), and does not wait for it.
-    #[cfg(unix)]
     pub(crate) fn begin_shutdown(&self) {
         self.state.begin(Phase::Draining);
     }
@@ -114,7 +113,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         if !self.detached {
-            self.state.begin(Phase::Draining);
+            self.begin_shutdown();
         }
     }
 }

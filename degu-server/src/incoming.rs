@@ -12,7 +12,7 @@ use degu_wire::machine::RequestHead;
 use degu_wire::{BoxError, Chunk, ChunkExtensions, Fault, Framing, LocalBody, Part, RemoteError, Source, Trailers};
 
 use crate::Error;
-use crate::body_channel::Reader;
+use crate::body_channel::Receiver;
 use crate::options::Progress;
 
 /// The body of a request. It is a handle on the connection, from which the body is read while it is received.
@@ -52,10 +52,10 @@ pub struct Incoming {
     is_json: bool,
     /// The longest chunk that [`next_chunk`](Self::next_chunk) returns.
     max_chunk: usize,
-    /// The number of bytes of the body, or of the current chunk, that have not been received.
+    /// The number of bytes of the body, if its length is known, or of the current chunk, that have not been returned.
     left: u64,
     ended: bool,
-    kept: Option<Box<Kept>>,
+    stored: Option<Box<Stored>>,
 }
 
 /// The source of the rest of a body.
@@ -63,37 +63,16 @@ enum Rest {
     /// Memory, because the body was received together with its head.
     Memory(Bytes),
     /// The connection, which still has to receive it.
-    Channel(Reader),
+    Channel(Receiver),
 }
 
-/// A read in progress. Dropping it withdraws the request for a part.
-struct Read<'b>(&'b mut Incoming);
-
-impl Drop for Read<'_> {
-    fn drop(&mut self) {
-        self.0.give_up();
-    }
-}
-
-/// The state for reading ahead and chunk by chunk. It is in a box, because a handle is moved often, and most handles do not need
-/// this state.
+/// State that most bodies do not need. It is in a box, because an [`Incoming`] is moved often.
 #[derive(Default)]
-struct Kept {
-    /// Parts that were read ahead.
-    ahead: VecDeque<Part>,
-    held: Option<Held>,
-    /// True if the body was made a [`Source`] in the middle of a chunk.
-    mid_chunk: bool,
-    /// The extensions and trailers at the end, if there were any.
+struct Stored {
+    /// Parts that were received and have not been returned. The first may be the beginning of a chunk whose rest is missing.
+    parts: VecDeque<Part>,
+    /// The extensions and trailers at the end of the body, if there were any.
     last: Option<(ChunkExtensions, Trailers)>,
-}
-
-/// Data that was received and has not been returned.
-struct Held {
-    extensions: ChunkExtensions,
-    data: Bytes,
-    /// True if the data begins a chunk.
-    begins: bool,
 }
 
 /// Empty extensions and trailers, which most bodies have at their end.
@@ -107,9 +86,9 @@ impl Incoming {
     }
 
     /// Returns a body that the connection receives and passes through a channel.
-    pub(crate) const fn of_channel(reader: Reader, head: &RequestHead, max_chunk: usize) -> Self {
+    pub(crate) const fn of_channel(receiver: Receiver, head: &RequestHead, max_chunk: usize) -> Self {
         let left = if let Framing::Length(length) = head.framing() { length } else { 0 };
-        Self::new(Rest::Channel(reader), left, head, max_chunk)
+        Self::new(Rest::Channel(receiver), left, head, max_chunk)
     }
 
     const fn new(rest: Rest, left: u64, head: &RequestHead, max_chunk: usize) -> Self {
@@ -121,7 +100,7 @@ impl Incoming {
             max_chunk,
             left,
             ended: false,
-            kept: None,
+            stored: None,
         }
     }
 
@@ -162,8 +141,8 @@ impl Incoming {
     /// # is_an_app(app);
     /// ```
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
-        if let Rest::Channel(reader) = &self.rest {
-            reader.set_progress(Progress::new(bytes, window.into()));
+        if let Rest::Channel(receiver) = &self.rest {
+            receiver.set_progress(Progress::new(bytes, window.into()));
         }
     }
 
@@ -177,11 +156,11 @@ impl Incoming {
     ///
     /// Dropping the future loses the bytes that were collected.
     pub async fn read_all(&mut self, limit: usize) -> Result<Bytes, Error> {
-        if matches!(self.framing, Framing::Length(_)) && self.left + self.held_len() > limit as u64 {
+        if matches!(self.framing, Framing::Length(_)) && self.left > limit as u64 {
             return Err(self.refuse(Fault::BodyTooLarge));
         }
         if let Rest::Memory(whole) = &mut self.rest
-            && self.kept.is_none()
+            && self.stored.is_none()
         {
             (self.left, self.ended) = (0, true);
             return Ok(std::mem::take(whole));
@@ -251,8 +230,8 @@ impl Incoming {
             .map_err(|error| Error::new(400, format!("the body is {error}")))
     }
 
-    /// Returns the next data as it was received: at least one byte, or `None` at the end. Where it is split has nothing to do
-    /// with the boundaries of chunks.
+    /// Returns the next data as it was received: at least one byte, or `None` at the end. Data is split by the network, and not at
+    /// the boundaries of chunks.
     ///
     /// # Errors
     ///
@@ -286,29 +265,26 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_chunk(&mut self) -> Result<Option<Chunk>, Error> {
+        let max_chunk = self.max_chunk as u64;
         loop {
-            if self.left + self.held_len() > self.max_chunk as u64 {
+            if self.left > max_chunk {
                 return Err(self.refuse(Fault::ChunkTooLarge));
             }
-            if self.left == 0
-                && let Some(Held { extensions, data, .. }) = self.take_held()
-            {
-                return Ok(Some(Chunk { data, extensions }));
-            }
-            match self.receive().await? {
-                None => return Ok(None),
-                Some(Part::Last { .. }) => {}
-                Some(Part::Chunk { extensions, data, .. }) if self.left == 0 && data.len() <= self.max_chunk => {
+            let Some(part) = self.next_part().await? else { return Ok(None) };
+            let size = self.left + data_len(&part) as u64;
+            match part {
+                Part::Last { .. } => {}
+                Part::Chunk { extensions, data, .. } if self.left == 0 && size <= max_chunk => {
                     return Ok(Some(Chunk { data, extensions }));
                 }
-                Some(Part::Chunk { extensions, data, .. }) => {
-                    self.kept().held = Some(Held { extensions, data, begins: true });
+                Part::Data(data) if self.left == 0 => return Ok(Some(Chunk::new(data))),
+                beginning => {
+                    self.put_back(beginning);
+                    if size > max_chunk {
+                        return Err(self.refuse(Fault::ChunkTooLarge));
+                    }
+                    self.extend_first().await?;
                 }
-                Some(Part::Data(piece)) => match self.kept.as_mut().and_then(|kept| kept.held.as_mut()) {
-                    Some(held) => append(&mut held.data, &piece),
-                    None if self.left == 0 => return Ok(Some(Chunk::new(piece))),
-                    None => self.hold(piece),
-                },
             }
         }
     }
@@ -317,7 +293,7 @@ impl Incoming {
     fn refuse(&mut self, fault: Fault) -> Error {
         match &self.rest {
             Rest::Memory(_) => RemoteError::from(fault).into(),
-            Rest::Channel(reader) => reader.refuse(fault.into()),
+            Rest::Channel(receiver) => receiver.refuse(fault.into()),
         }
     }
 
@@ -333,22 +309,14 @@ impl Incoming {
     ///
     /// Nothing is lost when the future is dropped.
     pub async fn next_part(&mut self) -> Result<Option<Part>, Error> {
-        match self.take_part() {
-            Some(part) => Ok(Some(part)),
-            None => self.receive().await,
-        }
-    }
-
-    /// Receives the next part.
-    async fn receive(&mut self) -> Result<Option<Part>, Error> {
-        let read = Read(self);
+        let read = self.reader();
         poll_fn(|cx| read.0.poll_next(cx)).await
     }
 
-    /// Reads ahead, to the end of the body or until the parts in memory take this many bytes. Later reads return these parts. A
-    /// fault in this part of the body is returned here, while a response with the right status can still be sent.
+    /// Reads ahead, to the end of the body or until the parts in memory take this many bytes. Later reads return these parts. So
+    /// a fault in the beginning of the body is found before the response begins, and can decide its status.
     ///
-    /// A chunk takes about 80 bytes in addition to its data and its extensions, so fewer bytes are read of a body with many small
+    /// A chunk takes about 80 bytes in addition to its data and its extensions. So less of the body is read if it has many small
     /// chunks.
     ///
     /// # Errors
@@ -363,16 +331,20 @@ impl Incoming {
         if let Rest::Memory(_) = self.rest {
             return Ok(());
         }
-        let read = Read(self);
-        let mut kept: usize = read.0.kept().ahead.iter().map(memory_of).sum();
-        while kept < bytes
-            && let Rest::Channel(reader) = &read.0.rest
+        let mut stored: usize = self.stored().parts.iter().map(memory_of).sum();
+        while stored < bytes
+            && let Some(part) = self.receive().await?
         {
-            let Some(part) = poll_fn(|cx| reader.poll_part(cx)).await? else { break };
-            kept += memory_of(&part);
-            read.0.kept().ahead.push_back(part);
+            stored += memory_of(&part);
+            self.stored().parts.push_back(part);
         }
         Ok(())
+    }
+
+    /// Receives one more part, after those that are stored.
+    async fn receive(&mut self) -> Result<Option<Part>, Error> {
+        let read = self.reader();
+        poll_fn(|cx| read.0.poll_rest(cx)).await
     }
 
     /// Returns the trailer fields, of which there may be none, after the body has been read to its end; `None` before.
@@ -385,78 +357,82 @@ impl Incoming {
         self.last().map(|(extensions, _)| extensions)
     }
 
-    /// Returns the number of bytes still to be read, if the client announced the length; 0 at the end of any body.
+    /// Returns the number of bytes still to be read, if the client announced the length. At the end of any body it is 0.
     pub fn remaining(&self) -> Option<u64> {
-        let remaining = self.left + self.held_len();
         let is_known = !matches!(self.framing, Framing::Chunked | Framing::UntilClose);
-        (is_known || self.ended && remaining == 0).then_some(remaining)
+        (is_known || self.ended).then_some(self.left)
     }
 
-    fn kept(&mut self) -> &mut Kept {
-        self.kept.get_or_insert_default()
+    fn stored(&mut self) -> &mut Stored {
+        self.stored.get_or_insert_default()
     }
 
-    fn held_len(&self) -> u64 {
-        self.shown().len() as u64
+    /// Stores a part that was returned, so the next read returns it again.
+    fn put_back(&mut self, part: Part) {
+        match &part {
+            Part::Data(data) => self.left += data.len() as u64,
+            Part::Chunk { .. } | Part::Last { .. } => self.left = 0,
+        }
+        self.stored().parts.push_front(part);
     }
 
-    /// Stores data that was received: it begins a chunk that is still incomplete, or was not consumed.
-    fn hold(&mut self, data: Bytes) {
-        self.kept().held = Some(Held { extensions: ChunkExtensions::new(), data, begins: false });
-    }
-
-    fn take_held(&mut self) -> Option<Held> {
-        self.kept.as_mut()?.held.take()
-    }
-
-    /// Takes the stored data as a part.
-    fn take_part(&mut self) -> Option<Part> {
-        let Held { extensions, data, begins } = self.take_held()?;
-        let size = data.len() as u64 + self.left;
-        Some(if begins { Part::Chunk { size, extensions, data } } else { Part::Data(data) })
+    /// Appends the next data of the current chunk to its beginning, which is the first stored part.
+    async fn extend_first(&mut self) -> Result<(), Error> {
+        let next = match self.stored().parts.remove(1) {
+            Some(next) => Some(next),
+            None => self.receive().await?,
+        };
+        let Some(Part::Data(next)) = next else { return Err(Error::over()) };
+        if let Some(Part::Data(data) | Part::Chunk { data, .. }) = self.stored().parts.front_mut() {
+            append(data, &next);
+        }
+        Ok(())
     }
 
     /// Polls until there is data, and returns it without consuming it; empty at the end.
-    pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
-        while self.held_len() == 0 {
-            let part = match self.take_part() {
-                Some(part) => Some(part),
-                None => ready!(self.poll_next(cx))?,
-            };
-            match part {
-                Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => self.hold(data),
+    pub(crate) fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
+        while self.first_data().is_empty() {
+            match ready!(self.poll_next(cx))? {
+                Some(Part::Data(data) | Part::Chunk { data, .. }) if !data.is_empty() => {
+                    self.put_back(Part::Data(data));
+                }
                 Some(_) => {}
                 None => break,
             }
         }
-        Poll::Ready(Ok(self.shown()))
+        Poll::Ready(Ok(self.first_data()))
     }
 
-    /// Returns the stored data.
-    fn shown(&self) -> &[u8] {
-        self.kept.as_ref().and_then(|kept| kept.held.as_ref()).map_or(&[], |held| &held.data)
-    }
-
-    /// Withdraws the request for a part. The time in which no part comes then does not count against the client.
-    pub(crate) fn give_up(&self) {
-        if let Rest::Channel(reader) = &self.rest {
-            reader.give_up();
+    /// Returns the data of the first stored part, unless it begins a chunk.
+    fn first_data(&self) -> &[u8] {
+        match self.stored.as_ref().and_then(|stored| stored.parts.front()) {
+            Some(Part::Data(data)) => data,
+            _ => &[],
         }
     }
 
-    /// Consumes this many bytes of the stored data.
+    /// Stops waiting for a part. The time until the next read does not count against the client.
+    pub(crate) fn give_up(&self) {
+        if let Rest::Channel(receiver) = &self.rest {
+            receiver.give_up();
+        }
+    }
+
+    /// Consumes this many bytes of the data that [`poll_fill_buf`](Self::poll_fill_buf) returned.
     pub(crate) fn consume(&mut self, bytes: usize) {
-        if let Some(mut held) = self.take_held()
-            && bytes < held.data.len()
-        {
-            held.data.advance(bytes);
-            self.hold(held.data);
+        let Some(stored) = &mut self.stored else { return };
+        if let Some(Part::Data(mut data)) = stored.parts.pop_front_if(|first| matches!(first, Part::Data(_))) {
+            data.advance(bytes);
+            self.left -= bytes as u64;
+            if !data.is_empty() {
+                stored.parts.push_front(Part::Data(data));
+            }
         }
     }
 
     /// Returns the extensions and trailers at the end of the body, after the end was read.
     fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
-        let last = self.kept.as_ref().and_then(|kept| kept.last.as_ref());
+        let last = self.stored.as_ref().and_then(|stored| stored.last.as_ref());
         last.or_else(|| self.ended.then_some(&NOTHING))
     }
 
@@ -464,23 +440,29 @@ impl Incoming {
         if self.ended {
             return Poll::Ready(Ok(None));
         }
-        let ahead = self.kept.as_mut().and_then(|kept| kept.ahead.pop_front());
-        let part = match &mut self.rest {
-            _ if ahead.is_some() => ahead,
-            Rest::Memory(bytes) => (!bytes.is_empty()).then(|| Part::Data(std::mem::take(bytes))),
-            Rest::Channel(reader) => ready!(reader.poll_part(cx))?,
+        let part = match self.stored.as_mut().and_then(|stored| stored.parts.pop_front()) {
+            Some(part) => Some(part),
+            None => ready!(self.poll_rest(cx))?,
         };
         Poll::Ready(Ok(self.note(part)))
     }
 
-    /// Updates the number of bytes still to come, and the state at the end, for a part that is returned.
+    /// Polls for one more part, after those that are stored.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
+        match &mut self.rest {
+            Rest::Memory(bytes) => Poll::Ready(Ok((!bytes.is_empty()).then(|| Part::Data(std::mem::take(bytes))))),
+            Rest::Channel(receiver) => receiver.poll_part(cx),
+        }
+    }
+
+    /// Updates the number of bytes left, and the state at the end, for a part that is returned.
     fn note(&mut self, part: Option<Part>) -> Option<Part> {
         match &part {
             None => self.ended = true,
             Some(Part::Chunk { size, data, .. }) => self.left = size - data.len() as u64,
             Some(Part::Data(data)) => self.left -= data.len() as u64,
             Some(Part::Last { extensions, trailers }) => {
-                self.kept().last = Some((extensions.clone(), trailers.clone()));
+                self.stored().last = Some((extensions.clone(), trailers.clone()));
             }
         }
         part
@@ -494,7 +476,7 @@ fn append(data: &mut Bytes, piece: &[u8]) {
     *data = all.freeze();
 }
 
-/// Returns the bytes of memory that a stored part takes: its own, its share of the receive buffer, and its extensions.
+/// Returns the bytes of memory that a stored part takes, with its data in the receive buffer and its extensions.
 fn memory_of(part: &Part) -> usize {
     let said = match part {
         Part::Chunk { extensions, .. } => extensions.as_extensions().as_bytes().len(),
@@ -512,21 +494,7 @@ fn data_len(part: &Part) -> usize {
 
 impl Source for Incoming {
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
-        let this = self.get_mut();
-        let part = match this.take_part() {
-            Some(part) => Some(part),
-            None => ready!(this.poll_next(cx))?,
-        };
-        let mid_chunk = this.kept.as_mut().is_some_and(|kept| std::mem::take(&mut kept.mid_chunk));
-        Poll::Ready(part.map(|part| {
-            Ok(match part {
-                // The rest of a chunk whose beginning was read is a chunk of its own.
-                Part::Data(data) if mid_chunk => {
-                    Part::Chunk { size: data.len() as u64 + this.left, extensions: ChunkExtensions::new(), data }
-                }
-                part => part,
-            })
-        }))
+        self.get_mut().poll_next(cx).map_err(Into::into).map(Result::transpose)
     }
 }
 
@@ -536,18 +504,17 @@ impl From<Incoming> for LocalBody {
     fn from(mut body: Incoming) -> Self {
         match body.framing {
             Framing::None => Self::none(),
-            Framing::Length(_) => {
-                let left = body.left + body.held_len();
-                match &mut body.rest {
-                    _ if left == 0 => Self::from(Bytes::new()),
-                    Rest::Memory(rest) if body.kept.is_none() => Self::from(std::mem::take(rest)),
-                    _ => Self::from_source(left, Box::pin(body)),
-                }
-            }
+            Framing::Length(_) => match &mut body.rest {
+                _ if body.left == 0 => Self::from(Bytes::new()),
+                Rest::Memory(rest) if body.stored.is_none() => Self::from(std::mem::take(rest)),
+                _ => Self::from_source(body.left, Box::pin(body)),
+            },
             Framing::Chunked | Framing::UntilClose => {
-                let held = body.kept.as_ref().and_then(|kept| kept.held.as_ref());
-                if held.map_or(body.left > 0, |held| !held.begins) {
-                    body.kept().mid_chunk = true;
+                // The rest of a chunk whose beginning was read is sent as a chunk of its own.
+                if body.left > 0 {
+                    let (extensions, data) = (ChunkExtensions::new(), Bytes::new());
+                    let beginning = Part::Chunk { size: body.left, extensions, data };
+                    body.stored().parts.push_front(beginning);
                 }
                 Self::chunks_from_source(Box::pin(body))
             }

@@ -21,8 +21,8 @@ impl LogLimit {
         Self { left: BURST, since: now, held_back: 0 }
     }
 
-    /// Returns `None` if this line must be held back. Otherwise returns the number of lines held back since the last one, if there
-    /// are any.
+    /// Returns `None` if this line must be held back. `Some(None)` allows the line. `Some(Some(n))` allows it too, and `n` lines
+    /// were held back since the last one.
     pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<u64>> {
         while self.left < BURST && now.duration_since(self.since) >= PAUSE {
             self.left += 1;

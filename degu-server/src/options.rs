@@ -16,11 +16,11 @@ use crate::report::{Exchange, OnResponse};
 use crate::session::Session;
 use crate::state::ServerState;
 
-/// The most bytes of a body that [`Options::error_body`] may return. They fit into the send buffer of a new socket, because
-/// the acceptor does not wait when it refuses a connection.
+/// The most bytes of a body that [`Options::error_body`] may return. So many fit into the send buffer of a new socket. The
+/// acceptor needs that, because it does not wait when it refuses a connection.
 const MAX_ERROR_BODY: usize = 8 * 1024;
 
-/// The response to a client that breaks the protocol or a limit.
+/// The way in which the server answers a client that breaks the protocol or a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorReply {
@@ -92,6 +92,7 @@ type OnConnect = Box<dyn for<'f> Fn(&'f mut Session) -> Pin<Box<dyn Future<Outpu
 /// println!("listening on {}", server.address());
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[must_use = "options have no effect until `bind` or `listen`"]
 pub struct Options {
     pub(crate) limits: Arc<Limits>,
     pub(crate) deadlines: Deadlines,
@@ -153,7 +154,6 @@ impl Options {
     }
 
     /// Sets the limits for requests, and the two switches that widen the grammar. Default: [`Limits::DEFAULT`].
-    #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Arc::new(limits);
         self
@@ -168,16 +168,14 @@ impl Options {
     /// Unix socket the client cannot detect the cut.
     ///
     /// Default: on, because nginx, `ab`, HAProxy's health checks and MicroPython send such requests by default.
-    #[must_use]
     pub fn allow_http10(mut self, allow: bool) -> Self {
         Arc::make_mut(&mut self.limits).allow_http10 = allow;
         self
     }
 
-    /// Sets the time for a whole head, from its first byte. A client that takes longer gets 408. It is not a time for each read,
-    /// because a client that sends one byte from time to time would never be late. Default: 10 s, in which even a slow link
+    /// Sets the time for a whole head, from its first byte. A client that takes longer gets 408. The time is not for each read,
+    /// because then a client that sends one byte from time to time would never be late. Default: 10 s, in which even a slow link
     /// delivers 32 KiB.
-    #[must_use]
     pub fn head_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.head = seconds(timeout.into());
         self
@@ -185,7 +183,6 @@ impl Options {
 
     /// Sets how long a connection may wait for its first or its next request. After that it is closed without a response.
     /// Default: 75 s, as in nginx.
-    #[must_use]
     pub fn idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.idle = seconds(timeout.into());
         self
@@ -195,22 +192,20 @@ impl Options {
     /// time counts in which the server waits for the client. A request whose body is slower gets 408, and a response that is
     /// taken more slowly is cut.
     ///
-    /// Windows follow each other without overlap. A client that stops after it has moved enough bytes in one window is noticed
-    /// at the end of the next one. So it is noticed at most two windows later, and each window may be late by up to a second.
+    /// Windows follow each other without overlap. If a client stops after it has moved enough bytes in one window, the server
+    /// notices that at the end of the next window, so at most two windows later. Each window may be late by up to a second.
     ///
     /// Default: 20 KiB in 20 s. Any working link is faster, and a stalled client does not hold its connection for long.
     ///
     /// A handler can set another rate for the body of its request:
     /// [`Incoming::set_progress`](crate::Incoming::set_progress).
-    #[must_use]
     pub fn progress(mut self, bytes: u64, window: impl Into<Option<Duration>>) -> Self {
         self.deadlines.progress = Progress::new(bytes, window.into());
         self
     }
 
-    /// Sets how long a handler may take for one request until its response begins; this includes waiting for the body. After
-    /// that the client gets 503, and the handler's future is dropped. Default: none, because a request may wait for an event.
-    #[must_use]
+    /// Sets how long a handler may take for one request until its response begins. This time includes waiting for the body. After
+    /// that the client gets 503, and the handler's future is dropped. Default: none, because a handler may wait for an event.
     pub fn handler_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handler = seconds(timeout.into());
         self
@@ -229,7 +224,6 @@ impl Options {
     ///
     /// Default: 3 s (hyper drops the request at once). Set a longer time for clients that half-close and then wait longer for the
     /// response. `None` waits forever.
-    #[must_use]
     pub fn half_close_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.half_close = seconds(timeout.into());
         self
@@ -238,7 +232,6 @@ impl Options {
     /// Sets how long a connection that has [switched](crate::Request::upgrade) to another protocol may be without a byte in either
     /// direction. After that its handler is dropped, and the connection is reset, so that the peer does not take the data for
     /// complete. Default: `None`, because a terminal may be silent for hours.
-    #[must_use]
     pub fn tunnel_idle_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.tunnel = seconds(timeout.into());
         self
@@ -250,9 +243,8 @@ impl Options {
     /// response, then one that has not sent a request yet, then the one that has been idle longest and has sent nothing
     /// since. If all connections are busy, the new one waits for up to two seconds; then it gets 503, or is closed under TLS.
     ///
-    /// Default: 1,024, or less if the process may open few file descriptors: its limit minus 64, or half of a very low
-    /// limit. The app can then still open files.
-    #[must_use]
+    /// Default: 1,024. If the process may open few file descriptors, the default is their number minus 64, or half of a very low
+    /// number. The app can then still open files.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.max_connections = connections.max(1);
         self
@@ -260,7 +252,6 @@ impl Options {
 
     /// Sets the number of requests after which a connection is closed, at least one. Default: `None`, because a new connection
     /// costs more than a request. Set it if a load balancer should distribute clients again from time to time.
-    #[must_use]
     pub fn max_requests(mut self, requests: Option<u64>) -> Self {
         self.max_requests = requests.map_or(u64::MAX, |requests| requests.max(1));
         self
@@ -268,7 +259,6 @@ impl Options {
 
     /// Sets how long a graceful shutdown waits for exchanges in progress before it cuts them. Default: 30 s, which is less than
     /// the time that service managers wait before they kill a process.
-    #[must_use]
     pub fn shutdown_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -276,19 +266,17 @@ impl Options {
 
     /// Sets the number of threads that serve connections (workers), at least one. The first starts with the server, the others
     /// with the first connection. Default: one for each core, and at most four, because HTTP is rarely the main load of a machine.
-    #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// Sets how a worker waits for the next request of a connection that has just been answered. It may spin: it reads the
-    /// socket for some microseconds before it blocks. A round trip between two cores is then as fast as one on the same core.
-    /// Meanwhile the worker's other busy connections get the thread at each yield; idle connections and the acceptor get it after 32
-    /// requests or 50 µs. If more than four connections of a worker are busy, none spins.
+    /// Sets how a worker waits for the next request of a connection that has just been answered. It may spin: it polls the socket
+    /// for some microseconds before it blocks. A round trip between two cores is then as fast as one on the same core. While the
+    /// worker spins, its other busy connections run at each yield. Its idle connections and the acceptor run after 32 requests or
+    /// 50 µs. If more than four connections of a worker are busy, none spins.
     ///
     /// Default: [`Spin::Adaptive`].
-    #[must_use]
     pub fn spin(mut self, spin: Spin) -> Self {
         self.spin = spin;
         self
@@ -296,21 +284,19 @@ impl Options {
 
     /// Sends `date` with every response that has no such field. Default: off, because processes and devices do not read it. RFC
     /// 9110 §6.6.1 requires it of a server that has a clock; switch it on if there are caches.
-    #[must_use]
     pub fn date(mut self, on: bool) -> Self {
         self.date = on;
         self
     }
 
     /// Sets the response to a client that breaks the protocol or a limit. Default: [`ErrorReply::Minimal`].
-    #[must_use]
     pub fn error_reply(mut self, reply: ErrorReply) -> Self {
         self.error_reply = reply;
         self
     }
 
-    /// Sets the body of the answers below, which would otherwise be a text about an error. So the clients of an API get one form
-    /// of error. `body` is called with the status and that text without its line end, and returns a media type and the
+    /// Sets the form of the bodies of error responses, so the clients of an API get one form of error. `body` is called with the
+    /// status and with the text that the response would otherwise have, without its line end. It returns a media type and the
     /// body.
     ///
     /// ```
@@ -330,18 +316,17 @@ impl Options {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// These answers are:
+    /// Error responses are:
     ///
-    /// - what the server refuses by itself: faults of a request, deadlines, no room for a connection, an app that failed or
-    ///   panicked. The text is the one of [`ErrorReply::Minimal`].
-    /// - what the app answers with an [`Error`](crate::Error), and so what [`Response::from_error`](crate::Response::from_error)
-    ///   makes. The text is that of the error. A response to which the app gives another content-type than `text/plain` stays as
-    ///   it is.
+    /// - The responses that the server makes by itself: to a fault of a request, to an expired deadline, to a connection for which
+    ///   there is no room, and if the app failed or panicked. The text is that of [`ErrorReply::Minimal`].
+    /// - The responses that the app makes from an [`Error`](crate::Error), also by
+    ///   [`Response::from_error`](crate::Response::from_error). The text is that of the error. If the app gives the response
+    ///   another content-type than `text/plain`, it is not changed.
     ///
-    /// Status and framing are the server's, and there is no body for HEAD. Where `body` panics, or returns more than 8 KiB or a
-    /// media type that cannot be a field's value, the text is sent. It runs on the connection's task, or on the one that accepts
-    /// connections, so that it must not block. Default: none.
-    #[must_use]
+    /// The function does not change status and framing, and a response to HEAD has no body. The text is sent if `body` panics,
+    /// returns more than 8 KiB, or returns a media type that cannot be a field's value. `body` must not block, because it is
+    /// called in the task of a connection or of the acceptor. Default: none.
     pub fn error_body(mut self, body: impl Fn(u16, &str) -> (&'static str, String) + Send + Sync + 'static) -> Self {
         self.error_body = Some(Box::new(body));
         self
@@ -352,7 +337,6 @@ impl Options {
     /// to the server.
     ///
     /// Default: none. An app then need not handle methods that it does not know.
-    #[must_use]
     pub fn methods<M: Into<Box<str>>>(mut self, methods: impl IntoIterator<Item = M>) -> Self {
         self.methods = methods.into_iter().map(Into::into).collect();
         self
@@ -360,7 +344,6 @@ impl Options {
 
     /// Sets the mode of a Unix socket's file, before any client can connect. `0o600` allows only this user to connect. The mode of
     /// the folder counts too. Default: the mode that the umask of the process gives.
-    #[must_use]
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket.mode = Some(mode);
         self
@@ -370,7 +353,6 @@ impl Options {
     /// `user:group` or `:group`, each a name or a number. For example, `":www-data"` with the [mode](Self::socket_mode) `0o660`
     /// allows a proxy of that group to connect. Only root can set another user; a process can set any group that it is in.
     /// Default: the user and group of the process.
-    #[must_use]
     pub fn socket_owner(mut self, owner: impl Into<String>) -> Self {
         self.socket.owner = Some(owner.into());
         self
@@ -379,7 +361,6 @@ impl Options {
     /// Sets whether a socket on `[::]` accepts only IPv6 clients. Default: off, whatever the sysctl `net.ipv6.bindv6only` says: the
     /// socket accepts IPv4 clients too, with addresses such as `[::ffff:192.0.2.1]`. Switch it on to bind `0.0.0.0` and `[::]` to
     /// the same port.
-    #[must_use]
     pub fn ipv6_only(mut self, only: bool) -> Self {
         self.socket.ipv6_only = only;
         self
@@ -389,7 +370,6 @@ impl Options {
     /// or credentials, for example. If it returns `false`, the connection is closed without a response. It is called after the app's
     /// own [`on_connect`](crate::App::on_connect), which apps that are functions do not have. Default: every connection is
     /// served.
-    #[must_use]
     pub fn on_connect(mut self, wanted: impl AsyncFn(&mut Session) -> bool + Send + Sync + 'static) -> Self {
         let wanted = std::sync::Arc::new(wanted);
         self.on_connect = Some(Box::new(move |session| {
@@ -418,7 +398,6 @@ impl Options {
     ///
     /// `report` runs in the task of the connection, so it must not block for long. If it panics, the connection goes on. While
     /// it is set, responses to pipelined requests are written one by one. Default: none.
-    #[must_use]
     pub fn on_response(mut self, report: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
         self.on_response = Some(Arc::new(report));
         self
@@ -455,7 +434,7 @@ impl Options {
         self.error_reply == ErrorReply::Minimal
     }
 
-    /// Returns the media type and the body of an answer whose text is this.
+    /// Returns the media type and the body of an error response with this text.
     pub(crate) fn body_of_error(&self, status: u16, text: String) -> (&'static str, String) {
         // The panic hook has printed a panic of the function already.
         let make = |make: &ErrorBody| catch_unwind(AssertUnwindSafe(|| make(status, text.trim_end()))).ok();
@@ -492,7 +471,6 @@ impl Options {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
     pub fn tls(mut self, policy: degu_tls::ServerTls) -> Self {
         self.tls = Some(policy);
         self
@@ -500,7 +478,6 @@ impl Options {
 
     /// Sets how long a handshake may take, from the moment when the connection is accepted. It includes the wait for its turn
     /// ([`max_handshakes`](Self::max_handshakes)). Default: 10 s (nginx: 60 s, Go: none).
-    #[must_use]
     pub fn handshake_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.deadlines.handshake = seconds(timeout.into());
         self
@@ -509,7 +486,6 @@ impl Options {
     /// Sets the maximum number of handshakes in progress in the whole server, at least one; others wait for their turn. A
     /// connection on which the client has sent nothing does not count. Default: 256, a quarter of the connections. Clients that
     /// have not proved their identity yet can then not use all of the server.
-    #[must_use]
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.max_handshakes = handshakes.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         self
@@ -519,8 +495,6 @@ impl Options {
     /// [`replace`](degu_tls::ServerTls::replace), a connection is closed within two seconds if a revocation list contains a
     /// certificate of its client. An exchange in progress, or a tunnel, is cut. Default: on, because a revoked client could
     /// otherwise keep its connection for days.
-    #[must_use]
-    #[cfg(feature = "tls")]
     pub fn close_revoked(mut self, close: bool) -> Self {
         self.close_revoked = close;
         self

@@ -29,7 +29,7 @@ use crate::Incoming;
 /// # is_an_app(app);
 /// ```
 #[derive(Debug)]
-pub struct Reader<'b>(&'b mut Incoming);
+pub struct Reader<'b>(pub(crate) &'b mut Incoming);
 
 impl Incoming {
     /// Returns the rest of the body as a reader.
@@ -46,7 +46,7 @@ impl Drop for Reader<'_> {
 
 impl AsyncBufRead for Reader<'_> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        self.get_mut().0.poll_shown(cx).map_err(Into::into)
+        self.get_mut().0.poll_fill_buf(cx).map_err(Into::into)
     }
 
     fn consume(self: Pin<&mut Self>, bytes: usize) {
@@ -57,9 +57,9 @@ impl AsyncBufRead for Reader<'_> {
 impl AsyncRead for Reader<'_> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let body = &mut *self.get_mut().0;
-        let shown = ready!(body.poll_shown(cx))?;
-        let fits = shown.len().min(buffer.remaining());
-        buffer.put_slice(&shown[..fits]);
+        let data = ready!(body.poll_fill_buf(cx))?;
+        let fits = data.len().min(buffer.remaining());
+        buffer.put_slice(&data[..fits]);
         body.consume(fits);
         Poll::Ready(Ok(()))
     }

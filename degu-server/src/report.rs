@@ -65,12 +65,24 @@ pub struct Exchange {
 }
 
 /// The peer of a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) address: Address,
     pub(crate) credentials: Option<Credentials>,
     #[cfg(feature = "tls")]
     pub(crate) identity: Option<Arc<degu_tls::PeerIdentity>>,
+}
+
+impl Peer {
+    /// Returns a peer that has shown no certificate.
+    pub(crate) const fn new(address: Address, credentials: Option<Credentials>) -> Self {
+        Self {
+            address,
+            credentials,
+            #[cfg(feature = "tls")]
+            identity: None,
+        }
+    }
 }
 
 /// The function that is called at the end of each exchange.
@@ -87,14 +99,14 @@ impl Exchange {
         self.request.as_ref().map(|(_, target)| &**target)
     }
 
-    /// Returns the status of the response, also if the client went away before it was sent; `None` if there was no response. After a
-    /// 101, the bytes of the new protocol count as the body.
+    /// Returns the status of the response, even if the client went away before the response was sent. `None` if there was no
+    /// response. After a 101, the bytes of the new protocol count as the body.
     pub const fn status(&self) -> Option<u16> {
         self.status
     }
 
     /// Returns the number of bytes of the body that were sent, without the framing. It is 0 for a response to HEAD. If the
-    /// server cut the response, it may include bytes that the kernel had not taken yet.
+    /// response was cut, the number may include bytes that the kernel had not taken yet.
     pub const fn body_bytes(&self) -> u64 {
         self.body_bytes
     }
@@ -208,7 +220,7 @@ impl Report {
         report
     }
 
-    /// Returns the report of a request that is refused before its whole head was received.
+    /// Returns the report of a request that is refused before its whole head has been received.
     pub(crate) fn without_head(on_response: &OnResponse, peer: Peer) -> Self {
         let exchange = Exchange {
             request: None,
@@ -269,12 +281,7 @@ mod tests {
             body_bytes: 38,
             duration: Duration::from_micros(1214),
             cut: cut.map(Into::into),
-            peer: Peer {
-                address: Address::unix("/run/a\nb"),
-                credentials: Some(Credentials { pid: 7, uid: 1000, gid: 8 }),
-                #[cfg(feature = "tls")]
-                identity: None,
-            },
+            peer: Peer::new(Address::unix("/run/a\nb"), Some(Credentials { pid: 7, uid: 1000, gid: 8 })),
         }
     }
 

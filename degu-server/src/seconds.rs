@@ -1,7 +1,7 @@
 //! The clock of a worker, which ticks once a second.
 //!
-//! A tokio runtime with a timer reads the clock twice in each turn of its loop. That is a twentieth of the cost of a small
-//! request. On Linux a timerfd announces each second, so the runtime needs no timer there.
+//! A tokio runtime with a pending timer reads the clock twice in each turn of its loop. That is a twentieth of the cost of a
+//! small request. On Linux a timerfd announces each second, so the server sets no timer of the runtime.
 
 use std::time::Duration;
 

@@ -89,7 +89,7 @@ impl<A: App> Server<A> {
 
     /// Serves until the process ends, on threads of its own. The calling thread blocks.
     ///
-    /// It handles no signals. A signal that ends the process cuts the exchanges in progress, and leaves the file of a Unix
+    /// This method handles no signals. A signal that ends the process cuts the exchanges in progress. It leaves the file of a Unix
     /// socket, which the next server replaces. [`serve_until_signal`](Self::serve_until_signal) ends cleanly.
     ///
     /// # Errors
@@ -171,17 +171,22 @@ impl<A: App> Server<A> {
     ///
     /// Dropping the future stops the server.
     pub async fn serve_local(self) -> io::Result<()> {
-        let options = Arc::new(self.options.workers(1));
-        let server = Arc::new(options.state());
-        let _ended = BeginOnDrop(server.clone(), Phase::Draining);
-        let sockets = Accepting::register(self.listeners)?;
-        let app = Arc::new(self.app);
+        let (listeners, worker) = Self { options: self.options.workers(1), ..self }.into_worker();
+        let _ended = BeginOnDrop(worker.server.clone(), Phase::Draining);
+        let sockets = Accepting::register(listeners)?;
         // A task of its own can finish its exchanges after this future is dropped.
         let work = tokio::task::spawn_local(async move {
-            let worker = Worker { server: server.clone(), options: options.clone(), app: app.clone(), index: 0 };
-            worker.work::<Socket, _>(|queue| Ok(Dispatcher::new(server, options, app, queue).run(sockets))).await
+            let first = worker.clone();
+            worker.work::<Socket, _>(|queue| Ok(Dispatcher::new(first, queue).run(sockets))).await
         });
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
+
+    /// Returns the sockets, and the first worker.
+    fn into_worker(self) -> (Vec<Listener>, Worker<A>) {
+        let options = Arc::new(self.options);
+        let server = Arc::new(options.state());
+        (self.listeners, Worker { server, options, app: Arc::new(self.app), index: 0 })
     }
 
     /// Starts the server on threads of its own, and returns a handle that shuts it down.
@@ -191,18 +196,16 @@ impl<A: App> Server<A> {
     /// A thread could not be started.
     pub fn spawn(self) -> io::Result<Handle> {
         let addresses = self.addresses().cloned().collect();
-        let options = Arc::new(self.options);
-        let state = Arc::new(options.state());
-        let (listeners, app) = (self.listeners, Arc::new(self.app));
+        let (listeners, worker) = self.into_worker();
+        let state = worker.server.clone();
         let (started, start) = std::sync::mpsc::sync_channel(1);
-        let server = state.clone();
         let thread = thread::Builder::new().name("degu-0".into()).spawn(move || {
-            let _ended = BeginOnDrop(server.clone(), Phase::Ended);
-            let worker = Worker { server: server.clone(), options: options.clone(), app: app.clone(), index: 0 };
+            let _ended = BeginOnDrop(worker.server.clone(), Phase::Ended);
+            let first = worker.clone();
             worker.run::<Socket, _>(|queue| {
                 let sockets = Accepting::register(listeners)?;
                 let _ = started.send(());
-                Ok(Dispatcher::new(server.clone(), options, app, queue).run(sockets))
+                Ok(Dispatcher::new(first, queue).run(sockets))
             })
         })?;
         let mut handle = Handle::new(addresses, state, thread);

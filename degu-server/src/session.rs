@@ -6,61 +6,43 @@ use std::sync::Arc;
 
 use degu_wire::Address;
 
-use crate::report::{Peer, Report};
+use crate::report::Peer;
 use crate::state::{Phase, ServerState};
 use crate::{Credentials, Stats};
 
-/// A connection, as the app sees it: its peer, the number of its requests, and values that the app stores.
+/// A connection as the app sees it: the peer, the number of requests, and values that the app stores.
 ///
 /// It begins before the first request. It is dropped with the connection, together with all stored values.
 pub struct Session {
-    address: Address,
-    credentials: Option<Credentials>,
+    pub(crate) peer: Peer,
     pub(crate) requests: u64,
-    #[cfg(feature = "tls")]
-    pub(crate) peer: Option<Arc<degu_tls::PeerIdentity>>,
-    /// Most sessions store nothing, so they should need little memory.
-    store: Option<Box<Store>>,
+    /// The values that the app has stored, by their types.
+    values: Vec<(TypeId, Box<dyn Any>)>,
     server: Arc<ServerState>,
 }
 
-/// The values that an app has stored, by their types, and the report of the exchange in progress.
-#[derive(Default)]
-struct Store {
-    values: Vec<(TypeId, Box<dyn Any>)>,
-    report: Option<Report>,
-}
-
 impl Session {
-    pub(crate) const fn new(address: Address, credentials: Option<Credentials>, server: Arc<ServerState>) -> Self {
-        Self {
-            address,
-            credentials,
-            requests: 0,
-            #[cfg(feature = "tls")]
-            peer: None,
-            store: None,
-            server,
-        }
+    pub(crate) const fn new(peer: Peer, server: Arc<ServerState>) -> Self {
+        Self { peer, requests: 0, values: Vec::new(), server }
     }
 
     /// Returns the address of the peer. Most clients on a Unix socket have not bound an address; their address is
     /// [`Address::ABSTRACT`], `unix:@` as text.
     pub const fn address(&self) -> &Address {
-        &self.address
+        &self.peer.address
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket. `None` for other kinds of addresses, and on
     /// systems without such credentials. A check of the user must therefore refuse `None`.
     pub const fn credentials(&self) -> Option<Credentials> {
-        self.credentials
+        self.peer.credentials
     }
 
     /// Returns the identity that the peer proved with its certificate, which includes the CA; `None` without TLS, and if the
     /// policy allows clients without a certificate. It is already available in `on_connect`.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
-        self.peer.as_deref()
+        self.peer.identity.as_deref()
     }
 
     /// Returns the number of requests that came on this connection, including the current one: 1 in the first, 0 in
@@ -72,52 +54,26 @@ impl Session {
     /// Stores a value until the connection ends. Returns the value of the same type that was stored before.
     pub fn insert<T: 'static>(&mut self, value: T) -> Option<T> {
         let before = self.remove();
-        self.store.get_or_insert_default().values.push((TypeId::of::<T>(), Box::new(value)));
+        self.values.push((TypeId::of::<T>(), Box::new(value)));
         before
     }
 
     /// Returns the stored value of this type: see [`insert`](Self::insert).
     pub fn get<T: 'static>(&self) -> Option<&T> {
-        let (_, value) = self.store.as_ref()?.values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        let (_, value) = self.values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_ref()
     }
 
     /// Returns the stored value of this type, which the caller may change.
     pub fn get_mut<T: 'static>(&mut self) -> Option<&mut T> {
-        let (_, value) = self.store.as_mut()?.values.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
+        let (_, value) = self.values.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?;
         value.downcast_mut()
     }
 
     /// Removes the stored value of this type, and returns it.
     pub fn remove<T: 'static>(&mut self) -> Option<T> {
-        let Store { values, .. } = &mut **self.store.as_mut()?;
-        let at = values.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
-        values.swap_remove(at).1.downcast().ok().map(|value| *value)
-    }
-
-    /// Returns the peer, for a report or another thread.
-    pub(crate) fn reported_peer(&self) -> Peer {
-        Peer {
-            address: self.address.clone(),
-            credentials: self.credentials,
-            #[cfg(feature = "tls")]
-            identity: self.peer.clone(),
-        }
-    }
-
-    /// Keeps the report of an exchange, which is reported by the drop of the session at the latest.
-    pub(crate) fn set_report(&mut self, report: Option<Report>) {
-        if report.is_some() {
-            self.store.get_or_insert_default().report = report;
-        }
-    }
-
-    pub(crate) fn report(&mut self) -> Option<&mut Report> {
-        self.store.as_mut()?.report.as_mut()
-    }
-
-    pub(crate) fn take_report(&mut self) -> Option<Report> {
-        self.store.as_mut()?.report.take()
+        let at = self.values.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
+        self.values.swap_remove(at).1.downcast().ok().map(|value| *value)
     }
 
     /// Waits until the server shuts down. Endless bodies, and handlers that wait for a long time, should end then; otherwise
@@ -140,10 +96,6 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("address", &self.address)
-            .field("credentials", &self.credentials)
-            .field("requests", &self.requests)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("peer", &self.peer).field("requests", &self.requests).finish_non_exhaustive()
     }
 }

@@ -93,7 +93,7 @@ impl ServerState {
         });
     }
 
-    /// Waits until this phase has begun, or a later one. It borrows nothing.
+    /// Waits until this phase or a later one has begun. The future borrows nothing.
     pub(crate) fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + use<> {
         let mut phases = self.phase.subscribe();
         async move {
@@ -132,8 +132,8 @@ impl ServerState {
         self.notify_room(1);
     }
 
-    /// Wakes the acceptor if it may wait for room. It can only wait if the server was full before `left` connections ended. This is
-    /// also called when a connection that was asked to close has made progress towards its end, or refuses to close.
+    /// Wakes the acceptor if it may wait for room. The acceptor waits only if the server was full before `left` connections ended.
+    /// A connection that was asked to close also calls this when it begins to linger, and when it goes on instead, with 0.
     pub(crate) fn notify_room(&self, left: usize) {
         // A needless wake-up does no harm, because the acceptor checks again.
         if self.is_full_without(left) {
@@ -144,7 +144,7 @@ impl ServerState {
     /// Asks the connection with the first rank to close, if there is an idle one.
     pub(crate) fn ask_for_room(&self) {
         let ranks = self.counters.iter().enumerate().filter_map(|(worker, counters)| {
-            let second = counters.second();
+            let second = counters.second.load(Relaxed);
             let connections = self.connections(worker);
             let ranks = connections.values().filter_map(|(alarm, _)| Some((alarm.rank(second)?, alarm)));
             ranks.min_by_key(|(rank, _)| *rank).map(|(rank, alarm)| (rank, alarm.clone()))
@@ -154,19 +154,19 @@ impl ServerState {
         }
     }
 
-    /// Waits until there may be room, or another connection can be asked to close. It notices every change after this call.
+    /// Waits until there may be room, or another connection can be asked to close. The future notices every change after this
+    /// call, even before it is polled.
     pub(crate) fn room(&self) -> Notified<'_> {
         self.room.notified()
     }
 
-    /// Returns `None` if a log line about a refused peer must be held back. Otherwise returns the number of lines held back since
-    /// the last one, if there are any.
+    /// Returns whether a log line about a refused peer may be written: see [`LogLimit::pass`].
     pub(crate) fn may_log(&self) -> Option<Option<u64>> {
         self.log_limit.lock().unwrap_or_else(PoisonError::into_inner).pass(Instant::now())
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        Stats::sum(self.accepted.load(Relaxed), self.refused.load(Relaxed), self.counters.iter())
+        Stats::sum(self.accepted.load(Relaxed), self.refused.load(Relaxed), &self.counters)
     }
 }
 

@@ -1,6 +1,5 @@
 //! The counters of a server.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use degu_wire::Fault;
@@ -16,17 +15,18 @@ pub(crate) struct Counters {
     pub(crate) open: AtomicUsize,
     pub(crate) tunnels: AtomicUsize,
     /// The seconds since the worker started.
-    second: AtomicU32,
-    requests: AtomicU64,
-    received: AtomicU64,
-    sent: AtomicU64,
-    deadlines: AtomicU64,
-    gone: AtomicU64,
-    failures: AtomicU64,
-    handshake_failures: AtomicU64,
+    pub(crate) second: AtomicU32,
+    pub(crate) requests: AtomicU64,
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) deadlines: AtomicU64,
+    pub(crate) gone: AtomicU64,
+    pub(crate) failures: AtomicU64,
+    pub(crate) handshake_failures: AtomicU64,
     faults: Faults,
 }
 
+#[derive(Debug)]
 struct Faults([AtomicU64; Fault::ALL.len()]);
 
 impl Default for Faults {
@@ -35,61 +35,18 @@ impl Default for Faults {
     }
 }
 
-impl fmt::Debug for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.0).finish()
-    }
-}
-
 impl Counters {
-    /// Returns the seconds since the worker started.
-    pub(crate) fn second(&self) -> u32 {
-        self.second.load(Relaxed)
-    }
-
-    pub(crate) fn set_second(&self, second: u32) {
-        self.second.store(second, Relaxed);
-    }
-
-    /// Adds a request, and the bytes that were received and sent since the last request.
-    pub(crate) fn add_request(&self, received: u64, sent: u64) {
-        add(&self.requests, 1);
-        self.add_bytes(received, sent);
-    }
-
-    pub(crate) fn add_bytes(&self, received: u64, sent: u64) {
-        add(&self.received, received);
-        add(&self.sent, sent);
+    /// Returns the counter of the connections that this fault ended.
+    pub(crate) fn fault(&self, fault: Fault) -> &AtomicU64 {
+        // Every fault is listed.
+        let place = Fault::ALL.iter().position(|listed| *listed == fault).unwrap_or(0);
+        &self.faults.0[place]
     }
 
     /// Counts an open tunnel until the returned guard is dropped.
     pub(crate) fn open_tunnel(&self) -> OpenTunnel<'_> {
         self.tunnels.fetch_add(1, Relaxed);
         OpenTunnel(&self.tunnels)
-    }
-
-    pub(crate) fn add_deadline(&self) {
-        add(&self.deadlines, 1);
-    }
-
-    pub(crate) fn add_gone(&self) {
-        add(&self.gone, 1);
-    }
-
-    pub(crate) fn add_failure(&self) {
-        add(&self.failures, 1);
-    }
-
-    #[cfg(feature = "tls")]
-    pub(crate) fn add_handshake_failure(&self) {
-        add(&self.handshake_failures, 1);
-    }
-
-    pub(crate) fn add_fault(&self, fault: Fault) {
-        let place = Fault::ALL.iter().position(|listed| *listed == fault);
-        if let Some(counter) = place.and_then(|place| self.faults.0.get(place)) {
-            add(counter, 1);
-        }
     }
 }
 
@@ -102,7 +59,8 @@ impl Drop for OpenTunnel<'_> {
     }
 }
 
-fn add(counter: &AtomicU64, more: u64) {
+/// Adds to a counter of the worker that runs on this thread.
+pub(crate) fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(more), Relaxed);
 }
 
@@ -122,7 +80,7 @@ fn add(counter: &AtomicU64, more: u64) {
 /// })?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Connections that are open now.
@@ -135,9 +93,9 @@ pub struct Stats {
     pub refused: u64,
     /// Requests that reached the app.
     pub requests: u64,
-    /// Bytes that were received. The bytes of a connection are added when its next request comes, and when it ends.
+    /// Bytes that were received.
     pub received: u64,
-    /// Bytes that were sent. They are added like received bytes.
+    /// Bytes that were sent.
     pub sent: u64,
     /// Connections that ended because the peer, or the app, was too slow.
     pub deadlines: u64,
@@ -148,69 +106,37 @@ pub struct Stats {
     /// TLS handshakes that failed: the client was refused, the client refused the server, or they had no TLS version or cipher
     /// suite in common.
     pub handshake_failures: u64,
-    faults: [u64; Fault::ALL.len()],
+    faults: Vec<(Fault, u64)>,
 }
 
 impl Stats {
-    pub(crate) fn sum<'c>(accepted: u64, refused: u64, workers: impl Iterator<Item = &'c Counters>) -> Self {
-        let none = Self {
-            open: 0,
-            tunnels: 0,
+    pub(crate) fn sum(accepted: u64, refused: u64, workers: &[Counters]) -> Self {
+        let sum =
+            |counter: fn(&Counters) -> &AtomicU64| workers.iter().map(|worker| counter(worker).load(Relaxed)).sum();
+        let open =
+            |counter: fn(&Counters) -> &AtomicUsize| workers.iter().map(|worker| counter(worker).load(Relaxed)).sum();
+        let faults = Fault::ALL
+            .iter()
+            .map(|&fault| (fault, workers.iter().map(|worker| worker.fault(fault).load(Relaxed)).sum()));
+        Self {
+            open: open(|worker| &worker.open),
+            tunnels: open(|worker| &worker.tunnels),
             accepted,
             refused,
-            requests: 0,
-            received: 0,
-            sent: 0,
-            deadlines: 0,
-            gone: 0,
-            failures: 0,
-            handshake_failures: 0,
-            faults: [0; Fault::ALL.len()],
-        };
-        workers.fold(none, |mut sum, worker| {
-            sum.open += worker.open.load(Relaxed);
-            sum.tunnels += worker.tunnels.load(Relaxed);
-            for (sum, counter) in [
-                (&mut sum.requests, &worker.requests),
-                (&mut sum.received, &worker.received),
-                (&mut sum.sent, &worker.sent),
-                (&mut sum.deadlines, &worker.deadlines),
-                (&mut sum.gone, &worker.gone),
-                (&mut sum.failures, &worker.failures),
-                (&mut sum.handshake_failures, &worker.handshake_failures),
-            ] {
-                *sum += counter.load(Relaxed);
-            }
-            for (sum, counter) in sum.faults.iter_mut().zip(&worker.faults.0) {
-                *sum += counter.load(Relaxed);
-            }
-            sum
-        })
+            requests: sum(|worker| &worker.requests),
+            received: sum(|worker| &worker.received),
+            sent: sum(|worker| &worker.sent),
+            deadlines: sum(|worker| &worker.deadlines),
+            gone: sum(|worker| &worker.gone),
+            failures: sum(|worker| &worker.failures),
+            handshake_failures: sum(|worker| &worker.handshake_failures),
+            faults: faults.filter(|(_, count)| *count > 0).collect(),
+        }
     }
 
     /// Returns the faults of clients that ended connections, each with the number of connections that it ended. Faults that did
-    /// not occur are left out. Faults that did not
-    /// occur are left out.
+    /// not occur are left out.
     pub fn faults(&self) -> impl Iterator<Item = (Fault, u64)> {
-        Fault::ALL.iter().copied().zip(self.faults).filter(|(_, count)| *count > 0)
-    }
-}
-
-impl fmt::Debug for Stats {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stats")
-            .field("open", &self.open)
-            .field("tunnels", &self.tunnels)
-            .field("accepted", &self.accepted)
-            .field("refused", &self.refused)
-            .field("requests", &self.requests)
-            .field("received", &self.received)
-            .field("sent", &self.sent)
-            .field("deadlines", &self.deadlines)
-            .field("gone", &self.gone)
-            .field("failures", &self.failures)
-            .field("handshake_failures", &self.handshake_failures)
-            .field("faults", &self.faults().collect::<Vec<_>>())
-            .finish()
+        self.faults.iter().copied()
     }
 }

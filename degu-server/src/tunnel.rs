@@ -24,32 +24,18 @@ use crate::stream::{Stream, Transport};
 /// An accepted offer, which the app's response carries to the connection.
 pub(crate) struct Switch {
     pub(crate) protocol: Box<str>,
-    handler: Box<dyn Handler>,
+    pub(crate) handler: Handler,
 }
 
+type Handler = Box<dyn for<'t> FnOnce(&'t mut Session, Tunnel<'t>) -> Handling<'t>>;
 type Handling<'t> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + 't>>;
-
-trait Handler {
-    fn handle<'t>(self: Box<Self>, session: &'t mut Session, tunnel: Tunnel<'t>) -> Handling<'t>;
-}
-
-impl<H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static> Handler for H {
-    fn handle<'t>(self: Box<Self>, session: &'t mut Session, tunnel: Tunnel<'t>) -> Handling<'t> {
-        Box::pin(async move { self(session, tunnel).await })
-    }
-}
 
 impl Switch {
     pub(crate) fn new<H>(protocol: Box<str>, handler: H) -> Self
     where
         H: AsyncFnOnce(&mut Session, Tunnel<'_>) -> Result<(), BoxError> + 'static,
     {
-        Self { protocol, handler: Box::new(handler) }
-    }
-
-    /// Calls the handler.
-    pub(crate) fn handle<'t>(self, session: &'t mut Session, tunnel: Tunnel<'t>) -> Handling<'t> {
-        self.handler.handle(session, tunnel)
+        Self { protocol, handler: Box::new(|session, tunnel| Box::pin(async move { handler(session, tunnel).await })) }
     }
 }
 
@@ -70,9 +56,9 @@ impl fmt::Debug for Switch {
 ///
 /// # Cancel safety
 ///
-/// A read or a write that is dropped before it is done has moved no byte. Under TLS, bytes of earlier writes may still be waiting
-/// because the socket had no room for them; a flush sends them, and so does a read that waits. As with any [`AsyncWrite`], a
-/// task that writes and then waits for something else must flush first.
+/// A read or a write that is dropped before it is done has moved no byte. Under TLS, bytes of earlier writes may still wait for
+/// room in the socket. A flush sends them, and so does a read that waits. As with any [`AsyncWrite`], a task that writes and then
+/// waits for something else must flush first.
 pub struct Tunnel<'t> {
     stream: &'t mut dyn ByteStream,
     first: Bytes,

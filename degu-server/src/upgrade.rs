@@ -5,8 +5,8 @@ use degu_wire::{BoxError, Headers};
 use crate::tunnel::{Switch, Tunnel};
 use crate::{Response, Session};
 
-/// A client's offer to switch to another protocol, returned by [`Request::upgrade`](crate::Request::upgrade). To decline it, an
-/// app drops it and answers the request as usual.
+/// A client's offer to switch to another protocol, returned by [`Request::upgrade`](crate::Request::upgrade). An app that declines
+/// the offer drops it, and answers the request as usual.
 ///
 /// ```
 /// use degu_server::{Request, Response, Session, Tunnel};
@@ -41,8 +41,8 @@ impl Offer {
     }
 
     /// Returns the response that accepts the offer: status 101, additional header fields, and the handler of the new protocol. The
-    /// server writes `connection` and `upgrade`. It first reads and drops the rest of the request's body, up to 64 KiB; if there
-    /// is more, the client gets 413.
+    /// server writes `connection` and `upgrade`. Before the response, the server reads and drops the rest of the request's body,
+    /// up to 64 KiB. If there is more, the client gets 413 instead.
     ///
     /// The handler runs in the task of the connection, so its future need not be `Send`. While it runs, the connection counts
     /// against [`max_connections`](crate::Options::max_connections). The only deadline is

@@ -23,6 +23,13 @@ pub(crate) struct Worker<A> {
     pub(crate) index: usize,
 }
 
+impl<A> Clone for Worker<A> {
+    fn clone(&self) -> Self {
+        let Self { server, options, app, index } = self;
+        Self { server: server.clone(), options: options.clone(), app: app.clone(), index: *index }
+    }
+}
+
 impl<A: App> Worker<A> {
     /// Runs the worker on this thread, in a runtime of its own: see [`work`](Self::work).
     pub(crate) fn run<T: Transport, F: Future<Output = ()> + 'static>(
@@ -36,8 +43,8 @@ impl<A: App> Worker<A> {
         ended
     }
 
-    /// Runs the worker until the senders of its queue are dropped and its connections are done. `alongside` gets a sender, and
-    /// returns a future that runs together with the worker. The worker ends only after that future.
+    /// Runs the worker until the senders of its queue are dropped and its connections are done. `alongside` is called with a
+    /// sender, and returns a future that runs together with the worker. The worker ends only after that future.
     ///
     /// # Errors
     ///
@@ -56,7 +63,7 @@ impl<A: App> Worker<A> {
         alongside.await.map_err(io::Error::other)
     }
 
-    /// Takes connections from the queue until it ends, and then waits for the end of the open ones.
+    /// Takes connections from the queue until the queue ends. Then waits for the open connections to end.
     async fn serve<T: Transport>(&self, state: &Rc<WorkerState>, mut queue: UnboundedReceiver<T::Accepted>) {
         let mut number = 0;
         while let Some(accepted) = queue.recv().await {
@@ -70,15 +77,15 @@ impl<A: App> Worker<A> {
 
 /// Starts the task of a connection.
 fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T::Accepted, app: Arc<A>) {
-    let (transport, address, credentials) = match T::register(accepted) {
+    let (transport, peer) = match T::register(accepted) {
         Ok(registered) => registered,
         Err(error) => {
             tracing::warn!(%error, "cannot serve an accepted connection");
             return state.leave();
         }
     };
-    tracing::debug!(peer = %address, "connection opened");
-    let session = Session::new(address, credentials, state.server.clone());
+    tracing::debug!(peer = %peer.address, "connection opened");
+    let session = Session::new(peer, state.server.clone());
     let place = state.place(number);
     let alarm = place.alarm.clone();
     let mut connection = Connection::new(transport, place, session, app);
@@ -111,13 +118,14 @@ mod tests {
     use super::*;
     use crate::connection::LINGER_IN_ALL;
     use crate::listen::Accepted;
+    use crate::report::Peer;
     use crate::stream::Socket;
     use crate::worker_state::KEPT;
     use crate::{Request, Server};
 
-    /// Runs this on the thread of a worker without a sweep, whose connections do not look for requests.
+    /// Runs a test on the thread of a worker that counts no seconds and whose connections do not spin.
     fn on_worker(test: impl AsyncFnOnce(&Rc<WorkerState>)) {
-        // The cap of one connection lets a connection make room that is asked to.
+        // With this cap, a connection that is asked to make room does so.
         let options = Arc::new(Server::options().workers(1).max_connections(1).spin(Spin::Off));
         let worker = Rc::new(WorkerState::new(Arc::new(options.state()), options, 0));
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
@@ -128,8 +136,8 @@ mod tests {
     fn connect(worker: &Rc<WorkerState>, number: u64) -> UnixStream {
         let (near, far) = UnixStream::pair().unwrap();
         worker.server.counters[0].open.fetch_add(1, Relaxed);
-        let accepted =
-            Accepted { fd: near.into_std().unwrap().into(), address: Address::unix("/unnamed"), is_unix: true };
+        let peer = Peer::new(Address::unix("/unnamed"), None);
+        let accepted = Accepted { fd: near.into_std().unwrap().into(), peer };
         let app = Arc::new(async |_: &mut Session, _: Request<'_>| "fine");
         adopt::<Socket, _>(worker, number, accepted, app);
         far

@@ -4,6 +4,7 @@ use std::cell::{Cell, Ref, RefCell, RefMut};
 #[cfg(feature = "tls")]
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -37,9 +38,7 @@ pub(crate) struct WorkerState {
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
     /// The number of times that a connection has begun to wait for a request.
     turn: Cell<u32>,
-    /// The number of connections that only wait until the peer closes.
-    lingering: Cell<usize>,
-    /// Wakes the worker after the first connection has come, or a connection has ended.
+    /// Wakes the worker after a connection has come, has ended, or has had its last response.
     changed: Notify,
     /// The number of connections that hold buffers.
     busy: Cell<usize>,
@@ -73,15 +72,13 @@ impl Place {
         self.spare = Spare::Idle;
     }
 
-    /// Records that the connection has had its last response. A shutdown does not wait for it, and it is the first that is closed
-    /// to make room.
+    /// Records that the connection has had its last response. A shutdown then does not wait for it, and it is closed to make room
+    /// before any connection of another kind.
     pub(crate) fn linger(&mut self) {
         self.alarm.set_busy();
-        if std::mem::replace(&mut self.spare, Spare::Done) != Spare::Done {
-            self.worker.lingering.set(self.worker.lingering.get() + 1);
-            self.worker.changed.notify_waiters();
-        }
+        self.spare = Spare::Done;
         self.set_spare();
+        self.worker.changed.notify_waiters();
         self.worker.server.notify_room(0);
     }
 
@@ -98,11 +95,6 @@ impl Place {
     pub(crate) fn is_asked_for_room(&self) -> bool {
         self.alarm.is_asked() && self.alarm.can_be_spared() && self.worker.server.is_full()
     }
-
-    /// Returns whether the connection has had its last response.
-    pub(crate) fn lingers(&self) -> bool {
-        self.spare == Spare::Done
-    }
 }
 
 impl Drop for Place {
@@ -111,9 +103,6 @@ impl Drop for Place {
         #[cfg(feature = "tls")]
         worker.vetted.borrow_mut().remove(&self.number);
         worker.connections().remove(&self.number);
-        if self.lingers() {
-            worker.lingering.set(worker.lingering.get() - 1);
-        }
         worker.leave();
         worker.changed.notify_waiters();
     }
@@ -128,7 +117,6 @@ impl WorkerState {
             #[cfg(feature = "tls")]
             vetted: RefCell::default(),
             turn: Cell::new(0),
-            lingering: Cell::new(0),
             changed: Notify::new(),
             busy: Cell::new(0),
             seconds: Cell::new(0),
@@ -138,7 +126,7 @@ impl WorkerState {
         }
     }
 
-    /// Returns the place of a new connection: the one whose task is [added](Self::add) next.
+    /// Returns the place of a new connection. The caller then [adds](Self::add) its task.
     pub(crate) fn place(self: &Rc<Self>, number: u64) -> Place {
         Place {
             worker: self.clone(),
@@ -167,14 +155,14 @@ impl WorkerState {
         self.connections().is_empty()
     }
 
-    /// Waits until a connection has come or gone.
+    /// Waits until a connection has come, has ended, or has had its last response.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
 
     /// Waits until all remaining connections only linger.
     pub(crate) async fn drained(&self) {
-        while self.connections().len() > self.lingering.get() {
+        while self.connections().values().any(|(alarm, _)| !alarm.lingers()) {
             self.changed().await;
         }
     }
@@ -196,7 +184,7 @@ impl WorkerState {
     pub(crate) fn count_second(&self) {
         let now = self.seconds.get() + 1;
         self.seconds.set(now);
-        self.counters().set_second(now);
+        self.counters().second.store(now, Relaxed);
         self.set_date();
         self.connections().values().filter(|(alarm, _)| alarm.due() <= now).for_each(|(alarm, _)| alarm.wake());
         #[cfg(feature = "tls")]
@@ -263,7 +251,7 @@ impl WorkerState {
         self.busy.get()
     }
 
-    /// Returns whether another connection is busy too. One that spins then lets it have the thread at each yield.
+    /// Returns whether another connection is busy too. A connection that spins then lets it run at each yield.
     pub(crate) const fn has_others_busy(&self) -> bool {
         self.busy.get() > 1
     }
@@ -274,8 +262,8 @@ impl WorkerState {
         self.busy.get() <= SPINNING
     }
 
-    /// Returns whether a connection that pauses should give up its buffers at once, instead of when it has been idle for a
-    /// while: many that come at about the same time must not cost more than as many as are busy in truth.
+    /// Returns whether a connection should give up its buffers as soon as it waits for a request, and not only after a second.
+    /// Otherwise, requests that come on many connections in one second would cost a set of buffers for each connection.
     pub(crate) const fn is_crowded(&self) -> bool {
         self.busy.get() > KEPT
     }

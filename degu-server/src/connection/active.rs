@@ -11,12 +11,13 @@ use tokio::task::yield_now;
 
 use super::close::CloseReason;
 use super::deadline::Wait;
+use super::driver::{DRAIN, Driver};
 use super::endpoint::{Endpoint, Moved};
-use super::wire::{DRAIN, Wire};
 use crate::body_channel::Supplier;
 use crate::report::Report;
 use crate::request::Path;
 use crate::response::{Blame, Cause};
+use crate::stats::add;
 use crate::stream::Transport;
 use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
@@ -28,11 +29,11 @@ struct Streamed {
     is_chunked: bool,
 }
 
-/// The next step of a connection that has worked.
+/// The next step of a connection after its work.
 pub(super) enum Next {
     /// No request has come for a while.
     Rest,
-    /// The connection switches to another protocol. These bytes of it were received already.
+    /// The connection switches to another protocol, of which these bytes have been received.
     Tunnel(Box<Switch>, Bytes),
     /// The connection ends. It `lingers` if the peer may still have bytes to read.
     End { lingers: bool },
@@ -48,7 +49,7 @@ enum Last {
 
 /// A connection that works, with the machine that it needs for that.
 pub(super) struct Active<'c, T: Transport, A> {
-    wire: Wire<'c, T>,
+    driver: Driver<'c, T>,
     session: &'c mut Session,
     app: &'c A,
     worker: Rc<WorkerState>,
@@ -57,11 +58,11 @@ pub(super) struct Active<'c, T: Transport, A> {
 impl<'c, T: Transport, A: App> Active<'c, T, A> {
     pub(super) fn new(endpoint: &'c mut Endpoint<T>, session: &'c mut Session, app: &'c A) -> Self {
         let worker = endpoint.place.worker.clone();
-        Self { wire: Wire::new(endpoint), session, app, worker }
+        Self { driver: Driver::new(endpoint), session, app, worker }
     }
 
-    /// Serves requests as long as they keep coming. If the connection ends, writes the last bytes. `begins` may already have the
-    /// reason for the end.
+    /// Serves requests as long as they keep coming. If the connection ends, writes the last bytes. `begins` is an error if the
+    /// connection ends before a request.
     pub(super) async fn run(mut self, begins: Moved, is_new: bool) -> Next {
         let served = match begins {
             Ok(()) => self.serve(is_new).await,
@@ -69,7 +70,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         };
         let reason = match served {
             Ok(None) => return Next::Rest,
-            Ok(Some(switch)) => return Next::Tunnel(switch, self.wire.machine.take_buffered()),
+            Ok(Some(switch)) => return Next::Tunnel(switch, self.driver.machine.take_buffered()),
             Err(reason) => reason,
         };
         reason.count(self.worker.counters());
@@ -81,21 +82,21 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     /// a while.
     async fn serve(&mut self, is_new: bool) -> Result<Option<Box<Switch>>, CloseReason> {
         if is_new {
-            if !self.is_wanted().await? {
+            if !self.is_accepted().await? {
                 return Err(CloseReason::Unwanted);
             }
             // Bytes that came meanwhile were read ahead, so the socket will not report them again.
-            if self.wire.machine.buffered().is_empty() && !self.wire.endpoint.is_eof {
+            if self.driver.machine.buffered().is_empty() && !self.driver.endpoint.is_eof {
                 return Ok(None);
             }
         }
         let worker = self.worker.clone();
         let _busy = worker.make_busy();
         let mut spinner = Spinner::new(worker.options.spin);
-        // There is input already, because it woke the connection.
+        // Input woke the connection, so there is no need to spin for the first request.
         let mut spins = false;
         loop {
-            match self.wire.machine.poll_request() {
+            match self.driver.machine.poll_request() {
                 Ok(Poll::Ready(Some(head))) => {
                     if let Some(switch) = self.exchange(&head).await? {
                         return Ok(Some(switch));
@@ -103,18 +104,18 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     spins = true;
                     if spinner.message() {
                         // A peer that sends hundreds of requests at once must not block other connections.
-                        self.wire.flush().await?;
+                        self.driver.flush().await?;
                         yield_now().await;
-                        self.wire.endpoint.check()?;
+                        self.driver.endpoint.check_alarm()?;
                     }
                 }
                 Ok(Poll::Ready(None)) => return Err(self.end()),
                 Err(fault) => return Err(CloseReason::Peer(fault)),
                 Ok(Poll::Pending) => {
-                    let found = spins && self.wire.spin(&worker, &mut spinner).await?;
+                    let found = spins && self.driver.spin(&worker, &mut spinner).await?;
                     if !found
-                        && !self.wire.more(&worker, &mut spinner).await?
-                        && self.wire.machine.awaits() == Awaits::Request
+                        && !self.driver.more(&worker, &mut spinner).await?
+                        && self.driver.machine.awaits() == Awaits::Request
                     {
                         return Ok(None);
                     }
@@ -124,20 +125,20 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     }
 
     /// Calls the app's `on_connect`, and then that of the options. Returns whether both accept the connection.
-    async fn is_wanted(&mut self) -> Result<bool, CloseReason> {
-        let Self { wire, session, app, worker } = self;
-        if !wire.drive(None, pin!(async { app.on_connect(session).await })).await? {
+    async fn is_accepted(&mut self) -> Result<bool, CloseReason> {
+        let Self { driver, session, app, worker } = self;
+        if !driver.run(None, pin!(async { app.on_connect(session).await })).await? {
             return Ok(false);
         }
         match &worker.options.on_connect {
-            Some(on_connect) => wire.drive(None, pin!(async { on_connect(session).await })).await,
+            Some(on_connect) => driver.run(None, pin!(async { on_connect(session).await })).await,
             None => Ok(true),
         }
     }
 
     /// Returns the reason for which there will be no more requests.
     fn end(&self) -> CloseReason {
-        match self.wire.machine.is_persistent() {
+        match self.driver.machine.is_persistent() {
             _ if self.worker.is_stopping() => CloseReason::Shutdown,
             true => CloseReason::Client,
             false => CloseReason::LastResponse,
@@ -147,35 +148,33 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     /// Passes one request to the app, and sends its response. If the response switches to another protocol, returns the handler of
     /// that protocol.
     async fn exchange(&mut self, head: &RequestHead) -> Result<Option<Box<Switch>>, CloseReason> {
-        let Self { wire, session, app, worker } = self;
-        let reports = worker.options.on_response.is_some();
+        let Self { driver, session, app, worker } = self;
         if let Some(on_response) = &worker.options.on_response {
-            let peer = session.reported_peer();
-            session.set_report(Some(Report::begin(on_response, head.method().as_str(), head.target(), peer)));
+            let report = Report::begin(on_response, head.method().as_str(), head.target(), session.peer.clone());
+            driver.endpoint.report = Some(Box::new(report));
         }
         if !worker.options.allows(head.method()) {
             return Err(CloseReason::Peer(Fault::MethodNotImplemented.into()));
         }
         session.requests += 1;
-        wire.endpoint.place.begin_request();
+        driver.endpoint.place.begin_request();
         if session.requests >= worker.options.max_requests {
-            wire.machine.stop();
+            driver.machine.stop();
         }
-        let (received, sent) = wire.endpoint.take_counts();
-        worker.counters().add_request(received, sent);
-        wire.endpoint.deadline.restart();
-        wire.endpoint.deadline.begin_handler(worker.seconds());
+        add(&worker.counters().requests, 1);
+        driver.endpoint.deadline.restart();
+        driver.endpoint.deadline.handler = Some(worker.seconds());
 
-        let (body, supplier) = wire.incoming(head);
+        let (body, supplier) = driver.incoming(head);
         let mut response = {
             let path = Path::of(head);
             let request = Request::new(&path, body);
-            wire.drive(supplier.as_ref(), pin!(async { app.handle(session, request).await })).await?
+            driver.run(supplier.as_ref(), pin!(async { app.handle(session, request).await })).await?
         };
         if let Some(switch) = response.switch.take().filter(|_| response.status == 101) {
             drop(supplier);
-            Box::pin(wire.switch(head, &switch.protocol, &response.headers)).await?;
-            if let Some(report) = session.report() {
+            Box::pin(driver.switch(head, &switch.protocol, &response.headers)).await?;
+            if let Some(report) = &mut driver.endpoint.report {
                 report.respond(101);
             }
             return Ok(Some(switch));
@@ -185,42 +184,42 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             Some(CloseReason::Peer(fault)) if !worker.options.answers_faults() => {
                 return Err(CloseReason::Peer(*fault));
             }
-            Some(_) => wire.machine.stop(),
+            Some(_) => driver.machine.stop(),
             None => {}
         }
         // If the connection ends with this request, no more of the request is read.
         let reads = end.is_none();
         let is_head = head.method() == Method::Head;
         let (status, length) = (response.status, response.body.length().filter(|_| !is_head));
-        let streamed = answer(&mut wire.machine, is_head, supplier.as_ref().filter(|_| reads), worker, response)?;
-        wire.endpoint.deadline.end_handler();
-        if let Some(report) = if reports { session.report() } else { None } {
+        let streamed = answer(&mut driver.machine, is_head, supplier.as_ref().filter(|_| reads), worker, response)?;
+        driver.endpoint.deadline.handler = None;
+        if let Some(report) = &mut driver.endpoint.report {
             report.respond(status);
             report.add(length.filter(|_| streamed.is_none()).unwrap_or(0));
         }
         if let Some(Streamed { source, is_chunked }) = streamed {
-            wire.endpoint.is_unframed = is_chunked && head.is_http10();
-            wire.send(supplier.as_ref(), source, session.report()).await?;
-            if wire.endpoint.is_unframed {
-                wire.flush().await?;
-                wire.endpoint.is_unframed = false;
+            driver.endpoint.is_unframed = is_chunked && head.is_http10();
+            driver.send(supplier.as_ref(), source).await?;
+            if driver.endpoint.is_unframed {
+                driver.flush().await?;
+                driver.endpoint.is_unframed = false;
             }
         }
         drop(supplier);
-        if reports {
-            wire.flush().await?;
-            session.take_report().into_iter().for_each(Report::end);
+        if driver.endpoint.report.is_some() {
+            driver.flush().await?;
+            driver.endpoint.report.take().into_iter().for_each(|report| report.end());
         }
         if let Some(end) = end {
             return Err(*end);
         }
-        wire.endpoint.deadline.restart();
-        if wire.machine.is_receiving() && wire.machine.is_persistent() && !wire.drain(DRAIN).await? {
+        driver.endpoint.deadline.restart();
+        if driver.machine.is_receiving() && driver.machine.is_persistent() && !driver.drain(DRAIN).await? {
             return Err(CloseReason::LastResponse);
         }
         // Responses to pipelined requests are collected and written together, up to a limit.
-        if !wire.machine.has_room() {
-            wire.flush().await?;
+        if !driver.machine.has_room() {
+            driver.flush().await?;
         }
         Ok(None)
     }
@@ -229,9 +228,9 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     /// may still have bytes to read.
     async fn finish(&mut self, reason: &CloseReason) -> bool {
         let mut report = self.last_report(reason);
-        let ended = self.send_last(reason, report.as_mut()).await;
+        let ended = self.send_last(reason, report.as_deref_mut()).await;
         if let Some(report) = report {
-            let unsent = self.wire.machine.pending().bytes();
+            let unsent = self.driver.machine.pending().bytes();
             match &ended {
                 Ok(Last::Whole) => report.end(),
                 Ok(_) => report.cut(reason, unsent),
@@ -243,19 +242,19 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
     }
 
     /// Returns the report of the exchange that has not ended, or of a request that is refused without a head.
-    fn last_report(&mut self, reason: &CloseReason) -> Option<Report> {
+    fn last_report(&mut self, reason: &CloseReason) -> Option<Box<Report>> {
         let on_response = self.worker.options.on_response.as_ref();
-        let is_refusal = reason.status().is_some() && !self.wire.machine.has_responded();
-        self.session.take_report().or_else(|| {
+        let is_refusal = reason.status().is_some() && !self.driver.machine.has_responded();
+        self.driver.endpoint.report.take().or_else(|| {
             let on_response = on_response.filter(|_| is_refusal)?;
-            Some(Report::without_head(on_response, self.session.reported_peer()))
+            Some(Box::new(Report::without_head(on_response, self.session.peer.clone())))
         })
     }
 
     /// Writes the pending bytes of earlier responses, and a response to the reason if there must be one.
     async fn send_last(&mut self, reason: &CloseReason, report: Option<&mut Report>) -> Result<Last, CloseReason> {
-        let Self { wire, worker, .. } = self;
-        if wire.endpoint.is_unframed {
+        let Self { driver, worker, .. } = self;
+        if driver.endpoint.is_unframed {
             return Ok(Last::Nothing);
         }
         let is_silent = !worker.options.answers_faults() && !reason.is_ours();
@@ -267,7 +266,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             // No error is written into a response that has begun.
             (_, Some(status)) if !is_silent => {
                 let (media_type, body) = worker.options.body_of_error(status, reason.text(status));
-                if let Some(length) = wire.machine.refuse(status, media_type, &body) {
+                if let Some(length) = driver.machine.refuse(status, media_type, &body) {
                     last = Last::Whole;
                     if let Some(report) = report {
                         report.respond(status);
@@ -275,16 +274,15 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
                     }
                 }
             }
-            _ => wire.machine.cut(),
+            _ => driver.machine.cut(),
         }
         if matches!(reason, CloseReason::Tunnel) {
             last = Last::Whole;
         }
-        wire.endpoint.deadline.end_handler();
-        wire.endpoint.deadline.restart();
-        wire.endpoint.work();
-        wire.flush().await?;
-        wire.endpoint.count_bytes();
+        driver.endpoint.deadline.handler = None;
+        driver.endpoint.deadline.restart();
+        driver.endpoint.work();
+        driver.flush().await?;
         let is_unanswered = is_silent && reason.status().is_some() && self.session.requests == 0;
         Ok(if is_unanswered { Last::Nothing } else { last })
     }
@@ -309,7 +307,7 @@ fn end_after(response: &mut Response, session: &Session, options: &Options) -> O
     None
 }
 
-/// Writes the app's response into the machine, except a body that comes from a source, which it returns.
+/// Writes the app's response into the machine. If the body comes from a source, the body is not written, and is returned.
 fn answer(
     machine: &mut Machine<Server>,
     is_head: bool,

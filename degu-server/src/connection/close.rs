@@ -9,7 +9,7 @@ use tracing::field;
 use super::deadline::Wait;
 use crate::response::refusal;
 use crate::state::ServerState;
-use crate::stats::Counters;
+use crate::stats::{Counters, add};
 #[cfg(feature = "tls")]
 use crate::stream::HandshakeError;
 
@@ -108,15 +108,16 @@ impl CloseReason {
 
     /// Adds the reason to the counters.
     pub(super) fn count(&self, counters: &Counters) {
-        match self {
-            Self::Peer(error) => counters.add_fault(error.fault),
-            Self::Gone(_) | Self::Deadline(Wait::HalfClosed) => counters.add_gone(),
-            Self::Deadline(_) => counters.add_deadline(),
+        let counter = match self {
+            Self::Peer(error) => counters.fault(error.fault),
+            Self::Gone(_) | Self::Deadline(Wait::HalfClosed) => &counters.gone,
+            Self::Deadline(_) => &counters.deadlines,
             #[cfg(feature = "tls")]
-            Self::Handshake(_) => counters.add_handshake_failure(),
-            reason if reason.is_ours() => counters.add_failure(),
-            _ => {}
-        }
+            Self::Handshake(_) => &counters.handshake_failures,
+            reason if reason.is_ours() => &counters.failures,
+            _ => return,
+        };
+        add(counter, 1);
     }
 
     /// Returns the reason as a clause.
@@ -180,7 +181,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// Calls the app, and catches a panic, which may happen before there is a future.
+/// Calls code of the app. A panic becomes an error. An app may panic even before it returns a future.
 pub(super) fn caught<T>(call: impl FnOnce() -> T) -> Result<T, CloseReason> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|_| CloseReason::Panic)
 }

@@ -40,70 +40,35 @@ pub(crate) const LINGER_IN_ALL: u32 = 30;
 /// The number of bytes that must come in each window of that time.
 const LINGER_BYTES: u32 = 5 * 1024;
 
-/// The kinds of deadlines, each of which counts its own seconds. Reading a body, writing a response, and lingering after the last
-/// response share one kind, because the peer must make progress in all three. A body with a minimum rate of its own has
-/// another kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Account {
-    #[default]
-    None,
-    #[cfg(feature = "tls")]
-    Handshake,
-    Request,
-    Head,
-    Progress,
-    SlowBody,
-    Linger,
-    Tunnel,
-}
-
 /// The deadline of the current wait of a connection. All times are seconds of the worker.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     wait: Wait,
     /// The second in which this wait began.
     since: u32,
-    account: Account,
+    /// The wait whose seconds are counted. Waits with one deadline in common are counted as one of them.
+    counted: Wait,
     /// Seconds that earlier waits have already used of the same deadline.
     charged: u32,
-    /// Bytes that were moved since the seconds of this kind of deadline began to count.
-    moved: u64,
+    /// Bytes that were moved since these seconds began to count, at most `u32::MAX`.
+    moved: u32,
     /// The second in which the current handler began, if there is one.
-    handler: Option<u32>,
+    pub(crate) handler: Option<u32>,
     /// The minimum rate of the request's body, if its reader has set one.
-    body: Option<Progress>,
-    /// True while nothing is read from the peer. The socket is then asked once a second whether the peer is gone.
-    is_not_read: bool,
+    pub(crate) body: Option<Progress>,
+    /// True while nothing is read from the peer, because its input has ended or enough of it is buffered. The socket is then
+    /// asked once a second whether the peer is gone.
+    pub(crate) is_not_read: bool,
     /// The second in which the last byte moved, or the end of the peer's input was noticed. `Some` while the peer may have closed
     /// its socket.
     half_closed: Option<u32>,
 }
 
 impl Deadline {
-    /// Resets all deadlines at the beginning or the end of an exchange.
-    pub(crate) fn restart(&mut self) {
-        (self.wait, self.account, self.charged) = (Wait::Handler, Account::None, 0);
+    /// Resets all deadlines at the beginning or the end of an exchange, except that of the handler.
+    pub(crate) const fn restart(&mut self) {
+        (self.wait, self.counted, self.charged) = (Wait::Handler, Wait::Handler, 0);
         (self.half_closed, self.body) = (None, None);
-    }
-
-    /// Sets the minimum rate of the request's body, if its reader has set one.
-    pub(crate) const fn set_body_progress(&mut self, progress: Option<Progress>) {
-        self.body = progress;
-    }
-
-    /// Records that a handler has begun.
-    pub(crate) const fn begin_handler(&mut self, now: u32) {
-        self.handler = Some(now);
-    }
-
-    /// Records that the handler has answered.
-    pub(crate) const fn end_handler(&mut self) {
-        self.handler = None;
-    }
-
-    /// Sets whether nothing is read from the peer for now, because its input has ended or enough of it is buffered.
-    pub(crate) const fn set_not_read(&mut self, is_not_read: bool) {
-        self.is_not_read = is_not_read;
     }
 
     /// Records that the peer has ended its side. Over TCP a peer that closes its socket looks the same.
@@ -111,33 +76,29 @@ impl Deadline {
         self.half_closed.get_or_insert(now);
     }
 
-    /// Sets what the connection waits for from now on; it does not wait itself. If the new wait has the same kind of deadline, its
-    /// seconds go on counting, however often the handler works in between.
+    /// Sets what the connection waits for from now on. The method does not wait. If the new wait has the same deadline as the last
+    /// one, its seconds go on counting, however often the handler works in between.
     pub(crate) fn set_wait(&mut self, wait: Wait, now: u32) {
         if wait == self.wait {
             return;
         }
         self.charged = self.charged(now);
         (self.wait, self.since) = (wait, now);
-        let account = match wait {
+        let counted = match wait {
             Wait::Handler | Wait::HalfClosed => return,
-            #[cfg(feature = "tls")]
-            Wait::Handshake => Account::Handshake,
-            Wait::Request | Wait::Idle => Account::Request,
-            Wait::Head => Account::Head,
-            Wait::Body if self.body.is_some() => Account::SlowBody,
-            Wait::Body | Wait::Write => Account::Progress,
-            Wait::Linger => Account::Linger,
-            Wait::Tunnel => Account::Tunnel,
+            Wait::Idle => Wait::Request,
+            // A peer must make progress in both. Only a body with a minimum rate of its own is counted apart.
+            Wait::Body if self.body.is_none() => Wait::Write,
+            wait => wait,
         };
-        if self.account != account {
-            (self.account, self.charged, self.moved) = (account, 0, 0);
+        if self.counted != counted {
+            (self.counted, self.charged, self.moved) = (counted, 0, 0);
         }
     }
 
     /// Records that bytes were received or sent.
-    pub(crate) const fn moved(&mut self, bytes: usize, now: u32) {
-        self.moved += bytes as u64;
+    pub(crate) fn moved(&mut self, bytes: usize, now: u32) {
+        self.moved = self.moved.saturating_add(bytes as u32);
         if let Some(since) = &mut self.half_closed {
             *since = now;
         }
@@ -163,13 +124,13 @@ impl Deadline {
         if self.charged(now) <= limit {
             return None;
         }
-        let least = match self.account {
-            Account::Progress => deadlines.progress.bytes,
-            Account::SlowBody => self.body.unwrap_or(deadlines.progress).bytes,
-            Account::Linger => LINGER_BYTES,
+        let least = match self.counted {
+            Wait::Write => deadlines.progress.bytes,
+            Wait::Body => self.body.unwrap_or(deadlines.progress).bytes,
+            Wait::Linger => LINGER_BYTES,
             _ => return Some(self.wait),
         };
-        if self.moved >= u64::from(least) {
+        if self.moved >= least {
             (self.since, self.charged, self.moved) = (now, 0, 0);
             return None;
         }
@@ -180,15 +141,14 @@ impl Deadline {
     pub(crate) fn due(&self, deadlines: &Deadlines) -> u32 {
         let after = |began: u32, limit: u32| began.saturating_add(limit).saturating_add(1);
         let handler = self.handler.map_or(u32::MAX, |began| after(began, deadlines.handler));
-        let wait = match (self.wait, self.limit(deadlines)) {
-            (Wait::Request, Some(limit)) => {
-                after(self.since, 1).min(after(self.since, limit.saturating_sub(self.charged)))
-            }
-            (_, Some(limit)) => after(self.since, limit.saturating_sub(self.charged)),
-            (_, None) if self.is_not_read => after(self.since, 0),
-            (_, None) => u32::MAX,
+        let wait = match self.limit(deadlines) {
+            Some(limit) => after(self.since, limit.saturating_sub(self.charged)),
+            None if self.is_not_read => after(self.since, 0),
+            None => u32::MAX,
         };
-        wait.min(handler)
+        // In this second the connection gives up its buffers.
+        let idle = if self.wait == Wait::Request { after(self.since, 1) } else { u32::MAX };
+        wait.min(idle).min(handler)
     }
 
     const fn charged(&self, now: u32) -> u32 {
@@ -198,17 +158,14 @@ impl Deadline {
         }
     }
 
-    const fn limit(&self, deadlines: &Deadlines) -> Option<u32> {
+    fn limit(&self, deadlines: &Deadlines) -> Option<u32> {
         Some(match self.wait {
             Wait::Handler | Wait::HalfClosed => return None,
             #[cfg(feature = "tls")]
             Wait::Handshake => deadlines.handshake,
             Wait::Request | Wait::Idle => deadlines.idle,
             Wait::Head => deadlines.head,
-            Wait::Body => match self.body {
-                Some(progress) => progress.window,
-                None => deadlines.progress.window,
-            },
+            Wait::Body => self.body.unwrap_or(deadlines.progress).window,
             Wait::Write => deadlines.progress.window,
             Wait::Linger => deadlines.linger,
             Wait::Tunnel => deadlines.tunnel,
@@ -301,8 +258,7 @@ mod tests {
 
     #[test]
     fn a_body_with_a_pace_of_its_own_is_held_to_that() {
-        let mut deadline = Deadline::default();
-        deadline.set_body_progress(Some(Progress { bytes: 2, window: 9 }));
+        let mut deadline = Deadline { body: Some(Progress { bytes: 2, window: 9 }), ..Deadline::default() };
         deadline.set_wait(Wait::Body, 0);
         deadline.moved(2, 0);
         assert_eq!(expires(&mut deadline, 0), Some((20, Wait::Body)));
@@ -318,10 +274,9 @@ mod tests {
 
     #[test]
     fn a_handler_has_its_time_until_it_answers() {
-        let mut deadline = Deadline::default();
-        deadline.begin_handler(3);
+        let mut deadline = Deadline { handler: Some(3), ..Deadline::default() };
         assert_eq!(expires(&mut deadline, 3), Some((11, Wait::Handler)));
-        deadline.end_handler();
+        deadline.handler = None;
         assert_eq!(expires(&mut deadline, 3), None);
     }
 
@@ -350,8 +305,7 @@ mod tests {
 
     #[test]
     fn a_half_closed_peer_has_its_time_from_the_last_byte_on() {
-        let mut deadline = Deadline::default();
-        deadline.set_not_read(true);
+        let mut deadline = Deadline { is_not_read: true, ..Deadline::default() };
         deadline.half_close(3);
         deadline.half_close(4);
         assert_eq!(deadline.expired(5, &DEADLINES), None);
@@ -369,7 +323,7 @@ mod tests {
     fn a_connection_that_is_not_read_is_woken_each_second() {
         let mut deadline = Deadline::default();
         assert_eq!(deadline.due(&DEADLINES), u32::MAX);
-        deadline.set_not_read(true);
+        deadline.is_not_read = true;
         assert_eq!(deadline.due(&DEADLINES), 1);
     }
 }

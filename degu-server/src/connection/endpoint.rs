@@ -6,12 +6,14 @@ use std::task::{Context, Poll, ready};
 
 use super::close::CloseReason;
 use super::deadline::{Deadline, LINGER_IN_ALL, Wait};
+use crate::report::Report;
+use crate::stats::add;
 use crate::stream::{Stream, Transport};
 use crate::worker_state::Place;
 
 /// The stream of a connection, its deadline and its place.
 ///
-/// Fields are dropped in this order: the socket is closed before the connection gives up its place.
+/// The fields are dropped in their order, so the socket is closed before the connection gives up its place.
 #[derive(Debug)]
 pub(super) struct Endpoint<T: Transport> {
     pub(super) stream: Stream<T>,
@@ -20,9 +22,8 @@ pub(super) struct Endpoint<T: Transport> {
     pub(super) is_eof: bool,
     /// True while a response, or another protocol, is in progress that ends with the connection.
     pub(super) is_unframed: bool,
-    /// Received bytes that have not been added to the counters yet.
-    pub(super) received: u64,
-    pub(super) sent: u64,
+    /// The report of the exchange in progress, if the server has an `on_response`.
+    pub(super) report: Option<Box<Report>>,
 }
 
 pub(super) type Moved = Result<(), CloseReason>;
@@ -32,11 +33,9 @@ pub(super) const fn gone(error: io::Error) -> CloseReason {
 }
 
 impl<T: Transport> Drop for Endpoint<T> {
-    /// Adds the remaining bytes to the counters, even if the task is aborted.
+    /// Makes the end a reset if the connection is dropped inside a body, or another protocol, that ends with the connection.
     fn drop(&mut self) {
-        self.count_bytes();
         if self.is_unframed {
-            // The connection is dropped inside a body that ends with the connection, so the end must be a reset.
             self.stream.reset_on_close();
         }
     }
@@ -50,20 +49,8 @@ impl<T: Transport> Endpoint<T> {
             place,
             is_eof: false,
             is_unframed: false,
-            received: 0,
-            sent: 0,
+            report: None,
         }
-    }
-
-    /// Adds the bytes received and sent since the last call to the counters.
-    pub(super) fn count_bytes(&mut self) {
-        let (received, sent) = self.take_counts();
-        self.place.worker.counters().add_bytes(received, sent);
-    }
-
-    /// Returns the numbers of bytes received and sent since the last call.
-    pub(super) const fn take_counts(&mut self) -> (u64, u64) {
-        (std::mem::replace(&mut self.received, 0), std::mem::replace(&mut self.sent, 0))
     }
 
     /// Records that the connection has work to do, and waits for nothing of the peer.
@@ -72,7 +59,8 @@ impl<T: Transport> Endpoint<T> {
         self.place.alarm.set_busy();
     }
 
-    /// Sets what the connection waits for, and its alarm; it does not wait itself. Called whenever the task is about to wait.
+    /// Sets what the connection waits for, and its alarm. The method does not wait. It is called whenever the task is about to
+    /// wait.
     pub(super) fn set_wait(&mut self, wait: Wait) {
         let Place { worker, alarm, .. } = &self.place;
         self.deadline.set_wait(wait, worker.seconds());
@@ -84,23 +72,30 @@ impl<T: Transport> Endpoint<T> {
         }
     }
 
-    /// Records that bytes were received or sent.
+    /// Counts received bytes; 0 is the end of the input.
+    pub(super) fn received(&mut self, bytes: usize) {
+        self.is_eof |= bytes == 0;
+        add(&self.place.worker.counters().received, bytes as u64);
+    }
+
+    /// Records that the peer has sent or taken bytes, for the deadlines that demand progress.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.deadline.moved(bytes, self.place.worker.seconds());
     }
 
     /// Returns an error if a deadline has expired, or if the connection must make room for another one.
-    pub(super) fn check(&mut self) -> Moved {
+    pub(super) fn check_alarm(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if worker.seconds() < alarm.due() { Ok(()) } else { self.judge() }
     }
 
+    /// Decides what follows in the second of the alarm, or after a request to make room.
     #[cold]
     fn judge(&mut self) -> Moved {
         let Place { worker, alarm, .. } = &self.place;
         if self.place.is_asked_for_room() {
-            // If the peer has sent something since, it is answered, and another connection is asked to close.
-            if self.place.lingers() || !self.stream.has_input() {
+            // If the peer has sent a byte since, the connection goes on, and the acceptor asks another one.
+            if alarm.lingers() || !self.stream.has_input() {
                 return Err(CloseReason::Room);
             }
             worker.server.notify_room(0);
@@ -114,7 +109,7 @@ impl<T: Transport> Endpoint<T> {
     pub(super) async fn readable(&mut self) -> Moved {
         self.stream.rest().map_err(gone)?;
         poll_fn(|cx| {
-            self.check()?;
+            self.check_alarm()?;
             if self.is_too_late() {
                 return Poll::Ready(Ok(()));
             }
@@ -141,14 +136,14 @@ impl<T: Transport> Endpoint<T> {
         self.place.linger();
         let end = self.place.worker.seconds() + LINGER_IN_ALL;
         poll_fn(|cx| {
-            self.check()?;
+            self.check_alarm()?;
             self.set_wait(Wait::Linger);
             self.stream.poll_shut_down_writing(cx).map(Ok::<_, CloseReason>)
         })
         .await?;
         poll_fn(|cx| {
             while !self.is_eof && self.place.worker.seconds() < end {
-                self.check()?;
+                self.check_alarm()?;
                 let read = ready!(self.poll_discard(cx))?;
                 self.moved(read);
             }
@@ -160,15 +155,14 @@ impl<T: Transport> Endpoint<T> {
     /// Reads and drops input.
     pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, CloseReason>> {
         let read = ready!(self.stream.poll_read_slice(cx, &mut self.place.worker.scratch())).map_err(gone)?;
-        self.is_eof |= read == 0;
-        self.received += read as u64;
+        self.received(read);
         Poll::Ready(Ok(read))
     }
 
     /// Sends the bytes that a tunnel has written and TLS still holds, with the deadline of a response.
     pub(super) async fn flush_tunnel(&mut self) -> Moved {
         poll_fn(|cx| {
-            self.check()?;
+            self.check_alarm()?;
             self.set_wait(Wait::Write);
             self.stream.poll_flush(cx).map_err(gone)
         })

@@ -1,11 +1,12 @@
 //! A connection, from its first byte to its last: one value, owned by one task.
 //!
 //! The machine of `degu_wire` decides everything that HTTP requires. This module moves bytes between the machine and the stream
-//! ([`Wire`](wire::Wire)), requests to the app, and responses back. It also decides what to do when something ends early.
+//! ([`Driver`](driver::Driver)), passes requests to the app, and sends its responses. It also decides what follows if the peer,
+//! the app or the server ends an exchange early.
 //!
 //! ```text
 //!   Connection { endpoint: { stream, deadline, place }, session, app }     plain fields, `&mut self`
-//!   Active     { wire: { endpoint, machine }, session, app }               the same while it works, in a box
+//!   Active     { driver: { endpoint, machine }, session, app }               the same while it works, in a box
 //!
 //!   idle ── readable ──▶ active: read ─▶ request ─▶ app ─▶ response ─▶ (write when nothing more has arrived) ─┐
 //!    ▲                     ▲                                                                                  │
@@ -19,13 +20,13 @@
 //!
 //! Everything that an exchange needs, including the machine and the handler's future, is in one box. The box is made when
 //! bytes arrive, and kept while requests keep coming. A busy connection therefore allocates nothing for it, and an idle one has
-//! no box. If very many connections are busy at once, most of them drop their box as soon as they wait.
+//! no box. If more than 128 connections of a worker are busy at once, the others drop their box as soon as they wait.
 
 mod active;
 mod close;
 mod deadline;
+mod driver;
 mod endpoint;
-mod wire;
 
 use std::future::poll_fn;
 #[cfg(feature = "tls")]
@@ -47,6 +48,7 @@ use endpoint::{Endpoint, Moved};
 
 #[cfg(feature = "tls")]
 use crate::revocation::Vetted;
+use crate::stats::add;
 use crate::stream::Transport;
 use crate::tunnel::{Switch, Traffic, Tunnel};
 use crate::worker_state::Place;
@@ -73,14 +75,14 @@ impl<T: Transport, A: App> Connection<T, A> {
         })
         .await;
         if self.run().await {
-            // In a box, as below. The connection ends in any case, so the result is ignored.
+            // A future in a box takes no memory before and after it runs. The connection ends with it, whatever its result.
             let _ = Box::pin(self.endpoint.linger()).await;
         }
     }
 
     /// Serves the connection until its last response. Returns whether the connection lingers.
     async fn run(&mut self) -> bool {
-        // The futures are in boxes, so they need no memory after they are done.
+        // The futures are in boxes, for the same reason.
         #[cfg(feature = "tls")]
         let mut begins = Box::pin(self.secure()).await;
         #[cfg(not(feature = "tls"))]
@@ -91,7 +93,10 @@ impl<T: Transport, A: App> Connection<T, A> {
             let active = Active::new(endpoint, session, &**app);
             begins = match Box::pin(active.run(begins, is_new)).await {
                 Next::Rest => endpoint.readable().await,
-                Next::Tunnel(switch, first) => Err(Box::pin(self.tunnel(switch, first)).await),
+                Next::Tunnel(switch, first) => {
+                    let ended = Box::pin(self.tunnel(switch, first)).await;
+                    Err(ended.err().unwrap_or(CloseReason::Tunnel))
+                }
                 Next::End { lingers } => return lingers,
             };
             is_new = false;
@@ -121,37 +126,31 @@ impl<T: Transport, A: App> Connection<T, A> {
         if let Some(vetted) = Vetted::new(&worker.options, peer.as_ref(), changes) {
             place.watch(vetted, self.session.address());
         }
-        self.session.peer = peer;
+        self.session.peer.identity = peer;
         Ok(())
     }
 
-    /// Runs the handler of another protocol, without the buffers and the deadlines of HTTP. Returns the reason for the end.
-    async fn tunnel(&mut self, switch: Box<Switch>, first: Bytes) -> CloseReason {
-        match self.run_tunnel(switch, first).await {
-            Ok(()) => CloseReason::Tunnel,
-            Err(reason) => reason,
-        }
-    }
-
-    async fn run_tunnel(&mut self, switch: Box<Switch>, first: Bytes) -> Moved {
+    /// Runs the handler of another protocol, without the buffers and the deadlines of HTTP. `first` are the bytes that came after
+    /// the request.
+    async fn tunnel(&mut self, switch: Box<Switch>, first: Bytes) -> Moved {
         let Self { endpoint, session, .. } = self;
-        let Endpoint { stream, deadline, place, is_unframed, .. } = endpoint;
+        let Endpoint { stream, deadline, place, is_unframed, report, .. } = endpoint;
         let (worker, alarm) = (place.worker.clone(), &place.alarm);
         // If the handler fails or is dropped, its data is incomplete, and the end must be a reset.
         *is_unframed = true;
         let _open = worker.counters().open_tunnel();
         let traffic = Traffic::default();
-        let mut report = session.take_report();
-        let mut handler = caught(|| (*switch).handle(session, Tunnel::new(stream, first, &traffic)))?;
+        let mut handler = caught(|| (switch.handler)(session, Tunnel::new(stream, first, &traffic)))?;
         deadline.restart();
         let done = poll_fn(|cx| {
             let done = caught(|| handler.as_mut().poll(cx));
             let (received, sent) = (traffic.received.take(), traffic.sent.take());
             if received + sent > 0 {
-                worker.counters().add_bytes(received, sent);
+                add(&worker.counters().received, received);
+                add(&worker.counters().sent, sent);
                 deadline.restart();
             }
-            if let Some(report) = &mut report {
+            if let Some(report) = report {
                 report.add(sent);
             }
             deadline.set_wait(Wait::Tunnel, worker.seconds());
@@ -167,7 +166,6 @@ impl<T: Transport, A: App> Connection<T, A> {
         })
         .await;
         drop(handler);
-        session.set_report(report);
         done?
             .map_err(|error| if traffic.is_broken.get() { CloseReason::Gone(None) } else { CloseReason::App(error) })?;
         endpoint.flush_tunnel().await?;

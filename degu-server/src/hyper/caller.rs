@@ -12,10 +12,7 @@ use crate::state::{Phase, ServerState};
 
 /// The facts that all requests of a connection share: about its peer, the server's state and the options.
 pub(super) struct Origin {
-    pub(super) address: Address,
-    pub(super) credentials: Option<Credentials>,
-    #[cfg(feature = "tls")]
-    pub(super) peer: Option<Arc<degu_tls::PeerIdentity>>,
+    pub(super) peer: Peer,
     #[cfg(feature = "tls")]
     pub(super) vetted: Option<crate::revocation::Vetted>,
     pub(super) server: Arc<ServerState>,
@@ -23,16 +20,6 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Returns the peer, for a report.
-    pub(super) fn peer(&self) -> Peer {
-        Peer {
-            address: self.address.clone(),
-            credentials: self.credentials,
-            #[cfg(feature = "tls")]
-            identity: self.peer.clone(),
-        }
-    }
-
     /// Returns whether the peer's certificate was revoked since the last call.
     pub(super) fn is_revoked(&self) -> bool {
         #[cfg(feature = "tls")]
@@ -72,20 +59,20 @@ impl Caller {
     /// Returns the address of the peer. Most clients on a Unix socket have not bound an address; their address is
     /// [`Address::ABSTRACT`], `unix:@` as text.
     pub fn address(&self) -> &Address {
-        &self.origin.address
+        &self.origin.peer.address
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket. `None` for other kinds of addresses, and on
     /// systems without such credentials. A check of the user must therefore refuse `None`.
     pub fn credentials(&self) -> Option<Credentials> {
-        self.origin.credentials
+        self.origin.peer.credentials
     }
 
     /// Returns the identity that the peer proved with its certificate, which includes the CA; `None` without TLS, and if the
     /// policy allows clients without a certificate.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
-        self.origin.peer.as_deref()
+        self.origin.peer.identity.as_deref()
     }
 
     /// Returns the number of this request on its connection, counted from 1.

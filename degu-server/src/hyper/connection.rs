@@ -41,24 +41,27 @@ where
         + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    let (socket, address, credentials) = match Socket::register(accepted) {
+    let (socket, client) = match Socket::register(accepted) {
         Ok(registered) => registered,
         Err(error) => return tracing::warn!(%error, "cannot serve an accepted connection"),
     };
-    tracing::debug!(peer = %address, "connection opened");
+    tracing::debug!(peer = %client.address, "connection opened");
     let (server, alarm) = (room.server.clone(), room.alarm.clone());
     let pulse = Arc::new(Pulse::new(server.clone(), options.clone(), alarm));
     let mut io = Io::new(Stream::new(socket), pulse.clone(), room);
     let secured = pulse.watch(secure(&mut io.stream, &pulse, &server, &options), || false).await;
     let origin = Arc::new(match secured.unwrap_or_else(Err) {
         #[cfg(feature = "tls")]
-        Ok((peer, vetted)) => {
-            Origin { address, credentials, peer, vetted, server: server.clone(), options: options.clone() }
-        }
+        Ok((identity, vetted)) => Origin {
+            peer: crate::report::Peer { identity, ..client },
+            vetted,
+            server: server.clone(),
+            options: options.clone(),
+        },
         #[cfg(not(feature = "tls"))]
-        Ok(()) => Origin { address, credentials, server: server.clone(), options: options.clone() },
+        Ok(()) => Origin { peer: client, server: server.clone(), options: options.clone() },
         Err(reason) => {
-            reason.log(&server, &address, 0);
+            reason.log(&server, &client.address, 0);
             let _ = pulse.watch(poll_fn(|cx| io.poll_end(|_| Default::default(), cx)), || false).await;
             return;
         }
@@ -74,7 +77,7 @@ where
         .serve_connection(TokioIo::new(io), Exchanges::new(service, pulse.clone(), origin.clone()))
         .with_upgrades();
     let ended = pulse.watch(connection, || origin.is_revoked()).await;
-    let (peer, requests) = (&origin.address, pulse.requests());
+    let (peer, requests) = (&origin.peer.address, pulse.requests());
     match &ended {
         Err(reason) => reason.log(&server, peer, requests),
         Ok(Ok(())) => {
@@ -116,7 +119,7 @@ fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::
     };
     let report = report.or_else(|| {
         let on_response = origin.options.on_response.as_ref().filter(|_| refused.is_some())?;
-        Some(Report::without_head(on_response, origin.peer()))
+        Some(Report::without_head(on_response, origin.peer.clone()))
     });
     match (report, refused, ended) {
         (Some(mut report), Some((status, body_bytes)), _) => {
@@ -135,7 +138,7 @@ fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::
 
 /// The identity of the peer, and the check whether its certificate was revoked.
 #[cfg(feature = "tls")]
-type Peer = (Option<Arc<degu_tls::PeerIdentity>>, Option<Vetted>);
+type Secured = (Option<Arc<degu_tls::PeerIdentity>>, Option<Vetted>);
 
 /// Makes the TLS handshake, and returns the identity of the peer.
 #[cfg(feature = "tls")]
@@ -144,7 +147,7 @@ async fn secure(
     pulse: &Pulse,
     server: &ServerState,
     options: &Options,
-) -> Result<Peer, CloseReason> {
+) -> Result<Secured, CloseReason> {
     let Some(tls) = &options.tls else { return Ok((None, None)) };
     let changes = tls.changes();
     pulse.begin_handshake();

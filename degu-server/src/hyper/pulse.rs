@@ -245,7 +245,7 @@ impl Pulse {
         let mut state = self.lock();
         let now = state.seconds;
         state.lingers = Some(now);
-        state.deadline.end_handler();
+        state.deadline.handler = None;
         state.deadline.restart();
         state.deadline.set_wait(Wait::Linger, now);
     }
@@ -401,7 +401,7 @@ impl Pulse {
         let ended = state.take_ended();
         state.report = report;
         state.deadline.restart();
-        state.deadline.begin_handler(state.seconds);
+        state.deadline.handler = Some(state.seconds);
         state.exchanges += 1;
         (state.held, state.has_responded, state.is_wanted) = (1, false, false);
         (state.late, state.leaves, state.has_left_body) = (None, false, false);
@@ -446,7 +446,7 @@ impl Hold {
     /// Sets the minimum rate for the body of the request.
     pub(super) fn set_progress(&self, progress: Progress) {
         if let Some(mut state) = self.current() {
-            state.deadline.set_body_progress(Some(progress));
+            state.deadline.body = Some(progress);
         }
     }
 
@@ -458,7 +458,7 @@ impl Hold {
     /// Records that there is a response.
     pub(super) fn respond(&self, status: StatusCode) {
         if let Some(mut state) = self.current() {
-            state.deadline.end_handler();
+            state.deadline.handler = None;
             state.has_responded = true;
             if let Some(report) = &mut state.report {
                 report.respond(status.as_u16());
@@ -516,7 +516,7 @@ impl Drop for Hold {
         if let Some(mut state) = self.current() {
             state.held -= 1;
             if state.held == 0 && state.lingers.is_none() {
-                state.deadline.end_handler();
+                state.deadline.handler = None;
                 state.deadline.restart();
                 (state.has_begun, state.is_wanted) = (false, false);
             }

@@ -51,7 +51,7 @@ where
         let origin = self.origin.clone();
         let report = origin.options.on_response.as_ref().map(|on_response| {
             let target = request.uri().to_string();
-            Report::begin(on_response, request.method().as_str(), &target, origin.peer())
+            Report::begin(on_response, request.method().as_str(), &target, origin.peer.clone())
         });
         let hold = self.pulse.begin(request.method() == hyper::Method::HEAD, report);
         let is_http10 = request.version() == Version::HTTP_10;
@@ -67,7 +67,7 @@ where
         };
         Box::pin(async move {
             let made = match future {
-                Ok(future) => answer(future, &hold, &origin.address).await,
+                Ok(future) => answer(future, &hold, &origin.peer.address).await,
                 Err(fault) if !origin.options.answers_faults() => {
                     hold.refuse(fault);
                     // The connection ends where its bytes are written.

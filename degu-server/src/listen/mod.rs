@@ -15,7 +15,7 @@ use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
-pub(crate) use accept::{Accepted, Accepting};
+pub(crate) use accept::{Accepted, Accepting, register};
 use unix::{BACKLOG, SocketFile};
 
 use crate::options::{Deadlines, SocketOptions};

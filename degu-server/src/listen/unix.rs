@@ -51,7 +51,7 @@ fn id_of(metadata: &Metadata) -> FileId {
 }
 
 impl SocketFile {
-    /// Binds the socket to a path, sets the file's owner and mode while no client can connect yet, and listens.
+    /// Binds the socket to a path, sets the owner and the mode of the file, and listens. No client can connect before that.
     pub(super) fn listen(socket: &Socket, path: &Path, options: &SocketOptions) -> io::Result<Self> {
         let address = SockAddr::unix(path)?;
         let owner = options.owner.as_deref().map(ids).transpose()?;
@@ -220,7 +220,7 @@ impl Lock {
     }
 }
 
-/// Returns whether a file system has no locks, as some over a network have none.
+/// Returns whether an error means that the file system has no locks, as some network file systems.
 fn has_no_locks(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK)
 }

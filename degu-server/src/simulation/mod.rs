@@ -30,11 +30,12 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::options::ErrorReply;
+use crate::report::Peer as Client;
 use crate::seconds::Seconds;
 use crate::state::{Phase, ServerState};
 use crate::stream::{PeerState, Transport};
 use crate::worker::Worker;
-use crate::{Credentials, Handle, Server};
+use crate::{Handle, Server};
 use app::{Shared, Simulated};
 use peer::{Peer, Weather};
 use plan::{Plan, Stop};
@@ -54,9 +55,9 @@ impl Transport for Pipe {
         Seconds::Runtime
     }
 
-    fn register(accepted: Queued) -> io::Result<(Self, Address, Option<Credentials>)> {
+    fn register(accepted: Queued) -> io::Result<(Self, Client)> {
         accepted.registered.fetch_add(1, Relaxed);
-        Ok((accepted.pipe, Address::IPV6_LOOPBACK, None))
+        Ok((accepted.pipe, Client::new(Address::IPV6_LOOPBACK, None)))
     }
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -84,7 +85,7 @@ impl Transport for Pipe {
     }
 
     #[cfg(feature = "tls")]
-    fn try_write(&mut self, _: &[u8]) -> io::Result<usize> {
+    fn try_write(&mut self, _: &[IoSlice<'_>]) -> io::Result<usize> {
         unreachable!("the simulation has no TLS")
     }
 

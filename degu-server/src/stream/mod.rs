@@ -21,6 +21,8 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 
 pub(crate) use socket::Socket;
+#[cfg(feature = "tls")]
+use tls::{Io, Tls};
 pub(crate) use transport::{PeerState, Transport};
 
 /// The byte stream of a connection.
@@ -28,7 +30,7 @@ pub(crate) use transport::{PeerState, Transport};
 pub(crate) struct Stream<T: Transport> {
     transport: T,
     #[cfg(feature = "tls")]
-    tls: Option<Box<tls::Tls>>,
+    tls: Option<Box<Tls>>,
 }
 
 impl<T: Transport> Stream<T> {
@@ -43,7 +45,7 @@ impl<T: Transport> Stream<T> {
     /// Waits until there is input, or its end.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         #[cfg(feature = "tls")]
-        if self.tls.as_mut().is_some_and(|tls| tls.has_input()) {
+        if self.tls.as_mut().is_some_and(|tls| tls.secured.has_input()) {
             return Poll::Ready(Ok(()));
         }
         self.transport.poll_readable(cx)
@@ -58,7 +60,7 @@ impl<T: Transport> Stream<T> {
     ) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Reading { transport: &mut self.transport, cx };
+            let io = &mut Io::reading(&mut self.transport, cx);
             return tls::pending(tls.read(io, append(buffer)));
         }
         self.transport.poll_read(cx, scratch, buffer)
@@ -68,7 +70,7 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn poll_read_slice(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Reading { transport: &mut self.transport, cx };
+            let io = &mut Io::reading(&mut self.transport, cx);
             let mut filled = 0;
             // There may be several pieces, of a record each.
             return tls::pending(tls.read(io, |plain| {
@@ -93,7 +95,7 @@ impl<T: Transport> Stream<T> {
             }
             if read.is_pending() && !tls.has_other_writer(cx) {
                 // The next write returns the error of a failed flush.
-                let _ = tls.flush(&mut tls::Polled { transport: &mut self.transport, cx, is_broken: false });
+                let _ = tls.secured.flush(&mut Io::writing(&mut self.transport, cx));
             }
         }
         read
@@ -102,26 +104,20 @@ impl<T: Transport> Stream<T> {
     /// Appends available input to the buffer, through `scratch`, without waiting. 0 bytes are the end; `None` means that there is no
     /// input.
     pub(crate) fn try_read(&mut self, scratch: &mut [u8], buffer: &mut BytesMut) -> io::Result<Option<usize>> {
-        let read = match &mut self.transport {
-            #[cfg(feature = "tls")]
-            transport if self.tls.is_some() => match &mut self.tls {
-                Some(tls) => tls.read(&mut tls::Now(transport), append(buffer)),
-                None => return Ok(None),
-            },
-            transport => transport.try_read(scratch).inspect(|&read| buffer.extend_from_slice(&scratch[..read])),
-        };
-        match read {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
-            read => read.map(Some),
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &mut self.tls {
+            return available(tls.read(&mut Io::now(&mut self.transport), append(buffer)));
         }
+        let read = self.transport.try_read(scratch);
+        available(read.inspect(|&read| buffer.extend_from_slice(&scratch[..read])))
     }
 
     /// Writes as much as there is room for.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
-            return tls::pending(tls.write(io, pieces));
+            let io = &mut Io::writing(&mut self.transport, cx);
+            return tls::pending(tls.secured.write(io, pieces));
         }
         self.transport.poll_write(cx, pieces)
     }
@@ -131,7 +127,7 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            let io = &mut Io::writing(&mut self.transport, cx);
             let accepted = tls::pending(tls.accept(io, pieces));
             return tls.waits_to_write(cx, accepted);
         }
@@ -142,8 +138,8 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
-            let flushed = tls::pending(tls.flush(io));
+            let io = &mut Io::writing(&mut self.transport, cx);
+            let flushed = tls::pending(tls.secured.flush(io));
             return tls.waits_to_write(cx, flushed);
         }
         let _ = cx;
@@ -155,7 +151,7 @@ impl<T: Transport> Stream<T> {
         self.transport.rest()
     }
 
-    /// Returns the state of the peer. `is_eof`: the end of its input has been read, under TLS close_notify.
+    /// Returns the state of the peer. `is_eof` is true if the end of its input (under TLS close_notify) has been read.
     pub(crate) fn peer(&self, is_eof: bool) -> PeerState {
         self.transport.peer(is_eof)
     }
@@ -163,7 +159,7 @@ impl<T: Transport> Stream<T> {
     /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have noticed it yet.
     pub(crate) fn has_input(&mut self) -> bool {
         #[cfg(feature = "tls")]
-        if self.tls.as_mut().is_some_and(|tls| tls.has_input()) {
+        if self.tls.as_mut().is_some_and(|tls| tls.secured.has_input()) {
             return true;
         }
         self.transport.has_input()
@@ -173,9 +169,9 @@ impl<T: Transport> Stream<T> {
     pub(crate) fn poll_shut_down_writing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
-            let io = &mut tls::Polled { transport: &mut self.transport, cx, is_broken: false };
+            let io = &mut Io::writing(&mut self.transport, cx);
             // If this fails, the peer is gone and does not need it.
-            let closed = tls::pending(tls.close(io));
+            let closed = tls::pending(tls.secured.close(io));
             if tls.waits_to_write(cx, closed).is_pending() {
                 return Poll::Pending;
             }
@@ -242,7 +238,7 @@ impl<T: Transport> Stream<T> {
         let mut handshake = policy.accept().handshake().map_err(HandshakeError::Tls)?;
         let done = poll_fn(|cx| {
             check(transport)?;
-            match handshake.advance(&mut tls::Polled { transport, cx, is_broken: false }) {
+            match handshake.advance(&mut Io::writing(transport, cx)) {
                 Ok(Progress::Done) => Poll::Ready(Ok(Ok(()))),
                 Err(error) => Poll::Ready(Ok(Err(error))),
                 // All available input was read. The server shuts down, so the rest is not waited for.
@@ -252,7 +248,7 @@ impl<T: Transport> Stream<T> {
         });
         if let Err(error) = done.await? {
             poll_fn(|cx| {
-                let io = &mut tls::Polled { transport, cx, is_broken: false };
+                let io = &mut Io::writing(transport, cx);
                 handshake.write_alert(io);
                 if io.is_broken || !handshake.wants_write() { Poll::Ready(()) } else { Poll::Pending }
             })
@@ -261,7 +257,7 @@ impl<T: Transport> Stream<T> {
         }
         let secured = handshake.secure().map_err(HandshakeError::Tls)?;
         let peer = secured.peer().cloned();
-        self.tls = Some(Box::new(tls::Tls::new(secured)));
+        self.tls = Some(Box::new(Tls::new(secured)));
         Ok(peer)
     }
 }
@@ -271,8 +267,16 @@ impl<T: Transport> Drop for Stream<T> {
     /// Sends close_notify, if the socket takes it, even if the connection's task is aborted.
     fn drop(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_cut) {
-            let _ = tls.close(&mut tls::Now(&mut self.transport));
+            let _ = tls.secured.close(&mut Io::now(&mut self.transport));
         }
+    }
+}
+
+/// Returns `None` if there is no input.
+fn available(read: io::Result<usize>) -> io::Result<Option<usize>> {
+    match read {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(None),
+        read => read.map(Some),
     }
 }
 

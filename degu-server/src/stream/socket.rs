@@ -12,7 +12,6 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use degu_wire::Address;
 use nix::libc::MSG_NOSIGNAL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
@@ -21,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::transport::{PeerState, Transport};
-use crate::listen::Accepted;
-use crate::{Credentials, credentials};
+use crate::listen::{Accepted, register};
+use crate::report::Peer;
 
 /// The most pieces in one write. Systems refuse more than `IOV_MAX`, which is usually 1,024.
 const PIECES: usize = 64;
@@ -41,13 +40,14 @@ pub(crate) struct UnixSocket {
     fd: Option<AsyncFd<OwnedFd>>,
     /// True if it is registered for writing too.
     writes: bool,
-    /// The task that waits for input. It may not be the task that writes, and a new registration forgets it.
+    /// The task that waits for input. It may be another one than the task that writes. A new registration forgets it, so it is
+    /// woken then.
     reader: Option<Waker>,
 }
 
 impl UnixSocket {
     fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self { fd: Some(registered(fd, Interest::READABLE)?), writes: false, reader: None })
+        Ok(Self { fd: Some(register(fd, Interest::READABLE)?), writes: false, reader: None })
     }
 
     fn fd(&self) -> io::Result<&AsyncFd<OwnedFd>> {
@@ -59,7 +59,7 @@ impl UnixSocket {
         if self.writes != writes {
             let fd = self.fd.take().ok_or(ErrorKind::NotConnected)?.into_inner();
             let interest = if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            self.fd = Some(registered(fd, interest)?);
+            self.fd = Some(register(fd, interest)?);
             self.writes = writes;
             self.reader.take().inspect(Waker::wake_by_ref);
         }
@@ -139,15 +139,12 @@ impl Socket {
 impl Transport for Socket {
     type Accepted = Accepted;
 
-    fn register(accepted: Accepted) -> io::Result<(Self, Address, Option<Credentials>)> {
-        let Accepted { fd, address, is_unix } = accepted;
-        Ok(match is_unix {
-            true => {
-                let credentials = credentials::of_peer(&fd);
-                (Self::Unix(UnixSocket::new(fd)?), address, credentials)
-            }
-            false => (Self::Tcp(TcpStream::from_std(fd.into())?), address, None),
-        })
+    fn register(Accepted { fd, peer }: Accepted) -> io::Result<(Self, Peer)> {
+        let socket = match peer.address.is_unix() {
+            true => Self::Unix(UnixSocket::new(fd)?),
+            false => Self::Tcp(TcpStream::from_std(fd.into())?),
+        };
+        Ok((socket, peer))
     }
 
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -207,8 +204,8 @@ impl Transport for Socket {
     }
 
     #[cfg(feature = "tls")]
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        send(self.fd().ok_or(ErrorKind::NotConnected)?, &[IoSlice::new(bytes)])
+    fn try_write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        send(self.fd().ok_or(ErrorKind::NotConnected)?, pieces)
     }
 
     fn rest(&mut self) -> io::Result<()> {
@@ -244,18 +241,10 @@ impl Transport for Socket {
     }
 }
 
-/// Returns whether the end of the peer's input has arrived, even if it was not read. The runtime has it from the readiness event.
+/// Returns whether the end of the peer's input has arrived, even if it was not read. The readiness event has told the runtime.
 fn has_ended(stream: &TcpStream) -> bool {
     let ready = pin!(stream.ready(Interest::READABLE)).poll(&mut Context::from_waker(Waker::noop()));
     matches!(ready, Poll::Ready(Ok(ready)) if ready.is_read_closed())
-}
-
-#[expect(
-    deprecated,
-    reason = "the replacement is unsafe because of types that may replace their descriptor; OwnedFd does not"
-)]
-fn registered(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, interest)
 }
 
 fn send(fd: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -10,8 +10,9 @@ use super::transport::Transport;
 /// A TLS session whose handshake is done.
 #[derive(Debug)]
 pub(super) struct Tls {
-    secured: Secured,
-    /// True if the connection is reset. close_notify must then not be sent, or the peer would take incomplete data for complete.
+    pub(super) secured: Secured,
+    /// True if the connection ends with a reset. close_notify must then not be sent, because the peer would take incomplete data
+    /// for complete data.
     pub(super) is_cut: bool,
     /// True if the input has ended without close_notify. A third party may have cut it.
     pub(super) is_truncated: bool,
@@ -22,10 +23,6 @@ pub(super) struct Tls {
 impl Tls {
     pub(super) const fn new(secured: Secured) -> Self {
         Self { secured, is_cut: false, is_truncated: false, writer: None }
-    }
-
-    pub(super) fn has_input(&mut self) -> bool {
-        self.secured.has_input()
     }
 
     /// Passes decrypted bytes to `take`, which returns how many it took. 0 bytes are the end.
@@ -47,11 +44,8 @@ impl Tls {
         }
     }
 
-    pub(super) fn write(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.secured.write(io, pieces)
-    }
-
-    /// Encrypts bytes, and writes as many as possible. The caller must not pass taken bytes again; a flush sends the rest.
+    /// Encrypts bytes, and writes as many as possible. Returns the number of bytes that were encrypted. The caller must not pass
+    /// these again; a flush sends those that were not written.
     pub(super) fn accept(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.secured.write(io, pieces) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => match self.secured.take_accepted() {
@@ -60,10 +54,6 @@ impl Tls {
             },
             written => written,
         }
-    }
-
-    pub(super) fn flush(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
-        self.secured.flush(io)
     }
 
     /// Stores the task that waits for room to write, if the write is pending.
@@ -76,11 +66,6 @@ impl Tls {
     pub(super) fn has_other_writer(&self, cx: &Context<'_>) -> bool {
         self.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker()))
     }
-
-    /// Sends close_notify.
-    pub(super) fn close(&mut self, io: &mut (impl Read + Write)) -> io::Result<()> {
-        self.secured.close(io)
-    }
 }
 
 /// Turns `WouldBlock` into `Pending`.
@@ -91,33 +76,56 @@ pub(super) fn pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
     }
 }
 
-/// A transport during a poll. If an operation would block, the task is woken when it would not block any more.
-pub(super) struct Polled<'p, 'cx, T> {
-    pub(super) transport: &'p mut T,
-    pub(super) cx: &'p mut Context<'cx>,
+/// A transport as a non-blocking reader and writer, for TLS.
+pub(super) struct Io<'p, 'cx, T> {
+    transport: &'p mut T,
+    /// The task to wake when an operation that would block can go on. `None` registers no task.
+    task: Option<&'p mut Context<'cx>>,
+    /// True if the task waits for room to write, too. A transport wakes only one task for that, which must be the writer.
+    /// Therefore a task that reads writes the records that TLS must send meanwhile only as far as there is room.
+    writes: bool,
     /// True if a write failed.
     pub(super) is_broken: bool,
 }
 
-impl<T: Transport> Read for Polled<'_, '_, T> {
+impl<'p, 'cx, T: Transport> Io<'p, 'cx, T> {
+    /// Returns the transport for a task that writes, and may read.
+    pub(super) fn writing(transport: &'p mut T, cx: &'p mut Context<'cx>) -> Self {
+        Self { transport, task: Some(cx), writes: true, is_broken: false }
+    }
+
+    /// Returns the transport for a task that only reads.
+    pub(super) fn reading(transport: &'p mut T, cx: &'p mut Context<'cx>) -> Self {
+        Self { transport, task: Some(cx), writes: false, is_broken: false }
+    }
+
+    /// Returns the transport for operations that never register a task.
+    pub(super) fn now(transport: &'p mut T) -> Self {
+        Self { transport, task: None, writes: false, is_broken: false }
+    }
+}
+
+impl<T: Transport> Read for Io<'_, '_, T> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self.transport.poll_read_slice(self.cx, bytes) {
-            Poll::Ready(read) => read,
-            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
+        match &mut self.task {
+            Some(cx) => blocking(self.transport.poll_read_slice(cx, bytes)),
+            None => self.transport.try_read(bytes),
         }
     }
 }
 
-impl<T: Transport> Write for Polled<'_, '_, T> {
+impl<T: Transport> Write for Io<'_, '_, T> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self.transport.poll_write(self.cx, pieces) {
-            Poll::Ready(written) => written.inspect_err(|_| self.is_broken = true),
-            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-        }
+        let written = match &mut self.task {
+            Some(cx) if self.writes => blocking(self.transport.poll_write(cx, pieces)),
+            _ => self.transport.try_write(pieces),
+        };
+        self.is_broken |= written.as_ref().is_err_and(|error| error.kind() != ErrorKind::WouldBlock);
+        written
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -125,47 +133,10 @@ impl<T: Transport> Write for Polled<'_, '_, T> {
     }
 }
 
-/// A transport during a poll that reads. Records that TLS must send meanwhile are written as far as there is room. A reader does
-/// not wait for room, because a transport wakes only one task for it, which must be the writer.
-pub(super) struct Reading<'p, 'cx, T> {
-    pub(super) transport: &'p mut T,
-    pub(super) cx: &'p mut Context<'cx>,
-}
-
-impl<T: Transport> Read for Reading<'_, '_, T> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self.transport.poll_read_slice(self.cx, bytes) {
-            Poll::Ready(read) => read,
-            Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-        }
-    }
-}
-
-impl<T: Transport> Write for Reading<'_, '_, T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.transport.try_write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A transport whose operations never register a task.
-pub(super) struct Now<'t, T>(pub(super) &'t mut T);
-
-impl<T: Transport> Read for Now<'_, T> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(bytes)
-    }
-}
-
-impl<T: Transport> Write for Now<'_, T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// Turns `Pending` into `WouldBlock`.
+fn blocking(polled: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match polled {
+        Poll::Ready(moved) => moved,
+        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
     }
 }

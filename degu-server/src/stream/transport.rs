@@ -4,9 +4,8 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use degu_wire::Address;
 
-use crate::Credentials;
+use crate::report::Peer;
 use crate::seconds::Seconds;
 
 /// The known state of a connection's peer.
@@ -25,14 +24,14 @@ pub(crate) trait Transport: Sized + 'static {
     /// An accepted connection that is not yet assigned to a worker.
     type Accepted: Send + 'static;
 
-    /// Returns the clock of a worker with such connections. It has a descriptor as long as the worker lives, so the number of
-    /// descriptors does not depend on whether there are connections.
+    /// Returns the clock of a worker with such connections. The clock keeps its descriptor as long as the worker lives, so a
+    /// worker does not need one more when the first connection comes.
     fn seconds() -> Seconds {
         Seconds::of_kernel()
     }
 
-    /// Registers the connection with the runtime of this thread. Also returns the address and the credentials of the peer.
-    fn register(accepted: Self::Accepted) -> io::Result<(Self, Address, Option<Credentials>)>;
+    /// Registers the connection with the runtime of this thread. Also returns its peer.
+    fn register(accepted: Self::Accepted) -> io::Result<(Self, Peer)>;
 
     /// Waits until there is input, or its end.
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -54,12 +53,12 @@ pub(crate) trait Transport: Sized + 'static {
 
     /// Writes without waiting.
     #[cfg(feature = "tls")]
-    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    fn try_write(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Returns to the cheapest way of waiting for input. Called when a connection becomes idle.
     fn rest(&mut self) -> io::Result<()>;
 
-    /// Returns the state of the peer. `is_eof`: the end of its input has been read.
+    /// Returns the state of the peer. `is_eof` is true if the end of its input has been read.
     fn peer(&self, is_eof: bool) -> PeerState;
 
     /// Returns whether there is input, or its end. It asks the kernel, because the runtime may not have noticed it yet.

@@ -1,4 +1,4 @@
-//! The bytes of a connection: between the machine and the stream, under deadlines.
+//! The driver of a connection: it moves bytes between the machine and the stream, under deadlines.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,24 +15,24 @@ use super::deadline::Wait;
 use super::endpoint::{Endpoint, Moved, gone};
 use crate::Incoming;
 use crate::body_channel::{Supplier, channel};
-use crate::report::Report;
+use crate::stats::add;
 use crate::stream::{PeerState, Transport};
 use crate::worker_state::WorkerState;
 
 /// The most bytes of an unread request body that are read and dropped to keep the connection.
 pub(super) const DRAIN: usize = 64 * 1024;
-/// The number of bytes that are read before the handler requests them. Reading ahead detects the end of a connection while
-/// the handler works.
+/// The most bytes that are read before the handler asks for them. Reading ahead detects the end of a connection while the
+/// handler works.
 const READ_AHEAD: usize = 64 * 1024;
 
-/// An endpoint and the machine that it feeds, as long as the connection is not idle.
+/// The endpoint of a connection, and the machine, which exists while the connection is not idle.
 #[derive(Debug)]
-pub(super) struct Wire<'c, T: Transport> {
+pub(super) struct Driver<'c, T: Transport> {
     pub(super) endpoint: &'c mut Endpoint<T>,
     pub(super) machine: Connection<Server>,
 }
 
-impl<'c, T: Transport> Wire<'c, T> {
+impl<'c, T: Transport> Driver<'c, T> {
     pub(super) fn new(endpoint: &'c mut Endpoint<T>) -> Self {
         let machine = Connection::<Server>::new(endpoint.place.worker.options.limits.clone());
         Self { endpoint, machine }
@@ -53,7 +53,7 @@ impl<'c, T: Transport> Wire<'c, T> {
                     spinner.end_turn();
                     self.endpoint.set_wait(Wait::Request);
                     yield_now().await;
-                    self.endpoint.check()?;
+                    self.endpoint.check_alarm()?;
                     if worker.is_stopping() {
                         return Ok(false);
                     }
@@ -70,12 +70,13 @@ impl<'c, T: Transport> Wire<'c, T> {
         }
     }
 
-    /// Writes the pending bytes, then reads more of a request. Returns `false` if the connection must drop its buffers first.
+    /// Writes the pending bytes, then reads more of a request. Returns `false` if no bytes came, because the connection has been
+    /// idle for a while or the server shuts down.
     pub(super) async fn more(&mut self, worker: &WorkerState, spinner: &mut Spinner) -> Result<bool, CloseReason> {
         self.flush().await?;
         let mut is_woken = false;
         poll_fn(|cx| {
-            self.endpoint.check()?;
+            self.endpoint.check_alarm()?;
             // Usually there is no input yet. Asking for readiness then costs less than a read that finds nothing.
             let is_ready = std::mem::replace(&mut is_woken, true)
                 || self.endpoint.stream.poll_readable(cx).map_err(gone)?.is_ready();
@@ -90,13 +91,13 @@ impl<'c, T: Transport> Wire<'c, T> {
                 && (worker.is_crowded() || self.endpoint.deadline.is_idle(worker.seconds()))
                 // There may be empty lines in the buffer.
                 && self.machine.buffered().is_empty();
-            if pauses || self.is_too_late() { Poll::Ready(Ok(false)) } else { Poll::Pending }
+            if pauses || self.stop_if_too_late() { Poll::Ready(Ok(false)) } else { Poll::Pending }
         })
         .await
     }
 
-    /// Returns whether the server shuts down and no request has begun. Then no more requests are read.
-    fn is_too_late(&mut self) -> bool {
+    /// Stops the machine if the server shuts down and no request has begun. Returns whether it did.
+    fn stop_if_too_late(&mut self) -> bool {
         if !self.endpoint.is_too_late() {
             return false;
         }
@@ -107,7 +108,7 @@ impl<'c, T: Transport> Wire<'c, T> {
     /// Writes the pending bytes.
     pub(super) async fn flush(&mut self) -> Moved {
         poll_fn(|cx| {
-            self.endpoint.check()?;
+            self.endpoint.check_alarm()?;
             loop {
                 let flushed = self.poll_flush(cx)?;
                 if flushed.is_ready() || self.endpoint.is_eof || !self.discards(None) {
@@ -119,9 +120,9 @@ impl<'c, T: Transport> Wire<'c, T> {
         .await
     }
 
-    /// Returns whether all further input must be dropped: the request was answered before its end, its body has no reader, and the
-    /// connection ends with the response. The input is read all the same, because a peer may send its whole request before it
-    /// reads. Bytes after the request of a tunnel belong to the tunnel.
+    /// Returns whether further input is read and dropped. This is the case if the request was answered before its end, its body
+    /// has no reader, and the connection ends with the response. The peer may send its whole request before it reads the
+    /// response. Bytes after the request of a tunnel belong to the tunnel.
     fn discards(&self, body: Option<&Supplier>) -> bool {
         !self.machine.is_persistent()
             && !self.machine.has_switched()
@@ -133,18 +134,16 @@ impl<'c, T: Transport> Wire<'c, T> {
     /// channel together with its supplier.
     pub(super) fn incoming(&mut self, head: &RequestHead) -> (Incoming, Option<Supplier>) {
         let max_chunk = self.machine.limits().max_chunk;
-        if !self.machine.is_receiving() {
-            return (Incoming::whole(Bytes::new(), head, max_chunk), None);
-        }
-        if let Some(whole) = self.machine.take_rest() {
+        let whole = if self.machine.is_receiving() { self.machine.take_rest() } else { Some(Bytes::new()) };
+        if let Some(whole) = whole {
             return (Incoming::whole(whole, head, max_chunk), None);
         }
-        let (supplier, reader) = channel();
-        (Incoming::of_channel(reader, head, max_chunk), Some(supplier))
+        let (supplier, receiver) = channel();
+        (Incoming::of_channel(receiver, head, max_chunk), Some(supplier))
     }
 
-    /// Runs the app's handler to its end, and moves bytes while the handler waits. A panic becomes an error.
-    pub(super) async fn drive<F: Future + ?Sized>(
+    /// Runs a future of the app to its end, and moves bytes while the future waits. A panic becomes an error.
+    pub(super) async fn run<F: Future + ?Sized>(
         &mut self,
         body: Option<&Supplier>,
         mut handler: Pin<&mut F>,
@@ -165,19 +164,14 @@ impl<'c, T: Transport> Wire<'c, T> {
     }
 
     /// Sends a response's body from its source to the end.
-    pub(super) async fn send(
-        &mut self,
-        body: Option<&Supplier>,
-        mut source: Pin<Box<dyn Source>>,
-        mut report: Option<&mut Report>,
-    ) -> Moved {
+    pub(super) async fn send(&mut self, body: Option<&Supplier>, mut source: Pin<Box<dyn Source>>) -> Moved {
         poll_fn(|cx| {
             loop {
-                let mut is_tired = false;
+                let mut must_yield = false;
                 while self.wants_output() {
                     // A source that never waits, with a peer that takes everything, must not keep the thread for itself.
                     let Poll::Ready(turn) = poll_proceed(cx) else {
-                        is_tired = true;
+                        must_yield = true;
                         break;
                     };
                     self.supply(cx, body);
@@ -189,7 +183,7 @@ impl<'c, T: Transport> Wire<'c, T> {
                                 _ => 0,
                             };
                             self.put(part)?;
-                            if let Some(report) = &mut report {
+                            if let Some(report) = &mut self.endpoint.report {
                                 report.add(length as u64);
                             }
                         }
@@ -201,10 +195,10 @@ impl<'c, T: Transport> Wire<'c, T> {
                 if !self.machine.is_sending() {
                     return Poll::Ready(Ok(()));
                 }
-                // While there is no room to write, the source gets one part of the request's body, and no more is read.
+                // While there is no room to write, the source gets at most one part of the request's body.
                 self.supply(cx, body);
                 ready!(self.poll_both(cx, body))?;
-                if is_tired {
+                if must_yield {
                     return Poll::Pending;
                 }
             }
@@ -212,7 +206,8 @@ impl<'c, T: Transport> Wire<'c, T> {
         .await
     }
 
-    /// Supplies the reader of the request's body with the part that it waits for. Returns whether it did.
+    /// Gives the reader of the request's body a part, or its fault. Returns `false` if the reader waits for none, or the part
+    /// has not arrived.
     fn supply(&mut self, cx: &Context<'_>, body: Option<&Supplier>) -> bool {
         let Some(body) = body.filter(|body| body.is_wanted(cx)) else { return false };
         match self.machine.poll_part() {
@@ -241,7 +236,7 @@ impl<'c, T: Transport> Wire<'c, T> {
             return Err(CloseReason::Peer(Fault::BodyTooLarge.into()));
         }
         self.machine.switch(head, protocol, headers).map_err(CloseReason::Response)?;
-        self.endpoint.deadline.end_handler();
+        self.endpoint.deadline.handler = None;
         self.flush().await
     }
 
@@ -257,7 +252,7 @@ impl<'c, T: Transport> Wire<'c, T> {
                 Poll::Ready(Some(Part::Last { .. })) => {}
                 Poll::Pending => {
                     poll_fn(|cx| {
-                        self.endpoint.check()?;
+                        self.endpoint.check_alarm()?;
                         ready!(self.poll_flush(cx))?;
                         self.endpoint.set_wait(Wait::Body);
                         self.poll_read(cx)
@@ -268,10 +263,10 @@ impl<'c, T: Transport> Wire<'c, T> {
         }
     }
 
-    /// Moves bytes in both directions while the handler or the response's source waits: writes the pending bytes, and reads the
-    /// parts of the request's body that were requested, or some of the body ahead.
+    /// Moves bytes in both directions while the handler or the response's source waits. It writes the pending bytes. It reads
+    /// more of the request's body if the reader waits for a part, and otherwise up to [`READ_AHEAD`] bytes.
     fn poll_both(&mut self, cx: &mut Context<'_>, body: Option<&Supplier>) -> Poll<Moved> {
-        self.endpoint.check()?;
+        self.endpoint.check_alarm()?;
         let had_room = self.machine.has_room();
         let is_flushed = self.poll_flush(cx)?.is_ready();
         let mut has_moved = !had_room && self.wants_output();
@@ -288,9 +283,9 @@ impl<'c, T: Transport> Wire<'c, T> {
                 PeerState::Gone => return Poll::Ready(Err(CloseReason::Gone(None))),
             }
         }
-        self.endpoint.deadline.set_not_read(!reads);
+        self.endpoint.deadline.is_not_read = !reads;
         if let Some(body) = body.filter(|_| is_wanted) {
-            self.endpoint.deadline.set_body_progress(body.progress());
+            self.endpoint.deadline.body = body.progress();
         }
         self.endpoint.set_wait(match () {
             () if !is_flushed => Wait::Write,
@@ -311,7 +306,7 @@ impl<'c, T: Transport> Wire<'c, T> {
                 }
             };
             self.machine.transmitted(written);
-            self.endpoint.sent += written as u64;
+            add(&self.endpoint.place.worker.counters().sent, written as u64);
             self.endpoint.moved(written);
         }
         Poll::Ready(Ok(()))
@@ -326,13 +321,12 @@ impl<'c, T: Transport> Wire<'c, T> {
         Poll::Ready(Ok(read))
     }
 
-    /// Records the number of bytes that were read; 0 is the end.
+    /// Records that bytes were read, or the end of the input (0 bytes).
     fn received(&mut self, read: usize) {
         if read == 0 {
-            self.endpoint.is_eof = true;
             self.machine.receive_eof();
         }
-        self.endpoint.received += read as u64;
+        self.endpoint.received(read);
         self.endpoint.moved(read);
     }
 }
