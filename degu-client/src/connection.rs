@@ -104,7 +104,7 @@ impl<D: Driver> fmt::Debug for ConnectionOf<D> {
 /// Writes the requests of a connection: of the async client with `async` and `.await`, of the blocking one with nothing in
 /// their place.
 macro_rules! requests {
-    ($driver:ty, $source:ty, $wait:path, [$($async:tt)?], [$($await:tt)*], $example:literal, $upgrade:literal) => {
+    ($driver:ty, $source:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::connection::ConnectionOf<$driver> {
             /// Sends a request, and returns the response as soon as its head has been received.
             ///
@@ -114,8 +114,6 @@ macro_rules! requests {
             ///
             /// If the headers contain `expect: 100-continue`, the client sends the body when the server asks for it, or
             /// after a second.
-            ///
-            #[doc = $example]
             ///
             /// # Errors
             ///
@@ -143,8 +141,6 @@ macro_rules! requests {
             /// The client writes the fields `connection` and `upgrade`; everything else is as for
             /// [`request`](Self::request). If the server accepts, the stream leaves the connection, and the connection
             /// is closed.
-            ///
-            #[doc = $upgrade]
             ///
             /// # Errors
             ///

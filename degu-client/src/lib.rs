@@ -90,12 +90,11 @@ mod options;
 mod peer;
 mod pool;
 mod reader;
+mod reads;
 mod resolve;
 mod short_forms;
 #[cfg(all(test, feature = "async"))]
 mod simulation;
-mod streams;
-mod success;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -107,7 +106,7 @@ pub use asynchronous::{
     Async, Client, Connection, Incoming, Options, OwnedIncoming, OwnedResponse, Pool, Response, Tunnel, Upgrade,
 };
 #[cfg(feature = "hyper-util")]
-pub use asynchronous::{Connector, Dialled};
+pub use asynchronous::Connector;
 pub use bytes::Bytes;
 pub use client::ClientOf;
 pub use connection::ConnectionOf;

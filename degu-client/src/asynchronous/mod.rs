@@ -15,21 +15,19 @@ mod tunnel;
 
 use std::{future::poll_fn, sync::Arc};
 
-use degu_wire::Source;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::blocking;
 use crate::client::ClientOf;
 use crate::connection::{ConnectionOf, requests};
 use crate::error::Error;
-use crate::incoming::{IncomingOf, Lent, ResponseOf, reads};
+use crate::incoming::{IncomingOf, Lent, ResponseOf};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
-use crate::streams::streams;
-use crate::success::success;
+use crate::reads::reads;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 #[cfg(feature = "hyper-util")]
-pub use connector::{Connector, Dialled};
+pub use connector::Connector;
 use dial::dial;
 pub use driver::Async;
 pub use owned::{OwnedIncoming, OwnedResponse};
@@ -56,19 +54,64 @@ pub type Client = ClientOf<Async>;
 pub type Options = OptionsOf<Async>;
 
 /// An async [connection](ConnectionOf).
+///
+/// ```no_run
+/// use degu_client::{Connection, Method};
+///
+/// # async fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
+/// let response = connection.request(Method::Put, "/notes/1", [("content-type", "text/plain")], "a note").await?;
+/// let found = connection.request("PROPFIND", "/notes/", [("depth", 1)], ()).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub type Connection = ConnectionOf<Async>;
 
 /// An async [pool](PoolOf).
 pub type Pool = PoolOf<Async>;
 
 /// A [response](ResponseOf) of the async client.
+///
+/// ```no_run
+/// # async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
+/// match connection.get("/notes/1").await?.success().await {
+///     Ok(mut response) => println!("{} bytes", response.body.read_all(64 * 1024).await?.len()),
+///     Err(error) if error.status() == Some(404) => println!("no note yet"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
 /// The [body](IncomingOf) of a response of the async client. It is also a `Stream` of the pieces that `next_data`
 /// returns.
-pub type Incoming<'c> = IncomingOf<Async, Lent<'c, Async>, dyn Source + Send>;
+///
+#[cfg_attr(feature = "json", doc = "```no_run")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
+/// # async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
+/// let mut response = connection.get("/numbers").await?.success().await?;
+/// let numbers: Vec<u32> = response.body.json(64 * 1024).await?;
+/// # Ok(())
+/// # }
+/// ```
+pub type Incoming<'c> = IncomingOf<Async, Lent<'c, Async>, Source>;
 
 /// The [answer](UpgradeOf) to an offer of the async client.
+///
+/// ```no_run
+/// use degu_client::{BoxError, Connection, Method, Upgrade};
+///
+/// # async fn example(connection: &mut Connection) -> Result<(), BoxError> {
+/// match connection.upgrade(Method::Post, "/containers/1/attach?stream=1&stdin=1", "tcp", (), ()).await? {
+///     Upgrade::Switched { tunnel, .. } => {
+///         let (mut from, mut to) = tokio::io::split(tunnel);
+///         tokio::io::copy(&mut from, &mut to).await?;
+///     }
+///     Upgrade::Declined(response) => eprintln!("declined with {}", response.status),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of an async connection that has switched to another protocol.
@@ -76,6 +119,9 @@ pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 /// Shutting it down half-closes the connection: the server reads EOF, and can still send. `tokio::io::split` splits it
 /// into two halves.
 pub type Tunnel = TunnelOf<Async>;
+
+/// The source of a request's body.
+type Source = dyn degu_wire::Source + Send;
 
 impl ClientOf<Async> {
     /// Makes a connection.
@@ -128,30 +174,9 @@ impl ConnectionOf<Async> {
     }
 }
 
-requests!(Async, dyn Source + Send, poll_fn, [async], [.await], "```no_run
-use degu_client::{Body, Connection, Method};
+requests!(Async, Source, poll_fn, [async], [.await]);
 
-# async fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
-let response = connection.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\").await?;
-let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ()).await?;
-# Ok(())
-# }
-```", "```no_run
-use degu_client::{BoxError, Connection, Method, Upgrade};
-
-# async fn example(connection: &mut Connection) -> Result<(), BoxError> {
-match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\", \"tcp\", (), ()).await? {
-    Upgrade::Switched { tunnel, .. } => {
-        let (mut from, mut to) = tokio::io::split(tunnel);
-        tokio::io::copy(&mut from, &mut to).await?;
-    }
-    Upgrade::Declined(response) => eprintln!(\"declined with {}\", response.status),
-}
-# Ok(())
-# }
-```");
-
-pooled_requests!(Async, dyn Source + Send, poll_fn, queue, dial, AsyncFn, impl Future<Output = Result<Response<'static>, Error>>, [async], [.await], "```no_run
+pooled_requests!(Async, Source, poll_fn, queue, dial, AsyncFn, impl Future<Output = Result<Response<'static>, Error>>, [async], [.await], "```no_run
 use degu_client::{Method, Pool};
 
 # async fn example(pool: &Pool) -> Result<(), degu_client::Error> {
@@ -160,26 +185,7 @@ let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"tex
 # }
 ```");
 
-reads!(Async, poll_fn, [async], [.await], r#"```no_run
-# async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
-let mut response = connection.get("/numbers").await?.success().await?;
-let numbers: Vec<u32> = response.body.json(64 * 1024).await?;
-# Ok(())
-# }
-```"#);
-
-streams!(Async, poll_fn, [async], [.await]);
-
-success!(Async, poll_fn, [async], [.await], "```no_run
-# async fn example(connection: &mut degu_client::Connection) -> Result<(), degu_client::Error> {
-match connection.get(\"/notes/1\").await?.success().await {
-    Ok(mut response) => println!(\"{} bytes\", response.body.read_all(64 * 1024).await?.len()),
-    Err(error) if error.status() == Some(404) => println!(\"no note yet\"),
-    Err(error) => return Err(error),
-}
-# Ok(())
-# }
-```");
+reads!(Async, poll_fn, [async], [.await]);
 
 impl From<Client> for blocking::Client {
     fn from(client: Client) -> Self {

@@ -48,12 +48,11 @@ pub use driver::Blocking;
 use crate::client::ClientOf;
 use crate::connection::{ConnectionOf, requests};
 pub use crate::error::Error;
-use crate::incoming::{IncomingOf, Lent, ResponseOf, reads};
+use crate::incoming::{IncomingOf, Lent, ResponseOf};
 use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
 use crate::reader::Reader;
-use crate::streams::streams;
-use crate::success::success;
+use crate::reads::reads;
 use crate::transport::Scratch;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 use driver::wait;
@@ -69,22 +68,73 @@ pub type Client = ClientOf<Blocking>;
 pub type Options = OptionsOf<Blocking>;
 
 /// A blocking [connection](ConnectionOf).
+///
+/// ```no_run
+/// use degu_client::{Method, blocking::Connection};
+///
+/// # fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
+/// let response = connection.request(Method::Put, "/notes/1", [("content-type", "text/plain")], "a note")?;
+/// let found = connection.request("PROPFIND", "/notes/", [("depth", 1)], ())?;
+/// # Ok(())
+/// # }
+/// ```
 pub type Connection = ConnectionOf<Blocking>;
 
 /// A blocking [pool](PoolOf).
 pub type Pool = PoolOf<Blocking>;
 
 /// A [response](ResponseOf) of the blocking client.
+///
+/// ```no_run
+/// # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
+/// match connection.get("/notes/1")?.success() {
+///     Ok(mut response) => println!("{} bytes", response.body.read_all(64 * 1024)?.len()),
+///     Err(error) if error.status() == Some(404) => println!("no note yet"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type Response<'c> = ResponseOf<Incoming<'c>>;
 
 /// The [body](IncomingOf) of a response of the blocking client.
-pub type Incoming<'c> = IncomingOf<Blocking, Lent<'c, Blocking>, dyn Iterator<Item = Result<Part, BoxError>> + Unpin>;
+///
+#[cfg_attr(feature = "json", doc = "```no_run")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
+/// # fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
+/// let mut response = connection.get("/numbers")?.success()?;
+/// let numbers: Vec<u32> = response.body.json(64 * 1024)?;
+/// # Ok(())
+/// # }
+/// ```
+pub type Incoming<'c> = IncomingOf<Blocking, Lent<'c, Blocking>, Source>;
 
 /// The [answer](UpgradeOf) to an offer of the blocking client.
+///
+/// ```no_run
+/// use std::io::{copy, stdin, stdout};
+///
+/// use degu_client::{BoxError, Method, blocking::{Connection, Upgrade}};
+///
+/// # fn example(connection: &mut Connection) -> Result<(), BoxError> {
+/// match connection.upgrade(Method::Post, "/containers/1/attach?stream=1&stdin=1", "tcp", (), ())? {
+///     Upgrade::Switched { tunnel, .. } => {
+///         let (mut from, mut to) = tunnel.split()?;
+///         let input = std::thread::spawn(move || copy(&mut stdin(), &mut to).and_then(|_| to.shutdown_write()));
+///         copy(&mut from, &mut stdout())?;
+///     }
+///     Upgrade::Declined(response) => eprintln!("declined with {}", response.status),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub type Upgrade<'c> = UpgradeOf<Tunnel, Incoming<'c>>;
 
 /// The [byte stream](TunnelOf) of a blocking connection that has switched to another protocol.
 pub type Tunnel = TunnelOf<Blocking>;
+
+/// The source of a request's body.
+type Source = dyn Iterator<Item = Result<Part, BoxError>> + Unpin;
 
 impl ClientOf<Blocking> {
     /// Makes a connection.
@@ -132,43 +182,11 @@ impl ConnectionOf<Blocking> {
     }
 }
 
-requests!(
-    Blocking,
-    dyn Iterator<Item = Result<Part, BoxError>> + Unpin,
-    wait,
-    [],
-    [],
-    "```no_run
-use degu_client::{Method, blocking::Connection};
-
-# fn example(connection: &mut Connection) -> Result<(), degu_client::Error> {
-let response = connection.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\")?;
-let found = connection.request(\"PROPFIND\", \"/notes/\", [(\"depth\", 1)], ())?;
-# Ok(())
-# }
-```",
-    "```no_run
-use std::io::{copy, stdin, stdout};
-
-use degu_client::{BoxError, Method, blocking::{Connection, Upgrade}};
-
-# fn example(connection: &mut Connection) -> Result<(), BoxError> {
-match connection.upgrade(Method::Post, \"/containers/1/attach?stream=1&stdin=1\", \"tcp\", (), ())? {
-    Upgrade::Switched { tunnel, .. } => {
-        let (mut from, mut to) = tunnel.split()?;
-        let input = std::thread::spawn(move || copy(&mut stdin(), &mut to).and_then(|_| to.shutdown_write()));
-        copy(&mut from, &mut stdout())?;
-    }
-    Upgrade::Declined(response) => eprintln!(\"declined with {}\", response.status),
-}
-# Ok(())
-# }
-```"
-);
+requests!(Blocking, Source, wait, [], []);
 
 pooled_requests!(
     Blocking,
-    dyn Iterator<Item = Result<Part, BoxError>> + Unpin,
+    Source,
     wait,
     queue,
     dial::dial_pooled,
@@ -186,38 +204,7 @@ let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"tex
 ```"
 );
 
-reads!(
-    Blocking,
-    wait,
-    [],
-    [],
-    r#"```no_run
-# fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
-let mut response = connection.get("/numbers")?.success()?;
-let numbers: Vec<u32> = response.body.json(64 * 1024)?;
-# Ok(())
-# }
-```"#
-);
-
-streams!(Blocking, wait, [], []);
-
-success!(
-    Blocking,
-    wait,
-    [],
-    [],
-    "```no_run
-# fn example(connection: &mut degu_client::blocking::Connection) -> Result<(), degu_client::Error> {
-match connection.get(\"/notes/1\")?.success() {
-    Ok(mut response) => println!(\"{} bytes\", response.body.read_all(64 * 1024)?.len()),
-    Err(error) if error.status() == Some(404) => println!(\"no note yet\"),
-    Err(error) => return Err(error),
-}
-# Ok(())
-# }
-```"
-);
+reads!(Blocking, wait, [], []);
 
 impl BufRead for Reader<'_, Incoming<'_>> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {

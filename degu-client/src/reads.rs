@@ -1,0 +1,220 @@
+//! The methods in which a caller waits for a response: as a whole, as a stream of events or lines, or as an error.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use degu_wire::sse::{Decoder, Event};
+use degu_wire::{Lines, Source};
+
+use crate::error::Error;
+use crate::incoming::{Hold, IncomingOf, ResponseOf};
+use crate::link::Driver;
+
+/// The most bytes of the body that an error keeps.
+const EXCERPT: usize = 4 * 1024;
+
+impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
+    pub(crate) fn poll_event(
+        &mut self,
+        cx: &mut Context<'_>,
+        events: &mut Decoder,
+    ) -> Poll<Result<Option<Event>, Error>> {
+        loop {
+            match events.next_event() {
+                Ok(None) => {}
+                Ok(event) => return Poll::Ready(Ok(event)),
+                Err(fault) => {
+                    events.reset();
+                    return Poll::Ready(Err(self.fail(fault)));
+                }
+            }
+            match ready!(self.poll_data(cx)) {
+                Ok(Some(data)) => events.push(data),
+                end => {
+                    events.reset();
+                    return Poll::Ready(end.map(|_| None));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn poll_line(&mut self, cx: &mut Context<'_>, lines: &mut Lines) -> Poll<Result<Option<Bytes>, Error>> {
+        loop {
+            match lines.next_line() {
+                Ok(None) => {}
+                Ok(line) => return Poll::Ready(Ok(line)),
+                Err(fault) => {
+                    lines.reset();
+                    return Poll::Ready(Err(self.fail(fault)));
+                }
+            }
+            match ready!(self.poll_data(cx)) {
+                Ok(Some(data)) => lines.push(data),
+                Ok(None) => return Poll::Ready(Ok(lines.finish())),
+                Err(error) => {
+                    lines.reset();
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+}
+
+impl<B> ResponseOf<B> {
+    /// Returns whether the status means success: 200 to 299 (RFC 9110 §15.3).
+    pub const fn is_success(&self) -> bool {
+        matches!(self.status, 200..=299)
+    }
+}
+
+impl<D: Driver, H: Hold<D>, S: Source + ?Sized> ResponseOf<IncomingOf<D, H, S>> {
+    /// Reads the beginning of the body into `text`, and returns the error for the status. An error of the body is not
+    /// reported, because the status matters more: the text then ends there, and the connection is closed.
+    pub(crate) fn poll_error(&mut self, cx: &mut Context<'_>, text: &mut Vec<u8>) -> Poll<Error> {
+        while text.len() < EXCERPT
+            && let Ok(Some(data)) = ready!(self.body.poll_data(cx))
+        {
+            text.extend_from_slice(&data[..data.len().min(EXCERPT - text.len())]);
+        }
+        Poll::Ready(Error::of_status(self.status, &String::from_utf8_lossy(text)))
+    }
+}
+
+/// Defines the methods that read a body: with `async` and `.await` for the async client, without them for the blocking
+/// one.
+macro_rules! reads {
+    ($driver:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
+        impl<H: crate::incoming::Hold<$driver>, S: degu_wire::Source + ?Sized>
+            crate::incoming::IncomingOf<$driver, H, S>
+        {
+            /// Reads the rest of the body into memory, at most `limit` bytes.
+            ///
+            /// # Errors
+            ///
+            /// [`Fault::BodyTooLarge`](crate::Fault::BodyTooLarge) if the rest is longer than `limit`, at once if the
+            /// length was announced. Any other error of the exchange.
+            pub $($async)? fn read_all(&mut self, limit: usize) -> Result<crate::Bytes, crate::Error> {
+                let mut whole = crate::Bytes::new();
+                $wait(|cx| self.poll_all(cx, limit, &mut whole)) $($await)*
+            }
+
+            /// Reads the rest of the body as text, at most `limit` bytes. A byte order mark stays in the text.
+            ///
+            /// # Errors
+            ///
+            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) if the
+            /// text is not UTF-8. After the latter the connection can be used again.
+            pub $($async)? fn text(&mut self, limit: usize) -> Result<String, crate::Error> {
+                let mut whole = crate::Bytes::new();
+                $wait(|cx| self.poll_text(cx, limit, &mut whole)) $($await)*
+            }
+
+            /// Reads the rest of the body as JSON, at most `limit` bytes, and parses it.
+            ///
+            /// The content-type of the response must be `application/json`, or have the suffix `+json`, with any
+            /// parameters. A byte order mark is not JSON (RFC 8259 §8.1).
+            ///
+            /// # Errors
+            ///
+            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) in two
+            /// cases, after which the connection can be used again. If the content-type is another one, nothing has
+            /// been read, and the caller can still read the body. If the body is not JSON or does not fit `T`, a
+            /// [`JsonError`](crate::JsonError) has the line and the column.
+            #[cfg(feature = "json")]
+            pub $($async)? fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, crate::Error> {
+                let mut whole = crate::Bytes::new();
+                $wait(|cx| self.poll_json(cx, limit, &mut whole)) $($await)*
+            }
+
+            /// Reads the next piece of data, which is never empty; `None` at the end. Pieces do not show the boundaries
+            /// of chunks.
+            ///
+            /// # Errors
+            ///
+            /// Any error of the exchange. The data that was returned before is only a part of the body.
+            pub $($async)? fn next_data(&mut self) -> Result<Option<crate::Bytes>, crate::Error> {
+                $wait(|cx| self.poll_data(cx)) $($await)*
+            }
+
+            /// Reads the next whole chunk with its extensions; `None` at the end. If an earlier call returned a part of
+            /// the chunk as data, this method returns the rest of the chunk, without the extensions. If the body is not
+            /// chunked, it returns the rest of the body as one chunk.
+            ///
+            /// # Errors
+            ///
+            /// [`Fault::ChunkTooLarge`](crate::Fault::ChunkTooLarge) if the chunk is longer than
+            /// [`Limits::max_chunk`](crate::Limits), 16 MiB by default. Any other error of the exchange. A chunk that
+            /// was received only in part is never returned.
+            pub $($async)? fn next_chunk(&mut self) -> Result<Option<crate::Chunk>, crate::Error> {
+                $wait(|cx| self.poll_chunk(cx)) $($await)*
+            }
+
+            /// Reads the next part as it is received, for a proxy that forwards the body: a whole chunk or the
+            /// beginning of a chunk, data, or the extensions and trailers at the end of the chunks. `None` at the end.
+            /// The rest of a chunk follows its beginning as data.
+            ///
+            /// # Errors
+            ///
+            /// Any error of the exchange. The data that was returned before is only a part of the body.
+            pub $($async)? fn next_part(&mut self) -> Result<Option<crate::Part>, crate::Error> {
+                $wait(|cx| self.poll_part(cx)) $($await)*
+            }
+
+            /// Reads the next server-sent event; `None` at the end of the body.
+            ///
+            /// [`sse::Decoder`](crate::sse::Decoder) bounds the length of an event, and keeps the beginning of an event
+            /// until the rest has been received. The caller keeps the decoder when a connection ends. A request with
+            /// the decoder's [`last_event_id`](crate::sse::Decoder::last_event_id) in the field `last-event-id` resumes
+            /// the stream.
+            ///
+            /// # Errors
+            ///
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for an event that is longer than the decoder's limit.
+            /// Any other error of the exchange. The unfinished event is dropped.
+            pub $($async)? fn next_event(
+                &mut self,
+                events: &mut crate::sse::Decoder,
+            ) -> Result<Option<crate::sse::Event>, crate::Error> {
+                $wait(|cx| self.poll_event(cx, events)) $($await)*
+            }
+
+            /// Reads the next line without its LF or CRLF, of JSON lines for example; `None` at the end of the body.
+            /// The last line need not end with a LF. [`Lines`](crate::Lines) bounds the length of a line, and keeps the
+            /// beginning of a line until the rest has been received.
+            ///
+            /// # Errors
+            ///
+            /// [`Fault::LineTooLong`](crate::Fault::LineTooLong) for a line that is longer than the limit. Any other
+            /// error of the exchange. The unfinished line is dropped.
+            pub $($async)? fn next_line(
+                &mut self,
+                lines: &mut crate::Lines,
+            ) -> Result<Option<crate::Bytes>, crate::Error> {
+                $wait(|cx| self.poll_line(cx, lines)) $($await)*
+            }
+        }
+
+        impl<H: crate::incoming::Hold<$driver>, S: degu_wire::Source + ?Sized>
+            crate::incoming::ResponseOf<crate::incoming::IncomingOf<$driver, H, S>>
+        {
+            /// Returns the response if its status is below 400. Otherwise returns an error with the status and the
+            /// first 4 KiB of the body as text.
+            ///
+            /// After this error the connection can be used again if the body is not longer than 4 KiB.
+            ///
+            /// # Errors
+            ///
+            /// [`ErrorKind::Status`](crate::ErrorKind::Status), with the response's [`status`](crate::Error::status)
+            /// and [`text`](crate::Error::text). The error is never [retryable](crate::Error::is_retryable).
+            pub $($async)? fn success(mut self) -> Result<Self, crate::Error> {
+                if self.status < 400 {
+                    return Ok(self);
+                }
+                let mut text = Vec::new();
+                Err($wait(|cx| self.poll_error(cx, &mut text)) $($await)*)
+            }
+        }
+    };
+}
+
+pub(crate) use reads;
