@@ -37,7 +37,7 @@ impl<D: Driver> ConnectionOf<D> {
     pub(crate) fn over(stream: Box<D::Stream>, base: Arc<Base>, address: Address) -> Self {
         Self {
             #[cfg(feature = "tls")]
-            peer: crate::transport::Transport::peer(&*stream).cloned(),
+            peer: crate::stream::Stream::peer(&*stream).cloned(),
             link: Mutex::new(Link::new(stream, base)),
             address,
         }
@@ -70,7 +70,7 @@ impl<D: Driver> ConnectionOf<D> {
     /// # }
     /// ```
     pub fn set_timeout(&mut self, limit: impl Into<Option<Duration>>) {
-        self.link().exchange.timeout = limit.into();
+        self.link().timeout = limit.into();
     }
 
     /// Returns the address to which the connection was made. For a DNS name it is the IP address that accepted the

@@ -6,12 +6,12 @@
 //! ```text
 //!             begin()
 //!                │
-//!                ▼      Source  give the next part of the request's body: send_part()
-//!   ┌────────▶ want() ─ Write   write what is pending, then flush: transmitted(), flushed(), stop_sending()
-//!   │            │      Give    ask for the head or the next part: give(), which may end the driver's call
+//!                ▼      Source  pass the next part of the request's body: send_part()
+//!   ┌────────▶ want() ─ Write   write pending bytes, then flush: transmitted(), flushed(), stop_sending()
+//!   │            │      Answer  ask for the head or the next part of the response: answer()
 //!   │            │      Read    read into the machine's buffer: received(), read_failed()
-//!   │            │      Yield   let the peer and other tasks have their turn
-//!   │            │      Wait    wait for the stream until deadline(), then expired()
+//!   │            │      Yield   let the server and other tasks have their turn
+//!   │            │      Wait    wait for the stream until deadline(), then end_wait()
 //!   └────────────┘
 //! ```
 //!
@@ -32,12 +32,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use degu_wire::machine::{self, Content, Pending, ResponseHead};
-use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError};
+use degu_wire::{ByteRange, ContentRange, Fault, Headers, LocalError, Method, Part, RemoteError, Spinner, Step};
 
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::options::Base;
-use crate::transport::Idle;
-use crate::whole::Whole;
+use crate::stream::Idle;
 
 /// The longest wait for `100 Continue`; the body is sent without it then (RFC 9110 §10.1.1; curl: 1 s).
 const CONTINUE: Duration = Duration::from_secs(1);
@@ -51,8 +51,11 @@ pub(crate) struct Exchange {
     pub(crate) machine: machine::Connection<machine::Client>,
     pub(crate) base: Arc<Base>,
     /// The sources of bodies block, so that all before them is sent first.
-    sources_block: bool,
+    blocks: bool,
     clock: fn() -> Instant,
+    pub(crate) spinner: Spinner,
+    /// The moment at which the spinner's clock began.
+    epoch: Instant,
     stage: Stage,
     idempotent: bool,
     /// A byte of the request has been written, or may have been.
@@ -67,12 +70,12 @@ pub(crate) struct Exchange {
     unflushed: bool,
     /// The time for which the response's body may stand still.
     pub(crate) body_timeout: Option<Duration>,
-    /// The time that each exchange from the next on may take, and the end of the one under way.
-    pub(crate) timeout: Option<Duration>,
-    until: Option<Instant>,
-    /// The wait under way, and its end.
+    /// The deadline of the exchange as a whole.
+    until: Option<Deadline>,
+    /// The current wait, and its end.
     wait: Option<(Wait, Option<Instant>)>,
-    stuck: Stuck,
+    /// The steps that the driver could not take at once.
+    pub(crate) stuck: Stuck,
     /// The number of bytes that were written in this turn.
     turn: usize,
 }
@@ -94,7 +97,7 @@ enum Stage {
 pub(crate) enum Want {
     Source,
     Write,
-    Give,
+    Answer,
     Read,
     Yield,
     Wait,
@@ -122,13 +125,14 @@ enum Wait {
 }
 
 impl Exchange {
-    pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, sources_block: bool) -> Self {
+    pub(crate) fn new(base: Arc<Base>, clock: fn() -> Instant, blocks: bool) -> Self {
         Self {
             machine: machine::Connection::<machine::Client>::new(base.settings.limits.clone()),
-            timeout: base.settings.timeout,
             until: None,
+            spinner: Spinner::new(base.settings.spin),
+            epoch: Instant::now(),
             base,
-            sources_block,
+            blocks,
             clock,
             stage: Stage::Requesting,
             idempotent: false,
@@ -144,49 +148,38 @@ impl Exchange {
         }
     }
 
-    /// Adds the fields of every request to those of one, except where that one has the same name.
-    pub(crate) fn add_fields(base: &Base, headers: Headers) -> Result<Headers, LocalError> {
-        let base = &base.settings.headers;
-        match (base.is_empty(), headers.is_empty()) {
-            (true, _) => return Ok(headers),
-            (false, true) => return Ok(base.clone()),
-            (false, false) => {}
+    /// Prepares for an exchange with this deadline, over a stream whose check had this result.
+    pub(crate) fn prepare(&mut self, idle: io::Result<Idle>, until: Option<Deadline>) -> Result<(), Error> {
+        self.stage = Stage::Requesting;
+        self.body_timeout = self.base.settings.body_timeout;
+        (self.until, self.wait) = (until, None);
+        (self.sent, self.heard, self.unread) = (false, false, false);
+        match idle.map_err(|error| self.error(error))? {
+            Idle::Silent if !self.broken => Ok(()),
+            Idle::Silent | Idle::Ended => Err(self.unusable()),
+            Idle::Unsolicited => Err(unsent(Fault::UnsolicitedBytes)),
         }
-        let mut all = headers.clone();
-        for (name, value) in base.iter() {
-            if !headers.contains(name) {
-                all.append_bytes(name, value)?;
-            }
-        }
-        Ok(all)
     }
 
-    /// Begins an exchange on a stream that was checked with this result: writes the request into the machine. It may offer
-    /// to go on in another protocol.
+    /// Returns the error of a request on a connection that cannot carry another one.
+    #[cold]
+    fn unusable(&self) -> Error {
+        match self.machine.buffered() {
+            [] => unsent(ErrorKind::Closed),
+            _ => unsent(Fault::UnsolicitedBytes),
+        }
+    }
+
+    /// Writes a request into the machine. It offers to switch to `protocol` if there is one.
     pub(crate) fn begin(
         &mut self,
-        idle: io::Result<Idle>,
         method: Method<'_>,
         uri: &str,
         headers: &Headers,
         content: Content,
         protocol: Option<&str>,
     ) -> Result<(), Error> {
-        self.stage = Stage::Requesting;
-        self.body_timeout = self.base.settings.body_timeout;
-        self.until = self.timeout.and_then(|timeout| (self.clock)().checked_add(timeout));
-        (self.sent, self.heard, self.unread, self.idempotent) = (false, false, false, method.is_idempotent());
-        match idle.map_err(|error| self.error(error))? {
-            Idle::Silent => {}
-            Idle::Ended => self.machine.receive_eof(),
-            // One byte stands for all, because no exchange follows.
-            Idle::Unsolicited => self.machine.receive_buffer().extend_from_slice(b"?"),
-        }
-        if !self.is_reusable() {
-            let kind =
-                if self.machine.buffered().is_empty() { ErrorKind::Closed } else { Fault::UnsolicitedBytes.into() };
-            return Err(Error::new(kind, Phase::Requesting).retryable(true));
-        }
+        self.idempotent = method.is_idempotent();
         let (framing, host) = (content.framing(), &self.base.host);
         let begun = match protocol {
             Some(protocol) => self.machine.upgrade(method, uri, host, headers, protocol, content),
@@ -196,6 +189,7 @@ impl Exchange {
             use LocalError::{ContentLength, FieldNotAllowed, FieldRepeated, FieldValue, Protocol};
             let field = machine::Connection::refused_field(method, headers, framing);
             match rule {
+                LocalError::State => self.unusable(),
                 FieldNotAllowed | FieldRepeated | ContentLength => Error::from(rule).of_field(field),
                 Protocol => Error::from(rule).of_field(Some("upgrade")),
                 // Headers have been checked but for the protocol, and for Host, which may be that of the options.
@@ -204,13 +198,7 @@ impl Exchange {
             }
         })?;
         self.stage = Stage::Head;
-        self.wait = None;
         Ok(())
-    }
-
-    /// Sets the end of the exchange that has begun.
-    pub(crate) fn set_whole(&mut self, whole: Option<Whole>) {
-        (self.timeout, self.until) = whole.map(|Whole { limit, end }| (limit, end)).unzip();
     }
 
     /// Returns what the driver does next.
@@ -221,34 +209,28 @@ impl Exchange {
             let writes = !self.stuck.write && (!self.machine.is_flushed() || self.unflushed);
             match (takes_part, writes) {
                 (true, false) => return Want::Source,
-                (true, true) if !self.sources_block => return Want::Source,
+                (true, true) if !self.blocks => return Want::Source,
                 (_, true) => return Want::Write,
                 (false, false) => {}
             }
         }
         match self.stage {
-            _ if self.unread => Want::Give,
+            _ if self.unread => Want::Answer,
             Stage::Head | Stage::Body if !self.stuck.read => Want::Read,
-            Stage::Rest | Stage::Ended if is_sent => Want::Give,
+            Stage::Rest | Stage::Ended if is_sent => Want::Answer,
             _ if self.turn >= TURN => Want::Yield,
             _ => Want::Wait,
         }
-    }
-
-    /// Notes that this could not be done at once.
-    pub(crate) fn stuck(&mut self) -> &mut Stuck {
-        &mut self.stuck
     }
 
     /// Wants again what could not be done before, unless the exchange has taken too long: a peer that never lets the
     /// driver wait meets no other check of the clock.
     pub(crate) fn retry(&mut self) -> Result<(), Error> {
         (self.stuck, self.turn) = (Stuck::default(), 0);
-        if self.until.is_some_and(|until| (self.clock)() >= until) { Err(self.took_too_long()) } else { Ok(()) }
-    }
-
-    fn took_too_long(&self) -> Error {
-        self.error(Timeout::Exchange(self.timeout.unwrap_or_default()))
+        match self.until {
+            Some(until) if (self.clock)() >= until.end => Err(self.error(until.timeout)),
+            _ => Ok(()),
+        }
     }
 
     /// Returns whether a part of the request's body may be sent.
@@ -324,14 +306,14 @@ impl Exchange {
         Ok(())
     }
 
-    /// Gives what `step` makes of what was received. If that is nothing, it is not wanted again before more is received.
-    pub(crate) fn give<T>(&mut self, step: impl Fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Option<T>, Error> {
-        let Poll::Ready(given) = step(self)? else {
-            self.unread = false;
-            return Ok(None);
-        };
-        self.wait = None;
-        Ok(Some(given))
+    /// Answers a question from the bytes that were received. If it cannot be answered, the exchange wants more bytes.
+    pub(crate) fn answer<T>(&mut self, question: fn(&mut Self) -> Result<Poll<T>, Error>) -> Result<Poll<T>, Error> {
+        let answer = question(self)?;
+        match answer {
+            Poll::Ready(_) => self.wait = None,
+            Poll::Pending => self.unread = false,
+        }
+        Ok(answer)
     }
 
     /// Returns the head of the final response.
@@ -422,16 +404,6 @@ impl Exchange {
         })
     }
 
-    /// Returns how long that may take.
-    fn limit(&self, wait: Wait) -> Option<Duration> {
-        match wait {
-            Wait::Continue => Some(CONTINUE),
-            Wait::Head => self.base.settings.head,
-            Wait::Send => self.base.settings.body_timeout,
-            Wait::Body => self.body_timeout,
-        }
-    }
-
     /// Reports whether `100 Continue` is waited for.
     pub(crate) fn awaits_continue(&self) -> bool {
         self.waits_for() == Some(Wait::Continue)
@@ -458,40 +430,59 @@ impl Exchange {
         begins
     }
 
-    fn begin_wait(&mut self, wait: Wait) -> Option<Instant> {
-        let deadline = self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit));
-        let deadline = match (deadline, self.until) {
-            (Some(deadline), Some(until)) => Some(deadline.min(until)),
-            (deadline, until) => deadline.or(until),
-        };
-        self.wait = Some((wait, deadline));
-        deadline
+    /// Returns the next step of a spin: see [`Spinner::step`].
+    pub(crate) fn spin(&mut self) -> Step {
+        self.spinner.step(|| self.epoch.elapsed())
     }
 
-    /// Returns the end of the wait under way, and begins it if it is another one than before.
+    /// Notes that the spin has found input.
+    pub(crate) fn found(&mut self) {
+        self.spinner.found(|| self.epoch.elapsed());
+    }
+
+    fn limit(&self, wait: Wait) -> Option<Duration> {
+        match wait {
+            Wait::Continue => Some(CONTINUE),
+            Wait::Head => self.base.settings.head,
+            Wait::Send => self.base.settings.body_timeout,
+            Wait::Body => self.body_timeout,
+        }
+    }
+
+    fn begin_wait(&mut self, wait: Wait) -> Option<Instant> {
+        let until = self.until.map(|until| until.end);
+        let end = match self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit)) {
+            Some(end) => Some(until.map_or(end, |until| until.min(end))),
+            None => until,
+        };
+        self.wait = Some((wait, end));
+        end
+    }
+
+    /// Returns the end of the current wait. A wait for another event than before begins now.
     pub(crate) fn deadline(&mut self) -> Option<Instant> {
-        let Some(wait) = self.waits_for() else { return self.until };
+        let Some(wait) = self.waits_for() else { return self.until.map(|until| until.end) };
         match self.wait {
-            Some((known, deadline)) if known == wait => deadline,
+            Some((known, end)) if known == wait => end,
             _ => self.begin_wait(wait),
         }
     }
 
-    /// Acts on a deadline that has passed: returns an error, or lets the body be sent without `100 Continue`.
-    pub(crate) fn expired(&mut self) -> Result<(), Error> {
-        let Some(wait) = self.waits_for() else { return Err(self.took_too_long()) };
-        if self.until.is_some() && self.wait == Some((wait, self.until)) {
-            return Err(self.took_too_long());
-        }
-        let limit = self.limit(wait).unwrap_or_default();
-        match wait {
-            Wait::Continue => {
+    /// Ends the current wait at its deadline: returns an error, or lets the body be sent without `100 Continue`.
+    pub(crate) fn end_wait(&mut self) -> Result<(), Error> {
+        let wait = self.waits_for();
+        let limit = wait.and_then(|wait| self.limit(wait)).unwrap_or_default();
+        let timeout = match (wait, self.until) {
+            (None, Some(until)) => until.timeout,
+            (Some(wait), Some(until)) if self.wait == Some((wait, Some(until.end))) => until.timeout,
+            (Some(Wait::Continue), _) => {
                 self.machine.send_body_anyway();
-                Ok(())
+                return Ok(());
             }
-            Wait::Head => Err(self.error(Timeout::Head(limit))),
-            Wait::Send | Wait::Body => Err(self.error(Timeout::Body(limit))),
-        }
+            (Some(Wait::Head), _) => Timeout::Head(limit),
+            _ => Timeout::Body(limit),
+        };
+        Err(self.error(timeout))
     }
 
     /// Returns the current phase, for an error.
@@ -514,6 +505,11 @@ impl Exchange {
         let is_retryable = ended && !self.heard && (!self.sent || self.idempotent);
         Error::new(kind, self.phase()).retryable(is_retryable)
     }
+}
+
+/// Returns the error of a request that can be sent over another connection, because none of its bytes was sent.
+fn unsent(kind: impl Into<ErrorKind>) -> Error {
+    Error::new(kind, Phase::Requesting).retryable(true)
 }
 
 /// Reports whether a part that the server gives is what was asked for, or the beginning of it (RFC 9110 §15.3.7).

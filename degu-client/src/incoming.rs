@@ -385,6 +385,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
 
 /// Returns the beginning of a body with a further piece, after which `remaining` bytes follow. A body of one piece is not
 /// copied.
+#[inline]
 fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
     if whole.is_empty() {
         return piece;

@@ -82,6 +82,7 @@ mod asynchronous;
 pub mod blocking;
 mod client;
 mod connection;
+mod deadline;
 mod error;
 mod exchange;
 mod incoming;
@@ -95,18 +96,17 @@ mod resolve;
 mod short_forms;
 #[cfg(all(test, feature = "async"))]
 mod simulation;
+mod stream;
 #[cfg(feature = "tls")]
 mod tls;
-mod transport;
 mod tunnel;
-mod whole;
 
+#[cfg(feature = "hyper-util")]
+pub use asynchronous::Connector;
 #[cfg(feature = "async")]
 pub use asynchronous::{
     Async, Client, Connection, Incoming, Options, OwnedIncoming, OwnedResponse, Pool, Response, Tunnel, Upgrade,
 };
-#[cfg(feature = "hyper-util")]
-pub use asynchronous::Connector;
 pub use bytes::Bytes;
 pub use client::ClientOf;
 pub use connection::ConnectionOf;

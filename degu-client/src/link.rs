@@ -8,69 +8,68 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    thread::yield_now,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use degu_wire::machine::{Content, ResponseHead};
-use degu_wire::{BodyOf, Headers, IntoBody, Method, Part, Source, Spinner};
+use degu_wire::{BodyOf, Headers, IntoBody, LocalError, Method, Part, Source, Step};
 
-use crate::error::{Error, ErrorKind, Phase};
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
-use crate::transport::{Idle, Transport};
-use crate::whole::Whole;
+use crate::stream::{Idle, Stream};
 
 /// The source of a request's body, as long as there is one.
 pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
 
-/// The question to an exchange: for its head or its next part.
-pub(crate) type Step<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
+/// A question to an exchange: for the head of the response, or for the next part of its body.
+pub(crate) type Question<T> = fn(&mut Exchange) -> Result<Poll<T>, Error>;
 
-/// The way in which bytes move: with a task that is woken, or with a thread that blocks.
+/// The way in which a connection waits: a task that is woken, or a thread that blocks.
 pub(crate) trait Driver: Default + fmt::Debug + Sized {
-    /// The stream that the connection runs over.
-    type Stream: Transport + ?Sized;
-    /// The place where a stream can be used.
+    /// The stream under the connection.
+    type Stream: Stream + ?Sized;
+    /// The runtime in which a stream can be used.
     type Home: Copy + fmt::Debug + PartialEq + Send;
     /// The source of a request's body.
     type Source: Source + ?Sized;
-    /// Such a source blocks, so that all before it is sent first.
-    const SOURCES_BLOCK: bool;
+    /// True if this driver waits by blocking its thread, and its sources of bodies do so, too. Its polls are never
+    /// pending.
+    const BLOCKS: bool;
 
-    /// Returns the driver's clock.
+    /// Returns the time on the driver's clock.
     fn now() -> Instant;
 
-    /// Returns the place where the caller is.
+    /// Returns the runtime in which the caller runs.
     fn home() -> Self::Home;
 
-    /// Reads into the exchange's buffer. Pending where nothing was received.
+    /// Reads into the buffer of the exchange. Pending if nothing has been received.
     fn poll_read(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<io::Result<usize>, Error>>;
 
-    /// Lets others have their turn.
-    fn poll_yield(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<()>;
-
-    /// Waits for the stream, and not longer than until the deadline. A blocking driver is ready when the wait is over.
+    /// Waits for the stream until the deadline of the exchange. Ready when the exchange may continue.
     fn poll_wait(line: &mut Line<'_, Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
 }
 
-/// The parts of a link that a driver works with.
+/// The fields of an open link, lent to its driver.
 pub(crate) struct Line<'l, D: Driver> {
     pub(crate) stream: &'l mut D::Stream,
-    /// The stream is [as a socket](Transport::is_socket).
+    /// The result of [`Stream::is_socket`].
     pub(crate) is_socket: bool,
     pub(crate) exchange: &'l mut Exchange,
-    pub(crate) spinner: &'l mut Spinner,
+    #[cfg_attr(not(feature = "async"), expect(dead_code, reason = "the blocking driver has no fields"))]
     pub(crate) driver: &'l mut D,
 }
 
 impl<D: Driver> Line<'_, D> {
-    /// Does what the exchange wants until `step` has something to give.
+    /// Does what the exchange wants until it has an answer to the question.
     fn poll<S: Source + ?Sized, T>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
-        step: Step<T>,
+        question: Question<T>,
     ) -> Poll<Result<T, Error>> {
         self.exchange.retry()?;
         loop {
@@ -81,7 +80,7 @@ impl<D: Driver> Line<'_, D> {
                         self.exchange.send_part(part)?;
                         source.take_if(|_| !self.exchange.machine.is_sending());
                     }
-                    _ => self.exchange.stuck().source = true,
+                    _ => self.exchange.stuck.source = true,
                 },
                 Want::Write => match self.poll_write(cx) {
                     Poll::Ready(Ok(())) => {}
@@ -89,11 +88,11 @@ impl<D: Driver> Line<'_, D> {
                         self.exchange.stop_sending();
                         *source = None;
                     }
-                    Poll::Pending => self.exchange.stuck().write = true,
+                    Poll::Pending => self.exchange.stuck.write = true,
                 },
-                Want::Give => {
-                    if let Some(given) = self.exchange.give(step)? {
-                        return Poll::Ready(Ok(given));
+                Want::Answer => {
+                    if let Poll::Ready(answer) = self.exchange.answer(question)? {
+                        return Poll::Ready(Ok(answer));
                     }
                 }
                 Want::Read => match D::poll_read(self, cx)? {
@@ -102,18 +101,19 @@ impl<D: Driver> Line<'_, D> {
                     }
                     Poll::Ready(Ok(bytes)) => self.exchange.received(bytes),
                     Poll::Ready(Err(error)) => self.exchange.read_failed(error)?,
-                    Poll::Pending => self.exchange.stuck().read = true,
+                    Poll::Pending => self.exchange.stuck.read = true,
                 },
+                Want::Yield if D::BLOCKS => self.exchange.retry()?,
                 Want::Yield => {
-                    ready!(D::poll_yield(self, cx));
-                    self.exchange.retry()?;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Want::Wait => ready!(D::poll_wait(self, cx))?,
             }
         }
     }
 
-    /// Writes what is pending; if there is nothing, flushes what the stream holds back.
+    /// Writes pending bytes; if there are none, flushes the bytes that the stream holds back.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, is_socket, exchange, .. } = self;
         if let Some(pending) = exchange.pending(stream.has_records()) {
@@ -125,17 +125,54 @@ impl<D: Driver> Line<'_, D> {
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Busy-polls the stream. Returns the result of a read, or the step at which the spinner stops for now:
+    /// [`Step::Block`] or [`Step::GiveWay`].
+    pub(crate) fn spin(&mut self) -> Result<io::Result<usize>, Step> {
+        loop {
+            match self.exchange.spin() {
+                Step::Read => {}
+                Step::Yield => yield_now(),
+                stop => return Err(stop),
+            }
+            match self.stream.read(self.exchange.receive_buffer(), false) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                read => {
+                    self.exchange.found();
+                    return Ok(read);
+                }
+            }
+        }
+    }
 }
 
-/// Returns the fields and the body of a request.
+/// Returns the fields of a request, with those of the options, and its body.
+#[inline]
 pub(crate) fn prepare<S: ?Sized>(
     base: &Base,
     headers: impl TryInto<Headers, Error: Into<Error>>,
     body: impl IntoBody<S>,
 ) -> Result<(Headers, BodyOf<S>), Error> {
-    let mut headers = Exchange::add_fields(base, headers.try_into().map_err(Into::into)?)?;
+    let mut headers = headers.try_into().map_err(Into::into)?;
+    if !base.settings.headers.is_empty() {
+        headers = add_fields(&base.settings.headers, headers)?;
+    }
     let body = body.into_body(&mut headers);
     Ok((headers, body.map_err(|error| Error::new(ErrorKind::Body(error), Phase::Requesting))?))
+}
+
+/// Adds the fields of the options to those of a request. A field of the request replaces the fields with the same name.
+fn add_fields(options: &Headers, headers: Headers) -> Result<Headers, LocalError> {
+    if headers.is_empty() {
+        return Ok(options.clone());
+    }
+    let mut all = headers.clone();
+    for (name, value) in options.iter() {
+        if !headers.contains(name) {
+            all.append_bytes(name, value)?;
+        }
+    }
+    Ok(all)
 }
 
 /// The stream, until it is closed, and the exchange.
@@ -143,15 +180,20 @@ pub(crate) struct Link<D: Driver> {
     stream: Option<Box<D::Stream>>,
     is_socket: bool,
     pub(crate) exchange: Exchange,
-    spinner: Spinner,
+    /// The timeout of each exchange from the next one on.
+    pub(crate) timeout: Option<Duration>,
     driver: D,
 }
 
 impl<D: Driver> Link<D> {
     pub(crate) fn new(stream: Box<D::Stream>, base: Arc<Base>) -> Self {
-        let spinner = Spinner::new(base.settings.spin);
-        let exchange = Exchange::new(base, D::now, D::SOURCES_BLOCK);
-        Self { is_socket: stream.is_socket(), stream: Some(stream), exchange, spinner, driver: D::default() }
+        Self {
+            is_socket: stream.is_socket(),
+            stream: Some(stream),
+            timeout: base.settings.timeout,
+            exchange: Exchange::new(base, D::now, D::BLOCKS),
+            driver: D::default(),
+        }
     }
 
     /// Checks that the stream is idle, and begins a request, which may offer to go on in another protocol. Returns the
@@ -181,7 +223,9 @@ impl<D: Driver> Link<D> {
         self.settle();
         // The machine knows that a connection is closed.
         let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
-        let begun = self.exchange.begin(idle, method, uri, headers, content, protocol);
+        let until = Deadline::new(Timeout::Exchange, self.timeout, D::now);
+        let prepared = self.exchange.prepare(idle, until);
+        let begun = prepared.and_then(|()| self.exchange.begin(method, uri, headers, content, protocol));
         // Of a request that was refused nothing was written.
         begun.map_err(|error| if error.local().is_none() { self.failed(error) } else { error })
     }
@@ -206,12 +250,10 @@ impl<D: Driver> Link<D> {
         uri: &str,
         headers: &Headers,
         content: Content,
-        whole: Option<Whole>,
+        until: Option<Deadline>,
     ) -> Result<(), Error> {
-        self.exchange.timeout = None;
-        self.exchange.begin(Ok(Idle::Silent), method, uri, headers, content, None)?;
-        self.exchange.set_whole(whole);
-        Ok(())
+        self.exchange.prepare(Ok(Idle::Silent), until)?;
+        self.exchange.begin(method, uri, headers, content, None)
     }
 
     /// Polls for the head of the response.
@@ -239,13 +281,13 @@ impl<D: Driver> Link<D> {
         &mut self,
         cx: &mut Context<'_>,
         source: &mut SourceOf<S>,
-        step: Step<T>,
+        question: Question<T>,
     ) -> Poll<Result<T, Error>> {
-        let Self { stream: Some(stream), is_socket, exchange, spinner, driver } = self else {
+        let Self { stream: Some(stream), is_socket, exchange, driver, .. } = self else {
             return Poll::Ready(Err(self.exchange.error(ErrorKind::Closed)));
         };
-        let mut line = Line { stream: &mut **stream, is_socket: *is_socket, exchange, spinner, driver };
-        let polled = line.poll(cx, source, step);
+        let mut line = Line { stream: &mut **stream, is_socket: *is_socket, exchange, driver };
+        let polled = line.poll(cx, source, question);
         match &polled {
             Poll::Ready(Ok(_)) => self.close_if_over(),
             Poll::Ready(Err(_)) => return polled.map_err(|error| self.failed(error)),
@@ -285,6 +327,8 @@ impl<D: Driver> Link<D> {
         Some((stream, first))
     }
 
+    /// Closes the connection if the exchange is over and no other request can follow.
+    #[inline]
     fn close_if_over(&mut self) {
         if !self.exchange.is_open() && !self.exchange.is_reusable() && !self.exchange.machine.has_switched() {
             self.close();

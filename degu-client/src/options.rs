@@ -9,8 +9,9 @@ use std::{
 
 use degu_wire::{Address, Headers, Limits, LocalError, Spin};
 
+use crate::deadline::Deadline;
+use crate::error::Timeout;
 use crate::peer::Peer;
-use crate::whole::Whole;
 
 /// The options of a client: how it connects, and which fields it sends with every request. `Client::options()` makes
 /// them, and [`client`](Self::client) turns them into a client. A time is a `Duration`, or `None` for no limit.
@@ -265,9 +266,14 @@ impl Base {
 }
 
 impl Settings {
-    /// Returns the end of an exchange that begins now.
-    pub(crate) fn whole(&self) -> Option<Whole> {
-        self.timeout.and_then(|limit| Whole::new(limit, Instant::now()))
+    /// Returns the deadline for a connection that is made from now on, outside of an exchange.
+    pub(crate) fn to_exchange(&self) -> Option<Deadline> {
+        Deadline::new(Timeout::Exchange, self.timeout, Instant::now)
+    }
+
+    /// Returns the deadline for a connection that is made from now on, in an exchange that has this deadline.
+    pub(crate) fn to_connect(&self, until: Option<Deadline>) -> Option<Deadline> {
+        Deadline::first(Deadline::new(Timeout::Connect, self.connect, Instant::now), until)
     }
 
     /// Returns the port that Host leaves out.

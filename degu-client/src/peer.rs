@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use degu_wire::{Address, Credentials};
 
-use crate::transport::Transport;
+use crate::stream::Stream;
 
 /// The server at the other end of a new connection, for the check in [`on_connect`](crate::OptionsOf::on_connect).
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Peer<'c> {
 
 impl<'c> Peer<'c> {
     /// Returns the peer of a stream that was connected to this address; `None` if there is no socket.
-    pub(crate) fn of(address: &'c Address, stream: &(impl Transport + ?Sized)) -> Option<Self> {
+    pub(crate) fn of(address: &'c Address, stream: &(impl Stream + ?Sized)) -> Option<Self> {
         let socket = stream.socket()?;
         Some(Self {
             address,

@@ -1,18 +1,16 @@
 //! The part of connecting that the async and the blocking client share.
 
-use std::io;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use degu_wire::{Address, AddressError, AddressFault, SocketName};
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::error::{Error, ErrorKind, Timeout};
-use crate::options::{Base, Settings};
+use crate::deadline::Deadline;
+use crate::error::{Error, ErrorKind};
+use crate::options::Base;
 use crate::peer::Peer;
-use crate::transport::Transport;
-use crate::whole::Whole;
+use crate::stream::Stream;
 
 /// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
@@ -29,21 +27,21 @@ pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), 
 }
 
 /// Asks `on_connect` about a connection that was made to this address, unless making it failed.
-pub(crate) fn admit<S: Transport + ?Sized>(
+pub(crate) fn admit<S: Stream + ?Sized>(
     base: &Base,
     address: &Address,
-    until: Until,
+    until: Option<Deadline>,
     made: Result<(Box<S>, Address), ErrorKind>,
 ) -> Result<(Box<S>, Address), Error> {
     let admitted = made.and_then(|(stream, answered)| {
-        let peer = Peer::of(&answered, &*stream);
-        if let (Some(check), Some(peer)) = (&base.settings.on_connect, peer)
+        if let Some(check) = &base.settings.on_connect
+            && let Some(peer) = Peer::of(&answered, &*stream)
             && !check(&peer)
         {
             return Err(ErrorKind::Refused);
         }
         // `on_connect` may have taken what was left.
-        until.left()?;
+        until.map(Deadline::left).transpose()?;
         Ok((stream, answered))
     });
     admitted.map_err(|kind| Error::connecting(kind, address))
@@ -61,37 +59,6 @@ pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketA
     let mut all: Vec<_> = first.into_iter().flat_map(|address| [Some(address), second.next()]).flatten().collect();
     all.extend(second);
     all
-}
-
-/// A deadline for making a connection.
-#[derive(Clone, Copy)]
-pub(crate) struct Until {
-    /// The timeout that passes first, and its end.
-    first: Option<(Timeout, Instant)>,
-}
-
-impl Until {
-    /// Returns the deadline of a connection that is made from now on, for an exchange that may have an end of its own.
-    pub(crate) fn new(settings: &Settings, whole: Option<Whole>) -> Self {
-        let connect = settings.connect.and_then(|limit| Whole::new(limit, Instant::now()));
-        let connect = connect.map(|Whole { limit, end }| (Timeout::Connect(limit), end));
-        let whole = whole.map(|Whole { limit, end }| (Timeout::Exchange(limit), end));
-        Self { first: connect.into_iter().chain(whole).min_by_key(|(_, end)| *end) }
-    }
-
-    /// Returns the time that is left: `None` without a limit, an error when none is.
-    pub(crate) fn left(&self) -> Result<Option<Duration>, ErrorKind> {
-        let Some((timeout, end)) = self.first else { return Ok(None) };
-        match end.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ => Err(timeout.into()),
-        }
-    }
-
-    /// Returns the error for a deadline that has passed. Without one, it is the system's.
-    pub(crate) fn passed(&self, error: io::Error) -> ErrorKind {
-        self.first.map_or_else(|| error.into(), |(timeout, _)| timeout.into())
-    }
 }
 
 #[cfg(test)]

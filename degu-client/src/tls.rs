@@ -15,7 +15,7 @@ use degu_wire::{Address, AddressKind, Zone};
 
 use crate::error;
 use crate::options::Settings;
-use crate::transport::{Idle, Transport, pending, read, uninterrupted, write};
+use crate::stream::{Idle, Stream, now, pending, read, uninterrupted, write};
 
 impl Settings {
     /// Returns the handshake with a server at this address, which has not begun; none without TLS.
@@ -33,14 +33,14 @@ impl Settings {
 }
 
 /// A socket whose handshake is done. Reading differs by driver.
-pub(crate) struct Tls<S: Transport> {
+pub(crate) struct Tls<S: Stream> {
     pub(crate) socket: S,
     pub(crate) secured: Secured,
     /// The task that waits for room to write.
     pub(crate) writer: Option<Waker>,
 }
 
-impl<S: Transport> Tls<S> {
+impl<S: Stream> Tls<S> {
     pub(crate) const fn new(socket: S, secured: Secured) -> Self {
         Self { socket, secured, writer: None }
     }
@@ -61,7 +61,7 @@ impl<S: Transport> Tls<S> {
     }
 }
 
-impl<S: Transport> Transport for Tls<S> {
+impl<S: Stream> Stream for Tls<S> {
     /// Records that carry no data, such as session tickets, are processed, and are silence.
     fn check(&mut self) -> io::Result<Idle> {
         let mut found = 0;
@@ -116,7 +116,7 @@ impl<S: Transport> Transport for Tls<S> {
     }
 }
 
-impl<S: Transport> Drop for Tls<S> {
+impl<S: Stream> Drop for Tls<S> {
     /// Says that nothing follows, as far as the socket takes it.
     fn drop(&mut self) {
         let _ = self.secured.close(&mut Direct { socket: self.socket.socket(), blocks: false });
@@ -151,15 +151,7 @@ pub(crate) struct Polled<'p, 'cx, S> {
     pub(crate) cx: &'p mut Context<'cx>,
 }
 
-/// Returns what is pending as an error, for TLS.
-pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
-    match polled {
-        Poll::Ready(done) => done,
-        Poll::Pending => Err(ErrorKind::WouldBlock.into()),
-    }
-}
-
-impl<S: Transport> Write for Polled<'_, '_, S> {
+impl<S: Stream> Write for Polled<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(bytes)])
     }

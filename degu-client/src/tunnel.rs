@@ -55,7 +55,7 @@ impl<D: Driver> TunnelOf<D> {
     ///
     /// Returns the tunnel itself if it is more than a socket: under TLS, and over a stream that the caller brought.
     pub fn into_inner(self) -> Result<(OwnedFd, Bytes), Self> {
-        use crate::transport::Transport;
+        use crate::stream::Stream;
 
         let socket = self.stream.socket().filter(|_| !self.stream.has_records());
         match socket.map(|socket| socket.try_clone_to_owned()) {

@@ -8,26 +8,27 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::stream::{AsyncStream, Socket};
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
 use crate::options::Base;
-use crate::resolve::{Until, admit, interleave, target, unix_socket};
-use crate::whole::Whole;
+use crate::resolve::{admit, interleave, target, unix_socket};
 
 /// The time that one address of a name may take before the next one is tried in parallel (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Connects, makes the handshake of TLS if the options have it, and calls `on_connect`.
-pub(crate) async fn dial(base: &Base, whole: Option<Whole>) -> Result<(Box<dyn AsyncStream>, Address), Error> {
-    let until = Until::new(&base.settings, whole);
+pub(crate) async fn dial(base: &Base, until: Option<Deadline>) -> Result<(Box<dyn AsyncStream>, Address), Error> {
+    let until = base.settings.to_connect(until);
     let address = base.address.to_connect();
-    let made = match until.left() {
-        Ok(None) => establish(base, &address).await,
-        Ok(Some(left)) => match timeout(left, establish(base, &address)).await {
-            Ok(made) => made,
-            // The timer may be the first to know that time is over.
-            Err(elapsed) => Err(until.passed(elapsed.into())),
+    let made = match until {
+        None => establish(base, &address).await,
+        Some(deadline) => match deadline.left() {
+            Ok(left) => {
+                let made = timeout(left, establish(base, &address)).await;
+                made.unwrap_or_else(|_| Err(deadline.timeout.into()))
+            }
+            Err(over) => Err(over.into()),
         },
-        Err(over) => Err(over),
     };
     admit(base, &address, until, made)
 }

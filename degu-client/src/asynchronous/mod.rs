@@ -142,7 +142,7 @@ impl ClientOf<Async> {
     ///
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn connect(&self) -> Result<Connection, Error> {
-        let (stream, address) = dial(&self.base, self.base.settings.whole()).await?;
+        let (stream, address) = dial(&self.base, self.base.settings.to_exchange()).await?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }

@@ -11,8 +11,8 @@ use degu_tls::drive::{Handshake, Progress};
 
 use super::stream::{AsyncStream, Socket};
 use crate::error::ErrorKind;
-use crate::tls::{Direct, Polled, Tls, append, now};
-use crate::transport::{Transport, pending, uninterrupted};
+use crate::stream::{Stream, now, pending, uninterrupted};
+use crate::tls::{Direct, Polled, Tls, append};
 
 /// Makes the handshake over the socket.
 pub(crate) async fn secure(mut socket: Socket, mut handshake: Handshake) -> Result<Tls<Socket>, ErrorKind> {

@@ -14,26 +14,26 @@ use socket2::{Domain, SockRef, Type};
 
 use super::interrupter::Interrupter;
 use super::stream::{BlockingStream, Socket};
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind};
 use crate::options::Base;
-use crate::resolve::{Until, admit, interleave, target, unix_socket};
-use crate::whole::Whole;
+use crate::resolve::{admit, interleave, target, unix_socket};
 
 /// The time after which a wait for room in the backlog of a Unix socket, which nothing interrupts, is taken up again.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Connects for a pool.
-pub(super) fn dial_pooled(base: &Base, whole: Option<Whole>) -> Result<(Box<dyn BlockingStream>, Address), Error> {
-    dial(base, whole, &Interrupter::new())
+pub(super) fn dial_pooled(base: &Base, until: Option<Deadline>) -> Result<(Box<dyn BlockingStream>, Address), Error> {
+    dial(base, until, &Interrupter::new())
 }
 
 /// Connects, makes the handshake of TLS if the options have it, and calls `on_connect`.
 pub(super) fn dial(
     base: &Base,
-    whole: Option<Whole>,
+    until: Option<Deadline>,
     interrupter: &Interrupter,
 ) -> Result<(Box<dyn BlockingStream>, Address), Error> {
-    let until = Until::new(&base.settings, whole);
+    let until = base.settings.to_connect(until);
     let address = base.address.to_connect();
     let made = establish(base, &address, until, interrupter);
     // An error that the interruption caused is not the server's fault.
@@ -44,7 +44,7 @@ pub(super) fn dial(
 fn establish(
     base: &Base,
     address: &Address,
-    until: Until,
+    until: Option<Deadline>,
     interrupter: &Interrupter,
 ) -> Result<(Box<dyn BlockingStream>, Address), ErrorKind> {
     #[cfg(feature = "tls")]
@@ -68,23 +68,31 @@ fn establish(
 }
 
 /// Connects to an IP address. `share` is the number of attempts that the remaining time is divided among.
-fn tcp(address: SocketAddr, until: Until, share: u32, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
+fn tcp(
+    address: SocketAddr,
+    until: Option<Deadline>,
+    share: u32,
+    interrupter: &Interrupter,
+) -> Result<Arc<OwnedFd>, ErrorKind> {
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
     let socket = interrupter.attach(socket)?;
     // Without a limit of ours the system has its own. A plain `connect` would end with a signal.
-    let left = until.left()?.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
+    let left = until.map(Deadline::left).transpose()?;
+    let left = left.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
     match SockRef::from(&socket).connect_timeout(&address.into(), left) {
         Ok(()) => Ok(socket),
-        Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(until.passed(error)),
-        Err(error) => Err(error.into()),
+        Err(error) => match until {
+            Some(deadline) if error.kind() == io::ErrorKind::TimedOut => Err(deadline.timeout.into()),
+            _ => Err(error.into()),
+        },
     }
 }
 
 /// Connects to the first of these addresses that accepts.
 fn first(
     addresses: &[SocketAddr],
-    until: Until,
+    until: Option<Deadline>,
     interrupter: &Interrupter,
 ) -> Result<(Arc<OwnedFd>, SocketAddr), ErrorKind> {
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address").into();
@@ -98,10 +106,11 @@ fn first(
 }
 
 /// Connects to a Unix socket, which waits for room in the server's backlog.
-fn unix(name: &OsStr, until: Until, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
+fn unix(name: &OsStr, until: Option<Deadline>, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     loop {
-        let slice = until.left()?.map_or(SLICE, |left| left.min(SLICE));
+        let left = until.map(Deadline::left).transpose()?;
+        let slice = left.map_or(SLICE, |left| left.min(SLICE));
         socket.set_write_timeout(Some(slice))?;
         match socket.connect(&address) {
             Ok(()) => return Ok(interrupter.attach(socket)?),

@@ -1,4 +1,4 @@
-//! The blocking driver: its thread waits for the stream, by a read that blocks or by `poll(2)`.
+//! The blocking driver: its thread waits for the stream, in a blocking read or in `poll(2)`.
 
 use std::{
     io,
@@ -14,23 +14,14 @@ use crate::error::{Error, Timeout};
 use crate::link::{Driver, Line};
 
 /// The driver of a connection of the blocking client.
-#[derive(Debug)]
-pub struct Blocking {
-    /// The start of the spinner's clock.
-    epoch: Instant,
-}
-
-impl Default for Blocking {
-    fn default() -> Self {
-        Self { epoch: Instant::now() }
-    }
-}
+#[derive(Debug, Default)]
+pub struct Blocking;
 
 impl Driver for Blocking {
     type Stream = dyn BlockingStream;
     type Home = ();
     type Source = dyn Iterator<Item = Result<Part, BoxError>> + Unpin;
-    const SOURCES_BLOCK: bool = true;
+    const BLOCKS: bool = true;
 
     fn now() -> Instant {
         Instant::now()
@@ -42,29 +33,25 @@ impl Driver for Blocking {
         line.read()
     }
 
-    fn poll_yield(_: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
     fn poll_wait(line: &mut Line<'_, Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(line.wait())
     }
 }
 
 impl Line<'_, Blocking> {
-    /// Reads what was received. Where nothing else can be done, and all of the time is left, the read blocks: the socket's
-    /// own timeout, which is the shortest deadline, bounds it at no cost. It does not where the exchange as a whole has a
-    /// deadline, of which any part may be left.
+    /// Reads the bytes that have been received. The read blocks if the request is sent, the wait begins with this call, and
+    /// the exchange as a whole has no deadline: the socket's own timeout is the shortest timeout of a wait, so it bounds
+    /// the read without a further system call.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.is_socket;
         if !is_socket && self.exchange.awaits_continue() {
-            // Such a stream has no timeouts: the wait for `100 Continue` ends at once.
-            return self.exchange.expired().map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending);
+            // A stream of the caller has no timeout for this wait, so the body is sent at once.
+            self.exchange.machine.send_body_anyway();
+            return Poll::Pending;
         }
         let begins = self.exchange.begins_to_wait();
-        let read = if begins && is_socket && self.exchange.awaits_head() && self.spinner.begin() {
-            let deadline = self.exchange.deadline();
-            self.spin(deadline)
+        let read = if begins && is_socket && self.exchange.awaits_head() && self.exchange.spinner.begin() {
+            self.spin_until_deadline()
         } else {
             let blocks = begins && !self.exchange.has_timeout();
             self.stream.read(self.exchange.receive_buffer(), blocks)
@@ -73,31 +60,20 @@ impl Line<'_, Blocking> {
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) if !is_socket => {
                 Poll::Ready(Err(self.exchange.error(Timeout::Stream)))
             }
-            // Nothing was received in time; a signal came; or a record is not complete.
+            // No bytes came in time, a signal came, or a record is not complete.
             Err(io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Poll::Pending,
             _ => Poll::Ready(Ok(read)),
         }
     }
 
-    /// Spins for the head of a response, as long as the spinner and the deadline say.
-    fn spin(&mut self, deadline: Option<Instant>) -> io::Result<usize> {
-        let epoch = self.driver.epoch;
+    /// Spins for the head of a response, until the spinner or the deadline ends the spin.
+    fn spin_until_deadline(&mut self) -> io::Result<usize> {
+        let deadline = self.exchange.deadline();
         loop {
-            match self.spinner.step(|| epoch.elapsed()) {
-                Step::Block => return Err(io::ErrorKind::WouldBlock.into()),
-                Step::Read => {}
-                Step::Yield => yield_now(),
-                Step::GiveWay if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                    return Err(io::ErrorKind::WouldBlock.into());
-                }
-                Step::GiveWay => yield_now(),
-            }
-            match self.stream.read(self.exchange.receive_buffer(), false) {
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                read => {
-                    self.spinner.found(|| epoch.elapsed());
-                    return read;
-                }
+            match self.spin() {
+                Ok(read) => return read,
+                Err(Step::GiveWay) if deadline.is_none_or(|deadline| Instant::now() < deadline) => yield_now(),
+                Err(_) => return Err(io::ErrorKind::WouldBlock.into()),
             }
         }
     }
@@ -105,16 +81,16 @@ impl Line<'_, Blocking> {
     /// Waits for the stream until the deadline.
     fn wait(&mut self) -> Result<(), Error> {
         let left = self.exchange.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let stuck = *self.exchange.stuck();
+        let stuck = self.exchange.stuck;
         match self.stream.wait(stuck.read, stuck.write, left) {
             Ok(true) => self.exchange.retry(),
-            Ok(false) => self.exchange.expired(),
+            Ok(false) => self.exchange.end_wait(),
             Err(error) => Err(self.exchange.error(error)),
         }
     }
 }
 
-/// Returns the result of a poll that is never pending, because a blocking driver waits by itself.
+/// Returns the result of a poll of the blocking client, which is never pending for long, because its driver blocks.
 pub(crate) fn wait<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     loop {

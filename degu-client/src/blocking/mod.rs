@@ -53,7 +53,7 @@ use crate::options::OptionsOf;
 use crate::pool::{PoolOf, pooled_requests};
 use crate::reader::Reader;
 use crate::reads::reads;
-use crate::transport::Scratch;
+use crate::stream::Scratch;
 use crate::tunnel::{TunnelOf, UpgradeOf};
 use driver::wait;
 pub use interrupter::Interrupter;
@@ -157,7 +157,7 @@ impl ClientOf<Blocking> {
     ///
     /// Those of [`connect`](Self::connect), and [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     pub fn connect_interruptible(&self, interrupter: &Interrupter) -> Result<Connection, Error> {
-        let (stream, address) = dial::dial(&self.base, self.base.settings.whole(), interrupter)?;
+        let (stream, address) = dial::dial(&self.base, self.base.settings.to_exchange(), interrupter)?;
         Ok(Connection::over(stream, Arc::clone(&self.base), address))
     }
 }

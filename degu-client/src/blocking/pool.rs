@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::Blocking;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::pool::{Lease, Shared, Turn};
-use crate::whole::Whole;
 
 /// A thread that can be woken.
 #[derive(Debug, Default)]
@@ -45,16 +45,16 @@ impl Signal {
 }
 
 /// Waits for a place in the pool, and not longer than until the end of the exchange.
-pub(super) fn queue(shared: &Arc<Shared<Blocking>>, whole: Option<Whole>) -> Result<Lease<Blocking>, Error> {
-    let mut turn = Turn::new(shared, whole);
+pub(super) fn queue(shared: &Arc<Shared<Blocking>>, until: Option<Deadline>) -> Result<Lease<Blocking>, Error> {
+    let mut turn = Turn::new(shared, until);
     let signal = Arc::new(Signal::default());
     let waker = Waker::from(Arc::clone(&signal));
     loop {
         if let Poll::Ready(lease) = turn.poll(&mut Context::from_waker(&waker)) {
             return lease;
         }
-        match whole {
-            Some(Whole { limit, end }) if !signal.wait(Some(end)) => return Err(shared.no_turn(limit)),
+        match until {
+            Some(deadline) if !signal.wait(Some(deadline.end)) => return Err(shared.no_turn(deadline)),
             Some(_) => {}
             None => drop(signal.wait(None)),
         }

@@ -6,16 +6,20 @@ use degu_tls::drive::{Handshake, Progress};
 
 use super::interrupter::Interrupter;
 use super::stream::{BlockingStream, Socket};
+use crate::deadline::Deadline;
 use crate::error::ErrorKind;
-use crate::resolve::Until;
+use crate::stream::Stream;
 use crate::tls::{Direct, Tls};
-use crate::transport::Transport;
 
 /// Makes the handshake over the socket.
-pub(crate) fn secure(mut socket: Socket, mut handshake: Handshake, until: Until) -> Result<Tls<Socket>, ErrorKind> {
+pub(crate) fn secure(
+    mut socket: Socket,
+    mut handshake: Handshake,
+    until: Option<Deadline>,
+) -> Result<Tls<Socket>, ErrorKind> {
     while handshake.advance(&mut Direct { socket: socket.socket(), blocks: false })? == Progress::Blocked {
         let writes = handshake.wants_write();
-        socket.wait(!writes, writes, until.left()?)?;
+        socket.wait(!writes, writes, until.map(Deadline::left).transpose()?)?;
     }
     Ok(Tls::new(socket, handshake.secure()?))
 }

@@ -13,10 +13,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
 use super::interrupter::Interrupter;
-use crate::transport::{Idle, Scratch, Transport, check, pending, read, some, uninterrupted, write};
+use crate::stream::{Idle, Scratch, Stream, check, pending, read, some, uninterrupted, write};
 
 /// A stream whose reads block where they may.
-pub(crate) trait BlockingStream: Transport {
+pub(crate) trait BlockingStream: Stream {
     /// Waits until there is something to read, or room for writing. Returns whether the time was enough. A stream of the
     /// caller's cannot be waited for.
     fn wait(&mut self, _reads: bool, _writes: bool, _limit: Option<Duration>) -> io::Result<bool> {
@@ -46,7 +46,7 @@ impl Socket {
     }
 }
 
-impl Transport for Socket {
+impl Stream for Socket {
     fn check(&mut self) -> io::Result<Idle> {
         Ok(check(&self.socket))
     }
@@ -60,10 +60,7 @@ impl Transport for Socket {
     }
 
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize> {
-        let room = self.scratch.room(buffer);
-        let bytes = read(&self.socket, room, blocks)?;
-        buffer.extend_from_slice(&room[..bytes]);
-        Ok(bytes)
+        self.scratch.fill(buffer, |room| read(&self.socket, room, blocks))
     }
 
     fn is_interrupted(&self) -> bool {
@@ -109,7 +106,7 @@ pub(crate) struct Foreign<T> {
     pub(crate) scratch: Scratch,
 }
 
-impl<T: Read + Write + Send> Transport for Foreign<T> {
+impl<T: Read + Write + Send> Stream for Foreign<T> {
     fn poll_write(&mut self, _: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         Poll::Ready(some(uninterrupted(|| self.stream.write_vectored(pieces))))
     }
@@ -119,10 +116,7 @@ impl<T: Read + Write + Send> Transport for Foreign<T> {
     }
 
     fn read(&mut self, buffer: &mut BytesMut, _: bool) -> io::Result<usize> {
-        let room = self.scratch.room(buffer);
-        let bytes = uninterrupted(|| self.stream.read(room))?.min(room.len());
-        buffer.extend_from_slice(&room[..bytes]);
-        Ok(bytes)
+        self.scratch.fill(buffer, |room| uninterrupted(|| self.stream.read(room)))
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use super::driver::Blocking;
 use super::interrupter::Interrupter;
 use super::stream::{BlockingStream, wait};
-use crate::transport::{pending, uninterrupted};
+use crate::stream::{pending, uninterrupted};
 use crate::tunnel::{MOST_PIECES, MOST_READ, TunnelOf};
 
 type Stream = dyn BlockingStream;

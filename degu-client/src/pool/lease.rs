@@ -10,10 +10,10 @@ use std::{
 use degu_wire::machine::ResponseHead;
 
 use super::state::{Grant, Member, State};
+use crate::deadline::Deadline;
 use crate::error::{Error, Phase, Timeout};
 use crate::link::{Driver, Link};
 use crate::options::Base;
-use crate::whole::Whole;
 
 /// The state that all clones of a pool share.
 pub(crate) struct Shared<D: Driver> {
@@ -71,11 +71,11 @@ impl<D: Driver> Shared<D> {
 
     /// Takes a place if one is free. A request whose time is over takes none.
     #[inline]
-    pub(crate) fn take(self: &Arc<Self>, whole: Option<Whole>, now: Instant) -> Result<Option<Lease<D>>, Error> {
-        if let Some(Whole { limit, end }) = whole
+    pub(crate) fn take(self: &Arc<Self>, until: Option<Deadline>, now: Instant) -> Result<Option<Lease<D>>, Error> {
+        if let Some(Deadline { end, timeout }) = until
             && end <= now
         {
-            return Err(Error::connecting(Timeout::Exchange(limit), &self.base.address));
+            return Err(Error::connecting(timeout, &self.base.address));
         }
         let home = D::home();
         let grant = self.change(|state| state.take(home, now));
@@ -95,9 +95,13 @@ impl<D: Driver> Shared<D> {
         Ok(lease)
     }
 
-    /// Returns the error of a request that did not get its turn within this time.
-    pub(crate) fn no_turn(&self, limit: Duration) -> Error {
-        Error::connecting(Timeout::Pool(limit), &self.base.address)
+    /// Returns the error of a request that did not get its turn before this deadline of its exchange.
+    pub(crate) fn no_turn(&self, deadline: Deadline) -> Error {
+        let timeout = match deadline.timeout {
+            Timeout::Exchange(limit) => Timeout::Pool(limit),
+            other => other,
+        };
+        Error::connecting(timeout, &self.base.address)
     }
 
     /// Gives a connection to the request that has waited longest, or keeps it.
@@ -211,23 +215,23 @@ impl<D: Driver> fmt::Debug for Lease<D> {
 /// The turn of a request, which waits for it. When it is dropped, the request leaves the queue.
 pub(crate) struct Turn<'p, D: Driver> {
     shared: &'p Arc<Shared<D>>,
-    whole: Option<Whole>,
+    until: Option<Deadline>,
     ticket: Option<u64>,
 }
 
 impl<'p, D: Driver> Turn<'p, D> {
-    pub(crate) const fn new(shared: &'p Arc<Shared<D>>, whole: Option<Whole>) -> Self {
-        Self { shared, whole, ticket: None }
+    pub(crate) const fn new(shared: &'p Arc<Shared<D>>, until: Option<Deadline>) -> Self {
+        Self { shared, until, ticket: None }
     }
 
     /// Polls for a place. A request whose time is over gets none, and leaves what it was granted to the next one.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
-        let Self { shared, whole, ticket } = self;
+        let Self { shared, until, ticket } = self;
         let now = D::now();
-        if let Some(Whole { limit, end }) = *whole
-            && end <= now
+        if let Some(deadline) = *until
+            && deadline.end <= now
         {
-            return Poll::Ready(Err(shared.no_turn(limit)));
+            return Poll::Ready(Err(shared.no_turn(deadline)));
         }
         let grant = shared.change(|state| {
             let grant = match *ticket {

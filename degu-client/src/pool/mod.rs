@@ -27,9 +27,10 @@ use degu_wire::Address;
 
 pub(crate) use lease::{Lease, Shared, Turn};
 
+use crate::deadline::Deadline;
+use crate::error::Timeout;
 use crate::link::Driver;
 use crate::options::Base;
-use crate::whole::Whole;
 
 /// A pool of connections to one server, for any number of tasks or threads. Clones share the connections.
 ///
@@ -163,9 +164,9 @@ impl<D: Driver> PoolOf<D> {
     }
 
     /// Returns the end of a request that begins now, and the time.
-    pub(crate) fn begin(&self) -> (Option<Whole>, Instant) {
+    pub(crate) fn begin(&self) -> (Option<Deadline>, Instant) {
         let now = D::now();
-        (self.timeout.and_then(|limit| Whole::new(limit, now)), now)
+        (Deadline::new(Timeout::Exchange, self.timeout, || now), now)
     }
 }
 
@@ -221,26 +222,29 @@ macro_rules! pooled_requests {
                 uri: &str,
                 headers: impl TryInto<crate::Headers, Error: Into<crate::Error>>,
                 body: impl crate::IntoBody<$source>,
-                dial: impl $fn(&crate::options::Base, Option<crate::whole::Whole>) -> crate::pool::Dialled<$driver>,
+                dial: impl $fn(
+                    &crate::options::Base,
+                    Option<crate::deadline::Deadline>,
+                ) -> crate::pool::Dialled<$driver>,
             ) -> Result<Response<'static>, crate::Error> {
                 let (headers, mut body) = crate::link::prepare(&self.shared().base, headers, body)?;
-                let (whole, now) = self.begin();
+                let (until, now) = self.begin();
                 // Nearly always there is no need to wait.
-                let mut lease = match self.shared().take(whole, now)? {
+                let mut lease = match self.shared().take(until, now)? {
                     Some(lease) => lease,
-                    None => $queue(self.shared(), whole) $($await)* ?,
+                    None => $queue(self.shared(), until) $($await)* ?,
                 };
                 loop {
                     // Only an attempt over a kept connection may be followed by another.
                     let (link, is_kept) = match lease.link() {
                         Some(link) => (link, true),
-                        None => match dial(&self.shared().base, whole) $($await)* {
+                        None => match dial(&self.shared().base, until) $($await)* {
                             Ok((stream, _)) => (lease.put(stream), false),
                             Err(error) => return Err(lease.failed(error)),
                         },
                     };
                     let (content, mut source) = body.start().split();
-                    let error = match link.begin_checked(method, uri, &headers, content, whole) {
+                    let error = match link.begin_checked(method, uri, &headers, content, until) {
                         Ok(()) => match $wait(|cx| link.poll_head(cx, &mut source)) $($await)* {
                             Ok(head) => {
                                 lease.note(&head);

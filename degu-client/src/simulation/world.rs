@@ -15,7 +15,7 @@ use super::peer::Peer;
 use super::plan::Plan;
 use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
-use crate::transport::{Idle, Transport};
+use crate::stream::{Idle, Stream};
 
 /// The state that changes while the client waits. Clones share it.
 #[derive(Clone, Debug)]
@@ -135,7 +135,7 @@ impl Moving {
 }
 
 /// Acts as a socket, which can be checked; a stream of the caller's cannot.
-impl Transport for Pipe {
+impl Stream for Pipe {
     fn is_socket(&self) -> bool {
         true
     }
@@ -200,9 +200,9 @@ impl Blocking {
     }
 }
 
-impl Transport for Blocking {
+impl Stream for Blocking {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Transport::poll_shutdown(&mut self.pipe, cx)
+        Stream::poll_shutdown(&mut self.pipe, cx)
     }
 
     fn check(&mut self) -> io::Result<Idle> {

@@ -15,10 +15,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::link::Driver;
 use crate::options::{Base, OptionsOf};
-use crate::whole::Whole;
 use crate::{Pool, PoolOf, blocking};
 use server::{Dial, Fault, Server, Trouble};
 
@@ -40,7 +40,7 @@ fn refused(base: &Base) -> impl Fn(std::io::Error) -> Error {
 }
 
 async fn ask(pool: &Pool, server: &Server, number: usize, method: Method<'_>, reads: bool) -> Outcome {
-    let dial = async |base: &Base, _: Option<Whole>| {
+    let dial = async |base: &Base, _: Option<Deadline>| {
         yield_once().await;
         let stream = server.connect().map_err(refused(base))?;
         Ok((stream as Box<dyn AsyncStream>, base.address.clone()))
@@ -64,7 +64,7 @@ async fn yield_once() {
 }
 
 fn ask_blocking(pool: &blocking::Pool, server: &Server, number: usize, method: Method<'_>, reads: bool) -> Outcome {
-    let dial = |base: &Base, _: Option<Whole>| {
+    let dial = |base: &Base, _: Option<Deadline>| {
         let stream = server.connect().map_err(refused(base))?;
         Ok((stream as Box<dyn BlockingStream>, base.address.clone()))
     };

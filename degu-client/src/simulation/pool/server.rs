@@ -11,7 +11,7 @@ use degu_simulation::Dice;
 
 use crate::asynchronous::stream::AsyncStream;
 use crate::blocking::stream::BlockingStream;
-use crate::transport::{Idle, Transport};
+use crate::stream::{Idle, Stream};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
@@ -183,7 +183,7 @@ impl Drop for Wire {
     }
 }
 
-impl Transport for Wire {
+impl Stream for Wire {
     fn is_socket(&self) -> bool {
         true
     }

@@ -13,7 +13,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 
 /// The stream that an async or a blocking connection runs over: a socket, TLS over one, or a stream that the caller brought.
-pub(crate) trait Transport: Send {
+pub(crate) trait Stream: Send {
     /// Checks an idle stream for data and for its end, without waiting. What cannot be checked is silent.
     fn check(&mut self) -> io::Result<Idle> {
         Ok(Idle::Silent)
@@ -80,23 +80,29 @@ pub(crate) enum Idle {
     Ended,
 }
 
-/// The buffer that a socket is read into before the bytes are appended to the receive buffer, whose free room is not
-/// initialized.
+/// A buffer for reads. The bytes are then appended to the receive buffer, whose free space is not initialised.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch(Box<[u8]>);
 
 impl Scratch {
-    /// A read takes at least so much, and at most.
+    /// The least and the most bytes that one read may take.
     const LEAST: usize = 2 * 1024;
     const MOST: usize = 256 * 1024;
 
-    /// Returns as much room as the buffer has, within bounds, because more would make the buffer move.
-    pub(crate) fn room(&mut self, buffer: &BytesMut) -> &mut [u8] {
+    /// Appends the bytes of one read to `buffer`. It takes no more bytes than `buffer` has space for, within the bounds,
+    /// because otherwise `buffer` would be moved.
+    pub(crate) fn fill(
+        &mut self,
+        buffer: &mut BytesMut,
+        read: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         let room = (buffer.capacity() - buffer.len()).clamp(Self::LEAST, Self::MOST);
         if self.0.len() < room {
             self.0 = vec![0; room].into();
         }
-        &mut self.0[..room]
+        let bytes = read(&mut self.0[..room])?;
+        buffer.extend_from_slice(&self.0[..bytes]);
+        Ok(bytes)
     }
 }
 
@@ -135,6 +141,15 @@ pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         done => Poll::Ready(done),
+    }
+}
+
+/// Returns pending as the error `WouldBlock`.
+#[cfg(any(feature = "async", feature = "tls"))]
+pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(done) => done,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 

@@ -1,0 +1,39 @@
+//! The time by which a connection or an exchange must be over.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Timeout;
+
+/// The end of a timeout, and the timeout, which is the error after this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadline {
+    pub(crate) end: Instant,
+    pub(crate) timeout: Timeout,
+}
+
+impl Deadline {
+    /// Returns the end of a timeout that begins now; `None` without a limit, and if the clock cannot represent the end.
+    #[inline]
+    pub(crate) fn new(
+        timeout: impl FnOnce(Duration) -> Timeout,
+        limit: Option<Duration>,
+        clock: impl FnOnce() -> Instant,
+    ) -> Option<Self> {
+        let limit = limit?;
+        Some(Self { end: clock().checked_add(limit)?, timeout: timeout(limit) })
+    }
+
+    /// Returns the deadline that passes first.
+    pub(crate) fn first(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if other.end < one.end => Some(other),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Returns the time that is left, or the timeout if no time is left.
+    pub(crate) fn left(self) -> Result<Duration, Timeout> {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(self.timeout) } else { Ok(left) }
+    }
+}
