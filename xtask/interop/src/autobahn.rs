@@ -1,5 +1,5 @@
-//! Autobahn's suite, which finds deviations of a WebSocket implementation from RFC 6455. It runs with `terminal`, and
-//! with both clients of Degu. Its cases for compression are left out, because neither supports compression.
+//! Autobahn's test suite, which finds deviations of a WebSocket implementation from RFC 6455. It runs with the example
+//! `terminal`, and with both of our clients. Its cases for compression are left out, because neither supports compression.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +12,11 @@ use xshell::{Shell, cmd};
 use crate::Result;
 use crate::child::{self, START, Server};
 use crate::matrix::Matrix;
+use crate::ours::{CLIENTS, Ours};
 use crate::peer::{Bench, Where, free_port, installed, tied, wait_for};
 use crate::steps::within;
 use crate::tunnel::terminal;
-use crate::websocket::{Peer, Socket};
+use crate::websocket::connect;
 
 /// The longest time that all cases may take with one implementation.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -23,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// The suite, as a Python program.
 const SUITE: &str = "from autobahntestsuite.wstest import run; run()";
 
-/// Returns a line of the shell that runs code next to the suite, with the Python that it was installed for.
+/// Returns a shell command that runs Python code which can import the suite.
 fn python(code: &str) -> String {
     let folder = installed("autobahn").display().to_string();
     format!("env PYTHONWARNINGS=ignore {folder}/python -u -c 'import site; site.addsitedir(\"{folder}\"); {code}'")
@@ -32,7 +33,7 @@ fn python(code: &str) -> String {
 pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
     let line = python("from autobahntestsuite import version; print(version)");
     let version = cmd!(shell, "/bin/sh -c {line}").quiet().ignore_stderr().read();
-    // Its libraries may print before.
+    // Libraries of the suite may print lines before.
     let version = version.ok().and_then(|said| said.lines().last().map(str::to_owned));
     version.ok_or_else(|| "it is not installed, or there is no CPython 2.7".into())
 }
@@ -50,12 +51,14 @@ pub(crate) fn run(bench: &Bench<'_>, autobahn: &str, matrix: &mut Matrix) -> Res
     let spec = self::spec(bench, &folder, "server", json!({ "url": format!("ws://{address}") }))?;
     let (program, line) = tied(&format!("{} --mode=fuzzingserver --webport=0 --spec={spec}", python(SUITE)));
     let _server = Server::start_within(&program, &line, START, |line| line.contains("Ok, will run").then(String::new))?;
-    // That is before it listens. A request without an offer it answers with 400.
+    // It prints this before it listens. It answers a request without an offer with 400.
     wait_for(&address, "/", 400)?;
-    for (agent, blocking) in [("Degu-async", false), ("Degu-blocking", true)] {
+    for (name, blocking) in CLIENTS {
         let client = Client::new(address.parse::<degu_client::Address>()?);
-        within(LIMIT, move || echo_all(&Peer { client, blocking }, agent))?;
-        judge(bench, &folder, "server", autobahn, agent, matrix)?;
+        let agent = name.replace(", ", "-");
+        let named = agent.clone();
+        within(LIMIT, move || echo_all(&mut Ours::new(client, blocking)?, &named))?;
+        judge(bench, &folder, "server", autobahn, &agent, matrix)?;
     }
     Ok(())
 }
@@ -72,11 +75,11 @@ fn spec(bench: &Bench<'_>, folder: &Path, role: &str, mut spec: Value) -> Result
 }
 
 /// Performs each case of the suite's server with one of our clients.
-fn echo_all(peer: &Peer, agent: &str) -> std::result::Result<(), BoxError> {
-    let count = Socket::connect(peer, "/getCaseCount")?.read()?;
+fn echo_all(ours: &mut Ours, agent: &str) -> std::result::Result<(), BoxError> {
+    let count = connect(ours, "/getCaseCount")?.read()?;
     let count: u32 = count.to_text()?.parse()?;
     for case in 1..=count {
-        let mut socket = Socket::connect(peer, &format!("/runCase?case={case}&agent={agent}"))?;
+        let mut socket = connect(ours, &format!("/runCase?case={case}&agent={agent}"))?;
         // Most cases end with an error on purpose. The suite judges.
         while let Ok(message) = socket.read() {
             if (message.is_text() || message.is_binary()) && socket.send(message).is_err() {
@@ -85,16 +88,16 @@ fn echo_all(peer: &Peer, agent: &str) -> std::result::Result<(), BoxError> {
         }
     }
     // The server closes it when its report is written.
-    let mut socket = Socket::connect(peer, &format!("/updateReports?agent={agent}"))?;
+    let mut socket = connect(ours, &format!("/updateReports?agent={agent}"))?;
     while socket.read().is_ok() {}
     Ok(())
 }
 
-/// Notes the number of cases for each verdict.
+/// Notes the number of cases with each verdict.
 ///
 /// # Errors
 ///
-/// One failed.
+/// A case has failed.
 fn judge(bench: &Bench<'_>, folder: &Path, role: &str, autobahn: &str, agent: &str, matrix: &mut Matrix) -> Result {
     let report = bench.shell.read_file(folder.join(role).join("index.json"))?;
     let said = count(&report, agent)?;
@@ -102,7 +105,7 @@ fn judge(bench: &Bench<'_>, folder: &Path, role: &str, autobahn: &str, agent: &s
     Ok(())
 }
 
-/// Counts the verdicts of a report.
+/// Counts the verdicts on an implementation in a report.
 fn count(report: &str, agent: &str) -> Result<String> {
     let report: Value = serde_json::from_str(report)?;
     let cases = report[agent].as_object().filter(|cases| !cases.is_empty()).ok_or("the report has no cases")?;

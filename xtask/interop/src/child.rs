@@ -1,4 +1,4 @@
-//! Starts processes, waits for them within a bound, and ends them when they are dropped.
+//! Child processes. They are waited for within a time limit, and killed when their owner is dropped.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -18,20 +18,20 @@ const STEP: Duration = Duration::from_millis(5);
 /// The longest time that a server may take to exit after its stdin has ended.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A process that is killed when this is dropped.
+/// A process that is killed when this value is dropped.
 #[derive(Debug)]
 struct Killed(Child);
 
 impl Drop for Killed {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // An error means that the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// A server in a process of its own, until this is dropped. Its stdin stays open. The server ends at EOF on stdin, so
-/// it ends even if this process is killed.
+/// A server in a process of its own. It runs until this value is dropped. Its stdin stays open until then, and the server
+/// ends at EOF on stdin. So it ends even if this process is killed.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Killed,
@@ -41,7 +41,7 @@ pub(crate) struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // If it does not end, it is killed next.
+        // If it does not end, it is killed when its field is dropped.
         let _ = self.await_end(PATIENCE);
     }
 }
@@ -57,7 +57,7 @@ impl Server {
         Self::start_within(program, arguments, START, |line| line.strip_prefix("listening on ").map(str::to_owned))
     }
 
-    /// Starts `program` and waits until `found` finds in a line of its stdout where it listens.
+    /// Starts `program` and waits until `found` returns an address for a line of its stdout.
     ///
     /// # Errors
     ///
@@ -76,7 +76,7 @@ impl Server {
             let Some(mut stdout) = stdout.map(BufReader::new) else { return };
             if let Some(address) = stdout.by_ref().lines().map_while(io::Result::ok).find_map(|line| found(&line)) {
                 let _ = sender.send(address);
-                // The pipe is read to its end, so that a server with more output does not block.
+                // The rest of the output is dropped. Otherwise the pipe would fill, and the server would block.
                 let _ = io::copy(&mut stdout, &mut io::sink());
             }
         });
@@ -90,21 +90,21 @@ impl Server {
         Ok(server)
     }
 
-    /// Returns the address on which it listens, as the kernel bound it.
+    /// Returns the address that `found` returned: with the port that the kernel chose, if the server prints it.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its number as a process.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.0.id()
     }
 
-    /// Ends it by the end of its stdin, and waits for that no longer than `limit`.
+    /// Closes the server's stdin, and waits until the server ends.
     ///
     /// # Errors
     ///
-    /// It does not end, and is killed.
+    /// The server does not end within `limit`. It is killed.
     pub(crate) fn end(mut self, limit: Duration) -> Result {
         self.await_end(limit)
     }
@@ -119,7 +119,7 @@ impl Server {
         Ok(())
     }
 
-    /// Ends it, and returns what it said on stderr.
+    /// Ends the server. Returns its exit status, if it had ended before, and its output on stderr.
     fn last_words(mut self) -> String {
         let ended = self.process.0.try_wait().ok().flatten();
         let stderr = self.stderr.take();
@@ -156,11 +156,11 @@ fn spawn(program: &Path, arguments: &[String]) -> Result<Killed> {
     Ok(Killed(command.spawn().map_err(|error| format!("{}: {error}", program.display()))?))
 }
 
-/// All that comes out of a pipe, trimmed.
+/// Reads a pipe to its end. Returns the text without white space at both ends.
 fn read(pipe: Option<impl Read>) -> String {
     let mut bytes = Vec::new();
     if let Some(mut pipe) = pipe {
-        // What was read before an error is all there is.
+        // After an error, the text ends with the last byte that was read.
         let _ = pipe.read_to_end(&mut bytes);
     }
     String::from_utf8_lossy(&bytes).trim().to_owned()

@@ -1,7 +1,7 @@
-//! A container engine over its Unix socket: Docker's API, in which attach and exec switch protocols.
+//! A container engine over its Unix socket. In Docker's API, attach and exec switch protocols.
 //!
-//! Podman and Docker run in folders of their own, with none of the machine's images. The image is imported from an archive of
-//! BusyBox.
+//! Podman and Docker run in folders of their own, without the images of the machine. Their only image is imported from an
+//! archive of BusyBox.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -9,26 +9,26 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
-use degu_client::{Address, BoxError, Chunk, Client, Headers, Method};
+use degu_client::{BoxError, Chunk, Client, Headers, Method};
 use serde_json::{Value, json};
 use xshell::{Shell, cmd};
 
 use crate::Result;
 use crate::child::{START, Server};
-use crate::ends::{Content, End, Switch, Whole};
 use crate::exchanges::{large, same, wanted};
 use crate::matrix::Matrix;
+use crate::ours::{Content, Ours};
 use crate::peer::{Bench, Where, tied, version};
-use crate::steps::{Step, columns, perform};
+use crate::steps::{Step, perform};
 
-/// A static program that is every program which the container runs.
+/// A statically linked program. In the container it is every program.
 const BUSYBOX: &str = "/bin/busybox";
 
-/// In the container.
+/// The folder in the container into which files are uploaded.
 const UPLOADED: &str = "/uploaded";
 
-/// Debian's Podman uses runc where it finds both versions of cgroups. Its own defaults for the bounds of processes are above
-/// what a container may set if this process has lower ones.
+/// Debian's Podman needs runc if the machine has both versions of cgroups. By default it raises the limits on processes and files.
+/// This fails if the limits of this process are lower.
 const PODMAN_CONFIG: &str = r#"[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
@@ -38,66 +38,63 @@ events_logger = "file"
 "#;
 
 pub(crate) fn find_podman(shell: &Shell) -> std::result::Result<String, String> {
-    find_runtime(shell)?;
-    version(shell, "podman", "--version")
+    find(shell, "podman")
 }
 
 pub(crate) fn find_docker(shell: &Shell) -> std::result::Result<String, String> {
-    find_runtime(shell)?;
-    version(shell, "dockerd", "--version").map(|version| version.split('+').next().unwrap_or_default().to_owned())
+    find(shell, "dockerd").map(|version| version.split('+').next().unwrap_or_default().to_owned())
 }
 
-/// Finds what both engines need.
-fn find_runtime(shell: &Shell) -> std::result::Result<(), String> {
+/// Returns the version of an engine, if everything that it needs is installed.
+fn find(shell: &Shell, engine: &str) -> std::result::Result<String, String> {
     version(shell, "runc", "--version")?;
     if !Path::new(BUSYBOX).exists() {
         return Err(format!("there is no {BUSYBOX} here"));
     }
     match cmd!(shell, "id --user").quiet().read() {
-        Ok(user) if user == "0" => Ok(()),
+        Ok(user) if user == "0" => version(shell, engine, "--version"),
         _ => Err("it needs root".into()),
     }
 }
 
 pub(crate) fn run_podman(bench: &Bench<'_>, podman: &str, matrix: &mut Matrix) -> Result {
-    let (shell, folder) = (bench.shell, bench.folder.join("podman"));
+    let folder = bench.folder.join("podman");
     let config = folder.join("containers.conf");
-    shell.write_file(&config, PODMAN_CONFIG)?;
+    bench.shell.write_file(&config, PODMAN_CONFIG)?;
     let address = bench.address(Where::Unix, "podman.sock");
-    let folder = folder.display();
+    let (folder, config) = (folder.display(), config.display());
     let daemon = format!(
-        "env CONTAINERS_CONF={} podman --root={folder}/root --runroot={folder}/run --tmpdir={folder}/tmp \
-         --storage-driver=vfs --log-level=info system service --time=0 {address}",
-        config.display()
+        "env CONTAINERS_CONF={config} podman --root={folder}/root --runroot={folder}/run --tmpdir={folder}/tmp \
+         --storage-driver=vfs --log-level=info system service --time=0 {address}"
     );
     let client = format!("podman --url={}", address.replacen("unix:", "unix://", 1));
     run(bench, &format!("Podman {podman}"), &address, &client, &daemon, matrix)
 }
 
 pub(crate) fn run_docker(bench: &Bench<'_>, docker: &str, matrix: &mut Matrix) -> Result {
-    let (shell, folder) = (bench.shell, bench.folder.join("docker"));
+    let folder = bench.folder.join("docker");
     let config = folder.join("daemon.json");
-    shell.write_file(&config, "{}")?;
+    bench.shell.write_file(&config, "{}")?;
     let address = bench.address(Where::Unix, "docker.sock");
-    let (folder, host) = (folder.display(), address.replacen("unix:", "unix://", 1));
-    // It leaves the network of the machine alone.
+    let host = address.replacen("unix:", "unix://", 1);
+    let (folder, config) = (folder.display(), config.display());
+    // These options leave the network of the machine as it is.
     let daemon = format!(
-        "dockerd --config-file={} --data-root={folder}/data --exec-root={folder}/exec --pidfile={folder}/pid \
+        "dockerd --config-file={config} --data-root={folder}/data --exec-root={folder}/exec --pidfile={folder}/pid \
          --host={host} --iptables=false --ip6tables=false --bridge=none --storage-driver=vfs \
-         --exec-opt=native.cgroupdriver=cgroupfs",
-        config.display()
+         --exec-opt=native.cgroupdriver=cgroupfs"
     );
     run(bench, &format!("Docker {docker}"), &address, &format!("docker --host={host}"), &daemon, matrix)
 }
 
-/// Starts an engine and performs the exchanges. `client` and `daemon` are lines of the shell.
+/// Starts an engine and performs the exchanges. `client` and `daemon` are shell commands.
 fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str, matrix: &mut Matrix) -> Result {
     let (shell, files) = (bench.shell, bench.files());
-    // In namespaces of its own, so that its containers, their monitors and its mounts end with it.
+    // The engine has namespaces of its own, so its containers, their monitors and its mounts end with it.
     let (program, line) = tied(&format!("unshare --pid --fork --kill-child --mount-proc {daemon}"));
     let (sender, lines) = mpsc::channel();
     let listens = move |line: &str| {
-        // Of interest only if it ends.
+        // If the engine does not start, its last line has the reason.
         let _ = sender.send(line.to_owned());
         let begins = ["API service listening", "API listen on"].iter().any(|begin| line.contains(begin));
         begins.then(String::new)
@@ -121,21 +118,16 @@ fn run(bench: &Bench<'_>, name: &str, address: &str, client: &str, daemon: &str,
     }
     let image = shell.read_binary_file(&image)?;
     let archive = cmd!(shell, "tar -C {files} -c large").quiet().output()?.stdout;
-    for blocking in [false, true] {
-        let (behind, image, archive) = (address.to_owned(), image.clone(), archive.clone());
-        let outcomes = perform(STEPS, move || Engine::new(&behind, blocking, image, archive));
-        let ours = if blocking { "Degu, blocking" } else { "Degu, async" };
-        matrix.add_row(columns(STEPS), ours, name, address, outcomes);
-    }
-    Ok(())
+    perform(STEPS, &[], name, address, matrix, move |client, blocking| {
+        let name = if blocking { "degu-blocking" } else { "degu-async" };
+        // The engine may subscribe the reader of events only after the first event, so it is asked for events since now.
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        let events = Some(thread::spawn(move || read_events(client, blocking, since, name)));
+        Ok(Container { name, image: image.clone(), archive: archive.clone(), events })
+    })
 }
 
-/// Returns the name of the container of either client.
-fn container(blocking: bool) -> &'static str {
-    if blocking { "degu-blocking" } else { "degu-async" }
-}
-
-/// Writes the archive that the image is imported from, unless another engine had it.
+/// Writes the archive from which the image is imported, unless the other engine has done this.
 fn pack_image(shell: &Shell, folder: &Path) -> Result<PathBuf> {
     let (root, archive) = (folder.join("image"), folder.join("image.tar"));
     if shell.path_exists(&archive) {
@@ -151,188 +143,174 @@ fn pack_image(shell: &Shell, folder: &Path) -> Result<PathBuf> {
     Ok(archive)
 }
 
-const STEPS: &[Step<Engine>] = &[
-    ("version", Engine::version),
-    ("import", Engine::import),
-    ("create", Engine::create),
-    ("start", Engine::start),
-    ("archive", Engine::upload),
-    ("exec", Engine::exec),
-    ("attach", Engine::attach),
-    ("logs", Engine::logs),
-    ("remove", Engine::remove),
-    ("events", Engine::events),
+const STEPS: &[Step<Container>] = &[
+    ("version", version_of_api),
+    ("import", import),
+    ("create", create),
+    ("start", start),
+    ("archive", upload),
+    ("exec", exec),
+    ("attach", attach),
+    ("logs", logs),
+    ("remove", remove),
+    ("events", events),
 ];
 
 type Done<T = ()> = std::result::Result<T, BoxError>;
 
-/// An engine, as one of our clients uses it.
-struct Engine {
-    end: End,
-    /// The container's.
+/// The container of one of our clients.
+struct Container {
     name: &'static str,
+    /// The archive of the image.
     image: Vec<u8>,
+    /// An archive to upload.
     archive: Vec<u8>,
-    /// Returns what happened to the container, once it has been removed.
-    follower: Option<JoinHandle<Done<Vec<String>>>>,
+    /// Returns the actions of the container, after it has been removed.
+    events: Option<JoinHandle<Done<Vec<String>>>>,
 }
 
-impl Engine {
-    fn new(address: &str, blocking: bool, image: Vec<u8>, archive: Vec<u8>) -> Done<Self> {
-        let client = Client::new(address.parse::<Address>()?);
-        let name = container(blocking);
-        let follower = {
-            let client = client.clone();
-            // The engine may subscribe us only after the first event.
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-            thread::spawn(move || follow(End::new(client, blocking)?, since, name))
-        };
-        Ok(Self { end: End::new(client, blocking)?, name, image, archive, follower: Some(follower) })
-    }
-
-    fn version(&mut self) -> Done {
-        let whole = self.ask(Method::Get, "/version", 200, Content::Nothing)?;
-        let version: Value = serde_json::from_slice(&whole.body())?;
-        wanted(version["ApiVersion"].is_string(), || format!("{version}"))
-    }
-
-    /// The image as a body with its length.
-    fn import(&mut self) -> Done {
-        let image = Content::Bytes(self.image.clone());
-        self.ask(Method::Post, "/images/create?fromSrc=-&repo=degu-interop", 200, image).map(drop)
-    }
-
-    fn create(&mut self) -> Done {
-        let target = format!("/containers/create?name={}", self.name);
-        let container = json!({
-            "Image": "degu-interop",
-            "Cmd": ["cat"],
-            "OpenStdin": true,
-            "StdinOnce": true,
-            "HostConfig": { "NetworkMode": "none" },
-        });
-        self.ask_json(&target, 201, &container).map(drop)
-    }
-
-    fn start(&mut self) -> Done {
-        self.ask(Method::Post, &format!("/containers/{}/start", self.name), 204, Content::Nothing).map(drop)
-    }
-
-    /// An archive whose length the engine does not know before its end.
-    fn upload(&mut self) -> Done {
-        self.container_exec(&["sh", "-c", &format!("mkdir {UPLOADED}")], b"", 0)?;
-        let chunks = self.archive.chunks(60_000).map(|data| Chunk::new(data.to_vec())).collect();
-        let target = format!("/containers/{}/archive?path={UPLOADED}", self.name);
-        self.ask(Method::Put, &target, 200, Content::Chunks(chunks))?;
-        same("file", &self.container_exec(&["cat", &format!("{UPLOADED}/large")], b"", 0)?, &large())
-    }
-
-    /// 1 MiB through `cat`, which ends because its input does; then a command whose exit code is not 0.
-    fn exec(&mut self) -> Done {
-        same("output", &self.container_exec(&["cat"], &large(), 0)?, &large())?;
-        same("output", &self.container_exec(&["sh", "-c", "cat; exit 7"], b"some text", 7)?, b"some text")
-    }
-
-    /// The container's own `cat`, which ends, too, and the container with it.
-    fn attach(&mut self) -> Done {
-        let target = format!("/containers/{}/attach?stream=1&stdin=1&stdout=1&stderr=1", self.name);
-        let switch = self.end.switch(&target, &Headers::new(), Vec::new(), b"some text", None)?;
-        same("output", &output(&switch)?, b"some text")?;
-        let waited = self.ask(Method::Post, &format!("/containers/{}/wait", self.name), 200, Content::Nothing)?;
-        let waited: Value = serde_json::from_slice(&waited.body())?;
-        wanted(waited["StatusCode"] == 0, || format!("{waited}"))
-    }
-
-    fn logs(&mut self) -> Done {
-        let target = format!("/containers/{}/logs?stdout=1&stderr=1", self.name);
-        let logs = self.ask(Method::Get, &target, 200, Content::Nothing)?.body();
-        same("logs", &stdout(&logs)?, b"some text")
-    }
-
-    fn remove(&mut self) -> Done {
-        let target = format!("/containers/{}?force=1", self.name);
-        self.ask(Method::Delete, &target, 204, Content::Nothing).map(drop)
-    }
-
-    /// The container's life as lines of JSON, which came while everything above happened.
-    fn events(&mut self) -> Done {
-        let follower = self.follower.take().ok_or("the events were read before")?;
-        let actions = follower.join().map_err(|_| "the reader of events panicked")??;
-        let mut rest = actions.iter();
-        let in_order = ["create", "start", "attach", "die"].iter().all(|wanted| rest.any(|action| action == wanted));
-        wanted(in_order, || format!("{actions:?}"))
-    }
-
-    /// Runs a command in the container, and returns its output.
-    fn container_exec(&mut self, command: &[&str], input: &[u8], code: i64) -> Done<Vec<u8>> {
-        let streams = json!({ "AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Cmd": command });
-        let created = self.ask_json(&format!("/containers/{}/exec", self.name), 201, &streams)?;
-        let id = created["Id"].as_str().ok_or("the exec has no Id")?;
-        let body = json!({ "Detach": false, "Tty": false }).to_string().into_bytes();
-        let switch = self.end.switch(&format!("/exec/{id}/start"), &is_json()?, body, input, None)?;
-        let output = output(&switch)?;
-        // The stream may end before the engine has heard of the end of the process.
-        let inspected = loop {
-            let inspected = self.ask(Method::Get, &format!("/exec/{id}/json"), 200, Content::Nothing)?;
-            let inspected: Value = serde_json::from_slice(&inspected.body())?;
-            if inspected["Running"] == false {
-                break inspected;
-            }
-            thread::sleep(Duration::from_millis(20));
-        };
-        wanted(inspected["ExitCode"] == code, || format!("{inspected}"))?;
-        Ok(output)
-    }
-
-    fn ask_json(&mut self, target: &str, status: u16, body: &Value) -> Done<Value> {
-        let body = Content::Bytes(body.to_string().into_bytes());
-        let whole = self.end.perform(Method::Post, target, &is_json()?, body)?;
-        expect(&whole, status)?;
-        Ok(serde_json::from_slice(&whole.body())?)
-    }
-
-    fn ask(&mut self, method: Method<'_>, target: &str, status: u16, body: Content) -> Done<Whole> {
-        let headers = match body {
-            Content::Nothing => Headers::new(),
-            _ => Headers::try_from([("content-type", "application/x-tar")])?,
-        };
-        let whole = self.end.perform(method, target, &headers, body)?;
-        expect(&whole, status)?;
-        Ok(whole)
+impl Container {
+    fn target(&self, rest: &str) -> String {
+        format!("/containers/{}{rest}", self.name)
     }
 }
 
-/// Reads events until the container has been removed, and returns what happened to it.
-fn follow(mut end: End, since: u64, name: &str) -> Done<Vec<String>> {
+fn version_of_api(ours: &mut Ours, _: &mut Container) -> Done {
+    let version = ask_json(ours, Method::Get, "/version", 200, Content::Nothing)?;
+    wanted(version["ApiVersion"].is_string(), || format!("{version}"))
+}
+
+/// Sends the image as a body with a Content-Length.
+fn import(ours: &mut Ours, container: &mut Container) -> Done {
+    let image = Content::Bytes(container.image.clone());
+    ask(ours, Method::Post, "/images/create?fromSrc=-&repo=degu-interop", 200, TAR, image).map(drop)
+}
+
+fn create(ours: &mut Ours, container: &mut Container) -> Done {
+    let target = format!("/containers/create?name={}", container.name);
+    let container = json!({
+        "Image": "degu-interop",
+        "Cmd": ["cat"],
+        "OpenStdin": true,
+        "StdinOnce": true,
+        "HostConfig": { "NetworkMode": "none" },
+    });
+    ask_json(ours, Method::Post, &target, 201, json_body(&container)).map(drop)
+}
+
+fn start(ours: &mut Ours, container: &mut Container) -> Done {
+    ask(ours, Method::Post, &container.target("/start"), 204, JSON, Content::Nothing).map(drop)
+}
+
+/// Sends an archive in chunks, so the engine does not know its length before its end.
+fn upload(ours: &mut Ours, container: &mut Container) -> Done {
+    run_in(ours, container, &["sh", "-c", &format!("mkdir {UPLOADED}")], b"", 0)?;
+    let chunks = container.archive.chunks(60_000).map(|data| Chunk::new(data.to_vec())).collect();
+    let target = container.target(&format!("/archive?path={UPLOADED}"));
+    ask(ours, Method::Put, &target, 200, TAR, Content::Chunks(chunks))?;
+    same("file", &run_in(ours, container, &["cat", &format!("{UPLOADED}/large")], b"", 0)?, &large())
+}
+
+/// Sends 1 MiB through `cat`, which ends with its input. Then runs a command that fails.
+fn exec(ours: &mut Ours, container: &mut Container) -> Done {
+    same("output", &run_in(ours, container, &["cat"], &large(), 0)?, &large())?;
+    same("output", &run_in(ours, container, &["sh", "-c", "cat; exit 7"], b"some text", 7)?, b"some text")
+}
+
+/// Attaches to the `cat` of the container. It ends with its input, and the container ends with it.
+fn attach(ours: &mut Ours, container: &mut Container) -> Done {
+    let target = container.target("/attach?stream=1&stdin=1&stdout=1&stderr=1");
+    same("output", &switch(ours, &target, Headers::new(), Vec::new(), b"some text")?, b"some text")?;
+    let waited = ask_json(ours, Method::Post, &container.target("/wait"), 200, Content::Nothing)?;
+    wanted(waited["StatusCode"] == 0, || format!("{waited}"))
+}
+
+fn logs(ours: &mut Ours, container: &mut Container) -> Done {
+    let logs = ask(ours, Method::Get, &container.target("/logs?stdout=1&stderr=1"), 200, JSON, Content::Nothing)?;
+    same("logs", &stdout(&logs)?, b"some text")
+}
+
+fn remove(ours: &mut Ours, container: &mut Container) -> Done {
+    ask(ours, Method::Delete, &container.target("?force=1"), 204, JSON, Content::Nothing).map(drop)
+}
+
+/// Checks the actions of the container. The events arrived as lines of JSON during the steps before.
+fn events(_: &mut Ours, container: &mut Container) -> Done {
+    let events = container.events.take().ok_or("the events were read before")?;
+    let actions = events.join().map_err(|_| "the reader of events panicked")??;
+    let mut rest = actions.iter();
+    let in_order = ["create", "start", "attach", "die"].iter().all(|wanted| rest.any(|action| action == wanted));
+    wanted(in_order, || format!("{actions:?}"))
+}
+
+/// Runs a command in the container, checks its exit code, and returns its output.
+fn run_in(ours: &mut Ours, container: &Container, command: &[&str], input: &[u8], code: i64) -> Done<Vec<u8>> {
+    let streams = json!({ "AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Cmd": command });
+    let created = ask_json(ours, Method::Post, &container.target("/exec"), 201, json_body(&streams))?;
+    let id = created["Id"].as_str().ok_or("the exec has no Id")?;
+    let body = json!({ "Detach": false, "Tty": false }).to_string().into_bytes();
+    let output = switch(ours, &format!("/exec/{id}/start"), content_type(JSON)?, body, input)?;
+    // The stream may end before the engine knows that the process has ended.
+    let inspected = loop {
+        let inspected = ask_json(ours, Method::Get, &format!("/exec/{id}/json"), 200, Content::Nothing)?;
+        if inspected["Running"] == false {
+            break inspected;
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    wanted(inspected["ExitCode"] == code, || format!("{inspected}"))?;
+    Ok(output)
+}
+
+/// Switches to a tunnel, sends the input, and returns the output of the program on stdout.
+fn switch(ours: &mut Ours, target: &str, headers: Headers, body: Vec<u8>, input: &[u8]) -> Done<Vec<u8>> {
+    let switch = ours.upgrade(Method::Post, target, "tcp", headers, Some(body))?;
+    let tunnel = switch.tunnel.ok_or_else(|| format!("status {}", switch.status))?;
+    let upgrade = switch.headers.get("upgrade");
+    wanted(upgrade == Some("tcp"), || format!("upgrade is {upgrade:?}"))?;
+    stdout(&tunnel.exchange(input, None)?)
+}
+
+const JSON: &str = "application/json";
+const TAR: &str = "application/x-tar";
+
+fn content_type(kind: &str) -> Done<Headers> {
+    Ok(Headers::try_from([("content-type", kind)])?)
+}
+
+fn json_body(value: &Value) -> Content {
+    Content::Bytes(value.to_string().into_bytes())
+}
+
+fn ask_json(ours: &mut Ours, method: Method<'_>, target: &str, status: u16, body: Content) -> Done<Value> {
+    Ok(serde_json::from_slice(&ask(ours, method, target, status, JSON, body)?)?)
+}
+
+/// Performs an exchange, checks the status, and returns the body. `kind` is the content type of the request's body.
+fn ask(ours: &mut Ours, method: Method<'_>, target: &str, status: u16, kind: &str, body: Content) -> Done<Vec<u8>> {
+    let headers = if matches!(body, Content::Nothing) { Headers::new() } else { content_type(kind)? };
+    let whole = ours.perform(method, target, &headers, body)?;
+    let body = whole.body();
+    wanted(whole.status == status, || format!("status {}: {}", whole.status, body.escape_ascii()))?;
+    Ok(body)
+}
+
+/// Reads events until the container has been removed. Returns the actions of the container.
+fn read_events(client: Client, blocking: bool, since: u64, name: &str) -> Done<Vec<String>> {
     let mut actions = Vec::new();
-    end.lines(&format!("/events?since={since}"), |line| {
+    Ours::new(client, blocking)?.lines(&format!("/events?since={since}"), |line| {
         let event: Value = serde_json::from_str(line).unwrap_or_default();
         if event["Actor"]["Attributes"]["name"] == name {
             actions.push(event["Action"].as_str().unwrap_or_default().to_owned());
         }
-        // Podman's word, and Docker's.
+        // The last action is "remove" with Podman, and "destroy" with Docker.
         matches!(actions.last().map(String::as_str), Some("remove" | "destroy"))
     })?;
     Ok(actions)
 }
 
-fn is_json() -> Done<Headers> {
-    Ok(Headers::try_from([("content-type", "application/json")])?)
-}
-
-fn expect(whole: &Whole, status: u16) -> Done {
-    wanted(whole.status == status, || format!("status {}: {}", whole.status, whole.body().escape_ascii()))
-}
-
-/// Returns what the program wrote to its stdout.
-fn output(switch: &Switch) -> Done<Vec<u8>> {
-    wanted(switch.status == 101, || format!("status {}", switch.status))?;
-    let upgrade = switch.headers.get("upgrade");
-    wanted(upgrade == Some("tcp"), || format!("upgrade is {upgrade:?}"))?;
-    stdout(&switch.output)
-}
-
-/// Joins the frames of a stream without a terminal: which stream (1 is stdout), three zeros, a length of four bytes, and data.
+/// Joins the data of a stream without a terminal. Each of its frames has a byte for the stream (1 is stdout), three zeros, a
+/// length of four bytes, and data.
 fn stdout(mut frames: &[u8]) -> Done<Vec<u8>> {
     let mut joined = Vec::new();
     while !frames.is_empty() {

@@ -1,15 +1,14 @@
-//! Readers of server-sent events: the EventSource of Chromium, Python's sseclient, and curl. The server cuts the feed after each
-//! three events, as one that dies does. A reader connects again and asks for those after the last event that it has; 204 says that
-//! there are no more.
+//! Readers of server-sent events: the EventSource of Chromium, Python's sseclient, and curl. The server cuts the response after
+//! three events, as a server that dies does. The reader connects again, and asks for the events after the last one that it has
+//! received. The server answers with 204 if there are no more events.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use degu_server::{Address, Method, Request, Response, Server, Session, sse};
 
 use crate::matrix::{Matrix, Outcome};
-use crate::peer::{Bench, LIMIT, Where, script};
-use crate::scripted::python;
+use crate::peer::{Bench, LIMIT, Where, interpreter, script};
+use crate::scripted::VENV;
 use crate::{Result, child};
 
 const COLUMNS: &[&str] = &["events", "resume", "end"];
@@ -35,27 +34,27 @@ async fn app(session: &mut Session, request: Request<'_>) -> Response {
 }
 
 pub(crate) fn run_chromium(bench: &Bench<'_>, version: &str, matrix: &mut Matrix) -> Result {
-    run(bench, "bash".into(), "events_chromium.sh", &format!("Chromium {version}"), matrix)
+    run(bench, "bash", "events_chromium.sh", &format!("Chromium {version}"), matrix)
 }
 
 pub(crate) fn run_python(bench: &Bench<'_>, version: &str, matrix: &mut Matrix) -> Result {
-    run(bench, python("python"), "events_client.py", &format!("sseclient {version}"), matrix)
+    run(bench, VENV, "events_client.py", &format!("sseclient {version}"), matrix)
 }
 
 pub(crate) fn run_curl(bench: &Bench<'_>, version: &str, matrix: &mut Matrix) -> Result {
-    run(bench, "bash".into(), "events_curl.sh", &format!("curl {version} -N"), matrix)
+    run(bench, "bash", "events_curl.sh", &format!("curl {version} -N"), matrix)
 }
 
-fn run(bench: &Bench<'_>, program: PathBuf, client: &str, name: &str, matrix: &mut Matrix) -> Result {
+fn run(bench: &Bench<'_>, program: &str, client: &str, name: &str, matrix: &mut Matrix) -> Result {
     let ours = Server::bind(bench.address(Where::Ipv4, client).parse::<Address>()?, app)?.spawn()?;
     let address = ours.address().to_string();
     let profile = bench.folder.join("chromium").display().to_string();
-    let printed = child::run(&program, &[script(client), format!("http://{address}"), profile], LIMIT)?;
+    let printed = child::run(&interpreter(program), &[script(client), format!("http://{address}"), profile], LIMIT)?;
     matrix.add_row(COLUMNS.to_vec(), name, "Degu", &address, judge(&printed));
     Ok(())
 }
 
-/// The outcomes of a reader that printed a line for each event, and a last one for the end.
+/// Returns the outcomes of a reader. It has printed a line for each event, and a last line for the end.
 fn judge(printed: &str) -> Vec<Outcome> {
     let events: Vec<_> = (0..ALL).map(|n| format!("{n} event {n}")).collect();
     let lines: Vec<_> = printed.lines().collect();

@@ -1,22 +1,18 @@
-//! Clients that speak HTTP/1.0 as they come: `ab -k`, and requests as MicroPython writes them. A server with default options
-//! has to answer each with 200.
+//! Clients that speak HTTP/1.0: `ab -k`, and requests in the form in which MicroPython writes them. A server with default
+//! options must answer each of them with 200.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use crate::Result;
 use crate::matrix::Matrix;
-use crate::peer::{Bench, Where, version};
+use crate::peer::{Bench, Where};
 
-/// The number of requests that ab makes, all of them over one connection.
+/// The number of requests of ab. It sends all of them over one connection.
 const REQUESTS: &str = "100";
-
-pub(crate) fn find_ab(shell: &Shell) -> std::result::Result<String, String> {
-    version(shell, "ab", "-V")
-}
 
 pub(crate) fn run_ab(bench: &Bench<'_>, ab: &str, matrix: &mut Matrix) -> Result {
     let ours = bench.serve(&bench.address(Where::Ipv4, "ab"))?;
@@ -32,12 +28,12 @@ pub(crate) fn run_ab(bench: &Bench<'_>, ab: &str, matrix: &mut Matrix) -> Result
     Ok(())
 }
 
-/// Returns the number that ab printed under a name.
+/// Returns the count that ab printed under a name.
 fn count<'s>(said: &'s str, name: &str) -> Option<&'s str> {
     said.lines().find_map(|line| line.strip_prefix(name)?.split_once(':').map(|(_, count)| count.trim()))
 }
 
-/// Requests of MicroPython: its example `http_client.py`, and its module `requests` before that spoke HTTP/1.1.
+/// Requests of MicroPython's example `http_client.py`, and of its module `requests` before this spoke HTTP/1.1.
 const MICROPYTHON: &[&str] = &[
     "GET / HTTP/1.0\r\n\r\n",
     "GET /hello HTTP/1.0\r\nHost: 192.0.2.1\r\nConnection: close\r\n\r\n",
@@ -45,8 +41,8 @@ const MICROPYTHON: &[&str] = &[
      Connection: close\r\n\r\n{\"t\": 4}",
 ];
 
-/// Writes the requests as MicroPython does, and reads the responses as it can: by their length or to the end of the connection,
-/// not in chunks.
+/// Sends the requests of MicroPython, and checks the responses. MicroPython cannot read chunks, so each body must have a
+/// Content-Length or end with the connection.
 pub(crate) fn run_micropython(bench: &Bench<'_>, _: &str, matrix: &mut Matrix) -> Result {
     let ours = bench.serve(&bench.address(Where::Ipv4, "micropython"))?;
     for request in MICROPYTHON {

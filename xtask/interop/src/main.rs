@@ -1,24 +1,22 @@
-//! `cargo xtask interop`: does Degu work with other programs?
+//! `cargo xtask interop`: tests Degu with other programs.
 //!
-//! Degu's clients perform exchanges with other servers, and other clients perform them with Degu's server. Each result
-//! is a cell of a matrix. A failed exchange is an error. A peer that is not installed on this machine is left out, and
-//! the matrix shows this. Everything happens on loopback, on Unix sockets in a temporary folder, and on abstract
-//! sockets.
+//! Degu's clients perform exchanges with other servers, and other clients perform them with Degu's server. Each outcome is a
+//! cell of a matrix. A failed exchange makes the run fail. A peer that is not installed on this machine is left out, and the
+//! matrix shows this. Everything happens on loopback, on Unix sockets in a temporary folder, and on abstract sockets.
 //!
-//! | file | its job |
+//! | file | content |
 //! | --- | --- |
-//! | `main.rs`, `matrix.rs` | the peers and the options; what came of the exchanges, as tables |
-//! | `exchanges.rs`, `ends.rs`, `server.rs` | the exchanges; both of our clients; our server |
-//! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers that need a configuration, which the page about deployment has |
-//! | `http10.rs` | clients that speak HTTP/1.0 |
-//! | `events.rs` | readers of server-sent events |
-//! | `tunnel.rs`, `websocket.rs`, `autobahn.rs`, `engine.rs`, `steps.rs` | peers that switch protocols: the example `terminal` behind proxies, WebSocket, container engines; a bound for each exchange |
+//! | `main.rs`, `matrix.rs` | the options and the peers; the outcomes as tables |
+//! | `exchanges.rs`, `steps.rs` | the exchanges of HTTP; how exchanges are performed within a time limit |
+//! | `ours.rs`, `server.rs` | both of our clients; our server |
 //! | `scripted.rs` | peers that run a script of `peers/` |
-//! | `peer.rs`, `child.rs` | what these share: addresses, configurations, versions; processes |
+//! | `nginx.rs`, `haproxy.rs`, `systemd.rs` | peers with the configuration from the page about deployment |
+//! | `http10.rs`, `events.rs` | clients that speak HTTP/1.0; readers of server-sent events |
+//! | `tunnel.rs`, `websocket.rs`, `autobahn.rs`, `engine.rs` | peers that switch protocols: proxies of a tunnel, WebSocket, container engines |
+//! | `peer.rs`, `child.rs` | addresses, configurations and versions; processes |
 
 mod autobahn;
 mod child;
-mod ends;
 mod engine;
 mod events;
 mod exchanges;
@@ -26,6 +24,7 @@ mod haproxy;
 mod http10;
 mod matrix;
 mod nginx;
+mod ours;
 mod peer;
 mod scripted;
 mod server;
@@ -42,10 +41,9 @@ use clap::Parser;
 use xshell::{Shell, cmd};
 
 use matrix::Matrix;
-use peer::{Bench, installed, version};
-use scripted::{find_node_package, find_python, python, run as run_script};
+use peer::{Bench, installed, interpreter, version};
+use scripted::{Part, VENV, VENV_018};
 
-/// The result of every part of this program: the error is printed, and the exit code is 1.
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Tests Degu's clients and server with other programs, and prints a matrix.
@@ -55,14 +53,14 @@ struct Options {
     /// Installs the peers that are missing, with apt-get (as root), pip and npm (into target/interop); needs the network.
     #[arg(long)]
     install: bool,
-    /// Lists the peers, and whether they are installed.
+    /// Lists the peers with their versions.
     #[arg(long)]
     list: bool,
     /// Writes the matrix and a short version of it into docs/interop.md, if every peer was there and every exchange
     /// succeeded.
     #[arg(long)]
     write: bool,
-    /// Only serves, on the socket that is its standard input.
+    /// Only serves, on the listening socket that is its standard input.
     #[arg(long, hide = true)]
     activated: bool,
 }
@@ -79,74 +77,81 @@ fn main() -> ExitCode {
     )
 }
 
-/// A kind of peer: its name, whether it is here, and what it does.
-struct Kind {
+/// A peer.
+struct Peer {
     name: &'static str,
-    /// Returns the version, or why the peer is missing.
-    find: fn(&Shell) -> std::result::Result<String, String>,
-    run: fn(&Bench<'_>, &str, &mut Matrix) -> Result,
+    find: Find,
+    run: Run,
 }
 
-const KINDS: &[Kind] = &[
-    Kind { name: "nginx", find: nginx::find, run: nginx::run },
-    Kind { name: "HAProxy", find: haproxy::find, run: haproxy::run },
-    Kind { name: "ab", find: http10::find_ab, run: http10::run_ab },
-    Kind { name: "MicroPython's requests", find: |_| Ok("written here".into()), run: http10::run_micropython },
-    Kind { name: "Podman", find: engine::find_podman, run: engine::run_podman },
-    Kind { name: "Docker", find: engine::find_docker, run: engine::run_docker },
-    Kind { name: "systemd", find: systemd::find, run: systemd::run },
-    Kind {
-        name: "Python",
-        find: |shell| version(shell, "python3", "--version"),
-        run: |bench, version, matrix| run_script(bench, Path::new("python3"), scripted::PYTHON, version, matrix),
-    },
-    Kind {
-        name: "requests",
-        find: |shell| find_python(shell, "python", "import requests_unixsocket, requests as found"),
-        run: |bench, version, matrix| run_script(bench, &python("python"), scripted::REQUESTS, version, matrix),
-    },
-    Kind {
-        name: "aiohttp",
-        find: |shell| find_python(shell, "python", "import aiohttp as found"),
-        run: |bench, version, matrix| run_script(bench, &python("python"), scripted::AIOHTTP, version, matrix),
-    },
-    Kind {
-        name: "Node",
-        find: |shell| version(shell, "node", "--version"),
-        run: |bench, version, matrix| run_script(bench, Path::new("node"), scripted::NODE, version, matrix),
-    },
-    Kind {
-        name: "undici",
-        find: |shell| find_node_package(shell, "undici"),
-        run: |bench, version, matrix| run_script(bench, Path::new("node"), scripted::UNDICI, version, matrix),
-    },
-    Kind {
-        name: "websockets",
-        find: |shell| find_python(shell, "python", "import websockets as found"),
-        run: websocket::run_python,
-    },
-    Kind { name: "Autobahn", find: autobahn::find, run: autobahn::run },
-    Kind { name: "ws", find: websocket::find_node, run: websocket::run_node },
-    Kind {
-        name: "Degu 0.18",
-        find: |shell| find_python(shell, "degu-0.18", "import degu.base, degu as found"),
-        run: |bench, version, matrix| run_script(bench, &python("degu-0.18"), scripted::DEGU_018, version, matrix),
-    },
-    Kind {
-        name: "curl",
-        find: |shell| version(shell, "curl", "--version"),
-        run: |bench, version, matrix| {
-            run_script(bench, Path::new("bash"), scripted::CURL, version, matrix)?;
-            events::run_curl(bench, version, matrix)
-        },
-    },
-    Kind {
-        name: "sseclient",
-        find: |shell| find_python(shell, "python", "import sseclient as found"),
-        run: events::run_python,
-    },
-    Kind { name: "Chromium", find: |shell| version(shell, "chromium", "--version"), run: events::run_chromium },
+/// The way in which a peer is searched. The result is its version, or the reason why it is left out.
+enum Find {
+    /// A program, and its option that prints the version.
+    Program(&'static str, &'static str),
+    /// A Python, and code that imports a package under the name `found`.
+    Python(&'static str, &'static str),
+    /// A package of npm.
+    Npm(&'static str),
+    Other(fn(&Shell) -> std::result::Result<String, String>),
+}
+
+/// The test of a peer.
+enum Run {
+    Scripts(&'static [Part]),
+    /// The second argument is the version.
+    Other(fn(&Bench<'_>, &str, &mut Matrix) -> Result),
+}
+
+const fn peer(name: &'static str, find: Find, run: Run) -> Peer {
+    Peer { name, find, run }
+}
+
+const PEERS: &[Peer] = &[
+    peer("nginx", Find::Program(nginx::PROGRAM, "-v"), Run::Other(nginx::run)),
+    peer("HAProxy", Find::Program(haproxy::PROGRAM, "-v"), Run::Other(haproxy::run)),
+    peer("ab", Find::Program("ab", "-V"), Run::Other(http10::run_ab)),
+    peer("MicroPython's requests", Find::Other(|_| Ok("written here".into())), Run::Other(http10::run_micropython)),
+    peer("Podman", Find::Other(engine::find_podman), Run::Other(engine::run_podman)),
+    peer("Docker", Find::Other(engine::find_docker), Run::Other(engine::run_docker)),
+    peer("systemd", Find::Program(systemd::PROGRAM, "--version"), Run::Other(systemd::run)),
+    peer("Python", Find::Program("python3", "--version"), Run::Scripts(scripted::PYTHON)),
+    peer(
+        "requests",
+        Find::Python(VENV, "import requests_unixsocket, requests as found"),
+        Run::Scripts(scripted::REQUESTS),
+    ),
+    peer("aiohttp", Find::Python(VENV, "import aiohttp as found"), Run::Scripts(scripted::AIOHTTP)),
+    peer("Node", Find::Program("node", "--version"), Run::Scripts(scripted::NODE)),
+    peer("undici", Find::Npm("undici"), Run::Scripts(scripted::UNDICI)),
+    peer("websockets", Find::Python(VENV, "import websockets as found"), Run::Other(websocket::run_python)),
+    peer("Autobahn", Find::Other(autobahn::find), Run::Other(autobahn::run)),
+    peer("ws", Find::Npm("ws"), Run::Other(websocket::run_node)),
+    peer("Degu 0.18", Find::Python(VENV_018, "import degu.base, degu as found"), Run::Scripts(scripted::DEGU_018)),
+    peer("curl", Find::Program("curl", "--version"), Run::Scripts(scripted::CURL)),
+    peer("curl, events", Find::Program("curl", "--version"), Run::Other(events::run_curl)),
+    peer("sseclient", Find::Python(VENV, "import sseclient as found"), Run::Other(events::run_python)),
+    peer("Chromium", Find::Program("chromium", "--version"), Run::Other(events::run_chromium)),
 ];
+
+impl Find {
+    fn find(&self, shell: &Shell) -> std::result::Result<String, String> {
+        match self {
+            Self::Program(program, option) => version(shell, program, option),
+            Self::Python(python, code) => {
+                let (program, code) = (interpreter(python), format!("{code}; print(found.__version__)"));
+                let version = cmd!(shell, "{program} -c {code}").quiet().ignore_stderr().read();
+                version.map_err(|_| "it is not installed".into())
+            }
+            Self::Npm(name) => {
+                let package = shell.read_file(installed(&format!("node/node_modules/{name}/package.json")));
+                let package = package.map_err(|_| "it is not installed")?;
+                let package: serde_json::Value = serde_json::from_str(&package).map_err(|error| error.to_string())?;
+                package["version"].as_str().map(str::to_owned).ok_or_else(|| "its package has no version".into())
+            }
+            Self::Other(find) => find(shell),
+        }
+    }
+}
 
 fn run(options: &Options) -> Result {
     let shell = &Shell::new()?;
@@ -156,45 +161,50 @@ fn run(options: &Options) -> Result {
         cmd!(shell, "{script} {folder}").run()?;
     }
     if options.list {
-        KINDS
-            .iter()
-            .for_each(|kind| println!("{}: {}", kind.name, (kind.find)(shell).unwrap_or_else(|missing| missing)));
+        for peer in PEERS {
+            println!("{}: {}", peer.name, peer.find.find(shell).unwrap_or_else(|missing| missing));
+        }
         return Ok(());
     }
     let folder = shell.create_temp_dir()?;
     let bench = Bench::new(shell, folder.path())?;
     let mut matrix = Matrix::default();
-    for kind in KINDS {
-        match (kind.find)(shell) {
-            Ok(version) => {
-                // The other peers are still of interest.
-                if let Err(error) = (kind.run)(&bench, &version, &mut matrix) {
-                    matrix.break_off(kind.name, &error);
-                }
+    for peer in PEERS {
+        let version = match peer.find.find(shell) {
+            Ok(version) => version,
+            Err(missing) => {
+                matrix.leave_out(peer.name, &missing);
+                continue;
             }
-            Err(missing) => matrix.leave_out(kind.name, &missing),
+        };
+        let done = match peer.run {
+            Run::Scripts(parts) => scripted::run(&bench, parts, &version, &mut matrix),
+            Run::Other(run) => run(&bench, &version, &mut matrix),
+        };
+        if let Err(error) = done {
+            matrix.break_off(peer.name, &error);
         }
     }
     print!("{matrix}\n{}", matrix.condensed());
     match matrix.failed() {
-        0 if options.write && !matrix.is_whole() => Err("nothing is written, since peers are missing".into()),
+        0 if options.write && !matrix.is_whole() => Err("nothing is written, because peers are missing".into()),
         0 if options.write => write(shell, &matrix),
         0 => Ok(()),
         failed => Err(format!("{failed} exchanges failed").into()),
     }
 }
 
-/// The folder of Degu's workspace.
+/// Returns the folder of Degu's workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The folder of build results.
+/// Returns the folder of build results.
 fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Puts the matrix where it is shown, after a shorter one.
+/// Writes the condensed matrix and the matrix into the page about interoperability.
 fn write(shell: &Shell, matrix: &Matrix) -> Result {
     const PAGE: &str = "docs/interop.md";
     let text = format!("{}\n{matrix}", matrix.condensed());
@@ -202,7 +212,7 @@ fn write(shell: &Shell, matrix: &Matrix) -> Result {
     Ok(shell.write_file(PAGE, shown)?)
 }
 
-/// The page with the text between its two marks.
+/// Replaces the text between the two marks of the page. Returns `None` if a mark is missing.
 fn show(page: &str, text: &str) -> Option<String> {
     const BEGIN: &str = "<!-- cargo xtask interop --write -->\n";
     const END: &str = "<!-- until here -->\n";

@@ -4,60 +4,51 @@ use std::fmt;
 
 use comfy_table::{Table, presets};
 
-use crate::exchanges::ALL;
-
 /// The outcome of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Ok,
-    /// With what was wrong.
+    /// The exchange failed for this reason.
     Failed(String),
-    /// With why it was not tried.
+    /// The peer does not support the exchange, for this reason.
     Skipped(String),
 }
 
-/// The exchanges of two ends over one kind of address.
+/// The exchanges of a client and a server over one kind of address.
 #[derive(Debug)]
 struct Row {
     client: String,
     server: String,
-    address: String,
+    address: &'static str,
     /// The names of the exchanges.
     columns: Vec<&'static str>,
-    /// One for each column.
+    /// The outcome of each exchange, in the order of the columns.
     outcomes: Vec<Outcome>,
 }
 
 impl Row {
-    /// The end that is not ours.
-    fn peer(&self) -> &str {
-        if self.role() == "server" { &self.server } else { &self.client }
+    /// Returns the end that is not ours, and its role.
+    fn peer(&self) -> (&str, &'static str) {
+        if self.client.starts_with("Degu, ") { (&self.server, "server") } else { (&self.client, "client") }
     }
 
-    /// Returns the role of that end.
-    fn role(&self) -> &'static str {
-        if self.client.starts_with("Degu, ") { "server" } else { "client" }
+    fn has_failed(&self) -> bool {
+        self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_)))
     }
 }
 
-/// All of it.
+/// The results of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Matrix {
     rows: Vec<Row>,
-    /// Findings that are not exchanges: peers that do not work or are missing, and other results.
+    /// Results that are not exchanges, and peers that are missing or do not work.
     notes: Vec<String>,
     broken_off: usize,
     left_out: usize,
 }
 
 impl Matrix {
-    /// Adds a row of the exchanges of HTTP. The outcomes have the order of [`ALL`].
-    pub(crate) fn add(&mut self, client: &str, server: &str, address: &str, outcomes: Vec<Outcome>) {
-        self.add_row(names().collect(), client, server, address, outcomes);
-    }
-
-    /// Adds a row of other exchanges, and reports it on stderr, since a run takes a while. Rows with the same columns are
-    /// one table.
+    /// Adds a row, and prints its result on stderr, because a run takes minutes. Rows with the same columns are one table.
     pub(crate) fn add_row(
         &mut self,
         columns: Vec<&'static str>,
@@ -66,14 +57,13 @@ impl Matrix {
         address: &str,
         outcomes: Vec<Outcome>,
     ) {
-        let kind = kind_of(address);
-        let failed = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Failed(_))).count();
-        eprintln!("{client} to {server}, {kind}: {}", if failed == 0 { "ok" } else { "FAILED" });
-        let (client, server, address) = (client.into(), server.into(), kind.into());
-        self.rows.push(Row { client, server, address, columns, outcomes });
+        let row = Row { client: client.into(), server: server.into(), address: kind_of(address), columns, outcomes };
+        let result = if row.has_failed() { "FAILED" } else { "ok" };
+        eprintln!("{client} to {server}, {}: {result}", row.address);
+        self.rows.push(row);
     }
 
-    /// Notes something that was shown and is no exchange.
+    /// Notes a result that is not an exchange.
     pub(crate) fn note(&mut self, what: &str) {
         eprintln!("{what}");
         self.notes.push(what.into());
@@ -85,52 +75,56 @@ impl Matrix {
         self.notes.push(format!("{peer} is left out: {why} (cargo xtask interop --install)"));
     }
 
-    /// Notes that a peer is there but does not work.
+    /// Notes that the test of a peer ended with an error.
     pub(crate) fn break_off(&mut self, peer: &str, error: &dyn fmt::Display) {
         self.broken_off += 1;
         self.notes.push(format!("{peer} FAILED: {error}"));
     }
 
-    /// Returns the number of exchanges that failed. A peer that does not work counts as one.
+    /// Returns the number of exchanges that failed, plus the number of peers whose test ended with an error.
     pub(crate) fn failed(&self) -> usize {
         let outcomes = self.rows.iter().flat_map(|row| &row.outcomes);
         self.broken_off + outcomes.filter(|outcome| matches!(outcome, Outcome::Failed(_))).count()
     }
 
-    /// Returns whether every peer was there and every exchange succeeded.
+    /// Returns whether every peer was tested and every exchange succeeded.
     pub(crate) fn is_whole(&self) -> bool {
         self.failed() == 0 && self.left_out == 0
     }
 
-    /// A line for each peer: over which addresses its exchanges succeed, and how many of them it can perform.
+    /// Returns a table with a line for each peer: the kinds of address over which its exchanges succeed, and the number of
+    /// exchanges that it supports.
     pub(crate) fn condensed(&self) -> String {
         const KINDS: [&str; 4] = ["IPv4", "IPv6", "Unix", "abstract"];
         let head = ["peer", "as"].into_iter().chain(KINDS).chain(["exchanges"]).map(str::to_owned).collect();
-        let mut lines: Vec<Vec<String>> = vec![head];
-        for row in &self.rows {
-            let of = |other: &&Row| (other.peer(), other.role()) == (row.peer(), row.role());
-            if lines.iter().any(|line| (line[0].as_str(), line[1].as_str()) == (row.peer(), row.role())) {
-                continue;
+        let mut peers: Vec<_> = self.rows.iter().map(Row::peer).collect();
+        let mut known = Vec::new();
+        peers.retain(|peer| {
+            !known.contains(peer) && {
+                known.push(*peer);
+                true
             }
-            let over = |kind| {
-                let mut outcomes = self.rows.iter().filter(of).filter(|row| row.address == kind).peekable();
-                let tried = outcomes.peek().is_some();
-                match outcomes.flat_map(|row| &row.outcomes).any(|outcome| matches!(outcome, Outcome::Failed(_))) {
-                    true => "FAILED",
-                    false if tried => "ok",
-                    false => "-",
+        });
+        let lines = peers.into_iter().map(|peer| {
+            let rows: Vec<_> = self.rows.iter().filter(|row| row.peer() == peer).collect();
+            let result = |kind| {
+                let mut failed = rows.iter().filter(|row| row.address == kind).map(|row| row.has_failed());
+                match failed.next() {
+                    None => "-",
+                    Some(first) if first || failed.any(|failed| failed) => "FAILED",
+                    Some(_) => "ok",
                 }
             };
-            let performed =
-                |row: &Row| row.outcomes.iter().filter(|tried| !matches!(tried, Outcome::Skipped(_))).count();
-            let most = self.rows.iter().filter(of).map(performed).max().unwrap_or(0);
-            let cells = [row.peer(), row.role()].into_iter().chain(KINDS.map(over)).map(str::to_owned);
-            lines.push(cells.chain([format!("{most} of {}", row.columns.len())]).collect());
-        }
-        table(lines.into_iter())
+            let supported =
+                |row: &&Row| row.outcomes.iter().filter(|tried| !matches!(tried, Outcome::Skipped(_))).count();
+            let most = rows.iter().map(supported).max().unwrap_or(0);
+            let cells = [peer.0, peer.1].into_iter().chain(KINDS.map(result)).map(str::to_owned);
+            cells.chain([format!("{most} of {}", rows[0].columns.len())]).collect()
+        });
+        table(head, lines)
     }
 
-    /// Returns the failures, and the reasons why exchanges were skipped, each once.
+    /// Returns the notes of the run, after the failures and the reasons for skipped exchanges, each once.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         for row in &self.rows {
@@ -143,7 +137,7 @@ impl Matrix {
                     Outcome::Skipped(why) => {
                         let same = row.columns.iter().zip(&row.outcomes).filter(|(_, other)| *other == outcome);
                         let same: Vec<_> = same.map(|(exchange, _)| *exchange).collect();
-                        format!("{}, {}: {why}", row.peer(), same.join(", "))
+                        format!("{}, {}: {why}", row.peer().0, same.join(", "))
                     }
                 };
                 if !notes.contains(&note) {
@@ -156,35 +150,29 @@ impl Matrix {
     }
 }
 
-/// Cells as the lines of a table; the first row is its head.
-fn table(mut rows: impl Iterator<Item = Vec<String>>) -> String {
+fn table(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::ASCII_MARKDOWN).set_header(rows.next().unwrap_or_default()).add_rows(rows);
+    table.load_preset(presets::ASCII_MARKDOWN).set_header(head).add_rows(rows);
     format!("{table}\n")
 }
 
-/// Returns the outcomes that a program printed for these columns, a line each: `NAME ok`, `NAME failed WHAT` or `NAME skipped
-/// WHY`.
+/// Reads the outcomes that a program printed for these columns, a line each: `NAME ok`, `NAME failed WHAT` or
+/// `NAME skipped WHY`.
 pub(crate) fn outcomes(columns: &[&'static str], printed: &str) -> Vec<Outcome> {
-    let outcome = |exchange: &str| {
-        let line = printed.lines().find_map(|line| line.strip_prefix(exchange)?.strip_prefix(' '));
+    let outcome = |exchange: &&str| {
+        let line = printed.lines().find_map(|line| line.strip_prefix(*exchange)?.strip_prefix(' '));
         let (word, rest) = line.map_or(("", ""), |line| line.split_once(' ').unwrap_or((line, "")));
         match word {
             "ok" => Outcome::Ok,
             "failed" => Outcome::Failed(rest.into()),
             "skipped" => Outcome::Skipped(rest.into()),
-            _ => Outcome::Failed("nothing was said of it".into()),
+            _ => Outcome::Failed("the program printed no outcome".into()),
         }
     };
-    columns.iter().copied().map(outcome).collect()
+    columns.iter().map(outcome).collect()
 }
 
-/// Returns the names of the exchanges of HTTP.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    ALL.iter().map(|(name, _)| *name)
-}
-
-/// The kind of an address in Degu's form.
+/// Returns the kind of an address.
 fn kind_of(address: &str) -> &'static str {
     match address {
         _ if address.starts_with("unix:@") => "abstract",
@@ -207,15 +195,15 @@ impl fmt::Display for Matrix {
             tables.push(columns);
             let head = ["client", "server", "address"].iter().chain(columns).map(|&name| name.to_owned()).collect();
             let rows = self.rows.iter().filter(|row| row.columns == columns).map(|row| {
-                let ends = [&row.client, &row.server, &row.address].map(String::clone);
+                let ends = [&row.client[..], &row.server, row.address];
                 let cells = row.outcomes.iter().map(|outcome| match outcome {
                     Outcome::Ok => "ok",
                     Outcome::Failed(_) => "FAILED",
                     Outcome::Skipped(_) => "-",
                 });
-                ends.into_iter().chain(cells.map(str::to_owned)).collect()
+                ends.into_iter().chain(cells).map(str::to_owned).collect()
             });
-            f.write_str(&table([head].into_iter().chain(rows)))?;
+            f.write_str(&table(head, rows))?;
         }
         let notes = self.notes();
         if !notes.is_empty() {
@@ -228,9 +216,11 @@ impl fmt::Display for Matrix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exchanges::ALL;
+    use crate::steps::columns;
 
     fn http(printed: &str) -> Vec<Outcome> {
-        outcomes(&names().collect::<Vec<_>>(), printed)
+        outcomes(&columns(ALL), printed)
     }
 
     #[test]
@@ -238,7 +228,7 @@ mod tests {
         let outcomes = http("get ok\n404 failed status 200\nclose skipped it has none\nnoise\nhead what\n");
         assert_eq!(outcomes.len(), ALL.len());
         assert_eq!(outcomes[0], Outcome::Ok);
-        assert_eq!(outcomes[1], Outcome::Failed("nothing was said of it".into()));
+        assert_eq!(outcomes[1], Outcome::Failed("the program printed no outcome".into()));
         assert_eq!(outcomes[6], Outcome::Skipped("it has none".into()));
         assert_eq!(outcomes[7], Outcome::Failed("status 200".into()));
     }
@@ -252,15 +242,15 @@ mod tests {
     #[test]
     fn a_table_and_its_notes() {
         let mut matrix = Matrix::default();
-        matrix.add("a", "b", "[::1]:5", http(&names().map(|name| format!("{name} ok\n")).collect::<String>()));
+        matrix.add_row(columns(ALL), "a", "b", "[::1]:5", vec![Outcome::Ok; ALL.len()]);
         assert_eq!(matrix.failed(), 0);
         let mut some = vec![Outcome::Ok; 8];
         some.extend([Outcome::Failed("why".into()), Outcome::Skipped("not there".into())]);
-        matrix.add("a", "c", "unix:@x", some);
+        matrix.add_row(columns(ALL), "a", "c", "unix:@x", some);
         matrix.leave_out("d", "there is no d");
         let mut none = vec![Outcome::Skipped("never".into()); 2];
         none.resize(ALL.len(), Outcome::Ok);
-        matrix.add("Degu, async", "e", "unix:/x", none);
+        matrix.add_row(columns(ALL), "Degu, async", "e", "unix:/x", none);
         matrix.break_off("f", &"it ended");
         assert_eq!(matrix.failed(), 2);
         let text = matrix.to_string();
@@ -278,11 +268,11 @@ mod tests {
         let mut some = ok.clone();
         some[9] = Outcome::Skipped("never".into());
         for client in ["Degu, async", "Degu, blocking"] {
-            matrix.add(client, "a", "[::1]:5", some.clone());
+            matrix.add_row(columns(ALL), client, "a", "[::1]:5", some.clone());
         }
         some[8] = Outcome::Failed("why".into());
-        matrix.add("Degu, async", "a", "unix:/x", some);
-        matrix.add("a", "Degu", "unix:@x", ok);
+        matrix.add_row(columns(ALL), "Degu, async", "a", "unix:/x", some);
+        matrix.add_row(columns(ALL), "a", "Degu", "unix:@x", ok);
         let expected = "\
             | peer | as     | IPv4 | IPv6 | Unix   | abstract | exchanges |\n\
             |------|--------|------|------|--------|----------|-----------|\n\

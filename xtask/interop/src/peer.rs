@@ -1,4 +1,4 @@
-//! Parts that the peers share: our ends, the scripts, and addresses to listen on.
+//! Parts that the tests of several peers share: addresses, configurations, versions, and the start of programs.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,9 +11,9 @@ use xshell::{Shell, cmd};
 
 use crate::exchanges::{self, Traits, large};
 use crate::matrix::{Matrix, Outcome, outcomes};
-use crate::{Result, child, root, server, target};
+use crate::{Result, child, root, server, steps, target};
 
-/// The longest time that all exchanges of a row may take.
+/// The longest time for one exchange of our clients, and for all exchanges of another client.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A kind of address to listen on.
@@ -26,58 +26,55 @@ pub(crate) enum Where {
 }
 
 impl Where {
-    /// All that every peer with sockets of its own can use.
     pub(crate) const ALL: &[Self] = &[Self::Ipv4, Self::Ipv6, Self::Unix, Self::Abstract];
 }
 
-/// The place of a run.
+/// The shell and the folder of a run.
 #[derive(Debug)]
 pub(crate) struct Bench<'s> {
     pub(crate) shell: &'s Shell,
-    /// Gone after the run.
+    /// A temporary folder.
     pub(crate) folder: &'s Path,
 }
 
 impl<'s> Bench<'s> {
-    /// Returns the place of a run in this folder, and writes the files there that the peers' file servers serve.
+    /// Writes the files that file servers of the peers serve.
     pub(crate) fn new(shell: &'s Shell, folder: &'s Path) -> Result<Self> {
         shell.write_file(folder.join("files/hello"), "hello, world")?;
         shell.write_file(folder.join("files/large"), large())?;
         Ok(Self { shell, folder })
     }
 
-    /// An address of this kind that nothing listens on; `name` tells those of different peers apart.
+    /// Returns an address of this kind to listen on. `name` makes the addresses of different peers differ.
     pub(crate) fn address(&self, kind: Where, name: &str) -> String {
         match kind {
             Where::Ipv4 => "127.0.0.1:0".into(),
             Where::Ipv6 => "[::1]:0".into(),
             Where::Unix => format!("unix:{}", self.folder.join(name).display()),
-            // The folder's name tells runs apart.
+            // The folder's name makes the addresses of different runs differ.
             Where::Abstract => {
                 format!("unix:@{}-{name}", self.folder.file_name().unwrap_or_default().to_string_lossy())
             }
         }
     }
 
-    /// The files that [`new`](Self::new) wrote.
+    /// Returns the folder of the files that [`new`](Self::new) wrote.
     pub(crate) fn files(&self) -> PathBuf {
         self.folder.join("files")
     }
 
-    /// Our server, on an address.
+    /// Starts our server with default options.
     pub(crate) fn serve(&self, address: &str) -> Result<Handle> {
         server::start(address, Limits::DEFAULT)
     }
 
-    /// Performs all exchanges with both of our clients, and adds a row for each.
+    /// Performs the exchanges of HTTP with a server and both of our clients.
     pub(crate) fn perform(&self, server: &str, address: &str, traits: &Traits, matrix: &mut Matrix) -> Result {
-        for (client, blocking) in [("Degu, async", false), ("Degu, blocking", true)] {
-            matrix.add(client, server, address, exchanges::perform(address, blocking, traits)?);
-        }
-        Ok(())
+        let traits = *traits;
+        steps::perform(exchanges::ALL, traits.unsupported, server, address, matrix, move |_, _| Ok(traits))
     }
 
-    /// Runs a program that performs the exchanges of these columns and prints the outcome of each.
+    /// Runs a program that performs the exchanges of these columns and prints their outcomes.
     pub(crate) fn exchanges(&self, columns: &[&'static str], program: &Path, arguments: &[String]) -> Vec<Outcome> {
         match child::run(program, arguments, LIMIT) {
             Ok(printed) => outcomes(columns, &printed),
@@ -86,14 +83,16 @@ impl<'s> Bench<'s> {
     }
 }
 
-/// A configuration as the page about deployment has it: what is between the fences of its `number`th block of a language.
+/// Returns a configuration from the page about deployment: the code block with this number, counted from 0, of the blocks in
+/// this language.
 ///
 /// # Errors
 ///
-/// There is no such block.
+/// The page has no such block.
 pub(crate) fn documented(shell: &Shell, language: &str, number: usize) -> Result<String> {
     const PAGE: &str = "docs/deployment.md";
-    block(&shell.read_file(PAGE)?, language, number).ok_or_else(|| format!("{PAGE} has no {language} any more").into())
+    block(&shell.read_file(PAGE)?, language, number)
+        .ok_or_else(|| format!("{PAGE} has no {language} block {number}").into())
 }
 
 fn block(page: &str, language: &str, number: usize) -> Option<String> {
@@ -103,11 +102,11 @@ fn block(page: &str, language: &str, number: usize) -> Option<String> {
     Some(rest.split_once("```")?.0.to_owned())
 }
 
-/// A configuration with another text in place of the one that stands there.
+/// Replaces a text in a configuration.
 ///
 /// # Errors
 ///
-/// It does not stand there: then nothing would be replaced, and something else would be tried than is meant.
+/// The configuration does not contain the text. A test without the replacement would test something else.
 pub(crate) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     if !config.contains(place) {
         return Err(format!("{place:?} is not in the configuration").into());
@@ -115,31 +114,31 @@ pub(crate) fn put(config: &str, place: &str, text: &str) -> Result<String> {
     Ok(config.replace(place, text))
 }
 
-/// An address on the loopback whose port is free: for servers that cannot say which one they got. Another process may
-/// take it in between; then the run fails, and says so.
+/// Returns an IPv4 loopback address with a free port, for servers that cannot report the port that the kernel chose. If another
+/// process takes the port first, the server does not start, and the run fails.
 pub(crate) fn free_port() -> Result<String> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string())
 }
 
-/// Asks a server until it answers with this status, for at most [`LIMIT`].
+/// Sends a GET repeatedly, until the server answers with this status.
 ///
 /// # Errors
 ///
-/// It did not.
+/// The server did not answer so within [`LIMIT`].
 pub(crate) fn wait_for(address: &str, target: &str, status: u16) -> Result {
     let begun = Instant::now();
     loop {
         match ask(address, target) {
             Ok(answered) if answered == status => return Ok(()),
             answered if begun.elapsed() > LIMIT => {
-                return Err(format!("{address}{target} is to answer {status}: {answered:?}").into());
+                return Err(format!("{address}{target} does not answer with {status}: {answered:?}").into());
             }
             _ => thread::sleep(Duration::from_millis(50)),
         }
     }
 }
 
-/// The status of a response, over a connection of its own.
+/// Sends a GET on a new connection, and returns the status.
 fn ask(address: &str, target: &str) -> Result<u16> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(LIMIT))?;
@@ -150,33 +149,39 @@ fn ask(address: &str, target: &str) -> Result<u16> {
     Ok(status.parse()?)
 }
 
-/// Returns the path of an installed program: in the target folder, because it is not part of the tree.
+/// Returns the path of a program that `--install` has installed. It is in the target folder, because it is not part of the
+/// tree.
 pub(crate) fn installed(name: &str) -> PathBuf {
     target().join("interop").join(name)
 }
 
-/// A program that the kernel ends when this process is gone, for those that do not look at their stdin; what it says on
-/// stderr is read with the rest. `line` is a line of the shell.
+/// Returns a program that runs a shell command. The kernel kills the command when this process ends. That is for servers that
+/// do not end at EOF on stdin. Their stderr is joined with stdout.
 pub(crate) fn tied(line: &str) -> (PathBuf, Vec<String>) {
     ("/bin/sh".into(), vec!["-c".into(), format!("exec setpriv --pdeathsig KILL {line} 2>&1")])
 }
 
-/// A script of `xtask/interop/peers`.
+/// Returns the interpreter of a script. A name with a slash is that of an installed one.
+pub(crate) fn interpreter(name: &str) -> PathBuf {
+    if name.contains('/') { installed(name) } else { name.into() }
+}
+
+/// Returns the path of a script of `xtask/interop/peers`.
 pub(crate) fn script(name: &str) -> String {
     root().join("xtask/interop/peers").join(name).display().to_string()
 }
 
-/// The line that says what happened, after what is only a trace.
+/// Returns the last line of an error. With Python, the lines before it are a traceback.
 fn last_line(text: &str) -> String {
     text.lines().last().unwrap_or_default().into()
 }
 
-/// Returns the version of a program: the first word of what `program --version` prints that begins with a digit, without
-/// Debian's suffix.
+/// Returns the version of a program, without Debian's suffix. It is the first word with a digit at its beginning in the
+/// output of the program with this option.
 ///
 /// # Errors
 ///
-/// The program is not there, as a message.
+/// The program is not installed. The error is a message.
 pub(crate) fn version(shell: &Shell, program: &str, option: &str) -> std::result::Result<String, String> {
     let missing = |_| format!("there is no {program} here");
     let output = cmd!(shell, "{program} {option}").quiet().ignore_status().output().map_err(missing)?;

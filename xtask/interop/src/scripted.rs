@@ -1,109 +1,115 @@
-//! Peers that run a script of ours: each is a server, a client or both, over the kinds of address that it knows.
-
-use std::path::{Path, PathBuf};
+//! Peers that run a script of `peers/`.
 
 use degu_server::Limits;
-use xshell::{Shell, cmd};
 
 use crate::child::Server;
-use crate::exchanges::Traits;
-use crate::matrix::{Matrix, names};
-use crate::peer::{Bench, Where, installed, script};
+use crate::exchanges::{ALL, Traits};
+use crate::matrix::Matrix;
+use crate::peer::{Bench, Where, installed, interpreter, script};
+use crate::steps::{Unsupported, columns};
 use crate::{Result, server};
 
-/// A part of a peer, and so rows of the matrix.
+/// A peer in one of its roles.
 pub(crate) struct Part {
-    /// Without its version.
+    /// The name in the matrix, without the version.
     name: &'static str,
-    /// A script of `xtask/interop/peers` with its arguments; the address follows. `FILES` and `INSTALLED` are folders.
-    script: &'static [&'static str],
+    /// The interpreter, a script of `xtask/interop/peers`, and its arguments. The address is the last argument. `FILES` and
+    /// `INSTALLED` stand for folders.
+    words: &'static [&'static str],
     kinds: &'static [Where],
     role: Role,
 }
 
 enum Role {
     Server(Traits),
-    /// Asked by a client that may leave Host out.
+    /// A client that performs the exchanges with our server.
     Client {
+        /// It may leave out Host.
         without_host: bool,
     },
 }
 
-/// Node pads the names of abstract sockets to the full length.
+/// The Python with the packages of PyPI, in the folder of installed programs.
+pub(crate) const VENV: &str = "python/bin/python3";
+pub(crate) const VENV_018: &str = "degu-0.18/bin/python3";
+
+/// Node pads the names of abstract sockets with zeros to their full length, so it is tested without them.
 pub(crate) const NODE_KINDS: &[Where] = &[Where::Ipv4, Where::Ipv6, Where::Unix];
 
 const fn server(
     name: &'static str,
-    script: &'static [&'static str],
+    words: &'static [&'static str],
     kinds: &'static [Where],
-    skipped: &'static [(&'static str, &'static str)],
+    unsupported: Unsupported,
 ) -> Part {
-    let traits = Traits { files: false, http10: false, proxied: false, skipped };
-    Part { name, script, kinds, role: Role::Server(traits) }
+    let traits = Traits { files: false, http10: false, proxied: false, unsupported };
+    Part { name, words, kinds, role: Role::Server(traits) }
 }
 
-const fn client(name: &'static str, script: &'static [&'static str], kinds: &'static [Where]) -> Part {
-    Part { name, script, kinds, role: Role::Client { without_host: false } }
+const fn client(name: &'static str, words: &'static [&'static str], kinds: &'static [Where]) -> Part {
+    Part { name, words, kinds, role: Role::Client { without_host: false } }
 }
+
+/// What a file server with HTTP/1.0 does not support.
+const HTTP10: Unsupported = &[
+    ("keep-alive", "HTTP/1.0 closes"),
+    ("chunks", "HTTP/1.0 has no chunks"),
+    ("extensions", "HTTP/1.0 has no chunks"),
+];
 
 pub(crate) const PYTHON: &[Part] = &[
     Part {
-        name: "http.server, files",
-        script: &["http_server.py", "--files", "FILES"],
-        kinds: &[Where::Ipv4, Where::Unix],
-        role: Role::Server(Traits {
-            files: true,
-            http10: true,
-            proxied: false,
-            skipped: &[
-                ("keep-alive", "HTTP/1.0 closes"),
-                ("chunks", "HTTP/1.0 has no chunks"),
-                ("extensions", "HTTP/1.0 has no chunks"),
-            ],
-        }),
+        role: Role::Server(Traits { files: true, http10: true, proxied: false, unsupported: HTTP10 }),
+        ..server(
+            "http.server, files",
+            &["python3", "http_server.py", "--files", "FILES"],
+            &[Where::Ipv4, Where::Unix],
+            &[],
+        )
     },
     server(
         "http.server",
-        &["http_server.py"],
+        &["python3", "http_server.py"],
         Where::ALL,
         &[("extensions", "http.server leaves chunks to the handler")],
     ),
-    client("http.client", &["http_client.py"], Where::ALL),
+    client("http.client", &["python3", "http_client.py"], Where::ALL),
 ];
-pub(crate) const REQUESTS: &[Part] = &[client("requests", &["requests_client.py"], Where::ALL)];
+pub(crate) const REQUESTS: &[Part] = &[client("requests", &[VENV, "requests_client.py"], Where::ALL)];
 pub(crate) const AIOHTTP: &[Part] = &[
-    server("aiohttp", &["aiohttp_server.py"], Where::ALL, &[("extensions", "aiohttp drops them")]),
-    client("aiohttp", &["aiohttp_client.py"], Where::ALL),
+    server("aiohttp", &[VENV, "aiohttp_server.py"], Where::ALL, &[("extensions", "aiohttp drops them")]),
+    client("aiohttp", &[VENV, "aiohttp_client.py"], Where::ALL),
 ];
 pub(crate) const NODE: &[Part] = &[
-    server("Node", &["node_server.mjs"], NODE_KINDS, &[("extensions", "Node drops them")]),
-    client("Node", &["node_client.mjs"], NODE_KINDS),
+    server("Node", &["node", "node_server.mjs"], NODE_KINDS, &[("extensions", "Node drops them")]),
+    client("Node", &["node", "node_client.mjs"], NODE_KINDS),
 ];
-pub(crate) const UNDICI: &[Part] = &[client("undici", &["undici_client.mjs", "INSTALLED"], NODE_KINDS)];
+pub(crate) const UNDICI: &[Part] = &[client("undici", &["node", "undici_client.mjs", "INSTALLED"], NODE_KINDS)];
 pub(crate) const DEGU_018: &[Part] = &[
-    server("Degu", &["degu_server.py"], Where::ALL, &[]),
+    server("Degu", &[VENV_018, "degu_server.py"], Where::ALL, &[]),
     // It sends no Host over a Unix socket.
-    Part { role: Role::Client { without_host: true }, ..client("Degu", &["degu_client.py"], Where::ALL) },
+    Part { role: Role::Client { without_host: true }, ..client("Degu", &[VENV_018, "degu_client.py"], Where::ALL) },
 ];
-pub(crate) const CURL: &[Part] = &[client("curl", &["curl_client.sh", "FILES"], Where::ALL)];
+pub(crate) const CURL: &[Part] = &[client("curl", &["bash", "curl_client.sh", "FILES"], Where::ALL)];
 
-pub(crate) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &str, matrix: &mut Matrix) -> Result {
+/// Performs the exchanges with each part of a peer, over each kind of address.
+pub(crate) fn run(bench: &Bench<'_>, parts: &[Part], version: &str, matrix: &mut Matrix) -> Result {
     for (number, part) in parts.iter().enumerate() {
         let name = match part.name.split_once(", ") {
             Some((name, what)) => format!("{name} {version}, {what}"),
             None => format!("{} {version}", part.name),
         };
-        let mut words = vec![script(part.script[0])];
-        words.extend(part.script[1..].iter().map(|word| match *word {
+        let (program, mut words) = (interpreter(part.words[0]), vec![script(part.words[1])]);
+        words.extend(part.words[2..].iter().map(|word| match *word {
             "FILES" => bench.files().display().to_string(),
             "INSTALLED" => installed_node(),
             word => word.to_owned(),
         }));
         for &kind in part.kinds {
-            let address = bench.address(kind, &format!("{}-{number}", part.script[0]));
+            let address = bench.address(kind, &format!("{}-{number}", part.words[1]));
             match &part.role {
                 Role::Server(traits) => {
-                    let server = Server::start(program, &[&words[..], &[address]].concat())?;
+                    let server = Server::start(&program, &[&words[..], &[address]].concat())?;
                     bench.perform(&name, server.address(), traits, matrix)?;
                 }
                 &Role::Client { without_host } => {
@@ -111,8 +117,8 @@ pub(crate) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
                     let ours = server::start(&address, limits)?;
                     let address = ours.address().to_string();
                     let words = [&words[..], std::slice::from_ref(&address)].concat();
-                    let columns: Vec<_> = names().collect();
-                    matrix.add(&name, "Degu", &address, bench.exchanges(&columns, program, &words));
+                    let outcomes = bench.exchanges(&columns(ALL), &program, &words);
+                    matrix.add_row(columns(ALL), &name, "Degu", &address, outcomes);
                 }
             }
         }
@@ -120,27 +126,7 @@ pub(crate) fn run(bench: &Bench<'_>, program: &Path, parts: &[Part], version: &s
     Ok(())
 }
 
-/// The Python of an environment of its own, which has packages of PyPI.
-pub(crate) fn python(environment: &str) -> PathBuf {
-    installed(environment).join("bin/python3")
-}
-
-/// Finds the version of what this code imports as `found` in an environment.
-pub(crate) fn find_python(shell: &Shell, environment: &str, code: &str) -> std::result::Result<String, String> {
-    let (program, code) = (python(environment), format!("{code}; print(found.__version__)"));
-    let version = cmd!(shell, "{program} -c {code}").quiet().ignore_stderr().read();
-    version.map_err(|_| "it is not installed".into())
-}
-
 /// Returns the folder of the npm packages.
 pub(crate) fn installed_node() -> String {
     installed("node").display().to_string()
-}
-
-/// Finds the version of a package of npm.
-pub(crate) fn find_node_package(shell: &Shell, name: &str) -> std::result::Result<String, String> {
-    let package = shell.read_file(installed(&format!("node/node_modules/{name}/package.json")));
-    let package = package.map_err(|_| "it is not installed")?;
-    let package: serde_json::Value = serde_json::from_str(&package).map_err(|error| error.to_string())?;
-    package["version"].as_str().map(str::to_owned).ok_or_else(|| "its package has no version".into())
 }

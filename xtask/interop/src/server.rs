@@ -1,14 +1,14 @@
-//! Our server: what it serves, which is what every server among the peers serves, and how it is started.
+//! Our server. The servers of the peers serve the same targets.
 //!
-//! | target | answer |
+//! | target | response |
 //! | --- | --- |
-//! | `/` | nothing, with 200, whatever the method: HAProxy's default check asks `OPTIONS /` |
+//! | `/` | 200 without a body, to every method. HAProxy's default check is `OPTIONS /` |
 //! | `/hello` | `hello, world` |
 //! | `/large` | 1 MiB, in which the byte at `n` is `n % 251` |
-//! | `/echo` | the request's body, chunks with their boundaries and extensions |
-//! | `/chunks` | `one`, `two` and `three`, a chunk each, with the extension `n` that counts them |
-//! | `/requests` | how many requests came on this connection |
-//! | `/health` | nothing, with 200: that it is there is all there is to know |
+//! | `/echo` | the request's body, with the boundaries and extensions of its chunks |
+//! | `/chunks` | the chunks `one`, `two` and `three`, each with its number in the extension `n` |
+//! | `/requests` | the number of requests on this connection |
+//! | `/health` | 200 without a body |
 //! | anything else | 404 |
 
 use std::io;
@@ -21,8 +21,9 @@ use degu_server::{Body, BoxError, Chunk, Handle, Limits, Listener, Method, Reque
 use crate::Result;
 use crate::exchanges::large;
 
-/// So much of a body is read before its answer begins: all of it. Many clients read nothing until they have sent
-/// everything, and wait forever if the answer and the rest of the request fill the buffers in between.
+/// The number of bytes of a request's body that `/echo` reads before it responds. It is more than any body of the exchanges, because
+/// many clients read nothing until they have sent everything. If response and request filled the buffers of the sockets, such a
+/// client would wait forever.
 const READ_FIRST: usize = 4 << 20;
 
 async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Result<Response, BoxError> {
@@ -37,7 +38,7 @@ async fn app(session: &mut Session, mut request: Request<'_>) -> std::result::Re
             request.body.read_ahead(READ_FIRST).await?;
             (200, request.body).into()
         }
-        _ => (404, "there is no such thing").into(),
+        _ => (404, "no such target").into(),
     })
 }
 
@@ -48,20 +49,20 @@ fn chunks() -> Body {
     })
 }
 
-/// Starts our server on an address, with these limits and otherwise default options. The server ends when the handle is dropped.
+/// Starts our server with these limits and otherwise default options. It runs until the handle is dropped.
 pub(crate) fn start(address: &str, limits: Limits) -> Result<Handle> {
     let address: degu_server::Address = address.parse()?;
     Ok(Server::options().limits(limits).bind(address, app)?.spawn()?)
 }
 
-/// Starts a proxy that passes all requests on.
+/// Starts our proxy. It forwards all requests to the server at `behind`.
 pub(crate) fn start_proxy(address: &str, behind: &str) -> Result<Handle> {
     let behind: degu_client::Address = behind.parse()?;
     let address: degu_server::Address = address.parse()?;
     Ok(Server::bind(address, ProxyApp::new(Client::new(behind)))?.spawn()?)
 }
 
-/// Serves on the socket that is the standard input, until the process is killed.
+/// Serves on the listening socket that is the standard input, until the process is killed.
 pub(crate) fn serve_stdin() -> Result {
     let socket = Listener::try_from(io::stdin().as_fd().try_clone_to_owned()?)?;
     Ok(Server::options().listen([socket], app)?.serve_forever()?)

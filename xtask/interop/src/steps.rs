@@ -1,36 +1,70 @@
-//! Exchanges that could wait forever, because a tunnel has no deadline: performed on a thread, with a bound for each.
+//! Performs exchanges, each with a bound on its time: a tunnel, for example, has no deadline and could wait forever.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use degu_client::BoxError;
+use degu_client::{Address, BoxError, Client};
 
-use crate::matrix::Outcome;
+use crate::matrix::{Matrix, Outcome};
+use crate::ours::{CLIENTS, Ours};
 use crate::peer::LIMIT;
 
-/// An exchange with its name, which is a column of the matrix.
-pub(crate) type Step<S> = (&'static str, fn(&mut S) -> Result<(), BoxError>);
+/// An exchange with its name, which is a column of the matrix. `S` is what the steps share besides our client.
+pub(crate) type Step<S> = (&'static str, fn(&mut Ours, &mut S) -> Result<(), BoxError>);
+
+/// Exchanges that a peer is known not to support: the name of each, and the reason.
+pub(crate) type Unsupported = &'static [(&'static str, &'static str)];
 
 /// Returns the names of the steps.
 pub(crate) fn columns<S>(steps: &[Step<S>]) -> Vec<&'static str> {
     steps.iter().map(|(name, _)| *name).collect()
 }
 
-/// Performs the steps one after the other, on the state that `begin` makes. If a step takes longer than [`LIMIT`], this
-/// step and all later steps are given up.
+/// Performs the steps with a server and both of our clients, and adds a row for each client. `begin` makes the state that the
+/// steps share. Unsupported steps are tried, too: if one succeeds, the list is out of date, and the step counts as failed.
 pub(crate) fn perform<S: 'static>(
     steps: &'static [Step<S>],
-    begin: impl FnOnce() -> Result<S, BoxError> + Send + 'static,
+    unsupported: Unsupported,
+    server: &str,
+    address: &str,
+    matrix: &mut Matrix,
+    begin: impl Fn(Client, bool) -> Result<S, BoxError> + Clone + Send + 'static,
+) -> crate::Result {
+    let client = Client::new(address.parse::<Address>()?);
+    for (name, blocking) in CLIENTS {
+        let (client, begin) = (client.clone(), begin.clone());
+        let begin = move || Ok((Ours::new(client.clone(), blocking)?, begin(client, blocking)?));
+        let mut outcomes = perform_one(steps, begin);
+        for ((step, _), outcome) in steps.iter().zip(&mut outcomes) {
+            if let Some((_, why)) = unsupported.iter().find(|(known, _)| known == step) {
+                *outcome = match outcome {
+                    Outcome::Ok => Outcome::Failed(format!("it succeeded, but is listed as unsupported: {why}")),
+                    _ => Outcome::Skipped((*why).into()),
+                };
+            }
+        }
+        matrix.add_row(columns(steps), name, server, address, outcomes);
+    }
+    Ok(())
+}
+
+/// Performs the steps one after another on a thread, each on a connection of its own. If a step takes longer than [`LIMIT`],
+/// this step and all later steps fail.
+fn perform_one<S: 'static>(
+    steps: &'static [Step<S>],
+    begin: impl FnOnce() -> Result<(Ours, S), BoxError> + Send + 'static,
 ) -> Vec<Outcome> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut state = match begin() {
-            Ok(state) => state,
+        let (mut ours, mut state) = match begin() {
+            Ok(begun) => begun,
             Err(error) => return drop(sender.send(Outcome::Failed(error.to_string()))),
         };
         for (_, step) in steps {
-            let outcome = step(&mut state).map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Ok);
+            ours.disconnect();
+            let done = step(&mut ours, &mut state);
+            let outcome = done.map_or_else(|error| Outcome::Failed(error.to_string()), |()| Outcome::Ok);
             if sender.send(outcome).is_err() {
                 return;
             }
@@ -67,16 +101,31 @@ mod tests {
     use super::*;
 
     const STEPS: &[Step<u8>] = &[
-        ("counts", |state| {
+        ("counts", |_, state| {
             *state += 1;
             Ok(())
         }),
-        ("fails", |state| Err(format!("state {state}").into())),
+        ("fails", |_, state| Err(format!("state {state}").into())),
     ];
+
+    fn begin(state: u8) -> Result<(Ours, u8), BoxError> {
+        Ok((Ours::new(Client::new(Address::IPV6_LOOPBACK), true)?, state))
+    }
 
     #[test]
     fn steps_share_a_state() {
-        assert_eq!(perform(STEPS, || Ok(4)), [Outcome::Ok, Outcome::Failed("state 5".into())]);
+        assert_eq!(perform_one(STEPS, || begin(4)), [Outcome::Ok, Outcome::Failed("state 5".into())]);
+    }
+
+    #[test]
+    fn an_unsupported_step_must_fail() {
+        let mut matrix = Matrix::default();
+        let unsupported = &[("fails", "why")];
+        perform(STEPS, unsupported, "a", "[::1]:5", &mut matrix, |_, _| Ok(4)).unwrap();
+        assert_eq!(matrix.failed(), 0);
+        assert!(matrix.to_string().ends_with("\n- a, fails: why\n"));
+        perform(STEPS, &[("counts", "why")], "a", "[::1]:5", &mut matrix, |_, _| Ok(4)).unwrap();
+        assert_eq!(matrix.failed(), 4);
     }
 
     #[test]
@@ -90,7 +139,7 @@ mod tests {
 
     #[test]
     fn steps_without_a_state_fail() {
-        let failed = perform(STEPS, || Err("no state".into()));
+        let failed = perform_one(STEPS, || Err("no state".into()));
         assert_eq!(failed, ["no state", "not tried after a failure"].map(|why| Outcome::Failed(why.into())));
     }
 }

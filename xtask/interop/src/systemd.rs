@@ -1,32 +1,27 @@
-//! systemd: the units of the page about deployment, as it reads them, and our server on a socket that systemd made.
+//! systemd: it checks the units of the page about deployment, and passes a listening socket to our server.
 
 use std::env;
 
-use xshell::{Shell, cmd};
+use xshell::cmd;
 
 use crate::Result;
 use crate::child::{START, Server};
 use crate::exchanges::Traits;
 use crate::matrix::Matrix;
-use crate::peer::{Bench, Where, documented, free_port, put, tied, version};
+use crate::peer::{Bench, Where, documented, free_port, put, tied};
 
-pub(crate) fn find(shell: &Shell) -> std::result::Result<String, String> {
-    version(shell, PROGRAM, "--version")?;
-    version(shell, "systemd-analyze", "--version")
-}
-
-const PROGRAM: &str = "systemd-socket-activate";
+pub(crate) const PROGRAM: &str = "systemd-socket-activate";
 
 pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Result {
     let exposure = read_units(bench)?;
     matrix.note(&format!("systemd {systemd}: `systemd-analyze verify` accepts app.socket and app.service; exposure level {exposure} of 10"));
 
-    // Ours is this program again.
+    // This program is the server, too.
     let program = env::current_exe()?.display().to_string();
     for kind in [Where::Ipv4, Where::Unix] {
         let address = if matches!(kind, Where::Ipv4) { free_port()? } else { bench.address(kind, "of-systemd") };
         let socket = address.strip_prefix("unix:").unwrap_or(&address);
-        // As `StandardInput=socket` does, it makes the socket the standard input.
+        // The socket becomes the standard input, as with `StandardInput=socket`.
         let (shell, line) = tied(&format!("{PROGRAM} --inetd --listen {socket} {program} --activated"));
         let _ours =
             Server::start_within(&shell, &line, START, |line| line.starts_with("Listening on").then(String::new))?;
@@ -35,22 +30,22 @@ pub(crate) fn run(bench: &Bench<'_>, systemd: &str, matrix: &mut Matrix) -> Resu
     Ok(())
 }
 
-/// Reads systemd's verdict on the units: nothing if they are in order, and the exposure of the service, from 0 to 10.
+/// Checks that systemd accepts the units. Returns its exposure level of the service, from 0 to 10.
 fn read_units(bench: &Bench<'_>) -> Result<String> {
     let shell = bench.shell;
     let folder = bench.folder.join("units");
     let (socket, service) = (folder.join("app.socket"), folder.join("app.service"));
     shell.write_file(&socket, documented(shell, "ini", 0)?)?;
-    // It wants a program to be there.
+    // The check fails if the program does not exist.
     let program = env::current_exe()?.display().to_string();
     shell.write_file(&service, put(&documented(shell, "ini", 1)?, "/usr/local/bin/app", &program)?)?;
     let said = cmd!(shell, "systemd-analyze verify --man=no {socket} {service}").quiet().read_stderr()?;
-    // It also reads units of the machine, which are none of ours.
+    // systemd also complains about other units of the machine. They are not part of this test.
     if let Some(line) = said.lines().find(|line| line.contains("app.s")) {
         return Err(line.to_owned().into());
     }
     let said = cmd!(shell, "systemd-analyze security --offline=true --no-pager {service}").quiet().read()?;
-    exposure(&said).ok_or_else(|| "systemd-analyze does not say how exposed app.service is".into())
+    exposure(&said).ok_or_else(|| "systemd-analyze prints no exposure level of app.service".into())
 }
 
 fn exposure(said: &str) -> Option<String> {
