@@ -14,14 +14,14 @@ pub fn own_credentials() -> Credentials {
     Credentials { pid: std::process::id() as i32, uid: geteuid().as_raw(), gid: getegid().as_raw() }
 }
 
-/// Returns the credentials of the peer of a connected Unix socket, where the system has them.
+/// Returns the credentials of the peer of a connected Unix socket, if the system provides them.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn of_peer(socket: &impl AsFd) -> Option<Credentials> {
     let peer = nix::sys::socket::getsockopt(socket, nix::sys::socket::sockopt::PeerCredentials).ok()?;
     Some(Credentials { pid: peer.pid(), uid: peer.uid(), gid: peer.gid() })
 }
 
-/// Returns the credentials of the peer of a connected Unix socket, where the system has them.
+/// Returns the credentials of the peer of a connected Unix socket, if the system provides them.
 #[cfg(any(
     target_vendor = "apple",
     target_os = "dragonfly",

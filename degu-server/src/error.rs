@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use degu_wire::{BoxError, Fault, RemoteError};
 
-/// The media type of a text that says what went wrong.
+/// The media type of the text of an error.
 pub(crate) const TEXT: &str = "text/plain";
 
 /// An error that determines the response to a request. It comes from the app, or from reading the request's body.

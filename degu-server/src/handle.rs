@@ -30,7 +30,7 @@ impl Handle {
         Self { addresses, state, thread: Some(thread), detached: false }
     }
 
-    /// Returns the address that the kernel bound; the first one, if there are several.
+    /// Returns the address that the kernel bound. If there are several, returns the first.
     pub fn address(&self) -> &Address {
         &self.addresses[0]
     }

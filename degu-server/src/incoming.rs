@@ -110,7 +110,7 @@ impl Incoming {
     }
 
     /// Sets the minimum rate for the rest of this body, in place of [`Options::progress`](crate::Options::progress): `bytes`
-    /// in every `window`. Only the time counts in which the handler waits for the body. A request whose body is slower gets 408.
+    /// in every `window`. Time counts only while the handler waits for the body. A request whose body is slower gets 408.
     /// `None` means no limit. The rate applies to this request only, and not to its response.
     ///
     /// A handler sets it before it reads, or middleware for every request of a route:
@@ -165,17 +165,14 @@ impl Incoming {
             (self.left, self.ended) = (0, true);
             return Ok(std::mem::take(whole));
         }
-        let Some(first) = self.next_data().await? else { return Ok(Bytes::new()) };
-        let mut all: Option<BytesMut> = None;
-        let mut length = first.len();
-        while length <= limit {
-            let Some(data) = self.next_data().await? else {
-                return Ok(all.map_or(first, BytesMut::freeze));
-            };
-            length += data.len();
-            all.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data);
+        let mut all = Bytes::new();
+        while let Some(data) = self.next_data().await? {
+            if all.len() + data.len() > limit {
+                return Err(self.refuse(Fault::BodyTooLarge));
+            }
+            if all.is_empty() { all = data } else { append(&mut all, &data) }
         }
-        Err(self.refuse(Fault::BodyTooLarge))
+        Ok(all)
     }
 
     /// Reads the rest of the body as text, up to `limit` bytes. A byte order mark stays in it.
@@ -347,12 +344,12 @@ impl Incoming {
         poll_fn(|cx| read.0.poll_rest(cx)).await
     }
 
-    /// Returns the trailer fields, of which there may be none, after the body has been read to its end; `None` before.
+    /// Returns the trailer fields, of which there may be none. `None` until the body has been read to its end.
     pub fn trailers(&self) -> Option<&Trailers> {
         self.last().map(|(_, trailers)| trailers)
     }
 
-    /// Returns the extensions of the last chunk, the one without data, after the body has been read to its end; `None` before.
+    /// Returns the extensions of the last chunk, which has no data. `None` until the body has been read to its end.
     pub fn last_extensions(&self) -> Option<&ChunkExtensions> {
         self.last().map(|(extensions, _)| extensions)
     }

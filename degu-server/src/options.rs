@@ -188,8 +188,8 @@ impl Options {
         self
     }
 
-    /// Sets the minimum rate at which a client must send a request's body and take a response: `bytes` in every `window`. Only the
-    /// time counts in which the server waits for the client. A request whose body is slower gets 408, and a response that is
+    /// Sets the minimum rate at which a client must send a request's body and take a response: `bytes` in every `window`. Time
+    /// counts only while the server waits for the client. A request whose body is slower gets 408, and a response that is
     /// taken more slowly is cut.
     ///
     /// Windows follow each other without overlap. If a client stops after it has moved enough bytes in one window, the server
@@ -414,10 +414,9 @@ impl Options {
     /// Returns whether connections are TLS.
     pub(crate) fn is_secure(&self) -> bool {
         #[cfg(feature = "tls")]
-        let secure = self.tls.is_some();
+        return self.tls.is_some();
         #[cfg(not(feature = "tls"))]
-        let secure = false;
-        secure
+        false
     }
 
     /// Returns the state of a server with these options.

@@ -77,7 +77,7 @@ impl<A: App> Server<A> {
         Self { listeners, options, app }
     }
 
-    /// Returns the address that the kernel bound; the first one, if there are several.
+    /// Returns the address that the kernel bound. If there are several, returns the first.
     pub fn address(&self) -> &Address {
         self.listeners[0].address()
     }
@@ -169,7 +169,7 @@ impl<A: App> Server<A> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the server.
+    /// Dropping the future begins the graceful shutdown.
     pub async fn serve_local(self) -> io::Result<()> {
         let (listeners, worker) = Self { options: self.options.workers(1), ..self }.into_worker();
         let _ended = BeginOnDrop(worker.server.clone(), Phase::Draining);

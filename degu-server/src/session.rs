@@ -76,7 +76,7 @@ impl Session {
         self.values.swap_remove(at).1.downcast().ok().map(|value| *value)
     }
 
-    /// Waits until the server shuts down. Endless bodies, and handlers that wait for a long time, should end then; otherwise
+    /// Waits until the server shuts down. Endless bodies, and handlers that wait for a long time, should end then. Otherwise
     /// the shutdown waits for them until [`shutdown_grace`](crate::Options::shutdown_grace) ends.
     ///
     /// The future borrows nothing, so a body can own it.

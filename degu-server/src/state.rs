@@ -81,7 +81,7 @@ impl ServerState {
         self.is_stopping.load(Relaxed)
     }
 
-    /// Begins a phase, unless a later phase has begun already.
+    /// Begins a phase. Does nothing if the phase, or a later one, has begun already.
     pub(crate) fn begin(&self, next: Phase) {
         self.is_stopping.store(true, Relaxed);
         self.phase.send_if_modified(|phase| {
@@ -141,7 +141,7 @@ impl ServerState {
         }
     }
 
-    /// Asks the connection with the first rank to close, if there is an idle one.
+    /// Asks the connection with the first rank to close, if a connection can make room.
     pub(crate) fn ask_for_room(&self) {
         let ranks = self.counters.iter().enumerate().filter_map(|(worker, counters)| {
             let second = counters.second.load(Relaxed);

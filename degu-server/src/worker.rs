@@ -206,7 +206,8 @@ mod tests {
     fn refusal_is_logged_with_fault_offset_and_peer_but_no_flood() {
         let log = Log::default();
         let writer = log.clone();
-        // While there is only one subscriber, the first thread at a line decides whether it is logged, and other tests have none.
+        // With one subscriber, the first thread that reaches a log line decides for all threads whether the line is logged.
+        // Threads of other tests have no subscriber.
         let _second = tracing::Dispatch::new(tracing_subscriber::registry());
         let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
         tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), || {
@@ -230,7 +231,7 @@ mod tests {
         }
     }
 
-    /// Returns how many seconds a connection lasts whose peer has had its last response and sends so many bytes each second.
+    /// Returns how many seconds a connection lasts after its last response, if its peer sends this number of bytes each second.
     async fn lingers(worker: &Rc<WorkerState>, bytes: usize) -> u32 {
         let mut peer = connect(worker, 1);
         peer.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();

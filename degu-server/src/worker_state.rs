@@ -33,7 +33,8 @@ pub(crate) struct WorkerState {
     pub(crate) options: Arc<Options>,
     pub(crate) server: Arc<ServerState>,
     index: usize,
-    /// The peers whose certificate can be revoked, with their addresses, by the numbers of their connections.
+    /// The peers that have shown a certificate, which can be revoked, and their addresses. The keys are the numbers of the
+    /// connections.
     #[cfg(feature = "tls")]
     vetted: RefCell<BTreeMap<u64, (Vetted, Address)>>,
     /// The number of times that a connection has begun to wait for a request.
@@ -82,7 +83,7 @@ impl Place {
         self.worker.server.notify_room(0);
     }
 
-    /// Records that the connection can be closed to make room from now on, unless it could be before.
+    /// Records that the connection can be closed to make room from now on. Does nothing if that was the case before.
     pub(crate) fn set_spare(&self) {
         if !self.alarm.can_be_spared() {
             let turn = self.worker.turn.get().wrapping_add(1);
@@ -235,7 +236,7 @@ impl WorkerState {
         &self.server.counters[self.index]
     }
 
-    /// Returns whether the server shuts down, so the current response is the last one of its connection.
+    /// Returns whether the server shuts down. The current response of each connection is then its last.
     pub(crate) fn is_stopping(&self) -> bool {
         self.server.is_stopping()
     }

@@ -4,7 +4,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use bytes::Bytes;
 use degu_wire::machine::{Awaits, Connection as Machine, Content, RequestHead, Server};
 use degu_wire::{Fault, Method, Source, Spinner};
 use tokio::task::yield_now;
@@ -12,7 +11,7 @@ use tokio::task::yield_now;
 use super::close::CloseReason;
 use super::deadline::Wait;
 use super::driver::{DRAIN, Driver};
-use super::endpoint::{Endpoint, Moved};
+use super::endpoint::Endpoint;
 use crate::body_channel::Supplier;
 use crate::report::Report;
 use crate::request::Path;
@@ -22,22 +21,6 @@ use crate::stream::Transport;
 use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
 use crate::{App, Options, Request, Response, Session};
-
-/// A response's body that comes from a source.
-struct Streamed {
-    source: Pin<Box<dyn Source>>,
-    is_chunked: bool,
-}
-
-/// The next step of a connection after its work.
-pub(super) enum Next {
-    /// No request has come for a while.
-    Rest,
-    /// The connection switches to another protocol, of which these bytes have been received.
-    Tunnel(Box<Switch>, Bytes),
-    /// The connection ends. It `lingers` if the peer may still have bytes to read.
-    End { lingers: bool },
-}
 
 /// The end of a connection's last response.
 enum Last {
@@ -49,7 +32,7 @@ enum Last {
 
 /// A connection that works, with the machine that it needs for that.
 pub(super) struct Active<'c, T: Transport, A> {
-    driver: Driver<'c, T>,
+    pub(super) driver: Driver<'c, T>,
     session: &'c mut Session,
     app: &'c A,
     worker: Rc<WorkerState>,
@@ -61,31 +44,14 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Self { driver: Driver::new(endpoint), session, app, worker }
     }
 
-    /// Serves requests as long as they keep coming. If the connection ends, writes the last bytes. `begins` is an error if the
-    /// connection ends before a request.
-    pub(super) async fn run(mut self, begins: Moved, is_new: bool) -> Next {
-        let served = match begins {
-            Ok(()) => self.serve(is_new).await,
-            Err(reason) => Err(reason),
-        };
-        let reason = match served {
-            Ok(None) => return Next::Rest,
-            Ok(Some(switch)) => return Next::Tunnel(switch, self.driver.machine.take_buffered()),
-            Err(reason) => reason,
-        };
-        reason.count(self.worker.counters());
-        reason.log(&self.worker.server, self.session.address(), self.session.requests);
-        Next::End { lingers: self.finish(&reason).await }
-    }
-
-    /// Serves requests. Returns the handler of the new protocol if a response switched to one, or `None` if no request has come for
-    /// a while.
-    async fn serve(&mut self, is_new: bool) -> Result<Option<Box<Switch>>, CloseReason> {
+    /// Serves requests as long as they keep coming. Returns the handler of the new protocol if a response switched to one, or
+    /// `None` if no request has come for a while.
+    pub(super) async fn serve(&mut self, is_new: bool) -> Result<Option<Box<Switch>>, CloseReason> {
         if is_new {
             if !self.is_accepted().await? {
                 return Err(CloseReason::Unwanted);
             }
-            // Bytes that came meanwhile were read ahead, so the socket will not report them again.
+            // Bytes that came during `on_connect` are in the buffer already. The socket would not report them again.
             if self.driver.machine.buffered().is_empty() && !self.driver.endpoint.is_eof {
                 return Ok(None);
             }
@@ -124,7 +90,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         }
     }
 
-    /// Calls the app's `on_connect`, and then that of the options. Returns whether both accept the connection.
+    /// Calls the `on_connect` of the app, and then the `on_connect` of the options. Returns whether both accept the connection.
     async fn is_accepted(&mut self) -> Result<bool, CloseReason> {
         let Self { driver, session, app, worker } = self;
         if !driver.run(None, pin!(async { app.on_connect(session).await })).await? {
@@ -190,15 +156,15 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         // If the connection ends with this request, no more of the request is read.
         let reads = end.is_none();
         let is_head = head.method() == Method::Head;
-        let (status, length) = (response.status, response.body.length().filter(|_| !is_head));
-        let streamed = answer(&mut driver.machine, is_head, supplier.as_ref().filter(|_| reads), worker, response)?;
+        let (status, length) = (response.status, response.body.length());
+        let source = answer(&mut driver.machine, is_head, supplier.as_ref().filter(|_| reads), worker, response)?;
         driver.endpoint.deadline.handler = None;
         if let Some(report) = &mut driver.endpoint.report {
             report.respond(status);
-            report.add(length.filter(|_| streamed.is_none()).unwrap_or(0));
+            report.add(length.filter(|_| source.is_none() && !is_head).unwrap_or(0));
         }
-        if let Some(Streamed { source, is_chunked }) = streamed {
-            driver.endpoint.is_unframed = is_chunked && head.is_http10();
+        if let Some(source) = source {
+            driver.endpoint.is_unframed = length.is_none() && head.is_http10();
             driver.send(supplier.as_ref(), source).await?;
             if driver.endpoint.is_unframed {
                 driver.flush().await?;
@@ -224,16 +190,18 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         Ok(None)
     }
 
-    /// Writes the pending bytes of earlier responses, and a response to the reason if there must be one. Returns whether the peer
-    /// may still have bytes to read.
-    async fn finish(&mut self, reason: &CloseReason) -> bool {
-        let mut report = self.last_report(reason);
-        let ended = self.send_last(reason, report.as_deref_mut()).await;
+    /// Counts and logs the reason for the end of the connection, and writes the last bytes. Returns whether the peer may still have
+    /// bytes to read.
+    pub(super) async fn finish(&mut self, reason: CloseReason) -> bool {
+        reason.count(self.worker.counters());
+        reason.log(&self.worker.server, self.session.address(), self.session.requests);
+        let mut report = self.last_report(&reason);
+        let ended = self.send_last(&reason, report.as_deref_mut()).await;
         if let Some(report) = report {
             let unsent = self.driver.machine.pending().bytes();
             match &ended {
                 Ok(Last::Whole) => report.end(),
-                Ok(_) => report.cut(reason, unsent),
+                Ok(_) => report.cut(&reason, unsent),
                 Err(reason) => report.cut(reason, unsent),
             }
         }
@@ -251,7 +219,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
         })
     }
 
-    /// Writes the pending bytes of earlier responses, and a response to the reason if there must be one.
+    /// Writes the pending bytes of earlier responses, and then an error response if the reason has a status.
     async fn send_last(&mut self, reason: &CloseReason, report: Option<&mut Report>) -> Result<Last, CloseReason> {
         let Self { driver, worker, .. } = self;
         if driver.endpoint.is_unframed {
@@ -307,19 +275,18 @@ fn end_after(response: &mut Response, session: &Session, options: &Options) -> O
     None
 }
 
-/// Writes the app's response into the machine. If the body comes from a source, the body is not written, and is returned.
+/// Writes the app's response into the machine. If the body comes from a source, returns that source.
 fn answer(
     machine: &mut Machine<Server>,
     is_head: bool,
     request_body: Option<&Supplier>,
     worker: &WorkerState,
     response: Response,
-) -> Result<Option<Streamed>, CloseReason> {
+) -> Result<Option<Pin<Box<dyn Source>>>, CloseReason> {
     let Response { status, reason, headers, body, .. } = response;
     let (content, source) = body.split();
     // A source that is not sent is dropped here, before the decision about the request's body. The source may contain that body.
     let source = source.filter(|_| !is_head && !matches!(content, Content::Length(0)));
-    let is_chunked = matches!(content, Content::Chunked);
     // This is checked as late as possible, because a shutdown may have begun while the app worked.
     if worker.is_stopping() {
         machine.stop();
@@ -333,5 +300,5 @@ fn answer(
     }
     let date = worker.date();
     machine.respond(status, reason, &headers, content, date.as_deref()).map_err(CloseReason::Response)?;
-    Ok(source.map(|source| Streamed { source, is_chunked }))
+    Ok(source)
 }

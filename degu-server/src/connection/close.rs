@@ -42,7 +42,7 @@ pub(crate) enum CloseReason {
     Response(LocalError),
     /// The server shuts down.
     Shutdown,
-    /// There are too many connections, and this one is idle.
+    /// The connection is idle, and must make room for another one.
     Room,
     /// The certificate of the peer was revoked.
     #[cfg(feature = "hyper")]

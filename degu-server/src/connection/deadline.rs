@@ -1,9 +1,10 @@
-//! Deadlines without timers. A connection records what it waits for and since which second, and checks this when it is woken.
+//! Deadlines without timers. A connection records the event that it waits for and the second in which the wait began. It checks
+//! its deadlines when it is woken.
 //!
-//! A worker counts seconds, once for all its connections: see [`WorkerState`](crate::worker_state::WorkerState). Only the seconds
-//! count that began while the connection waited. A deadline is therefore late by at most a second, and no timer is set
-//! and no clock is read when a message comes or goes. The connection publishes the second in which a deadline may
-//! expire, [`due`](Deadline::due), and is woken then.
+//! A worker counts seconds, once for all its connections: see [`WorkerState`](crate::worker_state::WorkerState). A second counts
+//! for a deadline only if it began while the connection waited, so a deadline is late by at most a second. No timer is set and no
+//! clock is read when a message comes or goes. The connection sets its alarm to the second in which a deadline may expire
+//! ([`due`](Deadline::due)), and is woken then.
 
 use crate::options::{Deadlines, Progress};
 
@@ -46,7 +47,7 @@ pub(crate) struct Deadline {
     wait: Wait,
     /// The second in which this wait began.
     since: u32,
-    /// The wait whose seconds are counted. Waits with one deadline in common are counted as one of them.
+    /// The wait whose seconds are counted. Two waits that share a deadline are counted as one of them.
     counted: Wait,
     /// Seconds that earlier waits have already used of the same deadline.
     charged: u32,
@@ -109,7 +110,7 @@ impl Deadline {
         matches!(self.wait, Wait::Request) && now.saturating_sub(self.since) >= 2
     }
 
-    /// Returns the wait whose deadline has expired, if any has.
+    /// Returns the wait whose deadline has expired, or `None` if no deadline has expired.
     pub(crate) fn expired(&mut self, now: u32, deadlines: &Deadlines) -> Option<Wait> {
         if self.handler.is_some_and(|began| now - began > deadlines.handler) {
             return Some(Wait::Handler);
@@ -120,7 +121,7 @@ impl Deadline {
             return Some(Wait::HalfClosed);
         }
         let limit = self.limit(deadlines)?;
-        // The first second does not count, because it may have begun just before the wait.
+        // The wait may have begun at the end of a second, so one second more is allowed.
         if self.charged(now) <= limit {
             return None;
         }

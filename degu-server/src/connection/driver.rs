@@ -130,8 +130,8 @@ impl<'c, T: Transport> Driver<'c, T> {
             && body.is_none_or(Supplier::is_abandoned)
     }
 
-    /// Returns the body of a request whose head has just been read: the whole body if it is in memory, otherwise the reader of a
-    /// channel together with its supplier.
+    /// Returns the body of a request whose head has just been read. If the whole body is in memory, there is no supplier. Otherwise
+    /// the body is the end of a channel, and the supplier is the other end.
     pub(super) fn incoming(&mut self, head: &RequestHead) -> (Incoming, Option<Supplier>) {
         let max_chunk = self.machine.limits().max_chunk;
         let whole = if self.machine.is_receiving() { self.machine.take_rest() } else { Some(Bytes::new()) };

@@ -129,7 +129,7 @@ impl<T: Transport> Endpoint<T> {
         self.place.worker.is_stopping() && !self.stream.has_input()
     }
 
-    /// Half-closes the connection, then reads and drops further input. The peer can then read the last response; closing a
+    /// Half-closes the connection, then reads and drops further input. The peer can then read the last response. Closing a
     /// socket with unread input would reset the connection (RFC 9112 §9.6). A peer that sends its whole request first may
     /// send much. The input is limited by a minimum rate and by [`LINGER_IN_ALL`], and is not stored.
     pub(super) async fn linger(&mut self) -> Moved {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   Connection { endpoint: { stream, deadline, place }, session, app }     plain fields, `&mut self`
-//!   Active     { driver: { endpoint, machine }, session, app }               the same while it works, in a box
+//!   Active     { driver: { endpoint, machine }, session, app }             the same while it works, in a box
 //!
 //!   idle ── readable ──▶ active: read ─▶ request ─▶ app ─▶ response ─▶ (write when nothing more has arrived) ─┐
 //!    ▲                     ▲                                                                                  │
@@ -18,9 +18,10 @@
 //! machine, puts it into the [channel](crate::body_channel), and polls the handler again. A body with a Content-Length that was
 //! received together with its head is passed to the handler without a channel.
 //!
-//! Everything that an exchange needs, including the machine and the handler's future, is in one box. The box is made when
-//! bytes arrive, and kept while requests keep coming. A busy connection therefore allocates nothing for it, and an idle one has
-//! no box. If more than 128 connections of a worker are busy at once, the others drop their box as soon as they wait.
+//! Everything that an exchange needs is in two boxes: the machine, and the futures with that of the handler. The boxes are made
+//! when bytes arrive, and kept while requests keep coming. A busy connection therefore allocates nothing for them, and an idle
+//! connection has none. If more than 128 connections of a worker are busy at once, a connection drops its boxes as soon as it
+//! waits.
 
 mod active;
 mod close;
@@ -36,7 +37,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use active::{Active, Next};
+use active::Active;
 pub(crate) use close::CloseReason;
 use close::caught;
 #[cfg(feature = "hyper")]
@@ -74,15 +75,7 @@ impl<T: Transport, A: App> Connection<T, A> {
             Poll::Ready(())
         })
         .await;
-        if self.run().await {
-            // A future in a box takes no memory before and after it runs. The connection ends with it, whatever its result.
-            let _ = Box::pin(self.endpoint.linger()).await;
-        }
-    }
-
-    /// Serves the connection until its last response. Returns whether the connection lingers.
-    async fn run(&mut self) -> bool {
-        // The futures are in boxes, for the same reason.
+        // All futures are in boxes, so they take no memory before and after they run.
         #[cfg(feature = "tls")]
         let mut begins = Box::pin(self.secure()).await;
         #[cfg(not(feature = "tls"))]
@@ -90,16 +83,33 @@ impl<T: Transport, A: App> Connection<T, A> {
         let mut is_new = true;
         loop {
             let Self { endpoint, session, app } = self;
-            let active = Active::new(endpoint, session, &**app);
-            begins = match Box::pin(active.run(begins, is_new)).await {
-                Next::Rest => endpoint.readable().await,
-                Next::Tunnel(switch, first) => {
+            let mut active = Box::new(Active::new(endpoint, session, &**app));
+            let served = match begins {
+                Ok(()) => Box::pin(active.serve(is_new)).await,
+                Err(reason) => Err(reason),
+            };
+            is_new = false;
+            begins = match served {
+                Ok(None) => {
+                    drop(active);
+                    endpoint.readable().await
+                }
+                Ok(Some(switch)) => {
+                    let first = active.driver.machine.take_buffered();
+                    drop(active);
                     let ended = Box::pin(self.tunnel(switch, first)).await;
                     Err(ended.err().unwrap_or(CloseReason::Tunnel))
                 }
-                Next::End { lingers } => return lingers,
+                Err(reason) => {
+                    let lingers = Box::pin(active.finish(reason)).await;
+                    drop(active);
+                    if lingers {
+                        // The connection ends now, whatever the result.
+                        let _ = Box::pin(endpoint.linger()).await;
+                    }
+                    return;
+                }
             };
-            is_new = false;
         }
     }
 
@@ -181,7 +191,7 @@ mod tests {
     use crate::stream::{Socket, Stream};
     use crate::{Request, Response};
 
-    /// Tests the size of an idle connection. The parts that only exchanges need are in a box, which an idle one has not.
+    /// Tests the size of an idle connection. The parts that only exchanges need are in boxes, which an idle connection has not.
     #[test]
     fn an_idle_connection_is_small() {
         async fn app(_: &mut Session, _: Request<'_>) -> Response {

@@ -24,8 +24,8 @@ use crate::options::{Deadlines, SocketOptions};
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(15)).with_retries(3);
 
-/// The number of attempts to bind `localhost` with port 0. The kernel chooses the port in one address family, and it may be in
-/// use in the other.
+/// The number of attempts to bind `localhost` with port 0. The kernel chooses a port that is free for IPv4, but may be in use
+/// for IPv6.
 const TRIES: u32 = 16;
 
 /// A listening socket. It was bound by this process, or inherited from its parent.
@@ -94,7 +94,8 @@ impl Listener {
         Ok(())
     }
 
-    /// Returns the address that the kernel bound, with the port or the name that it chose. For `localhost` this is the first one.
+    /// Returns the address that the kernel bound, with the port or the name that the kernel chose. `localhost` has several
+    /// addresses; then this is the first.
     pub fn address(&self) -> &Address {
         &self.sockets[0].address
     }
@@ -211,7 +212,7 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
 }
 
-/// Returns the address of one end of a socket; `None` for a Unix socket without a name, such as that of most clients.
+/// Returns the address of one end of a socket. `None` for a Unix socket without a name, as most clients have.
 fn address_of(address: &SockAddr) -> Option<Address> {
     match (address.as_socket(), address.as_pathname()) {
         (Some(ip), _) => Some(ip.into()),

@@ -10,7 +10,6 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -35,8 +34,8 @@ pub(super) const BACKLOG: i32 = 4096;
 
 /// The file of a socket that this process bound. Dropping it unlinks the file, unless another server has replaced it.
 ///
-/// It must be dropped before the socket is closed. An open socket keeps its inode in use. After it is closed, the next
-/// server may replace the file, and its new file may get the same inode number; this process would then unlink that file.
+/// It must be dropped before the socket is closed. An open socket keeps its inode in use. After the socket is closed, the next
+/// server may replace the file, and the new file may get the same inode number. This process would then unlink the new file.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -128,7 +127,7 @@ fn remove_stale(path: &Path, found: &Metadata, address: &SockAddr) -> io::Result
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error| of_owner("cannot remove the stale socket", &error))
         }
-        // A full backlog (EAGAIN) means that there is a server. So does an error because of the file's mode.
+        // A full backlog (EAGAIN) means that there is a server. Other errors, because of the file's mode for example, do not tell.
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
             Err(of_owner("cannot find out whether a server listens on", &error))
         }
@@ -169,9 +168,7 @@ struct Lock {
 impl Lock {
     /// Takes the lock, or returns an error after `patience`.
     fn take(socket: &Path, patience: Duration) -> io::Result<Self> {
-        let mut path = socket.as_os_str().as_bytes().to_vec();
-        path.extend_from_slice(b".lock");
-        let path = PathBuf::from(std::ffi::OsStr::from_bytes(&path));
+        let path = socket.with_added_extension("lock");
         let failed = |what: &str, error: io::Error| {
             let lock = path.display();
             let text = match fs::symlink_metadata(&path) {

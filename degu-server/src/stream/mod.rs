@@ -85,7 +85,8 @@ impl<T: Transport> Stream<T> {
 
     /// Reads bytes of another protocol into a slice, which is not empty. 0 bytes are the end. Under TLS an end without
     /// close_notify is an error, because the protocol itself may not show whether its data is complete. If there is no input,
-    /// this also sends accepted bytes for which the peer may wait, unless another task waits to write.
+    /// this method also sends the bytes that [`poll_accept`](Self::poll_accept) has taken, because the peer may wait for them. It
+    /// does not send them if another task waits to write.
     pub(crate) fn poll_read_tunnel(&mut self, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
         let read = self.poll_read_slice(cx, bytes);
         #[cfg(feature = "tls")]
@@ -181,7 +182,7 @@ impl<T: Transport> Stream<T> {
         Poll::Ready(())
     }
 
-    /// Makes closing a reset, if the transport has one. Under TLS, close_notify is then not sent.
+    /// Makes the close of the connection a reset, if the transport has resets. Under TLS, close_notify is then not sent.
     pub(crate) fn reset_on_close(&mut self) {
         #[cfg(feature = "tls")]
         if let Some(tls) = &mut self.tls {
@@ -208,8 +209,8 @@ impl<T: Transport> Stream<T> {
     /// Waits for a permit, makes the handshake, and returns the identity of the peer. The caller limits the time.
     ///
     /// After a failure the alert has been written and the transport is still open: the connection lingers like any other, so
-    /// the peer can read the alert. `stops` returns whether the server shuts down; then a peer that has sent nothing is not
-    /// waited for.
+    /// the peer can read the alert. `stops` returns whether the server shuts down. A shutdown does not wait for a peer that has
+    /// sent nothing.
     pub(crate) async fn secure(
         &mut self,
         policy: &degu_tls::ServerTls,

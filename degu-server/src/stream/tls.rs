@@ -44,8 +44,8 @@ impl Tls {
         }
     }
 
-    /// Encrypts bytes, and writes as many as possible. Returns the number of bytes that were encrypted. The caller must not pass
-    /// these again; a flush sends those that were not written.
+    /// Encrypts bytes, and writes as many as possible. Returns the number of bytes that were encrypted, which the caller must not
+    /// pass again. A flush sends the encrypted bytes that were not written.
     pub(super) fn accept(&mut self, io: &mut (impl Read + Write), pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.secured.write(io, pieces) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => match self.secured.take_accepted() {
@@ -81,8 +81,8 @@ pub(super) struct Io<'p, 'cx, T> {
     transport: &'p mut T,
     /// The task to wake when an operation that would block can go on. `None` registers no task.
     task: Option<&'p mut Context<'cx>>,
-    /// True if the task waits for room to write, too. A transport wakes only one task for that, which must be the writer.
-    /// Therefore a task that reads writes the records that TLS must send meanwhile only as far as there is room.
+    /// True if the task is also woken when there is room to write. A transport wakes only one task for that, which must be the
+    /// task that writes. A task that only reads sends the records that TLS must send as far as there is room.
     writes: bool,
     /// True if a write failed.
     pub(super) is_broken: bool,
