@@ -74,8 +74,8 @@ impl Headers {
         Ok(headers)
     }
 
-    pub(crate) const fn received(lines: Arc<Lines>) -> Self {
-        Self(Some(lines))
+    pub(crate) const fn received(lines: Option<Arc<Lines>>) -> Self {
+        Self(lines)
     }
 
     fn parts(&self) -> (&[u8], &[FieldSpan]) {
@@ -147,10 +147,7 @@ impl Headers {
     /// [`LocalError::FieldName`], [`LocalError::FieldValue`], or [`LocalError::HeadTooLarge`] if the fields together
     /// would be over 65,535 bytes. After an error nothing has changed.
     pub fn set(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        let (lines, span) = self.push(name, value)?;
-        lines.remove(name);
-        lines.add(span);
-        Ok(())
+        self.own().put(name, written(value), true)
     }
 
     /// Adds a field line.
@@ -159,9 +156,7 @@ impl Headers {
     ///
     /// As [`set`](Self::set).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
-        let (lines, span) = self.push(name, value)?;
-        lines.add(span);
-        Ok(())
+        self.own().put(name, written(value), false)
     }
 
     /// Adds a field line whose value need not be UTF-8.
@@ -170,24 +165,12 @@ impl Headers {
     ///
     /// As [`set`](Self::set).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
-        let lines = self.own();
-        let span = lines.push(name, |text| text.extend_from_slice(value))?;
-        lines.add(span);
-        Ok(())
+        self.own().put(name, |text| text.extend_from_slice(value), false)
     }
 
     /// Removes every field of this name. Returns whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         self.contains(name) && self.own().remove(name)
-    }
-
-    fn push(&mut self, name: &str, value: impl fmt::Display) -> Result<(&mut Lines, FieldSpan), LocalError> {
-        let lines = self.own();
-        let span = lines.push(name, |text| {
-            // If a formatter fails, the value is shorter. It is checked like every other value.
-            let _ = write!(Writer(text), "{value}");
-        })?;
-        Ok((lines, span))
     }
 
     /// Returns the fields for a change. If they are shared, they are copied first.
@@ -274,35 +257,40 @@ impl Lines {
         &self.spans[..self.fields]
     }
 
-    fn add(&mut self, span: FieldSpan) {
-        self.spans.truncate(self.fields);
-        self.spans.push(span);
-        self.fields += 1;
-    }
-
-    /// Writes name and value at the end of the text, and removes them again if they are refused.
-    fn push(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) -> Result<FieldSpan, LocalError> {
+    /// Adds a field, whose value `write` appends to the text. If the field `replaces` others, all others of this name
+    /// are removed. If the field cannot be sent, nothing changes.
+    fn put(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>), replaces: bool) -> Result<(), LocalError> {
         if !is_token(name.as_bytes()) {
             return Err(LocalError::FieldName);
         }
         if self.text.len() > Limits::MAX_HEAD / 2 {
             *self = self.copy();
         }
-        let text = &mut self.text;
-        let start = text.len();
-        text.extend_from_slice(name.as_bytes());
-        let value_start = text.len();
-        value(text);
-        let error = if text.len() > Limits::MAX_HEAD {
-            LocalError::HeadTooLarge
-        } else if !is_field_value(&text[value_start..]) {
-            LocalError::FieldValue
-        } else {
-            let [name, value, end] = [start, value_start, text.len()].map(|offset| offset as u16);
-            return Ok(FieldSpan { name, name_end: value, value, value_end: end });
-        };
-        text.truncate(start);
-        Err(error)
+        let start = self.text.len();
+        self.text.extend_from_slice(name.as_bytes());
+        let value_start = self.text.len();
+        write(&mut self.text);
+        let is_short = self.text.len() <= Limits::MAX_HEAD;
+        if !is_short || !is_field_value(&self.text[value_start..]) {
+            self.text.truncate(start);
+            return Err(if is_short { LocalError::FieldValue } else { LocalError::HeadTooLarge });
+        }
+        if replaces {
+            self.remove(name);
+        }
+        let [name, value, end] = [start, value_start, self.text.len()].map(|offset| offset as u16);
+        self.spans.truncate(self.fields);
+        self.spans.push(FieldSpan { name, name_end: value, value, value_end: end });
+        self.fields += 1;
+        Ok(())
+    }
+}
+
+/// Returns a function that writes a value. If the formatter of the value fails, the text is shorter. It is checked like
+/// the text of every other value.
+fn written(value: impl fmt::Display) -> impl FnOnce(&mut Vec<u8>) {
+    move |text| {
+        let _ = write!(Writer(text), "{value}");
     }
 }
 
@@ -463,7 +451,7 @@ impl Trailers {
     }
 
     pub(crate) fn received(fields: Lines) -> Self {
-        Self(Headers::received(Arc::new(fields)))
+        Self(Headers(Some(Arc::new(fields))))
     }
 
     /// Adds a field line.
@@ -532,7 +520,7 @@ mod tests {
     fn received(text: &[u8]) -> Headers {
         let mut lines = Lines::default();
         parse(&mut lines, text);
-        Headers::received(Arc::new(lines))
+        Headers(Some(Arc::new(lines)))
     }
 
     #[test]

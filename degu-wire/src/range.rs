@@ -59,26 +59,17 @@ impl ByteRange {
 
     /// Returns the first byte; `None` if the range counts from the end.
     pub const fn start(self) -> Option<u64> {
-        match self.0 {
-            Spec::FromTo(start, _) | Spec::From(start) => Some(start),
-            Spec::Suffix(_) => None,
-        }
+        if let Spec::FromTo(start, _) | Spec::From(start) = self.0 { Some(start) } else { None }
     }
 
     /// Returns the first byte after the range; `None` if the range has no end or counts from the end.
     pub const fn stop(self) -> Option<u64> {
-        match self.0 {
-            Spec::FromTo(_, stop) => Some(stop),
-            Spec::From(_) | Spec::Suffix(_) => None,
-        }
+        if let Spec::FromTo(_, stop) = self.0 { Some(stop) } else { None }
     }
 
     /// Returns the number of bytes counted from the end; `None` if the range does not count from the end.
     pub const fn suffix_len(self) -> Option<u64> {
-        match self.0 {
-            Spec::Suffix(len) => Some(len),
-            Spec::FromTo(..) | Spec::From(_) => None,
-        }
+        if let Spec::Suffix(len) = self.0 { Some(len) } else { None }
     }
 
     /// Returns the range as bytes of a representation with `total` bytes. A range that goes beyond the end is
@@ -135,13 +126,6 @@ impl fmt::Display for ByteRange {
             Spec::From(start) => write!(f, "bytes={start}-"),
             Spec::Suffix(len) => write!(f, "bytes=-{len}"),
         }
-    }
-}
-
-/// [`ByteRange::starting_at`].
-impl From<core::ops::RangeFrom<u64>> for ByteRange {
-    fn from(range: core::ops::RangeFrom<u64>) -> Self {
-        Self::starting_at(range.start)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Request targets: building them from values, and decoding their parts (percent-encoding: RFC 3986 §2.1).
 
-use alloc::{borrow::Cow, string::String};
-use core::fmt::{self, Write};
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
+use core::fmt;
 use core::ops::Deref;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -84,17 +85,7 @@ impl Target {
     }
 
     fn push(&mut self, value: impl fmt::Display) {
-        // Writing to a string cannot fail. A value whose formatter fails is cut short.
-        let _ = write!(Encoder(&mut self.text), "{value}");
-    }
-}
-
-struct Encoder<'t>(&'t mut String);
-
-impl Write for Encoder<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.extend(utf8_percent_encode(text, &ENCODED));
-        Ok(())
+        self.text.extend(utf8_percent_encode(&value.to_string(), &ENCODED));
     }
 }
 

@@ -33,15 +33,6 @@ impl From<&Address> for Address {
     }
 }
 
-/// [`Address::from_host`].
-impl TryFrom<(&str, u16)> for Address {
-    type Error = AddressError;
-
-    fn try_from((host, port): (&str, u16)) -> Result<Self, AddressError> {
-        Self::from_host(host, port)
-    }
-}
-
 /// Returns the socket address of an IP address whose zone is not a name.
 ///
 /// # Errors

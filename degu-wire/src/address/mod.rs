@@ -248,10 +248,7 @@ impl Address {
 
     /// Returns the IP address; `None` for other kinds.
     pub const fn ip(&self) -> Option<IpAddr> {
-        match &self.0 {
-            Repr::Ip(address, _) => Some(address.ip()),
-            _ => None,
-        }
+        if let Repr::Ip(address, _) = &self.0 { Some(address.ip()) } else { None }
     }
 
     /// Returns the port; `None` for a Unix socket.
@@ -284,10 +281,7 @@ impl Address {
     #[cfg(all(feature = "std", unix))]
     pub fn as_path(&self) -> Option<&std::path::Path> {
         use std::os::unix::ffi::OsStrExt;
-        match &self.0 {
-            Repr::Path(path) => Some(std::ffi::OsStr::from_bytes(path).as_ref()),
-            _ => None,
-        }
+        if let Repr::Path(path) = &self.0 { Some(std::ffi::OsStr::from_bytes(path).as_ref()) } else { None }
     }
 
     /// Returns the address to which a client of a server at this address connects. A wildcard address becomes the

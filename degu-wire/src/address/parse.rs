@@ -4,6 +4,8 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
+use percent_encoding::percent_decode_str;
+
 use super::{Address, AddressError, AddressFault, Repr, Zone};
 
 impl FromStr for Address {
@@ -162,23 +164,14 @@ fn zoned(ip: Ipv6Addr, zone: &str, port: u16) -> Result<Address, AddressError> {
 
 /// Decodes percent-encoding. Only control characters and `%` must be encoded.
 fn decode(text: &str) -> Result<Vec<u8>, AddressError> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [byte, tail @ ..] = rest {
-        let at = text.len() - rest.len();
-        rest = tail;
-        decoded.push(match *byte {
-            b'%' => {
-                let hex = |at: usize| char::from(*tail.get(at)?).to_digit(16);
-                let (Some(high), Some(low)) = (hex(0), hex(1)) else {
-                    return Err(AddressError::at(AddressFault::Escape, at));
-                };
-                rest = &tail[2..];
-                (high << 4 | low) as u8
-            }
-            control if control.is_ascii_control() => return Err(AddressError::at(AddressFault::Control, at)),
-            plain => plain,
-        });
+    for (at, byte) in text.bytes().enumerate() {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        if byte == b'%' && !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+            return Err(AddressError::at(AddressFault::Escape, at));
+        }
+        if byte.is_ascii_control() {
+            return Err(AddressError::at(AddressFault::Control, at));
+        }
     }
-    Ok(decoded)
+    Ok(percent_decode_str(text).collect())
 }

@@ -165,7 +165,7 @@ fn lengths_are_bounded() {
 
 #[test]
 fn a_host_is_an_ip_address_or_a_name() {
-    let text = |host: &str| Address::try_from((host, 80)).unwrap().to_string();
+    let text = |host: &str| Address::from_host(host, 80).unwrap().to_string();
     assert_eq!(text("127.0.0.1"), "127.0.0.1:80");
     assert_eq!(text("::1"), "[::1]:80");
     assert_eq!(text("[::1]"), "[::1]:80");

@@ -1,8 +1,9 @@
 //! Writes addresses as text.
 
-use core::fmt::{self, Write};
-
+use core::fmt;
 use core::net::SocketAddr;
+
+use percent_encoding::{AsciiSet, CONTROLS, PercentEncode, percent_encode};
 
 use super::{Address, Repr};
 
@@ -11,25 +12,14 @@ impl fmt::Display for Address {
         match &self.0 {
             Repr::Ip(address, None) => write!(f, "{address}"),
             Repr::Ip(address, Some(zone)) => {
-                write!(f, "[{}%", address.ip())?;
-                encode(f, zone.as_bytes())?;
-                write!(f, "]:{}", address.port())
+                write!(f, "[{}%{}]:{}", address.ip(), encode(zone.as_bytes()), address.port())
             }
-            Repr::Path(path) => {
-                f.write_str("unix:")?;
-                match path.split_first() {
-                    // A relative path that would be read as an abstract name.
-                    Some((b'@', rest)) => {
-                        f.write_str("%40")?;
-                        encode(f, rest)
-                    }
-                    _ => encode(f, path),
-                }
-            }
-            Repr::Abstract(name) => {
-                f.write_str("unix:@")?;
-                encode(f, name.as_deref().unwrap_or_default())
-            }
+            Repr::Path(path) => match path.split_first() {
+                // A `@` at the beginning of a path would begin an abstract name.
+                Some((b'@', rest)) => write!(f, "unix:%40{}", encode(rest)),
+                _ => write!(f, "unix:{}", encode(path)),
+            },
+            Repr::Abstract(name) => write!(f, "unix:@{}", encode(name.as_deref().unwrap_or_default())),
             Repr::Name { host, port } => write!(f, "{host}:{port}"),
         }
     }
@@ -42,16 +32,11 @@ impl fmt::Debug for Address {
     }
 }
 
-/// Writes visible ASCII as it is. Percent-encodes all other bytes, `%`, and the brackets that enclose a zone.
-fn encode(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    for &byte in bytes {
-        if byte.is_ascii_graphic() && !matches!(byte, b'%' | b'[' | b']') {
-            f.write_char(byte.into())?;
-        } else {
-            write!(f, "%{byte:02X}")?;
-        }
-    }
-    Ok(())
+/// Returns the text with percent-encoding: of all bytes that are not visible ASCII, and of `%` and brackets, because
+/// brackets enclose a zone.
+fn encode(bytes: &[u8]) -> PercentEncode<'_> {
+    const ENCODED: AsciiSet = CONTROLS.add(b' ').add(b'%').add(b'[').add(b']');
+    percent_encode(bytes, &ENCODED)
 }
 
 impl Address {

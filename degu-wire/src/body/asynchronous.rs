@@ -126,7 +126,7 @@ constructors!(dyn Source + Send, Send);
 fn pieces(reader: impl AsyncRead, mut left: u64, part: fn(Bytes) -> Part) -> impl Source {
     let (mut reader, mut buffer) = (Box::pin(reader), BytesMut::new());
     move |cx: &mut Context<'_>| {
-        let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        let want = left.min(PIECE as u64) as usize;
         buffer.reserve(want);
         let bytes = ready!(pin!(reader.read_buf(&mut (&mut buffer).limit(want))).poll(cx))?;
         left -= bytes as u64;

@@ -78,7 +78,7 @@ impl BlockingBody {
 fn pieces(reader: impl Read, mut left: u64) -> impl Iterator<Item = io::Result<Bytes>> + Unpin {
     let (mut reader, mut buffer) = (Box::new(reader), BytesMut::new());
     iter::from_fn(move || {
-        let want = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        let want = left.min(PIECE as u64) as usize;
         buffer.resize(want, 0);
         let bytes = loop {
             match reader.read(&mut buffer) {

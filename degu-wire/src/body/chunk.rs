@@ -63,10 +63,7 @@ impl Chunk {
 /// Writes the length of the data, because the data may be secret.
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Chunk")
-            .field("data", &format_args!("{} bytes", self.data.len()))
-            .field("extensions", &self.extensions)
-            .finish()
+        write!(f, "Chunk {{ data: {} bytes, extensions: {:?} }}", self.data.len(), self.extensions)
     }
 }
 

@@ -64,15 +64,12 @@ pub enum Part {
 impl fmt::Debug for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chunk { size, extensions, data } => f
-                .debug_struct("Chunk")
-                .field("size", size)
-                .field("extensions", extensions)
-                .field("data", &format_args!("{} bytes", data.len()))
-                .finish(),
+            Self::Chunk { size, extensions, data } => {
+                write!(f, "Chunk {{ size: {size}, extensions: {extensions:?}, data: {} bytes }}", data.len())
+            }
             Self::Data(data) => write!(f, "Data({} bytes)", data.len()),
             Self::Last { extensions, trailers } => {
-                f.debug_struct("Last").field("extensions", extensions).field("trailers", trailers).finish()
+                write!(f, "Last {{ extensions: {extensions:?}, trailers: {trailers:?} }}")
             }
         }
     }

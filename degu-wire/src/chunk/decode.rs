@@ -45,21 +45,32 @@ pub struct Decoder {
     state: State,
     max_line: u16,
     max_trailers: u16,
-    /// In [`State::Trailers`]: the number of bytes of the section that have been checked.
-    seen: u16,
-    /// In [`State::Data`]: bytes of the chunk that are still to come.
-    remaining: u64,
-    /// In [`State::LineEnd`]: the place at which the input ended within the line.
-    place: Place,
-    /// Bytes of extensions that are free for each chunk.
+    /// The number of bytes of extensions that are free for each chunk.
     free: u64,
-    /// Bytes of extensions that the next chunk may have: the balance of the budget plus `free`.
+    /// The number of bytes of extensions that the next chunk may have: the balance of the budget plus `free`.
     allowed: u64,
     /// True if blanks may stand between a size and the end of its line.
     padded: bool,
 }
 
-/// The place in a chunk line of which the input has the size, but not the end.
+/// The element that comes next in the input.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// A chunk line. At most digits of it have been read.
+    Size,
+    /// The rest of a chunk line. More than its digits has been read.
+    LineEnd(Place),
+    /// Data of a chunk: the number of bytes that are still to come.
+    Data(u64),
+    /// The CRLF after the data, and then a chunk line.
+    DataEnd,
+    /// The trailer section: the number of its bytes that have been checked.
+    Trailers(u16),
+    /// The body has ended. The bytes that follow do not belong to it.
+    Done,
+}
+
+/// The place in a chunk line at which the input ended, after the size.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     size: u64,
@@ -69,23 +80,6 @@ struct Place {
     seen: u16,
     /// The place in the extensions.
     scanner: Scanner,
-}
-
-/// The element that comes next in the input.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
-    /// A chunk line. At most digits of it have been read.
-    Size,
-    /// The rest of a chunk line. More than its digits has been read.
-    LineEnd,
-    /// Data of a chunk.
-    Data,
-    /// The CRLF after the data, and then a chunk line.
-    DataEnd,
-    /// The trailer section.
-    Trailers,
-    /// The body has ended. The bytes that follow do not belong to it.
-    Done,
 }
 
 /// The result of [`Decoder::decode`]: the event at the front of the input, and the number of bytes to drop.
@@ -150,11 +144,9 @@ pub enum Event<'i> {
 impl fmt::Debug for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chunk { size, extensions } => {
-                f.debug_struct("Chunk").field("size", size).field("extensions", extensions).finish()
-            }
+            Self::Chunk { size, extensions } => write!(f, "Chunk {{ size: {size}, extensions: {extensions:?} }}"),
             Self::Data(data) => write!(f, "Data({} bytes)", data.len()),
-            Self::LastChunk { extensions } => f.debug_struct("LastChunk").field("extensions", extensions).finish(),
+            Self::LastChunk { extensions } => write!(f, "LastChunk {{ extensions: {extensions:?} }}"),
             Self::End { trailers } => write!(f, "End({} bytes of trailers)", trailers.len()),
         }
     }
@@ -173,9 +165,6 @@ impl Decoder {
             state: State::Size,
             max_line: limits.max_chunk_line.clamp(MAX_SIZE_LINE, Limits::MAX_HEAD) as u16,
             max_trailers: limits.max_trailers.clamp(CRLF.len(), Limits::MAX_HEAD) as u16,
-            seen: 0,
-            remaining: 0,
-            place: Place { size: 0, digits: 0, seen: 0, scanner: Scanner::START },
             free: limits.free_extension as u64,
             allowed: (limits.free_extension as u64).saturating_add(limits.extension_budget as u64),
             padded: false,
@@ -220,7 +209,7 @@ impl Decoder {
     /// - [`Fault::ChunkEnd`]: chunk data that is not followed by CRLF.
     pub fn decode<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, RemoteError> {
         let before = match self.state {
-            State::Data => return Ok(self.data(input)),
+            State::Data(remaining) => return Ok(self.data(input, remaining)),
             State::Size => 0,
             State::DataEnd => match input {
                 [b'\r', b'\n', ..] => CRLF.len(),
@@ -228,8 +217,8 @@ impl Decoder {
                 [b'\r', ..] => return Err(RemoteError::at(Fault::ChunkEnd, 1)),
                 _ => return Err(RemoteError::at(Fault::ChunkEnd, 0)),
             },
-            State::LineEnd => return self.line_end(input, 0, self.place),
-            State::Trailers => return self.trailers(input),
+            State::LineEnd(place) => return self.line_end(input, 0, place),
+            State::Trailers(seen) => return self.trailers(input, seen),
             State::Done => return Ok(Step::MORE),
         };
         self.line(&input[before..], before)
@@ -242,23 +231,18 @@ impl Decoder {
 
     /// Returns how many bytes of the current chunk's data have not been given yet: 0 between chunks.
     pub const fn chunk_remaining(&self) -> u64 {
-        match self.state {
-            State::Data => self.remaining,
-            _ => 0,
-        }
+        if let State::Data(remaining) = self.state { remaining } else { 0 }
     }
 
     /// Reads `chunk-data = 1*OCTET`.
-    fn data<'i>(&mut self, input: &'i [u8]) -> Step<'i> {
+    fn data<'i>(&mut self, input: &'i [u8], remaining: u64) -> Step<'i> {
         // A size over `usize` is larger than every input.
-        let length = usize::try_from(self.remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
+        let length = usize::try_from(remaining).map_or(input.len(), |remaining| remaining.min(input.len()));
         if length == 0 {
             return Step::MORE;
         }
-        self.remaining -= length as u64;
-        if self.remaining == 0 {
-            self.state = State::DataEnd;
-        }
+        let remaining = remaining - length as u64;
+        self.state = if remaining == 0 { State::DataEnd } else { State::Data(remaining) };
         Step { consumed: length, event: Some(Event::Data(&input[..length])) }
     }
 
@@ -331,8 +315,7 @@ impl Decoder {
             return Err(RemoteError::at(Fault::ChunkLineTooLong, line.len()));
         }
         place.seen = at as u16;
-        self.place = place;
-        self.state = State::LineEnd;
+        self.state = State::LineEnd(place);
         Ok(Step { consumed: before, event: None })
     }
 
@@ -342,21 +325,20 @@ impl Decoder {
         // The data arrives before the next line.
         self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
-            self.state = State::Data;
-            self.remaining = size;
+            self.state = State::Data(size);
             Event::Chunk { size, extensions }
         } else {
-            self.state = State::Trailers;
+            self.state = State::Trailers(0);
             Event::LastChunk { extensions }
         };
         Step { consumed: read + CRLF.len(), event: Some(event) }
     }
 
     /// Reads `trailer-section = *( field-line CRLF )`, and the CRLF that ends the body.
-    fn trailers<'i>(&mut self, input: &'i [u8]) -> Result<Step<'i>, RemoteError> {
+    fn trailers<'i>(&mut self, input: &'i [u8], seen: u16) -> Result<Step<'i>, RemoteError> {
         let max = usize::from(self.max_trailers);
         let section = &input[..input.len().min(max)];
-        let mut at = usize::from(self.seen);
+        let mut at = usize::from(seen);
         loop {
             let rest = section.get(at..).unwrap_or_default();
             let text = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
@@ -378,7 +360,7 @@ impl Decoder {
         if section.len() >= max {
             return Err(RemoteError::at(Fault::TrailersTooLarge, max));
         }
-        self.seen = at as u16;
+        self.state = State::Trailers(at as u16);
         Ok(Step::MORE)
     }
 }

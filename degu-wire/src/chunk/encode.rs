@@ -46,14 +46,17 @@ pub const MAX_CHUNK_LINE: usize = crate::Limits::DEFAULT.max_chunk_line;
 ///   line is longer than [`MAX_CHUNK_LINE`].
 /// - [`LocalError::ChunkLength`]: the size is 0, which would end the body. Use [`encode_last_chunk`] for the end.
 /// - [`LocalError::BufferTooSmall`]: the line is longer than `out`.
-pub fn encode_chunk_head<'e, I>(out: &mut [u8], size: u64, extensions: I) -> Result<usize, LocalError>
-where
-    I: IntoIterator<Item: Into<Extension<'e>>>,
-{
+pub fn encode_chunk_head<'e>(
+    out: &mut [u8],
+    size: u64,
+    extensions: impl IntoIterator<Item: Into<Extension<'e>>>,
+) -> Result<usize, LocalError> {
     if size == 0 {
         return Err(LocalError::ChunkLength);
     }
-    encode_line(out, size, extensions)
+    let mut sink = SliceSink::new(out);
+    put_line(&mut sink, size, extensions)?;
+    Ok(sink.len())
 }
 
 /// Writes the line of the last chunk: `0`, its extensions and CRLF. Returns the number of bytes that it wrote to `out`.
@@ -71,27 +74,21 @@ where
 /// # Errors
 ///
 /// [`LocalError::ChunkExtension`] and [`LocalError::BufferTooSmall`], as for [`encode_chunk_head`].
-pub fn encode_last_chunk<'e, I>(out: &mut [u8], extensions: I) -> Result<usize, LocalError>
-where
-    I: IntoIterator<Item: Into<Extension<'e>>>,
-{
-    encode_line(out, 0, extensions)
-}
-
-fn encode_line<'e, I>(out: &mut [u8], size: u64, extensions: I) -> Result<usize, LocalError>
-where
-    I: IntoIterator<Item: Into<Extension<'e>>>,
-{
+pub fn encode_last_chunk<'e>(
+    out: &mut [u8],
+    extensions: impl IntoIterator<Item: Into<Extension<'e>>>,
+) -> Result<usize, LocalError> {
     let mut sink = SliceSink::new(out);
-    put_line(&mut sink, size, extensions)?;
+    put_line(&mut sink, 0, extensions)?;
     Ok(sink.len())
 }
 
 /// Writes a chunk line into an empty sink.
-pub(crate) fn put_line<'e, I>(sink: &mut SliceSink, size: u64, extensions: I) -> Result<(), LocalError>
-where
-    I: IntoIterator<Item: Into<Extension<'e>>>,
-{
+pub(crate) fn put_line<'e>(
+    sink: &mut SliceSink,
+    size: u64,
+    extensions: impl IntoIterator<Item: Into<Extension<'e>>>,
+) -> Result<(), LocalError> {
     sink.put(hexadecimal(size, &mut [0; 16]))?;
     for extension in extensions {
         put_extension(sink, extension.into())?;

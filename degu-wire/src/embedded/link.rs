@@ -58,7 +58,6 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
             {
                 return Ok(Some(meta));
             }
-            search.searched(window.len());
             if self.state.eof {
                 return if has_begun(window.bytes()) {
                     Err(Error::Peer(Fault::TruncatedHead.into()))

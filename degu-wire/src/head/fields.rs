@@ -41,9 +41,9 @@ impl FieldSpan {
     }
 }
 
-/// The message to which the fields belong: the checks depend on it.
+/// The section to which a field line belongs. The checks depend on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum Section {
     Request { http10: bool },
     Response { http10: bool },
     Trailers,
@@ -138,14 +138,21 @@ impl Semantics {
 
     /// Notes one field. `at` is the offset of its name, `value_at` the offset of its value.
     #[inline(always)]
-    fn note(&mut self, name: &[u8], at: usize, value: &[u8], value_at: usize, part: Part) -> Result<(), RemoteError> {
+    fn note(
+        &mut self,
+        name: &[u8],
+        at: usize,
+        value: &[u8],
+        value_at: usize,
+        section: Section,
+    ) -> Result<(), RemoteError> {
         let refuse = |fault| Err(RemoteError::at(fault, value_at));
         let field = Names::of(name);
         // Host has no meaning in a response.
-        if field == Names::OTHER || (field == Names::HOST && matches!(part, Part::Response { .. })) {
+        if field == Names::OTHER || (field == Names::HOST && matches!(section, Section::Response { .. })) {
             return Ok(());
         }
-        let may_repeat = matches!(part, Part::Response { .. }) && !Names::UNIQUE_IN_RESPONSES.has(field);
+        let may_repeat = matches!(section, Section::Response { .. }) && !Names::UNIQUE_IN_RESPONSES.has(field);
         let is_first = self.seen.add(field);
         if !is_first && !may_repeat {
             return Err(RemoteError::at(Fault::Repeated, at));
@@ -161,7 +168,7 @@ impl Semantics {
                 self.host = (value_at as u16, (value_at + value.len()) as u16);
             }
             // A server ignores Expect in a request of HTTP/1.0 (RFC 9110 §10.1.1). In a response it has no meaning.
-            Names::EXPECT if part == (Part::Request { http10: false }) => {
+            Names::EXPECT if section == (Section::Request { http10: false }) => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return refuse(Fault::Expectation);
                 }
@@ -172,7 +179,7 @@ impl Semantics {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |=
-                        part == (Part::Request { http10: true }) && option.eq_ignore_ascii_case(b"keep-alive");
+                        section == (Section::Request { http10: true }) && option.eq_ignore_ascii_case(b"keep-alive");
                 }
             }
             Names::CONTENT_TYPE => self.is_json = is_json(value) && (is_first || self.is_json),
@@ -183,7 +190,7 @@ impl Semantics {
             // RFC 9112 §6.1: a message of HTTP/1.0 with Transfer-Encoding was changed on its path, or its sender is
             // faulty.
             Names::TRANSFER_ENCODING
-                if matches!(part, Part::Request { http10: true } | Part::Response { http10: true }) =>
+                if matches!(section, Section::Request { http10: true } | Section::Response { http10: true }) =>
             {
                 return Err(RemoteError::at(Fault::TransferEncoding, at));
             }
@@ -264,7 +271,7 @@ pub(super) fn parse_fields(
     at: usize,
     slots: &mut [FieldSpan],
     semantics: &mut Semantics,
-    part: Part,
+    section: Section,
 ) -> Result<Option<End>, RemoteError> {
     let offset = |rest: &[u8]| input.len() - rest.len();
     let mut line = &input[at..];
@@ -274,10 +281,10 @@ pub(super) fn parse_fields(
         let name_len = line.len() - after_name.len();
         let mut value = match after_name {
             [b':', value @ ..] if name_len > 0 => value,
-            [b'\r', b'\n', rest @ ..] if name_len == 0 && part != Part::Trailers => {
+            [b'\r', b'\n', rest @ ..] if name_len == 0 && section != Section::Trailers => {
                 return Ok(Some(End { offset: offset(rest), fields }));
             }
-            _ => return no_field(offset(line), offset(after_name), after_name, fields, part),
+            _ => return no_field(offset(line), offset(after_name), after_name, fields, section),
         };
         while let [b' ' | b'\t', rest @ ..] = value {
             value = rest;
@@ -305,12 +312,12 @@ pub(super) fn parse_fields(
         };
         fields += 1;
         let name = &line[..name_len];
-        if part == Part::Trailers {
+        if section == Section::Trailers {
             if is_forbidden_in_trailers(name) {
                 return Err(RemoteError::at(Fault::TrailerForbidden, start));
             }
         } else {
-            semantics.note(name, start, value, value_at, part)?;
+            semantics.note(name, start, value, value_at, section)?;
         }
         line = next;
     }
@@ -331,13 +338,13 @@ fn no_value(at: usize, rest: &[u8]) -> Result<Option<End>, RemoteError> {
 /// fault at `at`, where `rest` begins.
 #[cold]
 #[inline(never)]
-fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, part: Part) -> Result<Option<End>, RemoteError> {
+fn no_field(start: usize, at: usize, rest: &[u8], fields: usize, section: Section) -> Result<Option<End>, RemoteError> {
     let refuse = |fault| Err(RemoteError::at(fault, at));
     match rest {
-        [] if part == Part::Trailers && at == start => Ok(Some(End { offset: at, fields })),
+        [] if section == Section::Trailers && at == start => Ok(Some(End { offset: at, fields })),
         [] => Ok(None),
-        [b'\r'] if at == start && part != Part::Trailers => Ok(None),
-        [b'\r', ..] if at == start && part != Part::Trailers => refuse(Fault::LineEnd),
+        [b'\r'] if at == start && section != Section::Trailers => Ok(None),
+        [b'\r', ..] if at == start && section != Section::Trailers => refuse(Fault::LineEnd),
         [b'\n', ..] => refuse(Fault::LineEnd),
         [b' ' | b'\t', ..] if at == start => refuse(Fault::ObsFold),
         _ => refuse(Fault::FieldName),
@@ -372,7 +379,7 @@ pub fn parse_trailers<'b>(
         return Err(Fault::TrailersTooLarge.into());
     }
     let room = slots.len().min(limits.max_trailer_fields);
-    let end = parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Part::Trailers)?;
+    let end = parse_fields(section, 0, &mut slots[..room], &mut Semantics::default(), Section::Trailers)?;
     // The decoder returns whole lines, so any other text is not a trailer section of the decoder.
     let end = end.ok_or(Fault::LineEnd)?;
     Ok(Fields::new(section, &slots[..end.fields]))

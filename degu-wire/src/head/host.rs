@@ -16,10 +16,10 @@ pub(crate) fn is_host(text: &[u8]) -> bool {
     let end = reg_name_end(text);
     match text.get(end) {
         None => true,
-        Some(b':') => end > 0 && is_port(&text[end..]),
+        Some(b':') => end > 0 && is_optional_port(&text[end..]),
         Some(b'[') if end == 0 => {
             let Some(close) = text.iter().position(|&byte| byte == b']') else { return false };
-            is_ipv6(&text[1..close]) && is_port(&text[close + 1..])
+            is_ipv6(&text[1..close]) && is_optional_port(&text[close + 1..])
         }
         Some(_) => false,
     }
@@ -35,11 +35,11 @@ pub(crate) fn zone(text: &[u8]) -> Option<Range<usize>> {
     let to = from + text[from..].iter().position(|&byte| byte == b']')?;
     let name = &text[from + 1..to];
     let is_zone = !name.is_empty() && reg_name_end(name) == name.len();
-    (is_zone && is_ipv6(text[..from].strip_prefix(b"[")?) && is_port(&text[to + 1..])).then_some(from..to)
+    (is_zone && is_ipv6(text[..from].strip_prefix(b"[")?) && is_optional_port(&text[to + 1..])).then_some(from..to)
 }
 
 /// Returns whether the text is `[ ":" port ]`.
-fn is_port(text: &[u8]) -> bool {
+fn is_optional_port(text: &[u8]) -> bool {
     match text.split_first() {
         None => true,
         Some((b':', digits)) => digits.iter().all(u8::is_ascii_digit),

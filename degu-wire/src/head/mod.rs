@@ -68,10 +68,12 @@ pub(crate) struct Search(usize);
 
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 impl Search {
-    /// Returns whether `input` has to be parsed now. `is_all` is true if no more bytes will arrive, or if no more are
-    /// allowed.
-    pub(crate) fn is_due(self, input: &[u8], is_all: bool) -> bool {
-        !input.is_empty() && (self.0 == 0 || is_all || self.may_end(input))
+    /// Returns whether `input` has to be parsed now, and notes its length. `is_all` is true if no more bytes will
+    /// arrive, or if no more are allowed.
+    pub(crate) fn is_due(&mut self, input: &[u8], is_all: bool) -> bool {
+        let is_due = !input.is_empty() && (self.0 == 0 || is_all || self.may_end(input));
+        self.0 = input.len();
+        is_due
     }
 
     /// Returns whether the bytes since the last search end a head. A LF without CR counts as an end too, because a peer
@@ -80,11 +82,6 @@ impl Search {
         let fresh = input.get(self.0.saturating_sub(1)..).unwrap_or_default();
         let bare = |pair: &[u8]| matches!(pair, [before, b'\n'] if *before != b'\r');
         find_head_end(input, self.0).is_some() || fresh.windows(2).any(bare)
-    }
-
-    /// Notes that this number of bytes has been searched.
-    pub(crate) const fn searched(&mut self, bytes: usize) {
-        self.0 = bytes;
     }
 }
 

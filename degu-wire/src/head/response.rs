@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{
-    fields::{FieldSpan, Fields, Part, Semantics, Text, parse_fields},
+    fields::{FieldSpan, Fields, Section, Semantics, Text, parse_fields},
     scan::{is_text, skip_text, skip_token},
     start_line::{line_end, version},
 };
@@ -201,8 +201,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     };
     let Some(at) = line_end(input, line_ends, Fault::Reason)? else { return Ok(false) };
     let mut semantics = Semantics::default();
-    let part = Part::Response { http10 };
-    let Some(end) = parse_fields(input, at, slots, &mut semantics, part)? else { return Ok(false) };
+    let section = Section::Response { http10 };
+    let Some(end) = parse_fields(input, at, slots, &mut semantics, section)? else { return Ok(false) };
     let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
     // RFC 9112 §6.1: never in a 1xx or 204, because they have no body. It is unknown what follows a 204 with
     // Transfer-Encoding.

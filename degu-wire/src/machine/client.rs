@@ -5,7 +5,7 @@ use core::task::Poll;
 
 use bytes::Bytes;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, State, with_upgrade};
 use super::head::ResponseHead;
 use super::sender::Sender;
 use crate::body::{Content, Part};
@@ -104,11 +104,7 @@ impl Connection<Client> {
         if protocol.is_empty() || protocol.contains(',') {
             return Err(LocalError::Protocol);
         }
-        if headers.contains("upgrade") {
-            return Err(LocalError::FieldNotAllowed);
-        }
-        let mut headers = headers.clone();
-        headers.append("upgrade", protocol)?;
+        let headers = with_upgrade(headers, protocol)?;
         self.begin(method, target, host, &headers, content, true)?;
         self.role.offered = Some(headers);
         Ok(())

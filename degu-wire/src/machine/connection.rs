@@ -10,7 +10,7 @@ use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::body::Part;
 use crate::framing::Framing;
-use crate::{Limits, LocalError};
+use crate::{Headers, Limits, LocalError};
 
 /// One end of a connection, in the role of [`Server`](super::Server) or [`Client`](super::Client): see the [module](super).
 pub struct Connection<R> {
@@ -148,4 +148,14 @@ impl<R> Connection<R> {
         self.receiver.release_buffers();
         self.sender.out.release();
     }
+}
+
+/// Returns the headers with the field Upgrade.
+pub(super) fn with_upgrade(headers: &Headers, protocol: &str) -> Result<Headers, LocalError> {
+    if headers.contains("upgrade") {
+        return Err(LocalError::FieldNotAllowed);
+    }
+    let mut headers = headers.clone();
+    headers.append("upgrade", protocol)?;
+    Ok(headers)
 }

@@ -25,20 +25,21 @@ pub(super) struct Outgoing {
     /// The number of bytes of `small` that have been written.
     sent: usize,
     large: VecDeque<Large>,
+    /// The length that `small` had when the last large data was added.
+    joined: usize,
 }
 
-/// Large data, and its position among the small bytes.
 #[derive(Debug)]
 struct Large {
-    /// The number of small bytes before it.
-    behind: usize,
+    /// The number of small bytes that are written directly before the data.
+    before: usize,
     data: Bytes,
 }
 
 impl Outgoing {
     #[inline]
     pub(super) fn pending(&self) -> Pending<'_> {
-        Pending { small: &self.small[self.sent..], passed: self.sent, large: &self.large, given: 0, next: None }
+        Pending { small: &self.small[self.sent..], large: &self.large, given: 0, next: None }
     }
 
     #[inline]
@@ -55,40 +56,36 @@ impl Outgoing {
 
     #[inline]
     pub(super) fn sent(&mut self, bytes: usize) {
-        let mut bytes = self.small_sent(bytes);
-        while let Some(large) = self.large.front_mut().filter(|_| bytes > 0) {
-            let most = bytes.min(large.data.len());
-            large.data.advance(most);
-            if large.data.is_empty() {
-                self.large.pop_front();
-            }
-            bytes = self.small_sent(bytes - most);
-        }
+        let bytes = if self.large.is_empty() { bytes } else { self.large_sent(bytes) };
+        self.sent += bytes.min(self.small.len() - self.sent);
         if self.sent == self.small.len() && self.large.is_empty() {
             self.small.clear();
             self.small.shrink_to(ENOUGH);
-            self.sent = 0;
+            (self.sent, self.joined) = (0, 0);
         } else if self.sent > COPIED && self.sent > self.small.len() / 2 {
-            self.forget_sent();
+            // Otherwise small bytes would accumulate if a slow peer never reads all of the output.
+            self.small.drain(..self.sent);
+            (self.sent, self.joined) = (0, self.joined.saturating_sub(self.sent));
         }
     }
 
-    /// Drops small bytes that were sent. Otherwise they would accumulate if a slow peer never reads all of the output.
-    fn forget_sent(&mut self) {
-        self.small.drain(..self.sent);
-        for large in &mut self.large {
-            large.behind -= self.sent;
+    /// Notes that large data and the small bytes before it were written. Returns the number of bytes that were written
+    /// after all large data.
+    #[inline(never)]
+    fn large_sent(&mut self, mut bytes: usize) -> usize {
+        while let Some(large) = self.large.front_mut() {
+            let small = bytes.min(large.before);
+            let data = (bytes - small).min(large.data.len());
+            self.sent += small;
+            large.before -= small;
+            large.data.advance(data);
+            if !large.data.is_empty() {
+                return 0;
+            }
+            self.large.pop_front();
+            bytes -= small + data;
         }
-        self.sent = 0;
-    }
-
-    /// Notes that small bytes were written. Returns the number of written bytes that were not small.
-    #[inline]
-    fn small_sent(&mut self, bytes: usize) -> usize {
-        let end = self.large.front().map_or(self.small.len(), |large| large.behind);
-        let small = bytes.min(end - self.sent);
-        self.sent += small;
-        bytes - small
+        bytes
     }
 
     /// Frees the buffers if they are empty.
@@ -106,7 +103,9 @@ impl Outgoing {
         if data.len() <= COPIED {
             self.put(&data);
         } else {
-            self.large.push_back(Large { behind: self.small.len(), data });
+            let before = self.small.len() - self.joined.max(self.sent);
+            self.joined = self.small.len();
+            self.large.push_back(Large { before, data });
         }
     }
 }
@@ -118,8 +117,6 @@ impl Outgoing {
 pub struct Pending<'c> {
     /// The rest of the small bytes.
     small: &'c [u8],
-    /// The number of small bytes before `small`.
-    passed: usize,
     large: &'c VecDeque<Large>,
     /// The number of large pieces that have been returned.
     given: usize,
@@ -197,21 +194,16 @@ impl<'c> Iterator for Pending<'c> {
         if let Some(data) = self.next.take() {
             return Some(data);
         }
-        let end = match self.large.get(self.given) {
-            Some(large) => {
-                self.given += 1;
-                self.next = Some(&large.data);
-                large.behind - self.passed
-            }
-            None => self.small.len(),
-        };
-        let (small, rest) = self.small.split_at(end);
-        (self.small, self.passed) = (rest, self.passed + end);
+        let large = self.large.get(self.given);
+        self.given += 1;
+        self.next = large.map(|large| &large.data[..]);
+        let (small, rest) = self.small.split_at(large.map_or(self.small.len(), |large| large.before));
+        self.small = rest;
         if small.is_empty() { self.next.take() } else { Some(small) }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let large = self.large.len() - self.given + usize::from(self.next.is_some());
+        let large = self.large.len().saturating_sub(self.given) + usize::from(self.next.is_some());
         (large, Some(2 * large + 1))
     }
 }

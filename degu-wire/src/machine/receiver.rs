@@ -100,7 +100,7 @@ impl Receiver {
 
     /// Returns the fields of the last head.
     pub(super) fn headers(&self) -> Headers {
-        self.head.clone().map_or_else(Headers::new, Headers::received)
+        Headers::received(self.head.clone())
     }
 
     /// Removes the zone from the Host field of the last head, which has no clones yet.
@@ -133,7 +133,6 @@ impl Receiver {
                 Err(fault) => return Err(*self.fault.insert(fault)),
             }
         }
-        self.search.searched(self.buffer.len());
         if self.eof && self.head_begun() {
             return Err(*self.fault.insert(Fault::TruncatedHead.into()));
         }
@@ -173,9 +172,17 @@ impl Receiver {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let result = self.read_part();
-        self.fault = result.as_ref().err().copied();
-        result
+        let part = self.read_part().map_err(|fault| *self.fault.insert(fault))?;
+        if part.is_none() && self.body != Framing::None {
+            if !self.eof {
+                return Ok(Poll::Pending);
+            }
+            if self.body != Framing::UntilClose {
+                return Err(*self.fault.insert(Fault::TruncatedBody.into()));
+            }
+            self.body = Framing::None;
+        }
+        Ok(Poll::Ready(part))
     }
 
     /// Returns the rest of a body of known length, if all of it has arrived and it is not empty.
@@ -188,45 +195,31 @@ impl Receiver {
         Some(self.buffer.split_to(remaining as usize).freeze())
     }
 
-    fn read_part(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
-        let part = match &mut self.body {
-            Framing::None => return Ok(Poll::Ready(None)),
+    /// Takes a part from the buffer. Returns `None` if the body has ended, or if no whole part has arrived.
+    fn read_part(&mut self) -> Result<Option<Part>, RemoteError> {
+        let len = match self.body {
+            Framing::None => return Ok(None),
             Framing::Length(remaining) => {
-                let len = (*remaining).min(self.buffer.len() as u64);
-                self.body = Framing::Length(*remaining - len).of_rest();
-                (len > 0).then(|| Part::Data(self.buffer.split_to(len as usize).freeze()))
+                let len = remaining.min(self.buffer.len() as u64);
+                self.body = Framing::Length(remaining - len).of_rest();
+                len as usize
             }
-            Framing::UntilClose => {
-                let data = self.buffer.split().freeze();
-                if data.is_empty() && self.eof {
-                    self.body = Framing::None;
-                    return Ok(Poll::Ready(None));
-                }
-                (!data.is_empty()).then_some(Part::Data(data))
-            }
+            Framing::UntilClose => self.buffer.len(),
             Framing::Chunked => return self.read_chunked(),
         };
-        self.part_or_more(part)
+        Ok((len > 0).then(|| Part::Data(self.buffer.split_to(len).freeze())))
     }
 
-    fn part_or_more(&self, part: Option<Part>) -> Result<Poll<Option<Part>>, RemoteError> {
-        match part {
-            Some(part) => Ok(Poll::Ready(Some(part))),
-            None if self.eof => Err(Fault::TruncatedBody.into()),
-            None => Ok(Poll::Pending),
-        }
-    }
-
-    fn read_chunked(&mut self) -> Result<Poll<Option<Part>>, RemoteError> {
+    fn read_chunked(&mut self) -> Result<Option<Part>, RemoteError> {
         loop {
             let step = self.decoder.decode(&self.buffer)?;
             match step.event {
                 None => {
                     self.buffer.advance(step.consumed);
-                    return self.part_or_more(None);
+                    return Ok(None);
                 }
                 Some(Event::Data(_)) => {
-                    return Ok(Poll::Ready(Some(Part::Data(self.buffer.split_to(step.consumed).freeze()))));
+                    return Ok(Some(Part::Data(self.buffer.split_to(step.consumed).freeze())));
                 }
                 Some(Event::Chunk { size, extensions }) => {
                     let (line, extensions) = (step.consumed, extensions.as_bytes().len());
@@ -234,7 +227,7 @@ impl Receiver {
                     // Data that arrived with the chunk line is returned in the same part, so a small chunk is one part.
                     let data = self.decoder.decode(&self.buffer)?.consumed;
                     let data = self.buffer.split_to(data).freeze();
-                    return Ok(Poll::Ready(Some(Part::Chunk { size, extensions, data })));
+                    return Ok(Some(Part::Chunk { size, extensions, data }));
                 }
                 Some(Event::LastChunk { extensions }) => {
                     let (line, extensions) = (step.consumed, extensions.as_bytes().len());
@@ -245,8 +238,8 @@ impl Receiver {
                     self.buffer.advance(step.consumed);
                     let extensions = core::mem::take(&mut self.last);
                     self.body = Framing::None;
-                    let says_something = !extensions.is_empty() || !trailers.is_empty();
-                    return Ok(Poll::Ready(says_something.then_some(Part::Last { extensions, trailers })));
+                    let is_plain = extensions.is_empty() && trailers.is_empty();
+                    return Ok((!is_plain).then_some(Part::Last { extensions, trailers }));
                 }
             }
         }

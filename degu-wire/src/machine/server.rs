@@ -5,7 +5,7 @@ use core::task::Poll;
 
 use bytes::Bytes;
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, State, with_upgrade};
 use super::head::RequestHead;
 use crate::body::{Content, Part};
 use crate::exchange::{Terms, put_headers};
@@ -173,11 +173,7 @@ impl Connection<Server> {
         if !request.offers(protocol) {
             return Err(LocalError::NotOffered);
         }
-        if headers.contains("upgrade") {
-            return Err(LocalError::FieldNotAllowed);
-        }
-        let mut headers = headers.clone();
-        headers.append("upgrade", protocol)?;
+        let headers = with_upgrade(headers, protocol)?;
         self.sender.put_head(|out| {
             put_status_line(out, 101, reason_phrase(101).as_bytes())?;
             put_headers(out, headers.lines(), put_line, Framing::None, false)
