@@ -24,6 +24,7 @@
 //! and in `retry`.
 
 use std::{
+    borrow::Cow,
     io,
     sync::Arc,
     task::Poll,
@@ -72,6 +73,8 @@ pub(crate) struct Exchange {
     pub(crate) body_timeout: Option<Duration>,
     /// The deadline of the exchange as a whole.
     until: Option<Deadline>,
+    /// The time when the exchange began, if the caller knows it, and as long as nothing has taken time since.
+    pub(crate) began: Option<Instant>,
     /// The current wait, and its end.
     wait: Option<(Wait, Option<Instant>)>,
     /// The steps that the driver could not take at once.
@@ -129,6 +132,7 @@ impl Exchange {
         Self {
             machine: machine::Connection::<machine::Client>::new(base.settings.limits.clone()),
             until: None,
+            began: None,
             spinner: Spinner::new(base.settings.spin),
             epoch: Instant::now(),
             base,
@@ -148,8 +152,15 @@ impl Exchange {
         }
     }
 
-    /// Prepares for an exchange with this deadline, over a stream whose check had this result.
-    pub(crate) fn prepare(&mut self, idle: io::Result<Idle>, until: Option<Deadline>) -> Result<(), Error> {
+    /// Prepares for an exchange with this deadline, over a stream whose check had this result. `began` is the time, if
+    /// the caller knows it.
+    pub(crate) fn prepare(
+        &mut self,
+        idle: io::Result<Idle>,
+        until: Option<Deadline>,
+        began: Option<Instant>,
+    ) -> Result<(), Error> {
+        self.began = began;
         self.stage = Stage::Requesting;
         self.body_timeout = self.base.settings.body_timeout;
         (self.until, self.wait) = (until, None);
@@ -176,7 +187,7 @@ impl Exchange {
         method: Method<'_>,
         uri: &str,
         headers: &Headers,
-        content: Content,
+        content: Cow<'_, Content>,
         protocol: Option<&str>,
     ) -> Result<(), Error> {
         self.idempotent = method.is_idempotent();
@@ -240,6 +251,8 @@ impl Exchange {
 
     /// Sends the next part of the request's body, or ends it.
     pub(crate) fn send_part(&mut self, part: Option<Part>) -> Result<(), Error> {
+        // The source may have blocked.
+        self.began = None;
         let sent = match part {
             Some(part) => self.machine.send_part(part),
             None => self.machine.finish_body(),
@@ -451,7 +464,8 @@ impl Exchange {
 
     fn begin_wait(&mut self, wait: Wait) -> Option<Instant> {
         let until = self.until.map(|until| until.end);
-        let end = match self.limit(wait).and_then(|limit| (self.clock)().checked_add(limit)) {
+        let now = self.began.take().unwrap_or_else(self.clock);
+        let end = match self.limit(wait).and_then(|limit| now.checked_add(limit)) {
             Some(end) => Some(until.map_or(end, |until| until.min(end))),
             None => until,
         };

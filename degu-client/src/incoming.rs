@@ -145,18 +145,17 @@ static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers:
 
 impl<'c, D: Driver<Source = S>, S: Source + ?Sized> IncomingOf<D, Lent<'c, D>, S> {
     pub(crate) fn new(link: &'c mut Link<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
-        Self::over(Lent(Loan::Lent(link)), source, head)
+        let framing = link.exchange.machine.framing();
+        Self::over(Lent(Loan::Lent(link)), source, head, framing)
     }
 
     /// Returns the body of a response whose connection is of a pool. It goes back at once if there is no body.
     #[inline(always)]
     pub(crate) fn pooled(mut lease: Lease<D>, source: SourceOf<S>, head: &ResponseHead) -> Self {
-        let ended = lease.link().is_some_and(|link| link.exchange.has_ended());
-        let mut incoming = Self::over(Lent(Loan::Pooled(lease)), source, head);
-        if ended {
-            incoming.end();
-        }
-        incoming
+        let machine = lease.link().map(|link| (link.exchange.machine.framing(), link.exchange.has_ended()));
+        let (framing, ended) = machine.unwrap_or_default();
+        let loan = if ended { Loan::Returned } else { Loan::Pooled(lease) };
+        Self { ended, ..Self::over(Lent(loan), source, head, framing) }
     }
 }
 
@@ -165,8 +164,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         not(feature = "json"),
         allow(unused_variables, reason = "the type of the content is that of JSON or not")
     )]
-    pub(crate) fn over(mut hold: H, source: SourceOf<S>, head: &ResponseHead) -> Self {
-        let framing = hold.link().map_or(Framing::None, |link| link.exchange.machine.framing());
+    pub(crate) fn over(hold: H, source: SourceOf<S>, head: &ResponseHead, framing: Framing) -> Self {
         Self {
             hold,
             driver: PhantomData,

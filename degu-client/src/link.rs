@@ -105,6 +105,7 @@ impl<D: Driver> Line<'_, D> {
                 },
                 Want::Yield if D::BLOCKS => self.exchange.retry()?,
                 Want::Yield => {
+                    self.exchange.began = None;
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
@@ -208,26 +209,16 @@ impl<D: Driver> Link<D> {
     ) -> Result<SourceOf<S>, Error> {
         let (headers, body) = prepare(&self.exchange.base, headers, body)?;
         let (content, source) = body.split();
-        self.begin_with(method, uri, &headers, content, protocol)?;
-        Ok(source)
-    }
-
-    fn begin_with(
-        &mut self,
-        method: Method<'_>,
-        uri: &str,
-        headers: &Headers,
-        content: Content,
-        protocol: Option<&str>,
-    ) -> Result<(), Error> {
         self.settle();
         // The machine knows that a connection is closed.
         let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
         let until = Deadline::new(Timeout::Exchange, self.timeout, D::now);
-        let prepared = self.exchange.prepare(idle, until);
-        let begun = prepared.and_then(|()| self.exchange.begin(method, uri, headers, content, protocol));
-        // Of a request that was refused nothing was written.
-        begun.map_err(|error| if error.local().is_none() { self.failed(error) } else { error })
+        let prepared = self.exchange.prepare(idle, until, None);
+        match prepared.and_then(|()| self.exchange.begin(method, uri, &headers, content.into(), protocol)) {
+            // Of a request that was refused nothing was written.
+            Err(error) if error.local().is_none() => Err(self.failed(error)),
+            begun => begun.map(|()| source),
+        }
     }
 
     /// Closes the connection because of this error. An error that an interruption caused is not the server's fault.
@@ -243,17 +234,17 @@ impl<D: Driver> Link<D> {
         matches!(idle, Some(Ok(Idle::Silent)))
     }
 
-    /// Begins a request on a connection that has been checked, which ends then.
+    /// Begins a request with this deadline, now, on a connection that has been checked.
     pub(crate) fn begin_checked(
         &mut self,
         method: Method<'_>,
         uri: &str,
         headers: &Headers,
-        content: Content,
-        until: Option<Deadline>,
+        content: &Content,
+        (until, now): (Option<Deadline>, Instant),
     ) -> Result<(), Error> {
-        self.exchange.prepare(Ok(Idle::Silent), until)?;
-        self.exchange.begin(method, uri, headers, content, None)
+        self.exchange.prepare(Ok(Idle::Silent), until, Some(now))?;
+        self.exchange.begin(method, uri, headers, content.into(), None)
     }
 
     /// Polls for the head of the response.

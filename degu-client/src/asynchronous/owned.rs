@@ -120,7 +120,8 @@ impl ConnectionOf<Async> {
     ) -> Result<(ResponseHead, OwnedIncoming<S>), Error> {
         let mut source = self.link().begin(method, uri, headers, body, protocol)?;
         let head = poll_fn(|cx| self.link().poll_head(cx, &mut source)).await?;
-        let incoming = IncomingOf::over(self, source, &head);
+        let framing = self.link().exchange.machine.framing();
+        let incoming = IncomingOf::over(self, source, &head, framing);
         Ok((head, incoming))
     }
 }

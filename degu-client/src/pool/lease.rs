@@ -57,7 +57,7 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Changes the state, and closes what is to be closed after the lock has been released.
-    #[inline]
+    #[inline(always)]
     fn change<T>(&self, change: impl FnOnce(&mut State<Box<Pooled<D>>>) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
@@ -70,7 +70,7 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Takes a place if one is free. A request whose time is over takes none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(self: &Arc<Self>, until: Option<Deadline>, now: Instant) -> Result<Option<Lease<D>>, Error> {
         if let Some(Deadline { end, timeout }) = until
             && end <= now
@@ -83,14 +83,14 @@ impl<D: Driver> Shared<D> {
     }
 
     /// Returns the place that a request was granted. A connection in it has been checked.
-    #[inline]
+    #[inline(always)]
     fn lease(self: &Arc<Self>, grant: Grant<Box<Pooled<D>>>) -> Result<Lease<D>, Error> {
         let connection = match grant {
             Grant::Kept(connection) => Some(connection),
             Grant::Dial => None,
             Grant::Fail(error) => return Err(error),
         };
-        let mut lease = Lease { shared: Arc::clone(self), connection, sent: None };
+        let mut lease = Lease { shared: Arc::clone(self), connection };
         lease.check();
         Ok(lease)
     }
@@ -128,8 +128,6 @@ impl<D: Driver> Shared<D> {
 pub(crate) struct Lease<D: Driver> {
     shared: Arc<Shared<D>>,
     connection: Option<Box<Pooled<D>>>,
-    /// The phase in which the first attempt of the request failed, if there was one.
-    sent: Option<Phase>,
 }
 
 impl<D: Driver> Lease<D> {
@@ -142,30 +140,31 @@ impl<D: Driver> Lease<D> {
         self.connection.as_ref().map(|connection| &connection.link)
     }
 
-    /// Puts a new connection in the place.
-    pub(crate) fn put(&mut self, stream: Box<D::Stream>) -> &mut Link<D> {
-        let Self { shared, connection, sent } = self;
-        let (number, idle_timeout) = (shared.state().dialled(sent.is_some()), shared.base.settings.idle_timeout);
+    /// Puts a new connection in the place, maybe to send a request again.
+    pub(crate) fn put(&mut self, stream: Box<D::Stream>, is_retry: bool, now: Instant) -> &mut Link<D> {
+        let Self { shared, connection } = self;
+        let idle_timeout = shared.base.settings.idle_timeout;
+        let number = shared.state().dialled(is_retry, idle_timeout, now);
         let link = Link::new(stream, Arc::clone(&shared.base));
         &mut connection.insert(Box::new(Pooled { link, home: D::home(), number, idle_timeout })).link
     }
 
-    /// Returns the error of a request for which no connection could be made. Fails the requests that wait if there is no
-    /// other connection, unless the error is the timeout of this request alone.
-    pub(crate) fn failed(&self, error: Error) -> Error {
+    /// Returns the error of a request for which no connection could be made. `sent` is the phase in which the first
+    /// attempt of the request failed, if there was one. Fails the requests that wait if there is no other connection,
+    /// unless the error is the timeout of this request alone.
+    pub(crate) fn failed(&self, error: Error, sent: Option<Phase>) -> Error {
         if !matches!(error.timeout(), Some(Timeout::Exchange(_))) {
             let woken = self.shared.state().fail_waiting(&error);
             woken.into_iter().for_each(Waker::wake);
         }
-        match self.sent {
+        match sent {
             Some(phase) => error.in_phase(phase),
             None => error,
         }
     }
 
-    /// Closes the connection because of this error, after which the request is sent again on a new one.
-    pub(crate) fn retry(&mut self, error: &Error) {
-        self.sent = Some(error.phase());
+    /// Closes the connection, after which the request is sent again on a new one.
+    pub(crate) fn retry(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.shared.change(|state| state.retry(connection.number));
         }
@@ -173,21 +172,37 @@ impl<D: Driver> Lease<D> {
 
     /// Replaces a connection that is closed or has received unsolicited data by the next one, or by the right to make
     /// one.
+    #[inline(always)]
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection
             && !connection.link.check()
         {
-            let next = self.shared.state().replace(D::home());
-            self.connection = next;
+            self.replace();
         }
     }
 
+    #[cold]
+    fn replace(&mut self) {
+        let next = self.shared.state().replace(D::home());
+        self.connection = next;
+    }
+
     /// Lowers the idle timeout to the one that the server announces.
+    #[inline(always)]
     pub(crate) fn note(&mut self, head: &ResponseHead) {
-        if let Some(connection) = &mut self.connection
-            && let Some(timeout) = head.headers().get_bytes("keep-alive").and_then(keep_alive_timeout)
+        if head.has_keep_alive() {
+            self.lower_idle_timeout(head);
+        }
+    }
+
+    #[cold]
+    fn lower_idle_timeout(&mut self, head: &ResponseHead) {
+        if let Some(timeout) = head.headers().get_bytes("keep-alive").and_then(keep_alive_timeout)
+            && let Some(connection) = &mut self.connection
+            && connection.idle_timeout.is_none_or(|known| timeout < known)
         {
-            connection.idle_timeout = Some(connection.idle_timeout.map_or(timeout, |known| known.min(timeout)));
+            connection.idle_timeout = Some(timeout);
+            self.shared.state().note_idle_timeout(Some(timeout), D::now());
         }
     }
 }

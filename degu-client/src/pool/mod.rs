@@ -228,27 +228,36 @@ macro_rules! pooled_requests {
                 ) -> crate::pool::Dialled<$driver>,
             ) -> Result<Response<'static>, crate::Error> {
                 let (headers, mut body) = crate::link::prepare(&self.shared().base, headers, body)?;
-                let (until, now) = self.begin();
+                let (until, mut now) = self.begin();
                 // Nearly always there is no need to wait.
                 let mut lease = match self.shared().take(until, now)? {
                     Some(lease) => lease,
-                    None => $queue(self.shared(), until) $($await)* ?,
+                    None => {
+                        let lease = $queue(self.shared(), until) $($await)* ?;
+                        now = <$driver as crate::link::Driver>::now();
+                        lease
+                    }
                 };
+                // The phase in which the first attempt failed.
+                let mut sent = None;
                 loop {
                     // Only an attempt over a kept connection may be followed by another.
                     let (link, is_kept) = match lease.link() {
                         Some(link) => (link, true),
                         None => match dial(&self.shared().base, until) $($await)* {
-                            Ok((stream, _)) => (lease.put(stream), false),
-                            Err(error) => return Err(lease.failed(error)),
+                            Ok((stream, _)) => {
+                                now = <$driver as crate::link::Driver>::now();
+                                (lease.put(stream, sent.is_some(), now), false)
+                            }
+                            Err(error) => return Err(lease.failed(error, sent)),
                         },
                     };
-                    let (content, mut source) = body.start().split();
-                    let error = match link.begin_checked(method, uri, &headers, content, until) {
-                        Ok(()) => match $wait(|cx| link.poll_head(cx, &mut source)) $($await)* {
+                    let (content, source) = body.parts();
+                    let error = match link.begin_checked(method, uri, &headers, content, (until, now)) {
+                        Ok(()) => match $wait(|cx| link.poll_head(cx, source)) $($await)* {
                             Ok(head) => {
                                 lease.note(&head);
-                                let body = Incoming::pooled(lease, source, &head);
+                                let body = Incoming::pooled(lease, source.take(), &head);
                                 return Ok(Response::new(head, body));
                             }
                             Err(error) => error,
@@ -258,7 +267,8 @@ macro_rules! pooled_requests {
                     if !(is_kept && error.is_retryable() && body.renew()) {
                         return Err(error);
                     }
-                    lease.retry(&error);
+                    lease.retry();
+                    sent = Some(error.phase());
                 }
             }
         }

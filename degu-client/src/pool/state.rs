@@ -41,7 +41,9 @@ pub(super) struct State<T: Member> {
     max: usize,
     /// The connection that was returned last is the last one.
     idle: Vec<Idle<T>>,
-    /// The time before which none of them has been idle for too long.
+    /// The shortest idle timeout of all connections.
+    shortest: Option<Duration>,
+    /// The time before which no connection has been idle for too long.
     next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
     closed: Vec<T>,
@@ -63,8 +65,7 @@ pub(super) struct State<T: Member> {
 #[derive(Debug)]
 struct Idle<T> {
     connection: T,
-    /// The end of its idle time.
-    until: Option<Instant>,
+    since: Instant,
 }
 
 impl<T: Member> State<T> {
@@ -72,6 +73,7 @@ impl<T: Member> State<T> {
         Self {
             max: max.max(1),
             idle: Vec::new(),
+            shortest: None,
             next_end: None,
             closed: Vec::new(),
             waiting: BTreeMap::new(),
@@ -90,10 +92,19 @@ impl<T: Member> State<T> {
     #[inline]
     pub(super) fn take(&mut self, home: T::Home, now: Instant) -> Option<Grant<T>> {
         self.expire(now);
+        if let Some(idle) = self.idle.pop_if(|idle| idle.connection.home() == home) {
+            self.reused += 1;
+            return Some(Grant::Kept(idle.connection));
+        }
+        self.take_other(home)
+    }
+
+    #[cold]
+    fn take_other(&mut self, home: T::Home) -> Option<Grant<T>> {
         if let Some(kept) = self.take_idle(home) {
             return Some(Grant::Kept(kept));
         }
-        // One that cannot be used here makes room.
+        // A connection that cannot be used here makes room.
         if self.made + self.making >= self.max {
             if self.idle.is_empty() {
                 return None;
@@ -120,8 +131,18 @@ impl<T: Member> State<T> {
 
     #[cold]
     fn close_expired(&mut self, now: Instant) {
-        self.close_idle(|idle| idle.has_expired(now));
-        self.next_end = self.idle.iter().filter_map(|idle| idle.until).min();
+        self.close_idle(|idle| idle.end().is_some_and(|end| end <= now));
+        let ends = self.idle.iter().filter_map(Idle::end);
+        // A connection that is in use now is returned later.
+        let next_returned = self.shortest.and_then(|timeout| now.checked_add(timeout));
+        self.next_end = ends.chain(next_returned).min();
+    }
+
+    /// Notes the idle timeout of a connection that is in use.
+    pub(super) fn note_idle_timeout(&mut self, timeout: Option<Duration>, now: Instant) {
+        self.shortest = self.shortest.into_iter().chain(timeout).min();
+        let end = timeout.and_then(|timeout| now.checked_add(timeout));
+        self.next_end = self.next_end.into_iter().chain(end).min();
     }
 
     fn close_idle(&mut self, is_closed: impl Fn(&Idle<T>) -> bool) {
@@ -161,8 +182,9 @@ impl<T: Member> State<T> {
 
     /// Notes that a connection was made, with the right that was given for it, maybe to send a request again. Returns its
     /// number.
-    pub(super) fn dialled(&mut self, retries: bool) -> u64 {
-        self.retried += u64::from(retries);
+    pub(super) fn dialled(&mut self, is_retry: bool, idle_timeout: Option<Duration>, now: Instant) -> u64 {
+        self.note_idle_timeout(idle_timeout, now);
+        self.retried += u64::from(is_retry);
         self.making -= 1;
         self.made += 1;
         self.dialled += 1;
@@ -195,13 +217,7 @@ impl<T: Member> State<T> {
     pub(super) fn give_back(&mut self, connection: T, now: Instant) -> Option<Waker> {
         let Some((ticket, (waker, home))) = self.next_waiting() else {
             self.expire(now);
-            // An end that the clock cannot tell never comes.
-            let until = connection.idle_timeout().and_then(|timeout| now.checked_add(timeout));
-            self.next_end = match (self.next_end, until) {
-                (Some(next), Some(until)) => Some(next.min(until)),
-                (next, until) => next.or(until),
-            };
-            self.idle.push(Idle { connection, until });
+            self.idle.push(Idle { connection, since: now });
             return None;
         };
         let grant = if connection.home() == home {
@@ -273,8 +289,9 @@ impl<T: Member> State<T> {
     }
 }
 
-impl<T> Idle<T> {
-    fn has_expired(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| until <= now)
+impl<T: Member> Idle<T> {
+    /// Returns the end of the idle time, unless it has none, or the clock cannot represent it.
+    fn end(&self) -> Option<Instant> {
+        self.since.checked_add(self.connection.idle_timeout()?)
     }
 }

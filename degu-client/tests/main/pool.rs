@@ -415,6 +415,26 @@ async fn a_turn_that_comes_too_late_goes_on() {
     assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
 }
 
+#[tokio::test]
+async fn the_wait_for_a_turn_is_no_part_of_the_head_timeout() {
+    let (server, open) = gated(1);
+    let limit = Duration::from_secs(10);
+    let pool = Client::options().max_connections(1).head_timeout(limit).client(&server.address).pool();
+    open.send(()).unwrap();
+    let held = pool.get("/").await.unwrap();
+    let mut next = pin!(pool.get("/"));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(next.as_mut().poll(&mut cx).is_pending());
+    tokio::time::pause();
+    tokio::time::advance(2 * limit).await;
+    drop(held);
+    assert!(next.as_mut().poll(&mut cx).is_pending());
+    tokio::time::resume();
+    open.send(()).unwrap();
+    assert_eq!(next.await.unwrap().status, 200);
+    assert_eq!(counts(pool.stats()), [1, 1, 0, 1, 1, 0, 0]);
+}
+
 /// The time of one request may be over while it connects, which says nothing of the requests that wait.
 #[tokio::test]
 async fn a_request_whose_time_is_over_while_it_connects_fails_alone() {

@@ -7,7 +7,7 @@ mod blocking;
 mod chunk;
 mod into;
 
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
     pin::Pin,
@@ -199,6 +199,18 @@ impl Content {
     }
 }
 
+impl From<Content> for Cow<'_, Content> {
+    fn from(content: Content) -> Self {
+        Self::Owned(content)
+    }
+}
+
+impl<'c> From<&'c Content> for Cow<'c, Content> {
+    fn from(content: &'c Content) -> Self {
+        Self::Borrowed(content)
+    }
+}
+
 /// Writes only the length, because the bytes may be secrets.
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -271,6 +283,12 @@ impl<S: ?Sized> BodyOf<S> {
     /// Splits the body into its kind, which a machine needs, and the source of its parts if it has one.
     pub fn split(self) -> (Content, Option<Pin<Box<S>>>) {
         (self.content, self.source)
+    }
+
+    /// Returns the kind of the body, and the source of its parts if it has one. What remains after the source was taken
+    /// can be [renewed](Self::renew).
+    pub const fn parts(&mut self) -> (&Content, &mut Option<Pin<Box<S>>>) {
+        (&self.content, &mut self.source)
     }
 
     /// Returns the body to send. What remains in `self` can be [renewed](Self::renew).

@@ -37,7 +37,9 @@ impl FieldSpan {
     }
 
     pub(crate) fn is_named(self, text: &[u8], name: &str) -> bool {
-        self.name_bytes(text).eq_ignore_ascii_case(name.as_bytes())
+        // Most names differ in length.
+        usize::from(self.name_end - self.name) == name.len()
+            && self.name_bytes(text).eq_ignore_ascii_case(name.as_bytes())
     }
 }
 
@@ -68,6 +70,7 @@ impl Names {
     pub(crate) const CONNECTION: Self = Self(1 << 8);
     pub(crate) const DATE: Self = Self(1 << 9);
     pub(crate) const UPGRADE: Self = Self(1 << 10);
+    pub(crate) const KEEP_ALIVE: Self = Self(1 << 11);
     /// The fields that determine the end of a response. A client accepts repetitions of other fields, because many
     /// devices send them.
     const UNIQUE_IN_RESPONSES: Self = Self(Self::CONTENT_LENGTH.0 | Self::TRANSFER_ENCODING.0 | Self::CONTENT_RANGE.0);
@@ -82,6 +85,7 @@ impl Names {
             6 if is(name, b"expect") => Self::EXPECT,
             7 if is(name, b"upgrade") => Self::UPGRADE,
             10 if is(name, b"connection") => Self::CONNECTION,
+            10 if is(name, b"keep-alive") => Self::KEEP_ALIVE,
             12 if is(name, b"content-type") => Self::CONTENT_TYPE,
             13 if is(name, b"authorization") => Self::AUTHORIZATION,
             13 if is(name, b"content-range") => Self::CONTENT_RANGE,
@@ -123,6 +127,10 @@ pub(super) struct Semantics {
 impl Semantics {
     pub(super) const fn has_host(&self) -> bool {
         self.seen.has(Names::HOST)
+    }
+
+    pub(super) const fn has_keep_alive(&self) -> bool {
+        self.seen.has(Names::KEEP_ALIVE)
     }
 
     /// Returns how the fields delimit the body, or `None` if no field does.

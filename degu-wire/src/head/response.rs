@@ -29,6 +29,7 @@ pub(crate) struct ResponseMeta {
     framing: Framing,
     http10: bool,
     pub(crate) keep_alive: bool,
+    has_keep_alive: bool,
     is_json: bool,
 }
 
@@ -218,6 +219,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
         framing,
         http10,
         keep_alive: !http10 && !semantics.close && !codes_nothing,
+        has_keep_alive: semantics.has_keep_alive(),
         is_json: semantics.is_json,
     };
     Ok(true)
@@ -273,6 +275,12 @@ impl<F> ResponseHeadOf<F> {
     /// HTTP/1.0 it is always `false`.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
+    }
+
+    /// Returns whether the head has the field Keep-Alive, which may announce the server's idle timeout. A client that
+    /// asks this first need not search the fields of each response.
+    pub const fn has_keep_alive(&self) -> bool {
+        self.meta.has_keep_alive
     }
 
     /// Returns whether the content type is JSON: `application/json` (RFC 8259 §11) or one with the suffix `+json` (RFC

@@ -1,6 +1,6 @@
 //! The client's role.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, sync::Arc, vec::Vec};
 use core::task::Poll;
 
 use bytes::Bytes;
@@ -49,21 +49,21 @@ impl Connection<Client> {
     ///
     /// `host` becomes the Host field if the headers have none. This method writes the framing field. `content-length`,
     /// `transfer-encoding` and `connection: close` among the headers are understood, so a proxy can forward them. A
-    /// field that contradicts the content is refused.
+    /// field that contradicts the content is refused. A caller that may send the content again passes a reference to it.
     ///
     /// # Errors
     ///
     /// The rule that the request breaks. Nothing has been written. [`LocalError::State`] if the connection is not
     /// [reusable](Self::is_reusable).
-    pub fn request(
+    pub fn request<'c>(
         &mut self,
         method: Method<'_>,
         target: &str,
         host: &str,
         headers: &Headers,
-        content: Content,
+        content: impl Into<Cow<'c, Content>>,
     ) -> Result<(), LocalError> {
-        self.begin(method, target, host, headers, content, false)
+        self.begin(method, target, host, headers, content.into(), false)
     }
 
     /// Begins an exchange whose request offers to switch to another protocol (RFC 9110 §7.8). A 101 response accepts: the
@@ -92,20 +92,20 @@ impl Connection<Client> {
     ///
     /// The errors of [`request`](Self::request). [`LocalError::Protocol`] if `protocol` is empty or a list,
     /// [`LocalError::FieldNotAllowed`] if the headers already contain `upgrade`.
-    pub fn upgrade(
+    pub fn upgrade<'c>(
         &mut self,
         method: Method<'_>,
         target: &str,
         host: &str,
         headers: &Headers,
         protocol: &str,
-        content: Content,
+        content: impl Into<Cow<'c, Content>>,
     ) -> Result<(), LocalError> {
         if protocol.is_empty() || protocol.contains(',') {
             return Err(LocalError::Protocol);
         }
         let headers = with_upgrade(headers, protocol)?;
-        self.begin(method, target, host, &headers, content, true)?;
+        self.begin(method, target, host, &headers, content.into(), true)?;
         self.role.offered = Some(headers);
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Connection<Client> {
         target: &str,
         host: &str,
         headers: &Headers,
-        content: Content,
+        content: Cow<'_, Content>,
         offers: bool,
     ) -> Result<(), LocalError> {
         if !self.is_reusable() {
@@ -125,7 +125,7 @@ impl Connection<Client> {
         // The method decides whether the response has a body, in whichever form the caller has written it.
         let method = method.known_as();
         // RFC 9110 §9.3.8.
-        if method == Method::Trace && !matches!(content, Content::None) {
+        if method == Method::Trace && !matches!(*content, Content::None) {
             return Err(LocalError::BodyNotAllowed);
         }
         let framing = request_framing(method, content.framing());
@@ -133,9 +133,11 @@ impl Connection<Client> {
         let meaning = self
             .sender
             .put_head(|out| put_request(out, method, target, host, headers.lines(), put_line, framing, offers))?;
-        let (content, withheld) = match content {
-            Content::Bytes(bytes) if meaning.expects_continue && !bytes.is_empty() => (Content::None, Some(bytes)),
-            content => (content, None),
+        let (content, withheld) = match &*content {
+            Content::Bytes(bytes) if meaning.expects_continue && !bytes.is_empty() => {
+                (Content::None.into(), Some(bytes.clone()))
+            }
+            _ => (content, None),
         };
         self.sender.begin_body(framing, content);
         self.state = State::Requested;

@@ -99,10 +99,17 @@ impl Outgoing {
         self.small.extend_from_slice(bytes);
     }
 
+    /// Copies data if it is small. Returns whether it is.
+    pub(super) fn put_small(&mut self, data: &[u8]) -> bool {
+        let is_small = data.len() <= COPIED;
+        if is_small {
+            self.put(data);
+        }
+        is_small
+    }
+
     pub(super) fn put_data(&mut self, data: Bytes) {
-        if data.len() <= COPIED {
-            self.put(&data);
-        } else {
+        if !self.put_small(&data) {
             let before = self.small.len() - self.joined.max(self.sent);
             self.joined = self.small.len();
             self.large.push_back(Large { before, data });

@@ -1,6 +1,6 @@
 //! The sending half of a connection. It converts heads and parts of bodies to bytes.
 
-use alloc::vec::Vec;
+use alloc::{borrow::Cow, vec::Vec};
 
 use super::outgoing::Outgoing;
 use crate::abnf::hexadecimal;
@@ -36,11 +36,16 @@ impl Sender {
     }
 
     /// Begins the body after a head, and writes it if it is in memory.
-    pub(super) fn begin_body(&mut self, framing: Framing, content: Content) {
+    pub(super) fn begin_body(&mut self, framing: Framing, content: Cow<'_, Content>) {
         self.chunk_left = 0;
         self.body = framing.of_rest();
-        if let (Framing::Length(_), Content::Bytes(bytes)) = (self.body, content) {
-            self.out.put_data(bytes);
+        if let (Framing::Length(_), Content::Bytes(bytes)) = (self.body, &*content) {
+            // Small data is copied, so borrowed content is cloned only if it is large.
+            if !self.out.put_small(bytes)
+                && let Content::Bytes(bytes) = content.into_owned()
+            {
+                self.out.put_data(bytes);
+            }
             self.body = Framing::None;
         }
     }

@@ -150,7 +150,7 @@ impl Connection<Server> {
         let reply = self
             .sender
             .put_head(|out| terms.put_reply(out, status, reason, headers.lines(), put_line, framing, date))?;
-        self.sender.begin_body(reply.body, content);
+        self.sender.begin_body(reply.body, content.into());
         self.role.terms.persistent = reply.persistent;
         self.state = State::Responding;
         Ok(())
