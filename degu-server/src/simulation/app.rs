@@ -1,4 +1,4 @@
-//! The app: it does with every request what the plan says, and complains where it got another one.
+//! The app. It treats each request as the plan says, and reports requests that no peer has sent.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::{App, Error, Incoming, Request, Response, Session};
 pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) gates: Gates,
-    /// Handlers, bodies and tasks that have not been dropped.
+    /// The token of handlers, bodies and tasks.
     pub(super) alive: Alive,
     pub(super) requests: AtomicU64,
     complaint: Mutex<Option<String>>,
@@ -30,7 +30,7 @@ impl Shared {
         Self { plan, gates, alive, requests: AtomicU64::new(0), complaint: Mutex::new(None) }
     }
 
-    /// Somebody saw what should not be.
+    /// Notes a mistake of the driver. The run fails with the first one.
     pub(super) fn complain(&self, complaint: impl Into<String>) {
         let mut found = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         found.get_or_insert(complaint.into());
@@ -41,7 +41,7 @@ impl Shared {
         found.take().map_or(Ok(()), Err)
     }
 
-    /// The exchange that a target is for: `/connection/number`.
+    /// Parses the target of a planned request, `/CONNECTION/EXCHANGE`.
     fn exchange(&self, target: &str) -> Option<(usize, usize)> {
         let (caller, number) = target.strip_prefix('/')?.split_once('/')?;
         Some((caller.parse().ok()?, number.parse().ok()?))
@@ -58,13 +58,13 @@ impl App for Simulated {
 
     async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
         let shared = &self.0;
-        let _alive = shared.alive.enter();
+        let _alive = shared.alive.clone();
         shared.requests.fetch_add(1, Relaxed);
         let Some((caller, number)) = shared.exchange(request.target()) else {
-            // What is wrong is in the body.
+            // The target is that of a planned fault, and the fault is in the body.
             return match request.body.read_all(1 << 20).await {
                 Ok(_) => {
-                    shared.complain(format!("{} was understood", request.target()));
+                    shared.complain(format!("{} is garbage, and was accepted", request.target()));
                     Response::from_error("garbage")
                 }
                 Err(error) => Response::from_error(error),
@@ -76,7 +76,7 @@ impl App for Simulated {
         }
         if exchange.until_closing {
             let mut dice = Dice::new(exchange.seed ^ 2);
-            // It may be dropped and made again.
+            // A dropped future of `closing` does not affect the next one.
             let _ = patiently(dice.below(3), dice.one_in(2), session.closing()).await;
             session.closing().await;
         }
@@ -115,11 +115,11 @@ async fn answer(
         Answer::Breaks(message, left) => (200, message, SlowEnd::Fails(*left)),
         Answer::Waits(message) if message.kind == Kind::Chunked => (200, message, SlowEnd::Waits),
         Answer::Echo(ahead) => {
-            let Some(mut body) = body else { return Err("there is nothing to echo".into()) };
+            let Some(mut body) = body else { return Err("the body to echo was read".into()) };
             body.read_ahead(*ahead).await?;
             return Ok((200, LocalBody::from(body)).into());
         }
-        Answer::Switch(_) => return Err("nothing was offered".into()),
+        Answer::Switch(_) => return Err("the request has no offer".into()),
         Answer::Error => return Err("this app fails".into()),
         Answer::Panic => std::panic::resume_unwind(Box::new("this app panics")),
         Answer::Waits(_) => std::future::pending().await,
@@ -134,7 +134,7 @@ async fn answer(
     Ok((status, "Simulated", (), body).into())
 }
 
-/// Reads the body as the plan says, and gives it back if it is still wanted.
+/// Reads the body as the plan says. Returns the body if the plan does not read it.
 async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Result<Option<Incoming>, Error> {
     let exchange = &shared.plan.callers[at.0].exchanges[at.1];
     let mut dice = Dice::new(exchange.seed);
@@ -143,11 +143,11 @@ async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Resul
         Reading::Task | Reading::Beside => {
             let (inner, mut body) = (shared.clone(), body);
             let task = tokio::task::spawn_local(async move {
-                let _alive = inner.alive.enter();
+                let _alive = inner.alive.clone();
                 let exchange = &inner.plan.callers[at.0].exchanges[at.1];
                 let read = read_to_end(&inner, exchange, &mut body, &mut dice).await;
                 if exchange.reading == Reading::Beside {
-                    // A handle may live longer than its exchange.
+                    // The body may outlive its exchange.
                     inner.gates.pause().await;
                 }
                 read
@@ -155,31 +155,24 @@ async fn read(shared: &Arc<Shared>, at: (usize, usize), body: Incoming) -> Resul
             if exchange.reading == Reading::Task {
                 match task.await {
                     Ok(read) => read?,
-                    Err(_) => shared.complain("a task that reads a body has died"),
+                    Err(_) => shared.complain("a task that reads a body has panicked"),
                 }
             }
         }
         Reading::All => {
             let mut body = body;
             let length = usize::try_from(exchange.request.length()).unwrap_or(usize::MAX);
-            let all = body.read_all(length).await?;
-            compare(shared, exchange, &all, &body);
+            let mut seen = Seen::default();
+            seen.data.extend_from_slice(&body.read_all(length).await?);
+            seen.end(body.last_extensions(), body.trailers());
+            check(shared, seen.is(&exchange.request, false));
         }
         _ => read_to_end(shared, exchange, &mut { body }, &mut dice).await?,
     }
     Ok(None)
 }
 
-fn compare(shared: &Shared, exchange: &Exchange, all: &[u8], body: &Incoming) {
-    let mut seen = Seen::default();
-    seen.data.extend_from_slice(all);
-    seen.end(body.last_extensions(), body.trailers());
-    if let Err(difference) = seen.is(&exchange.request, false) {
-        shared.complain(format!("a body was read whole: {difference}"));
-    }
-}
-
-/// Reads piece by piece, and gives up and begins again as the dice say.
+/// Reads a body piece by piece. The dice say which futures are dropped and when.
 async fn read_to_end(shared: &Shared, exchange: &Exchange, body: &mut Incoming, dice: &mut Dice) -> Result<(), Error> {
     let mut seen = Seen::default();
     let mut left = if exchange.reading == Reading::Some { dice.below(3) } else { usize::MAX };
@@ -214,7 +207,7 @@ async fn read_to_end(shared: &Shared, exchange: &Exchange, body: &mut Incoming, 
                 check(shared, seen.is_beginning_of(&exchange.request, whole_chunks));
                 return Err(error);
             }
-            // Given up: something else is done before it is tried again, or nothing.
+            // The future was dropped. The handler may wait for something else before it tries again.
             None if dice.one_in(2) => shared.gates.pause().await,
             None => {}
         }

@@ -1,15 +1,15 @@
-//! The driver in a simulation: a whole worker over in-memory connections, run by a seed.
+//! A simulation of the driver: a whole worker over connections in memory. A seed determines the run.
 //!
-//! The worker, its sweep, its connections and the app are those of a server; only the sockets are
-//! [simulated](degu_simulation). The [plan](plan) of a run says what each peer sends, what the app answers and what goes
-//! wrong; the [app](app) and the [peers](peer) follow it and [judge](judge) what they see. At each step one thing happens, and
-//! then every task that was woken runs until all of them wait.
+//! The worker and its connections are those of a server. Only the sockets are [simulated](degu_simulation). The [plan](plan)
+//! of a run says what each peer sends, what the app answers, and which faults happen. The [app](app) and the [peers](peer)
+//! follow the plan, and [judge](judge) what they receive. In each step, one thing happens. Then the tasks that were woken run
+//! until all of them wait.
 
-mod answers;
 mod app;
 mod judge;
 mod peer;
 mod plan;
+mod responses;
 mod tunnel;
 
 use std::cell::RefCell;
@@ -37,7 +37,7 @@ use crate::stream::{PeerState, Transport};
 use crate::worker::Worker;
 use crate::{Handle, Server};
 use app::{Shared, Simulated};
-use peer::{Peer, Weather};
+use peer::{Conditions, Peer};
 use plan::{Plan, Stop};
 
 /// A connection on its way to the worker.
@@ -50,7 +50,6 @@ pub(crate) struct Queued {
 impl Transport for Pipe {
     type Accepted = Queued;
 
-    /// The clock of the simulation is that of its runtime.
     fn seconds() -> Seconds {
         Seconds::Runtime
     }
@@ -102,7 +101,7 @@ impl Transport for Pipe {
     }
 
     fn has_input(&self) -> bool {
-        self.has_input()
+        self.peek() != (0, None)
     }
 
     fn shut_down_writing(&self) {
@@ -114,42 +113,43 @@ impl Transport for Pipe {
     }
 }
 
-/// No deadline of a run is longer than this.
+/// The longest duration of a run on the simulated clock. All deadlines together are shorter.
 const LATEST: Duration = Duration::from_secs(120);
 
-/// So many turns in which nothing happens show that all wait. A driver that looks for a request lets others have some.
-const PATIENCE: usize = 20;
-/// The most steps of a run. One that takes more is in an endless loop.
+/// The number of turns without a step after which all tasks are known to wait. A driver that busy-polls needs more than one turn.
+const IDLE_TURNS: usize = 20;
+/// The most steps of a run. A run with more steps is in an endless loop.
 const MOST_STEPS: usize = 3_000_000;
 
 #[test]
 fn simulation() {
-    Seeds { test: ("degu-server", "simulation"), default: 1_000 }.run(|seed| simulate(seed, Plan::hasty).map(drop));
+    Seeds { test: ("degu-server", "simulation"), default: 1_000 }
+        .run(|seed| simulate(seed, Plan::without_clock).map(drop));
 }
 
 #[test]
 fn simulation_of_deadlines() {
     let seeds = Seeds { test: ("degu-server", "simulation_of_deadlines"), default: 300 };
-    seeds.run(|seed| simulate(seed, Plan::patient).map(drop));
+    seeds.run(|seed| simulate(seed, Plan::of_deadlines).map(drop));
 }
 
 #[test]
 fn a_seed_is_a_run() {
     for seed in 0..50 {
-        // A look takes longer where others want the core, which is no part of the seed.
-        let plan = |dice: &mut Dice| Plan { looks: false, ..Plan::hasty(dice) };
+        // The time of a busy-poll depends on other processes, and not on the seed.
+        let plan = |dice: &mut Dice| Plan { spins: false, ..Plan::without_clock(dice) };
         let [first, second] = [(); 2].map(|()| simulate(seed, plan));
         assert_eq!(first, second, "seed {seed}");
     }
 }
 
-/// One run, and a number that stands for it.
+/// Performs a run. Returns the final state of the dice.
 fn simulate(seed: u64, plan: impl FnOnce(&mut Dice) -> Plan) -> Result<u64, String> {
     let mut dice = Dice::new(seed);
     let plan = plan(&mut dice);
     tell(|| format!("{plan:?}"));
     let mut runtime = Builder::new_current_thread();
-    // Whoever yields is polled again when all others wait, and not after a number of polls.
+    // Without this interval, a task that yields could be polled again before tasks that were woken earlier.
     let runtime =
         runtime.event_interval(u32::MAX).enable_time().start_paused(true).build_local(LocalOptions::default());
     runtime.map_err(|error| error.to_string())?.block_on(run(Shared::new(plan), dice))
@@ -160,8 +160,8 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     let reply = if shared.plan.silent { ErrorReply::Silent } else { ErrorReply::Minimal };
     let options = Server::options().workers(1).error_reply(reply).head_timeout(seconds(2)).idle_timeout(seconds(3));
-    // Two looks, whatever the clock says.
-    let spin = if shared.plan.looks { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
+    // The driver spins twice, because it looks at the clock only after the first time.
+    let spin = if shared.plan.spins { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
     let options = options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin);
     let options = Arc::new(options.tunnel_idle_timeout(seconds(2)));
     let state = Arc::new(options.state());
@@ -173,23 +173,24 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let work = tokio::task::spawn_local(async move { worker.work::<Pipe, _>(beside).await });
     yield_now().await;
 
-    let (peers, began) = (Vec::new(), Instant::now());
+    let (peers, began, steps) = (Vec::new(), Instant::now(), 0);
     let handle = Some(Handle::new(vec![Address::IPV6_LOOPBACK], state.clone(), std::thread::spawn(|| Ok(()))));
     let (registered, stopped) = (Arc::default(), Vec::new());
-    let mut world = World { shared: &shared, state: &state, jobs, peers, dice, began, registered, handle, stopped };
-    world.run().await?;
+    let mut world =
+        World { shared: &shared, state: &state, jobs, peers, dice, began, steps, registered, handle, stopped };
+    world.run_until(World::is_done).await?;
     world.stop(Stop::Drain);
-    world.settle(|_| work.is_finished()).await.map_err(|error| format!("the worker does not end: {error}"))?;
-    // As the thread of a server does.
+    world.run_until(|_| work.is_finished()).await.map_err(|error| format!("the worker does not end: {error}"))?;
+    // The thread of a server begins this phase after its workers have ended.
     state.begin(Phase::Ended);
     let told = |world: &World<'_>| world.stopped.iter().all(tokio::task::JoinHandle::is_finished);
-    world.settle(told).await.map_err(|error| format!("nobody hears of the end: {error}"))?;
-    world.settle(|world| world.shared.alive.count() == 0).await.map_err(|error| format!("leaked: {error}"))?;
+    world.run_until(told).await.map_err(|error| format!("a task that waits for the end is not woken: {error}"))?;
+    world.run_until(|world| world.shared.alive.count() == 0).await.map_err(|error| format!("leaked: {error}"))?;
     world.count()?;
     Ok(world.dice.digest())
 }
 
-/// Stands in for the acceptor: it gives away the sender of connections, and takes it back when the server stops.
+/// Replaces the acceptor. Puts the sender of connections into `jobs`, and removes it when the server stops.
 fn beside(
     state: Arc<ServerState>,
     jobs: Rc<RefCell<Option<UnboundedSender<Queued>>>>,
@@ -203,7 +204,7 @@ fn beside(
     }
 }
 
-/// Everything around the worker.
+/// The run, except for the worker.
 struct World<'w> {
     shared: &'w Shared,
     state: &'w ServerState,
@@ -211,50 +212,52 @@ struct World<'w> {
     peers: Vec<Peer<'w>>,
     dice: Dice,
     began: Instant,
+    steps: usize,
     /// The number of connections that the worker has taken.
     registered: Arc<AtomicUsize>,
-    /// The handle that stops the server, until it was used.
+    /// The handle that stops the server. `None` after the stop.
     handle: Option<Handle>,
     /// The tasks that wait for the server's end.
     stopped: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl World<'_> {
-    /// Goes on until every peer has done what it came for.
-    async fn run(&mut self) -> Result<(), String> {
-        let (mut steps, mut idle, mut stops) = (0, 0, false);
-        loop {
+    /// Takes steps until the condition holds.
+    async fn run_until(&mut self, is_reached: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let mut idle = 0;
+        while !is_reached(self) {
             let mut moved = false;
             for _ in 0..=self.dice.below(4) {
                 moved |= self.step()?;
-                steps += 1;
+                self.steps += 1;
             }
-            if let Some((_, stop)) = self.shared.plan.stop.filter(|(after, _)| stops || *after < steps) {
-                // That is a step, too.
-                moved |= self.handle.is_some();
+            let stop = self.shared.plan.stop.filter(|_| self.handle.is_some());
+            if let Some((_, stop)) = stop.filter(|(after, _)| *after < self.steps || idle > IDLE_TURNS) {
+                // This is a step, too.
+                moved = true;
                 self.stop(stop);
             }
             yield_now().await;
             self.shared.complaint()?;
-            let all = self.state.is_stopping() || self.peers.len() == self.shared.plan.callers.len();
-            if all && self.peers.iter().all(Peer::is_done) {
-                return Ok(());
-            }
-            // Window by window a run takes thousands of steps.
-            if steps > MOST_STEPS {
-                return Err("it comes to no end".into());
+            if self.steps > MOST_STEPS {
+                return Err("the run does not end".into());
             }
             idle = if moved { 0 } else { idle + 1 };
-            // Whoever was woken by the last step has run by now.
-            if idle > PATIENCE && self.shared.plan.stop.is_some() && !self.state.is_stopping() {
-                stops = true;
-            } else if idle > PATIENCE {
+            if idle > IDLE_TURNS && stop.is_none() {
                 self.wait().await?;
             }
         }
+        Ok(())
     }
 
-    /// The server stops. The sender is taken back first, since it is left to chance whom a phase wakes first.
+    /// Returns whether every peer has done what its plan says.
+    fn is_done(&self) -> bool {
+        let all = self.state.is_stopping() || self.peers.len() == self.shared.plan.callers.len();
+        all && self.peers.iter().all(Peer::is_done)
+    }
+
+    /// Stops the server, if it has not been stopped. Drops the sender of connections first, because the order in which a phase
+    /// wakes the tasks is not defined.
     fn stop(&mut self, stop: Stop) {
         if self.handle.is_some() {
             drop(self.jobs.take());
@@ -262,7 +265,7 @@ impl World<'_> {
         match (self.handle.take(), stop) {
             (None, _) => {}
             (Some(handle), Stop::Abort) => handle.abort(),
-            // Polled once it goes on when it is given up, and goes on if it is not polled at all.
+            // The shutdown continues if its future is dropped, even before the first poll.
             (Some(handle), Stop::Drain) if self.dice.one_in(2) => {
                 let (polls, late) = (self.dice.below(3), self.dice.one_in(2));
                 self.stopped.push(tokio::task::spawn_local(async move {
@@ -273,33 +276,24 @@ impl World<'_> {
         }
     }
 
-    /// Nothing moves: time has to, if this is a run in which it may.
+    /// Advances the clock, because no step is possible.
+    ///
+    /// # Errors
+    ///
+    /// The plan does not allow this, or the clock is beyond all deadlines.
     async fn wait(&self) -> Result<(), String> {
         let fars: Vec<_> = self.peers.iter().filter(|peer| !peer.is_done()).map(|peer| &peer.far).collect();
         if !self.shared.plan.waits {
-            return Err(format!("everybody waits, so that somebody has not been woken: {fars:?}"));
+            return Err(format!("all tasks wait, so a wake-up was lost: {fars:?}"));
         }
         if self.began.elapsed() > LATEST {
-            return Err(format!("no deadline ends this: {fars:?}"));
+            return Err(format!("no deadline has ended the wait: {fars:?}"));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
         Ok(())
     }
 
-    /// Lets things go on until this is so.
-    async fn settle(&mut self, is_so: impl Fn(&Self) -> bool) -> Result<(), String> {
-        let mut idle = 0;
-        while !is_so(self) {
-            idle = if self.step()? { 0 } else { idle + 1 };
-            yield_now().await;
-            if idle > PATIENCE {
-                self.wait().await?;
-            }
-        }
-        self.shared.complaint()
-    }
-
-    /// One thing happens, if one can: whether it did.
+    /// Takes one step. Returns `false` if none is possible.
     fn step(&mut self) -> Result<bool, String> {
         let choices = 2 * self.peers.len() + 2;
         let first = self.dice.below(choices);
@@ -308,12 +302,12 @@ impl World<'_> {
                 0 => self.shared.gates.open(&mut self.dice),
                 1 => self.connect()?,
                 _ => {
-                    let weather = self.weather();
+                    let conditions = self.conditions();
                     let peer = &mut self.peers[(choice - 2) / 2];
                     if self.shared.plan.nudges && self.dice.one_in(40) {
                         peer.far.nudge();
                     }
-                    if choice % 2 == 0 { peer.far.advance() } else { peer.step(&mut self.dice, weather)? }
+                    if choice % 2 == 0 { peer.far.advance() } else { peer.step(&mut self.dice, conditions)? }
                 }
             };
             if moved {
@@ -323,8 +317,8 @@ impl World<'_> {
         Ok(false)
     }
 
-    fn weather(&self) -> Weather {
-        Weather {
+    fn conditions(&self) -> Conditions {
+        Conditions {
             draining: self.state.is_stopping(),
             aborting: self.state.phase() == Phase::Aborting,
             silent: self.shared.plan.silent,
@@ -332,7 +326,7 @@ impl World<'_> {
         }
     }
 
-    /// The next peer connects.
+    /// Connects the next peer. Returns `false` if there is none.
     fn connect(&mut self) -> Result<bool, String> {
         let number = self.peers.len();
         let jobs = self.jobs.borrow();
@@ -344,16 +338,20 @@ impl World<'_> {
         Ok(true)
     }
 
-    /// Both sides have counted the same, and nobody is left.
+    /// Checks that the server has counted what the peers and the app have counted.
     fn count(&self) -> Result<(), String> {
         let stats = self.state.stats();
         let moved = self.peers.iter().map(|peer| peer.far.moved());
         let (received, sent) = moved.fold((0, 0), |(up, down), moved| (up + moved.0, down + moved.1));
         let requests = self.shared.requests.load(Relaxed);
-        // The others were in the queue when it was dropped.
+        // The other connections were in the queue when it was dropped.
         let unserved = self.peers.len() - self.registered.load(Relaxed);
         let (counted, seen) =
             ((stats.open, stats.requests, stats.received, stats.sent), (unserved, requests, received, sent));
-        if counted == seen { Ok(()) } else { Err(format!("{counted:?} were counted for {seen:?}")) }
+        if counted == seen {
+            Ok(())
+        } else {
+            Err(format!("the server counted {counted:?} instead of {seen:?} (open, requests, received, sent)"))
+        }
     }
 }

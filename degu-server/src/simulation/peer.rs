@@ -1,4 +1,4 @@
-//! The peer: it sends the requests of the plan, does what goes wrong in it, and judges what comes back.
+//! A peer. It sends the requests of its plan, commits the planned fault, and judges the responses.
 
 use std::collections::VecDeque;
 
@@ -9,9 +9,9 @@ use degu_wire::{Headers, Limits, Method, Part};
 use super::plan::{Answer, Caller, Leave};
 use super::tunnel::TunnelEnd;
 
-/// A request that has been begun, and not been answered in full.
+/// A request that was begun, and whose response has not arrived in full.
 pub(super) struct Open {
-    /// Each has a machine of its own, which is what makes pipelining possible.
+    /// Each request has a machine of its own, because a machine cannot pipeline requests.
     pub(super) machine: Connection<Client>,
     pub(super) parts: VecDeque<Part>,
     pub(super) sent: usize,
@@ -21,43 +21,69 @@ pub(super) struct Open {
 
 pub(super) struct Head {
     pub(super) status: u16,
-    /// It is the server's word on what went wrong, instead of what was planned.
+    /// The response is from the server and not from the app.
     pub(super) is_refusal: bool,
 }
 
-/// One end of a connection, whose other end is the driver's.
+impl Open {
+    /// Gives the next part of the body to the machine, or its end.
+    pub(super) fn send_part(&mut self) -> Result<(), String> {
+        let sent = match self.parts.pop_front() {
+            Some(part) => self.machine.send_part(part),
+            None => self.machine.finish_body(),
+        };
+        sent.map_err(|error| format!("the plan is wrong: {error}"))
+    }
+
+    /// Takes the bytes that the machine wants to send.
+    pub(super) fn take_pending(&mut self) -> Vec<u8> {
+        let pending = self.machine.pending().concat();
+        self.machine.transmitted(pending.len());
+        pending
+    }
+}
+
+/// The state of a peer.
 pub(super) struct Peer<'p> {
     pub(super) far: Far,
     pub(super) number: usize,
     pub(super) caller: &'p Caller,
-    /// The number of requests that have been begun.
+    /// The number of requests that were begun.
     pub(super) begun: usize,
-    /// The number of requests that have been answered in full.
+    /// The number of responses that have arrived in full.
     pub(super) answered: usize,
     pub(super) open: VecDeque<Open>,
     /// The tunnel that was offered.
     pub(super) tunnel: Option<TunnelEnd<'p>>,
-    /// Bytes that are no request of a machine.
+    /// Bytes to send that no machine has made.
     pub(super) raw: VecDeque<u8>,
+    /// It has not ended its direction.
     pub(super) writes: bool,
+    /// It has not stopped to read.
     pub(super) reads: bool,
+    /// It does nothing more.
     pub(super) over: bool,
+    /// The planned fault has happened.
     pub(super) had_trouble: bool,
-    /// Bytes of the response under way that have been read.
+    /// The number of bytes of the current response that were read.
     pub(super) read: usize,
+    /// A response had `connection: close`, or the peer has abandoned a request.
     pub(super) said_close: bool,
-    /// A request is not sent to its end, because its response says that nobody reads it.
+    /// The peer does not send the rest of a request, because the server has responded early and closes.
     pub(super) abandons: bool,
     limits: std::sync::Arc<Limits>,
 }
 
-/// Conditions of the whole run that excuse the server.
+/// Conditions of the run under which more outcomes are allowed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Weather {
+pub(super) struct Conditions {
+    /// The server stops.
     pub(super) draining: bool,
+    /// The server stops without waiting for exchanges.
     pub(super) aborting: bool,
+    /// The server does not respond to faults.
     pub(super) silent: bool,
-    /// Time has passed, so that deadlines may be over.
+    /// Time has passed, so deadlines may have expired.
     pub(super) late: bool,
 }
 
@@ -83,19 +109,19 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// Returns whether nothing is left to do, and the driver has let go of its end.
+    /// Returns whether peer and driver have both ended the connection.
     pub(super) fn is_done(&self) -> bool {
         self.over && self.far.is_dropped()
     }
 
-    /// Does one thing, if there is one to do.
-    pub(super) fn step(&mut self, dice: &mut Dice, weather: Weather) -> Result<bool, String> {
+    /// Takes one step. Returns `false` if none is possible.
+    pub(super) fn step(&mut self, dice: &mut Dice, conditions: Conditions) -> Result<bool, String> {
         if self.over {
             return Ok(false);
         }
         let order = dice.below(2);
         for turn in [order, 1 - order] {
-            let done = if turn == 0 { self.write(dice) } else { self.read(dice, weather) };
+            let done = if turn == 0 { self.write(dice) } else { self.read(dice, conditions) };
             if done.map_err(|error| format!("connection {}, {error}; {:?}", self.number, self.far))? {
                 return Ok(true);
             }
@@ -103,13 +129,13 @@ impl<'p> Peer<'p> {
         Ok(self.leave())
     }
 
-    /// All that was asked has been answered, or nothing will be.
+    /// Ends the connection as planned, after all responses have arrived. Returns whether it did.
     fn leave(&mut self) -> bool {
         let all = self.begun == self.caller.exchanges.len() && self.open.is_empty() && self.raw.is_empty();
         if !self.writes || !all {
             return false;
         }
-        tell(|| format!("{}: has got all, {:?}", self.number, self.caller.leaves));
+        tell(|| format!("{}: has received all responses, {:?}", self.number, self.caller.leaves));
         self.writes = false;
         match self.caller.leaves {
             Leave::Close => self.close(),
@@ -142,17 +168,17 @@ impl<'p> Peer<'p> {
         }
     }
 
-    /// Returns whether it reads nothing now, because it has something to send first. Where the app does not read either, both
-    /// would wait until a deadline ends it.
-    pub(super) fn is_stubborn(&self) -> bool {
+    /// Returns whether the peer does not read now, because it sends its whole request first. It reads if the app does not read
+    /// the request, because both would wait until a deadline otherwise.
+    pub(super) fn must_write_first(&self) -> bool {
         let exchange = &self.caller.exchanges.get(self.answered);
         let is_read = exchange.is_some_and(|exchange| !exchange.leaves_body() && exchange.expected().is_some());
         let sends =
             |open: &Open| !open.machine.is_flushed() || open.machine.is_sending() && open.machine.may_send_body();
-        self.caller.stubborn && self.writes && is_read && self.open.iter().any(sends) && !self.far.is_dropped()
+        self.caller.writes_first && self.writes && is_read && self.open.iter().any(sends) && !self.far.is_dropped()
     }
 
-    /// Begins the next request, if there is one and it may be sent already.
+    /// Begins the next request, if there is one and its turn has come. Returns whether it did.
     fn begin(&mut self) -> Result<bool, String> {
         let Some(exchange) = self.caller.exchanges.get(self.begun) else { return Ok(false) };
         let done = self.open.iter().all(|open| open.head.is_none() || self.caller.depth > 1);
@@ -194,29 +220,25 @@ impl<'p> Peer<'p> {
         Ok(true)
     }
 
-    /// Sends some of a request.
+    /// Sends some bytes of an open request. Returns whether something happened.
     fn send(&mut self, at: usize, dice: &mut Dice) -> Result<bool, String> {
         let number = self.answered + at;
+        let trouble = self.next_trouble(number, false);
         let open = &mut self.open[at];
         while open.machine.is_sending() && open.machine.may_send_body() && open.machine.has_room() {
-            let sent = match open.parts.pop_front() {
-                Some(part) => open.machine.send_part(part),
-                None => open.machine.finish_body(),
-            };
-            sent.map_err(|error| format!("the plan is wrong: {error}"))?;
+            open.send_part()?;
         }
         let pending = open.machine.pending().concat();
-        let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && !trouble.is_reading);
         let until = trouble.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(open.sent));
         let most = pending.len().min(until);
         let sent = self.far.send(&pending[..dice.portion(most)]);
         open.machine.transmitted(sent);
         open.sent += sent;
-        // A request that offers a tunnel is followed by the bytes of that.
+        // After a request with an offer, the bytes of the tunnel follow.
         let is_offer = matches!(self.caller.exchanges[number].answer, Answer::Switch(_));
         let at_end = !is_offer && !open.machine.is_sending() && open.machine.is_flushed();
         match trouble {
-            Some(trouble) if (at_end || sent == until) && !self.had_trouble => {
+            Some(trouble) if at_end || sent == until => {
                 self.make(trouble);
                 Ok(true)
             }
@@ -224,6 +246,14 @@ impl<'p> Peer<'p> {
         }
     }
 
+    /// Returns the planned fault, if it is in this exchange, and has not happened yet. `is_reading` says whether the peer is about
+    /// to read or to send.
+    pub(super) fn next_trouble(&self, number: usize, is_reading: bool) -> Option<Trouble> {
+        let is_next = |trouble: &Trouble| trouble.at == number && trouble.is_reading == is_reading;
+        self.caller.trouble.filter(is_next).filter(|_| !self.had_trouble)
+    }
+
+    /// Commits the planned fault.
     pub(super) fn make(&mut self, trouble: Trouble) {
         tell(|| format!("{}: {trouble:?}", self.number));
         self.had_trouble = true;

@@ -11,50 +11,54 @@ use super::tunnel::Bytestream;
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) callers: Vec<Caller>,
-    /// The server is stopped when so many steps have been taken, in this way.
+    /// The number of steps after which the server stops, and the kind of the stop.
     pub(super) stop: Option<(usize, Stop)>,
+    /// The server does not respond to faults.
     pub(super) silent: bool,
-    /// One connection in so many is asked whether it is wanted, and thought about.
+    /// `on_connect` waits.
     pub(super) hesitates: bool,
-    /// The driver looks for requests before it waits.
-    pub(super) looks: bool,
-    /// Somebody is woken for nothing now and then. Not always: it may make up for a wake-up that is missing.
+    /// The driver busy-polls for requests.
+    pub(super) spins: bool,
+    /// Tasks are sometimes woken for nothing. Not in all runs, because this could hide a lost wake-up.
     pub(super) nudges: bool,
-    /// Nothing moves for a while, so that the clock has to: a deadline, or the sweep that finds out who is gone.
+    /// The clock advances when no step is possible, so a deadline expires, or the worker notices that a peer is gone.
     pub(super) waits: bool,
 }
 
+/// The kind of a stop of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
+    /// Exchanges may finish.
     Drain,
+    /// Connections end at once.
     Abort,
 }
 
-/// A connection, as its peer means to use it.
+/// The plan of a connection and its peer.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) transport: Transport,
-    /// The most bytes that a piece of a body has.
+    /// The most bytes of a piece of a body.
     pub(super) most: usize,
     pub(super) exchanges: Vec<Exchange>,
-    /// The number of requests that are sent before the first of them has been answered.
+    /// The most requests that are open at the same time (pipelining).
     pub(super) depth: usize,
-    /// It reads nothing before its request has gone out, as many clients do.
-    pub(super) stubborn: bool,
+    /// The peer reads nothing until its request is sent, as many clients do.
+    pub(super) writes_first: bool,
     pub(super) leaves: Leave,
     pub(super) trouble: Option<Trouble>,
 }
 
-/// The peer's action when all has been answered.
+/// The peer's action after all responses have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leave {
     Close,
     Finish,
-    /// Nothing, even when the server has ended it.
+    /// The peer does nothing, even after the server has ended the connection.
     Stay,
 }
 
-/// A request, and what is made of it.
+/// The plan of an exchange.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) method: Method<'static>,
@@ -62,14 +66,14 @@ pub(super) struct Exchange {
     pub(super) expects: bool,
     pub(super) client_closes: bool,
     pub(super) reading: Reading,
-    /// True where the app waits for something else: before it reads, and before it answers.
+    /// The app waits for something else: before it reads, and before it answers.
     pub(super) pauses: (bool, bool),
-    /// True if the app waits until the server wants to stop.
+    /// The app waits until the server stops.
     pub(super) until_closing: bool,
     pub(super) answer: Answer,
     pub(super) server_closes: bool,
     pub(super) seed: u64,
-    /// The app has seen it.
+    /// The app has seen the request.
     pub(super) handled: AtomicBool,
 }
 
@@ -80,13 +84,13 @@ pub(super) enum Reading {
     Data,
     Chunks,
     Parts,
-    /// By these in turn.
+    /// Random methods.
     Mixed,
-    /// In a task of its own, whose end is waited for.
+    /// In a task of its own. The handler waits for the task.
     Task,
-    /// In a task of its own, which is left alone.
+    /// In a task of its own. The handler does not wait for the task.
     Beside,
-    /// A few parts.
+    /// Some parts.
     Some,
     Never,
 }
@@ -94,15 +98,15 @@ pub(super) enum Reading {
 #[derive(Debug)]
 pub(super) enum Answer {
     Message(u16, Message),
-    /// The request's body, of which so much has been read ahead.
+    /// The request's body, after this number of bytes of it was read ahead.
     Echo(usize),
-    /// Fails when so many parts of the body are left.
+    /// A body that fails when this number of parts is left.
     Breaks(Message, usize),
     Error,
     Panic,
-    /// Accepts the offer of another protocol.
+    /// A tunnel: the app accepts the offer of another protocol.
     Switch(Bytestream),
-    /// Waits until it is dropped: behind these chunks, or before the response where they are no chunks.
+    /// The app waits until it is dropped: after it has sent these chunks, or before its response if the body is not chunked.
     Waits(Message),
 }
 
@@ -120,8 +124,8 @@ const GARBAGE: &[&[u8]] = &[
 ];
 
 impl Plan {
-    /// A run in which the clock stands still.
-    pub(super) fn hasty(dice: &mut Dice) -> Self {
+    /// Plans a run in which the clock stands still.
+    pub(super) fn without_clock(dice: &mut Dice) -> Self {
         let stop = dice.one_in(6).then(|| (dice.below(400), *dice.pick(&[Stop::Drain, Stop::Drain, Stop::Abort])));
         let stays = stop.is_some_and(|(_, stop)| stop == Stop::Drain);
         let mut callers: Vec<_> = (0..1 + dice.below(4)).map(|_| Caller::random(dice, false, stays)).collect();
@@ -129,15 +133,15 @@ impl Plan {
             exchange.until_closing = stays && dice.one_in(8);
         }
         let (silent, hesitates) = (dice.one_in(5), dice.one_in(4));
-        let (looks, nudges) = (dice.one_in(4), dice.one_in(2));
-        Self { callers, stop, silent, hesitates, looks, nudges, waits: false }
+        let (spins, nudges) = (dice.one_in(4), dice.one_in(2));
+        Self { callers, stop, silent, hesitates, spins, nudges, waits: false }
     }
 
-    /// A run in which somebody has to wait.
-    pub(super) fn patient(dice: &mut Dice) -> Self {
+    /// Plans a run in which deadlines expire.
+    pub(super) fn of_deadlines(dice: &mut Dice) -> Self {
         let callers: Vec<_> = (0..1 + dice.below(3)).map(|_| Caller::random(dice, true, true)).collect();
-        let (silent, looks) = (dice.one_in(5), dice.one_in(4));
-        Self { callers, stop: None, silent, hesitates: false, looks, nudges: false, waits: true }
+        let (silent, spins) = (dice.one_in(5), dice.one_in(4));
+        Self { callers, stop: None, silent, hesitates: false, spins, nudges: false, waits: true }
     }
 }
 
@@ -160,19 +164,15 @@ impl Caller {
         let mut trouble = None;
         if waits || dice.one_in(3) {
             let fault = match dice.below(if waits { 6 } else { 8 }) {
-                0 | 1 if waits => Fault::Stall,
-                2 if waits => Fault::Finish,
-                3 if waits => Fault::Close,
                 0 => Fault::Finish,
-                1 => Fault::Reset,
-                2 | 4 => Fault::Close,
-                3 => Fault::Reset,
-                _ if waits => *dice.pick(&[Fault::Stall, Fault::Close]),
+                1 | 2 => Fault::Close,
+                _ if waits => Fault::Stall,
+                3 | 4 => Fault::Reset,
                 _ => Fault::Garbage(GARBAGE[dice.below(GARBAGE.len())]),
             };
             let mut planned = Trouble::sending(dice.below(count), fault, dice);
             planned.is_reading = matches!(fault, Fault::Close | Fault::Reset | Fault::Stall) && dice.one_in(3);
-            // Time has to pass where a peer that closes shows by FIN, as one that half-closes does, and behind unread input.
+            // Without time, the driver does not notice a FIN over TCP, which could be a half-close, nor an end after unread input.
             let is_noticed = match fault {
                 Fault::Reset => waits || !planned.is_reading,
                 Fault::Close => waits || transport == Transport::Unix && !planned.is_reading,
@@ -180,17 +180,17 @@ impl Caller {
                 Fault::Stall | Fault::Garbage(_) => false,
             };
             if is_noticed && dice.one_in(2) {
-                // The app waits for something that never comes, and is to be dropped.
+                // The app waits forever. The driver must drop it.
                 let is_fit = |message: &Message| message.kind == Kind::Chunked || !planned.is_reading;
                 let message = std::iter::repeat_with(|| Message::random(dice, most)).find(is_fit);
                 let exchange = &mut exchanges[planned.at];
                 exchange.answer = message.map_or(Answer::Error, Answer::Waits);
                 exchange.expects = false;
                 if exchange.method == Method::Head {
-                    // Its response would be whole with its head.
+                    // A response to HEAD would be complete after its head.
                     exchange.method = Method::Get;
                 }
-                // Before the end of the request's head, or of the response's.
+                // The fault happens before the end of a head.
                 planned.after = dice.below(60);
             }
             trouble = Some(planned);
@@ -200,11 +200,11 @@ impl Caller {
             false => *dice.pick(&[Leave::Close, Leave::Finish]),
         };
         let depth = *dice.pick(&[1, 1, 2, 20]);
-        let stubborn = depth == 1 && most <= 3_000 && dice.one_in(2);
-        Self { transport, most, exchanges, depth, stubborn, leaves, trouble }
+        let writes_first = depth == 1 && most <= 3_000 && dice.one_in(2);
+        Self { transport, most, exchanges, depth, writes_first, leaves, trouble }
     }
 
-    /// Returns whether the peer does this when it is at this exchange, or has done it before.
+    /// Returns whether the peer commits a fault of this kind in this exchange or an earlier one.
     pub(super) fn has_trouble(&self, exchange: usize, fault: impl Fn(Fault) -> bool) -> bool {
         self.trouble.is_some_and(|trouble| trouble.at <= exchange && fault(trouble.fault))
     }
@@ -217,7 +217,7 @@ impl Exchange {
             Method::Get | Method::Head => Message::none(),
             _ => Message::random(dice, most),
         };
-        let reading = *dice.pick(&[
+        let mut reading = *dice.pick(&[
             Reading::All,
             Reading::Data,
             Reading::Chunks,
@@ -228,7 +228,7 @@ impl Exchange {
             Reading::Some,
             Reading::Never,
         ]);
-        let (mut reading, mut answer) = (reading, Answer::Message(200, Message::random(dice, most)));
+        let mut answer = Answer::Message(200, Message::random(dice, most));
         match dice.below(24) {
             0..6 => (reading, answer) = (Reading::Never, Answer::Echo(dice.below(3) * dice.below(1_000))),
             6 => {
@@ -260,19 +260,19 @@ impl Exchange {
         }
     }
 
-    /// Returns whether the app leaves some of the body unread.
+    /// Returns whether the app may leave a part of the body unread.
     pub(super) fn leaves_body(&self) -> bool {
         let partly = matches!(self.reading, Reading::Beside | Reading::Some | Reading::Never);
         partly && !matches!(self.answer, Answer::Echo(_)) && self.request.kind != Kind::None
     }
 
-    /// Returns whether the unread rest of the body may end the connection without an announcement. Where the body has a
-    /// length, the server knows when it answers how much is still to come.
+    /// Returns whether the unread rest of the body may end the connection without `connection: close` in the response. If the body
+    /// has a length, the server knows the length of the rest when it responds.
     pub(super) fn may_end_it(&self) -> bool {
         self.leaves_body() && (self.request.kind == Kind::Chunked || self.reading == Reading::Beside)
     }
 
-    /// The body of the response, where there is one as it should be.
+    /// Returns the status and the body of the response, if it must arrive in full.
     pub(super) fn expected(&self) -> Option<(u16, &Message)> {
         match &self.answer {
             Answer::Message(status, message) => Some((*status, message)),

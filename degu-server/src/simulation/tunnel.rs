@@ -1,4 +1,4 @@
-//! A tunnel after a switch to another protocol: what both ends plan to send, the handler, and the peer.
+//! Tunnels after a switch to another protocol: their plan, their handler, and the peer's side.
 
 use std::sync::Arc;
 
@@ -9,17 +9,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use tokio::sync::Notify;
 
 use super::app::Shared;
-use super::peer::{Peer, Weather};
+use super::judge::allow;
+use super::peer::{Conditions, Peer};
 use super::plan::{Answer, Caller};
 use crate::{Response, Session, Tunnel, upgrade::Offer};
 
-/// The bytes of a tunnel, and who ends it.
+/// The plan of a tunnel.
 #[derive(Debug)]
 pub(super) struct Bytestream {
     /// The bytes from the peer to the handler.
     up: Bytes,
+    /// The bytes from the handler to the peer.
     down: Bytes,
-    /// The number of bytes that the peer sends before it has been answered.
+    /// The number of bytes that the peer sends before the response to its offer.
     ahead: usize,
     how: Ending,
 }
@@ -27,18 +29,19 @@ pub(super) struct Bytestream {
 /// The end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
-    /// The peer half-closes first, and the handler when it has seen that.
+    /// The peer half-closes first. The handler half-closes when it has read the end.
     PeerFirst,
-    /// The handler half-closes first, and the peer when it has seen that.
+    /// The handler half-closes first. The peer half-closes when it has read the end.
     HandlerFirst,
-    /// The handler fails when it has sent all.
+    /// The handler fails after it has sent all bytes.
     Fails,
-    /// The handler panics then.
+    /// The handler panics after it has sent all bytes.
     Panics,
 }
 
 impl Bytestream {
-    /// `expects` says that the body of the request waits for `100 Continue`, so that nothing can be sent ahead.
+    /// Plans a tunnel. `expects` says that the body of the request waits for `100 Continue`. Then no byte of the tunnel can be sent
+    /// before the response.
     pub(super) fn random(dice: &mut Dice, most: usize, expects: bool) -> Self {
         let (up, down) = (dice.length(most), dice.length(most));
         let how = match dice.below(8) {
@@ -47,7 +50,7 @@ impl Bytestream {
             2..5 => Ending::PeerFirst,
             _ => Ending::HandlerFirst,
         };
-        // What comes before the answer may lie in one buffer with the request.
+        // Bytes that arrive before the response may be in one buffer with the request.
         let ahead = if !expects && dice.one_in(2) { dice.below(up + 1).min(1_000) } else { 0 };
         Self { up: dice.bytes(up), down: dice.bytes(down), ahead, how }
     }
@@ -57,7 +60,7 @@ impl Bytestream {
 pub(super) fn accept(shared: &Arc<Shared>, at: (usize, usize), offer: Offer) -> Response {
     let shared = shared.clone();
     offer.accept([("x-number", at.1)], async move |_: &mut Session, tunnel: Tunnel<'_>| {
-        let _alive = shared.alive.enter();
+        let _alive = shared.alive.clone();
         let caller = &shared.plan.callers[at.0];
         let exchange = &caller.exchanges[at.1];
         let Answer::Switch(plan) = &exchange.answer else { return Err("there is no tunnel in the plan".into()) };
@@ -97,7 +100,7 @@ pub(super) fn accept(shared: &Arc<Shared>, at: (usize, usize), offer: Offer) -> 
                 }
                 seen.extend_from_slice(&bytes[..read]);
                 if !plan.up.starts_with(&seen) {
-                    shared.complain(format!("the tunnel of connection {} has received something else", at.0));
+                    shared.complain(format!("the tunnel of connection {} has received wrong bytes", at.0));
                 }
             }
             if seen.len() < plan.up.len() && !caller.has_trouble(at.1, |_| true) {
@@ -109,7 +112,7 @@ pub(super) fn accept(shared: &Arc<Shared>, at: (usize, usize), offer: Offer) -> 
     })
 }
 
-/// The peer's side of a tunnel, from the offer on.
+/// The peer's side of a tunnel. It exists from the offer on.
 #[derive(Debug)]
 pub(super) struct TunnelEnd<'p> {
     plan: &'p Bytestream,
@@ -122,25 +125,24 @@ pub(super) struct TunnelEnd<'p> {
 }
 
 impl<'p> TunnelEnd<'p> {
-    /// Returns the end for this exchange, if its plan has a tunnel.
+    /// Returns the peer's side for this exchange, if its plan has a tunnel.
     pub(super) fn of(caller: &'p Caller, number: usize) -> Option<Self> {
         let Answer::Switch(plan) = &caller.exchanges.get(number)?.answer else { return None };
         Some(Self { plan, sent: 0, received: 0, is_open: false, has_ended: false })
     }
 
-    /// Returns whether the handler may end the connection before the peer has received all.
+    /// Returns whether the handler ends with an error. The peer may then lose bytes.
     pub(super) fn breaks(&self) -> bool {
         matches!(self.plan.how, Ending::Fails | Ending::Panics)
     }
 }
 
 impl Peer<'_> {
-    /// Sends some of a tunnel's bytes, before the answer to the offer or after it.
+    /// Sends some bytes of a tunnel, before or after the response to the offer. Returns whether something happened.
     pub(super) fn write_tunnel(&mut self, dice: &mut Dice) -> bool {
+        let trouble = self.next_trouble(self.begun.saturating_sub(1), false);
         let Some(tunnel) = &mut self.tunnel else { return false };
-        let (plan, number) = (tunnel.plan, self.begun - 1);
-        let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && !trouble.is_reading);
-        let trouble = trouble.filter(|_| !self.had_trouble);
+        let plan = tunnel.plan;
         let of_request = self.open.back().map_or(0, |open| open.sent);
         let until = trouble.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(of_request)).max(tunnel.sent);
         let most = if tunnel.is_open { plan.up.len() } else { plan.ahead };
@@ -161,18 +163,18 @@ impl Peer<'_> {
         sent > 0
     }
 
-    /// Takes what has come through the tunnel.
+    /// Compares bytes that have arrived through the tunnel with the plan.
     pub(super) fn receive_tunnel(&mut self, bytes: &[u8]) -> Result<(), String> {
         let Some(tunnel) = &mut self.tunnel else { return Ok(()) };
         let rest = &tunnel.plan.down[tunnel.received..];
         if !rest.starts_with(bytes) {
-            return Err(format!("{} bytes of a tunnel are others after {}", bytes.len(), tunnel.received));
+            return Err(format!("{} wrong bytes in a tunnel, after {} right ones", bytes.len(), tunnel.received));
         }
         tunnel.received += bytes.len();
         Ok(())
     }
 
-    /// Returns whether the peer goes on sending after the end of the handler's side.
+    /// Returns whether the peer continues to send after the handler has half-closed the tunnel.
     pub(super) fn goes_on(&mut self, end: End) -> bool {
         let Some(tunnel) = self.tunnel.as_mut().filter(|tunnel| tunnel.is_open && end == End::Finished) else {
             return false;
@@ -183,13 +185,10 @@ impl Peer<'_> {
         goes_on
     }
 
-    /// The tunnel has ended: may it, here?
-    pub(super) fn judge_tunnel(&self, tunnel: &TunnelEnd<'_>, end: End, weather: Weather) -> Result<(), String> {
+    /// Checks that the tunnel may end here.
+    pub(super) fn judge_tunnel(&self, tunnel: &TunnelEnd<'_>, end: End, conditions: Conditions) -> Result<(), String> {
         let is_whole = tunnel.received == tunnel.plan.down.len() && end == End::Finished;
-        let excused = tunnel.breaks() || weather.late || self.caller.has_trouble(self.answered, |_| true);
-        match is_whole || excused {
-            true => Ok(()),
-            false => Err(format!("a tunnel ends after {} bytes: {end:?}", tunnel.received)),
-        }
+        let excused = tunnel.breaks() || conditions.late || self.caller.has_trouble(self.answered, |_| true);
+        allow(is_whole || excused, || format!("a tunnel ends after {} bytes: {end:?}", tunnel.received))
     }
 }

@@ -1,44 +1,52 @@
-//! Chance, decided by a seed.
+//! The random choices of a run, which its seed determines.
 
 use bytes::Bytes;
 
-/// The source of all chance in a run.
+/// The source of all random choices of a run.
 #[derive(Clone, Debug)]
 pub struct Dice(fastrand::Rng);
 
 impl Dice {
-    /// The same seed gives the same numbers.
+    /// Returns a source that makes the same choices for the same seed.
     pub fn new(seed: u64) -> Self {
-        // Neighbouring seeds are to have nothing in common.
+        // The product makes the sequences of neighbouring seeds unrelated.
         Self(fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6465_6775))
     }
 
-    /// Dice of their own for a part of the run.
+    /// Returns an independent source for a part of the run.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.0.fork())
     }
 
-    /// A number from 0, less than `bound`, which is not 0.
+    /// Returns a number below `bound`.
+    ///
+    /// # Panics
+    ///
+    /// `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         self.0.usize(..bound)
     }
 
-    /// True in one case of so many.
+    /// Returns true with a probability of 1/`cases`.
+    ///
+    /// # Panics
+    ///
+    /// `cases` is 0.
     pub fn one_in(&mut self, cases: usize) -> bool {
         self.below(cases) == 0
     }
 
-    /// One of several.
+    /// Chooses an element.
     ///
     /// # Panics
     ///
-    /// There is none.
+    /// `choices` is empty.
     pub fn pick<'c, T>(&mut self, choices: &'c [T]) -> &'c T {
         &choices[self.below(choices.len())]
     }
 
-    /// At least one of so many, often all, often few. None of none.
+    /// Returns a number from 1 to `whole`: often `whole`, often a small one. Returns 0 if `whole` is 0.
     pub fn portion(&mut self, whole: usize) -> usize {
         match self.below(4) {
             _ if whole == 0 => 0,
@@ -49,7 +57,7 @@ impl Dice {
         }
     }
 
-    /// A length: mostly small, rarely up to `most`.
+    /// Returns a length from 0 to `most`. Most lengths are at most 60.
     pub fn length(&mut self, most: usize) -> usize {
         match self.below(20) {
             0 => self.below(most + 1),
@@ -58,20 +66,20 @@ impl Dice {
         }
     }
 
-    /// So many bytes of every kind.
+    /// Returns this number of random bytes.
     pub fn bytes(&mut self, length: usize) -> Bytes {
         let mut bytes = vec![0; length];
         self.0.fill(&mut bytes);
         bytes.into()
     }
 
-    /// A token of letters.
+    /// Returns one to six lower-case letters.
     pub fn word(&mut self) -> String {
         (0..1 + self.below(6)).map(|_| self.0.lowercase()).collect()
     }
 
-    /// A number that is equal in two runs only if they have drawn the same numbers. It shows that a seed determines a
-    /// run.
+    /// Returns the state of the source. Two runs have the same state only if they have made the same choices, so tests use it to
+    /// show that a seed determines a run.
     pub fn digest(&self) -> u64 {
         self.0.get_seed()
     }

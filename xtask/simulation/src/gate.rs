@@ -1,140 +1,96 @@
-//! Events that an app waits for other than the connection, and the values that it holds meanwhile.
+//! Waits that are not for the connection, and values that must not outlive a run.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 
 use degu_wire::{BoxError, Part, Source};
+use tokio::sync::oneshot;
 
 use crate::Dice;
 
-/// Waits that the simulation ends, one by one, when it likes.
+/// The waits of an app, for something other than the connection. The simulation ends them one by one.
 #[derive(Clone, Debug, Default)]
-pub struct Gates(Arc<Mutex<Vec<Weak<Mutex<Gate>>>>>);
-
-#[derive(Debug, Default)]
-struct Gate {
-    open: bool,
-    waker: Option<Waker>,
-}
-
-/// One wait.
-#[derive(Debug)]
-pub struct Pause(Arc<Mutex<Gate>>);
+pub struct Gates(Arc<Mutex<Vec<oneshot::Sender<()>>>>);
 
 impl Gates {
-    /// A wait, until it is its turn.
-    pub fn pause(&self) -> Pause {
-        let gate = Arc::new(Mutex::default());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&gate));
-        Pause(gate)
+    /// Waits until [`open`](Self::open) chooses this wait.
+    pub async fn pause(&self) {
+        // An error means that the run has ended.
+        let _ = self.wait().await;
     }
 
-    /// Ends one of the waits: whether there was one.
+    fn wait(&self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    /// Ends one of the waits. Returns whether there was one.
     pub fn open(&self, dice: &mut Dice) -> bool {
-        let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gates.retain(|gate| gate.strong_count() > 0);
-        if gates.is_empty() {
+        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waits.retain(|wait| !wait.is_closed());
+        if waits.is_empty() {
             return false;
         }
-        let chosen = dice.below(gates.len());
-        let Some(gate) = gates.swap_remove(chosen).upgrade() else { return false };
-        let mut gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
-        gate.open = true;
-        if let Some(waker) = gate.waker.take() {
-            waker.wake();
-        }
-        true
+        let chosen = dice.below(waits.len());
+        waits.swap_remove(chosen).send(()).is_ok()
     }
 }
 
-impl Future for Pause {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if gate.open {
-            return Poll::Ready(());
-        }
-        gate.waker = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-/// Counts what must not outlive a run: handlers, bodies, tasks.
+/// A token whose clones are counted. Each value that must not outlive a run has a clone: handlers, bodies, tasks.
 #[derive(Clone, Debug, Default)]
-pub struct Alive(Arc<AtomicUsize>);
-
-/// One of those that are counted, until it is dropped.
-#[derive(Debug)]
-pub struct Guard(Alive);
+pub struct Alive(Arc<()>);
 
 impl Alive {
-    /// One more.
-    pub fn enter(&self) -> Guard {
-        self.0.fetch_add(1, Relaxed);
-        Guard(self.clone())
-    }
-
-    /// Returns the number of them.
+    /// Returns the number of clones of this token that have not been dropped.
     pub fn count(&self) -> usize {
-        self.0.load(Relaxed)
+        Arc::strong_count(&self.0) - 1
     }
 }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Relaxed);
-    }
-}
-
-/// The way in which a [`Slow`] body ends.
+/// The end of a [`Slow`] body.
 #[derive(Clone, Copy, Debug)]
 pub enum SlowEnd {
-    /// After its last part.
+    /// It ends after its last part.
     Whole,
-    /// By an error, when so many parts are left.
+    /// It fails when this number of parts is left.
     Fails(usize),
-    /// Not at all: it waits after its data.
+    /// It waits forever after its data.
     Waits,
 }
 
-/// A body that comes as it likes: it waits at gates between its parts, and need not come to its end.
+/// A body whose parts wait for [`Gates`], and which may end early.
 pub struct Slow {
     parts: VecDeque<Part>,
     gates: Gates,
     dice: Dice,
-    /// One part in so many is waited for.
-    waits: usize,
-    pause: Option<Pause>,
+    wait: Option<oneshot::Receiver<()>>,
     end: SlowEnd,
     ended: bool,
-    _guard: Guard,
+    _alive: Alive,
 }
 
 impl Slow {
-    /// These parts, one in four of which is waited for.
+    /// Returns a body of these parts. One part in four waits, on average.
     pub fn new(parts: VecDeque<Part>, end: SlowEnd, gates: &Gates, alive: &Alive, dice: Dice) -> Self {
-        let gates = gates.clone();
-        Self { parts, gates, dice, waits: 4, pause: None, end, ended: false, _guard: alive.enter() }
+        Self { parts, gates: gates.clone(), dice, wait: None, end, ended: false, _alive: alive.clone() }
     }
 }
 
 impl Source for Slow {
     fn poll_part(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Part, BoxError>>> {
         let this = self.get_mut();
-        assert!(!this.ended, "a body is asked again after its end");
-        if this.pause.is_none() && this.dice.one_in(this.waits) {
-            this.pause = Some(this.gates.pause());
+        assert!(!this.ended, "a body is polled after its end");
+        if this.wait.is_none() && this.dice.one_in(4) {
+            this.wait = Some(this.gates.wait());
         }
-        if let Some(pause) = &mut this.pause {
-            if Pin::new(pause).poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            this.pause = None;
+        if let Some(wait) = &mut this.wait {
+            // An error means that the run has ended.
+            let _ = ready!(Pin::new(wait).poll(cx));
+            this.wait = None;
         }
         match this.end {
             SlowEnd::Fails(left) if left == this.parts.len() => {

@@ -1,32 +1,32 @@
-//! The parts of the drivers' simulations: an in-memory transport, messages, and chance that a seed decides.
+//! The parts that the simulations of the drivers share: connections in memory, messages, faults, and random choices.
 //!
-//! A simulation runs a production driver over a [`Pipe`] instead of a socket, on one thread, against a peer that is a
-//! plain state machine. Everything that a network, a kernel and a scheduler may do as they like is drawn from [`Dice`]:
-//! how many bytes go at a time, in which order things happen, when a task is woken for nothing, what breaks where. So a
-//! seed determines a run, and a failure can be repeated with its seed.
+//! A simulation runs a production driver over a [`Pipe`] instead of a socket, on one thread. The peer is a plain state machine.
+//! [`Dice`] make every choice that a network, a kernel or a scheduler may make: how many bytes move at a time, in which order
+//! things happen, which task is woken for nothing, and which fault happens where. They draw from a seed, so a failure can be
+//! repeated with its seed.
 //!
 //! ```text
-//!   driver ─▶ Pipe ══ in flight ══▶ Far ─▶ peer         a step: bytes arrive, a peer acts, a gate opens, …
-//!          ◀─      ◀══ in flight ══     ◀─              no step is left, and the run is not over: a wake-up was lost
+//!   driver ─▶ Pipe ══ in flight ══▶ Far ─▶ peer         one step: some bytes arrive, or the peer acts, or a wait ends
+//!          ◀─      ◀══ in flight ══     ◀─              if no step is possible before the end, a wake-up was lost
 //! ```
 //!
-//! A task that waits is polled again when its waker was called and not before. The clock
-//! stands still unless a run is about deadlines, so that no timer makes up for a wake-up that is missing.
+//! A waiting task is polled only after its waker was called. The clock stands still unless a run is about deadlines.
+//! Otherwise a timer could hide a lost wake-up.
 
 mod dice;
-mod far;
+mod driver_end;
+mod fault;
 mod gate;
 mod message;
-mod near;
-mod patience;
+mod peer_end;
 mod pipe;
+mod polls;
 mod seeds;
-mod trouble;
 
 pub use dice::Dice;
-pub use gate::{Alive, Gates, Guard, Pause, Slow, SlowEnd};
+pub use fault::{Fault, Trouble};
+pub use gate::{Alive, Gates, Slow, SlowEnd};
 pub use message::{Kind, Message, Piece, Seen};
-pub use patience::{Woken, patiently};
 pub use pipe::{End, Far, Pipe, Transport, pipe};
-pub use seeds::{Seeds, tell, told};
-pub use trouble::{Fault, Trouble};
+pub use polls::{Woken, patiently};
+pub use seeds::{Seeds, tell};

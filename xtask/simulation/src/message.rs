@@ -1,4 +1,4 @@
-//! Bodies to send, and what was seen of them at the other end.
+//! Messages: bodies to send, and bodies that were received.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,27 +9,27 @@ use degu_wire::{Chunk, ChunkExtensions, Part, Trailers};
 
 use crate::Dice;
 
-/// The form in which a body is given to the sending end.
+/// The form of a body to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// There is none.
+    /// There is no body.
     None,
-    /// At hand.
+    /// Bytes in memory.
     Bytes,
-    /// So many bytes from a source.
+    /// Data of known length from a source.
     Length,
     /// Chunks from a source.
     Chunked,
 }
 
-/// A body that is to be sent.
+/// A body to send.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// The form in which it is given.
+    /// The form of the body.
     pub kind: Kind,
-    /// Its pieces: chunks, if it is chunked.
+    /// The pieces of the body. If it is chunked, these are the chunks.
     pub pieces: Vec<Piece>,
-    /// The extensions of the last chunk.
+    /// The extensions of the last chunk, which has no data.
     pub last: ChunkExtensions,
     /// The trailer fields.
     pub trailers: Trailers,
@@ -38,16 +38,16 @@ pub struct Message {
 /// A piece of a body.
 #[derive(Clone)]
 pub struct Piece {
-    /// At least one byte.
+    /// The bytes of the piece: at least one.
     pub data: Bytes,
-    /// Its extensions, if it is a chunk.
+    /// The extensions, if the piece is a chunk.
     pub extensions: ChunkExtensions,
-    /// The number of its bytes that are in its first part.
+    /// The number of bytes in the first part of the piece. The other bytes are in a second part.
     pub cut: usize,
 }
 
 impl Message {
-    /// A body of any kind, whose pieces have mostly few bytes and at most so many.
+    /// Returns a random body. Each piece has at most `most` bytes, and most pieces have few.
     pub fn random(dice: &mut Dice, most: usize) -> Self {
         let kind = *dice.pick(&[Kind::None, Kind::Bytes, Kind::Length, Kind::Chunked, Kind::Chunked]);
         let pieces = match kind {
@@ -56,33 +56,33 @@ impl Message {
             _ => dice.below(6),
         };
         let pieces = (0..pieces).map(|_| Piece::random(dice, kind, most)).collect();
-        let mut message = Self { kind, pieces, last: ChunkExtensions::new(), trailers: Trailers::new() };
+        let mut message = Self { kind, pieces, ..Self::none() };
         if kind == Kind::Chunked && dice.one_in(3) {
             message.last = extensions(dice);
             for _ in 0..dice.below(3) {
-                // Words are names, and are values too.
+                // A word is a valid name and a valid value.
                 let _ = message.trailers.append(&format!("t-{}", dice.word()), dice.word());
             }
         }
         message
     }
 
-    /// No body.
+    /// Returns a message without a body.
     pub const fn none() -> Self {
         Self { kind: Kind::None, pieces: Vec::new(), last: ChunkExtensions::new(), trailers: Trailers::new() }
     }
 
-    /// All its bytes.
+    /// Returns the bytes of the body, without the framing of chunks.
     pub fn data(&self) -> Vec<u8> {
         self.pieces.iter().flat_map(|piece| piece.data.iter().copied()).collect()
     }
 
-    /// Returns the number of their bytes.
+    /// Returns the number of bytes of [`data`](Self::data).
     pub fn length(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.data.len() as u64).sum()
     }
 
-    /// For the machine.
+    /// Returns the body in the form in which a machine takes it.
     pub fn content(&self) -> Content {
         match self.kind {
             Kind::None => Content::None,
@@ -92,24 +92,21 @@ impl Message {
         }
     }
 
-    /// The parts that a source gives: none, if there is no source.
+    /// Returns the parts of the source. A body without a source has none.
     pub fn parts(&self) -> VecDeque<Part> {
         let mut parts = VecDeque::new();
-        for Piece { data, extensions, cut } in &self.pieces {
-            let (front, back) = (data.slice(..*cut), data.slice(*cut..));
-            match self.kind {
-                Kind::None | Kind::Bytes => break,
-                Kind::Length => parts.push_back(Part::Data(front)),
-                Kind::Chunked => {
-                    let (size, extensions) = (data.len() as u64, extensions.clone());
-                    parts.push_back(Part::Chunk { size, extensions, data: front });
-                }
-            }
-            if !back.is_empty() {
-                parts.push_back(Part::Data(back));
-            }
+        if matches!(self.kind, Kind::None | Kind::Bytes) {
+            return parts;
         }
-        if self.kind == Kind::Chunked && !(self.last.is_empty() && self.trailers.is_empty()) {
+        for Piece { data, extensions, cut } in &self.pieces {
+            let (first, rest) = (data.slice(..*cut), data.slice(*cut..));
+            parts.push_back(match self.kind {
+                Kind::Chunked => Part::Chunk { size: data.len() as u64, extensions: extensions.clone(), data: first },
+                _ => Part::Data(first),
+            });
+            parts.extend((!rest.is_empty()).then_some(Part::Data(rest)));
+        }
+        if !(self.last.is_empty() && self.trailers.is_empty()) {
             parts.push_back(Part::Last { extensions: self.last.clone(), trailers: self.trailers.clone() });
         }
         parts
@@ -143,20 +140,20 @@ fn extensions(dice: &mut Dice) -> ChunkExtensions {
     chunk.extensions
 }
 
-/// The part of a body that has come.
+/// A body as far as it was received.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// All bytes.
+    /// The bytes, without the framing of chunks.
     pub data: Vec<u8>,
-    /// The extensions of each chunk, and where it ends among the bytes.
+    /// The extensions of each chunk, and its end as an offset into the bytes.
     chunks: Vec<(ChunkExtensions, u64)>,
     last: ChunkExtensions,
-    trailers: Vec<(String, Vec<u8>)>,
+    trailers: Trailers,
     ended: bool,
 }
 
 impl Seen {
-    /// The next part.
+    /// Adds the next part.
     pub fn part(&mut self, part: &Part) {
         match part {
             Part::Chunk { size, extensions, data } => {
@@ -168,67 +165,55 @@ impl Seen {
         }
     }
 
-    /// The next chunk, whole.
+    /// Adds the next chunk, which is whole.
     pub fn chunk(&mut self, chunk: &Chunk) {
         self.data.extend_from_slice(&chunk.data);
         self.chunks.push((chunk.extensions.clone(), self.data.len() as u64));
     }
 
-    /// The end, and what was said there.
+    /// Notes the end of the body, with the extensions of the last chunk and the trailers, if they are known.
     pub fn end(&mut self, extensions: Option<&ChunkExtensions>, trailers: Option<&Trailers>) {
         self.ended = true;
-        if let Some(extensions) = extensions {
-            self.last = extensions.clone();
-        }
-        if let Some(trailers) = trailers {
-            self.trailers = trailers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
-        }
+        self.last = extensions.unwrap_or(&self.last).clone();
+        self.trailers = trailers.unwrap_or(&self.trailers).clone();
     }
 
-    /// Checks that this is what was sent: byte by byte and, where chunks were looked at, chunk by chunk.
+    /// Checks that this is the body that was sent. With `chunks`, the chunks and the trailers are compared, too. Without it,
+    /// only the bytes are.
     ///
     /// # Errors
     ///
-    /// The difference, in words.
+    /// A description of the first difference.
     pub fn is(&self, sent: &Message, chunks: bool) -> Result<(), String> {
         self.is_beginning_of(sent, chunks)?;
         let missing = sent.length() - self.data.len() as u64;
         if missing > 0 || !self.ended {
-            return Err(format!("{missing} bytes are missing of {}, the end came: {}", sent.length(), self.ended));
+            return Err(format!("{missing} of {} bytes are missing, has ended: {}", sent.length(), self.ended));
         }
-        if !chunks || sent.kind != Kind::Chunked {
-            return Ok(());
+        let seen = (self.chunks.len(), &self.last, &self.trailers);
+        let sent_end = (sent.pieces.len(), &sent.last, &sent.trailers);
+        if chunks && sent.kind == Kind::Chunked && seen != sent_end {
+            return Err(format!("the end is {seen:?} instead of {sent_end:?} (chunks, extensions, trailers)"));
         }
-        let trailers: Vec<_> = sent.trailers.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
-        match self.chunks.len() == sent.pieces.len() && self.last == sent.last && self.trailers == trailers {
-            true => Ok(()),
-            false => Err(format!(
-                "the end differs: {} chunks of {}, {:?} for {:?}, {:?} for {trailers:?}",
-                self.chunks.len(),
-                sent.pieces.len(),
-                self.last,
-                sent.last,
-                self.trailers
-            )),
-        }
+        Ok(())
     }
 
-    /// Checks that this is the beginning of what was sent.
+    /// Checks that this is the beginning of the body that was sent, or all of it. `chunks` is the same as for [`is`](Self::is).
     ///
     /// # Errors
     ///
-    /// The difference, in words.
+    /// A description of the first difference.
     pub fn is_beginning_of(&self, sent: &Message, chunks: bool) -> Result<(), String> {
         let data = sent.data();
         if !data.starts_with(&self.data) {
             let same = data.iter().zip(&self.data).take_while(|(sent, seen)| sent == seen).count();
-            return Err(format!("{} bytes for {}, the same up to {same}", self.data.len(), data.len()));
+            return Err(format!("{} bytes instead of {}, the same up to byte {same}", self.data.len(), data.len()));
         }
         let mut end = 0;
         for (number, (seen, piece)) in self.chunks.iter().zip(&sent.pieces).enumerate() {
             end += piece.data.len() as u64;
             if chunks && sent.kind == Kind::Chunked && *seen != (piece.extensions.clone(), end) {
-                return Err(format!("chunk {number} is {seen:?} for {:?} up to {end}", piece.extensions));
+                return Err(format!("chunk {number} is {seen:?} instead of {:?} up to byte {end}", piece.extensions));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The transport: a connection whose bytes are on their way until the simulation lets them arrive.
+//! A connection in memory. Bytes that were written arrive only when the simulation moves them.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSlice};
@@ -7,29 +7,29 @@ use std::task::{Context, Poll, Waker};
 
 use crate::Dice;
 
-/// The kind of a connection, where kinds differ.
+/// The kind of a connection. The kinds differ in the way in which a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A peer that closes looks like one that has no more to say, until it is written to. An end that closes with
-    /// unread input discards the bytes that it has sent and that have not arrived.
+    /// A peer that closes looks like a peer that half-closes, until the driver writes to it. An end that is closed with unread
+    /// input discards the bytes that it has sent and that have not arrived.
     Tcp,
-    /// A peer that closes is gone at once. What was sent arrives.
+    /// A peer that closes is known to be gone at once. Bytes that were sent arrive.
     Unix,
 }
 
-/// The way in which a connection has ended.
+/// The end of one direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// In order.
+    /// EOF.
     Finished,
-    /// By force.
+    /// A reset.
     Reset,
 }
 
-/// The driver's end. Dropping it closes.
+/// The driver's end of a connection. Dropping it closes the connection.
 pub struct Pipe(pub(crate) Arc<Mutex<State>>);
 
-/// The peer's end, and the code that moves the bytes.
+/// The peer's end of a connection. The simulation also moves the bytes of both directions through it.
 #[derive(Clone)]
 pub struct Far(pub(crate) Arc<Mutex<State>>);
 
@@ -41,56 +41,61 @@ pub(crate) struct State {
     pub(crate) up: Lane,
     /// From the driver to the peer.
     pub(crate) down: Lane,
+    /// The task of the driver that waits for input.
     pub(crate) reader: Option<Waker>,
+    /// The task of the driver that waits until it can write.
     pub(crate) writer: Option<Waker>,
-    /// The peer has closed: what still comes to it is answered by force.
+    /// The peer has closed its end. Over TCP, bytes that still arrive there cause a reset.
     pub(crate) closed: bool,
-    /// The driver's end has been dropped.
+    /// The driver has dropped its end.
     pub(crate) dropped: bool,
-    /// Dropping it is to look like a failure.
+    /// Dropping the driver's end resets a TCP connection.
     pub(crate) resets: bool,
 }
 
+/// One direction of a connection.
 #[derive(Debug)]
 pub(crate) struct Lane {
+    /// Bytes that were written and have not arrived.
     pub(crate) flight: VecDeque<u8>,
+    /// Bytes that have arrived and were not read.
     pub(crate) here: VecDeque<u8>,
+    /// The most bytes in `flight` and `here` together.
     pub(crate) window: usize,
     /// The end that follows the bytes in flight.
     pub(crate) ends: Option<End>,
+    /// The end, after it has arrived.
     pub(crate) ended: Option<End>,
-    /// The numbers of bytes that have been written into it and read out of it.
+    /// The number of bytes that were written.
     pub(crate) written: u64,
+    /// The number of bytes that were read.
     pub(crate) read: u64,
 }
 
-/// A connection, for bodies whose pieces have at most so many bytes.
+/// Returns the two ends of a new connection. `most` is the largest size of the pieces of the bodies that it will carry.
 pub fn pipe(dice: &mut Dice, transport: Transport, most: usize) -> (Pipe, Far) {
-    let up = Lane::new(dice, most);
-    let down = Lane::new(dice, most);
-    let state = State {
-        dice: dice.fork(),
-        transport,
-        up,
-        down,
-        reader: None,
-        writer: None,
-        closed: false,
-        dropped: false,
-        resets: false,
-    };
+    let (up, down) = (Lane::new(dice, most), Lane::new(dice, most));
+    let (reader, writer) = (None, None);
+    let (closed, dropped, resets) = (false, false, false);
+    let state = State { dice: dice.fork(), transport, up, down, reader, writer, closed, dropped, resets };
     let state = Arc::new(Mutex::new(state));
     (Pipe(state.clone()), Far(state))
 }
 
+/// Wakes a task that waits, if there is one.
+pub(crate) fn wake(task: &mut Option<Waker>) {
+    task.take().into_iter().for_each(Waker::wake);
+}
+
 impl Lane {
     fn new(dice: &mut Dice, most: usize) -> Self {
-        // A large body through a small window takes steps without end, and shows nothing that a small one does not.
+        // A large body takes too many steps through a small window, and finds no more faults than a small body.
         let windows = [1, 40, 500, 4_000, 70_000, 300_000];
         let window = windows[if most > 10_000 { 3 + dice.below(3) } else { dice.below(6) }];
         Self { flight: VecDeque::new(), here: VecDeque::new(), window, ends: None, ended: None, written: 0, read: 0 }
     }
 
+    /// Returns the number of bytes that can be written.
     pub(crate) fn room(&self) -> usize {
         if self.ends.is_some() { 0 } else { self.window.saturating_sub(self.flight.len() + self.here.len()) }
     }
@@ -100,22 +105,24 @@ impl Lane {
         self.written += bytes.len() as u64;
     }
 
+    /// Reads at most `most` bytes.
     pub(crate) fn take(&mut self, most: usize) -> Vec<u8> {
         let bytes: Vec<u8> = self.here.drain(..most.min(self.here.len())).collect();
         self.read += bytes.len() as u64;
         bytes
     }
 
-    /// Returns whether there is something to read.
+    /// Returns whether there are bytes to read, or the end.
     pub(crate) fn is_readable(&self) -> bool {
         !self.here.is_empty() || self.ended.is_some()
     }
 
+    /// Returns whether bytes or the end have not arrived yet.
     pub(crate) fn is_moving(&self) -> bool {
         !self.flight.is_empty() || self.ends.is_some() && self.ended.is_none()
     }
 
-    /// Some of what is in flight arrives, or the end after it.
+    /// Lets some of the bytes in flight arrive, or the end after them.
     pub(crate) fn advance(&mut self, dice: &mut Dice) {
         let bytes = dice.portion(self.flight.len());
         self.here.extend(self.flight.drain(..bytes));
@@ -124,7 +131,7 @@ impl Lane {
         }
     }
 
-    /// An end by force, which overtakes what is in flight if it may be lost.
+    /// Ends the direction with a reset. With `loses`, the bytes in flight are lost.
     pub(crate) fn reset(&mut self, loses: bool) {
         if loses {
             self.flight.clear();
@@ -134,28 +141,13 @@ impl Lane {
 }
 
 impl State {
-    pub(crate) fn wake_reader(&mut self) {
-        if let Some(waker) = self.reader.take() {
-            waker.wake();
-        }
-    }
-
-    pub(crate) fn wake_writer(&mut self) {
-        if let Some(waker) = self.writer.take() {
-            waker.wake();
-        }
-    }
-
-    pub(crate) fn is_reset(&self) -> bool {
-        self.up.ended == Some(End::Reset)
-    }
-
+    /// Returns whether writes of the driver fail. A Unix peer that has closed accepts no more bytes.
     pub(crate) fn is_broken(&self) -> bool {
-        // A Unix peer that has closed accepts no more bytes.
-        self.is_reset() || self.transport == Transport::Unix && self.closed && self.up.ended.is_some()
+        let is_gone = self.transport == Transport::Unix && self.closed && self.up.ended.is_some();
+        self.up.ended == Some(End::Reset) || is_gone
     }
 
-    /// Pending for no reason but the scheduler's, which polls again right away.
+    /// Returns `true` now and then: the driver's task must then yield. It is polled again at once.
     pub(crate) fn yields(&mut self, cx: &Context<'_>) -> bool {
         let yields = self.dice.one_in(16);
         if yields {
@@ -211,10 +203,10 @@ impl State {
         if self.up.ended == Some(End::Reset) && self.dice.one_in(2) {
             self.up.here.clear();
         }
-        self.wake_reader();
+        wake(&mut self.reader);
         if self.up.ended.is_some() {
-            // A writer sees the end too.
-            self.wake_writer();
+            // A task that waits to write is woken by the end, too.
+            wake(&mut self.writer);
         }
     }
 

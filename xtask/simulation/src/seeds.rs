@@ -1,7 +1,6 @@
-//! Many runs, and how to repeat one.
+//! Runs a test with many seeds, and says how to repeat a seed that fails.
 
 use std::cell::Cell;
-use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The seeds of a test.
@@ -10,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// run step by step.
 #[derive(Clone, Copy, Debug)]
 pub struct Seeds {
-    /// The package and the name of the test, with which `cargo test` finds it again.
+    /// The package and the name of the test, as arguments of `cargo test`.
     pub test: (&'static str, &'static str),
-    /// The number of seeds if none is given.
+    /// The number of seeds, unless the environment sets it.
     pub default: u64,
 }
 
@@ -20,16 +19,11 @@ thread_local! {
     static TELLS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tells of a step, if the run is told.
+/// Prints a step of the run, if only one seed runs.
 pub fn tell(step: impl FnOnce() -> String) {
-    if told() {
+    if TELLS.get() {
         eprintln!("{}", step());
     }
-}
-
-/// Returns whether the run is printed step by step.
-pub fn told() -> bool {
-    TELLS.get()
 }
 
 impl Seeds {
@@ -37,7 +31,7 @@ impl Seeds {
     ///
     /// # Panics
     ///
-    /// Some seeds fail: the message says how many, what the first of them found, and how to repeat it.
+    /// A seed fails. The message has the number of failures, the first failure, and how to repeat it.
     pub fn run(self, simulate: impl Fn(u64) -> Result<(), String>) {
         let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse::<u64>().ok());
         let one = number("DEGU_SEED");
@@ -49,20 +43,14 @@ impl Seeds {
         let all = seeds.end - seeds.start;
         let mut failures = Vec::new();
         for seed in seeds {
-            let found = catch_unwind(AssertUnwindSafe(|| simulate(seed))).unwrap_or_else(|panic| {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| String::from(*text)));
+            let result = catch_unwind(AssertUnwindSafe(|| simulate(seed))).unwrap_or_else(|panic| {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
                 Err(format!("panicked: {}", text.unwrap_or_default()))
             });
-            if let Err(failure) = found {
-                failures.push((seed, failure));
-            }
+            failures.extend(result.err().map(|failure| (seed, failure)));
         }
         TELLS.set(false);
-        self.report(all, &failures);
-    }
-
-    fn report(self, all: u64, failures: &[(u64, impl Display)]) {
         let Some((seed, failure)) = failures.first() else { return };
         let (package, test) = self.test;
         let others: Vec<_> = failures.iter().skip(1).take(8).map(|(seed, _)| seed.to_string()).collect();

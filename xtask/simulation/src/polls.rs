@@ -1,4 +1,4 @@
-//! Futures that are polled only when they were woken, and futures that are dropped before they are done.
+//! Futures that are polled only after their waker was called, and futures that are dropped early.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Poll, Wake, Waker};
 
-/// A flag that is set when its waker is called. The task is polled only when it is set.
+/// A flag that a waker sets. The simulation polls a task only when its flag is set.
 #[derive(Debug, Default)]
 pub struct Woken(AtomicBool);
 
 impl Woken {
-    /// A waker, and what shows that it was called.
+    /// Returns a flag and its waker.
     pub fn new() -> (Arc<Self>, Waker) {
         let woken = Arc::new(Self::default());
         (woken.clone(), woken.into())
     }
 
-    /// Returns whether the waker was called since the last call, and clears the flag.
+    /// Returns whether the waker was called since the last call of this function, and clears the flag.
     pub fn take(&self) -> bool {
         self.0.swap(false, Relaxed)
     }
@@ -29,9 +29,10 @@ impl Wake for Woken {
     }
 }
 
-/// Polls a future so many times, and drops it then: `None` if it was not done. `late` drops it when it is to be polled
-/// once more, instead of right after the last poll: An event in the meantime has then woken a task that is never polled
-/// again.
+/// Polls a future at most `polls` times, then drops it. Returns `None` if it was not ready by then.
+///
+/// With `late`, the future is dropped only when it is woken after the last poll. An event in the meantime has then woken a task
+/// that never polls the future again.
 pub async fn patiently<F: Future>(polls: usize, late: bool, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

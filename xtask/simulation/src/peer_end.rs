@@ -1,20 +1,19 @@
-//! The peer's end of a connection, and the code that moves the bytes.
+//! The peer's end of a connection, and the movement of the bytes.
 
 use std::fmt;
 use std::sync::{MutexGuard, PoisonError};
 
-use crate::pipe::{End, Far, State, Transport};
+use crate::pipe::{End, Far, State, Transport, wake};
 
 impl Far {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something that is on its way arrives: whether there was something.
+    /// Lets some bytes or an end arrive, in one of the directions. Returns `false` if nothing was on its way.
     pub fn advance(&self) -> bool {
         let state = &mut *self.state();
-        let (up, down) = (state.up.is_moving() && !state.dropped, state.down.is_moving());
-        match (up, down) {
+        match (state.up.is_moving() && !state.dropped, state.down.is_moving()) {
             (false, false) => return false,
             (true, true) if state.dice.one_in(2) => state.advance_down(),
             (true, _) => state.advance_up(),
@@ -23,67 +22,66 @@ impl Far {
         true
     }
 
-    /// Wakes the waiting task without a reason.
+    /// Wakes the tasks of the driver that wait for this connection, for no reason.
     pub fn nudge(&self) {
         let mut state = self.state();
-        state.wake_reader();
-        state.wake_writer();
+        wake(&mut state.reader);
+        wake(&mut state.writer);
     }
 
-    /// Sends as much as there is room for, and gives how much that was.
+    /// Sends the bytes as far as there is room. Returns the number of bytes that were sent.
     pub fn send(&self, bytes: &[u8]) -> usize {
         let mut state = self.state();
         let fits = bytes.len().min(state.up.room());
         if state.dropped && state.transport == Transport::Tcp && fits > 0 && state.down.ended.is_none() {
-            // The peer is gone: bytes on their way to it are lost.
+            // The driver's end answers these bytes with a reset, and the bytes in flight to the peer are lost.
             state.down.reset(true);
         }
         state.up.put(&bytes[..fits]);
         fits
     }
 
-    /// Takes some of what has come.
+    /// Reads at most `most` of the bytes that have arrived.
     pub fn receive(&self, most: usize) -> Vec<u8> {
         let mut state = self.state();
         let bytes = state.down.take(most);
         if !bytes.is_empty() {
-            state.wake_writer();
+            wake(&mut state.writer);
         }
         bytes
     }
 
-    /// Returns the number of bytes that have come and were not taken.
+    /// Returns the number of bytes that have arrived and were not read.
     pub fn received(&self) -> usize {
         self.state().down.here.len()
     }
 
-    /// Returns how the driver has ended the connection, once everything before was taken.
+    /// Returns how the driver has ended its direction. Returns `None` while bytes are left to read.
     pub fn ended(&self) -> Option<End> {
         let state = self.state();
         if state.down.here.is_empty() { state.down.ended } else { None }
     }
 
-    /// Has no more to say.
+    /// Half-closes the connection.
     pub fn finish(&self) {
         self.state().up.ends.get_or_insert(End::Finished);
     }
 
-    /// Closes: does not read any more either.
+    /// Closes the connection. Over TCP, unread bytes turn this into a reset, as at the driver's end.
     pub fn close(&self) {
         let mut state = self.state();
         state.up.ends.get_or_insert(End::Finished);
         state.closed = true;
         let unread = !state.down.here.is_empty();
         state.down.here.clear();
-        // As at the other end: what the peer had not read makes it an end by force.
         if unread {
             let tcp = state.transport == Transport::Tcp;
             state.up.reset(tcp);
         }
-        state.wake_writer();
+        wake(&mut state.writer);
     }
 
-    /// Ends the connection by force.
+    /// Resets the connection.
     pub fn reset(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -106,14 +104,6 @@ impl Far {
 
 impl fmt::Debug for Far {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let State { transport, up, down, closed, dropped, reader, writer, .. } = &*self.state();
-        f.debug_struct("Far")
-            .field("transport", transport)
-            .field("up", up)
-            .field("down", down)
-            .field("closed", closed)
-            .field("dropped", dropped)
-            .field("waits", &(reader.is_some(), writer.is_some()))
-            .finish()
+        self.state().fmt(f)
     }
 }

@@ -1,4 +1,4 @@
-//! The driver's end of a connection: a stream, and what a driver asks of a socket.
+//! The driver's end of a connection: a stream of tokio, with the further operations of a socket that drivers use.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -16,13 +16,12 @@ impl Pipe {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ready when there is input, or its end.
+    /// Waits until there is input, or its end. Sometimes it is ready without either, as a socket with outdated readiness is.
     pub fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if state.yields(cx) {
             return Poll::Pending;
         }
-        // A readiness may be out of date.
         if state.up.is_readable() || state.dice.one_in(32) {
             return Poll::Ready(Ok(()));
         }
@@ -30,9 +29,8 @@ impl Pipe {
         Poll::Pending
     }
 
-    /// Appends what has come; 0 bytes are the end.
+    /// Reads into the spare capacity of the buffer. 0 bytes are the end.
     pub fn poll_read_buffer(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>> {
-        // As a read into the free room of a buffer does.
         let room = buffer.spare_capacity_mut().len();
         self.state().poll_read(cx, room).map_ok(|bytes| {
             buffer.extend_from_slice(&bytes);
@@ -40,60 +38,55 @@ impl Pipe {
         })
     }
 
-    /// Appends what is here, without asking to be woken; 0 bytes are the end, and `None` is nothing.
+    /// Reads into the spare capacity of the buffer without waiting. 0 bytes are the end. Returns `None` if there is no input,
+    /// and sometimes if there is.
     ///
     /// # Errors
     ///
     /// The connection was reset.
     pub fn try_read(&mut self, buffer: &mut BytesMut) -> io::Result<Option<usize>> {
-        let mut state = self.state();
-        if !state.up.is_readable() || state.dice.one_in(3) {
+        let is_blind = {
+            let mut state = self.state();
+            !state.up.is_readable() || state.dice.one_in(3)
+        };
+        if is_blind {
             return Ok(None);
         }
-        let (cx, room) = (Context::from_waker(Waker::noop()), buffer.spare_capacity_mut().len());
-        match state.poll_read(&cx, room) {
-            Poll::Ready(bytes) => bytes.map(|bytes| {
-                buffer.extend_from_slice(&bytes);
-                Some(bytes.len())
-            }),
+        match self.poll_read_buffer(&mut Context::from_waker(Waker::noop()), buffer) {
+            Poll::Ready(read) => read.map(Some),
             Poll::Pending => Ok(None),
         }
     }
 
-    /// Writes as much of the pieces as there is room for.
+    /// Writes the pieces as far as there is room.
     pub fn poll_write_pieces(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.state().poll_write(cx, pieces)
     }
 
-    /// Returns whether there is something to read now, the end included.
-    pub fn has_input(&self) -> bool {
-        self.state().up.is_readable()
-    }
-
-    /// Returns the number of bytes that have come and were not taken, and the end if it follows them.
+    /// Returns the number of bytes that have arrived and were not read, and the end if it has arrived.
     pub fn peek(&self) -> (usize, Option<End>) {
         let state = self.state();
         (state.up.here.len(), state.up.ended)
     }
 
-    /// Returns whether the peer has closed both directions.
+    /// Returns whether the connection has ended in both directions.
     pub fn is_hung_up(&self) -> bool {
         let state = self.state();
         state.is_broken() || state.up.ended.is_some() && state.down.ends.is_some()
     }
 
-    /// Returns whether the peer has ended its side of a TCP connection; `is_eof` says that the end has been read.
+    /// Returns whether the peer has half-closed a TCP connection. `is_eof` says that the driver has read the end.
     pub fn has_half_closed(&self, is_eof: bool) -> bool {
         let state = self.state();
         state.transport == Transport::Tcp && (is_eof || state.up.ended.is_some())
     }
 
-    /// Says that nothing more will be written.
+    /// Half-closes the connection.
     pub fn shut_down_writing(&self) {
         self.state().down.ends.get_or_insert(End::Finished);
     }
 
-    /// Makes closing look like a failure.
+    /// Makes the drop of this end reset a TCP connection.
     pub fn reset_on_close(&self) {
         self.state().resets = true;
     }

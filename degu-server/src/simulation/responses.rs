@@ -1,26 +1,25 @@
-//! The parser of the responses that a peer receives.
+//! A peer reads the responses, and compares them with the plan.
 
 use std::task::Poll;
 
 use degu_simulation::{Dice, Fault, Trouble, tell};
 use degu_wire::Method;
 
-use super::peer::{Head, Peer, Weather};
+use super::peer::{Conditions, Head, Peer};
 use super::plan::{Answer, Leave};
 
 impl Peer<'_> {
-    pub(super) fn read(&mut self, dice: &mut Dice, weather: Weather) -> Result<bool, String> {
+    pub(super) fn read(&mut self, dice: &mut Dice, conditions: Conditions) -> Result<bool, String> {
         if !self.reads {
-            // Who does not read sees the end of the connection all the same, in the end.
+            // A peer that does not read still learns that the driver has dropped the connection.
             self.over |= self.far.is_dropped();
             return Ok(false);
         }
-        if self.is_stubborn() {
+        if self.must_write_first() {
             return Ok(false);
         }
         let has_come = self.far.received() > 0 || self.read > 0;
-        let reading = self.caller.trouble.filter(|trouble| trouble.is_reading && !self.had_trouble);
-        let reading = reading.filter(|trouble| trouble.at == self.answered && has_come);
+        let reading = self.next_trouble(self.answered, true).filter(|_| has_come);
         let until = reading.map_or(usize::MAX, |trouble| trouble.after.saturating_sub(self.read));
         if let (Some(trouble), 0) = (reading, until) {
             self.make(trouble);
@@ -33,7 +32,7 @@ impl Peer<'_> {
                 self.reads = false;
                 return Ok(true);
             }
-            self.judge_end(end, weather)?;
+            self.judge_end(end, conditions)?;
             (self.writes, self.reads, self.over) = (false, false, true);
             if self.caller.leaves != Leave::Stay {
                 self.far.close();
@@ -50,14 +49,14 @@ impl Peer<'_> {
             return Err(format!("{} unsolicited bytes: {:?}", bytes.len(), String::from_utf8_lossy(&bytes)));
         };
         open.machine.receive_buffer().extend_from_slice(&bytes);
-        self.understand(weather, dice)?;
+        self.understand(conditions, dice)?;
         Ok(true)
     }
 
-    /// Looks at what has come.
-    fn understand(&mut self, weather: Weather, dice: &mut Dice) -> Result<(), String> {
+    /// Parses the bytes that have arrived.
+    fn understand(&mut self, conditions: Conditions, dice: &mut Dice) -> Result<(), String> {
         loop {
-            if !self.open.is_empty() && self.understand_head(weather, dice)? && self.understand_body()? {
+            if !self.open.is_empty() && self.understand_head(conditions, dice)? && self.understand_body()? {
                 self.finish_response()?;
                 if self.open.front().is_some_and(|open| !open.machine.buffered().is_empty()) {
                     continue;
@@ -67,8 +66,8 @@ impl Peer<'_> {
         }
     }
 
-    /// Checks the head of the response. Returns whether it has come.
-    fn understand_head(&mut self, weather: Weather, dice: &mut Dice) -> Result<bool, String> {
+    /// Parses and checks the head of the response. Returns whether it has arrived.
+    fn understand_head(&mut self, conditions: Conditions, dice: &mut Dice) -> Result<bool, String> {
         let number = self.answered;
         let open = &mut self.open[0];
         if open.head.is_some() {
@@ -78,11 +77,11 @@ impl Peer<'_> {
         let Poll::Ready(head) = polled else { return Ok(false) };
         tell(|| format!("{}: response {number} is {}", self.number, head.status()));
         let is_refusal = head.headers().get("x-number") != Some(&number.to_string());
-        // Who stops sending what is to be echoed would wait for ever.
+        // If the peer stopped sending a body that the app echoes, both would wait forever.
         let is_echo = matches!(self.caller.exchanges[number].answer, Answer::Echo(_));
         if open.machine.stops_sending(&head) && (is_refusal || !is_echo && dice.one_in(2)) {
             open.machine.abandon_request_body();
-            open.machine.transmitted(open.machine.pending().concat().len());
+            open.take_pending();
             (self.writes, self.abandons) = (false, true);
         }
         open.head = Some(Head { status: head.status(), is_refusal });
@@ -94,15 +93,15 @@ impl Peer<'_> {
         }
         if head.headers().get("connection") == Some("close") {
             self.said_close = true;
-            self.judge_close(number, is_refusal, weather)?;
+            self.judge_close(number, is_refusal, conditions)?;
         }
         if is_refusal {
-            self.judge_refusal(number, head.status(), weather)?;
+            self.judge_refusal(number, head.status(), conditions)?;
         }
         Ok(true)
     }
 
-    /// Checks the body of the response. Returns whether all of it has come.
+    /// Parses the body of the response. Returns whether all of it has arrived.
     fn understand_body(&mut self) -> Result<bool, String> {
         let open = &mut self.open[0];
         loop {
@@ -115,46 +114,36 @@ impl Peer<'_> {
         }
     }
 
-    /// A response has come in full: is it the one that was planned?
+    /// Checks that the response, which has arrived in full, is the planned one.
     fn finish_response(&mut self) -> Result<(), String> {
         let number = self.answered;
         let Some(mut open) = self.open.pop_front() else { return Ok(()) };
         let rest = open.machine.buffered().to_vec();
-        if open.machine.is_sending() || !open.machine.is_flushed() {
-            // It came before its request had gone out: what is left goes on behind it.
-            if self.writes {
-                let mut bytes = Vec::new();
-                open.machine.send_body_anyway();
-                while open.machine.is_sending() {
-                    let sent = match open.parts.pop_front() {
-                        Some(part) => open.machine.send_part(part),
-                        None => open.machine.finish_body(),
-                    };
-                    sent.map_err(|error| format!("the plan is wrong: {error}"))?;
-                    bytes.extend(open.machine.pending().concat());
-                    open.machine.transmitted(open.machine.pending().concat().len());
-                }
-                bytes.extend(open.machine.pending().concat());
-                let trouble = self.caller.trouble.filter(|trouble| trouble.at == number && !trouble.is_reading);
-                if let Some(trouble) = trouble.filter(|_| !self.had_trouble) {
-                    // What goes wrong with it goes wrong now.
-                    self.make(Trouble { fault: Fault::Finish, ..trouble });
-                } else {
-                    self.raw.extend(bytes);
-                }
+        if self.writes && (open.machine.is_sending() || !open.machine.is_flushed()) {
+            // The response arrived before its request was sent in full. The rest of the request is sent now.
+            let mut rest = open.take_pending();
+            open.machine.send_body_anyway();
+            while open.machine.is_sending() {
+                open.send_part()?;
+                rest.extend(open.take_pending());
+            }
+            match self.next_trouble(number, false) {
+                // The planned fault would happen in this rest. The peer half-closes instead.
+                Some(trouble) => self.make(Trouble { fault: Fault::Finish, ..trouble }),
+                None => self.raw.extend(rest),
             }
         }
         let head = open.head.as_ref();
         let exchange = &self.caller.exchanges[number];
         if let Some(Head { status, is_refusal: false }) = head {
             let Some((planned, message)) = exchange.expected() else {
-                return Err(format!("response {number} came whole, for {:?}", exchange.answer));
+                return Err(format!("response {number} is complete, although the plan is {:?}", exchange.answer));
             };
             if *status != planned {
-                return Err(format!("the status of response {number} is {status} for {planned}"));
+                return Err(format!("the status of response {number} is {status} instead of {planned}"));
             }
             if !exchange.is_handled() {
-                return Err(format!("response {number} was made by nobody"));
+                return Err(format!("response {number} arrived, but the app has not seen its request"));
             }
             open.seen.end(None, None);
             let empty = degu_simulation::Message::none();
@@ -175,7 +164,7 @@ impl Peer<'_> {
             None => return Err(format!("{} bytes after the last response", rest.len())),
         }
         if self.said_close {
-            return Err(format!("{} bytes after a response that closes", rest.len()));
+            return Err(format!("{} bytes after a response with connection: close", rest.len()));
         }
         Ok(())
     }

@@ -1,0 +1,40 @@
+//! The faults that the simulated peer of a driver commits.
+
+use crate::Dice;
+
+/// A fault of the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Half-closes the connection, and continues to read.
+    Finish,
+    /// Closes the connection.
+    Close,
+    /// Resets the connection.
+    Reset,
+    /// Stops to send, or to read.
+    Stall,
+    /// Sends these bytes instead of a message.
+    Garbage(&'static [u8]),
+}
+
+/// A planned fault: what happens, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Trouble {
+    /// The number of the exchange in which the fault happens, counted from 0.
+    pub at: usize,
+    /// The number of bytes of the exchange that the peer sends before the fault; with [`is_reading`](Self::is_reading), that it
+    /// reads. If the exchange has fewer bytes, the fault happens after the last one.
+    pub after: usize,
+    /// The fault.
+    pub fault: Fault,
+    /// The fault happens while the peer reads. Otherwise it happens while the peer sends.
+    pub is_reading: bool,
+}
+
+impl Trouble {
+    /// Plans a fault while the peer sends, near the first bytes or anywhere.
+    pub fn sending(at: usize, fault: Fault, dice: &mut Dice) -> Self {
+        let after = if dice.one_in(2) { dice.below(50) } else { dice.length(200_000) };
+        Self { at, after, fault, is_reading: false }
+    }
+}
