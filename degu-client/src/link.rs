@@ -128,7 +128,7 @@ impl<D: Driver> Line<'_, D> {
     }
 
     /// Busy-polls the stream. Returns the result of a read, or the step at which the spinner stops for now:
-    /// [`Step::Block`] or [`Step::GiveWay`].
+    /// [`Step::Block`] or [`Step::RunOthers`].
     pub(crate) fn spin(&mut self) -> Result<io::Result<usize>, Step> {
         loop {
             match self.exchange.spin() {

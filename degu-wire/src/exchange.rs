@@ -1,6 +1,5 @@
-//! The decisions about an exchange that need neither an allocator nor a socket: which head is written for a message of
-//! the application, and whether the connection is kept. The machines and the drivers for microcontrollers share these
-//! decisions.
+//! Decisions about an exchange: which head is written for a message of the application, and whether the connection is
+//! kept. They need no allocator, so the machines and the drivers for microcontrollers share them.
 
 use crate::abnf::decimal;
 use crate::head::{Names, RequestMeta, is_host, put_framing, put_line, put_request_line, put_status_line};
@@ -10,7 +9,8 @@ use crate::{ContentRange, Fault, Framing, LocalError, Method, RemoteError};
 /// A field line of the application.
 pub(crate) type Line<'h> = (&'h [u8], &'h [u8]);
 
-/// Something that writes a line: [`put_line`], or [`put_field`](crate::head::put_field) for lines that have not been checked.
+/// A function that writes a field line: [`put_line`] for lines that have been checked,
+/// [`put_field`](crate::head::put_field) for other lines.
 pub(crate) trait PutLine<S>: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError> {}
 
 impl<S, F: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>> PutLine<S> for F {}
@@ -57,16 +57,16 @@ impl Terms {
         }
     }
 
-    /// Notes that the server reads no more of the request's body. If it is longer than `drain` bytes, or of unknown
-    /// length and none of it is `buffered`, the connection ends with this exchange.
+    /// Notes that the server reads no more of the request's body, and decides whether the connection is kept.
+    /// `remaining` is the length of the rest, and `buffered` the number of received bytes. The connection is kept if
+    /// `remaining` is at most `drain`. If it is unknown, `buffered` must be at least 1 and at most `drain`.
     pub(crate) fn abandon_body(&mut self, remaining: Option<u64>, buffered: usize, drain: u64) {
         let buffered = buffered as u64;
         let short = match remaining {
             Some(remaining) => remaining <= drain,
             None => buffered > 0 && buffered <= drain,
         };
-        // A client that waits for 100 Continue may send its body or leave it out. The server cannot tell which of the
-        // two the client does.
+        // A client that waits for 100 Continue may send its body or leave it out. The server cannot tell which it does.
         if self.continue_pending || !short {
             self.persistent = false;
         }
@@ -117,8 +117,8 @@ impl Terms {
     }
 }
 
-/// Writes the head of a request, without the empty line. `host` becomes the Host field if the lines have none. `offers`
-/// is true if the request may have Upgrade.
+/// Writes the head of a request, without the empty line. `host` becomes the Host field if the lines have no Host. The
+/// lines may have Upgrade only if `offers` is true.
 #[expect(clippy::too_many_arguments, reason = "a request has so many parts")]
 pub(crate) fn put_request<'h, S: Sink>(
     out: &mut S,
@@ -157,8 +157,9 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
     }
 }
 
-/// Checks a 206 response: it must have one part and a Content-Range. `ranged` tells whether the request asked for
-/// ranges. Returns the length of the part, if the length of the body has to be compared with it later.
+/// Checks the head of a 206 response. It needs a Content-Range, or a media type for several ranges. `ranged` is true if
+/// the request asked for ranges. Returns the length of the range if the length of the body is not known yet and has to
+/// be compared with it.
 pub(crate) fn check_partial(
     ranged: bool,
     content_range: Option<&[u8]>,
@@ -186,10 +187,12 @@ pub(crate) fn check_partial(
     }
 }
 
-/// Writes the fields of the application, the framing field, and `connection: upgrade` if there is an Upgrade, and notes
-/// their meaning. A framing field of the application that matches the body, such as in a forwarded response, is not
-/// written twice. Other framing fields are refused. If the message has no body only because the request was HEAD or
-/// conditional (`describes`), framing fields are written as they are.
+/// Writes the fields of the application, the framing field, and `connection: upgrade` if there is an Upgrade. Returns
+/// the meaning of the fields.
+///
+/// The application may set the framing field too, as in a forwarded response. It must then match the body, and is
+/// written once. If `describes` is true, the message has no body because the request was HEAD or conditional. Then a
+/// framing field of the application may describe any body.
 pub(crate) fn put_headers<'h, S: Sink>(
     out: &mut S,
     lines: impl Iterator<Item = Line<'h>>,

@@ -46,8 +46,8 @@ impl Headers {
         Self(None)
     }
 
-    /// Returns headers with these fields, in their order: arrays, tuples of up to eight fields, and vectors become
-    /// headers by `try_from`, and are accepted in place of headers.
+    /// Returns headers with these fields, in their order. Arrays, vectors, and tuples of up to eight fields also become
+    /// headers by `try_from`, and functions accept them in place of headers.
     ///
     /// ```
     /// use std::collections::BTreeMap;
@@ -184,13 +184,13 @@ impl Headers {
 }
 
 impl Lines {
-    /// The initial room for fields. Few heads have more fields.
+    /// The number of fields for which there is room at first. Few heads have more fields.
     const FIRST_FIELDS: usize = 16;
-    /// The largest room for text that is kept for the next head.
+    /// The largest storage for text that is kept for the next head, in bytes.
     const KEPT: usize = 8 * 1024;
 
-    /// Calls `scan` with storage for the positions of fields. `scan` parses a text of this length. If there was too
-    /// little storage, `scan` is called again with more.
+    /// Calls `scan`, which parses a text of `len` bytes, with storage for the positions of fields. If the storage is too
+    /// small, calls `scan` again with more.
     pub(crate) fn scan<M>(
         &mut self,
         len: usize,
@@ -211,7 +211,7 @@ impl Lines {
         }
     }
 
-    /// Keeps the text in which this number of fields was scanned.
+    /// Keeps the text that was scanned, and the number of its fields.
     pub(crate) fn keep(&mut self, text: &[u8], fields: usize) {
         self.text.clear();
         self.text.shrink_to(Self::KEPT);
@@ -219,7 +219,7 @@ impl Lines {
         self.fields = fields;
     }
 
-    /// Copies those parts of the text that fields refer to.
+    /// Returns a copy that has only those parts of the text that are names and values.
     fn copy(&self) -> Self {
         let mut text = Vec::with_capacity(self.text.len().min(1024));
         let place = |span: &FieldSpan| {

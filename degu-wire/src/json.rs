@@ -52,10 +52,11 @@ impl<T: DeserializeOwned> Json<T> {
     }
 }
 
-/// The error for a text that is not JSON, or that does not fit the type. It has the place of the fault, and no byte of
-/// the text.
+/// The error for a text that is not JSON, or whose value does not fit the type. It has the place of the fault, and
+/// contains no byte of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct JsonError {
+    /// True if the text is JSON, but its value does not fit the type.
     is_valid: bool,
     line: usize,
     column: usize,

@@ -33,8 +33,8 @@
 //!
 //! # Core: a request from a slice, a response into a slice
 //!
-//! Nothing is allocated. A head is parsed from the bytes that have arrived; `None` means that more bytes are needed.
-//! When the head is parsed, it is decided where the body ends.
+//! Nothing is allocated. A head is parsed from the bytes that have arrived; `None` means that more bytes are needed. The
+//! parsed head tells the framing of the body.
 //!
 //! ```
 //! use degu_wire::chunk::{Decoder, Event};

@@ -32,13 +32,14 @@ pub struct Limits {
     ///
     /// Default 4 KiB (Degu 0.18: 4 KiB, Go: 4 KiB, hyper: 16 KiB of extensions in the whole body).
     pub max_chunk_line: usize,
-    /// The number of bytes of extensions that every chunk may have without reducing
+    /// The number of bytes of extensions that are free in every chunk: they do not reduce
     /// [`extension_budget`](Self::extension_budget).
     ///
     /// Default 128: every chunk of an endless stream can have a sequence number or a hash.
     pub free_extension: usize,
-    /// The bytes that a whole body may spend on extensions above [`free_extension`](Self::free_extension) a chunk.
-    /// Every byte of chunk data adds one byte to it, so extensions can never be the larger part of a long body.
+    /// The number of bytes of extensions that a whole body may have, in addition to the
+    /// [`free_extension`](Self::free_extension) bytes of each chunk. Every byte of chunk data adds one byte to the
+    /// budget, so extensions can never be the larger part of a long body.
     ///
     /// Default 16 KiB (Go: 16 KiB of overhead in a body, Node: 16 KiB of extensions a chunk).
     pub extension_budget: usize,

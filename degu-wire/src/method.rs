@@ -73,7 +73,8 @@ impl<'a> Method<'a> {
         })
     }
 
-    /// Returns the same method, as the variant of its own that it has.
+    /// Returns the same method. An [`Extension`](Self::Extension) with the name of a known method becomes that method's
+    /// variant.
     #[inline]
     pub(crate) fn known_as(self) -> Self {
         if let Self::Extension(name) = self { Self::from(name) } else { self }

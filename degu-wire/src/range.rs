@@ -31,7 +31,7 @@ pub struct ByteRange(Spec);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Spec {
-    /// The first byte, and the byte after the last.
+    /// The number of the first byte, and of the byte after the last byte.
     FromTo(u64, u64),
     From(u64),
     Suffix(u64),
@@ -52,7 +52,7 @@ impl ByteRange {
         Self(Spec::From(start))
     }
 
-    /// Returns the last `len` bytes. With 0 it is a valid range in text, but no server can satisfy it.
+    /// Returns the last `len` bytes. A length of 0 can be sent, but no server can satisfy such a range.
     pub const fn suffix(len: u64) -> Self {
         Self(Spec::Suffix(len))
     }
@@ -72,9 +72,8 @@ impl ByteRange {
         if let Spec::Suffix(len) = self.0 { Some(len) } else { None }
     }
 
-    /// Returns the range as bytes of a representation with `total` bytes. A range that goes beyond the end is
-    /// shortened. `None` if no byte is in the range (416, RFC 9110 §15.5.17), and so always for an empty
-    /// representation.
+    /// Returns the range of a representation with `total` bytes. A range that goes beyond the end is shortened. `None`
+    /// if the representation has no byte in the range; a server then answers with 416 (RFC 9110 §15.5.17).
     pub fn resolve(self, total: u64) -> Option<Range<u64>> {
         let range = match self.0 {
             Spec::FromTo(start, stop) => start..stop.min(total),
@@ -148,13 +147,13 @@ impl fmt::Display for ByteRange {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentRange {
-    /// `start < stop`, and `stop <= total`. None only where there is a total.
+    /// The first byte, and the byte after the last byte. `None` only if there is a total.
     part: Option<(u64, u64)>,
     total: Option<u64>,
 }
 
 impl ContentRange {
-    /// Returns the bytes from `start` to before `stop`, of `total` or an unknown number.
+    /// Returns the bytes from `start` to before `stop`, of `total` bytes. `total` is `None` if it is not known.
     ///
     /// # Errors
     ///
@@ -167,12 +166,12 @@ impl ContentRange {
         }
     }
 
-    /// Returns the value for a 416: no byte of the `total` bytes is in the range.
+    /// Returns the value for a 416 response, if none of the `total` bytes is in the requested range.
     pub const fn unsatisfied(total: u64) -> Self {
         Self { part: None, total: Some(total) }
     }
 
-    /// Returns the bytes of the part; `None` if the range was not satisfied.
+    /// Returns the range of the part; `None` if the range was not satisfied.
     pub fn range(self) -> Option<Range<u64>> {
         self.part.map(|(start, stop)| start..stop)
     }
@@ -193,8 +192,8 @@ impl ContentRange {
     ///
     /// # Errors
     ///
-    /// The value does not match the grammar, its unit is not `bytes`, or its numbers contradict each other. RFC 9110
-    /// §14.4 forbids to combine such a response with others.
+    /// The value does not match the grammar, its unit is not `bytes`, or its numbers contradict each other. A client
+    /// must not combine such a response with other responses (RFC 9110 §14.4).
     pub fn parse(value: &[u8]) -> Result<Self, RangeError> {
         let (part, total) = split(unit(value, b' ')?, b'/').ok_or(RangeError::Syntax)?;
         if part == b"*" {
@@ -234,7 +233,7 @@ explained! {
         Unit "the range unit is not `bytes`",
         /// More than one range.
         Several "more than one range",
-        /// The value does not match the grammar: for example, a number is missing or has a sign, or there is text
+        /// The value does not match the grammar. For example, a number is missing or has a sign, or the value has text
         /// before or after the range.
         Syntax "the range is malformed",
         /// A number is over 64 bits, or the last byte is number 2⁶⁴ − 1.
@@ -250,7 +249,7 @@ impl core::error::Error for RangeError {}
 
 debug_as_display!(RangeError);
 
-/// Returns what follows `bytes` and the separator.
+/// Returns the text after the unit `bytes` and the separator.
 fn unit(value: &[u8], separator: u8) -> Result<&[u8], RangeError> {
     let (unit, rest) = split(value, separator).ok_or(RangeError::Syntax)?;
     if unit.eq_ignore_ascii_case(b"bytes") { Ok(rest) } else { Err(RangeError::Unit) }
@@ -267,7 +266,7 @@ fn number(digits: &[u8]) -> Result<u64, RangeError> {
     decimal(digits).ok_or(if overflows { RangeError::Overflow } else { RangeError::Syntax })
 }
 
-/// Returns the number after the number of a last byte.
+/// Returns the number of the byte after the last byte.
 fn after(last: &[u8]) -> Result<u64, RangeError> {
     number(last)?.checked_add(1).ok_or(RangeError::Overflow)
 }

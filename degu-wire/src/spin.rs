@@ -6,24 +6,24 @@
 //! blocking would cost, the total cost is at most twice that of the best choice (Karlin, Li, Manasse, Owicki:
 //! "Empirical studies of competitive spinning", SOSP 1991). This module adds four rules to the textbook's rule:
 //!
-//! 1. **Yield while spinning.** The driver calls `sched_yield` before the first read, so that a peer on the same core
-//!    can answer, and before every eighth read after it. It does not yield before every read, because a yield takes
-//!    half as long again as a read, and input that arrives meanwhile waits.
-//! 2. **Stop when others want the core.** A yield that takes longer than [`CONTENDED`] shows that another thread ran.
-//!    Then hundreds of waits block at once, and thousands if it happens again.
+//! 1. **Yield while spinning.** The driver calls `sched_yield` before the first read and before every eighth read after
+//!    it. So a peer on the same core can answer. The driver does not yield before every read, because a yield takes 1.5
+//!    times as long as a read, and input that arrives during the yield waits.
+//! 2. **Stop when other threads want the core.** A yield that takes longer than [`CONTENDED`] shows that another thread
+//!    ran. The next hundreds of waits then block at once. If it happens again, thousands of waits do.
 //! 3. **Back off.** After a spin in which nothing arrived, 1 wait blocks at once, then 3, 7, up to 255. The spin after
 //!    them is longer, up to [`LONGEST`], because a peer that blocks too needs time to wake. After a successful spin,
 //!    the next spins last twice as long as that spin took, within the same bounds.
 //! 4. **Let other tasks run.** A driver that always finds its input by spinning would never return to its runtime.
-//!    After [`TURN`], or 32 messages, the rule tells the driver to let the runtime's other tasks run.
+//!    After the time [`TURN`], or after 32 messages, the driver lets the other tasks of its runtime run.
 //!
 //! ```text
 //!   begin() ── false ──▶ block
 //!      │ true
 //!      ▼
 //!   step() ── Block ───▶ block
-//!      │ Yield, GiveWay, Read   ▲
-//!      ▼                        │ nothing
+//!      │ Yield, RunOthers, Read   ▲
+//!      ▼                          │ nothing
 //!   yield if told to; read the socket ── input ──▶ found()
 //! ```
 
@@ -33,17 +33,20 @@ use core::time::Duration;
 const WINDOW: u64 = 20_000;
 /// The longest spin of an adaptive spinner: more than a round trip takes when both cores have to wake.
 const LONGEST: u64 = 100_000;
-/// A yield that takes longer, with the reads after it, let another thread run. A yield to no thread takes about 1 µs.
+/// If a yield and the reads after it take longer than this, another thread ran. If no other thread wants the core, a
+/// yield takes about 1 µs.
 const CONTENDED: u64 = 200_000;
-/// The time for which a driver may keep its thread: about what waking a core costs the tasks that wait meanwhile.
+/// The time for which a driver may keep its thread. Tasks that wait for the thread lose about as much time when a core
+/// has to be woken for them.
 const TURN: u64 = 50_000;
 /// The number of messages for which a driver may keep its thread.
 const TURN_MESSAGES: u8 = 32;
 /// The number of reads for each yield.
 const READS: u8 = 8;
-/// The back-off that fruitless spins reach: 2⁸ - 1 waits.
+/// The highest back-off level after spins in which nothing arrived: 2⁸ - 1 waits block at once.
 const FRUITLESS_LEVEL: u8 = 8;
-/// The back-off that contention reaches: 2¹³ - 1 waits, so that a lost time slice of some milliseconds in each is little.
+/// The highest back-off level after contention: 2¹³ - 1 waits block at once. A spin under contention costs a time slice
+/// of some milliseconds, which is little for so many waits.
 const CONTENDED_LEVEL: u8 = 13;
 
 /// The way in which a driver waits for its next message. It is an option of the server and of both clients, and affects
@@ -68,7 +71,7 @@ pub enum Step {
     /// Yield the core (`std::thread::yield_now`), then read without blocking.
     Yield,
     /// Let the other tasks of the runtime run, then read without blocking. A driver without a runtime yields the core.
-    GiveWay,
+    RunOthers,
     /// Read without blocking.
     Read,
     /// Block until there is input.
@@ -101,20 +104,19 @@ pub enum Step {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Spinner {
-    /// The time of the last yield, in nanoseconds as all times here; `None` where the next reading of the clock says nothing
-    /// about a yield.
+    /// The time of the last yield, in nanoseconds, as are all times here. `None` if no yield is being measured.
     yielded: Option<u64>,
     /// The time for which the next spin may last.
     window: u64,
     /// The time of this wait's first step, and of the last reading of the clock; `None` before the first step.
     wait: Option<(u64, u64)>,
-    /// The beginning of the driver's turn; `None` while the thread is others'.
+    /// The beginning of the driver's turn; `None` while other tasks may have the thread.
     turn: Option<u64>,
-    /// Messages in this turn.
+    /// The number of messages in this turn.
     messages: u8,
-    /// Reads since the last yield.
+    /// The number of reads since the last yield.
     reads: u8,
-    /// Waits that are to block at once.
+    /// The number of waits that block at once.
     skip: u16,
     /// The exponent of the back-off.
     level: u8,
@@ -133,7 +135,7 @@ impl Spinner {
         Self { yielded: None, window, wait: None, turn: None, messages: 0, reads: 0, skip: 0, level: 0, is_adaptive }
     }
 
-    /// Begins a wait. Returns whether it spins first.
+    /// Begins a wait. Returns whether the driver spins before it blocks.
     #[inline]
     pub const fn begin(&mut self) -> bool {
         self.wait = None;
@@ -173,13 +175,13 @@ impl Spinner {
         self.reads = 0;
         if self.messages >= TURN_MESSAGES || now.saturating_sub(*self.turn.get_or_insert(now)) >= TURN {
             self.end_turn();
-            return Step::GiveWay;
+            return Step::RunOthers;
         }
         self.yielded = Some(now);
         Step::Yield
     }
 
-    /// Ends a wait: the last read found input.
+    /// Ends a wait, because the last read found input.
     #[inline]
     pub fn found(&mut self, clock: impl FnOnce() -> Duration) {
         if self.reads == 0 && self.is_contended(clock().as_nanos() as u64) {
@@ -212,7 +214,7 @@ impl Spinner {
         self.yielded = None;
     }
 
-    /// Takes the time, and returns whether the last yield was so long that others must have run.
+    /// Notes the time. Returns whether the last yield took so long that another thread must have run.
     fn is_contended(&mut self, now: u64) -> bool {
         if let Some((_, last)) = &mut self.wait {
             *last = now;
@@ -225,7 +227,7 @@ impl Spinner {
         is_contended
     }
 
-    /// Returns the time for which this wait has spun. It includes what others took after the driver gave way.
+    /// Returns the time for which this wait has spun. It includes the time in which the driver let other tasks run.
     fn spun(&self) -> u64 {
         self.wait.map_or(0, |(began, last)| last.saturating_sub(began))
     }
@@ -312,7 +314,7 @@ mod tests {
         let steps: std::vec::Vec<(u64, Step)> = (0..130)
             .flat_map(|now| (0..READS).map(move |_| now))
             .map(|now| (now, spinner.step(|| Duration::from_micros(now))))
-            .filter(|(_, step)| *step == Step::GiveWay)
+            .filter(|(_, step)| *step == Step::RunOthers)
             .collect();
         assert_eq!(steps.iter().map(|(now, _)| *now).collect::<std::vec::Vec<u64>>(), [50, 101]);
         assert_eq!((0..64).filter(|_| spinner.message()).count(), 2);
@@ -324,7 +326,7 @@ mod tests {
         assert!(spinner.begin());
         (0..TURN_MESSAGES - 1).for_each(|_| assert!(!spinner.message()));
         spinner.messages = TURN_MESSAGES;
-        assert_eq!(spinner.step(|| Duration::ZERO), Step::GiveWay);
+        assert_eq!(spinner.step(|| Duration::ZERO), Step::RunOthers);
         spinner.found(|| Duration::from_secs(1));
         assert!(spinner.begin() && spinner.level == 0);
     }

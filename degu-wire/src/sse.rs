@@ -143,8 +143,8 @@ impl Decoder {
         }
     }
 
-    /// Adds the next data. The caller must call it only after [`next_event`](Self::next_event) has returned `None`,
-    /// which means that no event of the previous data is left.
+    /// Adds the next data. The caller must first call [`next_event`](Self::next_event) until it returns `None`, so no
+    /// event of the previous data is left.
     pub fn push(&mut self, data: Bytes) {
         self.lines.push(data);
     }
@@ -158,10 +158,8 @@ impl Decoder {
     pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
         while let Some(line) = self.lines.next_line()? {
             let line = String::from_utf8_lossy(&line);
-            let line = match core::mem::take(&mut self.at_start) {
-                true => line.strip_prefix('\u{feff}').unwrap_or(&line),
-                false => &line,
-            };
+            let is_first = core::mem::take(&mut self.at_start);
+            let line = line.strip_prefix('\u{feff}').filter(|_| is_first).unwrap_or(&line);
             if line.is_empty() {
                 let mut event = core::mem::take(&mut self.event);
                 // The identifier is noted only when the event is complete. If an event is cut, the server must send it

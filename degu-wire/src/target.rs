@@ -33,7 +33,7 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     text: String,
-    /// True if the text ends with the slash that precedes the next segment.
+    /// True if the text ends with a slash after which the next segment is added.
     ends_open: bool,
     has_query: bool,
     has_dots: bool,

@@ -66,7 +66,7 @@ impl Line<'_, Async> {
                 self.exchange.spinner.message();
                 Poll::Ready(Ok(Some(read)))
             }
-            Err(Step::GiveWay) => {
+            Err(Step::RunOthers) => {
                 // A spin may last longer than the deadline.
                 if let Poll::Ready(over) = self.poll_deadline(cx) {
                     return Poll::Ready(over.map(|()| None));

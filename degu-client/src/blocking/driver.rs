@@ -72,7 +72,7 @@ impl Line<'_, Blocking> {
         loop {
             match self.spin() {
                 Ok(read) => return read,
-                Err(Step::GiveWay) if deadline.is_none_or(|deadline| Instant::now() < deadline) => yield_now(),
+                Err(Step::RunOthers) if deadline.is_none_or(|deadline| Instant::now() < deadline) => yield_now(),
                 Err(_) => return Err(io::ErrorKind::WouldBlock.into()),
             }
         }

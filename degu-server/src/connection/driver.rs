@@ -49,7 +49,7 @@ impl<'c, T: Transport> Driver<'c, T> {
                 Step::Block => return Ok(false),
                 Step::Read => {}
                 Step::Yield if !worker.has_others_busy() => std::thread::yield_now(),
-                Step::Yield | Step::GiveWay => {
+                Step::Yield | Step::RunOthers => {
                     spinner.end_turn();
                     self.endpoint.set_wait(Wait::Request);
                     yield_now().await;

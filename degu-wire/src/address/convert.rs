@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddr
 
 use super::{Address, AddressError, AddressFault, Repr};
 
-/// The scope id becomes the zone; the flow label is dropped.
+/// Converts an address of the standard library. The scope id becomes the zone, and the flow label is dropped.
 impl From<SocketAddr> for Address {
     fn from(mut address: SocketAddr) -> Self {
         if let SocketAddr::V6(address) = &mut address {

@@ -61,13 +61,13 @@ pub use socket::SocketName;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(Repr);
 
-/// Private, so that a name or a zone in an [`Address`] is known to be well-formed.
+/// The content of an address. It is private, so every name and every zone in it has been checked.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Repr {
     /// The scope id is the zone's index, and the flow label 0. A zone that is a name has the scope id 0.
     Ip(SocketAddr, Option<Box<str>>),
     Path(Box<[u8]>),
-    /// `None`: the kernel chooses.
+    /// A name, or `None` if the kernel chooses the name.
     Abstract(Option<Box<[u8]>>),
     Name {
         host: Box<str>,
@@ -160,8 +160,8 @@ impl Address {
         Self(Repr::Path(path.as_ref().as_os_str().as_bytes().into()))
     }
 
-    /// Returns the address of a Unix socket in the file system, from the bytes of its path. It is for code without
-    /// `Path`.
+    /// Returns the address of a Unix socket in the file system, from the bytes of its path. Code without std, or on other
+    /// systems than Unix, has no `Path` for it.
     ///
     /// # Errors
     ///
@@ -305,7 +305,7 @@ impl Address {
     }
 }
 
-/// Returns whether an interface may have this name, which tells it from an index.
+/// Returns whether an interface may have this name. Digits alone are an index.
 fn is_interface(name: &str) -> bool {
     let forbidden = |c: char| matches!(c, '/' | ':') || c.is_whitespace() || c.is_control();
     name.len() <= Address::MAX_ZONE && !name.contains(forbidden) && !name.bytes().all(|byte| byte.is_ascii_digit())

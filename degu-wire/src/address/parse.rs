@@ -90,12 +90,12 @@ impl Address {
     }
 }
 
-/// Parses `1*DIGIT`: `u16::from_str` alone would accept a sign.
+/// Parses `1*DIGIT`. It does not accept a sign, as `u16::from_str` does.
 fn port(digits: &str) -> Option<u16> {
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// Parses what follows `unix:`.
+/// Parses the text after `unix:`.
 fn unix(text: &str) -> Result<Address, AddressError> {
     if let Some(name) = text.strip_prefix('@') {
         return match name {

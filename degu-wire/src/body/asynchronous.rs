@@ -16,7 +16,7 @@ use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
 use crate::error::debug_as_display;
 use crate::headers::Trailers;
 
-/// The number of parts that a channel holds.
+/// The number of parts that a channel holds. The sender then waits.
 const HELD: usize = 2;
 
 /// Defines the constructors for a kind of source and its bounds.
@@ -148,7 +148,7 @@ fn parts<P: TryInto<Part, Error: Into<BoxError>>>(items: impl Stream<Item = P>) 
 /// is cut short, and the peer notices it.
 pub struct BodySender {
     parts: mpsc::Sender<Message>,
-    /// A place in the channel that is reserved for the end, so ending the body does not wait.
+    /// A reserved place in the channel for the end of the body, so ending the body does not wait.
     end: mpsc::OwnedPermit<Message>,
 }
 

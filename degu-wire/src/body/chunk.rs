@@ -45,16 +45,16 @@ impl Chunk {
         self
     }
 
-    /// Returns the chunk with one more extension that is a name alone: `;last`. A name that is not a token is
-    /// remembered as in [`with_extension`](Self::with_extension).
+    /// Returns the chunk with one more extension that has no value, such as `;last`. The name must be a token, as for
+    /// [`with_extension`](Self::with_extension).
     #[must_use]
     pub fn with_flag(mut self, name: &str) -> Self {
         self.extensions.push(name, None);
         self
     }
 
-    /// Returns the value of the first extension of this name: empty if it has none, `None` if there is no such extension or
-    /// its value is not UTF-8.
+    /// Returns the value of the first extension of this name. It is empty if the extension has no value. `None` if there
+    /// is no such extension, or if its value is not UTF-8.
     pub fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
         self.extensions.get(name)
     }
@@ -88,7 +88,7 @@ impl ChunkExtensions {
 
     /// Returns the extensions in a text that the decoder has checked.
     pub(crate) fn received(raw: Bytes) -> Self {
-        // Without any of these bytes, each value is a token, and the text is already in the form in which it is sent.
+        // A text without these bytes has only tokens, and is already in the form in which it is sent.
         if !raw.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'"')) {
             return Self { raw, poisoned: false };
         }

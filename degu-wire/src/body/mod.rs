@@ -26,26 +26,26 @@ pub use into::IntoBody;
 use crate::framing::Framing;
 use crate::headers::Trailers;
 
-/// The largest piece that is read from a reader at once.
+/// The largest piece that is read from a reader at once, in bytes.
 #[cfg(feature = "std")]
 const PIECE: usize = 64 * 1024;
 
-/// An error of an application, of any kind.
+/// Any error of an application.
 pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// A piece of a body on its way in or out.
 ///
-/// Chunked bodies are `(Chunk Data*)* Last`; all others are `Data*`. A chunk that is in memory as a whole is one part,
-/// so it costs no more than plain data. A large chunk begins with a part and continues as `Data`, so it need never be
-/// in memory as a whole.
+/// The parts of a chunked body are `(Chunk Data*)* Last`. The parts of every other body are `Data*`. A chunk that is in
+/// memory as a whole is one part. A larger chunk begins with a `Chunk` and continues as `Data`, so it need never be in
+/// memory as a whole.
 pub enum Part {
     /// A chunk begins.
     Chunk {
-        /// The number of bytes of data that the whole chunk has: never zero.
+        /// The number of bytes of data in the whole chunk, at least 1.
         size: u64,
         /// The extensions of the chunk.
         extensions: ChunkExtensions,
-        /// The first part of its data: none, some, or all of the data.
+        /// The data that is in memory: the beginning of the chunk's data, all of it, or nothing.
         data: Bytes,
     },
     /// Data of the chunk that began last, or of a body without chunks.
@@ -160,7 +160,7 @@ pub struct BodyOf<S: ?Sized> {
     content: Content,
     /// Present if the content comes in parts.
     source: Option<Pin<Box<S>>>,
-    /// The function that makes the body once more.
+    /// The function that makes the body again.
     make: Option<Make<S>>,
 }
 
@@ -280,18 +280,18 @@ impl<S: ?Sized> BodyOf<S> {
         Ok(Self { make: Some(Arc::new(make)), ..body })
     }
 
-    /// Splits the body into its kind, which a machine needs, and the source of its parts if it has one.
+    /// Splits the body into its kind, for a machine, and the source of its parts, if it has a source.
     pub fn split(self) -> (Content, Option<Pin<Box<S>>>) {
         (self.content, self.source)
     }
 
-    /// Returns the kind of the body, and the source of its parts if it has one. What remains after the source was taken
-    /// can be [renewed](Self::renew).
+    /// Returns the kind of the body, and the source of its parts if it has one. After the source was taken,
+    /// `self` can be [renewed](Self::renew).
     pub const fn parts(&mut self) -> (&Content, &mut Option<Pin<Box<S>>>) {
         (&self.content, &mut self.source)
     }
 
-    /// Returns the body to send. What remains in `self` can be [renewed](Self::renew).
+    /// Takes the body that is sent now. Afterwards, `self` can be [renewed](Self::renew).
     pub fn start(&mut self) -> Self {
         Self::of(self.content.clone(), self.source.take())
     }
@@ -313,7 +313,7 @@ impl<S: ?Sized> BodyOf<S> {
         self.make.is_some() || matches!(self.content, Content::None | Content::Bytes(_))
     }
 
-    /// Returns the number of bytes, if it is known.
+    /// Returns the number of bytes, if it is known. It is 0 if there is no body.
     pub fn length(&self) -> Option<u64> {
         self.content.framing().length()
     }

@@ -12,9 +12,9 @@ const MAX_DIGITS: usize = 16;
 
 /// Reads a chunked body from a buffer of the caller, one [`Event`] at a time.
 ///
-/// The decoder holds no bytes. It holds its place in the grammar, the balance of the extension budget, and the number
-/// of bytes of an unfinished line that it has checked. So a line that arrives byte by byte costs as much as a line that
-/// arrives as a whole.
+/// The decoder stores no bytes of the body. It stores its place in the grammar, the balance of the extension budget, and
+/// the number of bytes of an unfinished line that it has checked. So a line that arrives byte by byte takes about as much
+/// time as a line that arrives as a whole.
 ///
 /// ```
 /// use degu_wire::Limits;
@@ -322,7 +322,7 @@ impl Decoder {
     /// Sets the state after a chunk line that has been read up to its CRLF.
     fn begin<'i>(&mut self, size: u64, extensions: &'i [u8], read: usize) -> Step<'i> {
         let extensions = Extensions::from_scanned(extensions);
-        // The data arrives before the next line.
+        // The data adds to the balance before the next line is read.
         self.allowed = self.allowed.saturating_add(size);
         let event = if size > 0 {
             self.state = State::Data(size);

@@ -47,12 +47,12 @@ impl<'i> Extensions<'i> {
         }
     }
 
-    /// Returns the extensions in a text that a scanner has checked.
+    /// Returns the extensions in a text that the scanner has checked.
     pub(crate) const fn from_scanned(raw: &'i [u8]) -> Self {
         Self { raw }
     }
 
-    /// Returns whether there is none.
+    /// Returns whether there are no extensions.
     pub const fn is_empty(&self) -> bool {
         self.raw.is_empty()
     }

@@ -1,7 +1,7 @@
 //! A decoder and an encoder for chunked bodies, with their extensions and trailers.
 //!
-//! A chunk is a unit that both sides see, and its extensions are values that travel with it: a sequence number, a hash,
-//! or a mark for the kind of data. So this decoder returns all extensions, while most decoders skip them.
+//! The extensions of a chunk are values that are sent with it, such as a sequence number or a hash. Most decoders skip
+//! the extensions and join the chunks. This decoder returns each chunk with its extensions.
 //!
 //! # The grammar
 //!

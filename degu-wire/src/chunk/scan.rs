@@ -1,7 +1,7 @@
 //! The grammar of chunk extensions as a table: each row is a state, each column a class of bytes.
 //!
-//! It is a table and not nested loops, because the received bytes may end anywhere in a line. The scanner is one byte
-//! of state, and continues where it stopped.
+//! The grammar is a table because the received bytes may end anywhere in a line. The state of the scanner is one byte, so
+//! the scanner can continue where it stopped.
 
 use crate::abnf;
 

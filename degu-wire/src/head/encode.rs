@@ -1,5 +1,5 @@
-//! Writing heads: every byte of the application is checked before it is written. So nothing is sent that this crate's
-//! parser, or a more lenient parser, would read as something else.
+//! Writing heads. Every byte of the application is checked before it is written, so every parser reads the head as the
+//! application meant it.
 
 use super::{
     fields::{Names, is_forbidden_in_trailers},
@@ -32,7 +32,7 @@ pub fn encode_request<'f, V: AsRef<[u8]>>(
     fields: impl IntoIterator<Item = (&'f str, V)>,
     framing: Framing,
 ) -> Result<usize, LocalError> {
-    // Only its fields can tell where a request ends.
+    // A request ends where its fields say, and never with the connection.
     if framing == Framing::UntilClose {
         return Err(LocalError::BodyNotAllowed);
     }

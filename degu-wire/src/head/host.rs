@@ -6,10 +6,11 @@ use super::scan::is_name;
 
 /// Returns whether the text is empty or a host with an optional port.
 ///
-/// It also refuses userinfo, zones (see [`zone`]), a port without a host, and IPvFuture, because no server has such an
-/// address. A port may be empty (RFC 3986 §3.2.3). It may be any number, because no connection is made to it.
+/// A host with userinfo, a zone (see [`zone`]) or an IPvFuture address is refused, because no server has such a host. A
+/// port without a host is refused too. The port may be empty (RFC 3986 §3.2.3). It may be any number, because no
+/// connection is made to it.
 pub(crate) fn is_host(text: &[u8]) -> bool {
-    // Most hosts are names, which can be checked in words of bytes.
+    // Most hosts consist of letters and hyphens, which are checked eight at a time.
     if is_name(text) {
         return true;
     }
@@ -38,7 +39,7 @@ pub(crate) fn zone(text: &[u8]) -> Option<Range<usize>> {
     (is_zone && is_ipv6(text[..from].strip_prefix(b"[")?) && is_optional_port(&text[to + 1..])).then_some(from..to)
 }
 
-/// Returns whether the text is `[ ":" port ]`.
+/// Returns whether the text is `[ ":" port ]`, which may be empty.
 fn is_optional_port(text: &[u8]) -> bool {
     match text.split_first() {
         None => true,

@@ -59,9 +59,9 @@ pub fn find_head_end(input: &[u8], searched: usize) -> Option<usize> {
     input[from..].windows(4).position(|four| four == b"\r\n\r\n").map(|found| from + found + 4)
 }
 
-/// The length of the searched part of a head that arrives in pieces. The head is parsed when its first bytes arrive, so
-/// garbage is refused at once, and again when its end has arrived. A head that arrives byte by byte is therefore
-/// searched once and parsed twice, and a fault in it may be found only at its end.
+/// The number of bytes of an unfinished head that have been searched for its end. A head that arrives in pieces is parsed
+/// twice: when its first bytes arrive, so garbage is refused at once, and when its end has arrived. So each byte is
+/// searched once, but a fault may be found only when the end has arrived.
 #[cfg(any(feature = "alloc", feature = "embedded-io-async"))]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Search(usize);
@@ -76,8 +76,8 @@ impl Search {
         is_due
     }
 
-    /// Returns whether the bytes since the last search end a head. A LF without CR counts as an end too, because a peer
-    /// that ends its lines so would otherwise wait for an answer until the deadline.
+    /// Returns whether the bytes since the last search end a head. A LF without CR counts as an end too. A peer that ends
+    /// its lines with LF alone is then refused at once, and does not wait until the deadline.
     fn may_end(self, input: &[u8]) -> bool {
         let fresh = input.get(self.0.saturating_sub(1)..).unwrap_or_default();
         let bare = |pair: &[u8]| matches!(pair, [before, b'\n'] if *before != b'\r');

@@ -66,7 +66,7 @@ pub fn parse_request<'b>(
         .map(|meta| RequestHead { fields: Fields::new(input, &slots[..meta.fields as usize]), meta }))
 }
 
-/// Parses as [`parse_request`] does, for callers that keep bytes and spans apart.
+/// Parses as [`parse_request`] does, for callers that keep the bytes and the offsets apart.
 #[inline]
 pub(crate) fn scan_request(
     input: &[u8],
@@ -235,12 +235,12 @@ impl<F: Text> RequestHeadOf<F> {
         self.text(self.meta.target)
     }
 
-    /// Returns the path, percent-encoded as it was sent: `/` at least (RFC 9112 §3.2.1), or `*`.
+    /// Returns the path, percent-encoded as it was sent, or `*`. An empty path is returned as `/` (RFC 9112 §3.2.1).
     pub fn path(&self) -> &str {
         if self.meta.path.0 == self.meta.path.1 { "/" } else { self.text(self.meta.path) }
     }
 
-    /// Returns what follows the `?`, if there is one.
+    /// Returns the query: the text after the `?`, if there is a `?`.
     pub fn query(&self) -> Option<&str> {
         let (from, to) = (self.meta.path.1, self.meta.target.1);
         (from < to).then(|| self.text((from + 1, to)))
@@ -280,8 +280,8 @@ impl<F> RequestHeadOf<F> {
         self.meta.http10
     }
 
-    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3): with HTTP/1.0
-    /// only if it asks for this.
+    /// Returns whether the client wants the connection to persist after this exchange (RFC 9112 §9.3). A client of
+    /// HTTP/1.0 has to ask for this; a client of HTTP/1.1 has to ask for the end.
     pub const fn keep_alive(&self) -> bool {
         self.meta.keep_alive
     }

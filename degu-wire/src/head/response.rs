@@ -19,7 +19,7 @@ pub struct ResponseHeadOf<F> {
 /// A response head that is a view into the caller's bytes.
 pub type ResponseHead<'b> = ResponseHeadOf<Fields<'b>>;
 
-/// The content of a response head, in offsets and flags.
+/// The content of a response head, as offsets and flags. The bytes are kept elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResponseMeta {
     pub(crate) len: u16,
@@ -72,8 +72,8 @@ pub fn parse_response<'b>(
 }
 
 /// Rewrites the line at which a scan stopped with this fault, if the line is folded or has blanks before its colon.
-/// Returns whether the head can be scanned again, or more bytes are needed. Each line is rewritten at most twice, so
-/// the number of scans is at most twice the number of lines.
+/// Returns true if the head can be scanned again, and false if more bytes are needed. Each line is rewritten at most
+/// twice, so the number of scans is at most twice the number of lines.
 #[cold]
 fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, RemoteError> {
     let len = input.len();
@@ -86,8 +86,8 @@ fn rewrite(input: &mut [u8], max: usize, fault: RemoteError) -> Result<bool, Rem
     if !rewritten && len >= max { Err(Fault::HeadTooLarge.into()) } else { Ok(rewritten) }
 }
 
-/// Replaces each fold of a line by one space, and appends spaces to the line, which have no meaning there, so that its
-/// length stays the same. The first continuation begins at the fault.
+/// Replaces each fold of a line by one space. The line keeps its length: it ends with spaces instead, which have no
+/// meaning there. The first fold is directly before the offset of the fault.
 fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let fold = fault.offset as usize - 2;
     let Some(start) = head[..fold].windows(2).rposition(|pair| pair == b"\r\n").map(|at| at + 2) else {
@@ -130,8 +130,8 @@ fn unfold(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     Ok(true)
 }
 
-/// Moves the blanks between a name and its colon after the colon, where they have no meaning. The blanks begin at the
-/// fault.
+/// Exchanges the colon of a line with the first of the blanks before it, so all blanks follow the colon and have no
+/// meaning. The first blank is at the offset of the fault.
 fn close_gap(head: &mut [u8], fault: RemoteError) -> Result<bool, RemoteError> {
     let gap = fault.offset as usize;
     let len = head[gap..].iter().take_while(|&&byte| is_blank(byte)).count();
@@ -161,7 +161,8 @@ const fn is_blank(byte: u8) -> bool {
 }
 
 /// Parses as [`parse_response`] does, for callers that keep bytes and spans apart. Returns whether the head is
-/// complete, and `meta` was set. It is not returned in the result, because the compiler would copy it at each return.
+/// complete. If it is, `meta` has been set. The result does not contain `meta`, because the compiler would then copy it
+/// at each return.
 #[inline]
 pub(crate) fn scan_response(
     input: &mut [u8],
@@ -205,8 +206,8 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
     let section = Section::Response { http10 };
     let Some(end) = parse_fields(input, at, slots, &mut semantics, section)? else { return Ok(false) };
     let framing = semantics.framing()?.unwrap_or(Framing::UntilClose);
-    // RFC 9112 §6.1: never in a 1xx or 204, because they have no body. It is unknown what follows a 204 with
-    // Transfer-Encoding.
+    // RFC 9112 §6.1: a 1xx or 204 response has no body, so it has no Transfer-Encoding. It is unknown whether a body
+    // follows a 204 that has the field.
     let codes_nothing = framing == Framing::Chunked && (status < 200 || status == 204);
     if codes_nothing && status < 200 {
         return Err(Fault::TransferEncoding.into());

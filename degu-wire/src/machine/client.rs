@@ -38,7 +38,7 @@ pub struct Client {
 }
 
 impl Connection<Client> {
-    /// Returns a new connection. Connections with the same limits can share them.
+    /// Returns a new connection. Connections can share one `Arc` of limits.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         Self::with_role(Client { persistent: true, continued: true, ..Client::default() }, limits.into())
     }
@@ -47,9 +47,10 @@ impl Connection<Client> {
     /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body). If the headers have `expect:
     /// 100-continue`, a body in memory is held back until [`may_send_body`](Self::may_send_body) returns true.
     ///
-    /// `host` becomes the Host field if the headers have none. This method writes the framing field. `content-length`,
-    /// `transfer-encoding` and `connection: close` among the headers are understood, so a proxy can forward them. A
-    /// field that contradicts the content is refused. A caller that may send the content again passes a reference to it.
+    /// `host` becomes the Host field if the headers have none. This method writes the framing field. The headers may
+    /// contain `content-length` or `transfer-encoding`, as the headers of a forwarded request do, but must then agree
+    /// with the content. With `connection: close` among the headers, this exchange is the last. A
+    /// caller that may send the content again passes a reference to it.
     ///
     /// # Errors
     ///
@@ -152,8 +153,8 @@ impl Connection<Client> {
         Ok(())
     }
 
-    /// Returns the name of the field that makes [`request`](Self::request) refuse these headers, or `None` if no field
-    /// is the reason. It is for error texts. `framing` is the framing of the body.
+    /// Returns the name of the field for which [`request`](Self::request) refuses these headers, or `None` if the
+    /// headers are not the reason. Error texts contain the name. `framing` is the framing of the body.
     ///
     /// ```
     /// use degu_wire::{Framing, Headers, Method, machine::{Client, Connection}};
@@ -188,22 +189,21 @@ impl Connection<Client> {
             State::Closed => return Err(self.receiver.fault.unwrap_or(Fault::NoResponse.into())),
             State::Idle | State::Responding | State::Switched => return Ok(Poll::Pending),
         }
-        // Heads are large, so each is checked before it is moved.
+        self.read_response().map_err(|fault| self.fail(fault))
+    }
+
+    fn read_response(&mut self) -> Result<Poll<ResponseHead>, RemoteError> {
         loop {
             let mut meta = ResponseMeta::default();
             let scan = |text: &mut [u8], slots: &mut [FieldSpan], limits: &Limits| {
                 Ok(scan_response(text, slots, limits, &mut meta)?.then_some((meta.len, meta.fields)))
             };
-            let head = match self.receiver.take_head(scan) {
-                Ok(true) => ResponseHead { meta, fields: self.receiver.headers() },
-                Ok(false) if !self.receiver.eof => return Ok(Poll::Pending),
-                Ok(false) => return Err(self.fail(Fault::NoResponse.into())),
-                Err(fault) => return Err(self.fail(fault)),
-            };
-            match self.begin_response(&head) {
-                Ok(true) => return Ok(Poll::Ready(head)),
-                Ok(false) => {}
-                Err(fault) => return Err(self.fail(fault)),
+            if !self.receiver.take_head(scan)? {
+                return if self.receiver.eof { Err(Fault::NoResponse.into()) } else { Ok(Poll::Pending) };
+            }
+            let head = ResponseHead { meta, fields: self.receiver.headers() };
+            if self.begin_response(&head)? {
+                return Ok(Poll::Ready(head));
             }
         }
     }
@@ -242,7 +242,7 @@ impl Connection<Client> {
         Ok(true)
     }
 
-    /// Returns whether a 101 accepts the offered protocol, and arrived after the whole request was sent.
+    /// Returns whether a 101 response accepts the offered protocol. It must arrive after the whole request was sent.
     fn accepts_offer(&self, head: &ResponseHead) -> bool {
         let Some(offered) = &self.role.offered else { return false };
         let mut protocols = head.headers().get_all("upgrade").map(core::str::from_utf8);
@@ -254,7 +254,7 @@ impl Connection<Client> {
             && offered.has_member("upgrade", protocol)
     }
 
-    /// Closes the machine after a fault, because nothing more can be understood.
+    /// Closes the machine after a fault of the server, because the bytes after the fault cannot be understood.
     #[cold]
     fn fail(&mut self, fault: RemoteError) -> RemoteError {
         self.receiver.fault.get_or_insert(fault);
@@ -284,8 +284,9 @@ impl Connection<Client> {
         Ok(part)
     }
 
-    /// Returns the rest of a body of known length, if it is not empty and all of it has arrived. The end of the body
-    /// then follows at once, while [`poll_part`](Self::poll_part) needs one call for the data and one for the end.
+    /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body then has
+    /// ended. This needs one call, while [`poll_part`](Self::poll_part) needs one call for the data and another for the
+    /// end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         if self.state == State::Responding { self.receiver.take_rest() } else { None }
     }
@@ -349,7 +350,7 @@ impl Connection<Client> {
             && self.buffered().is_empty()
     }
 
-    /// Returns whether the connection is over. Then no request can follow, even if a response is still being read.
+    /// Returns whether no further request can be sent on the connection. A response may still be unread.
     pub fn is_closed(&self) -> bool {
         match self.state {
             State::Closed => true,

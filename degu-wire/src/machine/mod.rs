@@ -16,24 +16,24 @@
 //!    driver that waits for the peer without writing first may wait forever, because the peer may wait for the pending
 //!    bytes (for example `100 Continue`).
 //! 2. A [`RemoteError`](crate::RemoteError) ends the connection: a server [refuses](Connection::refuse), then closes.
-//! 3. A [`LocalError`](crate::LocalError) has written nothing.
+//! 3. A call that returns a [`LocalError`](crate::LocalError) has written nothing.
 //!
 //! An exchange, as each side sees it:
 //!
 //! ```text
 //!          server                                          client
-//!   ┌─▶ Idle ── poll_request ──▶ Requested          ┌─▶ Idle ── request ──▶ Waiting
-//!   │                               │               │                         │ poll_response
-//!   │                            respond            │                         ▼
-//!   │                               ▼               │                      Reading
-//!   └── both bodies done ──── Responding            └── both bodies done ─────┘
+//!   ┌─▶ Idle ── poll_request ──▶ Requested          ┌─▶ Idle ── request ──▶ Requested
+//!   │                               │               │                          │ poll_response
+//!   │                            respond            │                          ▼
+//!   │                               ▼               │                      Responding
+//!   └── both bodies done ──── Responding            └── both bodies done ──────┘
 //!         │ not persistent                                │ not persistent
 //!         ▼                                               ▼
 //!       Closed                                          Closed
 //! ```
 //!
 //! A client may offer another protocol with its request, and the server may accept with 101 (RFC 9110 §7.8): see
-//! [`Connection::upgrade`] and [`Connection::switch`]. Both machines are then done.
+//! [`Connection::upgrade`] and [`Connection::switch`]. After that, the machines exchange no more messages.
 //!
 //! Two machines joined in memory:
 //!

@@ -7,17 +7,18 @@ use core::iter::FusedIterator;
 
 use bytes::{Buf, Bytes};
 
-/// Data up to this length is copied after its head, so both are written in one piece. Longer data is not copied.
+/// The length up to which data is copied into the buffer of small bytes, in bytes. So a head and a short body are
+/// written in one piece. Longer data is not copied.
 const COPIED: usize = 4 * 1024;
-/// The largest number of small bytes that are collected before they are written.
+/// The number of small bytes from which a driver should write before it sends more parts.
 const ENOUGH: usize = 64 * 1024;
-/// The largest number of bytes in all that are collected if some parts are large: seven parts of 64 KiB, which is the
-/// size that sources read. A Unix socket accepts less at once by default (208 KiB).
+/// The same for all bytes, if some of the parts are large: seven parts of 64 KiB, which is the size that sources read.
+/// By default, a Unix socket accepts less in one write (208 KiB).
 const ENOUGH_LARGE: usize = 448 * 1024;
-/// The largest number of large parts that are collected.
+/// The number of large parts from which a driver should write before it sends more parts.
 const MOST_LARGE: usize = 8;
 
-/// Bytes that wait to be written: small pieces in one buffer, and large data between them. Both are emptied when
+/// The bytes that wait to be written: small pieces in one buffer, and large data between them. Both are emptied when
 /// everything has been written.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
@@ -117,9 +118,9 @@ impl Outgoing {
     }
 }
 
-/// Bytes that wait to be written: pieces in order, none of them empty.
+/// An iterator over the bytes that wait to be written, in pieces that are not empty.
 ///
-/// Small pieces are joined in one piece. Large data is not copied, and is a piece of its own.
+/// Neighbouring small pieces are joined. Large data is not copied, and is a piece of its own.
 #[derive(Clone)]
 pub struct Pending<'c> {
     /// The rest of the small bytes.

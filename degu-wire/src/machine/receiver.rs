@@ -1,4 +1,4 @@
-//! The receiving half of a connection. It converts received bytes to heads and parts of bodies.
+//! The receiving half of a connection: received bytes become heads and parts of bodies.
 
 use alloc::sync::Arc;
 use core::task::Poll;
@@ -12,20 +12,20 @@ use crate::head::{FieldSpan, Search, has_begun, parse_trailers};
 use crate::headers::{Headers, Lines, Trailers};
 use crate::{Fault, Limits, RemoteError};
 
-/// The room for a read at the beginning of each message: enough for a head and a small body.
+/// The room for a read at the beginning of each message, in bytes. It is enough for a head and a small body.
 const FIRST_READ: u32 = 8 * 1024;
-/// The largest room for a read, while the data of a body fills each read.
+/// The largest room for a read, in bytes. The room grows to it while each read is filled by the data of a body.
 const MOST_READ: u32 = 256 * 1024;
-/// The smallest room for a read.
+/// The smallest room for a read, in bytes.
 const LEAST_READ: usize = 2 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
-    /// The last head. The next head uses its storage if no clone of it is left.
+    /// The last head. If no clone of this head is left, the next head uses its storage.
     head: Option<Arc<Lines>>,
     pub(super) limits: Arc<Limits>,
-    /// The rest of the body: [`Framing::None`] after its end has been returned.
+    /// The framing of the rest of the body: [`Framing::None`] after the end of the body has been returned.
     pub(super) body: Framing,
     /// For a chunked body: the decoder, and the extensions of the last chunk until the trailers have arrived.
     decoder: chunk::Decoder,
@@ -34,7 +34,7 @@ pub(super) struct Receiver {
     read_size: u32,
     /// True if the peer sends no more bytes.
     pub(super) eof: bool,
-    /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems to end.
+    /// The fault that ended the reading. Each later call returns it again, so an incomplete body never seems complete.
     pub(super) fault: Option<RemoteError>,
 }
 
@@ -54,7 +54,7 @@ impl Receiver {
         }
     }
 
-    /// Returns the buffer with room at its end.
+    /// Returns the buffer, with room for a read at its end.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         let room = self.buffer.capacity() - self.buffer.len();
         if room == 0 && self.body != Framing::None {
@@ -75,7 +75,7 @@ impl Receiver {
         }
     }
 
-    /// Returns the number of bytes of the body that are still to come, if its framing tells it.
+    /// Returns the number of bytes of the body that have not been returned yet, if the framing tells it.
     pub(super) fn body_remaining(&self) -> Option<u64> {
         self.body.length()
     }
@@ -89,7 +89,7 @@ impl Receiver {
         self.body = framing.of_rest();
     }
 
-    /// Drops the rest of this body and all bytes after it, because they cannot be understood.
+    /// Drops all received bytes. If they belong to an unfinished body, reading the body is an error from now on.
     pub(super) fn discard_all(&mut self) {
         if self.body != Framing::None {
             self.fault.get_or_insert(Fault::TruncatedBody.into());

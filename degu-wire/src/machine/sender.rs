@@ -1,4 +1,4 @@
-//! The sending half of a connection. It converts heads and parts of bodies to bytes.
+//! The sending half of a connection: heads and parts of bodies become bytes.
 
 use alloc::{borrow::Cow, vec::Vec};
 
@@ -9,11 +9,11 @@ use crate::framing::Framing;
 use crate::head::put_line;
 use crate::{Limits, LocalError};
 
-/// The sending half: bytes that were sent and not written yet, and the rest of a body.
+/// The sending half: the bytes that wait to be written, and the framing of the body that is being sent.
 #[derive(Debug, Default)]
 pub(super) struct Sender {
     pub(super) out: Outgoing,
-    /// The rest of the body of this end's message: [`Framing::None`] at its end.
+    /// The framing of the rest of the body: [`Framing::None`] if no more parts are needed.
     pub(super) body: Framing,
     /// For a chunked body: the number of bytes that are left of the current chunk.
     chunk_left: u64,
@@ -65,7 +65,7 @@ impl Sender {
                 }
             }
             (Framing::Chunked, _) if self.chunk_left > 0 => return Err(LocalError::ChunkLength),
-            // An empty part is not sent, because on the wire it would be the last chunk.
+            // An empty chunk is left out, because on the wire it would be the last chunk.
             (Framing::Chunked, Part::Chunk { size: 0, extensions, data })
                 if extensions.is_empty() && data.is_empty() => {}
             (Framing::Chunked, Part::Chunk { size, extensions, data }) => {

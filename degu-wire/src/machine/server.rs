@@ -19,7 +19,7 @@ use crate::{Limits, LocalError, RemoteError, reason_phrase};
 pub struct Server {
     /// The demands of the request on its response.
     terms: Terms,
-    /// True if this exchange, or the next exchange if none is in progress, is the last.
+    /// True after [`Connection::stop`].
     stopping: bool,
 }
 
@@ -37,7 +37,7 @@ pub enum Awaits {
 }
 
 impl Connection<Server> {
-    /// Returns a new connection. Connections with the same limits can share them.
+    /// Returns a new connection. Connections can share one `Arc` of limits.
     pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
         let terms = Terms { persistent: true, ..Terms::default() };
         Self::with_role(Server { terms, stopping: false }, limits.into())
@@ -93,8 +93,9 @@ impl Connection<Server> {
         result
     }
 
-    /// Returns the rest of a body of known length, if it is not empty and all of it has arrived. The end of the body
-    /// then follows at once, while [`poll_part`](Self::poll_part) needs one call for the data and one for the end.
+    /// Takes the rest of a body of known length, if the rest is not empty and all of it has arrived. The body then has
+    /// ended. This needs one call, while [`poll_part`](Self::poll_part) needs one call for the data and another for the
+    /// end.
     pub fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.receiver.take_rest();
         // A client that sends its body does not wait any more.
@@ -102,8 +103,9 @@ impl Connection<Server> {
         rest
     }
 
-    /// Sends `100 Continue` if the client waits for it and no final response has begun. Call it before a response with
-    /// a body that depends on the request's body. [`poll_part`](Self::poll_part) calls it by itself.
+    /// Sends `100 Continue` if the client waits for it and no final response has begun. [`poll_part`](Self::poll_part)
+    /// does this too. A driver calls this method before a response that is made from the request's body, because the
+    /// response begins before the body is read.
     pub fn send_continue(&mut self) {
         if self.role.terms.continue_pending && self.state == State::Requested {
             self.role.terms.continue_pending = false;
@@ -114,9 +116,9 @@ impl Connection<Server> {
         }
     }
 
-    /// Notes that the server reads no more of the request's body. If the rest is longer than `drain` bytes, or its
-    /// length is unknown and it has not arrived yet, the connection ends with this exchange. Otherwise the driver has
-    /// to read and drop the rest after the response.
+    /// Notes that the server reads no more of the request's body. If the rest has at most `drain` bytes, the driver has
+    /// to read and drop it after the response. If it is longer, the connection ends with this exchange. If the length
+    /// of the rest is unknown, the received bytes decide: the connection is kept if there are some, and at most `drain`.
     pub fn abandon_request_body(&mut self, drain: u64) {
         let buffered = self.receiver.buffer.len();
         self.role.terms.abandon_body(self.receiver.body_remaining(), buffered, drain);
@@ -126,10 +128,10 @@ impl Connection<Server> {
     /// [`send_part`](Self::send_part) and [`finish_body`](Self::finish_body), as long as
     /// [`is_sending`](Self::is_sending) returns true.
     ///
-    /// This method writes the fields for framing and persistence. `content-length`, `transfer-encoding` and
-    /// `connection: close` among the headers are understood, so a proxy can forward them. A field that contradicts the
-    /// content is refused. A response to HEAD has the framing of `content` but none of its bytes. `date` becomes the
-    /// field Date if the headers have none.
+    /// This method writes the fields for framing and persistence. The headers may contain `content-length` or
+    /// `transfer-encoding`, as the headers of a forwarded response do, but must then agree with the content. With
+    /// `connection: close` among the headers, this exchange is the last. A response to HEAD has the framing field of
+    /// `content`, and no body. `date` becomes the field Date if the headers have none.
     ///
     /// # Errors
     ///
@@ -159,7 +161,7 @@ impl Connection<Server> {
     /// Switches to another protocol (RFC 9110 §7.8): answers the request with 101, and accepts no further request. The
     /// bytes that have been [received](Self::take_buffered) and all later bytes belong to the new protocol.
     ///
-    /// This method writes the fields `connection` and `upgrade`. `headers` are further fields.
+    /// This method writes the fields `connection` and `upgrade`, and adds `headers`.
     ///
     /// # Errors
     ///
@@ -182,12 +184,11 @@ impl Connection<Server> {
         Ok(())
     }
 
-    /// Ends the connection because of an error. If no final response has begun, a response with this status is written;
-    /// its body is `text` of this media type. Otherwise no response is written. Returns the length of the body in bytes
-    /// if there is a response to write. The text is not sent to a client whose request is HEAD, and a media type that
-    /// cannot be a field's value is not sent at all.
+    /// Ends the connection because of an error. If no final response has begun, writes a response with this status and
+    /// the body `text` of this media type. Returns the length of the written body in bytes, or `None` if no response
+    /// was written. A response to HEAD has no body. A media type that cannot be the value of a field is left out.
     ///
-    /// All received bytes are dropped, because nothing after them can be understood.
+    /// All received bytes are dropped, because the bytes after an error cannot be understood.
     pub fn refuse(&mut self, status: u16, media_type: &str, text: &str) -> Option<usize> {
         let is_head = match self.state {
             State::Requested => self.role.terms.is_head,
@@ -215,7 +216,7 @@ impl Connection<Server> {
         written.ok().map(|()| if is_head { 0 } else { text.len() })
     }
 
-    /// Ends the connection without a response. The driver can still write pending bytes of earlier responses.
+    /// Ends the connection without a response. The driver can still write the pending bytes of earlier responses.
     pub fn cut(&mut self) {
         self.state = State::Closed;
         self.role.terms.persistent = false;
@@ -223,8 +224,8 @@ impl Connection<Server> {
         self.receiver.discard_all();
     }
 
-    /// Makes the next response to begin the last response. If no request is in progress, no further request is
-    /// accepted.
+    /// Stops the connection. The next response that begins is the last, and has `connection: close`. If no exchange is
+    /// in progress, and no byte of a request has arrived, no further request is accepted.
     pub fn stop(&mut self) {
         self.role.stopping = true;
         self.end_exchange();
