@@ -3,11 +3,11 @@
 //! The dispatcher is a task of the first worker, so a server with one worker has only one thread. SO_REUSEPORT would distribute
 //! connections without a dispatcher. But Unix sockets do not have it, and on TCP the backlog of a closed socket is lost.
 
-use std::panic::resume_unwind;
+use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::App;
 use crate::admission::Admission;
@@ -33,10 +33,10 @@ impl<A: App> Dispatcher<A> {
 
     /// Accepts connections until the server shuts down, and then waits for the threads of the other workers.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If a thread panicked.
-    pub(crate) async fn run(mut self, sockets: Vec<Accepting>) {
+    /// A thread panicked.
+    pub(crate) async fn run(mut self, sockets: Vec<Accepting>) -> io::Result<()> {
         Admission::new(sockets, self.first.server.clone(), self.first.options.clone())
             .run(|accepted| self.hand_over(accepted))
             .await;
@@ -46,10 +46,10 @@ impl<A: App> Dispatcher<A> {
         if !threads.is_empty() {
             // Joining blocks, so another thread does it. This thread still has connections to finish.
             let join = move || threads.into_iter().map(JoinHandle::join).fold(Ok(()), Result::and);
-            if let Ok(Err(panic)) = tokio::task::spawn_blocking(join).await {
-                resume_unwind(panic);
-            }
+            let joined = tokio::task::spawn_blocking(join).await?;
+            return joined.map_err(|_| io::Error::other("a thread of the server panicked"));
         }
+        Ok(())
     }
 
     fn hand_over(&mut self, accepted: Accepted) {
@@ -70,19 +70,20 @@ impl<A: App> Dispatcher<A> {
 
     /// Starts one more worker. Returns `false` if the system does not allow that. The running workers then get all connections.
     fn start_worker(&mut self) -> bool {
+        let (queue, connections) = unbounded_channel();
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let worker = Worker { index: self.queues.len(), ..self.first.clone() };
         let thread = thread::Builder::new().name(format!("degu-{}", worker.index)).spawn(move || {
-            let ended = worker.run::<Socket, _>(|queue| {
-                let _ = started.send(queue);
-                Ok(std::future::ready(()))
-            });
-            if let Err(error) = ended {
+            let begin = async move {
+                let _ = started.send(());
+                Ok(())
+            };
+            if let Err(error) = worker.run::<Socket>(connections, begin) {
                 tracing::warn!(%error, "cannot start another worker");
             }
         });
         match (thread, start.recv()) {
-            (Ok(thread), Ok(queue)) => {
+            (Ok(thread), Ok(())) => {
                 self.threads.push(thread);
                 self.queues.push(queue);
                 true
@@ -106,11 +107,10 @@ mod tests {
         let server = Arc::new(options.state());
         server.begin(Phase::Draining);
         let app = Arc::new(async |_: &mut Session, _: Request<'_>| "fine");
-        let mut dispatcher =
-            Dispatcher::new(Worker { server, options, app, index: 0 }, tokio::sync::mpsc::unbounded_channel().0);
+        let mut dispatcher = Dispatcher::new(Worker { server, options, app, index: 0 }, unbounded_channel().0);
         dispatcher.threads = vec![thread::spawn(|| panic!("this worker")), thread::spawn(|| ())];
-        let runtime = tokio::runtime::Builder::new_current_thread().build_local(Default::default()).unwrap();
-        let ended = runtime.block_on(async { tokio::task::spawn_local(dispatcher.run(Vec::new())).await });
-        assert!(ended.unwrap_err().to_string().contains("this worker"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let ended = runtime.block_on(dispatcher.run(Vec::new()));
+        assert_eq!(ended.unwrap_err().to_string(), "a thread of the server panicked");
     }
 }

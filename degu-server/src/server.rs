@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use degu_wire::Address;
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::dispatch::Dispatcher;
 #[cfg(unix)]
@@ -176,8 +177,9 @@ impl<A: App> Server<A> {
         let sockets = Accepting::register(listeners)?;
         // A task of its own can finish its exchanges after this future is dropped.
         let work = tokio::task::spawn_local(async move {
-            let first = worker.clone();
-            worker.work::<Socket, _>(|queue| Ok(Dispatcher::new(first, queue).run(sockets))).await
+            let (queue, connections) = unbounded_channel();
+            let dispatcher = Dispatcher::new(worker.clone(), queue);
+            worker.work::<Socket>(connections, dispatcher.run(sockets)).await
         });
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
@@ -201,11 +203,12 @@ impl<A: App> Server<A> {
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new().name("degu-0".into()).spawn(move || {
             let _ended = BeginOnDrop(worker.server.clone(), Phase::Ended);
-            let first = worker.clone();
-            worker.run::<Socket, _>(|queue| {
+            let (queue, connections) = unbounded_channel();
+            let dispatcher = Dispatcher::new(worker.clone(), queue);
+            worker.run::<Socket>(connections, async move {
                 let sockets = Accepting::register(listeners)?;
                 let _ = started.send(());
-                Ok(Dispatcher::new(first, queue).run(sockets))
+                dispatcher.run(sockets).await
             })
         })?;
         let mut handle = Handle::new(addresses, state, thread);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::connection::Connection;
 use crate::future::first;
@@ -32,35 +32,36 @@ impl<A> Clone for Worker<A> {
 
 impl<A: App> Worker<A> {
     /// Runs the worker on this thread, in a runtime of its own: see [`work`](Self::work).
-    pub(crate) fn run<T: Transport, F: Future<Output = ()> + 'static>(
+    pub(crate) fn run<T: Transport>(
         self,
-        alongside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
+        queue: UnboundedReceiver<T::Accepted>,
+        alongside: impl Future<Output = io::Result<()>> + 'static,
     ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        let ended = runtime.block_on(self.work::<T, F>(alongside));
+        let ended = runtime.block_on(self.work::<T>(queue, alongside));
         // The worker does not wait for jobs that apps have left on the runtime's blocking threads.
         runtime.shutdown_background();
         ended
     }
 
-    /// Runs the worker until the senders of its queue are dropped and its connections are done. `alongside` is called with a
-    /// sender, and returns a future that runs together with the worker. The worker ends only after that future.
+    /// Runs the worker until the senders of its queue are dropped and its connections are done. The future `alongside` runs in a
+    /// task of its own. The worker ends only after that future.
     ///
     /// # Errors
     ///
-    /// `alongside` failed, or its future panicked.
-    pub(crate) async fn work<T: Transport, F: Future<Output = ()> + 'static>(
+    /// The error of `alongside`, or its panic.
+    pub(crate) async fn work<T: Transport>(
         self,
-        alongside: impl FnOnce(UnboundedSender<T::Accepted>) -> io::Result<F>,
+        queue: UnboundedReceiver<T::Accepted>,
+        alongside: impl Future<Output = io::Result<()>> + 'static,
     ) -> io::Result<()> {
         let state = Rc::new(WorkerState::new(self.server.clone(), self.options.clone(), self.index));
-        let (sender, queue) = unbounded_channel();
-        let alongside = tokio::task::spawn_local(alongside(sender)?);
+        let alongside = tokio::task::spawn_local(alongside);
         let seconds = tokio::task::spawn_local(count_seconds(state.clone(), T::seconds()));
         let _ = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue)).await;
         seconds.abort();
         state.abort_all();
-        alongside.await.map_err(io::Error::other)
+        alongside.await?
     }
 
     /// Takes connections from the queue until the queue ends. Then waits for the open connections to end.

@@ -180,7 +180,7 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
             return Err(*end);
         }
         driver.endpoint.deadline.restart();
-        if driver.machine.is_receiving() && driver.machine.is_persistent() && !driver.drain(DRAIN).await? {
+        if driver.machine.is_receiving() && driver.machine.is_persistent() && !driver.drain().await? {
             return Err(CloseReason::LastResponse);
         }
         // Responses to pipelined requests are collected and written together, up to a limit.

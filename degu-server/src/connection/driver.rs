@@ -232,7 +232,7 @@ impl<'c, T: Transport> Driver<'c, T> {
 
     /// Reads and drops the rest of a request's body, and sends the response that switches to another protocol.
     pub(super) async fn switch(&mut self, head: &RequestHead, protocol: &str, headers: &Headers) -> Moved {
-        if self.machine.is_receiving() && !self.drain(DRAIN).await? {
+        if self.machine.is_receiving() && !self.drain().await? {
             return Err(CloseReason::Peer(Fault::BodyTooLarge.into()));
         }
         self.machine.switch(head, protocol, headers).map_err(CloseReason::Response)?;
@@ -240,14 +240,15 @@ impl<'c, T: Transport> Driver<'c, T> {
         self.flush().await
     }
 
-    /// Reads and drops the rest of a request's body, up to `limit` bytes. Returns whether its end has come.
-    pub(super) async fn drain(&mut self, mut limit: usize) -> Result<bool, CloseReason> {
+    /// Reads and drops the rest of a request's body, up to [`DRAIN`] bytes. Returns whether its end has come.
+    pub(super) async fn drain(&mut self) -> Result<bool, CloseReason> {
+        let mut left = DRAIN;
         loop {
             match self.machine.poll_part().map_err(CloseReason::Peer)? {
                 Poll::Ready(None) => return Ok(true),
                 Poll::Ready(Some(Part::Data(data) | Part::Chunk { data, .. })) => {
-                    let Some(left) = limit.checked_sub(data.len()) else { return Ok(false) };
-                    limit = left;
+                    let Some(rest) = left.checked_sub(data.len()) else { return Ok(false) };
+                    left = rest;
                 }
                 Poll::Ready(Some(Part::Last { .. })) => {}
                 Poll::Pending => {

@@ -25,7 +25,7 @@ use bytes::BytesMut;
 use degu_simulation::{Dice, Pipe, Seeds, patiently, pipe, tell};
 use degu_wire::{Address, Spin};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -166,11 +166,18 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let options = Arc::new(options.tunnel_idle_timeout(seconds(2)));
     let state = Arc::new(options.state());
 
-    let jobs = Rc::new(RefCell::new(None));
-    let beside = beside(state.clone(), jobs.clone());
+    let (sender, queue) = unbounded_channel();
+    let jobs = Rc::new(RefCell::new(Some(sender)));
+    // Replaces the acceptor: it drops the sender of connections when the server stops.
+    let (stopping, held) = (state.reached(Phase::Draining), jobs.clone());
+    let beside = async move {
+        stopping.await;
+        drop(held.take());
+        Ok(())
+    };
     let app = Arc::new(Simulated(shared.clone()));
     let worker = Worker { server: state.clone(), options, app, index: 0 };
-    let work = tokio::task::spawn_local(async move { worker.work::<Pipe, _>(beside).await });
+    let work = tokio::task::spawn_local(async move { worker.work::<Pipe>(queue, beside).await });
     yield_now().await;
 
     let (peers, began, steps) = (Vec::new(), Instant::now(), 0);
@@ -188,20 +195,6 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     world.run_until(|world| world.shared.alive.count() == 0).await.map_err(|error| format!("leaked: {error}"))?;
     world.count()?;
     Ok(world.dice.digest())
-}
-
-/// Replaces the acceptor. Puts the sender of connections into `jobs`, and removes it when the server stops.
-fn beside(
-    state: Arc<ServerState>,
-    jobs: Rc<RefCell<Option<UnboundedSender<Queued>>>>,
-) -> impl FnOnce(UnboundedSender<Queued>) -> std::io::Result<std::pin::Pin<Box<dyn Future<Output = ()>>>> {
-    move |sender| {
-        *jobs.borrow_mut() = Some(sender);
-        Ok(Box::pin(async move {
-            state.reached(Phase::Draining).await;
-            drop(jobs.take());
-        }))
-    }
 }
 
 /// The run, except for the worker.
