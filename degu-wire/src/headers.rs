@@ -235,6 +235,7 @@ impl Lines {
     }
 
     /// Removes the zone from the value of Host, and from the authority if it is the same text.
+    #[cold]
     pub(crate) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
         let text = &mut self.text;
         let Some(host) = self.spans[..self.fields].iter_mut().find(|span| span.is_named(text, "host")) else { return };

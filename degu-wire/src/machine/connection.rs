@@ -5,7 +5,7 @@ use core::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use super::outgoing::Pending;
+use super::outgoing::{Outgoing, Pending};
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::body::Part;
@@ -57,7 +57,8 @@ impl<R> Connection<R> {
     /// Returns the buffer to which the driver appends received bytes. It has room for at least 2 KiB, and more while a
     /// large body arrives.
     pub fn receive_buffer(&mut self) -> &mut BytesMut {
-        self.receiver.buffer()
+        self.receiver.make_room();
+        &mut self.receiver.buffer
     }
 
     /// Returns the bytes that have been received and not been parsed yet.
@@ -114,7 +115,7 @@ impl<R> Connection<R> {
     /// Returns the number of bytes of the peer's body that have not been returned yet; `None` if it is not known before
     /// the end.
     pub fn body_remaining(&self) -> Option<u64> {
-        self.receiver.body_remaining()
+        self.receiver.body.length()
     }
 
     /// Sends a part of the body of this end's message.
@@ -145,8 +146,13 @@ impl<R> Connection<R> {
 
     /// Frees the buffers that are empty. It is for a connection that may be idle for a long time.
     pub fn release_buffers(&mut self) {
-        self.receiver.release_buffers();
-        self.sender.out.release();
+        if self.receiver.buffer.is_empty() {
+            self.receiver.buffer = BytesMut::new();
+            self.receiver.head = None;
+        }
+        if self.is_flushed() {
+            self.sender.out = Outgoing::default();
+        }
     }
 }
 

@@ -89,13 +89,6 @@ impl Outgoing {
         bytes
     }
 
-    /// Frees the buffers if they are empty.
-    pub(super) fn release(&mut self) {
-        if self.is_flushed() {
-            *self = Self::default();
-        }
-    }
-
     pub(super) fn put(&mut self, bytes: &[u8]) {
         self.small.extend_from_slice(bytes);
     }

@@ -23,7 +23,7 @@ const LEAST_READ: usize = 2 * 1024;
 pub(super) struct Receiver {
     pub(super) buffer: BytesMut,
     /// The last head. If no clone of this head is left, the next head uses its storage.
-    head: Option<Arc<Lines>>,
+    pub(super) head: Option<Arc<Lines>>,
     pub(super) limits: Arc<Limits>,
     /// The framing of the rest of the body: [`Framing::None`] after the end of the body has been returned.
     pub(super) body: Framing,
@@ -54,8 +54,8 @@ impl Receiver {
         }
     }
 
-    /// Returns the buffer, with room for a read at its end.
-    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+    /// Makes room for a read at the end of the buffer.
+    pub(super) fn make_room(&mut self) {
         let room = self.buffer.capacity() - self.buffer.len();
         if room == 0 && self.body != Framing::None {
             // The last read filled the buffer, so more bytes are probably waiting.
@@ -64,20 +64,6 @@ impl Receiver {
         if room < LEAST_READ {
             self.buffer.reserve(self.read_size as usize);
         }
-        &mut self.buffer
-    }
-
-    /// Frees the buffers if they are empty.
-    pub(super) fn release_buffers(&mut self) {
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-            self.head = None;
-        }
-    }
-
-    /// Returns the number of bytes of the body that have not been returned yet, if the framing tells it.
-    pub(super) fn body_remaining(&self) -> Option<u64> {
-        self.body.length()
     }
 
     /// Begins the body that follows a head.
@@ -103,14 +89,6 @@ impl Receiver {
         Headers::received(self.head.clone())
     }
 
-    /// Removes the zone from the Host field of the last head, which has no clones yet.
-    #[cold]
-    pub(super) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
-        if let Some(lines) = self.head.as_mut().and_then(Arc::get_mut) {
-            lines.remove_zone(authority);
-        }
-    }
-
     /// Takes a head from the buffer, and keeps its text. Returns false if more bytes are needed, or if the connection
     /// ended before a head began. `scan` parses the head, and returns its length and the number of its fields. It is
     /// called only when that is [due](Search::is_due).
@@ -133,7 +111,7 @@ impl Receiver {
                 Err(fault) => return Err(*self.fault.insert(fault)),
             }
         }
-        if self.eof && self.head_begun() {
+        if self.eof && has_begun(&self.buffer) {
             return Err(*self.fault.insert(Fault::TruncatedHead.into()));
         }
         Ok(false)
@@ -160,11 +138,6 @@ impl Receiver {
         self.search = Search::default();
         self.read_size = FIRST_READ;
         Ok(true)
-    }
-
-    /// Returns whether bytes other than empty lines have arrived.
-    pub(super) fn head_begun(&self) -> bool {
-        has_begun(&self.buffer)
     }
 
     /// Returns the next part of the body; `Ready(None)` at its end, `Pending` if more bytes are needed.

@@ -10,7 +10,7 @@ use super::head::RequestHead;
 use crate::body::{Content, Part};
 use crate::exchange::{Terms, put_headers};
 use crate::framing::Framing;
-use crate::head::{put_line, put_status_line, scan_request};
+use crate::head::{has_begun, put_line, put_status_line, scan_request};
 use crate::headers::Headers;
 use crate::{Limits, LocalError, RemoteError, reason_phrase};
 
@@ -70,7 +70,10 @@ impl Connection<Server> {
             return Ok(Poll::Ready(None));
         };
         if meta.has_zone {
-            self.receiver.remove_zone(&mut meta.authority);
+            // The head was just received, so it has no clones.
+            if let Some(lines) = self.receiver.head.as_mut().and_then(Arc::get_mut) {
+                lines.remove_zone(&mut meta.authority);
+            }
         }
         self.receiver.begin_body(meta.framing, false);
         self.state = State::Requested;
@@ -121,7 +124,7 @@ impl Connection<Server> {
     /// of the rest is unknown, the received bytes decide: the connection is kept if there are some, and at most `drain`.
     pub fn abandon_request_body(&mut self, drain: u64) {
         let buffered = self.receiver.buffer.len();
-        self.role.terms.abandon_body(self.receiver.body_remaining(), buffered, drain);
+        self.role.terms.abandon_body(self.body_remaining(), buffered, drain);
     }
 
     /// Answers the request: writes the head, and the body if it is in memory. Otherwise the driver then calls
@@ -229,7 +232,7 @@ impl Connection<Server> {
     pub fn stop(&mut self) {
         self.role.stopping = true;
         self.end_exchange();
-        if self.state == State::Idle && !self.receiver.head_begun() {
+        if self.state == State::Idle && !has_begun(&self.receiver.buffer) {
             self.state = State::Closed;
         }
     }
@@ -237,7 +240,7 @@ impl Connection<Server> {
     /// Returns the event that the connection waits for.
     pub fn awaits(&self) -> Awaits {
         match self.state {
-            State::Idle if self.receiver.head_begun() => Awaits::Head,
+            State::Idle if has_begun(&self.receiver.buffer) => Awaits::Head,
             State::Idle => Awaits::Request,
             State::Closed | State::Switched => Awaits::Nothing,
             _ if self.is_receiving() => Awaits::Body,
