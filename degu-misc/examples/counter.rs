@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 async fn answer(counter: &AtomicU64, mut request: Request<'_>) -> Result<Response, Error> {
     Ok(match (request.method(), request.segments()) {
-        (Method::Get, ["counter"]) => counter.load(Relaxed).to_string().into(),
+        (Method::Get | Method::Head, ["counter"]) => counter.load(Relaxed).to_string().into(),
         (Method::Post, ["counter"]) => {
             let step = request.body.text(32).await?.trim().parse::<u32>();
             let step = step.map_err(|_| Error::new(400, "send a number\n"))?.into();
             (counter.fetch_add(step, Relaxed) + step).to_string().into()
         }
-        (_, ["counter"]) => (405, [("allow", "GET, POST")], ()).into(),
+        (_, ["counter"]) => (405, [("allow", "GET, HEAD, POST")], ()).into(),
         _ => 404.into(),
     })
 }

@@ -16,15 +16,15 @@ new EventSource('/events').onmessage = event => {
 
 async fn app(session: &mut Session, request: Request<'_>) -> Response {
     match (request.method(), request.segments()) {
-        (Method::Get, []) => (200, [("content-type", "text/html")], PAGE).into(),
-        (Method::Get, ["events"]) => {
+        (Method::Get | Method::Head, []) => (200, [("content-type", "text/html")], PAGE).into(),
+        (Method::Get | Method::Head, ["events"]) => {
             let last = request.headers().get("last-event-id").and_then(|id| id.parse::<u64>().ok());
             sse::response(session, last.map_or(0, |last| last.saturating_add(1)), async |n| {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 Ok(Some((sse::Event::new(format!("tick {n}")).id(n), n.saturating_add(1))))
             })
         }
-        (_, [] | ["events"]) => (405, [("allow", "GET")], ()).into(),
+        (_, [] | ["events"]) => (405, [("allow", "GET, HEAD")], ()).into(),
         _ => 404.into(),
     }
 }

@@ -76,17 +76,16 @@ async fn app(ended: &Ended, session: &mut Session, request: Request<'_>) -> Resu
             (200, kind, exposition(ended, &session.stats())?).into()
         }
         (Method::Get | Method::Head, []) => "hello\n".into(),
-        (Method::Get, ["late"]) => {
+        (Method::Get | Method::Head, ["late"]) => {
             tokio::time::sleep(Duration::from_secs(30)).await;
             "at last\n".into()
         }
-        (Method::Get, ["cut"]) => Body::try_unfold(false, async |is_second| match is_second {
+        (Method::Get | Method::Head, ["cut"]) => Body::try_unfold(false, async |is_second| match is_second {
             false => Ok(Some((Chunk::new("half\n"), true))),
             true => Err("the other half is lost".into()),
         })
         .into(),
-        (_, [] | ["metrics"]) => (405, [("allow", "GET, HEAD")], ()).into(),
-        (_, ["late" | "cut"]) => (405, [("allow", "GET")], ()).into(),
+        (_, [] | ["metrics" | "late" | "cut"]) => (405, [("allow", "GET, HEAD")], ()).into(),
         _ => 404.into(),
     })
 }

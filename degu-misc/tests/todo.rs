@@ -56,7 +56,7 @@ fn todo_answers_and_logs_the_status_that_goes_out() {
         (plain("DELETE /todos/1"), 204, vec![]),
         (plain("DELETE /todos/1"), 404, vec!["\r\n\r\ntodo not found\n"]),
         (plain("GET /nowhere"), 404, vec![]),
-        (plain("PUT /todos"), 405, vec!["\r\nallow: GET, POST\r\n"]),
+        (plain("PUT /todos"), 405, vec!["\r\nallow: GET, HEAD, POST\r\n"]),
         (plain("GET /todos/0"), 405, vec!["\r\nallow: DELETE\r\n"]),
         (json("{\"text\":\n oops}"), 400, vec!["\r\n\r\nthe body is not valid JSON at line 2, column 2"]),
         (json("{\"done\": \"secret\"}"), 400, vec!["expected fields and types at line 1, column 17"]),

@@ -11,9 +11,9 @@
 //!
 //! async fn app(_: &mut Session, request: Request<'_>) -> Response {
 //!     match (request.method(), request.segments()) {
-//!         (Method::Get, ["example"]) => "hello, world".into(),
-//!         (Method::Get, _) => 404.into(),
-//!         _ => (405, [("allow", "GET")], ()).into(),
+//!         (Method::Get | Method::Head, ["example"]) => "hello, world".into(),
+//!         (Method::Get | Method::Head, _) => 404.into(),
+//!         _ => (405, [("allow", "GET, HEAD")], ()).into(),
 //!     }
 //! }
 //!
@@ -91,9 +91,8 @@
 //!
 //! # What it never does
 //!
-//! - The server sends only fields that the app set, and framing and `connection`; also `date` if the option is on.
-//!   Responses that the server makes by itself or from errors have a text with a content-type. A body of JSON or of
-//!   events has its content-type.
+//! - The server adds no fields to those of the app, except framing, `connection`, and `date` if the option is on. A text
+//!   that the server sends by itself or for an error has a content-type, and so has a body of JSON or of events.
 //! - The server writes nothing else into a response that has begun. A later failure cuts the connection.
 //! - It moves no connection between threads.
 //! - It needs no runtime of the program.

@@ -25,9 +25,9 @@ use crate::{App, Options};
 ///
 /// async fn app(_: &mut Session, request: Request<'_>) -> Response {
 ///     match (request.method(), request.segments()) {
-///         (Method::Get, ["example"]) => "hello, world".into(),
-///         (Method::Get, _) => 404.into(),
-///         _ => (405, [("allow", "GET")], ()).into(),
+///         (Method::Get | Method::Head, ["example"]) => "hello, world".into(),
+///         (Method::Get | Method::Head, _) => 404.into(),
+///         _ => (405, [("allow", "GET, HEAD")], ()).into(),
 ///     }
 /// }
 ///
