@@ -45,7 +45,8 @@ impl RequestBody {
     /// [`Incoming::set_progress`](crate::Incoming::set_progress). In a layer around a router, the body has this type.
     pub fn set_progress(&mut self, bytes: u64, window: impl Into<Option<Duration>>) {
         if let Some(hold) = &self.hold {
-            hold.set_progress(Progress::new(bytes, window.into()));
+            let progress = Progress::new(bytes, window.into());
+            hold.with(|state| state.deadline.body = Some(progress));
         }
     }
 
@@ -85,7 +86,7 @@ impl Drop for RequestBody {
         if let Some(hold) = &self.hold {
             hold.wants(false);
             if self.body.size_hint().upper().is_none_or(|rest| rest > self.drained) {
-                hold.leave_body();
+                hold.with(|state| state.has_left_body = true);
             }
         }
     }
@@ -165,7 +166,7 @@ impl<B: Body<Error: Into<BoxError>>> Body for ResponseBody<B> {
             Err(_) => Poll::Ready(Some(Err("the body of a response panicked".into()))),
         };
         match &polled {
-            Poll::Ready(Some(Err(_))) => this.hold.fail(),
+            Poll::Ready(Some(Err(_))) => this.hold.with(|state| state.has_failed = true),
             Poll::Ready(Some(Ok(frame))) => this.hold.sent(frame.data_ref().map_or(0, Buf::remaining)),
             _ => {}
         }

@@ -5,29 +5,9 @@ use std::sync::Arc;
 
 use degu_wire::Address;
 
+use super::pulse::Pulse;
 use crate::Credentials;
-use crate::options::Options;
-use crate::report::Peer;
-use crate::state::{Phase, ServerState};
-
-/// The facts that all requests of a connection share: about its peer, the server's state and the options.
-pub(super) struct Origin {
-    pub(super) peer: Peer,
-    #[cfg(feature = "tls")]
-    pub(super) vetted: Option<crate::revocation::Vetted>,
-    pub(super) server: Arc<ServerState>,
-    pub(super) options: Arc<Options>,
-}
-
-impl Origin {
-    /// Returns whether the peer's certificate was revoked since the last call.
-    pub(super) fn is_revoked(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return self.vetted.as_ref().is_some_and(crate::revocation::Vetted::is_revoked);
-        #[cfg(not(feature = "tls"))]
-        false
-    }
-}
+use crate::state::Phase;
 
 /// The client that sent a request. [`serve`](super::serve) adds it as an extension to every request that it passes to its
 /// service. It has those parts of a [`Session`](crate::Session) that can move to other threads.
@@ -47,32 +27,32 @@ impl Origin {
 /// ```
 #[derive(Clone)]
 pub struct Caller {
-    origin: Arc<Origin>,
+    connection: Arc<Pulse>,
     requests: u64,
 }
 
 impl Caller {
-    pub(super) const fn new(origin: Arc<Origin>, requests: u64) -> Self {
-        Self { origin, requests }
+    pub(super) const fn new(connection: Arc<Pulse>, requests: u64) -> Self {
+        Self { connection, requests }
     }
 
     /// Returns the address of the peer. Most clients on a Unix socket have not bound an address; their address is
     /// [`Address::ABSTRACT`], `unix:@` as text.
     pub fn address(&self) -> &Address {
-        &self.origin.peer.address
+        &self.connection.client.address
     }
 
     /// Returns the credentials of the process at the other end of a Unix socket. `None` for other kinds of addresses, and on
     /// systems without such credentials. A check of the user must therefore refuse `None`.
     pub fn credentials(&self) -> Option<Credentials> {
-        self.origin.peer.credentials
+        self.connection.client.credentials
     }
 
     /// Returns the identity that the peer proved with its certificate, which includes the CA; `None` without TLS, and if the
     /// policy allows clients without a certificate.
     #[cfg(feature = "tls")]
     pub fn identity(&self) -> Option<&degu_tls::PeerIdentity> {
-        self.origin.peer.identity.as_deref()
+        self.connection.identity.get().map(|identity| &**identity)
     }
 
     /// Returns the number of this request on its connection, counted from 1.
@@ -89,7 +69,7 @@ impl Caller {
     ///
     /// The future may be dropped and made again at any time.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.origin.server.reached(Phase::Draining)
+        self.connection.server.reached(Phase::Draining)
     }
 }
 

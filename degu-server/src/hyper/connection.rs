@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use super::body::RequestBody;
-use super::caller::Origin;
 use super::io::Io;
 use super::pulse::Pulse;
 use super::room::Room;
@@ -22,10 +21,6 @@ use super::service::Exchanges;
 use crate::connection::CloseReason;
 use crate::listen::Accepted;
 use crate::options::Options;
-use crate::report::Report;
-#[cfg(feature = "tls")]
-use crate::revocation::Vetted;
-use crate::state::ServerState;
 use crate::stream::{Socket, Stream, Transport};
 
 /// The most bytes in hyper's buffers: of a head, of a body that the service does not read, and of a response that the peer does
@@ -46,26 +41,17 @@ where
         Err(error) => return tracing::warn!(%error, "cannot serve an accepted connection"),
     };
     tracing::debug!(peer = %client.address, "connection opened");
-    let (server, alarm) = (room.server.clone(), room.alarm.clone());
-    let pulse = Arc::new(Pulse::new(server.clone(), options.clone(), alarm));
-    let mut io = Io::new(Stream::new(socket), pulse.clone(), room);
-    let secured = pulse.watch(secure(&mut io.stream, &pulse, &server, &options), || false).await;
-    let origin = Arc::new(match secured.unwrap_or_else(Err) {
-        #[cfg(feature = "tls")]
-        Ok((identity, vetted)) => Origin {
-            peer: crate::report::Peer { identity, ..client },
-            vetted,
-            server: server.clone(),
-            options: options.clone(),
-        },
-        #[cfg(not(feature = "tls"))]
-        Ok(()) => Origin { peer: client, server: server.clone(), options: options.clone() },
-        Err(reason) => {
-            reason.log(&server, &client.address, 0);
-            let _ = pulse.watch(poll_fn(|cx| io.poll_end(|_| Default::default(), cx)), || false).await;
-            return;
-        }
-    });
+    let pulse = Arc::new(Pulse::new(&room, options, client));
+    let (server, options, peer) = (&pulse.server, &pulse.options, &pulse.client.address);
+    let io = Io::new(Stream::new(socket), pulse.clone(), room);
+    #[cfg(feature = "tls")]
+    let mut io = io;
+    #[cfg(feature = "tls")]
+    if let Err(reason) = pulse.watch(secure(&mut io.stream, &pulse)).await.unwrap_or_else(Err) {
+        reason.log(server, peer, 0);
+        let _ = pulse.watch(poll_fn(|cx| io.poll_end(cx))).await;
+        return;
+    }
 
     let connection = http1::Builder::new()
         .auto_date_header(options.date)
@@ -74,12 +60,12 @@ where
         .max_headers(options.limits.max_fields)
         .max_header_size(options.limits.max_head)
         .max_buf_size(BUFFER)
-        .serve_connection(TokioIo::new(io), Exchanges::new(service, pulse.clone(), origin.clone()))
+        .serve_connection(TokioIo::new(io), Exchanges::new(service, pulse.clone()))
         .with_upgrades();
-    let ended = pulse.watch(connection, || origin.is_revoked()).await;
-    let (peer, requests) = (&origin.peer.address, pulse.requests());
+    let ended = pulse.watch(connection).await;
+    let requests = pulse.requests();
     match &ended {
-        Err(reason) => reason.log(&server, peer, requests),
+        Err(reason) => reason.log(server, peer, requests),
         Ok(Ok(())) => {
             tracing::debug!(%peer, requests, reason = "the connection was closed, or was not kept alive after its last response", "connection ends")
         }
@@ -92,72 +78,44 @@ where
         // The bytes are not HTTP any more, and belong to the service. Within a second it is noticed that the service has dropped
         // them.
         let is_gone = poll_fn(|_| if pulse.is_gone() { Poll::Ready(()) } else { Poll::Pending });
-        let watched = pulse.watch(is_gone, || origin.is_revoked()).await;
+        let watched = pulse.watch(is_gone).await;
         if watched.is_err() {
             pulse.cut();
         }
-        if let Some(report) = pulse.take_report().0 {
+        if let Some(report) = pulse.take_report() {
             match watched {
                 Ok(()) => report.end(),
                 Err(reason) => report.cut(&reason, 0),
             }
         }
-    } else if options.on_response.is_some() {
-        report_last(&pulse, &origin, &ended);
+    } else {
+        report_last(&pulse, &ended);
     }
 }
 
-/// Reports the last exchange of a connection: a response that was cut or did not begin, or a request that was refused before the
-/// service got it.
-fn report_last(pulse: &Pulse, origin: &Origin, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
-    let (report, late) = pulse.take_report();
-    let refused = match ended {
-        _ if late.is_some() => late.map(|body_bytes| (408, body_bytes)),
-        Ok(Err(error)) if error.is_parse_too_large() => Some((431, 0)),
-        Ok(Err(error)) if error.is_parse() && report.is_none() => Some((400, 0)),
-        _ => None,
-    };
-    let report = report.or_else(|| {
-        let on_response = origin.options.on_response.as_ref().filter(|_| refused.is_some())?;
-        Some(Report::without_head(on_response, origin.peer.clone()))
-    });
-    match (report, refused, ended) {
-        (Some(mut report), Some((status, body_bytes)), _) => {
-            report.respond(status);
-            report.add(body_bytes);
-            report.end();
-        }
-        (Some(report), None, Err(reason)) => report.cut(reason, 0),
-        (Some(report), None, Ok(Err(error))) if error.is_user() => {
-            report.cut(&CloseReason::Body(error.to_string().into()), 0);
-        }
-        (Some(report), None, Ok(_)) => report.cut(&CloseReason::Gone(None), 0),
-        (None, ..) => {}
+/// Reports the last exchange of a connection, if that has not been done: a response that was cut or did not begin, or a request
+/// that hyper refused.
+fn report_last(pulse: &Pulse, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
+    match ended {
+        Ok(Err(error)) if error.is_parse_too_large() => return pulse.report_refusal(431, 0),
+        Ok(Err(error)) if error.is_parse() && !pulse.has_report() => return pulse.report_refusal(400, 0),
+        _ => {}
+    }
+    let Some(report) = pulse.take_report() else { return };
+    match ended {
+        Err(reason) => report.cut(reason, 0),
+        Ok(Err(error)) if error.is_user() => report.cut(&CloseReason::Body(error.to_string().into()), 0),
+        Ok(_) => report.cut(&CloseReason::Gone(None), 0),
     }
 }
 
-/// The identity of the peer, and the check whether its certificate was revoked.
+/// Makes the TLS handshake, if the server has TLS.
 #[cfg(feature = "tls")]
-type Secured = (Option<Arc<degu_tls::PeerIdentity>>, Option<Vetted>);
-
-/// Makes the TLS handshake, and returns the identity of the peer.
-#[cfg(feature = "tls")]
-async fn secure(
-    stream: &mut Stream<Socket>,
-    pulse: &Pulse,
-    server: &ServerState,
-    options: &Options,
-) -> Result<Secured, CloseReason> {
-    let Some(tls) = &options.tls else { return Ok((None, None)) };
+async fn secure(stream: &mut Stream<Socket>, pulse: &Pulse) -> Result<(), CloseReason> {
+    let Some(tls) = &pulse.options.tls else { return Ok(()) };
     let changes = tls.changes();
     pulse.begin_handshake();
-    let peer = stream.secure(tls, &server.handshakes, || server.is_stopping()).await?;
-    pulse.end_handshake();
-    let vetted = Vetted::new(options, peer.as_ref(), changes);
-    Ok((peer, vetted))
-}
-
-#[cfg(not(feature = "tls"))]
-async fn secure(_: &mut Stream<Socket>, _: &Pulse, _: &ServerState, _: &Options) -> Result<(), CloseReason> {
+    let peer = stream.secure(tls, &pulse.server.handshakes, || pulse.server.is_stopping()).await?;
+    pulse.end_handshake(peer, changes);
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::stream::{PeerState, Socket, Stream};
 
 /// The number of bytes that are read ahead of hyper, and that are read and dropped at a time.
 const READ_AHEAD: usize = 4096;
+
 /// A stream that records the results of reads and writes in the [`Pulse`], and detects that the peer is gone.
 ///
 /// Fields are dropped in this order: the socket is closed before the connection gives up its room.
@@ -39,18 +40,15 @@ impl Io {
         Self { stream, pulse, room, ahead, is_eof: false, asked: 0, last: None, is_shut_down: false }
     }
 
-    /// Writes the last bytes and half-closes the connection, then reads and drops further input, because closing a socket with
-    /// unread input resets the connection (RFC 9112 §9.6). The connection's task limits the time and the rate.
-    pub(super) fn poll_end(
-        &mut self,
-        last_response: impl FnOnce(&Pulse) -> (Vec<u8>, usize),
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    /// Writes a [last response](Pulse::last_response), if there is one, and half-closes the connection. Then reads and drops
+    /// further input, because closing a socket with unread input resets the connection (RFC 9112 §9.6). The connection's task
+    /// limits the time and the rate.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.room.linger() {
             self.pulse.linger();
         }
         let (last, body_bytes) = self.last.get_or_insert_with(|| {
-            let (response, body_bytes) = last_response(&self.pulse);
+            let (response, body_bytes) = self.pulse.last_response();
             (response.into(), body_bytes)
         });
         while !last.is_empty() {
@@ -59,7 +57,7 @@ impl Io {
                 Err(_) => return Poll::Ready(()),
             }
             if last.is_empty() {
-                self.pulse.refused(*body_bytes);
+                self.pulse.report_refusal(408, *body_bytes);
             }
         }
         if !self.is_shut_down {
@@ -175,7 +173,7 @@ impl AsyncWrite for Io {
             return flushed;
         }
         if status.ends {
-            ready!(self.poll_end(Pulse::last_response, cx));
+            ready!(self.poll_end(cx));
             return Poll::Ready(Err(ErrorKind::TimedOut.into()));
         }
         self.pulse.flushed();
@@ -193,7 +191,7 @@ impl AsyncWrite for Io {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.pulse.is_upgraded() {
             true => self.stream.poll_shut_down_writing(cx).map(Ok),
-            false => self.poll_end(|_| Default::default(), cx).map(Ok),
+            false => self.poll_end(cx).map(Ok),
         }
     }
 }

@@ -1,37 +1,43 @@
-//! The state from which follows what a connection waits for. The byte stream, the exchanges and the task of the connection
-//! each record their part of it.
+//! The state of a connection, which decides which deadline applies. The byte stream, the exchanges and the task of the
+//! connection each record their part of it.
 //!
-//! hyper owns the byte stream and calls the service, so none of the three knows the whole state. Together they know which
-//! deadline applies:
+//! hyper owns the byte stream and calls the service, so no single part knows the whole state:
 //!
 //! | an exchange is in progress | and | the connection waits for |
 //! | --- | --- | --- |
 //! | no | no byte has come | a request |
 //! | no | bytes have come | the rest of a head |
-//! | yes | the service polls a body without data | more of the body |
+//! | yes | the service has polled the body, and no data has come | more of the body |
 //! | yes | the service does not poll the body | the service; the client is not late |
 //! | yes or no | a write found no room | the client, which must take the bytes |
 //!
-//! The bodies of an exchange may be polled in any task, so the state is under a lock. It is held for a few instructions, and
-//! two tasks rarely compete for it.
+//! The bodies of an exchange may be polled in any task, so the state has a lock. It is held for a few instructions, and two tasks
+//! rarely compete for it.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
+#[cfg(feature = "tls")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+#[cfg(feature = "tls")]
+use degu_tls::PeerIdentity;
 use degu_wire::RemoteError;
 use hyper::StatusCode;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::room::Room;
 use crate::alarm::{Alarm, Spare};
 use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
-use crate::options::{Options, Progress};
-use crate::report::Report;
+use crate::options::Options;
+use crate::report::{Peer, Report};
 use crate::response::last_response;
+#[cfg(feature = "tls")]
+use crate::revocation::Vetted;
 use crate::state::{Phase, ServerState};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,24 +45,31 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The number of times that a connection has begun to wait for a request.
 static TURN: AtomicU32 = AtomicU32::new(0);
 
-/// The state of a connection from which follows what it waits for.
+/// A connection: its peer, and the state that decides which deadline applies.
 #[derive(Debug)]
 pub(super) struct Pulse {
-    server: Arc<ServerState>,
-    options: Arc<Options>,
+    pub(super) server: Arc<ServerState>,
+    pub(super) options: Arc<Options>,
     alarm: Arc<Alarm>,
+    /// The peer, without its identity.
+    pub(super) client: Peer,
+    /// Set by the handshake, if the peer has shown a certificate.
+    #[cfg(feature = "tls")]
+    pub(super) identity: OnceLock<Arc<PeerIdentity>>,
+    #[cfg(feature = "tls")]
+    vetted: OnceLock<Vetted>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    deadline: Deadline,
+pub(super) struct State {
+    pub(super) deadline: Deadline,
     /// The seconds since the connection began.
     seconds: u32,
-    /// The wait whose deadline has expired, if the response is sent through hyper: see [`Pulse::second`].
-    late: Option<Wait>,
+    /// The wait whose deadline has expired, if that does not end the connection at once: see [`Pulse::second`].
+    pub(super) late: Option<Wait>,
     /// The fault of a request, if the connection ends without a response to it.
-    fault: Option<RemoteError>,
+    pub(super) fault: Option<RemoteError>,
     /// The number of exchanges that have begun.
     exchanges: u64,
     /// The number of parts of the last exchange that still exist: its future or its response's body, and its request's body.
@@ -64,9 +77,9 @@ struct State {
     /// True if the head of the response was made.
     has_responded: bool,
     /// True if the body of the response failed, so the response is cut.
-    has_failed: bool,
+    pub(super) has_failed: bool,
     /// True if the service dropped the body of the request before its end. hyper will not read the rest.
-    has_left_body: bool,
+    pub(super) has_left_body: bool,
     /// True if the service waits for the body of the request.
     is_wanted: bool,
     /// True if bytes of a head have come.
@@ -88,8 +101,6 @@ struct State {
     is_gone: bool,
     /// The report of the last exchange, until it is reported.
     report: Option<Report>,
-    /// The length of the body of a 408, if one was sent.
-    refused: Option<u64>,
     /// The task that reads after an upgrade.
     reader: Option<Waker>,
     /// The task that waits for room to write after an upgrade.
@@ -210,22 +221,28 @@ impl Pulse {
         }
     }
 
-    /// Returns the response with which the connection ends without hyper, and the length of its body: 408 to a request that
-    /// came too slowly, because hyper answers only requests whose head it has read; nothing to a fault that is not answered.
+    /// Returns the response with which the connection ends without hyper, and the length of its body. It is 408 to a request that
+    /// came too slowly, because hyper answers only requests whose head it has read. Otherwise it is empty.
     pub(super) fn last_response(&self) -> (Vec<u8>, usize) {
         let state = self.lock();
-        let (is_silent, is_head) = (state.fault.is_some(), state.is_head);
-        // A function of the app is called.
+        let (is_late, is_head) = (matches!(state.late, Some(Wait::Head | Wait::Body)), state.is_head);
+        // The next call may call a function of the app.
         drop(state);
-        if is_silent {
+        if !is_late {
             return Default::default();
         }
         last_response(&self.options, 408, "the client sent the request too slowly", is_head)
     }
 
-    /// Records that a request that came too slowly was answered with a body of this length.
-    pub(super) fn refused(&self, body_bytes: usize) {
-        self.lock().refused = Some(body_bytes as u64);
+    /// Reports that the last exchange, or a request without a head, was refused with this status.
+    pub(super) fn report_refusal(&self, status: u16, body_bytes: usize) {
+        let report = self.take_report();
+        let without_head = || Some(Report::without_head(self.options.on_response.as_ref()?, self.peer()));
+        if let Some(mut report) = report.or_else(without_head) {
+            report.respond(status);
+            report.add(body_bytes as u64);
+            report.end();
+        }
     }
 
     /// Records that a write or a flush after an upgrade found no room.
@@ -235,19 +252,17 @@ impl Pulse {
 
     /// Records that the peer has ended its side. It may have closed its socket.
     pub(super) fn half_close(&self) {
-        let mut state = self.lock();
-        let now = state.seconds;
-        state.deadline.half_close(now);
+        let state = &mut *self.lock();
+        state.deadline.half_close(state.seconds);
     }
 
     /// Records that the connection has ended, and only waits for the end of the peer's input.
     pub(super) fn linger(&self) {
-        let mut state = self.lock();
-        let now = state.seconds;
-        state.lingers = Some(now);
+        let state = &mut *self.lock();
+        state.lingers = Some(state.seconds);
         state.deadline.handler = None;
         state.deadline.restart();
-        state.deadline.set_wait(Wait::Linger, now);
+        state.deadline.set_wait(Wait::Linger, state.seconds);
     }
 
     /// Records that the byte stream was dropped. Returns whether a response may have been sent only in part.
@@ -260,17 +275,32 @@ impl Pulse {
 
 /// The methods for the connection's task.
 impl Pulse {
-    pub(super) fn new(server: Arc<ServerState>, options: Arc<Options>, alarm: Arc<Alarm>) -> Self {
-        Self { server, options, alarm, state: Mutex::default() }
+    pub(super) fn new(room: &Room, options: Arc<Options>, client: Peer) -> Self {
+        Self {
+            server: room.server.clone(),
+            options,
+            alarm: room.alarm.clone(),
+            client,
+            #[cfg(feature = "tls")]
+            identity: OnceLock::new(),
+            #[cfg(feature = "tls")]
+            vetted: OnceLock::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Returns the peer, for a report.
+    pub(super) fn peer(&self) -> Peer {
+        Peer {
+            #[cfg(feature = "tls")]
+            identity: self.identity.get().cloned(),
+            ..self.client.clone()
+        }
     }
 
     /// Polls a future of the connection until it is done, or until a deadline, a shutdown or a revocation ends it. The only timer
-    /// of a connection is here; it ticks once a second.
-    pub(super) async fn watch<F: Future>(
-        &self,
-        part: F,
-        is_revoked: impl Fn() -> bool,
-    ) -> Result<F::Output, CloseReason> {
+    /// of a connection is here. It ticks once a second.
+    pub(super) async fn watch<F: Future>(&self, part: F) -> Result<F::Output, CloseReason> {
         let mut part = pin!(part);
         let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -291,7 +321,8 @@ impl Pulse {
                 if let Some(wait) = self.second() {
                     return Poll::Ready(Err(CloseReason::Deadline(wait)));
                 }
-                if is_revoked() {
+                #[cfg(feature = "tls")]
+                if self.vetted.get().is_some_and(Vetted::is_revoked) {
                     return Poll::Ready(Err(CloseReason::Revoked));
                 }
             }
@@ -315,15 +346,19 @@ impl Pulse {
         set_spare(&self.alarm, Spare::Fresh);
     }
 
+    /// Records the end of a handshake. `changes` is the number of changes of the policy before it.
     #[cfg(feature = "tls")]
-    pub(super) fn end_handshake(&self) {
+    pub(super) fn end_handshake(&self, peer: Option<Arc<PeerIdentity>>, changes: u64) {
         self.lock().deadline.restart();
+        // Both are set only here, once for each connection.
+        let _ = Vetted::new(&self.options, peer.as_ref(), changes).map(|vetted| self.vetted.set(vetted));
+        let _ = peer.map(|peer| self.identity.set(peer));
     }
 
     /// Counts a second. Returns the wait whose deadline has expired, if that ends the connection at once.
     ///
-    /// Other expired deadlines are handled elsewhere. The code that calls the service answers for a late service. The code that
-    /// writes answers a late request whose response has not begun. The code that reads ends an idle connection.
+    /// The other waits are handled elsewhere. If the service is late, the code that calls it makes the response. If a request is late
+    /// and its response has not begun, the code that writes sends 408. If the connection is idle, the code that reads ends it.
     fn second(&self) -> Option<Wait> {
         let mut state = self.lock();
         state.seconds += 1;
@@ -359,11 +394,14 @@ impl Pulse {
         is_needed && (state.lingers.is_some() || state.exchanges == 0 && state.reader.is_none())
     }
 
-    /// Returns the report of the exchange that has not ended, and the length of the body of a 408, if its request came too
-    /// slowly and was answered for that.
-    pub(super) fn take_report(&self) -> (Option<Report>, Option<u64>) {
-        let mut state = self.lock();
-        (state.report.take(), state.refused)
+    /// Returns the report of the exchange that has not ended.
+    pub(super) fn take_report(&self) -> Option<Report> {
+        self.lock().report.take()
+    }
+
+    /// Returns whether the last exchange has not been reported.
+    pub(super) fn has_report(&self) -> bool {
+        self.lock().report.is_some()
     }
 
     /// Returns the number of requests that have come.
@@ -426,100 +464,59 @@ impl Hold {
         self.exchange
     }
 
-    /// Ends the connection without a response.
-    pub(super) fn refuse(&self, fault: RemoteError) {
-        if let Some(mut state) = self.current() {
-            state.fault = Some(fault);
-        }
+    /// Reads or changes the state of the exchange. Does nothing if another exchange has begun since: the service has then kept
+    /// this request beyond the end of its exchange.
+    pub(super) fn with<T: Default>(&self, access: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.pulse.lock();
+        if state.exchanges == self.exchange { access(&mut state) } else { T::default() }
     }
 
     /// Records whether the service waits for the body of the request.
     pub(super) fn wants(&self, is_wanted: bool) {
-        if let Some(mut state) = self.current()
-            && state.is_wanted != is_wanted
-        {
-            state.is_wanted = is_wanted;
-            state.note(&self.pulse.alarm);
-        }
-    }
-
-    /// Sets the minimum rate for the body of the request.
-    pub(super) fn set_progress(&self, progress: Progress) {
-        if let Some(mut state) = self.current() {
-            state.deadline.body = Some(progress);
-        }
-    }
-
-    /// Returns the wait whose deadline has expired, if the service's response is not needed any more.
-    pub(super) fn late(&self) -> Option<Wait> {
-        self.current()?.late
+        self.with(|state| {
+            if state.is_wanted != is_wanted {
+                state.is_wanted = is_wanted;
+                state.note(&self.pulse.alarm);
+            }
+        });
     }
 
     /// Records that there is a response.
     pub(super) fn respond(&self, status: StatusCode) {
-        if let Some(mut state) = self.current() {
+        self.with(|state| {
             state.deadline.handler = None;
             state.has_responded = true;
             if let Some(report) = &mut state.report {
                 report.respond(status.as_u16());
             }
             state.is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS;
-        }
+        });
     }
 
     /// Adds to the number of bytes of the response's body.
     pub(super) fn sent(&self, bytes: usize) {
-        if self.pulse.options.on_response.is_some()
-            && let Some(mut state) = self.current()
-            && let Some(report) = &mut state.report
-        {
-            report.add(bytes as u64);
+        if self.pulse.options.on_response.is_some() {
+            self.with(|state| state.report.iter_mut().for_each(|report| report.add(bytes as u64)));
         }
-    }
-
-    /// Records that the service dropped the body of the request before its end.
-    pub(super) fn leave_body(&self) {
-        if let Some(mut state) = self.current() {
-            state.has_left_body = true;
-        }
-    }
-
-    /// Returns whether the service dropped the body of the request before its end.
-    pub(super) fn has_left_body(&self) -> bool {
-        self.current().is_some_and(|state| state.has_left_body)
-    }
-
-    /// Records that the body of the response failed.
-    pub(super) fn fail(&self) {
-        if let Some(mut state) = self.current() {
-            state.has_failed = true;
-        }
-    }
-
-    /// Returns `None` if another exchange has begun since. The service has then kept this request beyond the end of its exchange.
-    fn current(&self) -> Option<MutexGuard<'_, State>> {
-        Some(self.pulse.lock()).filter(|state| state.exchanges == self.exchange)
     }
 }
 
 impl Clone for Hold {
     fn clone(&self) -> Self {
-        if let Some(mut state) = self.current() {
-            state.held += 1;
-        }
+        self.with(|state| state.held += 1);
         Self { pulse: self.pulse.clone(), exchange: self.exchange }
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        if let Some(mut state) = self.current() {
+        self.with(|state| {
             state.held -= 1;
             if state.held == 0 && state.lingers.is_none() {
                 state.deadline.handler = None;
                 state.deadline.restart();
                 (state.has_begun, state.is_wanted) = (false, false);
             }
-        }
+        });
     }
 }

@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tower_service::Service;
 
 use super::body::{RequestBody, ResponseBody};
-use super::caller::{Caller, Origin};
+use super::caller::Caller;
 use super::pulse::{Hold, Pulse};
 use crate::connection::{CloseReason, Wait};
 use crate::report::Report;
@@ -26,12 +26,11 @@ use crate::report::Report;
 pub(super) struct Exchanges<S> {
     service: TowerToHyperService<S>,
     pulse: Arc<Pulse>,
-    origin: Arc<Origin>,
 }
 
 impl<S> Exchanges<S> {
-    pub(super) fn new(service: S, pulse: Arc<Pulse>, origin: Arc<Origin>) -> Self {
-        Self { service: TowerToHyperService::new(service), pulse, origin }
+    pub(super) fn new(service: S, pulse: Arc<Pulse>) -> Self {
+        Self { service: TowerToHyperService::new(service), pulse }
     }
 }
 
@@ -48,17 +47,17 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let origin = self.origin.clone();
-        let report = origin.options.on_response.as_ref().map(|on_response| {
+        let pulse = self.pulse.clone();
+        let report = pulse.options.on_response.as_ref().map(|on_response| {
             let target = request.uri().to_string();
-            Report::begin(on_response, request.method().as_str(), &target, origin.peer.clone())
+            Report::begin(on_response, request.method().as_str(), &target, pulse.peer())
         });
-        let hold = self.pulse.begin(request.method() == hyper::Method::HEAD, report);
+        let hold = pulse.begin(request.method() == hyper::Method::HEAD, report);
         let is_http10 = request.version() == Version::HTTP_10;
-        request.extensions_mut().insert(Caller::new(origin.clone(), hold.exchange()));
+        request.extensions_mut().insert(Caller::new(pulse.clone(), hold.exchange()));
         let future = match Method::from(request.method().as_str()) {
-            _ if is_http10 && !origin.options.limits.allow_http10 => Err(RemoteError::from(Fault::VersionNotSupported)),
-            method if !origin.options.allows(method) => Err(RemoteError::from(Fault::MethodNotImplemented)),
+            _ if is_http10 && !pulse.options.limits.allow_http10 => Err(RemoteError::from(Fault::VersionNotSupported)),
+            method if !pulse.options.allows(method) => Err(RemoteError::from(Fault::MethodNotImplemented)),
             _ => {
                 let expects_continue = request.headers().contains_key(EXPECT);
                 let request = request.map(|body| RequestBody::new(body, &hold, expects_continue));
@@ -67,10 +66,10 @@ where
         };
         Box::pin(async move {
             let made = match future {
-                Ok(future) => answer(future, &hold, &origin.peer.address).await,
-                Err(fault) if !origin.options.answers_faults() => {
-                    hold.refuse(fault);
-                    // The connection ends where its bytes are written.
+                Ok(future) => answer(future, &hold, &pulse.client.address).await,
+                Err(fault) if !pulse.options.answers_faults() => {
+                    // The byte stream ends the connection because of it.
+                    hold.with(|state| state.fault = Some(fault));
                     pending().await
                 }
                 Err(fault) => Err(CloseReason::Peer(fault)),
@@ -80,18 +79,18 @@ where
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH)
             };
             let is_last = made.as_ref().map_or(true, |response| is_http10 && is_unframed(response))
-                || hold.exchange() >= origin.options.max_requests;
+                || hold.exchange() >= pulse.options.max_requests;
             let status = match &made {
                 Ok(response) => response.status(),
                 Err(reason) => reason.status().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default(),
             };
             hold.respond(status);
-            let is_last = is_last || hold.has_left_body() || origin.server.is_stopping();
+            let is_last = is_last || hold.with(|state| state.has_left_body) || pulse.server.is_stopping();
             let mut response = match made {
                 Ok(response) => response.map(|body| ResponseBody::new(body, hold)),
                 Err(reason) => {
                     let status_code = status.as_u16();
-                    let (media_type, body) = origin.options.body_of_error(status_code, reason.text(status_code));
+                    let (media_type, body) = pulse.options.body_of_error(status_code, reason.text(status_code));
                     let mut response = Response::new(ResponseBody::of_text(body, hold));
                     *response.status_mut() = status;
                     if let Ok(media_type) = HeaderValue::from_str(media_type) {
@@ -121,7 +120,7 @@ async fn answer<B, E: Into<BoxError>>(
 ) -> Result<Response<B>, CloseReason> {
     let mut future = pin!(Some(future));
     poll_fn(|cx| {
-        let late = hold.late();
+        let late = hold.with(|state| state.late);
         if late.is_some() {
             future.set(None);
         }
