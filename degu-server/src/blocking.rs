@@ -1,28 +1,30 @@
 //! Handlers that block, on threads of their own.
 //!
 //! ```text
-//!   connection's task                            pool
-//!   read the body ─▶ Job { request, answer } ─▶ queue ─▶ thread: function(request)
-//!        │                   (full: 503)                        │
-//!        ◀──────────────────── oneshot ─────────────────────────┘
+//!   connection's task                     threads of the app
+//!   read the body ─▶ take a place ─▶ wait for a turn ─▶ function(request)
+//!        │           (none: 503)                             │
+//!        ◀───────────────────────────────────────────────────┘
 //! ```
+//!
+//! The threads are those that a runtime of tokio has for blocking functions.
 
-use std::any::Any;
-use std::collections::VecDeque;
 use std::fmt;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use bytes::Bytes;
 use degu_wire::Address;
 use degu_wire::machine::RequestHead;
-use tokio::sync::oneshot;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 use crate::report::Peer;
 use crate::request::owned_head;
-use crate::{App, Credentials, IntoResponse, Request, Response, Session};
+use crate::{App, Credentials, Error, IntoResponse, Request, Response, Session};
 
 /// Returns an app that calls an ordinary function for each request, on a pool of threads of its own. It is for handlers that
 /// block, on a database or a device for example. While the function blocks, other apps of the same server go on.
@@ -58,61 +60,58 @@ where
     F: Fn(BlockingRequest) -> R + Send + Sync + 'static,
     R: IntoResponse + Send + 'static,
 {
-    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get).max(4);
-    let pool = Pool { function: Box::new(function), queue: Mutex::default(), arrived: Condvar::new() };
-    Blocking { pool: Arc::new(pool), limit, threads, queue: 64 }
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).max(4);
+    Blocking { function: Arc::new(function), limit, threads, queue: 64, pool: OnceLock::new() }
 }
 
 /// An app that calls an ordinary function for each request: see [`blocking`].
 pub struct Blocking<R> {
-    pool: Arc<Pool<R>>,
+    function: Arc<dyn Fn(BlockingRequest) -> R + Send + Sync>,
     limit: usize,
     threads: usize,
     queue: usize,
+    /// Made for the first request.
+    pool: OnceLock<Pool>,
+}
+
+/// The threads of an app.
+struct Pool {
+    /// The number of requests that may wait or run.
+    places: Arc<Semaphore>,
+    /// The number of requests that may run.
+    turns: Arc<Semaphore>,
+    /// A runtime that is used only for its threads. `None` after the drop.
+    runtime: Option<Runtime>,
 }
 
 impl<R: IntoResponse + Send + 'static> Blocking<R> {
-    /// Sets the maximum number of threads that run the function, at least one. They start when requests need them, and end with
-    /// the app. Default: one for each core, and at least four, because a blocked thread uses no CPU time.
+    /// Sets the maximum number of threads that run the function, at least one. They start when requests need them, and end when
+    /// they have had no request for 10 seconds. Default: one for each core, and at least four, because a blocked thread uses no
+    /// CPU time.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = threads.max(1);
+        self.threads = threads.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// Sets how many requests may wait for a thread. Each of them has its body in memory. Default: 64.
+    /// Sets the maximum number of requests that wait for a thread. Each of them has its body in memory. Default: 64.
     #[must_use]
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests;
         self
     }
 
-    /// Adds a job to the queue. Returns `false` if the queue is full.
-    ///
-    /// # Errors
-    ///
-    /// The pool has no thread, and none could be started.
-    fn submit(&self, job: Job<R>) -> io::Result<bool> {
-        let mut queue = self.pool.lock();
-        let has_room = |queue: &Queue<R>| queue.jobs.len() < queue.idle + (self.threads - queue.threads) + self.queue;
-        if !has_room(&queue) {
-            queue.jobs.retain(|job| !job.answer.is_closed());
-            if !has_room(&queue) {
-                return Ok(false);
-            }
-        }
-        if queue.idle <= queue.jobs.len() && queue.threads < self.threads {
-            let pool = self.pool.clone();
-            match thread::Builder::new().name("degu-blocking".into()).spawn(move || pool.work()) {
-                Ok(_) => (queue.threads, queue.idle) = (queue.threads + 1, queue.idle + 1),
-                // Another thread of the pool will take the job.
-                Err(_) if queue.threads > 0 => {}
-                Err(error) => return Err(error),
-            }
-        }
-        queue.jobs.push_back(job);
-        self.pool.arrived.notify_one();
-        Ok(true)
+    fn pool(&self) -> &Pool {
+        self.pool.get_or_init(|| Pool {
+            places: Arc::new(Semaphore::new(self.threads.saturating_add(self.queue).min(Semaphore::MAX_PERMITS))),
+            turns: Arc::new(Semaphore::new(self.threads)),
+            // This does not fail, because a runtime without drivers opens nothing.
+            runtime: Builder::new_current_thread()
+                .thread_name("degu-blocking")
+                .max_blocking_threads(self.threads)
+                .build()
+                .ok(),
+        })
     }
 }
 
@@ -120,35 +119,39 @@ impl<R: IntoResponse + Send + 'static> App for Blocking<R> {
     async fn handle(&self, session: &mut Session, mut request: Request<'_>) -> Response {
         let body = match request.body.read_all(self.limit).await {
             Ok(body) => body,
-            Err(error) => return Response::from_error(error),
+            Err(error) => return error.into(),
         };
-        let (answer, answered) = oneshot::channel();
         let (head, shifted) = request.into_head();
         let request = BlockingRequest { head, shifted, body, peer: session.peer.clone() };
-        match self.submit(Job { request, answer }) {
-            Ok(true) => {}
-            Ok(false) => {
-                return (
-                    503,
-                    [("retry-after", "1")],
-                    "the server is busy: all threads of this handler are in use, try again later\n",
-                )
-                    .into();
-            }
-            Err(error) => return Response::from_error(error),
-        }
-        match answered.await {
-            Ok(Ok(answer)) => answer.into_response(),
-            Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Response::from_error("the thread of a blocking handler ended without a response"),
+        let pool = self.pool();
+        let Ok(place) = pool.places.clone().try_acquire_owned() else {
+            let busy = "the server is busy: all threads of this handler are in use, try again later\n";
+            return Error::new(503, busy).header("retry-after", 1).into();
+        };
+        // A request whose client goes away here gives up its place.
+        let (Ok(turn), Some(runtime)) = (pool.turns.clone().acquire_owned().await, &pool.runtime) else {
+            return Response::from_error("a blocking handler has no threads");
+        };
+        let function = self.function.clone();
+        let answer = runtime.spawn_blocking(move || {
+            // They are free before the response is sent, because the client may send its next request at once.
+            let _held = (place, turn);
+            function(request)
+        });
+        match answer.await.map_err(JoinError::try_into_panic) {
+            Ok(answer) => answer.into_response(),
+            Err(Ok(panic)) => resume_unwind(panic),
+            Err(Err(error)) => Response::from_error(error),
         }
     }
 }
 
-impl<R> Drop for Blocking<R> {
+impl Drop for Pool {
+    /// Does not wait for the functions that run. Other ways of dropping a runtime would, or panic in a task.
     fn drop(&mut self) {
-        self.pool.lock().is_closed = true;
-        self.pool.arrived.notify_all();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -159,64 +162,6 @@ impl<R> fmt::Debug for Blocking<R> {
             .field("threads", &self.threads)
             .field("queue", &self.queue)
             .finish_non_exhaustive()
-    }
-}
-
-/// The threads of an app, and the jobs that wait for them.
-struct Pool<R> {
-    function: Box<dyn Fn(BlockingRequest) -> R + Send + Sync>,
-    queue: Mutex<Queue<R>>,
-    arrived: Condvar,
-}
-
-struct Queue<R> {
-    jobs: VecDeque<Job<R>>,
-    threads: usize,
-    /// The number of threads that are not running the function.
-    idle: usize,
-    is_closed: bool,
-}
-
-struct Job<R> {
-    request: BlockingRequest,
-    answer: oneshot::Sender<Result<R, Box<dyn Any + Send>>>,
-}
-
-impl<R> Default for Queue<R> {
-    fn default() -> Self {
-        Self { jobs: VecDeque::new(), threads: 0, idle: 0, is_closed: false }
-    }
-}
-
-impl<R> Pool<R> {
-    fn lock(&self) -> MutexGuard<'_, Queue<R>> {
-        // Nothing panics under the lock.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Runs jobs until the app is dropped.
-    fn work(&self) {
-        let mut queue = self.lock();
-        loop {
-            let Some(Job { request, answer }) = queue.jobs.pop_front() else {
-                if queue.is_closed {
-                    return;
-                }
-                queue = self.arrived.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            if answer.is_closed() {
-                continue;
-            }
-            queue.idle -= 1;
-            drop(queue);
-            let result = catch_unwind(AssertUnwindSafe(|| (self.function)(request)));
-            // Before the result is sent, because the client may send its next request at once.
-            self.lock().idle += 1;
-            // If the connection is gone, the result is dropped here. Its type belongs to the app, and its drop may panic.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(answer.send(result))));
-            queue = self.lock();
-        }
     }
 }
 
