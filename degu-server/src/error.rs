@@ -126,9 +126,9 @@ impl Error {
         Self(Repr::Over)
     }
 
-    /// Returns the text that the app has chosen.
-    pub(crate) fn text(&self) -> Option<&str> {
-        if let Repr::App(answer) = &self.0 { Some(&answer.text) } else { None }
+    /// Returns the text of an app's own error.
+    pub(crate) fn text(&self) -> &str {
+        if let Repr::App(answer) = &self.0 { &answer.text } else { "" }
     }
 
     /// Returns the header fields of an app's own error.
@@ -136,12 +136,13 @@ impl Error {
         if let Repr::App(answer) = &self.0 { &answer.fields } else { &[] }
     }
 
-    /// Returns the `degu_server::Error` that another error is, or has among its sources.
+    /// Returns the `degu_server::Error` that another error is, or has among its sources. `None` if there is none, or if the exchange
+    /// of its body is over. The app has failed then.
     pub(crate) fn within(error: &BoxError) -> Option<&Self> {
         let mut cause: Option<&(dyn StdError + 'static)> = Some(&**error);
         while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
+            if let Some(found) = error.downcast_ref::<Self>() {
+                return Some(found).filter(|found| !found.is_over());
             }
             // `source` of an I/O error that wraps another error skips that error.
             cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

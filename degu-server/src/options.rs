@@ -323,10 +323,12 @@ impl Options {
     /// - The responses that the app makes from an [`Error`](crate::Error), also by
     ///   [`Response::from_error`](crate::Response::from_error). The text is that of the error. If the app gives the response
     ///   another content-type than `text/plain`, it is not changed.
+    /// - The 421 and the 403 of [`Hosts`](crate::applib::Hosts), and the 503 of [`blocking`](crate::blocking()).
     ///
-    /// The function does not change status and framing, and a response to HEAD has no body. The text is sent if `body` panics,
-    /// returns more than 8 KiB, or returns a media type that cannot be a field's value. `body` must not block, because it is
-    /// called in the task of a connection or of the acceptor. Default: none.
+    /// A response without a text, such as the 404 of a [`Router`](crate::applib::Router), gets no body. The function does not
+    /// change status and framing, and a response to HEAD has no body. The text is sent if `body` panics, returns more than 8 KiB,
+    /// or returns a media type without `/` or with a byte that a field cannot have. `body` must not block, because it is called in
+    /// the task of a connection or of the acceptor. Default: none.
     pub fn error_body(mut self, body: impl Fn(u16, &str) -> (&'static str, String) + Send + Sync + 'static) -> Self {
         self.error_body = Some(Box::new(body));
         self
@@ -441,7 +443,9 @@ impl Options {
             .as_ref()
             .and_then(make)
             .filter(|(_, body)| body.len() <= MAX_ERROR_BODY)
-            .filter(|(media_type, _)| Headers::new().set("content-type", media_type).is_ok())
+            .filter(|(media_type, _)| {
+                media_type.contains('/') && Headers::new().set("content-type", media_type).is_ok()
+            })
             .unwrap_or((TEXT, text))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use degu_wire::machine::Reason;
-use degu_wire::{BoxError, FieldError, Headers, IntoBody, LocalBody, RemoteError, Source, reason_phrase};
+use degu_wire::{BoxError, FieldError, Headers, IntoBody, LocalBody, Source, reason_phrase};
 
 use crate::error::TEXT;
 use crate::tunnel::Switch;
@@ -36,26 +36,10 @@ pub struct Response {
     pub headers: Headers,
     /// The body.
     pub body: LocalBody,
-    error: Option<Box<Cause>>,
+    /// The error from which the response was made.
+    error: Option<BoxError>,
     /// With status 101: the protocol to which the connection switches, and its handler.
     pub(crate) switch: Option<Box<Switch>>,
-}
-
-/// The error from which a response was made.
-pub(crate) struct Cause {
-    pub(crate) error: BoxError,
-    pub(crate) blame: Blame,
-}
-
-/// The party at fault for an error that was answered.
-#[derive(Clone, Copy)]
-pub(crate) enum Blame {
-    /// The app failed, and the connection ends.
-    App,
-    /// The peer sent a body that cannot be read, and the connection ends.
-    Peer(RemoteError),
-    /// The app answered with an [`Error`] of its own, as it does with any other response.
-    Nobody,
 }
 
 impl Response {
@@ -77,17 +61,16 @@ impl Response {
     pub fn from_error(error: impl Into<BoxError>) -> Self {
         let error = error.into();
         let known = Error::within(&error);
-        let (status, text, blame) = answer_of(known);
-        let text = text.into_owned();
+        let (status, text) = answer_of(known);
         let mut response = Self::new(status);
         if !text.is_empty() {
-            response = response.header("content-type", TEXT).body(text);
+            response = response.header("content-type", TEXT).body(text.into_owned());
         }
         for (name, value) in known.map_or(&[][..], Error::fields) {
             response = response.header(name, value);
         }
-        // A field that cannot be sent has put its own error there.
-        response.error.get_or_insert_with(|| Box::new(Cause { error, blame }));
+        // If a field could not be sent, the response has the error of that field already.
+        response.error.get_or_insert(error);
         response
     }
 
@@ -126,20 +109,20 @@ impl Response {
     /// Returns the error from which the response was [made](Self::from_error), if there is one. Middleware can log it, or answer
     /// it in another form.
     pub fn error(&self) -> Option<&BoxError> {
-        self.error.as_ref().map(|cause| &cause.error)
+        self.error.as_ref()
     }
 
-    pub(crate) fn take_error(&mut self) -> Option<Box<Cause>> {
+    pub(crate) fn take_error(&mut self) -> Option<BoxError> {
         self.error.take()
     }
 
-    /// Replaces the text of a response to an error by the body of [`Options::error_body`], if the app has given the response no
-    /// other content-type.
-    pub(crate) fn set_error_body(&mut self, cause: &Cause, options: &Options) {
+    /// Replaces the text of a response to an error by the body of [`Options::error_body`], unless the app has set another
+    /// content-type.
+    pub(crate) fn set_error_body(&mut self, error: &BoxError, options: &Options) {
         if options.error_body.is_none() || self.headers.get("content-type") != Some(TEXT) {
             return;
         }
-        let (_, text, _) = answer_of(Error::within(&cause.error));
+        let (_, text) = answer_of(Error::within(error));
         let (media_type, body) = options.body_of_error(self.status, text.into_owned());
         if self.headers.set("content-type", media_type).is_ok() {
             self.body = body.into();
@@ -159,13 +142,13 @@ impl fmt::Debug for Response {
     }
 }
 
-/// Returns the status and the text of the response to an error, and the party to blame. `None` is an error that determines no
-/// response, so that the app failed.
-fn answer_of(error: Option<&Error>) -> (u16, Cow<'_, str>, Blame) {
-    match error.map(|error| (error.status(), error.text(), error.fault())) {
-        Some((status, Some(text), _)) => (status, text.into(), Blame::Nobody),
-        Some((status, None, Some(fault))) => (status, refusal(status, fault).into(), Blame::Peer(fault)),
-        _ => (500, refusal(500, "the server failed").into(), Blame::App),
+/// Returns the status and the text of the response to an error. `None` is an error that determines no response: the app failed.
+fn answer_of(error: Option<&Error>) -> (u16, Cow<'_, str>) {
+    let Some(error) = error else { return (500, refusal(500, "the server failed").into()) };
+    let status = error.status();
+    match error.fault() {
+        Some(fault) => (status, refusal(status, fault).into()),
+        None => (status, error.text().into()),
     }
 }
 
@@ -192,7 +175,7 @@ pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: 
 /// | --- | --- |
 /// | `404` | the status, without a body |
 /// | `(404, "no such note")` | the status with a body |
-/// | `(405, [("allow", "GET")], ())` | the status with header fields and a body |
+/// | `(405, [("allow", "GET, HEAD")], ())` | the status with header fields and a body |
 /// | `(404, "No Such Note", (), "no such note")` | the status with another reason phrase, header fields and a body |
 /// | `()`, text, bytes, a [`Body`](crate::Body) | 200 with that body |
 /// | `Json(value)` | 200 with that body, and its content-type |
@@ -209,9 +192,9 @@ pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: 
 ///
 /// async fn app(_: &mut Session, request: Request<'_>) -> Response {
 ///     match (request.method(), request.segments()) {
-///         (Method::Get, ["example"]) => "hello, world".into(),
-///         (Method::Get, _) => 404.into(),
-///         _ => (405, [("allow", "GET")], ()).into(),
+///         (Method::Get | Method::Head, ["example"]) => "hello, world".into(),
+///         (Method::Get | Method::Head, _) => 404.into(),
+///         _ => (405, [("allow", "GET, HEAD")], ()).into(),
 ///     }
 /// }
 /// # fn is_an_app(_: impl degu_server::App) {}

@@ -1,9 +1,12 @@
 //! Bodies that the app supplies for answers about errors, its own and those of the server.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use degu_server::{Address, BoxError, Error, ErrorReply, Options, Request, Response, Server, Session};
+use degu_server::applib::Hosts;
+use degu_server::{
+    Address, BlockingRequest, BoxError, Error, ErrorReply, Options, Request, Response, Server, Session, blocking,
+};
 
 use crate::common::{Raw, Running, failed, refusal};
 
@@ -32,9 +35,36 @@ fn json(status: u16, text: &str) -> String {
 fn options() -> Options {
     let options =
         Server::options().workers(1).error_body(|status, text| ("application/problem+json", json(status, text)));
-    // A body is noticed to be late before a handler is.
-    options.head_timeout(SECOND).handler_timeout(Some(Duration::from_secs(5))).progress(1024, SECOND)
+    options.head_timeout(SECOND).progress(1024, SECOND)
 }
+
+/// Options of a server whose handlers are late soon. With them a handler may be late before its body is.
+fn options_of_late_handlers() -> Options {
+    options().handler_timeout(SECOND)
+}
+
+/// Runs a test with both kinds of address at the same time.
+fn at_both_addresses(test: impl Fn(Address) + Sync) {
+    std::thread::scope(|scope| {
+        for address in [TCP, Address::ABSTRACT] {
+            let test = &test;
+            scope.spawn(move || test(address));
+        }
+    });
+}
+
+/// Sends all requests at the same time, each over a connection of its own, and expects these problems.
+fn expect_problems(connect: impl Fn() -> Raw + Sync, cases: &[(&str, u16, &str)]) {
+    std::thread::scope(|scope| {
+        for &(request, status, text) in cases {
+            let connect = &connect;
+            scope.spawn(move || assert_eq!(ask(connect(), request), problem(status, text), "{request}"));
+        }
+    });
+}
+
+const LATE_HANDLER: (&str, u16, &str) =
+    ("GET /never HTTP/1.1\r\nHost: a\r\n\r\n", 503, "Service Unavailable: the app took too long");
 
 /// Sends these bytes. Returns the status, the media type and the body of the last response.
 fn ask(mut raw: Raw, bytes: &str) -> (u16, String, String) {
@@ -58,10 +88,12 @@ fn problem(status: u16, text: &str) -> (u16, String, String) {
 
 #[test]
 fn refusals_and_errors_have_the_body_of_the_app() {
-    for address in [TCP, Address::ABSTRACT] {
-        let server = Running::with(options(), address, app);
+    at_both_addresses(|address| {
+        let server = Running::with(options(), address.clone(), app);
+        let late = Running::with(options_of_late_handlers(), address, app);
         std::thread::scope(|scope| {
-            for (request, status, text) in [
+            scope.spawn(|| expect_problems(|| late.connect(), &[LATE_HANDLER]));
+            let cases = [
                 ("GET / HTTP/1.1\r\n\r\n", 400, "Bad Request: a request without Host"),
                 ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "Not Implemented: a method that is not implemented"),
                 ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the client sent the head of a request too slowly"),
@@ -75,17 +107,50 @@ fn refusals_and_errors_have_the_body_of_the_app() {
                     413,
                     "Content Too Large: a body over the limit",
                 ),
-                ("GET /never HTTP/1.1\r\nHost: a\r\n\r\n", 503, "Service Unavailable: the app took too long"),
                 ("GET /fails HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
                 ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
                 ("GET /unsendable HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
                 ("GET /missing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 404, "there is no such note"),
-            ] {
-                let server = &server;
-                scope.spawn(move || assert_eq!(ask(server.connect(), request), problem(status, text), "{request}"));
-            }
+            ];
+            expect_problems(|| server.connect(), &cases);
         });
-    }
+    });
+}
+
+#[test]
+fn texts_of_hosts_and_of_blocking_are_replaced_by_the_body_of_the_app() {
+    let server = Running::with(options(), TCP, Hosts::only(["localhost"], app));
+    expect_problems(
+        || server.connect(),
+        &[
+            (
+                "GET / HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n",
+                421,
+                "this server does not serve this host: the operator must add it to applib::Hosts",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\nConnection: close\r\n\r\n",
+                403,
+                "this server does not accept requests from pages of this origin: the operator must add it to applib::Hosts",
+            ),
+        ],
+    );
+    let (started, start) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    let (started, gate) = (Mutex::new(started), Mutex::new(gate));
+    let function = move |_: BlockingRequest| {
+        started.lock().unwrap().send(()).unwrap();
+        let _ = gate.lock().unwrap().recv();
+    };
+    let server = Running::with(options(), TCP, blocking(0, function).threads(1).queue(0));
+    let mut busy = server.connect();
+    busy.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    start.recv().unwrap();
+    let text = "the server is busy: all threads of this handler are in use, try again later";
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    expect_problems(|| server.connect(), &[(request, 503, text)]);
+    drop(open);
+    assert!(busy.response_head().unwrap().starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
@@ -129,17 +194,11 @@ fn refuse_for_want_of_room(connect: impl Fn() -> Raw, lengths: &mpsc::Receiver<(
 
 #[test]
 fn refusal_for_want_of_room_has_the_body_of_the_app() {
-    for address in [TCP, Address::ABSTRACT] {
+    at_both_addresses(|address| {
         let (options, lengths) = options_of_one();
-        let server = Running::with(options, address.clone(), app);
+        let server = Running::with(options, address, app);
         refuse_for_want_of_room(|| server.connect(), &lengths);
-        #[cfg(feature = "hyper")]
-        {
-            let (options, lengths) = options_of_one();
-            let server = crate::kit::Serving::new(options.shutdown_grace(Duration::ZERO), address, hyper::service());
-            refuse_for_want_of_room(|| server.connect(), &lengths);
-        }
-    }
+    });
 }
 
 #[test]
@@ -166,6 +225,8 @@ fn body_that_cannot_be_sent_is_replaced_by_the_text() {
         (|_, _| panic!("a body that panics")) as fn(u16, &str) -> (&'static str, String),
         |_, _| ("text/html", "x".repeat(8 * 1024 + 1)),
         |_, _| ("text/html\r\ncontent-length: 0\r\n\r\n", String::new()),
+        |_, _| ("", "<p>no".into()),
+        |_, _| ("html", "<p>no".into()),
     ] {
         let server = Running::with(Server::options().workers(1).error_body(body), TCP, app);
         assert_eq!(server.ask("GET / HTTP/1.1\r\n\r\n"), refusal("400 Bad Request", "a request without Host"));
@@ -193,7 +254,7 @@ mod hyper {
     use super::*;
     use crate::kit::Serving;
 
-    pub(super) fn service() -> axum::Router {
+    fn service() -> axum::Router {
         axum::Router::new()
             .route("/fine", get(async || "fine"))
             .route("/read", any(async |body: String| body))
@@ -203,33 +264,46 @@ mod hyper {
 
     #[test]
     fn refusals_around_a_tower_service_have_the_body_of_the_app() {
-        for address in [TCP, Address::ABSTRACT] {
-            let server = Serving::new(options(), address, service());
+        at_both_addresses(|address| {
+            let server = Serving::new(options(), address.clone(), service());
+            let late = Serving::new(options_of_late_handlers(), address, service());
             std::thread::scope(|scope| {
-                for (request, status, text) in [
-                    ("PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", 501, "Not Implemented: a method that is not implemented"),
-                    ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the client sent the request too slowly"),
-                    (
-                        "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
-                        408,
-                        "Request Timeout: the client sent the request too slowly",
-                    ),
-                    ("GET /never HTTP/1.1\r\nHost: a\r\n\r\n", 503, "Service Unavailable: the app took too long"),
-                    ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
+                scope.spawn(|| expect_problems(|| late.connect(), &[LATE_HANDLER]));
+                scope.spawn(|| {
+                    let cases = [
+                        (
+                            "PLAY / HTTP/1.1\r\nHost: a\r\n\r\n",
+                            501,
+                            "Not Implemented: a method that is not implemented",
+                        ),
+                        ("GET / HTTP/1.1\r\nHost:", 408, "Request Timeout: the client sent the request too slowly"),
+                        (
+                            "PUT /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
+                            408,
+                            "Request Timeout: the client sent the request too slowly",
+                        ),
+                        ("GET /panics HTTP/1.1\r\nHost: a\r\n\r\n", 500, "Internal Server Error: the server failed"),
+                    ];
+                    expect_problems(|| server.connect(), &cases);
+                });
+                for (server, request) in [
+                    (&server, "HEAD / HTTP/1.1\r\nHost:"),
+                    (&server, "HEAD /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab"),
+                    (&late, "HEAD /never HTTP/1.1\r\nHost: a\r\n\r\n"),
                 ] {
-                    let server = &server;
-                    scope.spawn(move || assert_eq!(ask(server.connect(), request), problem(status, text), "{request}"));
-                }
-                for request in [
-                    "HEAD / HTTP/1.1\r\nHost:",
-                    "HEAD /read HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab",
-                    "HEAD /never HTTP/1.1\r\nHost: a\r\n\r\n",
-                ] {
-                    let server = &server;
                     scope.spawn(move || assert_eq!(ask(server.connect(), request).2, "", "{request}"));
                 }
             });
-        }
+        });
+    }
+
+    #[test]
+    fn refusal_for_want_of_room_around_a_tower_service_has_the_body_of_the_app() {
+        at_both_addresses(|address| {
+            let (options, lengths) = options_of_one();
+            let server = Serving::new(options.shutdown_grace(Duration::ZERO), address, service());
+            refuse_for_want_of_room(|| server.connect(), &lengths);
+        });
     }
 
     #[test]
@@ -246,13 +320,13 @@ mod hyper {
     #[test]
     fn silent_server_does_not_answer_for_a_tower_service() {
         let options = || Server::options().error_reply(ErrorReply::Silent).head_timeout(SECOND).allow_http10(false);
-        for address in [TCP, Address::ABSTRACT] {
+        at_both_addresses(|address| {
             let server = Serving::new(options(), address, service());
             for request in ["PLAY / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost:"] {
                 let mut raw = server.connect();
                 raw.send(request);
                 assert_eq!(raw.rest(), "", "{request}");
             }
-        }
+        });
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
-use crate::{App, Request, Response, Session};
+use crate::{App, Error, Request, Response, Session};
 
 /// An app that forwards a request to another app only if the request is for a listed host, and does not come from a web page of
 /// another host.
@@ -68,7 +68,8 @@ impl<A: App> App for Hosts<A> {
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
         // A proxy may have taken TLS off.
         if !self.has(request.authority(), &["80", "443"]) {
-            return (421, "this server does not serve this host: the operator must add it to applib::Hosts\n").into();
+            let why = "this server does not serve this host: the operator must add it to applib::Hosts\n";
+            return Error::new(421, why).into();
         }
         let is_foreign = |origin: &[u8]| {
             let origin = str::from_utf8(origin).ok().and_then(|origin| origin.split_once("://"));
@@ -79,7 +80,8 @@ impl<A: App> App for Hosts<A> {
             })
         };
         if request.headers().iter().any(|(name, value)| name.eq_ignore_ascii_case("origin") && is_foreign(value)) {
-            return (403, "this server does not accept requests from pages of this origin: the operator must add it to applib::Hosts\n").into();
+            let why = "this server does not accept requests from pages of this origin: the operator must add it to applib::Hosts\n";
+            return Error::new(403, why).into();
         }
         self.app.handle(session, request).await
     }

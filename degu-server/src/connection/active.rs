@@ -15,12 +15,11 @@ use super::endpoint::Endpoint;
 use crate::body_channel::Supplier;
 use crate::report::Report;
 use crate::request::Path;
-use crate::response::{Blame, Cause};
 use crate::stats::add;
 use crate::stream::Transport;
 use crate::tunnel::Switch;
 use crate::worker_state::WorkerState;
-use crate::{App, Options, Request, Response, Session};
+use crate::{App, Error, Options, Request, Response, Session};
 
 /// The end of a connection's last response.
 enum Last {
@@ -258,15 +257,13 @@ impl<'c, T: Transport, A: App> Active<'c, T, A> {
 /// Returns the reason for which the connection ends after a response, if the response was made from an error that ends the
 /// connection. Logs an error that the app answered itself.
 fn end_after(response: &mut Response, session: &Session, options: &Options) -> Option<Box<CloseReason>> {
-    let cause = response.take_error()?;
-    response.set_error_body(&cause, options);
-    let Cause { error, blame } = *cause;
-    let error: &(dyn std::error::Error + 'static) = match blame {
-        Blame::App => return Some(Box::new(CloseReason::App(error))),
-        Blame::Peer(fault) => return Some(Box::new(CloseReason::Peer(fault))),
-        Blame::Nobody => &*error,
-    };
-    let (peer, status) = (session.address(), response.status);
+    let error = response.take_error()?;
+    response.set_error_body(&error, options);
+    let Some(known) = Error::within(&error) else { return Some(Box::new(CloseReason::App(error))) };
+    if let Some(fault) = known.fault() {
+        return Some(Box::new(CloseReason::Peer(fault)));
+    }
+    let (peer, status, error) = (session.address(), response.status, &*error as &(dyn std::error::Error + 'static));
     if status < 500 {
         tracing::debug!(%peer, status, error, "the server sent an error response");
     } else {

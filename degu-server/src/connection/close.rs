@@ -45,7 +45,7 @@ pub(crate) enum CloseReason {
     /// The connection is idle, and must make room for another one.
     Room,
     /// The certificate of the peer was revoked.
-    #[cfg(feature = "hyper")]
+    #[cfg(all(feature = "hyper", feature = "tls"))]
     Revoked,
     /// The handler of the protocol that the connection switched to has returned.
     Tunnel,
@@ -86,7 +86,7 @@ impl CloseReason {
             Self::Handshake(error) => {
                 !matches!(error.kind(), degu_tls::error::Kind::Closed | degu_tls::error::Kind::Io)
             }
-            #[cfg(feature = "hyper")]
+            #[cfg(all(feature = "hyper", feature = "tls"))]
             Self::Revoked => true,
             _ => self.status().is_some(),
         }
@@ -148,7 +148,7 @@ impl CloseReason {
             Self::Response(_) => "the server cannot send a response",
             Self::Shutdown => "the server shuts down",
             Self::Room => "the server closed an idle connection to make room for another one",
-            #[cfg(feature = "hyper")]
+            #[cfg(all(feature = "hyper", feature = "tls"))]
             Self::Revoked => "the certificate of the client was revoked",
             Self::Tunnel => "the tunnel's handler has returned",
         }

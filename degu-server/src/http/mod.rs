@@ -41,8 +41,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER, 
 pub use body::{HttpBody, from_http};
 pub use fields::{headers_from_http, headers_into_http};
 
-use crate::response::Blame;
-use crate::{IntoResponse, Request, Response};
+use crate::{Error, IntoResponse, Request, Response};
 
 /// Converts a body, and removes the framing fields of its message. They decide whether the body has a length or chunks.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
@@ -81,10 +80,10 @@ impl Response {
     ///
     /// The [error](Self::error) of an app that failed, or a status or a field that cannot be sent.
     pub fn into_http(mut self) -> Result<http::Response<HttpBody>, BoxError> {
-        if let Some(cause) = self.take_error()
-            && matches!(cause.blame, Blame::App)
+        if let Some(error) = self.take_error()
+            && Error::within(&error).is_none()
         {
-            return Err(cause.error);
+            return Err(error);
         }
         let mut response = http::Response::builder().status(self.status).body(HttpBody::new(self.body))?;
         *response.headers_mut() = headers_into_http(&self.headers)?;
