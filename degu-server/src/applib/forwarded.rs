@@ -41,9 +41,12 @@ pub(super) fn is_forwarded(name: &str) -> bool {
     is(name, "forwarded") || name.get(..12).is_some_and(|start| is(start, "x-forwarded-"))
 }
 
-/// Returns whether an upstream may treat the two names as equal: in CGI, WSGI and similar interfaces `_` and `-` are the same.
-/// `other` is in lower case.
+/// Returns whether an upstream may treat the two names as equal. `other` is in lower case.
 pub(super) fn is(name: &str, other: &str) -> bool {
-    let folded = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
-    folded.eq(other.bytes())
+    folded(name.as_bytes()).eq(other.bytes())
+}
+
+/// Returns a name in lower case, with `-` in place of `_`. CGI, WSGI and similar interfaces do not tell the two apart.
+pub(super) fn folded(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use degu_client::{Client, Connection, Error, ErrorKind, OwnedIncoming, OwnedResponse, UpgradeOf};
 use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
 
-use super::forwarded::{is, is_forwarded};
+use super::forwarded::{folded, is, is_forwarded};
 use crate::atomic::AtomicU64;
 use crate::{App, IntoResponse, Request, Response, Session, Tunnel};
 
@@ -356,18 +356,24 @@ fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers
         ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
     // Fields that the server sends at most once, and that degu-client may receive several times.
     const UNIQUE: [&str; 5] = ["authorization", "content-type", "expect", "host", "range"];
-    // Searched once, because a search for each field would take quadratic time.
-    let lists_options = headers.contains("connection");
+    let mut listed: Vec<&[u8]> = headers
+        .get_all("connection")
+        .flat_map(|value| value.split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .collect();
+    // Sorted, because a scan of a long list for each field would take quadratic time.
+    listed.sort_unstable_by(|one, other| folded(one).cmp(folded(other)));
+    let is_listed = |name: &str| listed.binary_search_by(|one| folded(one).cmp(folded(name.as_bytes()))).is_ok();
+    let mut unique = [None; UNIQUE.len()];
     let mut kept = Headers::new();
     for (name, value) in headers.iter() {
-        let of_the_connection = OF_THE_CONNECTION.iter().any(|listed| is(name, listed));
+        let of_the_connection = OF_THE_CONNECTION.iter().any(|field| is(name, field)) || is_listed(name);
         let disguised = is(name, "content-length") && name.contains('_');
-        if of_the_connection || disguised || lists_options && headers.has_member("connection", name) || drops(name) {
+        if of_the_connection || disguised || drops(name) {
             continue;
         }
-        let is_unique = UNIQUE.iter().any(|unique| unique.eq_ignore_ascii_case(name));
-        let first = if is_unique { kept.get_bytes(name) } else { None };
-        match first {
+        let at = UNIQUE.iter().position(|field| field.eq_ignore_ascii_case(name));
+        match at.and_then(|at| unique[at].replace(value)) {
             Some(first) if first != value => return Err(LocalError::FieldRepeated),
             Some(_) => {}
             None => kept.append_bytes(name, value)?,
@@ -399,6 +405,29 @@ fn uri_behind(request: &Request<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_that_a_long_connection_field_lists_are_dropped() {
+        let mut headers = Headers::new();
+        for start in [0, 1000] {
+            let listed: Vec<_> = (start..start + 1000).map(|n| format!("x-{n}")).collect();
+            headers.append("connection", listed.join(" , ,")).unwrap();
+        }
+        for name in ["X-0", "x-999", "x-1000", "X-1999", "x_7", "x-2000", "x-20", "x-", "y"] {
+            headers.append(name, 1).unwrap();
+        }
+        let kept = end_to_end(&headers, |name| name == "y").unwrap();
+        assert_eq!(kept.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-2000", "x-"]);
+    }
+
+    #[test]
+    fn a_unique_field_is_kept_once_if_its_values_are_equal() {
+        let mut headers = Headers::try_from([("Range", "bytes=0-"), ("x", "1")]).unwrap();
+        headers.append("range", "bytes=0-").unwrap();
+        assert_eq!(end_to_end(&headers, |_| false).unwrap().len(), 2);
+        headers.append("range", "bytes=1-").unwrap();
+        assert_eq!(end_to_end(&headers, |_| false), Err(LocalError::FieldRepeated));
+    }
 
     #[test]
     fn a_connection_that_was_idle_for_too_long_is_not_used() {
