@@ -4,8 +4,9 @@
 //! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] [--hyper] [--log] [--tls-cert
 //! FILE --tls-key FILE [--tls-clients CA]]`
 //!
-//! With `--silent` every response is one chunk and then waits forever, as a feed without news does. With `--hyper` the
-//! server is `degu_server::hyper::serve`, which does not keep chunks and their extensions.
+//! With `--silent` every response is one chunk and then waits forever, as a feed without news does; a client that ends its
+//! side is waited for only 1 s. With `--hyper` the server is `degu_server::hyper::serve`, which does not keep chunks and
+//! their extensions.
 //!
 //! The server reads up to 64 KiB of a body before the response begins, so a fault in this part of the body gets its
 //! status. The rest of the body streams through. The first line of output is `listening on ADDRESS`. SIGINT and SIGTERM
@@ -15,6 +16,7 @@ use std::convert::Infallible;
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body as AxumBody, Bytes};
@@ -93,7 +95,9 @@ fn run() -> Result<(), BoxError> {
             Arg::Long("http10") => options = options.allow_http10(true),
             Arg::Long("date") => options = options.date(true),
             Arg::Long("ignore-body") => mode = Mode::Ignore,
-            Arg::Long("silent") => mode = Mode::Silent,
+            Arg::Long("silent") => {
+                (mode, options) = (Mode::Silent, options.half_close_timeout(Duration::from_secs(1)));
+            }
             Arg::Long("hyper") => on_hyper = true,
             Arg::Long("log") => tracing_subscriber::fmt().with_writer(io::stderr).init(),
             #[cfg(feature = "tls")]

@@ -97,7 +97,7 @@ fn readers_of_a_silent_feed_make_room_when_they_close() {
         while !answer.ends_with("no news\n") && reader.read_line(&mut answer).unwrap_or(0) > 0 {}
         (stream, answer)
     }
-    for on_hyper in [&[][..], &["--hyper"]] {
+    fn make_room(on_hyper: &[&str]) {
         let mut echo = program("echo");
         echo.args(["127.0.0.1:0", "--silent", "--max-connections", "3"]).args(on_hyper);
         let echo = Serving::start(&mut echo);
@@ -110,6 +110,10 @@ fn readers_of_a_silent_feed_make_room_when_they_close() {
             assert!(Instant::now() < end, "{on_hyper:?}: the readers are still there");
         }
     }
+    std::thread::scope(|scope| {
+        scope.spawn(|| make_room(&["--hyper"]));
+        make_room(&[]);
+    });
 }
 
 #[cfg(feature = "tls")]
