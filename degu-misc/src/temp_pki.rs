@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use degu_tls::{Cas, ClientTls, Identity, ServerTls};
 use rcgen::{
@@ -29,19 +29,12 @@ use tempfile::TempDir;
 ///
 /// # Panics
 ///
-/// Every method panics if the folder cannot be written or read, because the test could not go on.
+/// In every method, if the folder cannot be written or read, because the test could not go on.
 #[derive(Debug)]
 pub struct TempPki {
     folder: TempDir,
-    /// Serial numbers are places in it, counted from one.
-    issued: Mutex<Vec<Issued>>,
-}
-
-/// A certificate that was issued, with files or without them by now.
-#[derive(Debug)]
-struct Issued {
-    leaf: Leaf,
-    revoked: bool,
+    /// Every certificate that was issued, and whether it is revoked. Its serial number is its place, counted from one.
+    issued: Mutex<Vec<(Leaf, bool)>>,
 }
 
 /// A certificate of a [`TempPki`], with its key.
@@ -92,19 +85,15 @@ impl Leaf {
         }
     }
 
-    const fn is_server(self) -> bool {
-        matches!(self, Self::Server | Self::ExpiredServer | Self::RevokedServer | Self::OtherServer)
-    }
-
-    const fn is_revoked(self) -> bool {
-        matches!(self, Self::RevokedServer | Self::RevokedClient)
+    fn is_server(self) -> bool {
+        self.stem().ends_with("server")
     }
 
     const fn is_expired(self) -> bool {
         matches!(self, Self::ExpiredServer | Self::ExpiredClient)
     }
 
-    const fn ca(self) -> &'static str {
+    fn ca(self) -> &'static str {
         match self {
             Self::OtherServer | Self::OtherClient => "other-ca",
             _ if self.is_server() => "server-ca",
@@ -205,23 +194,25 @@ impl TempPki {
         sure("client's policy", ClientTls::private(self.servers()).identity(self.identity(leaf)).build())
     }
 
-    /// Issues a certificate again, for a new key, and replaces the old files. A certificate that is revoked by its name
-    /// is revoked again.
+    /// Issues a certificate again, for a new key, and replaces the old files. The new version of
+    /// [`RevokedServer`](Leaf::RevokedServer) and [`RevokedClient`](Leaf::RevokedClient) is revoked, too.
     pub fn renew(&self, leaf: Leaf) {
         let ca = self.issuer(leaf.ca());
         self.issue(leaf, &ca);
         self.make_crl(leaf.ca(), &ca);
     }
 
-    /// Adds the last issued version of a certificate to the revocation list of its CA, and writes the file of the list.
-    /// Policies notice this when they are reloaded.
+    /// Revokes the last issued version of a certificate: adds it to the revocation list of its CA, and writes the file
+    /// of the list. Policies notice this when they are reloaded.
     pub fn revoke(&self, leaf: Leaf) {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = issued.iter_mut().rev().find(|issued| issued.leaf == leaf) {
-            last.revoked = true;
+        if let Some((_, revoked)) = self.issued().iter_mut().rfind(|(issued, _)| *issued == leaf) {
+            *revoked = true;
         }
-        drop(issued);
         self.make_crl(leaf.ca(), &self.issuer(leaf.ca()));
+    }
+
+    fn issued(&self) -> MutexGuard<'_, Vec<(Leaf, bool)>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn file(&self, stem: &str, kind: &str) -> PathBuf {
@@ -252,17 +243,18 @@ impl TempPki {
     }
 
     fn issue(&self, leaf: Leaf, ca: &Issuer<'_, KeyPair>) {
-        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.push(Issued { leaf, revoked: leaf.is_revoked() });
-        let serial = serial(issued.len());
-        drop(issued);
+        let serial = {
+            let mut issued = self.issued();
+            issued.push((leaf, matches!(leaf, Leaf::RevokedServer | Leaf::RevokedClient)));
+            issued.len()
+        };
         let key = sure("key", KeyPair::generate());
         let (names, purpose) = match leaf.is_server() {
             true => (vec!["localhost", "127.0.0.1", "::1"], ExtendedKeyUsagePurpose::ServerAuth),
             false => (vec!["client.example"], ExtendedKeyUsagePurpose::ClientAuth),
         };
         let mut params = named(leaf.stem(), names);
-        params.serial_number = Some(serial);
+        params.serial_number = Some((serial as u64).into());
         params.extended_key_usages = vec![purpose];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
@@ -274,10 +266,10 @@ impl TempPki {
     }
 
     fn make_crl(&self, name: &str, ca: &Issuer<'_, KeyPair>) {
-        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        let revoked = (1..).zip(&*issued).filter(|(_, issued)| issued.revoked && issued.leaf.ca() == name);
-        let revoked_certs = revoked.map(|(number, _)| RevokedCertParams {
-            serial_number: serial(number),
+        let issued = self.issued();
+        let revoked = (1_u64..).zip(&*issued).filter(|(_, (leaf, revoked))| *revoked && leaf.ca() == name);
+        let revoked_certs = revoked.map(|(serial, _)| RevokedCertParams {
+            serial_number: serial.into(),
             revocation_time: date_time_ymd(2024, 1, 1),
             reason_code: None,
             invalidity_date: None,
@@ -301,10 +293,6 @@ impl Default for TempPki {
     }
 }
 
-fn serial(number: usize) -> SerialNumber {
-    SerialNumber::from(number as u64)
-}
-
 fn ca_params(name: &str) -> CertificateParams {
     let mut params = named(name, Vec::new());
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -321,7 +309,7 @@ fn named(name: &str, names: Vec<&str>) -> CertificateParams {
     params
 }
 
-/// Fixtures that fail end the test.
+/// Returns the value, or panics with a sentence, because the test could not go on.
 fn sure<T, E: std::fmt::Display>(what: &str, made: Result<T, E>) -> T {
     made.unwrap_or_else(|error| panic!("cannot create the {what} of a temporary PKI: {error}"))
 }

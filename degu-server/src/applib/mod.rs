@@ -1,4 +1,4 @@
-//! Apps made of apps: routing, the methods of a resource, the hosts of a server, checks, and a proxy with what it says of its client.
+//! Apps made of apps: a router, filters for methods and hosts, a validator, and a proxy.
 
 mod forwarded;
 mod hosts;
@@ -14,4 +14,4 @@ pub use methods::AllowedMethods;
 #[cfg(feature = "proxy")]
 pub use proxy::ProxyApp;
 pub use router::Router;
-pub use validator::{Validator, Violation};
+pub use validator::Validator;

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use degu_client::{Client, Connection, Error, ErrorKind, OwnedIncoming, OwnedResponse, UpgradeOf};
-use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source};
+use degu_client::{Client, Connection, Error, ErrorKind, OwnedResponse, UpgradeOf};
+use degu_wire::{BoxError, Headers, LocalBody, LocalError, Method, Source, status};
 
 use super::forwarded::{folded, is, is_forwarded};
 use crate::atomic::AtomicU64;
@@ -35,10 +35,9 @@ type SetHeaders = Box<dyn Fn(&Session, &mut Headers) -> Result<(), BoxError> + S
 ///
 /// **Switching protocols**: offers are forwarded only for the protocols of [`with_tunnels`](Self::with_tunnels).
 ///
-/// **Lenient input, strict output**: the client accepts some malformed responses, but the proxy writes all responses correctly: a
-/// folded field as one line, a chunk size without whitespace after it. A repeated field that must be unique, such as
-/// `content-type`, is forwarded once if all its values are equal. If they differ, the client gets 502, because different readers
-/// might use different values.
+/// **Lenient input, strict output**: the [`Client`] accepts some malformed responses, but the proxy writes all responses correctly.
+/// For example, a folded field becomes one line. A field that must be unique, such as `content-type`, is forwarded once if all its
+/// values are equal. If they differ, the proxy answers 502, because different readers might use different values.
 ///
 /// **Via**: each request gets a `via` field (RFC 9110 §7.6.3) with the HTTP version in which it was received and a pseudonym:
 /// `1.1 degu`, or the one that [`with_pseudonym`](Self::with_pseudonym) sets. Responses get none, because the RFC does not
@@ -91,12 +90,6 @@ pub struct ProxyApp {
     /// The key of this proxy's connection among the connections that a session keeps.
     id: u64,
 }
-
-/// The status for a request whose head is over 65,535 bytes with the fields that the proxy adds.
-const TOO_LARGE: u16 = 431;
-
-/// The status in place of a response that cannot be forwarded.
-const BAD_GATEWAY: u16 = 502;
 
 /// The idle time after which a connection is not used again. Node, Apache and uvicorn close a connection after 5 s, and a
 /// POST that is sent at that moment is lost and cannot be repeated.
@@ -225,19 +218,18 @@ impl ProxyApp {
 
     async fn pass(&self, session: &mut Session, request: Request<'_>) -> Result<Response, BoxError> {
         let headers = self.request_headers(session, &request)?;
-        let (method, uri) = (request.method(), uri_behind(&request));
+        let (method, uri) = (request.method(), upstream_target(&request));
         let offer = self.tunnels.iter().find_map(|protocol| request.upgrade(protocol));
-        let kept = match session.get::<Kept>() {
-            Some(kept) => kept.clone(),
-            None => {
-                let kept = Kept::default();
-                session.insert(kept.clone());
-                kept
-            }
-        };
+        if session.get::<Kept>().is_none() {
+            session.insert(Kept::default());
+        }
+        let kept = session.get::<Kept>().cloned().unwrap_or_default();
         let body = request.body.into();
         let exchanged = match &offer {
-            Some(offer) => self.offer(offer.protocol(), method, &uri, headers, body).await,
+            Some(offer) => match self.client.connect().await {
+                Ok(connection) => connection.exchange_upgrade(method, &uri, offer.protocol(), headers, body).await,
+                Err(error) => Err(error),
+            },
             None => self.exchange(&kept, method, &uri, headers, body).await.map(UpgradeOf::Declined),
         };
         let mut response = match (exchanged, offer) {
@@ -286,33 +278,21 @@ impl ProxyApp {
         self.client.connect().await?.exchange(method, uri, headers, body).await
     }
 
-    /// Sends a request that offers another protocol, over a connection of its own.
-    async fn offer(
-        &self,
-        protocol: &str,
-        method: Method<'_>,
-        uri: &str,
-        headers: Headers,
-        body: LocalBody,
-    ) -> Result<UpgradeOf<degu_client::Tunnel, OwnedIncoming<dyn Source>>, Error> {
-        self.client.connect().await?.exchange_upgrade(method, uri, protocol, headers, body).await
-    }
-
-    /// Returns the response in place of one that cannot be forwarded.
+    /// Logs that the response of the upstream cannot be forwarded, and returns a 502.
     fn bad_response(&self, error: LocalError) -> Response {
         tracing::warn!(upstream = %self.client.address(), %error, "cannot forward the response");
-        BAD_GATEWAY.into()
+        status::BAD_GATEWAY.into()
     }
 
-    /// Returns the response to a request that could not be forwarded, because the upstream or the client's body failed.
+    /// Logs that the request could not be forwarded, and returns the response to it.
     fn answer_for(&self, error: Error) -> Result<Response, BoxError> {
         let status = match error.kind() {
-            // The body of the client's request could not be read. This is the client's fault, so the client gets its status.
+            // The body of the client's request could not be read. This error has its own status.
             ErrorKind::Body(_) => return Err(error.into()),
-            ErrorKind::Timeout(_) => 504,
+            ErrorKind::Timeout(_) => status::GATEWAY_TIMEOUT,
             // The head was within the limit before the proxy's fields were added. It was not sent to the upstream.
-            ErrorKind::Local(LocalError::HeadTooLarge) => TOO_LARGE,
-            _ => BAD_GATEWAY,
+            ErrorKind::Local(LocalError::HeadTooLarge) => status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            _ => status::BAD_GATEWAY,
         };
         tracing::warn!(upstream = %self.client.address(), %error, "cannot forward the request");
         Ok(status.into())
@@ -322,7 +302,9 @@ impl ProxyApp {
 impl App for ProxyApp {
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
         match self.pass(session, request).await {
-            Err(error) if matches!(error.downcast_ref(), Some(LocalError::HeadTooLarge)) => TOO_LARGE.into(),
+            Err(error) if matches!(error.downcast_ref(), Some(LocalError::HeadTooLarge)) => {
+                status::REQUEST_HEADER_FIELDS_TOO_LARGE.into()
+            }
             passed => passed.into_response(),
         }
     }
@@ -382,16 +364,13 @@ fn end_to_end(headers: &Headers, drops: impl Fn(&str) -> bool) -> Result<Headers
     Ok(kept)
 }
 
-/// Returns the path without the mount, and the query.
-fn uri_behind(request: &Request<'_>) -> String {
+/// Returns the target for the upstream: the path without the mount, and the query.
+fn upstream_target(request: &Request<'_>) -> String {
     if request.target() == "*" {
         return "*".into();
     }
     let mut uri = String::with_capacity(request.target().len());
-    for component in request.segments() {
-        uri.push('/');
-        uri.push_str(component);
-    }
+    uri.extend(request.segments().iter().flat_map(|segment| ["/", segment]));
     if uri.is_empty() {
         uri.push('/');
     }
