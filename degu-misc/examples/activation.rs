@@ -23,7 +23,7 @@ fn handed_in() -> Result<Vec<OwnedFd>, BoxError> {
     let Ok(count) = std::env::var("LISTEN_FDS") else {
         return Ok(vec![io::stdin().as_fd().try_clone_to_owned()?]);
     };
-    // A parent's variables may have come down to us: then the numbers mean nothing here, or something else.
+    // The variables may be meant for a parent of this process. Its descriptors do not exist here, or are other files.
     if std::env::var("LISTEN_PID")? != std::process::id().to_string() {
         return Err("the sockets in LISTEN_FDS are for another process: see LISTEN_PID".into());
     }

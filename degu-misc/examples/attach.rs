@@ -23,7 +23,7 @@ mod tls;
 const USAGE: &str = "usage: attach [--blocking] [-X METHOD] [--token TOKEN] [--data TEXT] [--tls-ca FILE [--tls-cert FILE \
                      --tls-key FILE] [--tls-no-name]] ADDRESS TARGET";
 
-/// The exit code where the server declines.
+/// The exit code if the server declines.
 const DECLINED: u8 = 2;
 
 struct Options {
@@ -102,7 +102,7 @@ fn attach_blocking(options: &Options) -> Result<ExitCode, BoxError> {
     match connection.upgrade(options.method(), &options.target, &options.token, (), body)? {
         blocking::Upgrade::Switched { tunnel, .. } => {
             let (mut from, mut to) = tunnel.split()?;
-            // Not joined: a terminal may give nothing more when the server has ended.
+            // This thread is not joined, because it may wait for the terminal after the server has ended.
             thread::spawn(move || copy(&mut io::stdin(), &mut to).and_then(|_| to.shutdown_write()));
             copy(&mut from, &mut io::stdout())?;
             Ok(ExitCode::SUCCESS)
@@ -120,7 +120,7 @@ async fn attach(options: &Options) -> Result<ExitCode, BoxError> {
             let input = async {
                 tokio::io::copy(&mut tokio::io::stdin(), &mut to).await?;
                 to.shutdown().await?;
-                // The end of input is not the end.
+                // The server may still send after the end of stdin.
                 std::future::pending::<io::Result<()>>().await
             };
             let mut stdout = tokio::io::stdout();

@@ -21,7 +21,7 @@ async fn whoami(Extension(caller): Extension<Caller>) -> String {
     format!("uid {:?}, certificate {name:?}\n", caller.credentials().map(|process| process.uid))
 }
 
-/// Passes a request on to axum. Its bodies cross threads and ours do not, so that the body is read first.
+/// Passes a request on to axum. The body is read first, because axum needs bodies that are `Send`.
 async fn to_axum(axum: &Router, mut request: Request<'_>) -> Result<Response, BoxError> {
     let body = request.body.read_all(1024 * 1024).await?;
     let request = request.into_http()?.map(|_| Body::from(body));
@@ -52,7 +52,7 @@ fn listen(argument: usize, default: &str) -> Result<Listener, BoxError> {
 }
 
 async fn stop() {
-    // Without a handler the signal ends the process, which is an end too.
+    // If no handler can be set, the signal ends the process.
     let _ = tokio::signal::ctrl_c().await;
 }
 

@@ -1,5 +1,5 @@
-//! The server for microcontrollers on TCP sockets of this host, in the buffers of a microcontroller: it echoes, so that the
-//! tests of servers with memory to spare can be run against it.
+//! The server for microcontrollers on TCP sockets of this host, with small buffers. It echoes bodies, so the tests of other
+//! servers can be run against it.
 //!
 //! `device IP:PORT`
 //!
@@ -19,7 +19,7 @@ use tokio::task::{LocalSet, spawn_local};
 /// The longest body, in bytes.
 const MAX_BODY: usize = 128 * 1024;
 
-/// A socket of tokio, behind the traits that the stacks of microcontrollers implement.
+/// A socket of tokio with the traits that the network stacks of microcontrollers implement.
 struct Socket(TcpStream);
 
 impl ErrorType for Socket {
@@ -42,7 +42,7 @@ impl Write for Socket {
     }
 }
 
-/// The time of tokio.
+/// A clock that uses the time of tokio.
 struct Time;
 
 impl Clock for Time {
@@ -70,7 +70,7 @@ async fn serve(socket: TcpStream) {
         Ok(End::Refused(error)) => eprintln!("refused: {error}"),
         Err(error) => {
             eprintln!("aborted: {error}");
-            // A response that was cut must not end as one that is complete.
+            // A reset, because a cut response must not look complete.
             let _ = socket.0.set_zero_linger();
         }
     }

@@ -21,10 +21,10 @@ mod tls;
 
 const USAGE: &str =
     "usage: drive [--blocking] [--tls-ca FILE [--tls-cert FILE --tls-key FILE] [--tls-no-name]] ADDRESS";
-/// No body of a test is longer.
+/// The longest body that the program reads, in bytes.
 const LIMIT: usize = 64 << 20;
 
-/// A response that came whole.
+/// A complete response.
 struct Whole {
     status: u16,
     headers: Vec<(String, String)>,
@@ -49,9 +49,9 @@ fn report<E: std::fmt::Display>(result: Result<Whole, E>) -> Value {
     }
 }
 
-/// Whatever performs requests, one connection after the other.
+/// A client that performs requests, over one connection at a time.
 trait Drive {
-    /// Performs a request, on the last connection if it is still open and `reuse` says so.
+    /// Performs a request. If `reuse` is true and the last connection is still open, it is used.
     fn perform(&mut self, method: Method<'_>, target: &str, reuse: bool) -> Value;
 }
 

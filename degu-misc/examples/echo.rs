@@ -4,8 +4,8 @@
 //! `echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] [--hyper] [--log] [--tls-cert
 //! FILE --tls-key FILE [--tls-clients CA]]`
 //!
-//! With `--silent` every response is one chunk and then waits forever, as a feed without news does; a client that ends its
-//! side is waited for only 1 s. With `--hyper` the server is `degu_server::hyper::serve`, which does not keep chunks and
+//! With `--silent` every response is one chunk and then waits forever, as a feed without news does. The server ends it 1 s
+//! after the client has ended its side. With `--hyper` the server is `degu_server::hyper::serve`, which does not keep chunks and
 //! their extensions.
 //!
 //! The server reads up to 64 KiB of a body before the response begins, so a fault in this part of the body gets its
@@ -31,7 +31,7 @@ mod tls;
 const USAGE: &str = "usage: echo ADDRESS [--max-connections N] [--http10] [--date] [--ignore-body | --silent] \
                      [--hyper] [--log] [--tls-cert FILE --tls-key FILE [--tls-clients CA]]";
 
-/// So much of a body is read before its answer begins.
+/// The number of bytes of a body that are read before the response begins.
 const READ_FIRST: usize = 64 * 1024;
 
 async fn echo(_: &mut Session, mut request: Request<'_>) -> Result<Response, BoxError> {
@@ -43,7 +43,7 @@ async fn ignore(_: &mut Session, _: Request<'_>) -> Response {
     "ignored".into()
 }
 
-/// The first and only chunk of a silent answer.
+/// The only chunk of a silent response.
 const NEWS: &str = "no news\n";
 
 async fn silent(_: &mut Session, _: Request<'_>) -> Response {
@@ -56,7 +56,7 @@ async fn silent(_: &mut Session, _: Request<'_>) -> Response {
     (200, feed).into()
 }
 
-/// A silent answer for hyper.
+/// The body of a silent response, for hyper.
 struct Silent {
     has_begun: bool,
 }
@@ -91,7 +91,7 @@ fn run() -> Result<(), BoxError> {
         match argument {
             Arg::Value(value) if address.is_none() => address = Some(value.parse::<Address>()?),
             Arg::Long("max-connections") => options = options.max_connections(arguments.value()?.parse()?),
-            // It is the default.
+            // This is the default.
             Arg::Long("http10") => options = options.allow_http10(true),
             Arg::Long("date") => options = options.date(true),
             Arg::Long("ignore-body") => mode = Mode::Ignore,
@@ -122,7 +122,7 @@ fn run() -> Result<(), BoxError> {
     }
 }
 
-/// Serves until a signal says to stop, and then until every request is answered.
+/// Serves until a signal comes, and then until every request is answered.
 #[tokio::main(flavor = "current_thread")]
 async fn serve<A: App>(server: Server<A>) -> Result<(), BoxError> {
     listening_on(server.address())?;
@@ -132,7 +132,7 @@ async fn serve<A: App>(server: Server<A>) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Does the same with hyper as the server's HTTP.
+/// Does the same with `degu_server::hyper`.
 #[tokio::main]
 async fn serve_on_hyper(address: Address, options: Options, mode: Mode) -> Result<(), BoxError> {
     let answer = async move |request: AxumRequest| match mode {

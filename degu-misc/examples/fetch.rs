@@ -90,7 +90,7 @@ impl Options {
     }
 }
 
-/// `TEXT[;ext=value]`: the last semicolon begins the extension.
+/// Parses `TEXT[;ext=value]`. The last semicolon begins the extension.
 fn chunk(argument: &str) -> Chunk {
     match argument.rsplit_once(';') {
         None => Chunk::new(argument.to_owned()),
@@ -104,7 +104,7 @@ fn chunk(argument: &str) -> Chunk {
     }
 }
 
-/// Writes what was received.
+/// Prints the response.
 struct Output {
     out: io::StdoutLock<'static>,
     show_chunks: bool,

@@ -38,7 +38,7 @@ fn run() -> Result<(), BoxError> {
     let address: Address = address.to_str().ok_or("the address is not UTF-8")?.parse()?;
     let root = openat(CWD, &root, FOLDER, Mode::empty()).map_err(|error| format!("{}: {error}", root.display()))?;
     let root = Arc::new(root);
-    // Caches are asked to reckon with times, so they need that of the response.
+    // Caches compute the age of a response, so they need its date.
     let server = Server::options()
         .date(true)
         .bind(address, async move |_: &mut Session, request: Request<'_>| answer(root.clone(), request).await)?;
@@ -55,13 +55,13 @@ async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, Bo
     }
     let not_found = || Ok((404, "file not found\n").into());
     let Some(path) = Path::of(request.segments()) else { return not_found() };
-    // The file system blocks, and the thread of the connection must not.
+    // On a thread for blocking work, because the file system blocks.
     let found = tokio::task::spawn_blocking(move || path.find(&root)).await?;
     match found {
         Ok(Found::File { file, about, kind }) => file_response(&request, file, &about, kind),
         Ok(Found::List(html)) => Ok((200, [("content-type", HTML)], html).into()),
         Ok(Found::NeedsSlash) => {
-            // Relative, so that it holds behind any proxy; with `./`, so that no name is taken for a scheme.
+            // A relative location is right behind any proxy. After `./` no name is parsed as a scheme.
             let place = format!("./{}/", request.segments().last().unwrap_or(&""));
             Ok((301, [("location", place)], ()).into())
         }
@@ -70,7 +70,7 @@ async fn answer(root: Arc<OwnedFd>, request: Request<'_>) -> Result<Response, Bo
     }
 }
 
-/// Returns whether the system found no file that may be served: links are among these, because they are not followed.
+/// Returns whether the error means that there is no file that may be served. An error because of a symbolic link does, too.
 fn is_not_found(error: Errno) -> bool {
     matches!(
         error,
@@ -78,10 +78,10 @@ fn is_not_found(error: Errno) -> bool {
     )
 }
 
-/// A request's path, decoded: names that are safe to be opened one in another.
+/// A decoded path of a request: names that are safe to open, each in the folder before it.
 struct Path {
     names: Vec<Vec<u8>>,
-    /// It ends with a slash, so it is about a folder.
+    /// True if the path ends with a slash, so it means a folder.
     folder: bool,
 }
 
@@ -117,7 +117,7 @@ impl Path {
     }
 }
 
-/// One component, decoded once (RFC 3986 §2.1): what is encoded twice is a name with a percent sign.
+/// Decodes a component once (RFC 3986 §2.1). A component that was encoded twice becomes a name with a percent sign.
 fn name(component: &str) -> Option<Vec<u8>> {
     let mut bytes = component.bytes();
     let mut name = Vec::with_capacity(component.len());
@@ -139,12 +139,12 @@ enum Found {
         kind: &'static str,
     },
     List(String),
-    /// It is a folder, and the path does not end like one: its relative links would lead astray.
+    /// A folder whose path has no slash at its end. Relative links in its list would be wrong.
     NeedsSlash,
 }
 
 fn open(folder: &OwnedFd, name: &[u8]) -> Result<Found, Errno> {
-    // A fifo without a writer would wait for one, and a terminal would become ours.
+    // Opening a fifo would wait for a writer, and a terminal would become the terminal of this process.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(openat(folder, name, flags, Mode::empty())?);
     let about = file.metadata().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
@@ -210,7 +210,7 @@ fn list(folder: &OwnedFd) -> Result<Found, Errno> {
 fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str) -> Result<Response, BoxError> {
     let length = about.len();
     let tag = format!("\"{:x}-{length:x}-{:x}.{:x}\"", about.ino(), about.mtime(), about.mtime_nsec());
-    // One that is in the future would be later than Date, which it must not be (RFC 9110 §8.8.2.1).
+    // `last-modified` must not be later than `date` (RFC 9110 §8.8.2.1), so a time in the future is not sent.
     let modified = about.modified()?.min(SystemTime::now());
     let mut headers = Headers::new();
     headers.set("etag", &tag)?;
@@ -240,19 +240,19 @@ fn file_response(request: &Request<'_>, file: File, about: &Metadata, kind: &str
     }
 }
 
-/// So much of a file. One that is cut short meanwhile cuts the response, which does not look whole then.
+/// Returns a part of a file as a body. If the file becomes shorter meanwhile, the response is cut.
 fn part(mut file: File, start: u64, length: u64) -> io::Result<Body> {
     file.seek(SeekFrom::Start(start))?;
     Ok(Body::from_reader(length, tokio::fs::File::from_std(file)))
 }
 
-/// The status of a condition that says not to send the file: 304 or 412 (in the order of RFC 9110 §13.2.2).
+/// Returns the status if a condition of the request says not to send the file: 304 or 412 (in the order of RFC 9110 §13.2.2).
 fn condition(headers: &Headers, tag: &str, modified: SystemTime) -> Option<u16> {
     let lists = |name| headers.get_all(name).flat_map(|list| list.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let date = |name| headers.get(name).and_then(|date| httpdate::parse_http_date(date).ok());
     // A date in a field has no fractions of a second.
     let changed_since = |then| date(then).is_some_and(|then| seconds(modified) > seconds(then));
-    // No tag of ours has a comma in it, so it is a member of such a list or not in it at all.
+    // The tags of this program contain no comma, so the list can be split at commas.
     let is_ours = |listed: &[u8]| listed == b"*" || listed == tag.as_bytes();
     if headers.contains("if-match") {
         if !lists("if-match").any(is_ours) {
@@ -272,7 +272,7 @@ fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The part that is asked for. What we do not understand, such as several ranges, is ignored (RFC 9110 §14.2).
+/// Returns the requested range. A range that this program does not support, such as several ranges, is ignored (RFC 9110 §14.2).
 fn range(request: &Request<'_>, tag: &str) -> Option<ByteRange> {
     let headers = request.headers();
     let is_current = headers.get_bytes("if-range").is_none_or(|known| known == tag.as_bytes());

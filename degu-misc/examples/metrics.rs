@@ -17,7 +17,7 @@ use degu_server::{Address, Body, BoxError, Chunk, Exchange, Method, Request, Res
 /// The status of an exchange, and whether its response was cut.
 type Outcome = (Option<u16>, bool);
 
-/// The number of exchanges that have ended, and their seconds, by their outcome.
+/// The number of exchanges that have ended, and their total duration in seconds, by outcome.
 #[derive(Default)]
 struct Ended(Mutex<BTreeMap<Outcome, (u64, f64)>>);
 

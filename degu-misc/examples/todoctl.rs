@@ -25,7 +25,7 @@ struct Todo {
     done: bool,
 }
 
-/// Writes a line, in which control characters are escaped: the terminal would obey them.
+/// Writes a line. Control characters are escaped, because a terminal would obey them.
 impl fmt::Display for Todo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}] {}", if self.done { 'x' } else { ' ' }, self.text.escape_debug())
@@ -33,7 +33,7 @@ impl fmt::Display for Todo {
 }
 
 fn run(address: Address, command: &[&str]) -> Result<(), Error> {
-    // Of a pool, because its timeout covers connecting, too.
+    // A pool is used, because its timeout includes connecting.
     let server = Client::options().timeout(LIMIT).client(address).pool();
     let todos = Target::new("/todos")?;
     match command {
@@ -50,7 +50,7 @@ fn run(address: Address, command: &[&str]) -> Result<(), Error> {
         _ => {
             let mut response = server.get(&todos)?.success()?;
             let all: Vec<Todo> = response.body.json(MOST)?;
-            // The number is what `remove` takes.
+            // `remove` takes this number.
             all.iter().enumerate().for_each(|(number, todo)| println!("{number} {todo}"));
         }
     }

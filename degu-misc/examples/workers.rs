@@ -19,7 +19,7 @@ use serde_json::json;
 const USAGE: &str = "usage: workers [--blocking] [--threads N] [--requests N] [--method M] ADDRESS TARGET";
 const PAUSE: Duration = Duration::from_millis(10);
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// No response is longer.
+/// The longest response that the program reads, in bytes.
 const LIMIT: usize = 1 << 20;
 
 struct Options {
@@ -31,13 +31,13 @@ struct Options {
     target: String,
 }
 
-/// The requests of all workers, which take one after the other.
+/// The requests of all workers. Each worker takes the next one.
 struct Work<'o> {
     options: &'o Options,
     next: AtomicUsize,
 }
 
-/// The number of requests that went well, and of those that failed, by kind.
+/// The number of requests that succeeded, and the numbers of requests that failed, by the kind of failure.
 #[derive(Default)]
 struct Tally {
     ok: usize,

@@ -8,7 +8,7 @@ use degu_server::{Address, App, Handle, Options, Server};
 /// number of servers can run in parallel.
 #[derive(Debug)]
 pub struct TempServer {
-    /// There until the drop.
+    /// `None` after a shutdown.
     handle: Option<Handle>,
     address: Address,
 }
@@ -18,7 +18,7 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// Panics if the address cannot be bound, because the test could not go on.
+    /// If the address cannot be bound, because the test could not go on.
     pub fn new(address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(Server::options().workers(1), address, app)
     }
@@ -27,7 +27,7 @@ impl TempServer {
     ///
     /// # Panics
     ///
-    /// Panics if the address cannot be bound.
+    /// If the address cannot be bound.
     pub fn with_options(options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let address = address.into();
         let started = options.bind(address.clone(), app).and_then(Server::spawn);

@@ -35,7 +35,7 @@ impl TempSSLServer {
     ///
     /// # Panics
     ///
-    /// Panics if the address cannot be bound, because the test could not go on.
+    /// If the address cannot be bound, because the test could not go on.
     pub fn new(pki: &TempPki, address: impl Into<Address>, app: impl App) -> Self {
         Self::with_options(pki, Server::options().workers(1), address, app)
     }
@@ -44,7 +44,7 @@ impl TempSSLServer {
     ///
     /// # Panics
     ///
-    /// Panics if the address cannot be bound.
+    /// If the address cannot be bound.
     pub fn with_options(pki: &TempPki, options: Options, address: impl Into<Address>, app: impl App) -> Self {
         let tls = pki.server_tls();
         let server = TempServer::with_options(options.tls(tls.clone()), address, app);
@@ -73,7 +73,7 @@ impl TempSSLServer {
 
     /// Returns an async client with another policy. `into()` makes a blocking client of it.
     pub fn client_with(&self, tls: ClientTls) -> Client {
-        // Unix sockets have no name of their own.
+        // The address of a Unix socket contains no name of a host.
         Client::options().tls(tls).server_name("localhost").client(self.address())
     }
 

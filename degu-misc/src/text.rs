@@ -35,8 +35,7 @@ pub fn mkuri<C: AsRef<str>>(path: impl IntoIterator<Item = C>) -> String {
 ///
 /// # Errors
 ///
-/// Returns the rule that forbids to send the request. A test that wants to send such a request has to write its bytes
-/// itself.
+/// The rule that forbids to send the request. A test that sends such a request has to write its bytes itself.
 pub fn mkreq<H>(method: Method<'_>, uri: &str, headers: H, body: Option<&[u8]>) -> Result<Vec<u8>, LocalError>
 where
     H: TryInto<Headers>,
@@ -59,10 +58,10 @@ where
 ///
 /// # Errors
 ///
-/// Returns the fault with its offset from the first byte: a malformed field, a last line without CRLF, or an empty
-/// line, after which nothing would be read ([`Fault::LineEnd`]).
+/// The fault, with its offset from the first byte, if a field is malformed. [`Fault::LineEnd`] if the last line has no
+/// CRLF or a line is empty.
 pub fn parse_headers(bytes: &[u8]) -> Result<Headers, RemoteError> {
-    // The head of some request: then every field is judged as one of a head.
+    // The fields are parsed as those of a request, because fields outside of a head have no parser of their own.
     const START: &[u8] = b"GET / HTTP/1.1\r\n";
     let text = [START, bytes, b"\r\n"].concat();
     let mut slots = [FieldSpan::EMPTY; 128];
@@ -71,12 +70,12 @@ pub fn parse_headers(bytes: &[u8]) -> Result<Headers, RemoteError> {
         .map_err(|error| RemoteError::at(error.fault, (error.offset as usize).saturating_sub(START.len())))?;
     let head = match parsed {
         Some(head) if head.head_len() == text.len() => head,
-        // An empty line among them, or a last one that is not whole.
+        // There is an empty line among the fields, or the last line has no end.
         _ => return Err(Fault::LineEnd.into()),
     };
     let mut headers = Headers::new();
     for (name, value) in head.fields().iter() {
-        // What was parsed can be sent.
+        // A field that was parsed can be sent, so this does not fail.
         let _ = headers.append_bytes(name, value);
     }
     Ok(headers)

@@ -73,7 +73,7 @@ use crate::{IntoResponse, Request, Response, Session};
 /// is_an_app(fine);
 /// ```
 ///
-/// One app serves all connections on all threads, so it is `Send` and `Sync`. Its futures need not be, because a connection
+/// One app serves all connections on all threads, so it is `Send` and `Sync`. Its futures need not be `Send`, because a connection
 /// never leaves its thread. A handler that blocks stops every connection of its thread. Put blocking code into
 /// [`blocking`](crate::blocking) or `tokio::task::spawn_blocking`. Put work that continues after the request into
 /// `tokio::task::spawn_local`.
@@ -84,7 +84,7 @@ pub trait App: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the peer goes away or the deadline expires.
+    /// The future is dropped when the peer goes away, and when a deadline of the connection expires.
     async fn on_connect(&self, session: &mut Session) -> bool {
         let _ = session;
         true

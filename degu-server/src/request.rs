@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::Incoming;
 use crate::upgrade::Offer;
 
-/// The segments of a path. Up to this number there is no allocation; nearly every path has fewer.
+/// The segments of a path. Eight segments need no allocation, and nearly every path has fewer.
 pub(crate) type Segments<'h> = SmallVec<[&'h str; 8]>;
 
 /// The path of a request, which is split when its segments are first asked for.
@@ -26,7 +26,8 @@ impl<'h> Path<'h> {
     }
 }
 
-/// A [`Path`] whose head may live longer than the path is borrowed.
+/// A [`Path`] without the lifetime of its head. A [`Request`] borrows the path for a shorter time than that, and the compiler cannot
+/// shorten a lifetime inside of a `OnceCell`.
 trait Split {
     fn segments(&self) -> &[&str];
 }
@@ -39,9 +40,9 @@ impl Split for Path<'_> {
 
 /// A request: its head, and a handle for reading its body.
 ///
-/// The head is borrowed from the connection for `'r`, the time of the exchange, and not from the `Request`. The body can
-/// therefore be read inside a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that move the request
-/// into another task.
+/// The head is borrowed from the connection for `'r`, the time of the exchange, and not from the `Request`. So the body can be
+/// read inside a `match` on method and path. [`into_owned`](Self::into_owned) is for apps that move the request into another
+/// task.
 ///
 /// ```
 /// use degu_server::{BoxError, Method, Request, Response, Session};
@@ -76,15 +77,15 @@ impl<'r> Request<'r> {
         self.head.method()
     }
 
-    /// Returns the path as it was sent, percent-encoded and without the query. [`shift_path`](Self::shift_path) does not shorten
-    /// it. If the target is a whole URI, this is the path of the URI.
+    /// Returns the whole path as it was sent, percent-encoded and without the query. It includes the mount. If the target is a whole
+    /// URI, this is the path of the URI.
     pub fn path(&self) -> &'r str {
         self.head.path()
     }
 
-    /// Returns the segments of the path, without those that a router has shifted to the mount. `/` and `*` have none, `/a/b` has
-    /// `["a", "b"]`, and `/a/` has `["a", ""]`, which is another resource than `/a`. Segments are percent-encoded as they were
-    /// sent: [`decode_segment`](crate::decode_segment) decodes a segment.
+    /// Returns the segments of the path, without the segments that a router has shifted to the mount. `/a/b` has `["a", "b"]`. `/a/`
+    /// has `["a", ""]`, and is another resource than `/a`. `/` and `*` have no segments. Segments are as they were sent:
+    /// [`decode_segment`](crate::decode_segment) decodes the percent-encoding of a segment.
     pub fn segments(&self) -> &'r [&'r str] {
         &self.path.segments()[self.shifted..]
     }
@@ -94,7 +95,7 @@ impl<'r> Request<'r> {
         &self.path.segments()[..self.shifted]
     }
 
-    /// Moves the first segment of the path to the end of the mount, and returns it. A router does this.
+    /// Moves the first of the [segments](Self::segments) to the end of the mount, and returns it. A router does this.
     pub fn shift_path(&mut self) -> Option<&'r str> {
         let first = self.segments().first().copied()?;
         self.shifted += 1;
@@ -106,8 +107,8 @@ impl<'r> Request<'r> {
         self.head.target()
     }
 
-    /// Returns the host and port that the request is for: from the target if it is a whole URI, otherwise from Host. It
-    /// is empty if Host is empty, or if an HTTP/1.0 request has none.
+    /// Returns the host and port that the request is for. They are in the target if it is a whole URI, and otherwise in Host. The
+    /// text is empty if Host is empty, or if an HTTP/1.0 request has no Host.
     pub fn authority(&self) -> &'r str {
         self.head.authority()
     }
@@ -117,8 +118,8 @@ impl<'r> Request<'r> {
         self.head.query()
     }
 
-    /// Returns the pairs of a query of the form `name=value&name=value`, in their order and decoded: `+` is a space, then
-    /// percent-encoding is decoded, and what is not UTF-8 becomes U+FFFD. A name without `=` has the empty value.
+    /// Returns the pairs of a query of the form `name=value&name=value`, in their order. A name without `=` has the empty value.
+    /// Names and values are decoded: `+` becomes a space, percent-encoding is decoded, and bytes that are not UTF-8 become U+FFFD.
     ///
     /// ```
     /// use degu_server::{Request, Session};
@@ -265,10 +266,11 @@ impl fmt::Debug for OwnedRequest {
     }
 }
 
+/// Returns the segments of a whole path.
 pub(crate) fn segments(path: &str) -> Segments<'_> {
     let mut segments = Segments::new();
     let Some(mut rest) = path.strip_prefix('/').filter(|rest| !rest.is_empty()) else { return segments };
-    // A byte-by-byte search is faster than a search for a character here, because segments are short.
+    // Segments are short, so a search byte by byte is faster than `str::find`.
     while let Some(end) = rest.bytes().position(|byte| byte == b'/') {
         segments.push(&rest[..end]);
         rest = &rest[end + 1..];

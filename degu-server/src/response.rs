@@ -51,13 +51,12 @@ impl Response {
 
     /// Returns the response to a request that ended with an error.
     ///
-    /// An [`Error`] determines its own response; so does an error that has an [`Error`] among its
-    /// [sources](std::error::Error::source). Any other error is a failure of the app: the response is 500 and contains nothing of
-    /// the error, the connection closes after it, and the error is logged.
+    /// An [`Error`] determines its own response, also if it is among the [sources](std::error::Error::source) of `error`. Any other
+    /// error is a failure of the app. The response is then 500 and contains nothing of the error. The server logs the error, and
+    /// closes the connection after the response.
     ///
-    /// The client gets this response unless middleware changes it, or [`Options::error_body`](crate::Options::error_body)
-    /// replaces its text. Only with [`ErrorReply::Silent`](crate::ErrorReply::Silent) a client that broke the protocol gets no
-    /// response.
+    /// Middleware may change the response, and [`Options::error_body`](crate::Options::error_body) may replace its text. With
+    /// [`ErrorReply::Silent`](crate::ErrorReply::Silent), a client that broke the protocol gets no response.
     pub fn from_error(error: impl Into<BoxError>) -> Self {
         let error = error.into();
         let known = Error::within(&error);
@@ -157,7 +156,8 @@ pub(crate) fn refusal(status: u16, why: impl fmt::Display) -> String {
     format!("{}: {why}\n", reason_phrase(status))
 }
 
-/// Returns a refusal with its head, for a connection that has no machine, and the length of the body.
+/// Returns a whole response that refuses a request, and the length of its body. It is for connections without the machine of
+/// degu-wire, which writes the other responses.
 pub(crate) fn last_response(options: &Options, status: u16, why: &str, is_head: bool) -> (Vec<u8>, usize) {
     let (media_type, body) = options.body_of_error(status, refusal(status, why));
     let (phrase, length) = (reason_phrase(status), body.len());

@@ -1,4 +1,4 @@
-//! Closes connections whose peer's certificate is revoked while they are open.
+//! Finds open connections whose peer's certificate has been revoked.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,7 +21,8 @@ pub(crate) struct Vetted {
 }
 
 impl Vetted {
-    /// Returns `None` if revocation does not close this connection. `changes` was read before the handshake began.
+    /// Returns `None` if a revocation does not close this connection: its peer has no certificate, or
+    /// [`Options::close_revoked`](crate::Options::close_revoked) is off. `changes` is the number of changes before the handshake.
     pub(crate) fn new(options: &Options, identity: Option<&Arc<PeerIdentity>>, changes: u64) -> Option<Self> {
         let (policy, identity) = (options.tls.clone()?, identity?.clone());
         options.close_revoked.then_some(Self { policy, identity, changes: changes.into() })

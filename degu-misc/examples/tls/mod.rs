@@ -1,4 +1,4 @@
-//! TLS by files that the command line names: a part of other examples.
+//! TLS from files that the command line names. Other examples include this module.
 #![allow(dead_code, reason = "each example is one side")]
 
 use std::path::PathBuf;
@@ -25,7 +25,8 @@ impl Files {
         }
     }
 
-    /// With `--tls-cert` and `--tls-key`; `--tls-clients` lets in only those whom this CA vouches for.
+    /// Returns the policy of a server, if there are `--tls-cert` and `--tls-key`. With `--tls-clients`, only clients with a
+    /// certificate of this CA are accepted.
     pub(crate) fn server(&self) -> Result<Option<ServerTls>, BoxError> {
         let Some(identity) = self.identity()? else { return Ok(None) };
         let builder = ServerTls::builder(identity);
@@ -35,7 +36,8 @@ impl Files {
         }))
     }
 
-    /// With `--tls-ca`; `--tls-no-name` leaves the name unchecked, and a certificate is shown if there is one.
+    /// Returns the policy of a client, if there is `--tls-ca`. The client shows its certificate, if it has one. With
+    /// `--tls-no-name`, it does not check the name of the server.
     pub(crate) fn client(&self) -> Result<Option<ClientTls>, BoxError> {
         let Some(ca) = &self.ca else { return Ok(None) };
         let builder = ClientTls::private(Cas::from_pem_file(ca)?);

@@ -1,4 +1,4 @@
-//! The fields with the origin of a forwarded request.
+//! The fields in which a proxy names the client of a request.
 
 use degu_wire::{BoxError, Headers};
 
@@ -36,7 +36,7 @@ pub fn set_forwarded_for(session: &Session, headers: &mut Headers) -> Result<(),
     }
 }
 
-/// Returns whether a field has the origin of a forwarded request.
+/// Returns whether proxies name the client of a request in a field of this name.
 pub(super) fn is_forwarded(name: &str) -> bool {
     is(name, "forwarded") || name.get(..12).is_some_and(|start| is(start, "x-forwarded-"))
 }

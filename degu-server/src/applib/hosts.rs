@@ -21,9 +21,10 @@ use crate::{App, Error, Request, Response, Session};
 /// # is_an_app(app);
 /// ```
 ///
-/// A host is a name or an IP address. If it has a port, such as `localhost:8080`, the port must be equal; without a port, any
-/// port is accepted. A request without a port is for a default port, 80 or 443, and an `Origin` for that of its scheme. Names
-/// are compared without case and without a dot at the end, IPv6 addresses by value. A subdomain is another host.
+/// A listed host is a name or an IP address. If it has a port, such as `localhost:8080`, the port must be equal; without a port,
+/// any port is accepted. A request without a port is for port 80 or 443. An `Origin` without a port has the default port of its
+/// scheme. Names are compared without case and without a dot at the end. IPv6 addresses are compared by value. A subdomain is
+/// another host.
 ///
 /// | request | answer |
 /// | --- | --- |
@@ -48,7 +49,7 @@ impl<A: App> Hosts<A> {
         Self { hosts: hosts.into_iter().map(Into::into).collect(), app }
     }
 
-    /// Returns whether the host is listed. An authority without a port stands for each of the default ones.
+    /// Returns whether the host is listed. `default_ports` are the ports that an authority without a port may mean.
     fn has(&self, authority: &str, default_ports: &[&str]) -> bool {
         let (host, port) = split(authority);
         !host.is_empty()
@@ -66,7 +67,7 @@ impl<A: App> App for Hosts<A> {
     }
 
     async fn handle(&self, session: &mut Session, request: Request<'_>) -> Response {
-        // A proxy may have taken TLS off.
+        // A proxy in front of this server may have ended TLS, so a missing port may mean 443.
         if !self.has(request.authority(), &["80", "443"]) {
             let why = "this server does not serve this host: the operator must add it to applib::Hosts\n";
             return Error::new(421, why).into();
@@ -93,7 +94,7 @@ impl<A> fmt::Debug for Hosts<A> {
     }
 }
 
-/// Returns the host and the port of an authority. An IPv6 address may be without brackets.
+/// Returns the host and the port of an authority. Brackets around an IPv6 address may be missing.
 fn split(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && ipv6(authority).is_none() => {

@@ -50,14 +50,14 @@ impl Router {
         self
     }
 
-    /// Sets the app for a path that ends here.
+    /// Sets the app for a path without a further segment.
     #[must_use]
     pub fn index(mut self, app: impl App) -> Self {
         self.index = Some(BoxedApp::new(app));
         self
     }
 
-    /// Sets the app for every path without another app. It sees the whole path, because no segment is shifted.
+    /// Sets the app for every path that has no other app. No segment is shifted to the mount for it.
     #[must_use]
     pub fn otherwise(mut self, app: impl App) -> Self {
         self.otherwise = Some(BoxedApp::new(app));

@@ -105,11 +105,11 @@ impl<S: Source + ?Sized> State<S> {
     }
 }
 
-/// Converts a body of the crate `http-body`. If its `size_hint` is exact, it is sent with that length. Otherwise it is sent
-/// in chunks, one for each data frame, followed by its trailers. An empty body that has not ended yet
-/// (`is_end_stream` is false) is sent in chunks too, because trailers may follow.
+/// Converts a body of the crate `http-body`. If `size_hint` is exact, the body is sent with that length. Otherwise it is sent in
+/// chunks, one for each data frame, followed by the trailers. A body of length 0 for which `is_end_stream` is false is sent in
+/// chunks too, because trailers may follow.
 ///
-/// Trailers need chunks: sending a body of known length that turns out to have trailers fails.
+/// If a body with a length has trailers, sending it fails, because trailers need chunks.
 ///
 /// ```
 /// let body = degu_server::http::from_http(String::from("hello"));
@@ -123,7 +123,7 @@ pub(super) fn with_length<B>(length: Option<u64>, body: B) -> LocalBody
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + 'static,
 {
-    // No body and an empty body are the same thing in `http-body`.
+    // `http-body` does not tell an empty body from no body.
     if length.unwrap_or(0) == 0 && body.is_end_stream() {
         return LocalBody::none();
     }
@@ -131,8 +131,8 @@ where
     let mut left = length;
     // An empty body that has not ended may still have trailers, which need chunks.
     let length = length.filter(|length| *length > 0);
-    // The connection does not poll the body again after the last byte of its length. The last data is therefore held until it is
-    // known that no trailers follow.
+    // The connection does not poll the body after its last byte. So the last data is held until the body has ended without
+    // trailers.
     let mut held: Option<Bytes> = None;
     let mut ended = false;
     let source = move |cx: &mut Context<'_>| {

@@ -43,7 +43,7 @@ pub use fields::{headers_from_http, headers_into_http};
 
 use crate::{Error, IntoResponse, Request, Response};
 
-/// Converts a body, and removes the framing fields of its message. They decide whether the body has a length or chunks.
+/// Converts a body, and removes the framing fields of its message, which decide whether the body has a length or chunks.
 fn reframed<B>(headers: &mut HeaderMap, body: B) -> LocalBody
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,
@@ -91,8 +91,8 @@ impl Response {
     }
 }
 
-/// Converts a response. If its fields cannot be sent, this is a failure of the app. The field `connection` is left out, unless it
-/// is `close`.
+/// Converts a response. Fields that cannot be sent are a failure of the app. The field `connection` is left out, unless it is
+/// `close`.
 impl<B> IntoResponse for http::Response<B>
 where
     B: http_body::Body<Data: bytes::Buf, Error: Into<BoxError>> + 'static,

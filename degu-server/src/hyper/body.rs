@@ -15,7 +15,7 @@ use pin_project_lite::pin_project;
 use super::pulse::Hold;
 use crate::options::Progress;
 
-/// The number of bytes of hyper's first read.
+/// The size of hyper's first read. hyper keeps a connection if the service leaves no more of a body unread.
 const DRAINED: u64 = 8 * 1024;
 
 /// The body of a request: data as hyper receives it, and trailers.
@@ -36,7 +36,7 @@ pub struct RequestBody {
     body: Incoming,
     /// `Some` until the end of the body has been read.
     hold: Option<Hold>,
-    /// The most bytes of the rest that hyper may read and drop without closing the connection.
+    /// The most bytes that the service may leave unread without closing the connection.
     drained: u64,
 }
 
@@ -50,7 +50,7 @@ impl RequestBody {
         }
     }
 
-    /// Wraps hyper's body. `expects_continue`: the client sends no body before it is read, so there is nothing to drop.
+    /// Wraps hyper's body. If the client `expects_continue`, it sends no body before the service reads, so hyper has nothing to drop.
     pub(super) fn new(body: Incoming, hold: &Hold, expects_continue: bool) -> Self {
         let hold = (!body.is_end_stream()).then(|| hold.clone());
         Self { body, hold, drained: if expects_continue { 0 } else { DRAINED } }
@@ -93,7 +93,7 @@ impl Drop for RequestBody {
 }
 
 pin_project! {
-    /// The body of a response: that of the service, or a text of the server. The exchange ends when hyper drops it.
+    /// The body of a response: a body of the service, or a text of the server. The exchange ends when hyper drops it.
     #[derive(Debug)]
     pub(super) struct ResponseBody<B> {
         #[pin]

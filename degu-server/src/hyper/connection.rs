@@ -1,6 +1,6 @@
 //! A connection from its first byte to its last: a task of the caller's runtime.
 //!
-//! The task polls the handshake, and then hyper. [`Pulse::watch`] ends either when a deadline expires.
+//! The task polls the handshake, and then hyper. [`Pulse::watch`] stops polling when a deadline expires.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -75,8 +75,7 @@ where
         },
     }
     if pulse.is_upgraded() {
-        // The bytes are not HTTP any more, and belong to the service. Within a second it is noticed that the service has dropped
-        // them.
+        // The byte stream belongs to the service now. This task notices within a second that the service has dropped it.
         let is_gone = poll_fn(|_| if pulse.is_gone() { Poll::Ready(()) } else { Poll::Pending });
         let watched = pulse.watch(is_gone).await;
         if watched.is_err() {

@@ -12,12 +12,12 @@ use super::pulse::Pulse;
 use super::room::Room;
 use crate::stream::{PeerState, Socket, Stream};
 
-/// The number of bytes that are read ahead of hyper, and that are read and dropped at a time.
+/// The most bytes of one read ahead of hyper, and of one read of input that is dropped.
 const READ_AHEAD: usize = 4096;
 
 /// A stream that records the results of reads and writes in the [`Pulse`], and detects that the peer is gone.
 ///
-/// Fields are dropped in this order: the socket is closed before the connection gives up its room.
+/// Fields are dropped in the order of their declaration, so the socket is closed before the connection gives up its room.
 #[derive(Debug)]
 pub(super) struct Io {
     pub(super) stream: Stream<Socket>,
@@ -29,7 +29,7 @@ pub(super) struct Io {
     is_eof: bool,
     /// The second in which the kernel was last asked whether the peer is present.
     asked: u32,
-    /// The bytes that are still to be written when the connection ends, and the length of the body among them.
+    /// The rest of the last response, and the length of its body. `None` until the connection ends.
     last: Option<(Bytes, usize)>,
     is_shut_down: bool,
 }
@@ -73,7 +73,7 @@ impl Io {
         }
     }
 
-    /// Reads some input ahead, unless there is some already.
+    /// Reads input into `ahead`, if `ahead` is empty.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.is_eof || !self.ahead.is_empty() {
             return Poll::Pending;
@@ -159,9 +159,9 @@ impl AsyncWrite for Io {
         true
     }
 
-    /// Detects that the peer is gone, or is too slow. hyper calls this whenever it is polled, although there may be nothing to
-    /// flush, and it reads nothing while the service works. Therefore some input is read here. If the service leaves input
-    /// unread, the kernel is asked once a second whether the peer is present.
+    /// Detects that the peer is gone, or is too slow. hyper calls this method whenever it is polled, even if there is nothing to
+    /// flush. hyper reads nothing while the service works, so some input is read here. If the service leaves input unread, the
+    /// kernel is asked once a second whether the peer is present.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let status = self.pulse.status()?;
         if status.is_upgraded {

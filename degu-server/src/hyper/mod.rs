@@ -70,15 +70,18 @@
 //!   requests that it refuses, without a body, whatever [`error_reply`](Options::error_reply) and
 //!   [`error_body`](Options::error_body) are. For a request target that fills `max_head` it
 //!   sends 431, where Degu sends 414. Of [`Limits`](crate::Limits), only `max_head`, `max_fields` and `allow_http10` apply.
-//!   [`on_response`](Options::on_response) is called for hyper's refusals. The 414 that hyper sends for a target over 65,534
-//!   bytes is reported as 431, because hyper's errors do not tell the two apart.
+//!   [`on_response`](Options::on_response) is called for hyper's refusals when their connection ends, usually within 6 s. The
+//!   414 that hyper sends for a target over 65,534 bytes is reported as 431, because hyper's errors do not tell the two apart.
 //! - **Chunk boundaries and extensions** are lost, because the types of hyper have no place for them. A reason phrase is the
 //!   response's extension `hyper::ext::ReasonPhrase`.
 //!
-//! Not available: [`on_connect`](Options::on_connect), because its futures are not `Send`. [`serve`] returns an error if it is
-//! set, so no client is accepted by mistake; check the [`Caller`] in the service. The apps of [`applib`](crate::applib) are for
-//! Degu's own apps. So a service on a loopback address has to check Host itself against DNS rebinding, as
-//! [`Hosts`](crate::applib::Hosts) does. [`workers`](Options::workers) has no effect, because the threads belong to the runtime. [`Options::listener`] binds a socket with the options for sockets.
+//! - **[`on_connect`](Options::on_connect)** is not available, because its futures are not `Send`. If it is set, [`serve`] returns
+//!   an error, so no client is accepted by mistake. Check the [`Caller`] in the service instead.
+//! - **The apps of [`applib`](crate::applib)** are for Degu's own apps. So a service on a loopback address has to check Host
+//!   itself against DNS rebinding, as [`Hosts`](crate::applib::Hosts) does.
+//! - **[`workers`](Options::workers)** has no effect, because the threads belong to the runtime.
+//!
+//! [`Options::listener`] binds a socket with the options for sockets.
 
 mod body;
 mod caller;
@@ -114,10 +117,10 @@ use crate::{Listener, Options};
 /// Serves a tower service on a listening socket until the future `shutdown` completes, and then finishes the exchanges in
 /// progress. The [module](self) says which options apply.
 ///
-/// Each connection has a clone of the service. A shutdown still accepts clients that have connected. It answers every received
-/// request with `connection: close`, closes connections between two requests, and cuts exchanges that are not done within
-/// [`Options::shutdown_grace`]. For a service on several addresses, call this function once for each; each call has a limit on
-/// connections of its own.
+/// Each connection has a clone of the service. A shutdown still accepts connections that the kernel has queued. It answers every
+/// received request with `connection: close`, closes connections between two requests, and cuts exchanges that are not done
+/// within [`Options::shutdown_grace`]. To serve several addresses, call this function once for each. Each call has its own limit
+/// on connections.
 ///
 /// # Errors
 ///
@@ -156,7 +159,7 @@ where
     let admission = Admission::new(Accepting::register([listener])?, state.clone(), options.clone());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
-    // A task of its own can finish its exchanges after this future is dropped.
+    // This is a task, so it can finish the exchanges after the future of `serve` is dropped.
     let mut work = tokio::spawn(async move {
         let grace = options.grace;
         let (state, mut number) = (server.clone(), 0);

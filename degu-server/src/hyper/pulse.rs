@@ -101,7 +101,7 @@ pub(super) struct State {
     is_gone: bool,
     /// The report of the last exchange, until it is reported.
     report: Option<Report>,
-    /// The task that reads after an upgrade.
+    /// The task that last waited for input.
     reader: Option<Waker>,
     /// The task that waits for room to write after an upgrade.
     writer: Option<Waker>,
@@ -138,7 +138,7 @@ impl State {
         }
     }
 
-    /// Returns the report of an exchange whose response hyper has taken to its end.
+    /// Returns the report of the last exchange, if hyper has taken the whole response.
     fn take_ended(&mut self) -> Option<Report> {
         let is_over = self.held == 0 && self.has_responded && !self.has_failed && !self.is_upgraded;
         if is_over { self.report.take() } else { None }
@@ -177,14 +177,14 @@ impl Pulse {
             && state.held == 0
             && !state.has_begun
         {
-            // If the head began with the bytes of the last request, these are others of it: `Host`, for example.
+            // The head may have begun in the same read as the last request. Then these bytes are from its middle, such as `Host`.
             let begun = &bytes[first..];
             (state.has_begun, state.is_head) = (true, begun.starts_with(b"HEAD ") || b"HEAD ".starts_with(begun));
         }
     }
 
-    /// Records that a read found nothing. Returns whether the connection ends: no request has begun, and the connection waits for
-    /// no more.
+    /// Records that a read found nothing. Returns whether the connection ends, because no request has begun and it waits for no
+    /// more requests.
     pub(super) fn read_nothing(&self, cx: &Context<'_>) -> bool {
         let mut state = self.lock();
         state.reader = Some(cx.waker().clone());
@@ -329,7 +329,7 @@ impl Pulse {
             part.as_mut().poll(cx).map(Ok)
         })
         .await;
-        // The future may have ended normally, because hyper answered the request that was late.
+        // The future may have ended normally although a request was late, because hyper answered it.
         let mut state = self.lock();
         let refused = state.fault.take().map(CloseReason::Peer).or(state.late.take().map(CloseReason::Deadline));
         refused.map_or(ended, Err)
@@ -384,8 +384,8 @@ impl Pulse {
         None
     }
 
-    /// Makes room for another connection, if room is still needed and no request has begun. Returns whether the connection can
-    /// simply be dropped.
+    /// Lets the connection end if room for another one is still needed and no exchange is in progress. Returns whether it can be
+    /// dropped at once. Otherwise the code that reads ends it.
     fn makes_room(&self) -> bool {
         self.alarm.set(u32::MAX);
         let mut state = self.lock();
@@ -451,7 +451,7 @@ impl Pulse {
     }
 }
 
-/// A reference to an exchange, which is in progress as long as there is one.
+/// A reference to an exchange. The exchange is in progress as long as there is a reference to it.
 #[derive(Debug)]
 pub(super) struct Hold {
     pulse: Arc<Pulse>,

@@ -34,8 +34,8 @@ impl Room {
         Self { server, alarm, number, alive: Some(alive) }
     }
 
-    /// Sets that the last byte has been sent. A shutdown then does not wait for the peer to close, and this connection is the first
-    /// that is closed to make room. Returns whether this is new.
+    /// Records that the last byte has been sent. A shutdown then does not wait for the peer to close, and this connection is among
+    /// the first that are closed to make room. Returns whether this is the first call.
     pub(super) fn linger(&mut self) -> bool {
         let is_news = self.alive.take().is_some();
         if is_news {
