@@ -63,7 +63,7 @@ where
         .serve_connection(TokioIo::new(io), Exchanges::new(service, pulse.clone()))
         .with_upgrades();
     let ended = pulse.watch(connection).await;
-    let requests = pulse.requests();
+    let requests = pulse.lock().exchanges;
     match &ended {
         Err(reason) => reason.log(server, peer, requests),
         Ok(Ok(())) => {
@@ -74,9 +74,9 @@ where
             None => tracing::debug!(%peer, requests, reason = %error, "connection ends"),
         },
     }
-    if pulse.is_upgraded() {
+    if pulse.lock().is_upgraded {
         // The byte stream belongs to the service now. This task notices within a second that the service has dropped it.
-        let is_gone = poll_fn(|_| if pulse.is_gone() { Poll::Ready(()) } else { Poll::Pending });
+        let is_gone = poll_fn(|_| if pulse.lock().is_gone { Poll::Ready(()) } else { Poll::Pending });
         let watched = pulse.watch(is_gone).await;
         if watched.is_err() {
             pulse.cut();
@@ -97,7 +97,7 @@ where
 fn report_last(pulse: &Pulse, ended: &Result<Result<(), hyper::Error>, CloseReason>) {
     match ended {
         Ok(Err(error)) if error.is_parse_too_large() => return pulse.report_refusal(431, 0),
-        Ok(Err(error)) if error.is_parse() && !pulse.has_report() => return pulse.report_refusal(400, 0),
+        Ok(Err(error)) if error.is_parse() && pulse.lock().report.is_none() => return pulse.report_refusal(400, 0),
         _ => {}
     }
     let Some(report) = pulse.take_report() else { return };

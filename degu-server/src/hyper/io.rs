@@ -146,7 +146,7 @@ impl AsyncWrite for Io {
             let accepted = self.stream.poll_accept(cx, pieces);
             match &accepted {
                 Poll::Ready(written) => self.pulse.wrote_upgraded(*written.as_ref().unwrap_or(&0)),
-                Poll::Pending => self.pulse.waits_to_write(cx),
+                Poll::Pending => self.pulse.lock().writer = Some(cx.waker().clone()),
             }
             return accepted;
         }
@@ -168,7 +168,7 @@ impl AsyncWrite for Io {
             let flushed = self.stream.poll_flush(cx);
             match flushed {
                 Poll::Ready(_) => self.pulse.flushed(),
-                Poll::Pending => self.pulse.waits_to_write(cx),
+                Poll::Pending => self.pulse.lock().writer = Some(cx.waker().clone()),
             }
             return flushed;
         }
@@ -181,7 +181,7 @@ impl AsyncWrite for Io {
             self.asked = status.second;
             match self.stream.peer(self.is_eof) {
                 PeerState::Present => {}
-                PeerState::HalfClosed => self.pulse.half_close(),
+                PeerState::HalfClosed => self.pulse.lock().deadline.half_close(status.second),
                 PeerState::Gone => return Poll::Ready(Err(ErrorKind::ConnectionReset.into())),
             }
         }
@@ -189,7 +189,8 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.pulse.is_upgraded() {
+        let is_upgraded = self.pulse.lock().is_upgraded;
+        match is_upgraded {
             true => self.stream.poll_shut_down_writing(cx).map(Ok),
             false => self.poll_end(cx).map(Ok),
         }

@@ -71,7 +71,7 @@ pub(super) struct State {
     /// The fault of a request, if the connection ends without a response to it.
     pub(super) fault: Option<RemoteError>,
     /// The number of exchanges that have begun.
-    exchanges: u64,
+    pub(super) exchanges: u64,
     /// The number of parts of the last exchange that still exist: its future or its response's body, and its request's body.
     held: u32,
     /// True if the head of the response was made.
@@ -92,19 +92,20 @@ pub(super) struct State {
     leaves: bool,
     /// The second in which the last byte was sent, if it was.
     lingers: Option<u32>,
-    /// True if the bytes are not HTTP any more.
-    is_upgraded: bool,
+    /// True if the connection has switched to another protocol.
+    pub(super) is_upgraded: bool,
     /// True if the 101 has been written.
     has_upgraded: bool,
     /// True if reading and writing after an upgrade return errors.
     is_cut: bool,
-    is_gone: bool,
+    /// True if the byte stream was dropped.
+    pub(super) is_gone: bool,
     /// The report of the last exchange, until it is reported.
-    report: Option<Report>,
+    pub(super) report: Option<Report>,
     /// The task that last waited for input.
     reader: Option<Waker>,
     /// The task that waits for room to write after an upgrade.
-    writer: Option<Waker>,
+    pub(super) writer: Option<Waker>,
 }
 
 /// The part of the state that [`Io`](super::io::Io) reads.
@@ -245,17 +246,6 @@ impl Pulse {
         }
     }
 
-    /// Records that a write or a flush after an upgrade found no room.
-    pub(super) fn waits_to_write(&self, cx: &Context<'_>) {
-        self.lock().writer = Some(cx.waker().clone());
-    }
-
-    /// Records that the peer has ended its side. It may have closed its socket.
-    pub(super) fn half_close(&self) {
-        let state = &mut *self.lock();
-        state.deadline.half_close(state.seconds);
-    }
-
     /// Records that the connection has ended, and only waits for the end of the peer's input.
     pub(super) fn linger(&self) {
         let state = &mut *self.lock();
@@ -304,13 +294,10 @@ impl Pulse {
         let mut part = pin!(part);
         let mut seconds = interval_at(Instant::now() + SECOND, SECOND);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut draining = pin!(self.server.reached(Phase::Draining));
         let mut aborting = pin!(self.server.reached(Phase::Aborting));
-        let mut is_draining = false;
         let ended = poll_fn(|cx| {
             self.alarm.set_task(cx.waker());
-            // This only wakes the task. The places that need it check whether the server shuts down.
-            is_draining = is_draining || draining.as_mut().poll(cx).is_ready();
+            // Every phase wakes the task, also the one in which the code that reads ends idle connections.
             if aborting.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(CloseReason::Shutdown));
             }
@@ -335,7 +322,8 @@ impl Pulse {
         refused.map_or(ended, Err)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// Locks the state. The caller must not call the service or a function of the options meanwhile.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -397,25 +385,6 @@ impl Pulse {
     /// Returns the report of the exchange that has not ended.
     pub(super) fn take_report(&self) -> Option<Report> {
         self.lock().report.take()
-    }
-
-    /// Returns whether the last exchange has not been reported.
-    pub(super) fn has_report(&self) -> bool {
-        self.lock().report.is_some()
-    }
-
-    /// Returns the number of requests that have come.
-    pub(super) fn requests(&self) -> u64 {
-        self.lock().exchanges
-    }
-
-    pub(super) fn is_upgraded(&self) -> bool {
-        self.lock().is_upgraded
-    }
-
-    /// Returns whether the byte stream was dropped.
-    pub(super) fn is_gone(&self) -> bool {
-        self.lock().is_gone
     }
 
     /// Makes reading and writing after an upgrade return errors.

@@ -79,18 +79,19 @@ where
                 response.body().size_hint().exact().is_none() && !response.headers().contains_key(CONTENT_LENGTH)
             };
             let is_last = made.as_ref().map_or(true, |response| is_http10 && is_unframed(response))
-                || hold.exchange() >= pulse.options.max_requests;
-            let status = match &made {
-                Ok(response) => response.status(),
-                Err(reason) => reason.status().and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_default(),
-            };
-            hold.respond(status);
-            let is_last = is_last || hold.with(|state| state.has_left_body) || pulse.server.is_stopping();
+                || hold.exchange() >= pulse.options.max_requests
+                || hold.with(|state| state.has_left_body)
+                || pulse.server.is_stopping();
             let mut response = match made {
-                Ok(response) => response.map(|body| ResponseBody::new(body, hold)),
+                Ok(response) => {
+                    hold.respond(response.status());
+                    response.map(|body| ResponseBody::new(body, hold))
+                }
                 Err(reason) => {
-                    let status_code = status.as_u16();
-                    let (media_type, body) = pulse.options.body_of_error(status_code, reason.text(status_code));
+                    let status = reason.status().unwrap_or(500);
+                    let (media_type, body) = pulse.options.body_of_error(status, reason.text(status));
+                    let status = StatusCode::from_u16(status).unwrap_or_default();
+                    hold.respond(status);
                     let mut response = Response::new(ResponseBody::of_text(body, hold));
                     *response.status_mut() = status;
                     if let Ok(media_type) = HeaderValue::from_str(media_type) {
