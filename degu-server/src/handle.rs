@@ -92,7 +92,7 @@ impl Handle {
     /// The server could not start, or its thread panicked.
     pub(crate) fn join(&mut self) -> io::Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")))
+        join(thread)
     }
 
     /// Waits until the server has ended, for whatever reason.
@@ -116,4 +116,9 @@ impl Drop for Handle {
             self.begin_shutdown();
         }
     }
+}
+
+/// Waits for the end of a thread of the server.
+pub(crate) fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    thread.join().unwrap_or_else(|_| Err(io::Error::other("the server's thread panicked")))
 }

@@ -99,7 +99,13 @@ impl Response {
     /// response has a field of that name. A value that cannot become a body is a [failure](Self::from_error) of the app.
     #[must_use]
     pub fn body(mut self, body: impl IntoBody<dyn Source>) -> Self {
-        match body.into_body(&mut self.headers) {
+        let body = body.into_body(&mut self.headers);
+        self.with_body(body)
+    }
+
+    /// Returns the response with this body, or with the error of a value that could not become one.
+    fn with_body(self, body: Result<LocalBody, BoxError>) -> Self {
+        match body {
             Ok(body) => Self { body, ..self },
             Err(error) => Self::from_error(error),
         }

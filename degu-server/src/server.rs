@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::thread;
 
 use degu_wire::Address;
 use tokio::sync::mpsc::unbounded_channel;
@@ -15,7 +14,7 @@ use crate::handle::Handle;
 use crate::listen::{Accepting, Listener};
 use crate::state::{BeginOnDrop, Phase};
 use crate::stream::Socket;
-use crate::worker::Worker;
+use crate::worker::{Alongside, Worker};
 use crate::{App, Options};
 
 /// A server whose sockets are bound and listen. Clients can connect already, and wait until one of the `serve` methods runs.
@@ -177,9 +176,9 @@ impl<A: App> Server<A> {
         let sockets = Accepting::register(listeners)?;
         // A task of its own can finish its exchanges after this future is dropped.
         let work = tokio::task::spawn_local(async move {
-            let (queue, connections) = unbounded_channel();
-            let dispatcher = Dispatcher::new(worker.clone(), queue);
-            worker.work::<Socket>(connections, dispatcher.run(sockets)).await
+            let (queue, accepted) = unbounded_channel();
+            let first = worker.clone();
+            worker.work::<Socket>(accepted, || Ok(Box::pin(Dispatcher::new(first, queue).run(sockets)))).await.map(drop)
         });
         work.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
@@ -200,23 +199,14 @@ impl<A: App> Server<A> {
         let addresses = self.addresses().cloned().collect();
         let (listeners, worker) = self.into_worker();
         let state = worker.server.clone();
-        let (started, start) = std::sync::mpsc::sync_channel(1);
-        let thread = thread::Builder::new().name("degu-0".into()).spawn(move || {
-            let _ended = BeginOnDrop(worker.server.clone(), Phase::Ended);
-            let (queue, connections) = unbounded_channel();
-            let dispatcher = Dispatcher::new(worker.clone(), queue);
-            worker.run::<Socket>(connections, async move {
-                let sockets = Accepting::register(listeners)?;
-                let _ = started.send(());
-                dispatcher.run(sockets).await
-            })
-        })?;
-        let mut handle = Handle::new(addresses, state, thread);
-        if start.recv().is_err() {
-            // The thread has ended, and says why.
-            handle.join()?;
-        }
-        Ok(handle)
+        let (queue, accepted) = unbounded_channel();
+        let first = worker.clone();
+        let dispatch = move || -> io::Result<Alongside> {
+            let sockets = Accepting::register(listeners)?;
+            Ok(Box::pin(Dispatcher::new(first, queue).run(sockets)))
+        };
+        let thread = worker.start(accepted, Box::new(dispatch))?;
+        Ok(Handle::new(addresses, state, thread))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The state that all threads of a server share.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -27,8 +28,9 @@ pub(crate) enum Phase {
     Ended,
 }
 
-/// Open connections by number: the alarm that wakes each, and the handle that aborts its task.
-pub(crate) type Connections = BTreeMap<u64, (Arc<Alarm>, Option<AbortHandle>)>;
+/// Open connections by number: the alarm that wakes each, and the handle that aborts its task. The hash has no secret, because
+/// the server chooses the numbers.
+pub(crate) type Connections = HashMap<u64, (Arc<Alarm>, Option<AbortHandle>), BuildHasherDefault<DefaultHasher>>;
 
 /// The state that all threads of a server share. It does not depend on the app.
 #[derive(Debug)]

@@ -1,17 +1,21 @@
 //! A worker: a thread with a runtime of its own, and the connections that stay on this thread.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::connection::Connection;
 use crate::future::first;
+use crate::handle::join;
+use crate::listen::Accepted;
 use crate::seconds::Seconds;
-use crate::state::{Phase, ServerState};
-use crate::stream::Transport;
+use crate::state::{BeginOnDrop, Phase, ServerState};
+use crate::stream::{Socket, Transport};
 use crate::worker_state::WorkerState;
 use crate::{App, Options, Session};
 
@@ -30,38 +34,60 @@ impl<A> Clone for Worker<A> {
     }
 }
 
-impl<A: App> Worker<A> {
-    /// Runs the worker on this thread, in a runtime of its own: see [`work`](Self::work).
-    pub(crate) fn run<T: Transport>(
-        self,
-        queue: UnboundedReceiver<T::Accepted>,
-        alongside: impl Future<Output = io::Result<()>> + 'static,
-    ) -> io::Result<()> {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        let ended = runtime.block_on(self.work::<T>(queue, alongside));
-        // The worker does not wait for jobs that apps have left on the runtime's blocking threads.
-        runtime.shutdown_background();
-        ended
-    }
+/// The threads of workers.
+pub(crate) type Threads = Vec<JoinHandle<io::Result<()>>>;
 
-    /// Runs the worker until the senders of its queue are dropped and its connections are done. The future `alongside` runs in a
-    /// task of its own. The worker ends only after that future.
+/// A future that runs together with a worker. Returns the threads for whose end the worker's thread waits.
+pub(crate) type Alongside = Pin<Box<dyn Future<Output = Threads>>>;
+
+impl<A: App> Worker<A> {
+    /// Starts the worker on a thread and a runtime of its own, and waits until it [works](Self::work).
     ///
     /// # Errors
     ///
-    /// The error of `alongside`, or its panic.
-    pub(crate) async fn work<T: Transport>(
+    /// The thread or its runtime could not be started, or `alongside` failed.
+    pub(crate) fn start(
         self,
+        queue: UnboundedReceiver<Accepted>,
+        alongside: Box<dyn FnOnce() -> io::Result<Alongside> + Send>,
+    ) -> io::Result<JoinHandle<io::Result<()>>> {
+        // A byte in the pipe says that the worker has started, and the end of the pipe that it failed. A channel of std would add
+        // 11,000 lines of LLVM IR to every program.
+        let (mut start, mut started) = io::pipe()?;
+        let thread = thread::Builder::new().name(format!("degu-{}", self.index)).spawn(move || {
+            // The first worker ends last.
+            let _ended = (self.index == 0).then(|| BeginOnDrop(self.server.clone(), Phase::Ended));
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+            let work = self
+                .work::<Socket>(queue, move || alongside().and_then(|future| started.write_all(&[0]).map(|()| future)));
+            let threads = runtime.block_on(work);
+            // The worker does not wait for jobs that apps have left on the runtime's blocking threads.
+            runtime.shutdown_background();
+            threads?.into_iter().map(join).fold(Ok(()), Result::and)
+        })?;
+        match start.read_exact(&mut [0]) {
+            Ok(()) => Ok(thread),
+            Err(error) => Err(join(thread).err().unwrap_or(error)),
+        }
+    }
+
+    /// Runs the worker until its queue ends and its connections are done. `alongside` returns a future that runs together with
+    /// the worker. The worker ends only after that future, and returns the output of the future.
+    ///
+    /// # Errors
+    ///
+    /// `alongside` failed, or its future panicked.
+    pub(crate) async fn work<T: Transport>(
+        &self,
         queue: UnboundedReceiver<T::Accepted>,
-        alongside: impl Future<Output = io::Result<()>> + 'static,
-    ) -> io::Result<()> {
+        alongside: impl FnOnce() -> io::Result<Alongside>,
+    ) -> io::Result<Threads> {
         let state = Rc::new(WorkerState::new(self.server.clone(), self.options.clone(), self.index));
-        let alongside = tokio::task::spawn_local(alongside);
-        let seconds = tokio::task::spawn_local(count_seconds(state.clone(), T::seconds()));
-        let _ = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue)).await;
-        seconds.abort();
+        let alongside = tokio::task::spawn_local(alongside()?);
+        let served = first(self.server.reached(Phase::Aborting), self.serve::<T>(&state, queue));
+        let _ = first(served, count_seconds(&state, T::seconds())).await;
         state.abort_all();
-        alongside.await?
+        alongside.await.map_err(io::Error::other)
     }
 
     /// Takes connections from the queue until the queue ends. Then waits for the open connections to end.
@@ -95,7 +121,7 @@ fn adopt<T: Transport, A: App>(state: &Rc<WorkerState>, number: u64, accepted: T
 }
 
 /// Counts seconds while there are connections.
-async fn count_seconds(state: Rc<WorkerState>, mut seconds: Seconds) {
+async fn count_seconds(state: &WorkerState, mut seconds: Seconds) {
     loop {
         while state.is_empty() {
             state.changed().await;
@@ -118,9 +144,7 @@ mod tests {
 
     use super::*;
     use crate::connection::LINGER_IN_ALL;
-    use crate::listen::Accepted;
     use crate::report::Peer;
-    use crate::stream::Socket;
     use crate::worker_state::KEPT;
     use crate::{Request, Server};
 
@@ -186,6 +210,19 @@ mod tests {
             leaves_others().await;
             assert_eq!(peer.read_to_end(&mut Vec::new()).await.unwrap(), 0);
         });
+    }
+
+    #[test]
+    fn panic_of_another_worker_reaches_the_first() {
+        let options = Arc::new(Server::options());
+        let server = Arc::new(options.state());
+        let app = Arc::new(async |_: &mut Session, _: Request<'_>| "fine");
+        let worker = Worker { server, options, app, index: 0 };
+        let others = || vec![thread::spawn(|| panic!("this worker")), thread::spawn(|| Ok(()))];
+        // The queue has no sender.
+        let (_, queue) = tokio::sync::mpsc::unbounded_channel();
+        let thread = worker.start(queue, Box::new(move || Ok(Box::pin(std::future::ready(others())))));
+        assert_eq!(join(thread.unwrap()).unwrap_err().to_string(), "the server's thread panicked");
     }
 
     /// The log of a test.

@@ -156,7 +156,7 @@ where
     let options = Arc::new(options.workers(1));
     let state = Arc::new(options.state());
     let _stop = BeginOnDrop(state.clone(), Phase::Draining);
-    let admission = Admission::new(Accepting::register([listener])?, state.clone(), options.clone());
+    let admission = Admission::new(Accepting::register(vec![listener])?, state.clone(), options.clone());
     let (alive, mut gone) = mpsc::channel::<Infallible>(1);
     let server = state.clone();
     // This is a task, so it can finish the exchanges after the future of `serve` is dropped.

@@ -31,7 +31,7 @@ pub(crate) struct Accepting {
 
 impl Accepting {
     /// Registers the sockets of listeners. Must be called within the runtime.
-    pub(crate) fn register(listeners: impl IntoIterator<Item = Listener>) -> io::Result<Vec<Self>> {
+    pub(crate) fn register(listeners: Vec<Listener>) -> io::Result<Vec<Self>> {
         let sockets = listeners.into_iter().flat_map(|listener| listener.sockets);
         sockets
             .map(|bound| Ok(Self { file: bound.file, socket: register(bound.socket.into(), Interest::READABLE)? }))

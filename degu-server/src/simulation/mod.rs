@@ -173,11 +173,11 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let beside = async move {
         stopping.await;
         drop(held.take());
-        Ok(())
+        Vec::new()
     };
     let app = Arc::new(Simulated(shared.clone()));
     let worker = Worker { server: state.clone(), options, app, index: 0 };
-    let work = tokio::task::spawn_local(async move { worker.work::<Pipe>(queue, beside).await });
+    let work = tokio::task::spawn_local(async move { worker.work::<Pipe>(queue, || Ok(Box::pin(beside))).await });
     yield_now().await;
 
     let (peers, began, steps) = (Vec::new(), Instant::now(), 0);
