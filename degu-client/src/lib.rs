@@ -43,11 +43,12 @@
 //!
 //! # Features
 //!
-//! Features only add. `async` is on by default; without it, the blocking client builds without tokio.
+//! Features only add. `async` and `io` are on by default; without them, the blocking client builds without tokio.
 //!
 //! | feature | adds |
 //! | --- | --- |
 //! | `async` | the async client |
+//! | `io` | `async`, and bodies from the files and readers of tokio, such as `Body::from_file` |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Connection::identity` |
 //! | `json` | `Json`, which makes a request's body from any value of serde, and the method `json` of bodies, which parses one |
 //! | `hyper-util` | `async`, and `Connector`, with which hyper-util's pooled client connects to every address of Degu |

@@ -19,7 +19,7 @@
 //!
 //! let server = Server::bind(Address::IPV6_LOOPBACK, app)?;
 //! println!("listening on {}", server.address());
-//! server.serve_until_signal()?;
+//! server.serve_forever()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
@@ -56,10 +56,12 @@
 //!
 //! # Features
 //!
-//! All features are off by default, and only add:
+//! Features only add. `io` and `signal` are on by default; without them, a program builds faster.
 //!
 //! | feature | adds |
 //! | --- | --- |
+//! | `io` | bodies from the files and readers of tokio, such as `Body::from_file` |
+//! | `signal` | `Server::serve_until_signal` |
 //! | `tls` | `Options::tls`, with a policy of degu-tls, and `Session::identity` |
 //! | `proxy` | `applib::ProxyApp`, and the dependency on degu-client |
 //! | `json` | `Json`, which makes a body from any value of serde, and `Incoming::json`, which parses one |

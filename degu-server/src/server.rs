@@ -8,7 +8,7 @@ use degu_wire::Address;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::dispatch::Dispatcher;
-#[cfg(unix)]
+#[cfg(feature = "signal")]
 use crate::future::first;
 use crate::handle::Handle;
 use crate::listen::{Accepting, Listener};
@@ -90,7 +90,7 @@ impl<A: App> Server<A> {
     /// Serves until the process ends, on threads of its own. The calling thread blocks.
     ///
     /// This method handles no signals. A signal that ends the process cuts the exchanges in progress. It leaves the file of a Unix
-    /// socket, which the next server replaces. [`serve_until_signal`](Self::serve_until_signal) ends cleanly.
+    /// socket, which the next server replaces. `serve_until_signal`, of the feature `signal`, ends cleanly.
     ///
     /// # Errors
     ///
@@ -119,7 +119,7 @@ impl<A: App> Server<A> {
     /// # Panics
     ///
     /// If it is called in a task of a tokio runtime, because such a task must not block. Use [`serve`](Self::serve) there.
-    #[cfg(unix)]
+    #[cfg(feature = "signal")]
     pub fn serve_until_signal(self) -> io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
 

@@ -29,5 +29,6 @@ mod programs;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod room;
+#[cfg(feature = "signal")]
 mod signals;
 mod tunnel;

@@ -28,7 +28,8 @@
 //! | `alloc` | vocabulary and machine |
 //! | `embedded-io-async` | `embedded`: a server and a client for microcontrollers. They drive the core over any transport of rust-embedded, in buffers of the caller, without an allocator |
 //! | `json` | bodies from values of serde, and values of serde from bodies |
-//! | `tokio` | bodies from async files, readers and streams, and a channel |
+//! | `tokio` | bodies from async streams, and a channel |
+//! | `io` | `tokio`, and bodies from async files and readers |
 //! | `spin` | the rule by which server and clients busy-poll a socket before they block on it |
 //!
 //! # Core: a request from a slice, a response into a slice

@@ -16,7 +16,7 @@ use nix::libc::MSG_NOSIGNAL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::transport::{PeerState, Transport};
@@ -160,22 +160,18 @@ impl Transport for Socket {
         scratch: &mut [u8],
         buffer: &mut BytesMut,
     ) -> Poll<io::Result<usize>> {
-        let socket = match self {
-            Self::Tcp(stream) => return pin!(stream.read_buf(buffer)).poll(cx),
-            Self::Unix(socket) => socket,
-        };
         let (at, room) = (buffer.len(), buffer.spare_capacity_mut().len());
         // Copying a small message costs less than zeroing the receive buffer, as a direct read would need.
         if room <= scratch.len() {
-            return socket.poll_read(cx, &mut scratch[..room]).map_ok(|read| {
+            return self.poll_read_slice(cx, &mut scratch[..room]).map_ok(|read| {
                 buffer.extend_from_slice(&scratch[..read]);
                 read
             });
         }
         // There is so much room only while a large body arrives.
-        ready!(socket.poll_readable(cx))?;
+        ready!(self.poll_readable(cx))?;
         buffer.resize(at + room, 0);
-        let read = socket.poll_read(cx, &mut buffer[at..]);
+        let read = self.poll_read_slice(cx, &mut buffer[at..]);
         buffer.truncate(at + if let Poll::Ready(Ok(read)) = read { read } else { 0 });
         read
     }

@@ -2,17 +2,27 @@
 
 use alloc::boxed::Box;
 use core::fmt;
+#[cfg(feature = "io")]
 use core::pin::pin;
 use core::task::{Context, Poll, ready};
+#[cfg(feature = "io")]
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
+#[cfg(feature = "io")]
+use bytes::{BufMut, BytesMut};
 use futures_core::Stream;
+#[cfg(feature = "io")]
 use tokio::fs::File;
+#[cfg(feature = "io")]
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 use tokio::sync::mpsc;
 
-use super::{BodyOf, BoxError, Chunk, PIECE, Part, Source};
+#[cfg(feature = "io")]
+use super::PIECE;
+use super::{BodyOf, BoxError, Part, Source};
+#[cfg(feature = "io")]
+use crate::Chunk;
 use crate::error::debug_as_display;
 use crate::headers::Trailers;
 
@@ -30,6 +40,7 @@ macro_rules! constructors {
             /// let zeros = degu_wire::Body::from_reader(1 << 30, tokio::io::repeat(0));
             /// assert_eq!(zeros.length(), Some(1 << 30));
             /// ```
+            #[cfg(feature = "io")]
             pub fn from_reader(length: u64, reader: impl AsyncRead $(+ $send)? + 'static) -> Self {
                 Self::from_source(length, Box::pin(pieces(reader, length, Part::Data)))
             }
@@ -42,6 +53,7 @@ macro_rules! constructors {
             /// let body = degu_wire::Body::chunks_from_reader(far);
             /// assert_eq!(body.length(), None);
             /// ```
+            #[cfg(feature = "io")]
             pub fn chunks_from_reader(reader: impl AsyncRead $(+ $send)? + 'static) -> Self {
                 Self::chunks_from_source(Box::pin(pieces(reader, u64::MAX, |data| Chunk::new(data).into())))
             }
@@ -57,6 +69,7 @@ macro_rules! constructors {
             /// # Errors
             ///
             /// The system returns an error for the length or the position of the file.
+            #[cfg(feature = "io")]
             pub async fn from_file(mut file: File) -> io::Result<Self> {
                 let length = file.metadata().await?.len().saturating_sub(file.stream_position().await?);
                 Ok(Self::from_reader(length, file))
@@ -123,6 +136,7 @@ constructors!(dyn Source);
 constructors!(dyn Source + Send, Send);
 
 /// Reads pieces of at most 64 KiB, of `left` bytes in all, until the reader has no more.
+#[cfg(feature = "io")]
 fn pieces(reader: impl AsyncRead, mut left: u64, part: fn(Bytes) -> Part) -> impl Source {
     let (mut reader, mut buffer) = (Box::pin(reader), BytesMut::new());
     move |cx: &mut Context<'_>| {
@@ -238,7 +252,8 @@ debug_as_display!(BodyDropped);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::LocalBody;
+    use crate::{Chunk, LocalBody};
+    use core::pin::pin;
     use core::task::Waker;
     use std::format;
     use std::string::ToString;
