@@ -64,8 +64,11 @@ impl Accepting {
         let (socket, peer) = SockRef::from(&self.socket).accept()?;
         socket.set_nonblocking(true)?;
         let address = address_of(&peer).unwrap_or(Address::ABSTRACT);
-        let credentials = address.is_unix().then(|| credentials::of_peer(&socket)).flatten();
-        Ok(Accepted { fd: socket.into(), peer: Peer::new(address, credentials) })
+        let (fd, credentials) = match address.is_unix() {
+            true => credentials::of_peer(socket)?,
+            false => (socket.into(), None),
+        };
+        Ok(Accepted { fd, peer: Peer::new(address, credentials) })
     }
 }
 

@@ -5,14 +5,12 @@ mod unix;
 
 use std::ffi::OsStr;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use degu_wire::{Address, AddressError, AddressFault, SocketName};
 use nix::libc::EAFNOSUPPORT;
-use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
 
 pub(crate) use accept::{Accepted, Accepting, register};
@@ -109,7 +107,7 @@ impl Listener {
 impl Bound {
     /// Binds the sockets of an address, at least one.
     fn all(address: &Address, options: &SocketOptions) -> io::Result<Vec<Self>> {
-        let bound = match address.to_socket(|name| Ok::<_, io::Error>(if_nametoindex(name)?))? {
+        let bound = match address.to_socket(interface_index)? {
             SocketName::Ip(ip) => Self::ip(ip, options),
             SocketName::Unix(name) => Self::unix(address, &name, options),
             SocketName::Dns { host: "localhost" | "localhost.", port } => return Self::localhost(port, options),
@@ -200,10 +198,31 @@ impl TryFrom<OwnedFd> for Listener {
 
     fn try_from(fd: OwnedFd) -> io::Result<Self> {
         let socket = Socket::from(fd);
-        if socket.r#type()? != Type::STREAM || !getsockopt(&socket, sockopt::AcceptConn)? {
+        if socket.r#type()? != Type::STREAM || !is_listening(&socket)? {
             return Err(invalid("the descriptor is not a listening stream socket"));
         }
         Ok(Self { sockets: vec![Bound::new(socket, None)?] })
+    }
+}
+
+/// Returns the index of an interface. The system's resolver looks the zone of an IP address up without a name server.
+fn interface_index(name: &str) -> io::Result<u32> {
+    match (format!("fe80::1%{name}"), 0).to_socket_addrs().map(|mut found| found.next()) {
+        Ok(Some(SocketAddr::V6(address))) => Ok(address.scope_id()),
+        _ => Err(invalid("the zone is not an interface of this machine")),
+    }
+}
+
+/// Returns whether a stream socket listens. Systems other than these cannot be asked; a connected socket is then the only one
+/// that is known not to listen.
+fn is_listening(socket: &Socket) -> io::Result<bool> {
+    #[cfg(any(target_os = "android", target_os = "freebsd", target_os = "linux"))]
+    {
+        socket.is_listener()
+    }
+    #[cfg(not(any(target_os = "android", target_os = "freebsd", target_os = "linux")))]
+    {
+        Ok(socket.peer_addr().is_err())
     }
 }
 
