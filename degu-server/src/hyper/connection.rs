@@ -41,7 +41,7 @@ where
         Err(error) => return tracing::warn!(%error, "cannot serve an accepted connection"),
     };
     tracing::debug!(peer = %client.address, "connection opened");
-    let pulse = Arc::new(Pulse::new(&room, options, client));
+    let pulse = Arc::new(Pulse::new(room.server.clone(), options, room.alarm.clone(), client));
     let (server, options, peer) = (&pulse.server, &pulse.options, &pulse.client.address);
     let io = Io::new(Stream::new(socket), pulse.clone(), room);
     #[cfg(feature = "tls")]

@@ -30,7 +30,6 @@ use degu_wire::RemoteError;
 use hyper::StatusCode;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::room::Room;
 use crate::alarm::{Alarm, Spare};
 use crate::connection::{CloseReason, Deadline, LINGER_IN_ALL, Wait};
 use crate::options::Options;
@@ -265,11 +264,11 @@ impl Pulse {
 
 /// The methods for the connection's task.
 impl Pulse {
-    pub(super) fn new(room: &Room, options: Arc<Options>, client: Peer) -> Self {
+    pub(super) fn new(server: Arc<ServerState>, options: Arc<Options>, alarm: Arc<Alarm>, client: Peer) -> Self {
         Self {
-            server: room.server.clone(),
+            server,
             options,
-            alarm: room.alarm.clone(),
+            alarm,
             client,
             #[cfg(feature = "tls")]
             identity: OnceLock::new(),
