@@ -1,7 +1,6 @@
 //! A place in a pool, while a request holds it.
 
 use std::{
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -9,7 +8,7 @@ use std::{
 
 use degu_wire::machine::ResponseHead;
 
-use super::state::{Grant, Member, State};
+use super::state::{Grant, Pooled, State};
 use crate::deadline::Deadline;
 use crate::error::{Error, Phase, Timeout};
 use crate::link::{Driver, Link};
@@ -18,31 +17,7 @@ use crate::options::Base;
 /// The state that all clones of a pool share.
 pub(crate) struct Shared<D: Driver> {
     pub(crate) base: Arc<Base>,
-    state: Mutex<State<Box<Pooled<D>>>>,
-}
-
-/// A connection of a pool.
-pub(crate) struct Pooled<D: Driver> {
-    link: Link<D>,
-    home: D::Home,
-    number: u64,
-    idle_timeout: Option<Duration>,
-}
-
-impl<D: Driver> Member for Box<Pooled<D>> {
-    type Home = D::Home;
-
-    fn home(&self) -> D::Home {
-        self.home
-    }
-
-    fn number(&self) -> u64 {
-        self.number
-    }
-
-    fn idle_timeout(&self) -> Option<Duration> {
-        self.idle_timeout
-    }
+    state: Mutex<State<D>>,
 }
 
 impl<D: Driver> Shared<D> {
@@ -52,13 +27,13 @@ impl<D: Driver> Shared<D> {
     }
 
     #[inline]
-    pub(super) fn state(&self) -> MutexGuard<'_, State<Box<Pooled<D>>>> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State<D>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and closes what is to be closed after the lock has been released.
+    /// Changes the state under the lock. Then releases the lock, and closes the connections that are to be closed.
     #[inline(always)]
-    fn change<T>(&self, change: impl FnOnce(&mut State<Box<Pooled<D>>>) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut State<D>) -> T) -> T {
         let mut state = self.state();
         let changed = change(&mut state);
         if state.has_closed() {
@@ -69,7 +44,7 @@ impl<D: Driver> Shared<D> {
         changed
     }
 
-    /// Takes a place if one is free. A request whose time is over takes none.
+    /// Takes a place if one is free. Fails if the deadline of the request has passed.
     #[inline(always)]
     pub(crate) fn take(self: &Arc<Self>, until: Option<Deadline>, now: Instant) -> Result<Option<Lease<D>>, Error> {
         if let Some(Deadline { end, timeout }) = until
@@ -82,9 +57,9 @@ impl<D: Driver> Shared<D> {
         grant.map(|grant| self.lease(grant)).transpose()
     }
 
-    /// Returns the place that a request was granted. A connection in it has been checked.
+    /// Returns the place that a request was granted, after a check of the connection in it.
     #[inline(always)]
-    fn lease(self: &Arc<Self>, grant: Grant<Box<Pooled<D>>>) -> Result<Lease<D>, Error> {
+    fn lease(self: &Arc<Self>, grant: Grant<D>) -> Result<Lease<D>, Error> {
         let connection = match grant {
             Grant::Kept(connection) => Some(connection),
             Grant::Dial => None,
@@ -123,8 +98,8 @@ impl<D: Driver> Shared<D> {
     }
 }
 
-/// A place in a pool: a connection that is in use, or the right to make one. When it is dropped, the connection goes back if
-/// it can carry another request, and is closed otherwise.
+/// A place in a pool: a connection that is in use, or the right to make one. When the place is dropped, the connection goes
+/// back to the pool if it can carry another request, and is closed otherwise.
 pub(crate) struct Lease<D: Driver> {
     shared: Arc<Shared<D>>,
     connection: Option<Box<Pooled<D>>>,
@@ -140,7 +115,7 @@ impl<D: Driver> Lease<D> {
         self.connection.as_ref().map(|connection| &connection.link)
     }
 
-    /// Puts a new connection in the place, maybe to send a request again.
+    /// Puts a new connection in the place. `is_retry` is true if the request is sent a second time.
     pub(crate) fn put(&mut self, stream: Box<D::Stream>, is_retry: bool, now: Instant) -> &mut Link<D> {
         let Self { shared, connection } = self;
         let idle_timeout = shared.base.settings.idle_timeout;
@@ -150,8 +125,8 @@ impl<D: Driver> Lease<D> {
     }
 
     /// Returns the error of a request for which no connection could be made. `sent` is the phase in which the first
-    /// attempt of the request failed, if there was one. Fails the requests that wait if there is no other connection,
-    /// unless the error is the timeout of this request alone.
+    /// attempt failed, if there was one. If the pool has no other connection, the requests that wait fail, too. They do
+    /// not fail if the error is the timeout of this request alone.
     pub(crate) fn failed(&self, error: Error, sent: Option<Phase>) -> Error {
         if !matches!(error.timeout(), Some(Timeout::Exchange(_))) {
             let woken = self.shared.state().fail_waiting(&error);
@@ -170,8 +145,8 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Replaces a connection that is closed or has received unsolicited data by the next one, or by the right to make
-    /// one.
+    /// Checks the connection. If the server has closed it or has sent unsolicited data, takes the next idle connection,
+    /// or the right to make one, in its place.
     #[inline(always)]
     fn check(&mut self) {
         while let Some(connection) = &mut self.connection
@@ -221,13 +196,7 @@ impl<D: Driver> Drop for Lease<D> {
     }
 }
 
-impl<D: Driver> fmt::Debug for Lease<D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lease").field("has_connection", &self.connection.is_some()).finish_non_exhaustive()
-    }
-}
-
-/// The turn of a request, which waits for it. When it is dropped, the request leaves the queue.
+/// The wait of a request for its turn. When it is dropped, the request leaves the queue.
 pub(crate) struct Turn<'p, D: Driver> {
     shared: &'p Arc<Shared<D>>,
     until: Option<Deadline>,
@@ -239,7 +208,8 @@ impl<'p, D: Driver> Turn<'p, D> {
         Self { shared, until, ticket: None }
     }
 
-    /// Polls for a place. A request whose time is over gets none, and leaves what it was granted to the next one.
+    /// Polls for a place. If the deadline of the request has passed, returns an error, and what the request was granted
+    /// goes to the next request.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lease<D>, Error>> {
         let Self { shared, until, ticket } = self;
         let now = D::now();
@@ -276,8 +246,8 @@ impl<D: Driver> Drop for Turn<'_, D> {
     }
 }
 
-/// Returns the idle timeout for a server's `Keep-Alive` field: a second less than its timeout, or half of it if that is
-/// more, because the server may close the connection while a request is on its way.
+/// Returns the idle timeout for a server's `Keep-Alive` field: the timeout in the field less a second, or half of the
+/// timeout if that is longer. A request that is on its way when the server closes the connection would fail.
 fn keep_alive_timeout(field: &[u8]) -> Option<Duration> {
     let field = std::str::from_utf8(field).ok()?;
     let mut parameters = field.split(',').filter_map(|parameter| parameter.split_once('='));

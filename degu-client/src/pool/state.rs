@@ -1,5 +1,7 @@
-//! The accounts of a pool: which connections are idle, who waits, and who gets the next one. No socket and no clock: time
-//! is passed in, and connections to be closed are handed out, so that nothing is closed under the pool's lock.
+//! The state of a pool: the idle connections, the requests that wait, and the counters.
+//!
+//! It performs no I/O and reads no clock. The caller passes the time, and closes the connections that [`State::closed`]
+//! returns after it has released the pool's lock.
 
 use std::{
     collections::BTreeMap,
@@ -10,65 +12,57 @@ use std::{
 
 use super::Stats;
 use crate::error::Error;
+use crate::link::{Driver, Link};
 
-/// A connection, as the state of the pool sees it.
-pub(super) trait Member {
-    /// The place where the connection can be used: the runtime that its socket is registered with.
-    type Home: Copy + PartialEq;
-
-    fn home(&self) -> Self::Home;
-
-    /// Returns the connection's place in the order in which connections were made.
-    fn number(&self) -> u64;
-
-    /// Returns how long it may be idle.
-    fn idle_timeout(&self) -> Option<Duration>;
+/// A connection of a pool.
+pub(crate) struct Pooled<D: Driver> {
+    pub(super) link: Link<D>,
+    /// The runtime that the socket is registered with.
+    pub(super) home: D::Home,
+    /// The position of the connection in the order in which connections were made.
+    pub(super) number: u64,
+    pub(super) idle_timeout: Option<Duration>,
 }
 
 /// The permission that a request gets when its turn comes.
-#[derive(Debug)]
-pub(super) enum Grant<T> {
+pub(super) enum Grant<D: Driver> {
     /// A connection that was used before.
-    Kept(T),
-    /// The right to make one.
+    Kept(Box<Pooled<D>>),
+    /// The right to make a connection.
     Dial,
-    /// The reason why there is none.
+    /// The reason why no connection can be made.
     Fail(Error),
 }
 
-#[derive(Debug)]
-pub(super) struct State<T: Member> {
+pub(super) struct State<D: Driver> {
     max: usize,
     /// The connection that was returned last is the last one.
-    idle: Vec<Idle<T>>,
-    /// The shortest idle timeout of all connections.
+    idle: Vec<Idle<D>>,
+    /// The shortest idle timeout that a connection has had.
     shortest: Option<Duration>,
-    /// The time before which no connection has been idle for too long.
+    /// The time before which no connection has been idle for too long. It may be too early.
     next_end: Option<Instant>,
     /// The connections that are to be closed when the pool's lock has been released.
-    closed: Vec<T>,
-    /// The requests that wait, by ticket: tickets grow, so that the first is the one that has waited longest.
-    waiting: BTreeMap<u64, (Waker, T::Home)>,
-    /// Permissions that were given to requests, and that these have not taken yet.
-    granted: BTreeMap<u64, Grant<T>>,
+    closed: Vec<Box<Pooled<D>>>,
+    /// The requests that wait, by ticket. Tickets grow, so the request with the first ticket has waited longest.
+    waiting: BTreeMap<u64, (Waker, D::Home)>,
+    /// The permissions that requests have got and not yet collected, by ticket.
+    granted: BTreeMap<u64, Grant<D>>,
     tickets: u64,
     /// The number of connections, idle or in use.
     made: usize,
-    /// The number of rights to make a connection ([`Grant::Dial`]) that have been given, and neither used nor returned.
+    /// The number of rights to make a connection ([`Grant::Dial`]) that have been neither used nor returned.
     making: usize,
-    dialled: u64,
-    reused: u64,
-    stale: u64,
-    retried: u64,
+    /// The totals since the pool was made. The counts of its current state are not kept up to date here.
+    totals: Stats,
 }
 
-#[derive(Debug)]
-struct Idle<T> {
-    connection: T,
+struct Idle<D: Driver> {
+    connection: Box<Pooled<D>>,
     since: Instant,
 }
 
-impl<T: Member> State<T> {
+impl<D: Driver> State<D> {
     pub(super) fn new(max: usize) -> Self {
         Self {
             max: max.max(1),
@@ -81,26 +75,24 @@ impl<T: Member> State<T> {
             tickets: 0,
             made: 0,
             making: 0,
-            dialled: 0,
-            reused: 0,
-            stale: 0,
-            retried: 0,
+            totals: Stats::default(),
         }
     }
 
-    /// Takes the idle connection that was used last, or the right to make one: `None` if there are `max`.
+    /// Takes the idle connection that was returned last, or the right to make a connection. Returns `None` if there are
+    /// `max` connections already.
     #[inline]
-    pub(super) fn take(&mut self, home: T::Home, now: Instant) -> Option<Grant<T>> {
+    pub(super) fn take(&mut self, home: D::Home, now: Instant) -> Option<Grant<D>> {
         self.expire(now);
-        if let Some(idle) = self.idle.pop_if(|idle| idle.connection.home() == home) {
-            self.reused += 1;
+        if let Some(idle) = self.idle.pop_if(|idle| idle.connection.home == home) {
+            self.totals.reused += 1;
             return Some(Grant::Kept(idle.connection));
         }
         self.take_other(home)
     }
 
     #[cold]
-    fn take_other(&mut self, home: T::Home) -> Option<Grant<T>> {
+    fn take_other(&mut self, home: D::Home) -> Option<Grant<D>> {
         if let Some(kept) = self.take_idle(home) {
             return Some(Grant::Kept(kept));
         }
@@ -116,9 +108,9 @@ impl<T: Member> State<T> {
         Some(Grant::Dial)
     }
 
-    fn take_idle(&mut self, home: T::Home) -> Option<T> {
-        let at = self.idle.iter().rposition(|idle| idle.connection.home() == home)?;
-        self.reused += 1;
+    fn take_idle(&mut self, home: D::Home) -> Option<Box<Pooled<D>>> {
+        let at = self.idle.iter().rposition(|idle| idle.connection.home == home)?;
+        self.totals.reused += 1;
         Some(self.idle.remove(at).connection)
     }
 
@@ -145,7 +137,7 @@ impl<T: Member> State<T> {
         self.next_end = self.next_end.into_iter().chain(end).min();
     }
 
-    fn close_idle(&mut self, is_closed: impl Fn(&Idle<T>) -> bool) {
+    fn close_idle(&mut self, is_closed: impl Fn(&Idle<D>) -> bool) {
         let before = self.idle.len();
         for idle in mem::take(&mut self.idle) {
             match is_closed(&idle) {
@@ -157,41 +149,42 @@ impl<T: Member> State<T> {
     }
 
     /// Joins the queue.
-    pub(super) fn join(&mut self, waker: Waker, home: T::Home) -> u64 {
+    pub(super) fn join(&mut self, waker: Waker, home: D::Home) -> u64 {
         self.tickets += 1;
         self.waiting.insert(self.tickets, (waker, home));
         self.tickets
     }
 
-    /// Takes what the holder of this ticket was given, or notes which task to wake.
-    pub(super) fn collect(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<T>> {
+    /// Returns the permission of the request with this ticket. If the request still has to wait, notes the waker.
+    pub(super) fn collect(&mut self, ticket: u64, waker: &Waker) -> Option<Grant<D>> {
         if let Some((known, _)) = self.waiting.get_mut(&ticket) {
             known.clone_from(waker);
         }
         self.granted.remove(&ticket)
     }
 
-    /// Leaves the queue. What the holder of the ticket was given already is returned, to be passed on.
-    pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant<T>> {
+    /// Leaves the queue. Returns the permission that the request has got already, which the caller passes on.
+    pub(super) fn leave(&mut self, ticket: u64) -> Option<Grant<D>> {
         self.waiting.remove(&ticket);
         let grant = self.granted.remove(&ticket);
         // It was not used.
-        self.reused -= u64::from(matches!(grant, Some(Grant::Kept(_))));
+        self.totals.reused -= u64::from(matches!(grant, Some(Grant::Kept(_))));
         grant
     }
 
-    /// Notes that a connection was made, with the right that was given for it, maybe to send a request again. Returns its
-    /// number.
+    /// Notes that a request has used its right to make a connection. `is_retry` is true if the request is sent a second
+    /// time. Returns the number of the connection.
     pub(super) fn dialled(&mut self, is_retry: bool, idle_timeout: Option<Duration>, now: Instant) -> u64 {
         self.note_idle_timeout(idle_timeout, now);
-        self.retried += u64::from(is_retry);
+        self.totals.retried += u64::from(is_retry);
         self.making -= 1;
         self.made += 1;
-        self.dialled += 1;
-        self.dialled
+        self.totals.dialled += 1;
+        self.totals.dialled
     }
 
-    /// Takes back the right to make a connection. The request that has waited longest gets it, and its task is to be woken.
+    /// Takes back a right to make a connection, and gives it to the request that has waited longest. Returns the waker of
+    /// that request.
     pub(super) fn release(&mut self) -> Option<Waker> {
         self.making -= 1;
         let (ticket, (waker, _)) = self.waiting.pop_first()?;
@@ -200,8 +193,8 @@ impl<T: Member> State<T> {
         Some(waker)
     }
 
-    /// Fails all waiting requests with the reason for which a connection could not be made, if there is no other
-    /// connection: otherwise each of them would try in vain, one after the other.
+    /// Fails all waiting requests, if the pool has no connection, with the reason why none could be made. Otherwise each
+    /// of them would try in vain, one after the other. Returns the wakers of the requests.
     pub(super) fn fail_waiting(&mut self, error: &Error) -> Vec<Waker> {
         let waiting = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
         let failed = waiting.into_iter().map(|(ticket, (waker, _))| {
@@ -211,17 +204,17 @@ impl<T: Member> State<T> {
         failed.collect()
     }
 
-    /// Takes back a connection that can carry another request. The request that has waited longest gets it, and its task
-    /// is to be woken.
+    /// Takes back a connection that can carry another request, and gives it to the request that has waited longest.
+    /// Returns the waker of that request.
     #[inline]
-    pub(super) fn give_back(&mut self, connection: T, now: Instant) -> Option<Waker> {
+    pub(super) fn give_back(&mut self, connection: Box<Pooled<D>>, now: Instant) -> Option<Waker> {
         let Some((ticket, (waker, home))) = self.next_waiting() else {
             self.expire(now);
             self.idle.push(Idle { connection, since: now });
             return None;
         };
-        let grant = if connection.home() == home {
-            self.reused += 1;
+        let grant = if connection.home == home {
+            self.totals.reused += 1;
             Grant::Kept(connection)
         } else {
             self.closed.push(connection);
@@ -235,21 +228,22 @@ impl<T: Member> State<T> {
 
     /// Takes the request that has waited longest out of the queue.
     #[inline]
-    fn next_waiting(&mut self) -> Option<(u64, (Waker, T::Home))> {
+    fn next_waiting(&mut self) -> Option<(u64, (Waker, D::Home))> {
         // Nearly always no request waits.
         if self.waiting.is_empty() { None } else { self.waiting.pop_first() }
     }
 
-    /// Notes that a connection has been closed after it was used. Its place is the right to make another one.
+    /// Notes that a connection has been closed after it was used, which leaves the right to make another one.
     pub(super) fn lost(&mut self) {
         self.made -= 1;
         self.making += 1;
     }
 
-    /// Notes that a kept connection was found closed, and takes the next one. `None` leaves the right to make one.
-    pub(super) fn replace(&mut self, home: T::Home) -> Option<T> {
-        self.stale += 1;
-        self.reused -= 1;
+    /// Notes that a kept connection was found closed, and takes the next one. If there is none, returns `None`, and the
+    /// request has the right to make a connection.
+    pub(super) fn replace(&mut self, home: D::Home) -> Option<Box<Pooled<D>>> {
+        self.totals.stale += 1;
+        self.totals.reused -= 1;
         let next = self.take_idle(home);
         self.lost();
         if next.is_some() {
@@ -258,12 +252,12 @@ impl<T: Member> State<T> {
         next
     }
 
-    /// Notes that a request is to be sent again, because the connection with this number was closed before it was answered. Idle
-    /// connections that are as old are taken for closed, too: a server that was restarted has closed all.
+    /// Notes that a request is sent again, because the connection with this number ended before a response came. Also
+    /// closes the idle connections that are as old, because a server that was restarted has closed them all.
     pub(super) fn retry(&mut self, number: u64) {
         let before = self.idle.len();
-        self.close_idle(|idle| idle.connection.number() <= number);
-        self.stale += 1 + (before - self.idle.len()) as u64;
+        self.close_idle(|idle| idle.connection.number <= number);
+        self.totals.stale += 1 + (before - self.idle.len()) as u64;
         self.lost();
     }
 
@@ -272,26 +266,18 @@ impl<T: Member> State<T> {
     }
 
     /// Takes the connections that are to be closed.
-    pub(super) fn closed(&mut self) -> Vec<T> {
+    pub(super) fn closed(&mut self) -> Vec<Box<Pooled<D>>> {
         mem::take(&mut self.closed)
     }
 
     pub(super) fn stats(&self) -> Stats {
-        Stats {
-            open: self.made,
-            idle: self.idle.len(),
-            waiting: self.waiting.len(),
-            dialled: self.dialled,
-            reused: self.reused,
-            stale: self.stale,
-            retried: self.retried,
-        }
+        Stats { open: self.made, idle: self.idle.len(), waiting: self.waiting.len(), ..self.totals }
     }
 }
 
-impl<T: Member> Idle<T> {
+impl<D: Driver> Idle<D> {
     /// Returns the end of the idle time, unless it has none, or the clock cannot represent it.
     fn end(&self) -> Option<Instant> {
-        self.since.checked_add(self.connection.idle_timeout()?)
+        self.since.checked_add(self.connection.idle_timeout?)
     }
 }

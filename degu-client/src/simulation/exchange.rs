@@ -1,11 +1,10 @@
 //! One exchange, as a caller of the async client performs it, and gives it up.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use degu_simulation::{Dice, Seen, patiently};
-use degu_wire::{Body, Part, Source};
+use degu_wire::Body;
 use tokio::io::AsyncReadExt;
 
 use super::judge::{Outcome, body, headers};
@@ -171,16 +170,13 @@ async fn owned(
     let body = response.body.into_body(move |connection| {
         *give_back.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     });
-    let (_, Some(mut source)) = body.split() else {
-        seen.end(None, None);
-        let connection = back.lock().unwrap_or_else(PoisonError::into_inner).take();
-        return (Outcome::Response { number: named, status, seen, whole: true }, connection);
-    };
-    loop {
-        match next(&mut source).await {
-            Some(Ok(part)) => seen.part(&part),
-            None => break,
-            Some(Err(error)) => {
+    let (_, mut source) = body.split();
+    while let Some(source) = &mut source
+        && let Some(part) = poll_fn(|cx| source.as_mut().poll_part(cx)).await
+    {
+        match part {
+            Ok(part) => seen.part(&part),
+            Err(error) => {
                 let error = *error.downcast::<Error>().expect("the error of the client");
                 return (Outcome::Error { error, seen }, None);
             }
@@ -189,8 +185,4 @@ async fn owned(
     seen.end(None, None);
     let connection = back.lock().unwrap_or_else(PoisonError::into_inner).take();
     (Outcome::Response { number: named, status, seen, whole: true }, connection)
-}
-
-async fn next(source: &mut Pin<Box<dyn Source + Send>>) -> Option<Result<Part, degu_wire::BoxError>> {
-    poll_fn(|cx| source.as_mut().poll_part(cx)).await
 }

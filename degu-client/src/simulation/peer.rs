@@ -99,15 +99,21 @@ impl Peer {
     }
 
     fn close(&mut self) {
-        self.note_end();
-        (self.reads, self.writes) = (false, false);
-        self.far.close();
+        self.end_with(Far::close);
     }
 
-    fn reset(&mut self) {
+    /// Ends the connection, by closing or resetting it.
+    fn end_with(&mut self, end: fn(&Far)) {
         self.note_end();
         (self.reads, self.writes) = (false, false);
-        self.far.reset();
+        end(&self.far);
+    }
+
+    /// Takes the bytes that the machine wants to send.
+    fn flush(&mut self) {
+        let bytes = self.machine.pending().concat();
+        self.machine.transmitted(bytes.len());
+        self.out.extend(bytes);
     }
 
     fn exchange(&self) -> Option<&Exchange> {
@@ -119,8 +125,7 @@ impl Peer {
             return false;
         }
         if !self.broken {
-            self.out.extend(self.machine.pending().concat());
-            self.machine.transmitted(self.machine.pending().concat().len());
+            self.flush();
         }
         let trouble = self.exchange().and_then(|exchange| exchange.trouble);
         let trouble = trouble.filter(|_| self.answered && !self.broken);
@@ -136,7 +141,7 @@ impl Peer {
                 self.broken = true;
                 match trouble.fault {
                     Fault::Close => self.close(),
-                    Fault::Reset => self.reset(),
+                    Fault::Reset => self.end_with(Far::reset),
                     Fault::Garbage(bytes) => self.out = bytes.to_vec().into(),
                     Fault::Finish | Fault::Stall => self.writes = false,
                 }
@@ -237,8 +242,7 @@ impl Peer {
     fn answer(&mut self, number: usize, exchange: &Exchange) -> Result<(), String> {
         let wrong = |error| format!("the plan is wrong: {error}");
         // What went out before belongs to no response.
-        self.out.extend(self.machine.pending().concat());
-        self.machine.transmitted(self.machine.pending().concat().len());
+        self.flush();
         (self.answered, self.sent) = (true, 0);
         for _ in 0..exchange.interim {
             self.out.extend(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n");
@@ -250,8 +254,7 @@ impl Peer {
         }
         if let (Some(tunnel), Some(request)) = (&exchange.tunnel, &self.request) {
             self.machine.switch(request, PROTOCOL, &headers).map_err(wrong)?;
-            self.out.extend(self.machine.pending().concat());
-            self.machine.transmitted(self.machine.pending().concat().len());
+            self.flush();
             self.out.extend(&tunnel.down);
             self.note_end();
             self.tunnel = Some(self.machine.take_buffered().into());
@@ -292,7 +295,7 @@ impl Peer {
                 self.far.finish();
             }
             _ if self.machine.is_receiving() => self.broken = true,
-            Afterwards::Resets => self.reset(),
+            Afterwards::Resets => self.end_with(Far::reset),
             Afterwards::Closes => self.close(),
             Afterwards::Talks => self.out.extend(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwrong"),
             Afterwards::GoesOn => {}
