@@ -61,7 +61,7 @@ impl App for Simulated {
         let _alive = shared.alive.clone();
         shared.requests.fetch_add(1, Relaxed);
         let Some((caller, number)) = shared.exchange(request.target()) else {
-            // The target is that of a planned fault, and the fault is in the body.
+            // The request is garbage with a valid head, so the fault is in its body.
             return match request.body.read_all(1 << 20).await {
                 Ok(_) => {
                     shared.complain(format!("{} is garbage, and was accepted", request.target()));

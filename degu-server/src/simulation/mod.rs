@@ -160,7 +160,7 @@ async fn run(shared: Shared, dice: Dice) -> Result<u64, String> {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     let reply = if shared.plan.silent { ErrorReply::Silent } else { ErrorReply::Minimal };
     let options = Server::options().workers(1).error_reply(reply).head_timeout(seconds(2)).idle_timeout(seconds(3));
-    // The driver spins twice, because it looks at the clock only after the first time.
+    // With this window, a wait spins only until the driver reads the clock for the second time.
     let spin = if shared.plan.spins { Spin::Fixed(Duration::from_nanos(1)) } else { Spin::Off };
     let options = options.progress(2048, seconds(2)).half_close_timeout(seconds(1)).spin(spin);
     let options = Arc::new(options.tunnel_idle_timeout(seconds(2)));

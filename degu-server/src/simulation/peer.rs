@@ -57,11 +57,11 @@ pub(super) struct Peer<'p> {
     pub(super) tunnel: Option<TunnelEnd<'p>>,
     /// Bytes to send that no machine has made.
     pub(super) raw: VecDeque<u8>,
-    /// It has not ended its direction.
+    /// The peer has not ended its direction.
     pub(super) writes: bool,
-    /// It has not stopped to read.
+    /// The peer has not stopped reading.
     pub(super) reads: bool,
-    /// It does nothing more.
+    /// The peer does nothing more.
     pub(super) over: bool,
     /// The planned fault has happened.
     pub(super) had_trouble: bool,

@@ -1,6 +1,6 @@
-// What the peers in Node share: addresses in the form that Degu writes, and reports.
+// Parts that the peers in Node share: addresses in Degu's form, and reports.
 
-// The address as node:net takes it.
+// Returns an address in the form of node:net.
 export function parse(text) {
   if (text.startsWith('unix:@')) return { path: `\0${text.slice(6)}` };
   if (text.startsWith('unix:')) return { path: text.slice(5) };
@@ -8,7 +8,7 @@ export function parse(text) {
   return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
 }
 
-// Says where a server listens.
+// Prints the address of a listening server.
 export function announce(address) {
   let text;
   if (typeof address === 'string') text = `unix:${address.replace(/^\0/, '@')}`;
@@ -20,7 +20,7 @@ export function large() {
   return Buffer.from(Array.from({ length: 1 << 20 }, (_, n) => n % 251));
 }
 
-// Performs each exchange, and prints a line for it. Text in place of an exchange is why it is skipped.
+// Performs each exchange, and prints a line for it. A text in place of an exchange is the reason why it is skipped.
 export async function report(exchanges) {
   for (const [name, exchange] of Object.entries(exchanges)) {
     if (typeof exchange === 'string') {

@@ -1,4 +1,4 @@
-"""What the peers in Python share: addresses in the form that Degu writes, and reports."""
+"""Parts that the peers in Python share: addresses in Degu's form, and reports."""
 
 import socket
 import sys
@@ -6,7 +6,7 @@ import threading
 
 
 def parse(text):
-    """The family, and the address as the socket module takes it."""
+    """Returns the family of an address, and the address in the form of the socket module."""
     if text.startswith('unix:@'):
         return socket.AF_UNIX, b'\0' + text[6:].encode()
     if text.startswith('unix:'):
@@ -18,7 +18,7 @@ def parse(text):
 
 
 def announce(address):
-    """Says where a server listens."""
+    """Prints the address of a listening server."""
     if isinstance(address, bytes):
         text = 'unix:@' + address[1:].decode()
     elif isinstance(address, str):
@@ -33,7 +33,7 @@ def until_stdin_ends():
 
 
 def serve(server):
-    """Serves on a server of socketserver until stdin ends."""
+    """Runs a server of socketserver until EOF on stdin."""
     announce(server.socket.getsockname())
     threading.Thread(target=server.serve_forever, daemon=True).start()
     until_stdin_ends()
@@ -49,7 +49,7 @@ def same(value, wanted):
 
 
 def report(exchanges):
-    """Performs each exchange, and prints a line for it. Text in place of an exchange is why it is skipped."""
+    """Performs each exchange, and prints a line for it. A text in place of an exchange is the reason why it is skipped."""
     for name, exchange in exchanges:
         if isinstance(exchange, str):
             print(name, 'skipped', exchange)

@@ -85,7 +85,7 @@ async def chunks(connection):
 
 
 def alone(exchange):
-    """An exchange with a session of its own."""
+    """Returns a function that performs the exchange in a session of its own."""
     async def perform():
         async with session() as connection:
             await exchange(connection)

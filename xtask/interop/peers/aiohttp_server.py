@@ -1,4 +1,4 @@
-"""aiohttp's server: `aiohttp_server.py ADDRESS` serves what our server does."""
+"""aiohttp's server: `aiohttp_server.py ADDRESS` serves the same targets as our server."""
 
 import asyncio
 import socket

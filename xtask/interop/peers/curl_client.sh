@@ -7,7 +7,8 @@ case $address in
   *) host=$address ;;
 esac
 
-# Asks for a target, with options. `--globoff`: the brackets of IPv6 are no range. `--disable`: no file of options.
+# Requests a target, with options. `--globoff` makes curl accept the brackets of IPv6. `--disable` ignores the user's file of
+# options.
 ask() {
   curl --disable --silent --show-error --globoff --noproxy '*' --max-time 30 "${connections[@]}" "${@:2}" "http://$host$1"
 }
@@ -34,7 +35,7 @@ try_chunked() {
 
 try_large() {
   ask /large | cmp - "$files/large" &&
-    # curl asks for leave where a body is large; this one is at the bound, and asks for sure.
+    # curl sends `expect: 100-continue` with large bodies. This body is at its bound, so the field is set here.
     ask /echo --header 'expect: 100-continue' --data-binary "@$files/large" | cmp - "$files/large" &&
     ask /echo --header 'transfer-encoding: chunked' --data-binary "@$files/large" | cmp - "$files/large"
 }
@@ -51,7 +52,7 @@ try_chunks() {
 
 for exchange in get head post chunked large keep-alive close 404 chunks; do
   if [[ $exchange == keep-alive && $address == unix:@* ]]; then
-    # It takes such a connection for one whose name is still being resolved.
+    # curl does not reuse such a connection, because it takes its name for one that is still being resolved.
     echo 'keep-alive skipped curl keeps no connection to an abstract socket'
   elif said=$("try_$exchange" 2>&1); then
     echo "$exchange ok"

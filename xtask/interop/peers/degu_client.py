@@ -10,7 +10,7 @@ import address
 _, WHERE = address.parse(sys.argv[1])
 CLIENT = Client(WHERE)
 NUMBERED = [(('n', '1'), b'some'), (('n', '2'), b' '), (('n', '3'), b'text')]
-# The last chunk is said.
+# The caller of Degu 0.18 sends the last chunk itself.
 END = (None, b'')
 PLAIN = [(None, data) for _, data in NUMBERED]
 

@@ -1,4 +1,4 @@
-"""The server of Degu 0.18: `degu_server.py ADDRESS` serves what our server does."""
+"""The server of Degu 0.18: `degu_server.py ADDRESS` serves the same targets as our server."""
 
 import sys
 import threading
@@ -11,7 +11,7 @@ import address
 def app(session, request, api):
     path = '/' + '/'.join(request.path)
     if request.method == 'POST' and path == '/echo':
-        # What a body of chunks yields may be sent as it is: each with its extension.
+        # A body of chunks yields each chunk with its extension. It can be sent back unchanged.
         if request.body.chunked:
             return (200, 'OK', {}, api.ChunkedBodyIter(list(request.body)))
         return (200, 'OK', {}, request.body.read())
@@ -24,8 +24,8 @@ def app(session, request, api):
     if path == '/chunks':
         chunks = [(('n', str(n)), word) for n, word in enumerate([b'one', b'two', b'three'], 1)]
         return (200, 'OK', {}, api.ChunkedBodyIter(chunks + [(None, b'')]))
-    # With None in place of the body no framing would be sent, which means a body up to the end of the connection
-    # (RFC 9112 section 6.3), and the connection is left open.
+    # With None as the body, Degu 0.18 sends no framing. That means a body up to the end of the connection
+    # (RFC 9112 section 6.3), but Degu 0.18 leaves the connection open.
     return (404, 'Not Found', {}, b'')
 
 

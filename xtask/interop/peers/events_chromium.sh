@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Chromium: `events_chromium.sh URL PROFILE` shows a page whose EventSource reads the feed, and prints what the page logs.
+# Chromium: `events_chromium.sh URL PROFILE` loads a page whose EventSource reads the events, and prints the log of
+# the page.
 url=$1 profile=$2
-# Its sandbox does not run as root, and the page is ours. The kernel ends it when this script is gone.
+# Chromium's sandbox does not work for root. The kernel kills Chromium when this script ends.
 exec {log}< <(exec setpriv --pdeathsig KILL chromium --headless --no-sandbox --no-proxy-server --enable-logging=stderr \
   --user-data-dir="$profile" "$url/" 2>&1)
 chromium=$!

@@ -1,4 +1,4 @@
-"""sseclient: `events_client.py URL` reads the feed, and prints a line for each event."""
+"""sseclient: `events_client.py URL` reads the events, and prints a line for each."""
 
 import contextlib
 import sys
@@ -7,9 +7,9 @@ import requests
 import sseclient
 
 session = requests.Session()
-# No proxy of the environment.
+# Proxies from the environment are ignored.
 session.trust_env = False
-# It prints why a connection ended.
+# sseclient prints the reason when a connection ends. This goes to stderr.
 with contextlib.redirect_stdout(sys.stderr):
     for event in sseclient.SSEClient(sys.argv[1] + '/events', session=session, timeout=20):
         print(event.id, event.data.replace('\n', ' '), file=sys.__stdout__)

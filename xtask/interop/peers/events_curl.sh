@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# curl: `events_curl.sh URL` reads the feed, and prints a line for each event. A loop asks for those after the last one, until
-# there are no more.
+# curl: `events_curl.sh URL` reads the events, and prints a line for each. It requests the events after the last one until there
+# are no more.
 url=$1 status='' id='' data=''
 until [ "$status" = 204 ]; do
-  # Each connection but the last is cut, for which curl has an exit code.
+  # The server cuts each response but the last. curl then fails, which is expected.
   response=$(curl --disable --silent --no-buffer --noproxy '*' --max-time 30 --header "last-event-id: $id" \
     --write-out '\n%{http_code}\n' "$url/events")
   status=${response##*$'\n'}

@@ -1,4 +1,4 @@
-"""Python's http.server: `http_server.py ADDRESS` serves what our server does, over HTTP/1.1; `http_server.py
+"""Python's http.server: `http_server.py ADDRESS` serves the same targets as our server, over HTTP/1.1; `http_server.py
 --files FOLDER ADDRESS` serves the files of a folder as `python3 -m http.server` does, over HTTP/1.0."""
 
 import functools
@@ -54,7 +54,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def address_string(self):
-        # A Unix socket's peer has no address.
+        # The peer of a Unix socket has no address.
         return 'peer'
 
     def log_message(self, *_):

@@ -7,7 +7,7 @@ import { large, parse, report } from './address.mjs';
 
 const { host, port, path: socketPath } = parse(process.argv[2]);
 
-// With `chunks` the body goes out in chunks, with `bytes` by its length.
+// Performs an exchange. A body in `chunks` is sent in chunks, and a body in `bytes` with a Content-Length.
 function ask(agent, method, path, { bytes, chunks = [], headers = {} } = {}) {
   return new Promise((resolve, reject) => {
     const options = { agent, method, path, host, port, socketPath, headers: { ...headers }, timeout: 20_000 };

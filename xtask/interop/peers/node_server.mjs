@@ -7,7 +7,7 @@ import { announce, large, parse } from './address.mjs';
 const server = http.createServer((request, response) => {
   const { method, url } = request;
   if (method === 'POST' && url === '/echo') {
-    // Without a length Node answers in chunks.
+    // Node sends a response without a length in chunks.
     const length = request.headers['content-length'];
     if (length !== undefined) response.setHeader('content-length', length);
     request.pipe(response);

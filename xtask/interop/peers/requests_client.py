@@ -1,5 +1,5 @@
-"""requests: `requests_client.py ADDRESS` performs the exchanges with our server. Over Unix sockets it is
-requests-unixsocket that connects."""
+"""requests: `requests_client.py ADDRESS` performs the exchanges with our server. Over Unix sockets,
+requests-unixsocket connects."""
 
 import socket
 import sys
@@ -20,7 +20,7 @@ else:
 
 def session():
     found = requests_unixsocket.Session() if FAMILY == socket.AF_UNIX else requests.Session()
-    # No proxy of the environment.
+    # Proxies from the environment are ignored.
     found.trust_env = False
     return found
 
@@ -62,7 +62,7 @@ def large():
 def keep_alive():
     connection = session()
     if FAMILY == socket.AF_UNIX:
-        # requests-unixsocket keeps a connection for each URL.
+        # requests-unixsocket keeps one connection for each URL, not for each server.
         for n in range(1, 11):
             address.same(ask(connection, 'GET', '/requests').content, b'%d' % n)
         return

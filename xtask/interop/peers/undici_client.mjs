@@ -66,7 +66,7 @@ await report({
     await echo(client, pieces(parts), large());
   }),
   'keep-alive': () => alone(async (client) => {
-    // Without HEAD, after which undici closes the connection.
+    // There is no HEAD here, because undici closes the connection after it.
     for (let round = 0; round < 3; round += 1) {
       await hello(client);
       await echo(client, text, text);

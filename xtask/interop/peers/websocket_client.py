@@ -31,7 +31,7 @@ def text():
 def binary():
     with opened() as connection:
         echo(connection, address.large())
-        # A message in fragments.
+        # The list is sent as one message in fragments.
         connection.send([address.large()[n:n + 60000] for n in range(0, 1 << 20, 60000)])
         address.same(connection.recv(timeout=20), address.large())
 

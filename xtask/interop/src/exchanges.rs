@@ -22,11 +22,11 @@ pub(crate) const ALL: &[Step<Traits>] = &[
 /// The known properties of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Traits {
-    /// It serves only files, and refuses POST.
+    /// The server has only files, and refuses POST.
     pub(crate) files: bool,
-    /// It closes the connection after each response.
+    /// The server closes the connection after each response.
     pub(crate) http10: bool,
-    /// It forwards to our server, and must reuse its connections to our server.
+    /// The server is a proxy in front of ours, and must reuse its connections to ours.
     pub(crate) proxied: bool,
     pub(crate) unsupported: Unsupported,
 }

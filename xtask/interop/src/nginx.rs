@@ -13,7 +13,7 @@ use crate::{Result, server, tunnel, websocket};
 /// Debian installs it in a folder that is not in every user's PATH.
 pub(crate) const PROGRAM: &str = "/usr/sbin/nginx";
 
-/// Our configuration around that of the page: a site of files, and the shortest proxy.
+/// The configuration around the sites of the page, with two sites of its own: files, and the shortest proxy.
 const CONFIG: &str = include_str!("../nginx.conf");
 
 const HALF_CLOSE: &str =

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
 use std::thread;
 
-use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, Upgrade, blocking};
+use degu_client::{Body, BoxError, Chunk, Client, Connection, Headers, Method, UpgradeOf, blocking};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 
@@ -83,18 +83,15 @@ macro_rules! read {
     }};
 }
 
-/// Turns the result of an upgrade into a [`Switch`].
-macro_rules! switch {
-    ($upgrade:ident, $result:expr, $tunnel:expr) => {
-        Ok(match $result {
-            $upgrade::Switched { response, tunnel } => {
-                Switch { status: response.status, headers: response.headers, tunnel: Some($tunnel(tunnel)) }
+impl Switch {
+    fn of<T, B>(upgrade: UpgradeOf<T, B>, tunnel: impl FnOnce(T) -> Tunnel) -> Self {
+        match upgrade {
+            UpgradeOf::Switched { response, tunnel: stream } => {
+                Self { status: response.status, headers: response.headers, tunnel: Some(tunnel(stream)) }
             }
-            $upgrade::Declined(response) => {
-                Switch { status: response.status, headers: response.headers.clone(), tunnel: None }
-            }
-        })
-    };
+            UpgradeOf::Declined(response) => Self { status: response.status, headers: response.headers, tunnel: None },
+        }
+    }
 }
 
 impl Ours {
@@ -149,15 +146,14 @@ impl Ours {
         match self {
             Self::Blocking(client, connection) => {
                 let body = body.map_or_else(blocking::Body::none, Into::into);
-                let result = open!(client, connection, []).upgrade(method, target, protocol, headers, body)?;
-                use blocking::Upgrade;
-                switch!(Upgrade, result, Tunnel::Blocking)
+                let upgrade = open!(client, connection, []).upgrade(method, target, protocol, headers, body)?;
+                Ok(Switch::of(upgrade, Tunnel::Blocking))
             }
             Self::Async(runtime, client, connection) => runtime.block_on(async {
                 let body = body.map_or_else(Body::none, Into::into);
                 let connection = open!(client, connection, [.await]);
-                let result = connection.upgrade(method, target, protocol, headers, body).await?;
-                switch!(Upgrade, result, |tunnel| Tunnel::Async(runtime.clone(), tunnel))
+                let upgrade = connection.upgrade(method, target, protocol, headers, body).await?;
+                Ok(Switch::of(upgrade, |tunnel| Tunnel::Async(runtime.clone(), tunnel)))
             }),
         }
     }

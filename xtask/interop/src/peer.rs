@@ -161,7 +161,7 @@ pub(crate) fn tied(line: &str) -> (PathBuf, Vec<String>) {
     ("/bin/sh".into(), vec!["-c".into(), format!("exec setpriv --pdeathsig KILL {line} 2>&1")])
 }
 
-/// Returns the interpreter of a script. A name with a slash is that of an installed one.
+/// Returns the path of an interpreter. A name with a slash is a path in the folder of installed programs.
 pub(crate) fn interpreter(name: &str) -> PathBuf {
     if name.contains('/') { installed(name) } else { name.into() }
 }

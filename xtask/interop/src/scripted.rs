@@ -24,7 +24,7 @@ enum Role {
     Server(Traits),
     /// A client that performs the exchanges with our server.
     Client {
-        /// It may leave out Host.
+        /// The client may leave out Host.
         without_host: bool,
     },
 }
@@ -50,7 +50,7 @@ const fn client(name: &'static str, words: &'static [&'static str], kinds: &'sta
     Part { name, words, kinds, role: Role::Client { without_host: false } }
 }
 
-/// What a file server with HTTP/1.0 does not support.
+/// The exchanges that a file server with HTTP/1.0 does not support.
 const HTTP10: Unsupported = &[
     ("keep-alive", "HTTP/1.0 closes"),
     ("chunks", "HTTP/1.0 has no chunks"),

@@ -83,7 +83,7 @@ fn perform_one<S: 'static>(
 ///
 /// # Errors
 ///
-/// It fails or takes longer than `limit`.
+/// The exchange fails or takes longer than `limit`.
 pub(crate) fn within(
     limit: Duration,
     exchange: impl FnOnce() -> Result<(), BoxError> + Send + 'static,

@@ -11,7 +11,7 @@ pub enum Fault {
     Close,
     /// Resets the connection.
     Reset,
-    /// Stops to send, or to read.
+    /// Stops sending, or stops reading.
     Stall,
     /// Sends these bytes instead of a message.
     Garbage(&'static [u8]),

@@ -54,11 +54,11 @@ impl Alive {
 /// The end of a [`Slow`] body.
 #[derive(Clone, Copy, Debug)]
 pub enum SlowEnd {
-    /// It ends after its last part.
+    /// The body ends after its last part.
     Whole,
-    /// It fails when this number of parts is left.
+    /// The body fails when this number of parts is left.
     Fails(usize),
-    /// It waits forever after its data.
+    /// The body waits forever after its data.
     Waits,
 }
 

@@ -1,7 +1,7 @@
-"""A bad cable between two interfaces, where the kernel has no netem: loses, delays and reorders packets.
+"""A bad cable between two interfaces, for a kernel without netem. It loses, delays and reorders packets.
 
-usage: cable.py PORT PORT. Says `ready`, and ends when stdin does. Packets pass as the interfaces hand them over, with
-what is still to be done about them (checksums, segments), so that there are as large ones as between two hosts.
+usage: cable.py PORT PORT. It prints `ready`, and ends at EOF on stdin. Packets keep the header with the work that is left to
+the receiving interface (checksums, segmentation). So they are as large as between two hosts.
 """
 
 import heapq
@@ -14,7 +14,7 @@ import time
 LOSS = 0.02
 DELAY = 0.005
 JITTER = 0.002
-# So many are not delayed, and overtake those before them.
+# The share of the packets that are not delayed. They overtake the packets before them.
 HASTE = 0.25
 
 SOL_PACKET = 263
@@ -46,7 +46,7 @@ def main():
             if kind == socket.PACKET_OUTGOING or random.random() < LOSS:
                 continue
             delay = 0 if random.random() < HASTE else random.uniform(DELAY - JITTER, DELAY + JITTER)
-            # The number keeps packets of one moment from being compared.
+            # The number is unique, so packets with the same time are never compared.
             heapq.heappush(on_the_way, (time.monotonic() + delay, number, other[port], packet))
             number += 1
         while on_the_way and on_the_way[0][0] <= time.monotonic():
@@ -54,7 +54,7 @@ def main():
             try:
                 port.send(packet)
             except OSError:
-                # A full queue is one more way to lose it.
+                # The queue is full, so the packet is lost.
                 pass
 
 

@@ -9,7 +9,7 @@ use fastrand::Rng;
 /// A checksum over the bytes of a body. For a chunked body it covers the boundaries and extensions of the chunks, and the
 /// trailers, too.
 ///
-/// It is FNV-1a. Bytes have the same checksum, in whatever pieces they are added.
+/// The algorithm is FNV-1a. The checksum does not depend on the pieces in which bytes are added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sum(u64);
 

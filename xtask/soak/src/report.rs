@@ -16,8 +16,8 @@ const HEAP_GROWTH: u64 = 1 << 20;
 /// The most idle connections that a server closes while the process has no free descriptor: one in 50 ms, for at most 800 ms.
 const MOST_STALE: u64 = 16;
 
-/// The resources that the process must not leak, with the growth that is allowed for each. The tasks are those of the
-/// runtimes of the servers and of the async clients.
+/// The resources that the process must not leak, with the growth that is allowed for each. The tasks of the servers'
+/// runtimes and of the async clients' runtime are counted.
 const RESOURCES: [(&str, u64); 4] =
     [("bytes allocated", HEAP_GROWTH), ("descriptors", 0), ("threads", 0), ("tasks", 0)];
 

@@ -176,8 +176,8 @@ impl<'r> Soak<'r> {
     }
 }
 
-/// Returns the options of the clients of a server. Those of a faulty server have short timeouts, so many faults happen in a
-/// run.
+/// Returns the options of the clients of a server. The clients of a faulty server have short timeouts, so many faults happen
+/// in a run.
 fn options(target: &Target, tls: &ClientTls) -> Options {
     let mut options = Client::options().spin(target.spin);
     if target.is_faulty {

@@ -11,9 +11,9 @@ use crate::Result;
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) name: &'static str,
-    /// It has mutual TLS.
+    /// Server and clients use mutual TLS.
     pub(crate) is_secure: bool,
-    /// Exchanges with it may fail, because clients reach it through relays that inject faults, or abandon exchanges. They must
+    /// Exchanges with the server may fail, because clients reach it through relays that inject faults, or abandon exchanges. They must
     /// never succeed with a wrong result. With the other servers every exchange succeeds, and both sides count the same.
     pub(crate) is_faulty: bool,
     /// The waiting mode of server and clients. Each mode is tested, with faults and without.

@@ -17,11 +17,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The job of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It performs exchanges without a fault.
+    /// Performs exchanges without a fault.
     Direct,
-    /// It performs exchanges through relays, which inject faults.
+    /// Performs exchanges through relays, which inject faults.
     Relayed,
-    /// It abandons its exchanges.
+    /// Abandons its exchanges.
     Abandoning,
 }
 
