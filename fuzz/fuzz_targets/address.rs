@@ -1,4 +1,4 @@
-//! Every address that can be made, from text or from bytes, is written as visible ASCII and read back as itself.
+//! Addresses. Every address that text or bytes can make is written as visible ASCII, and parses back to the same address.
 
 #![no_main]
 
@@ -6,15 +6,15 @@ use degu_wire::{Address, AddressError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    returns(bytes, Address::unix_bytes(bytes));
-    returns(bytes, Address::abstract_name(bytes));
+    check(bytes, Address::unix_bytes(bytes));
+    check(bytes, Address::abstract_name(bytes));
     if let Ok(text) = std::str::from_utf8(bytes) {
-        returns(bytes, text.parse());
-        returns(bytes, Address::from_host(text, 80));
+        check(bytes, text.parse());
+        check(bytes, Address::from_host(text, 80));
     }
 });
 
-fn returns(input: &[u8], outcome: Result<Address, AddressError>) {
+fn check(input: &[u8], outcome: Result<Address, AddressError>) {
     match outcome {
         Ok(address) => {
             assert_eq!(address.check(), Ok(()));

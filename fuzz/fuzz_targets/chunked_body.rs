@@ -1,4 +1,5 @@
-//! Chunked bodies: the same events and faults however they are cut, and what is decoded is encoded to the same.
+//! Chunked bodies. However the input is cut, the decoder returns the same events and faults. What it decodes can be encoded, and
+//! decodes to the same again.
 
 #![no_main]
 
@@ -7,7 +8,7 @@ use degu_wire::{Limits, RemoteError};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
-    // The first byte says how the input is cut, and how narrow the limits are.
+    // The first byte decides the length of the pieces, and whether the limits are narrow.
     let Some((&first, wire)) = input.split_first() else { return };
     let narrow =
         Limits { max_chunk_line: 40, free_extension: 4, extension_budget: 9, max_trailers: 30, ..Limits::DEFAULT };
@@ -17,7 +18,8 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(events(wire, usize::from(first / 2).max(1), &limits), whole);
 });
 
-/// All that comes out, with data as the sum of its bytes, and how many bytes were consumed.
+/// Decodes the wire in pieces of this length. Returns the events, each with a checksum over the data before it; the number of
+/// bytes that the body has on the wire, or if it has not ended, the number of bytes of its data; and the fault.
 fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Option<RemoteError>) {
     let mut decoder = Decoder::new(limits);
     let (mut events, mut data, mut begin) = (Vec::new(), (0, 0_u64), 0);
@@ -31,7 +33,8 @@ fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Op
             let line = match event {
                 Some(Event::Chunk { size, extensions }) => {
                     assert!(size > 0);
-                    let length = encode_chunk_head(&mut line, size, extensions).expect("it was sent");
+                    let length =
+                        encode_chunk_head(&mut line, size, extensions).expect("what was decoded can be encoded");
                     let again =
                         Decoder::new(&Limits { free_extension: 4096, ..Limits::DEFAULT }).decode(&line[..length]);
                     let expected = Some(Event::Chunk { size, extensions });
@@ -39,7 +42,7 @@ fn events(wire: &[u8], piece: usize, limits: &Limits) -> (Vec<String>, usize, Op
                     &line[..length]
                 }
                 Some(Event::LastChunk { extensions }) => {
-                    let length = encode_last_chunk(&mut line, extensions).expect("it was sent");
+                    let length = encode_last_chunk(&mut line, extensions).expect("what was decoded can be encoded");
                     &line[..length]
                 }
                 Some(Event::Data(bytes)) => {

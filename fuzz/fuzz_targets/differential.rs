@@ -1,10 +1,10 @@
-//! Checks that httparse accepts all that this parser accepts, and reads the same: method, target, fields, status,
-//! reason, chunk size.
+//! Degu's parsers and httparse. What Degu accepts, httparse accepts, too, and both parse the same method, target, fields,
+//! status, reason and chunk size.
 //!
-//! Where httparse knows less:
+//! There are two exceptions:
 //!
-//! - HTTP/1.2 to 1.9, which are read as 1.1 here (RFC 9110 §2.5).
-//! - A reason phrase with obs-text, for which it gives an empty one.
+//! - Degu parses HTTP/1.2 to 1.9 as 1.1 (RFC 9110 §2.5). httparse rejects these versions.
+//! - httparse returns an empty reason phrase instead of one with obs-text.
 
 #![no_main]
 
@@ -29,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    // Folded lines are rewritten first, which httparse then gets, too.
+    // Degu unfolds lines in place. httparse gets the unfolded head.
     let mut wire = input.to_vec();
     let _ = parse_response(&mut wire, &mut slots, &limits);
     if let Ok(Some(head)) = parse_response(&mut wire.clone(), &mut slots, &limits) {
@@ -50,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Returns whether the version is one that httparse does not know.
+/// Returns whether the input has a version that httparse rejects.
 fn is_later(input: &[u8]) -> bool {
     input.windows(8).any(|word| word.starts_with(b"HTTP/1.") && (b'2'..=b'9').contains(&word[7]))
 }

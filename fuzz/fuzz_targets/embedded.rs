@@ -1,4 +1,4 @@
-//! The drivers for microcontrollers against the machines: the same bytes, cut the same way, have the same outcome.
+//! The drivers for microcontrollers and the machines. The same bytes, in the same pieces, have the same outcome.
 #![no_main]
 
 #[path = "../../degu-wire/tests/embedded/drivers.rs"]
@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use drivers::{INPUT, embedded_echo, embedded_response, machine_echo, machine_response};
 
 fuzz_target!(|bytes: &[u8]| {
-    // The last byte says how much comes at a time, so that the seeds, which are heads and bodies, come whole.
+    // The last byte decides the length of the pieces: from 1 to 64, or with a byte of 64 or more, the whole input.
     let Some((pace, input)) = bytes.split_last() else { return };
     let input = &input[..input.len().min(INPUT)];
     let most = if *pace < 64 { usize::from(*pace) + 1 } else { INPUT };

@@ -1,4 +1,4 @@
-//! Ranges: each that can be read is written back to the same, and means bytes that are there.
+//! Ranges. Each range that parses is written back to the same text, and lies within the representation.
 
 #![no_main]
 

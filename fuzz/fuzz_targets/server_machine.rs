@@ -1,12 +1,12 @@
-//! The server's machine under any sequence of calls: what it sends can be read, each request has at most one response,
-//! and nothing is written after a cut.
+//! The server's machine under any sequence of calls. What it sends can be parsed, each request has at most one final response,
+//! and nothing is written after the machine has cut the connection, refused a request or switched.
 
 #![no_main]
 
 use core::task::Poll;
 
 use arbitrary::Arbitrary;
-use degu_fuzz::{Head, Piece, read_responses, send, split, transmit, unchanged};
+use degu_fuzz::{Head, Piece, call, read_responses, receive, send, split, transmit};
 use degu_wire::Limits;
 use degu_wire::machine::{Connection, Server};
 use libfuzzer_sys::fuzz_target;
@@ -36,11 +36,7 @@ fuzz_target!(|input: &[u8]| {
     let (mut sent, mut methods, mut finals, mut cut, mut last) = (Vec::new(), Vec::new(), 0, None, None);
     for operation in operations {
         match operation {
-            Operation::Receive(most) => {
-                let (now, later) = wire.split_at(wire.len().min(usize::from(most)));
-                server.receive_buffer().extend_from_slice(now);
-                wire = later;
-            }
+            Operation::Receive(most) => receive(&mut server, &mut wire, most),
             Operation::Eof => server.receive_eof(),
             Operation::Request => match server.poll_request() {
                 Ok(Poll::Ready(Some(head))) => {
@@ -61,21 +57,17 @@ fuzz_target!(|input: &[u8]| {
             Operation::Continue => server.send_continue(),
             Operation::Abandon(drain) => server.abandon_request_body(drain.into()),
             Operation::Respond(head) => {
-                let before = server.pending().concat();
-                let result = server.respond(head.status, &head.text, &head.headers(), head.content(), Some("now"));
-                finals += usize::from(result.is_ok());
-                unchanged(&server, &before, result);
+                finals += usize::from(call(&mut server, |server| {
+                    server.respond(head.status, &head.text, &head.headers(), head.content(), Some("now"))
+                }));
             }
             Operation::Switch(head) => {
                 let Some(request) = &last else { continue };
-                let before = server.pending().concat();
-                let result = server.switch(request, "tcp", &head.headers());
-                if result.is_ok() {
+                if call(&mut server, |server| server.switch(request, "tcp", &head.headers())) {
                     assert!(request.offers("tcp") && server.has_switched());
                     finals += 1;
                     cut = Some(server.pending().concat());
                 }
-                unchanged(&server, &before, result);
             }
             Operation::Send(piece) => send(&mut server, &piece),
             Operation::Transmit(most) => {
@@ -94,7 +86,7 @@ fuzz_target!(|input: &[u8]| {
             Operation::Release => server.release_buffers(),
         }
         assert!(cut.as_ref().is_none_or(|cut| *cut == server.pending().concat()), "nothing is written after a cut");
-        // An answer to what could not be read has no request.
+        // The response to input that could not be parsed has no request.
         assert!(finals <= methods.len() + 1);
     }
     transmit(&mut server, usize::MAX, &mut sent);

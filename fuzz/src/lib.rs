@@ -1,15 +1,18 @@
-//! Parts that several fuzz targets share: a reader of machines' output, and applications made of a fuzzer's bytes.
+//! Parts that several fuzz targets share: applications that are made of the fuzzer's bytes, and readers that check what a
+//! machine sends.
 
 use arbitrary::{Arbitrary, Unstructured};
 use degu_wire::chunk::{Decoder, Event};
 use degu_wire::head::{FieldSpan, Fields, parse_request, parse_response, parse_trailers};
 use degu_wire::machine::{Connection, Content};
-use degu_wire::{Chunk, ChunkExtensions, Fault, Framing, Headers, Limits, LocalError, Method, Part, Trailers};
+use degu_wire::{
+    Chunk, ChunkExtensions, Fault, Framing, Headers, Limits, LocalError, Method, Part, RemoteError, Trailers,
+};
 
-/// The most fields that are compared.
+/// The most fields of a head.
 pub const FIELDS: usize = 512;
 
-/// Limits that let everything through that a machine can send.
+/// Limits within which everything is that a machine can send.
 pub const WIDE: Limits = Limits {
     max_head: Limits::MAX_HEAD,
     max_fields: FIELDS,
@@ -19,8 +22,8 @@ pub const WIDE: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// The wire's bytes, and operations on them, which are made of the last quarter of the input: so the seeds, which are
-/// bytes of a wire, are of use.
+/// Splits the input into bytes of the wire and operations. The operations are made of the last quarter of the input. So most of
+/// a seed, which is a text of the corpus, is the bytes of the wire.
 pub fn split<O: for<'a> Arbitrary<'a>>(input: &[u8]) -> (&[u8], Vec<O>) {
     let (wire, operations) = input.split_at(input.len() - input.len() / 4);
     (
@@ -29,7 +32,7 @@ pub fn split<O: for<'a> Arbitrary<'a>>(input: &[u8]) -> (&[u8], Vec<O>) {
     )
 }
 
-/// A message's head as an application sets it.
+/// The head of a message, and the kind of its body, as an application sets them.
 #[derive(Arbitrary, Debug)]
 pub struct Head {
     pub status: u16,
@@ -48,7 +51,7 @@ enum Body {
 }
 
 impl Head {
-    /// The fields that can be set.
+    /// Returns the fields. A field that cannot be set is left out.
     pub fn headers(&self) -> Headers {
         let names = [
             "x",
@@ -82,7 +85,7 @@ impl Head {
     }
 }
 
-/// A part of a body that may be wrong in every way.
+/// A part of a body. Everything about it may be wrong.
 #[derive(Arbitrary, Debug)]
 pub enum Piece {
     Data(u16),
@@ -92,10 +95,9 @@ pub enum Piece {
     Finish,
 }
 
-/// Gives a part to a machine, and checks that an error leaves no trace.
+/// Gives a part to a machine.
 pub fn send<R>(connection: &mut Connection<R>, piece: &Piece) {
-    let before = connection.pending().concat();
-    let result = match piece {
+    call(connection, |connection| match piece {
         Piece::Data(length) => connection.send_part(Part::Data(vec![b'd'; usize::from(*length)].into())),
         Piece::Whole(data, extensions) => {
             let chunk = Chunk::new(data.clone());
@@ -117,17 +119,29 @@ pub fn send<R>(connection: &mut Connection<R>, piece: &Piece) {
             connection.send_part(Part::Last { extensions, trailers })
         }
         Piece::Finish => connection.finish_body(),
-    };
-    unchanged(connection, &before, result);
+    });
 }
 
-/// After an error nothing has been written.
-pub fn unchanged<R>(connection: &Connection<R>, before: &[u8], result: Result<(), LocalError>) {
+/// Calls a function that writes, and returns whether it succeeded. Checks that it writes nothing if it fails.
+pub fn call<R>(
+    connection: &mut Connection<R>,
+    write: impl FnOnce(&mut Connection<R>) -> Result<(), LocalError>,
+) -> bool {
+    let before = connection.pending().concat();
+    let result = write(connection);
     let after = connection.pending().concat();
-    assert!(if result.is_ok() { after.starts_with(before) } else { after == before }, "{result:?}");
+    assert!(if result.is_ok() { after.starts_with(&before) } else { after == before }, "{result:?}");
+    result.is_ok()
 }
 
-/// Moves bytes out of a machine.
+/// Gives at most `most` bytes of the wire to a machine.
+pub fn receive<R>(connection: &mut Connection<R>, wire: &mut &[u8], most: u8) {
+    let (now, later) = wire.split_at(wire.len().min(usize::from(most)));
+    connection.receive_buffer().extend_from_slice(now);
+    *wire = later;
+}
+
+/// Takes at most `most` bytes from the output of a machine, and checks that the rest stays.
 pub fn transmit<R>(connection: &mut Connection<R>, most: usize, sent: &mut Vec<u8>) {
     let pending = connection.pending().concat();
     let written = &pending[..most.min(pending.len())];
@@ -136,33 +150,34 @@ pub fn transmit<R>(connection: &mut Connection<R>, most: usize, sent: &mut Vec<u
     assert_eq!(connection.pending().concat(), pending[written.len()..]);
 }
 
-/// Reads requests that were sent, with this parser and httparse's. Gives how many there are.
+/// Reads the requests that a machine sent, with Degu's parser and with httparse. Returns the number of requests.
 pub fn read_requests(mut wire: &[u8]) -> usize {
     let mut requests = 0;
     while !wire.is_empty() {
         let mut slots = [FieldSpan::EMPTY; FIELDS];
         let head = match parse_request(wire, &mut slots, &WIDE) {
-            // It is for the server to say that it cannot do what was asked.
+            // A client may send an expectation that no server meets.
             Err(error) if error.fault == Fault::Expectation => return requests + 1,
-            head => head.expect("what is sent can be read").expect("heads are written whole"),
+            head => head.expect("what is sent can be parsed").expect("heads are written whole"),
         };
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut other = httparse::Request::new(&mut fields);
         assert_eq!(other.parse(wire), Ok(httparse::Status::Complete(head.head_len())));
         assert_eq!((other.method, other.path), (Some(head.method().as_str()), Some(head.target())));
         requests += 1;
-        wire = behind_body(&wire[head.head_len()..], head.framing());
+        wire = after_body(&wire[head.head_len()..], head.framing());
     }
     requests
 }
 
-/// Reads responses to these methods. Gives how many final ones there are.
+/// Reads the responses that a machine sent to requests with these methods. Returns the number of final responses.
 pub fn read_responses(mut wire: &[u8], methods: &[String]) -> usize {
     let mut responses = 0;
     while !wire.is_empty() {
         let mut slots = [FieldSpan::EMPTY; FIELDS];
         let mut copy = wire.to_vec();
-        let head = parse_response(&mut copy, &mut slots, &WIDE).expect("what is sent can be read").expect("as a whole");
+        let head =
+            parse_response(&mut copy, &mut slots, &WIDE).expect("what is sent can be parsed").expect("as a whole");
         let mut fields = [httparse::EMPTY_HEADER; FIELDS];
         let mut other = httparse::Response::new(&mut fields);
         assert_eq!(other.parse(wire), Ok(httparse::Status::Complete(head.head_len())));
@@ -172,16 +187,16 @@ pub fn read_responses(mut wire: &[u8], methods: &[String]) -> usize {
             assert!(wire.is_empty(), "nothing is written after a switch");
             responses += 1;
         } else if head.status() >= 200 {
-            // A request that could not be read has no method, and is answered without a body.
+            // A request that could not be parsed has no method. The response to it has no body.
             let method = methods.get(responses).map_or(Method::Get, |method| Method::from(method.as_str()));
-            wire = behind_body(wire, head.framing(method));
+            wire = after_body(wire, head.framing(method));
             responses += 1;
         }
     }
     responses
 }
 
-/// The framing is what the fields say, and they say one thing. `expected` is where they say nothing.
+/// Checks that the framing follows from the fields, and that they are not ambiguous. Without such fields, it must be `expected`.
 pub fn check_framing(fields: Fields, framing: Framing, expected: Framing) {
     let values = |name: &str| -> Vec<&[u8]> {
         fields.iter().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
@@ -197,8 +212,8 @@ pub fn check_framing(fields: Fields, framing: Framing, expected: Framing) {
     assert_eq!(framing, said);
 }
 
-/// Returns the input after a body, which may be cut.
-fn behind_body(mut wire: &[u8], framing: Framing) -> &[u8] {
+/// Returns the bytes after a body. The body may be cut.
+fn after_body(mut wire: &[u8], framing: Framing) -> &[u8] {
     match framing {
         Framing::None => wire,
         Framing::Length(length) => &wire[wire.len().min(length as usize)..],
@@ -206,7 +221,7 @@ fn behind_body(mut wire: &[u8], framing: Framing) -> &[u8] {
         Framing::Chunked => {
             let mut decoder = Decoder::new(&WIDE);
             while !decoder.is_done() {
-                let step = decoder.decode(wire).expect("what is sent can be read");
+                let step = decoder.decode(wire).expect("what is sent can be parsed");
                 if let Some(Event::End { trailers }) = step.event {
                     parse_trailers(trailers, &mut [FieldSpan::EMPTY; FIELDS], &WIDE).expect("so can trailers");
                 }
@@ -216,6 +231,18 @@ fn behind_body(mut wire: &[u8], framing: Framing) -> &[u8] {
                 }
             }
             wire
+        }
+    }
+}
+
+/// Checks that a parser says of a beginning of the input what it says of the whole. `parse` returns the length of the head.
+pub fn check_cuts(input: &[u8], mut parse: impl FnMut(&[u8]) -> Result<Option<usize>, RemoteError>) {
+    let whole = parse(input);
+    for cut in [input.len() / 3, input.len() / 2, input.len().saturating_sub(1)] {
+        match (parse(&input[..cut]), &whole) {
+            (Ok(None), Ok(Some(length))) => assert!(cut < *length),
+            (Ok(None), _) => {}
+            (cut, whole) => assert_eq!(&cut, whole),
         }
     }
 }
