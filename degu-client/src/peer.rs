@@ -53,13 +53,7 @@ fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
 }
 
 /// Returns the credentials of the peer of a connected Unix socket, where the system has them.
-#[cfg(any(
-    target_vendor = "apple",
-    target_os = "dragonfly",
-    target_os = "freebsd",
-    target_os = "netbsd",
-    target_os = "openbsd"
-))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
     let (uid, gid) = nix::unistd::getpeereid(socket).ok()?;
     #[cfg(target_vendor = "apple")]
@@ -67,17 +61,4 @@ fn credentials_of(socket: BorrowedFd<'_>) -> Option<Credentials> {
     #[cfg(not(target_vendor = "apple"))]
     let pid = 0;
     Some(Credentials { pid, uid: uid.as_raw(), gid: gid.as_raw() })
-}
-
-#[cfg(not(any(
-    target_vendor = "apple",
-    target_os = "android",
-    target_os = "dragonfly",
-    target_os = "freebsd",
-    target_os = "linux",
-    target_os = "netbsd",
-    target_os = "openbsd"
-)))]
-fn credentials_of(_: BorrowedFd<'_>) -> Option<Credentials> {
-    None
 }

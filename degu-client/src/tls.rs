@@ -57,7 +57,7 @@ impl<S: Stream> Tls<S> {
         cx: &mut Context<'_>,
         step: impl FnOnce(&mut Secured, &mut Polled<'_, '_, S>) -> io::Result<D>,
     ) -> Poll<io::Result<D>> {
-        pending(step(&mut self.secured, &mut Polled { socket: &mut self.socket, cx }))
+        pending(step(&mut self.secured, &mut Polled { socket: &mut self.socket, cx, waits: true }))
     }
 }
 
@@ -145,10 +145,12 @@ impl Write for Direct<'_> {
     }
 }
 
-/// A socket within a poll: what would block wakes the task when it does no more.
+/// A socket within a poll. A read or a write that would block wakes the task later, but a write only if it `waits` for
+/// room. A task that reads does not wait for room, because the runtime wakes only one task for it.
 pub(crate) struct Polled<'p, 'cx, S> {
     pub(crate) socket: &'p mut S,
     pub(crate) cx: &'p mut Context<'cx>,
+    pub(crate) waits: bool,
 }
 
 impl<S: Stream> Write for Polled<'_, '_, S> {
@@ -157,7 +159,10 @@ impl<S: Stream> Write for Polled<'_, '_, S> {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        now(self.socket.poll_write(self.cx, pieces))
+        match self.waits {
+            true => now(self.socket.poll_write(self.cx, pieces)),
+            false => write(self.socket.socket().ok_or(ErrorKind::NotConnected)?, pieces),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
