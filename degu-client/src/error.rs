@@ -1,6 +1,6 @@
 //! The errors of an exchange: whose fault each is, and in which phase it occurred.
 
-use std::{convert::Infallible, fmt, io, time::Duration};
+use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
 
 use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, RemoteError, reason_phrase};
 
@@ -22,11 +22,14 @@ use degu_wire::{Address, AddressError, BoxError, Fault, FieldError, LocalError, 
 /// caller decides about the remaining errors; [`is_retryable`](Self::is_retryable) says what is known.
 ///
 /// [`Connection`]: crate::ConnectionOf
-// In a box, because it would make every result of an exchange larger.
+// In a box, because otherwise every result of an exchange would be larger.
+#[derive(Clone)]
 pub struct Error(Box<Failure>);
 
+#[derive(Clone)]
 struct Failure {
-    kind: ErrorKind,
+    // Shared, because a pool returns one error to all requests that wait.
+    kind: Arc<ErrorKind>,
     phase: Phase,
     retryable: bool,
     /// The address to which a connection could not be made.
@@ -35,6 +38,8 @@ struct Failure {
     field: Option<Box<str>>,
     /// The beginning of the body of the response that is the error.
     text: Option<Box<str>>,
+    /// The part of that body that `Display` writes.
+    summary: Option<Box<str>>,
 }
 
 /// The kind of an [`Error`]: what happened, and whose fault it is.
@@ -109,7 +114,15 @@ pub enum Timeout {
 impl Error {
     #[cold]
     pub(crate) fn new(kind: impl Into<ErrorKind>, phase: Phase) -> Self {
-        Self(Box::new(Failure { kind: kind.into(), phase, retryable: false, address: None, field: None, text: None }))
+        Self(Box::new(Failure {
+            kind: Arc::new(kind.into()),
+            phase,
+            retryable: false,
+            address: None,
+            field: None,
+            text: None,
+            summary: None,
+        }))
     }
 
     pub(crate) fn connecting(kind: impl Into<ErrorKind>, address: &Address) -> Self {
@@ -119,37 +132,20 @@ impl Error {
         error
     }
 
-    /// Returns the error of another request that failed for the same reason as this one: no connection could be made.
-    #[cold]
-    pub(crate) fn to_another(&self) -> Self {
-        let Failure { kind, phase, retryable, address, .. } = &*self.0;
-        let kind = match kind {
-            ErrorKind::Address(error) => ErrorKind::Address(*error),
-            ErrorKind::System(error) => ErrorKind::System(match error.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(error.kind(), error.to_string()),
-            }),
-            ErrorKind::Timeout(timeout) => ErrorKind::Timeout(*timeout),
-            ErrorKind::Refused => ErrorKind::Refused,
-            #[cfg(feature = "tls")]
-            ErrorKind::Tls(error) => ErrorKind::Tls(error.clone()),
-            other => ErrorKind::System(io::Error::other(other.to_string())),
-        };
-        let mut another = Self::new(kind, *phase).retryable(*retryable);
-        another.0.address.clone_from(address);
-        another
-    }
-
     /// Returns the error with this phase, which an earlier attempt of the request had reached.
     pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self
     }
 
-    /// Returns the error for a response with this status, whose body begins with this text.
+    /// Returns the error for a response with this status, whose body begins with `text`. `summary` is the text of the
+    /// body that a person should read; by default it is the first line.
     #[cold]
-    pub(crate) fn of_status(status: u16, text: &str) -> Self {
+    pub(crate) fn of_status(status: u16, text: &str, summary: Option<&str>) -> Self {
         let mut error = Self::new(ErrorKind::Status(status), Phase::ReadingBody);
+        let summary = summary.or_else(|| text.trim_start().lines().next());
+        // Not too much of it, because errors go into logs.
+        error.0.summary = summary.map(|summary| summary.chars().take(200).collect());
         error.0.text = Some(text.into());
         error
     }
@@ -176,19 +172,22 @@ impl Error {
     }
 
     /// Returns the status of the response, if [`success`](crate::ResponseOf::success) returned this error.
-    pub const fn status(&self) -> Option<u16> {
-        if let ErrorKind::Status(status) = self.0.kind { Some(status) } else { None }
+    pub fn status(&self) -> Option<u16> {
+        if let ErrorKind::Status(status) = *self.kind() { Some(status) } else { None }
     }
 
     /// Returns the first 4 KiB of the response's body, if [`success`](crate::ResponseOf::success) returned this error.
     /// Bytes that are not UTF-8 are replaced by U+FFFD. The text comes from the server: escape it before you write it
-    /// to a log. The error's `Display` already has its first line, escaped.
+    /// to a log.
+    ///
+    /// The error's `Display` already has up to 200 characters of it, escaped: the first line, or, with the feature
+    /// `json`, the `detail` or the `title` of a problem (`application/problem+json`, RFC 9457).
     pub fn text(&self) -> Option<&str> {
         self.0.text.as_deref()
     }
 
     /// Returns the kind of the error: what happened, and whose fault it is.
-    pub const fn kind(&self) -> &ErrorKind {
+    pub fn kind(&self) -> &ErrorKind {
         &self.0.kind
     }
 
@@ -205,7 +204,7 @@ impl Error {
 
     /// Returns whether a timeout passed: one of the options, or one of the system (`ETIMEDOUT`).
     pub fn is_timeout(&self) -> bool {
-        match &self.0.kind {
+        match self.kind() {
             ErrorKind::Timeout(_) => true,
             ErrorKind::System(error) => error.kind() == io::ErrorKind::TimedOut,
             _ => false,
@@ -230,24 +229,24 @@ impl Error {
     }
 
     /// Returns the fault of the server, if the kind is [`ErrorKind::Remote`].
-    pub const fn remote(&self) -> Option<RemoteError> {
-        if let ErrorKind::Remote(error) = self.0.kind { Some(error) } else { None }
+    pub fn remote(&self) -> Option<RemoteError> {
+        if let ErrorKind::Remote(error) = *self.kind() { Some(error) } else { None }
     }
 
     /// Returns the mistake of the caller, if the kind is [`ErrorKind::Local`].
-    pub const fn local(&self) -> Option<LocalError> {
-        if let ErrorKind::Local(error) = self.0.kind { Some(error) } else { None }
+    pub fn local(&self) -> Option<LocalError> {
+        if let ErrorKind::Local(error) = *self.kind() { Some(error) } else { None }
     }
 
     /// Returns the error of TLS, if the kind is [`ErrorKind::Tls`].
     #[cfg(feature = "tls")]
-    pub const fn tls(&self) -> Option<&degu_tls::Error> {
-        if let ErrorKind::Tls(error) = &self.0.kind { Some(error) } else { None }
+    pub fn tls(&self) -> Option<&degu_tls::Error> {
+        if let ErrorKind::Tls(error) = self.kind() { Some(error) } else { None }
     }
 
     /// Returns the timeout that passed, if the kind is [`ErrorKind::Timeout`].
-    pub const fn timeout(&self) -> Option<Timeout> {
-        if let ErrorKind::Timeout(timeout) = self.0.kind { Some(timeout) } else { None }
+    pub fn timeout(&self) -> Option<Timeout> {
+        if let ErrorKind::Timeout(timeout) = *self.kind() { Some(timeout) } else { None }
     }
 }
 
@@ -330,15 +329,14 @@ impl fmt::Display for ErrorKind {
 /// Writes one line: what happened, by whose fault, and in which phase.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { kind, phase, address, field, text, .. } = &*self.0;
-        match (kind, address, field) {
+        let Failure { kind, phase, address, field, summary, .. } = &*self.0;
+        match (&**kind, address, field) {
             (ErrorKind::System(error), Some(address), _) => return write_unreachable(f, error, address),
             (ErrorKind::Status(_), ..) => {
                 kind.fmt(f)?;
-                // The first line, escaped, and not too much of it: errors go into logs.
-                let line = text.as_deref().and_then(|text| text.trim_start().lines().next()).unwrap_or_default();
-                let line: String = line.chars().take(200).collect();
-                return if line.is_empty() { Ok(()) } else { write!(f, ": {line:?}") };
+                // Escaped, because the text comes from the server.
+                let summary = summary.as_deref().filter(|summary| !summary.is_empty());
+                return summary.map_or(Ok(()), |summary| write!(f, ": {summary:?}"));
             }
             (ErrorKind::Local(rule), _, Some(name)) => {
                 write!(f, "the request cannot be sent: field {name:?}: {rule}")?;
@@ -373,7 +371,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0.kind {
+        match self.kind() {
             ErrorKind::Remote(error) => Some(error),
             ErrorKind::Local(error) => Some(error),
             ErrorKind::Body(error) | ErrorKind::Content(error) => Some(&**error),
@@ -381,11 +379,7 @@ impl std::error::Error for Error {
             ErrorKind::System(error) => Some(error),
             #[cfg(feature = "tls")]
             ErrorKind::Tls(error) => Some(error),
-            ErrorKind::Status(_)
-            | ErrorKind::Timeout(_)
-            | ErrorKind::Interrupted
-            | ErrorKind::Refused
-            | ErrorKind::Closed => None,
+            _ => None,
         }
     }
 }

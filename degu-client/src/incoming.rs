@@ -66,14 +66,15 @@ pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
     driver: PhantomData<fn() -> D>,
     source: SourceOf<S>,
     framing: Framing,
-    /// True if the content-type is JSON.
+    /// The status of the response, and whether its content-type is JSON.
     #[cfg(feature = "json")]
-    is_json: bool,
+    kind: (u16, bool),
     /// True once the end was received.
     pub(crate) ended: bool,
     /// Bytes of the chunk under way that have not been received.
     left: u64,
-    held: Option<Held>,
+    /// A chunk or data that was received and has not been returned.
+    held: Option<Part>,
     /// The extensions and trailers that came with the end of the chunks.
     last: Option<Box<(ChunkExtensions, Trailers)>>,
 }
@@ -132,14 +133,6 @@ impl<D: Driver> fmt::Debug for Lent<'_, D> {
     }
 }
 
-/// Data that was received and has not been returned.
-struct Held {
-    extensions: ChunkExtensions,
-    data: Bytes,
-    /// True if the data begins a chunk.
-    begins: bool,
-}
-
 /// The extensions and trailers at the end of most bodies: none.
 static NOTHING: (ChunkExtensions, Trailers) = (ChunkExtensions::new(), Trailers::new());
 
@@ -171,7 +164,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
             source,
             framing,
             #[cfg(feature = "json")]
-            is_json: head.is_json(),
+            kind: (head.status(), head.is_json()),
             ended: false,
             left: 0,
             held: None,
@@ -199,7 +192,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
 
     /// Returns the number of bytes that are still to be read, if the length was announced; 0 at the end of any body.
     pub fn remaining(&self) -> Option<u64> {
-        let remaining = self.hold.remaining()? + self.held_len() as u64;
+        let remaining = self.hold.remaining()? + self.shown().len() as u64;
         (remaining == 0 || matches!(self.framing, Framing::Length(_))).then_some(remaining)
     }
 
@@ -217,10 +210,6 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     /// Returns the extensions and trailers at the end, once it was read.
     fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
         self.last.as_deref().or_else(|| self.ended.then_some(&NOTHING))
-    }
-
-    fn held_len(&self) -> usize {
-        self.held.as_ref().map_or(0, |held| held.data.len())
     }
 
     /// Polls for the next part that is received, and notes what it says.
@@ -242,13 +231,10 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     }
 
     pub(crate) fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
-        Poll::Ready(Ok(match self.held.take() {
-            Some(Held { extensions, data, begins: true }) => {
-                Some(Part::Chunk { size: data.len() as u64 + self.left, extensions, data })
-            }
-            Some(Held { data, .. }) => Some(Part::Data(data)),
-            None => ready!(self.poll_received(cx))?,
-        }))
+        match self.held.take() {
+            None => self.poll_received(cx),
+            held => Poll::Ready(Ok(held)),
+        }
     }
 
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
@@ -268,57 +254,52 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         let is_chunked = self.framing == Framing::Chunked;
         loop {
             let to_come = if is_chunked { self.left } else { self.hold.remaining().unwrap_or(0) };
-            if self.held_len() as u64 + to_come > limit {
+            if self.shown().len() as u64 + to_come > limit {
                 return Poll::Ready(Err(self.fail(Fault::ChunkTooLarge)));
             }
             if self.ended || is_chunked && self.left == 0 {
-                if let Some(Held { extensions, data, .. }) = self.held.take() {
-                    return Poll::Ready(Ok(Some(Chunk { data, extensions })));
-                }
-                if self.ended {
-                    return Poll::Ready(Ok(None));
+                match self.held.take() {
+                    Some(Part::Chunk { extensions, data, .. }) => {
+                        return Poll::Ready(Ok(Some(Chunk { data, extensions })));
+                    }
+                    Some(Part::Data(data)) => return Poll::Ready(Ok(Some(Chunk::new(data)))),
+                    _ if self.ended => return Poll::Ready(Ok(None)),
+                    _ => {}
                 }
             }
-            match ready!(self.poll_received(cx))? {
-                Some(Part::Chunk { extensions, data, .. }) => {
-                    self.held = Some(Held { extensions, data, begins: true });
+            match (ready!(self.poll_received(cx))?, &mut self.held) {
+                (Some(Part::Data(piece)), Some(Part::Data(data) | Part::Chunk { data, .. })) => {
+                    *data = append(data, piece, 0);
                 }
-                Some(Part::Data(piece)) => match &mut self.held {
-                    Some(held) => held.data = append(&mut held.data, piece, 0),
-                    None => self.keep(piece),
-                },
-                Some(Part::Last { .. }) | None => {}
+                (Some(Part::Last { .. }) | None, _) => {}
+                (part, held) => *held = part,
             }
         }
     }
 
-    /// Keeps data for the next call.
-    fn keep(&mut self, data: Bytes) {
-        self.held = Some(Held { extensions: ChunkExtensions::new(), data, begins: false });
-    }
-
     /// Polls until there is data, and returns it without consuming it; nothing at the end.
     pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
-        if self.held_len() == 0
-            && let Some(data) = ready!(self.poll_data(cx))?
-        {
-            self.keep(data);
+        if self.shown().is_empty() {
+            self.held = ready!(self.poll_data(cx))?.map(Part::Data);
         }
         Poll::Ready(Ok(self.shown()))
     }
 
     /// Returns the data that was received and not consumed.
     pub(crate) fn shown(&self) -> &[u8] {
-        self.held.as_ref().map_or(&[], |held| &held.data)
+        match &self.held {
+            Some(Part::Data(data) | Part::Chunk { data, .. }) => data,
+            _ => &[],
+        }
     }
 
     /// Consumes so many bytes of the data that was received.
     pub(crate) fn consume(&mut self, bytes: usize) {
-        if let Some(mut held) = self.held.take()
-            && bytes < held.data.len()
+        if let Some(Part::Data(mut data) | Part::Chunk { mut data, .. }) = self.held.take()
+            && bytes < data.len()
         {
-            held.data.advance(bytes);
-            self.keep(held.data);
+            data.advance(bytes);
+            self.held = Some(Part::Data(data));
         }
     }
 
@@ -371,13 +352,24 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         limit: usize,
         whole: &mut Bytes,
     ) -> Poll<Result<T, Error>> {
-        let refuse = |error| Error::new(ErrorKind::Content(error), Phase::ReadingBody);
-        if !self.is_json {
-            let rule = "its content-type is neither application/json nor a type with the suffix +json";
-            return Poll::Ready(Err(refuse(rule.into())));
+        let refuse = |error| Poll::Ready(Err(Error::new(ErrorKind::Content(error), Phase::ReadingBody)));
+        match (self.framing, self.kind) {
+            (Framing::None | Framing::Length(0), (status, _)) => {
+                return refuse(format!("the response has no body ({status})").into());
+            }
+            (_, (_, false)) => {
+                return refuse("its content-type is neither application/json nor a type with the suffix +json".into());
+            }
+            _ => {}
         }
         let bytes = ready!(self.poll_all(cx, limit, whole))?;
-        Poll::Ready(degu_wire::Json::parse(&bytes).map(|json| json.0).map_err(|error| refuse(error.into())))
+        if bytes.is_empty() && !matches!(self.framing, Framing::Length(_)) {
+            return refuse("the rest of the body is empty".into());
+        }
+        match degu_wire::Json::parse(&bytes) {
+            Ok(json) => Poll::Ready(Ok(json.0)),
+            Err(error) => refuse(error.into()),
+        }
     }
 }
 

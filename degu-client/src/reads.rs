@@ -76,7 +76,26 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> ResponseOf<IncomingOf<D, H, S>> 
         {
             text.extend_from_slice(&data[..data.len().min(EXCERPT - text.len())]);
         }
-        Poll::Ready(Error::of_status(self.status, &String::from_utf8_lossy(text)))
+        let problem = self.problem(text);
+        Poll::Ready(Error::of_status(self.status, &String::from_utf8_lossy(text), problem.as_deref()))
+    }
+}
+
+impl<B> ResponseOf<B> {
+    /// Returns the `detail` or the `title` of a body that describes a problem (RFC 9457).
+    #[cfg(feature = "json")]
+    fn problem(&self, body: &[u8]) -> Option<String> {
+        let media_type = self.headers.get("content-type")?.split(';').next()?.trim();
+        if !media_type.eq_ignore_ascii_case("application/problem+json") {
+            return None;
+        }
+        let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
+        ["detail", "title"].iter().find_map(|name| problem.get(name)?.as_str().map(str::to_owned))
+    }
+
+    #[cfg(not(feature = "json"))]
+    fn problem(&self, _: &[u8]) -> Option<String> {
+        None
     }
 }
 

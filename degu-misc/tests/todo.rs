@@ -59,7 +59,11 @@ fn todo_answers_and_logs_the_status_that_goes_out() {
         (plain("PUT /todos"), 405, vec!["\r\nallow: GET, HEAD, POST\r\n"]),
         (plain("GET /todos/0"), 405, vec!["\r\nallow: DELETE\r\n"]),
         (json("{\"text\":\n oops}"), 400, vec!["\r\n\r\nthe body is not valid JSON at line 2, column 2"]),
-        (json("{\"done\": \"secret\"}"), 400, vec!["expected fields and types at line 1, column 17"]),
+        (
+            json("{\"done\": \"secret\"}"),
+            400,
+            vec!["expected fields and types at line 1, column 17: expected a boolean"],
+        ),
         (
             post("text/plain", "{\"text\": \"tea\"}"),
             415,
@@ -199,7 +203,7 @@ fn todoctl_says_what_is_wrong_with_an_answer() {
     for (response, part, pause, expected, piece) in [
         (json(2, "[]"), 1, drip, 4, "the exchange did not finish within 2s"),
         (json(9, "[{\n\"text\""), 999, Duration::ZERO, 6, "not valid JSON at line 2, column 6"),
-        (json(14, "[{\"tekst\": \"\"}]"), 999, Duration::ZERO, 6, "expected fields and types at line 1, column 14"),
+        (json(14, "[{\"tekst\": \"\"}]"), 999, Duration::ZERO, 6, "at line 1, column 14: missing field `text`"),
         (json(9, "[{\"text\"x"), 999, Duration::ZERO, 6, "not valid JSON at line 1, column 9"),
         (json(3, "[0]"), 999, Duration::ZERO, 6, "expected fields and types at line 1, column 2"),
         (json(99, "[]"), 999, Duration::ZERO, 6, "closed"),

@@ -1,5 +1,7 @@
 //! JSON (RFC 8259) as a body.
 
+use alloc::boxed::Box;
+use alloc::string::ToString;
 use core::fmt;
 
 use serde::Serialize;
@@ -37,6 +39,9 @@ impl<T: DeserializeOwned> Json<T> {
     /// assert_eq!(list, [1, 2]);
     /// let error = Json::<Vec<u8>>::parse(b"[1,\n 2").unwrap_err();
     /// assert_eq!(error.to_string(), "not valid JSON at line 2, column 2");
+    /// let error = Json::<Vec<u8>>::parse(b"7").unwrap_err();
+    /// let text = "JSON that does not have the expected fields and types at line 1, column 1: expected a sequence";
+    /// assert_eq!(error.to_string(), text);
     /// # Ok::<(), degu_wire::JsonError>(())
     /// ```
     ///
@@ -48,18 +53,34 @@ impl<T: DeserializeOwned> Json<T> {
             is_valid: error.is_data(),
             line: error.line(),
             column: error.column(),
+            expected: error.is_data().then(|| expected(&error.to_string())).flatten(),
         })
     }
 }
 
-/// The error for a text that is not JSON, or whose value does not fit the type. It has the place of the fault, and
-/// contains no byte of the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Returns the end of serde's error text that names the fields and types of the program. The text before it may contain
+/// values of the JSON text.
+fn expected(text: &str) -> Option<Box<str>> {
+    let (text, _) = text.rsplit_once(" at line ")?;
+    if text.starts_with("missing field ") || text.starts_with("duplicate field ") {
+        return Some(text.into());
+    }
+    let kinds = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant ", "unknown field "];
+    let is_of_serde = kinds.iter().any(|kind| text.starts_with(kind)) && !text.contains(", there are no ");
+    let begin = text.rfind(", expected ").filter(|_| is_of_serde)?;
+    Some(text[begin + 2..].into())
+}
+
+/// The error for a text that is not JSON, or whose value does not fit the type. It has the place of the fault, and the name of
+/// a missing field or the expected type. It has no byte of the text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JsonError {
     /// True if the text is JSON, but its value does not fit the type.
     is_valid: bool,
     line: usize,
     column: usize,
+    /// The name of a missing field, or the fields or types that the program expects.
+    expected: Option<Box<str>>,
 }
 
 impl JsonError {
@@ -78,7 +99,8 @@ impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what =
             if self.is_valid { "JSON that does not have the expected fields and types" } else { "not valid JSON" };
-        write!(f, "{what} at line {}, column {}", self.line, self.column)
+        write!(f, "{what} at line {}, column {}", self.line, self.column)?;
+        self.expected.as_ref().map_or(Ok(()), |expected| write!(f, ": {expected}"))
     }
 }
 
@@ -91,5 +113,30 @@ impl<S: ?Sized, T: Serialize> IntoBody<S> for Json<T> {
             headers.set("content-type", "application/json")?;
         }
         Ok(text.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::*;
+
+    #[test]
+    fn an_error_names_expected_fields_and_no_value() {
+        let cases = [
+            ("missing field `text` at line 1, column 14", Some("missing field `text`")),
+            ("duplicate field `text` at line 1 column 9", Some("duplicate field `text`")),
+            ("invalid type: string \"a, expected b\", expected u8 at line 1 column 9", Some("expected u8")),
+            ("unknown field `secret`, expected `a` or `b` at line 1 column 9", Some("expected `a` or `b`")),
+            ("unknown field `a, expected secret`, there are no fields at line 1 column 9", None),
+            ("secret, expected u8 at line 1 column 9", None),
+            ("no unit of time: secret at line 1 column 9", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(super::expected(text).as_deref(), expected, "{text}");
+        }
+        let error = Json::<String>::parse(b" 42").map(|json| json.0).unwrap_err();
+        assert!(error.to_string().ends_with("at line 1, column 3: expected a string"), "{error}");
     }
 }

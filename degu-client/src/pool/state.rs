@@ -198,7 +198,7 @@ impl<D: Driver> State<D> {
     pub(super) fn fail_waiting(&mut self, error: &Error) -> Vec<Waker> {
         let waiting = if self.made == 0 { mem::take(&mut self.waiting) } else { BTreeMap::new() };
         let failed = waiting.into_iter().map(|(ticket, (waker, _))| {
-            self.granted.insert(ticket, Grant::Fail(error.to_another()));
+            self.granted.insert(ticket, Grant::Fail(error.clone()));
             waker
         });
         failed.collect()

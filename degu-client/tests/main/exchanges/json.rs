@@ -51,3 +51,55 @@ case! {
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
     }
 }
+
+case! {
+    fn json_of_a_response_without_a_body_says_so() {
+        let (_server, mut connection) = connect!(Kind::Path, |wire| {
+            for response in [
+                "204 No Content\r\n\r\n",
+                "200 OK\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n",
+                "200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+                "200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}",
+            ] {
+                wire.head();
+                wire.send(&format!("HTTP/1.1 {response}"));
+            }
+        });
+        for expected in [
+            "the response has no body (204)",
+            "the response has no body (200)",
+            "the rest of the body is empty",
+            "JSON that does not have the expected fields and types at line 1, column 0: expected a sequence",
+        ] {
+            let error = wait!(wait!(connection.get("/")).unwrap().body.json::<Vec<u8>>(9)).unwrap_err();
+            let text = "the body of the response is not as expected";
+            assert_eq!(error.to_string(), format!("{text}: {expected}, while reading the body of the response"));
+            assert!(matches!(error.kind(), ErrorKind::Content(_)) && !connection.is_closed());
+        }
+    }
+}
+
+case! {
+    fn a_status_that_is_an_error_has_the_detail_of_a_problem() {
+        let long = "e".repeat(300);
+        let problems = [
+            ("{\n\"title\": \"No credit\",\n\"detail\": \"30 are\\nmissing\"}", "30 are\nmissing"),
+            ("{\"detail\": 7, \"title\": \"No credit\"}", "No credit"),
+            ("{\"status\": 403}\nmore", "{\"status\": 403}"),
+            (&*format!("{{\"detail\": \"{long}\"}}"), &long[..200]),
+        ];
+        let sent = problems.map(|(body, _)| body.to_owned());
+        let (_server, mut connection) = connect!(Kind::Path, move |wire| {
+            for body in sent {
+                wire.head();
+                let kind = "content-type: Application/Problem+JSON; charset=utf-8";
+                wire.send(&format!("HTTP/1.1 403 X\r\n{kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
+            }
+        });
+        for (body, summary) in problems {
+            let error = wait!(wait!(connection.get("/")).unwrap().success()).unwrap_err();
+            assert_eq!(error.text(), Some(body));
+            assert_eq!(error.to_string(), format!("the server answered 403 Forbidden: {summary:?}"));
+        }
+    }
+}
