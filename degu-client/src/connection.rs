@@ -101,8 +101,8 @@ impl<D: Driver> fmt::Debug for ConnectionOf<D> {
     }
 }
 
-/// Writes the requests of a connection: of the async client with `async` and `.await`, of the blocking one with nothing in
-/// their place.
+/// Defines the requests of a connection: with `async` and `.await` for the async client, without them for the blocking
+/// one. [`Connection`](crate::blocking::Connection) of each client has examples.
 macro_rules! requests {
     ($driver:ty, $source:ty, $wait:path, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::connection::ConnectionOf<$driver> {
@@ -144,8 +144,9 @@ macro_rules! requests {
             ///
             /// # Errors
             ///
-            /// The errors of [`request`](Self::request), and [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for
-            /// a 101 that names another protocol, or that comes before the whole request has been sent.
+            /// The errors of [`request`](Self::request), and
+            /// [`Fault::UnexpectedUpgrade`](crate::Fault::UnexpectedUpgrade) for a 101 that names another protocol, or
+            /// that comes before the whole request has been sent.
             pub $($async)? fn upgrade<'m>(
                 &mut self,
                 method: impl Into<crate::Method<'m>>,

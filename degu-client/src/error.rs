@@ -1,4 +1,4 @@
-//! The errors of an exchange: whose fault each is, and in which phase it occurred.
+//! The errors of connections and exchanges.
 
 use std::{convert::Infallible, fmt, io, sync::Arc, time::Duration};
 
@@ -74,8 +74,8 @@ pub enum ErrorKind {
     Interrupted,
     /// `on_connect` refused the connection.
     Refused,
-    /// The connection was closed before this call: after an error, after a body that was dropped unread, because one side
-    /// had announced it (`connection: close`), or because the server ended the idle connection.
+    /// The connection was closed before this call: after an error, after a body that was dropped unread, because one
+    /// side had announced it (`connection: close`), or because the server ended the idle connection.
     Closed,
 }
 
@@ -132,7 +132,7 @@ impl Error {
         error
     }
 
-    /// Returns the error with this phase, which an earlier attempt of the request had reached.
+    /// Returns the error with this phase, which the first attempt of the request had reached.
     pub(crate) fn in_phase(mut self, phase: Phase) -> Self {
         self.0.phase = phase;
         self
@@ -259,7 +259,8 @@ impl ErrorKind {
         };
         match self {
             Self::Timeout(_) => true,
-            // What the standard library reports without the system, such as a name without addresses, stays as it is.
+            // Errors that the standard library makes by itself, for a name without addresses for example, are
+            // permanent.
             Self::System(error) => {
                 error.raw_os_error().is_some()
                     && matches!(
@@ -420,28 +421,28 @@ impl From<Fault> for ErrorKind {
     }
 }
 
-/// Converts the error of headers that the caller gave.
+/// Converts the error of headers that the caller passed.
 impl From<LocalError> for Error {
     fn from(error: LocalError) -> Self {
         Self::new(error, Phase::Requesting)
     }
 }
 
-/// Converts the error of headers that the caller gave, with the field that is wrong.
+/// Converts the error of headers that the caller passed, with the name of the field at fault.
 impl From<FieldError> for Error {
     fn from(error: FieldError) -> Self {
         Self::from(error.rule()).of_field(Some(error.name()))
     }
 }
 
-/// Lets `Headers` stand where headers are converted, which cannot fail.
+/// Lets a caller pass `Headers`, whose conversion to `Headers` cannot fail.
 impl From<Infallible> for Error {
     fn from(never: Infallible) -> Self {
         match never {}
     }
 }
 
-/// Converts the error for the views of a body as a reader.
+/// Converts an error for a body that is read as a reader.
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {

@@ -1,7 +1,7 @@
 //! One exchange without a socket: what a connection sends, expects and waits for.
 //!
-//! An [`Exchange`] owns the connection machine of degu-wire, the phase of the exchange, and its deadlines. A driver owns
-//! the stream and asks [`want`](Exchange::want) again and again what to do next:
+//! An [`Exchange`] owns the connection machine of degu-wire, the phase of the exchange, and its deadlines. A driver
+//! owns the stream and asks [`want`](Exchange::want) again and again what to do next:
 //!
 //! ```text
 //!             begin()
@@ -40,18 +40,18 @@ use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::options::Base;
 use crate::stream::Idle;
 
-/// The longest wait for `100 Continue`; the body is sent without it then (RFC 9110 §10.1.1; curl: 1 s).
+/// The longest wait for `100 Continue`. After it the body is sent all the same (RFC 9110 §10.1.1; curl: 1 s).
 const CONTINUE: Duration = Duration::from_secs(1);
 
-/// A body gives way to what the server says, and to other tasks, after so many bytes.
+/// The number of bytes of a request's body after which the exchange reads, and other tasks run.
 const TURN: usize = 1024 * 1024;
 
-/// One end of a connection without its stream: see the [module](self).
+/// The client's end of a connection without its stream: see the [module](self).
 #[derive(Debug)]
 pub(crate) struct Exchange {
     pub(crate) machine: machine::Connection<machine::Client>,
     pub(crate) base: Arc<Base>,
-    /// The sources of bodies block, so that all before them is sent first.
+    /// True if sources of bodies block. Then pending bytes are written before a source is asked for its next part.
     blocks: bool,
     clock: fn() -> Instant,
     pub(crate) spinner: Spinner,
@@ -59,17 +59,17 @@ pub(crate) struct Exchange {
     epoch: Instant,
     stage: Stage,
     idempotent: bool,
-    /// A byte of the request has been written, or may have been.
+    /// True if a byte of the request has been written, or may have been written.
     sent: bool,
-    /// A byte of the response has been received.
+    /// True if a byte of the response has been received.
     heard: bool,
-    /// Bytes were received that `give` has not processed to their end.
+    /// True if bytes have been received since a question could not be answered.
     unread: bool,
-    /// Writing failed: what the server sent before may still be read, and nothing follows.
+    /// True if writing failed. The response can still be read, but no other request can follow.
     broken: bool,
-    /// The stream has taken bytes since it was last flushed.
+    /// True if the stream may hold back bytes that were written since the last flush.
     unflushed: bool,
-    /// The time for which the response's body may stand still.
+    /// The time for which the response's body may make no progress.
     pub(crate) body_timeout: Option<Duration>,
     /// The deadline of the exchange as a whole.
     until: Option<Deadline>,
@@ -79,18 +79,19 @@ pub(crate) struct Exchange {
     wait: Option<(Wait, Option<Instant>)>,
     /// The steps that the driver could not take at once.
     pub(crate) stuck: Stuck,
-    /// The number of bytes that were written in this turn.
+    /// The number of bytes that were written since the last call of `retry`.
     turn: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Nothing was sent yet.
+    /// No exchange has begun.
     Requesting,
-    /// The head of the response is awaited.
+    /// The head of the response has not been returned.
     Head,
+    /// The end of the response's body has not been returned.
     Body,
-    /// The response has been read, and the rest of the request is sent.
+    /// The end of the response's body has been received, and the rest of the request is being sent.
     Rest,
     Ended,
 }
@@ -114,7 +115,7 @@ pub(crate) struct Stuck {
     pub(crate) read: bool,
 }
 
-/// The event that is waited for, which decides how long.
+/// The event that the exchange waits for. It decides which timeout applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     /// `100 Continue`.
@@ -234,8 +235,8 @@ impl Exchange {
         }
     }
 
-    /// Wants again what could not be done before, unless the exchange has taken too long: a peer that never lets the
-    /// driver wait meets no other check of the clock.
+    /// Allows the steps that were stuck again. Returns an error after the deadline of the exchange, because a driver
+    /// that never has to wait meets no other check of the clock.
     pub(crate) fn retry(&mut self) -> Result<(), Error> {
         (self.stuck, self.turn) = (Stuck::default(), 0);
         match self.until {
@@ -260,8 +261,8 @@ impl Exchange {
         sent.map_err(|error| self.error(error))
     }
 
-    /// Returns what waits to be written; if that is nothing, the stream is to be flushed. Where it goes out in records, some
-    /// of them may be out when the write fails or waits.
+    /// Returns the pending bytes, for a write; `None` if the stream is to be flushed. If the stream has records, the
+    /// request counts as sent, because a write that fails or waits may have sent some records.
     pub(crate) fn pending(&mut self, has_records: bool) -> Option<Pending<'_>> {
         if self.machine.is_flushed() {
             return None;
@@ -270,7 +271,8 @@ impl Exchange {
         Some(self.machine.pending())
     }
 
-    /// Notes that so many bytes of what is pending have been written, to a stream that may hold them back.
+    /// Notes that this number of pending bytes has been written. `holds_back` means that the stream may not have sent
+    /// them.
     pub(crate) fn transmitted(&mut self, bytes: usize, holds_back: bool) {
         (self.sent, self.unflushed) = (true, holds_back);
         self.turn += bytes;
@@ -278,14 +280,14 @@ impl Exchange {
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// Notes that the stream holds nothing back. A later wait for it has its whole time again.
+    /// Notes that the stream has been flushed. A later wait for room begins again.
     pub(crate) fn flushed(&mut self) {
         self.unflushed = false;
         self.wait.take_if(|(wait, _)| *wait == Wait::Send);
     }
 
-    /// Sends no more: writing failed, or the server does not read. That is no error, because the server may have answered
-    /// before it closed.
+    /// Stops sending the request, because writing failed or the server does not read. This is not an error, because the
+    /// server may have answered before it closed the connection.
     pub(crate) fn stop_sending(&mut self) {
         (self.broken, self.unflushed) = (true, false);
         self.machine.abandon_request_body();
@@ -297,7 +299,7 @@ impl Exchange {
         self.machine.receive_buffer()
     }
 
-    /// Notes that so many bytes were read; 0 are the end.
+    /// Notes that this number of bytes was read; 0 means EOF.
     pub(crate) fn received(&mut self, bytes: usize) {
         self.unread = true;
         match bytes {
@@ -306,8 +308,8 @@ impl Exchange {
         }
     }
 
-    /// Judges a failed read. An end that was not announced where the stream's protocol asks for that (TLS without
-    /// close_notify) is an end like any other, except inside a body: what came may not be all of it.
+    /// Processes the error of a read. An EOF that the stream's protocol did not announce (TLS without close_notify) is
+    /// treated as EOF, except inside a body, because the body may have been cut.
     pub(crate) fn read_failed(&mut self, error: io::Error) -> Result<(), Error> {
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Err(self.error(error));
@@ -344,7 +346,7 @@ impl Exchange {
         Ok(head)
     }
 
-    /// Returns the next part of the response's body. Its end is returned when the request has been sent, too.
+    /// Returns the next part of the response's body; `None` when the body has ended and the request has been sent.
     pub(crate) fn poll_part(&mut self) -> Result<Poll<Option<Part>>, Error> {
         if self.stage == Stage::Body {
             match self.machine.poll_part().map_err(|error| self.error(error))? {
@@ -359,8 +361,8 @@ impl Exchange {
         Ok(Poll::Ready(None))
     }
 
-    /// Returns the rest of a body of known length if all of it was received and the request was sent; that ends the
-    /// exchange.
+    /// Returns the rest of a body of known length if all of it has been received and the request has been sent. The
+    /// exchange ends then.
     pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
         let rest = if self.is_sent() { self.machine.take_rest() } else { None };
         if rest.is_some() {
@@ -369,8 +371,7 @@ impl Exchange {
         rest
     }
 
-    /// Abandons the exchange under way. It ends in order if the rest of the response has been received, and otherwise with
-    /// the connection.
+    /// Ends the current exchange. If the rest of the response has not been received, this closes the connection.
     pub(crate) fn abandon(&mut self) {
         while matches!(self.stage, Stage::Body | Stage::Rest)
             && let Ok(Poll::Ready(_)) = self.poll_part()
@@ -381,32 +382,33 @@ impl Exchange {
         }
     }
 
-    /// Reports whether the exchange has ended in order.
+    /// Returns whether the last exchange has ended without an error.
     pub(crate) fn has_ended(&self) -> bool {
         self.stage == Stage::Ended
     }
 
-    /// Reports whether an exchange has begun that has not ended.
+    /// Returns whether an exchange has begun and has not ended.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Head | Stage::Body | Stage::Rest)
     }
 
-    /// Reports whether the response has been received in full and the request sent in full.
+    /// Returns whether the whole response has been received, and the whole request sent.
     pub(crate) fn is_complete(&self) -> bool {
         self.phase() == Phase::ReadingBody && !self.machine.is_receiving() && self.is_sent()
     }
 
-    /// Reports whether the request has been sent in full, and the stream holds nothing of it back.
+    /// Returns whether the whole request has been sent, and the stream holds back none of it.
     pub(crate) fn is_sent(&self) -> bool {
         !self.machine.is_sending() && self.machine.is_flushed() && !self.unflushed
     }
 
-    /// Reports whether another request can be sent.
+    /// Returns whether another request can be sent.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.broken && self.machine.is_reusable()
     }
 
-    /// Returns what is waited for when nothing moves; `None` is the request's body, whose source is the caller's.
+    /// Returns the event that the exchange waits for; `None` if it is the caller's source of the request's body, for
+    /// which no timeout applies but that of the exchange.
     fn waits_for(&self) -> Option<Wait> {
         Some(match self.stage {
             Stage::Head if self.is_sent() => Wait::Head,
@@ -417,23 +419,23 @@ impl Exchange {
         })
     }
 
-    /// Reports whether `100 Continue` is waited for.
+    /// Returns whether the exchange waits for `100 Continue`.
     pub(crate) fn awaits_continue(&self) -> bool {
         self.waits_for() == Some(Wait::Continue)
     }
 
-    /// Reports whether the head of the response is all that is waited for.
+    /// Returns whether the request has been sent, and the head of the response is awaited.
     pub(crate) fn awaits_head(&self) -> bool {
         self.stage == Stage::Head && self.is_sent()
     }
 
-    /// Reports whether the exchange as a whole has a deadline.
+    /// Returns whether the exchange as a whole has a deadline.
     pub(crate) fn has_timeout(&self) -> bool {
         self.until.is_some()
     }
 
-    /// Begins the wait for the response, if that is all that is waited for from now on. Returns whether it began, so that all
-    /// of the time is left.
+    /// Begins the wait for the head or for the next bytes of the response, if the request has been sent and this wait
+    /// has not begun. Returns whether the wait began, so that its whole time is left.
     pub(crate) fn begins_to_wait(&mut self) -> bool {
         let wait = if self.stage == Stage::Head { Wait::Head } else { Wait::Body };
         let begins = self.wait.is_none_or(|(known, _)| known != wait) && self.is_sent();
@@ -526,9 +528,10 @@ fn unsent(kind: impl Into<ErrorKind>) -> Error {
     Error::new(kind, Phase::Requesting).retryable(true)
 }
 
-/// Reports whether a part that the server gives is what was asked for, or the beginning of it (RFC 9110 §15.3.7).
+/// Returns whether the part that the server sends is the part that the caller asked for, or the beginning of that part
+/// (RFC 9110 §15.3.7).
 pub(crate) fn is_part_of(asked: ByteRange, given: Option<ContentRange>) -> bool {
-    // Several parts, each of which says what it is.
+    // A multipart response: each of its parts has its own Content-Range.
     let Some(given) = given else { return true };
     let Some(range) = given.range() else { return false };
     match (asked.suffix_len(), asked.start(), given.total()) {

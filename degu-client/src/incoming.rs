@@ -79,14 +79,14 @@ pub struct IncomingOf<D: Driver, H: Hold<D>, S: ?Sized> {
     last: Option<Box<(ChunkExtensions, Trailers)>>,
 }
 
-/// The connection that a body comes from.
+/// The connection from which a body is read.
 pub(crate) trait Hold<D: Driver> {
     fn link(&mut self) -> Option<&mut Link<D>>;
 
-    /// Returns the length of what is still to come, if it is known.
+    /// Returns the number of bytes of the body that have not been returned by the link, if it is known.
     fn remaining(&self) -> Option<u64>;
 
-    /// Gives a connection back to its pool at the end of the body.
+    /// Notes the end of the body. A connection of a pool goes back.
     fn end(&mut self) {}
 }
 
@@ -177,7 +177,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         self.hold.end();
     }
 
-    /// Closes the connection because the body that was received is at fault.
+    /// Closes the connection because the body is at fault. Returns the error.
     pub(crate) fn fail(&mut self, kind: impl Into<ErrorKind>) -> Error {
         match self.hold.link() {
             Some(link) => link.fail(kind),
@@ -207,12 +207,12 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         self.last().map(|(extensions, _)| extensions)
     }
 
-    /// Returns the extensions and trailers at the end, once it was read.
+    /// Returns the extensions and trailers after the end of the body has been read, and `None` before.
     fn last(&self) -> Option<&(ChunkExtensions, Trailers)> {
         self.last.as_deref().or_else(|| self.ended.then_some(&NOTHING))
     }
 
-    /// Polls for the next part that is received, and notes what it says.
+    /// Polls the link for the next part, and notes the end, the rest of the chunk, and the trailers.
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         if self.ended {
             return Poll::Ready(Ok(None));
@@ -277,7 +277,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         }
     }
 
-    /// Polls until there is data, and returns it without consuming it; nothing at the end.
+    /// Polls until data has been received, and returns it without consuming it. Empty at the end of the body.
     pub(crate) fn poll_shown(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
         if self.shown().is_empty() {
             self.held = ready!(self.poll_data(cx))?.map(Part::Data);
@@ -285,7 +285,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         Poll::Ready(Ok(self.shown()))
     }
 
-    /// Returns the data that was received and not consumed.
+    /// Returns the data that has been received and not been consumed.
     pub(crate) fn shown(&self) -> &[u8] {
         match &self.held {
             Some(Part::Data(data) | Part::Chunk { data, .. }) => data,
@@ -293,7 +293,7 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
         }
     }
 
-    /// Consumes so many bytes of the data that was received.
+    /// Consumes this number of bytes of the data that has been received.
     pub(crate) fn consume(&mut self, bytes: usize) {
         if let Some(Part::Data(mut data) | Part::Chunk { mut data, .. }) = self.held.take()
             && bytes < data.len()
@@ -373,8 +373,8 @@ impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {
     }
 }
 
-/// Returns the beginning of a body with a further piece, after which `remaining` bytes follow. A body of one piece is not
-/// copied.
+/// Appends a piece to the beginning of a body. The result has room for the `remaining` bytes. A body of one piece is
+/// not copied.
 #[inline]
 fn append(whole: &mut Bytes, piece: Bytes, remaining: u64) -> Bytes {
     if whole.is_empty() {

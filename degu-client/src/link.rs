@@ -1,7 +1,8 @@
 //! A connection's stream with its exchange, and the loop that does what the exchange wants.
 //!
-//! The loop is the same for both drivers. They differ in how they read and wait: the async one is pending, and its task is
-//! woken; the blocking one waits by itself, and is never pending where the loop would return that.
+//! The loop is the same for both drivers. They differ in how they read and wait. The async driver returns
+//! `Poll::Pending`, and its task is woken later. The blocking driver blocks its thread, so the loop never has to return
+//! `Poll::Pending`.
 
 use std::{
     fmt, io,
@@ -176,7 +177,7 @@ fn add_fields(options: &Headers, headers: Headers) -> Result<Headers, LocalError
     Ok(all)
 }
 
-/// The stream, until it is closed, and the exchange.
+/// The stream of a connection, until it is closed, with the exchange over it.
 pub(crate) struct Link<D: Driver> {
     stream: Option<Box<D::Stream>>,
     is_socket: bool,
@@ -197,8 +198,8 @@ impl<D: Driver> Link<D> {
         }
     }
 
-    /// Checks that the stream is idle, and begins a request, which may offer to go on in another protocol. Returns the
-    /// source of its body.
+    /// Checks that the stream is idle, and begins a request. The request offers to switch to `protocol`, if there is
+    /// one. Returns the source of the request's body.
     pub(crate) fn begin<S: ?Sized>(
         &mut self,
         method: Method<'_>,
@@ -210,25 +211,26 @@ impl<D: Driver> Link<D> {
         let (headers, body) = prepare(&self.exchange.base, headers, body)?;
         let (content, source) = body.split();
         self.settle();
-        // The machine knows that a connection is closed.
+        // If the stream is closed, the machine is closed, too, and refuses the request.
         let idle = self.stream.as_mut().map_or(Ok(Idle::Silent), |stream| stream.check());
         let until = Deadline::new(Timeout::Exchange, self.timeout, D::now);
         let prepared = self.exchange.prepare(idle, until, None);
         match prepared.and_then(|()| self.exchange.begin(method, uri, &headers, content.into(), protocol)) {
-            // Of a request that was refused nothing was written.
+            // After a mistake of the caller the connection stays open, because no byte was written.
             Err(error) if error.local().is_none() => Err(self.failed(error)),
             begun => begun.map(|()| source),
         }
     }
 
-    /// Closes the connection because of this error. An error that an interruption caused is not the server's fault.
+    /// Closes the connection after this error, and returns the error for the caller. After an interruption it is
+    /// [`ErrorKind::Interrupted`], because the interruption may have caused the error.
     fn failed(&mut self, error: Error) -> Error {
         let is_interrupted = self.stream.as_deref().is_some_and(D::Stream::is_interrupted);
         self.close();
         if is_interrupted { self.exchange.error(ErrorKind::Interrupted) } else { error }
     }
 
-    /// Checks whether a request can be sent: a reusable connection is open, and nothing has been received on it.
+    /// Returns whether the stream is open and idle: no data has been received, and no EOF.
     pub(crate) fn check(&mut self) -> bool {
         let idle = self.stream.as_mut().map(|stream| stream.check());
         matches!(idle, Some(Ok(Idle::Silent)))
@@ -256,7 +258,8 @@ impl<D: Driver> Link<D> {
         self.poll(cx, source, Exchange::poll_head)
     }
 
-    /// Polls for the next part of the response's body. `None` comes when the exchange is over on both sides.
+    /// Polls for the next part of the response's body. `None` means that the response has been received and the request
+    /// has been sent.
     pub(crate) fn poll_part<S: Source + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
@@ -292,14 +295,16 @@ impl<D: Driver> Link<D> {
         self.stream.as_deref()
     }
 
-    /// Returns the rest of the response's body if nothing has to be waited for: a short one comes with its head.
+    /// Returns the rest of the response's body if all of it has been received. A short body often arrives with the
+    /// head.
     pub(crate) fn take_rest(&mut self) -> Option<Bytes> {
         let rest = self.exchange.take_rest()?;
         self.close_if_over();
         Some(rest)
     }
 
-    /// Ends an exchange that its caller has left: in order if the rest of it has been received, else with the connection.
+    /// Ends an exchange that its caller has left. The connection stays open if the rest of the response has been
+    /// received, and is closed otherwise.
     pub(crate) fn settle(&mut self) {
         if self.exchange.is_open() {
             self.exchange.abandon();
@@ -307,7 +312,8 @@ impl<D: Driver> Link<D> {
         }
     }
 
-    /// Takes the stream, and what was received of the new protocol, of a connection that has switched. It is closed then.
+    /// Takes the stream of a connection that has switched to another protocol, and the bytes that have been received
+    /// since. The connection is closed then.
     pub(crate) fn take_switched(&mut self) -> Option<(Box<D::Stream>, Bytes)> {
         if !self.exchange.machine.has_switched() {
             return None;
@@ -335,7 +341,7 @@ impl<D: Driver> Link<D> {
         self.stream.is_none()
     }
 
-    /// Closes the connection because of what was found in what was read.
+    /// Closes the connection because the response that was read is at fault. Returns the error.
     pub(crate) fn fail(&mut self, kind: impl Into<ErrorKind>) -> Error {
         self.close();
         self.exchange.error(kind)

@@ -57,7 +57,7 @@ pub(crate) struct Settings {
 
 pub(crate) type OnConnect = Arc<dyn Fn(&Peer<'_>) -> bool + Send + Sync>;
 
-/// The address and the settings of a client, shared by its copies and its connections.
+/// The address and the settings of a client. The client's clones, connections and pools share them.
 #[derive(Debug)]
 pub(crate) struct Base {
     pub(crate) address: Address,
@@ -84,7 +84,7 @@ impl<D> OptionsOf<D> {
     ///
     /// # Errors
     ///
-    /// As [`header`](Self::header).
+    /// The errors of [`header`](Self::header).
     pub fn authorization(self, credentials: impl fmt::Display) -> Result<Self, LocalError> {
         self.header("authorization", credentials)
     }
@@ -94,7 +94,7 @@ impl<D> OptionsOf<D> {
     ///
     /// # Errors
     ///
-    /// As [`Headers::set`].
+    /// The errors of [`Headers::set`].
     pub fn header(mut self, name: &str, value: impl fmt::Display) -> Result<Self, LocalError> {
         self.settings.headers.set(name, value)?;
         Ok(self)
@@ -164,8 +164,8 @@ impl<D> OptionsOf<D> {
     /// the request's body while the server takes no bytes. Bytes of framing do not count as progress. The time in which
     /// the client waits for the caller's source of the request's body does not count.
     ///
-    /// Default 60 s (nginx's proxy: 60 s). Use `None` for feeds that may be silent for longer. A server that sends its events by
-    /// `degu_server::sse::response` is never silent for more than 15 s.
+    /// Default 60 s (nginx's proxy: 60 s). Use `None` for feeds that may be silent for longer. A server that sends its
+    /// events by `degu_server::sse::response` is never silent for more than 15 s.
     pub fn body_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.body_timeout = limit.into();
         self
@@ -185,8 +185,8 @@ impl<D> OptionsOf<D> {
     /// announces its timeout (`Keep-Alive: timeout=N`), the limit is the smaller of this value and the larger of N - 1
     /// seconds and half of N.
     ///
-    /// Default 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s, Go and hyper-util: 90 s). `None` keeps
-    /// connections until the server closes them.
+    /// Default 4 s, which is below the 5 s of Node, Apache and uvicorn (undici: 4 s, Go and hyper-util: 90 s). `None`
+    /// keeps connections until the server closes them.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.settings.idle_timeout = limit.into();
         self
@@ -276,7 +276,7 @@ impl Settings {
         Deadline::first(Deadline::new(Timeout::Connect, self.connect, Instant::now), until)
     }
 
-    /// Returns the port that Host leaves out.
+    /// Returns the default port, which the Host field does not contain.
     fn default_port(&self) -> u16 {
         #[cfg(feature = "tls")]
         if self.tls.is_some() {

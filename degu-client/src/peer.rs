@@ -16,7 +16,8 @@ pub struct Peer<'c> {
 }
 
 impl<'c> Peer<'c> {
-    /// Returns the peer of a stream that was connected to this address; `None` if there is no socket.
+    /// Returns the server at the other end of a stream that was connected to this address; `None` if the stream has no
+    /// socket.
     pub(crate) fn of(address: &'c Address, stream: &(impl Stream + ?Sized)) -> Option<Self> {
         let socket = stream.socket()?;
         Some(Self {

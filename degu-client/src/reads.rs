@@ -1,4 +1,4 @@
-//! The methods in which a caller waits for a response: as a whole, as a stream of events or lines, or as an error.
+//! The methods that wait for the body of a response: whole, in pieces, as events or lines, or as the text of an error.
 
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::incoming::{Hold, IncomingOf, ResponseOf};
 use crate::link::Driver;
 
-/// The most bytes of the body that an error keeps.
+/// The number of bytes of the body that an error keeps at most.
 const EXCERPT: usize = 4 * 1024;
 
 impl<D: Driver, H: Hold<D>, S: Source + ?Sized> IncomingOf<D, H, S> {

@@ -12,16 +12,16 @@ use crate::options::Base;
 use crate::peer::Peer;
 use crate::stream::Stream;
 
-/// Returns what a socket connects to, without waiting: a DNS name stays one, a zone is looked up.
+/// Returns the name to which a socket connects. It does not wait: it looks up a zone, and leaves a DNS name as it is.
 pub(crate) fn target(address: &Address) -> Result<SocketName<'_>, ErrorKind> {
     match address.to_socket(|name| if_nametoindex(name).map_err(|errno| ErrorKind::System(errno.into())))? {
-        // The kernel chooses a name when a server binds.
+        // `unix:@` is for servers: the kernel chooses the name when a server binds.
         SocketName::Unix(name) if name.is_empty() => Err(AddressError::from(AddressFault::NotBound).into()),
         target => Ok(target),
     }
 }
 
-/// Makes a Unix socket, and the address that it is to connect to.
+/// Returns a new Unix socket, and the address to which it is to connect.
 pub(crate) fn unix_socket(name: &std::ffi::OsStr) -> Result<(Socket, SockAddr), ErrorKind> {
     Ok((Socket::new(Domain::UNIX, Type::STREAM, None)?, SockAddr::unix(name)?))
 }
@@ -40,15 +40,15 @@ pub(crate) fn admit<S: Stream + ?Sized>(
         {
             return Err(ErrorKind::Refused);
         }
-        // `on_connect` may have taken what was left.
+        // `on_connect` may have taken the rest of the time.
         until.map(Deadline::left).transpose()?;
         Ok((stream, answered))
     });
     admitted.map_err(|kind| Error::connecting(kind, address))
 }
 
-/// Returns the addresses of a name in the order in which they are tried: the families in turn, beginning with that of
-/// the first address that the resolver returned (RFC 8305 §4), so that a family without a route costs one attempt.
+/// Returns the addresses of a name in the order in which they are tried (RFC 8305 §4). IPv6 and IPv4 take turns, so a
+/// family without a route costs one attempt. The family of the first address that the resolver returned is first.
 pub(crate) fn interleave(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     let (mut first, mut second) = (Vec::new(), Vec::new());
     for address in found {

@@ -1,6 +1,6 @@
 //! The short forms of a request: one method for each of HTTP's.
 
-/// Writes the short forms of `request`, of a connection or of a pool.
+/// Defines the short forms of `request`, for a connection or a pool.
 macro_rules! short_forms {
     ($type:ty, [$($borrow:tt)*], $response:ty, $source:ty, [$($async:tt)?], [$($await:tt)*]) => {
         /// The short forms of `request`, without header fields of the request. Their errors are those of `request`.
@@ -9,7 +9,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// Those of [`request`](Self::request).
+            /// The errors of [`request`](Self::request).
             pub $($async)? fn get($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Get, uri, (), ()) $($await)*
             }
@@ -41,7 +41,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// Those of [`request`](Self::request).
+            /// The errors of [`request`](Self::request).
             pub $($async)? fn head($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Head, uri, (), ()) $($await)*
             }
@@ -50,7 +50,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// Those of [`request`](Self::request).
+            /// The errors of [`request`](Self::request).
             pub $($async)? fn delete($($borrow)* self, uri: &str) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Delete, uri, (), ()) $($await)*
             }
@@ -59,7 +59,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// Those of [`request`](Self::request).
+            /// The errors of [`request`](Self::request).
             pub $($async)? fn put($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Put, uri, (), body) $($await)*
             }
@@ -68,7 +68,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// Those of [`request`](Self::request).
+            /// The errors of [`request`](Self::request).
             pub $($async)? fn post($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Post, uri, (), body) $($await)*
             }
@@ -77,7 +77,7 @@ macro_rules! short_forms {
             ///
             /// # Errors
             ///
-            /// Those of [`request`](Self::request).
+            /// The errors of [`request`](Self::request).
             pub $($async)? fn patch($($borrow)* self, uri: &str, body: impl crate::IntoBody<$source>) -> Result<$response, crate::Error> {
                 self.request(crate::Method::Patch, uri, (), body) $($await)*
             }

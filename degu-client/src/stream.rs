@@ -12,9 +12,9 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::SockRef;
 
-/// The stream that an async or a blocking connection runs over: a socket, TLS over one, or a stream that the caller brought.
+/// The stream under a connection of either client: a socket, TLS over a socket, or a stream that the caller brought.
 pub(crate) trait Stream: Send {
-    /// Checks an idle stream for data and for its end, without waiting. What cannot be checked is silent.
+    /// Checks an idle stream for data and for EOF, without waiting. A stream that cannot be checked counts as silent.
     fn check(&mut self) -> io::Result<Idle> {
         Ok(Idle::Silent)
     }
@@ -24,24 +24,26 @@ pub(crate) trait Stream: Send {
         None
     }
 
-    /// Reports whether the stream behaves like a socket: it can be checked and read without blocking, a wait for it can have a
-    /// limit, and it holds nothing back. A stream that the caller brought does not.
+    /// Returns whether the stream behaves like a socket: it can be checked and read without blocking, a wait for it can
+    /// have a limit, and it sends written bytes without a flush. A stream that the caller brought does not behave like
+    /// this.
     fn is_socket(&self) -> bool {
         self.socket().is_some()
     }
 
-    /// Appends what was received, past a runtime; 0 bytes are the end. It waits for the first of them if it `blocks`,
-    /// as long as the socket's own timeout allows. Under TLS a single read of the socket is
-    /// [`Interrupted`](io::ErrorKind::Interrupted) after a record that is not complete, or not for the caller, so that
-    /// the caller can look at the clock.
+    /// Reads from the socket directly, without a runtime, and appends the bytes; 0 bytes mean EOF. If it `blocks`, it
+    /// waits for the first byte until the socket's own timeout. Under TLS it returns
+    /// [`Interrupted`](io::ErrorKind::Interrupted) after a record that is not complete or has no data, so the caller
+    /// can check the clock.
     ///
-    /// A stream of the caller's always blocks; an async one cannot be read like this, and never has anything.
+    /// A blocking stream of the caller always blocks. An async stream of the caller cannot be read like this, and
+    /// returns [`WouldBlock`](io::ErrorKind::WouldBlock).
     fn read(&mut self, buffer: &mut BytesMut, blocks: bool) -> io::Result<usize>;
 
-    /// Writes some of these pieces, which are not all empty. Pending where a socket has no room.
+    /// Writes some of these pieces, which are not all empty. Pending if a socket has no room.
     fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
 
-    /// Passes on what the stream itself holds back. A socket holds nothing back.
+    /// Sends the bytes that the stream itself holds back. A socket holds back none.
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -52,31 +54,31 @@ pub(crate) trait Stream: Send {
         Poll::Ready(SockRef::from(&socket).shutdown(Shutdown::Write))
     }
 
-    /// Reports whether the stream sends its data in TLS records. Then a write that fails or waits may already have sent some of
-    /// the data, so the caller has to count the request as sent.
+    /// Returns whether the stream sends its data in TLS records. Then a write that fails or waits may already have sent
+    /// some of the data, so the caller has to count the request as sent.
     fn has_records(&self) -> bool {
         false
     }
 
-    /// Reports whether the caller has interrupted the connection, so that an end is not the server's.
+    /// Returns whether the caller has interrupted the connection. Then EOF does not come from the server.
     fn is_interrupted(&self) -> bool {
         false
     }
 
-    /// Returns the identity that the server proved.
+    /// Returns the identity in the server's certificate, which TLS has verified.
     #[cfg(feature = "tls")]
     fn peer(&self) -> Option<&std::sync::Arc<degu_tls::PeerIdentity>> {
         None
     }
 }
 
-/// The result of a check of a stream on which nothing should come.
+/// The result of a check of an idle stream, on which the server should send nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
     Silent,
     /// Unsolicited data.
     Unsolicited,
-    /// The peer has closed.
+    /// The server has closed the connection, or the check failed.
     Ended,
 }
 
@@ -89,8 +91,8 @@ impl Scratch {
     const LEAST: usize = 2 * 1024;
     const MOST: usize = 256 * 1024;
 
-    /// Appends the bytes of one read to `buffer`. It takes no more bytes than `buffer` has space for, within the bounds,
-    /// because otherwise `buffer` would be moved.
+    /// Appends the bytes of one read to `buffer`. It takes no more bytes than `buffer` has space for, within the
+    /// bounds, because otherwise `buffer` would be moved.
     pub(crate) fn fill(
         &mut self,
         buffer: &mut BytesMut,
@@ -108,14 +110,14 @@ impl Scratch {
 
 #[cfg(not(target_vendor = "apple"))]
 const NO_SIGNAL: MsgFlags = MsgFlags::MSG_NOSIGNAL;
-/// No flag, where the system has none: Rust's runtime ignores SIGPIPE.
+/// No flag, because these systems have none. Rust's runtime ignores SIGPIPE.
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: MsgFlags = MsgFlags::empty();
 
-/// Reads what the socket has, and waits for it if it `blocks`.
+/// Reads the bytes that the socket has received. If there are none and it `blocks`, it waits for some.
 ///
-/// A signal is an error, [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted): reading again would begin the socket's
-/// timeout again, and a caller has to look at the clock.
+/// A signal ends the wait with [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted), because another read would begin
+/// the socket's timeout again. The caller checks the clock first.
 pub(crate) fn read(socket: impl AsFd, bytes: &mut [u8], blocks: bool) -> io::Result<usize> {
     let flags = if blocks { MsgFlags::empty() } else { MsgFlags::MSG_DONTWAIT };
     Ok(recv(socket.as_fd().as_raw_fd(), bytes, flags)?)
@@ -131,12 +133,12 @@ pub(crate) fn write(socket: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usi
     some(written)
 }
 
-/// Makes an error of a write of nothing: the stream takes nothing and does not say why.
+/// Turns a write of 0 bytes into the error `WriteZero`, because the stream has not said why it takes no bytes.
 pub(crate) fn some(written: io::Result<usize>) -> io::Result<usize> {
     written.and_then(|bytes| if bytes == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(bytes) })
 }
 
-/// Returns what would block as pending: the caller sees to it that it is woken, or waits by itself.
+/// Turns the error `WouldBlock` into pending. The caller ensures that the task is woken, or waits by itself.
 pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
     match done {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
@@ -144,7 +146,7 @@ pub(crate) fn pending<T>(done: io::Result<T>) -> Poll<io::Result<T>> {
     }
 }
 
-/// Returns pending as the error `WouldBlock`.
+/// Turns pending into the error `WouldBlock`.
 #[cfg(any(feature = "async", feature = "tls"))]
 pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
     match polled {
@@ -153,7 +155,7 @@ pub(crate) fn now<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
     }
 }
 
-/// Checks an idle socket, without waiting and without taking anything.
+/// Checks an idle socket, without waiting. Received bytes stay in the socket.
 pub(crate) fn check(socket: impl AsFd) -> Idle {
     match recv(socket.as_fd().as_raw_fd(), &mut [0], MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
         Ok(1..) => Idle::Unsolicited,
@@ -162,7 +164,8 @@ pub(crate) fn check(socket: impl AsFd) -> Idle {
     }
 }
 
-/// Repeats a step after a signal, or after a record of TLS that is not complete or not for the caller.
+/// Repeats a step that returns `Interrupted`: after a signal, or after a TLS record that is not complete or has no
+/// data.
 pub(crate) fn uninterrupted<T>(mut step: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match step() {

@@ -18,7 +18,7 @@ use crate::options::Settings;
 use crate::stream::{Idle, Stream, now, pending, read, uninterrupted, write};
 
 impl Settings {
-    /// Returns the handshake with a server at this address, which has not begun; none without TLS.
+    /// Returns a new handshake with the server at this address; `None` without TLS.
     pub(crate) fn handshake(&self, address: &Address) -> Result<Option<Handshake>, error::ErrorKind> {
         let Some(tls) = &self.tls else { return Ok(None) };
         let of_address = match address.kind() {
@@ -32,7 +32,7 @@ impl Settings {
     }
 }
 
-/// A socket whose handshake is done. Reading differs by driver.
+/// A socket with TLS, after the handshake.
 pub(crate) struct Tls<S: Stream> {
     pub(crate) socket: S,
     pub(crate) secured: Secured,
@@ -45,13 +45,13 @@ impl<S: Stream> Tls<S> {
         Self { socket, secured, writer: None }
     }
 
-    /// Remembers who waits for room to write, if it has come to that.
+    /// Stores the task that waits for room to write, if the write is pending.
     pub(crate) fn waits_to_write<D>(&mut self, cx: &Context<'_>, written: Poll<D>) -> Poll<D> {
         self.writer = written.is_pending().then(|| cx.waker().clone());
         written
     }
 
-    /// Takes a step that writes as the socket does.
+    /// Takes a step of TLS, whose writes wake the task when the socket has room.
     pub(crate) fn poll<D>(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,7 +62,7 @@ impl<S: Stream> Tls<S> {
 }
 
 impl<S: Stream> Stream for Tls<S> {
-    /// Records that carry no data, such as session tickets, are processed, and are silence.
+    /// Processes records that carry no data, such as session tickets. They count as silence.
     fn check(&mut self) -> io::Result<Idle> {
         let mut found = 0;
         let mut io = Direct { socket: self.socket.socket(), blocks: false };
@@ -117,13 +117,13 @@ impl<S: Stream> Stream for Tls<S> {
 }
 
 impl<S: Stream> Drop for Tls<S> {
-    /// Says that nothing follows, as far as the socket takes it.
+    /// Sends close_notify, if the socket has room.
     fn drop(&mut self) {
         let _ = self.secured.close(&mut Direct { socket: self.socket.socket(), blocks: false });
     }
 }
 
-/// A socket that is read and written past the runtime. Reading waits if it `blocks`; writing never does.
+/// A socket that is read and written directly, without a runtime. A read waits if it `blocks`; a write never waits.
 pub(crate) struct Direct<'s> {
     pub(crate) socket: Option<BorrowedFd<'s>>,
     pub(crate) blocks: bool,
@@ -170,7 +170,7 @@ impl<S: Stream> Write for Polled<'_, '_, S> {
     }
 }
 
-/// Takes all that was decrypted.
+/// Returns a function for [`Secured::read`] that appends all decrypted bytes to the buffer.
 pub(crate) fn append(buffer: &mut BytesMut) -> impl FnMut(&[u8]) -> usize {
     |bytes| {
         buffer.extend_from_slice(bytes);

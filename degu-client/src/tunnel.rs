@@ -15,7 +15,7 @@ pub enum UpgradeOf<T, B> {
     Switched {
         /// The response, with status 101 and without a body.
         response: ResponseOf<()>,
-        /// The byte stream.
+        /// The byte stream of the new protocol.
         tunnel: T,
     },
     /// The server has declined with this response. The connection can be used as after any other response.
@@ -39,7 +39,7 @@ pub enum UpgradeOf<T, B> {
 /// no room for them.
 pub struct TunnelOf<D: Driver> {
     pub(crate) stream: Box<D::Stream>,
-    /// Bytes that were received and not read yet.
+    /// Bytes that have been received and that the caller has not read.
     pub(crate) received: BytesMut,
 }
 
@@ -71,7 +71,7 @@ impl<D: Driver> fmt::Debug for TunnelOf<D> {
     }
 }
 
-/// The most that one read takes.
+/// The largest number of bytes that one read takes.
 pub(crate) const MOST_READ: usize = 64 * 1024;
-/// The most pieces that one write takes: the kernel refuses more than 1,024.
+/// The largest number of pieces that one write takes. The kernel refuses more than 1,024.
 pub(crate) const MOST_PIECES: usize = 64;

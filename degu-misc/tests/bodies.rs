@@ -97,12 +97,12 @@ const CASES: &[Case] = &[
     (PAIR.as_bytes(), &[(Json(8), "a body over the limit")]),
     (PARAMETER.as_bytes(), &[(Json(6), "(1, 23)"), (End, "x-sum: 8")]),
     (PARAMETER.as_bytes(), &[(Json(5), "a body over the limit")]),
-    (PARAMETER.as_bytes(), &[(Reader(3), "[1,"), (Json(3), "JSON that does not have the expected fields and types at line 1, column 2")]),
+    (PARAMETER.as_bytes(), &[(Reader(3), "[1,"), (Json(3), "JSON that does not have the expected fields and types at line 1, column 2: expected a tuple of size 2")]),
     (NO_JSON.as_bytes(), &[(Json(9), "not valid JSON at line 2, column 5")]),
     // A byte order mark is not JSON (RFC 8259 §8.1).
     (MARKED, &[(Json(8), "not valid JSON at line 1, column 1")]),
     // The message has nothing of what the peer sent.
-    (WORDS.as_bytes(), &[(Json(13), "JSON that does not have the expected fields and types at line 1, column 12")]),
+    (WORDS.as_bytes(), &[(Json(13), "JSON that does not have the expected fields and types at line 1, column 12: expected u8")]),
     // What has another type is still there.
     (OTHER.as_bytes(), &[(Json(5), NO_JSON_TYPE), (Remaining, "5"), (Json(1), NO_JSON_TYPE), (Text(5), "[1,2]")]),
     (UNTYPED.as_bytes(), &[(Json(5), NO_JSON_TYPE), (Text(5), "[1,2]")]),

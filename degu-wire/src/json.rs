@@ -71,8 +71,8 @@ fn expected(text: &str) -> Option<Box<str>> {
     Some(text[begin + 2..].into())
 }
 
-/// The error for a text that is not JSON, or whose value does not fit the type. It has the place of the fault, and the name of
-/// a missing field or the expected type. It has no byte of the text.
+/// The error for a text that is not JSON, or whose value does not fit the type. It has the place of the fault, and the
+/// name of a missing field or the expected type. It has no byte of the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JsonError {
     /// True if the text is JSON, but its value does not fit the type.

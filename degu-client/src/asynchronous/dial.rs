@@ -1,4 +1,4 @@
-//! Making an async connection.
+//! The part of connecting that only the async client has.
 
 use std::{ffi::OsStr, io, net::SocketAddr, time::Duration};
 
@@ -59,7 +59,8 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects to the first of these addresses that accepts; each attempt begins a little after the one before.
+/// Connects to the first of these addresses that accepts. An attempt begins [`ATTEMPT_DELAY`] after the last one, or
+/// when an attempt fails.
 async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)> {
     let mut addresses = addresses.into_iter();
     let mut attempts = JoinSet::new();
@@ -84,8 +85,8 @@ async fn first(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)
     }
 }
 
-/// Connects to a Unix socket. While the server's backlog is full this tries again: connecting fails at once then, and
-/// nothing tells when there is room.
+/// Connects to a Unix socket. While the server's backlog is full, connecting fails at once, and the kernel does not
+/// report when there is room. So this function tries again after pauses.
 async fn unix(name: &OsStr) -> Result<Socket, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     socket.set_nonblocking(true)?;

@@ -1,4 +1,4 @@
-//! The async client on tokio: its driver, and the methods that differ from those of the blocking client.
+//! The async client on tokio: its driver, its type aliases, and the methods that the blocking client does not have.
 
 #[cfg(feature = "hyper-util")]
 mod connector;
@@ -67,6 +67,15 @@ pub type Options = OptionsOf<Async>;
 pub type Connection = ConnectionOf<Async>;
 
 /// An async [pool](PoolOf).
+///
+/// ```no_run
+/// use degu_client::{Method, Pool};
+///
+/// # async fn example(pool: &Pool) -> Result<(), degu_client::Error> {
+/// let response = pool.request(Method::Put, "/notes/1", [("content-type", "text/plain")], "a note").await?;
+/// # Ok(())
+/// # }
+/// ```
 pub type Pool = PoolOf<Async>;
 
 /// A [response](ResponseOf) of the async client.
@@ -176,14 +185,17 @@ impl ConnectionOf<Async> {
 
 requests!(Async, Source, poll_fn, [async], [.await]);
 
-pooled_requests!(Async, Source, poll_fn, queue, dial, AsyncFn, impl Future<Output = Result<Response<'static>, Error>>, [async], [.await], "```no_run
-use degu_client::{Method, Pool};
-
-# async fn example(pool: &Pool) -> Result<(), degu_client::Error> {
-let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\").await?;
-# Ok(())
-# }
-```");
+pooled_requests!(
+    Async,
+    Source,
+    poll_fn,
+    queue,
+    dial,
+    AsyncFn,
+    impl Future<Output = Result<Response<'static>, Error>>,
+    [async],
+    [.await]
+);
 
 reads!(Async, poll_fn, [async], [.await]);
 

@@ -1,4 +1,4 @@
-//! Exchanges that own their connection, for a proxy that passes a response on while it is received.
+//! Exchanges that own their connection, for a proxy that forwards a response while it is received.
 
 use std::{
     future::poll_fn,
@@ -127,7 +127,8 @@ impl ConnectionOf<Async> {
 }
 
 impl<S: Source + ?Sized> OwnedIncoming<S> {
-    /// Sends the rest of the request where the response has no body, because no call for the body would send it.
+    /// Sends the rest of the request if the response has no body, because the caller then makes no call that would send
+    /// it.
     async fn send_rest(&mut self) -> Result<(), Error> {
         if self.remaining() == Some(0) {
             self.next_part().await?;
@@ -188,9 +189,10 @@ impl OwnedIncoming<dyn Source> {
 
 /// A response's body as the source of another message.
 struct Passing<S: ?Sized, G> {
-    /// Taken at the end.
+    /// `None` after the end of the body.
     passing: Option<(OwnedIncoming<S>, G)>,
-    /// No chunk has been received of a body that is sent in chunks: its data comes without, or not at all.
+    /// True for a body without a length, until its first chunk. Data before a chunk belongs to a body without chunks,
+    /// and is sent as chunks.
     lacks_chunks: bool,
 }
 
@@ -198,7 +200,7 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Passing<S, G> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Part>, Error>> {
         let Some((incoming, _)) = &mut self.passing else { return Poll::Ready(Ok(None)) };
         let mut part = ready!(incoming.poll_part(cx))?;
-        // A sender that has got the last part does not ask for the end.
+        // A sender that has the last part does not poll for the end.
         let at_end = part.is_some() && incoming.hold.link().exchange.is_complete();
         if at_end {
             let _ = incoming.poll_part(cx)?;
@@ -222,5 +224,5 @@ impl<S: Source + ?Sized, G: FnOnce(Connection)> Source for Passing<S, G> {
     }
 }
 
-// Nothing is ever pinned in place: the request's source is in a box of its own.
+// No field is pinned in place, because the request's source has its own box.
 impl<S: ?Sized, G> Unpin for Passing<S, G> {}

@@ -17,9 +17,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, Interest};
 
 use crate::stream::{Idle, Scratch, Stream, check, now, pending, read, some, write};
 
-/// A stream whose calls are pending where they would block.
+/// A stream whose calls are pending if they would block.
 pub(crate) trait AsyncStream: Stream {
-    /// Appends what was received; 0 bytes are the end.
+    /// Appends the bytes that have been received; 0 bytes mean EOF.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut) -> Poll<io::Result<usize>>;
 
     /// Writes some of these pieces. Under TLS, bytes count as written when they have been encrypted, even if no record
@@ -50,8 +50,8 @@ impl Socket {
     }
 }
 
-// The function that replaces it is unsafe, because a type may implement `AsRawFd` for a descriptor that it does not own.
-// `OwnedFd` owns its descriptor.
+// The function that replaces it is unsafe, because a type may implement `AsRawFd` for a descriptor that it does not
+// own. `OwnedFd` owns its descriptor.
 #[expect(deprecated, reason = "sound for an owned descriptor, and the only safe function")]
 fn register(socket: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(socket, interest)

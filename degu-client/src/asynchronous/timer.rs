@@ -1,4 +1,4 @@
-//! A timer whose deadlines cost nothing while they are met.
+//! A timer that is not touched while no deadline passes.
 
 use std::{
     pin::Pin,
@@ -8,24 +8,24 @@ use std::{
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The one timer of a connection. It stays armed from one wait to the next, and is moved only when it goes off early or
-/// would go off late: in a row of exchanges it is not touched at all.
+/// The timer of a connection. It stays armed from one wait to the next, although the next wait has a later deadline. It
+/// is moved only when it fires too early, or would fire too late. A series of quick exchanges does not touch it.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The task that it is known to wake.
+    /// The task that the timer wakes.
     task: Option<Waker>,
 }
 
 impl Timer {
-    /// Waits until the deadline has passed. A connection that `moves` may be used in another runtime than before.
+    /// Waits until the deadline has passed. `moves` means that the runtime may be another one than at the last call.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, deadline: std::time::Instant, moves: bool) -> Poll<()> {
         if moves {
-            // The timer of another runtime goes off only while that one runs, and panics when it has ended.
+            // A timer of another runtime fires only while that runtime runs, and panics after its end.
             self.sleep = None;
         }
         let deadline = Instant::from_std(deadline);
-        // Nearly always the timer is armed already. Arming it again would cost more than everything else here.
+        // Nearly always the timer is armed already. Arming it again would cost more than the rest of this function.
         if let (Some(sleep), Some(task)) = (&self.sleep, &self.task)
             && sleep.deadline() <= deadline
             && !sleep.is_elapsed()
@@ -33,7 +33,7 @@ impl Timer {
         {
             return Poll::Pending;
         }
-        // Without a budget a sleep only asks to be polled again.
+        // If the task's budget is used up, the poll does not register the task with the timer.
         self.task = has_budget_remaining().then(|| cx.waker().clone());
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() > deadline {

@@ -1,4 +1,4 @@
-//! Making a blocking connection.
+//! The part of connecting that only the blocking client has.
 
 use std::{
     ffi::OsStr,
@@ -19,7 +19,8 @@ use crate::error::{Error, ErrorKind};
 use crate::options::Base;
 use crate::resolve::{admit, interleave, target, unix_socket};
 
-/// The time after which a wait for room in the backlog of a Unix socket, which nothing interrupts, is taken up again.
+/// The longest wait for room in the backlog of a Unix socket before the interrupter is checked, because shutting down
+/// the socket does not end this wait.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// Connects for a pool.
@@ -36,7 +37,7 @@ pub(super) fn dial(
     let until = base.settings.to_connect(until);
     let address = base.address.to_connect();
     let made = establish(base, &address, until, interrupter);
-    // An error that the interruption caused is not the server's fault.
+    // The interruption may have caused the error.
     let made = made.map_err(|kind| if interrupter.is_interrupted() { ErrorKind::Interrupted } else { kind });
     admit(base, &address, until, made)
 }
@@ -67,7 +68,7 @@ fn establish(
     Ok((Box::new(socket), answered))
 }
 
-/// Connects to an IP address. `share` is the number of attempts that the remaining time is divided among.
+/// Connects to an IP address. The attempt may take the remaining time, divided by `share`.
 fn tcp(
     address: SocketAddr,
     until: Option<Deadline>,
@@ -77,7 +78,7 @@ fn tcp(
     let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_tcp_nodelay(true)?;
     let socket = interrupter.attach(socket)?;
-    // Without a limit of ours the system has its own. A plain `connect` would end with a signal.
+    // Without a deadline the timeout of the system applies. A plain `connect` would fail after a signal.
     let left = until.map(Deadline::left).transpose()?;
     let left = left.map_or(Duration::MAX, |left| (left / share).max(Duration::from_millis(1)));
     match SockRef::from(&socket).connect_timeout(&address.into(), left) {
@@ -89,7 +90,7 @@ fn tcp(
     }
 }
 
-/// Connects to the first of these addresses that accepts.
+/// Connects to the first of these addresses that accepts. Each attempt has an equal share of the remaining time.
 fn first(
     addresses: &[SocketAddr],
     until: Option<Deadline>,
@@ -105,7 +106,7 @@ fn first(
     Err(failure)
 }
 
-/// Connects to a Unix socket, which waits for room in the server's backlog.
+/// Connects to a Unix socket. While the server's backlog is full, it waits for room.
 fn unix(name: &OsStr, until: Option<Deadline>, interrupter: &Interrupter) -> Result<Arc<OwnedFd>, ErrorKind> {
     let (socket, address) = unix_socket(name)?;
     loop {

@@ -39,9 +39,9 @@ impl Driver for Blocking {
 }
 
 impl Line<'_, Blocking> {
-    /// Reads the bytes that have been received. The read blocks if the request is sent, the wait begins with this call, and
-    /// the exchange as a whole has no deadline: the socket's own timeout is the shortest timeout of a wait, so it bounds
-    /// the read without a further system call.
+    /// Reads the bytes that have been received. The read blocks if the request is sent, the wait begins with this call,
+    /// and the exchange as a whole has no deadline: the socket's own timeout is the shortest timeout of a wait, so it
+    /// bounds the read without a further system call.
     fn read(&mut self) -> Poll<Result<io::Result<usize>, Error>> {
         let is_socket = self.is_socket;
         if !is_socket && self.exchange.awaits_continue() {

@@ -61,12 +61,16 @@ impl Interrupter {
         self.0.interrupted.store(true, Ordering::Release);
         let socket = self.0.socket.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
         if let Some(socket) = socket {
-            // A socket that is not connected any more wakes its thread by itself.
+            // It fails if the socket is no longer connected. Then no thread waits for it.
             let _ = SockRef::from(&socket).shutdown(Shutdown::Both);
         }
     }
 
-    /// Takes a socket, connected or not, to shut it down. Fails if the handle has been interrupted before.
+    /// Attaches a socket, connected or not, which an interruption then shuts down.
+    ///
+    /// # Errors
+    ///
+    /// The handle has been interrupted before.
     pub(crate) fn attach(&self, socket: impl Into<OwnedFd>) -> io::Result<Arc<OwnedFd>> {
         let socket = Arc::new(socket.into());
         *self.0.socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&socket);

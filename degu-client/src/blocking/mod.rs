@@ -81,6 +81,15 @@ pub type Options = OptionsOf<Blocking>;
 pub type Connection = ConnectionOf<Blocking>;
 
 /// A blocking [pool](PoolOf).
+///
+/// ```no_run
+/// use degu_client::{Method, blocking::Pool};
+///
+/// # fn example(pool: &Pool) -> Result<(), degu_client::Error> {
+/// let response = pool.request(Method::Put, "/notes/1", [("content-type", "text/plain")], "a note")?;
+/// # Ok(())
+/// # }
+/// ```
 pub type Pool = PoolOf<Blocking>;
 
 /// A [response](ResponseOf) of the blocking client.
@@ -184,25 +193,7 @@ impl ConnectionOf<Blocking> {
 
 requests!(Blocking, Source, wait, [], []);
 
-pooled_requests!(
-    Blocking,
-    Source,
-    wait,
-    queue,
-    dial::dial_pooled,
-    Fn,
-    Result<Response<'static>, Error>,
-    [],
-    [],
-    "```no_run
-use degu_client::{Method, blocking::Pool};
-
-# fn example(pool: &Pool) -> Result<(), degu_client::Error> {
-let response = pool.request(Method::Put, \"/notes/1\", [(\"content-type\", \"text/plain\")], \"a note\")?;
-# Ok(())
-# }
-```"
-);
+pooled_requests!(Blocking, Source, wait, queue, dial::dial_pooled, Fn, Result<Response<'static>, Error>, [], []);
 
 reads!(Blocking, wait, [], []);
 

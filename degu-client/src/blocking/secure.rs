@@ -1,4 +1,4 @@
-//! TLS over a blocking socket: the handshake, and the wait for what is inside of it.
+//! TLS over a blocking socket: the handshake, and waits.
 
 use std::{io, time::Duration};
 
@@ -30,7 +30,7 @@ impl BlockingStream for Tls<Socket> {
     }
 
     fn wait(&mut self, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
-        // The socket knows nothing of an end or a fault that came with the bytes before it.
+        // TLS may have read bytes, an EOF or a fault from the socket already, so the socket has nothing to report.
         if reads && self.secured.has_input() { Ok(true) } else { self.socket.wait(reads, writes, limit) }
     }
 }

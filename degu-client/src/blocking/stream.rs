@@ -15,15 +15,15 @@ use socket2::SockRef;
 use super::interrupter::Interrupter;
 use crate::stream::{Idle, Scratch, Stream, check, pending, read, some, uninterrupted, write};
 
-/// A stream whose reads block where they may.
+/// A stream whose reads may block.
 pub(crate) trait BlockingStream: Stream {
-    /// Waits until there is something to read, or room for writing. Returns whether the time was enough. A stream of the
-    /// caller's cannot be waited for.
+    /// Waits until the stream has bytes to read if it `reads`, or room if it `writes`. Returns `false` if the limit
+    /// passed first. For a stream that the caller brought, it returns `true` at once.
     fn wait(&mut self, _reads: bool, _writes: bool, _limit: Option<Duration>) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Returns the handle that ends a wait for the stream. A stream of the caller's has none.
+    /// Returns the handle that ends a wait for the stream; `None` for a stream that the caller brought.
     fn interrupter(&self) -> Option<&Interrupter> {
         None
     }
@@ -37,7 +37,8 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Takes a connected socket, which was attached to the interrupter. Its reads that block end after this time.
+    /// Returns the stream over a connected socket that is attached to the interrupter. A read that blocks ends after
+    /// `timeout`.
     pub(crate) fn new(socket: Arc<OwnedFd>, interrupter: Interrupter, timeout: Option<Duration>) -> io::Result<Self> {
         // Zero would mean forever.
         let timeout = timeout.map(|timeout| timeout.max(Duration::from_millis(1)));
@@ -78,8 +79,8 @@ impl BlockingStream for Socket {
     }
 }
 
-/// Waits until a socket has something to read if it `reads`, or room for writing if it `writes`. Returns `false` if the limit
-/// is over. `true` may also come early, after a signal for example, so the caller tries again.
+/// Waits until a socket has bytes to read if it `reads`, or room if it `writes`. Returns `false` if the limit passed
+/// first. It may return `true` too early, after a signal for example, so the caller tries again.
 pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<Duration>) -> io::Result<bool> {
     let mut interest = PollFlags::empty();
     interest.set(PollFlags::POLLIN, reads);
@@ -93,8 +94,8 @@ pub(super) fn wait(socket: impl AsFd, reads: bool, writes: bool, limit: Option<D
     }
 }
 
-/// Returns the timeout of a call of `poll(2)`, in whole milliseconds and not too early, and whether that is all of the
-/// limit: one call takes at most 24.8 days.
+/// Returns the timeout of a call of `poll(2)`, in milliseconds, rounded up, and whether it covers the whole limit. One
+/// call waits for at most 24.8 days.
 fn poll_timeout(limit: Duration) -> (PollTimeout, bool) {
     let limit = PollTimeout::try_from(limit.saturating_add(Duration::from_micros(999)));
     limit.map_or((PollTimeout::MAX, false), |limit| (limit, true))

@@ -48,7 +48,7 @@ impl TunnelOf<Blocking> {
         self.stream.interrupter().cloned()
     }
 
-    /// Repeats a step until it does not have to wait.
+    /// Repeats a step, and waits for the stream between its attempts, until the step is ready.
     fn until_ready<T>(
         &mut self,
         reads: bool,
@@ -63,10 +63,11 @@ impl TunnelOf<Blocking> {
     }
 }
 
-/// Reads what has come. A stream that the caller brought blocks until something comes, with a timeout of its own if any.
+/// Reads the bytes that have been received. A stream that the caller brought blocks until there are some, or until its
+/// own timeout.
 fn poll_read(stream: &mut Stream, received: &mut BytesMut) -> Poll<io::Result<usize>> {
     received.reserve(MOST_READ);
-    // Under TLS a record may have come in part.
+    // Under TLS only a part of a record may have been received.
     match uninterrupted(|| stream.read(received, false)) {
         Ok(0) | Err(_) if stream.is_interrupted() => Poll::Ready(Err(interrupted())),
         Err(error) if !stream.is_socket() => Poll::Ready(Err(error)),
@@ -88,7 +89,7 @@ fn interrupted() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the caller interrupted the tunnel")
 }
 
-/// Moves what was received into `bytes`.
+/// Moves received bytes into `bytes`, and returns their number.
 fn take(received: &mut BytesMut, bytes: &mut [u8]) -> usize {
     let fits = received.len().min(bytes.len());
     bytes[..fits].copy_from_slice(&received.split_to(fits));
@@ -120,7 +121,7 @@ impl Write for TunnelOf<Blocking> {
     }
 }
 
-/// The state that the halves of a tunnel share. It is locked for a step, and not while a half waits.
+/// The state that the halves of a tunnel share. A half locks the stream for a step, and never while it waits.
 struct Shared {
     /// A second descriptor of the socket, to wait on without the lock.
     socket: OwnedFd,
@@ -132,7 +133,7 @@ impl Shared {
         self.stream.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Repeats a step until it does not have to wait.
+    /// Repeats a step, and waits for the socket between its attempts, until the step is ready.
     fn until_ready<T>(
         &self,
         reads: bool,

@@ -191,14 +191,12 @@ impl<D: Driver> fmt::Debug for PoolOf<D> {
 
 /// Defines the requests of a pool: with `async` and `.await` for the async client, without them for the blocking one.
 macro_rules! pooled_requests {
-    ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, $answer:ty, [$($async:tt)?], [$($await:tt)*], $example:literal) => {
+    ($driver:ty, $source:ty, $wait:path, $queue:path, $dial:path, $fn:ident, $answer:ty, [$($async:tt)?], [$($await:tt)*]) => {
         impl crate::pool::PoolOf<$driver> {
             /// Sends a request over a connection of the pool, and returns the response as soon as its head has been
             /// received. The response keeps the connection until its body has been read to its end.
             ///
             /// Everything else is as for [`request`](crate::ConnectionOf::request) of a connection.
-            ///
-            #[doc = $example]
             ///
             /// # Errors
             ///
