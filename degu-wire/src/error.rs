@@ -7,8 +7,8 @@ use core::fmt;
 
 /// The error for a peer that broke the protocol or exceeded a limit: the fault and its offset.
 ///
-/// After it, nothing more of the connection can be understood. A server answers with [`status`](Self::status) if no
-/// response has begun. Then the caller closes the connection.
+/// The bytes after the fault cannot be understood. If no response has begun, a server answers with
+/// [`status`](Self::status). Then the caller closes the connection.
 ///
 /// ```
 /// use degu_wire::{Fault, Limits, head};
@@ -111,7 +111,7 @@ macro_rules! explained {
 pub(crate) use explained;
 
 explained! {
-    /// The faults of a peer. Each text is a clause that follows "the peer sent" or stands alone in a log line.
+    /// The faults of a peer. The text of each continues "the peer sent", and can also be a log line of its own.
     #[derive(Debug)]
     pub enum Fault {
         /// The method is empty or has a byte that is not allowed in a token (RFC 9110 §9.1).
@@ -164,8 +164,8 @@ explained! {
         TransferEncoding "Transfer-Encoding in a message of HTTP/1.0 or in a 1xx response",
         /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
         Expectation "an Expect field other than `100-continue`",
-        /// The head is longer than `Limits::max_head` (RFC 6585 §5). If not even the request line ends within it, this is
-        /// [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
+        /// The head is longer than `Limits::max_head` (RFC 6585 §5). If the request line does not end within the limit, the
+        /// fault is [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
         HeadTooLarge "a head over the limit",
         /// More fields than `Limits::max_fields` (RFC 6585 §5).
         TooManyFields "more fields than the limit",

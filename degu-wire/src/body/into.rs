@@ -3,9 +3,9 @@
 use super::{BodyOf, BoxError};
 use crate::headers::Headers;
 
-/// A value from which the body of a message can be made. Every value that converts into a body with `into()` is one,
-/// such as text and bytes. A value may also fail to be encoded, or add header fields to the message, such as `Json` of
-/// the feature `json`.
+/// A value from which the body of a message can be made. Every type that converts into a body with `into()` implements
+/// this trait, for example text and bytes. Other types implement it if making the body can fail, or if the message gets
+/// header fields, as with `Json` of the feature `json`.
 ///
 /// Responses of the server and requests of both clients take such a value as their body.
 ///

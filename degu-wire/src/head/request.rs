@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{
-    fields::{FieldSpan, Fields, Section, Semantics, Text, parse_fields},
+    fields::{FieldSpan, Fields, Names, Section, Semantics, Text, parse_fields},
     host::is_host,
     scan::{is_target_text, skip_path, skip_target, skip_token},
     start_line::{line_end, version},
@@ -145,7 +145,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], limits: &Limits) -> Result<Option
     let Some(end) = parse_fields(input, at, slots, &mut semantics, section)? else { return Ok(None) };
 
     let framing = semantics.framing()?.unwrap_or(Framing::None);
-    if !semantics.has_host() && !http10 && !limits.allow_missing_host {
+    if !semantics.seen.has(Names::HOST) && !http10 && !limits.allow_missing_host {
         return Err(Fault::HostMissing.into());
     }
     Ok(Some(RequestMeta {

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use super::{
-    fields::{FieldSpan, Fields, Section, Semantics, Text, parse_fields},
+    fields::{FieldSpan, Fields, Names, Section, Semantics, Text, parse_fields},
     scan::{is_text, skip_text, skip_token},
     start_line::{line_end, version},
 };
@@ -220,7 +220,7 @@ fn scan(input: &[u8], slots: &mut [FieldSpan], meta: &mut ResponseMeta) -> Resul
         framing,
         http10,
         keep_alive: !http10 && !semantics.close && !codes_nothing,
-        has_keep_alive: semantics.has_keep_alive(),
+        has_keep_alive: semantics.seen.has(Names::KEEP_ALIVE),
         is_json: semantics.is_json,
     };
     Ok(true)

@@ -18,8 +18,8 @@ impl RequestHead {
         &self.fields
     }
 
-    /// Returns whether the client offers to switch to this protocol (RFC 9110 §7.8), such as `websocket` or `tcp`.
-    /// Names compare without case. A client of HTTP/1.0 offers no protocol.
+    /// Returns whether the client offers to switch to this protocol (RFC 9110 §7.8), such as `websocket` or `tcp`. The
+    /// case of names is ignored. A client of HTTP/1.0 cannot offer a protocol.
     pub fn offers(&self, protocol: &str) -> bool {
         !self.is_http10()
             && !protocol.is_empty()
@@ -45,7 +45,7 @@ impl ResponseHead {
     }
 }
 
-/// A reason phrase (RFC 9112 §4). It is text for people; no program should depend on it.
+/// A reason phrase (RFC 9112 §4): a text for people, on which no program should depend.
 ///
 /// ```
 /// use degu_wire::machine::Reason;
