@@ -8,7 +8,7 @@ use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::pool::{Lease, Shared, Turn};
 
-/// Waits for a place in the pool, and not longer than until the end of the exchange.
+/// Waits for a place in the pool, at the latest until the deadline of the exchange.
 pub(super) async fn queue(shared: &Arc<Shared<Async>>, until: Option<Deadline>) -> Result<Lease<Async>, Error> {
     let (mut turn, mut timer) = (Turn::new(shared, until), Timer::default());
     poll_fn(|cx| {

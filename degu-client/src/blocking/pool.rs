@@ -26,7 +26,7 @@ impl Wake for Signal {
 }
 
 impl Signal {
-    /// Waits until the thread is woken, and not longer than until the end. Returns whether it was woken.
+    /// Waits until the thread is woken, at the latest until `end`. Returns whether the thread was woken.
     fn wait(&self, end: Option<Instant>) -> bool {
         let mut is_woken = self.is_woken.lock().unwrap_or_else(PoisonError::into_inner);
         while !*is_woken {
@@ -44,7 +44,7 @@ impl Signal {
     }
 }
 
-/// Waits for a place in the pool, and not longer than until the end of the exchange.
+/// Waits for a place in the pool, at the latest until the deadline of the exchange.
 pub(super) fn queue(shared: &Arc<Shared<Blocking>>, until: Option<Deadline>) -> Result<Lease<Blocking>, Error> {
     let mut turn = Turn::new(shared, until);
     let signal = Arc::new(Signal::default());

@@ -9,9 +9,9 @@
 //!                  └──────────────────────── given back, or closed ◀──────────────────────────────────────────┘
 //! ```
 //!
-//! [`state`] keeps the counts and the queue, without sockets and without a clock. A [`Lease`](lease::Lease) is a place
-//! of the pool in the hands of a request and then of its response; when it is dropped, the place goes to the request
-//! that has waited longest. A request that waits is woken by a waker in both clients: that of its task, or one of its
+//! [`state`] keeps the idle connections, the queue and the counters. A [`Lease`](lease::Lease) is a place in the pool. A
+//! request holds the lease, and passes it to its response. When the lease is dropped, the place goes to the request that
+//! has waited longest. In both clients a waker wakes the waiting request: the waker of its task, or one that wakes its
 //! thread.
 
 mod lease;
@@ -227,7 +227,7 @@ macro_rules! pooled_requests {
             ) -> Result<Response<'static>, crate::Error> {
                 let (headers, mut body) = crate::link::prepare(&self.shared().base, headers, body)?;
                 let (until, mut now) = self.begin();
-                // Nearly always there is no need to wait.
+                // Nearly always a place is free.
                 let mut lease = match self.shared().take(until, now)? {
                     Some(lease) => lease,
                     None => {
