@@ -135,10 +135,13 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) in two
-            /// cases, after which the connection can be used again. If the content-type is another one, nothing has
-            /// been read, and the caller can still read the body. If the body is not JSON or does not fit `T`, a
-            /// [`JsonError`](crate::JsonError) has the line and the column.
+            /// The errors of [`read_all`](Self::read_all), and [`ErrorKind::Content`](crate::ErrorKind::Content) in three
+            /// cases, after which the connection can be used again:
+            ///
+            /// - The response has no body: a 204, for example.
+            /// - The content-type is another one. Nothing has been read, and the caller can still read the body.
+            /// - The body is not JSON or does not fit `T`. A [`JsonError`](crate::JsonError) has the line and the column,
+            ///   and the missing field or the expected type.
             #[cfg(feature = "json")]
             pub $($async)? fn json<T: serde::de::DeserializeOwned>(&mut self, limit: usize) -> Result<T, crate::Error> {
                 let mut whole = crate::Bytes::new();
