@@ -87,6 +87,22 @@ fn pooled_exchanges_do_not_allocate() {
     }
 }
 
+/// The pool keeps the body for a second attempt, and lends it to the first.
+#[test]
+fn a_pool_does_not_allocate_for_a_string_that_it_keeps() {
+    let server = server(Kind::Path);
+    let options = blocking::Client::options().host("example.org").spin(Spin::Off);
+    let pool = options.client(&server.address).pool();
+    blocking_pool_row(&pool, 200).unwrap();
+    let bodies: Vec<_> = (0..1000).map(|_| String::from("hello")).collect();
+    let counted = allocation_counter::measure(|| {
+        for body in bodies {
+            assert_eq!(pool.post("/counter", body).unwrap().body.read_all(100).unwrap(), "hello, world");
+        }
+    });
+    assert_eq!(counted.count_total, 0);
+}
+
 #[test]
 fn blocking_exchanges_do_not_allocate() {
     for (kind, spin) in WAYS {
