@@ -3,8 +3,8 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::Limits;
-use crate::head::FieldSpan;
+use crate::head::{FieldSpan, Fields};
+use crate::{Limits, LocalError};
 
 /// The buffers of one connection: see the [module](super).
 pub struct Buffers<'b> {
@@ -81,7 +81,8 @@ impl Buffers<'_> {
     }
 }
 
-/// The bytes that have been received and not been used yet: a part of a buffer that is filled at its end and used from its front.
+/// A buffer with the bytes that have been received and not been used yet. New bytes are added at the end, and bytes are used
+/// from the front.
 pub(super) struct Window<'w> {
     buffer: &'w mut [u8],
     start: usize,
@@ -101,7 +102,7 @@ impl<'w> Window<'w> {
         Self { buffer, start: 0, end: filled }
     }
 
-    /// Returns the range of the bytes that have been received and not been used.
+    /// Returns the range of these bytes in the buffer.
     pub(super) const fn unused(&self) -> Range<usize> {
         self.start..self.end
     }
@@ -121,11 +122,25 @@ impl<'w> Window<'w> {
     /// Returns the free part of the buffer, into which the next bytes are received. It is empty if all of the buffer is
     /// in use.
     pub(super) fn room(&mut self) -> &mut [u8] {
-        if self.start > 0 {
-            self.end = move_to_front(self.buffer, self.start..self.end);
-            self.start = 0;
-        }
+        self.end = move_to_front(self.buffer, self.unused());
+        self.start = 0;
         self.buffer.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// Splits off a head of `len` bytes at the front, whose positions are the first `count` of `spans`. Returns the fields
+    /// of the head, the window after the head, and the other positions.
+    pub(super) fn split_head(
+        mut self,
+        len: u16,
+        spans: &'w mut [FieldSpan],
+        count: u16,
+    ) -> Result<(Fields<'w>, Self, &'w mut [FieldSpan]), LocalError> {
+        // Moves the head to the front of the buffer.
+        self.room();
+        let (head, buffer) = self.buffer.split_at_mut_checked(len.into()).ok_or(LocalError::State)?;
+        let (spans, slots) = spans.split_at_mut_checked(count.into()).ok_or(LocalError::State)?;
+        let filled = self.end.saturating_sub(head.len());
+        Ok((Fields::new(head, spans), Self::new(buffer, filled), slots))
     }
 
     /// Notes that this number of bytes was received into the [room](Self::room).

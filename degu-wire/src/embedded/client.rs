@@ -4,18 +4,18 @@ use core::fmt;
 
 use embedded_io_async::{Read, Write};
 
-use super::buffers::{Buffers, Window, move_to_front};
+use super::buffers::{Buffers, Window};
 use super::clock::{Clock, Options};
 use super::error::Error;
 use super::link::{Link, State};
 use super::reader::{BodyReader, Incoming};
 use super::writer::{BodyWriter, Outgoing};
 use crate::exchange::{Terms, check_partial, put_request, request_framing};
-use crate::head::{FieldSpan, Fields, Names, ResponseHead, ResponseMeta, put_field, scan_response};
+use crate::head::{FieldSpan, Names, ResponseHead, ResponseMeta, put_field, scan_response};
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, RemoteError};
 
-/// A client's connection, in buffers of the caller. It sends one request after the other, as long as it is
+/// A client's connection, in buffers of the caller. The caller can send one request after another while the connection is
 /// [reusable](Self::is_reusable).
 ///
 /// ```
@@ -43,7 +43,7 @@ pub struct Client<'c, S, C> {
 }
 
 impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
-    /// Returns a client on a connection that is new.
+    /// Returns a client on a new connection.
     pub fn new(io: &'c mut S, clock: &'c C, buffers: Buffers<'c>, options: &'c Options) -> Self {
         let limits = buffers.bound(&options.limits);
         let terms = Terms { persistent: true, ..Terms::default() };
@@ -78,7 +78,7 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         if !self.is_reusable() {
             return Err(LocalError::State.into());
         }
-        // RFC 9110 §9.3.8. Besides, only its fields can tell where a request ends.
+        // A TRACE request has no body (RFC 9110 §9.3.8). The end of a connection cannot mark the end of a request.
         if framing == Framing::UntilClose || method == Method::Trace && framing != Framing::None {
             return Err(LocalError::BodyNotAllowed.into());
         }
@@ -95,25 +95,26 @@ impl<'c, S: Read + Write, C: Clock> Client<'c, S, C> {
         })?;
         (link.state.terms.persistent, link.state.is_between) = (!said.close, false);
         Ok(Call {
-            input: &mut *buffers.input,
+            window: Window::new(buffers.input, 0),
             fields: &mut *buffers.fields,
-            received: 0,
             limits,
             outgoing: Outgoing::new(framing, false),
-            expectation: Expectation {
-                is_head: method == Method::Head,
-                is_ranged: said.names.has(Names::RANGE),
-                interim: 0,
-                continues: said.expects_continue,
-            },
+            is_head: method == Method::Head,
+            is_ranged: said.names.has(Names::RANGE),
+            interim: 0,
+            continues: said.expects_continue,
             link,
         })
     }
 }
 
-/// The conditions under which the response is parsed.
-#[derive(Clone, Copy, Debug)]
-struct Expectation {
+/// A request that is being sent.
+pub struct Call<'r, S, C> {
+    window: Window<'r>,
+    fields: &'r mut [FieldSpan],
+    limits: &'r Limits,
+    outgoing: Outgoing,
+    /// The method is HEAD.
     is_head: bool,
     /// The request asked for ranges.
     is_ranged: bool,
@@ -121,17 +122,6 @@ struct Expectation {
     interim: usize,
     /// The request waits for `100 Continue`.
     continues: bool,
-}
-
-/// A request that is being sent.
-pub struct Call<'r, S, C> {
-    input: &'r mut [u8],
-    fields: &'r mut [FieldSpan],
-    /// The number of bytes at the front of the input that have been received.
-    received: usize,
-    limits: &'r Limits,
-    outgoing: Outgoing,
-    expectation: Expectation,
     link: Link<'r, S, C>,
 }
 
@@ -141,15 +131,15 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
         BodyWriter { outgoing: &mut self.outgoing, link: &mut self.link }
     }
 
-    /// Waits for the server's answer to `expect: 100-continue`: `true` if the caller may send the body, `false` if the
-    /// final response has been received instead. Then the body must not be sent, and [`response`](Self::response)
-    /// returns the response.
+    /// Waits for the server's answer to `expect: 100-continue`. Returns `true` if the caller may send the body. Returns
+    /// `false` if the final response has been received: then the caller must not send the body, and
+    /// [`response`](Self::response) returns this response.
     ///
     /// # Errors
     ///
     /// Those of [`response`](Self::response).
     pub async fn may_send_body(&mut self) -> Result<bool, Error<S::Error>> {
-        while self.expectation.continues {
+        while self.continues {
             let meta = self.read_head().await?;
             match meta.status {
                 100..=199 => self.pass_interim(&meta)?,
@@ -163,58 +153,53 @@ impl<'r, S: Read + Write, C: Clock> Call<'r, S, C> {
     ///
     /// # Errors
     ///
-    /// A fault of the server; [`Fault::NoResponse`] if the connection ended before the first byte.
-    /// [`LocalError::BodyTooShort`] if the caller wrote less of the body than announced.
+    /// A fault of the server; [`Fault::NoResponse`] if the connection ended before the first byte of a response;
+    /// [`LocalError::BodyTooShort`] if the caller has written less of the body than announced.
     pub async fn response(mut self) -> Result<Response<'r, S, C>, Error<S::Error>> {
-        let is_unsent = self.expectation.continues && !self.may_send_body().await?;
+        let is_unsent = self.continues && !self.may_send_body().await?;
         if !is_unsent {
             self.body().finish(&[], &[]).await?;
         }
         let meta = loop {
             let meta = self.read_head().await?;
             match meta.status {
-                // The request offered no protocol.
+                // The request did not ask for another protocol.
                 101 => return Err(Error::Peer(Fault::UnexpectedUpgrade.into())),
                 100..=199 => self.pass_interim(&meta)?,
                 _ => break meta,
             }
         };
-        let Self { input, fields, received, limits, expectation, link, .. } = self;
-        let (head, rest) = input.split_at_mut_checked(meta.len.into()).ok_or(LocalError::State)?;
-        let (spans, slots) = fields.split_at_mut_checked(meta.fields.into()).ok_or(LocalError::State)?;
-        let behind_head = received.saturating_sub(head.len());
-        let head = ResponseHead { fields: Fields::new(head, spans), meta };
-        let framing = head.framing(if expectation.is_head { Method::Head } else { Method::Get });
-        let mut incoming = Incoming::new(Window::new(rest, behind_head), slots, limits, framing, false);
+        let Self { window, fields, limits, is_head, is_ranged, link, .. } = self;
+        let (fields, window, slots) = window.split_head(meta.len, fields, meta.fields)?;
+        let head = ResponseHead { fields, meta };
+        let framing = head.framing(if is_head { Method::Head } else { Method::Get });
+        let mut incoming = Incoming::new(window, slots, limits, framing, false);
         if meta.status == 206 {
-            let fields = head.fields();
             let (range, media_type) = (fields.get("content-range"), fields.get("content-type"));
-            incoming.part_left = check_partial(expectation.is_ranged, range, media_type, framing)?;
+            incoming.part_left = check_partial(is_ranged, range, media_type, framing)?;
         }
         link.state.terms.persistent &= !is_unsent && meta.keep_alive && framing != Framing::UntilClose;
         link.state.is_between = incoming.rest == Framing::None && incoming.window.len() == 0;
         Ok(Response { head, incoming, link })
     }
 
-    /// Reads a head to the front of the input, and leaves it there.
+    /// Reads a head to the front of the window, and leaves it there.
     async fn read_head(&mut self) -> Result<ResponseMeta, Error<S::Error>> {
-        let Self { fields, limits, .. } = self;
-        let mut window = Window::new(self.input, self.received);
+        let Self { window, fields, limits, .. } = self;
         let mut meta = ResponseMeta::default();
         let scan = |input: &mut [u8]| Ok(scan_response(input, fields, limits, &mut meta)?.then_some(()));
-        let found = self.link.read_head(&mut window, limits, scan).await?;
-        self.received = window.len();
+        let found = self.link.read_head(window, limits, scan).await?;
         found.map(|()| meta).ok_or_else(|| Error::Peer(Fault::NoResponse.into()))
     }
 
     /// Drops an interim response.
     fn pass_interim(&mut self, meta: &ResponseMeta) -> Result<(), RemoteError> {
-        self.received = move_to_front(self.input, meta.len.into()..self.received);
-        self.expectation.interim += 1;
-        if self.expectation.interim > self.limits.max_interim {
+        self.window.take(meta.len.into());
+        self.interim += 1;
+        if self.interim > self.limits.max_interim {
             return Err(Fault::TooManyInterim.into());
         }
-        self.expectation.continues &= meta.status != 100;
+        self.continues &= meta.status != 100;
         Ok(())
     }
 }

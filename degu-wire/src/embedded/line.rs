@@ -7,7 +7,7 @@ use embedded_io_async::{ErrorType, Read, Write};
 
 use super::Clock;
 
-/// The serial line as a socket. Its input ends after each pause, so that a server can resynchronise.
+/// A serial line as a socket. Its input ends after each pause, so a server can resynchronise.
 ///
 /// A UART is never closed. If a peer goes away in the middle of a request, the next peer's request would look like the
 /// rest of that request. So, after a byte has arrived, silence of `pause` counts as the end of the input. The
@@ -16,7 +16,7 @@ use super::Clock;
 /// ```ignore
 /// let mut line = Line::new(&mut uart, &clock, Duration::from_millis(50));
 /// loop {
-///     // An error has been answered where that was possible, and what the peer sent with it has been dropped.
+///     // After an error, the server has answered if this was possible, and has dropped the rest of the input.
 ///     let _ = server.serve(&mut line, &clock, device).await;
 ///     line.wait_for_pause().await?;
 /// }

@@ -30,20 +30,20 @@ pub(super) struct State {
     pub(super) eof: bool,
     /// The time that the peer has left.
     pub(super) allowance: Allowance,
-    /// The demands of this exchange.
+    /// The conditions of this exchange, for example whether the connection persists.
     pub(super) terms: Terms,
     /// True if the peer's message has been read to its end, and no byte has arrived after it.
     pub(super) is_between: bool,
 }
 
 impl<S: Read + Write, C: Clock> Link<'_, S, C> {
-    /// Gives the peer this time from now on.
+    /// Sets the time that the peer may take from now on.
     pub(super) const fn allow(&mut self, time: Duration) {
         self.state.allowance = Allowance::new(time);
     }
 
-    /// Waits for a head at the front of the window. `scan` finds the head. Returns `None` if the connection ended
-    /// before a head began.
+    /// Waits until `scan` finds a whole head at the front of the window. Returns `None` if the connection ended before a
+    /// head began.
     pub(super) async fn read_head<M>(
         &mut self,
         window: &mut Window<'_>,
@@ -87,7 +87,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         Ok(read > 0)
     }
 
-    /// Sends bytes. If they fit into the output buffer, they are queued.
+    /// Sends bytes. If the bytes fit into the output buffer, they wait there for the next write.
     pub(super) async fn put(&mut self, bytes: &[u8]) -> Result<(), Error<S::Error>> {
         if self.output.len() - self.state.queued.min(self.output.len()) < bytes.len() {
             self.write_queued().await?;
@@ -103,8 +103,8 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
         }
     }
 
-    /// Encodes something into the output buffer, which must have no [queued](Self::write_queued) bytes. If the encoding
-    /// fails, nothing is sent.
+    /// Encodes a head or a chunk line into the output buffer, which must have no [queued](Self::write_queued) bytes. If the
+    /// encoding fails, nothing is sent.
     pub(super) fn encode<T>(
         &mut self,
         encode: impl FnOnce(&mut SliceSink) -> Result<T, LocalError>,

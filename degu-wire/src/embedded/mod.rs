@@ -1,9 +1,9 @@
 //! A server and a client for microcontrollers: over any [`Read`](embedded_io_async::Read) and
 //! [`Write`](embedded_io_async::Write), in buffers of the caller, without an allocator and without an operating system.
 //!
-//! This is a driver of the codec's [core](crate#core-a-request-out-of-a-slice-an-answer-into-a-slice), as the machine
-//! is for servers with memory to spare. The core decides grammar, framing, limits, refusals and their statuses, so a
-//! device refuses the same input as a server.
+//! This driver uses the [core](crate#core-a-request-out-of-a-slice-an-answer-into-a-slice) of the codec, as degu-server
+//! does. The core decides about grammar, framing, limits, refusals and their statuses. So a device refuses the same input as
+//! a server.
 //!
 //! ```text
 //!                       ┌───────────────── Buffers ─────────────────┐
@@ -17,13 +17,13 @@
 //!
 //! # Who owns what
 //!
-//! The buffers belong to the caller, and there is no other memory: [`Memory`] declares them with their sizes. While the
+//! The buffers belong to the caller. [`Memory`] declares them with their sizes. The driver uses no other memory. While the
 //! handler runs, the head of a request stays at the front of `input`, because paths and fields are views into it. The
-//! body and the next request are read into the rest. A head has at most three quarters of `input` (or
-//! [`max_head`](crate::Limits::max_head), if that is less), so at least a quarter is left for a chunk line or for
-//! trailers. Longer elements are refused with the same status as by degu-server: 431 for a head or trailers, 414 for a
-//! request target that alone fills the limit of a head, 400 for a chunk line. `fields` has the positions of all fields
-//! of one message: those of the head and those of the trailers.
+//! body and the next request are read into the rest of `input`. A head may fill at most three quarters of `input`, and at
+//! most [`max_head`](crate::Limits::max_head). So at least a quarter is left for a chunk line or for trailers. Longer
+//! elements are refused with the same status as by degu-server: 431 for a head or trailers, 414 for a request target that
+//! alone exceeds the limit of a head, 400 for a chunk line. `fields` has the positions of all fields of one message, in the
+//! head and in the trailers.
 //!
 //! # Time
 //!

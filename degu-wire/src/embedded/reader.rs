@@ -27,8 +27,8 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     ///
     /// # Errors
     ///
-    /// A fault of the peer, which every later call returns again; [`Fault::TruncatedBody`] if the connection ended
-    /// before the body. [`Error::Timeout`] if the peer sent too slowly.
+    /// A fault of the peer; every later call returns the same fault. [`Fault::TruncatedBody`] if the connection ended before
+    /// the body. [`Error::Timeout`] if the peer sent too slowly.
     pub async fn next_event(&mut self) -> Result<Option<Event<'_>>, Error<S::Error>> {
         self.next(usize::MAX).await
     }
@@ -57,10 +57,10 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
     ///
     /// # Errors
     ///
-    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] if the body does not fit; a server answers
-    /// this with 413.
+    /// Those of [`next_event`](Self::next_event); [`Fault::BodyTooLarge`] if the body does not fit. A server answers this
+    /// fault with 413.
     pub async fn read_all<'d>(&mut self, buffer: &'d mut [u8]) -> Result<&'d [u8], Error<S::Error>> {
-        // A client that waits for `100 Continue` gets the refusal before it sends the body.
+        // The refusal arrives before a client that waits for `100 Continue` sends the body.
         if self.incoming.of_request
             && self.incoming.remaining().is_some_and(|remaining| remaining > buffer.len() as u64)
         {
@@ -78,7 +78,7 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
         Ok(buffer.get(..length).unwrap_or_default())
     }
 
-    /// Reads and drops the rest of the body, if it is short. Returns whether the end was reached.
+    /// Reads and drops at most `most` bytes of the body. Returns whether the end was reached.
     pub(super) async fn drain(&mut self, mut most: u64) -> bool {
         loop {
             match self.next(usize::MAX).await {
@@ -101,13 +101,12 @@ impl<S: Read + Write, C: Clock> BodyReader<'_, '_, S, C> {
             link.put(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         let found = loop {
-            match incoming.peek()? {
-                Next::End => {
-                    link.state.is_between = incoming.window.len() == 0;
-                    return Ok(None);
-                }
-                Next::Event(found) => break found,
-                Next::More => {}
+            if let Some(found) = incoming.peek()? {
+                break found;
+            }
+            if incoming.rest == Framing::None {
+                link.state.is_between = incoming.window.len() == 0;
+                return Ok(None);
             }
             if !link.fill(&mut incoming.window).await? {
                 incoming.end()?;
@@ -151,14 +150,6 @@ pub(super) struct Incoming<'x> {
     fault: Option<RemoteError>,
 }
 
-/// The next step of a reader.
-enum Next {
-    /// An event in this number of bytes. [`Incoming::take`] returns it.
-    Event(usize),
-    More,
-    End,
-}
-
 impl<'x> Incoming<'x> {
     pub(super) fn new(
         window: Window<'x>,
@@ -181,20 +172,22 @@ impl<'x> Incoming<'x> {
         }
     }
 
-    /// Finds and checks the next step, but leaves an event in the window: `take` gives it. If no event is complete yet, this
-    /// drops what the decoder has consumed (the CRLF after a chunk's data). After a fault, each call returns the fault again.
-    fn peek(&mut self) -> Result<Next, RemoteError> {
+    /// Finds and checks the next event, and returns its length in bytes. The event stays in the window, and
+    /// [`take`](Self::take) returns it. `None`: at the end of the body, where `rest` is [`Framing::None`], or if no event is
+    /// complete. In the latter case, this drops the bytes that the decoder has consumed (the CRLF after a chunk's data).
+    /// After a fault, each call returns the fault again.
+    fn peek(&mut self) -> Result<Option<usize>, RemoteError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
         self.find().map_err(|fault| *self.fault.insert(fault))
     }
 
-    fn find(&mut self) -> Result<Next, RemoteError> {
+    fn find(&mut self) -> Result<Option<usize>, RemoteError> {
         let available = self.window.len();
         let (found, data, is_end) = match self.rest {
-            Framing::None => return Ok(Next::End),
-            Framing::Length(_) | Framing::UntilClose if available == 0 => return Ok(Next::More),
+            Framing::None => return Ok(None),
+            Framing::Length(_) | Framing::UntilClose if available == 0 => return Ok(None),
             Framing::Length(remaining) => {
                 let data = usize::try_from(remaining).unwrap_or(usize::MAX).min(available);
                 (data, data, false)
@@ -202,17 +195,18 @@ impl<'x> Incoming<'x> {
             Framing::UntilClose => (available, available, false),
             Framing::Chunked if self.decoder.is_done() => {
                 self.rest = Framing::None;
-                return Ok(Next::End);
+                return Ok(None);
             }
             Framing::Chunked => {
-                // By a copy of the decoder, so that `take` decodes it again: a view of the window could not be kept until then.
+                // This decodes with a copy of the decoder, and `take` decodes the same bytes again, because an event borrows
+                // the window, and the caller could not fill the window meanwhile.
                 let mut decoder = self.decoder;
                 let step = decoder.decode(self.window.bytes())?;
                 match step.event {
                     None => {
                         self.decoder = decoder;
                         self.window.take(step.consumed);
-                        return Ok(Next::More);
+                        return Ok(None);
                     }
                     Some(Event::End { trailers }) => {
                         parse_trailers(trailers, self.slots, self.limits)?;
@@ -225,11 +219,11 @@ impl<'x> Incoming<'x> {
         };
         match self.part_left {
             Some(left) if data as u64 > left || is_end && left > 0 => Err(Fault::ContentRange.into()),
-            _ => Ok(Next::Event(found)),
+            _ => Ok(Some(found)),
         }
     }
 
-    /// Takes the event that was found in this number of bytes.
+    /// Removes the event of this length from the window, and returns it. Data has at most `most` bytes, and the rest stays.
     fn take(&mut self, found: usize, most: usize) -> Option<Event<'_>> {
         let is_data = self.rest != Framing::Chunked || self.decoder.chunk_remaining() > 0;
         let taken = self.window.take(if is_data { found.min(most) } else { found });

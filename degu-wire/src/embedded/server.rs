@@ -1,7 +1,6 @@
 //! The server's side of a connection.
 
 use core::fmt;
-use core::ops::Range;
 
 use embedded_io_async::{Read, Write};
 
@@ -13,8 +12,7 @@ use super::reader::{BodyReader, Incoming};
 use super::writer::{BodyWriter, Outgoing};
 use crate::exchange::Terms;
 use crate::head::{
-    FieldSpan, Fields, RequestHead, RequestMeta, has_begun, put_field, put_framing, put_line, put_status_line,
-    scan_request,
+    FieldSpan, RequestHead, RequestMeta, has_begun, put_field, put_framing, put_line, put_status_line, scan_request,
 };
 use crate::sink::Sink;
 use crate::{Fault, Framing, Limits, LocalError, Method, reason_phrase};
@@ -38,10 +36,10 @@ impl<'b> Server<'b> {
 
     /// Serves a connection until it is over. Calls the handler with each request.
     ///
-    /// A handler answers by [`Request::reply`], or by [`Request::respond`] and then writing the body. When the handler
-    /// returns `Ok`, the body of the response ends. If the handler returns an error, which usually comes from reading
-    /// the request, the connection ends. If no response has begun, the server first answers with the
-    /// [status](Error::status) of the error. For an error of its own, a handler sends a response.
+    /// A handler answers with [`Request::reply`], or with [`Request::respond`] and writes the body. When the handler
+    /// returns `Ok`, the body of the response ends. If the handler returns an error, usually from reading the request, the
+    /// connection ends. If no response has begun, the server first answers with the [status](Error::status) of the error.
+    /// A handler reports an error of its own with a response, and not with an [`Error`].
     ///
     /// After `Ok` the caller closes the connection.
     ///
@@ -77,15 +75,11 @@ impl<'b> Server<'b> {
                 Ok(None) => return link.flush().await.map(|()| End::Done),
                 Err(error) => return link.refuse(error, options).await,
             };
-            let behind_head = window.len().saturating_sub(meta.len.into());
-            // Both buffers are split at the end of the head.
-            let (head, rest) = input.split_at_mut_checked(meta.len.into()).ok_or(LocalError::State)?;
-            let (spans, slots) = fields.split_at_mut_checked(meta.fields.into()).ok_or(LocalError::State)?;
+            let (fields, window, slots) = window.split_head(meta.len, fields, meta.fields)?;
             link.allow(options.progress);
             link.state.terms = Terms::of(&meta);
-            let window = Window::new(rest, behind_head);
             let mut request = Request {
-                head: RequestHead { fields: Fields::new(head, spans), meta },
+                head: RequestHead { fields, meta },
                 incoming: Incoming::new(window, slots, limits, meta.framing, true),
                 outgoing: Outgoing::new(Framing::None, false),
                 has_responded: false,
@@ -96,12 +90,11 @@ impl<'b> Server<'b> {
                 Method::Connect | Method::Trace => Err(Error::Peer(Fault::MethodNotImplemented.into())),
                 _ => handler(&mut request).await,
             };
-            let unused = match request.end(handled, options).await? {
-                Ended::Persistent(unused) => unused,
-                Ended::Last(end) => return Ok(end),
-            };
-            let behind_head = usize::from(meta.len);
-            received = move_to_front(input, behind_head + unused.start..behind_head + unused.end);
+            if let Some(end) = request.end(handled, options).await? {
+                return Ok(end);
+            }
+            let (head, unused) = (usize::from(meta.len), request.incoming.window.unused());
+            received = move_to_front(input, head + unused.start..head + unused.end);
         }
     }
 }
@@ -151,7 +144,7 @@ impl<S: Read + Write, C: Clock> Link<'_, S, C> {
             out.put(b"\r\n")
         });
         if !is_written || encoded.is_err() || self.flush().await.is_err() {
-            // The first reason is the reason for the end of the connection.
+            // The caller learns why the request was refused, and not why the refusal could not be sent.
             return Err(error);
         }
         self.linger(options.linger).await;
@@ -246,12 +239,12 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         self.link.state.terms.abandon_body(self.incoming.remaining(), self.incoming.window.len(), DRAIN);
     }
 
-    /// Ends the exchange.
+    /// Ends the exchange. Returns `None` if the connection goes on with the next request.
     async fn end(
-        mut self,
+        &mut self,
         handled: Result<(), Error<S::Error>>,
         options: &Options,
-    ) -> Result<Ended<S::Error>, Error<S::Error>> {
+    ) -> Result<Option<End<S::Error>>, Error<S::Error>> {
         let ended = match handled {
             Ok(()) if self.has_responded => self.response_body().finish(&[], &[]).await,
             // The handler has not answered.
@@ -261,7 +254,7 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
         match ended {
             Ok(()) => {}
             Err(error) if self.has_responded => return Err(error),
-            Err(error) => return self.link.refuse(error, options).await.map(Ended::Last),
+            Err(error) => return self.link.refuse(error, options).await.map(Some),
         }
         if self.incoming.rest != Framing::None {
             self.abandon_body();
@@ -269,13 +262,13 @@ impl<'x, S: Read + Write, C: Clock> Request<'x, S, C> {
             self.link.state.terms.persistent = is_persistent;
         }
         if self.link.state.terms.persistent {
-            return Ok(Ended::Persistent(self.incoming.window.unused()));
+            return Ok(None);
         }
         self.link.flush().await?;
         if self.incoming.rest != Framing::None || self.incoming.window.len() > 0 {
             self.link.linger(options.linger).await;
         }
-        Ok(Ended::Last(End::Done))
+        Ok(Some(End::Done))
     }
 }
 
@@ -287,11 +280,4 @@ impl<S, C> fmt::Debug for Request<'_, S, C> {
             .field("outgoing", &self.outgoing)
             .finish_non_exhaustive()
     }
-}
-
-/// The state of the connection after an exchange.
-enum Ended<E> {
-    /// The next request follows. This number of bytes after the head has arrived.
-    Persistent(Range<usize>),
-    Last(End<E>),
 }

@@ -109,8 +109,8 @@ impl<S: Read + Write, C: Clock> BodyWriter<'_, '_, S, C> {
         Ok(())
     }
 
-    /// Sends all bytes in the output buffer. Call it, for example, after each part of an endless response. Reading from
-    /// the peer and the end of the handler flush the buffer, too.
+    /// Sends all bytes in the output buffer. Call it, for example, after each part of an endless response. The driver also
+    /// does this before it waits for bytes of the peer, and after the handler returns.
     ///
     /// # Errors
     ///
