@@ -1,5 +1,7 @@
-"""Both ends of Degu 0.18: `degu018.py serve CONTESTANT ADDRESS`, or `degu018.py client CONTESTANT ADDRESS SECONDS`, which prints
-`TRIPS NANOSECONDS` as the other ends do. The messages are as long as theirs on average."""
+"""Both ends of Degu 0.18: `degu018.py serve CONTESTANT ADDRESS`, or `degu018.py client CONTESTANT ADDRESS`, which prints
+`TRIPS NANOSECONDS`. The options are those of the other ends; only `--millis` has an effect. The average length of the
+messages is the same as that of the other ends.
+"""
 
 import os
 import random
@@ -19,7 +21,7 @@ def app(session, request, api):
 
 
 def serve(where):
-    # The most that it takes over one connection.
+    # The largest number of requests that it accepts over one connection.
     server = Server(where, app, max_requests=75000)
     address.announce(server.address)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -49,4 +51,4 @@ _, WHERE = address.parse(sys.argv[3])
 if sys.argv[1] == 'serve':
     serve(WHERE)
 else:
-    ask(WHERE, float(sys.argv[4]))
+    ask(WHERE, next(int(option[9:]) / 1000 for option in sys.argv if option.startswith('--millis=')))

@@ -1,4 +1,4 @@
-//! Charts of what is saved, for a page: bars as ratios to hyper, and curves of percentiles.
+//! Charts of saved samples: bars with ratios to hyper, and curves of percentiles.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::Result;
 use crate::report::{Entry, Group, Run, Summary, Unit};
 use crate::suites::PERCENTILES;
 
-/// The panels: a title, a suite, and the beginning and the end of the group's name.
+/// The panels with bars: a title, a suite, and the beginning and the end of the name of a group in the report.
 const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Instructions of a server", "counts", "instructions, server", ""),
     ("Instructions of a client", "counts", "instructions, client", ""),
@@ -20,11 +20,11 @@ const PANELS: &[(&str, &str, &str, &str)] = &[
     ("Memory of an idle connection", "idle", "", "0 connections"),
 ];
 
-/// The floors and their labels.
+/// The labels of the floors.
 const FLOORS: [(&str, &str); 3] =
     [("raw-poll", "no HTTP, polling"), ("raw", "no HTTP, blocking"), ("raw-tokio", "no HTTP, tokio")];
 
-/// The curves of one panel, and their colours.
+/// The contestants with curves, and the colours of these curves.
 const CURVES: &[(&str, RGBColor)] = &[
     ("raw-tokio", RGBColor(170, 170, 170)),
     ("hyper", RGBColor(207, 34, 46)),
@@ -36,7 +36,7 @@ const CURVES: &[(&str, RGBColor)] = &[
 const WIDTH: i32 = 460;
 const ROW: i32 = 20;
 const LABELS: i32 = 150;
-/// The longest bar. A longer bar is cut, and its figure tells its real length.
+/// The length of the longest bar, in pixels. A bar of more than [`MOST`] times hyper's figure gets this length too.
 const LONGEST: f64 = 180.0;
 const MOST: f64 = 4.0;
 const CURVES_HEIGHT: i32 = 280;
@@ -44,7 +44,7 @@ const CURVES_HEIGHT: i32 = 280;
 const OURS: RGBColor = RGBColor(9, 105, 218);
 const OTHERS: RGBColor = RGBColor(140, 149, 159);
 
-/// Draws the charts for which the run has figures: `NAME-ratios.svg` and `NAME-latency.svg`.
+/// Draws the charts for which the run has samples: `NAME-ratios.svg` and `NAME-latency.svg`.
 pub(crate) fn draw(run: &Run, name: &Path) -> Result {
     let file = |end: &str| format!("{}-{end}.svg", name.display());
     let panels: Vec<_> = PANELS.iter().filter_map(|panel| Some((panel.0, bars(run, panel)?))).collect();
@@ -63,7 +63,7 @@ fn text(area: &Area<'_>, words: &str, at: (i32, i32), size: i32, side: HPos) -> 
     Ok(area.draw(&Text::new(words.to_owned(), at, style))?)
 }
 
-/// Label, how many times hyper's figure, and the figure itself.
+/// The label of a bar, the ratio to hyper's figure, and the figure itself.
 type Bar = (String, f64, String);
 
 fn draw_bars(panels: &[(&str, Vec<Bar>)], machine: &str, file: &str) -> Result {
@@ -101,7 +101,7 @@ fn bars(run: &Run, (_, suite, begins, ends): &(&str, &str, &str, &str)) -> Optio
     Some(group.entries.iter().filter_map(bar).collect()).filter(|bars: &Vec<_>| !bars.is_empty())
 }
 
-/// A panel for each load: the latency in microseconds over the percentile, both on logarithmic axes.
+/// Draws a panel for each load: the latency in microseconds over the percentile. Both axes are logarithmic.
 fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
     let loads: Vec<_> = groups
         .chunk_by(|one, other| one.condition() == other.condition())
@@ -111,7 +111,7 @@ fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
     let area = SVGBackend::new(file, ((2 * WIDTH) as u32, (rows * CURVES_HEIGHT + 20) as u32)).into_drawing_area();
     area.fill(&WHITE)?;
     let (panels, footer) = area.split_vertically(rows * CURVES_HEIGHT);
-    // One of this number of requests is slower.
+    // One of this number of requests is slower than the percentile.
     let odds = |percentile: f64| 1.0 / (1.0 - percentile / 100.0);
     for (load, panel) in loads.iter().zip(panels.split_evenly((rows as usize, 2))) {
         let curves: Vec<_> = CURVES
@@ -142,7 +142,7 @@ fn draw_curves(groups: &[&Group], machine: &str, file: &str) -> Result {
                 _ => String::new(),
             })
             .y_label_formatter(&|micros| {
-                // A label for one, two and five of each power of ten.
+                // Only one, two and five times a power of ten have labels.
                 match (micros / 10_f64.powf((micros.log10() + 1e-9).floor())).round() as u32 {
                     1 | 2 | 5 if *micros < 1000.0 => format!("{micros:.0} µs"),
                     1 | 2 | 5 => format!("{:.0} ms", micros / 1000.0),

@@ -1,22 +1,21 @@
-//! The codecs of the suite `wire`: Degu's, httparse, and for encoding a plain copy as the lower bound. All do the same work, on
-//! inputs that change from one to the next; only the browser's request is always the same. Each checks once, before it is
-//! measured, that it does what the others do.
+//! The codecs of the suite `wire`: Degu's and httparse. Both do the same work. The inputs change from one to the next, except
+//! for the browser's request. Each run checks the length of the head that was found.
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
-use std::time::{Duration, Instant};
 
+use degu_wire::Limits;
 use degu_wire::head::{self, FieldSpan};
-use degu_wire::{Framing, Limits, Method};
 
 use crate::Result;
-use crate::message::{POSTS, Post, TRACE, get, post};
+use crate::contestants::Trips;
+use crate::message::{POSTS, Post, get, post};
 
 /// Does the work on the input of this number.
-pub(crate) type Run = Box<dyn FnMut(usize) -> Result>;
+type Run = Box<dyn FnMut(usize) -> Result>;
 
 /// A task, a contestant, and how to prepare it.
-type Entry = (&'static str, &'static str, fn() -> Run);
+pub(crate) type Entry = (&'static str, &'static str, fn() -> Run);
 
 /// All measurements, by task and contestant.
 pub(crate) const ALL: &[Entry] = &[
@@ -26,8 +25,6 @@ pub(crate) const ALL: &[Entry] = &[
     ("parse a browser's request head", "httparse", || httparse_request(|_| BROWSER_REQUEST)),
     ("parse a response head", "degu", degu_response),
     ("parse a response head", "httparse", httparse_response),
-    ("encode a request head", "degu", || encode(degu_encode)),
-    ("encode a request head", "plain copy", || encode(copied)),
 ];
 
 /// A browser's request: ten fields, three of them long.
@@ -44,30 +41,23 @@ const BROWSER_REQUEST: &[u8] = b"GET /plant/north/boiler-3/overview?range=24h&un
     panel=temperature%2Cpressure%2Cvalves; seen=1795340820; layout=grid-2x3; refresh=30; zoom=125\r\n\
     If-None-Match: \"b3-1795340817-48213\"\r\n\r\n";
 
-/// Prepares the contestant of this name and checks it once.
-pub(crate) fn find(task: &str, contestant: &str) -> Result<Run> {
+/// Prepares the contestant of this name, and checks it once.
+pub(crate) fn find(task: &str, contestant: &str) -> Result<Trips> {
     let found = ALL.iter().find(|(of, name, _)| (*of, *name) == (task, contestant));
     let mut run = found.ok_or_else(|| format!("there is no {contestant} for: {task}"))?.2();
     run(0)?;
-    Ok(run)
-}
-
-/// Does the work this number of times, and returns the time that it took.
-pub(crate) fn repeat(run: &mut Run, times: u64) -> Result<Duration> {
-    let start = Instant::now();
-    (0..times).try_for_each(|number| run(number as usize))?;
-    Ok(start.elapsed())
+    Ok(Box::new(move |times| (0..times as usize).try_for_each(&mut run)))
 }
 
 fn check(holds: bool) -> Result {
-    if holds { Ok(()) } else { Err("a contestant does not do what the others do".into()) }
+    if holds { Ok(()) } else { Err("the head that was found has a wrong length".into()) }
 }
 
 fn degu_request(input: fn(usize) -> &'static [u8]) -> Run {
     let (mut slots, limits) = ([FieldSpan::EMPTY; 16], Limits::DEFAULT);
     Box::new(move |number| {
         let input = black_box(input(number));
-        let head = head::parse_request(input, &mut slots, &limits)?.ok_or("a part of a head")?;
+        let head = head::parse_request(input, &mut slots, &limits)?.ok_or("the head is incomplete")?;
         check(black_box(&head).head_len() == input.len())
     })
 }
@@ -96,7 +86,7 @@ fn degu_response() -> Run {
         let post = black_box(post(number));
         let at = number % responses.len();
         let response = black_box(&mut responses[at]);
-        let head = head::parse_response(response, &mut slots, &limits)?.ok_or("a part of a head")?;
+        let head = head::parse_response(response, &mut slots, &limits)?.ok_or("the head is incomplete")?;
         check(black_box(&head).head_len() == head_len(post))
     })
 }
@@ -111,30 +101,4 @@ fn httparse_response() -> Run {
         black_box(&response);
         check(status == httparse::Status::Complete(head_len(post)))
     })
-}
-
-/// Encodes the head of a request into a buffer that is used again.
-fn encode(encode: fn(&Post, &mut [u8]) -> Result<usize>) -> Run {
-    let mut output = [0; 512];
-    Box::new(move |number| {
-        let post = black_box(post(number));
-        let length = encode(post, &mut output)?;
-        check(number > 0 || output[..length] == post.request[..post.request.len() - post.body.len()])
-    })
-}
-
-fn degu_encode(post: &Post, output: &mut [u8]) -> Result<usize> {
-    let fields = [("host", "localhost"), (TRACE, post.trace.as_str())];
-    Ok(head::encode_request(output, Method::Post, &post.path, fields, Framing::Length(post.body.len() as u64))?)
-}
-
-/// Copies the same pieces; the number is written by std.
-fn copied(post: &Post, output: &mut [u8]) -> Result<usize> {
-    let (number, mut length) = (post.body.len().to_string(), 0);
-    let pieces = ["POST ", &post.path, " HTTP/1.1\r\nhost: localhost\r\n", TRACE, ": ", &post.trace];
-    for piece in pieces.into_iter().chain(["\r\ncontent-length: ", &number, "\r\n\r\n"]) {
-        output[length..length + piece.len()].copy_from_slice(piece.as_bytes());
-        length += piece.len();
-    }
-    Ok(length)
 }

@@ -7,15 +7,14 @@ mod peers;
 mod raw;
 mod raw_tokio;
 
-use std::cell::OnceCell;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 
 use degu_server::Spin;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::Result;
+use crate::message::{POSTS, Post};
 
 /// The address and the settings of an end.
 #[derive(Clone, Debug)]
@@ -32,52 +31,44 @@ pub(crate) struct Setup {
 /// A function that is called once, with the address that the kernel bound.
 pub(crate) type Ready<'r> = dyn FnMut(String) -> Result + 'r;
 
-/// Serves every connection to an address: POST gets its body back and GET its target, and `/length/N` and `/chunks/N` are
-/// large bodies. Returns only with an error.
+/// Serves every connection to an address: the response to POST has the body of the request, and the response to GET has
+/// the target. Returns only with an error.
 pub(crate) type Server = fn(&Setup, &mut Ready<'_>) -> Result;
 
-/// Opens a connection.
-pub(crate) type Dial = Box<dyn FnMut() -> Result<Box<dyn Client>>>;
-
-/// A client with an open connection.
-pub(crate) trait Client {
-    /// Makes round trips with the next `count` messages: sends the request, reads the response to its end, and checks status
-    /// and length.
-    fn trips(&mut self, count: u64) -> Result;
-
-    /// Fetches a large body and returns its number of bytes.
-    fn fetch(&mut self, _target: &str) -> Result<u64> {
-        Err("it fetches nothing".into())
-    }
-
-    /// Closes the connection: under TLS, not without a close_notify.
-    fn close(self: Box<Self>) -> Result {
-        Ok(())
-    }
-}
+/// A client with an open connection: makes this number of round trips with the next messages. A round trip sends the
+/// request, reads the response to its end, and checks its status and its length.
+pub(crate) type Trips = Box<dyn FnMut(u64) -> Result>;
 
 /// A client, a server, or both, under one name.
 pub(crate) struct Contestant {
     pub(crate) name: &'static str,
-    /// Prepares what all connections of a client share.
-    pub(crate) client: Option<fn(&Setup) -> Result<Dial>>,
+    pub(crate) client: Option<fn(&Setup) -> Result<Trips>>,
     pub(crate) server: Option<Server>,
-    /// True if the server serves one connection at a time, and no GET.
-    pub(crate) simple: bool,
 }
 
-/// Every contestant of this program. The last two of `raw` never sleep, and copy large bodies.
+/// Every contestant of this program.
 pub(crate) static ALL: &[Contestant] = &[
-    Contestant { name: "raw", client: Some(raw::client), server: Some(raw::serve), simple: true },
-    Contestant { name: "raw-poll", client: Some(raw::polling_client), server: Some(raw::serve_polling), simple: true },
-    Contestant { name: "raw-copy", client: Some(raw::client), server: Some(raw::serve_copies), simple: true },
-    Contestant { name: "raw-tokio", client: Some(raw_tokio::client), server: Some(raw_tokio::serve), simple: false },
-    Contestant { name: "hyper", client: Some(hyper::client), server: Some(hyper::serve), simple: false },
-    Contestant { name: "hyper-flush", client: None, server: Some(hyper::serve_flushing), simple: false },
-    Contestant { name: "degu", client: Some(degu::client), server: Some(degu::serve), simple: false },
-    Contestant { name: "degu-blocking", client: Some(degu::blocking_client), server: None, simple: false },
-    Contestant { name: "degu-pool", client: Some(degu::pool), server: None, simple: false },
-    Contestant { name: "degu-blocking-pool", client: Some(degu::blocking_pool), server: None, simple: false },
+    Contestant {
+        name: "raw",
+        client: Some(|setup| raw::client(setup, false)),
+        server: Some(|setup, ready| raw::serve(setup, ready, false)),
+    },
+    Contestant {
+        name: "raw-poll",
+        client: Some(|setup| raw::client(setup, true)),
+        server: Some(|setup, ready| raw::serve(setup, ready, true)),
+    },
+    Contestant { name: "raw-tokio", client: Some(raw_tokio::client), server: Some(raw_tokio::serve) },
+    Contestant {
+        name: "hyper",
+        client: Some(hyper::client),
+        server: Some(|setup, ready| hyper::serve(setup, ready, false)),
+    },
+    Contestant { name: "hyper-flush", client: None, server: Some(|setup, ready| hyper::serve(setup, ready, true)) },
+    Contestant { name: "degu", client: Some(degu::client), server: Some(degu::serve) },
+    Contestant { name: "degu-blocking", client: Some(degu::blocking_client), server: None },
+    Contestant { name: "degu-pool", client: Some(degu::pool), server: None },
+    Contestant { name: "degu-blocking-pool", client: Some(degu::blocking_pool), server: None },
 ];
 
 /// The contestants of the same program with the feature `peers`. They are a separate program, because their
@@ -87,13 +78,13 @@ pub(crate) const PEERS: [&str; 6] = ["axum", "hyper-util", "reqwest", "ureq", "t
 /// The suffixes of the names of Degu's contestants, and the way of waiting for each suffix.
 const SPINS: [(&str, Spin); 2] = [("-off", Spin::Off), ("-fixed", Spin::Fixed(Duration::from_micros(100)))];
 
-/// The name of a contestant without the way in which it waits, and that way.
-pub(crate) fn split(name: &str) -> (&str, Option<Spin>) {
-    let ours = SPINS.iter().find_map(|(suffix, spin)| Some((name.strip_suffix(suffix)?, Some(*spin))));
-    ours.filter(|(plain, _)| plain.starts_with("degu")).unwrap_or((name, None))
+/// Splits a contestant's name into the name without the suffix, and the way of waiting for this suffix.
+pub(crate) fn split(name: &str) -> (&str, Spin) {
+    let ours = SPINS.iter().find_map(|(suffix, spin)| Some((name.strip_suffix(suffix)?, *spin)));
+    ours.filter(|(plain, _)| plain.starts_with("degu")).unwrap_or((name, Spin::Adaptive))
 }
 
-/// The contestant of a name.
+/// Returns the contestant of a name.
 pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
     let all = ALL.iter();
     #[cfg(feature = "peers")]
@@ -102,54 +93,37 @@ pub(crate) fn find(name: &str) -> Result<&'static Contestant> {
     found.ok_or_else(|| format!("there is no contestant {name}").into())
 }
 
-/// Prepares the connections of the client of this name.
-pub(crate) fn dial(name: &str, setup: &Setup) -> Result<Dial> {
-    find(name)?.client.ok_or_else(|| format!("{name} has no client"))?(setup)
-}
-
 impl Setup {
-    /// A runtime for a server: without other threads if one is enough.
-    pub(crate) fn runtime(&self) -> Result<Runtime> {
-        Ok(match self.threads {
-            1 => Builder::new_current_thread().enable_io().build()?,
-            threads => Builder::new_multi_thread().worker_threads(threads).enable_io().build()?,
-        })
+    /// Builds the runtime of an end. It lives until the process ends. It has timers only if `timers` is set, because
+    /// checking timers costs a little.
+    pub(crate) fn runtime(&self, timers: bool) -> Result<&'static Runtime> {
+        let mut builder = if self.threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+        let builder = if timers { builder.enable_all() } else { builder.enable_io() };
+        Ok(Box::leak(Box::new(builder.worker_threads(self.threads).build()?)))
     }
 }
 
-/// The runtime of all clients of this thread. A runtime for each connection would add to the measured cost of a
-/// connection. It has timers only if `timers` is set, because checking timers costs a little.
-pub(crate) fn client_runtime(timers: bool) -> Result<Rc<Runtime>> {
-    thread_local! {
-        static RUNTIME: OnceCell<Rc<Runtime>> = const { OnceCell::new() };
-    }
-    RUNTIME.with(|runtime| {
-        if let Some(runtime) = runtime.get() {
-            return Ok(Rc::clone(runtime));
-        }
-        let mut builder = Builder::new_current_thread();
-        let built = if timers { builder.enable_all() } else { builder.enable_io() }.build()?;
-        Ok(Rc::clone(runtime.get_or_init(|| Rc::new(built))))
+/// Makes a client from a function, which sends a message and returns the status and the length of the response.
+fn calls<F>(runtime: &'static Runtime, mut call: F) -> Trips
+where
+    F: AsyncFnMut(&'static Post) -> Result<(u16, usize)> + 'static,
+{
+    let mut posts = POSTS.iter().cycle();
+    Box::new(move |count| {
+        runtime.block_on(async {
+            for post in posts.by_ref().take(count as usize) {
+                let (status, length) = call(post).await?;
+                check(status, length, post)?;
+            }
+            Ok(())
+        })
     })
 }
 
-/// The piece that a server writes again and again for a large body.
-pub(crate) static PIECE: &[u8] = &[b'x'; 64 * 1024];
-
-/// A large body, from the target of a request: whether it is chunked, and its number of pieces.
-pub(crate) fn large(target: &str) -> Option<(bool, usize)> {
-    let (framing, pieces) = target.strip_prefix('/')?.split_once('/')?;
-    match framing {
-        "length" => Some((false, pieces.parse().ok()?)),
-        "chunks" => Some((true, pieces.parse().ok()?)),
-        _ => None,
-    }
-}
-
-/// Checks the response to a POST.
-pub(crate) fn check(status: u16, length: usize, expected: usize) -> Result {
+/// Checks the response to a POST request.
+fn check(status: u16, length: usize, post: &Post) -> Result {
     match (status, length) {
-        (200, length) if length == expected => Ok(()),
-        _ => Err(format!("status {status} with {length} bytes instead of {expected}").into()),
+        (200, length) if length == post.body.len() => Ok(()),
+        _ => Err(format!("status {status} with {length} bytes instead of {}", post.body.len()).into()),
     }
 }

@@ -1,4 +1,4 @@
-//! The machine: its cores, and the resources that a process has used, as counted by the kernel.
+//! The cores of the machine, and the resources that a process has used, as counted by the kernel.
 
 use std::fs;
 use std::process::Command;
@@ -15,7 +15,7 @@ pub(crate) struct Placement {
     pub(crate) server: Vec<usize>,
 }
 
-/// The machine in one line, for readers of the figures.
+/// Describes the machine in one line, for readers of the figures.
 pub(crate) fn describe() -> String {
     let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
     let processors = read("/proc/cpuinfo");
@@ -34,7 +34,7 @@ pub(crate) fn load() -> String {
     load.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
-/// The cores that this process may use. The last cores come first, because the first cores usually handle interrupts.
+/// Returns the cores that this process may use. The last cores come first, because the first cores usually handle interrupts.
 /// Cores that share no execution units with the last core come before cores that do.
 pub(crate) fn cores() -> Result<Vec<usize>> {
     let status = fs::read_to_string("/proc/self/status")?;
@@ -49,7 +49,7 @@ pub(crate) fn cores() -> Result<Vec<usize>> {
     Ok(cores)
 }
 
-/// Reads a list of the kernel's: `0-2,5`.
+/// Parses a list of cores as the kernel writes it: `0-2,5`.
 fn parse_list(text: &str) -> Vec<usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -58,7 +58,7 @@ fn parse_list(text: &str) -> Vec<usize> {
     text.split(',').filter_map(range).flatten().collect()
 }
 
-/// The placements that the cores allow. With one core, there is a single placement.
+/// Returns the placements that the cores allow. With one core, there is a single placement.
 pub(crate) fn placements() -> Result<Vec<Placement>> {
     let cores = cores()?;
     let one = || cores.iter().take(1).copied().collect::<Vec<_>>();
@@ -70,13 +70,8 @@ pub(crate) fn placements() -> Result<Vec<Placement>> {
     Ok(placements)
 }
 
-/// Two cores, if there are two.
-pub(crate) fn apart() -> Result<Placement> {
-    Ok(placements()?.into_iter().rfind(|placement| placement.name != "free").unwrap_or_else(|| unreachable!()))
-}
-
-/// Cores for a load, and others for a server of many connections: two cores each, or one core each if there are fewer
-/// than four.
+/// Returns cores for a load, and other cores for a server of many connections: two cores each, or one core each if there
+/// are fewer than four.
 ///
 /// # Errors
 ///
@@ -86,14 +81,14 @@ pub(crate) fn halves() -> Result<Placement> {
     let each = if cores.len() >= 4 { 2 } else { 1 };
     let server: Vec<usize> = cores.iter().skip(each).take(each).copied().collect();
     if server.is_empty() {
-        Err("left out: both ends want a core, and there is one".into())
+        Err("left out: each end needs a core of its own, and there is only one core".into())
     } else {
         Ok(Placement { name: "halves", client: cores[..each].to_vec(), server })
     }
 }
 
-/// The CPU time, in user space and in the kernel, of a process and its children, to the nanosecond. The time of threads
-/// that have ended is not included. The servers keep their threads.
+/// Returns the CPU time, in user space and in the kernel, of a process and its children. The time of threads that have
+/// ended is not included, but no server ends a thread.
 pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     let mut time = Duration::ZERO;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -112,7 +107,7 @@ pub(crate) fn wake_ups(process: u32) -> Result<u64> {
     Ok(all)
 }
 
-/// The bytes of memory that a process with its children has in use.
+/// Returns the resident memory of a process and its children, in bytes.
 pub(crate) fn resident(process: u32) -> Result<u64> {
     let resident = number(&fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?, "Rss:")? * 1024;
     children(process).into_iter().try_fold(resident, |sum, child| Ok(sum + self::resident(child)?))
@@ -123,10 +118,12 @@ fn children(process: u32) -> Vec<u32> {
     list.split_whitespace().filter_map(|child| child.parse().ok()).collect()
 }
 
-/// The number after a name in one of the kernel's lists.
+/// Returns the number after a name in a list of the kernel.
 fn number(text: &str, name: &str) -> Result<u64> {
-    let line =
-        text.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("the kernel says no {name}"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .ok_or_else(|| format!("there is no {name} in the list of the kernel"))?;
     Ok(line.split_whitespace().next().unwrap_or_default().parse()?)
 }
 

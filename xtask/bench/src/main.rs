@@ -35,8 +35,8 @@ pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Erro
 
 /// Measures Degu and other libraries on this machine.
 ///
-/// SUITES are duo, peers, polling, pool, open, throughput, stream, connect, tls, idle, counts, wire and size; without
-/// an argument, all suites except size run. docs/benchmark.md explains the suites and the tables.
+/// SUITES are duo, peers, polling, pool, open, throughput, idle, counts, wire and size. Without an argument, all suites
+/// except size run. docs/benchmark.md explains the suites and the tables.
 ///
 /// duo measures a round trip: from a finished request to a response that has been read to its end. Paths, fields and
 /// bodies are made before the first trip, so the client's figures include only sending, waiting and reading (for hyper,
@@ -64,18 +64,12 @@ pub(crate) struct Options {
     /// Adds a column to each table: the medians of an earlier run.
     #[arg(long, value_name = "FILE.json")]
     baseline: Option<PathBuf>,
-    /// The way in which Degu's ends wait: off, adaptive (the default), or a number of microseconds to spin.
-    #[arg(long)]
-    spin: Option<String>,
-    /// duo: the placement of the ends: on one core, on two cores, or unpinned [default: all three].
+    /// duo and peers: the placement of the ends: on one core, on two cores, or unpinned [default: all three].
     #[arg(long, value_parser = ["same", "apart", "free"])]
     placement: Option<String>,
-    /// duo: the kind of address [default: all].
+    /// duo and peers: the kind of address [default: all].
     #[arg(long, value_parser = ["unix", "abstract", "ipv4", "ipv6"])]
     address: Option<String>,
-    /// duo: measures only this contestant and the references; may be repeated.
-    #[arg(long, value_name = "CLIENT:SERVER")]
-    pair: Vec<String>,
 }
 
 impl Options {
@@ -122,9 +116,6 @@ fn run(options: &Options) -> Result {
     };
     if all.machine != run.machine {
         return Err(format!("what is saved is of another machine: {}", all.machine).into());
-    }
-    if let Some(spin) = &options.spin {
-        ends::spin(spin)?;
     }
     println!("{}", run.machine);
     verify::verify()?;

@@ -1,24 +1,25 @@
 //! The messages that all contestants send: the same fixed sequence for each.
 //!
-//! Path, one field's value and the length of the body change from each request to the next, and with them the response, so
-//! that no contestant gains by repetition. A connection begins with the first message of the sequence.
+//! The path, the value of one field and the length of the body change from request to request, and so do the responses.
+//! Therefore no contestant gains by repetition. A connection begins with the first message of the sequence.
 
 use std::sync::LazyLock;
 
-/// A POST request, which a server answers with its body: on average 180 bytes out and 150 back.
+/// A POST request. The response has the same body. On average the request has 180 bytes, and the response 150.
 #[derive(Debug)]
 pub(crate) struct Post {
+    pub(crate) number: usize,
     pub(crate) path: String,
     /// The value of the field [`TRACE`].
     pub(crate) trace: String,
     pub(crate) body: Vec<u8>,
-    /// The whole request. A contestant may order the fields as it likes, but has no others.
+    /// The whole request. A contestant may send the fields in another order, but no other fields.
     pub(crate) request: Vec<u8>,
     /// The whole response.
     pub(crate) response: Vec<u8>,
 }
 
-/// A GET request, which a server answers with its target as the body.
+/// A GET request. The response has the target as its body.
 #[derive(Debug)]
 pub(crate) struct Get {
     pub(crate) target: String,
@@ -27,13 +28,13 @@ pub(crate) struct Get {
 
 pub(crate) const TRACE: &str = "x-trace";
 
-/// The number of messages before the first comes again: a prime, so that nothing of another period lines up.
+/// The number of messages before the sequence begins again. It is a prime, so no other period coincides with it.
 const COUNT: usize = 1009;
 
-/// The POST requests. They are made when the first is asked for, and not while anything is measured.
+/// The POST requests. They are made at the first access, before a measurement begins.
 pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(1);
-    let post = |_| {
+    let post = |number| {
         let bits = rng.u32(8..24);
         let path = format!("/device/{:x}", rng.u32(..1 << bits));
         let trace = format!("{:08x}", rng.u32(..));
@@ -45,7 +46,7 @@ pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
             format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{TRACE}: {trace}\r\ncontent-length: {length}\r\n\r\n");
         let request = [head.as_bytes(), &body].concat();
         let response = response(&body);
-        Post { path, trace, body, request, response }
+        Post { number, path, trace, body, request, response }
     };
     (0..COUNT).map(post).collect()
 });
@@ -53,7 +54,7 @@ pub(crate) static POSTS: LazyLock<Vec<Post>> = LazyLock::new(|| {
 pub(crate) static GETS: LazyLock<Vec<Get>> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(2);
     let get = |_| {
-        // Their lengths all have two digits, so that the head of the response is always as long.
+        // The length of every target has two digits, so the heads of all responses have the same length.
         let target = format!("/hello/{:08x}{}", rng.u32(..), "x".repeat(rng.usize(..24)));
         let request =
             format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n{TRACE}: {:08x}\r\n\r\n", rng.u32(..)).into_bytes();
@@ -62,17 +63,17 @@ pub(crate) static GETS: LazyLock<Vec<Get>> = LazyLock::new(|| {
     (0..COUNT).map(get).collect()
 });
 
-/// The POST request of this number.
+/// Returns the POST request of this number.
 pub(crate) fn post(number: usize) -> &'static Post {
     &POSTS[number % COUNT]
 }
 
-/// The GET request of this number.
+/// Returns the GET request of this number.
 pub(crate) fn get(number: usize) -> &'static Get {
     &GETS[number % COUNT]
 }
 
-/// A response with this body, as a server with no fields of its own sends it.
+/// Returns a response with this body, as a server without fields of its own sends it.
 pub(crate) fn response(body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
 }

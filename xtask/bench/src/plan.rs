@@ -9,18 +9,33 @@ use crate::report::{Entry, Group, Report, Unit};
 #[derive(Clone, Debug)]
 pub(crate) struct Condition {
     pub(crate) name: String,
-    /// Their names in the table.
+    /// The names of the contestants in the table.
     pub(crate) contestants: Vec<String>,
-    /// Those of them that the others are compared with.
-    pub(crate) references: Vec<&'static str>,
+    /// The contestants with which the others are compared.
+    references: Vec<String>,
 }
 
-/// One result of a measurement, which gets a group of its own for each condition: its name, if there are several, and unit.
+impl Condition {
+    pub(crate) fn new<C: Into<String>>(
+        name: impl Into<String>,
+        contestants: impl IntoIterator<Item = C>,
+        references: &[&str],
+    ) -> Self {
+        Self {
+            name: name.into(),
+            contestants: contestants.into_iter().map(C::into).collect(),
+            references: references.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+}
+
+/// A figure that a measurement returns: its unit, and its name if a measurement returns several figures. Each figure of a
+/// condition becomes a group of the report.
 pub(crate) type Figure = (&'static str, Unit);
 
-/// Measures every contestant under every condition once a round; each round begins with another contestant, so that none
-/// always follows the slowest. `measure` gets the numbers of the condition and of its contestant, and returns a sample for
-/// each of `figures`. A contestant that fails is left out from then on.
+/// Measures every contestant under every condition once in each round. Each round begins with another contestant, so no
+/// contestant always follows the slowest one. `measure` gets the numbers of the condition and of its contestant, and
+/// returns a sample for each of `figures`. A contestant that fails is left out from then on.
 pub(crate) fn run(
     suite: &str,
     rounds: usize,
@@ -29,11 +44,19 @@ pub(crate) fn run(
     mut measure: impl FnMut(usize, usize) -> Result<Vec<f64>>,
 ) -> Report {
     let mut report = Report { suite: suite.into(), ..Report::default() };
-    let mut samples: Vec<Vec<Vec<Vec<f64>>>> =
-        conditions.iter().map(|of| vec![vec![Vec::new(); figures.len()]; of.contestants.len()]).collect();
+    for Condition { name, contestants, references } in conditions {
+        let entry = |name: &String| Entry { name: name.clone(), samples: Vec::new() };
+        report.groups.extend(figures.iter().map(|(figure, unit)| Group {
+            name: if figure.is_empty() { name.clone() } else { format!("{name}: {figure}") },
+            unit: *unit,
+            references: references.clone(),
+            entries: contestants.iter().map(entry).collect(),
+        }));
+    }
     let mut failed = Vec::new();
     for round in 0..rounds {
-        for (condition, Condition { name, contestants, .. }) in conditions.iter().enumerate() {
+        let groups = report.groups.chunks_mut(figures.len());
+        for ((condition, Condition { name, contestants, .. }), groups) in conditions.iter().enumerate().zip(groups) {
             if stderr().is_terminal() {
                 let _ = write!(stderr(), "\r\x1b[K{suite}, round {} of {rounds}, {name}", round + 1);
             }
@@ -42,15 +65,14 @@ pub(crate) fn run(
                 if failed.contains(&(condition, contestant)) {
                     continue;
                 }
+                let samples = groups.iter_mut().map(|group| &mut group.entries[contestant].samples);
                 match measure(condition, contestant) {
-                    Ok(found) => {
-                        samples[condition][contestant].iter_mut().zip(found).for_each(|(all, one)| all.push(one));
-                    }
+                    Ok(found) => samples.zip(found).for_each(|(all, one)| all.push(one)),
                     Err(error) => {
                         report.notes.push(format!("{name}, {} failed: {error}", contestants[contestant]));
                         failed.push((condition, contestant));
-                        // Those of one that failed cannot be compared round by round any more.
-                        samples[condition][contestant].iter_mut().for_each(Vec::clear);
+                        // The earlier samples can no longer be compared round by round.
+                        samples.for_each(Vec::clear);
                     }
                 }
             }
@@ -60,18 +82,7 @@ pub(crate) fn run(
         let _ = write!(stderr(), "\r\x1b[K");
     }
     report.failures = failed.len();
-    for (condition, samples) in conditions.iter().zip(samples) {
-        for (number, (figure, unit)) in figures.iter().enumerate() {
-            let entries = condition.contestants.iter().zip(&samples);
-            let entries = entries.map(|(name, samples)| Entry { name: name.clone(), samples: samples[number].clone() });
-            report.groups.push(Group {
-                name: if figure.is_empty() { condition.name.clone() } else { format!("{}: {figure}", condition.name) },
-                unit: *unit,
-                references: condition.references.iter().map(|&name| name.to_owned()).collect(),
-                entries: entries.filter(|entry| !entry.samples.is_empty()).collect(),
-            });
-        }
-    }
+    report.groups.iter_mut().for_each(|group| group.entries.retain(|entry| !entry.samples.is_empty()));
     report
 }
 
@@ -81,11 +92,7 @@ mod tests {
 
     #[test]
     fn failed_contestant_is_named_and_left_out() {
-        let condition = |name: &str| Condition {
-            name: name.into(),
-            contestants: ["a", "b", "c"].map(String::from).into(),
-            references: vec!["a"],
-        };
+        let condition = |name: &str| Condition::new(name, ["a", "b", "c"], &["a"]);
         let (figures, mut turns) = ([("rate", Unit::PerSecond), ("", Unit::Microseconds)], Vec::new());
         let report = run("none", 2, &[condition("x"), condition("y")], &figures, |condition, contestant| {
             turns.push((condition, contestant));

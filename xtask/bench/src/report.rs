@@ -1,12 +1,12 @@
-//! The outcome of a run: samples, as JSON for a later run to compare with and as tables.
+//! The result of a run: the samples, as JSON and as tables.
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
-/// The suites of one machine.
+/// The reports of all suites on one machine.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
-    /// The machine: processor, kernel, compiler.
+    /// Processor, kernel and compiler.
     pub(crate) machine: String,
     pub(crate) reports: Vec<Report>,
 }
@@ -23,12 +23,12 @@ pub(crate) struct Report {
     pub(crate) groups: Vec<Group>,
 }
 
-/// Contestants that did the same under the same conditions.
+/// The results of several contestants under the same condition.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Group {
     pub(crate) name: String,
     pub(crate) unit: Unit,
-    /// The contestants that the others are compared with.
+    /// The contestants with which the others are compared.
     pub(crate) references: Vec<String>,
     pub(crate) entries: Vec<Entry>,
 }
@@ -40,23 +40,17 @@ pub(crate) struct Entry {
     pub(crate) samples: Vec<f64>,
 }
 
-/// The unit of samples.
+/// The unit in which samples are shown. Samples of times are in nanoseconds, and samples of memory in bytes.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) enum Unit {
-    /// Times, kept in nanoseconds.
     Microseconds,
     Nanoseconds,
     Seconds,
     PerSecond,
-    /// Bytes a second, in millions.
-    Megabytes,
-    /// Bytes, in 1,024.
     Kibibytes,
     Count,
-    /// The time of one thing by that of another.
+    /// A ratio.
     Times,
-    /// Of a core's time.
-    Percent,
 }
 
 /// The median of some samples, and their range.
@@ -68,7 +62,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// `None` for no samples.
+    /// Returns `None` if there are no samples.
     pub(crate) fn of(samples: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = samples.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
@@ -83,28 +77,26 @@ impl Summary {
 }
 
 impl Unit {
-    pub(crate) const fn symbol(self) -> &'static str {
+    /// Returns the symbol of the unit, and its size in that of the samples.
+    const fn symbol_and_size(self) -> (&'static str, f64) {
         match self {
-            Self::Microseconds => "µs",
-            Self::Nanoseconds => "ns",
-            Self::Seconds => "s",
-            Self::PerSecond => "1/s",
-            Self::Megabytes => "MB/s",
-            Self::Kibibytes => "KiB",
-            Self::Count => "count",
-            Self::Times => "times",
-            Self::Percent => "% of a core",
+            Self::Microseconds => ("µs", 1000.0),
+            Self::Nanoseconds => ("ns", 1.0),
+            Self::Seconds => ("s", 1.0),
+            Self::PerSecond => ("1/s", 1.0),
+            Self::Kibibytes => ("KiB", 1024.0),
+            Self::Count => ("count", 1.0),
+            Self::Times => ("times", 1.0),
         }
     }
 
-    /// A sample in this unit with about three digits.
+    pub(crate) const fn symbol(self) -> &'static str {
+        self.symbol_and_size().0
+    }
+
+    /// Formats a sample in this unit with about three digits.
     pub(crate) fn show(self, sample: f64) -> String {
-        let value = match self {
-            Self::Microseconds => sample / 1000.0,
-            Self::Megabytes => sample / 1e6,
-            Self::Kibibytes => sample / 1024.0,
-            _ => sample,
-        };
+        let value = sample / self.symbol_and_size().1;
         match value {
             ..10.0 if self != Self::Count => format!("{value:.2}"),
             ..100.0 => format!("{value:.1}"),
@@ -114,7 +106,7 @@ impl Unit {
 }
 
 impl Group {
-    /// The condition of a group for one of several figures.
+    /// Returns the condition, without the name of the figure.
     pub(crate) fn condition(&self) -> &str {
         self.name.split_once(": ").map_or(&self.name, |(condition, _)| condition)
     }
@@ -146,8 +138,8 @@ impl Group {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The samples of an entry as ratios to those of a reference, each taken within one round, so a disturbance of a
-    /// whole round has no effect.
+    /// Returns the ratios of an entry to a reference. Each ratio is of two samples of the same round, so a disturbance of
+    /// a whole round has no effect.
     pub(crate) fn ratio(&self, entry: &Entry, reference: &str) -> Option<Summary> {
         let reference = self.entry(reference)?;
         let ratios = entry.samples.iter().zip(&reference.samples).map(|(sample, reference)| sample / reference);
@@ -156,15 +148,15 @@ impl Group {
 }
 
 impl Report {
-    /// Adds what another part of the suite has measured.
+    /// Adds the report of another part of the suite.
     pub(crate) fn add(&mut self, other: Self) {
         self.groups.extend(other.groups);
         self.notes.extend(other.notes);
         self.failures += other.failures;
     }
 
-    /// A table for each group, or one for all the figures of a condition if there are more than two. Ratios are the entry's
-    /// figure by the reference's; `before` is an earlier run.
+    /// Formats a table for each group, or one table for each condition if it has more than two figures. `before` is an
+    /// earlier run.
     pub(crate) fn table(&self, before: Option<&Self>) -> String {
         let mut text = format!("\n{}: {}\n", self.suite, self.about);
         self.notes.iter().for_each(|note| text += &format!("- {note}\n"));
@@ -195,7 +187,7 @@ fn median(entry: &Entry) -> Option<Summary> {
     Summary::of(entry.samples.iter().copied())
 }
 
-/// The figures of one condition next to each other: medians, and the median ratio to the first reference.
+/// Makes a table with a column for each figure of one condition: medians, and the median ratio to the first reference.
 fn wide(groups: &[Group]) -> Table {
     let mut table = Table::new();
     let reference = groups[0].references.first();

@@ -1,12 +1,10 @@
-//! Sockets of every kind of address without any crate of ours: the raw contestants are a floor for those crates.
+//! Sockets of every kind of address, without Degu's crates, because the raw contestants are a floor for these crates.
 
 use std::net::SocketAddr;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::Result;
 use crate::contestants::{Ready, Setup};
@@ -15,7 +13,7 @@ use crate::contestants::{Ready, Setup};
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
-/// A connection of any kind. It is not boxed, so its size counts when the memory of idle connections is measured.
+/// A connection of any kind.
 pub(crate) type Stream = Box<dyn Connection>;
 
 enum Listener {
@@ -40,7 +38,7 @@ fn new(address: &SockAddr) -> Result<Socket> {
     Ok(socket)
 }
 
-/// Listens on an address, and returns it as the kernel bound it. What is accepted inherits `TCP_NODELAY`.
+/// Listens on an address, and returns the address as the kernel bound it. Accepted sockets inherit `TCP_NODELAY`.
 pub(crate) fn listen(address: &str) -> Result<(Socket, String)> {
     let wanted = parse(address)?;
     let socket = new(&wanted)?;
@@ -58,7 +56,7 @@ pub(crate) fn connect(address: &str) -> Result<Socket> {
     Ok(socket)
 }
 
-/// The same socket on the tokio runtime inside of which this is called.
+/// Converts a socket for the current tokio runtime.
 pub(crate) fn into_tokio(socket: Socket) -> Result<Stream> {
     socket.set_nonblocking(true)?;
     Ok(match socket.domain()? {
@@ -67,24 +65,16 @@ pub(crate) fn into_tokio(socket: Socket) -> Result<Stream> {
     })
 }
 
-/// Connects on a tokio runtime, with TLS if there is a connector.
-pub(crate) async fn connect_tokio(address: &str, tls: &Option<(TlsConnector, ServerName<'static>)>) -> Result<Stream> {
-    let stream = into_tokio(connect(address)?)?;
-    Ok(match tls {
-        Some((connector, name)) => Box::new(connector.connect(name.clone(), stream).await?),
-        None => stream,
-    })
-}
-
-/// Serves every connection by a task of its own, with TLS if the setup has certificates.
-pub(crate) fn serve_each<F>(setup: &Setup, ready: &mut Ready<'_>, answer: fn(Stream) -> F) -> Result
-where
-    F: Future<Output = Result> + Send + 'static,
-{
+/// Serves every connection in a task of its own, with TLS if the setup has certificates. `answer` serves one connection.
+pub(crate) fn serve_each<F: Future<Output = Result> + Send + 'static>(
+    setup: &Setup,
+    ready: &mut Ready<'_>,
+    answer: impl Fn(Stream) -> F + Copy + Send + Sync + 'static,
+) -> Result {
     let tls = setup.acceptor()?;
     let (listener, bound) = listen(&setup.address)?;
     listener.set_nonblocking(true)?;
-    setup.runtime()?.block_on(async {
+    setup.runtime(false)?.block_on(async {
         let listener = match listener.domain()? {
             Domain::UNIX => Listener::Unix(UnixListener::from_std(listener.into())?),
             _ => Listener::Tcp(TcpListener::from_std(listener.into())?),

@@ -1,6 +1,5 @@
 //! The suites, and what several of them do: round trips of a pair over an address.
 
-mod connect;
 mod counts;
 mod duo;
 mod idle;
@@ -8,7 +7,6 @@ mod open;
 mod polling;
 mod pool;
 mod size;
-mod stream;
 mod throughput;
 mod wire;
 
@@ -31,9 +29,6 @@ pub(crate) const ALL: &[(&str, Suite)] = &[
     ("pool", pool::run),
     ("open", open::run),
     ("throughput", throughput::run),
-    ("stream", stream::run),
-    ("connect", connect::run),
-    ("tls", connect::run_tls),
     ("idle", idle::run),
     ("counts", counts::run),
     ("wire", wire::run),
@@ -41,32 +36,21 @@ pub(crate) const ALL: &[(&str, Suite)] = &[
 ];
 
 /// A client and a server.
-type Pair<'p> = (&'p str, &'p str);
+type Pair = (&'static str, &'static str);
 
-/// A pair as the tables call it.
-fn name_of((client, server): Pair<'_>) -> String {
+/// Returns the name of a pair in the tables.
+fn name_of(&(client, server): &Pair) -> String {
     if client == server { client.into() } else { format!("{client} → {server}") }
 }
 
-fn names_of(pairs: &[Pair<'_>]) -> Vec<String> {
-    pairs.iter().copied().map(name_of).collect()
-}
-
-/// The nanoseconds of one of these times.
+/// Converts a number of runs and the time that they took: returns the nanoseconds of one run.
 fn each((times, time): (f64, Duration)) -> f64 {
     time.as_nanos() as f64 / times
 }
 
-/// The nanoseconds of a round trip of a pair over this kind of address.
-fn trip(
-    stage: &Stage<'_>,
-    at: &Placement,
-    (client, server): Pair<'_>,
-    address: &str,
-    tls: bool,
-    time: Duration,
-) -> Result<f64> {
-    let server = stage.serve(server, address, End { cores: &at.server, tls, ..End::default() })?;
-    let end = End { cores: &at.client, tls, ..End::default() };
-    Ok(each(stage.measure(&["client", client, server.address()], end, time)?))
+/// Measures the nanoseconds of a round trip of a pair over this kind of address.
+fn trip(stage: &Stage<'_>, at: &Placement, client: &str, server: &str, kind: &str, time: Duration) -> Result<f64> {
+    let server = stage.serve(server, kind, End { cores: &at.server, ..End::default() })?;
+    let end = End { cores: &at.client, time, ..End::default() };
+    Ok(each(stage.measure(&["client", client, server.address()], end)?))
 }

@@ -1,33 +1,18 @@
-//! The lower bounds: the same bytes over blocking sockets, with two system calls for each side; the same bytes over
-//! sockets that are polled without sleeping; and one buffer that is copied again and again. There is no HTTP, because
-//! both ends know the length of each message.
+//! The lower bounds: the same bytes over blocking sockets, with two system calls for each side, and over sockets that are
+//! polled without sleeping. There is no HTTP, because both ends know the length of each message.
 
 use std::io::{ErrorKind, Read, Write};
-use std::iter::Cycle;
-use std::slice::Iter;
 use std::thread;
 
 use socket2::Socket;
 
-use super::{Client, Dial, PIECE, Ready, Setup, large};
+use super::{Ready, Setup, Trips};
 use crate::Result;
-use crate::message::{POSTS, Post};
+use crate::message::POSTS;
 use crate::socket::{connect, listen};
 
-struct Raw {
-    socket: Socket,
-    posts: Cycle<Iter<'static, Post>>,
-}
-
-pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    serve_with(setup, ready, false)
-}
-
-pub(super) fn serve_polling(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    serve_with(setup, ready, true)
-}
-
-fn serve_with(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Result {
+/// Serves one connection after the other. With `polling`, the socket is polled without sleeping.
+pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Result {
     let (listener, bound) = listen(&setup.address)?;
     ready(bound)?;
     loop {
@@ -42,47 +27,19 @@ fn serve_with(setup: &Setup, ready: &mut Ready<'_>, polling: bool) -> Result {
     }
 }
 
-pub(super) fn client(setup: &Setup) -> Result<Dial> {
-    client_with(setup, false)
-}
-
-pub(super) fn polling_client(setup: &Setup) -> Result<Dial> {
-    client_with(setup, true)
-}
-
-fn client_with(setup: &Setup, polling: bool) -> Result<Dial> {
-    let address = setup.address.clone();
-    Ok(Box::new(move || {
-        let socket = connect(&address)?;
-        socket.set_nonblocking(polling)?;
-        Ok(Box::new(Raw { socket, posts: POSTS.iter().cycle() }))
-    }))
-}
-
-impl Client for Raw {
-    fn trips(&mut self, count: u64) -> Result {
-        for post in self.posts.by_ref().take(count as usize) {
+pub(super) fn client(setup: &Setup, polling: bool) -> Result<Trips> {
+    let (mut socket, mut posts) = (connect(&setup.address)?, POSTS.iter().cycle());
+    socket.set_nonblocking(polling)?;
+    Ok(Box::new(move |count| {
+        for post in posts.by_ref().take(count as usize) {
             // One small message is on its way, so the socket's buffer always has room for it.
-            self.socket.write_all(&post.request)?;
-            if !fill(&mut self.socket, post.response.len())? {
+            socket.write_all(&post.request)?;
+            if !fill(&mut socket, post.response.len())? {
                 return Err("the server closed the connection".into());
             }
         }
         Ok(())
-    }
-
-    fn fetch(&mut self, target: &str) -> Result<u64> {
-        write!(self.socket, "GET {target} HTTP/1.1\r\n\r\n")?;
-        let wanted = large(target).map_or(0, |(_, pieces)| pieces * PIECE.len());
-        let (mut buffer, mut received) = (vec![0; PIECE.len()], 0);
-        while received < wanted {
-            match self.socket.read(&mut buffer)? {
-                0 => return Err("the server closed the connection".into()),
-                count => received += count,
-            }
-        }
-        Ok(received as u64)
-    }
+    }))
 }
 
 /// Reads this number of bytes. Returns false at EOF before the first byte.
@@ -98,20 +55,4 @@ fn fill(socket: &mut Socket, wanted: usize) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Writes the pieces of large bodies, without heads and without framing.
-pub(super) fn serve_copies(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    let (listener, bound) = listen(&setup.address)?;
-    ready(bound)?;
-    loop {
-        let (mut socket, _) = listener.accept()?;
-        let mut request = [0; 1024];
-        while let count @ 1.. = socket.read(&mut request)? {
-            let target = std::str::from_utf8(&request[..count])?.split(' ').nth(1).unwrap_or_default();
-            for _ in 0..large(target).ok_or("not asked for a body")?.1 {
-                socket.write_all(PIECE)?;
-            }
-        }
-    }
 }

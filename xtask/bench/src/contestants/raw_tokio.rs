@@ -1,16 +1,11 @@
 //! The cost of a runtime, and of TLS: the same bytes through tokio, without HTTP.
 
-use std::iter::Cycle;
-use std::rc::Rc;
-use std::slice::Iter;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::runtime::Runtime;
 
-use super::{Client, Dial, Ready, Setup, client_runtime};
+use super::{Ready, Setup, Trips, calls};
 use crate::Result;
-use crate::message::{POSTS, Post, response};
-use crate::socket::{Stream, connect_tokio, serve_each};
+use crate::message::{POSTS, response};
+use crate::socket::{Stream, connect, into_tokio, serve_each};
 
 pub(super) fn serve(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     serve_each(setup, ready, answer)
@@ -48,36 +43,13 @@ async fn answer(mut stream: Stream) -> Result {
     }
 }
 
-struct RawTokio {
-    // Before the runtime, which has to outlive its sockets.
-    stream: Stream,
-    runtime: Rc<Runtime>,
-    posts: Cycle<Iter<'static, Post>>,
-}
-
-pub(super) fn client(setup: &Setup) -> Result<Dial> {
-    let (address, tls, runtime) = (setup.address.clone(), setup.connector()?, client_runtime(false)?);
-    Ok(Box::new(move || {
-        let stream = runtime.block_on(connect_tokio(&address, &tls))?;
-        Ok(Box::new(RawTokio { stream, runtime: Rc::clone(&runtime), posts: POSTS.iter().cycle() }))
+pub(super) fn client(setup: &Setup) -> Result<Trips> {
+    let runtime = setup.runtime(false)?;
+    let mut stream = runtime.block_on(async { into_tokio(connect(&setup.address)?) })?;
+    Ok(calls(runtime, async move |post| {
+        stream.write_all(&post.request).await?;
+        let mut message = [0; 1024];
+        stream.read_exact(&mut message[..post.response.len()]).await?;
+        Ok((200, post.body.len()))
     }))
-}
-
-impl Client for RawTokio {
-    fn trips(&mut self, count: u64) -> Result {
-        let Self { stream, runtime, posts } = self;
-        runtime.block_on(async {
-            let mut message = [0; 1024];
-            for post in posts.by_ref().take(count as usize) {
-                stream.write_all(&post.request).await?;
-                stream.flush().await?;
-                stream.read_exact(&mut message[..post.response.len()]).await?;
-            }
-            Ok(())
-        })
-    }
-
-    fn close(mut self: Box<Self>) -> Result {
-        Ok(self.runtime.block_on(self.stream.shutdown())?)
-    }
 }

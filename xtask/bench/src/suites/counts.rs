@@ -3,26 +3,24 @@
 //! round trips.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use super::Pair;
 use crate::Result;
-use crate::child::{self, Server};
 use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
-use crate::stage::{Stage, is_there};
+use crate::stage::{End, Stage, is_there};
 
 /// Trips of the short and of the long run.
 const FEW: u64 = 100;
 const MANY: u64 = 600;
 
-/// The time that a program has under a tool to start, to make its round trips, and to end.
+/// The longest time that a server under a tool takes to end.
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The clients and servers that are counted, and the other end of each. Spinning makes as many calls as the time
 /// allows, so Degu's ends are counted without spinning. A quick run has the first three.
-const CLIENTS: &[Pair<'_>] = &[
+const CLIENTS: &[Pair] = &[
     ("hyper", "raw"),
     ("degu-off", "raw"),
     ("degu-blocking-off", "raw"),
@@ -36,7 +34,7 @@ const CLIENTS: &[Pair<'_>] = &[
     ("tonic", "tonic"),
     ("tarpc", "tarpc"),
 ];
-const SERVERS: &[Pair<'_>] = &[
+const SERVERS: &[Pair] = &[
     ("hyper", "raw"),
     ("degu-off", "raw"),
     ("raw", "raw"),
@@ -81,23 +79,17 @@ const COUNTERS: [Counter; 3] = [
     },
 ];
 
-/// Counts what a run of this program's end does, which is `start`ed under the tool; `None`: the tool is not there.
-pub(super) fn count(
-    stage: &Stage<'_>,
-    counter: usize,
-    words: &[&str],
-    start: impl FnOnce(&Path, &[String]) -> Result,
-) -> Result<u64> {
+/// Runs an end under a tool, and returns the count of the tool. `run` starts the end with the words of the tool, and waits
+/// until the end has ended.
+pub(super) fn count(stage: &Stage<'_>, counter: usize, run: impl FnOnce(&[String]) -> Result) -> Result<u64> {
     let (counter, file) = (&COUNTERS[counter], stage.folder.path().join("count").display().to_string());
-    let mut arguments: Vec<String> = counter.options.iter().map(|option| option.replace("FILE", &file)).collect();
-    arguments.extend([stage.program_of(words[1])?.display().to_string(), "end".into()]);
-    arguments.extend(words.iter().map(|&word| word.to_owned()));
-    start(Path::new(counter.tool), &arguments)?;
+    let options = counter.options.iter().map(|option| option.replace("FILE", &file));
+    run(&[counter.tool.to_owned()].into_iter().chain(options).collect::<Vec<_>>())?;
     let said = fs::read_to_string(&file)?;
-    (counter.count)(&said).ok_or_else(|| format!("{} says no count, but {said:?}", counter.tool).into())
+    (counter.count)(&said).ok_or_else(|| format!("{} printed no count, but {said:?}", counter.tool).into())
 }
 
-/// The count of one of many, as the difference of a long and a short run.
+/// Returns the count of one round trip, from the difference between a long and a short run.
 pub(super) fn difference(count: impl Fn(u64) -> Result<u64>) -> Result<f64> {
     let few = count(FEW)?;
     Ok(count(MANY)?.saturating_sub(few) as f64 / (MANY - FEW) as f64)
@@ -112,11 +104,8 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         }
         for (side, all) in [("client", CLIENTS), ("server", SERVERS)] {
             let all = if stage.options.quick { &all[..QUICK] } else { all };
-            conditions.push(Condition {
-                name: format!("{}, {side}", counter.name),
-                contestants: all.iter().map(|pair| pair.0.to_owned()).collect(),
-                references: vec!["hyper"],
-            });
+            let names = all.iter().map(|pair| pair.0);
+            conditions.push(Condition::new(format!("{}, {side}", counter.name), names, &["hyper"]));
             what.push((number, side == "server", all));
         }
     }
@@ -133,19 +122,17 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     Ok(report)
 }
 
-/// Runs both ends, one of them under the tool, and returns its count.
-fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, (name, peer): Pair<'_>, trips: u64) -> Result<u64> {
-    let (address, trips) = (stage.address(if name == "ureq" { "ipv4" } else { "unix" }), format!("--trips={trips}"));
-    let words = |words: &[&str]| ["end"].iter().chain(words).map(|&word| word.to_owned()).collect::<Vec<_>>();
-    if !server {
-        let server = Server::start(stage.program_of(peer)?, &words(&["serve", peer, &address]))?;
-        let ask = ["client", name, server.address(), &trips];
-        return count(stage, counter, &ask, |tool, arguments| child::run(tool, arguments, LIMIT).map(drop));
-    }
-    count(stage, counter, &["serve", name, &address], |tool, arguments| {
-        let listening = |line: &str| line.strip_prefix("listening on ").map(str::to_owned);
-        let server = Server::start_within(tool, arguments, LIMIT, listening)?;
-        child::run(stage.program_of(peer)?, &words(&["client", peer, &address, &trips]), LIMIT)?;
+/// Runs both ends, one of them under the tool, and returns the count of the tool.
+fn trips_of(stage: &Stage<'_>, counter: usize, server: bool, (name, peer): Pair, trips: u64) -> Result<u64> {
+    let kind = if name == "ureq" { "ipv4" } else { "unix" };
+    let plain = End { trips: Some(trips), ..End::default() };
+    count(stage, counter, |tool| {
+        let counted = End { tool, ..plain };
+        let (client, client_end, server, server_end) =
+            if server { (peer, plain, name, counted) } else { (name, counted, peer, plain) };
+        let server = stage.serve(server, kind, server_end)?;
+        stage.measure(&["client", client, server.address()], client_end)?;
+        // The tool prints the count when its program ends.
         server.end(LIMIT)
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Pair, name_of, names_of, trip};
+use super::{Pair, name_of, trip};
 use crate::Result;
 use crate::machine;
 use crate::plan::{self, Condition};
@@ -12,16 +12,21 @@ use crate::stage::{DEGU_018, Stage, is_degu_018_there};
 /// The references of the comparison: the floors that the kernel sets, and the best known peer.
 const REFERENCES: [&str; 3] = ["raw-poll", "raw", "hyper"];
 
-const PAIRS: &[Pair<'_>] = &[
+/// The pairs that both suites measure, and the only pairs of a quick run. The chart knows the fifth pair as
+/// "degu-blocking → degu".
+const BOTH: &[Pair] = &[
     ("raw-poll", "raw-poll"),
     ("raw", "raw"),
     ("hyper", "hyper"),
     ("degu", "degu"),
     ("degu-blocking", "degu"),
     ("degu-off", "degu-off"),
+];
+
+/// The further pairs of `duo`. Most have Degu at one end, and another program at the other end.
+const DUO: &[Pair] = &[
     ("degu-blocking-off", "degu-off"),
     ("raw-tokio", "raw-tokio"),
-    // Each of our ends with one that is not ours.
     ("degu", "hyper"),
     ("hyper", "degu"),
     ("raw", "degu"),
@@ -29,100 +34,66 @@ const PAIRS: &[Pair<'_>] = &[
     ("degu-blocking", "raw"),
 ];
 
-/// The number of them, from the first, in a quick run.
-const QUICK: usize = 6;
-
-/// Kinds of addresses, in the table and on the command line. A quick run has only the marked kinds.
-const ADDRESSES: [(&str, &str, bool); 4] =
-    [("Unix", "unix", true), ("abstract", "abstract", false), ("IPv4", "ipv4", false), ("IPv6", "ipv6", true)];
-
-/// The libraries that a program would use instead. Those with a protocol of their own speak it over Unix sockets, which ureq
-/// does not support.
-const UNIX_PEERS: &[Pair<'_>] = &[
-    ("raw-poll", "raw-poll"),
-    ("raw", "raw"),
-    ("hyper", "hyper"),
-    ("degu", "degu"),
-    ("degu-blocking", "degu"),
-    ("degu-off", "degu-off"),
+/// The libraries that a program would use instead of Degu.
+const PEERS: &[Pair] = &[
     ("degu-pool", "degu"),
     ("hyper-util", "axum"),
     ("degu-pool", "axum"),
     ("reqwest", "axum"),
+    ("ureq", "axum"),
     ("tonic", "tonic"),
     ("tarpc", "tarpc"),
     (DEGU_018, DEGU_018),
     ("degu", "axum"),
-    ("reqwest", "degu"),
-];
-const TCP_PEERS: &[Pair<'_>] = &[
-    ("raw-poll", "raw-poll"),
-    ("raw", "raw"),
-    ("hyper", "hyper"),
-    ("degu", "degu"),
-    ("degu-blocking", "degu"),
-    ("hyper-util", "axum"),
-    ("reqwest", "axum"),
-    ("ureq", "axum"),
-    (DEGU_018, DEGU_018),
     ("degu-blocking", "axum"),
+    ("reqwest", "degu"),
     ("ureq", "degu"),
 ];
 
+/// Kinds of addresses, in the table and on the command line. `peers` and a quick run have only the first two.
+const ADDRESSES: [(&str, &str); 4] = [("Unix", "unix"), ("IPv6", "ipv6"), ("abstract", "abstract"), ("IPv4", "ipv4")];
+
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
-    let options = stage.options;
-    let mut pairs = PAIRS[..if options.quick { QUICK } else { PAIRS.len() }].to_vec();
-    if !options.pair.is_empty() {
-        pairs.truncate(REFERENCES.len());
-        for pair in &options.pair {
-            pairs.push(pair.split_once(':').ok_or("--pair takes CLIENT:SERVER")?);
-        }
-    }
-    debug_assert_eq!(name_of(PAIRS[4]), "degu-blocking → degu", "the chart knows it by this name");
-    round_trips(stage, "duo", |_| pairs.clone())
+    let (others, kinds) = if stage.options.quick { (&[][..], 2) } else { (DUO, ADDRESSES.len()) };
+    round_trips(stage, "duo", others, &ADDRESSES[..kinds])
 }
 
 pub(super) fn run_peers(stage: &Stage<'_>) -> Result<Report> {
-    let is_there = is_degu_018_there();
-    let mut report = round_trips(stage, "peers", |kind| {
-        let all = match kind {
-            "unix" => UNIX_PEERS,
-            "ipv6" => TCP_PEERS,
-            _ => &[],
-        };
-        all.iter().copied().filter(|pair| is_there || pair.0 != DEGU_018).collect()
-    })?;
-    report.notes.extend((!is_there).then(|| "without Degu 0.18 (cargo xtask interop --install)".into()));
-    report.about += "; hyper-util, reqwest, ureq and axum add fields of their own, tonic speaks protobuf over HTTP/2, and tarpc bincode";
+    let mut report = round_trips(stage, "peers", PEERS, &ADDRESSES[..2])?;
+    report.notes.extend((!is_degu_018_there()).then(|| "without Degu 0.18 (cargo xtask interop --install)".into()));
+    report.about += "; hyper-util, reqwest, ureq and axum add fields of their own, tonic sends protobuf over HTTP/2, and tarpc bincode";
     Ok(report)
 }
 
-fn round_trips<'p>(stage: &Stage<'_>, suite: &str, pairs: impl Fn(&str) -> Vec<Pair<'p>>) -> Result<Report> {
-    let (options, mut places) = (stage.options, Vec::new());
-    for (name, kind, quick) in ADDRESSES {
-        let pairs = pairs(kind);
-        if !pairs.is_empty() && options.address.as_deref().map_or(quick || !options.quick, |wanted| wanted == kind) {
-            for at in machine::placements()? {
-                if options.placement.as_deref().is_none_or(|wanted| wanted == at.name) {
-                    places.push((format!("{name}, {}", at.name), kind, at, pairs.clone()));
-                }
+fn round_trips(stage: &Stage<'_>, suite: &str, others: &[Pair], addresses: &[(&str, &str)]) -> Result<Report> {
+    let (options, is_degu_018_there) = (stage.options, is_degu_018_there());
+    let (mut places, mut conditions) = (Vec::new(), Vec::new());
+    for (name, kind) in addresses.iter().filter(|(_, kind)| options.address.as_deref().is_none_or(|it| it == *kind)) {
+        let takes_part = |pair: &&Pair| match pair.0 {
+            // ureq has no Unix sockets. The protocols of tonic and tarpc are measured over Unix sockets only.
+            "ureq" => *kind != "unix",
+            "tonic" | "tarpc" => *kind == "unix",
+            DEGU_018 => is_degu_018_there,
+            _ => true,
+        };
+        let pairs: Vec<&Pair> = BOTH.iter().chain(others.iter().filter(takes_part)).collect();
+        for at in machine::placements()? {
+            if options.placement.as_deref().is_none_or(|wanted| wanted == at.name) {
+                let names = pairs.iter().map(|pair| name_of(pair));
+                conditions.push(Condition::new(format!("{name}, {}", at.name), names, &REFERENCES));
+                places.push((kind, at, pairs.clone()));
             }
         }
     }
-    let condition = |(name, _, _, pairs): &(String, _, _, Vec<Pair<'_>>)| Condition {
-        name: name.clone(),
-        contestants: names_of(pairs),
-        references: REFERENCES.to_vec(),
-    };
-    let conditions: Vec<Condition> = places.iter().map(condition).collect();
     let (rounds, time) = (options.rounds(), stage.time(Duration::from_millis(300)));
     let report = plan::run(suite, rounds, &conditions, &[("", Unit::Microseconds)], |place, pair| {
-        let (_, kind, at, pairs) = &places[place];
-        Ok(vec![trip(stage, at, pairs[pair], kind, false, time)?])
+        let (kind, at, pairs) = &places[place];
+        let &(client, server) = pairs[pair];
+        Ok(vec![trip(stage, at, client, server, kind, time)?])
     });
     let about = format!(
-        "one connection, sequential POST requests of about 180 bytes, answered with about 150; {rounds} rounds of {} ms; a \
-         pair is client → server where they differ",
+        "one connection, POST requests of about 180 bytes one after the other, and responses of about 150; {rounds} rounds \
+         of {} ms; different programs are written client → server",
         time.as_millis()
     );
     Ok(Report { about, ..report })

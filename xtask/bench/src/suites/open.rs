@@ -1,9 +1,9 @@
-//! Latency at fixed rates (an open loop): requests are due at times of their own, however long the server takes for those before,
-//! and a latency counts from the time at which its request was due.
+//! Latency at fixed rates (an open loop): each request is due at a fixed time, even if the server has not answered earlier
+//! requests. A latency counts from the time at which the request was due.
 //!
-//! The load is of programs that others wrote: oha, and for one rate h2load. Each costs more CPU time than any server here, so that
-//! its own floor is in every table: `raw-tokio` answers without HTTP. The rates are parts of what hyper's server reaches with the
-//! same program over the same connections in a closed loop.
+//! The load comes from programs that others wrote: oha, and h2load for one rate. Each uses more CPU time than any server
+//! here. So every table has the floor of the tool: `raw-tokio`, which answers without HTTP. 100 % of the rate is the rate that
+//! hyper's server reaches with the same program over the same connections in a closed loop.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,9 +24,10 @@ use crate::stage::{End, NGINX, Stage, is_nginx_there, is_there, pinned};
 
 const CONNECTIONS: usize = 16;
 
-/// Also what the curves of the chart are drawn through.
+/// The percentiles of a latency, which are also the points of the chart's curves.
 pub(crate) const PERCENTILES: [f64; 6] = [50.0, 75.0, 90.0, 99.0, 99.9, 99.99];
 
+/// The figures for the percentiles, and a last one.
 const FIGURES: [Figure; 7] = [
     ("p50", Unit::Microseconds),
     ("p75", Unit::Microseconds),
@@ -37,31 +38,28 @@ const FIGURES: [Figure; 7] = [
     ("server's CPU time a request", Unit::Microseconds),
 ];
 
-/// Another load on the server's core.
-#[derive(Clone, Copy, PartialEq)]
-enum Neighbour {
-    None,
-    /// A process that does not sleep.
-    Core,
-    /// Another client of the same server, with a request after the other.
-    Connection,
-}
+// Other loads on the server's core, as the names of the conditions end.
+const NOTHING: &str = "";
+/// A process that does not sleep.
+const CORE: &str = ", a busy process on the server's core";
+/// Another client of the same server, which sends one request after the other.
+const CONNECTION: &str = ", a busy connection to the server";
 
-/// The loads. Each has the program that generates it, the kind of address, the rate in percent of what hyper's server reaches,
-/// and another load on the server's core. A quick run measures only the first load.
-const LOADS: &[(&str, &str, u32, Neighbour)] = &[
-    ("oha", "unix", 50, Neighbour::None),
-    ("oha", "unix", 1, Neighbour::None),
-    ("oha", "unix", 10, Neighbour::None),
-    ("oha", "unix", 80, Neighbour::None),
-    ("oha", "unix", 10, Neighbour::Core),
-    ("oha", "unix", 50, Neighbour::Core),
-    ("oha", "unix", 1, Neighbour::Connection),
-    ("h2load", "unix", 50, Neighbour::None),
-    ("oha", "ipv4", 1, Neighbour::None),
-    ("oha", "ipv4", 10, Neighbour::None),
-    ("oha", "ipv4", 50, Neighbour::None),
-    ("oha", "ipv4", 80, Neighbour::None),
+/// The loads: the program that generates it, the kind of address, the rate in percent, and another load on the server's
+/// core. A quick run measures only the first load.
+const LOADS: &[(&str, &str, u32, &str)] = &[
+    ("oha", "unix", 50, NOTHING),
+    ("oha", "unix", 1, NOTHING),
+    ("oha", "unix", 10, NOTHING),
+    ("oha", "unix", 80, NOTHING),
+    ("oha", "unix", 10, CORE),
+    ("oha", "unix", 50, CORE),
+    ("oha", "unix", 1, CONNECTION),
+    ("h2load", "unix", 50, NOTHING),
+    ("oha", "ipv4", 1, NOTHING),
+    ("oha", "ipv4", 10, NOTHING),
+    ("oha", "ipv4", 50, NOTHING),
+    ("oha", "ipv4", 80, NOTHING),
 ];
 
 const SERVERS: [&str; 7] = ["raw-tokio", "hyper", "axum", "degu", "degu-off", "degu-fixed", NGINX];
@@ -73,18 +71,9 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let missing: Vec<_> = ["oha", "h2load"].into_iter().filter(|tool| !is_there(tool)).collect();
     let mut loads: Vec<_> = LOADS.iter().filter(|load| !missing.contains(&load.0)).collect();
     loads.truncate(if stage.options.quick { 1 } else { LOADS.len() });
-    let condition = |&&(tool, kind, percent, neighbour): &&(&str, &str, u32, Neighbour)| Condition {
-        name: format!(
-            "{}, {percent} % by {tool}{}",
-            if kind == "unix" { "Unix" } else { "TCP" },
-            match neighbour {
-                Neighbour::None => "",
-                Neighbour::Core => ", a busy process on the server's core",
-                Neighbour::Connection => ", a busy connection to the server",
-            }
-        ),
-        contestants: contestants(stage, kind),
-        references: vec!["hyper"],
+    let condition = |&&(tool, kind, percent, neighbour): &&(&str, &str, u32, &str)| {
+        let place = if kind == "unix" { "Unix" } else { "TCP" };
+        Condition::new(format!("{place}, {percent} % by {tool}{neighbour}"), contestants(stage, kind), &["hyper"])
     };
     let conditions: Vec<_> = loads.iter().map(condition).collect();
     let (at, time) = (machine::halves()?, stage.time(Duration::from_secs(3)));
@@ -96,22 +85,22 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             unknown.insert(requests / took.as_secs_f64());
         }
     }
-    // Each takes so long.
+    // Further rounds would take too long.
     let rounds = stage.options.rounds().min(3);
     let mut report = plan::run("open", rounds, &conditions, &FIGURES, |number, contestant| {
         let (tool, kind, percent, neighbour) = loads[number];
         let server = serve(stage, &at, &conditions[number].contestants[contestant], kind)?;
-        let _busy = if *neighbour == Neighbour::Core { stage.busy(&at.server)? } else { Vec::new() };
+        let _busy = if *neighbour == CORE { stage.busy(&at.server)? } else { Vec::new() };
         let ask = || ask(tool, &server, Some(capacities[&(*tool, *kind)] * f64::from(*percent) / 100.0));
         let before = machine::cpu_time(server.id())?;
-        if *neighbour == Neighbour::Connection {
-            let (words, end) = (["client", "hyper", server.address()], End { cores: &at.client, ..End::default() });
+        if *neighbour == CONNECTION {
+            let end = End { cores: &at.client, time: time + Duration::from_millis(500), ..End::default() };
             return thread::scope(|scope| {
-                // It warms up for a quarter of its time, and outlasts the other.
-                let busy = scope.spawn(|| stage.measure(&words, end, time + Duration::from_millis(500)));
+                // The busy client warms up for a quarter of its time, and ends after the load.
+                let busy = scope.spawn(|| stage.measure(&["client", "hyper", server.address()], end));
                 let asked = ask();
                 busy.join().map_err(|_| "a thread of the suite panicked")??;
-                // The CPU time is that of both.
+                // The server's CPU time would include the requests of the busy client.
                 Ok(asked?.2)
             });
         }
@@ -132,12 +121,11 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     Ok(report)
 }
 
-fn contestants(stage: &Stage<'_>, kind: &str) -> Vec<String> {
-    let takes_part = |name: &&str| match *name {
+fn contestants<'s>(stage: &'s Stage<'_>, kind: &'s str) -> impl Iterator<Item = &'static str> + 's {
+    SERVERS.into_iter().filter(move |name| match *name {
         NGINX => kind != "unix" && is_nginx_there(),
         name => !stage.options.quick || !PEERS.contains(&name),
-    };
-    SERVERS.into_iter().filter(takes_part).map(String::from).collect()
+    })
 }
 
 fn serve(stage: &Stage<'_>, at: &Placement, name: &str, kind: &str) -> Result<Server> {
@@ -146,17 +134,14 @@ fn serve(stage: &Stage<'_>, at: &Placement, name: &str, kind: &str) -> Result<Se
 
 /// Measures the use of the CPU by a server while all of its connections wait.
 fn idle(stage: &Stage<'_>, at: &Placement, rounds: usize) -> Report {
-    let names = contestants(stage, "ipv4");
-    let name = format!("{CONNECTIONS} connections that wait");
-    let conditions = [Condition { name, contestants: names.clone(), references: vec![] }];
+    let conditions = [Condition::new(format!("{CONNECTIONS} connections that wait"), contestants(stage, "ipv4"), &[])];
     let figures = [("server's CPU time a second", Unit::Microseconds), ("wake-ups a second", Unit::Count)];
     plan::run("open", rounds, &conditions, &figures, |_, contestant| {
-        let server = serve(stage, at, &names[contestant], "ipv4")?;
-        let more = [format!("--connections={CONNECTIONS}")];
-        let _held =
-            stage.start(&["hold", server.address()], End { cores: &at.client, more: &more, ..End::default() })?;
+        let server = serve(stage, at, &conditions[0].contestants[contestant], "ipv4")?;
+        let end = End { cores: &at.client, connections: CONNECTIONS, ..End::default() };
+        let _held = stage.start(&["hold", server.address()], end)?;
         let used = || Result::Ok((machine::cpu_time(server.id())?, machine::wake_ups(server.id())?));
-        // What follows a request is over then.
+        // The server has finished its work for the requests by then.
         thread::sleep(IDLE / 4);
         let (before, start) = (used()?, Instant::now());
         thread::sleep(IDLE);
@@ -165,8 +150,8 @@ fn idle(stage: &Stage<'_>, at: &Placement, rounds: usize) -> Report {
     })
 }
 
-/// Loads a server in an open loop, or without a rate in a closed one; returns the number of requests, their time, and the
-/// latencies of `PERCENTILES` in nanoseconds.
+/// Loads a server at this rate, or without a rate in a closed loop. Returns the number of requests, their time, and the
+/// latencies for [`PERCENTILES`] in nanoseconds.
 fn load(
     stage: &Stage<'_>,
     tool: &str,
@@ -204,8 +189,9 @@ fn load(
 
 fn by_oha(said: &str) -> Result<(f64, Duration, Vec<f64>)> {
     let said: Value = serde_json::from_str(said)?;
-    let number = |part: &str, name: &str| said[part][name].as_f64().ok_or_else(|| format!("oha says no {part} {name}"));
-    // Those that are on their way when the time is over are no failures.
+    let number =
+        |part: &str, name: &str| said[part][name].as_f64().ok_or_else(|| format!("oha printed no {part} {name}"));
+    // Requests without a response at the end of the time are no failures.
     let failed =
         said["errorDistribution"].as_object().is_some_and(|all| all.keys().any(|error| !error.contains("deadline")));
     let requests = number("statusCodeDistribution", "200")?;
@@ -216,7 +202,7 @@ fn by_oha(said: &str) -> Result<(f64, Duration, Vec<f64>)> {
     Ok((requests, Duration::from_secs_f64(number("summary", "total")?), latencies.collect::<Result<_>>()?))
 }
 
-/// Reads a log: when a request was sent, its status, and its microseconds.
+/// Reads the log of h2load. A line has the time at which a request was sent, its status, and its microseconds.
 fn by_h2load(log: &str, time: Duration) -> Result<(f64, Duration, Vec<f64>)> {
     let mut micros = Vec::new();
     for line in log.lines() {

@@ -1,4 +1,5 @@
-//! One pool, used by one thread or task and by eight: the pool is not a bottleneck if eight are not slower than one.
+//! One pool of the blocking client, used by one thread and by eight: the pool is not a bottleneck if eight threads are not
+//! slower than one.
 
 use std::time::Duration;
 
@@ -8,25 +9,19 @@ use crate::plan::{self, Condition};
 use crate::report::{Report, Unit};
 use crate::stage::{End, Stage};
 
-const POOLS: [&str; 2] = ["degu-blocking-pool", "degu-pool"];
-const AT_ONCE: [(&str, usize); 2] = [("one", 1), ("eight", 8)];
+const THREADS: [(&str, usize); 2] = [("one thread", 1), ("eight threads", 8)];
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
     let at = machine::halves()?;
-    let conditions = POOLS.map(|pool| Condition {
-        name: pool.into(),
-        contestants: AT_ONCE.map(|(name, _)| name.into()).into(),
-        references: vec!["one"],
-    });
+    let conditions = [Condition::new("degu-blocking-pool", THREADS.map(|threads| threads.0), &["one thread"])];
     let time = stage.time(Duration::from_secs(1));
-    let mut report =
-        plan::run("pool", stage.options.rounds(), &conditions, &[("", Unit::PerSecond)], |pool, number| {
-            let threads = at.server.len();
-            let server = stage.serve("degu", "unix", End { cores: &at.server, threads, ..End::default() })?;
-            let end = End { cores: &at.client, threads: AT_ONCE[number].1, ..End::default() };
-            let (trips, took) = stage.measure(&["client", POOLS[pool], server.address()], end, time)?;
-            Ok(vec![trips / took.as_secs_f64()])
-        });
-    report.about = "requests a second over a Unix socket, of one thread or task and of eight that share a pool".into();
-    Ok(report)
+    let report = plan::run("pool", stage.options.rounds(), &conditions, &[("", Unit::PerSecond)], |_, number| {
+        let end = End { cores: &at.server, threads: at.server.len(), ..End::default() };
+        let server = stage.serve("degu", "unix", end)?;
+        let end = End { cores: &at.client, threads: THREADS[number].1, time, ..End::default() };
+        let (trips, took) = stage.measure(&["client", "degu-blocking-pool", server.address()], end)?;
+        Ok(vec![trips / took.as_secs_f64()])
+    });
+    let about = "requests a second over a Unix socket, of threads that share a pool".into();
+    Ok(Report { about, ..report })
 }

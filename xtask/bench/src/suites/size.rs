@@ -1,5 +1,5 @@
-//! The size of a library: crates, the time of a build that begins with nothing, and the size of the stripped program; for
-//! the same small server and client in `xtask/bench/minimal`, without TLS.
+//! The size of a library: its crates, the time of a build from nothing, and the size of the stripped program. Each library
+//! builds the same small server or client, `xtask/bench/minimal`, without TLS.
 
 use std::fs;
 use std::path::Path;
@@ -20,16 +20,11 @@ const LIMIT: Duration = Duration::from_secs(600);
 const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/minimal/Cargo.toml");
 
 pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
-    let condition = |side: &str, names: &[&str]| Condition {
-        name: side.into(),
-        contestants: names.iter().map(|&name| name.to_owned()).collect(),
-        references: vec!["hyper"],
-    };
     let conditions = [
-        condition("server", &["hyper", "axum", "tiny_http", "degu"]),
-        condition("client", &["hyper", "reqwest", "ureq", "degu", "degu-blocking"]),
+        Condition::new("server", ["hyper", "axum", "tiny_http", "degu"], &["hyper"]),
+        Condition::new("client", ["hyper", "reqwest", "ureq", "degu", "degu-blocking"], &["hyper"]),
     ];
-    // Downloads are no part of a build.
+    // A build includes no downloads.
     cargo("fetch", &[])?;
     let folder = stage.folder.path().join("size");
     let mut report = plan::run("size", 1, &conditions, &FIGURES, |side, number| {
@@ -44,7 +39,7 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
         let took = start.elapsed();
         let size = fs::metadata(folder.join("release/minimal"))?.len();
         fs::remove_dir_all(&folder)?;
-        // The program itself is one of them.
+        // The program itself is one of the crates in the tree.
         Ok(vec![crates.len() as f64 - 1.0, took.as_secs_f64(), size as f64])
     });
     report.about =

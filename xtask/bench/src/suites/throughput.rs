@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::Result;
-use crate::machine::{self, Placement};
+use crate::machine;
 use crate::plan::{self, Condition, Figure};
 use crate::report::{Report, Unit};
 use crate::stage::{End, NGINX, Stage, is_nginx_there};
@@ -13,11 +13,11 @@ use crate::stage::{End, NGINX, Stage, is_nginx_there};
 /// The time for which a server is loaded before it is measured.
 const WARM_UP: Duration = Duration::from_millis(50);
 
-/// Connections, and requests at once on each. A quick run has those marked.
+/// Connections, requests at once on each, and whether a quick run has this load.
 const LOADS: [(usize, usize, bool); 5] =
     [(64, 1, true), (64, 16, true), (1, 1, false), (16, 1, false), (256, 1, false)];
 
-/// Each on a thread for each core.
+/// The servers. Each has a thread for each of its cores.
 const CONTESTANTS: [&str; 5] = ["raw-tokio", "hyper", "hyper-flush", "degu", NGINX];
 
 const FIGURES: [Figure; 2] =
@@ -33,42 +33,29 @@ pub(super) fn run(stage: &Stage<'_>) -> Result<Report> {
             NGINX => nginx,
             _ => true,
         };
-        Condition {
-            name: format!(
-                "{connections} connections{}",
-                if depth > 1 { format!(", {depth} deep") } else { String::new() }
-            ),
-            contestants: CONTESTANTS.into_iter().filter(takes_part).map(String::from).collect(),
-            references: if depth > 1 { vec!["hyper-flush", "hyper"] } else { vec!["hyper"] },
-        }
+        let deep = if depth > 1 { format!(", {depth} deep") } else { String::new() };
+        let references: &[&str] = if depth > 1 { &["hyper-flush", "hyper"] } else { &["hyper"] };
+        let contestants = CONTESTANTS.into_iter().filter(takes_part);
+        Condition::new(format!("{connections} connections{deep}"), contestants, references)
     };
     let conditions: Vec<Condition> = loads.iter().map(condition).collect();
-    let time = stage.time(Duration::from_secs(1));
+    let measured = stage.time(Duration::from_secs(1));
     let mut report = plan::run("throughput", stage.options.rounds(), &conditions, &FIGURES, |number, contestant| {
         let end = End { cores: &at.server, threads: at.server.len(), ..End::default() };
         let server = stage.serve(&conditions[number].contestants[contestant], "ipv6", end)?;
-        load(stage, &at, server.address(), loads[number], WARM_UP)?;
+        let (connections, depth, _) = loads[number];
+        let load = |time| {
+            let threads = at.client.len();
+            let end = End { cores: &at.client, threads, connections, depth, time, ..End::default() };
+            stage.measure(&["load", server.address()], end)
+        };
+        load(WARM_UP)?;
         let before = machine::cpu_time(server.id())?;
-        let (requests, took) = load(stage, &at, server.address(), loads[number], time)?;
+        let (requests, took) = load(measured)?;
         let cpu = machine::cpu_time(server.id())?.saturating_sub(before);
         Ok(vec![requests / took.as_secs_f64(), cpu.as_nanos() as f64 / requests])
     });
-    report.notes.extend((!nginx).then(|| "without nginx, or taskset to pin it".into()));
-    report.about = "GET requests over ::1, answered with their target; the load is our own".into();
+    report.notes.extend((!nginx).then(|| "without nginx, which is not installed".into()));
+    report.about = "GET requests over ::1, answered with their target, from a load of the benchmark's own".into();
     Ok(report)
-}
-
-fn load(
-    stage: &Stage<'_>,
-    at: &Placement,
-    address: &str,
-    (connections, depth, _): (usize, usize, bool),
-    time: Duration,
-) -> Result<(f64, Duration)> {
-    let more = [format!("--connections={connections}"), format!("--depth={depth}")];
-    stage.measure(
-        &["load", address],
-        End { cores: &at.client, threads: at.client.len(), more: &more, tls: false },
-        time,
-    )
 }

@@ -14,9 +14,9 @@ use tonic::codegen::Bytes;
 use tonic::transport::{Endpoint, Server};
 use tonic::{Request, Response, Status};
 
-use super::{calls, runtime, socket_path};
+use super::socket_path;
 use crate::Result;
-use crate::contestants::{Dial, Ready, Setup, client_runtime};
+use crate::contestants::{Ready, Setup, Trips, calls};
 use crate::socket::listen;
 
 mod generated {
@@ -72,7 +72,7 @@ fn path(setup: &Setup) -> Result<&Path> {
 pub(super) fn serve_tonic(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     let (listener, bound) = listen(&setup.address)?;
     listener.set_nonblocking(true)?;
-    runtime(setup)?.block_on(async {
+    setup.runtime(true)?.block_on(async {
         let incoming = UnixListenerStream::new(UnixListener::from_std(listener.into())?);
         ready(bound)?;
         Server::builder().add_service(EchoServer::new(Service)).serve_with_incoming(incoming).await?;
@@ -80,20 +80,19 @@ pub(super) fn serve_tonic(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     })
 }
 
-pub(super) fn tonic(setup: &Setup) -> Result<Dial> {
-    let (url, tokio) = (format!("unix://{}", path(setup)?.display()), client_runtime(true)?);
-    Ok(Box::new(move || {
-        let mut client = EchoClient::new(tokio.block_on(Endpoint::from_shared(url.clone())?.connect())?);
-        Ok(calls(&tokio, async move |post| {
-            let (path, trace) = (post.path.clone(), post.trace.clone());
-            let answer = client.echo(Reading { path, trace, body: Bytes::from_static(&post.body) }).await?;
-            Ok((200, answer.into_inner().body.len()))
-        }))
+pub(super) fn tonic(setup: &Setup) -> Result<Trips> {
+    let (endpoint, runtime) =
+        (Endpoint::from_shared(format!("unix://{}", path(setup)?.display()))?, setup.runtime(true)?);
+    let mut client = EchoClient::new(runtime.block_on(endpoint.connect())?);
+    Ok(calls(runtime, async move |post| {
+        let (path, trace) = (post.path.clone(), post.trace.clone());
+        let answer = client.echo(Reading { path, trace, body: Bytes::from_static(&post.body) }).await?;
+        Ok((200, answer.into_inner().body.len()))
     }))
 }
 
 pub(super) fn serve_tarpc(setup: &Setup, ready: &mut Ready<'_>) -> Result {
-    runtime(setup)?.block_on(async {
+    setup.runtime(true)?.block_on(async {
         let mut incoming = unix::listen(path(setup)?, Bincode::default).await?;
         ready(setup.address.clone())?;
         while let Some(transport) = incoming.next().await {
@@ -104,16 +103,14 @@ pub(super) fn serve_tarpc(setup: &Setup, ready: &mut Ready<'_>) -> Result {
     })
 }
 
-pub(super) fn tarpc(setup: &Setup) -> Result<Dial> {
-    let (path, tokio) = (path(setup)?.to_owned(), client_runtime(true)?);
-    Ok(Box::new(move || {
-        let client = tokio.block_on(async {
-            let transport = unix::connect(&path, Bincode::default).await?;
-            Result::Ok(CallClient::new(Config::default(), transport).spawn())
-        })?;
-        Ok(calls(&tokio, async move |post| {
-            let (path, trace, body) = (post.path.clone(), post.trace.clone(), post.body.clone());
-            Ok((200, client.echo(context::current(), path, trace, body).await?.len()))
-        }))
+pub(super) fn tarpc(setup: &Setup) -> Result<Trips> {
+    let runtime = setup.runtime(true)?;
+    let client = runtime.block_on(async {
+        let transport = unix::connect(path(setup)?, Bincode::default).await?;
+        Result::Ok(CallClient::new(Config::default(), transport).spawn())
+    })?;
+    Ok(calls(runtime, async move |post| {
+        let (path, trace, body) = (post.path.clone(), post.trace.clone(), post.body.clone());
+        Ok((200, client.echo(context::current(), path, trace, body).await?.len()))
     }))
 }
