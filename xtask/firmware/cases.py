@@ -3,13 +3,14 @@
 
   cases.py line|tcp CASES.json ADAPTED.json
 
-A device has small buffers. Neither side can close a serial line, so a server that closes is one that stays silent there. What
-cannot be had is left out, and listed.
+A device has small buffers. Neither side can close a serial line: where a server would close the connection, the device
+stays silent. Cases that do not work in this way are left out and listed.
 """
 import json
 import sys
 
-# The longest case that the device accepts, and the longest that is sent: the emulated UART moves some 10 KiB a second.
+# The longest case that the device accepts, and the longest case that is sent over a line. The emulated UART moves about
+# 10 KiB a second.
 LONGEST_ACCEPTED = {"line": 1024, "tcp": 3072}
 LONGEST_ON_LINE = 8 * 1024
 

@@ -19,7 +19,7 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     let skip_if_missing = words.iter().any(|word| word == "--skip-if-missing");
     let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != "--skip-if-missing").collect();
     let [target, seconds] = words[..] else { return Err("fuzz takes TARGET SECONDS, or --all SECONDS".into()) };
-    seconds.parse::<u32>().map_err(|_| format!("{seconds} is no number of seconds"))?;
+    seconds.parse::<u32>().map_err(|_| format!("{seconds} is not a number of seconds"))?;
     if let Err(missing) = check(shell) {
         if skip_if_missing {
             println!("fuzz: skipped, {missing}");
@@ -32,7 +32,7 @@ pub(crate) fn run(shell: &Shell, mut arguments: Parser) -> Result {
     let targets = if target == "--all" { names.lines().collect() } else { vec![target] };
     let rest = &rest;
     for target in targets {
-        // libFuzzer writes what it finds into the first folder, and only reads the other.
+        // libFuzzer writes new inputs into the first folder, and only reads the second.
         let corpus = format!("fuzz/corpus/{target}");
         shell.create_dir(&corpus)?;
         println!("fuzz: {target}, {seconds} s");
@@ -48,16 +48,16 @@ fn split(arguments: Vec<OsString>) -> (Vec<String>, Vec<String>) {
     (words.by_ref().take_while(|word| word != "--").collect(), words.collect())
 }
 
-/// The folder of the cases of the corpora, one a file.
+/// The folder with the cases of the corpora. Each case is a file.
 const SEEDS: &str = "fuzz/seeds";
 
 /// Writes the input of every case of the corpora into the folder [`SEEDS`].
 ///
 /// # Panics
 ///
-/// A corpus is not in its format, of which its tests say more.
+/// A corpus is malformed.
 fn write_seeds(shell: &Shell) -> Result {
-    // Cases that are gone are to be gone here too.
+    // This removes the files of cases that no longer exist.
     shell.remove_path(SEEDS)?;
     shell.create_dir(SEEDS)?;
     for file in shell.read_dir("degu-wire/tests/corpus")? {
@@ -72,7 +72,7 @@ fn write_seeds(shell: &Shell) -> Result {
     Ok(())
 }
 
-/// Checks that there is all that fuzzing needs.
+/// Checks that the tools for fuzzing are installed.
 fn check(shell: &Shell) -> Result {
     for (program, install) in
         [("rustc", "rustup toolchain install nightly"), ("cargo fuzz", "cargo install cargo-fuzz")]

@@ -1,8 +1,8 @@
 //! The commands that developers of Degu run: `cargo xtask COMMAND`.
 //!
-//! Each command has a file, and a `run` that takes the rest of the command line. Continuous integration is not here but in
-//! `.ci/run`, which calls these. What `bench`, `firmware`, `interop`, `soak` and `netns` run are workspaces of their own, which are
-//! built when they are called.
+//! A longer command has a file of its own, with a function `run` that takes the rest of the command line. Continuous
+//! integration is in `.ci/run`, which calls these commands. The programs of `bench`, `firmware`, `interop`, `soak` and
+//! `netns` are workspaces of their own. A command builds them when it is called.
 
 mod firmware;
 mod fuzz;
@@ -19,7 +19,7 @@ use xshell::Shell;
 /// A message for the caller of the command.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of every command: the error is printed, and the exit code is 1.
+/// The result of a command. After an error, this program prints it and ends with exit code 1.
 pub(crate) type Result<T = ()> = std::result::Result<T, Error>;
 
 const USAGE: &str = "\
@@ -28,14 +28,14 @@ usage: cargo xtask COMMAND
   test [ARGS]                       all tests of the crates; ARGS go to `cargo test`
   tidy                              the house rules, from the sources and from `cargo tree`
   no-std                            links and runs the codec without std
-  worlds                            every short text of the grammar, by the codec and by a second implementation; minutes
+  worlds                            compares the codec with a second implementation, on every short text; minutes
   fuzz TARGET SECONDS [-- ARGS]     one fuzz target; ARGS go to libFuzzer
   fuzz --all SECONDS [-- ARGS]      every fuzz target, SECONDS each
-       [--skip-if-missing]          without the tools for it: say so, and call it a success
+       [--skip-if-missing]          succeeds if the tools are missing
   bench [SUITE...] [OPTIONS]        measures; `cargo xtask bench --help` lists suites and options
-  interop [OPTIONS]                 our client and server with those of others, as a matrix
-  soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of everything that comes of it
-  firmware [--skip-if-missing]      the programs for a microcontroller: built, booted in QEMU, talked to, measured
+  interop [OPTIONS]                 Degu's client and server with other software, as a matrix
+  soak [SECONDS] [--seed N]         a mixed load with faults of all kinds, and a check of every result
+  firmware [--skip-if-missing]      builds programs for a microcontroller, and tests and measures them in QEMU
   netns [--skip-if-missing]         link-local addresses, a bad network and pulled cables, between network namespaces";
 
 /// The features that the tests run with. All features would build two providers of cryptography.
@@ -72,12 +72,12 @@ fn dispatch(mut arguments: Parser) -> Result {
             run(cargo("test").args(["--release", "--package", "degu-wire"]).args(worlds).current_dir(root()))
         }),
         "fuzz" => fuzz::run(&shell, arguments),
-        "firmware" => firmware::run_command(arguments),
+        "firmware" => firmware::run_command(&shell, arguments),
         "interop" => start("interop", &[], arguments.raw_args()?),
-        // If std were linked, there would be two panic handlers, and rustc would refuse the program.
+        // If the program linked std, there would be two panic handlers, and rustc would reject it.
         "no-std" => no_more(arguments).and_then(|()| start("no-std", &["--release"], [""; 0])),
         "netns" => netns(arguments),
-        // With the checks of the profile for development: an overflow is to be seen.
+        // The profile for development checks for overflow.
         "soak" => start("soak", &[], arguments.raw_args()?),
         "bench" => start("bench", &["--release"], arguments.raw_args()?),
         other => Err(format!("no command {other}\n\n{USAGE}").into()),
@@ -86,13 +86,8 @@ fn dispatch(mut arguments: Parser) -> Result {
 
 /// Runs the exchanges between two hosts, if this user can create network namespaces on this machine. Nothing outside of
 /// the namespaces is touched, and they end with this process.
-fn netns(mut arguments: Parser) -> Result {
-    let skip = match arguments.next()? {
-        None => false,
-        Some(Arg::Long("skip-if-missing")) => true,
-        Some(other) => return Err(format!("{}\n\n{USAGE}", other.unexpected()).into()),
-    };
-    no_more(arguments)?;
+fn netns(arguments: Parser) -> Result {
+    let skip = skip_if_missing(arguments)?;
     let unshare = |user: &[&str]| {
         let mut unshare = Command::new("unshare");
         unshare.args(user).args(["--net", "--mount", "--pid", "--fork", "--kill-child"]);
@@ -101,25 +96,25 @@ fn netns(mut arguments: Parser) -> Result {
     let works = |user: &&[&str]| unshare(user).arg("true").output().is_ok_and(|output| output.status.success());
     let Some(user) = [&[][..], &["--user", "--map-root-user"]].into_iter().find(works) else {
         println!("-- no network namespaces here");
-        return if skip { Ok(()) } else { Err("this machine or this user can have none".into()) };
+        return if skip { Ok(()) } else { Err("this user cannot create network namespaces on this machine".into()) };
     };
     let program = build("soak")?.join("degu-soak");
     run(unshare(user).arg(root().join("xtask/soak/netns/hosts.sh")).arg(program))
 }
 
-/// The folder of the workspace.
+/// Returns the folder of the workspace.
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// The folder of build results, which the workspaces of the commands share.
+/// Returns the folder of build results. The workspaces of the commands share it.
 fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A cargo command, without the variables in which cargo describes this package. Build scripts look at them (ring's does), so
-/// that everything above them would be built again.
+/// Returns a cargo command, without the variables in which cargo describes this package. Some build scripts read these
+/// variables (ring's does), so cargo would build these crates and their dependents again.
 fn cargo(command: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.arg(command);
@@ -131,7 +126,7 @@ fn cargo(command: &str) -> Command {
     cargo
 }
 
-/// A cargo command on the workspace of a command, which is in `xtask/FOLDER`.
+/// Returns a cargo command for the workspace in `xtask/FOLDER`.
 fn cargo_in(folder: &str, command: &str) -> Command {
     let mut cargo = cargo(command);
     cargo.args(["--quiet", "--manifest-path"]).arg(root().join("xtask").join(folder).join("Cargo.toml"));
@@ -139,12 +134,12 @@ fn cargo_in(folder: &str, command: &str) -> Command {
     cargo
 }
 
-/// Builds the program of a command and runs it here, with these arguments.
+/// Builds the program in `xtask/FOLDER`, and runs it in the current folder with these arguments.
 fn start<A: AsRef<OsStr>>(folder: &str, options: &[&str], arguments: impl IntoIterator<Item = A>) -> Result {
     run(cargo_in(folder, "run").args(options).arg("--").args(arguments))
 }
 
-/// Builds the programs of a command, and returns the folder that they are in.
+/// Builds the programs in `xtask/FOLDER`, and returns the folder of the results.
 fn build(folder: &str) -> Result<PathBuf> {
     run(&mut cargo_in(folder, "build"))?;
     Ok(target().join("debug"))
@@ -155,7 +150,16 @@ fn run(command: &mut Command) -> Result {
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", command.get_program().display()).into()) }
 }
 
-/// Refuses further arguments of a command line.
+/// Parses the arguments of a command whose only option is `--skip-if-missing`. Returns whether the option was given.
+pub(crate) fn skip_if_missing(mut arguments: Parser) -> Result<bool> {
+    match arguments.next()? {
+        None => Ok(false),
+        Some(Arg::Long("skip-if-missing")) => no_more(arguments).map(|()| true),
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+/// Returns an error if there are further arguments.
 pub(crate) fn no_more(mut arguments: Parser) -> Result {
     match arguments.next()? {
         Some(argument) => Err(argument.unexpected().into()),

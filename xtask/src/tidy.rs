@@ -1,8 +1,7 @@
 //! `cargo xtask tidy`: the house rules that neither rustc nor clippy checks.
 //!
-//! Most of them are invariants of absence: what a crate does not depend on, which modules do not import each other. (What
-//! degu-wire does not call is in its `clippy.toml`.) Each rule is a function that returns its [`Finding`]s. Those
-//! over texts are tested on made-up input.
+//! Most rules forbid something: a dependency of a crate, or imports of modules by each other. (The functions that degu-wire
+//! must not call are in its `clippy.toml`.) Each rule is a function that returns its [`Finding`]s.
 
 mod circles;
 mod graph;
@@ -23,7 +22,7 @@ const MAX_LINES: usize = 600;
 /// A place where a rule is broken.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// The file, from the folder of the workspace.
+    /// The path of the file, relative to the folder of the workspace.
     file: String,
     /// Counted from 1.
     line: usize,
@@ -41,7 +40,7 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     crate::no_more(arguments)?;
     let mut findings = graph::check(shell)?;
 
-    // What git tracks or would track: no build results, and no files of an editor.
+    // The files that git tracks or would track, so no build results.
     let files = cmd!(shell, "git ls-files --cached --others --exclude-standard").quiet().read()?;
     let (mut known, mut sources) = (Known::default(), BTreeMap::new());
     for file in files.lines().filter(|file| shell.path_exists(file)) {
@@ -64,12 +63,12 @@ pub(crate) fn run(shell: &Shell, arguments: Parser) -> Result {
     for finding in &findings {
         println!("{finding}");
     }
-    Err(format!("the house rules are broken in {} places", findings.len()).into())
+    Err(format!("{} places break the house rules", findings.len()).into())
 }
 
-/// The tree contains no path of one machine.
+/// Finds paths of one machine.
 fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
-    // Taken apart, since this file is in the tree too.
+    // The paths are split here, because this rule reads this file too.
     let folders = [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "work/")];
     let alone = |line: &str, folder: &str| {
         let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
@@ -88,17 +87,17 @@ fn machine_paths(file: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// No merge conflict is left in the tree. A line of seven `=` alone may be a heading, so that marker does not count.
+/// Finds markers of merge conflicts. A line of seven `=` may be a heading, so it does not count.
 fn conflicts(file: &str, text: &str) -> Option<Finding> {
     let marker = |line: &str| ["<", "|", ">"].iter().any(|mark| line.starts_with(&mark.repeat(7)));
     let message = "a conflict marker; resolve the merge".into();
     text.lines().position(marker).map(|line| Finding { file: file.into(), line: line + 1, message })
 }
 
-/// Source files stay short enough to read in one sitting.
+/// Finds source files that are too long.
 fn too_long(file: &str, text: &str) -> Option<Finding> {
     let lines = text.lines().count();
-    let message = format!("{lines} lines; a file of more than {MAX_LINES} is to be split");
+    let message = format!("the file has {lines} lines; split a file of more than {MAX_LINES} lines");
     (lines > MAX_LINES).then(|| Finding { file: file.into(), line: MAX_LINES + 1, message })
 }
 

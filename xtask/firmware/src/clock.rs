@@ -1,4 +1,4 @@
-//! Milliseconds, counted at the ticks of the core.
+//! Milliseconds, counted by a timer of the board.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -6,20 +6,18 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use core::task::Poll;
 use core::time::Duration;
 
-use cortex_m::Peripherals;
-use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_rt::exception;
 
 use crate::registers;
 
-/// The clock of the core and of the timer, in kilohertz.
+/// The frequency of the core and of the timer, in kilohertz.
 const KILOHERTZ: u32 = 25_000;
 
 static MILLISECONDS: AtomicU32 = AtomicU32::new(0);
 /// The value of the timer when the milliseconds were counted last.
 static COUNTED: AtomicU32 = AtomicU32::new(u32::MAX);
 
-/// Counts by the timer, which goes on where the host is too busy for each tick of the emulated core.
+/// Counts with the timer. On a busy host the emulated core misses ticks, but the timer goes on.
 #[exception]
 fn SysTick() {
     let [_, value, _] = registers::timer();
@@ -27,30 +25,36 @@ fn SysTick() {
     // The timer counts down.
     let milliseconds = counted.wrapping_sub(value.read()) / KILOHERTZ;
     COUNTED.store(counted.wrapping_sub(milliseconds * KILOHERTZ), Relaxed);
-    MILLISECONDS.fetch_add(milliseconds, Relaxed);
+    MILLISECONDS.store(now() + milliseconds, Relaxed);
 }
 
-/// Returns the milliseconds since the start, which wrap around after 49 days.
+/// Starts the timer, and a tick of the core every millisecond.
+pub(crate) fn start() {
+    let [control, value, reload] = registers::timer();
+    reload.write(u32::MAX);
+    value.write(u32::MAX);
+    control.write(1);
+    let [control, reload, value] = registers::ticks();
+    reload.write(KILOHERTZ - 1);
+    value.write(0);
+    // The clock of the core, the interrupt, and the counter.
+    control.write(4 | 2 | 1);
+}
+
+/// Returns the milliseconds since the start. They wrap around after 49 days.
 pub fn now() -> u32 {
     MILLISECONDS.load(Relaxed)
 }
 
-/// Starts to count, the first time that it is called.
-pub(crate) fn start() {
-    if let Some(Peripherals { mut SYST, .. }) = Peripherals::take() {
-        let [control, value, reload] = registers::timer();
-        reload.write(u32::MAX);
-        value.write(u32::MAX);
-        control.write(1);
-        SYST.set_clock_source(SystClkSource::Core);
-        SYST.set_reload(KILOHERTZ - 1);
-        SYST.clear_current();
-        SYST.enable_interrupt();
-        SYST.enable_counter();
-    }
+/// Subtracts the time since `last` from `left`. Returns whether no time is left.
+fn is_over(left: &mut Duration, last: &mut u32) -> bool {
+    let now = now();
+    *left = left.saturating_sub(Duration::from_millis(now.wrapping_sub(*last).into()));
+    *last = now;
+    left.is_zero()
 }
 
-/// The time of the board.
+/// The clock of the board.
 pub struct Ticks;
 
 impl degu_wire::embedded::Clock for Ticks {
@@ -61,10 +65,7 @@ impl degu_wire::embedded::Clock for Ticks {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            let now = now();
-            *left = left.saturating_sub(Duration::from_millis(now.wrapping_sub(last).into()));
-            last = now;
-            if left.is_zero() { Poll::Ready(None) } else { Poll::Pending }
+            if is_over(left, &mut last) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }

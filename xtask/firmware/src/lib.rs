@@ -1,7 +1,7 @@
-//! The board: Arm's MPS2 with a Cortex-M4 (image AN386), of which QEMU has a model.
+//! The board: Arm's MPS2 with a Cortex-M4 (image AN386), which QEMU emulates.
 //!
-//! Two UARTs, a network card, a clock of milliseconds, and an executor of one future, which is what the programs in `bin/` need. All `unsafe`
-//! code of the firmware is in `registers.rs` and `stack.rs`.
+//! The programs in `bin/` need two UARTs, a network card, a clock of milliseconds, and an executor of one future. All
+//! `unsafe` code of the firmware is in `registers.rs` and `stack.rs`.
 #![no_std]
 
 mod clock;
@@ -20,13 +20,12 @@ use core::task::{Context, Waker};
 pub use clock::{Ticks, now};
 pub use uart::Uart;
 
-/// The pause that ends the input of a line: longer than the host that emulates the board may be held up.
+/// The pause that ends the input of a line. It is longer than other programs of the host may delay QEMU.
 pub const PAUSE: core::time::Duration = core::time::Duration::from_millis(100);
 
-/// The size of the future that [`run`] runs, in bytes.
 static FUTURE: AtomicUsize = AtomicUsize::new(0);
 
-/// Returns the size of the future that is run, in bytes.
+/// Returns the size of the future that [`run`] runs, in bytes.
 pub fn future_size() -> usize {
     FUTURE.load(Relaxed)
 }
@@ -43,7 +42,7 @@ pub fn run<F: Future>(future: F) -> ! {
             halt()
         }
         if !uart::has_moved() {
-            // An interrupt that comes in between wakes the core nevertheless.
+            // An interrupt after this check wakes the core too, although it is masked.
             cortex_m::interrupt::free(|_| {
                 if !uart::has_input() {
                     cortex_m::asm::wfi();

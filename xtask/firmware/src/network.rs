@@ -1,8 +1,8 @@
-//! TCP over the network card of the board, an SMSC LAN9118: the card as a device of smoltcp, and smoltcp's sockets as
-//! rust-embedded's traits have them.
+//! TCP over the network card of the board, an SMSC LAN9118: the card as a device of smoltcp, and sockets of smoltcp with the
+//! traits of `embedded_io_async`.
 //!
-//! The code does only the steps that QEMU's model of the card needs. It does not reset the card, and the card accepts a
-//! frame at once.
+//! The code takes only the steps that the emulated card needs. It does not reset the card. It does not wait before it writes
+//! a frame, because QEMU accepts every frame at once.
 
 use core::cell::RefCell;
 use core::future::poll_fn;
@@ -17,7 +17,7 @@ use smoltcp::socket::tcp::{self, RecvError, SocketBuffer, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr};
 
-use crate::registers::{Register, network_card};
+use crate::registers::network_card;
 use crate::{Ticks, now, uart};
 
 // The offsets of the card's registers, in bytes.
@@ -30,42 +30,33 @@ const RX_FIFO: usize = 0x7c;
 const MAC_COMMAND: usize = 0xa4;
 const MAC_DATA: usize = 0xa8;
 
-// Registers of the MAC, which are reached by a command.
-const MAC_CONTROL: u32 = 1;
-const MAC_ADDRESS_HIGH: u32 = 2;
-const MAC_ADDRESS_LOW: u32 = 3;
-const MAC_WRITE: u32 = 1 << 31;
-const MAC_READ: u32 = 1 << 31 | 1 << 30;
-
-/// The transmitter and the receiver of the MAC.
-const MAC_ENABLE: u32 = 1 << 3 | 1 << 2;
+/// The command that writes the control register of the MAC.
+const WRITE_MAC_CONTROL: u32 = 1 << 31 | 1;
+/// The bits of this register: receive the frames for every address, and switch on the transmitter and the receiver.
+const MAC_ENABLE: u32 = 1 << 18 | 1 << 3 | 1 << 2;
 const TRANSMITTER_ON: u32 = 1 << 1;
 /// The bits of a transmit command: the buffer is the first and the last of its frame.
 const WHOLE_FRAME: u32 = 1 << 13 | 1 << 12;
-/// The bytes of a frame's checksum.
+/// The length of a frame's checksum, in bytes.
 const CHECKSUM: usize = 4;
-/// A frame with its checksum, in whole words.
+/// The length of a frame with its checksum, in whole words.
 const FRAME: usize = 1520;
+/// The address of the board. It is locally administered.
+const ADDRESS: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
 
-/// The network card, with the frames that are received and sent.
+/// The network card, with buffers for a received frame and for a frame to send.
 struct Card {
     received: [u8; FRAME],
     sent: [u8; FRAME],
 }
 
 impl Card {
-    /// Switches the card on. Returns it with its address.
-    fn start() -> (Self, EthernetAddress) {
-        let command = |command| {
-            network_card(MAC_COMMAND).write(command);
-            network_card(MAC_DATA).read()
-        };
-        let [a, b, c, d] = command(MAC_READ | MAC_ADDRESS_LOW).to_le_bytes();
-        let [e, f, ..] = command(MAC_READ | MAC_ADDRESS_HIGH).to_le_bytes();
+    /// Switches the card on.
+    fn start() -> Self {
         network_card(MAC_DATA).write(MAC_ENABLE);
-        network_card(MAC_COMMAND).write(MAC_WRITE | MAC_CONTROL);
+        network_card(MAC_COMMAND).write(WRITE_MAC_CONTROL);
         network_card(TX_CONFIG).write(TRANSMITTER_ON);
-        (Self { received: [0; FRAME], sent: [0; FRAME] }, EthernetAddress([a, b, c, d, e, f]))
+        Self { received: [0; FRAME], sent: [0; FRAME] }
     }
 }
 
@@ -79,10 +70,10 @@ impl Device for Card {
         }
         uart::note_moved();
         let length = (network_card(RX_STATUS).read() >> 16 & 0x3fff) as usize;
-        let data: Register = network_card(RX_DATA);
+        let data = network_card(RX_DATA);
         for at in (0..length).step_by(4) {
             let word = data.read().to_le_bytes();
-            // A frame that is too long is read, and not received.
+            // All words must be read, even those of a frame that is too long. Such a frame is dropped below.
             if let Some(place) = self.received.get_mut(at..at + 4) {
                 place.copy_from_slice(&word);
             }
@@ -103,7 +94,7 @@ impl Device for Card {
     }
 }
 
-/// A frame that has been received.
+/// A received frame.
 struct Received<'a>(&'a [u8]);
 
 impl phy::RxToken for Received<'_> {
@@ -112,7 +103,7 @@ impl phy::RxToken for Received<'_> {
     }
 }
 
-/// The place of a frame that is sent.
+/// The buffer of a frame to send.
 struct Sending<'a>(&'a mut [u8]);
 
 impl phy::TxToken for Sending<'_> {
@@ -131,7 +122,7 @@ impl phy::TxToken for Sending<'_> {
     }
 }
 
-/// The network that the board is at.
+/// The network of the board.
 pub struct Network(RefCell<Stack>);
 
 struct Stack {
@@ -141,10 +132,10 @@ struct Stack {
 }
 
 impl Network {
-    /// Switches on the card, with an address in the network that QEMU emulates, and room for so many sockets.
+    /// Switches on the card, with an address in the network that QEMU emulates. `sockets` is the storage for the sockets.
     pub fn start(sockets: &'static mut [SocketStorage<'static>]) -> Self {
-        let (mut card, address) = Card::start();
-        let mut interface = Interface::new(Config::new(address.into()), &mut card, instant());
+        let mut card = Card::start();
+        let mut interface = Interface::new(Config::new(ADDRESS.into()), &mut card, instant());
         interface.update_ip_addrs(|addresses| {
             let _ = addresses.push(IpCidr::new(IpAddress::v4(10, 0, 2, 15), 24));
         });
@@ -173,7 +164,7 @@ impl Tcp<'_> {
     /// Waits for a client at this port.
     pub async fn accept(&mut self, port: u16) {
         self.until(|socket| {
-            // If `listen` fails, the socket listens already, or has a client.
+            // If `listen` fails, the socket already listens or has a client.
             let _ = socket.listen(port);
             socket.may_send().then_some(())
         })
@@ -193,12 +184,12 @@ impl Tcp<'_> {
         self.until(|socket| Some(socket.abort())).await;
     }
 
-    /// Lets the stack work until `step` returns something.
+    /// Calls `step` and lets the network stack work, again and again, until `step` returns a value.
     async fn until<T>(&mut self, mut step: impl FnMut(&mut tcp::Socket<'static>) -> Option<T>) -> T {
         poll_fn(|_| {
             let Stack { card, interface, sockets } = &mut *self.network.0.borrow_mut();
             let result = step(sockets.get_mut(self.socket));
-            // What this receives is seen by the next step, which is soon, because a frame has moved.
+            // The next step sees the bytes that this receives. It comes soon, because a frame has moved.
             interface.poll(instant(), card, sockets);
             result.map_or(Poll::Pending, Poll::Ready)
         })
@@ -232,7 +223,7 @@ impl Write for Tcp<'_> {
         .await
     }
 
-    /// Does nothing: the stack sends what it has, as the client takes it.
+    /// Does nothing, because the network stack sends all bytes by itself.
     async fn flush(&mut self) -> Result<(), ErrorKind> {
         Ok(())
     }

@@ -1,15 +1,15 @@
-//! Texts with numbers, without the formatting machinery of `core::fmt`.
+//! Texts with numbers, without `core::fmt`, which takes much flash.
 
-/// A text of at most `N` bytes. What does not fit is left out.
-pub struct Page<const N: usize> {
-    bytes: [u8; N],
+/// A text of at most 64 bytes. Bytes that do not fit are dropped.
+pub struct Page {
+    bytes: [u8; 64],
     length: usize,
 }
 
-impl<const N: usize> Page<N> {
-    /// Returns a page with nothing on it.
+impl Page {
+    /// Returns an empty page.
     pub const fn new() -> Self {
-        Self { bytes: [0; N], length: 0 }
+        Self { bytes: [0; 64], length: 0 }
     }
 
     /// Adds text.
@@ -40,20 +40,20 @@ impl<const N: usize> Page<N> {
         }
     }
 
-    /// Returns what is on the page.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.bytes.get(..self.length).unwrap_or_default()).unwrap_or_default()
     }
 }
 
-impl<const N: usize> Default for Page<N> {
+impl Default for Page {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// Returns what the program takes of the board: the future that runs, and the stack so far.
-pub fn figures() -> Page<64> {
+/// Returns the size of the future that runs, and the number of bytes of the stack that have been used so far.
+pub fn figures() -> Page {
     let mut page = Page::new();
     page.text("future ").number(crate::future_size()).text("\nstack ").number(crate::stack::high_water()).text("\n");
     page

@@ -1,4 +1,4 @@
-//! picoserve on the line that the programs of this folder serve.
+//! picoserve on the UART, for the programs that are compared with Degu's.
 
 use core::convert::Infallible;
 
@@ -13,10 +13,10 @@ use picoserve::{Config, Router, Server, Timeouts, Timer};
 use crate::page::Page;
 use crate::{PAUSE, Ticks, Uart};
 
-/// The line as a socket: it ends with each pause.
+/// The UART as a socket of picoserve. Its input ends after each pause.
 struct Halves(Uart, Uart);
 
-/// The half that writes, with the buffer that picoserve formats into.
+/// The writing half, with a buffer for the text that picoserve formats.
 struct WriteHalf<'a>(&'a mut Uart, [u8; 128]);
 
 impl ErrorType for WriteHalf<'_> {
@@ -69,10 +69,10 @@ pub async fn serve<P: PathRouter>(app: &Router<P>, memory: &'static mut [u8]) {
     }
 }
 
-/// The text of a page.
-pub struct Text<const N: usize>(pub Page<N>);
+/// A page as the body of a response.
+pub struct Text(pub Page);
 
-impl<const N: usize> Content for Text<N> {
+impl Content for Text {
     fn content_type(&self) -> &'static str {
         "text/plain"
     }

@@ -1,4 +1,4 @@
-//! The registers of two UARTs and of a timer of the CMSDK, which the image AN386 has, and of the board's network card.
+//! The registers of two UARTs and a timer of Arm's CMSDK, and of the network card of the board.
 
 use core::ptr;
 
@@ -15,25 +15,30 @@ pub(crate) struct Register(*mut u32);
 
 impl Register {
     pub(crate) fn read(self) -> u32 {
-        // SAFETY: only `uart`, `timer` and `network_card` make registers, of devices that the board has; reading one changes nothing but the device.
+        // SAFETY: only the functions below make registers, and the board has these devices. Reading a register
+        // changes only the state of the device.
         unsafe { ptr::read_volatile(self.0) }
     }
 
     pub(crate) fn write(self, value: u32) {
-        // SAFETY: as above; the device does not touch memory.
+        // SAFETY: as above. The devices do not write to memory.
         unsafe { ptr::write_volatile(self.0, value) }
     }
 }
 
-/// Returns the registers of UART 0 or 1: data, state, control, interrupts and the divider of the clock.
-pub(crate) fn uart(number: usize) -> [Register; 5] {
-    let base = 0x4000_4000 + (number & 1) * 0x1000;
-    [0, 1, 2, 3, 4].map(|word| Register(ptr::with_exposed_provenance_mut(base + word * WORD)))
+/// Returns a register of UART 0 or 1: 0 is data, 1 state, 2 control, 3 interrupts, and 4 the divider of the clock.
+pub(crate) fn uart(number: usize, word: usize) -> Register {
+    Register(ptr::with_exposed_provenance_mut(0x4000_4000 + (number & 1) * 0x1000 + (word & 7) * WORD))
 }
 
-/// Returns the registers of the first timer: control, value, and what it begins with again after 0.
+/// Returns the registers of the first timer: control, value, and the value with which it begins again after 0.
 pub(crate) fn timer() -> [Register; 3] {
     [0, 1, 2].map(|word| Register(ptr::with_exposed_provenance_mut(0x4000_0000 + word * WORD)))
+}
+
+/// Returns the registers of the core's own timer: control, the value with which it begins again after 0, and value.
+pub(crate) fn ticks() -> [Register; 3] {
+    [0, 1, 2].map(|word| Register(ptr::with_exposed_provenance_mut(0xe000_e010 + word * WORD)))
 }
 
 /// Returns the register of the network card at this offset in bytes.
@@ -41,7 +46,7 @@ pub(crate) fn network_card(offset: usize) -> Register {
     Register(ptr::with_exposed_provenance_mut(0x4020_0000 + (offset & 0xfc)))
 }
 
-/// The interrupt of a UART that has received a byte.
+/// The interrupt of a UART, which reports a received byte.
 #[derive(Clone, Copy)]
 struct Received(usize);
 
@@ -52,18 +57,18 @@ unsafe impl InterruptNumber for Received {
     }
 }
 
-/// Lets a byte that UART 0 or 1 receives wake the core.
+/// Enables the interrupt of UART 0 or 1, so a received byte wakes the core.
 pub(crate) fn wake_on_input(number: usize) {
-    // SAFETY: no critical section depends on the interrupt's being masked; its handler clears the interrupt and no more.
+    // SAFETY: no critical section relies on a masked interrupt, because its handler only clears the interrupt.
     unsafe { NVIC::unmask(Received(number)) }
 }
 
-/// Handles all interrupts of the board.
-// SAFETY: it touches registers of the UARTs alone, each write of which is one access.
+/// Clears the interrupts of both UARTs.
+// SAFETY: it accesses only registers of the UARTs, and each access is a single one.
 #[exception]
 unsafe fn DefaultHandler(_: i16) {
-    for number in [0, 1] {
-        let [.., interrupts, _] = uart(number);
+    for number in 0..2 {
+        let interrupts = uart(number, 3);
         interrupts.write(interrupts.read());
     }
 }

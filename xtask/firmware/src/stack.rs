@@ -1,4 +1,4 @@
-//! The measured use of the stack.
+//! The size of the used stack.
 
 use core::ptr;
 
@@ -6,16 +6,16 @@ use core::ptr;
 const PAINT: u32 = 0xcccc_cccc;
 
 unsafe extern "C" {
-    // Both are of the linker script of cortex-m-rt: the ends of the stack, which grows from the first to the second.
+    // Symbols of the linker script of cortex-m-rt. The stack grows from the first address to the second.
     static mut _stack_start: u32;
     static mut _stack_end: u32;
 }
 
-/// Returns how many bytes of the stack have been in use so far: all above the lowest word that has lost its paint.
+/// Returns the number of bytes of the stack that have been used so far: all bytes above the lowest word that is not painted.
 pub fn high_water() -> usize {
     let top = ptr::addr_of!(_stack_start);
     let mut word = ptr::addr_of!(_stack_end);
-    // SAFETY: all words between these addresses are RAM of the stack, painted at the start, and no reference is made to one.
+    // SAFETY: all words between these addresses are RAM of the stack, and there is no reference to any of them.
     while word < top && unsafe { ptr::read_volatile(word) } == PAINT {
         word = word.wrapping_add(1);
     }

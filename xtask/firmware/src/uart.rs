@@ -1,4 +1,4 @@
-//! The UARTs, as rust-embedded's traits have them.
+//! The UARTs, with the traits of `embedded_io_async`.
 
 use core::convert::Infallible;
 use core::future::poll_fn;
@@ -13,28 +13,28 @@ const TRANSMITTER_FULL: u32 = 1;
 const RECEIVER_FULL: u32 = 2;
 /// The transmitter, the receiver, and the interrupt of the receiver.
 const ENABLE: u32 = 1 | 2 | 8;
-/// The least that the hardware allows: QEMU moves bytes as fast as it can in any case.
+/// The smallest value that the hardware allows. QEMU ignores the speed, and moves bytes as fast as it can.
 const DIVIDER: u32 = 16;
 
-/// A byte has moved since [`has_moved`] was asked.
+/// True if a byte or a frame has moved since the last call of [`has_moved`].
 static MOVED: AtomicBool = AtomicBool::new(false);
 
-/// Returns whether a byte has moved since the last call.
+/// Returns whether a byte or a frame has moved since the last call.
 pub(crate) fn has_moved() -> bool {
     MOVED.swap(false, Relaxed)
 }
 
-/// Notes that something has moved.
+/// Notes that a byte or a frame has moved.
 pub(crate) fn note_moved() {
     MOVED.store(true, Relaxed);
 }
 
 /// Returns whether a byte waits to be read.
 pub(crate) fn has_input() -> bool {
-    [0, 1].into_iter().any(|number| registers::uart(number)[1].read() & RECEIVER_FULL != 0)
+    (0..2).any(|number| registers::uart(number, 1).read() & RECEIVER_FULL != 0)
 }
 
-/// A UART without a FIFO: it holds one byte each way.
+/// A UART without a FIFO: it holds one byte in each direction.
 pub struct Uart {
     data: Register,
     state: Register,
@@ -43,11 +43,10 @@ pub struct Uart {
 impl Uart {
     /// Switches on UART 0 or 1.
     pub fn new(number: usize) -> Self {
-        let [data, state, control, _, divider] = registers::uart(number);
-        divider.write(DIVIDER);
-        control.write(ENABLE);
+        registers::uart(number, 4).write(DIVIDER);
+        registers::uart(number, 2).write(ENABLE);
         registers::wake_on_input(number);
-        Self { data, state }
+        Self { data: registers::uart(number, 0), state: registers::uart(number, 1) }
     }
 
     fn has(&self, flag: u32) -> bool {
@@ -91,9 +90,9 @@ impl Write for Uart {
                 && !self.has(TRANSMITTER_FULL)
             {
                 self.data.write((*byte).into());
+                note_moved();
                 written += 1;
             }
-            MOVED.fetch_or(written > 0, Relaxed);
             if written > 0 || bytes.is_empty() { Poll::Ready(Ok(written)) } else { Poll::Pending }
         })
         .await

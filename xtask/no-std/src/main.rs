@@ -1,6 +1,6 @@
 //! The codec in a program that has no std, no allocator and a panic handler of its own.
 //!
-//! It parses a request and answers it, and its exit status says whether that went as it should.
+//! It parses a request and encodes a response. Its exit status is 0 if the response is right.
 #![no_std]
 #![no_main]
 
@@ -30,6 +30,6 @@ pub extern "C" fn main() -> i32 {
     i32::from(len.and_then(|len| output.get(..len)) != Some(expected))
 }
 
-// What pulls in the C runtime, which calls `main`.
+// Links the C runtime, which calls `main`.
 #[link(name = "c")]
 unsafe extern "C" {}

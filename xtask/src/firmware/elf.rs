@@ -1,15 +1,16 @@
-//! The memory of the board that an image takes, as the tools of binutils report it.
+//! The memory that an image takes, as the tools of binutils report it.
 
 use std::path::Path;
-use std::process::Command;
+
+use xshell::{Shell, cmd};
 
 use crate::Result;
 
-/// The sections that lie in flash, and those that lie in RAM; `.data` lies in both.
+/// The sections in flash, and the sections in RAM. `.data` is in both.
 const FLASH: &[&str] = &[".vector_table", ".text", ".rodata", ".data"];
 const RAM: &[&str] = &[".data", ".bss", ".uninit"];
 
-/// The functions of core that panic, by a part of their name.
+/// Parts of the names of the functions in `core` that panic.
 const PANICS: &[&str] =
     &["core::panicking::panic", "slice_index_fail", "len_mismatch_fail", "expect_failed", "unwrap_failed"];
 
@@ -19,13 +20,14 @@ pub(super) struct Sizes {
     pub(super) flash: u64,
     /// Variables.
     pub(super) ram: u64,
-    /// The functions that panic and are in the image.
+    /// The functions in the image that panic.
     pub(super) panics: Vec<String>,
 }
 
 impl Sizes {
-    pub(super) fn of(image: &Path) -> Result<Self> {
-        let sections = output("size", &["-A"], image)?;
+    /// Measures an image with `size` and `nm`.
+    pub(super) fn of(shell: &Shell, image: &Path) -> Result<Self> {
+        let sections = cmd!(shell, "size -A {image}").quiet().read()?;
         let sum = |names: &[&str]| {
             let sizes = sections.lines().filter_map(|line| {
                 let mut words = line.split_whitespace();
@@ -33,7 +35,7 @@ impl Sizes {
             });
             sizes.sum()
         };
-        let symbols = output("nm", &["--demangle"], image)?;
+        let symbols = cmd!(shell, "nm --demangle {image}").quiet().read()?;
         let names = symbols.lines().filter_map(|line| line.splitn(3, ' ').nth(2));
         let mut panics: Vec<_> = names.filter(|name| PANICS.iter().any(|panic| name.contains(panic))).collect();
         panics.sort_unstable();
@@ -41,13 +43,4 @@ impl Sizes {
         let panics = panics.into_iter().filter_map(|name| name.rsplit("::").next()).map(str::to_owned).collect();
         Ok(Self { flash: sum(FLASH), ram: sum(RAM), panics })
     }
-}
-
-fn output(program: &str, options: &[&str], image: &Path) -> Result<String> {
-    let output = Command::new(program).args(options).arg(image).output();
-    let output = output.map_err(|error| format!("{program}, of binutils: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

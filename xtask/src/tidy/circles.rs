@@ -1,18 +1,18 @@
-//! A rule over the modules of a crate: imports form no circle.
+//! A rule about the modules of a crate: imports form no circle.
 //!
-//! A folder of `src` is one graph. Its nodes are its files and its folders; the file of the folder itself, which is `lib.rs`
-//! for `src`, is called `mod.rs`. Node A points at node B if a file in A names an item that a file in B defines. A circle is
-//! a set of nodes each of which reaches all others.
+//! Each folder of `src` is a graph. Its nodes are the files and folders in it. The file of the folder itself is the node
+//! `mod.rs` (`lib.rs` in `src`). Node A points at node B if a file in A names an item that a file in B defines. A circle is
+//! a set of nodes in which each node reaches all others.
 //!
 //! - An import is a path that begins with `crate::`, `super::` or `self::`, in a `use` or elsewhere in the code, or with
 //!   the name of a module that the file declares.
-//! - A path leads to where its item is defined, through re-exports. So a re-export in `lib.rs` or `mod.rs` is not an
-//!   import: `lib.rs` may name everything, and a module may use what `lib.rs` names, if `lib.rs` does not define it.
-//! - A folder's file may import from the files of the folder, and they may use what it defines, but not both.
-//! - Tests, `simulation` folders and comments do not count, nor do macros and methods, which need no import.
+//! - A path leads through re-exports to the file that defines the item. So a re-export in `lib.rs` or `mod.rs` is not an
+//!   import: `lib.rs` may re-export everything, and a module may use the items that `lib.rs` re-exports.
+//! - `mod.rs` may import from the other files of its folder, or they may use items that it defines, but not both.
+//! - Tests, folders named `simulation` and comments do not count. Macros and methods do not count, because they need no
+//!   import.
 //!
-//! The reader works with lines and words. It knows no more of Rust, and this is enough because `cargo fmt` formats the
-//! code.
+//! The rule reads lines and words, and does not parse Rust. This is enough, because `cargo fmt` formats the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ type Path = Vec<String>;
 #[derive(Debug, Default)]
 struct Module {
     items: BTreeSet<String>,
-    /// The imports of `use`, by name; `*` is everything. The flag is set for those that are visible outside.
+    /// The imports of `use`: the name (`*` for a glob), the path, and whether the import is a re-export.
     imports: Vec<(String, Path, bool)>,
     /// Paths elsewhere in the code.
     paths: Vec<Path>,
@@ -36,7 +36,7 @@ struct Module {
 
 type Modules = BTreeMap<Path, Module>;
 
-/// Checks the files of all crates; `sources` are their texts by name, from the folder of the workspace.
+/// Checks all crates. `sources` are the texts of the files, by their paths from the folder of the workspace.
 pub(super) fn check(sources: &BTreeMap<String, String>) -> Vec<Finding> {
     let circles = CRATES.iter().flat_map(|name| circles(&format!("{name}/src"), sources));
     circles
@@ -48,7 +48,7 @@ pub(super) fn check(sources: &BTreeMap<String, String>) -> Vec<Finding> {
         .collect()
 }
 
-/// The circles of a crate whose sources are in the folder `src`: the folder of each, and its nodes.
+/// Finds the circles of the crate in the folder `src`. Returns the folder and the nodes of each circle.
 fn circles(src: &str, sources: &BTreeMap<String, String>) -> Vec<(String, Vec<String>)> {
     let mut texts: BTreeMap<Path, String> = BTreeMap::new();
     for (file, text) in sources {
@@ -65,7 +65,7 @@ fn circles(src: &str, sources: &BTreeMap<String, String>) -> Vec<(String, Vec<St
     let known: BTreeSet<Path> = texts.keys().cloned().collect();
     let modules: Modules = texts.iter().map(|(path, text)| (path.clone(), read(path, text, &known))).collect();
 
-    // By folder, and by node, the nodes that it points at.
+    // The graph of each folder: the nodes at which each node points.
     let mut graphs: BTreeMap<Path, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
     for (from, module) in &modules {
         let is_folder = modules.keys().any(|path| path.len() > from.len() && path.starts_with(from));
@@ -86,7 +86,7 @@ fn circles(src: &str, sources: &BTreeMap<String, String>) -> Vec<(String, Vec<St
         .collect()
 }
 
-/// The sets of nodes that reach each other.
+/// Returns the sets of nodes that reach each other.
 fn of_graph(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     let reached = |from: &String| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
@@ -105,7 +105,8 @@ fn of_graph(graph: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<String>> {
     circles.into_iter().collect()
 }
 
-/// The module that defines the item at the end of a path, as seen from the module `at`. `None`: not in this crate.
+/// Returns the module that defines the item at the end of a path. The path begins in the module `at`. `None`: the item is
+/// not in this crate.
 fn resolve(modules: &Modules, at: &[String], path: &[String], depth: usize) -> Option<Path> {
     let module = modules.get(at)?;
     let Some((first, rest)) = path.split_first() else { return Some(at.to_vec()) };
@@ -116,7 +117,7 @@ fn resolve(modules: &Modules, at: &[String], path: &[String], depth: usize) -> O
     if module.items.contains(first) || first == "*" {
         return Some(at.to_vec());
     }
-    // Re-exports may go round.
+    // The bound of the depth ends re-exports of each other.
     let through = |target: &Path| if depth < 8 { resolve(modules, &[], target, depth + 1) } else { None };
     let named = module.imports.iter().find(|(name, _, _)| name == first);
     if let Some((_, target, _)) = named {
@@ -124,11 +125,11 @@ fn resolve(modules: &Modules, at: &[String], path: &[String], depth: usize) -> O
     }
     let globs = module.imports.iter().filter(|(name, _, _)| name == "*");
     let through_glob = globs.filter_map(|(_, target, _)| through(&[&target[..target.len() - 1], path].concat())).next();
-    // What a macro makes is taken for the module's own.
+    // An item that is not found may come from a macro of the module.
     through_glob.or((!at.is_empty()).then(|| at.to_vec()))
 }
 
-/// The text without comments and without what is for tests only.
+/// Removes comments, and items that are only compiled for tests.
 fn without_tests(text: &str) -> String {
     let (mut kept, mut skipping) = (String::new(), None);
     for line in text.lines() {
@@ -148,7 +149,7 @@ fn without_tests(text: &str) -> String {
     kept
 }
 
-/// Reads the definitions, imports and names of a file.
+/// Finds the items, imports and paths in a file.
 fn read(at: &Path, text: &str, known: &BTreeSet<Path>) -> Module {
     let mut module = Module::default();
     module.items.extend(text.lines().filter_map(item).map(str::to_owned));
@@ -173,7 +174,7 @@ fn read(at: &Path, text: &str, known: &BTreeSet<Path>) -> Module {
             rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
             continue;
         };
-        // The statement may go on for several lines.
+        // The statement may have several lines.
         let (statement, after) = rest.split_once(';').unwrap_or((rest, ""));
         let tree = statement.split_once("use ").map_or("", |(_, tree)| tree);
         tree_of(tree, &Vec::new(), &mut |name, path| {
@@ -184,7 +185,7 @@ fn read(at: &Path, text: &str, known: &BTreeSet<Path>) -> Module {
     module
 }
 
-/// The name of the item that a line defines.
+/// Returns the name of the item that a line defines.
 fn item(line: &str) -> Option<&str> {
     let mut words =
         line.trim_start().split(' ').skip_while(|word| word.starts_with("pub") || matches!(*word, "unsafe" | "async"));
@@ -192,7 +193,7 @@ fn item(line: &str) -> Option<&str> {
     let mut name = words.next()?;
     match kind {
         "struct" | "enum" | "trait" | "type" | "union" => {}
-        // Those of an implementation are not of the module.
+        // With an indent, these are in an implementation, and are no items of the module.
         "fn" | "const" | "static" if !line.starts_with(' ') => {
             while matches!(name, "fn" | "unsafe" | "async" | "mut") {
                 name = words.next()?;
@@ -203,14 +204,14 @@ fn item(line: &str) -> Option<&str> {
     name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }
 
-/// Returns the places where `prefix` stands in a line by itself.
+/// Returns the positions of `prefix` in a line, if it is not the end of a longer word or path.
 fn found<'l>(line: &'l str, prefix: &'l str) -> impl Iterator<Item = usize> + 'l {
     let alone =
         |at: &usize| !line[..*at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | ':' | '"' | '`'));
     line.match_indices(prefix).map(|(at, _)| at).filter(alone)
 }
 
-/// A path as one from the root of the crate. `None`: of another crate.
+/// Converts a path in the module `at` to a path from the root of the crate. `None`: the path leads to another crate.
 fn absolute(at: &Path, path: &[String], children: &[&String]) -> Option<Path> {
     let (first, rest) = path.split_first()?;
     match first.as_str() {
@@ -229,7 +230,8 @@ fn absolute(at: &Path, path: &[String], children: &[&String]) -> Option<Path> {
     }
 }
 
-/// Calls `each` with the name and the path of every leaf of what begins as `a::{b, c::d as e}`. Returns the text after it.
+/// Calls `each` with the name and the path of every leaf of a tree such as `a::{b, c::d as e}`. Returns the text after the
+/// tree.
 fn tree_of<'t>(text: &'t str, prefix: &Path, each: &mut dyn FnMut(String, Path)) -> &'t str {
     let text = text.trim_start();
     if let Some(mut inside) = text.strip_prefix('{') {
@@ -241,7 +243,7 @@ fn tree_of<'t>(text: &'t str, prefix: &Path, each: &mut dyn FnMut(String, Path))
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != '*').unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     if word.is_empty() {
-        // What this reader does not know; it gets on in any case.
+        // Skips a character that is not part of a tree.
         return text.split_at(text.chars().next().map_or(0, char::len_utf8)).1;
     }
     let mut path = prefix.clone();

@@ -9,13 +9,14 @@ use xshell::{Shell, cmd};
 use super::Finding;
 use crate::Result;
 
-/// The features of a crate that are on.
+/// The option of cargo that selects the features of a crate.
 type Features = &'static str;
 
 const ALL: Features = "--all-features";
 const NONE: Features = "--no-default-features";
 
-/// Crates that others must not reach with these features, and why. The first rules are the layers, bottom first.
+/// The rules: crates, their features, the crates on which they must not depend, and the reason. The first rules are the
+/// layers, from the bottom.
 const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
     (&["degu-tls"], ALL, &["degu-client"], "the client is not beneath TLS"),
     (&["degu-tls", "degu-client"], ALL, &["degu-server"], "the server is not beneath TLS or the client"),
@@ -30,11 +31,11 @@ const NEVER: &[(&[&str], Features, &[&str], &str)] = &[
     (&["degu-tls", "degu-client", "degu-server"], ALL, &["rcgen"], "rcgen reaches only degu-misc"),
 ];
 
-/// All that degu-wire reaches without a feature of its own for it. It has to stay buildable for a device.
+/// The crates on which degu-wire may depend, unless a feature adds more. A device must be able to build them.
 const WIRE: &[&str] = &["degu-wire", "bytes", "form_urlencoded", "percent-encoding"];
 
-/// Crates that degu-wire reaches beyond these with all features. The last line is in the tree only because serde names
-/// its derive macro for a target that does not exist.
+/// The further crates on which degu-wire may depend with all features. The last line is in the tree only because serde
+/// depends on its derive macro for a target that does not exist.
 #[rustfmt::skip]
 const WIRE_ALL: &[&str] = &[
     "embedded-io", "embedded-io-async",
@@ -43,7 +44,7 @@ const WIRE_ALL: &[&str] = &[
     "proc-macro2", "quote", "serde_derive", "syn", "unicode-ident",
 ];
 
-/// The features of degu-wire that bring no further dependency.
+/// The features of degu-wire that add no dependency.
 const OWN: Features = "--features=spin,std";
 
 pub(super) fn check(shell: &Shell) -> Result<Vec<Finding>> {
@@ -61,7 +62,7 @@ pub(super) fn check(shell: &Shell) -> Result<Vec<Finding>> {
         }));
         Result::Ok(())
     };
-    let why = "degu-wire depends on next to nothing";
+    let why = "degu-wire has almost no dependencies";
     find("degu-wire", OWN, &|used| !WIRE.contains(&used), why)?;
     find("degu-wire", ALL, &|used| !WIRE.contains(&used) && !WIRE_ALL.contains(&used), why)?;
     for (crates, features, forbidden, why) in NEVER {
@@ -70,7 +71,7 @@ pub(super) fn check(shell: &Shell) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// The names of the crates of a tree.
+/// Returns the names of the crates in a tree.
 fn names(tree: &str) -> BTreeSet<&str> {
     tree.lines().filter_map(|line| line.split_whitespace().next()).collect()
 }

@@ -1,23 +1,23 @@
-//! A rule over the tables of SECURITY.md: a test that is named there exists.
+//! A rule about the tables of SECURITY.md: every test that they name exists.
 
 use std::collections::BTreeSet;
 
 use super::Finding;
 
-/// The corpora of text cases, by the word before a case.
+/// The corpora of text cases. Their names are also the prefixes of cases in the tables.
 const CORPORA: &[&str] = &["requests", "responses", "chunks", "connections"];
 
-/// The names that exist.
+/// The names of all tests.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Functions as `file::function`, by the stem of the file and by each folder that it stands in.
+    /// Functions as `function` and `part::function`, for each part of the path of the file.
     functions: BTreeSet<String>,
-    /// Cases as `corpus: case`; those of whole connections begin with the side that is tested.
+    /// Cases as `corpus: case`. Cases of whole connections begin with the tested side instead.
     cases: BTreeSet<String>,
 }
 
 impl Known {
-    /// Takes notice of a file.
+    /// Adds the tests of a file.
     pub(super) fn add(&mut self, file: &str, text: &str) {
         let path = file.rsplit_once('.').map_or(file, |(path, _)| path);
         let stem = path.rsplit('/').next().unwrap_or(path);
@@ -29,7 +29,7 @@ impl Known {
             }
         } else if file.starts_with("degu-wire/tests/corpus/") && CORPORA.contains(&stem) {
             let names = text.lines().filter_map(|line| line.strip_prefix("= "));
-            // The section that a rule comes from stands after the name.
+            // After the name there may be a section of an RFC.
             let names = names.map(|name| name.split_once(" (RFC").map_or(name, |(name, _)| name));
             self.cases.extend(names.map(|name| match stem {
                 "connections" => name.to_owned(),
@@ -38,7 +38,7 @@ impl Known {
         }
     }
 
-    /// Checks the last cells of the tables whose last column is called `test`.
+    /// Checks the tables whose last column is called `test`: each name in this column must exist.
     pub(super) fn check(&self, file: &str, text: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
         let mut names_tests = false;

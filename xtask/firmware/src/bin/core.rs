@@ -1,4 +1,4 @@
-//! The core of the codec alone: a request out of a slice, an answer into a slice.
+//! The core of the codec alone: it parses a request in a slice, and encodes a response into a slice.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! A small device: readings, a switch, a feed, an upload that is only counted, and an echo for tests. With the feature
-//! `client`, it also asks another device, which is at the second UART.
+//! A small device: readings, a switch, a feed, and an upload whose bytes are counted. With the feature `echo`, it also sends
+//! other requests back. With the feature `client`, it also asks another device at the second UART.
 #![no_std]
 #![no_main]
 
@@ -12,7 +12,7 @@ use degu_firmware::{PAUSE, Ticks, Uart, now, run};
 use degu_wire::embedded::{Error, Line, Memory, Options, Request, Server};
 use degu_wire::{Framing, Method};
 
-/// All the memory that HTTP takes here.
+/// The memory of the server.
 type Buffers = Memory<2048, 16, 512>;
 
 type Outcome = Result<(), Error<Infallible>>;
@@ -24,7 +24,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 struct Device {
     is_on: bool,
     readings: usize,
-    /// A place for bodies.
+    /// The buffer for bodies.
     #[cfg(any(feature = "client", feature = "echo"))]
     body: &'static mut [u8],
     #[cfg(feature = "client")]
@@ -37,7 +37,7 @@ impl Device {
         match (head.method(), head.path()) {
             (Method::Get | Method::Head, "/readings") => {
                 self.readings += 1;
-                let mut page = Page::<64>::new();
+                let mut page = Page::new();
                 page.text("{\"milliseconds\":").number(now() as usize).text(",\"readings\":").number(self.readings);
                 request.reply(200, &[JSON], page.text("}").as_str().as_bytes()).await
             }
@@ -54,20 +54,17 @@ impl Device {
             (Method::Get, "/feed") => {
                 let mut feed = request.respond(200, &[TEXT], Framing::Chunked).await?;
                 for number in 0..10 {
-                    let mut page = Page::<16>::new();
+                    let mut page = Page::new();
                     feed.write_chunk(page.text("reading ").number(number).as_str().as_bytes(), &[]).await?;
                 }
                 Ok(())
             }
             (Method::Post, "/upload") => {
                 let (mut length, mut piece) = (0, [0; 64]);
-                loop {
-                    match request.body().read(&mut piece).await? {
-                        0 => break,
-                        read => length += read,
-                    }
+                while let read @ 1.. = request.body().read(&mut piece).await? {
+                    length += read;
                 }
-                request.reply(200, &[TEXT], Page::<16>::new().number(length).as_str().as_bytes()).await
+                request.reply(200, &[TEXT], Page::new().number(length).as_str().as_bytes()).await
             }
             (Method::Get, "/figures") => request.reply(200, &[TEXT], page::figures().as_str().as_bytes()).await,
             #[cfg(feature = "client")]
@@ -76,7 +73,7 @@ impl Device {
                 Err(_) => request.reply(502, &[], b"").await,
             },
             (_, "/readings" | "/switch" | "/feed" | "/upload" | "/figures") => request.reply(405, &[], b"").await,
-            // All else is an echo, which the conformance probes ask for.
+            // The conformance probes need an echo.
             #[cfg(feature = "echo")]
             _ => {
                 let body = request.body().read_all(self.body).await?;
@@ -100,11 +97,10 @@ mod peer {
     }
 
     impl Peer {
-        /// Asks for the front page of the other device: its status, and its text in `body`.
+        /// Sends a request to the other device. Returns the status and the text of the response. The text is in `body`.
         pub(super) async fn ask<'d>(&mut self, body: &'d mut [u8]) -> Result<(u16, &'d [u8]), Error<Infallible>> {
             let mut client = Client::new(&mut self.uart, &Ticks, self.memory.buffers(), &Options::DEFAULT);
-            let call = client.request(Method::Post, "/", "peer", &[], Framing::Length(5)).await;
-            let mut call = call?;
+            let mut call = client.request(Method::Post, "/", "peer", &[], Framing::Length(5)).await?;
             call.body().write(b"hello").await?;
             let mut response = call.response().await?;
             Ok((response.head().status(), response.body().read_all(body).await?))
@@ -118,7 +114,7 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers, mut device: Device)
     let mut server = Server::new(memory.buffers(), &options);
     loop {
         let handler = async |request: &mut Request<'_, _, _>| device.answer(request).await;
-        // The server has answered a faulty request already, and a line is never closed.
+        // After an error, the server has already answered, and a line cannot be closed.
         let _ = server.serve(&mut line, &Ticks, handler).await;
         let _ = line.wait_for_pause().await;
     }

@@ -1,4 +1,4 @@
-//! The driver with one answer.
+//! A server with one page.
 #![no_std]
 #![no_main]
 
@@ -22,7 +22,7 @@ async fn serve(mut uart: Uart, memory: &'static mut Buffers) {
     let mut line = Line::new(&mut uart, &Ticks, PAUSE);
     let mut server = Server::new(memory.buffers(), &Options::DEFAULT);
     loop {
-        // The server has answered a faulty request already, and a line is never closed.
+        // After an error, the server has already answered, and a line cannot be closed.
         let _ = server.serve(&mut line, &Ticks, hello).await;
         let _ = line.wait_for_pause().await;
     }

@@ -13,7 +13,7 @@ use degu_firmware::{Ticks, page, run};
 use degu_wire::embedded::{Memory, Options, Request, Server};
 use smoltcp::iface::SocketStorage;
 
-/// The memory of one client.
+/// The memory for one client.
 struct Room {
     http: Memory<4096, 64, 512>,
     body: [u8; 4096],
@@ -25,7 +25,7 @@ impl Room {
     const EMPTY: Self = Self { http: Memory::new(), body: [0; 4096], input: [0; 2048], output: [0; 1024] };
 }
 
-/// Serves one client after the other.
+/// Serves one client after another.
 async fn serve(network: &Network, room: &'static mut Room) {
     let Room { http, body, input, output } = room;
     let mut socket = network.socket(input, output);

@@ -17,7 +17,7 @@ use picoserve::response::{IntoResponse, Response, ResponseWriter, StatusCode};
 use picoserve::routing::{RequestHandlerService, get, post_service};
 use picoserve::{ResponseSent, io};
 
-/// A position of the switch, if that is what the body says.
+/// The position of the switch in a body. `None`: the body has another text.
 struct Position(Option<bool>);
 
 impl<'r> FromRequest<'r, ()> for Position {
@@ -36,7 +36,7 @@ impl<'r> FromRequest<'r, ()> for Position {
     }
 }
 
-/// Ten chunks.
+/// A body of ten chunks.
 struct Feed;
 
 impl Chunks for Feed {
@@ -46,14 +46,14 @@ impl Chunks for Feed {
 
     async fn write_chunks<W: io::Write>(self, mut chunks: ChunkWriter<W>) -> Result<ChunksWritten, W::Error> {
         for number in 0..10 {
-            let mut page = Page::<16>::new();
+            let mut page = Page::new();
             chunks.write_chunk(page.text("reading ").number(number).as_str().as_bytes()).await?;
         }
         chunks.finalize().await
     }
 }
 
-/// Counts what is uploaded.
+/// A handler that counts the bytes of an upload.
 struct Upload;
 
 impl RequestHandlerService for Upload {
@@ -66,13 +66,10 @@ impl RequestHandlerService for Upload {
     ) -> Result<ResponseSent, W::Error> {
         let (mut length, mut piece) = (0, [0; 64]);
         let mut reader = request.body_connection.body().reader();
-        loop {
-            match reader.read(&mut piece).await? {
-                0 => break,
-                read => length += read,
-            }
+        while let read @ 1.. = reader.read(&mut piece).await? {
+            length += read;
         }
-        let mut page = Page::<16>::new();
+        let mut page = Page::new();
         page.number(length);
         let connection = request.body_connection.finalize().await?;
         Text(page).write_to(connection, writer).await
@@ -86,7 +83,7 @@ async fn serve(memory: &'static mut [u8]) {
             "/readings",
             get(async || {
                 readings.set(readings.get() + 1);
-                let mut page = Page::<64>::new();
+                let mut page = Page::new();
                 page.text("{\"milliseconds\":").number(now() as usize).text(",\"readings\":").number(readings.get());
                 page.text("}");
                 Response::new(StatusCode::OK, Text(page)).with_header("Content-Type", "application/json")
