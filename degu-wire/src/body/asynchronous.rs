@@ -191,8 +191,8 @@ fn channel() -> (BodySender, impl Source) {
 }
 
 impl BodySender {
-    /// Sends a part, such as a [`Chunk`]. Waits while the two parts before it have not been sent, so a slow peer slows
-    /// down the caller.
+    /// Sends a part, such as a [`Chunk`](crate::Chunk). Waits while the two parts before it have not been sent, so a slow
+    /// peer slows down the caller.
     ///
     /// # Errors
     ///
