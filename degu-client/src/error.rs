@@ -85,9 +85,9 @@ pub enum ErrorKind {
 pub enum Phase {
     /// Making a connection.
     Connecting,
-    /// Checking the connection before a request, or sending the request.
+    /// Checking the request and the connection. No byte of the request has been sent.
     Requesting,
-    /// Awaiting the head of the response.
+    /// Sending the request, or waiting for the head of the response.
     AwaitingResponse,
     /// Reading the body of the response.
     ReadingBody,
@@ -287,8 +287,8 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "while connecting",
-            Self::Requesting => "before or while sending the request",
-            Self::AwaitingResponse => "while waiting for the response",
+            Self::Requesting => "before the request was sent",
+            Self::AwaitingResponse => "while sending the request or waiting for the response",
             Self::ReadingBody => "while reading the body of the response",
         })
     }
@@ -515,7 +515,7 @@ mod tests {
         let error: BoxError = Error::new(Timeout::Head(Duration::from_secs(2)), Phase::AwaitingResponse).into();
         assert_eq!(
             format!("{error:?}"),
-            "the response's head was not complete within 2s, while waiting for the response"
+            "the response's head was not complete within 2s, while sending the request or waiting for the response"
         );
     }
 }

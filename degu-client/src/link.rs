@@ -21,7 +21,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Phase, Timeout};
 use crate::exchange::{Exchange, Want};
 use crate::options::Base;
-use crate::stream::{Idle, Stream};
+use crate::stream::{Idle, Stream, lacks_resources};
 
 /// The source of a request's body, as long as there is one.
 pub(crate) type SourceOf<S> = Option<Pin<Box<S>>>;
@@ -85,6 +85,10 @@ impl<D: Driver> Line<'_, D> {
                 },
                 Want::Write => match self.poll_write(cx) {
                     Poll::Ready(Ok(())) => {}
+                    // The server is not at fault, so its response would never come.
+                    Poll::Ready(Err(error)) if lacks_resources(&error) => {
+                        return Poll::Ready(Err(self.exchange.error(error).retryable(false)));
+                    }
                     Poll::Ready(Err(_)) => {
                         self.exchange.stop_sending();
                         *source = None;

@@ -378,11 +378,11 @@ fn errors_say_in_a_line_what_happened_and_by_whose_fault() {
     assert_eq!(
         lines,
         [
-            "the server sent a malformed field name (at byte 18), while waiting for the response",
+            "the server sent a malformed field name (at byte 18), while sending the request or waiting for the response",
             "the server sent only a part of a body before it closed the connection, while reading the body of the response",
-            "the server sent nothing before it closed the connection, while waiting for the response",
+            "the server sent nothing before it closed the connection, while sending the request or waiting for the response",
             "the request cannot be sent: the request target must be an absolute path, an http(s) URI, or `*` with \
-             OPTIONS, in visible ASCII without fragment, before or while sending the request",
+             OPTIONS, in visible ASCII without fragment, before the request was sent",
         ]
     );
 }

@@ -1,12 +1,14 @@
 //! Pools of connections, of both clients.
 
 use std::{
+    fs::File,
     io::{Read, Write},
     os::{
         fd::OwnedFd,
         unix::net::{UnixListener, UnixStream},
     },
     pin::pin,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -532,4 +534,36 @@ fn a_pool_is_shared() {
     let pool = Client::new(degu_client::Address::unix("/nowhere")).pool();
     is_sent(pool.request(Method::Get, "/", [("a", "b")], "x"));
     is_sent(pool.get("/"));
+}
+
+/// An async connection needs another descriptor when a write first finds no room. The test limits the descriptors of
+/// a process of its own.
+#[tokio::test]
+async fn an_upload_without_a_free_descriptor_fails_at_once_and_is_not_retried() {
+    const NAME: &str = "pool::an_upload_without_a_free_descriptor_fails_at_once_and_is_not_retried";
+    if std::env::var_os("DEGU_DESCRIPTORS").is_none() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "ulimit -n 64 && exec \"$0\" --exact \"$1\""]).arg(std::env::current_exe().unwrap());
+        let output = shell.arg(NAME).env("DEGU_DESCRIPTORS", "64").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    for method in [Method::Post, Method::Put] {
+        let (over, is_over) = mpsc::channel::<()>();
+        let server = Server::once(Kind::Path, move |wire| {
+            answer(wire, 1);
+            wire.head();
+            is_over.recv().unwrap();
+        });
+        let pool = Client::options().head_timeout(Duration::from_secs(20)).client(&server.address).pool();
+        assert_eq!(text(pool.get("/1").await).await.unwrap(), "ok");
+        let all: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        let error = pool.request(method, "/2", degu_client::Headers::new(), vec![0; 8 << 20]).await.unwrap_err();
+        drop(all);
+        over.send(()).unwrap();
+        assert!(error.to_string().starts_with("the operating system reports: Too many open files"), "{error}");
+        assert!(!error.is_retryable());
+        assert_eq!(pool.stats().retried, 0);
+    }
 }

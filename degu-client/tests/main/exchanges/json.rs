@@ -46,7 +46,7 @@ case! {
         assert!(matches!(error.kind(), ErrorKind::Body(_)) && !error.is_retryable() && !connection.is_closed());
         assert_eq!(
             error.to_string(),
-            "the body of the request failed: key must be a string, before or while sending the request"
+            "the body of the request failed: key must be a string, before the request was sent"
         );
         assert_eq!(wait!(connection.get("/")).unwrap().status, 204);
     }

@@ -329,7 +329,7 @@ case! {
                     assert_eq!((error.local(), error.field()), (Some(rule), field));
                     assert!(!error.is_retryable() && !connection.is_closed());
                     let named = field.map_or(String::new(), |name| format!("field {name:?}: "));
-                    let text = format!("the request cannot be sent: {named}{rule}, before or while sending the request");
+                    let text = format!("the request cannot be sent: {named}{rule}, before the request was sent");
                     assert_eq!(error.to_string(), text);
                 }
                 assert_eq!(wait!(wait!(connection.get("/good")).unwrap().body.read_all(2)).unwrap(), "ok");
