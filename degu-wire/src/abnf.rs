@@ -1,4 +1,4 @@
-//! Classes of bytes, as tables, and numbers: the basic rules of RFC 9110 §5.6.
+//! The basic rules of RFC 9110 §5.6: classes of bytes, as tables, and numbers.
 //!
 //! Each table has 256 entries, so a look-up needs no bounds check.
 
@@ -18,7 +18,7 @@ pub(crate) const HEX: [u8; 256] = {
     table
 };
 
-/// Marks each `tchar`.
+/// True for each byte that may be in a token (`tchar`).
 static TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0;
@@ -33,12 +33,12 @@ static TOKEN: [bool; 256] = {
     table
 };
 
-/// Returns whether a byte may stand in a token (RFC 9110 §5.6.2 `tchar`).
+/// Returns whether a byte may be in a token (RFC 9110 §5.6.2 `tchar`).
 pub(crate) const fn is_token(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
-/// Returns whether a byte may stand in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
+/// Returns whether a byte may be in a field value or, escaped where needed, in a quoted-string: HTAB, SP, VCHAR and
 /// obs-text (RFC 9110 §5.5, §5.6.4). No other control character is allowed.
 pub(crate) const fn is_text(byte: u8) -> bool {
     matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
@@ -53,7 +53,7 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() { None } else { text.iter().try_fold(0, step) }
 }
 
-/// Writes `1*HEXDIG`, without leading zeros, into the end of `room` and returns that part of it.
+/// Writes the hexadecimal digits of `value`, without leading zeros, to the end of `room`. Returns the digits.
 pub(crate) fn hexadecimal(value: u64, room: &mut [u8; 16]) -> &[u8] {
     let digits = (u64::BITS - value.leading_zeros()).div_ceil(4).max(1) as usize;
     for (place, byte) in room.iter_mut().rev().take(digits).enumerate() {

@@ -111,22 +111,22 @@ macro_rules! explained {
 pub(crate) use explained;
 
 explained! {
-    /// The faults of a peer. The text of each continues "the peer sent", and can also be a log line of its own.
+    /// The faults of a peer. Each text continues the words "the peer sent", and can also be used alone.
     #[derive(Debug)]
     pub enum Fault {
-        /// The method is empty or has a byte that is not allowed in a token (RFC 9110 §9.1).
+        /// The method has a byte that is not allowed in a token (RFC 9110 §9.1).
         Method "a method that is not a token",
         /// A method that this server does not implement (RFC 9110 §9.1).
         MethodNotImplemented "a method that is not implemented",
         /// The request target is empty, relative, in authority-form, or has a byte that is not visible ASCII (RFC 9112
         /// §3.2).
-        Target "a malformed request target",
+        Target "a malformed request target (send a path that begins with `/`, percent-encoded)",
         /// The request target has a fragment, which is never sent (RFC 9112 §3.2).
         TargetFragment "a request target with a fragment",
         /// The request target alone fills `Limits::max_head` (RFC 9112 §3).
-        TargetTooLong "a request target longer than the limit",
+        TargetTooLong "a request target longer than the limit (max_head)",
         /// The authority of a target in absolute-form is not `host [":" port]` (RFC 9112 §3.2.2).
-        TargetAuthority "a request target whose authority is malformed",
+        TargetAuthority "a request target with a malformed authority (send `host` or `host:port`)",
         /// The start line has no well-formed version such as `HTTP/1.1` (RFC 9112 §2.3).
         Version "a malformed HTTP version",
         /// Another major version, or HTTP/1.0 where it is not allowed (RFC 9110 §15.6.6).
@@ -134,7 +134,7 @@ explained! {
         /// The status is not three digits from 100 to 999 (RFC 9112 §4).
         Status "a malformed status code",
         /// The reason phrase has a control character (RFC 9112 §4).
-        Reason "a malformed reason phrase",
+        Reason "a reason phrase with a control character",
         /// A line ends with LF alone, or a CR stands alone (RFC 9112 §2.2).
         LineEnd "a line that does not end with CRLF",
         /// Bytes before a request that are neither a method nor an empty line (RFC 9112 §2.2).
@@ -159,32 +159,33 @@ explained! {
         /// An unknown transfer coding before a final `chunked` (RFC 9112 §6.1).
         TransferCoding "a transfer coding that is not implemented",
         /// Transfer-Encoding is not a list of codings that ends in `chunked`, or has it twice (RFC 9112 §6.3).
-        FinalCoding "a Transfer-Encoding that is malformed, or that does not have `chunked` once, as the last coding",
+        FinalCoding "a Transfer-Encoding that is malformed, or does not end with exactly one `chunked`",
         /// Transfer-Encoding in a message of HTTP/1.0, or in a 1xx response (RFC 9112 §6.1).
         TransferEncoding "Transfer-Encoding in a message of HTTP/1.0 or in a 1xx response",
         /// An expectation that is not `100-continue` (RFC 9110 §10.1.1).
         Expectation "an Expect field other than `100-continue`",
         /// The head is longer than `Limits::max_head` (RFC 6585 §5). If the request line does not end within the limit, the
         /// fault is [`TargetTooLong`](Self::TargetTooLong) or [`MethodNotImplemented`](Self::MethodNotImplemented).
-        HeadTooLarge "a head over the limit",
-        /// More fields than `Limits::max_fields` (RFC 6585 §5).
-        TooManyFields "more fields than the limit",
+        HeadTooLarge "a head longer than the limit (max_head)",
+        /// More fields than `Limits::max_fields`, or more trailer fields than `Limits::max_trailer_fields` (RFC 6585
+        /// §5).
+        TooManyFields "more fields than the limit (max_fields or max_trailer_fields)",
         /// The chunk size is not one to sixteen hexadecimal digits (RFC 9112 §7.1).
         ChunkSize "a malformed chunk size",
         /// A chunk extension is malformed (RFC 9112 §7.1.1).
         ChunkExtension "a malformed chunk extension",
         /// A chunk line is longer than `Limits::max_chunk_line`.
-        ChunkLineTooLong "a chunk line over the limit",
+        ChunkLineTooLong "a chunk line longer than the limit (max_chunk_line)",
         /// The chunk extensions are longer than `Limits::extension_budget` allows.
-        ExtensionBudget "more chunk extensions than the limit",
+        ExtensionBudget "more chunk extensions than the limit (extension_budget)",
         /// Chunk data is not followed by CRLF (RFC 9112 §7.1).
         ChunkEnd "chunk data that is not followed by CRLF",
         /// A chunk is longer than `Limits::max_chunk`, and the caller asked for whole chunks.
         ChunkTooLarge "a chunk over the limit",
         /// A trailer field that decides framing, routing or authentication (RFC 9110 §6.5.1).
-        TrailerForbidden "a field that may not stand in trailers",
+        TrailerForbidden "a field that is not allowed in trailers",
         /// The trailer section is longer than `Limits::max_trailers`.
-        TrailersTooLarge "trailers over the limit",
+        TrailersTooLarge "trailers longer than the limit (max_trailers)",
         /// A body is longer than its reader allows.
         BodyTooLarge "a body over the limit",
         /// A line, or an event of an event stream, is longer than its reader allows.
@@ -196,17 +197,17 @@ explained! {
         /// The connection ended before the first byte of a response.
         NoResponse "nothing before it closed the connection",
         /// Bytes arrived between two exchanges, or after the last exchange of the connection.
-        UnsolicitedBytes "unsolicited bytes",
+        UnsolicitedBytes "unsolicited bytes, which belong to no exchange",
         /// More interim responses than `Limits::max_interim`.
-        TooManyInterim "more interim responses than the limit",
+        TooManyInterim "more interim (1xx) responses than the limit (max_interim)",
         /// A 101 (Switching Protocols) for a protocol that the request did not offer, or before the whole request was
         /// sent (RFC 9110 §7.8).
-        UnexpectedUpgrade "a 101 response for a protocol that the request did not offer",
+        UnexpectedUpgrade "a 101 response without a matching offer in the request, or before the whole request was sent",
         /// 206 Partial Content for a request without a range (RFC 9110 §15.3.7).
         UnexpectedPartial "a 206 response although the request had no range",
-        /// The Content-Range of a 206 is missing or malformed, or its length differs from the length of the body (RFC
-        /// 9110 §14.4).
-        ContentRange "a 206 response with a Content-Range that is missing, malformed, or differs from the length of the body",
+        /// The Content-Range of a 206 is missing or malformed, or does not match the length of the body (RFC 9110
+        /// §14.4).
+        ContentRange "a 206 response with a Content-Range that is missing or malformed, or does not match the length of the body",
     }
 }
 
@@ -226,7 +227,8 @@ impl Fault {
 }
 
 explained! {
-    /// The error for a message or a part that the caller may not send. Nothing of it has been written.
+    /// The error for a message or a part that the caller may not send. A connection has written nothing of it. An
+    /// encoder may have left an incomplete text in the caller's buffer.
     pub enum LocalError {
         /// The method is not a token (RFC 9110 §9.1), or is CONNECT, which the codec does not implement.
         Method "the method is not a token, or is CONNECT, which is not implemented",
@@ -238,22 +240,23 @@ explained! {
         /// The reason phrase has a control character.
         Reason "the reason phrase has a control character",
         /// A field name is not a token (RFC 9110 §5.1).
-        FieldName "a field name is not a token",
-        /// A field value has a control character, or whitespace around it (RFC 9110 §5.5).
-        FieldValue "a field value contains a control character, or begins or ends with whitespace",
+        FieldName "a field name is empty, or has a character that is not allowed, such as a space",
+        /// A field value has a control character, or whitespace around it (RFC 9110 §5.5). Or the value of Host is
+        /// malformed (RFC 9110 §7.2).
+        FieldValue "a field value has a control character, begins or ends with whitespace, or is not a valid Host",
         /// The fields together do not fit into a head (65,535 bytes).
         HeadTooLarge "the head is over 65,535 bytes",
         /// A message has a field more than once, although it must be unique (RFC 9110 §5.3).
         FieldRepeated "the message has a field more than once, although it must be unique",
         /// A field that the library itself writes, with a different value. Such a field determines the end of the body
-        /// or of the connection.
-        FieldNotAllowed "the library itself sets this field; the caller may only set close and keep-alive in connection",
+        /// or the use of the connection.
+        FieldNotAllowed "the library itself sets this field: remove it (in `connection` only `close` and `keep-alive` are allowed)",
         /// Content-Length was set to a value other than the length of the body.
         ContentLength "content-length differs from the length of the body",
-        /// A field that may not stand in trailers (RFC 9110 §6.5.1).
-        TrailerForbidden "a field that may not stand in trailers",
+        /// A field that is not allowed in trailers (RFC 9110 §6.5.1).
+        TrailerForbidden "this field is not allowed in trailers: send it as a header",
         /// A chunk extension's name is not a token, its value has a control character, or the line is over 4 KiB.
-        ChunkExtension "a chunk extension has a malformed name, a control character, or is over 4 KiB",
+        ChunkExtension "a chunk extension has a malformed name or a control character, or the chunk line is over 4 KiB",
         /// A message with this status or method cannot have a body (RFC 9112 §6.3).
         BodyNotAllowed "a message with this status or method cannot have a body",
         /// The body is longer than its announced length.

@@ -1,5 +1,5 @@
-//! Decisions about an exchange: which head is written for a message of the application, and whether the connection is
-//! kept. They need no allocator, so the machines and the drivers for microcontrollers share them.
+//! Decides which head is written for a message of the application, and whether the connection is kept. This code needs
+//! no allocator, so the machines and the drivers for microcontrollers share it.
 
 use crate::abnf::decimal;
 use crate::head::{Names, RequestMeta, is_host, put_framing, put_line, put_request_line, put_status_line};
@@ -18,7 +18,7 @@ impl<S, F: Fn(&mut S, &[u8], &[u8]) -> Result<(), LocalError>> PutLine<S> for F 
 /// The meaning of the application's fields for the exchange.
 #[derive(Clone, Copy)]
 pub(crate) struct Meaning {
-    /// The fields that have a meaning for the codec.
+    /// The fields of the message that have a meaning for the codec.
     pub(crate) names: Names,
     /// True for `connection: close`.
     pub(crate) close: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Terms {
     pub(crate) continue_pending: bool,
 }
 
-/// The result of [`Terms::put_reply`].
+/// The decisions of [`Terms::put_reply`] about a response.
 pub(crate) struct Reply {
     /// The framing of the body that follows the head. A response to HEAD has no body.
     pub(crate) body: Framing,
@@ -59,14 +59,14 @@ impl Terms {
 
     /// Notes that the server reads no more of the request's body, and decides whether the connection is kept.
     /// `remaining` is the length of the rest, and `buffered` the number of received bytes. The connection is kept if
-    /// `remaining` is at most `drain`. If it is unknown, `buffered` must be at least 1 and at most `drain`.
+    /// `remaining` is at most `drain`. If `remaining` is unknown, `buffered` must be at least 1 and at most `drain`.
     pub(crate) fn abandon_body(&mut self, remaining: Option<u64>, buffered: usize, drain: u64) {
         let buffered = buffered as u64;
         let short = match remaining {
             Some(remaining) => remaining <= drain,
             None => buffered > 0 && buffered <= drain,
         };
-        // A client that waits for 100 Continue may send its body or leave it out. The server cannot tell which it does.
+        // A client that waits for 100 Continue may send its body or leave it out. The server cannot know which.
         if self.continue_pending || !short {
             self.persistent = false;
         }
@@ -158,8 +158,8 @@ pub(crate) fn request_framing(method: Method<'_>, framing: Framing) -> Framing {
 }
 
 /// Checks the head of a 206 response. It needs a Content-Range, or a media type for several ranges. `ranged` is true if
-/// the request asked for ranges. Returns the length of the range if the length of the body is not known yet and has to
-/// be compared with it.
+/// the request asked for ranges. If the framing does not tell the length of the body, returns the length of the range,
+/// which the body must have.
 pub(crate) fn check_partial(
     ranged: bool,
     content_range: Option<&[u8]>,
@@ -190,8 +190,8 @@ pub(crate) fn check_partial(
 /// Writes the fields of the application, the framing field, and `connection: upgrade` if there is an Upgrade. Returns
 /// the meaning of the fields.
 ///
-/// The application may set the framing field too, as in a forwarded response. It must then match the body, and is
-/// written once. If `describes` is true, the message has no body because the request was HEAD or conditional. Then a
+/// The application may set the framing field too, as in a forwarded response. The field must then match the body, and
+/// is written once. If `describes` is true, the message has no body because the request was HEAD or conditional. Then a
 /// framing field of the application may describe any body.
 pub(crate) fn put_headers<'h, S: Sink>(
     out: &mut S,

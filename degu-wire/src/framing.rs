@@ -1,4 +1,4 @@
-//! The framing of a message's body, which determines its end.
+//! The framing of a body, which determines the end of the body.
 
 /// The way in which the end of a body is found (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -8,11 +8,11 @@ use crate::error::debug_as_display;
 use crate::head::{FieldSpan, Text, is_field_value, is_forbidden_in_trailers, is_token, zone};
 use crate::{Fault, Limits, LocalError, RemoteError};
 
-/// Header fields in their order. They are stored as one text and the positions of names and values in it.
+/// Header fields in their order. They are stored as one text, with the positions of names and values in it.
 ///
-/// Fields are shared: a clone costs a reference count, and changing fields that are shared copies them first. Names are
-/// compared without case. Values are bytes (RFC 9110 §5.5). [`get`](Self::get) returns only values that are UTF-8;
-/// nearly all peers send only such values.
+/// Clones share their fields. A change of shared fields copies them first. Names are compared without case. Values are
+/// bytes (RFC 9110 §5.5). [`get`](Self::get) returns only values that are UTF-8; nearly all peers send only such
+/// values.
 ///
 /// Every stored field can be sent: [`set`](Self::set) and [`append`](Self::append) refuse text that would not be
 /// exactly one field on the wire.
@@ -35,7 +35,7 @@ pub struct Headers(Option<Arc<Lines>>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lines {
     text: Vec<u8>,
-    /// The positions of the fields, and after them room for the fields of the next head.
+    /// The positions of the fields, and after them unused elements for the next head.
     spans: Vec<FieldSpan>,
     fields: usize,
 }
@@ -87,7 +87,7 @@ impl Headers {
         self.parts().1.len()
     }
 
-    /// Returns whether there are none.
+    /// Returns whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -134,7 +134,7 @@ impl Headers {
         spans.iter().map(move |span| (span.name(text), span.value(text)))
     }
 
-    /// Returns the same, with names as bytes.
+    /// Returns all fields, with names as bytes.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let (text, spans) = self.parts();
         spans.iter().map(move |span| (span.name_bytes(text), span.value(text)))
@@ -154,7 +154,7 @@ impl Headers {
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set).
+    /// The errors of [`set`](Self::set).
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         self.own().put(name, written(value), false)
     }
@@ -163,7 +163,7 @@ impl Headers {
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set).
+    /// The errors of [`set`](Self::set).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
         self.own().put(name, |text| text.extend_from_slice(value), false)
     }
@@ -184,13 +184,13 @@ impl Headers {
 }
 
 impl Lines {
-    /// The number of fields for which there is room at first. Few heads have more fields.
+    /// The initial length of the storage for positions. Few heads have more fields.
     const FIRST_FIELDS: usize = 16;
     /// The largest storage for text that is kept for the next head, in bytes.
     const KEPT: usize = 8 * 1024;
 
-    /// Calls `scan`, which parses a text of `len` bytes, with storage for the positions of fields. If the storage is too
-    /// small, calls `scan` again with more.
+    /// Calls `scan` with storage for the positions of fields. If the storage is too small for the fields, calls `scan`
+    /// again with more storage. `len` is the length of the text that `scan` parses.
     pub(crate) fn scan<M>(
         &mut self,
         len: usize,
@@ -219,7 +219,7 @@ impl Lines {
         self.fields = fields;
     }
 
-    /// Returns a copy that has only those parts of the text that are names and values.
+    /// Returns a copy whose text has only names and values.
     fn copy(&self) -> Self {
         let mut text = Vec::with_capacity(self.text.len().min(1024));
         let place = |span: &FieldSpan| {
@@ -234,7 +234,7 @@ impl Lines {
         Self { text, fields: spans.len(), spans }
     }
 
-    /// Removes the zone from the value of Host, and from the authority if it is the same text.
+    /// Removes the zone from the value of Host, and from the authority if that is the value of Host.
     #[cold]
     pub(crate) fn remove_zone(&mut self, authority: &mut (u16, u16)) {
         let text = &mut self.text;
@@ -287,8 +287,8 @@ impl Lines {
     }
 }
 
-/// Returns a function that writes a value. If the formatter of the value fails, the text is shorter. It is checked like
-/// the text of every other value.
+/// Returns a function that appends a value to a text. If the formatter of the value fails, the appended text is
+/// incomplete, and is checked like any other value.
 fn written(value: impl fmt::Display) -> impl FnOnce(&mut Vec<u8>) {
     move |text| {
         let _ = write!(Writer(text), "{value}");
@@ -321,7 +321,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// Two values are equal if they have the same fields in the same order. The case of names is ignored.
+/// Two `Headers` are equal if they have the same fields in the same order. The case of names is ignored.
 impl PartialEq for Headers {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len()
@@ -374,7 +374,7 @@ macro_rules! from_tuples {
         impl<$($value: fmt::Display),*> TryFrom<($((&str, $value),)*)> for Headers {
             type Error = FieldError;
 
-            #[allow(non_snake_case, reason = "a value has the name of its type")]
+            #[allow(non_snake_case, reason = "each variable has the name of its type parameter")]
             fn try_from(($($value,)*): ($((&str, $value),)*)) -> Result<Self, FieldError> {
                 Self::try_from_iter([$(($value.0, &$value.1 as &dyn fmt::Display)),*])
             }
@@ -459,8 +459,8 @@ impl Trailers {
     ///
     /// # Errors
     ///
-    /// As [`Headers::append`], and [`LocalError::TrailerForbidden`] for fields that decide framing, routing or
-    /// authentication (RFC 9110 §6.5.1).
+    /// [`LocalError::TrailerForbidden`] for fields that the recipient must know before the body (RFC 9110 §6.5.1). Also
+    /// the errors of [`Headers::append`].
     pub fn append(&mut self, name: &str, value: impl fmt::Display) -> Result<(), LocalError> {
         Self::check(name)?;
         self.0.append(name, value)
@@ -470,7 +470,7 @@ impl Trailers {
     ///
     /// # Errors
     ///
-    /// As [`append`](Self::append).
+    /// The errors of [`append`](Self::append).
     pub fn append_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), LocalError> {
         Self::check(name)?;
         self.0.append_bytes(name, value)

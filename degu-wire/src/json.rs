@@ -20,7 +20,7 @@ use crate::headers::Headers;
 /// assert_eq!(body.length(), Some(24)); // [["milk",2],["eggs",12]]
 /// assert_eq!(headers.get("content-type"), Some("application/json"));
 ///
-/// // A map whose keys are no text, for example, is an error.
+/// // A map whose keys are not text, for example, is an error.
 /// let odd = std::collections::BTreeMap::from([([1, 2], "a pair")]);
 /// assert!(IntoBody::<dyn degu_wire::Source>::into_body(Json(odd), &mut headers).is_err());
 /// # Ok::<(), degu_wire::BoxError>(())
@@ -58,8 +58,8 @@ impl<T: DeserializeOwned> Json<T> {
     }
 }
 
-/// Returns the end of serde's error text that names the fields and types of the program. The text before it may contain
-/// values of the JSON text.
+/// Returns the end of an error text of serde, which names fields and types of the program. The rest may contain values
+/// of the JSON text, so it is not shown.
 fn expected(text: &str) -> Option<Box<str>> {
     let (text, _) = text.rsplit_once(" at line ")?;
     if text.starts_with("missing field ") || text.starts_with("duplicate field ") {
@@ -71,8 +71,8 @@ fn expected(text: &str) -> Option<Box<str>> {
     Some(text[begin + 2..].into())
 }
 
-/// The error for a text that is not JSON, or whose value does not fit the type. It has the place of the fault, and the
-/// name of a missing field or the expected type. It has no byte of the text.
+/// The error for a text that is not JSON, or whose value does not fit the type. It contains the place of the fault, and
+/// the name of a missing field or the expected type, but no part of the text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct JsonError {
     /// True if the text is JSON, but its value does not fit the type.

@@ -8,15 +8,15 @@
 //!
 //! The crate has no sockets, no clock and no runtime. It is for code that moves bytes itself: a server, a proxy, a
 //! device or a test. It accepts input that RFC 9110 and RFC 9112 allow and that ordinary peers send. It refuses input
-//! that two readers could understand in two ways, because request smuggling depends on such input. It exposes parts of
+//! that two programs could understand differently, because request smuggling depends on such input. It exposes parts of
 //! HTTP that other libraries hide: chunk boundaries, the extensions of every chunk, trailers.
 //!
-//! There are three levels. The core needs neither of the others, and the machine uses the core and the vocabulary. Take
-//! the lowest level that does what you need.
+//! There are three levels. The core needs no other level. The machine uses the core and the vocabulary. Take the lowest
+//! level that does all that you need.
 //!
 //! | level | feature | memory | what it does |
 //! | --- | --- | --- | --- |
-//! | core: [`head`], [`chunk`], [`ByteRange`] | none | slices of the caller | parses what has arrived of a head or a chunk, encodes into slices |
+//! | core: [`head`], [`chunk`], [`ByteRange`] | none | slices of the caller | parses the received part of a head or a chunk, encodes into slices |
 //! | vocabulary: [`Address`], [`Headers`], [`Chunk`], [`Body`], … | `alloc` | owned values | the types that degu-server and degu-client share |
 //! | machine: [`machine`] | `alloc` | its own buffers, bounded | both roles of a whole connection |
 //!
@@ -24,18 +24,18 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
-//! | `std` (default) | conversions to and from the types that only std has; includes `alloc` |
+//! | `std` (default) | conversions to and from types of std, and bodies that block; includes `alloc` |
 //! | `alloc` | vocabulary and machine |
 //! | `embedded-io-async` | `embedded`: a server and a client for microcontrollers. They drive the core over any transport of rust-embedded, in buffers of the caller, without an allocator |
 //! | `json` | bodies from values of serde, and values of serde from bodies |
 //! | `tokio` | bodies from async streams, and a channel |
 //! | `io` | `tokio`, and bodies from async files and readers |
-//! | `spin` | the rule by which server and clients busy-poll a socket before they block on it |
+//! | `spin` | `Spinner`: decides when a driver busy-polls its socket before it blocks |
 //!
 //! # Core: a request from a slice, a response into a slice
 //!
-//! Nothing is allocated. A head is parsed from the bytes that have arrived; `None` means that more bytes are needed. The
-//! parsed head tells the framing of the body.
+//! Nothing is allocated. A head is parsed from the received bytes. `None` means that more bytes are needed. The parsed
+//! head has the framing of the body.
 //!
 //! ```
 //! use degu_wire::chunk::{Decoder, Event};
@@ -84,32 +84,33 @@
 //!
 //! # Machine: a whole connection
 //!
-//! [`machine::Connection`] owns the buffers, and knows which message may follow which. It handles keep-alive,
+//! [`machine::Connection`] owns the buffers, and decides which message may come next. It handles keep-alive,
 //! pipelining, `100 Continue`, HEAD, half-closed connections, and the end of the last exchange. A driver reads into the
-//! machine, writes out of it, and keeps the deadlines. The page of [`machine`] joins a server and a client in memory.
+//! machine, writes out of it, and keeps the deadlines. The page of [`machine`] has an example: a server and a client,
+//! joined in memory.
 //!
 //! # The grammar
 //!
-//! There is one grammar. No switch makes it lenient; two fields of [`Limits`] widen it (`allow_http10`,
-//! `allow_missing_host`). The last rows are about responses only.
+//! There is one grammar. Only two fields of [`Limits`] change it: `allow_http10` and `allow_missing_host`. Rows that
+//! begin with "responses" are only about responses.
 //!
 //! | accepted | refused | by |
 //! | --- | --- | --- |
 //! | a token as field name; values of visible bytes, obs-text, spaces and tabs, the whitespace around them trimmed | a CR or LF that is not CRLF, NUL and other controls, folded lines, a space before the colon, an empty name | RFC 9112 §2.2, §5; RFC 9110 §5.5 |
 //! | any token as method | CONNECT in authority-form (501) | RFC 9110 §9.1; RFC 9112 §3.2.3 |
-//! | a path, percent-encoded as sent, `//` included; an http(s) URI, whose authority replaces Host; `*` for OPTIONS | a fragment, controls, non-ASCII, userinfo, anything relative | RFC 9112 §3.2; RFC 9110 §4.2.4 |
-//! | Host: empty, or a name, IPv4 or bracketed IPv6 address with an optional port | none, two, or one with userinfo, path, comma, space or non-ASCII | RFC 9112 §3.2; RFC 3986 §3.2.2 |
-//! | lists in several lines | twice: Host, Content-Length, Transfer-Encoding, Content-Type, Authorization, Range, Content-Range, Expect | RFC 9110 §5.3 |
+//! | a path, also with `//`; an http(s) URI, whose authority replaces Host; `*` for OPTIONS | a fragment, controls, non-ASCII, userinfo, anything relative | RFC 9112 §3.2; RFC 9110 §4.2.4 |
+//! | Host: empty, or a name, IPv4 or bracketed IPv6 address with an optional port | no Host in HTTP/1.1, two Hosts, or one with userinfo, path, comma, space or non-ASCII | RFC 9112 §3.2; RFC 3986 §3.2.2 |
+//! | list fields in several lines | more than once: Host, Content-Length, Transfer-Encoding, Content-Type, Authorization, Range, Content-Range, Expect | RFC 9110 §5.3 |
 //! | Content-Length: `1*DIGIT` up to 64 bits | signs, lists, spaces, overflow; together with Transfer-Encoding | RFC 9112 §6.3 |
 //! | Transfer-Encoding: `chunked` | other codings before it (501); a value in which `chunked` is not the last coding; Transfer-Encoding in HTTP/1.0 | RFC 9112 §6.1, §6.3 |
 //! | chunk sizes of 1 to 16 digits, every form of extension | lines over 4 KiB, extensions over their budget | RFC 9112 §7.1 |
 //! | trailer fields | trailers that decide framing, routing, authentication or how content is read | RFC 9110 §6.5.1 |
-//! | up to 8 empty lines before a request | a byte that begins no message, at once | RFC 9112 §2.2 |
+//! | up to 8 empty lines before a request | a byte that cannot begin a message, as soon as it arrives | RFC 9112 §2.2 |
 //! | HTTP/1.1, 1.2 to 1.9 as 1.1, 1.0 (unless switched off) | HTTP/0.9, 2.0 and its preface (505) | RFC 9112 §2.3 |
 //! | `Expect: 100-continue` | other expectations (417) | RFC 9110 §10.1.1 |
 //! | responses: a bounded number of interim responses (1xx), which are skipped; 101 if the request offered the protocol; no reason phrase, with or without its space | 101 without such an offer, controls in a reason phrase | RFC 9112 §4; RFC 9110 §15.2 |
-//! | responses: a folded value, each fold as one space; blanks before a colon, skipped | either in Content-Length, Transfer-Encoding, Connection, Content-Range, Upgrade, and in trailers | RFC 9112 §5.1, §5.2 |
-//! | responses: fields twice that must be unique | Content-Length, Transfer-Encoding or Content-Range twice | RFC 9110 §5.3 |
+//! | responses: a folded value, each fold as one space; blanks before a colon, skipped | folds and such blanks in Content-Length, Transfer-Encoding, Connection, Content-Range, Upgrade, and in trailers | RFC 9112 §5.1, §5.2 |
+//! | responses: more than once: Content-Type and other fields that a request may have only once | Content-Length, Transfer-Encoding or Content-Range more than once | RFC 9110 §5.3 |
 //! | responses: blanks between a chunk size and the end of its line; 204 with Transfer-Encoding, after which the connection ends | blanks after an extension; Transfer-Encoding in 1xx | RFC 9112 §6.1, §7.1 |
 //!
 //! # Where it deviates from the standards
@@ -117,26 +118,26 @@
 //! | element | the standard | here | because |
 //! | --- | --- | --- | --- |
 //! | line ends | a recipient may accept LF alone (RFC 9112 §2.2) | only CRLF ends a line | intermediaries disagree about LF alone |
-//! | request target | a path and a query of `pchar` (RFC 3986 §3.3) | any visible ASCII but `#` | peers send `[`, `|` and a `%` that encodes nothing, and none of these ends the target |
+//! | request target | a path and a query of `pchar` (RFC 3986 §3.3) | any visible ASCII except `#` | peers send `[`, `|` and a `%` that encodes nothing, and none of these ends the target |
 //! | absolute-form | any URI | `http` and `https`, with a host | a server of HTTP can serve no other URI |
 //! | CONNECT | authority-form (RFC 9112 §3.2.3) | 400 for `*`, 501 for any other target that is not a path; a path is accepted, and the server refuses the method | no tunnel is built here |
 //! | Host | `uri-host [ ":" port ]` (RFC 9110 §7.2) | no comma in a name | two joined fields look like a name with a comma |
 //! | Host | IPvFuture (RFC 3986 §3.2.2) | refused | no such address exists |
 //! | Host | a port after an empty name | refused | it names no host (RFC 9110 §4.2.1) |
 //! | Host | no zone (RFC 6874 §4) | a zone in brackets, after `%` or `%25`, is read; the server's machine removes the zone, and Degu sends none | Node and aiohttp send the zone of their address |
-//! | Content-Length | equal values may be merged (RFC 9112 §6.3) | once | a proxy in front may have used the other value |
-//! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | readers disagree about it |
+//! | Content-Length | equal values may be merged (RFC 9112 §6.3) | only one is accepted | a proxy on the path may have used the other value |
+//! | Transfer-Encoding | a list with empty elements (RFC 9110 §5.6.1.2) | no empty element | implementations disagree about it |
 //! | Transfer-Encoding | codings with parameters (RFC 9112 §7) | no parameters | no registered coding has any |
 //! | chunk size | `1*HEXDIG` (RFC 9112 §7.1) | at most 16 digits | it must fit into 64 bits |
 //! | field value | controls other than CR, LF and NUL may be kept (RFC 9110 §5.5) | HTAB is the only control | logs and terminals act on controls |
 //! | status line | a space before an absent reason phrase (RFC 9112 §4) | the space may be missing | many servers leave it out, and nothing else can be meant |
-//! | field value of a response | a folded value is read (RFC 9112 §5.2), and so are blanks before a colon (§5.1) | refused in Content-Length, Transfer-Encoding, Connection, Content-Range and Upgrade | a reader that overlooks the field would find another end |
+//! | field value of a response | a folded value is read (RFC 9112 §5.2), and so are blanks before a colon (§5.1) | refused in Content-Length, Transfer-Encoding, Connection, Content-Range and Upgrade | a program that overlooks the field would find another end of the message |
 //! | chunk size of a response | no blanks after it (RFC 9112 §7.1) | blanks before the end of the line are skipped | some servers write the size in a field of fixed width |
 //! | fields of a response | a field that is not a list comes once (RFC 9110 §5.3) | several times, except Content-Length, Transfer-Encoding and Content-Range | devices repeat Content-Type, which does not decide framing |
 //!
-//! Tests compare the codec with a second implementation, which consists of the standards' grammar and this table. They
-//! compare request lines, field lines, chunk lines, and values of Transfer-Encoding and Host: all texts up to a length,
-//! over an alphabet with one byte of each class.
+//! Tests compare the codec with a second implementation, which follows the grammar of the standards and this table.
+//! They compare the results for request lines, field lines, chunk lines, and values of Transfer-Encoding and Host. The
+//! inputs are all texts up to a certain length, over an alphabet with one byte of each class.
 //!
 //! # What it never does
 //!

@@ -20,15 +20,15 @@ pub struct Limits {
     pub max_head: usize,
     /// The most field lines in a head.
     ///
-    /// Default 128 (Degu 0.18: 20, hyper and Apache: 100, Node: 2,000 by default of its option).
+    /// Default 128 (Degu 0.18: 20, hyper and Apache: 100, Node: 2,000).
     pub max_fields: usize,
     /// The most empty lines skipped before a request line (RFC 9112 §2.2 asks for at least one).
     ///
     /// Default 8 (llhttp: unbounded, Go: 0).
     pub max_leading_lines: usize,
     /// The longest chunk line that is received: size, extensions and CRLF. A value above 65,535 counts as 65,535. A
-    /// chunk line that is sent has at most 4 KiB, whatever this limit is. So a proxy with a higher limit cannot forward
-    /// all chunk lines that it accepts.
+    /// line without extensions is always accepted. A line that is sent has at most 4 KiB, whatever this limit is, so a
+    /// proxy with a higher limit cannot forward every line that it accepts.
     ///
     /// Default 4 KiB (Degu 0.18: 4 KiB, Go: 4 KiB, hyper: 16 KiB of extensions in the whole body).
     pub max_chunk_line: usize,
@@ -57,7 +57,7 @@ pub struct Limits {
     ///
     /// Default 64.
     pub max_trailer_fields: usize,
-    /// The most interim (1xx) responses before a final one.
+    /// The most interim (1xx) responses before the final response.
     ///
     /// Default 16 (Go: bounded by the head's size, curl: unbounded).
     pub max_interim: usize,
@@ -67,8 +67,8 @@ pub struct Limits {
     ///
     /// Default on, because nginx, `ab`, HAProxy's health checks and MicroPython send HTTP/1.0 by default.
     pub allow_http10: bool,
-    /// True if requests without Host are served. Default off, because RFC 9112 §3.2 demands 400. Switch it on for
-    /// clients of Degu 0.18 over Unix sockets, because they send no Host.
+    /// True if requests without Host are served. Default off, because RFC 9112 §3.2 demands 400. Switch it on if
+    /// clients of Degu 0.18 connect over Unix sockets: they send no Host.
     pub allow_missing_host: bool,
 }
 

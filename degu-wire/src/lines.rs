@@ -29,9 +29,9 @@ pub struct Lines {
     limit: usize,
     /// True if CR also ends a line, as in event streams.
     cr_ends: bool,
-    /// True if the previous line ended with a CR. If a LF follows, it is part of that line end.
+    /// True if the previous line ended with a CR. A LF that follows belongs to that line end.
     after_cr: bool,
-    /// The beginning of a line of which the end has not arrived.
+    /// The beginning of a line whose end has not arrived.
     partial: Vec<u8>,
     input: Bytes,
 }
@@ -57,7 +57,7 @@ impl Lines {
     /// Adds the next data. The caller must first call [`next_line`](Self::next_line) until it returns `None`, so no line
     /// of the previous data is left.
     pub fn push(&mut self, data: Bytes) {
-        debug_assert!(self.input.is_empty(), "lines are left of the data before");
+        debug_assert!(self.input.is_empty(), "lines of the previous data are unread: read until `None` before `push`");
         self.input = data;
     }
 
@@ -100,14 +100,14 @@ impl Lines {
         Ok(Some(line))
     }
 
-    /// Ends the data: returns a last line that has no line end, if there is one, and resets the decoder.
+    /// Ends the data: returns the last line if it has no line end, and resets the decoder.
     pub fn finish(&mut self) -> Option<Bytes> {
         let line = core::mem::take(&mut self.partial);
         self.reset();
         (!line.is_empty()).then(|| line.into())
     }
 
-    /// Drops an unfinished line, so that the decoder can read another stream.
+    /// Drops an unfinished line. The decoder can then read another stream.
     pub fn reset(&mut self) {
         *self = Self { cr_ends: self.cr_ends, ..Self::new(self.limit) };
     }

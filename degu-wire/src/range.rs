@@ -1,4 +1,4 @@
-//! Byte ranges: the values of Range and Content-Range (RFC 9110 §14), for the one unit that is in use.
+//! Byte ranges: the values of Range and Content-Range (RFC 9110 §14) with the unit `bytes`.
 //!
 //! In memory a range excludes its end, like a slice: `stop` is the first byte after the range. In text it includes its
 //! end, as the standard defines it. The last byte of a range has at most the number 2⁶⁴ − 2, so `stop` always fits.
@@ -38,7 +38,7 @@ enum Spec {
 }
 
 impl ByteRange {
-    /// Returns the bytes from `start` to before `stop`.
+    /// Returns the range of the bytes from `start` to `stop - 1`.
     ///
     /// # Errors
     ///
@@ -47,22 +47,22 @@ impl ByteRange {
         if start < stop { Ok(Self(Spec::FromTo(start, stop))) } else { Err(RangeError::Empty) }
     }
 
-    /// Returns the bytes from `start` to the end.
+    /// Returns the range of the bytes from `start` to the end.
     pub const fn starting_at(start: u64) -> Self {
         Self(Spec::From(start))
     }
 
-    /// Returns the last `len` bytes. A length of 0 can be sent, but no server can satisfy such a range.
+    /// Returns the range of the last `len` bytes. A length of 0 can be sent, but no server can satisfy such a range.
     pub const fn suffix(len: u64) -> Self {
         Self(Spec::Suffix(len))
     }
 
-    /// Returns the first byte; `None` if the range counts from the end.
+    /// Returns the number of the first byte; `None` if the range counts from the end.
     pub const fn start(self) -> Option<u64> {
         if let Spec::FromTo(start, _) | Spec::From(start) = self.0 { Some(start) } else { None }
     }
 
-    /// Returns the first byte after the range; `None` if the range has no end or counts from the end.
+    /// Returns the number of the first byte after the range; `None` if the range has no end or counts from the end.
     pub const fn stop(self) -> Option<u64> {
         if let Spec::FromTo(_, stop) = self.0 { Some(stop) } else { None }
     }
@@ -72,8 +72,9 @@ impl ByteRange {
         if let Spec::Suffix(len) = self.0 { Some(len) } else { None }
     }
 
-    /// Returns the range of a representation with `total` bytes. A range that goes beyond the end is shortened. `None`
-    /// if the representation has no byte in the range; a server then answers with 416 (RFC 9110 §15.5.17).
+    /// Returns the bytes that the range selects from a representation of `total` bytes. A range that goes beyond the
+    /// end is shortened. `None` if the representation has no byte in the range; a server then answers with 416 (RFC
+    /// 9110 §15.5.17).
     pub fn resolve(self, total: u64) -> Option<Range<u64>> {
         let range = match self.0 {
             Spec::FromTo(start, stop) => start..stop.min(total),
@@ -83,8 +84,8 @@ impl ByteRange {
         (!range.is_empty()).then_some(range)
     }
 
-    /// Returns the Content-Range with which a server answers for a representation of `total` bytes: the value for a
-    /// 206, or the value for a 416 if the range cannot be satisfied.
+    /// Returns the Content-Range of a server's response, for a representation of `total` bytes. The response has status
+    /// 206, or 416 if the range cannot be satisfied.
     pub fn content_range(self, total: u64) -> ContentRange {
         let part = self.resolve(total).map(|part| (part.start, part.end));
         ContentRange { part, total: Some(total) }
@@ -95,8 +96,9 @@ impl ByteRange {
     ///
     /// # Errors
     ///
-    /// [`RangeError::Unit`] for a unit other than `bytes`, [`RangeError::Several`] for more than one range. A server
-    /// may always ignore the field (RFC 9110 §14.2), and has to ignore it for another unit.
+    /// [`RangeError::Unit`] for a unit other than `bytes`, [`RangeError::Several`] for more than one range. Another
+    /// [`RangeError`] if the range is malformed or empty. A server may always ignore the field (RFC 9110 §14.2), and
+    /// has to ignore another unit.
     pub fn parse(value: &[u8]) -> Result<Self, RangeError> {
         let spec = unit(value, b'=')?;
         if spec.contains(&b',') {
@@ -147,13 +149,15 @@ impl fmt::Display for ByteRange {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContentRange {
-    /// The first byte, and the byte after the last byte. `None` only if there is a total.
+    /// The numbers of the first byte and of the byte after the last byte. `None` in the value for a 416, which always
+    /// has a total.
     part: Option<(u64, u64)>,
     total: Option<u64>,
 }
 
 impl ContentRange {
-    /// Returns the bytes from `start` to before `stop`, of `total` bytes. `total` is `None` if it is not known.
+    /// Returns the value for the bytes from `start` to `stop - 1`, of `total` bytes. `total` is `None` if it is not
+    /// known.
     ///
     /// # Errors
     ///
@@ -166,7 +170,7 @@ impl ContentRange {
         }
     }
 
-    /// Returns the value for a 416 response, if none of the `total` bytes is in the requested range.
+    /// Returns the value for a 416 response: none of the `total` bytes is in the requested range.
     pub const fn unsatisfied(total: u64) -> Self {
         Self { part: None, total: Some(total) }
     }
@@ -227,12 +231,12 @@ impl fmt::Display for ContentRange {
 }
 
 explained! {
-    /// The faults of a range.
+    /// The faults of a Range or Content-Range value.
     pub enum RangeError {
         /// The unit is not `bytes`.
         Unit "the range unit is not `bytes`",
         /// More than one range.
-        Several "more than one range",
+        Several "the value has more than one range",
         /// The value does not match the grammar. For example, a number is missing or has a sign, or the value has text
         /// before or after the range.
         Syntax "the range is malformed",
@@ -241,7 +245,7 @@ explained! {
         /// The range ends before it begins, or has no byte.
         Empty "the range is empty",
         /// The part ends after the end of the whole representation.
-        BeyondTotal "the range ends beyond the total",
+        BeyondTotal "the range ends after the total length",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Status codes with their names and reason phrases.
 
-/// Writes the constants and the function from one table.
+/// Defines the constants and the function from one table.
 macro_rules! statuses {
     ($($code:literal $name:ident $phrase:literal)*) => {
         /// Status codes by the names of RFC 9110 §15, RFC 6585 and RFC 8297.
@@ -17,7 +17,8 @@ macro_rules! statuses {
             )*
         }
 
-        /// Returns the reason phrase that RFC 9110 §15, RFC 6585 or RFC 8297 gives a status code; empty for others.
+        /// Returns the reason phrase that RFC 9110 §15, RFC 6585 or RFC 8297 gives a status code; empty for other
+        /// codes.
         ///
         /// ```
         /// assert_eq!(degu_wire::reason_phrase(404), "Not Found");

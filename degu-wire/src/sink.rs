@@ -7,7 +7,7 @@ pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]) -> Result<(), LocalError>;
 }
 
-/// A slice of the caller that is filled from its front.
+/// A slice of the caller that is filled from its beginning.
 pub(crate) struct SliceSink<'o> {
     out: &'o mut [u8],
     len: usize,

@@ -1,19 +1,20 @@
-//! Competitive spinning: a rule for when to busy-poll a socket before blocking on it, without a socket and without a
-//! clock.
+//! Competitive spinning: decides when a driver busy-polls its socket before it blocks. The module itself has no socket
+//! and no clock.
 //!
 //! Waking a sleeping core takes 10 to 50 µs, ten times as long as HTTP takes for a round trip. A side that spins reads
 //! its non-blocking socket again and again, and gets the answer without this wake-up. If a side spins for as long as
-//! blocking would cost, the total cost is at most twice that of the best choice (Karlin, Li, Manasse, Owicki:
+//! blocking would cost, the total cost is at most twice the cost of the best choice (Karlin, Li, Manasse, Owicki:
 //! "Empirical studies of competitive spinning", SOSP 1991). This module adds four rules to the textbook's rule:
 //!
 //! 1. **Yield while spinning.** The driver calls `sched_yield` before the first read and before every eighth read after
 //!    it. So a peer on the same core can answer. The driver does not yield before every read, because a yield takes 1.5
 //!    times as long as a read, and input that arrives during the yield waits.
 //! 2. **Stop when other threads want the core.** A yield that takes longer than [`CONTENDED`] shows that another thread
-//!    ran. The next hundreds of waits then block at once. If it happens again, thousands of waits do.
-//! 3. **Back off.** After a spin in which nothing arrived, 1 wait blocks at once, then 3, 7, up to 255. The spin after
-//!    them is longer, up to [`LONGEST`], because a peer that blocks too needs time to wake. After a successful spin,
-//!    the next spins last twice as long as that spin took, within the same bounds.
+//!    ran. The next hundreds of waits then block at once. If this happens again, thousands of waits block at once.
+//! 3. **Back off.** After a spin in which nothing arrived, the next wait blocks at once. If nothing arrives again and
+//!    again, 3 waits block, then 7, up to 255. The spin after them is longer, up to [`LONGEST`], because a peer that
+//!    blocks too needs time to wake. After a successful spin, the next spins last twice as long as that spin took,
+//!    within the same bounds.
 //! 4. **Let other tasks run.** A driver that always finds its input by spinning would never return to its runtime.
 //!    After the time [`TURN`], or after 32 messages, the driver lets the other tasks of its runtime run.
 //!
@@ -29,19 +30,19 @@
 
 use core::time::Duration;
 
-/// The length of a spin: five times a round trip between two cores, and about what it takes to wake a core once.
+/// The length of a spin: five round trips between two cores, and about the time that waking a core takes.
 const WINDOW: u64 = 20_000;
-/// The longest spin of an adaptive spinner: more than a round trip takes when both cores have to wake.
+/// The longest spin of an adaptive spinner: longer than a round trip in which both cores have to wake.
 const LONGEST: u64 = 100_000;
 /// If a yield and the reads after it take longer than this, another thread ran. If no other thread wants the core, a
 /// yield takes about 1 µs.
 const CONTENDED: u64 = 200_000;
-/// The time for which a driver may keep its thread. Tasks that wait for the thread lose about as much time when a core
-/// has to be woken for them.
+/// The time for which a driver may keep its thread. A task that waits for the thread loses at most about as much time
+/// as waking a core takes.
 const TURN: u64 = 50_000;
 /// The number of messages for which a driver may keep its thread.
 const TURN_MESSAGES: u8 = 32;
-/// The number of reads for each yield.
+/// The number of reads per yield.
 const READS: u8 = 8;
 /// The highest back-off level after spins in which nothing arrived: 2⁸ - 1 waits block at once.
 const FRUITLESS_LEVEL: u8 = 8;
@@ -65,7 +66,7 @@ pub enum Spin {
     Fixed(Duration),
 }
 
-/// A step of a wait that spins: what the driver does before it asks again.
+/// The next action of a driver that spins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Yield the core (`std::thread::yield_now`), then read without blocking.
@@ -104,7 +105,7 @@ pub enum Step {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Spinner {
-    /// The time of the last yield, in nanoseconds, as are all times here. `None` if no yield is being measured.
+    /// The time of the last yield; `None` if no yield is being measured. All times here are in nanoseconds.
     yielded: Option<u64>,
     /// The time for which the next spin may last.
     window: u64,
@@ -116,9 +117,9 @@ pub struct Spinner {
     messages: u8,
     /// The number of reads since the last yield.
     reads: u8,
-    /// The number of waits that block at once.
+    /// The number of the next waits that block at once.
     skip: u16,
-    /// The exponent of the back-off.
+    /// The back-off level: after a fruitless spin, 2 to this power, minus 1, waits block at once.
     level: u8,
     is_adaptive: bool,
 }
@@ -147,8 +148,7 @@ impl Spinner {
         false
     }
 
-    /// Returns the next step of a wait that spins. Each call after the first call of a wait means that the last read
-    /// found nothing.
+    /// Returns the next step of a wait that spins. The driver calls this method again if the last read found nothing.
     ///
     /// `clock` returns the time since a fixed moment that the driver chooses. It is called once for each yield.
     #[inline]
@@ -205,8 +205,8 @@ impl Spinner {
         is_over
     }
 
-    /// Notes that the runtime's other tasks run now, as they do whenever the driver's task is pending. Their time then
-    /// does not count as contention.
+    /// Notes that the other tasks of the runtime run now, because the driver's task is pending. Their time does not
+    /// count as contention.
     #[inline]
     pub const fn end_turn(&mut self) {
         self.messages = 0;

@@ -1,4 +1,4 @@
-//! Server-sent events (the HTML Standard, §9.2): a body of type `text/event-stream` that has no end of its own.
+//! Server-sent events (the HTML Standard, §9.2): an endless body of type `text/event-stream`.
 //!
 //! A server sends an [`Event`], and a client receives it. A [`Decoder`] finds events in the bytes of a body. The
 //! server's `sse::response` sends events; `next_event` of the clients' bodies reads them. A client that lost its
@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 use crate::{Fault, FieldError, Lines, LocalError};
 
-/// An event.
+/// A server-sent event.
 ///
 /// ```
 /// use degu_wire::sse::Event;
@@ -108,8 +108,8 @@ impl Event {
 
 /// A decoder of events that holds at most one unfinished event.
 ///
-/// Use the same decoder for the next connection: it keeps the last identifier and the time before the next attempt, for
-/// the request that resumes the stream.
+/// After a lost connection, continue with the same decoder. It keeps the [identifier](Self::last_event_id) that the
+/// next request sends, and the [time](Self::retry) to wait before that request.
 #[derive(Clone)]
 pub struct Decoder {
     lines: Lines,
@@ -130,7 +130,7 @@ impl fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// Returns a decoder of events whose lines, together, have at most `limit` bytes each.
+    /// Returns a decoder of events. Each line, and the data of each event, may have at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             lines: Lines::of_events(limit),
@@ -154,7 +154,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`Fault::LineTooLong`] as soon as an event is longer than the limit.
+    /// [`Fault::LineTooLong`] as soon as a line, or the data of an event, is longer than the limit.
     pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
         while let Some(line) = self.lines.next_line()? {
             let line = String::from_utf8_lossy(&line);
@@ -162,8 +162,8 @@ impl Decoder {
             let line = line.strip_prefix('\u{feff}').filter(|_| is_first).unwrap_or(&line);
             if line.is_empty() {
                 let mut event = core::mem::take(&mut self.event);
-                // The identifier is noted only when the event is complete. If an event is cut, the server must send it
-                // again on the next connection.
+                // The identifier is noted only when the event is complete. If an event is cut off, the server must send
+                // it again on the next connection.
                 if let Some(id) = event.id.take() {
                     self.last_event_id = id;
                 }
@@ -213,8 +213,8 @@ impl Decoder {
         self.retry
     }
 
-    /// Drops an unfinished event, so that the decoder can read the next connection's stream. The clients' `next_event`
-    /// calls it at the end of a body and after an error.
+    /// Drops an unfinished event. The decoder can then read the stream of the next connection. The clients'
+    /// `next_event` calls this method at the end of a body and after an error.
     pub fn reset(&mut self) {
         self.lines.reset();
         (self.at_start, self.event, self.has_data) = (true, Event::default(), false);

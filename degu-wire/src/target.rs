@@ -33,7 +33,7 @@ const ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     text: String,
-    /// True if the text ends with a slash after which the next segment is added.
+    /// True if the text ends with a slash, so the next segment needs no slash before it.
     ends_open: bool,
     has_query: bool,
     has_dots: bool,
@@ -61,7 +61,7 @@ impl Target {
     /// Panics if a query was added before.
     #[must_use]
     pub fn segment(mut self, value: impl fmt::Display) -> Self {
-        assert!(!self.has_query, "segments go before the query");
+        assert!(!self.has_query, "a segment cannot follow the query: call `segment` before `query`");
         if !self.ends_open {
             self.text.push('/');
         }
